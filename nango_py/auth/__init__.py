@@ -1,0 +1,1 @@
+"""Auth modes: one file each, found by name (see `nango_py.registry`)."""

@@ -1,0 +1,78 @@
+"""What an auth mode is: the credentials it takes, and the template names it offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nango_py.errors import CredentialsError, nearest, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class AuthMode:
+    """One way to log in. A mode is a file in this folder with one registered subclass.
+
+    A blueprint says where a credential goes (`Authorization: Bearer ${access_token}`); the mode says
+    which credentials there are, checks them when a connection is registered, and names the variables.
+    """
+
+    name: ClassVar[str]
+    """The `auth_mode` of a blueprint."""
+
+    title: ClassVar[str]
+    """A line for people, such as "API key"."""
+
+    credentials_schema: ClassVar[dict[str, Any]]
+    """JSON Schema of what register_connection takes. Flat: an object of named fields."""
+
+    example_credentials: ClassVar[dict[str, Any]]
+    """Credentials that fit the schema; docs, sandbox and contract tests use them."""
+
+    settings_schema: ClassVar[dict[str, Any]] = {}
+    """JSON Schema `properties` of the keys that this mode adds under `auth:` in YAML."""
+
+    required_settings: ClassVar[tuple[str, ...]] = ()
+    """Keys of `auth:` that a blueprint of this mode must give."""
+
+    required_app_settings: ClassVar[tuple[str, ...]] = ()
+    """Keys of an integrations.yaml entry that this mode cannot do without (E208)."""
+
+    variables: ClassVar[tuple[str, ...]]
+    """Template names that this mode offers beside those of every mode."""
+
+    secret_variables: ClassVar[tuple[str, ...]]
+    """Those of `variables` whose values are never shown."""
+
+    def check_credentials(self, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The credentials as they are stored, or a CredentialsError that names the wrong field.
+
+        Args:
+            credentials: what the caller of register_connection gave.
+            where: "integration/user", for the message.
+        """
+        properties = self.credentials_schema["properties"]
+        for field in credentials:
+            if field not in properties:
+                near = nearest(str(field), properties)
+                hint = f'did you mean "{near}"?' if near else f"{self.name} takes: {', '.join(properties)}"
+                raise CredentialsError(f'{where}: unknown credential "{printable(str(field))}"; {hint}')
+        for field in self.credentials_schema.get("required", ()):
+            if field not in credentials:
+                raise CredentialsError(f'{where}: {self.name} needs credential "{field}"')
+        return {field: self._checked(field, value, where) for field, value in credentials.items()}
+
+    def _checked(self, field: str, value: Any, where: str) -> Any:
+        """One field's value if it has the declared type; the message names the field, never the value."""
+        expected = self.credentials_schema["properties"][field].get("type", "string")
+        fits = {"string": str, "object": dict, "integer": int, "number": (int, float)}
+        kinds = [expected] if isinstance(expected, str) else expected
+        if not any(isinstance(value, fits[kind]) and not isinstance(value, bool) for kind in kinds):
+            raise CredentialsError(f'{where}: credential "{field}" must be {" or ".join(kinds)}')
+        if isinstance(value, str) and not value:
+            raise CredentialsError(f'{where}: credential "{field}" is empty')
+        return value
+
+    def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of `variables`, from stored credentials."""
+        return {name: credentials[name] for name in self.variables if name in credentials}

@@ -1,0 +1,1 @@
+"""Files to frozen values: everything here is checked once, before any request."""

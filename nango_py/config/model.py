@@ -1,0 +1,158 @@
+"""The frozen values that configuration becomes. Nothing here knows a user's credential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path as FilePath
+
+    from nango_py.config.template import Template
+    from nango_py.errors import Position
+    from nango_py.secret import Secret
+
+Path = tuple["str | int", ...]
+"""Where a value stands in a file: ("requests", "headers", "Accept")."""
+
+
+class EnvironmentText(str):
+    """Text that came from the environment: it is never parsed as a template and never shown.
+
+    `str(x)` and `repr(x)` are masked; `x.reveal()` is the value. As a str it compares and validates like any
+    other, so schemas work on it.
+    """
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The value."""
+        return str.__str__(self)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def frozen(value: Any) -> Any:
+    """The value with every mapping read-only and every list a tuple, all the way down."""
+    if isinstance(value, dict | MappingProxyType):
+        return MappingProxyType({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a blueprint says of its API version's life; dates are ISO text as written."""
+
+    released: str | None = None
+    deprecated_on: str | None = None
+    retires_on: str | None = None
+    migrate_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """One API for everyone, checked, with the blueprints it extends already merged in.
+
+    Attributes:
+        settings: the whole merged tree, frozen, templates still text.
+        origins: for each leaf and mapping key of `settings`, the place it was written at.
+        layer: where it was found: "local", "path", "pack" or "shipped".
+    """
+
+    name: str
+    version: str
+    title: str
+    source: FilePath
+    layer: str
+    settings: Mapping[str, Any]
+    origins: Mapping[Path, Position]
+    status: Status = field(default_factory=Status)
+
+    @property
+    def ref(self) -> str:
+        """The `name:version` that integrations.yaml writes."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """The `requests:` block with its templates compiled.
+
+    Attributes:
+        headers: name as written, and template; names are unique without regard to case.
+        connect_seconds: the longest wait for a connection.
+        read_seconds: the longest silence while an answer is read.
+        total_seconds: the longest that one attempt may take, from connecting to the last byte.
+    """
+
+    base_url: Template
+    headers: tuple[tuple[str, Template], ...]
+    params: tuple[tuple[str, Template], ...]
+    connect_seconds: float
+    read_seconds: float
+    total_seconds: float
+    allow_http: bool
+    allowed_hosts: tuple[str, ...]
+    max_response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """One entry of integrations.yaml merged over its blueprint, checked and frozen.
+
+    Attributes:
+        blueprint: `name:version`, or "" for an entry without a blueprint.
+        settings: the merged tree, frozen; what rooms above config read their own blocks from
+            (`rate_limits`, `retries`, `pagination`, `errors`, `verification`, `examples`, `gotchas`).
+        origins: the place each key of `settings` was written at.
+        app_variables: template names every connection of this integration shares:
+            app_api_key, oauth_client_id, oauth_client_secret (those that are set).
+        names: template names that exist for this integration.
+        secret_names: those of `names` whose values are never shown.
+    """
+
+    name: str
+    blueprint: str
+    title: str
+    auth_mode: str
+    settings: Mapping[str, Any]
+    origins: Mapping[Path, Position]
+    requests: RequestSettings
+    status: Status
+    log_level: str | None
+    app_variables: Mapping[str, Secret]
+    oauth_scopes: tuple[str, ...]
+    names: frozenset[str]
+    secret_names: frozenset[str]
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.blueprint))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The `config:` block of integrations.yaml, with its defaults filled in."""
+
+    default_http_request_timeout_seconds: float = 100.0
+    default_action_log_level: str = "info"
+    rate_limit_store: str = "memory"
+    database_url: str = ""
+    oauth_server_root_url: str = "http://localhost:3003"
+    blueprint_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that the files say: integrations by name, and `config:`."""
+
+    integrations: Mapping[str, Integration]
+    config: Config
+    source: str
+
+    def __iter__(self) -> Iterator[Integration]:
+        return iter(self.integrations.values())

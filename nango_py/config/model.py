@@ -34,6 +34,9 @@ class EnvironmentText(str):
     def __repr__(self) -> str:
         return "'***'"
 
+    def __str__(self) -> str:
+        return "***"
+
 
 def frozen(value: Any) -> Any:
     """The value with every mapping read-only and every list a tuple, all the way down."""

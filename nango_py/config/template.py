@@ -1,0 +1,343 @@
+"""Texts with `${...}` in them: checked and compiled at load, rendered at each call.
+
+Texts that hold only names are cut into pieces by the scanner here and joined at call time. Expressions are
+read by Jinja's parser, their syntax tree is checked against what design allows, and translated to closures
+over our own filters: Jinja's code generator never runs, so nothing but what stands here is ever evaluated.
+
+Inside `${ }`: dotted names, the filters of `nango_py.config.filters` and `default`, `or`, text and number
+literals, and `a if b else c` where b is a name, `x == y`, `x != y`, `x is defined`, or `not` one of these.
+Everything else (`{{ }}`, `{% %}`, `{# #}`, `$x`) is plain text. A literal `${` is written `${ "${" }`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.compiled import Evaluate, Expression, Template, Variable
+from nango_py.config.filters import (
+    FILTER_NAMES,
+    FILTERS,
+    Absent,
+    TemplateProblem,
+    is_absent,
+    is_true,
+    text_of,
+)
+from nango_py.config.model import EnvironmentText
+from nango_py.errors import nearest, printable
+from nango_py.secret import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jinja2 import Environment, nodes
+
+__all__ = ["Template", "TemplateProblem", "compile_template"]
+
+LONGEST_SOURCE = 16_384
+LONGEST_EXPRESSION = 1_000
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
+_ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_RESERVED = frozenset(
+    {"true", "false", "none", "True", "False", "None", "if", "else", "or", "and", "not", "in", "is"}
+)
+_ONLY_NAMES = "only names are allowed inside ${ }, e.g. ${api_key}"
+_GRAMMAR = "allowed: names, filters, or, text in quotes, and `a if b else c`"
+
+
+def compile_template(
+    text: str, environ: Mapping[str, str] | None = None, *, allow_env: bool = False
+) -> Template:
+    """The checked template of a text.
+
+    Args:
+        text: the text as it stands in the file; an EnvironmentText is a constant and is not parsed.
+        environ: the environment that UPPER_CASE names are read from, once and now.
+        allow_env: whether the text may name environment variables (integrations.yaml only).
+
+    Raises:
+        TemplateProblem: E307 never closed, E308 not allowed, E310 unset variable of the environment,
+            E311 environment not allowed here, E315 too long.
+    """
+    if isinstance(text, EnvironmentText):
+        return Template(MASK, (), frozenset(), {}, (text,))
+    if "${" not in text:
+        return Template(text, (), frozenset(), {}, (text,) if text else ())
+    if len(text) > LONGEST_SOURCE:
+        raise TemplateProblem("E315", f"a template may have at most {LONGEST_SOURCE} characters")
+    return _Compiler(
+        text, environ if allow_env and environ is not None else {}, allow_env=allow_env
+    ).template()
+
+
+def _end_of(text: str, start: int) -> int:
+    """The index of the `}` that closes the expression which begins at `start`, or -1."""
+    depth = 0
+    index = start
+    while index < len(text):
+        char = text[index]
+        if char in "\"'":
+            quoted = _QUOTED.match(text, index)
+            if quoted is None:
+                return -1
+            index = quoted.end()
+            continue
+        if char == "}" and depth == 0:
+            return index
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        index += 1
+    return -1
+
+
+class _Compiler:
+    """One run over one text; it gathers pieces and names."""
+
+    def __init__(self, text: str, environ: Mapping[str, str], *, allow_env: bool) -> None:
+        self._text = text
+        self._environ = environ
+        self._allow_env = allow_env
+        self._required: dict[str, bool] = {}
+        self._offsets: dict[str, int] = {}
+        # What belongs to the expression that is being read:
+        self._start = 0
+        self._expression = ""
+        self._expression_names: list[str] = []
+        self._hidden = False
+
+    def template(self) -> Template:
+        pieces: list[str | Variable | Expression] = []
+        index = 0
+        while (opened := self._text.find("${", index)) >= 0:
+            if opened > index:
+                pieces.append(self._text[index:opened])
+            end = _end_of(self._text, opened + 2)
+            if end < 0:
+                raise TemplateProblem(
+                    "E307", '"${" is never closed', hint='close it with }, or write ${ "${" }', offset=opened
+                )
+            pieces.append(self._piece(opened, self._text[opened + 2 : end]))
+            index = end + 1
+        if index < len(self._text):
+            pieces.append(self._text[index:])
+        optional = frozenset(name for name, required in self._required.items() if not required)
+        return Template(self._text, tuple(self._required), optional, self._offsets, tuple(pieces))
+
+    def _piece(self, opened: int, inner: str) -> str | Variable | Expression:
+        self._start, self._expression, self._expression_names, self._hidden = opened, inner, [], False
+        name = inner.strip()
+        if _NAME.fullmatch(name) and name.partition(".")[0] not in _RESERVED:
+            return self._plain_name(name)
+        if len(inner) > LONGEST_EXPRESSION:
+            raise self._refused(f"an expression may have at most {LONGEST_EXPRESSION} characters")
+        evaluate = self._value(self._parsed(inner), needed=True)
+        names = tuple(self._expression_names)
+        if names:
+            return Expression(names[0], names, self._hidden, evaluate)
+        return self._constant(evaluate)
+
+    def _constant(self, evaluate: Evaluate) -> str:
+        """The text of an expression without names: literals and the environment only."""
+        try:
+            text = text_of(evaluate({}), "expression")
+        except TemplateProblem as problem:
+            problem.offset = self._start
+            raise
+        return EnvironmentText(text) if self._hidden else text
+
+    def _plain_name(self, name: str) -> str | Variable:
+        if _is_environment(name):
+            return EnvironmentText(text_of(self._environment(name, needed=True), name))
+        return self._use(name, needed=True)
+
+    def _use(self, name: str, *, needed: bool) -> Variable:
+        self._required[name] = self._required.get(name, False) or needed
+        self._offsets.setdefault(name, self._offset_of(name))
+        self._expression_names.append(name)
+        return Variable(name, tuple(name.split(".")))
+
+    def _offset_of(self, name: str) -> int:
+        blanked = _QUOTED.sub(lambda match: " " * len(match[0]), self._expression)
+        found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", blanked)
+        return self._start + 2 + (found.start() if found else 0)
+
+    def _environment(self, name: str, *, needed: bool) -> str | Absent:
+        offset = self._offset_of(name)
+        if "." in name:
+            raise TemplateProblem("E308", "a variable of the environment has no parts", offset=offset)
+        if not self._allow_env:
+            raise TemplateProblem(
+                "E311",
+                "blueprints may not read the environment",
+                hint="set it in integrations.yaml",
+                offset=offset,
+            )
+        self._hidden = True
+        if name not in self._environ and needed:
+            raise TemplateProblem("E310", f"environment variable {name} is not set", offset=offset)
+        return self._environ.get(name, Absent(name))
+
+    def _refused(self, what: str = "", hint: str = _GRAMMAR) -> TemplateProblem:
+        return TemplateProblem("E308", what or _ONLY_NAMES, hint=hint, offset=self._start)
+
+    def _parsed(self, inner: str) -> nodes.Expr:
+        """The syntax tree of an expression; nothing is compiled or evaluated."""
+        from jinja2 import TemplateSyntaxError
+        from jinja2.parser import Parser
+
+        try:
+            parser = Parser(_parsing_environment(), inner, state="variable")
+            expression = parser.parse_expression()
+            complete = parser.stream.eos
+        except (TemplateSyntaxError, RecursionError, ValueError):
+            complete = False
+        if not complete:
+            raise self._refused()
+        return expression
+
+    def _value(self, node: nodes.Node, *, needed: bool) -> Evaluate:
+        """A closure that gives the value of the node, if it is one of the few kinds allowed."""
+        kind = type(node).__name__
+        if kind in {"Name", "Getattr"}:
+            return self._name(node, needed=needed)
+        if kind == "Const":
+            return self._literal(node)
+        if kind == "Filter":
+            return self._filter(node, needed=needed)
+        if kind == "Or":
+            first = self._value(_child(node, "left"), needed=False)
+            second = self._value(_child(node, "right"), needed=needed)
+            return lambda variables: value if is_true(value := first(variables)) else second(variables)
+        if kind == "CondExpr":
+            return self._choice(node)
+        raise self._refused()
+
+    def _name(self, node: nodes.Node, *, needed: bool) -> Evaluate:
+        name = self._dotted(node)
+        if _is_environment(name):
+            value = self._environment(name, needed=needed)
+            return lambda _: value
+        return self._use(name, needed=needed).value
+
+    def _dotted(self, node: Any) -> str:
+        keys: list[str] = []
+        while type(node).__name__ == "Getattr":
+            keys.append(node.attr)
+            node = node.node
+        if type(node).__name__ != "Name":
+            raise self._refused()
+        name = ".".join([node.name, *reversed(keys)])
+        if not _NAME.fullmatch(name):
+            raise self._refused("a name inside ${ } has only letters, digits and _, and starts with a letter")
+        return name
+
+    def _literal(self, node: Any) -> Evaluate:
+        value = node.value
+        if not isinstance(value, str | int | float):
+            raise self._refused()
+        return lambda _: value
+
+    def _filter(self, node: Any, *, needed: bool) -> Evaluate:
+        if node.name not in FILTER_NAMES:
+            near = nearest(node.name, FILTER_NAMES)
+            hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(FILTER_NAMES)}"
+            raise self._refused(f'no filter "{printable(node.name)}"', hint)
+        if node.kwargs or node.dyn_args or node.dyn_kwargs or node.node is None:
+            raise self._refused()
+        self._check_argument_count(node.name, len(node.args))
+        if node.name == "default":
+            subject = self._value(node.node, needed=False)
+            fallback = self._value(node.args[0], needed=needed)
+            return lambda variables: fallback(variables) if is_absent(value := subject(variables)) else value
+        # The order is that of the text, so that the first name of the expression is its subject.
+        subject = self._value(node.node, needed=needed)
+        return self._applied(
+            node.name, subject, [self._value(argument, needed=needed) for argument in node.args]
+        )
+
+    def _applied(self, name: str, subject: Evaluate, arguments: list[Evaluate]) -> Evaluate:
+        function = FILTERS[name][0]
+        label = self._expression_names[0] if self._expression_names else name
+
+        def applied(variables: Mapping[str, Any]) -> Any:
+            value = subject(variables)
+            if isinstance(value, Absent):
+                return value
+            return function(value, label, *(text_of(argument(variables), label) for argument in arguments))
+
+        return applied
+
+    def _check_argument_count(self, name: str, count: int) -> None:
+        fewest, most = (1, 1) if name == "default" else FILTERS[name][1:]
+        if not fewest <= count <= most:
+            wanted = "no argument" if not most else "one argument" if fewest else "at most one argument"
+            raise self._refused(f'the filter "{name}" takes {wanted}')
+
+    def _choice(self, node: Any) -> Evaluate:
+        if node.expr2 is None:
+            raise self._refused("an if needs its else")
+        chosen = self._value(node.expr1, needed=False)
+        test = self._condition(node.test)
+        other = self._value(node.expr2, needed=False)
+        return lambda variables: chosen(variables) if test(variables) else other(variables)
+
+    def _condition(self, node: Any) -> Callable[[Mapping[str, Any]], bool]:
+        kind = type(node).__name__
+        if kind == "Not":
+            inner = self._condition(node.node)
+            return lambda variables: not inner(variables)
+        if kind == "Test" and node.name == "defined" and not (node.args or node.kwargs):
+            subject = self._name(node.node, needed=False)
+            return lambda variables: not is_absent(subject(variables))
+        if kind == "Compare" and len(node.ops) == 1 and node.ops[0].op in {"eq", "ne"}:
+            return self._comparison(node)
+        value = self._value(node, needed=False)
+        return lambda variables: is_true(value(variables))
+
+    def _comparison(self, node: Any) -> Callable[[Mapping[str, Any]], bool]:
+        left = self._value(node.expr, needed=False)
+        right = self._value(node.ops[0].expr, needed=False)
+        wanted = node.ops[0].op == "eq"
+
+        def compared(variables: Mapping[str, Any]) -> bool:
+            first, second = left(variables), right(variables)
+            if is_absent(first) or is_absent(second):
+                return (is_absent(first) and is_absent(second)) is wanted
+            return (text_of(first, "left side") == text_of(second, "right side")) is wanted
+
+        return compared
+
+
+def _child(node: Any, name: str) -> Any:
+    return getattr(node, name)
+
+
+def _is_environment(name: str) -> bool:
+    return _ENVIRONMENT_NAME.fullmatch(name.partition(".")[0]) is not None
+
+
+@functools.cache
+def _parsing_environment() -> Environment:
+    """Jinja's parser with our delimiters. It is a sandbox without names, should anyone compile with it."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        variable_start_string="${",
+        variable_end_string="}",
+        block_start_string="<%!",
+        block_end_string="%!>",
+        comment_start_string="<#!",
+        comment_end_string="#!>",
+        undefined=StrictUndefined,
+        autoescape=False,
+        cache_size=0,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()
+    environment.filters.clear()
+    environment.tests.clear()
+    return environment

@@ -1,0 +1,129 @@
+"""The one SQL text of the store, for SQLite and PostgreSQL alike, and the numbered steps of its schema.
+
+Parameters are written `:name`; times are microseconds since 1970. `FOR UPDATE` is understood by both:
+SQLite's driver leaves it out, since a writer has the whole database for itself there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.connections.database import Run
+
+VERSION = "SELECT coalesce(max(version), 0) FROM nango_schema"
+CREATE_VERSIONS = """
+CREATE TABLE IF NOT EXISTS nango_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)
+"""
+ADD_VERSION = "INSERT INTO nango_schema (version, applied_at) VALUES (:version, :now)"
+
+CREATE = """
+INSERT INTO nango_connections
+  (uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
+  created_at, modified_at)
+VALUES (:uuid, :integration, :user_id, :generation, :status, :key_id, :credentials, :additional_config,
+  :created_at, :modified_at)
+"""
+ONE = """
+SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
+  created_at, modified_at
+FROM nango_connections WHERE integration = :integration AND user_id = :user_id
+"""
+ONE_TO_CHANGE = ONE + "FOR UPDATE"
+CHANGE = """
+UPDATE nango_connections
+SET generation = :generation, status = :status, key_id = :key_id, credentials = :credentials,
+  additional_config = :additional_config, modified_at = :modified_at
+WHERE uuid = :uuid
+"""
+DELETE = (
+    "DELETE FROM nango_connections WHERE integration = :integration AND user_id = :user_id RETURNING uuid"
+)
+GENERATION = (
+    "SELECT generation FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
+)
+# Lists show no credentials, so none are read.
+FOR_USER = """
+SELECT uuid, integration, user_id, generation, status, key_id, NULL, additional_config,
+  created_at, modified_at
+FROM nango_connections WHERE user_id = :user_id ORDER BY created_at, uuid
+"""
+FOR_INTEGRATION = """
+SELECT uuid, integration, user_id, generation, status, key_id, NULL, additional_config,
+  created_at, modified_at
+FROM nango_connections WHERE integration = :integration ORDER BY created_at, uuid
+"""
+
+KEYS = """
+SELECT key_id, proof,
+  CASE WHEN EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
+  THEN 1 ELSE 0 END
+FROM nango_keys ORDER BY created_at, key_id
+"""
+ADD_KEY = """
+INSERT INTO nango_keys (key_id, proof, created_at) VALUES (:key_id, :proof, :now)
+ON CONFLICT (key_id) DO NOTHING
+"""
+DROP_UNUSED_KEYS = """
+DELETE FROM nango_keys WHERE key_id <> :key_id
+AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
+"""
+ROWS_BY_KEY = """
+SELECT nango_keys.key_id, count(nango_connections.uuid) FROM nango_keys
+LEFT JOIN nango_connections ON nango_connections.key_id = nango_keys.key_id
+GROUP BY nango_keys.key_id ORDER BY nango_keys.key_id
+"""
+STALE_COUNT = "SELECT count(*) FROM nango_connections WHERE key_id <> :key_id"
+STALE_TO_CHANGE = """
+SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
+  created_at, modified_at
+FROM nango_connections WHERE key_id <> :key_id AND uuid > :after ORDER BY uuid LIMIT :most
+FOR UPDATE
+"""
+RESEAL = """
+UPDATE nango_connections
+SET key_id = :key_id, credentials = :credentials, additional_config = :additional_config
+WHERE uuid = :uuid
+"""
+
+
+def _first(run: Run) -> None:
+    """Connections, and a proof for each key by which a wrong one is known before anything is written.
+
+    The reference from rows to keys is what makes dropping a key safe: no row can come to use a
+    key that was dropped while another process still held it.
+    """
+    run(
+        """
+        CREATE TABLE nango_keys (
+          key_id TEXT NOT NULL PRIMARY KEY,
+          proof BYTEA NOT NULL,
+          created_at BIGINT NOT NULL
+        )
+        """
+    )
+    run(
+        """
+        CREATE TABLE nango_connections (
+          uuid TEXT NOT NULL PRIMARY KEY,
+          integration TEXT NOT NULL,
+          user_id TEXT NOT NULL,
+          generation BIGINT NOT NULL,
+          status TEXT NOT NULL,
+          key_id TEXT NOT NULL REFERENCES nango_keys (key_id),
+          credentials BYTEA NOT NULL,
+          additional_config BYTEA NOT NULL,
+          created_at BIGINT NOT NULL,
+          modified_at BIGINT NOT NULL,
+          UNIQUE (integration, user_id)
+        )
+        """
+    )
+    run("CREATE INDEX nango_connections_by_user ON nango_connections (user_id)")
+    run("CREATE INDEX nango_connections_by_key ON nango_connections (key_id)")
+
+
+STEPS: tuple[Callable[[Run], None], ...] = (_first,)
+"""The schema's history: step n brings version n - 1 to n. A step that was released is never changed."""

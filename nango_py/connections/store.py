@@ -1,0 +1,283 @@
+"""The connection store: register, read, change and list connections, sealed at rest."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.connections import sql
+from nango_py.connections.database import (
+    DuplicateRowError,
+    MissingReferenceError,
+    open_database,
+    sqlite_folder,
+)
+from nango_py.connections.model import ACTIVE
+from nango_py.connections.opening import prepare
+from nango_py.connections.rotation import rotate_rows
+from nango_py.connections.rows import Row
+from nango_py.connections.values import check_identity, to_json
+from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, StorageError
+from nango_py.secret import conceal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.clock import Clock
+    from nango_py.connections.cipher import Key
+    from nango_py.connections.database import Database, Run
+    from nango_py.connections.keys import KeyRing
+    from nango_py.connections.model import Connection
+    from nango_py.connections.rotation import Progress
+    from nango_py.secret import Secret
+
+__all__ = ["ConnectionStore", "open_store", "sqlite_folder"]
+
+Result = TypeVar("Result")
+
+
+def open_store(url: str, keyring: KeyRing, clock: Clock = SYSTEM_CLOCK) -> ConnectionStore:
+    """The store behind a URL, made when it does not exist.
+
+    Args:
+        url: `sqlite:///relative/path.db`, `sqlite:////absolute/path.db`, `sqlite:///:memory:` or
+            `postgresql://user@host/database` (extra `postgres`).
+        keyring: see `nango_py.connections.keys.load_keyring`.
+        clock: where dates come from.
+
+    Raises:
+        StorageError: the database cannot be reached or made, or what it holds is sealed with another
+            key; in that case not a byte of it was changed.
+    """
+    database = open_database(url)
+    try:
+        prepare(database, keyring, _microseconds(clock))
+        return ConnectionStore(database, keyring, clock)
+    except BaseException:
+        database.close()
+        raise
+
+
+class ConnectionStore:
+    """Connections by (integration, user_id). Safe to share between threads, and usable after fork.
+
+    Every method raises StorageError when the database fails, and for names that cannot be stored (not
+    text, empty, longer than 1024 bytes, or with a NUL).
+    """
+
+    def __init__(self, database: Database, keyring: KeyRing, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self.keyring = keyring
+        self._key = keyring.active
+
+    def create(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None = None,
+    ) -> Connection:
+        """Store a new connection and return it.
+
+        Args:
+            integration: the name in integrations.yaml.
+            user_id: any text of up to 1024 bytes.
+            credentials: what JSON can say; texts may be wrapped in `Secret`.
+            additional_config: settings of this user that templates may use; what JSON can say.
+
+        Raises:
+            ConnectionAlreadyExists: it is stored already, and was left as it is.
+            StorageError: a value is not of JSON; the message names its place.
+        """
+        check_identity(integration, user_id)
+        credentials = to_json(conceal(credentials), "credentials")  # type: ignore[assignment]
+        settings = to_json(additional_config or {}, "additional_config")
+        now = _microseconds(self._clock)
+        blank = Row(str(uuid.uuid4()), integration, user_id, 1, ACTIVE, "", b"", b"", now, now)
+        return self._create(blank, credentials, settings)  # type: ignore[arg-type]
+
+    def _create(self, blank: Row, credentials: Secret, settings: Secret) -> Connection:
+        try:
+            self._write(lambda run: run(sql.CREATE, blank.sealed(self._key, credentials, settings)._asdict()))
+        except DuplicateRowError:
+            pass
+        else:
+            return blank.connection(credentials.reveal(), settings.reveal())
+        raise ConnectionAlreadyExists(blank.integration, blank.user_id)
+
+    def get(self, integration: str, user_id: str) -> Connection:
+        """The stored connection, decrypted.
+
+        Raises:
+            ConnectionNotFound: there is none.
+            TamperError: the stored row was altered or moved; it is not used.
+        """
+        check_identity(integration, user_id)
+        rows = self._database.read(sql.ONE, {"integration": integration, "user_id": user_id})
+        if not rows:
+            raise ConnectionNotFound(integration, user_id)
+        row = Row._make(rows[0])
+        return row.opened(self._key_of(row))
+
+    def generation(self, integration: str, user_id: str) -> int | None:
+        """The generation of the stored connection, or None where there is none.
+
+        For noticing changes cheaply: nothing is decrypted, so nothing is proven either.
+        """
+        check_identity(integration, user_id)
+        rows = self._database.read(sql.GENERATION, {"integration": integration, "user_id": user_id})
+        return int(rows[0][0]) if rows else None
+
+    def update_credentials(
+        self, integration: str, user_id: str, credentials: Mapping[str, Any]
+    ) -> Connection:
+        """Replace the credentials, make the connection `active` again, and return it.
+
+        Raises:
+            ConnectionNotFound: there is none.
+            TamperError: the stored row was altered; it was left as it is.
+        """
+        check_identity(integration, user_id)
+        credentials = to_json(conceal(credentials), "credentials")  # type: ignore[assignment]
+        return self._change(integration, user_id, credentials=credentials)  # type: ignore[arg-type]
+
+    def update_config(
+        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
+    ) -> Connection:
+        """Replace additional_config as a whole, and return the connection.
+
+        Raises:
+            ConnectionNotFound: there is none.
+            TamperError: the stored row was altered; it was left as it is.
+        """
+        check_identity(integration, user_id)
+        settings = to_json(additional_config, "additional_config")
+        return self._change(integration, user_id, additional_config=settings)
+
+    def _change(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Secret | None = None,
+        additional_config: Secret | None = None,
+    ) -> Connection:
+        def work(run: Run) -> Connection:
+            rows = run(sql.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
+            if not rows:
+                raise ConnectionNotFound(integration, user_id)
+            old = Row._make(rows[0])
+            stored = old.texts(self._key_of(old))
+            if stored is None:
+                raise old.tampered()
+            row = old._replace(
+                generation=old.generation + 1,
+                status=ACTIVE if credentials is not None else old.status,
+                modified_at=max(old.modified_at, _microseconds(self._clock)),
+            )
+            texts = credentials or stored[0], additional_config or stored[1]
+            run(sql.CHANGE, row.sealed(self._key, *texts)._asdict())
+            return row.connection(texts[0].reveal(), texts[1].reveal())
+
+        return self._write(work)
+
+    def delete(self, integration: str, user_id: str) -> None:
+        """Delete the connection.
+
+        Raises:
+            ConnectionNotFound: there is none.
+        """
+        check_identity(integration, user_id)
+        identity = {"integration": integration, "user_id": user_id}
+        if not self._database.write(lambda run: run(sql.DELETE, identity)):
+            raise ConnectionNotFound(integration, user_id)
+
+    def for_user(self, user_id: str) -> list[dict[str, Any]]:
+        """The public views of a user's connections, oldest first; see `Connection.public`.
+
+        Raises:
+            TamperError: one of the rows was altered.
+        """
+        check_identity("any", user_id)
+        return self._views(sql.FOR_USER, {"user_id": user_id})
+
+    def for_integration(self, integration: str) -> list[dict[str, Any]]:
+        """The public views of an integration's connections, oldest first; see `Connection.public`.
+
+        Raises:
+            TamperError: one of the rows was altered.
+        """
+        check_identity(integration, "any")
+        return self._views(sql.FOR_INTEGRATION, {"integration": integration})
+
+    def _views(self, text: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
+        rows = map(Row._make, self._database.read(text, parameters))
+        return [row.public(self._key_of(row)) for row in rows]
+
+    def rotate(self, progress: Progress | None = None) -> int:
+        """Seal every row with the active key of the ring, while others read and write.
+
+        Safe to stop at any moment and to run again. Keys that no row uses any more are forgotten by the
+        database, so that nothing can be sealed with them again.
+
+        Args:
+            progress: called with (rows done, rows to do) after each batch.
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            TamperError: some rows did not open. They were left as they are, and all others changed.
+        """
+        self._key = self.keyring.active
+        return rotate_rows(self._database, self.keyring, _microseconds(self._clock), progress)
+
+    def rows_by_key(self) -> dict[str, int]:
+        """How many rows each key seals, by key id; 0 for one that is known and not used."""
+        return {key_id: int(count) for key_id, count in self._database.read(sql.ROWS_BY_KEY, {})}
+
+    def close(self) -> None:
+        """Close the database connections of this process. Harmless when repeated."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, work: Callable[[Run], Result]) -> Result:
+        try:
+            return self._database.write(work)
+        except MissingReferenceError:
+            pass
+        # Our key was dropped since we read it: another process rotated.
+        self._choose_key()
+        return self._database.write(work)
+
+    def _key_of(self, row: Row) -> Key:
+        key = self.keyring.find(row.key_id)
+        if key is None:
+            # Another process may have made a new key active.
+            self.keyring.reload()
+            key = self.keyring.find(row.key_id)
+            if key is None:
+                raise row.tampered()
+            self._choose_key()
+        return key
+
+    def _choose_key(self) -> None:
+        self.keyring.reload()
+        known = {row[0] for row in self._database.read(sql.KEYS, {})}
+        chosen = next((key for key in self.keyring if key.id in known), None)
+        if chosen is None:
+            raise StorageError(
+                f"the database no longer takes the keys of {self.keyring.source}; "
+                "start again with the new key"
+            )
+        self._key = chosen
+
+
+def _microseconds(clock: Clock) -> int:
+    return int(clock.now() * 1_000_000)

@@ -9,6 +9,7 @@
       ConnectionAlreadyExists  register_connection was called twice for (integration, user_id)
       CredentialsError         the user's credentials are malformed, or were refused for good
       RequestFailed            a call ended without an answer that the caller may use
+        InvalidRequest         the call cannot be made: its path, a header or its body; also a ValueError
         TransportFailed        the API was never reached, or its answer was lost half way
         RateLimited            waiting any longer was not allowed; see retry_at
         DeadlineExceeded       the time allowed for the whole call is over
@@ -97,25 +98,25 @@ class UnknownNameError(NangoError):
         return type(self), (self.name, self.known)
 
 
-class UnknownIntegration(UnknownNameError):  # noqa: N818 - the public names say what happened, as urllib3's do
+class UnknownIntegration(UnknownNameError):
     """Nothing of that name is declared in integrations.yaml."""
 
     kind = "integration"
 
 
-class UnknownBlueprint(UnknownNameError):  # noqa: N818
+class UnknownBlueprint(UnknownNameError):
     """No blueprint of that name and version can be found."""
 
     kind = "blueprint"
 
 
-class UnknownAction(UnknownNameError):  # noqa: N818
+class UnknownAction(UnknownNameError):
     """The integration has no action of that name."""
 
     kind = "action"
 
 
-class ConnectionNotFound(NangoError):  # noqa: N818
+class ConnectionNotFound(NangoError):
     """Nothing is stored for this integration and user."""
 
     def __init__(self, integration: str, user_id: str) -> None:
@@ -130,14 +131,14 @@ class ConnectionNotFound(NangoError):  # noqa: N818
         return type(self), (self.integration, self.user_id)
 
 
-class ConnectionAlreadyExists(NangoError):  # noqa: N818
+class ConnectionAlreadyExists(NangoError):
     """A connection of this integration and user is stored already; it was left as it was."""
 
     def __init__(self, integration: str, user_id: str) -> None:
         self.integration = integration
         self.user_id = user_id
         super().__init__(
-            f'user "{printable(user_id)}" already has a connection for integration "{printable(integration)}"; '
+            f'integration "{printable(integration)}" already has a connection of "{printable(user_id)}"; '
             "change it with update_connection_credentials() or delete it first"
         )
 
@@ -159,7 +160,7 @@ class CredentialsError(NangoError):
         super().__init__(message)
 
 
-class RequestFailed(NangoError):  # noqa: N818
+class RequestFailed(NangoError):
     """A call ended without an answer that the caller may use.
 
     Attributes:
@@ -178,7 +179,9 @@ class RequestFailed(NangoError):  # noqa: N818
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A plan holds credentials, so a pickled error keeps its sentence and its numbers only.
-        kept = {name: value for name, value in vars(self).items() if name not in {"plan", "attempts", "response"}}
+        kept = {
+            name: value for name, value in vars(self).items() if name not in {"plan", "attempts", "response"}
+        }
         return _unpickled, (type(self), str(self), kept)
 
 
@@ -187,6 +190,10 @@ def _unpickled(cls: type[RequestFailed], message: str, kept: dict[str, Any]) -> 
     RequestFailed.__init__(error, message)
     vars(error).update(kept)
     return error
+
+
+class InvalidRequest(RequestFailed, ValueError):
+    """The call cannot be made as asked: the path leaves the API, or a header or body is not one."""
 
 
 class TransportFailed(RequestFailed):

@@ -115,7 +115,9 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 
 # The secrets of the call that runs in this thread or task. Set while a request is under way.
-live_secrets: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("nango_live_secrets", default=())
+live_secrets: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar(
+    "nango_live_secrets", default=()
+)
 
 
 class MaskingFilter(logging.Filter):

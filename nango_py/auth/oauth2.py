@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nango_py.auth.base import AuthMode
@@ -40,7 +40,10 @@ class OAuth2(AuthMode):
     example_credentials: ClassVar[dict[str, Any]] = {"access_token": "token_example_1234"}
     settings_schema: ClassVar[dict[str, Any]] = {
         "authorization_url": {"type": "string", "format": "https-url", "template": "url"},
-        "authorization_params": {"type": "object", "additionalProperties": {"type": "string", "template": "text"}},
+        "authorization_params": {
+            "type": "object",
+            "additionalProperties": {"type": "string", "template": "text"},
+        },
         "scope_separator": {"type": "string"},
         "token_url": {"type": "string", "format": "https-url", "template": "url"},
         "token_params": {"type": "object", "additionalProperties": {"type": "string", "template": "text"}},
@@ -63,13 +66,13 @@ class OAuth2(AuthMode):
             checked["expires_at"] = _from_text(checked["expires_at"], where)
         lifetime = checked.pop("expires_in", None)
         if lifetime is not None and "expires_at" not in checked:
-            checked["expires_at"] = _unix(datetime.now(timezone.utc)) + float(lifetime)
+            checked["expires_at"] = _unix(datetime.now(UTC)) + float(lifetime)
         return checked
 
 
 def _unix(moment: datetime) -> float:
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()
 
 
@@ -78,4 +81,6 @@ def _from_text(text: str, where: str) -> float:
         return _unix(datetime.fromisoformat(text))
     except ValueError:
         pass
-    raise CredentialsError(f'{where}: credential "expires_at" must be ISO 8601 text, unix seconds or a datetime')
+    raise CredentialsError(
+        f'{where}: credential "expires_at" must be ISO 8601 text, unix seconds or a datetime'
+    )

@@ -1,0 +1,304 @@
+"""class Nango: the integrations of one product and the connections of its users."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.errors import CredentialsError, UnknownIntegration, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from nango_py.clock import Clock
+    from nango_py.config.model import Configuration, Integration
+    from nango_py.connections.model import Connection
+    from nango_py.connections.store import ConnectionStore
+    from nango_py.engine.executor import Executor
+    from nango_py.engine.http.session import Session
+    from nango_py.engine.http.transport import Transport
+    from nango_py.engine.route import Route
+    from nango_py.limits.model import LimitStore
+
+DEFAULT_DATABASE = "sqlite:///.nango/nango.db"
+FRESH_SECONDS = 1.0
+"""How long a connection is used before another process's change to it is looked for."""
+
+
+class Nango:
+    """The integrations that integrations.yaml declares, and the connections stored for them.
+
+    Safe to share between threads, usable as a context manager, and usable again after a fork.
+
+    Args:
+        integrations: the path of integrations.yaml (in the current folder by default), or the same
+            content as a mapping, with or without its `integrations:` key.
+        blueprints: a folder of blueprints; `blueprints/` beside integrations.yaml by default.
+        database_url: `sqlite:///path` or `postgresql://...`; `config.database_url` by default, else
+            `.nango/nango.db` beside integrations.yaml.
+        encryption_keys: base64 keys of 32 bytes, the active one first; NANGO_ENCRYPTION_KEYS or the key
+            file beside the database by default.
+        overrides: settings per integration merged over integrations.yaml, such as another base URL.
+        environ: what `${UPPER_CASE}` names are read from; the process's environment by default.
+        reload: re-read files when they change; for development.
+        ca_bundle: a file of trusted TLS certificates instead of certifi's.
+        clock: the time, for tests.
+
+    Raises:
+        ConfigError: a file is wrong; all problems are named at once.
+    """
+
+    def __init__(
+        self,
+        integrations: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        *,
+        blueprints: str | os.PathLike[str] | None = None,
+        database_url: str | None = None,
+        encryption_keys: Iterable[str] | str | None = None,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        environ: Mapping[str, str] | None = None,
+        reload: bool = False,
+        ca_bundle: str | os.PathLike[str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        from nango_py.config.files import Files
+
+        self._environ = os.environ if environ is None else environ
+        self._files = Files(integrations, blueprints, overrides, self._environ, reload=reload)
+        self._database_url = database_url
+        self._encryption_keys = encryption_keys
+        self._ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._routes: dict[str, tuple[Integration, Route]] = {}
+        self._store: ConnectionStore | None = None
+        self._transport: Transport | None = None
+        self._limits: LimitStore | None = None
+        self._fresh: dict[tuple[str, str], tuple[Connection, float]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close database and network connections; what is called later opens them again."""
+        with self._lock:
+            store, self._store = self._store, None
+            transport, self._transport = self._transport, None
+            self._fresh.clear()
+        if store is not None:
+            store.close()
+        if transport is not None:
+            transport.close()
+
+    @property
+    def configuration(self) -> Configuration:
+        """What the files say, checked; with reload=True as they say it now."""
+        return self._files.current()
+
+    def register_connection(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Store one user's credentials, encrypted, and return the public view of the connection.
+
+        Args:
+            integration: a name that integrations.yaml declares.
+            user_id: your own name for the user, up to 1 KiB of any text.
+            credentials: the fields of the integration's auth mode (docs/integrations.md).
+            additional_config: JSON values for templates, such as a subdomain.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            CredentialsError: a field is missing, unknown or of the wrong type; the message names it.
+            ConnectionAlreadyExists: this user has one; it was left as it was.
+            StorageError: it could not be written; nothing was stored.
+        """
+        checked = self._checked(integration, user_id, credentials)
+        return self.store.create(integration, user_id, checked, dict(additional_config or {})).public()
+
+    def update_connection_credentials(
+        self, integration: str, user_id: str, credentials: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Replace the credentials of an existing connection; the errors of register_connection."""
+        checked = self._checked(integration, user_id, credentials)
+        updated = self.store.update_credentials(integration, user_id, checked)
+        self._forget(integration, user_id)
+        return updated.public()
+
+    def update_connection_config(
+        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Replace the additional_config of an existing connection.
+
+        Raises:
+            ConnectionNotFound: this user has none.
+        """
+        self._integration(integration)
+        updated = self.store.update_config(integration, user_id, dict(additional_config))
+        self._forget(integration, user_id)
+        return updated.public()
+
+    def delete_connection(self, integration: str, user_id: str) -> None:
+        """Delete a connection and its credentials.
+
+        Raises:
+            ConnectionNotFound: this user has none.
+        """
+        self.store.delete(integration, user_id)
+        self._forget(integration, user_id)
+
+    def connection(self, integration: str, user_id: str) -> dict[str, Any]:
+        """The public view: uuid, integration, user_id, dates and additional_config; never credentials.
+
+        Raises:
+            ConnectionNotFound: this user has none.
+        """
+        return self.store.get(integration, user_id).public()
+
+    def connections_for_user(self, user_id: str) -> list[dict[str, Any]]:
+        """The public views of a user's connections; [] when there are none."""
+        return self.store.for_user(user_id)
+
+    def connections_for_integration(self, integration: str) -> list[dict[str, Any]]:
+        """The public views of an integration's connections; [] when there are none.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        self._integration(integration)
+        return self.store.for_integration(integration)
+
+    def executor(self, integration: str, user_id: str) -> Executor:
+        """Calls for one connection: `.get(path)`, `.post(path, json=...)`, `.paginate(path)`.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            ConnectionNotFound: this user has no connection.
+            ConfigError: the connection's additional_config does not fit the blueprint's templates.
+        """
+        from nango_py.engine.executor import Executor
+
+        self._integration(integration)
+        return Executor(
+            lambda: self._route(integration),
+            self._reader(integration, user_id),
+            self.transport,
+            self.limits,
+            self._clock,
+        )
+
+    def session(self, integration: str, user_id: str) -> Session:
+        """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
+        from nango_py.engine.http.session import Session
+
+        return Session(self.executor(integration, user_id))
+
+    @property
+    def store(self) -> ConnectionStore:
+        """The connection store, opened when it is first needed.
+
+        Raises:
+            StorageError: it cannot be opened, or the encryption key is missing or wrong.
+        """
+        if self._store is None:
+            with self._lock:
+                if self._store is None:
+                    self._store = self._open_store()
+        return self._store
+
+    @property
+    def transport(self) -> Transport:
+        """The network connections that all executors share."""
+        if self._transport is None:
+            from nango_py.engine.http.transport import Transport
+
+            with self._lock:
+                if self._transport is None:
+                    self._transport = Transport(self._ca_bundle)
+        return self._transport
+
+    @property
+    def limits(self) -> LimitStore:
+        """The budgets that all executors share."""
+        if self._limits is None:
+            from nango_py.limits.memory import MemoryLimits
+
+            with self._lock:
+                if self._limits is None:
+                    self._limits = MemoryLimits(self._clock)
+        return self._limits
+
+    def _open_store(self) -> ConnectionStore:
+        from nango_py.connections.keys import load_keyring
+        from nango_py.connections.store import open_store, sqlite_folder
+
+        url = self._database_url or self.configuration.config.database_url or DEFAULT_DATABASE
+        environ = dict(self._environ)
+        if self._encryption_keys is not None:
+            keys = self._encryption_keys
+            environ["NANGO_ENCRYPTION_KEYS"] = keys if isinstance(keys, str) else ",".join(keys)
+        folder = sqlite_folder(url) or self._files.folder / ".nango"
+        return open_store(url, load_keyring(environ, folder), self._clock)
+
+    def _integration(self, name: str) -> Integration:
+        integrations = self.configuration.integrations
+        found = integrations.get(name)
+        if found is None:
+            raise UnknownIntegration(name, integrations, hint=f"declared in {self.configuration.source}")
+        return found
+
+    def _route(self, name: str) -> Route:
+        """The compiled rules of an integration; made anew when a reload changed it."""
+        integration = self._integration(name)
+        known = self._routes.get(name)
+        if known is not None and known[0] is integration:
+            return known[1]
+        from nango_py.engine.route import Route
+
+        with self._lock:
+            route = Route(integration)
+            self._routes[name] = (integration, route)
+        return route
+
+    def _checked(self, integration: str, user_id: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
+        from nango_py.registry import AUTH_MODES
+
+        declared = self._integration(integration)
+        where = f"{integration}/{printable(str(user_id))}"
+        if not hasattr(credentials, "items"):
+            raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
+        mode = AUTH_MODES.get(declared.auth_mode)()
+        checked: dict[str, Any] = mode.check_credentials(dict(credentials), where)
+        return checked
+
+    def _reader(self, integration: str, user_id: str) -> Callable[[], Connection]:
+        """Gives the stored connection, looking for another process's change once a second."""
+        key = (integration, user_id)
+
+        def read() -> Connection:
+            known = self._fresh.get(key)
+            now = self._clock.monotonic()
+            if known is not None and now - known[1] < FRESH_SECONDS:
+                return known[0]
+            if known is not None and self.store.generation(integration, user_id) == known[0].generation:
+                connection = known[0]
+            else:
+                connection = self.store.get(integration, user_id)
+            self._fresh[key] = (connection, now)
+            return connection
+
+        return read
+
+    def _forget(self, integration: str, user_id: str) -> None:
+        self._fresh.pop((integration, user_id), None)

@@ -1,0 +1,108 @@
+"""The files of one product, read once, or read again when they change while developing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nango_py.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.config.blueprint import Catalogue
+    from nango_py.config.model import Configuration
+
+logger = logging.getLogger("nango_py.config")
+
+Fingerprint = tuple[Any, ...]
+
+
+class Files:
+    """integrations.yaml and the blueprint folders as one checked Configuration.
+
+    With reload, each look compares the files' times and sizes; a half-written or wrong file keeps the last
+    good configuration and is logged once.
+    """
+
+    def __init__(
+        self,
+        integrations: str | os.PathLike[str] | Mapping[str, Any] | None,
+        blueprints: str | os.PathLike[str] | None,
+        overrides: Mapping[str, Mapping[str, Any]] | None,
+        environ: Mapping[str, str],
+        *,
+        reload: bool,
+    ) -> None:
+        is_path = integrations is None or isinstance(integrations, str | os.PathLike)
+        self._source: Path | Mapping[str, Any] = (
+            Path(integrations or "integrations.yaml") if is_path else integrations  # type: ignore[arg-type, assignment]
+        )
+        self.folder = self._source.parent if isinstance(self._source, Path) else Path()
+        self._blueprints = Path(blueprints) if blueprints is not None else self.folder / "blueprints"
+        self._overrides = overrides
+        self._environ = environ
+        self._reload = reload
+        self._lock = threading.Lock()
+        self._seen: Fingerprint = self._fingerprint() if reload else ()
+        self._configuration = self._load()
+        for warning in self._configuration.warnings:
+            logger.warning("%s", warning)
+
+    def current(self) -> Configuration:
+        """The configuration; with reload, as the files are now if they are good."""
+        if self._reload:
+            self._look_again()
+        return self._configuration
+
+    def catalogue(self) -> Catalogue:
+        """The blueprints that can be found from here."""
+        from nango_py.config.blueprint import open_catalogue
+
+        return open_catalogue(self._blueprints)
+
+    def _load(self) -> Configuration:
+        from nango_py.config.integration import load_configuration
+
+        return load_configuration(
+            self._source, catalogue=self.catalogue(), environ=self._environ, overrides=self._overrides
+        )
+
+    def _look_again(self) -> None:
+        fingerprint = self._fingerprint()
+        if fingerprint == self._seen:
+            return
+        with self._lock:
+            if fingerprint == self._seen:
+                return
+            self._seen = fingerprint
+            try:
+                self._configuration = self._load()
+            except ConfigError as error:
+                logger.error("the files changed but are wrong; the last good ones stay in use:\n%s", error)  # noqa: TRY400 - the problems are the whole story
+            else:
+                logger.info("the files changed and were read again")
+
+    def _fingerprint(self) -> Fingerprint:
+        """Time, size and identity of every file that could matter."""
+        paths = [self._source] if isinstance(self._source, Path) else []
+        folders = [self._blueprints, *(Path(path) for path in self._extra_folders())]
+        for folder in folders:
+            if folder.is_dir():
+                paths += sorted(folder.glob("*.y*ml"))
+        return tuple((str(path), *_stat(path)) for path in paths)
+
+    def _extra_folders(self) -> tuple[str, ...]:
+        known = getattr(self, "_configuration", None)
+        return known.config.blueprint_paths if known is not None else ()
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_mtime_ns, found.st_size, found.st_ino

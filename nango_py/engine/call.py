@@ -1,0 +1,225 @@
+"""One call from first booking to last answer, as a generator that does no I/O.
+
+It yields the commands of `engine.commands` and is sent their results. Everything that takes time or touches
+a socket is the executor's; everything that decides is here and in `nango_py.retry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nango_py.engine.commands import (
+    Acquire,
+    Attempt,
+    CloseGate,
+    Confirm,
+    Failure,
+    Release,
+    Send,
+    Settle,
+    Wait,
+)
+from nango_py.engine.plan import redirected
+from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
+from nango_py.limits.headers import told_wait
+from nango_py.limits.model import Refused
+from nango_py.retry import Facts, RetryPolicy, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from nango_py.clock import Clock
+    from nango_py.engine.plan import Plan
+    from nango_py.limits.model import Spend
+
+    Steps = Generator[Any, Any, Any]
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 5
+
+
+@dataclass(slots=True)
+class Job:
+    """Everything one call needs, and what happened to it so far.
+
+    Attributes:
+        spend: the budgets that a plan spends from, and the gates it obeys.
+        report: told of each attempt as it ends; writes the log record.
+        returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
+    """
+
+    plan: Plan
+    policy: RetryPolicy
+    clock: Clock
+    spend: Callable[[Plan], tuple[tuple[Spend, ...], tuple[str, ...]]]
+    report: Callable[[Plan, Attempt], None]
+    limit_headers: Mapping[str, Any] | None = None
+    deadline_seconds: float | None = None
+    returns_limited: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    deadline: float = 0.0
+    waited: float = 0.0
+    gates: tuple[str, ...] = ()
+
+
+def run(job: Job) -> Steps:
+    """The steps of a call; its return value is the answer.
+
+    Raises:
+        RateLimited: a limit cannot be waited out within the deadline; nothing more was sent.
+        TransportFailed: no answer came, and trying again was not allowed or did not help.
+        DeadlineExceeded: the time for the whole call is over.
+    """
+    seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
+    job.deadline = job.clock.monotonic() + seconds
+    hops = 0
+    while True:
+        ticket = yield from _admit(job)
+        outcome, attempt = yield from _send(job, ticket)
+        following = _redirection(job, outcome)
+        if following is not None and hops < MAX_REDIRECTS:
+            hops += 1
+            _record(
+                job, replace(attempt, action="redirect", rule=f"redirect {hops} of at most {MAX_REDIRECTS}")
+            )
+            job.plan = following
+            continue
+        if following is not None:
+            _record(job, replace(attempt, action="fail", rule="too many redirects"))
+            raise _failed(
+                TransportFailed, job, f"more than {MAX_REDIRECTS} redirects", outcome, reason="redirects"
+            )
+        tried = len(job.attempts) + 1 - hops
+        verdict = job.policy.decide(_facts(job, outcome), tried)
+        _record(job, replace(attempt, action=verdict.action, rule=verdict.rule, wait=verdict.seconds))
+        if verdict.gate_seconds > 0:
+            yield CloseGate(job.gates, verdict.gate_seconds)
+        if verdict.action in {"return", "fail", "refresh"}:
+            return _finish(job, outcome, verdict)
+        if job.clock.monotonic() + verdict.seconds >= job.deadline:
+            return _out_of_time(job, outcome, verdict)
+        if verdict.action == "retry":
+            # A `wait` needs none of its own: the gate it closed holds this call like every other.
+            job.waited += verdict.seconds
+            yield Wait(verdict.seconds)
+
+
+def _admit(job: Job) -> Steps:
+    """Wait until every budget and gate lets this call through; the booking's ticket."""
+    spends, job.gates = job.spend(job.plan)
+    patience = job.deadline - job.clock.monotonic()
+    grant = yield Acquire(spends, job.gates, patience)
+    if isinstance(grant, Refused):
+        raise _limited(job, grant.wait, grant.window)
+    wait = grant.wait
+    while wait > 0:
+        if job.clock.monotonic() + wait > job.deadline:
+            yield Release(grant.ticket)
+            raise _limited(job, wait, "a limit that closed meanwhile")
+        job.waited += wait
+        try:
+            yield Wait(wait)
+        except BaseException:
+            yield Release(grant.ticket)
+            raise
+        wait = yield Confirm(grant.ticket)
+    return grant.ticket
+
+
+def _send(job: Job, ticket: Any) -> Steps:
+    """Send once; the outcome and its record so far."""
+    started = job.clock.monotonic()
+    seconds = min(job.plan.total_seconds, job.deadline - started)
+    if seconds <= 0:
+        yield Release(ticket)
+        raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
+    outcome = yield Send(job.plan, seconds)
+    failed = isinstance(outcome, Failure)
+    yield Release(ticket) if failed and not outcome.sent else Settle(ticket)
+    attempt = Attempt(
+        number=len(job.attempts) + 1,
+        status=0 if failed else outcome.status_code,
+        reason=outcome.reason if failed else "",
+        seconds=job.clock.monotonic() - started,
+        waited=job.waited,
+        received=0 if failed or job.plan.stream else len(outcome.content),
+        endpoint=job.plan.endpoint,
+    )
+    job.waited = 0.0
+    return outcome, attempt
+
+
+def _record(job: Job, attempt: Attempt) -> None:
+    job.attempts.append(attempt)
+    job.report(job.plan, attempt)
+
+
+def _redirection(job: Job, outcome: Any) -> Plan | None:
+    if isinstance(outcome, Failure) or outcome.status_code not in REDIRECTS:
+        return None
+    location = outcome.headers.get("Location")
+    return redirected(job.plan, location, outcome.status_code) if location else None
+
+
+def _facts(job: Job, outcome: Any) -> Facts:
+    plan = job.plan
+    if isinstance(outcome, Failure):
+        return Facts(
+            plan.method, plan.endpoint, reason=outcome.reason, safe=plan.safe_to_repeat, sent=outcome.sent,
+            replayable=plan.replayable or not outcome.sent,
+        )  # fmt: skip
+    return Facts(
+        plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
+        text=lambda: "" if plan.stream else outcome.text,
+        json=lambda: None if plan.stream else _json(outcome),
+        told_wait=lambda: _told_wait(job, outcome),
+        safe=plan.safe_to_repeat, replayable=plan.replayable,
+    )  # fmt: skip
+
+
+def _told_wait(job: Job, answer: Any) -> float | None:
+    text = "" if job.plan.stream else answer.text
+    return told_wait(answer.headers, text, job.clock.now(), job.limit_headers)
+
+
+def _json(answer: Any) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _finish(job: Job, outcome: Any, verdict: Verdict) -> Any:
+    """The answer, or the error that stands for its absence."""
+    if isinstance(outcome, Failure):
+        if outcome.reason == "deadline" or job.clock.monotonic() >= job.deadline:
+            raise _failed(DeadlineExceeded, job, f"the deadline is over; last: {outcome.text}")
+        raise _failed(TransportFailed, job, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
+    if verdict.gate_seconds > 0 and verdict.rule.endswith("the last") and not job.returns_limited:
+        raise _limited(job, verdict.gate_seconds, f"status {outcome.status_code}, {verdict.rule}", outcome)
+    return outcome
+
+
+def _out_of_time(job: Job, outcome: Any, verdict: Verdict) -> Any:
+    """What a call ends in when its next attempt would lie beyond the deadline."""
+    if isinstance(outcome, Failure):
+        raise _failed(DeadlineExceeded, job, f"no time is left to try again; last: {outcome.text}")
+    if verdict.action == "wait" and not job.returns_limited:
+        raise _limited(job, verdict.seconds, f"status {outcome.status_code}", outcome)
+    return outcome
+
+
+def _limited(job: Job, wait: float, window: str, answer: Any = None) -> RateLimited:
+    retry_at = job.clock.now() + wait
+    text = f"rate limited by {window}; allowed again in {wait:.3f} s, which is more than this call may wait"
+    return _failed(RateLimited, job, text, answer, retry_at=retry_at, window=window)
+
+
+Failed = TypeVar("Failed", bound=RequestFailed)
+
+
+def _failed(kind: type[Failed], job: Job, text: str, answer: Any = None, **details: Any) -> Failed:
+    plan = job.plan
+    where = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
+    return kind(f"{where}: {text}", plan=plan, attempts=tuple(job.attempts), response=answer, **details)

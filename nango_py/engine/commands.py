@@ -1,0 +1,110 @@
+"""What a running call asks of its executor, and what it is told in return.
+
+The call generator (`engine.call`) yields these; an executor carries each out and sends the result back in.
+Nothing here waits, opens a socket or knows whether the executor is sync or async.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nango_py.engine.plan import Plan
+    from nango_py.limits.model import Spend
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Book a place in every budget. Answered with Granted or Refused."""
+
+    spends: tuple[Spend, ...]
+    gates: tuple[str, ...]
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """After a wait: does the booking still stand? Answered with the seconds still to wait."""
+
+    ticket: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The answer is here: the booking counts from now. Answered with None."""
+
+    ticket: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Nothing was sent: the booking goes back. Answered with None."""
+
+    ticket: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Nobody under these keys sends for so many seconds. Answered with None."""
+
+    gates: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for so many seconds. Answered with None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a plan once, within so many seconds. Answered with an answer (a response) or a Failure."""
+
+    plan: Plan
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sending that brought no usable answer.
+
+    Attributes:
+        reason: `dns`, `connect`, `tls`, `timeout`, `reset`, `truncated`, `too_large` or `protocol`.
+        sent: whether the API may have seen the request.
+        text: one line for people; holds no part of the URL's query and no header.
+    """
+
+    reason: str
+    sent: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One sending of a plan, as it is logged, explained and kept on errors.
+
+    Attributes:
+        number: 1 for the first.
+        status: the HTTP status, or 0 where there was no answer.
+        reason: the Failure's reason, or "".
+        seconds: from sending to the last byte.
+        waited: seconds waited before it, for budgets, gates and backoff together.
+        received: bytes of the decoded body.
+        rule: the retry rule that judged it.
+        action: what was decided: `return`, `retry`, `wait`, `redirect`, `refresh` or `fail`.
+        wait: seconds that the decision asks to wait before the next attempt.
+    """
+
+    number: int
+    status: int = 0
+    reason: str = ""
+    seconds: float = 0.0
+    waited: float = 0.0
+    received: int = 0
+    rule: str = ""
+    action: str = ""
+    wait: float = 0.0
+    endpoint: str = ""

@@ -1,0 +1,176 @@
+"""The answer callers get: a requests.Response whose URL and request are shown with secrets masked."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
+
+if TYPE_CHECKING:
+    from nango_py.engine.commands import Attempt
+    from nango_py.engine.plan import Plan
+
+_NOT_YET: Any = object()
+
+
+class Response(requests.Response):
+    """What `requests` returns, made cheaply and safe to log.
+
+    `url` and `request` show credentials as `***`, so that `raise_for_status()` and error trackers do not
+    print them. Headers, cookies and the rest are computed when they are asked for.
+
+    Attributes:
+        attempts: one record for each sending that led to this answer.
+    """
+
+    _plan: Plan | None
+    raw: Any
+
+    def __init__(self, plan: Plan, raw: Any, content: bytes | None, seconds: float) -> None:
+        # requests.Response.__init__ builds a cookie jar and a header dict that most calls never look at.
+        self._plan = plan
+        self._seconds = seconds
+        self._content: Any = False if content is None else content
+        self._content_consumed = content is not None
+        self._next = None
+        self.status_code: int = raw.status
+        self.raw = raw
+        self.attempts: tuple[Attempt, ...] = ()
+        self.hint = ""
+        self._headers: Any = _NOT_YET
+        self._encoding: Any = _NOT_YET
+        self._history: list[requests.Response] = []
+
+    @property
+    def headers(self) -> CaseInsensitiveDict[str]:
+        """The answer's headers, without regard to case."""
+        if self._headers is _NOT_YET:
+            self._headers = CaseInsensitiveDict(self.raw.headers)
+        return self._headers  # type: ignore[no-any-return]
+
+    @headers.setter
+    def headers(self, value: Any) -> None:
+        self._headers = value
+
+    @property
+    def encoding(self) -> str | None:
+        """The text encoding that the headers name; may be set."""
+        if self._encoding is _NOT_YET:
+            self._encoding = get_encoding_from_headers(self.headers)
+        return self._encoding  # type: ignore[no-any-return]
+
+    @encoding.setter
+    def encoding(self, value: str | None) -> None:
+        self._encoding = value
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked, credentials masked."""
+        return self._url if self._plan is None else self._plan.masked_url()
+
+    @url.setter
+    def url(self, value: str) -> None:
+        self._url = value
+
+    @property
+    def reason(self) -> str:
+        """The status line's words."""
+        return self._reason if self.raw is None else str(self.raw.reason or "")
+
+    @reason.setter
+    def reason(self, value: str) -> None:
+        self._reason = value
+
+    @property
+    def elapsed(self) -> timedelta:
+        """From sending to the last byte of the answer."""
+        return timedelta(seconds=self._seconds)
+
+    @elapsed.setter
+    def elapsed(self, value: timedelta) -> None:
+        self._seconds = value.total_seconds()
+
+    @property
+    def history(self) -> list[requests.Response]:
+        """Empty: redirects are attempts; see `attempts`."""
+        return self._history
+
+    @history.setter
+    def history(self, value: list[requests.Response]) -> None:
+        self._history = value
+
+    @property
+    def request(self) -> requests.PreparedRequest:
+        """The request that was sent, credentials masked."""
+        if "_request" not in vars(self):
+            shown = requests.PreparedRequest()
+            shown.url = self.url
+            if self._plan is not None:
+                shown.method, shown.body = self._plan.method, self._plan.body
+                shown.headers = CaseInsensitiveDict(self._plan.masked_headers())
+            shown.hooks = {"response": []}
+            self._request = shown
+        return self._request
+
+    @request.setter
+    def request(self, value: requests.PreparedRequest) -> None:
+        self._request = value
+
+    @property
+    def cookies(self) -> RequestsCookieJar:
+        """The cookies of this answer. They are not sent back: an API client keeps none."""
+        if "_cookies" not in vars(self):
+            self._cookies = RequestsCookieJar()
+            if self.raw is not None and "set-cookie" in self.raw.headers:
+                extract_cookies_to_jar(self._cookies, self.request, self.raw)  # type: ignore[no-untyped-call]
+        return self._cookies
+
+    @cookies.setter
+    def cookies(self, value: RequestsCookieJar) -> None:
+        self._cookies = value
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body as JSON.
+
+        Raises:
+            requests.exceptions.JSONDecodeError: it is not JSON.
+        """
+        if not kwargs and self._content and "charset" not in self.headers.get("content-type", ""):
+            try:
+                return jsonlib.loads(self._content)
+            except ValueError:
+                pass
+        return super().json(**kwargs)
+
+    def raise_for_status(self) -> None:
+        """As in `requests`; the text says where to go when this API version is over.
+
+        Raises:
+            requests.HTTPError: the status is 400 or above.
+        """
+        failed = None
+        try:
+            super().raise_for_status()
+        except requests.HTTPError as error:
+            failed = error
+        if failed is not None:
+            text = f"{failed}; {self.hint}" if self.hint else str(failed)
+            raise requests.HTTPError(text, response=self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        content = self.content
+        shown = {name: getattr(self, name) for name in self.__attrs__ if name not in {"_content", "request"}}
+        return {**shown, "_content": content, "attempts": self.attempts, "hint": self.hint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A plan holds credentials and stays behind; what it showed comes along.
+        self._plan = self.raw = None
+        self._request = requests.PreparedRequest()
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._content_consumed = True

@@ -1,0 +1,88 @@
+"""A requests.Session for code that brings its own client: SDKs become paced, retried and authenticated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+
+from nango_py.engine.plan import follow
+from nango_py.engine.stamp import origin_of
+from nango_py.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from nango_py.engine.executor import Executor
+
+
+class Session(requests.Session):
+    """Sends every request through an executor.
+
+    A path without a host is taken below the blueprint's base URL; a URL must have the API's origin. The
+    blueprint's auth header and parameters replace what the SDK sets. A last 429 is an answer here, as SDKs
+    expect; what has no answer raises `requests.ConnectionError` or `requests.Timeout`, so that an SDK's own
+    handling works, with the NangoError as its `nango_error`.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._executor = executor
+
+    def request(  # type: ignore[override]  # the options of requests, whatever they are
+        self, method: str, url: str, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        """As `requests.Session.request`; `url` may be a path below the base URL."""
+        if "://" not in str(url):
+            url = self._executor.plan("GET", url).stamp.base_url + str(url).lstrip("/")
+        return super().request(method, url, *args, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a prepared request as the executor would."""
+        url = request.url or ""
+        plan = self._executor.plan(
+            request.method or "GET",
+            "",
+            headers=dict(request.headers),
+            data=request.body,
+            timeout=_timeout(kwargs.get("timeout")),
+            stream=bool(kwargs.get("stream")),
+        )
+        if origin_of(url) not in plan.stamp.origins or urlsplit(url).username is not None:
+            raise InvalidRequest(
+                f"this session is for {plan.stamp.base_url} and sends its credentials nowhere else"
+            )
+        failed = None
+        try:
+            answer = self._executor.send_plan(follow(plan, url), returns_limited=True)
+        except Exception as error:  # noqa: BLE001 - translated for who knows only requests
+            failed = error
+        if failed is not None:
+            raise _translated(failed)
+        for hook in request.hooks.get("response", []):
+            answer = hook(answer, **kwargs) or answer
+        return answer
+
+
+def _timeout(value: Any) -> Any:
+    """The timeout of `requests` as a call takes it; half-open pairs fall back to the blueprint's."""
+    if isinstance(value, tuple) and None in value:
+        return None
+    return value
+
+
+def _translated(error: Exception) -> Exception:
+    from nango_py.errors import DeadlineExceeded, TransportFailed
+
+    kind: type[requests.RequestException]
+    if isinstance(error, DeadlineExceeded) or (
+        isinstance(error, TransportFailed) and error.reason == "timeout"
+    ):
+        kind = requests.Timeout
+    elif isinstance(error, TransportFailed):
+        kind = requests.ConnectionError
+    else:
+        return error
+    translated = kind(str(error))
+    vars(translated)["nango_error"] = error
+    return translated

@@ -1,0 +1,294 @@
+"""One HTTP request, fully rendered and printable with its secrets masked; nothing is sent here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urljoin, urlsplit
+from uuid import uuid4
+
+from nango_py.config.placement import check_header_name, check_header_value, join_path
+from nango_py.config.template import TemplateProblem
+from nango_py.engine.query import Pairs, encode_data, encode_json, encode_pairs, pairs_of
+from nango_py.engine.stamp import Stamp, origin_of
+from nango_py.errors import InvalidRequest
+from nango_py.secret import MASK, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.config.model import RequestSettings
+
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""The idempotent methods of RFC 9110 section 9.2.2."""
+
+
+class _Unset:
+    """Tells "no JSON body" from the JSON body `null`."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = _Unset()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a caller asks for: the arguments of `executor.request`, as `requests` names them.
+
+    Attributes:
+        path: below base_url; may carry a query of its own.
+        timeout: seconds for one attempt: a number (connecting, and each read), or (connect, read).
+        idempotency_key: sent under the blueprint's idempotency header, the same on every attempt.
+        stream: leave the body on the socket until the caller reads it.
+    """
+
+    method: str
+    path: str
+    params: Any = None
+    headers: Mapping[str, str | None] | None = None
+    json: Any = UNSET
+    data: Any = None
+    files: Any = None
+    timeout: float | tuple[float, float] | None = None
+    idempotency_key: str | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """One request, ready to be sent as it is.
+
+    `str(plan)` is what `nango plan` prints. url, headers and body hold credentials: never log them.
+
+    Attributes:
+        headers: by lower-case name: (name as written, value).
+        endpoint: the path below base_url without its query, for budgets and logs.
+        pairs: the caller's query parameters before encoding.
+        connect_seconds, read_seconds: the longest wait for a connection, and for the next bytes.
+        total_seconds: the longest that one attempt may take.
+        replayable: whether the body can be sent a second time.
+        safe_to_repeat: whether sending it twice does no more than sending it once.
+        max_bytes: the largest decoded body that is accepted; 0 means any.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, tuple[str, str]]
+    body: Any
+    endpoint: str
+    pairs: Pairs
+    stamp: Stamp
+    connect_seconds: float
+    read_seconds: float
+    total_seconds: float
+    max_bytes: int
+    replayable: bool
+    safe_to_repeat: bool
+    stream: bool
+
+    def masked_url(self) -> str:
+        """The URL with every credential shown as `***`."""
+        base, stamp = self.stamp.base_url, self.stamp
+        head, _, query = self.url.partition("?")
+        if head.startswith(base):
+            head = stamp.masked_base() + head[len(base) :]
+        shown = [
+            part
+            if part.partition("=")[0] not in stamp.protected_params
+            else f"{part.partition('=')[0]}={MASK}"
+            for part in query.split("&")
+        ]
+        return masked(head + (f"?{'&'.join(shown)}" if query else ""), stamp.secrets)
+
+    def masked_headers(self) -> dict[str, str]:
+        """The headers as they are sent, with every credential shown as `***`."""
+        stamp = self.stamp
+        return {
+            name: stamp.masked_header(name)
+            if key in stamp.protected_headers
+            else masked(value, stamp.secrets)
+            for key, (name, value) in self.headers.items()
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.method} {self.masked_url()}"]
+        lines += [f"{name}: {value}" for name, value in self.masked_headers().items()]
+        if isinstance(self.body, bytes):
+            lines += ["", masked(self.body[:2000].decode("utf-8", "replace"), self.stamp.secrets)]
+        elif self.body is not None:
+            lines += ["", f"<{type(self.body).__name__}, sent as it is read>"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.method} {self.masked_url()}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Plan holds credentials and is not pickled")
+
+
+def make_plan(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_header: str = "") -> Plan:
+    """The request that `call` makes of a connection.
+
+    Pure: nothing is sent or read, and the caller's mappings are left as they were.
+
+    Raises:
+        InvalidRequest: the path leaves the API's base, or a header or the body is not one.
+    """
+    method = call.method.upper()
+    path, _, inline = call.path.partition("?")
+    url = _checked(lambda: join_path(stamp.base_url, path))
+    endpoint = url[len(stamp.base_url) :]
+    pairs = pairs_of(call.params)
+    if inline:
+        pairs = pairs_of(inline.partition("#")[0]) + pairs
+    if stamp.protected_params:
+        pairs = tuple(pair for pair in pairs if pair[0] not in stamp.protected_params)
+    query = encode_pairs(_own_pairs(stamp, pairs) + pairs)
+    headers = stamp.headers_for(method, endpoint)
+    body, content_type, replayable = encode_body(call)
+    if content_type:
+        headers.setdefault("content-type", ("Content-Type", content_type))
+    if call.headers:
+        _merge(headers, call.headers, stamp, content_type)
+    repeatable = _add_idempotency_key(headers, call, method, idempotency_header)
+    connect, read = _seconds(call.timeout, settings)
+    return Plan(
+        method, f"{url}?{query}" if query else url, headers, body, endpoint, pairs, stamp, connect, read,
+        settings.total_seconds if call.timeout is None else max(settings.total_seconds, read),
+        settings.max_response_bytes, replayable, repeatable, call.stream,
+    )  # fmt: skip
+
+
+def redirected(plan: Plan, location: str, status: int) -> Plan | None:
+    """The plan that follows a redirect, or None where it must not be followed.
+
+    Only the connection's own origins are followed, so that neither credentials nor a body reach another
+    (RFC 9110 section 15.4; RFC 9700 section 4.12).
+    """
+    url = urljoin(plan.url, location)
+    parts = urlsplit(url)
+    if parts.username is not None or origin_of(url) not in plan.stamp.origins:
+        return None
+    method, body, headers = plan.method, plan.body, plan.headers
+    if (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST"):
+        method, body = "GET", None
+        headers = {
+            key: value for key, value in headers.items() if key not in {"content-type", "content-length"}
+        }
+    elif body is not None and not plan.replayable:
+        return None
+    return follow(plan, url, method=method, body=body, headers=headers)
+
+
+SEE_OTHER = 303
+MOVED = frozenset({301, 302})
+
+
+def follow(plan: Plan, url: str, **changes: Any) -> Plan:
+    """The same request for another URL of the same origins; the blueprint's parameters are kept."""
+    from dataclasses import replace
+
+    head, _, query = url.partition("#")[0].partition("?")
+    pairs = tuple(pair for pair in pairs_of(query) if pair[0] not in plan.stamp.protected_params)
+    own = tuple(pair for pair in plan.stamp.pairs if pair[0] in plan.stamp.protected_params)
+    base = plan.stamp.base_url
+    encoded = encode_pairs(own + pairs)
+    return replace(
+        plan,
+        url=f"{head}?{encoded}" if encoded else head,
+        endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
+        pairs=pairs,
+        **changes,
+    )
+
+
+def encode_body(call: Call) -> tuple[Any, str, bool]:
+    """Body, content type and whether the body can be sent again.
+
+    Raises:
+        InvalidRequest: the body has no encoding, or more than one was given.
+    """
+    if call.files:
+        from nango_py.engine.http.encode import encode_files
+
+        return encode_files(call.data, call.files)
+    if call.json is not UNSET:
+        if call.data is not None:
+            raise InvalidRequest("give json= or data=, not both")
+        return encode_json(call.json), "application/json", True
+    if call.data is not None:
+        return encode_data(call.data)
+    return None, "", True
+
+
+def _own_pairs(stamp: Stamp, pairs: Pairs) -> Pairs:
+    """The blueprint's parameters beside the caller's; the caller may replace those without a credential."""
+    if not stamp.pairs or not pairs:
+        return stamp.pairs
+    given = {name for name, _ in pairs}
+    return tuple(pair for pair in stamp.pairs if pair[0] in stamp.protected_params or pair[0] not in given)
+
+
+def _merge(
+    headers: dict[str, tuple[str, str]], given: Mapping[str, str | None], stamp: Stamp, content_type: str
+) -> None:
+    """The caller's headers over the blueprint's; None removes one; those with a credential stay."""
+    for name, value in given.items():
+        key = name.lower()
+        if key in stamp.protected_headers:
+            continue
+        if value is None:
+            headers.pop(key, None)
+            continue
+        text = str(value)
+        _checked(lambda name=name: check_header_name(name))  # type: ignore[misc]
+        _checked(lambda text=text, name=name: check_header_value(text, name))  # type: ignore[misc]
+        if key == "content-type" and content_type.startswith("multipart/"):
+            continue  # only the encoder knows the boundary
+        headers[key] = (name, text)
+
+
+def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method: str, header: str) -> bool:
+    """Add the key where the API knows one; True where the request may then be sent twice."""
+    if method in REPEATABLE:
+        return True
+    if not header:
+        if call.idempotency_key:
+            raise InvalidRequest(
+                "this API declares no idempotency header; set retries.idempotency_header in its blueprint"
+            )
+        return False
+    if call.idempotency_key:
+        _checked(lambda: check_header_value(call.idempotency_key or "", header))
+        headers[header.lower()] = (header, call.idempotency_key)
+    else:
+        headers.setdefault(header.lower(), (header, str(uuid4())))
+    return True
+
+
+def _seconds(timeout: float | tuple[float, float] | None, settings: RequestSettings) -> tuple[float, float]:
+    if timeout is None:
+        return settings.connect_seconds, settings.read_seconds
+    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    for seconds in (connect, read):
+        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+            raise InvalidRequest(f"timeout= must be seconds > 0 and <= {LONGEST_TIMEOUT}, or (connect, read)")
+    return float(connect), float(read)
+
+
+LONGEST_TIMEOUT = 3600
+
+
+def _checked(check: Callable[[], Any]) -> Any:
+    """Run a check of the caller's input; its problem becomes an InvalidRequest without a context."""
+    try:
+        return check()
+    except TemplateProblem as found:
+        problem = found
+    parts = (f"[{problem.code}] {problem.what}", problem.expected, problem.help)
+    raise InvalidRequest("; ".join(part for part in parts if part))

@@ -1,0 +1,111 @@
+"""An integration made ready to be called: its rules compiled once, shared by all its connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nango_py.engine.log import log_attempt, logger_of
+from nango_py.errors import ProviderError, printable
+from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.registry import PAGINATORS
+from nango_py.retry import RetryPolicy
+from nango_py.secret import masked
+
+if TYPE_CHECKING:
+    from nango_py.config.model import Integration
+    from nango_py.engine.commands import Attempt
+    from nango_py.engine.plan import Plan
+    from nango_py.engine.query import Pairs
+    from nango_py.limits.model import Spend
+    from nango_py.pagination.base import Paginator
+
+
+class Route:
+    """What every executor of one integration shares. Knows no credential.
+
+    Attributes:
+        retries: when to try again.
+        limits: what a call spends.
+        paginator: how to find the next page, or None where the blueprint names no way.
+        hint: a sentence on this API version's end of life, or "".
+    """
+
+    def __init__(self, integration: Integration) -> None:
+        settings = integration.settings
+        self.integration = integration
+        self.retries = RetryPolicy.from_settings(settings.get("retries"))
+        self.limits = RateLimits.from_settings(settings.get("rate_limits"))
+        pagination = settings.get("pagination")
+        self.paginator: Paginator | None = (
+            PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
+        )
+        self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
+        self.logger = logger_of(integration.name, integration.log_level)
+        self.hint = hint_of(integration)
+        self._errors = settings.get("errors") or {}
+
+    def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
+        """The budgets that a plan spends from, and the gates it obeys."""
+        facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
+        variables = plan.stamp.variables()
+        return self.limits.spends(facts, variables), self.limits.gates(facts, variables)
+
+    def report(self, plan: Plan, attempt: Attempt) -> None:
+        """Log an attempt."""
+        log_attempt(self.logger, plan, attempt)
+
+    def provider_error(self, answer: Any, plan: Plan) -> ProviderError:
+        """The error that an answer means, read as the blueprint's `errors` say."""
+        code, message = self._read_error(answer, plan)
+        name = f"{self.integration.name} {plan.method} /{plan.endpoint}"
+        text = f"{name}: status {answer.status_code}"
+        text += f", {code}" if code else ""
+        text += f": {message}" if message else ""
+        return ProviderError(
+            f"{text}; {self.hint}" if self.hint and answer.status_code == GONE else text,
+            status=answer.status_code, code=code, provider_message=message,
+            plan=plan, attempts=answer.attempts, response=answer,
+        )  # fmt: skip
+
+    def _read_error(self, answer: Any, plan: Plan) -> tuple[str, str]:
+        try:
+            body = answer.json()
+        except ValueError:
+            return "", ""
+        import jmespath
+
+        found = {}
+        for key in ("code", "message"):
+            path = self._errors.get(key)
+            value = jmespath.search(path, body) if path else None
+            # An API may echo what it was sent, the key included.
+            found[key] = "" if value is None else masked(printable(str(value), 500), plan.stamp.secrets)
+        return found["code"], found["message"]
+
+
+GONE = 410
+
+
+def hint_of(integration: Integration) -> str:
+    """A sentence on the end of this API version's life, or "" while no end is known."""
+    status = integration.status
+    if status.retires_on:
+        end = f"retires on {status.retires_on}"
+    elif status.deprecated_on:
+        end = f"is deprecated since {status.deprecated_on}"
+    else:
+        return ""
+    target = f'; move to blueprint "{status.migrate_to}"' if status.migrate_to else ""
+    return f'the API version of blueprint "{integration.blueprint}" {end}{target}'
+
+
+def _by_name(pairs: Pairs) -> dict[str, Any]:
+    """Query parameters by name, a list where a name stands more than once."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            known = found[name]
+            found[name] = [*known, value] if isinstance(known, list) else [known, value]
+        else:
+            found[name] = value
+    return found

@@ -1,0 +1,202 @@
+"""What one connection puts on each of its requests: base URL, headers and parameters, rendered once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from nango_py._version import __version__
+from nango_py.config.placement import check_header_value, render_url
+from nango_py.config.template import TemplateProblem
+from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.registry import AUTH_MODES
+from nango_py.secret import MASK, reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.config.model import Integration
+    from nango_py.config.template import Template
+    from nango_py.connections.model import Connection
+    from nango_py.engine.query import Pairs
+
+DEFAULT_HEADERS = {
+    "user-agent": ("User-Agent", f"nango_py/{__version__}"),
+    "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
+    "accept": ("Accept", "*/*"),
+}
+CALL_NAMES = frozenset({"method", "path", "endpoint"})
+"""Template names whose values differ from call to call."""
+
+Origin = tuple[str, str, int]
+
+
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port of a URL: what credentials never leave (RFC 6454)."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+class Stamp:
+    """A connection's rendered request settings.
+
+    Holds credentials: its repr is masked and it does not pickle.
+
+    Attributes:
+        base_url: ends with a slash.
+        origins: where this connection's credentials may go.
+        headers: constant headers by lower-case name: (name as written, value).
+        protected_headers: lower-case names of headers that carry a credential; a caller cannot replace them.
+        pairs: the blueprint's query parameters.
+        protected_params: names of those that carry a credential.
+        secrets: every text that must not be seen, for masking by value.
+    """
+
+    __slots__ = (
+        "_call_headers",
+        "_variables",
+        "base_url",
+        "connection",
+        "headers",
+        "integration",
+        "origins",
+        "pairs",
+        "protected_headers",
+        "protected_params",
+        "secrets",
+    )
+
+    def __init__(self, integration: Integration, connection: Connection) -> None:
+        self.integration = integration
+        self.connection = connection
+        self._variables = variables_of(integration, connection)
+        settings, secret = integration.requests, integration.secret_names
+        self.base_url = self._render(
+            "requests.base_url", lambda: render_url(settings.base_url, self._variables)
+        )
+        if not self.base_url.endswith("/"):
+            self.base_url += "/"
+        scheme, _, port = own = origin_of(self.base_url)
+        self.origins: frozenset[Origin] = frozenset(
+            {own, *(origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port)
+                    for host in settings.allowed_hosts)}
+        )  # fmt: skip
+        self.protected_headers = frozenset(
+            name.lower() for name, value in settings.headers if _holds(value, secret)
+        )
+        self.protected_params = frozenset(name for name, value in settings.params if _holds(value, secret))
+        self.headers = dict(DEFAULT_HEADERS)
+        self._call_headers: tuple[tuple[str, Template], ...] = tuple(
+            (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
+        )
+        for name, value in settings.headers:
+            if CALL_NAMES.isdisjoint(value.names):
+                self.headers[name.lower()] = (name, self._header(name, value, self._variables))
+        self.pairs: Pairs = tuple(
+            (name, self._render(f"requests.params.{name}", lambda value=value: value.render(self._variables)))  # type: ignore[misc]
+            for name, value in settings.params
+        )
+        self.secrets = self._all_secrets()
+
+    def _render(self, where: str, render: Callable[[], str]) -> str:
+        """Render, or say which setting of which connection does not fit."""
+        try:
+            return render()
+        except TemplateProblem as found:
+            problem = found
+        place = f"{self.connection.integration}/{printable(self.connection.user_id)}"
+        raise ConfigError(
+            [
+                Problem(
+                    Position(place), problem.code, f"{where}: {problem.what}", problem.expected, problem.help
+                )
+            ]
+        )
+
+    def _header(self, name: str, template: Template, variables: Mapping[str, Any]) -> str:
+        def render() -> str:
+            value = template.render(variables)
+            check_header_value(value, name)
+            return value
+
+        return self._render(f"requests.headers.{name}", render)
+
+    def _all_secrets(self) -> tuple[str, ...]:
+        names = self.integration.secret_names
+        found = {str(self._variables[name]) for name in names if self._variables.get(name)}
+        found |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
+        # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
+        found |= {value.rpartition(" ")[2] for value in tuple(found)}
+        found |= {value for name, value in self.pairs if name in self.protected_params}
+        found |= set(
+            _leaves(
+                reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
+            )
+        )
+        return tuple(found)
+
+    def headers_for(self, method: str, endpoint: str) -> dict[str, tuple[str, str]]:
+        """A fresh copy of this connection's headers for one request, by lower-case name."""
+        headers = self.headers.copy()
+        if self._call_headers:
+            variables = {**self._variables, "method": method, "endpoint": endpoint, "path": endpoint}
+            for name, template in self._call_headers:
+                headers[name.lower()] = (name, self._header(name, template, variables))
+        return headers
+
+    def variables(self) -> Mapping[str, Any]:
+        """The template variables of this connection; for budgets' keys. Holds credentials."""
+        return self._variables
+
+    def masked_base(self) -> str:
+        """base_url with credentials shown as `***`."""
+        template = self.integration.requests.base_url
+        if not _holds(template, self.integration.secret_names):
+            return self.base_url
+        shown = template.mask(self._variables, self.integration.secret_names)
+        return shown if shown.endswith("/") else shown + "/"
+
+    def masked_header(self, name: str) -> str:
+        """A protected header's value with only its credential hidden: `Klaviyo-API-Key ***`."""
+        for written, template in self.integration.requests.headers:
+            if written.lower() == name.lower():
+                variables = {**self._variables, **dict.fromkeys(CALL_NAMES, "")}
+                return template.mask(variables, self.integration.secret_names)
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"<Stamp of {self.connection!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Stamp holds credentials and is not pickled")
+
+
+def variables_of(integration: Integration, connection: Connection) -> dict[str, Any]:
+    """Every template variable of a connection, by the names of docs/blueprints.md."""
+    credentials = reveal(connection.credentials)
+    mode = AUTH_MODES.get(integration.auth_mode)()
+    return {
+        **reveal(integration.app_variables),
+        **mode.variables_of(credentials),
+        "additional_config": connection.additional_config,
+        "raw": credentials.get("raw", {}),
+        "user_id": connection.user_id,
+        "integration": integration.name,
+    }
+
+
+def _holds(template: Template, secret: frozenset[str]) -> bool:
+    """True where a credential, or a value from the environment, is part of the rendered text."""
+    return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
+
+
+def _leaves(value: Any, skip: tuple[str, ...] = ()) -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() if key not in skip for leaf in _leaves(item, skip)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _leaves(item, skip)]
+    return [value] if isinstance(value, str) else []

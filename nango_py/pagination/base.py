@@ -1,0 +1,95 @@
+"""What a paginator is: it finds the records and the next page in an answer, and knows no socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Page(Protocol):
+    """As much of an answer as a paginator looks at."""
+
+    @property
+    def headers(self) -> Any:
+        """The answer's headers, without regard to case."""
+
+    def json(self) -> Any:
+        """The body as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where the next page is: a URL (absolute, or relative to the last), or parameters to set."""
+
+    url: str = ""
+    params: Pairs = ()
+
+
+@dataclass(frozen=True)
+class Paginator:
+    """One kind of paging, as a blueprint configures it. Stateless: it looks at the last request and answer.
+
+    Attributes:
+        records_path: JMESPath to the list of records; "" where the body itself is the list.
+    """
+
+    name: ClassVar[str]
+    """The `kind` of a blueprint's `pagination:` block."""
+
+    config_schema: ClassVar[dict[str, Any]]
+    """JSON Schema of the keys beside `kind`."""
+
+    example_config: ClassVar[dict[str, Any]]
+    """Settings that fit the schema; contract tests and docs use them."""
+
+    records_path: str = ""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Paginator:
+        """The paginator that a checked `pagination:` block means."""
+        known = {field.name for field in fields(cls)}
+        renamed = {cls.yaml_names().get(key, key): value for key, value in settings.items()}
+        return cls(**{key: value for key, value in renamed.items() if key in known})
+
+    @classmethod
+    def yaml_names(cls) -> dict[str, str]:
+        """YAML keys to attribute names where the two differ."""
+        return {"records": "records_path", "next": "next_path", "cursor": "cursor_path"}
+
+    def first_params(self) -> Pairs:
+        """Parameters that the first page is asked with, unless the caller gives them."""
+        return ()
+
+    def records(self, page: Page) -> list[Any]:
+        """The records of one page."""
+        body = page.json()
+        found = pick(self.records_path, body) if self.records_path else body
+        return found if isinstance(found, list) else []
+
+    def following(self, page: Page, params: Pairs) -> Next | None:
+        """The page after `page`, which was asked for with `params`; None after the last."""
+        raise TypeError(f"{type(self).__name__} does not say how its pages follow")
+
+
+RECORDS_SCHEMA: dict[str, Any] = {"type": "string", "description": "JMESPath to the list of records"}
+
+
+def pick(path: str, body: Any) -> Any:
+    """What a JMESPath finds in a body, or None.
+
+    Source: https://jmespath.org/specification.html
+    """
+    import jmespath
+
+    return jmespath.search(path, body)
+
+
+def number(params: Pairs, name: str, default: int) -> int:
+    """A whole number among the parameters."""
+    value = dict(params).get(name, "")
+    return int(value) if value.isdigit() else default

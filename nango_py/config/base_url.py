@@ -28,13 +28,20 @@ _VARIABLE = "\x00"  # stands for a value in a URL's outline; no file can hold it
 _PUBLIC_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
 
 
-def check_base_url(template: Template, *, allow_http: bool = False) -> None:
+def check_base_url(template: Template, *, allow_http: bool = False, allow_query: bool = False) -> None:
     """Refuse a base URL that no connection could use safely. Called once, at load.
 
+    Args:
+        template: the URL.
+        allow_http: whether plain http may go to other hosts than loopback.
+        allow_query: whether a query may follow; for the URLs of `auth`, which nothing is joined to.
+
     Raises:
-        TemplateProblem: E301 to E304.
+        TemplateProblem: E301 to E304, E316.
     """
     outline = "".join(text if not name else _VARIABLE for text, name in template.outline())
+    if allow_query and "#" not in outline:
+        outline = outline.partition("?")[0]
     scheme = _SCHEME.match(outline)
     if scheme is None:
         if outline.startswith(_VARIABLE):
@@ -92,8 +99,8 @@ def _checked_host(authority: str) -> str:
     raise _variable_host()
 
 
-def render_url(template: Template, variables: Mapping[str, Any], *, allow_http: bool = False) -> str:
-    """The base URL of a connection.
+def render_url(template: Template, variables: Mapping[str, Any]) -> str:
+    """The base URL of a connection, from a template that `check_base_url` has seen.
 
     A value in the host is one DNS label; a value in the path is percent-encoded.
 
@@ -107,8 +114,6 @@ def render_url(template: Template, variables: Mapping[str, Any], *, allow_http: 
     del text
     if found is None or not _is_host(found["host"]):
         raise TemplateProblem("E305", "the values of this connection do not make a host name")
-    if found["scheme"].lower() != "https" and not allow_http and not _LOOPBACK.fullmatch(found["host"]):
-        raise _plain_http()
     return found[0]
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
     from nango_py.config.template import Template
-    from nango_py.errors import Position
+    from nango_py.errors import Position, Problem
     from nango_py.secret import Secret
 
 Path = tuple["str | int", ...]
@@ -36,6 +36,21 @@ class EnvironmentText(str):
 
     def __str__(self) -> str:
         return "***"
+
+
+class TemplateText(str):
+    """A template of integrations.yaml in which values of the environment stand beside other names.
+
+    As a str it is what the file says. `compile_template` gives back `template`, in which those values are.
+    """
+
+    __slots__ = ("template",)
+    template: Template
+
+    def __new__(cls, text: str, template: Template) -> TemplateText:
+        self = super().__new__(cls, text)
+        self.template = template
+        return self
 
 
 def frozen(value: Any) -> Any:
@@ -123,8 +138,8 @@ class Integration:
     blueprint: str
     title: str
     auth_mode: str
-    settings: Mapping[str, Any]
-    origins: Mapping[Path, Position]
+    settings: Mapping[str, Any] = field(repr=False)
+    origins: Mapping[Path, Position] = field(repr=False)
     requests: RequestSettings
     status: Status
     log_level: str | None
@@ -143,19 +158,25 @@ class Config:
 
     default_http_request_timeout_seconds: float = 100.0
     default_action_log_level: str = "info"
-    rate_limit_store: str = "memory"
-    database_url: str = ""
+    rate_limit_store: str = field(default="memory", repr=False)
+    database_url: str = field(default="", repr=False)
     oauth_server_root_url: str = "http://localhost:3003"
     blueprint_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that the files say: integrations by name, and `config:`."""
+    """Everything that the files say: integrations by name, and `config:`.
+
+    Attributes:
+        source: the file's name, or `Nango(integrations=...)`.
+        warnings: what is no error and yet worth saying, such as a blueprint whose API is retired.
+    """
 
     integrations: Mapping[str, Integration]
     config: Config
     source: str
+    warnings: tuple[Problem, ...] = ()
 
     def __iter__(self) -> Iterator[Integration]:
         return iter(self.integrations.values())

@@ -25,7 +25,7 @@ from nango_py.config.filters import (
     is_true,
     text_of,
 )
-from nango_py.config.model import EnvironmentText
+from nango_py.config.model import EnvironmentText, TemplateText
 from nango_py.errors import nearest, printable
 from nango_py.secret import MASK
 
@@ -65,6 +65,8 @@ def compile_template(
     """
     if isinstance(text, EnvironmentText):
         return Template(MASK, (), frozenset(), {}, (text,))
+    if isinstance(text, TemplateText):
+        return text.template
     if "${" not in text:
         return Template(text, (), frozenset(), {}, (text,) if text else ())
     if len(text) > LONGEST_SOURCE:

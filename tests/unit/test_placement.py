@@ -215,10 +215,18 @@ def test_allow_http() -> None:
     """Plain http elsewhere needs to be asked for."""
     template = compile_template("http://api.internal/${x}/")
     check_base_url(template, allow_http=True)
-    assert render_url(template, {"x": "1"}, allow_http=True) == "http://api.internal/1/"
+    assert render_url(template, {"x": "1"}) == "http://api.internal/1/"
     with pytest.raises(TemplateProblem) as caught:
-        render_url(template, {"x": "1"})
+        check_base_url(template)
     assert caught.value.code == "E302"
+
+
+def test_query_of_other_urls() -> None:
+    """A URL that nothing is joined to may have a query; a base URL may not."""
+    template = compile_template("https://login.example.com/authorize?audience=${x}")
+    check_base_url(template, allow_query=True)
+    with pytest.raises(TemplateProblem):
+        check_base_url(template)
 
 
 def test_scheme_is_suggested_but_environment_is_not_shown() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.patterns import path_fits
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -118,7 +120,7 @@ class When:
             and (not self.errors or facts.reason in self.errors)
             and bool(self.statuses or self.errors or facts.status)
             and (not self.methods or facts.method in self.methods)
-            and (not self.path or _path_fits(self.path, facts.endpoint))
+            and (not self.path or path_fits(self.path, facts.endpoint))
             and all(_header_fits(facts.header(name), value) for name, value in self.headers)
             and (not self.body_contains or self.body_contains in facts.text())
             and (self.json_path is None or self.json_path.search(facts.json()) == self.json_equals)
@@ -269,9 +271,3 @@ def _status_fits(pattern: str, status: int) -> bool:
 
 def _header_fits(value: str | None, wanted: str | None) -> bool:
     return value is not None and (wanted is None or value == wanted)
-
-
-def _path_fits(pattern: str, endpoint: str) -> bool:
-    from nango_py.limits.rules import path_fits
-
-    return path_fits(pattern, endpoint)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nango_py.config.patterns import segments_fit, segments_of
 from nango_py.limits.model import Spend
 from nango_py.limits.written import read_limit
 
@@ -64,7 +65,7 @@ class _Case:
     def fits(self, method: str, segments: tuple[str, ...]) -> bool:
         """Whether method and path match; the parameters are asked apart."""
         return (not self.method or self.method == method) and (
-            self.segments is None or _segments_fit(self.segments, segments)
+            self.segments is None or segments_fit(self.segments, segments)
         )
 
 
@@ -151,7 +152,7 @@ class RateLimits:
         return f"{integration} ={hashlib.sha256(rendered).hexdigest()[:32]}"
 
     def _find_candidates(self, method: str, path: str) -> tuple[tuple[_Budget, tuple[_Case, ...]], ...]:
-        segments = _segments(path)
+        segments = segments_of(path)
         found = (
             (budget, tuple(case for case in budget.cases if case.fits(method, segments)))
             for budget in self._budgets
@@ -159,18 +160,10 @@ class RateLimits:
         return tuple((budget, cases) for budget, cases in found if cases)
 
 
-def path_fits(pattern: str, path: str) -> bool:
-    """Whether a path is one of the pattern's: same number of segments, `*` and `{name}` stand for any one.
-
-    A slash at either end and a query do not matter.
-    """
-    return _segments_fit(_segments(pattern), _segments(path))
-
-
 @lru_cache(maxsize=4096)
 def endpoint_of(path: str) -> str:
     """The path with everything that looks like an id replaced by `*`: profiles/123 is profiles/*."""
-    return "/".join("*" if _ID.fullmatch(segment) else segment for segment in _segments(path))
+    return "/".join("*" if _ID.fullmatch(segment) else segment for segment in segments_of(path))
 
 
 _ID = re.compile(
@@ -205,8 +198,8 @@ def _budget(number: int, settings: Mapping[str, Any], compile_text: Callable[[st
             _Case(
                 limits=_limits(together[row["key"]] if "key" in row else row["windows"]),
                 method=match.get("method", "").upper(),
-                path="" if path is None else "/".join(_segments(path)),
-                segments=None if path is None else _segments(path),
+                path="" if path is None else "/".join(segments_of(path)),
+                segments=None if path is None else segments_of(path),
                 params=tuple((name, _values(wanted)) for name, wanted in match.get("params", {}).items()),
                 cost=int(row.get("cost", 1)),
                 key=compile_text(row["key"]) if "key" in row else None,
@@ -220,17 +213,6 @@ def _limits(written: Iterable[Any]) -> tuple[Limit, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _segments(path: str) -> tuple[str, ...]:
-    return tuple(segment for segment in path.partition("?")[0].split("/") if segment)
-
-
-def _segments_fit(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:
-    return len(pattern) == len(segments) and all(
-        wanted in {"*", segment} or (wanted.startswith("{") and wanted.endswith("}"))
-        for wanted, segment in zip(pattern, segments, strict=True)
-    )
-
-
 def _params_fit(wanted: tuple[tuple[str, frozenset[str]], ...], params: Mapping[str, Any]) -> bool:
     """Whether each named parameter is there with each wanted value among its own, commas included."""
     return all(name in params and values <= _values(params[name]) for name, values in wanted)

@@ -1,0 +1,21 @@
+"""Path patterns of blueprints: `lists/`, `profiles/{id}/`, `v1/*/items`."""
+
+from __future__ import annotations
+
+
+def segments_of(path: str) -> tuple[str, ...]:
+    """The parts of a path between its slashes, without a query; a slash at either end does not matter."""
+    return tuple(segment for segment in path.partition("?")[0].split("/") if segment)
+
+
+def segments_fit(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    """Whether there are as many segments as the pattern has, and each fits its own."""
+    return len(pattern) == len(segments) and all(
+        wanted in {"*", segment} or (wanted.startswith("{") and wanted.endswith("}"))
+        for wanted, segment in zip(pattern, segments, strict=True)
+    )
+
+
+def path_fits(pattern: str, path: str) -> bool:
+    """Whether a path is one of the pattern's: `*` and `{name}` stand for any one segment."""
+    return segments_fit(segments_of(pattern), segments_of(path))

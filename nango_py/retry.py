@@ -172,7 +172,7 @@ class RetryPolicy:
         return self._built_in(facts, attempt)
 
     def _apply(self, rule: Rule, facts: Facts, attempt: int) -> Verdict:
-        if rule.do in {"ignore", "success"}:
+        if rule.do == "return":
             return Verdict("return", rule.name)
         if rule.do == "fail":
             return Verdict("fail", rule.name)

@@ -72,11 +72,14 @@ class Answers:
         told = example.get("answer")
         if not told:
             return
+        headers = {name: str(value) for name, value in (told.get("headers") or {}).items()}
+        if told.get("json") is not None and "content-type" not in {name.lower() for name in headers}:
+            headers["Content-Type"] = self._content_type
         answer = Answer.of(
             told.get("json"),
             status=told.get("status", 200),
             text=str(told.get("text") or ""),
-            headers={name: str(value) for name, value in (told.get("headers") or {}).items()},
+            headers=headers,
         )
         if answer.status in SHAPES:
             self._shapes.setdefault(answer.status, answer)

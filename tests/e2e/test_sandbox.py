@@ -1,0 +1,548 @@
+"""The sandbox over real sockets."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import http.client
+import json
+import os
+import re
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from nango_py.config.model import frozen
+from nango_py.sandbox import Answer, Fault, FaultPlan, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+KLAVIYO: dict[str, Any] = {
+    "name": "klaviyo",
+    "version": "v1",
+    "auth": {"auth_mode": "API_KEY"},
+    "requests": {
+        "base_url": "https://a.klaviyo.com/api/",
+        "headers": {
+            "Accept": "application/vnd.api+json",
+            "Authorization": "Klaviyo-API-Key ${api_key}",
+            "revision": '${additional_config.revision | default("2026-10-15")}',
+        },
+    },
+    "rate_limits": {
+        "counted_per": "connection",
+        "budgets": [{"key": "${method} ${endpoint}", "otherwise": ["50/second", "400/minute"]}],
+    },
+    "pagination": {"kind": "next_url", "next": "links.next", "records": "data"},
+    "errors": {"message": "errors[0].detail", "code": "errors[0].code"},
+    "examples": [
+        {
+            "call": {"method": "GET", "path": "metrics/"},
+            "answer": {"status": 200, "json": {"data": [{"id": "m1"}], "links": {"next": None}}},
+        },
+        {
+            "call": {"method": "GET", "path": "metrics/", "params": {"count": 50}},
+            "answer": {"status": 200, "json": {"data": []}},
+        },
+        {"call": {"method": "POST", "path": "events/"}, "answer": {"status": 202}},
+    ],
+}
+LEGACY: dict[str, Any] = {
+    "auth": {"auth_mode": "API_KEY"},
+    "status": {"retires_on": "2024-06-30"},
+    "requests": {"base_url": "https://a.klaviyo.com/api/", "params": {"api_key": "${api_key}"}},
+}
+OPEN: dict[str, Any] = {"requests": {"base_url": "https://example.test/v1/"}}
+KEY = {"Authorization": "Klaviyo-API-Key pk_one"}
+
+
+def get(sandbox: Sandbox, path: str = "metrics/", **arguments: Any) -> requests.Response:
+    """One request without a pool behind it."""
+    arguments.setdefault("headers", KEY)
+    with requests.Session() as session:
+        session.trust_env = False
+        url = path if path.startswith("http") else sandbox.base_url + path
+        method = arguments.pop("method", "GET")
+        return session.request(method, url, timeout=10, allow_redirects=False, **arguments)
+
+
+@pytest.fixture
+def klaviyo() -> Iterator[Sandbox]:
+    """Today's Klaviyo with two users."""
+    users = {"u1": {"api_key": "pk_one"}, "u2": {"api_key": "pk_two"}}
+    with Sandbox(frozen(KLAVIYO), credentials=users) as sandbox:
+        yield sandbox
+
+
+def test_it_is_below_the_base_path_of_the_blueprint(klaviyo: Sandbox) -> None:
+    """The base URL keeps the path, and nothing is served outside of it."""
+    assert klaviyo.base_url == f"http://127.0.0.1:{klaviyo.port}/api/"
+    assert get(klaviyo, f"http://127.0.0.1:{klaviyo.port}/apis/metrics").status_code == 404
+
+
+def test_the_ledger_says_whose_credential_was_seen(klaviyo: Sandbox) -> None:
+    """Each user is known by the credential in the place that the blueprint says."""
+    get(klaviyo)
+    get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_two"})
+    assert [(record.user, record.status) for record in klaviyo.ledger.received] == [("u1", 200), ("u2", 200)]
+    assert klaviyo.ledger.received[0].headers["authorization"] == "Klaviyo-API-Key pk_one"
+    assert "pk_one" not in repr(klaviyo.ledger.received)
+
+
+@pytest.mark.parametrize(
+    ("headers", "params"),
+    [
+        pytest.param({}, {}, id="missing"),
+        pytest.param({"Authorization": "Klaviyo-API-Key pk_three"}, {}, id="unknown"),
+        pytest.param({"Authorization": "Klaviyo-API-Key  pk_one"}, {}, id="two blanks"),
+        pytest.param({"Authorization": "Bearer pk_one"}, {}, id="wrong scheme"),
+        pytest.param({"X-Api-Key": "pk_one"}, {}, id="wrong header"),
+        pytest.param({}, {"api_key": "pk_one"}, id="in the query"),
+        pytest.param({"Authorization": "Klaviyo-API-Key pk_oné".encode()}, {}, id="not ASCII"),
+    ],
+)
+def test_a_credential_in_another_place_is_refused(
+    klaviyo: Sandbox, headers: Mapping[str, str], params: Mapping[str, str]
+) -> None:
+    """The answer is 401 in the API's own error shape."""
+    answer = get(klaviyo, headers=headers, params=params)
+    assert answer.status_code == 401
+    assert answer.json()["errors"][0]["code"] == "not_authenticated"
+    assert klaviyo.ledger.received[0].user is None
+    assert not klaviyo.ledger.received[0].processed
+
+
+def test_a_header_that_comes_twice_is_refused(klaviyo: Sandbox) -> None:
+    """Two credentials are one too many, even when one of them is right."""
+    connection = http.client.HTTPConnection("127.0.0.1", klaviyo.port)
+    connection.putrequest("GET", "/api/metrics/")
+    connection.putheader("Authorization", KEY["Authorization"])
+    connection.putheader("Authorization", "Klaviyo-API-Key pk_two")
+    connection.endheaders()
+    assert connection.getresponse().status == 401
+    connection.close()
+
+
+def test_credentials_can_change_while_it_runs(klaviyo: Sandbox) -> None:
+    """A new key is known at once, and the old and the revoked are refused."""
+    klaviyo.accept("u1", {"api_key": "pk_new"})
+    assert get(klaviyo).status_code == 401
+    assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_new"}).status_code == 200
+    klaviyo.revoke("u1")
+    assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_new"}).status_code == 401
+
+
+def test_without_users_any_credential_in_its_place_will_do() -> None:
+    """The place is checked, and quotas are counted per credential."""
+    limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
+    with Sandbox({**KLAVIYO, "rate_limits": limits}) as sandbox:
+        assert get(sandbox).status_code == 200
+        assert get(sandbox).status_code == 429
+        assert get(sandbox, headers={"Authorization": "Klaviyo-API-Key pk_two"}).status_code == 200
+        assert get(sandbox, headers={"Authorization": "Klaviyo-API-Key"}).status_code == 401
+
+
+def test_a_query_parameter_can_carry_the_credential() -> None:
+    """The legacy API takes its key in the query and nowhere else."""
+    with Sandbox(LEGACY, credentials={"u1": {"api_key": "pk_ä&+="}}) as sandbox:
+        assert get(sandbox, "v1/metrics", headers={}, params={"api_key": "pk_ä&+="}).status_code == 200
+        assert get(sandbox, "v1/metrics", headers={"api_key": "pk_1"}).status_code == 401
+        assert sandbox.ledger.received[0].params == {"api_key": "pk_ä&+="}
+        assert sandbox.ledger.received[0].endpoint == "v1/metrics"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        pytest.param("ada:geheim", 200, id="right"),
+        pytest.param("ada:", 401, id="without the password"),
+        pytest.param("bob:geheim", 401, id="another user"),
+    ],
+)
+def test_a_basic_credential_is_decoded(authorization: str, status: int) -> None:
+    """User name and password are compared, not their encoding."""
+    settings = {
+        "auth": {"auth_mode": "USERNAME_PASSWORD"},
+        "requests": {
+            "base_url": "https://api.example.test/v1/",
+            "headers": {"Authorization": "Basic ${basic_auth_encoded}"},
+        },
+    }
+    encoded = base64.b64encode(authorization.encode()).decode()
+    with Sandbox(settings, credentials={"u1": {"username": "ada", "password": "geheim"}}) as sandbox:
+        assert get(sandbox, headers={"Authorization": f"Basic {encoded}"}).status_code == status
+        assert get(sandbox, headers={"Authorization": "Basic not*base64"}).status_code == 401
+
+
+def test_credentials_may_stand_in_the_path_and_in_expressions() -> None:
+    """A key in the base path, a filtered key and the application's own key are found and compared."""
+    settings = {
+        "auth": {"auth_mode": "API_KEY"},
+        "app_api_key": "app_key",
+        "requests": {
+            "base_url": "https://${additional_config.region}.example.test/bot${api_key}/",
+            "headers": {
+                "X-Key": '${[api_key, "x"] | join(":") | base64}',
+                "X-App": "${app_api_key}",
+                "X-Site": "${additional_config.site}; ${api_key | upper}",
+            },
+        },
+    }
+    right = {"X-Key": base64.b64encode(b"k/1:x").decode(), "X-App": "app_key", "X-Site": "any; K/1"}
+    with Sandbox(settings, credentials={"u1": {"api_key": "k/1"}}) as sandbox:
+        url = sandbox.base_url.replace("${api_key}", "k%2F1") + "me"
+        assert get(sandbox, url, headers=right).status_code == 200
+        assert get(sandbox, url.replace("k%2F1", "k2"), headers=right).status_code == 401
+        for name in right:
+            assert get(sandbox, url, headers={**right, name: "other/x"}).status_code == 401
+        assert sandbox.ledger.received[0].endpoint == "me"
+
+
+def test_an_example_of_a_refusal_is_the_refusal() -> None:
+    """When the blueprint shows a 401, that is the 401 of the sandbox."""
+    shown = {"call": {"path": "metrics/"}, "answer": {"status": 401, "text": "who are you?"}}
+    with Sandbox({**KLAVIYO, "examples": [shown]}, credentials={}) as sandbox:
+        answer = get(sandbox)
+    assert (answer.status_code, answer.text) == (401, "who are you?")
+
+
+def test_examples_are_served(klaviyo: Sandbox) -> None:
+    """Method and path choose an example, and more parameters a closer one."""
+    assert get(klaviyo, "metrics").json()["data"] == [{"id": "m1"}]
+    assert get(klaviyo, "metrics", params={"count": "50", "other": "1"}).json() == {"data": []}
+    assert get(klaviyo, "metrics").headers["Content-Type"] == "application/vnd.api+json"
+    answer = get(klaviyo, "events/", method="POST", json={"a": 1})
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert klaviyo.ledger.received[-1].json() == {"a": 1}
+
+
+def test_other_paths_get_something_plausible(klaviyo: Sandbox) -> None:
+    """An unknown path answers a last page for an API of pages, and an echo otherwise."""
+    page = get(klaviyo, "flows").json()
+    assert page["links"] == {"next": None}
+    assert [record["type"] for record in page["data"]] == ["flows"] * 3
+    echo = get(klaviyo, "flows/1", method="PATCH").json()
+    assert echo == {"method": "PATCH", "path": "flows/1", "number": 2}
+    with Sandbox(OPEN) as sandbox:
+        assert get(sandbox, "a/b?c=1").json() == {"method": "GET", "path": "a/b", "number": 1}
+
+
+def test_pages_follow_one_another() -> None:
+    """Next links are whole URLs that keep the parameters, and the last page has none."""
+    with Sandbox(KLAVIYO, pages={"profiles/": 3}) as sandbox:
+        url: str | None = sandbox.base_url + "profiles?page[size]=3"
+        ids = []
+        while url:
+            page = get(sandbox, url).json()
+            ids += [record["id"] for record in page["data"]]
+            url = page["links"]["next"]
+        assert ids == [str(number) for number in range(1, 10)]
+        assert all(record.params["page[size]"] == "3" for record in sandbox.ledger.received)
+
+
+def test_too_many_requests_are_refused(klaviyo: Sandbox) -> None:
+    """The 429 carries Retry-After and no numbers; other answers carry the numbers; users do not share."""
+    while (answer := get(klaviyo)).status_code == 200:
+        assert answer.headers["RateLimit-Limit"] == "400"
+        assert 0 <= int(answer.headers["RateLimit-Remaining"]) < 400
+        assert 0 <= int(answer.headers["RateLimit-Reset"]) <= 60
+        connection = http.client.HTTPConnection("127.0.0.1", klaviyo.port)
+        for _ in range(60):
+            connection.request("GET", "/api/metrics/", headers=KEY)
+            connection.getresponse().read()
+        connection.close()
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "RateLimit-Remaining" not in answer.headers
+    assert answer.json()["errors"][0]["detail"].startswith("Request was throttled. Expected available in ")
+    assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_two"}).status_code == 200
+    assert max(counted.most for counted in klaviyo.counted if counted.label == "50/second") > 50
+
+
+@pytest.mark.parametrize(
+    ("dialect", "pattern"),
+    [
+        ("seconds", r"\d+"),
+        ("decimals", r"\d+\.\d{3}"),
+        ("http-date", r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"),
+        ("body", ""),
+    ],
+)
+def test_the_wait_is_told_in_any_form(dialect: Any, pattern: str) -> None:
+    """Retry-After is seconds, decimals or a date, or stays away and the body says it."""
+    limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
+    with Sandbox({**LEGACY, "rate_limits": limits}, retry_after=dialect) as sandbox:
+        answers = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
+    assert answers[1].status_code == 429
+    retry_after = answers[1].headers.get("Retry-After", "")
+    assert __import__("re").fullmatch(pattern, retry_after)
+    assert ("Expected available in" in answers[1].text) and (
+        dialect != "body" or ".0 seconds" in answers[1].text
+    )
+
+
+def test_the_headers_are_those_of_the_blueprint() -> None:
+    """Names and meaning are the blueprint's, and what it does not declare is not told."""
+    headers = {"remaining": "X-RateLimit-Remaining", "reset": {"name": "X-Reset", "means": "unix_seconds"}}
+    limits = {"budgets": [{"key": "all", "otherwise": ["5/minute"]}], "headers": headers}
+    with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
+        told = get(sandbox).headers
+    assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("5", "4")
+    assert time.time() - 1 <= int(told["X-Reset"]) <= time.time() + 61
+    assert "RateLimit-Limit" not in told
+
+
+def test_a_retired_api_answers_gone() -> None:
+    """A blueprint whose end is past can be played as it is today, others cannot."""
+    with Sandbox(LEGACY, retired=True) as sandbox:
+        answer = get(sandbox, "v1/metrics", headers={}, params={"api_key": "k"})
+    assert answer.status_code == 410
+    with pytest.raises(ValueError, match="retires_on"):
+        Sandbox(KLAVIYO, retired=True)
+
+
+def test_a_script_injects_one_entry_for_each_request(klaviyo: Sandbox) -> None:
+    """Statuses, answers with a Location and ordinary answers come in their order, then nothing goes wrong."""
+    moved = Answer(307, (("Location", "/elsewhere"),))
+    plan = FaultPlan.script(
+        [503, None, moved, Fault("status", status=503, retry_after=2)], by_path={"flows": ["429"]}
+    )
+    with Sandbox(KLAVIYO, faults=plan) as sandbox:
+        answers = [get(sandbox) for _ in range(5)]
+        limited = get(sandbox, "flows/")
+        records = sandbox.ledger.received
+    assert [answer.status_code for answer in answers] == [503, 200, 307, 503, 200]
+    assert answers[2].headers["Location"] == "/elsewhere"
+    assert (answers[3].headers["Retry-After"], limited.headers["Retry-After"]) == ("2", "1")
+    assert [record.fault for record in records] == ["503", "", "307", "503", "", "429"]
+    assert [record.processed for record in records] == [True, True, False, False, True, False]
+    assert not klaviyo.ledger.received
+
+
+def test_a_reset_before_reading_leaves_no_trace_but_the_count() -> None:
+    """The client sees a reset, and the ledger holds no request."""
+    with Sandbox(OPEN, faults=FaultPlan.script(["reset_before"])) as sandbox:
+        with pytest.raises(ConnectionResetError):
+            raw(sandbox, b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        assert len(sandbox.ledger) == 0
+        assert sandbox.ledger.faults == {"reset_before": 1}
+
+
+def test_a_reset_after_reading_is_a_request_that_was_received() -> None:
+    """The client sees a reset, and the ledger holds the request as processed."""
+    with Sandbox(OPEN, faults=FaultPlan.script(["reset_after"])) as sandbox:
+        with pytest.raises(ConnectionResetError):
+            raw(sandbox, b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        record = sandbox.ledger.received[0]
+    assert (record.status, record.fault, record.processed, record.body) == (0, "reset_after", True, b"{}")
+
+
+def test_a_timeout_answers_nothing_until_the_client_closes() -> None:
+    """The request is received, no byte comes back, and other clients are served meanwhile."""
+    with Sandbox(OPEN, faults=FaultPlan.script(["timeout"])) as sandbox:
+        with pytest.raises(TimeoutError):
+            raw(sandbox, b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n", timeout_seconds=0.1)
+        assert get(sandbox).status_code == 200
+        assert [record.status for record in sandbox.ledger.received] == [0, 200]
+
+
+@pytest.mark.parametrize("path", ["x", "events/"])
+def test_a_truncated_body_is_shorter_than_it_says(path: str) -> None:
+    """Content-Length promises more than comes, also where the body is empty."""
+    settings = {**OPEN, "examples": KLAVIYO["examples"]}
+    with Sandbox(settings, faults=FaultPlan.script(["truncate"])) as sandbox:
+        connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
+        connection.request("POST", f"/v1/{path}")
+        with pytest.raises(http.client.IncompleteRead):
+            connection.getresponse().read()
+        connection.close()
+        assert sandbox.ledger.received[0].processed
+
+
+def test_delay_and_drip_come_late_and_whole() -> None:
+    """Both answers are complete, and the connection goes on to serve."""
+    plan = FaultPlan.script([Fault("delay", seconds=0.05), Fault("drip", seconds=0.005, bytes_at_once=8)])
+    with Sandbox(OPEN, faults=plan) as sandbox:
+        connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
+        took, numbers = [], []
+        for _ in range(3):
+            begin = time.monotonic()
+            connection.request("GET", "/v1/x")
+            numbers.append(json.loads(connection.getresponse().read())["number"])
+            took.append(time.monotonic() - begin)
+        connection.close()
+    assert numbers == [1, 2, 3]
+    assert took[0] >= 0.05
+    assert took[1] >= 0.02
+
+
+def test_a_seeded_plan_is_repeatable_and_ends() -> None:
+    """One seed gives one sequence; shares are kept; after the limit nothing goes wrong."""
+    rates = {"429": 0.1, "503": 0.2, "delay": 0.1}
+
+    def drawn(seed: int, limit: int | None = None) -> list[str]:
+        plan = FaultPlan(seed, rates, limit=limit, retry_after=3.0)
+        return [fault.label if fault else "" for fault in (plan.next("x") for _ in range(2000))]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert 330 < drawn(1).count("503") < 470
+    assert 2000 - drawn(1, limit=7).count("") == 7
+    with pytest.raises(ValueError, match="shares"):
+        FaultPlan(1, {"429": 0.6, "503": 0.6})
+    with pytest.raises(ValueError, match="unknown fault"):
+        FaultPlan(1, {"explode": 0.1})
+
+
+def test_duplicates_are_calls_that_were_carried_out_twice() -> None:
+    """A naive retry of a lost answer is found; refusals and repeatable methods are not duplicates."""
+    plan = FaultPlan.script(["reset_after", None, 429, None, None, None])
+    with Sandbox(OPEN, faults=plan) as sandbox:
+        for body, method in (
+            (b"a", "POST"),
+            (b"a", "POST"),
+            (b"b", "POST"),
+            (b"b", "POST"),
+            (b"c", "PUT"),
+            (b"c", "PUT"),
+        ):
+            try:
+                get(sandbox, "orders", method=method, data=body, headers={"X-Marker": body.decode()})
+            except requests.ConnectionError:
+                continue
+        assert [[record.body for record in group] for group in sandbox.ledger.duplicates()] == [[b"a", b"a"]]
+        assert len(sandbox.ledger.duplicates("x-marker")) == 2
+        assert sandbox.ledger.count(method="post", path="/orders/", status=200) == 2
+
+
+def test_an_idempotency_key_is_carried_out_once() -> None:
+    """An API that knows such keys gives the first answer again."""
+    plan = FaultPlan.script(["reset_after"])
+    with Sandbox(OPEN, faults=plan, idempotency_header="Idempotency-Key") as sandbox:
+        with pytest.raises(requests.ConnectionError):
+            get(sandbox, "orders", method="POST", headers={"Idempotency-Key": "k1"})
+        again = get(sandbox, "orders", method="POST", headers={"Idempotency-Key": "k1"})
+        other = get(sandbox, "orders", method="POST", headers={"Idempotency-Key": "k2"})
+        assert [again.json()["number"], other.json()["number"]] == [1, 3]
+        assert sandbox.ledger.duplicates() == []
+
+
+def test_requests_are_read_as_http_says() -> None:
+    """Chunked bodies, pieces, pipelining, Expect, HEAD and HTTP/1.0 are understood."""
+    with Sandbox(OPEN) as sandbox:
+        get(sandbox, "x", method="POST", data=iter([b"one", b"two"]))
+        assert sandbox.ledger.received[0].body == b"onetwo"
+        answers = raw(
+            sandbox, b"GET /v1/a HTTP/1.1\r\n\r\n\r\nGET /v1/b HTTP/1.1\r\nConnection: close\r\n\r\n"
+        )
+        assert answers.count(b"HTTP/1.1 200 OK") == 2
+        assert get(sandbox, "x", method="HEAD").content == b""
+        assert raw(sandbox, b"GET /v1/a HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+        expecting = (
+            b"POST /v1/a HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        assert raw(sandbox, expecting).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /v1/ HTTP/2\r\n\r\n", b"400"),
+        (b"GET /v1/ HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
+        (b"GET /v1/ HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"POST /v1/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"GET /v1/ HTTP/1.1\r\nX: " + b"a" * 70_000, b"431"),
+        (b"POST /v1/ HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
+    ],
+)
+def test_malformed_requests_are_refused(data: bytes, status: bytes) -> None:
+    """What is not HTTP gets a status, a closed connection and no place in the ledger."""
+    with Sandbox(OPEN) as sandbox:
+        assert raw(sandbox, data).startswith(b"HTTP/1.1 " + status)
+        assert len(sandbox.ledger) == 0
+
+
+def test_many_connections_and_threads_are_told_apart() -> None:
+    """Eight threads with hundreds of users: every request is on record under the user who sent it."""
+    users = {f"user-{number}": {"api_key": f"pk_{number}"} for number in range(200)}
+    with Sandbox(KLAVIYO, credentials=users) as sandbox:
+
+        def call(first: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
+            for number in range(first, 200, 8):
+                headers = {"Authorization": f"Klaviyo-API-Key pk_{number}"}
+                connection.request("GET", f"/api/metrics/{number}", headers=headers)
+                connection.getresponse().read()
+            connection.close()
+
+        threads = [threading.Thread(target=call, args=(first,)) for first in range(8)]
+        for thread in threads:
+            thread.start()
+        records = sandbox.ledger.wait_for(200)
+        for thread in threads:
+            thread.join()
+    assert len(records) == 200
+    assert all(record.user == f"user-{record.endpoint.removeprefix('metrics/')}" for record in records)
+    assert sorted(record.number for record in records) == list(range(1, 201))
+
+
+def test_waiting_for_more_than_comes_ends() -> None:
+    """wait_for raises when the requests do not come."""
+    with Sandbox(OPEN) as sandbox:
+        with pytest.raises(TimeoutError, match="0 of 1"):
+            sandbox.ledger.wait_for(1, timeout_seconds=0.01)
+        with pytest.raises(TimeoutError, match="0 of 1 delay"):
+            sandbox.ledger.wait_for_fault("delay", timeout_seconds=0.01)
+
+
+def test_stopping_leaves_nothing_behind() -> None:
+    """No thread, no file descriptor and no warning is left, whatever state its connections are in."""
+    plan_entries = ["timeout", Fault("delay", seconds=60), Fault("drip", seconds=60)]
+    before, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        with Sandbox(OPEN, faults=FaultPlan.script(plan_entries)) as sandbox:
+            clients = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(5)]
+            for client in clients[:3]:
+                client.sendall(b"GET /v1/x HTTP/1.1\r\n\r\n")
+            clients[3].sendall(b"GET /v1/half HTT")
+            sandbox.ledger.wait_for(3)
+        for client in clients:
+            client.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", sandbox.port))
+        sandbox.stop()
+    gc.collect()
+    assert threading.active_count() == before
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+
+
+def test_it_can_be_served_until_stopped() -> None:
+    """serve_forever blocks until another thread stops it; only a started sandbox has an address."""
+    sandbox = Sandbox(OPEN)
+    with pytest.raises(RuntimeError, match="before it is started"):
+        _ = sandbox.base_url
+    sandbox.start()
+    with pytest.raises(RuntimeError, match="running"):
+        sandbox.start()
+    serving = threading.Thread(target=sandbox.serve_forever)
+    serving.start()
+    assert get(sandbox).status_code == 200
+    sandbox.stop()
+    serving.join(10)
+    assert not serving.is_alive()
+
+
+def raw(sandbox: Sandbox, data: bytes, timeout_seconds: float = 10.0) -> bytes:
+    """All that comes back for these bytes, until the sandbox closes."""
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=timeout_seconds) as client:
+        client.sendall(data)
+        received = b""
+        while chunk := client.recv(65_536):
+            received += chunk
+        return received

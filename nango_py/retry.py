@@ -129,11 +129,16 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of `retries.rules`."""
+    """One entry of `retries.rules`.
+
+    Attributes:
+        allow_duplicates: whether `retry` may repeat what is not safe to repeat.
+    """
 
     name: str
     when: When
     do: str
+    allow_duplicates: bool = False
     max_attempts: int | None = None
     backoff: Backoff | None = None
 
@@ -158,7 +163,8 @@ class RetryPolicy:
             max_attempts=settings.get("max_attempts", DEFAULT_MAX_ATTEMPTS),
             deadline_seconds=float(settings.get("deadline_seconds", DEFAULT_DEADLINE_SECONDS)),
             rules=tuple(
-                _rule(number, entry) for number, entry in enumerate(settings.get("rules", ()), start=1)
+                _rule(number, entry, duplicates=settings.get("allow_duplicate_posts", False))
+                for number, entry in enumerate(settings.get("rules", ()), start=1)
             ),
             backoff=default,
             idempotency_header=settings.get("idempotency_header", ""),
@@ -172,14 +178,16 @@ class RetryPolicy:
         return self._built_in(facts, attempt)
 
     def _apply(self, rule: Rule, facts: Facts, attempt: int) -> Verdict:
-        if rule.do == "return":
+        if rule.do in {"ignore", "success"}:
             return Verdict("return", rule.name)
         if rule.do == "fail":
             return Verdict("fail", rule.name)
         if rule.do == "refresh":
             return Verdict("refresh" if facts.refreshable else "fail", rule.name)
+        if rule.do == "retry" and facts.sent and not facts.safe and not rule.allow_duplicates:
+            return Verdict("fail", f"{rule.name}, not repeatable")
+        # A rule that says "wait" is the author's word that the API refused and did nothing.
         limit = self.max_attempts if rule.max_attempts is None else rule.max_attempts
-        # A rule that says "retry" is the author's word that this answer did nothing yet.
         return self._again(rule.do, rule.name, facts, attempt, limit, rule.backoff or self.backoff)
 
     def _built_in(self, facts: Facts, attempt: int) -> Verdict:
@@ -222,7 +230,7 @@ class RetryPolicy:
         return Verdict(action, name, seconds, gate)
 
 
-def _rule(number: int, entry: Mapping[str, Any]) -> Rule:
+def _rule(number: int, entry: Mapping[str, Any], *, duplicates: bool) -> Rule:
     when = entry["when"]
     json_rule = when.get("json")
     compiled = None
@@ -244,6 +252,7 @@ def _rule(number: int, entry: Mapping[str, Any]) -> Rule:
             errors=_many(when.get("error")),
         ),
         do=entry["do"],
+        allow_duplicates=entry.get("allow_duplicate_posts", duplicates),
         max_attempts=entry.get("max_attempts"),
         backoff=_backoff(entry.get("backoff")),
     )

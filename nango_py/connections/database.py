@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from nango_py.secret import Secret
+
 Result = TypeVar("Result")
 
 
@@ -69,23 +71,31 @@ MEMORY = ":memory:"
 URL_FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:///:memory: or postgresql://..."
 
 
-def open_database(url: str) -> Database:
+def open_database(url: Secret) -> Database:
     """The database behind the URL. SQLite files and their folder are made when the store is opened.
 
     Raises:
         StorageError: the URL has another form, or its driver is not installed. No password is shown.
     """
-    scheme = url.partition("://")[0].lower()
+    scheme = url.reveal().partition("://")[0].lower()
     if scheme in {"postgresql", "postgres"}:
-        from nango_py.connections.postgres_driver import PostgresDatabase
-
-        return PostgresDatabase(url)
+        return _postgres(url)
     if scheme != "sqlite":
         raise StorageError(f"a database of this kind is not known; expected {URL_FORMS}")
     from nango_py.connections.sqlite_driver import FileDatabase, MemoryDatabase
 
-    path = sqlite_path(url)
+    path = sqlite_path(url.reveal())
     return MemoryDatabase() if path is None else FileDatabase(path)
+
+
+def _postgres(url: Secret) -> Database:
+    try:
+        from nango_py.connections.postgres_driver import PostgresDatabase
+    except ImportError:
+        pass
+    else:
+        return PostgresDatabase(url)
+    raise StorageError("PostgreSQL needs psycopg; run: pip install 'nango-py[postgres]'")
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -19,7 +19,7 @@ from nango_py.connections.rotation import rotate_rows
 from nango_py.connections.rows import Row
 from nango_py.connections.values import check_identity, to_json
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, StorageError
-from nango_py.secret import conceal
+from nango_py.secret import Secret, conceal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from nango_py.connections.keys import KeyRing
     from nango_py.connections.model import Connection
     from nango_py.connections.rotation import Progress
-    from nango_py.secret import Secret
 
 __all__ = ["ConnectionStore", "open_store", "sqlite_folder"]
 
 Result = TypeVar("Result")
 
 
-def open_store(url: str, keyring: KeyRing, clock: Clock = SYSTEM_CLOCK) -> ConnectionStore:
+def open_store(url: str | Secret, keyring: KeyRing, clock: Clock = SYSTEM_CLOCK) -> ConnectionStore:
     """The store behind a URL, made when it does not exist.
 
     Args:
@@ -50,7 +49,9 @@ def open_store(url: str, keyring: KeyRing, clock: Clock = SYSTEM_CLOCK) -> Conne
         StorageError: the database cannot be reached or made, or what it holds is sealed with another
             key; in that case not a byte of it was changed.
     """
-    database = open_database(url)
+    location = url if isinstance(url, Secret) else Secret(url)
+    del url  # its password would show in a traceback with locals
+    database = open_database(location)
     try:
         prepare(database, keyring, _microseconds(clock))
         return ConnectionStore(database, keyring, clock)

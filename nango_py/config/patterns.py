@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 
+
+@lru_cache(maxsize=4096)
 def segments_of(path: str) -> tuple[str, ...]:
     """The parts of a path between its slashes, without a query; a slash at either end does not matter."""
     return tuple(segment for segment in path.partition("?")[0].split("/") if segment)

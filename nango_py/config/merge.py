@@ -55,9 +55,9 @@ class Origins(Mapping["Path", Position]):
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """A settings tree without nulls, and where each part of it was written."""
+    """A settings tree, plain or frozen, and where each part of it was written."""
 
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     origins: Origins
 
 
@@ -94,8 +94,8 @@ def with_nulls(document: Document, path: Path = ()) -> Sourced:
 def _laid(
     base: Sourced,
     over: Sourced,
-    lower: dict[str, Any],
-    upper: dict[str, Any],
+    lower: Mapping[str, Any],
+    upper: Mapping[str, Any],
     path: Path,
     places: dict[Path, Place],
 ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _laid(
     for key, value in lower.items():
         if key not in upper:
             result[key] = _adopted(value, (*path, key), base.origins.place, places)
-        elif isinstance(value, dict) and isinstance(upper[key], dict):
+        elif isinstance(value, Mapping) and isinstance(upper[key], Mapping):
             places[(*path, key)] = over.origins.place((*path, key))
             result[key] = _laid(base, over, value, upper[key], (*path, key), places)
         elif upper[key] is not None:
@@ -117,13 +117,13 @@ def _laid(
 def _adopted(value: Any, path: Path, place_of: Callable[[Path], Place], places: dict[Path, Place]) -> Any:
     """A copy of the value without nulls in its mappings; its places are noted."""
     places[path] = place_of(path)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {
             key: _adopted(item, (*path, key), place_of, places)
             for key, item in value.items()
             if item is not None
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         # A null inside a list is a value: lists are replaced whole, so it has nothing to remove.
         _note(value, path, place_of, places)
     return value
@@ -131,6 +131,12 @@ def _adopted(value: Any, path: Path, place_of: Callable[[Path], Place], places: 
 
 def _note(value: Any, path: Path, place_of: Callable[[Path], Place], places: dict[Path, Place]) -> None:
     places[path] = place_of(path)
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    pairs = (
+        value.items()
+        if isinstance(value, Mapping)
+        else enumerate(value)
+        if isinstance(value, list | tuple)
+        else ()
+    )
     for key, item in pairs:
         _note(item, (*path, key), place_of, places)

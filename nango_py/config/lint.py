@@ -1,0 +1,62 @@
+"""What a schema cannot say: settings that are each right and together dangerous."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nango_py.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py.config.document import Document
+    from nango_py.config.wording import Place
+
+# Readers of YAML 1.1, most editors among them, take these for true and false.
+_BOOLEANS_ELSEWHERE = {"y": "true", "yes": "true", "on": "true", "n": "false", "no": "false", "off": "false"}
+
+
+def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[Problem]:
+    """Rate limit headers that say nothing of the wait (E402), and rules that send a POST twice (E403)."""
+    return [*_unknown_wait(settings, place), *_duplicate_posts(settings, place)]
+
+
+def lint_names(document: Document) -> list[Problem]:
+    """Integration names that other readers of the same file take for true or false (E207)."""
+    found = []
+    for name in _mapping(document.data, "integrations"):
+        meaning = _BOOLEANS_ELSEWHERE.get(name.lower())
+        if meaning and document.has_plain_key(("integrations", name)):
+            where = document.key_position(("integrations", name))
+            what = f'many YAML readers take "{name}" for {meaning}'
+            found.append(Problem(where, "E207", what, "", f'quote it: "{name}"'))
+    return found
+
+
+def _unknown_wait(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:
+    headers = _mapping(_mapping(settings, "rate_limits"), "headers")
+    if headers.get("remaining") is not None and not (headers.get("reset") or headers.get("retry_after")):
+        where = place.key_position(("rate_limits", "headers", "remaining"))
+        help_ = "add reset or retry_after; otherwise the wait is unknown"
+        yield Problem(where, "E402", '"remaining" alone does not say when calls are allowed again', "", help_)
+
+
+def _duplicate_posts(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:
+    retries = _mapping(settings, "retries")
+    if retries.get("idempotency_header") or retries.get("allow_duplicate_posts") is True:
+        return
+    rules = retries.get("rules")
+    for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+        methods = _mapping(rule, "when").get("method")
+        named = methods if isinstance(methods, list | tuple) else (methods,)
+        repeated = [method for method in ("POST", "PATCH") if method in named]
+        if repeated and rule.get("do") == "retry" and rule.get("allow_duplicate_posts") is not True:
+            where = place.key_position(("retries", "rules", index, "when", "method"))
+            help_ = "add idempotency_header or allow_duplicate_posts: true"
+            yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
+
+
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

@@ -207,7 +207,7 @@ def _closed(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterato
         if allowed is not False:
             yield from validator.descend(instance[key], allowed, path=key, schema_path="additionalProperties")
         elif not key.startswith("x-") and key not in (known := _known_keys(validator, schema, instance)):
-            yield ValidationError(key, cause=frozenset(known))
+            yield ValidationError(key, validator_value=frozenset(known))
 
 
 def _known_keys(validator: Any, schema: Any, instance: Any) -> set[str]:

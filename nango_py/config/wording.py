@@ -162,14 +162,11 @@ def _unknown(fault: Fault, place: Place) -> Problem:
     help_ = f'did you mean "{near}"?' if near else f"known: {', '.join(known)}"
     where = place.key_position((*fault.path, fault.name))
     what = f'unknown key "{printable(fault.name, 64)}"'
-    chosen = [
-        f"{key} {fault.value[key]}" for key in ("auth_mode", "kind") if key in fault.known & set(fault.value)
-    ]
-    elsewhere = any(
-        fault.name in branch["then"].get("properties", ()) for branch in fault.schema.get("allOf", ())
-    )
-    if elsewhere and chosen:
-        return Problem(where, "E202", f"{what} for {chosen[0]}", "", f"known: {', '.join(known)}")
+    chosen = next((key for key in ("auth_mode", "kind") if key in fault.known and key in fault.value), "")
+    branches = [branch["then"].get("properties", ()) for branch in fault.schema.get("allOf", ())]
+    if chosen and any(fault.name in properties for properties in branches):
+        what += f" for {chosen} {printable(str(fault.value[chosen]), 64)}"
+        help_ = f"known: {', '.join(known)}"
     return Problem(where, "E202", what, "", help_)
 
 

@@ -56,32 +56,38 @@ class Catalogue:
         folders: (layer, folder) pairs in the order of the search; a folder may be missing.
         installed: whether packs and the shipped blueprints follow them.
 
-    Attributes:
-        warnings: what was found suspicious so far (W101: no version was named).
     """
 
     def __init__(self, folders: Sequence[tuple[str, Path]], *, installed: bool = False) -> None:
-        self.warnings: list[Problem] = []
         self._given = [Folder(layer, Path(path)) for layer, path in folders]
         self._installed: list[Folder] | None = None if installed else []
+        self._has_installed = installed
         self._loaded: dict[tuple[Path, str], tuple[Document, Sourced]] = {}
         self._blueprints: dict[str, Blueprint] = {}
         self._seen = self.fingerprint()
 
-    def find(self, ref: str, *, at: Position) -> Blueprint:
+    def with_folders(self, paths: Iterable[Path | str]) -> Catalogue:
+        """The same catalogue with more folders (layer "path"), searched after the ones that were given."""
+        own = [(folder.layer, folder.path) for folder in self._given]
+        return Catalogue([*own, *(("path", Path(path)) for path in paths)], installed=self._has_installed)
+
+    def find(self, ref: str, at: Position, warnings: list[Problem] | None = None) -> Blueprint:
         """The blueprint of a `name:version`, or the newest of a `name`, with what it extends merged in.
 
         Args:
             ref: as integrations.yaml writes it. Never a path.
             at: where it is written, for the message.
+            warnings: gets what is suspicious and no error: no version was named (W101), and what the
+                blueprint's file is warned of (W501, W502).
 
         Raises:
             ConfigError: E101 to E109 it cannot be found; or everything that is wrong in its files.
         """
-        found = self._locate(ref, at)
+        noted = warnings if warnings is not None else []
+        found = self._locate(ref, at, noted)
         key = f"{found.name}:{found.version}"
         if key not in self._blueprints:
-            tree = self._tree(found, at, ())
+            tree = self._tree(found, at, (), noted)
             settings = {**tree.settings, "name": found.name, "version": found.version}
             life = settings.get("status", {})
             self._blueprints[key] = Blueprint(
@@ -132,7 +138,7 @@ class Catalogue:
             ]
         yield from self._installed
 
-    def _locate(self, ref: str, at: Position) -> Ref:
+    def _locate(self, ref: str, at: Position, warnings: list[Problem]) -> Ref:
         name, colon, version = ref.partition(":")
         self._check_name(name, ref, at)
         if colon and not version:
@@ -152,9 +158,8 @@ class Catalogue:
             what = f'blueprint "{name}" has no version "{printable(version, 20)}"'
             raise ConfigError([Problem(at, "E102", what, f"available: {', '.join(available)}")])
         newest = every[available[-1]]
-        warning = Problem(at, "W101", f'"{name}" names no version', "", f"pin it: {name}:{newest.version}")
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        pin = f"pin it: {name}:{newest.version}"
+        warnings.append(Problem(at, "W101", f'"{name}" names no version, the newest is used', "", pin))
         return newest
 
     def _check_name(self, name: str, ref: str, at: Position) -> None:
@@ -173,7 +178,7 @@ class Catalogue:
         help_ = f"{meant}({len(known)} known: nango blueprints list)"
         return ConfigError([Problem(at, "E101", f'no blueprint "{name}"', "", help_)])
 
-    def _tree(self, ref: Ref, at: Position, below: tuple[str, ...]) -> Sourced:
+    def _tree(self, ref: Ref, at: Position, below: tuple[str, ...], warnings: list[Problem]) -> Sourced:
         """The settings of a blueprint laid over those it extends, checked."""
         chain = (*below, f"{ref.name}:{ref.version}")
         if chain[-1] in below:
@@ -182,16 +187,17 @@ class Catalogue:
             what = f"more than {MAX_EXTENDS} blueprints extend one another: {' -> '.join(chain)}"
             raise ConfigError([Problem(at, "E106", what)])
         document, own = self._load(ref)
+        warnings += document.warnings
         parent = own.settings.get("extends")
         if parent is None:
             return merged(Sourced({}, own.origins), own)
         path = ("versions", ref.version, "extends") if "versions" in document.data else ("extends",)
         try:
-            found = self._locate(parent, document.position(path))
+            found = self._locate(parent, document.position(path), warnings)
         except ConfigError as error:
             problems = error.problems
         else:
-            base = self._tree(found, at, chain)
+            base = self._tree(found, at, chain, warnings)
             inherited = {key: value for key, value in base.settings.items() if key not in _NOT_INHERITED}
             whole = merged(Sourced(inherited, base.origins), own)
             problems = tuple(check_merged(whole.settings, whole.origins.position, whole.origins.key_position))
@@ -208,7 +214,6 @@ class Catalogue:
             problems += _misnamed(document, ref)
             if problems:
                 raise ConfigError(problems)
-            self.warnings += [warning for warning in document.warnings if warning not in self.warnings]
             self._loaded[key] = (document, _own_settings(document, ref))
         return self._loaded[key]
 

@@ -112,9 +112,8 @@ def _fault(error: Any) -> Fault:
     path: Path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path:
         return Fault("propertyNames", (*path, error.instance), error.instance, error.schema, error.message)
-    return Fault(
-        error.validator, path, error.instance, error.schema, error.message, error.cause or frozenset()
-    )
+    known = error.validator_value if isinstance(error.validator_value, frozenset) else frozenset()
+    return Fault(error.validator, path, error.instance, error.schema, error.message, known)
 
 
 def _removes(path: Path, removable: Callable[[Path], bool]) -> bool:

@@ -74,12 +74,12 @@ class KeyRing:
         return self._keys.get(key_id)
 
     def reload(self) -> None:
-        """Read the key file again: another process may have changed the active key.
+        """Read the key file again, if there is one: another process may have made or changed it.
 
         Raises:
             StorageError: the file is unreadable or wrong.
         """
-        if self._folder is not None:
+        if self._folder is not None and (self._folder / KEY_FILE).exists():
             with locked(self._folder):
                 self._keys = {key.id: key for key in _read_file(self._folder)}
 

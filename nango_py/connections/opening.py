@@ -54,7 +54,12 @@ def _upgrade(keyring: KeyRing, now: int, schema_lock: str, run: Run) -> None:
         step(run)
         run(sql.ADD_VERSION, {"version": number, "now": now})
     # Again, inside the lock: another process may have been first.
-    check_keys(run(sql.KEYS), keyring)
+    known = run(sql.KEYS)
+    check_keys(known, keyring)
+    for key_id, _, _ in known:
+        if keyring.find(key_id) is None:
+            # Unused and not ours: nobody may begin to use it, for we could not read what it seals.
+            run(sql.DROP_KEY, {"key_id": key_id})
     register_key(run, keyring.active, now)
 
 
@@ -70,7 +75,9 @@ def check_keys(known: list[KeyRow], keyring: KeyRing) -> None:
         StorageError: rows are sealed with a key that is not on the ring.
         TamperError: a key's proof was altered.
     """
-    missing = [key_id for key_id, _, used in known if used and keyring.find(key_id) is None]
+    if _missing(known, keyring):
+        keyring.reload()  # another process may have made or replaced the key since the ring was loaded
+    missing = _missing(known, keyring)
     if missing:
         held = f"it holds {', '.join(keyring.ids)}" if keyring.ids else "there is none"
         raise StorageError(
@@ -84,6 +91,10 @@ def check_keys(known: list[KeyRow], keyring: KeyRing) -> None:
             raise TamperError(
                 f"the proof of the key {key_id} in the database was altered. Nothing was changed"
             )
+
+
+def _missing(known: list[KeyRow], keyring: KeyRing) -> list[str]:
+    return [key_id for key_id, _, used in known if used and keyring.find(key_id) is None]
 
 
 def _check_version(version: int) -> None:

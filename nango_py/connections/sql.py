@@ -66,6 +66,10 @@ ADD_KEY = """
 INSERT INTO nango_keys (key_id, proof, created_at) VALUES (:key_id, :proof, :now)
 ON CONFLICT (key_id) DO NOTHING
 """
+DROP_KEY = """
+DELETE FROM nango_keys WHERE key_id = :key_id
+AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
+"""
 DROP_UNUSED_KEYS = """
 DELETE FROM nango_keys WHERE key_id <> :key_id
 AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)

@@ -14,7 +14,7 @@ from nango_py.sandbox.dialect import Dialect, RetryAfter
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nango_py.clock import Clock
     from nango_py.sandbox.budgets import Manner
@@ -39,13 +39,15 @@ class Api:
         counting: Manner,
         retry_after: RetryAfter,
         retired: bool,
-        idempotency_header: str,
+        idempotency_header: str | None,
         clock: Clock,
     ) -> None:
         if retired and not _has_retired(settings, clock.now()):
             raise ValueError("retired=True needs a blueprint whose status.retires_on is past")
         rate_limits = settings.get("rate_limits") or {}
-        self.ledger = Ledger()
+        if idempotency_header is None:
+            idempotency_header = (settings.get("retries") or {}).get("idempotency_header") or ""
+        self.ledger = Ledger(idempotency_header or "Idempotency-Key")
         self.counting = Counting(rate_limits, counting)
         self.credentials = Credentials(settings, credentials)
         self.base_path = path_of(settings["requests"]["base_url"])
@@ -83,7 +85,7 @@ class Api:
         if match is not None:
             in_path = tuple(map(unquote, match.groups()[:-1]))
             visitor = self.credentials.visitor(request.headers, params, in_path)
-            answer = self._decided(request, visitor, endpoint, dict(params), number, fault)
+            answer = self._decided(request, visitor, endpoint, _merged(params), number, fault)
         else:
             answer = self._answers.error(404, "not_found", f"Nothing is served outside {self.base_path}")
         answer, is_repeated = self._first_answer(request, visitor, answer)
@@ -179,9 +181,9 @@ def _is_processed(answer: Answer) -> bool:
     return is_processed(answer.status, refused_for_now="retry-after" in names)
 
 
-def _merged(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _merged(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     merged: dict[str, str] = {}
-    for name, value in headers:
+    for name, value in pairs:
         merged[name] = f"{merged[name]}, {value}" if name in merged else value
     return merged
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 Manner = Literal["fixed", "sliding", "bucket"]
 """How a window counts: aligned to the clock, back from each request, or as a bucket that fills steadily."""
 
-_UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
-_TEXT = re.compile(r"\s*(\d+)\s*/\s*(second|minute|hour|day)\s*")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TEXT = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,29 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Which calls a set of limits is for, and what one of them costs."""
+    """Which calls a set of limits is for, and what one of them costs.
+
+    With a `key` of its own the limits of all cases of that key hold together; otherwise cases with different
+    limits are counted apart.
+    """
 
     methods: frozenset[str]
     path: re.Pattern[str] | None
     endpoint: str
-    params: tuple[tuple[str, str], ...]
+    params: tuple[tuple[str, frozenset[str]], ...]
     limits: tuple[Limit, ...]
     cost: int
+    key: str
 
     def concerns(self, method: str, path: str) -> bool:
         """Whether it may be for this call; the parameters are not looked at."""
         return (not self.methods or method in self.methods) and (
             self.path is None or bool(self.path.fullmatch(path))
         )
+
+    def fits(self, params: Mapping[str, str]) -> bool:
+        """Whether each parameter that it names is there with every value it names; commas part values."""
+        return all(name in params and wanted <= _values(params[name]) for name, wanted in self.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,6 @@ class Budget:
 
     index: int
     key: str
-    counted_per: str
     cases: tuple[Case, ...]
 
 
@@ -60,35 +68,52 @@ def read_budgets(rate_limits: Mapping[str, Any], manner: Manner) -> tuple[Budget
     Raises:
         ValueError: a window is not of the blueprint format.
     """
-    per = str(rate_limits.get("counted_per") or "connection")
     budgets = enumerate(rate_limits.get("budgets") or ())
-    return tuple(_budget(index, budget, per, manner) for index, budget in budgets)
+    return tuple(_budget(index, budget, manner) for index, budget in budgets)
 
 
-def _budget(index: int, settings: Mapping[str, Any], per: str, manner: Manner) -> Budget:
-    cases = [_case(case, manner) for case in settings.get("cases") or ()]
-    otherwise = settings.get("otherwise") or settings.get("windows")
-    if otherwise:
-        cases.append(_case({"windows": otherwise}, manner))
-    return Budget(
-        index, str(settings.get("key") or ""), str(settings.get("counted_per") or per), tuple(cases)
-    )
+def _budget(index: int, settings: Mapping[str, Any], manner: Manner) -> Budget:
+    rows = [*(settings.get("cases") or ())]
+    if settings.get("otherwise"):
+        rows.append({"windows": settings["otherwise"]})
+    together: dict[str, list[Any]] = {}
+    for row in rows:
+        together.setdefault(row.get("key") or "", []).extend(_listed(row["windows"]))
+    cases = []
+    for row in rows:
+        windows = together[row["key"]] if row.get("key") else _listed(row["windows"])
+        limits = tuple(dict.fromkeys(_limit(window, manner) for window in windows))
+        cases.append(_case(row, limits))
+    return Budget(index, str(settings.get("key") or ""), tuple(cases))
 
 
-def _case(settings: Mapping[str, Any], manner: Manner) -> Case:
+def _case(settings: Mapping[str, Any], limits: tuple[Limit, ...]) -> Case:
     match = settings.get("match") or {}
-    methods = match.get("method") or ()
     path = match.get("path")
+    params = (match.get("params") or {}).items()
     return Case(
-        methods=frozenset(
-            [methods.upper()] if isinstance(methods, str) else [name.upper() for name in methods]
-        ),
+        methods=frozenset(method.upper() for method in _listed(match.get("method") or ())),
         path=None if path is None else path_pattern(path),
         endpoint="" if path is None else str(path).strip("/"),
-        params=tuple((name, str(value)) for name, value in (match.get("params") or {}).items()),
-        limits=tuple(_limits(settings.get("windows"), manner)),
+        params=tuple((name, _values(_text(value))) for name, value in params),
+        limits=limits,
         cost=int(settings.get("cost") or 1),
+        key=str(settings.get("key") or ""),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) or hasattr(value, "items") else list(value)
+
+
+def _values(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(","))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def path_pattern(path: str) -> re.Pattern[str]:
@@ -99,17 +124,12 @@ def path_pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _limits(windows: Any, manner: Manner) -> Iterator[Limit]:
-    for window in [windows] if isinstance(windows, str) or hasattr(windows, "items") else windows or ():
-        yield _limit(window, manner)
-
-
 def _limit(window: Any, manner: Manner) -> Limit:
     if isinstance(window, str):
-        match = _TEXT.fullmatch(window)
+        match = _TEXT.fullmatch(window.lower())
         if match is None:
             raise ValueError(f"not a window: {window!r}; write 10/second, 10/minute, 10/hour or 10/day")
-        return Limit(window, float(match[1]), _UNITS[match[2]], manner)
+        return Limit(window.strip(), float(match[1]), int(match[2] or 1) * _UNITS[match[3][0]], manner)
     if "burst" in window:
         burst, per_second = float(window["burst"]), float(window["per_second"])
         return Limit(f"burst {burst:g}, {per_second:g}/second", burst, burst / per_second, "bucket")

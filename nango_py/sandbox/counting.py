@@ -5,7 +5,9 @@ Nothing here is shared with nango_py.limits, which it is there to check. The tim
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _TOLD_UP_TO_SECONDS = 3600.0
 _REMEMBERED_PATHS = 10_000
 _ROUNDING = 1e-9
+_ID = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,9 @@ class Counting:
 
     def __init__(self, rate_limits: Mapping[str, Any] | None, manner: Manner = "fixed") -> None:
         self._budgets = read_budgets(rate_limits or {}, manner)
+        self._counted_per = str((rate_limits or {}).get("counted_per") or "connection")
         self._candidates: dict[tuple[str, str], tuple[tuple[Budget, tuple[Case, ...]], ...]] = {}
-        self._counters: dict[tuple[int, str, str, Limit], _Counter] = {}
+        self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
         self._lock = threading.Lock()
 
     def arrive(
@@ -186,7 +190,7 @@ class Counting:
             account: whose credential it carried.
             method: in capitals.
             endpoint: the path below the base path.
-            params: the parsed query.
+            params: the parsed query; values of a repeated name are joined by commas.
             now: seconds that only grow.
             spend: False for a request that is refused for another reason: it is seen and not booked.
         """
@@ -209,24 +213,31 @@ class Counting:
         with self._lock:
             return tuple(
                 Counted(account, key, limit.label, limit.requests, counter.most)
-                for (_, account, key, limit), counter in self._counters.items()
+                for (_, account, key, _, limit), counter in self._counters.items()
             )
 
     def _applying(
         self, account: str, method: str, path: str, params: Mapping[str, str]
     ) -> Iterator[tuple[_Counter, int]]:
         for budget, cases in self._candidate_cases(method, path):
-            case = next((case for case in cases if all(params.get(n) == v for n, v in case.params)), None)
+            case = next((case for case in cases if case.fits(params)), None)
             if case is None:
                 continue
-            values = {"method": method, "path": path, "endpoint": case.endpoint or path}
-            payer = _payer(budget.counted_per, account, values)
-            key = _rendered(budget.key, {**values, "user_id": account})
+            endpoint = case.endpoint or endpoint_of(path)
+            values = {"method": method, "path": path, "endpoint": endpoint, "user_id": account}
+            payer = self._payer(account, values)
+            key = _rendered(case.key or budget.key, values)
+            apart = () if case.key else case.limits
             for limit in case.limits:
-                place = (budget.index, payer, key, limit)
+                place = (budget.index, payer, key, apart, limit)
                 if place not in self._counters:
                     self._counters[place] = _Counter(limit)
                 yield self._counters[place], case.cost
+
+    def _payer(self, account: str, values: Mapping[str, Any]) -> str:
+        if self._counted_per == "connection":
+            return account
+        return _rendered(self._counted_per, values, account)
 
     def _candidate_cases(self, method: str, path: str) -> tuple[tuple[Budget, tuple[Case, ...]], ...]:
         found = self._candidates.get((method, path))
@@ -250,14 +261,10 @@ def _told(counters: list[_Counter], now: float) -> Verdict:
     return Verdict(0.0, told.limit.label, int(told.limit.requests), told.remaining(), told.reset(now))
 
 
-def _payer(counted_per: str, account: str, values: Mapping[str, Any]) -> str:
-    if counted_per == "integration":
-        return "integration"
-    return (
-        account
-        if counted_per == "connection"
-        else _rendered(counted_per, {**values, "user_id": account}, account)
-    )
+@functools.lru_cache(maxsize=_REMEMBERED_PATHS)
+def endpoint_of(path: str) -> str:
+    """The path with the parts that are surely ids replaced by `*`: APIs count routes, not records."""
+    return "/".join("*" if _ID.fullmatch(part) else part for part in path.strip("/").split("/"))
 
 
 def _rendered(template: str, values: Mapping[str, Any], otherwise: str = "") -> str:

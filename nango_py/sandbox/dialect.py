@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,12 +70,19 @@ class Dialect:
         return told
 
     def _moment(self, seconds: float) -> str:
-        if self._reset_means == "seconds":
-            return str(math.ceil(seconds))
         at = self._clock.now() + seconds
-        if "date" in self._reset_means:
-            return formatdate(math.ceil(at), usegmt=True)
-        return str(math.ceil(at * 1000) if "milli" in self._reset_means else math.ceil(at))
+        match self._reset_means:
+            case "milliseconds":
+                return str(math.ceil(seconds * 1000))
+            case "unix_seconds":
+                return str(math.ceil(at))
+            case "unix_milliseconds":
+                return str(math.ceil(at * 1000))
+            case "http_date":
+                return formatdate(math.ceil(at), usegmt=True)
+            case "iso_date":
+                return datetime.fromtimestamp(math.ceil(at), UTC).isoformat()
+        return str(math.ceil(seconds))
 
 
 def _name_of(header: Any) -> str:

@@ -62,10 +62,12 @@ class Ledger:
     """Every request that a sandbox received, in order; safe to read from any thread.
 
     Args:
+        idempotency_header: the header that tells one call from another.
         keep: how many records are held; older ones leave, so that a sandbox may run for days.
     """
 
-    def __init__(self, keep: int = 200_000) -> None:
+    def __init__(self, idempotency_header: str = "Idempotency-Key", keep: int = 200_000) -> None:
+        self._idempotency_header = idempotency_header.lower()
         self._records: deque[Received] = deque(maxlen=keep)
         self._changed = threading.Condition()
         self._total = 0
@@ -122,14 +124,23 @@ class Ledger:
 
         Args:
             header: the name of the header that tells one call from another. Without it calls that may not be
-                repeated (POST, PATCH) are told apart by `Idempotency-Key`, else by path, query and body.
+                repeated (POST, PATCH) are told apart by their idempotency key, else by path, query and body.
         """
         groups: dict[tuple[Any, ...], list[Received]] = {}
         for record in self.received:
-            identity = _identity(record, header.lower())
+            identity = self._identity(record, header.lower())
             if record.processed and identity is not None:
                 groups.setdefault((record.user, *identity), []).append(record)
         return [tuple(group) for group in groups.values() if len(group) > 1]
+
+    def _identity(self, record: Received, header: str) -> tuple[Any, ...] | None:
+        if header:
+            return (record.headers[header],) if header in record.headers else None
+        if record.method in _REPEATABLE:
+            return None
+        if self._idempotency_header in record.headers:
+            return ("key", record.headers[self._idempotency_header])
+        return (record.method, record.path, record.query, record.body)
 
     def wait_for(self, number: int, timeout_seconds: float = 10.0) -> tuple[Received, ...]:
         """The records, once the sandbox has received `number` requests.
@@ -151,16 +162,6 @@ class Ledger:
         with self._changed:
             if not self._changed.wait_for(lambda: self._faults[kind] >= number, timeout_seconds):
                 raise TimeoutError(f"{self._faults[kind]} of {number} {kind} within {timeout_seconds} s")
-
-
-def _identity(record: Received, header: str) -> tuple[Any, ...] | None:
-    if header:
-        return (record.headers[header],) if header in record.headers else None
-    if record.method in _REPEATABLE:
-        return None
-    if "idempotency-key" in record.headers:
-        return ("key", record.headers["idempotency-key"])
-    return (record.method, record.path, record.query, record.body)
 
 
 def is_processed(status: int, *, refused_for_now: bool) -> bool:

@@ -43,8 +43,8 @@ class Sandbox:
         retry_after: how a 429 says when to come back: "seconds", "decimals", "http-date"; or "body", in the
             body's sentence only.
         retired: answer 410 to everything; only for a blueprint whose `status.retires_on` is past.
-        idempotency_header: when given, a repeated value of this header gets the first answer again and is
-            not processed twice.
+        idempotency_header: a repeated value of this header gets the first answer again and is not processed
+            twice. None takes the blueprint's `retries.idempotency_header`, "" none.
         clock: `monotonic` is what windows are counted by; `now` is for dates.
 
     Raises:
@@ -62,7 +62,7 @@ class Sandbox:
         counting: Manner = "fixed",
         retry_after: RetryAfter = "seconds",
         retired: bool = False,
-        idempotency_header: str = "",
+        idempotency_header: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._api = Api(

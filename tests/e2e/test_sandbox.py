@@ -280,21 +280,43 @@ def test_the_wait_is_told_in_any_form(dialect: Any, pattern: str) -> None:
         answers = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
     assert answers[1].status_code == 429
     retry_after = answers[1].headers.get("Retry-After", "")
-    assert __import__("re").fullmatch(pattern, retry_after)
-    assert ("Expected available in" in answers[1].text) and (
-        dialect != "body" or ".0 seconds" in answers[1].text
-    )
+    assert re.fullmatch(pattern, retry_after)
+    assert "Expected available in" in answers[1].text
+    assert (".0 seconds" in answers[1].text) is (dialect == "body")
 
 
-def test_the_headers_are_those_of_the_blueprint() -> None:
+@pytest.mark.parametrize(
+    ("means", "per_unit", "is_absolute"),
+    [
+        ("seconds", 1, False),
+        ("milliseconds", 1000, False),
+        ("unix_seconds", 1, True),
+        ("unix_milliseconds", 1000, True),
+    ],
+)
+def test_the_headers_are_those_of_the_blueprint(means: str, per_unit: int, *, is_absolute: bool) -> None:
     """Names and meaning are the blueprint's, and what it does not declare is not told."""
-    headers = {"remaining": "X-RateLimit-Remaining", "reset": {"name": "X-Reset", "means": "unix_seconds"}}
+    headers = {"remaining": "X-RateLimit-Remaining", "reset": {"name": "X-Reset", "means": means}}
     limits = {"budgets": [{"key": "all", "otherwise": ["5/minute"]}], "headers": headers}
     with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
         told = get(sandbox).headers
     assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("5", "4")
-    assert time.time() - 1 <= int(told["X-Reset"]) <= time.time() + 61
+    left = int(told["X-Reset"]) / per_unit - (time.time() if is_absolute else 0)
+    assert -1 <= left <= 61
     assert "RateLimit-Limit" not in told
+
+
+@pytest.mark.parametrize(
+    ("means", "pattern"), [("http_date", r"\w{3}, .* GMT"), ("iso_date", r"\d{4}-\d\d-\d\dT.*\+00:00")]
+)
+def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
+    """Dates are written as HTTP or as ISO 8601 does."""
+    limits = {
+        "budgets": [{"key": "all", "otherwise": ["5/minute"]}],
+        "headers": {"reset": {"name": "X-Reset", "means": means}},
+    }
+    with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
+        assert re.fullmatch(pattern, get(sandbox).headers["X-Reset"])
 
 
 def test_a_retired_api_answers_gone() -> None:

@@ -94,6 +94,32 @@ def test_a_path_pattern_is_one_counter() -> None:
     assert arrivals(counting, [0.0], endpoint="lists/a/profiles") == [True]
 
 
+def test_ids_in_other_paths_are_one_counter() -> None:
+    """Without a pattern, numbers and UUIDs in a path are taken as ids; words are endpoints of their own."""
+    counting = Counting(KLAVIYO)
+    allowed = [arrivals(counting, [0.0], endpoint=f"flows/{number}")[0] for number in range(4)]
+    assert allowed == [True, True, True, False]
+    assert arrivals(counting, [0.0], endpoint="flows/archived") == [True]
+
+
+def test_cases_of_one_key_count_together() -> None:
+    """Cases that name the same key share the limits of all of them; a cost spends more than one."""
+    cases = [
+        {"match": {"path": "search"}, "key": "search", "windows": ["4/minute"], "cost": 2},
+        {"match": {"path": "lookup"}, "key": "search", "windows": ["3/second"]},
+    ]
+    counting = Counting({"budgets": [{"key": "${endpoint}", "cases": cases}]})
+    assert arrivals(counting, [0.0, 1.0], endpoint="search") == [True, True]
+    assert arrivals(counting, [2.0], endpoint="lookup") == [False]
+    assert arrivals(counting, [60.0] * 4, endpoint="lookup") == [True, True, True, False]
+
+
+def test_parameters_may_hold_several_values() -> None:
+    """A value among others, parted by commas, is there."""
+    counting = Counting(KLAVIYO)
+    assert arrivals(counting, [0.0, 0.0], endpoint="profiles", params={"extra": "no,yes"}) == [True, False]
+
+
 def test_accounts_have_their_own_counters() -> None:
     """A quota per connection is not shared; one per integration is."""
     own = Counting(KLAVIYO)

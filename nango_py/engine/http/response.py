@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
 
@@ -31,10 +33,18 @@ class Response(requests.Response):
     _plan: Plan | None
     raw: Any
 
-    def __init__(self, plan: Plan, raw: Any, content: bytes | None, seconds: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        raw: Any,
+        content: bytes | None,
+        seconds: float,
+        release: Callable[[], None] | None = None,
+    ) -> None:
         # requests.Response.__init__ builds a cookie jar and a header dict that most calls never look at.
         self._plan = plan
         self._seconds = seconds
+        self._release = release
         self._content: Any = False if content is None else content
         self._content_consumed = content is not None
         self._next = None
@@ -50,7 +60,11 @@ class Response(requests.Response):
     def headers(self) -> CaseInsensitiveDict[str]:
         """The answer's headers, without regard to case."""
         if self._headers is _NOT_YET:
-            self._headers = CaseInsensitiveDict(self.raw.headers)
+            self._headers = CaseInsensitiveDict()
+            for name, value in self.raw.headers.items():
+                known = self._headers.get(name)
+                # RFC 9110 section 5.3: lines of one name are one list.
+                self._headers[name] = value if known is None else f"{known}, {value}"
         return self._headers  # type: ignore[no-any-return]
 
     @headers.setter
@@ -127,12 +141,28 @@ class Response(requests.Response):
         if "_cookies" not in vars(self):
             self._cookies = RequestsCookieJar()
             if self.raw is not None and "set-cookie" in self.raw.headers:
-                extract_cookies_to_jar(self._cookies, self.request, self.raw)  # type: ignore[no-untyped-call]
+                answer, question = MockResponse(self.raw.headers), MockRequest(self.request)
+                self._cookies.extract_cookies(answer, question)  # type: ignore[arg-type]
         return self._cookies
 
     @cookies.setter
     def cookies(self, value: RequestsCookieJar) -> None:
         self._cookies = value
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
+        """The decoded body piece by piece; the connection is closed after the last."""
+        yield from super().iter_content(chunk_size, decode_unicode)
+        self._free()
+
+    def close(self) -> None:
+        """Give up what was not read of a stream."""
+        super().close()
+        self._free()
+
+    def _free(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON.
@@ -169,7 +199,7 @@ class Response(requests.Response):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A plan holds credentials and stays behind; what it showed comes along.
-        self._plan = self.raw = None
+        self._plan = self.raw = self._release = None
         self._request = requests.PreparedRequest()
         for name, value in state.items():
             setattr(self, name, value)

@@ -10,13 +10,14 @@ import http.client
 import io
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 FOREVER = float("inf")
 
@@ -89,7 +90,7 @@ class PlainConnection(HTTPConnection):
 
 
 class TlsConnection(HTTPSConnection):
-    """A connection whose certificate is always checked."""
+    """A connection whose certificate and host name are always checked."""
 
     response_class = DeadlineResponse
 
@@ -101,13 +102,40 @@ class TlsConnection(HTTPSConnection):
         super().send(data)
 
 
-class PlainPool(HTTPConnectionPool):
-    """The pool of one http origin."""
-
-    ConnectionCls = PlainConnection
+Connection = PlainConnection | TlsConnection
 
 
-class TlsPool(HTTPSConnectionPool):
-    """The pool of one https origin."""
+class Pool:
+    """The idle connections of one origin; the last one used is the first one taken.
 
-    ConnectionCls = TlsConnection
+    Safe to share between threads: a deque's ends are atomic. More calls at once than `size` open more
+    connections, which are closed afterwards.
+    """
+
+    def __init__(self, open_connection: Callable[[], Connection], size: int) -> None:
+        self._open = open_connection
+        self._idle: deque[Connection] = deque(maxlen=size)
+
+    def take(self) -> Connection:
+        """A connection that the server has not closed, or a new one that is not connected yet."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            if connection.is_connected:
+                return connection
+            connection.close()
+        return self._open()
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep the connection for the next call, where it can take one."""
+        if connection.sock is None or len(self._idle) == self._idle.maxlen:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            self._idle.pop().close()

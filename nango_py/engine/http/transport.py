@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import ssl
 import threading
 import time
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import urllib3
 import urllib3.exceptions
-from urllib3.util import Timeout
 
 from nango_py.engine.commands import Failure
 from nango_py.engine.http.response import Response
-from nango_py.engine.http.sockets import ATTEMPT, FOREVER, PlainPool, TlsPool
-from nango_py.secret import live_secrets
+from nango_py.engine.http.sockets import ATTEMPT, FOREVER, PlainConnection, Pool, TlsConnection
+from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from urllib3.connectionpool import HTTPConnectionPool
-
+    from nango_py.engine.http.sockets import Connection, DeadlineResponse
     from nango_py.engine.plan import Plan
 
 POOL_SIZE = 64
 CHUNK = 65536
 
+Origin = tuple[str, str]
+"""Scheme and netloc of a URL."""
 
-class BodyTooLargeError(Exception):
+EXPECTED = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
+"""What can go wrong while a request is sent and its answer is read."""
+
+
+class BodyTooLargeError(urllib3.exceptions.HTTPError):
     """The decoded body is larger than the plan accepts."""
 
 
 class Transport:
     """The connections of one process; safe to share between threads, and empty again after a fork.
 
-    No proxy, netrc or certificate setting is taken from the environment, TLS is 1.2 or newer and always
-    checked, redirects and retries are not its business.
+    No proxy, netrc or certificate setting is taken from the environment; TLS is 1.2 or newer and always
+    checked; redirects and retries are not its business.
 
     Args:
         ca_bundle: a file of trusted certificates instead of certifi's.
@@ -45,8 +49,10 @@ class Transport:
     def __init__(self, ca_bundle: str | None = None) -> None:
         self._ca_bundle = ca_bundle
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str, str], HTTPConnectionPool] = {}
+        self._pools: dict[Origin, Pool] = {}
+        self._tls: ssl.SSLContext | None = None
         self._pid = os.getpid()
+        mask_library_loggers()
 
     def send(self, plan: Plan, seconds: float) -> Response | Failure:
         """Send once. Every way to fail comes back as a Failure, so no library's message travels on."""
@@ -54,39 +60,25 @@ class Transport:
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         shield = live_secrets.set(plan.stamp.secrets)
-        raw: Any = None
+        pool = self._pool(origin)
+        connection = pool.take()
         try:
-            raw = self._pool(origin).urlopen(
-                plan.method,
-                target,
-                body=plan.body,
-                headers=dict(plan.headers.values()),
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=Timeout(
-                    connect=min(plan.connect_seconds, seconds), read=min(plan.read_seconds, seconds)
-                ),
-                preload_content=False,
-                decode_content=False,
-            )
+            raw = _exchange(connection, plan, target, seconds)
             if plan.stream:
-                # A stream may take as long as its reader likes; urllib3 has no public way to its source.
-                raw._original_response.reader.deadline = FOREVER  # noqa: SLF001
-                content = None
-            else:
-                content = read_body(raw, plan.max_bytes)
+                # A stream may take as long as its reader likes, and keeps its connection to itself.
+                raw.reader.deadline = FOREVER
+                return Response(
+                    plan, decoded(raw, plan.method), None, time.monotonic() - started, connection.close
+                )
+            content = read_body(raw, plan.method, plan.max_bytes)
+            pool.give_back(connection)
             return Response(plan, raw, content, time.monotonic() - started)
-        except (
-            urllib3.exceptions.HTTPError,
-            HTTPException,
-            OSError,
-            BodyTooLargeError,
-            UnicodeError,
-        ) as error:
-            if raw is not None:
-                raw.close()
-            return failure(error, origin[1], time.monotonic() - started >= seconds)
+        except EXPECTED as error:
+            connection.close()
+            return failure(error, origin[1].rpartition("@")[2], late=time.monotonic() - started >= seconds)
+        except BaseException:
+            connection.close()
+            raise
         finally:
             live_secrets.reset(shield)
 
@@ -97,58 +89,67 @@ class Transport:
         for pool in pools.values():
             pool.close()
 
-    def _pool(self, origin: tuple[str, str]) -> HTTPConnectionPool:
+    def _pool(self, origin: Origin) -> Pool:
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets, nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
         pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
-                pool = self._pools.get(origin) or self._pools.setdefault(origin, self._open(origin))
+                pool = self._pools.setdefault(origin, Pool(lambda: self._open(origin), POOL_SIZE))
         return pool
 
-    def _open(self, origin: tuple[str, str]) -> HTTPConnectionPool:
-        scheme, netloc = origin
-        parts = urlsplit(f"{scheme}://{netloc}")
+    def _open(self, origin: Origin) -> Connection:
+        parts = urlsplit(f"{origin[0]}://{origin[1]}")
         host = parts.hostname or ""
-        if scheme == "http":
-            return PlainPool(host, parts.port or 80, maxsize=POOL_SIZE)
-        import ssl
+        if origin[0] == "http":
+            return PlainConnection(host, parts.port or 80)
+        if self._tls is None:
+            import certifi
 
-        import certifi
-
-        return TlsPool(
-            host,
-            parts.port or 443,
-            maxsize=POOL_SIZE,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=self._ca_bundle or certifi.where(),
-            ssl_minimum_version=ssl.TLSVersion.TLSv1_2,
-        )
+            self._tls = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        return TlsConnection(host, parts.port or 443, ssl_context=self._tls)
 
 
-def _split(url: str) -> tuple[tuple[str, str], str]:
+def _split(url: str) -> tuple[Origin, str]:
     """The origin and the request target of a URL that is known to be well formed."""
     scheme, _, rest = url.partition("://")
-    netloc, slash, target = rest.partition("/")
-    return (scheme, netloc), slash + target or "/"
+    netloc, _, target = rest.partition("/")
+    return (scheme, netloc), "/" + target
 
 
-def read_body(raw: Any, max_bytes: int) -> bytes:
+def _exchange(connection: Connection, plan: Plan, target: str, seconds: float) -> DeadlineResponse:
+    """Send the request and read the answer's head."""
+    if connection.sock is None:
+        connection.timeout = min(plan.connect_seconds, seconds)
+        connection.connect()
+    connection.timeout = min(plan.read_seconds, seconds)
+    headers = dict(plan.headers.values())
+    try:
+        connection.request(plan.method, target, plan.body, headers)
+    except (BrokenPipeError, ConnectionResetError):
+        # A server may answer and close before it has read everything; its answer is worth reading.
+        if connection.sock is None:
+            raise
+    # urllib3 would copy and normalise every header; most callers look at none.
+    raw: DeadlineResponse = http.client.HTTPConnection.getresponse(connection)  # type: ignore[assignment]
+    return raw
+
+
+def read_body(raw: DeadlineResponse, method: str, max_bytes: int) -> bytes:
     """The decoded body.
 
     Raises:
         BodyTooLargeError: it is larger than `max_bytes` after decoding (0 means any size).
     """
-    headers: Mapping[str, str] = raw.headers
-    length = raw.length_remaining
-    if max_bytes and length is not None and length > max_bytes:
+    if max_bytes and raw.length is not None and raw.length > max_bytes:
         raise BodyTooLargeError
-    if length is not None and "content-encoding" not in headers:
-        data: bytes = raw.read()
-        return data
+    if raw.length is not None and "content-encoding" not in raw.headers:
+        return raw.read()
+    stream = decoded(raw, method)
     chunks, size = [], 0
-    while chunk := raw.read(CHUNK, decode_content=True):
+    while chunk := stream.read(CHUNK, decode_content=True):
         size += len(chunk)
         if max_bytes and size > max_bytes:
             raise BodyTooLargeError
@@ -156,51 +157,44 @@ def read_body(raw: Any, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def failure(error: BaseException, host: str, out_of_time: bool) -> Failure:  # noqa: FBT001 - a fact, not a switch
+def decoded(raw: DeadlineResponse, method: str) -> urllib3.HTTPResponse:
+    """The answer as urllib3 gives it: decoding, and complete or an error."""
+    return urllib3.HTTPResponse(
+        body=raw,
+        headers=urllib3.HTTPHeaderDict(raw.headers.items()),
+        status=raw.status,
+        reason=raw.reason,
+        preload_content=False,
+        original_response=raw,
+        request_method=method,
+    )
+
+
+def failure(error: BaseException, host: str, *, late: bool) -> Failure:
     """What a library's exception means, without its text: that may hold the URL."""
+    errors = urllib3.exceptions
     sent = ATTEMPT.sent
-    host = host.rpartition("@")[2]
     if isinstance(error, BodyTooLargeError):
         return Failure("too_large", sent, f"the answer of {host} is larger than max_response_bytes")
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
+    if isinstance(error, errors.NameResolutionError):
         return Failure("dns", sent=False, text=f"the name {host} could not be resolved")
-    if isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+    if not sent:
+        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            reason = getattr(error, "reason", None) or "handshake failed"
+            return Failure("tls", sent=False, text=f"no trusted TLS connection to {host}: {reason}")
         return Failure("connect", sent=False, text=f"no connection to {host}")
-    if isinstance(error, urllib3.exceptions.SSLError):
-        return Failure("tls", sent, f"no trusted TLS connection to {host}: {_tls_reason(error)}")
-    if out_of_time:
+    if late:
         return Failure("timeout", sent, f"{host} did not finish its answer within the time for one attempt")
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+    if isinstance(error, errors.ReadTimeoutError | TimeoutError):
         return Failure("timeout", sent, f"no answer from {host} in time")
-    if isinstance(error, urllib3.exceptions.IncompleteRead) or _holds_incomplete(error):
+    if _means(error, errors.IncompleteRead, http.client.IncompleteRead):
         return Failure("truncated", sent, f"the answer of {host} broke off")
-    if isinstance(error, urllib3.exceptions.ProtocolError | OSError) and _is_reset(error):
-        return Failure("reset" if sent else "connect", sent, f"{host} closed the connection")
+    if _means(error, ConnectionError, ssl.SSLError):
+        return Failure("reset", sent, f"{host} closed the connection")
     return Failure("protocol", sent, f"{host} did not speak HTTP correctly ({type(error).__name__})")
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = [error]
-    found += [argument for argument in error.args if isinstance(argument, BaseException)]
-    if error.__cause__ is not None:
-        found.append(error.__cause__)
-    return found
-
-
-def _holds_incomplete(error: BaseException) -> bool:
-    from http.client import IncompleteRead
-
-    kinds = (urllib3.exceptions.IncompleteRead, IncompleteRead)
-    return any(isinstance(part, kinds) for part in _chain(error))
-
-
-def _is_reset(error: BaseException) -> bool:
-    from http.client import RemoteDisconnected
-
-    return any(isinstance(part, ConnectionError | RemoteDisconnected) for part in _chain(error))
-
-
-def _tls_reason(error: BaseException) -> str:
-    """The TLS library's short reason, such as CERTIFICATE_VERIFY_FAILED; it never holds a URL."""
-    reasons = [getattr(part, "reason", None) for part in _chain(error)]
-    return next((reason for reason in reasons if isinstance(reason, str)), "handshake failed")
+def _means(error: BaseException, *kinds: type[BaseException]) -> bool:
+    """Whether the exception is of a kind, or was made from one."""
+    chain: list[Any] = [error, *error.args, error.__cause__]
+    return any(isinstance(part, kinds) for part in chain)

@@ -250,7 +250,8 @@ def test_the_page_of_klaviyo_is_kept_to_the_letter(tmp_path: Path) -> None:
     (tmp_path / "integrations.yaml").write_text(
         "integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v0\n"
     )
-    with Nango(tmp_path / "integrations.yaml", blueprints=ROOT / "blueprints", environ={}) as nango:
+    path, database = tmp_path / "integrations.yaml", f"sqlite:///{tmp_path / 'nango.db'}"
+    with Nango(path, blueprints=ROOT / "blueprints", database_url=database, environ={}) as nango:
         nango.register_connection("klaviyo", "user-1", {"api_key": "pk_test_1234"})
         plan = nango.executor("klaviyo", "user-1").plan("GET", "v1/metrics", params={"count": 50})
     assert plan.url.startswith("https://a.klaviyo.com/api/v1/metrics?")

@@ -1,0 +1,479 @@
+"""The connection store: the same promises on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.connections import sql
+from nango_py.connections.database import open_database
+from nango_py.connections.keys import KEY_FILE, KeyRing, add_key, drop_unused, generate_key, load_keyring
+from nango_py.connections.rotation import replace_key
+from nango_py.connections.store import ConnectionStore, open_store
+from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, StorageError, TamperError
+from nango_py.secret import Secret, reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.clocks import ManualClock
+
+PLANTED = "pk_planted_secret_1234567890"
+
+
+def ring(*keys: Secret) -> KeyRing:
+    """A key ring as the environment gives it."""
+    return load_keyring({"NANGO_ENCRYPTION_KEYS": ",".join(key.reveal() for key in keys)}, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(database_url: str, clock: ManualClock) -> Iterator[ConnectionStore]:
+    """An empty store."""
+    with open_store(database_url, ring(generate_key()), clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the key file is."""
+    return tmp_path / ".nango"
+
+
+def everything(database_url: str) -> list[Any]:
+    """All rows of all tables, as they lie in the database."""
+    database = open_database(Secret(database_url))
+    try:
+        columns = sql.ONE.partition("WHERE")[0]
+        texts = (sql.KEYS, columns + "ORDER BY uuid", "SELECT * FROM nango_schema ORDER BY version")
+        return [row for text in texts for row in database.read(text, {})]
+    finally:
+        database.close()
+
+
+def test_what_was_registered_is_read_back(store: ConnectionStore) -> None:
+    """Credentials come back as Secrets, settings as plain values, both exactly as given."""
+    credentials = {"api_key": PLANTED, "nested": {"list": ["a", 1, 2.5, True, None]}, "odd": "\ud800 é \0 \n"}
+    settings = {"list_id": "X", "deep": [{"a": [1, 2**70, -0.5]}], "": "empty key", "text": "naïve ☃"}
+    created = store.create("klaviyo", "user-1", credentials, settings)
+    found = store.get("klaviyo", "user-1")
+    assert isinstance(found.credentials["api_key"], Secret)
+    assert reveal(found.credentials) == reveal(created.credentials) == credentials
+    assert found.public()["additional_config"] == settings
+    assert (found.generation, found.status, found.uuid) == (1, "active", created.uuid)
+    assert found.date_created == found.last_modified == datetime.fromtimestamp(1_800_000_000, UTC)
+
+
+def test_credentials_may_be_given_as_secrets(store: ConnectionStore) -> None:
+    """A caller who wraps credentials in Secret stores the texts inside."""
+    store.create("klaviyo", "user-1", {"api_key": Secret(PLANTED)})
+    assert store.get("klaviyo", "user-1").credentials["api_key"].reveal() == PLANTED
+
+
+def test_a_connection_shows_no_credential(store: ConnectionStore) -> None:
+    """Neither repr, str nor the public view holds a credential, and pickle is refused."""
+    connection = store.create("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": "X"})
+    assert PLANTED not in f"{connection!r} {connection} {connection.credentials} {connection.public()}"
+    with pytest.raises(TypeError):
+        pickle.dumps(connection)
+
+
+def test_a_connection_cannot_be_changed_in_place(store: ConnectionStore) -> None:
+    """What a reader holds is frozen, so threads can share it."""
+    connection = store.create("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": "X"})
+    with pytest.raises(TypeError):
+        connection.additional_config["list_id"] = "Y"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        connection.credentials["api_key"] = "Y"  # type: ignore[index]
+
+
+def test_registering_twice_is_refused(store: ConnectionStore) -> None:
+    """The second registration fails and leaves the first as it was."""
+    store.create("klaviyo", "user-1", {"api_key": PLANTED})
+    with pytest.raises(ConnectionAlreadyExists, match="user-1") as caught:
+        store.create("klaviyo", "user-1", {"api_key": "other"})
+    assert caught.value.__context__ is None
+    assert store.get("klaviyo", "user-1").credentials["api_key"].reveal() == PLANTED
+
+
+def test_of_many_who_register_at_once_one_wins(store: ConnectionStore) -> None:
+    """Eight threads register one user: one succeeds, seven are told that it exists."""
+    together = threading.Barrier(8)
+
+    def register(number: int) -> bool:
+        together.wait()
+        try:
+            store.create("klaviyo", "user-1", {"api_key": f"key-{number}"})
+        except ConnectionAlreadyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(register, range(8))) == [False] * 7 + [True]
+
+
+def test_the_same_user_may_have_several_integrations(store: ConnectionStore) -> None:
+    """Identity is the pair of integration and user."""
+    store.create("klaviyo", "user-1", {"api_key": "a"})
+    store.create("close", "user-1", {"api_key": "b"})
+    assert store.get("close", "user-1").credentials["api_key"].reveal() == "b"
+
+
+def test_a_missing_connection_is_named(store: ConnectionStore) -> None:
+    """Reading, changing and deleting what is not there names the integration and the user."""
+    for call in (
+        lambda: store.get("klaviyo", "nobody"),
+        lambda: store.update_credentials("klaviyo", "nobody", {}),
+        lambda: store.update_config("klaviyo", "nobody", {}),
+        lambda: store.delete("klaviyo", "nobody"),
+    ):
+        with pytest.raises(ConnectionNotFound, match="nobody"):
+            call()
+    assert store.generation("klaviyo", "nobody") is None
+
+
+def test_new_credentials_keep_the_rest(store: ConnectionStore, clock: ManualClock) -> None:
+    """update_credentials changes credentials, generation and last_modified, and nothing else."""
+    before = store.create("klaviyo", "user-1", {"api_key": "old"}, {"list_id": "X"})
+    clock.advance(60)
+    after = store.update_credentials("klaviyo", "user-1", {"api_key": "new"})
+    assert reveal(store.get("klaviyo", "user-1").credentials) == {"api_key": "new"}
+    assert (after.uuid, after.additional_config) == (before.uuid, {"list_id": "X"})
+    assert (after.generation, store.generation("klaviyo", "user-1")) == (2, 2)
+    assert (after.last_modified - before.last_modified).total_seconds() == 60
+    assert after.date_created == before.date_created
+
+
+def test_new_settings_keep_the_rest(store: ConnectionStore, clock: ManualClock) -> None:
+    """update_config replaces the settings as a whole and keeps the credentials; time never runs back."""
+    before = store.create("klaviyo", "user-1", {"api_key": "old"}, {"list_id": "X"})
+    clock.set_now(0)
+    after = store.update_config("klaviyo", "user-1", {"other": 1})
+    assert store.get("klaviyo", "user-1").additional_config == {"other": 1}
+    assert reveal(store.get("klaviyo", "user-1").credentials) == {"api_key": "old"}
+    assert after.last_modified == before.last_modified
+
+
+def test_a_deleted_connection_is_gone(store: ConnectionStore) -> None:
+    """After delete the user can be registered again, as another connection."""
+    first = store.create("klaviyo", "user-1", {"api_key": "a"})
+    store.delete("klaviyo", "user-1")
+    with pytest.raises(ConnectionNotFound):
+        store.get("klaviyo", "user-1")
+    assert store.create("klaviyo", "user-1", {"api_key": "b"}).uuid != first.uuid
+
+
+def test_lists_show_public_views_in_order(store: ConnectionStore, clock: ManualClock) -> None:
+    """Lists hold uuid, names, dates and settings, oldest first, and no credential."""
+    for number, (integration, user) in enumerate([("b", "u"), ("a", "u"), ("a", "v")]):
+        store.create(integration, user, {"api_key": PLANTED}, {"number": number})
+        clock.advance(1)
+    assert [view["integration"] for view in store.for_user("u")] == ["b", "a"]
+    assert [view["user_id"] for view in store.for_integration("a")] == ["u", "v"]
+    assert store.for_user("u")[1] == store.get("a", "u").public()
+    assert PLANTED not in str(store.for_integration("a"))
+    assert store.for_user("nobody") == store.for_integration("none") == []
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        "'; DROP TABLE nango_connections; --",
+        '" OR 1=1 --',
+        "%s %(name)s {0} :user_id $1 ?",
+        "\\'; --\\",
+        "line\nbreak\ttab\r",
+        "\u202eright to left",
+        "é",
+        "e\u0301",
+        "👩\u200d👩\u200d👧 family",
+        "x" * 1024,
+        "é" * 512,
+        " ",
+        "../../etc/passwd",
+    ],
+    ids=lambda text: ascii(text)[:24],
+)
+def test_any_text_is_a_user(store: ConnectionStore, user_id: str) -> None:
+    """User ids are kept literally, whatever they would mean to a database, a shell or a path."""
+    store.create("klaviyo", user_id, {"api_key": user_id})
+    store.create("klaviyo", "bystander", {"api_key": "b"})
+    assert store.get("klaviyo", user_id).user_id == user_id
+    assert [view["user_id"] for view in store.for_user(user_id)] == [user_id]
+    store.delete("klaviyo", user_id)
+    assert [view["user_id"] for view in store.for_integration("klaviyo")] == ["bystander"]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "why"),
+    [
+        ("", "user_id is empty"),
+        ("a\0b", "user_id holds a NUL"),
+        ("x" * 1025, "user_id is too long"),
+        ("é" * 513, "user_id is too long"),
+        ("\ud800", "user_id holds half of a surrogate pair"),
+        (7, "user_id is of type int"),
+        (None, "user_id is of type NoneType"),
+    ],
+    ids=lambda value: ascii(value)[:24],
+)
+def test_what_cannot_name_a_user_is_refused(store: ConnectionStore, user_id: Any, why: str) -> None:
+    """Every method refuses a user id that some database would not keep, and says why."""
+    for call in (
+        lambda: store.create("klaviyo", user_id, {}),
+        lambda: store.get("klaviyo", user_id),
+        lambda: store.generation("klaviyo", user_id),
+        lambda: store.update_credentials("klaviyo", user_id, {}),
+        lambda: store.update_config("klaviyo", user_id, {}),
+        lambda: store.delete("klaviyo", user_id),
+        lambda: store.for_user(user_id),
+    ):
+        with pytest.raises(StorageError, match=why):
+            call()
+
+
+def looped() -> dict[str, Any]:
+    """A mapping that contains itself."""
+    value: dict[str, Any] = {}
+    value["again"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            {"a": {"b": [1, Decimal(1)]}},
+            r"additional_config.a.b\[1\] cannot be stored: it is of type Decimal",
+        ),
+        ({"a": float("nan")}, "additional_config.a cannot be stored: it is not a finite number"),
+        ({"a": {1: 2}}, "additional_config.a cannot be stored: a key is of type int"),
+        ({"a": b"bytes"}, "additional_config.a cannot be stored: it is of type bytes"),
+        ({"a": {1, 2}}, "additional_config.a cannot be stored: it is of type set"),
+        (looped(), "nested deeper than 50"),
+        (["list"], "additional_config cannot be stored: expected a mapping, found list"),
+        ("text", "additional_config cannot be stored: expected a mapping, found str"),
+    ],
+    ids=["decimal", "nan", "key", "bytes", "set", "loop", "list", "text"],
+)
+def test_settings_that_json_cannot_say_are_refused(store: ConnectionStore, settings: Any, why: str) -> None:
+    """The message names the place and the type, and nothing is stored or changed."""
+    with pytest.raises(StorageError, match=why):
+        store.create("klaviyo", "user-1", {"api_key": "a"}, settings)
+    assert store.for_user("user-1") == []
+    store.create("klaviyo", "user-1", {"api_key": "a"}, {"old": 1})
+    with pytest.raises(StorageError, match=why):
+        store.update_config("klaviyo", "user-1", settings)
+    assert store.get("klaviyo", "user-1").additional_config == {"old": 1}
+
+
+def test_a_refused_credential_is_not_repeated(store: ConnectionStore) -> None:
+    """The message on credentials that cannot be stored holds the place and no value, its locals neither."""
+    with pytest.raises(
+        StorageError, match=r"credentials.token cannot be stored: it is of type bytes"
+    ) as caught:
+        store.create("klaviyo", "user-1", {"api_key": PLANTED, "token": PLANTED.encode()})
+    assert PLANTED not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_wrong_key_is_refused_and_changes_nothing(database_url: str, clock: ManualClock) -> None:
+    """Opening with another key names both key ids, and leaves every row as it was."""
+    right, wrong = generate_key(), generate_key()
+    with open_store(database_url, ring(right), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": PLANTED})
+    before = everything(database_url)
+    for keys in ([wrong], [wrong, generate_key()]):
+        with pytest.raises(StorageError, match=f"{ring(right).ids[0]}.*{ring(wrong).ids[0]}") as caught:
+            open_store(database_url, ring(*keys), clock)
+        assert wrong.reveal() not in str(caught.value)
+    assert everything(database_url) == before
+    with open_store(database_url, ring(wrong, right), clock) as store:
+        assert store.get("klaviyo", "user-1").credentials["api_key"].reveal() == PLANTED
+
+
+def test_a_missing_key_file_is_not_made_anew(database_url: str, clock: ManualClock, folder: Path) -> None:
+    """With rows in the database and the key file gone, opening is refused and no new key is made."""
+    with open_store(database_url, load_keyring({}, folder), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": PLANTED})
+    saved = folder / KEY_FILE
+    kept = saved.rename(folder / "copy")
+    with pytest.raises(StorageError, match="restore the key file from a copy"):
+        open_store(database_url, load_keyring({}, folder), clock)
+    assert not saved.exists()
+    kept.rename(saved)
+    with open_store(database_url, load_keyring({}, folder), clock) as store:
+        assert store.get("klaviyo", "user-1").user_id == "user-1"
+
+
+def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock) -> None:
+    """Where nothing is stored, nothing is lost, and a changed key is no error."""
+    first = open_store(database_url, ring(generate_key()), clock)
+    with open_store(database_url, ring(generate_key()), clock) as second:
+        second.create("klaviyo", "user-1", {"api_key": "a"})
+    with pytest.raises(StorageError, match="no longer takes"):
+        first.create("klaviyo", "user-2", {"api_key": "b"})
+    first.close()
+
+
+def test_rotation_seals_every_row_anew(database_url: str, clock: ManualClock) -> None:
+    """After rotation the new key opens all rows alone, nothing else changed, and progress was told."""
+    old, new = generate_key(), generate_key()
+    with open_store(database_url, ring(old), clock) as store:
+        before = [store.create("klaviyo", f"user-{n}", {"api_key": f"k{n}"}, {"n": n}) for n in range(230)]
+    told: list[tuple[int, int]] = []
+    with open_store(database_url, ring(new, old), clock) as store:
+        assert store.rotate(lambda done, total: told.append((done, total))) == 230
+        assert store.rotate() == 0
+        assert store.rows_by_key() == {ring(new).ids[0]: 230}
+    assert told == [(100, 230), (200, 230), (230, 230)]
+    with open_store(database_url, ring(new), clock) as store:
+        for connection in before:
+            found = store.get("klaviyo", connection.user_id)
+            assert (found.public(), found.generation) == (connection.public(), 1)
+            assert found.credentials == connection.credentials
+    with pytest.raises(StorageError, match="which is not in"):
+        open_store(database_url, ring(old), clock)
+
+
+def test_the_database_never_sees_a_credential(database_url: str, clock: ManualClock, folder: Path) -> None:
+    """Neither rows nor database files hold credentials or settings in the clear."""
+    with open_store(database_url, ring(generate_key()), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": PLANTED})
+        store.update_credentials("klaviyo", "user-1", {"api_key": PLANTED + "2"})
+        assert PLANTED.encode() not in b"".join(
+            value for row in everything(database_url) for value in row if isinstance(value, bytes)
+        )
+        files = [path.read_bytes() for path in folder.glob("*")]
+    assert PLANTED.encode() not in b"".join(files)
+
+
+def test_rotation_goes_on_under_readers_and_writers(
+    database_url: str, clock: ManualClock, folder: Path
+) -> None:
+    """While a key is replaced, other stores with the old ring read and write without one failure."""
+    stores = [open_store(database_url, load_keyring({}, folder), clock) for _ in range(3)]
+    for number in range(120):
+        stores[0].create("klaviyo", f"user-{number}", {"api_key": f"key-{number}"})
+    over = threading.Event()
+
+    def use(store: ConnectionStore) -> int:
+        calls = 0
+        while not over.is_set() or calls < 50:
+            user = f"user-{calls % 120}"
+            assert store.get("klaviyo", user).credentials["api_key"].reveal() == f"key-{calls % 120}"
+            store.update_config("klaviyo", user, {"calls": calls})
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(2) as pool:
+        users = [pool.submit(use, store) for store in stores[1:]]
+        try:
+            for _ in range(3):
+                replace_key(stores[0], folder)
+        finally:
+            over.set()
+        assert all(user.result() >= 50 for user in users)
+    replace_key(stores[0], folder)
+    assert len(stores[0].rows_by_key()) == 1
+    for store in stores:
+        assert len(store.for_integration("klaviyo")) == 120
+        store.close()
+    assert len(load_keyring({}, folder).ids) == 1
+
+
+def test_a_running_process_takes_the_new_key(database_url: str, clock: ManualClock, folder: Path) -> None:
+    """A store that was opened before a rotation reads, writes and seals with the new key after it."""
+    running = open_store(database_url, load_keyring({}, folder), clock)
+    running.create("klaviyo", "user-1", {"api_key": "a"})
+    with open_store(database_url, load_keyring({}, folder), clock) as other:
+        old = other.keyring.ids[0]
+        assert replace_key(other, folder) == 1
+        assert other.keyring.ids != (old,)
+    running.create("klaviyo", "user-2", {"api_key": "b"})
+    assert running.get("klaviyo", "user-1").credentials["api_key"].reveal() == "a"
+    assert running.rows_by_key() == {load_keyring({}, folder).ids[0]: 2}
+    running.close()
+
+
+def test_an_interrupted_rotation_is_finished_first(
+    database_url: str, clock: ManualClock, folder: Path
+) -> None:
+    """With two keys in the file, replacing the key finishes what was begun and adds no third."""
+    with open_store(database_url, load_keyring({}, folder), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": "a"})
+    begun = add_key(folder)
+    with open_store(database_url, load_keyring({}, folder), clock) as store:
+        assert replace_key(store, folder) == 1
+        assert store.rows_by_key() == {begun: 1}
+    assert load_keyring({}, folder).ids == (begun,)
+
+
+def test_a_key_in_use_stays_in_the_file(database_url: str, clock: ManualClock, folder: Path) -> None:
+    """drop_unused keeps every key that a row needs."""
+    with open_store(database_url, load_keyring({}, folder), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": "a"})
+        (old,) = store.keyring.ids
+        new = add_key(folder)
+        assert drop_unused(folder, store.rows_by_key()) == ()
+        assert load_keyring({}, folder).ids == (new, old)
+
+
+def test_a_damaged_row_does_not_stop_a_rotation(database_url: str, clock: ManualClock) -> None:
+    """Rows that do not open are counted and left; all others are sealed anew, and both keys stay known."""
+    old, new = generate_key(), generate_key()
+    with open_store(database_url, ring(old), clock) as store:
+        for number in range(5):
+            store.create("klaviyo", f"user-{number}", {"api_key": "a"})
+    with open_store(database_url, ring(new, old), clock) as store:
+        store._database.write(
+            lambda run: run("UPDATE nango_connections SET generation = 9 WHERE user_id = 'user-3'")
+        )
+        with pytest.raises(TamperError, match=r"^1 stored connections were altered.*; 4 others"):
+            store.rotate()
+        assert sorted(store.rows_by_key().values()) == [1, 4]
+        assert store.get("klaviyo", "user-2").user_id == "user-2"
+
+
+def test_a_newer_schema_is_refused(database_url: str, clock: ManualClock) -> None:
+    """A database that a newer program made is not touched."""
+    key = generate_key()
+    with open_store(database_url, ring(key), clock) as store:
+        store._database.write(lambda run: run(sql.ADD_VERSION, {"version": 99, "now": 0}))
+    before = everything(database_url)
+    with pytest.raises(StorageError, match="schema version 99"):
+        open_store(database_url, ring(key), clock)
+    assert everything(database_url) == before
+
+
+def test_stores_that_start_together_agree(database_url: str, clock: ManualClock, folder: Path) -> None:
+    """Eight threads open the same new database with no key file: one schema, one key, no failure."""
+    together = threading.Barrier(8)
+
+    def start(number: int) -> ConnectionStore:
+        together.wait()
+        store = open_store(database_url, load_keyring({}, folder), clock)
+        store.create("klaviyo", f"user-{number}", {"api_key": "a"})
+        return store
+
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(start, range(8)))
+    assert len({store.keyring.ids for store in stores}) == 1
+    for store in stores:
+        assert len(store.for_integration("klaviyo")) == 8
+        store.close()
+
+
+def test_a_closed_store_says_so(database_url: str, clock: ManualClock) -> None:
+    """Calls after close fail with a sentence, and closing again is harmless."""
+    store = open_store(database_url, ring(generate_key()), clock)
+    store.close()
+    store.close()
+    with pytest.raises(StorageError, match="is closed"):
+        store.get("klaviyo", "user-1")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.filters import TemplateProblem
-from nango_py.config.model import EnvironmentText, TemplateText
+from nango_py.config.model import EnvironmentText, RefusedText, TemplateText
 from nango_py.config.places import located
 from nango_py.config.template import compile_template
 
@@ -54,7 +54,7 @@ def with_environment(
             return _substituted(value, environ, is_template=path in places)
         except TemplateProblem as problem:
             problems.append(located(problem, value, document.position(path), folders))
-        return value
+            return RefusedText(value)
 
     return replace(document, data=of(document.data, ()))
 

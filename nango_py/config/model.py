@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,10 +47,17 @@ class TemplateText(str):
     __slots__ = ("template",)
     template: Template
 
-    def __new__(cls, text: str, template: Template) -> TemplateText:
+    def __new__(cls, text: str, template: Template) -> Self:
+        """The text, with its template attached."""
         self = super().__new__(cls, text)
         self.template = template
         return self
+
+
+class RefusedText(str):
+    """A text of integrations.yaml whose problem is known already; nothing looks at it again."""
+
+    __slots__ = ()
 
 
 def frozen(value: Any) -> Any:

@@ -48,6 +48,15 @@ def render_path(template: Template, variables: Mapping[str, Any]) -> str:
     return path
 
 
+def check_path_template(template: Template) -> None:
+    """Refuse a path of a file that would not stay below its base URL. Called once, at load.
+
+    Raises:
+        TemplateProblem: E316.
+    """
+    join_path("https://host.invalid/", "".join("x" if name else text for text, name in template.outline()))
+
+
 def check_dots(path: str) -> None:
     """Refuse `.` and `..` segments in every spelling that some server decodes to them."""
     decoded = path

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.base_url import check_base_url, render_url
 from nango_py.config.filters import TemplateProblem
-from nango_py.config.paths import join_path, render_path
+from nango_py.config.paths import check_path_template, join_path, render_path
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "check_header_name",
     "check_header_template",
     "check_header_value",
+    "check_path_template",
     "join_path",
     "render_header",
     "render_path",

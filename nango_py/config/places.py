@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.format import resolved
 from nango_py.errors import Position, Problem
 
 if TYPE_CHECKING:
@@ -16,50 +18,74 @@ if TYPE_CHECKING:
 
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 _CONSEQUENCES = ("then", "else")
+_NAMED = ("properties", "patternProperties")
+_REST = ("additionalProperties", "items")
 
 
-def template_places(schema: Mapping[str, Any], value: Any) -> dict[Path, str]:
+def template_places(definition: str, value: Any) -> dict[Path, str]:
     """The path of each text that may hold `${...}`, and its kind.
 
     Args:
-        schema: an assembled schema, in which `template` marks such texts: "url", "path", "query",
-            "header", "key" or "text".
-        value: the settings.
+        definition: the name of a definition of the file format. In it `template` marks such texts: "url",
+            "path", "query", "header", "key" or "text".
+        value: the settings that it describes.
     """
-    found: dict[Path, str] = {}
-    for path, kind in _marked(schema, schema, value, ()):
-        found[path] = kind
-    return found
+    return dict(_marked(_outline(definition), value, ()))
 
 
-def _marked(
-    root: Mapping[str, Any], schema: Any, value: Any, path: Path, refs: frozenset[str] = frozenset()
-) -> Iterator[tuple[Path, str]]:
-    if not hasattr(schema, "items"):
+@functools.cache
+def _outline(definition: str) -> Mapping[str, Any]:
+    return _with_templates(resolved(definition)) or {}
+
+
+def _with_templates(schema: Any) -> dict[str, Any] | None:
+    """The parts of a schema below which a text may be a template; None where there are none."""
+    if not isinstance(schema, dict):
+        return None
+    found: dict[str, Any] = {"template": schema["template"]} if "template" in schema else {}
+    branches = [branch for keyword in _BRANCHES for branch in schema.get(keyword, ())]
+    branches += [schema.get(keyword) for keyword in _CONSEQUENCES]
+    kept = [branch for branch in map(_with_templates, branches) if branch]
+    if kept:
+        found["branches"] = kept
+    for keyword in _NAMED:
+        if keyword in schema:
+            # A name without templates still keeps its key from additionalProperties.
+            found[keyword] = {key: _with_templates(below) for key, below in schema[keyword].items()}
+    for keyword in _REST:
+        below = _with_templates(schema.get(keyword))
+        if below:
+            found[keyword] = below
+    named = [below for keyword in _NAMED for below in found.get(keyword, {}).values()]
+    return found if any(named) or found.keys() - set(_NAMED) else None
+
+
+def _marked(outline: Mapping[str, Any] | None, value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if not outline:
         return
-    if "template" in schema and isinstance(value, str):
-        yield path, schema["template"]
-    reference = schema.get("$ref", "")
-    if reference.startswith("#/") and reference not in refs:
-        yield from _marked(root, _referenced(root, reference), value, path, refs | {reference})
-    for keyword in _BRANCHES:
-        for branch in schema.get(keyword, ()):
-            yield from _marked(root, branch, value, path, refs)
-    for keyword in _CONSEQUENCES:
-        yield from _marked(root, schema.get(keyword), value, path, refs)
+    if isinstance(value, str):
+        if "template" in outline:
+            yield path, outline["template"]
+    else:
+        for key, item in _items(value):
+            for below in _schemas_of(outline, key):
+                yield from _marked(below, item, (*path, key))
+    for branch in outline.get("branches", ()):
+        yield from _marked(branch, value, path)
+
+
+def _items(value: Any) -> Iterable[tuple[str | int, Any]]:
     if hasattr(value, "items"):
-        for key, item in value.items():
-            for below in _schemas_of(schema, key):
-                yield from _marked(root, below, item, (*path, key))
-    elif isinstance(value, list | tuple):
-        fixed = schema.get("prefixItems", ())
-        for index, item in enumerate(value):
-            below = fixed[index] if index < len(fixed) else schema.get("items")
-            yield from _marked(root, below, item, (*path, index))
+        pairs: Iterable[tuple[str | int, Any]] = value.items()
+        return pairs
+    return enumerate(value) if isinstance(value, list | tuple) else ()
 
 
-def _schemas_of(schema: Mapping[str, Any], key: str) -> Iterator[Any]:
-    """The schemas that apply to one key of a mapping (JSON Schema 2020-12, 10.3.2)."""
+def _schemas_of(schema: Mapping[str, Any], key: str | int) -> Iterator[Any]:
+    """The schemas that apply to one key or item (JSON Schema 2020-12, 10.3)."""
+    if isinstance(key, int):
+        yield schema.get("items")
+        return
     is_listed = key in schema.get("properties", {})
     if is_listed:
         yield schema["properties"][key]
@@ -69,13 +95,6 @@ def _schemas_of(schema: Mapping[str, Any], key: str) -> Iterator[Any]:
             yield below
     if not is_listed:
         yield schema.get("additionalProperties")
-
-
-def _referenced(root: Mapping[str, Any], reference: str) -> Any:
-    found: Any = root
-    for part in reference[2:].split("/"):
-        found = found[part.replace("~1", "/").replace("~0", "~")]
-    return found
 
 
 def located(problem: TemplateProblem, text: str, position: Position, folders: Iterable[FilePath]) -> Problem:

@@ -1,0 +1,88 @@
+"""From merged, checked settings to the values that calls use: `requests:` and `config:`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.model import Config, RequestSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path as FilePath
+
+    from nango_py.config.checked import Compiled
+    from nango_py.config.template import Template
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+MAX_RESPONSE_BYTES = 52_428_800
+_SQLITE = "sqlite:///"
+
+
+def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Config) -> RequestSettings:
+    """The `requests:` block of an integration with its defaults.
+
+    `http_request_timeout_seconds` limits a whole attempt, so it also lowers the limits of its parts.
+
+    Args:
+        settings: the merged settings of the integration.
+        compiled: its templates.
+        config: for the timeout of integrations that name none.
+    """
+    requests = settings["requests"]
+    total = float(settings.get("http_request_timeout_seconds", config.default_http_request_timeout_seconds))
+    timeouts = requests.get("timeout_seconds", {})
+    return RequestSettings(
+        base_url=compiled["requests", "base_url"],
+        headers=tuple(_templates(compiled, "headers", requests)),
+        params=tuple(_templates(compiled, "params", requests)),
+        connect_seconds=min(float(timeouts.get("connect", CONNECT_SECONDS)), total),
+        read_seconds=min(float(timeouts.get("read", READ_SECONDS)), total),
+        total_seconds=total,
+        allow_http=requests.get("allow_http", False),
+        allowed_hosts=tuple(requests.get("allowed_hosts", ())),
+        max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
+    )
+
+
+def _templates(compiled: Compiled, block: str, requests: Mapping[str, Any]) -> Iterator[tuple[str, Template]]:
+    for name in requests.get(block, {}):
+        yield name, compiled["requests", block, name]
+
+
+def config_of(written: Mapping[str, Any], folder: FilePath | None) -> Config:
+    """The `config:` block with its defaults; paths in it become absolute.
+
+    Args:
+        written: the block.
+        folder: the folder of the file that names them; None, for settings from Python, is the working folder.
+    """
+    values = {name: _revealed(written[name]) for name in _CONFIG_NAMES if written.get(name) is not None}
+    if "database_url" in values:
+        values["database_url"] = _database_url(values["database_url"], folder)
+    if "blueprint_paths" in values:
+        values["blueprint_paths"] = tuple(_absolute(path, folder) for path in values["blueprint_paths"])
+    return Config(**values)
+
+
+_CONFIG_NAMES = tuple(Config.__dataclass_fields__)
+
+
+def _revealed(value: Any) -> Any:
+    """The value with texts of the environment as plain texts: paths and URLs are opened by others."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return [_revealed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _database_url(url: str, folder: FilePath | None) -> str:
+    path, mark, query = url.removeprefix(_SQLITE).partition("?")
+    if not url.startswith(_SQLITE) or not path or path.startswith(":"):
+        return url
+    return _SQLITE + _absolute(path, folder) + mark + query
+
+
+def _absolute(path: str, folder: FilePath | None) -> str:
+    from pathlib import Path
+
+    return str(((folder or Path()) / path).absolute())

@@ -113,6 +113,12 @@ class When:
     json_equals: Any = None
     errors: tuple[str, ...] = ()
 
+    def may_hold_for(self, status: int) -> bool:
+        """Whether an answer with this status could be one that the rule speaks of."""
+        if self.statuses:
+            return any(_status_fits(pattern, status) for pattern in self.statuses)
+        return not self.errors
+
     def holds(self, facts: Facts) -> bool:
         """Whether the outcome is one that the rule speaks of. Cheap conditions are looked at first."""
         return (
@@ -169,6 +175,10 @@ class RetryPolicy:
             backoff=default,
             idempotency_header=settings.get("idempotency_header", ""),
         )
+
+    def has_rule_for(self, status: int) -> bool:
+        """Whether a rule of the blueprint could speak of answers with this status."""
+        return any(rule.when.may_hold_for(status) for rule in self.rules)
 
     def decide(self, facts: Facts, attempt: int) -> Verdict:
         """What to do after attempt number `attempt` (1 for the first) ended so. First match wins."""

@@ -6,7 +6,7 @@ a socket is the executor's; everything that decides is here and in `nango_py.ret
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nango_py.engine.commands import (
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+FINAL = frozenset({"return", "fail", "refresh"})
+GOOD_ANSWER = Verdict("return", "built-in: good answer")
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Job:
     attempts: list[Attempt] = field(default_factory=list)
     deadline: float = 0.0
     waited: float = 0.0
+    seconds: float = 0.0
     gates: tuple[str, ...] = ()
 
 
@@ -76,26 +79,21 @@ def run(job: Job) -> Steps:
     hops = 0
     while True:
         ticket = yield from _admit(job)
-        outcome, attempt = yield from _send(job, ticket)
+        outcome = yield from _send(job, ticket)
         following = _redirection(job, outcome)
-        if following is not None and hops < MAX_REDIRECTS:
+        if following is not None:
             hops += 1
-            _record(
-                job, replace(attempt, action="redirect", rule=f"redirect {hops} of at most {MAX_REDIRECTS}")
-            )
+            if hops > MAX_REDIRECTS:
+                _record(job, outcome, Verdict("fail", "too many redirects"))
+                raise _failed(TransportFailed, job, "too many redirects", outcome, reason="redirects")
+            _record(job, outcome, Verdict("redirect", f"redirect {hops} of at most {MAX_REDIRECTS}"))
             job.plan = following
             continue
-        if following is not None:
-            _record(job, replace(attempt, action="fail", rule="too many redirects"))
-            raise _failed(
-                TransportFailed, job, f"more than {MAX_REDIRECTS} redirects", outcome, reason="redirects"
-            )
-        tried = len(job.attempts) + 1 - hops
-        verdict = job.policy.decide(_facts(job, outcome), tried)
-        _record(job, replace(attempt, action=verdict.action, rule=verdict.rule, wait=verdict.seconds))
+        verdict = _judge(job, outcome, len(job.attempts) + 1 - hops)
+        _record(job, outcome, verdict)
         if verdict.gate_seconds > 0:
             yield CloseGate(job.gates, verdict.gate_seconds)
-        if verdict.action in {"return", "fail", "refresh"}:
+        if verdict.action in FINAL:
             return _finish(job, outcome, verdict)
         if job.clock.monotonic() + verdict.seconds >= job.deadline:
             return _out_of_time(job, outcome, verdict)
@@ -128,31 +126,50 @@ def _admit(job: Job) -> Steps:
 
 
 def _send(job: Job, ticket: Any) -> Steps:
-    """Send once; the outcome and its record so far."""
+    """Send once; the outcome."""
     started = job.clock.monotonic()
     seconds = min(job.plan.total_seconds, job.deadline - started)
     if seconds <= 0:
         yield Release(ticket)
         raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
-    outcome = yield Send(job.plan, seconds)
+    try:
+        outcome = yield Send(job.plan, seconds)
+    except BaseException:
+        # Cancelled half way: the API may have counted it.
+        yield Settle(ticket)
+        raise
+    unsent = isinstance(outcome, Failure) and not outcome.sent
+    yield Release(ticket) if unsent else Settle(ticket)
+    job.seconds = job.clock.monotonic() - started
+    return outcome
+
+
+def _record(job: Job, outcome: Any, verdict: Verdict) -> None:
     failed = isinstance(outcome, Failure)
-    yield Release(ticket) if failed and not outcome.sent else Settle(ticket)
     attempt = Attempt(
-        number=len(job.attempts) + 1,
-        status=0 if failed else outcome.status_code,
-        reason=outcome.reason if failed else "",
-        seconds=job.clock.monotonic() - started,
-        waited=job.waited,
-        received=0 if failed or job.plan.stream else len(outcome.content),
-        endpoint=job.plan.endpoint,
+        len(job.attempts) + 1,
+        0 if failed else outcome.status_code,
+        outcome.reason if failed else "",
+        job.seconds,
+        job.waited,
+        0 if failed or job.plan.stream else len(outcome.content),
+        verdict.rule,
+        verdict.action,
+        verdict.seconds,
+        job.plan.endpoint,
     )
     job.waited = 0.0
-    return outcome, attempt
-
-
-def _record(job: Job, attempt: Attempt) -> None:
     job.attempts.append(attempt)
     job.report(job.plan, attempt)
+
+
+def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
+    """The policy's verdict; most answers are good ones that no rule speaks of."""
+    if not isinstance(outcome, Failure):
+        status = outcome.status_code
+        if 200 <= status < 300 and not job.policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
+            return GOOD_ANSWER
+    return job.policy.decide(_facts(job, outcome), tried)
 
 
 def _redirection(job: Job, outcome: Any) -> Plan | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
+    from nango_py.engine.call import Steps
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.http.transport import Transport
@@ -197,16 +198,24 @@ class Executor:
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
         )  # fmt: skip
         self._last.attempts = job.attempts
-        steps = run(job)
-        result: Any = None
-        try:
-            while True:
-                result = self._carry_out(steps.send(result))
-        except StopIteration as end:
-            answer: Response = end.value
+        answer: Response = self._exhaust(run(job))
         answer.attempts = tuple(job.attempts)
         answer.hint = route.hint
         return answer
+
+    def _exhaust(self, steps: Steps) -> Any:
+        """Run the steps to their end; what breaks a command is the steps' to clean up after."""
+        try:
+            command = next(steps)
+            while True:
+                try:
+                    result = self._carry_out(command)
+                except BaseException as error:  # noqa: BLE001 - handed on, cancellation included
+                    command = steps.throw(error)
+                else:
+                    command = steps.send(result)
+        except StopIteration as end:
+            return end.value
 
     def _carry_out(self, command: Any) -> Any:
         match command:

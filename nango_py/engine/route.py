@@ -47,8 +47,7 @@ class Route:
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys."""
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
-        variables = plan.stamp.variables()
-        return self.limits.spends(facts, variables), self.limits.gates(facts, variables)
+        return self.limits.admission(facts, plan.stamp.variables())
 
     def report(self, plan: Plan, attempt: Attempt) -> None:
         """Log an attempt."""

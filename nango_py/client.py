@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nango_py.engine.route import Route
     from nango_py.limits.model import LimitStore
 
-DEFAULT_DATABASE = "sqlite:///.nango/nango.db"
 FRESH_SECONDS = 1.0
 """How long a connection is used before another process's change to it is looked for."""
 
@@ -243,7 +242,8 @@ class Nango:
         from nango_py.connections.keys import load_keyring
         from nango_py.connections.store import open_store, sqlite_folder
 
-        url = self._database_url or self.configuration.config.database_url or DEFAULT_DATABASE
+        beside = f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}"
+        url = self._database_url or self.configuration.config.database_url or beside
         environ = dict(self._environ)
         if self._encryption_keys is not None:
             keys = self._encryption_keys

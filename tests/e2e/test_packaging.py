@@ -1,0 +1,84 @@
+"""The package works from a wheel, from a source archive and from an editable checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted(path.name for path in (ROOT / "blueprints").glob("*.yaml"))
+
+LIST = """
+from nango_py.config.blueprint import open_catalogue
+from pathlib import Path
+for ref in open_catalogue(Path("nowhere")).refs():
+    print(Path(ref.path).name)
+"""
+
+
+def build(source: Path, target: Path, hook: str) -> Path:
+    """Run a build hook of the project in `source`, as pip does, and return what it made."""
+    code = f"import hatchling.build as b; print(b.{hook}({str(target)!r}))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True
+    )
+    return target / found.stdout.strip().splitlines()[-1]
+
+
+def listed(tmp_path: Path, *, paths: list[Path]) -> list[str]:
+    """The blueprints that a fresh interpreter sees, far from the checkout."""
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", LIST],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return sorted(found.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from this checkout."""
+    return build(ROOT, tmp_path_factory.mktemp("wheel"), "build_wheel")
+
+
+def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
+    """What is installed has every shipped blueprint, the schema parts and the typing marker."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sorted(Path(name).name for name in names if name.startswith("nango_py/blueprints/")) == SHIPPED
+    assert "nango_py/py.typed" in names
+    assert any(name.startswith("nango_py/config/schemas/") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_an_unpacked_wheel_finds_its_blueprints(wheel: Path, tmp_path: Path) -> None:
+    """Installed without the checkout, the catalogue lists every shipped blueprint."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    assert listed(tmp_path, paths=[tmp_path / "site"]) == SHIPPED
+
+
+def test_a_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_path: Path) -> None:
+    """The source archive holds everything that the wheel is made of."""
+    archive = build(ROOT, tmp_path, "build_sdist")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    (folder,) = (tmp_path / "unpacked").iterdir()
+    again = build(folder, tmp_path, "build_wheel")
+    assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
+def test_an_editable_install_reads_the_blueprints_of_the_checkout(tmp_path: Path) -> None:
+    """In a checkout a changed blueprint is seen at once: nothing is copied."""
+    built = build(ROOT, tmp_path, "build_editable")
+    zipfile.ZipFile(built).extractall(tmp_path / "site")
+    (pointer,) = (tmp_path / "site").glob("*.pth")
+    assert not (tmp_path / "site" / "nango_py").exists()
+    assert listed(tmp_path, paths=[Path(pointer.read_text().strip())]) == SHIPPED

@@ -59,7 +59,7 @@ def names_of(expression: str) -> frozenset[str]:
     return frozenset(
         node.id
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and id(node) not in filters and node.id not in _CONSTANTS
+        if isinstance(node, ast.Name) and id(node) not in filters and node.id not in _NO_NAMES
     )
 
 
@@ -98,6 +98,7 @@ def opened(value: Any) -> str:
 
 
 _CONSTANTS: dict[str, Any] = {"true": True, "false": False, "none": None}
+_NO_NAMES = frozenset({*_CONSTANTS, "defined"})
 
 
 def _text(value: Any) -> str:
@@ -113,15 +114,29 @@ def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:
         case ast.Attribute(value=owner, attr=attribute):
             held = _value(owner, variables)
             return held.get(attribute) if hasattr(held, "get") else None
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_value(item, variables) for item in items]
         case ast.BoolOp(op=ast.Or(), values=choices):
             return next((found for choice in choices if (found := _value(choice, variables))), None)
         case ast.IfExp(test=test, body=body, orelse=otherwise):
-            return _value(body if _value(test, variables) else otherwise, variables)
+            return _value(body if _is_true(test, variables) else otherwise, variables)
         case ast.BinOp(op=ast.BitOr(), left=left, right=filtered):
             return _filtered(_value(left, variables), filtered, variables)
     raise UnknownNameError(ast.dump(node))
+
+
+def _is_true(test: ast.expr, variables: Mapping[str, Any]) -> bool:
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            return not _is_true(inner, variables)
+        case ast.Compare(
+            left=left, ops=[ast.Is() | ast.IsNot() as kind], comparators=[ast.Name(id="defined")]
+        ):
+            return (_value(left, variables) is not None) is isinstance(kind, ast.Is)
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as kind], comparators=[right]):
+            sides = [
+                None if (side := _value(node, variables)) is None else _text(side) for node in (left, right)
+            ]
+            return (sides[0] == sides[1]) is isinstance(kind, ast.Eq)
+    return bool(_value(test, variables))
 
 
 def _named(name: str, variables: Mapping[str, Any]) -> Any:
@@ -139,8 +154,7 @@ def _filtered(value: Any, node: ast.expr, variables: Mapping[str, Any]) -> Any:
         node = node.func
     name = node.id if isinstance(node, ast.Name) else "?"
     if name == "default":
-        missing = value is None or (not value and len(arguments) > 1 and arguments[1])
-        return arguments[0] if missing and arguments else value
+        return arguments[0] if value is None else value
     if name not in _FILTERS:
         raise UnknownNameError(name)
     return None if value is None else _FILTERS[name](value, *arguments)
@@ -158,10 +172,10 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "upper": lambda value: _text(value).upper(),
     "trim": lambda value: _text(value).strip(),
     "string": _text,
-    "urlencode": lambda value: quote(_text(value), safe="/"),
+    "urlencode": lambda value: quote(_text(value), safe=""),
     "base64": lambda value: base64.b64encode(_text(value).encode()).decode(),
     "join": lambda items, between="": _text(between).join(map(_text, items)),
-    "tojson": json.dumps,
+    "tojson": lambda value: json.dumps(value, separators=(",", ":"), default=dict),
     "sha256": lambda value: hashlib.sha256(_text(value).encode()).hexdigest(),
     "hmac_sha1": _keyed("sha1"),
     "hmac_sha256": _keyed("sha256"),

@@ -13,24 +13,17 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from nango_py.config.compiled import Evaluate, Expression, Template, Variable
-from nango_py.config.filters import (
-    FILTER_NAMES,
-    FILTERS,
-    Absent,
-    TemplateProblem,
-    is_absent,
-    is_true,
-    text_of,
-)
+from nango_py.config.expression import NAME, Translation, refused
+from nango_py.config.filters import Absent, TemplateProblem, text_of
 from nango_py.config.model import EnvironmentText, TemplateText
-from nango_py.errors import nearest, printable
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from jinja2 import Environment, nodes
 
@@ -39,14 +32,11 @@ __all__ = ["Template", "TemplateProblem", "compile_template"]
 LONGEST_SOURCE = 16_384
 LONGEST_EXPRESSION = 1_000
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "if", "else", "or", "and", "not", "in", "is"}
 )
-_ONLY_NAMES = "only names are allowed inside ${ }, e.g. ${api_key}"
-_GRAMMAR = "allowed: names, filters, or, text in quotes, and `a if b else c`"
 
 
 def compile_template(
@@ -71,9 +61,7 @@ def compile_template(
         return Template(text, (), frozenset(), {}, (text,) if text else ())
     if len(text) > LONGEST_SOURCE:
         raise TemplateProblem("E315", f"a template may have at most {LONGEST_SOURCE} characters")
-    return _Compiler(
-        text, environ if allow_env and environ is not None else {}, allow_env=allow_env
-    ).template()
+    return _Compiler(text, environ if environ is not None else {}, allow_env=allow_env).template()
 
 
 def _end_of(text: str, start: int) -> int:
@@ -126,16 +114,18 @@ class _Compiler:
         if index < len(self._text):
             pieces.append(self._text[index:])
         optional = frozenset(name for name, required in self._required.items() if not required)
-        return Template(self._text, tuple(self._required), optional, self._offsets, tuple(pieces))
+        offsets = MappingProxyType(self._offsets)
+        return Template(self._text, tuple(self._required), optional, offsets, tuple(pieces))
 
     def _piece(self, opened: int, inner: str) -> str | Variable | Expression:
         self._start, self._expression, self._expression_names, self._hidden = opened, inner, [], False
         name = inner.strip()
-        if _NAME.fullmatch(name) and name.partition(".")[0] not in _RESERVED:
+        if NAME.fullmatch(name) and name.partition(".")[0] not in _RESERVED:
             return self._plain_name(name)
         if len(inner) > LONGEST_EXPRESSION:
-            raise self._refused(f"an expression may have at most {LONGEST_EXPRESSION} characters")
-        evaluate = self._value(self._parsed(inner), needed=True)
+            raise refused(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
+        reading = Translation(self._value_of, self._expression_names, opened)
+        evaluate = reading.value(self._parsed(inner), needed=True)
         names = tuple(self._expression_names)
         if names:
             return Expression(names[0], names, self._hidden, evaluate)
@@ -161,6 +151,13 @@ class _Compiler:
         self._expression_names.append(name)
         return Variable(name, tuple(name.split(".")))
 
+    def _value_of(self, name: str, *, needed: bool) -> Evaluate:
+        """What a name inside an expression evaluates to."""
+        if _is_environment(name):
+            value = self._environment(name, needed=needed)
+            return lambda _: value
+        return self._use(name, needed=needed).value
+
     def _offset_of(self, name: str) -> int:
         blanked = _QUOTED.sub(lambda match: " " * len(match[0]), self._expression)
         found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", blanked)
@@ -182,9 +179,6 @@ class _Compiler:
             raise TemplateProblem("E310", f"environment variable {name} is not set", offset=offset)
         return self._environ.get(name, Absent(name))
 
-    def _refused(self, what: str = "", hint: str = _GRAMMAR) -> TemplateProblem:
-        return TemplateProblem("E308", what or _ONLY_NAMES, hint=hint, offset=self._start)
-
     def _parsed(self, inner: str) -> nodes.Expr:
         """The syntax tree of an expression; nothing is compiled or evaluated."""
         from jinja2 import TemplateSyntaxError
@@ -197,124 +191,8 @@ class _Compiler:
         except (TemplateSyntaxError, RecursionError, ValueError):
             complete = False
         if not complete:
-            raise self._refused()
+            raise refused(self._start)
         return expression
-
-    def _value(self, node: nodes.Node, *, needed: bool) -> Evaluate:
-        """A closure that gives the value of the node, if it is one of the few kinds allowed."""
-        kind = type(node).__name__
-        if kind in {"Name", "Getattr"}:
-            return self._name(node, needed=needed)
-        if kind == "Const":
-            return self._literal(node)
-        if kind == "Filter":
-            return self._filter(node, needed=needed)
-        if kind == "Or":
-            first = self._value(_child(node, "left"), needed=False)
-            second = self._value(_child(node, "right"), needed=needed)
-            return lambda variables: value if is_true(value := first(variables)) else second(variables)
-        if kind == "CondExpr":
-            return self._choice(node)
-        raise self._refused()
-
-    def _name(self, node: nodes.Node, *, needed: bool) -> Evaluate:
-        name = self._dotted(node)
-        if _is_environment(name):
-            value = self._environment(name, needed=needed)
-            return lambda _: value
-        return self._use(name, needed=needed).value
-
-    def _dotted(self, node: Any) -> str:
-        keys: list[str] = []
-        while type(node).__name__ == "Getattr":
-            keys.append(node.attr)
-            node = node.node
-        if type(node).__name__ != "Name":
-            raise self._refused()
-        name = ".".join([node.name, *reversed(keys)])
-        if not _NAME.fullmatch(name):
-            raise self._refused("a name inside ${ } has only letters, digits and _, and starts with a letter")
-        return name
-
-    def _literal(self, node: Any) -> Evaluate:
-        value = node.value
-        if not isinstance(value, str | int | float):
-            raise self._refused()
-        return lambda _: value
-
-    def _filter(self, node: Any, *, needed: bool) -> Evaluate:
-        if node.name not in FILTER_NAMES:
-            near = nearest(node.name, FILTER_NAMES)
-            hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(FILTER_NAMES)}"
-            raise self._refused(f'no filter "{printable(node.name)}"', hint)
-        if node.kwargs or node.dyn_args or node.dyn_kwargs or node.node is None:
-            raise self._refused()
-        self._check_argument_count(node.name, len(node.args))
-        if node.name == "default":
-            subject = self._value(node.node, needed=False)
-            fallback = self._value(node.args[0], needed=needed)
-            return lambda variables: fallback(variables) if is_absent(value := subject(variables)) else value
-        # The order is that of the text, so that the first name of the expression is its subject.
-        subject = self._value(node.node, needed=needed)
-        return self._applied(
-            node.name, subject, [self._value(argument, needed=needed) for argument in node.args]
-        )
-
-    def _applied(self, name: str, subject: Evaluate, arguments: list[Evaluate]) -> Evaluate:
-        function = FILTERS[name][0]
-        label = self._expression_names[0] if self._expression_names else name
-
-        def applied(variables: Mapping[str, Any]) -> Any:
-            value = subject(variables)
-            if isinstance(value, Absent):
-                return value
-            return function(value, label, *(text_of(argument(variables), label) for argument in arguments))
-
-        return applied
-
-    def _check_argument_count(self, name: str, count: int) -> None:
-        fewest, most = (1, 1) if name == "default" else FILTERS[name][1:]
-        if not fewest <= count <= most:
-            wanted = "no argument" if not most else "one argument" if fewest else "at most one argument"
-            raise self._refused(f'the filter "{name}" takes {wanted}')
-
-    def _choice(self, node: Any) -> Evaluate:
-        if node.expr2 is None:
-            raise self._refused("an if needs its else")
-        chosen = self._value(node.expr1, needed=False)
-        test = self._condition(node.test)
-        other = self._value(node.expr2, needed=False)
-        return lambda variables: chosen(variables) if test(variables) else other(variables)
-
-    def _condition(self, node: Any) -> Callable[[Mapping[str, Any]], bool]:
-        kind = type(node).__name__
-        if kind == "Not":
-            inner = self._condition(node.node)
-            return lambda variables: not inner(variables)
-        if kind == "Test" and node.name == "defined" and not (node.args or node.kwargs):
-            subject = self._name(node.node, needed=False)
-            return lambda variables: not is_absent(subject(variables))
-        if kind == "Compare" and len(node.ops) == 1 and node.ops[0].op in {"eq", "ne"}:
-            return self._comparison(node)
-        value = self._value(node, needed=False)
-        return lambda variables: is_true(value(variables))
-
-    def _comparison(self, node: Any) -> Callable[[Mapping[str, Any]], bool]:
-        left = self._value(node.expr, needed=False)
-        right = self._value(node.ops[0].expr, needed=False)
-        wanted = node.ops[0].op == "eq"
-
-        def compared(variables: Mapping[str, Any]) -> bool:
-            first, second = left(variables), right(variables)
-            if is_absent(first) or is_absent(second):
-                return (is_absent(first) and is_absent(second)) is wanted
-            return (text_of(first, "left side") == text_of(second, "right side")) is wanted
-
-        return compared
-
-
-def _child(node: Any, name: str) -> Any:
-    return getattr(node, name)
 
 
 def _is_environment(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from hypothesis import given
@@ -357,6 +357,17 @@ def test_any_path_stays_below(base: str, path: str) -> None:
     assert not {".", ".."} & set(decoded.replace("\\", "/").split("/"))
     assert parts.path.startswith(urlsplit(base).path)
     assert url.isascii()
+
+
+def test_negative_control_the_corpora_are_real_attacks() -> None:
+    """Put in by plain text, the same values do leave the domain, and the same paths the base."""
+    hosts = {
+        urlsplit(f"https://{value}.zendesk.com/api/").hostname
+        for value in ("evil.com/", "evil.com#", "evil.com?")
+    }
+    assert hosts == {"evil.com"}
+    assert urlsplit(urljoin(BASE, "//evil.com/x")).hostname == "evil.com"
+    assert urljoin(BASE, "../admin") == "https://a.klaviyo.com/admin"
 
 
 @pytest.mark.parametrize("name", ["X-Api-Key", "a", "!#$%&'*+-.^_`|~9"])

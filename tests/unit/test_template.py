@@ -58,6 +58,8 @@ VALUES: dict[str, Any] = {
         ('${nothing | default("d")}', "d"),
         ('${empty | default("d")}', ""),
         ("${missing | default(user_id)}", "user-1"),
+        ('${missing | upper | default("d")}', "d"),
+        ('${nothing | base64 | default("d")}', "d"),
         ("${missing or user_id}", "user-1"),
         ('${empty or nothing or "last"}', "last"),
         ("${api_key | upper}", "PK_1"),

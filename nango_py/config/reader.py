@@ -215,11 +215,12 @@ class Reader:
                 frame.node.value[text] = node.value
 
     def _tagged(self, event: Any, value: Any) -> Any:
-        """A value with a core tag, made what the tag says; any other tag is a problem."""
+        """A value with a core tag, made what the tag says; any other tag ends the reading."""
         kinds = _CORE_TAGS.get(event.tag)
         made = plain_value(value) if isinstance(value, str) and kinds != (str,) else value
         if kinds is None or not isinstance(made, kinds):
-            self._note(event, "E005", "tag not allowed", "plain YAML only")
+            # Whoever wrote the tag expects another document than the one read without it.
+            raise self._stop(event, "E005", "tag not allowed", "plain YAML only")
         return made
 
     def _note(self, event: Any, code: str, *parts: str) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from nango_py.secret import Secret
 
 
-class TemplateProblem(Exception):  # noqa: N818 - it becomes a Problem once its place is known
+class TemplateProblem(Exception):
     """Something in a template, or a value for one, is wrong. No value is ever part of it.
 
     Attributes:

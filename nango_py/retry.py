@@ -69,6 +69,7 @@ class Verdict:
             or `fail` (as `return`, but an error for raise_for_error).
         seconds: the wait before the next attempt.
         gate_seconds: how long nobody under this call's keys may send; 0 where no gate closes.
+        limited: whether this `fail` is a rate limit that the call may not wait out.
         rule: the rule that decided, in words for explain().
     """
 
@@ -76,6 +77,7 @@ class Verdict:
     rule: str
     seconds: float = 0.0
     gate_seconds: float = 0.0
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +235,15 @@ class RetryPolicy:
         told = facts.told_wait() if action == "wait" else None
         seconds = (backoff or self.backoff).seconds(attempt) if told is None else told
         gate = seconds if action == "wait" else 0.0
+        limited = action == "wait"
         if attempt >= (limit or self.max_attempts):
-            return Verdict("fail", f"{name}, attempt {attempt} was the last", gate_seconds=gate)
+            return Verdict(
+                "fail", f"{name}, attempt {attempt} was the last", gate_seconds=gate, limited=limited
+            )
         if not facts.replayable:
-            return Verdict("fail", f"{name}, the body cannot be sent again", gate_seconds=gate)
+            return Verdict(
+                "fail", f"{name}, the body cannot be sent again", gate_seconds=gate, limited=limited
+            )
         return Verdict(action, name, seconds, gate)
 
 

@@ -65,7 +65,7 @@ class AuthMode:
     def _checked(self, field: str, value: Any, where: str) -> Any:
         """One field's value if it has the declared type; the message names the field, never the value."""
         expected = self.credentials_schema["properties"][field].get("type", "string")
-        fits = {"string": str, "object": dict, "integer": int, "number": (int, float)}
+        fits: dict[str, Any] = {"string": str, "object": dict, "integer": int, "number": (int, float)}
         kinds = [expected] if isinstance(expected, str) else expected
         if not any(isinstance(value, fits[kind]) and not isinstance(value, bool) for kind in kinds):
             raise CredentialsError(f'{where}: credential "{field}" must be {" or ".join(kinds)}')

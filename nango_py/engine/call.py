@@ -116,13 +116,21 @@ def _admit(job: Job) -> Steps:
             yield Release(grant.ticket)
             raise _limited(job, wait, "a limit that closed meanwhile")
         job.waited += wait
-        try:
-            yield Wait(wait)
-        except BaseException:
-            yield Release(grant.ticket)
-            raise
+        yield from _or_else(Wait(wait), Release(grant.ticket))
         wait = yield Confirm(grant.ticket)
     return grant.ticket
+
+
+def _or_else(command: Wait | Send, ending: Release | Settle) -> Steps:
+    """Carry out a command; a booking ends also where that is interrupted."""
+    try:
+        result = yield command
+    except GeneratorExit:
+        raise  # nobody is there to carry anything out
+    except BaseException:
+        yield ending
+        raise
+    return result
 
 
 def _send(job: Job, ticket: Any) -> Steps:
@@ -132,12 +140,8 @@ def _send(job: Job, ticket: Any) -> Steps:
     if seconds <= 0:
         yield Release(ticket)
         raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
-    try:
-        outcome = yield Send(job.plan, seconds)
-    except BaseException:
-        # Cancelled half way: the API may have counted it.
-        yield Settle(ticket)
-        raise
+    # Interrupted half way, the API may have counted it.
+    outcome = yield from _or_else(Send(job.plan, seconds), Settle(ticket))
     unsent = isinstance(outcome, Failure) and not outcome.sent
     yield Release(ticket) if unsent else Settle(ticket)
     job.seconds = job.clock.monotonic() - started
@@ -213,7 +217,7 @@ def _finish(job: Job, outcome: Any, verdict: Verdict) -> Any:
         if outcome.reason == "deadline" or job.clock.monotonic() >= job.deadline:
             raise _failed(DeadlineExceeded, job, f"the deadline is over; last: {outcome.text}")
         raise _failed(TransportFailed, job, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
-    if verdict.gate_seconds > 0 and verdict.rule.endswith("the last") and not job.returns_limited:
+    if verdict.limited and not job.returns_limited:
         raise _limited(job, verdict.gate_seconds, f"status {outcome.status_code}, {verdict.rule}", outcome)
     return outcome
 

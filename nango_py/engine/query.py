@@ -40,12 +40,30 @@ def pairs_of(params: Any) -> Pairs:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        pass
+    raise InvalidRequest("params and form fields must be text, or bytes in UTF-8")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest("the text holds half a surrogate pair, which UTF-8 cannot write")
 
 
 def encode_pairs(pairs: Pairs) -> str:
     """The pairs as `application/x-www-form-urlencoded` (blanks as +)."""
-    return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+    try:
+        return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest("a parameter holds half a surrogate pair, which UTF-8 cannot write")
 
 
 def encode_json(value: Any) -> bytes:
@@ -69,10 +87,8 @@ def encode_data(data: Any) -> tuple[Any, str, bool]:
     if isinstance(data, bytes | bytearray):
         return bytes(data), "", True
     if isinstance(data, str):
-        return data.encode(), FORM, True
-    if isinstance(data, Mapping) or (
-        isinstance(data, list | tuple) and all(isinstance(item, tuple) for item in data)
-    ):
+        return _utf8(data), "", True
+    if isinstance(data, Mapping | list | tuple):
         return encode_pairs(pairs_of(data)).encode(), FORM, True
     if hasattr(data, "read") or isinstance(data, Iterable):
         return data, "", False

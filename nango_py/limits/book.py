@@ -70,18 +70,18 @@ class Book:
             self.release(slot)
         if slot.state == "flying":
             slot.state = "over"
-            for key in slot.keys:
-                if key in self.meters:
-                    self.meters[key].land(slot, now)
+            for spend in slot.spends:
+                if spend.key in self.meters:
+                    self.meters[spend.key].land(slot, now)
 
     def release(self, slot: Slot) -> None:
         """Nothing was sent."""
         if slot.state == "over":
             return
-        for key in slot.keys:
-            if key in self.meters:
-                self.meters[key].unbook(slot)
-                self.meters[key].recall(slot)
+        for spend in slot.spends:
+            if spend.key in self.meters:
+                self.meters[spend.key].unbook(slot)
+                self.meters[spend.key].recall(slot)
         slot.state = "over"
 
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
@@ -129,27 +129,31 @@ class Book:
     def _drop_lost(self, meter: Meter, now: float) -> None:
         for slot in [entry[2] for entry in meter.booked if entry[2].promised + LOST_AFTER < now]:
             # It may still come to confirm; then it is booked again, by its old order.
-            for key in slot.keys:
-                if key in self.meters:
-                    self.meters[key].unbook(slot)
+            for spend in slot.spends:
+                if spend.key in self.meters:
+                    self.meters[spend.key].unbook(slot)
 
     def _earliest(self, slot: Slot, meters: list[Meter], now: float, before: int | None) -> tuple[float, str]:
         """The first moment that every gate and every meter allows, and what decided."""
         at, label = now, ""
-        for gate in slot.gates:
-            opens = self.gates.get(gate, 0.0)
-            if opens > at:
-                at, label = opens, GATE
-        shortest = min(meters, key=lambda meter: len(meter.booked)) if len(meters) > 1 else None
-        for meter in (shortest,) if shortest is not None else meters:
-            at = max(at, _last_of(slot, meter))
+        if self.gates:
+            for gate in slot.gates:
+                opens = self.gates.get(gate, 0.0)
+                if opens > at:
+                    at, label = opens, GATE
+        quiet = True
+        for meter in meters:
+            if meter.booked:
+                quiet = False
+                at = max(at, _last_of(slot, meter))
         while True:
             start = at
             for meter, spend in zip(meters, slot.spends, strict=True):
                 found, why = meter.earliest(at, spend.cost, now, before)
                 if found > at:
                     at, label = found, why
-            if at == start or len(meters) == 1:
+            # Without bookings a moment that is late enough for one limit is so for all later moments.
+            if quiet or at == start:
                 return at, label or GATE
 
     def _retime(self, slot: Slot, meters: list[Meter], now: float) -> None:
@@ -163,7 +167,7 @@ class Book:
         for at, order, other, _ in meters[0].booked:
             if at >= now:
                 break
-            if order < slot.order and other.keys == slot.keys:
+            if order < slot.order and other.shares_line(slot):
                 overdue.append((order, other))
         for order, other in sorted(overdue, key=lambda entry: entry[0]):
             at, _ = self._earliest(other, meters, now, order)
@@ -183,6 +187,6 @@ class Book:
 def _last_of(slot: Slot, meter: Meter) -> float:
     """The moment of the last booking with the same keys that came before this one."""
     for at, order, other, _ in reversed(meter.booked):
-        if order < slot.order and other.keys == slot.keys:
+        if order < slot.order and other.shares_line(slot):
             return at
     return 0.0

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from nango_py.limits.model import Window
 from nango_py.limits.points import Points
+from nango_py.limits.queue import Queue, needs_before
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nango_py.limits.model import Bucket, Limit, Spend
 
 COUNTED_WITHIN = 10.0
-"""An API has counted a request by so many seconds after its sending: an answer that takes longer is slow work
-or lost, and must not hold its place in a short window all the while."""
+"""By so many seconds after its sending an API has counted a request. An answer that takes longer is slow
+work, or lost, and does not hold its place in a short window all the while."""
 
 DUST = 1e-9
 """The part of a token that rounding may make up."""
@@ -38,21 +37,37 @@ class Slot:
         state: `booked`, `flying` (sent, not yet answered) or `over`.
     """
 
-    __slots__ = ("at", "gates", "keys", "order", "promised", "spends", "state")
+    __slots__ = ("at", "gates", "order", "promised", "spends", "state")
 
     def __init__(self, order: int, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
         self.order = order
         self.spends = spends
         self.gates = gates
-        self.keys = tuple(spend.key for spend in spends)
         self.at = self.promised = 0.0
         self.state = "over"
+
+    def shares_line(self, other: Slot) -> bool:
+        """Whether both spend from the same budgets, so that arrival decides who goes first."""
+        return self.spends is other.spends or (
+            [spend.key for spend in self.spends] == [spend.key for spend in other.spends]
+        )
 
 
 class Meter:
     """The log, the places on their way and the bookings of one key."""
 
-    __slots__ = ("_longest", "booked", "flying", "flying_cost", "levels", "limits", "log")
+    __slots__ = (
+        "_buckets",
+        "_levels",
+        "_longest",
+        "_most",
+        "_windows",
+        "booked",
+        "flying",
+        "flying_cost",
+        "limits",
+        "log",
+    )
 
     def __init__(self) -> None:
         self.limits: tuple[Limit, ...] = ()
@@ -60,16 +75,26 @@ class Meter:
         self.flying: dict[Slot, tuple[float, int]] = {}
         self.flying_cost = 0
         self.booked: list[tuple[float, int, Slot, int]] = []
-        self.levels: dict[Bucket, tuple[float, float]] = {}
+        self._windows: tuple[Window, ...] = ()
+        self._buckets: tuple[Bucket, ...] = ()
+        self._levels: dict[Bucket, tuple[float, float]] = {}
         self._longest = 0.0
+        self._most = math.inf
 
     def apply(self, limits: tuple[Limit, ...]) -> None:
         """Count by these limits from now on; what was counted before stays counted."""
-        if limits is self.limits or limits == self.limits:
+        if limits == self.limits:
             return
         self.limits = limits
-        self._longest = max((limit.seconds for limit in limits if isinstance(limit, Window)), default=0.0)
-        self.levels = {limit: self.levels[limit] for limit in limits if limit in self.levels}
+        self._windows = tuple(limit for limit in limits if isinstance(limit, Window))
+        self._buckets = tuple(limit for limit in limits if not isinstance(limit, Window))
+        self._longest = max((window.seconds for window in self._windows), default=0.0)
+        self._levels = {bucket: self._levels[bucket] for bucket in self._buckets if bucket in self._levels}
+        allowed = [
+            *(window.requests for window in self._windows),
+            *(bucket.burst for bucket in self._buckets),
+        ]
+        self._most = min(allowed, default=math.inf)
 
     # -- changes -------------------------------------------------------------------------------------------
 
@@ -118,16 +143,14 @@ class Meter:
 
     def count(self, moment: float, cost: int) -> None:
         """Something was counted at the moment."""
-        if self._longest:
-            self.log.add(moment, cost)
-            if len(self.log.times) > self.log.crowded:
-                self.log.coarsen(
-                    moment, sorted({limit.seconds for limit in self.limits if isinstance(limit, Window)})
-                )
-        for limit in self.limits:
-            if not isinstance(limit, Window):
-                level, since = self._level(limit, moment)
-                self.levels[limit] = (level - cost, since)
+        log = self.log
+        if self._windows:
+            log.add(moment, cost)
+            if len(log.times) > log.crowded:
+                log.coarsen(moment, sorted({window.seconds for window in self._windows}))
+        for bucket in self._buckets:
+            level, since = self._level(bucket, moment)
+            self._levels[bucket] = (level - cost, since)
 
     # -- questions -----------------------------------------------------------------------------------------
 
@@ -138,7 +161,7 @@ class Meter:
             return False
         if self.log.times and self.log.times[-1] > now - self._longest:
             return False
-        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self.levels)
+        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._levels)
 
     def earliest(self, start: float, cost: int, now: float, before: int | None = None) -> tuple[float, str]:
         """The first moment from `start` on at which so much can be sent, and the limit that decided.
@@ -149,21 +172,24 @@ class Meter:
             now: this moment; what is on its way counts at it.
             before: consider only bookings of arrivals before this one; None considers all.
         """
+        if cost > self._most:
+            return math.inf, min(self.limits, key=_capacity).label
+        queue = Queue(self.booked, now, before) if self.booked else None
         moment, label = start, ""
-        queue = _Queue(self.booked, now, before) if self.booked else None
-        for limit in self.limits:
-            if cost > (limit.requests if isinstance(limit, Window) else limit.burst):
-                return math.inf, limit.label
         while True:
-            settled = True
-            for limit in self.limits:
-                if isinstance(limit, Window):
-                    found = self._window(limit, moment, cost, now, queue)
+            before_round = moment
+            for window in self._windows:
+                if queue is None:
+                    found = self._free(window, moment, cost, now)
                 else:
-                    found = self._bucket(limit, moment, cost, now, queue)
+                    found = self._window(window, moment, cost, now, queue)
                 if found > moment:
-                    moment, label, settled = found, limit.label, False
-            if settled or len(self.limits) == 1:
+                    moment, label = found, window.label
+            for bucket in self._buckets:
+                found = self._bucket(bucket, moment, cost, now, queue)
+                if found > moment:
+                    moment, label = found, bucket.label
+            if queue is None or moment == before_round:
                 return moment, label
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
@@ -179,19 +205,21 @@ class Meter:
 
     # -- arithmetic ----------------------------------------------------------------------------------------
 
-    def _window(self, window: Window, start: float, cost: int, now: float, queue: _Queue | None) -> float:
+    def _free(self, window: Window, start: float, cost: int, now: float) -> float:
+        """`_window` where nothing is booked."""
+        log, room, held = self.log, window.requests - cost, self.flying_cost
+        if log.total - log.dropped + held <= room:
+            return start
+        horizon = start - window.seconds
+        seen = log.through(horizon) if horizon < now else log.total + held
+        over = log.total + held - seen - room
+        if over <= 0:
+            return start
+        return _after(log.reaching(seen + over) if seen + over <= log.total else now, window.seconds)
+
+    def _window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment t >= start for which no (x - seconds, x] that holds t is over its limit."""
-        log, span, room = self.log, window.seconds, window.requests - cost
-        if queue is None:
-            held = self.flying_cost
-            if log.total - log.dropped + held <= room:
-                return start
-            horizon = start - span
-            seen = log.through(horizon) if horizon < now else log.total + held
-            over = log.total + held - seen - room
-            if over <= 0:
-                return start
-            return _after(log.reaching(seen + over) if seen + over <= log.total else now, span)
+        span, room = window.seconds, window.requests - cost
         moment = start
         while True:
             over = self._within(moment, span, now, queue) - room
@@ -203,14 +231,14 @@ class Meter:
                 return moment
             moment = late
 
-    def _within(self, end: float, span: float, now: float, queue: _Queue) -> int:
+    def _within(self, end: float, span: float, now: float, queue: Queue) -> int:
         """How much lies in (end - span, end], for an end at or after now."""
         start = end - span
         if start < now:
             return self.log.total - self.log.through(start) + self.flying_cost + queue.through(end)
         return queue.through(end) - queue.through(start)
 
-    def _leaving(self, start: float, over: int, now: float, queue: _Queue) -> float:
+    def _leaving(self, start: float, over: int, now: float, queue: Queue) -> float:
         """The moment of the `over`-th that is counted after `start`."""
         if start >= now:
             return queue.reaching(queue.through(start) + over)
@@ -220,7 +248,7 @@ class Meter:
         over -= self.log.total - seen + self.flying_cost
         return now if over <= 0 else max(now, queue.reaching(over))
 
-    def _crowded(self, moment: float, span: float, room: int, now: float, queue: _Queue) -> float | None:
+    def _crowded(self, moment: float, span: float, room: int, now: float, queue: Queue) -> float | None:
         """The last later booking whose window a place at this moment would overfill."""
         first, last = bisect_right(queue.times, moment), bisect_left(queue.times, moment + span)
         for index in range(last - 1, first - 1, -1):
@@ -230,12 +258,12 @@ class Meter:
 
     def _level(self, bucket: Bucket, moment: float) -> tuple[float, float]:
         """The tokens at a moment, from what was counted only, and that moment."""
-        level, since = self.levels.get(bucket, (bucket.burst, moment))
+        level, since = self._levels.get(bucket, (bucket.burst, moment))
         if moment > since:
             return min(bucket.burst, level + (moment - since) * bucket.per_second), moment
         return level, since
 
-    def _bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: _Queue | None) -> float:
+    def _bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue | None) -> float:
         """The first moment t >= start with tokens for this place that leaves every later booking its own."""
         rate = bucket.per_second
         level = self._level(bucket, now)[0] - self.flying_cost
@@ -244,7 +272,7 @@ class Meter:
             return start if level >= cost - DUST else start + (cost - level) / rate
         level -= queue.through(now)
         later = queue.after(now)
-        needs = _needs(later, rate)
+        needs = needs_before(later, rate)
         since = now
         for index, (moment, taken) in enumerate([*later, (math.inf, 0)]):
             if moment > start:
@@ -260,46 +288,8 @@ class Meter:
         return math.inf
 
 
-class _Queue:
-    """The bookings that count, as moments not before now."""
-
-    __slots__ = ("times", "totals")
-
-    def __init__(self, booked: list[tuple[float, int, Slot, int]], now: float, before: int | None) -> None:
-        counted = booked if before is None else [entry for entry in booked if entry[1] < before]
-        self.times = [max(now, entry[0]) for entry in counted]
-        self.totals = _running(entry[3] for entry in counted)
-
-    def through(self, moment: float) -> int:
-        index = bisect_right(self.times, moment)
-        return self.totals[index - 1] if index else 0
-
-    def reaching(self, total: int) -> float:
-        return self.times[bisect_left(self.totals, total)]
-
-    def after(self, moment: float) -> list[tuple[float, int]]:
-        first = bisect_right(self.times, moment)
-        before = [0, *self.totals]
-        return [
-            (self.times[index], self.totals[index] - before[index]) for index in range(first, len(self.times))
-        ]
-
-
-def _running(counts: Iterable[int]) -> list[int]:
-    from itertools import accumulate
-
-    return list(accumulate(counts))
-
-
-def _needs(later: list[tuple[float, int]], rate: float) -> list[float]:
-    """For each booking, the tokens that must be there just before it so that it and all after it fit."""
-    needs = [0.0]
-    following = math.inf
-    for moment, taken in reversed(later):
-        needs.append(taken + max(0.0, needs[-1] - (following - moment) * rate))
-        following = moment
-    needs.reverse()
-    return needs
+def _capacity(limit: Limit) -> float:
+    return limit.requests if isinstance(limit, Window) else limit.burst
 
 
 def _after(moment: float, span: float) -> float:

@@ -19,21 +19,18 @@ class Points:
     Attributes:
         times: the moments.
         totals: the count up to and including each, beginning at `dropped`.
+        total: everything that was ever counted.
         crowded: above so many moments, `coarsen` is worth calling.
     """
 
-    __slots__ = ("crowded", "dropped", "times", "totals")
+    __slots__ = ("crowded", "dropped", "times", "total", "totals")
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.totals: list[int] = []
         self.dropped = 0
+        self.total = 0
         self.crowded = COARSE_ABOVE
-
-    @property
-    def total(self) -> int:
-        """Everything that was ever counted."""
-        return self.totals[-1] if self.totals else self.dropped
 
     def through(self, moment: float) -> int:
         """The total of everything at or before the moment."""
@@ -47,8 +44,9 @@ class Points:
     def add(self, moment: float, count: int) -> None:
         """Count so much at the moment."""
         times, totals = self.times, self.totals
+        self.total += count
         if not times or times[-1] <= moment:
-            totals.append(self.total + count)
+            totals.append(self.total)
             times.append(moment)
             return
         index = bisect_right(times, moment)

@@ -52,19 +52,24 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One row of `cases`; an empty method, segments None and no params match everything."""
+    """One row of `cases`. No methods, segments None and no params match everything.
+
+    Attributes:
+        counter: tells its key from the keys of cases with other limits.
+    """
 
     limits: tuple[Limit, ...]
-    method: str = ""
+    methods: frozenset[str] = frozenset()
     path: str = ""
     segments: tuple[str, ...] | None = None
     params: tuple[tuple[str, frozenset[str]], ...] = ()
     cost: int = 1
     key: KeyTemplate | None = None
+    counter: str = ""
 
     def fits(self, method: str, segments: tuple[str, ...]) -> bool:
         """Whether method and path match; the parameters are asked apart."""
-        return (not self.method or self.method == method) and (
+        return (not self.methods or method in self.methods) and (
             self.segments is None or segments_fit(self.segments, segments)
         )
 
@@ -102,11 +107,20 @@ class RateLimits:
         """
         settings = settings or {}
         if compile_text is None:
-            from nango_py.config.template import compile_template as compile_text
+            from nango_py.config.template import compile_template
+
+            compile_text = compile_template
         written = settings.get("counted_per", CONNECTION)
         scope = written if written in {CONNECTION, INTEGRATION} else compile_text(written)
         budgets = enumerate(settings.get("budgets", ()))
         return cls(scope, tuple(_budget(number, budget, compile_text) for number, budget in budgets))
+
+    def admission(
+        self, facts: CallFacts, variables: Mapping[str, Any]
+    ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
+        """What `spends` and `gates` say, for the price of one."""
+        spends = self.spends(facts, variables)
+        return spends, tuple(spend.key for spend in spends) or (self._scope_of(variables),)
 
     def spends(self, facts: CallFacts, variables: Mapping[str, Any]) -> tuple[Spend, ...]:
         """What the call takes from each budget that applies to it.
@@ -116,19 +130,19 @@ class RateLimits:
             variables: the template names of this connection; `integration` and `user_id` must be there.
         """
         method = facts.method.upper()
+        candidates = self._candidates(method, facts.path)
+        if not candidates:
+            return ()
+        scope = self._scope_of(variables)
         found = []
-        names: dict[str, Any] | None = None
-        for budget, cases in self._candidates(method, facts.path):
+        for budget, cases in candidates:
             case = next((case for case in cases if _params_fit(case.params, facts.params)), None)
             if case is None:
                 continue
-            if names is None:
-                scope = self._scope_of(variables)
-                names = {**variables, "method": method, "path": facts.path}
-            names["endpoint"] = case.path or endpoint_of(facts.path)
+            endpoint = case.path or endpoint_of(facts.path)
+            names = {**variables, "method": method, "path": facts.path, "endpoint": endpoint}
             own = (case.key or budget.key).render(names)
-            shared = "" if case.key is not None else ",".join(limit.label for limit in case.limits)
-            found.append(Spend(f"{scope} {budget.number} {own} {shared}", case.limits, case.cost))
+            found.append(Spend(f"{scope} {budget.number} {own} {case.counter}", case.limits, case.cost))
         return tuple(found)
 
     def gates(self, facts: CallFacts, variables: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,7 +151,7 @@ class RateLimits:
         They are the keys of its budgets: an API that counts each endpoint apart also refuses each apart. A
         call without a budget has the gate of its whole scope.
         """
-        return tuple(spend.key for spend in self.spends(facts, variables)) or (self._scope_of(variables),)
+        return self.admission(facts, variables)[1]
 
     def _scope_of(self, variables: Mapping[str, Any]) -> str:
         integration = variables["integration"]
@@ -194,25 +208,30 @@ def _budget(number: int, settings: Mapping[str, Any], compile_text: Callable[[st
     for row in rows:
         match = row.get("match", {})
         path = match.get("path")
+        limits = _limits(together[row["key"]] if "key" in row else row["windows"])
         cases.append(
             _Case(
-                limits=_limits(together[row["key"]] if "key" in row else row["windows"]),
-                method=match.get("method", "").upper(),
+                limits=limits,
+                methods=frozenset(name.upper() for name in _listed(match.get("method", ()))),
                 path="" if path is None else "/".join(segments_of(path)),
                 segments=None if path is None else segments_of(path),
                 params=tuple((name, _values(wanted)) for name, wanted in match.get("params", {}).items()),
                 cost=int(row.get("cost", 1)),
                 key=compile_text(row["key"]) if "key" in row else None,
+                counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
         )
     return _Budget(number, compile_text(settings["key"]), tuple(cases))
+
+
+def _listed(value: str | Iterable[str]) -> Iterable[str]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _limits(written: Iterable[Any]) -> tuple[Limit, ...]:
     return tuple(dict.fromkeys(read_limit(entry) for entry in written))
 
 
-@lru_cache(maxsize=4096)
 def _params_fit(wanted: tuple[tuple[str, frozenset[str]], ...], params: Mapping[str, Any]) -> bool:
     """Whether each named parameter is there with each wanted value among its own, commas included."""
     return all(name in params and values <= _values(params[name]) for name, values in wanted)

@@ -33,11 +33,12 @@ def read_limit(written: Any) -> Limit:
     if isinstance(written, str):
         return _from_text(written)
     if isinstance(written, Mapping):
-        if set(written) == {"requests", "per_seconds"}:
+        names = {name for name in written if not name.startswith("x-")}
+        if names == {"requests", "per_seconds"}:
             requests, seconds = _number(written["requests"]), _number(written["per_seconds"])
             if requests == int(requests) and requests >= 1:
                 return Window(int(requests), seconds, f"{int(requests)}/{seconds:g}s")
-        if set(written) == {"burst", "per_second"}:
+        if names == {"burst", "per_second"}:
             burst, rate = _number(written["burst"]), _number(written["per_second"])
             if burst >= 1:
                 return Bucket(burst, rate, f"burst {burst:g}, {rate:g}/second")

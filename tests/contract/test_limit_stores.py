@@ -1,0 +1,212 @@
+"""What every limit store does, whichever place it keeps its counts in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.model import GATE, Granted, Refused, Spend
+from tests.limits_support import bucket, overfull, window
+
+if TYPE_CHECKING:
+    from nango_py.limits.model import LimitStore
+
+LONG = 30.0
+
+
+@pytest.fixture(params=["memory"])
+def store(request: pytest.FixtureRequest) -> LimitStore:
+    """Each kind of store, empty."""
+    assert request.param == "memory"
+    return MemoryLimits(SYSTEM_CLOCK)
+
+
+def _granted(answer: Granted | Refused) -> Granted:
+    assert isinstance(answer, Granted)
+    return answer
+
+
+def _refused(answer: Granted | Refused) -> Refused:
+    assert isinstance(answer, Refused)
+    return answer
+
+
+def _wait_for(store: LimitStore, grant: Granted) -> None:
+    wait = grant.wait
+    while wait > 0:
+        time.sleep(wait)
+        wait = store.confirm(grant.ticket)
+
+
+def test_places_are_given_until_a_window_is_full(store: LimitStore) -> None:
+    """As many calls as the window allows go at once; the next is refused with its wait and label."""
+    spends = (Spend("k", (window(3, LONG),)),)
+    for _ in range(3):
+        assert _granted(store.acquire(spends, (), 0.0)).wait == 0.0
+    refusal = _refused(store.acquire(spends, (), 0.0))
+    assert refusal.wait == pytest.approx(LONG, abs=1.0)
+    assert refusal.window == "3/30s"
+
+
+def test_a_refusal_books_nothing(store: LimitStore) -> None:
+    """A refused call leaves every budget as it was, those with room included."""
+    full, roomy = Spend("full", (window(1, LONG),)), Spend("roomy", (window(2, LONG),))
+    store.acquire((full,), (), 0.0)
+    for _ in range(5):
+        _refused(store.acquire((roomy, full), (), 1.0))
+    for _ in range(2):
+        assert _granted(store.acquire((roomy,), (), 0.0)).wait == 0.0
+
+
+def test_a_call_within_its_patience_is_booked_one_after_the_other(store: LimitStore) -> None:
+    """Callers of a full window are given later and later moments, in their order."""
+    spends = (Spend("k", (window(1, 1.0),)),)
+    waits = [_granted(store.acquire(spends, (), LONG)).wait for _ in range(4)]
+    assert waits == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.3)
+
+
+def test_a_released_place_can_be_used_again(store: LimitStore) -> None:
+    """A call that was never sent costs nothing, and releasing twice gives nothing twice."""
+    spends = (Spend("k", (window(1, LONG), bucket(1.0, 0.01))),)
+    for _ in range(3):
+        grant = _granted(store.acquire(spends, (), 0.0))
+        store.release(grant.ticket)
+        store.release(grant.ticket)
+    _granted(store.acquire(spends, (), 0.0))
+    _refused(store.acquire(spends, (), 0.0))
+
+
+def test_a_settled_place_cannot_be_given_back(store: LimitStore) -> None:
+    """What was sent stays counted, whatever is called afterwards."""
+    spends = (Spend("k", (window(1, LONG),)),)
+    grant = _granted(store.acquire(spends, (), 0.0))
+    store.settle(grant.ticket)
+    store.release(grant.ticket)
+    store.settle(grant.ticket)
+    _refused(store.acquire(spends, (), 0.0))
+
+
+def test_a_waiting_call_that_gives_up_frees_its_place(store: LimitStore) -> None:
+    """A booking that is released no longer stands before those who come later."""
+    spends = (Spend("k", (window(1, 2.0),)),)
+    store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
+    waiting = _granted(store.acquire(spends, (), LONG))
+    store.release(waiting.ticket)
+    assert _granted(store.acquire(spends, (), LONG)).wait == pytest.approx(2.0, abs=0.3)
+
+
+def test_a_token_bucket_gives_its_burst_and_then_its_rate(store: LimitStore) -> None:
+    """A full bucket lets its burst go, and then one call per refilled token."""
+    spends = (Spend("k", (bucket(3.0, 2.0),)),)
+    for _ in range(3):
+        store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
+    waits = [_granted(store.acquire(spends, (), LONG)).wait for _ in range(3)]
+    assert waits == pytest.approx([0.5, 1.0, 1.5], abs=0.2)
+
+
+def test_a_cost_takes_that_many_places(store: LimitStore) -> None:
+    """A call of cost 3 takes three places of a window and three tokens of a bucket."""
+    limits = (window(5, LONG), bucket(5.0, 0.01))
+    assert _granted(store.acquire((Spend("k", limits, 3),), (), 0.0)).wait == 0.0
+    _refused(store.acquire((Spend("k", limits, 3),), (), 0.0))
+    assert _granted(store.acquire((Spend("k", limits, 2),), (), 0.0)).wait == 0.0
+    _refused(store.acquire((Spend("k", limits, 1),), (), 0.0))
+
+
+def test_several_windows_hold_together(store: LimitStore) -> None:
+    """The fullest window decides, and is the one that a refusal names."""
+    spends = (Spend("k", (window(5, 1.0), window(7, LONG))),)
+    for _ in range(5):
+        store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
+    for _ in range(2):
+        assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
+    assert _refused(store.acquire(spends, (), 5.0)).window == "7/30s"
+
+
+def test_keys_do_not_touch_each_other(store: LimitStore) -> None:
+    """A full key says nothing about another."""
+    for key in ("a", "b", "a b"):
+        spends = (Spend(key, (window(1, LONG),)),)
+        assert _granted(store.acquire(spends, (), 0.0)).wait == 0.0
+        _refused(store.acquire(spends, (), 0.0))
+
+
+def test_a_closed_gate_stops_everybody_under_it(store: LimitStore) -> None:
+    """Nobody passes a gate before it opens, with or without a budget; others pass."""
+    spends = (Spend("k", (window(100, LONG),)),)
+    store.close_gate(("g",), 10.0)
+    assert _refused(store.acquire(spends, ("g",), 1.0)) == Refused(pytest.approx(10.0, abs=0.5), GATE)
+    assert _granted(store.acquire((), ("g",), LONG)).wait == pytest.approx(10.0, abs=0.5)
+    assert _granted(store.acquire(spends, ("other",), 0.0)).wait == 0.0
+
+
+def test_a_shorter_gate_does_not_open_a_longer_one(store: LimitStore) -> None:
+    """Closing a gate for less than it is closed already changes nothing."""
+    store.close_gate(("g",), 10.0)
+    store.close_gate(("g",), 1.0)
+    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(10.0, abs=0.5)
+    store.close_gate(("g",), 20.0)
+    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(20.0, abs=0.5)
+
+
+def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -> None:
+    """Who comes back from waiting learns at confirm of a gate that was closed in the meantime."""
+    spends = (Spend("k", (window(1, 0.2),)),)
+    store.settle(_granted(store.acquire(spends, ("g",), 0.0)).ticket)
+    waiting = _granted(store.acquire(spends, ("g",), LONG))
+    store.close_gate(("g",), 5.0)
+    time.sleep(waiting.wait)
+    assert store.confirm(waiting.ticket) == pytest.approx(4.8, abs=0.3)
+
+
+def test_a_call_without_budgets_goes_at_once(store: LimitStore) -> None:
+    """No budget and no closed gate means no wait."""
+    grant = _granted(store.acquire((), ("g",), 0.0))
+    assert grant.wait == 0.0
+    store.settle(grant.ticket)
+
+
+def test_the_view_tells_what_is_used(store: LimitStore) -> None:
+    """Each limit of a key says used and left; a gate says when it opens; unknown keys say nothing."""
+    spends = (Spend("k", (window(5, LONG), bucket(4.0, 0.1))),)
+    store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
+    store.acquire(spends, (), 0.0)
+    store.close_gate(("k",), 10.0)
+    of_window, of_bucket, gate = store.view(["k", "unknown"])
+    assert (of_window.key, of_window.window, of_window.limit) == ("k", "5/30s", 5)
+    assert (of_window.used, of_window.left) == (2, 3)
+    assert of_window.resets_in == pytest.approx(LONG, abs=1.0)
+    assert (of_bucket.used, of_bucket.left) == pytest.approx((2.0, 2.0), abs=0.2)
+    assert (gate.window, gate.left) == (GATE, 0)
+    assert gate.resets_in == pytest.approx(10.0, abs=0.5)
+
+
+def test_threads_never_overfill_and_all_are_served(store: LimitStore) -> None:
+    """Eight threads in real time: no window of any alignment holds too many, and nobody is left out."""
+    limit = window(10, 0.25)
+    spends = (Spend("k", (limit,)),)
+    sent: list[tuple[float, int]] = []
+    served = [0] * 8
+    until = time.monotonic() + 1.5
+
+    def work(number: int) -> None:
+        while time.monotonic() < until:
+            grant = _granted(store.acquire(spends, (), LONG))
+            _wait_for(store, grant)
+            sent.append((time.monotonic(), 1))
+            store.settle(grant.ticket)
+            served[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert overfull(limit, sent) == ""
+    assert len(sent) >= 0.8 * 10 * 6
+    assert min(served) >= sum(served) / 8 / 2

@@ -1,0 +1,265 @@
+"""What answers say about limits, in every dialect that is known to be spoken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nango_py.limits.headers import (
+    FLOOR_SECONDS,
+    Observation,
+    body_wait,
+    observe,
+    retry_after,
+    strictest,
+    told_wait,
+)
+
+NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1", 1.0),
+        ("120", 120.0),
+        ("1.5", 1.5),
+        (" 7 ", 7.0),
+        ("999999", 999_999.0),
+        ("0", FLOOR_SECONDS),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 10.0),
+        ("Wednesday, 21-Oct-15 07:28:00 GMT", 10.0),
+        ("2015-10-21T07:28:00Z", 10.0),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", FLOOR_SECONDS),
+        ("-5", None),
+        ("", None),
+        ("soon", None),
+        ("1,5", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("9" * 5000, None),
+        ("\u0663", None),
+        ("999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Wed, 99 Foo 2015 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(written: str, seconds: float | None) -> None:
+    """Seconds, decimals and dates are waits; negative, absurd and unreadable ones are none."""
+    assert retry_after({"Retry-After": written}, NOW) == seconds
+
+
+def test_a_date_is_reckoned_from_the_date_of_the_answer() -> None:
+    """A clock of this machine that is an hour wrong does not change the wait that a date asks for."""
+    headers = {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT", "Date": "Wed, 21 Oct 2015 07:27:30 GMT"}
+    assert retry_after(headers, NOW + 3600) == 30.0
+
+
+def test_headers_are_found_in_any_case_and_in_the_types_of_requests() -> None:
+    """A requests answer's headers work as they are."""
+    headers = requests.structures.CaseInsensitiveDict({"RETRY-AFTER": "3"})
+    assert retry_after(headers, NOW) == 3.0
+    assert retry_after({"retry-after-ms": "250", "retry-after": "1"}, NOW) == 0.25
+
+
+@given(st.text(max_size=80))
+def test_no_header_makes_it_fail(text: str) -> None:
+    """Whatever stands in a header, there is a wait above zero or none."""
+    for name in (
+        "Retry-After",
+        "RateLimit",
+        "RateLimit-Policy",
+        "X-RateLimit-Reset",
+        "RateLimit-Limit",
+        "Date",
+    ):
+        wait = told_wait({name: text, "X-RateLimit-Remaining": "0"}, text, NOW)
+        assert wait is None or wait >= FLOOR_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ('{"detail": "Request was throttled. Expected available in 56.0 seconds."}', 56.0),
+        ("Expected available in 0 seconds.", FLOOR_SECONDS),
+        ("Rate limit reached. Please try again in 20ms.", FLOOR_SECONDS),
+        ("Please try again in 500 milliseconds", 0.5),
+        ("Too many requests, try again in 6 minutes", 360.0),
+        ("Retry after 30 seconds", 30.0),
+        ('{"message": "You are being rate limited.", "retry_after": 0.65}', 0.65),
+        ("Please wait 2 hours", 7200.0),
+        ("Please wait for 5 s", 5.0),
+        ("We sold 5 seconds ago", None),
+        ("throttled", None),
+        ("", None),
+        ("x" * 100_000 + "available in 5 seconds", None),
+    ],
+)
+def test_a_body_may_tell_the_wait(text: str, seconds: float | None) -> None:
+    """The sentences that APIs write into a 429 are understood, others are not."""
+    assert body_wait(text) == seconds
+
+
+RECORDED: list[Any] = [
+    pytest.param(
+        {"RateLimit-Limit": "75", "RateLimit-Remaining": "0", "RateLimit-Reset": "42"}, 42.0, id="Klaviyo"
+    ),
+    pytest.param({"Retry-After": "3", "RateLimit-Remaining": "0", "RateLimit-Reset": "42"}, 3.0, id="both"),
+    pytest.param(
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1445412500"}, 30.0, id="GitHub primary"
+    ),
+    pytest.param({"Retry-After": "60", "X-RateLimit-Remaining": "4000"}, 60.0, id="GitHub secondary"),
+    pytest.param({"Retry-After": "30"}, 30.0, id="Slack"),
+    pytest.param({"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "1445412490"}, 20.0, id="Okta"),
+    pytest.param({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "1445412482500"}, 12.5, id="epoch ms"),
+    pytest.param(
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "Wed, 21 Oct 2015 07:28:05 GMT"},
+        15.0,
+        id="HTTP date",
+    ),
+    pytest.param(
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2015-10-21T07:28Z"}, 10.0, id="Atlassian ISO"
+    ),
+    pytest.param({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "1.25"}, 1.25, id="Discord"),
+    pytest.param(
+        {"X-Ratelimit-Used": "600", "X-Ratelimit-Remaining": "0.0", "X-Ratelimit-Reset": "41"},
+        41.0,
+        id="Reddit",
+    ),
+    pytest.param(
+        {"RateLimit": '"burst";r=0;t=42', "RateLimit-Policy": '"burst";q=10;w=1'}, 42.0, id="draft 08"
+    ),
+    pytest.param({"RateLimit": '"burst";r=0;t=2, "day";r=0;t=90'}, 90.0, id="draft 08, two"),
+    pytest.param({"RateLimit": '"burst";r=4;t=2, "day";r=0;t=90'}, 90.0, id="draft 08, one of two"),
+    pytest.param({"RateLimit": "limit=100, remaining=0, reset=50"}, 50.0, id="draft 07"),
+    pytest.param(
+        {"RateLimit-Limit": "10, 10;w=1, 1000;w=3600", "RateLimit-Remaining": "0", "RateLimit-Reset": "8"},
+        8.0,
+        id="draft 03",
+    ),
+    pytest.param(
+        {
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "6m0s",
+            "x-ratelimit-remaining-tokens": "9",
+        },
+        360.0,
+        id="OpenAI requests",
+    ),
+    pytest.param(
+        {
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "1.5s",
+            "x-ratelimit-remaining-requests": "9",
+        },
+        1.5,
+        id="OpenAI tokens",
+    ),
+    pytest.param(
+        {"X-RateLimit-Remaining-Minute": "0", "RateLimit-Remaining": "0", "RateLimit-Reset": "17"},
+        17.0,
+        id="Kong",
+    ),
+    pytest.param(
+        {
+            "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
+            "X-HubSpot-RateLimit-Max": "100",
+            "X-HubSpot-RateLimit-Remaining": "0",
+        },
+        10.0,
+        id="HubSpot interval",
+    ),
+    pytest.param(
+        {"X-HubSpot-RateLimit-Secondly": "10", "X-HubSpot-RateLimit-Secondly-Remaining": "0"},
+        1.0,
+        id="HubSpot second",
+    ),
+    pytest.param({"X-Shopify-Shop-Api-Call-Limit": "40/40", "Retry-After": "2.0"}, 2.0, id="Shopify"),
+    pytest.param({"X-Shopify-Shop-Api-Call-Limit": "40/40"}, None, id="Shopify without a wait"),
+    pytest.param(
+        {"ratelimit-limit": "100", "ratelimit-remaining": "0", "ratelimit-reset": "0"}, None, id="reset now"
+    ),
+    pytest.param(
+        {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1445412500"}, None, id="something left"
+    ),
+    pytest.param({"X-RateLimit-Limit": "5"}, None, id="only the limit"),
+    pytest.param(
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1445412000"}, None, id="reset in the past"
+    ),
+    pytest.param({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "garbage"}, None, id="garbage"),
+    pytest.param({"Content-Type": "text/html"}, None, id="nothing"),
+    pytest.param({"retry-after-ms": "1500"}, 1.5, id="Azure"),
+]
+
+
+@pytest.mark.parametrize(("headers", "wait"), RECORDED)
+def test_recorded_headers_give_the_right_wait(headers: dict[str, str], wait: float | None) -> None:
+    """Each API's own headers on a refusal are turned into the wait that they mean."""
+    assert told_wait(headers, "", NOW) == wait
+
+
+def test_the_body_is_asked_last() -> None:
+    """A sentence in the body counts only where no header tells a wait."""
+    body = "Expected available in 56.0 seconds."
+    assert told_wait({}, body, NOW) == 56.0
+    assert told_wait({"Retry-After": "2"}, body, NOW) == 2.0
+    assert told_wait({"Retry-After": "soon"}, body, NOW) == 56.0
+
+
+def test_a_blueprint_names_its_own_headers() -> None:
+    """Declared headers are read with the declared meaning, and the known dialects are left alone."""
+    declared = {
+        "remaining": "X-Left",
+        "limit": {"name": "X-Most"},
+        "reset": {"name": "X-Again", "means": "unix_milliseconds"},
+        "retry_after": {"name": "X-Wait"},
+    }
+    headers = {"x-left": "0", "x-most": "9", "x-again": "1445412475000", "RateLimit-Remaining": "3"}
+    assert observe(headers, NOW, declared) == (Observation(0.0, 9.0, 5.0, "x-left"),)
+    assert told_wait(headers, "", NOW, declared) == 5.0
+    assert told_wait({**headers, "X-Wait": "7"}, "", NOW, declared) == 7.0
+    assert observe({"Other": "1"}, NOW, declared) == ()
+
+
+def test_a_small_moment_is_seconds_left_when_a_blueprint_says_so() -> None:
+    """`means` decides where size alone would mislead: 42 unix seconds lie far in the past."""
+    headers = {"left": "0", "reset": "42"}
+    for means, seconds in [("seconds", 42.0), ("milliseconds", 0.042), ("unix_seconds", 0.0)]:
+        (seen,) = observe(headers, NOW, {"remaining": "left", "reset": {"name": "reset", "means": means}})
+        assert seen.resets_in == seconds
+
+
+def test_a_bucket_written_as_a_fraction_can_be_declared() -> None:
+    """`32/40` under any declared name is 8 left of 40."""
+    (seen,) = observe({"X-Calls": "32/40"}, NOW, {"remaining": "X-Calls"})
+    assert (seen.remaining, seen.limit) == (8.0, 40.0)
+
+
+def test_policies_tell_limits_and_their_windows() -> None:
+    """The list forms give one observation for each policy, with limit and window."""
+    headers = {
+        "RateLimit": '"burst";r=3;t=1, "day";r=900;t=5000',
+        "RateLimit-Policy": '"burst";q=10;w=1, "day";q=1000;w=86400',
+    }
+    assert observe(headers, NOW) == (
+        Observation(3.0, 10.0, 1.0, 'ratelimit "burst"', 1.0),
+        Observation(900.0, 1000.0, 5000.0, 'ratelimit "day"', 86400.0),
+    )
+    assert observe({"RateLimit-Policy": "100;w=60"}, NOW) == (
+        Observation(None, 100.0, None, 'ratelimit-policy "100"', 60.0),
+    )
+    (kong,) = observe({"X-RateLimit-Limit-Minute": "20", "X-RateLimit-Remaining-Minute": "19"}, NOW)
+    assert (kong.limit, kong.remaining, kong.window_seconds) == (20.0, 19.0, 60.0)
+
+
+def test_the_strictest_of_several_sets_is_the_one_with_least_left() -> None:
+    """Fewest left wins; among equals the one that takes longest to reset."""
+    day, second = Observation(0, 100, 900, "day"), Observation(0, 10, 1, "second")
+    assert strictest([second, day, Observation(5, 5, 9999, "x")]) == day
+    assert strictest([Observation(None, 10, 1, "y")]) is None
+    assert strictest([]) is None

@@ -1,0 +1,280 @@
+"""What the limiter answers, step by step, on a clock that stands still until it is told to move."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import sys
+import threading
+
+import pytest
+
+from nango_py.limits.book import LOST_AFTER, Book
+from nango_py.limits.memory import SWEEP_EVERY, MemoryLimits
+from nango_py.limits.meter import COUNTED_WITHIN, Meter, Slot
+from nango_py.limits.model import Granted, Spend
+from nango_py.limits.points import COARSE_ABOVE, Points
+from tests.limits_support import LimitClock, bucket, window
+
+TEN = (Spend("k", (window(10, 1.0),)),)
+
+
+def _send(store: MemoryLimits, spends: tuple[Spend, ...] = TEN) -> object:
+    grant = store.acquire(spends, (), 0.0)
+    assert isinstance(grant, Granted)
+    assert grant.wait == 0.0
+    return grant.ticket
+
+
+def test_a_place_counts_from_the_answer() -> None:
+    """A window frees a place when it has passed since the answer, not since the sending."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(1, 1.0),)),)
+    ticket = _send(store, spends)
+    clock.moment = 0.3
+    store.settle(ticket)
+    grant = store.acquire(spends, (), 5.0)
+    assert isinstance(grant, Granted)
+    assert grant.wait == pytest.approx(1.0)
+
+
+def test_a_booking_moves_when_answers_come_late() -> None:
+    """Who was booked on the sending of another is told at confirm how much longer the answer made it."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(1, 1.0),)),)
+    ticket = _send(store, spends)
+    waiting = store.acquire(spends, (), 5.0)
+    assert isinstance(waiting, Granted)
+    assert waiting.wait == pytest.approx(1.0)
+    clock.moment = 0.4
+    store.settle(ticket)
+    clock.moment = 1.0
+    assert store.confirm(waiting.ticket) == pytest.approx(0.4)
+    clock.moment = 1.4 + 1e-9
+    assert store.confirm(waiting.ticket) == 0.0
+    assert store.confirm(waiting.ticket) == 0.0
+
+
+def test_an_answer_that_never_comes_does_not_hold_its_place_for_ever() -> None:
+    """A request without an answer counts as counted some seconds after its sending."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(1, 1.0),)),)
+    _send(store, spends)
+    clock.moment = COUNTED_WITHIN + 1.0 + 1e-6
+    _send(store, spends)
+
+
+def test_a_caller_that_never_comes_back_does_not_hold_the_line() -> None:
+    """A booking whose caller vanished without giving it back is dropped after a while."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(1, 1.0),)),)
+    store.settle(_send(store, spends))
+    assert store.acquire(spends, (), 5.0) is not None
+    clock.moment = 1.0 + LOST_AFTER + 0.1
+    _send(store, spends)
+
+
+def test_a_caller_that_comes_back_very_late_is_still_served() -> None:
+    """A booking that was dropped as lost is booked anew when its caller asks after all."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(1, 1.0),)),)
+    store.settle(_send(store, spends))
+    late = store.acquire(spends, (), 5.0)
+    assert isinstance(late, Granted)
+    clock.moment = 1.0 + LOST_AFTER + 0.1
+    store.settle(_send(store, spends))
+    wait = store.confirm(late.ticket)
+    assert wait == pytest.approx(1.0)
+    clock.moment += wait + 1e-9
+    assert store.confirm(late.ticket) == 0.0
+
+
+def test_one_endpoint_does_not_hold_up_another() -> None:
+    """Calls to a full endpoint wait; a later call to another endpoint of the same account goes at once."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    account = Spend("account", (window(100, 1.0),))
+    slow, fast = (
+        (account, Spend("slow", (window(1, 10.0),))),
+        (account, Spend("fast", (window(50, 1.0),))),
+    )
+    _send(store, slow)
+    for _ in range(5):
+        grant = store.acquire(slow, (), 100.0)
+        assert isinstance(grant, Granted)
+        assert grant.wait >= 10.0
+    for _ in range(50):
+        _send(store, fast)
+
+
+def test_a_call_between_two_bookings_leaves_room_for_the_later_one() -> None:
+    """A place before somebody's booking is given only if that booking stays within its windows."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    account = Spend("account", (window(1, 2.0),))
+    slow = (account, Spend("slow", (window(1, 3.0),)))
+    store.settle(_send(store, slow))
+    booked = store.acquire(slow, (), 100.0)
+    assert isinstance(booked, Granted)
+    assert booked.wait == pytest.approx(3.0)
+    clock.moment = 2.0 + 1e-9
+    other = store.acquire((account,), (), 100.0)
+    assert isinstance(other, Granted)
+    assert clock.moment + other.wait == pytest.approx(5.0)
+
+
+def test_a_gate_that_opens_lets_the_line_out_in_order_and_within_its_windows() -> None:
+    """After a gate everybody is told a moment of their own instead of all coming back again and again."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    store.close_gate(("k",), 5.0)
+    grants = [store.acquire(TEN, ("k",), 100.0) for _ in range(40)]
+    store.close_gate(("k",), 7.0)
+    callers = [
+        (grant.wait, -number, grant) for number, grant in enumerate(grants) if isinstance(grant, Granted)
+    ]
+    assert len(callers) == 40
+    heapq.heapify(callers)
+    sent: list[tuple[float, int]] = []
+    asked = 0
+    while callers:
+        clock.moment, number, grant = heapq.heappop(callers)
+        asked += 1
+        wait = store.confirm(grant.ticket)
+        if wait:
+            heapq.heappush(callers, (clock.moment + wait, number, grant))
+        else:
+            store.settle(grant.ticket)
+            sent.append((clock.moment, -number))
+    assert sorted(number for _, number in sorted(sent)[:10]) == list(range(10))
+    assert [moment for moment, _ in sent] == pytest.approx([7.0 + number // 10 for number in range(40)])
+    assert asked <= 3 * 40
+
+
+def test_a_cost_that_never_fits_is_refused_for_ever() -> None:
+    """A call that costs more than a limit holds is refused with an infinite wait, however patient it is."""
+    store = MemoryLimits(LimitClock())
+    for limit in (window(3, 1.0), bucket(3.0, 1.0)):
+        refusal = store.acquire((Spend(limit.label, (limit,), 4),), (), 1e9)
+        assert refusal.wait == math.inf
+        assert not isinstance(refusal, Granted)
+        assert refusal.window == limit.label
+
+
+def test_nothing_is_kept_of_a_connection_that_is_idle() -> None:
+    """Keys and gates disappear once their windows have passed."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    for number in range(1000):
+        spends = (Spend(f"user {number}", (window(10, 1.0), bucket(5.0, 1.0))),)
+        store.settle(_send(store, spends))
+        store.close_gate((f"user {number}",), 2.0)
+    clock.moment = SWEEP_EVERY + 3.0
+    _send(store)
+    assert list(store._book.meters) == ["k"]
+    assert store._book.gates == {}
+
+
+def test_a_connection_in_use_is_not_forgotten() -> None:
+    """The sweep keeps what is on its way, what is booked, and what a window still sees."""
+    clock = LimitClock(0.0)
+    book = Book()
+    day = (Spend("day", (window(2, 86400.0),)),)
+    book.acquire(day, (), 0.0, clock.moment)
+    book.sweep(COUNTED_WITHIN + 60.0)
+    assert list(book.meters) == ["day"]
+    book.sweep(COUNTED_WITHIN + 86400.0)
+    assert not book.meters
+
+
+def test_an_idle_connection_with_a_full_minute_is_small() -> None:
+    """What is kept of a connection between its calls stays below 2 KB."""
+    meter = Meter()
+    meter.apply((window(10, 1.0), window(15, 60.0)))
+    for number in range(15):
+        slot = Slot(number, (), ())
+        meter.send(slot, float(number), 1)
+        meter.land(slot, float(number))
+    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.flying, meter.booked, meter._levels]
+    assert sum(map(sys.getsizeof, [*parts, *meter.log.times, *meter.log.totals])) < 2048
+
+
+def test_a_large_window_is_kept_small_and_errs_towards_waiting() -> None:
+    """100,000 a day take some thousand numbers; each is let go a little late and never early."""
+    log = Points()
+    exact = [number * 0.864 for number in range(100_000)]
+    for moment in exact:
+        log.add(moment, 1)
+        if len(log.times) > log.crowded:
+            log.coarsen(moment, [86_400.0])
+    assert len(log.times) < 3 * COARSE_ABOVE
+    for count in (1, 999, 50_000, 99_999):
+        assert 0 <= log.reaching(count) - exact[count - 1] <= 86_400.0 / 1000
+
+
+def test_a_large_window_is_used_almost_whole() -> None:
+    """5000 a minute, sent steadily at the limit, loses less than one in a hundred to merging."""
+    clock = LimitClock(0.0)
+    store = MemoryLimits(clock)
+    spends = (Spend("k", (window(5000, 60.0),)),)
+    sent = 0
+    while clock.moment < 180.0:
+        grant = store.acquire(spends, (), 1e9)
+        assert isinstance(grant, Granted)
+        wait = grant.wait
+        while wait:
+            clock.moment += wait
+            wait = store.confirm(grant.ticket)
+        store.settle(grant.ticket)
+        sent += 1
+        clock.moment += 0.001
+    assert 0.99 * 15_000 <= sent <= 15_000 + 5000
+
+
+def test_threads_share_a_window_exactly() -> None:
+    """However many threads ask at once, exactly as many places are given as there are."""
+    store = MemoryLimits(LimitClock())
+    given: list[bool] = []
+    start = threading.Barrier(8)
+
+    def ask() -> None:
+        start.wait()
+        given.extend(isinstance(store.acquire(TEN, (), 0.0), Granted) for _ in range(50))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert given.count(True) == 10
+    assert len(given) == 400
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_can_go_on() -> None:
+    """A child that is forked while other threads use the limiter finds its lock free."""
+    store = MemoryLimits(LimitClock())
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            store.settle(_send(store, (Spend("busy", ()),)))
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                store.acquire(TEN, (), 0.0)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()

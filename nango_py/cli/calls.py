@@ -1,0 +1,196 @@
+"""`nango plan` and `nango call`: one request, shown or sent."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nango_py.cli import reading
+from nango_py.cli.output import echo_error
+from nango_py.cli.project import Project, declared, pass_project
+from nango_py.secret import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nango_py.engine.executor import Executor
+    from nango_py.engine.http.response import Response
+    from nango_py.engine.plan import Plan
+
+FAILED_FROM = 400
+
+
+FROM = "@FILE, or - for standard input"
+REQUEST_OPTIONS = (
+    click.argument("integration"),
+    click.argument("user"),
+    click.argument("method"),
+    click.argument("path"),
+    click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A query parameter."),
+    click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header."),
+    click.option("--json", "--json-body", "json_body", metavar="JSON", help=f"A JSON body, {FROM}."),
+    click.option("--data", metavar="TEXT", help=f"A body as it is: text (a form), {FROM}."),
+)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments and options that describe one request."""
+    for option in reversed(REQUEST_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@request_options
+@click.option("--example", is_flag=True, help="Use made-up credentials; USER needs no connection.")
+@click.option("--config", metavar="JSON", help="additional_config of the made-up connection, with --example.")
+@pass_project
+def plan(
+    project: Project,
+    /,
+    integration: str,
+    user: str,
+    method: str,
+    path: str,
+    example: bool,  # noqa: FBT001 - a flag of the command line
+    config: str | None,
+    **body: Any,
+) -> None:
+    r"""Print the request that a call would send, with credentials masked. Nothing is sent.
+
+    \b
+    Example:
+      nango plan klaviyo user-1 GET v1/metrics -p count=50
+      nango plan klaviyo anyone POST v2/list/X/members --example --json '{"profiles": []}'
+    """
+    settings = reading.json_option(config, "--config")
+    if settings is not None and not example:
+        raise click.UsageError("--config goes with --example; a stored connection has its own")
+    options = _options(**body)
+    with _executor(project, integration, user, example=example, settings=settings) as executor:
+        click.echo(str(executor.plan(method, path, **options)))
+
+
+@click.command()
+@request_options
+@click.option("--include", is_flag=True, help="Print the status line and the headers before the body.")
+@click.option(
+    "--explain", is_flag=True, help="Tell on standard error what each attempt brought and which rule decided."
+)
+@click.option(
+    "--curl", is_flag=True, help="Print the same call for curl, credentials masked; nothing is sent."
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="For everything, waits included.",
+)
+@pass_project
+def call(
+    project: Project,
+    /,
+    integration: str,
+    user: str,
+    method: str,
+    path: str,
+    include: bool,  # noqa: FBT001
+    explain: bool,  # noqa: FBT001
+    curl: bool,  # noqa: FBT001
+    deadline: float | None,
+    **body: Any,
+) -> None:
+    r"""Make a call and print the body of the answer.
+
+    METHOD is any HTTP method; PATH is below the base URL of the blueprint. The exit code is 1 when the call
+    failed or was answered with a status of 400 or above.
+
+    \b
+    Example:
+      nango call klaviyo user-1 GET v1/metrics -p count=50 --explain
+      nango call klaviyo user-1 POST v2/list/X/members --json @members.json
+      nango call klaviyo user-1 GET v1/metrics --curl
+    """
+    options = _options(**body)
+    with _executor(project, integration, user) as executor:
+        if curl:
+            click.echo(curl_line(executor.plan(method, path, **options)))
+            return
+        try:
+            answer = executor.request(method, path, deadline_seconds=deadline, **options)
+        finally:
+            if explain:
+                click.echo(executor.explain(), err=True)
+        _print(answer, include=include)
+    if answer.status_code >= FAILED_FROM:
+        hint = f"; {answer.hint}" if answer.hint else ""
+        echo_error(
+            f"{integration} {method.upper()} {path.partition('?')[0]}: status {answer.status_code}{hint}"
+        )
+        raise click.exceptions.Exit(1)
+
+
+def curl_line(plan: Plan) -> str:
+    """The curl command for a plan; where it shows `***`, the credential goes."""
+    words = ["curl", "--compressed", "-X", plan.method, plan.masked_url()]
+    for name, value in plan.masked_headers().items():
+        if name.lower() != "accept-encoding":  # --compressed sends it, and unpacks the answer
+            words += ["-H", f"{name}: {value}"]
+    if isinstance(plan.body, bytes):
+        words += ["--data-binary", masked(plan.body.decode("utf-8", "replace"), plan.stamp.secrets)]
+    return shlex.join(words)
+
+
+def _options(
+    params: tuple[str, ...], headers: tuple[str, ...], json_body: str | None, data: str | None
+) -> dict[str, Any]:
+    """The options of `executor.request`."""
+    options: dict[str, Any] = {"params": reading.pairs(params), "headers": reading.headers(headers)}
+    if json_body is not None and data is not None:
+        raise click.UsageError("give --json or --data, not both")
+    if json_body is not None:
+        options["json"] = reading.json_value(reading.bytes_option(json_body), "--json")
+    if data is not None:
+        # Like curl: text is a form, a file goes as it is.
+        is_file = data.startswith("@") or data == "-"
+        options["data"] = reading.bytes_option(data) if is_file else data
+    return options
+
+
+@contextmanager
+def _executor(
+    project: Project,
+    integration: str,
+    user: str,
+    *,
+    example: bool = False,
+    settings: dict[str, Any] | None = None,
+) -> Iterator[Executor]:
+    """The executor of a stored connection, or of a made-up one that is gone afterwards."""
+    if not example:
+        with project.open() as nango:
+            yield nango.executor(integration, user)
+        return
+    from nango_py.connections.keys import generate_key
+    from nango_py.registry import AUTH_MODES
+
+    with project.open(database_url="sqlite:///:memory:", encryption_keys=[generate_key().reveal()]) as nango:
+        mode = AUTH_MODES.get(declared(nango, integration).auth_mode)
+        nango.register_connection(integration, user, mode.example_credentials, settings)
+        yield nango.executor(integration, user)
+
+
+def _print(answer: Response, *, include: bool) -> None:
+    if include:
+        click.echo(f"HTTP {answer.status_code} {answer.reason}")
+        for name, value in answer.headers.items():
+            click.echo(f"{name}: {value}")
+        click.echo()
+    sys.stdout.flush()
+    click.echo(answer.content, nl=False)
+    if answer.content and not answer.content.endswith(b"\n") and sys.stdout.isatty():
+        click.echo()

@@ -1,0 +1,42 @@
+"""What commands show of the library's log: warnings always, attempts when asked."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ATTEMPTS = "nango_py.integrations"
+"""The parent of the loggers that write one record for each attempt."""
+
+
+class EchoHandler(logging.Handler):
+    """Writes log records to standard error as it is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record's message on one line."""
+        click.echo(" ".join(self.format(record).splitlines()), err=True)
+
+
+@contextmanager
+def shown_logs(*, verbose: bool) -> Iterator[None]:
+    """While it is open, warnings of nango_py go to standard error, and with `verbose` every attempt too.
+
+    A call tells how it ended in one line of its own, so its attempts are shown on request only.
+    """
+    handler, logger = EchoHandler(), logging.getLogger("nango_py")
+    if not verbose:
+        handler.addFilter(lambda record: not record.name.startswith(ATTEMPTS))
+    level = logger.level
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

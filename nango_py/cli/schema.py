@@ -1,0 +1,24 @@
+"""`nango schema`: the JSON Schemas of the files, for editors."""
+
+from __future__ import annotations
+
+import click
+
+from nango_py.cli.output import echo_json
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["blueprint", "integrations"]))
+def schema(kind: str) -> None:
+    r"""Print the JSON Schema of blueprints or of integrations.yaml.
+
+    Editors complete keys with it; name it in a file's first line:
+    `# yaml-language-server: $schema=blueprint.schema.json`
+
+    \b
+    Example:
+      nango schema blueprint > blueprints/blueprint.schema.json
+    """
+    from nango_py.config.schema import blueprint_schema, integrations_schema
+
+    echo_json(blueprint_schema() if kind == "blueprint" else integrations_schema())

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 GOOD = frozenset({"return", "redirect"})
 
+LINE = (
+    "%(integration)s %(user_id)s %(method)s /%(endpoint)s -> %(outcome)s in %(milliseconds)d ms "
+    "(attempt %(attempt)d, waited %(waited).3f s, %(bytes)d bytes; %(action)s by %(rule)s)"
+)
+DEBUG_LINE = LINE.replace("/%(endpoint)s", "%(url)s")
+
 
 def logger_of(integration: str, log_level: str | None) -> logging.Logger:
     """The logger of an integration, at its own level where it has one."""
@@ -29,16 +35,21 @@ def logger_of(integration: str, log_level: str | None) -> logging.Logger:
 
 
 def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
-    """Write an attempt: INFO where it brought the answer, WARNING where it did not."""
+    """Write an attempt: INFO where it brought the answer, WARNING where it did not.
+
+    At DEBUG the record shows the whole masked URL instead of the endpoint.
+    """
     good = attempt.action in GOOD or (attempt.action == "fail" and 400 <= attempt.status < 500)  # noqa: PLR2004
     level = logging.INFO if good else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     facts = facts_of(plan, attempt)
+    line = LINE
+    if logger.isEnabledFor(logging.DEBUG):
+        facts["url"], line = printable(plan.masked_url(), 2000), DEBUG_LINE
     logger.log(
         level,
-        "%(integration)s %(user_id)s %(method)s /%(endpoint)s -> %(outcome)s in %(milliseconds)d ms "
-        "(attempt %(attempt)d, waited %(waited).3f s, %(bytes)d bytes; %(action)s by %(rule)s)",
+        line,
         facts,
         extra={"nango": facts},
     )

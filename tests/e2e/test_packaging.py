@@ -54,7 +54,7 @@ def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
     """What is installed has every shipped blueprint, the schema parts and the typing marker."""
     names = zipfile.ZipFile(wheel).namelist()
     assert sorted(Path(name).name for name in names if name.startswith("nango_py/blueprints/")) == SHIPPED
-    assert "nango_py/py.typed" in names
+    assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
     assert any(name.startswith("nango_py/config/schemas/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote_plus, urljoin, urlsplit
 from uuid import uuid4
 
 from nango_py.config.placement import check_header_name, check_header_value, join_path
 from nango_py.config.template import TemplateProblem
-from nango_py.engine.query import Pairs, encode_data, encode_json, encode_pairs, pairs_of
+from nango_py.engine.query import Pairs, encode_body, encode_pairs, pairs_of, requoted
 from nango_py.engine.stamp import Stamp, origin_of
-from nango_py.errors import InvalidRequest
+from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.secret import MASK, masked
 
 if TYPE_CHECKING:
@@ -22,18 +23,8 @@ if TYPE_CHECKING:
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The idempotent methods of RFC 9110 section 9.2.2."""
 
-
-class _Unset:
-    """Tells "no JSON body" from the JSON body `null`."""
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET = _Unset()
+KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +42,7 @@ class Call:
     path: str
     params: Any = None
     headers: Mapping[str, str | None] | None = None
-    json: Any = UNSET
+    json: Any = None
     data: Any = None
     files: Any = None
     timeout: float | tuple[float, float] | None = None
@@ -98,9 +89,7 @@ class Plan:
         if head.startswith(base):
             head = stamp.masked_base() + head[len(base) :]
         shown = [
-            part
-            if part.partition("=")[0] not in stamp.protected_params
-            else f"{part.partition('=')[0]}={MASK}"
+            f"{part.partition('=')[0]}={MASK}" if _is_named(part, stamp.protected_params) else part
             for part in query.split("&")
         ]
         return masked(head + (f"?{'&'.join(shown)}" if query else ""), stamp.secrets)
@@ -137,20 +126,31 @@ def make_plan(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_h
     Pure: nothing is sent or read, and the caller's mappings are left as they were.
 
     Raises:
-        InvalidRequest: the path leaves the API's base, or a header or the body is not one.
+        InvalidRequest: the path leaves the API's base, or the method, a header or the body is not one.
     """
+    failed: ConfigError | InvalidRequest
+    try:
+        return _made(call, stamp, settings, idempotency_header)
+    except (ConfigError, InvalidRequest) as error:
+        # The frames below hold the rendered request, and error trackers print what frames hold.
+        failed = error.with_traceback(None)
+    raise failed
+
+
+def _made(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_header: str) -> Plan:
     method = call.method.upper()
-    path, _, inline = call.path.partition("?")
+    if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
+        raise InvalidRequest("the method is not a word as RFC 9110 section 5.6.2 allows")
+    path, _, written = call.path.partition("?")
     url = _checked(lambda: join_path(stamp.base_url, path))
     endpoint = url[len(stamp.base_url) :]
-    pairs = pairs_of(call.params)
-    if inline:
-        pairs = pairs_of(inline.partition("#")[0]) + pairs
-    if stamp.protected_params:
-        pairs = tuple(pair for pair in pairs if pair[0] not in stamp.protected_params)
-    query = encode_pairs(_own_pairs(stamp, pairs) + pairs)
+    written, pairs = _query(written.partition("#")[0], call.params, stamp.protected_params)
+    given = (*pairs_of(written), *pairs) if written else pairs
+    query = "&".join(
+        part for part in (encode_pairs(_own_pairs(stamp, given)), written, encode_pairs(pairs)) if part
+    )
     headers = stamp.headers_for(method, endpoint)
-    body, content_type, replayable = encode_body(call)
+    body, content_type, replayable = encode_body(call.json, call.data, call.files)
     if content_type:
         headers.setdefault("content-type", ("Content-Type", content_type))
     if call.headers:
@@ -158,10 +158,32 @@ def make_plan(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_h
     repeatable = _add_idempotency_key(headers, call, method, idempotency_header)
     connect, read = _seconds(call.timeout, settings)
     return Plan(
-        method, f"{url}?{query}" if query else url, headers, body, endpoint, pairs, stamp, connect, read,
+        method, f"{url}?{query}" if query else url, headers, body, endpoint, given, stamp, connect, read,
         settings.total_seconds if call.timeout is None else max(settings.total_seconds, read),
         settings.max_response_bytes, replayable, repeatable, call.stream,
     )  # fmt: skip
+
+
+def _query(written: str, params: Any, protected: frozenset[str]) -> tuple[str, Pairs]:
+    """What the caller asks for: the text that stays as it is written, and pairs to be encoded."""
+    pairs: Pairs = ()
+    if isinstance(params, str | bytes):
+        text = params if isinstance(params, str) else params.decode("utf-8", "replace")
+        written = "&".join(part for part in (written, text.lstrip("?")) if part)
+    elif params:
+        pairs = pairs_of(params)
+        if protected:
+            pairs = tuple(pair for pair in pairs if pair[0].lower() not in protected)
+    return _without(written, protected) if written else "", pairs
+
+
+def _without(query: str, names: frozenset[str]) -> str:
+    """A query as it is written, safe to be sent, without the parameters of these names."""
+    return requoted("&".join(part for part in query.split("&") if not _is_named(part, names)))
+
+
+def _is_named(part: str, names: frozenset[str]) -> bool:
+    return bool(names) and unquote_plus(part.partition("=")[0]).lower() in names
 
 
 def redirected(plan: Plan, location: str, status: int) -> Plan | None:
@@ -190,40 +212,21 @@ MOVED = frozenset({301, 302})
 
 
 def follow(plan: Plan, url: str, **changes: Any) -> Plan:
-    """The same request for another URL of the same origins; the blueprint's parameters are kept."""
+    """The same request for another URL of the same origins; the blueprint's credentials are kept."""
     from dataclasses import replace
 
     head, _, query = url.partition("#")[0].partition("?")
-    pairs = tuple(pair for pair in pairs_of(query) if pair[0] not in plan.stamp.protected_params)
-    own = tuple(pair for pair in plan.stamp.pairs if pair[0] in plan.stamp.protected_params)
-    base = plan.stamp.base_url
-    encoded = encode_pairs(own + pairs)
+    query = _without(query, plan.stamp.protected_params)
+    own = tuple(pair for pair in plan.stamp.pairs if pair[0].lower() in plan.stamp.protected_params)
+    encoded = "&".join(part for part in (encode_pairs(own), query) if part)
+    head, base = requoted(head), plan.stamp.base_url
     return replace(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
         endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
-        pairs=pairs,
+        pairs=pairs_of(query),
         **changes,
     )
-
-
-def encode_body(call: Call) -> tuple[Any, str, bool]:
-    """Body, content type and whether the body can be sent again.
-
-    Raises:
-        InvalidRequest: the body has no encoding, or more than one was given.
-    """
-    if call.files:
-        from nango_py.engine.http.encode import encode_files
-
-        return encode_files(call.data, call.files)
-    if call.json is not UNSET:
-        if call.data is not None:
-            raise InvalidRequest("give json= or data=, not both")
-        return encode_json(call.json), "application/json", True
-    if call.data is not None:
-        return encode_data(call.data)
-    return None, "", True
 
 
 def _own_pairs(stamp: Stamp, pairs: Pairs) -> Pairs:
@@ -231,26 +234,33 @@ def _own_pairs(stamp: Stamp, pairs: Pairs) -> Pairs:
     if not stamp.pairs or not pairs:
         return stamp.pairs
     given = {name for name, _ in pairs}
-    return tuple(pair for pair in stamp.pairs if pair[0] in stamp.protected_params or pair[0] not in given)
+    return tuple(
+        pair for pair in stamp.pairs if pair[0].lower() in stamp.protected_params or pair[0] not in given
+    )
 
 
 def _merge(
     headers: dict[str, tuple[str, str]], given: Mapping[str, str | None], stamp: Stamp, content_type: str
 ) -> None:
     """The caller's headers over the blueprint's; None removes one; those with a credential stay."""
-    for name, value in given.items():
+    for given_name, value in given.items():
+        name = _header_text(given_name)
         key = name.lower()
         if key in stamp.protected_headers:
             continue
         if value is None:
             headers.pop(key, None)
             continue
-        text = str(value)
+        text = _header_text(value)
         _checked(lambda name=name: check_header_name(name))  # type: ignore[misc]
         _checked(lambda text=text, name=name: check_header_value(text, name))  # type: ignore[misc]
         if key == "content-type" and content_type.startswith("multipart/"):
             continue  # only the encoder knows the boundary
         headers[key] = (name, text)
+
+
+def _header_text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method: str, header: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus
 
 from nango_py.errors import InvalidRequest
 
@@ -64,6 +65,33 @@ def encode_pairs(pairs: Pairs) -> str:
     except UnicodeEncodeError:
         pass
     raise InvalidRequest("a parameter holds half a surrogate pair, which UTF-8 cannot write")
+
+
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def requoted(text: str) -> str:
+    """A part of a URL as it is written, with only what may not be sent percent-encoded."""
+    encoded = quote(_utf8(_STRAY_PERCENT.sub("%25", text)), safe="!#$%&'()*+,/:;=?@[]~")
+    return encoded if isinstance(encoded, str) else ""
+
+
+def encode_body(json: Any, data: Any, files: Any) -> tuple[Any, str, bool]:
+    """Body, content type and whether the body can be sent again.
+
+    Raises:
+        InvalidRequest: the body has no encoding, or more than one was given.
+    """
+    if files:
+        from nango_py.engine.http.encode import encode_files
+
+        return encode_files(data, files)
+    if json is not None:
+        if data:
+            raise InvalidRequest("give json= or data=, not both")
+        return encode_json(json), "application/json", True
+    # As in `requests`, an empty text or form is no body.
+    return encode_data(data) if data else (None, "", True)
 
 
 def encode_json(value: Any) -> bytes:

@@ -52,7 +52,7 @@ class Stamp:
         headers: constant headers by lower-case name: (name as written, value).
         protected_headers: lower-case names of headers that carry a credential; a caller cannot replace them.
         pairs: the blueprint's query parameters.
-        protected_params: names of those that carry a credential.
+        protected_params: lower-case names of those that carry a credential.
         secrets: every text that must not be seen, for masking by value.
     """
 
@@ -88,7 +88,9 @@ class Stamp:
         self.protected_headers = frozenset(
             name.lower() for name, value in settings.headers if _holds(value, secret)
         )
-        self.protected_params = frozenset(name for name, value in settings.params if _holds(value, secret))
+        self.protected_params = frozenset(
+            name.lower() for name, value in settings.params if _holds(value, secret)
+        )
         self.headers = dict(DEFAULT_HEADERS)
         self._call_headers: tuple[tuple[str, Template], ...] = tuple(
             (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
@@ -131,7 +133,7 @@ class Stamp:
         found |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         found |= {value.rpartition(" ")[2] for value in tuple(found)}
-        found |= {value for name, value in self.pairs if name in self.protected_params}
+        found |= {value for name, value in self.pairs if name.lower() in self.protected_params}
         found |= set(
             _leaves(
                 reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
@@ -173,6 +175,20 @@ class Stamp:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stamp holds credentials and is not pickled")
+
+
+def stamp_of(integration: Integration, connection: Connection) -> Stamp:
+    """The stamp of a connection.
+
+    Raises:
+        ConfigError: a setting of the connection does not fit the blueprint's templates.
+    """
+    try:
+        return Stamp(integration, connection)
+    except ConfigError as error:
+        problems = error.problems
+    # Raised anew: the frames that rendered hold credentials, and error trackers print what frames hold.
+    raise ConfigError(problems)
 
 
 def variables_of(integration: Integration, connection: Connection) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from nango_py.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
+    from nango_py.engine.plan import Plan
 
 
 class Session(requests.Session):
@@ -33,28 +35,15 @@ class Session(requests.Session):
         self, method: str, url: str, *args: Any, **kwargs: Any
     ) -> requests.Response:
         """As `requests.Session.request`; `url` may be a path below the base URL."""
-        if "://" not in str(url):
+        if not ABSOLUTE.match(str(url)):
             url = self._executor.plan("GET", url).stamp.base_url + str(url).lstrip("/")
         return super().request(method, url, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request as the executor would."""
-        url = request.url or ""
-        plan = self._executor.plan(
-            request.method or "GET",
-            "",
-            headers=dict(request.headers),
-            data=request.body,
-            timeout=_timeout(kwargs.get("timeout")),
-            stream=bool(kwargs.get("stream")),
-        )
-        if origin_of(url) not in plan.stamp.origins or urlsplit(url).username is not None:
-            raise InvalidRequest(
-                f"this session is for {plan.stamp.base_url} and sends its credentials nowhere else"
-            )
         failed = None
         try:
-            answer = self._executor.send_plan(follow(plan, url), returns_limited=True)
+            answer = self._executor.send_plan(self._planned(request, kwargs), returns_limited=True)
         except Exception as error:  # noqa: BLE001 - translated for who knows only requests
             failed = error
         if failed is not None:
@@ -62,6 +51,30 @@ class Session(requests.Session):
         for hook in request.hooks.get("response", []):
             answer = hook(answer, **kwargs) or answer
         return answer
+
+    def _planned(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> Plan:
+        """The plan of a prepared request; whole where it lies below the base URL, else of its own parts."""
+        url = (request.url or "").partition("#")[0]
+        base = self._executor.plan("GET", "").stamp.base_url
+        is_below = url.startswith(base)
+        plan = self._executor.plan(
+            request.method or "GET",
+            url[len(base) :] if is_below else "",
+            headers=dict(request.headers),
+            data=request.body,
+            timeout=_timeout(kwargs.get("timeout")),
+            stream=bool(kwargs.get("stream")),
+        )
+        if is_below:
+            return plan
+        if urlsplit(url).username is None and origin_of(url) in plan.stamp.origins:
+            return follow(plan, url)
+        raise InvalidRequest(
+            f"this session is for {plan.stamp.masked_base()} and sends its credentials nowhere else"
+        )
+
+
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def _timeout(value: Any) -> Any:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from nango_py._version import __version__
     from nango_py.client import Nango
     from nango_py.connections.model import Connection
+    from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
     from nango_py.errors import (
@@ -38,6 +39,7 @@ _HOMES = {
     "ConnectionNotFound": "errors",
     "CredentialsError": "errors",
     "DeadlineExceeded": "errors",
+    "Event": "engine.events",
     "Executor": "engine.executor",
     "InvalidRequest": "errors",
     "Nango": "client",
@@ -64,6 +66,7 @@ __all__ = [
     "ConnectionNotFound",
     "CredentialsError",
     "DeadlineExceeded",
+    "Event",
     "Executor",
     "InvalidRequest",
     "Nango",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.model import Connection
     from nango_py.connections.store import ConnectionStore
+    from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.http.session import Session
     from nango_py.engine.http.transport import Transport
@@ -64,6 +65,7 @@ class Nango:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         from nango_py.config.files import Files
+        from nango_py.engine.events import Events
 
         self._environ = os.environ if environ is None else environ
         self._files = Files(integrations, blueprints, overrides, self._environ, reload=reload)
@@ -71,6 +73,7 @@ class Nango:
         self._encryption_keys = encryption_keys
         self._ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
         self._clock = clock
+        self.events = Events()
         self._lock = threading.RLock()
         self._routes: dict[str, tuple[Integration, Route]] = {}
         self._store: ConnectionStore | None = None
@@ -197,6 +200,18 @@ class Nango:
             self._clock,
         )
 
+    def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
+        """Call `callback` with each event of a kind; the answer takes it off again.
+
+        Args:
+            event: `attempt`, `wait`, `retry`, `gate` or `giving_up`.
+            callback: takes a frozen record (`nango_py.Event`); what it raises is logged and does no harm.
+
+        Raises:
+            ValueError: there is no such kind of event.
+        """
+        return self.events.on(event, callback)
+
     def session(self, integration: str, user_id: str) -> Session:
         """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
         from nango_py.engine.http.session import Session
@@ -267,7 +282,7 @@ class Nango:
         from nango_py.engine.route import Route
 
         with self._lock:
-            route = Route(integration)
+            route = Route(integration, self._clock, self.events)
             self._routes[name] = (integration, route)
         return route
 

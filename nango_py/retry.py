@@ -20,6 +20,8 @@ DEFAULT_DEADLINE_SECONDS = 120.0
 
 # 408 and 425 say "again"; 501, 505 and their like would answer the same for ever.
 RETRIED_STATUSES = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529, 530})
+# Those of them that speak of the API as a whole.
+OUTAGE_STATUSES = RETRIED_STATUSES - {408, 425}
 RATE_LIMITED = 429
 UNAVAILABLE = 503
 UNAUTHORIZED = 401

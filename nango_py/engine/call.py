@@ -20,16 +20,19 @@ from nango_py.engine.commands import (
     Settle,
     Wait,
 )
+from nango_py.engine.events import Event
 from nango_py.engine.plan import redirected
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers import told_wait
 from nango_py.limits.model import Refused
-from nango_py.retry import Facts, RetryPolicy, Verdict
+from nango_py.retry import OUTAGE_STATUSES, Facts, RetryPolicy, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from nango_py.clock import Clock
+    from nango_py.engine.events import Events
+    from nango_py.engine.outage import Outage
     from nango_py.engine.plan import Plan
     from nango_py.limits.model import Spend
 
@@ -48,6 +51,8 @@ class Job:
     Attributes:
         spend: the budgets that a plan spends from, and the gates it obeys.
         report: told of each attempt as it ends; writes the log record.
+        outage: the integration's retry budget and circuit breaker.
+        events: who listens to what happens.
         returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
     """
 
@@ -56,6 +61,8 @@ class Job:
     clock: Clock
     spend: Callable[[Plan], tuple[tuple[Spend, ...], tuple[str, ...]]]
     report: Callable[[Plan, Attempt], None]
+    outage: Outage
+    events: Events
     limit_headers: Mapping[str, Any] | None = None
     deadline_seconds: float | None = None
     returns_limited: bool = False
@@ -76,6 +83,11 @@ def run(job: Job) -> Steps:
     """
     seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
     job.deadline = job.clock.monotonic() + seconds
+    job.outage.budget.call()
+    pause = job.outage.breaker.wait()
+    if pause > 0:
+        text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
+        raise _failed(TransportFailed, job, text, reason="circuit")
     hops = 0
     while True:
         ticket = yield from _admit(job)
@@ -92,15 +104,16 @@ def run(job: Job) -> Steps:
         verdict = _judge(job, outcome, len(job.attempts) + 1 - hops)
         _record(job, outcome, verdict)
         if verdict.gate_seconds > 0:
+            _tell(job, "gate", verdict.gate_seconds, verdict.rule)
             yield CloseGate(job.gates, verdict.gate_seconds)
         if verdict.action in FINAL:
             return _finish(job, outcome, verdict)
         if job.clock.monotonic() + verdict.seconds >= job.deadline:
             return _out_of_time(job, outcome, verdict)
+        _tell(job, "retry", verdict.seconds, verdict.rule, job.attempts[-1])
         if verdict.action == "retry":
             # A `wait` needs none of its own: the gate it closed holds this call like every other.
-            job.waited += verdict.seconds
-            yield Wait(verdict.seconds)
+            yield _wait(job, verdict.seconds, verdict.rule)
 
 
 def _admit(job: Job) -> Steps:
@@ -115,8 +128,7 @@ def _admit(job: Job) -> Steps:
         if job.clock.monotonic() + wait > job.deadline:
             yield Release(grant.ticket)
             raise _limited(job, wait, "a limit that closed meanwhile")
-        job.waited += wait
-        yield from _or_else(Wait(wait), Release(grant.ticket))
+        yield from _or_else(_wait(job, wait, "a limit or a closed gate"), Release(grant.ticket))
         wait = yield Confirm(grant.ticket)
     return grant.ticket
 
@@ -148,6 +160,25 @@ def _send(job: Job, ticket: Any) -> Steps:
     return outcome
 
 
+def _wait(job: Job, seconds: float, reason: str) -> Wait:
+    job.waited += seconds
+    _tell(job, "wait", seconds, reason)
+    return Wait(seconds)
+
+
+def _tell(job: Job, kind: str, seconds: float, reason: str, attempt: Attempt | None = None) -> None:
+    """Tell who listens; a record is made only for them."""
+    if not job.events.wanted(kind):
+        return
+    connection, plan = job.plan.stamp.connection, job.plan
+    job.events.emit(
+        Event(
+            kind, job.clock.now(), connection.integration, connection.user_id, plan.method, plan.endpoint,
+            seconds, reason, attempt,
+        )
+    )  # fmt: skip
+
+
 def _record(job: Job, outcome: Any, verdict: Verdict) -> None:
     failed = isinstance(outcome, Failure)
     attempt = Attempt(
@@ -165,15 +196,22 @@ def _record(job: Job, outcome: Any, verdict: Verdict) -> None:
     job.waited = 0.0
     job.attempts.append(attempt)
     job.report(job.plan, attempt)
+    _tell(job, "attempt", job.seconds, verdict.rule, attempt)
 
 
 def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
     """The policy's verdict; most answers are good ones that no rule speaks of."""
     if not isinstance(outcome, Failure):
         status = outcome.status_code
+        job.outage.breaker.failed() if status in OUTAGE_STATUSES else job.outage.breaker.succeeded()
         if 200 <= status < 300 and not job.policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
             return GOOD_ANSWER
-    return job.policy.decide(_facts(job, outcome), tried)
+    elif outcome.reason != "too_large":
+        job.outage.breaker.failed()
+    verdict = job.policy.decide(_facts(job, outcome), tried)
+    if verdict.action == "retry" and not job.outage.budget.take():
+        return Verdict("fail", f"{verdict.rule}, but this integration's retry budget is spent")
+    return verdict
 
 
 def _redirection(job: Job, outcome: Any) -> Plan | None:
@@ -242,5 +280,6 @@ Failed = TypeVar("Failed", bound=RequestFailed)
 
 def _failed(kind: type[Failed], job: Job, text: str, answer: Any = None, **details: Any) -> Failed:
     plan = job.plan
+    _tell(job, "giving_up", 0.0, text)
     where = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
     return kind(f"{where}: {text}", plan=plan, attempts=tuple(job.attempts), response=answer, **details)

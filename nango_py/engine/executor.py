@@ -11,7 +11,7 @@ from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send,
 from nango_py.engine.paging import next_plan
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
-from nango_py.engine.stamp import Stamp
+from nango_py.engine.stamp import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nango_py.engine.http.response import Response
     from nango_py.engine.http.transport import Transport
     from nango_py.engine.route import Route
+    from nango_py.engine.stamp import Stamp
     from nango_py.limits.model import LimitStore
 
 
@@ -50,7 +51,7 @@ class Executor:
         self._limits = limits
         self._clock = clock
         self._last = threading.local()
-        self._stamp = Stamp(route().integration, read_connection())
+        self._stamp = stamp_of(route().integration, read_connection())
 
     def get(self, path: str, **options: Any) -> Response:
         """GET a path below the base URL; options as in `request`."""
@@ -140,7 +141,7 @@ class Executor:
         names = {name for name, _ in given}
         options["params"] = tuple(pair for pair in paginator.first_params() if pair[0] not in names) + given
         plan: Plan | None = self.plan(method, path, **options)
-        seen: set[str] = set()
+        seen: set[int] = set()
         count = 0
         while plan is not None and (max_pages is None or count < max_pages):
             answer = self._drive(plan, None)
@@ -185,7 +186,7 @@ class Executor:
         connection, integration = self._read_connection(), self._route.integration
         stamp = self._stamp
         if connection is not stamp.connection or integration is not stamp.integration:
-            self._stamp = stamp = Stamp(integration, connection)
+            self._stamp = stamp = stamp_of(integration, connection)
         return stamp
 
     def _drive(
@@ -194,7 +195,8 @@ class Executor:
         """Carry out what the call generator asks for, until it ends."""
         route = self._route
         job = Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.limit_headers,
+            plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
+            route.limit_headers,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
         )  # fmt: skip
         self._last.attempts = job.attempts

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.filters import TemplateProblem
+from nango_py.engine.events import Events
 from nango_py.engine.log import log_attempt, logger_of
-from nango_py.errors import ProviderError, printable
+from nango_py.engine.outage import Outage
+from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.limits.rules import CallFacts, RateLimits
 from nango_py.registry import PAGINATORS
 from nango_py.retry import RetryPolicy
 from nango_py.secret import masked
 
 if TYPE_CHECKING:
+    from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
@@ -27,13 +32,19 @@ class Route:
         retries: when to try again.
         limits: what a call spends.
         paginator: how to find the next page, or None where the blueprint names no way.
+        outage: the retry budget and the circuit breaker of this integration in this process.
+        events: who listens to what happens in calls.
         hint: a sentence on this API version's end of life, or "".
     """
 
-    def __init__(self, integration: Integration) -> None:
+    def __init__(
+        self, integration: Integration, clock: Clock = SYSTEM_CLOCK, events: Events | None = None
+    ) -> None:
         settings = integration.settings
         self.integration = integration
         self.retries = RetryPolicy.from_settings(settings.get("retries"))
+        self.outage = Outage(clock, settings.get("retries"))
+        self.events = Events() if events is None else events
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         pagination = settings.get("pagination")
         self.paginator: Paginator | None = (
@@ -47,7 +58,13 @@ class Route:
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys."""
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
-        return self.limits.admission(facts, plan.stamp.variables())
+        try:
+            return self.limits.admission(facts, plan.stamp.variables())
+        except TemplateProblem as found:
+            problem = found
+        place = Position(f"{self.integration.name}/{printable(plan.stamp.connection.user_id)}")
+        what = f"rate_limits: {problem.what}"
+        raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
 
     def report(self, plan: Plan, attempt: Attempt) -> None:
         """Log an attempt."""

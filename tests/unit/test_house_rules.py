@@ -24,7 +24,9 @@ LAYERS = (
     {"engine"},
     {"client"},
     {"actions"},
-    {"cli", "server", "sandbox", "__main__"},
+    {"sandbox"},
+    {"cli", "server"},
+    {"__main__"},
 )
 """Lower layers first; a module imports its own room or a lower layer."""
 

@@ -32,10 +32,10 @@ __all__ = [
     "integrations_schema",
 ]
 
-# A null under any other key removes what lies below it, so it is no value of a wrong type.
-_NEVER_NULL = frozenset(
-    {"name", "version", "extends", "extends_blueprint", "auth_mode", "kind", "integrations"}
-)
+# A null removes what lies below it, so it is no value of a wrong type; but a parent cannot be removed.
+_NEVER_NULL = frozenset({"extends", "extends_blueprint"})
+# The required keys whose null is a value.
+_MAY_BE_NULL = frozenset({"equals"})
 _PARENT_KEYS = ("extends", "extends_blueprint")
 _ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
 
@@ -44,9 +44,7 @@ def check_blueprint(document: Document) -> list[Problem]:
     """Every problem of a blueprint file, sorted; keys that an extended blueprint may give are not missed."""
     if document.data is None:
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
-    found = _problems(
-        "blueprint_file", document.data, document, lambda path: len(path) != 1 or path[0] == "versions"
-    )
+    found = _problems("blueprint_file", document.data, document, _below_version)
     if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
         found += lint_settings(document.data, document)
     return sorted(found, key=_place_of)
@@ -61,7 +59,7 @@ def check_integrations(document: Document) -> list[Problem]:
     if document.data is None:
         help_ = 'expected "integrations:" (see docs/quickstart.md)'
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", help_)]
-    found = _problems("integrations_file", document.data, document, lambda path: len(path) > 2)  # noqa: PLR2004
+    found = _problems("integrations_file", document.data, document, _below_integration)
     return sorted([*found, *lint_names(document)], key=_place_of)
 
 
@@ -82,6 +80,14 @@ def check_merged(
     return sorted([*found, *lint_settings(settings, place)], key=_place_of)
 
 
+def _below_version(path: Path) -> bool:
+    return path[0] != "versions" or len(path) > len(("versions", "v0"))
+
+
+def _below_integration(path: Path) -> bool:
+    return path[0] != "integrations" or len(path) > len(("integrations", "name"))
+
+
 def _problems(
     definition: str, data: Any, place: Place | Document, removable: Callable[[Path], bool]
 ) -> list[Problem]:
@@ -94,6 +100,8 @@ def _problems(
             continue
         if fault.value is None and fault.keyword in {"type", "enum"} and _removes(fault.path, removable):
             continue
+        if fault.path == ("integrations",) and fault.value is None:
+            continue  # it is missed as a key
         if fault.keyword == "required" and _misspells_parent(fault):
             continue
         if fault.keyword == "enum" and fault.path[:1] == ("integrations",) and _from_environment(fault.value):
@@ -123,8 +131,8 @@ def _removes(path: Path, removable: Callable[[Path], bool]) -> bool:
 
 def _misspells_parent(fault: Fault) -> bool:
     """Whether auth or requests are missing only because the key that names the blueprint is misspelt."""
-    keys = (key for key in fault.value if key not in fault.schema.get("properties", ()))
-    return fault.name in {"auth", "requests"} and any(nearest(key, _PARENT_KEYS) for key in keys)
+    misspelt = (key for key in fault.value if key not in _PARENT_KEYS and nearest(key, _PARENT_KEYS))
+    return fault.name in {"auth", "requests"} and any(misspelt)
 
 
 def _from_environment(value: Any) -> bool:
@@ -180,7 +188,7 @@ def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[
 
     if isinstance(instance, Mapping):
         for name in names:
-            if name not in instance:
+            if name not in instance or (instance[name] is None and name not in _MAY_BE_NULL):
                 yield ValidationError(name)
 
 

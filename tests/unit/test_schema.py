@@ -237,6 +237,21 @@ def test_names_of_integrations_have_one_form() -> None:
     assert told_of('integrations:\n  "no": {extends_blueprint: x}\n') == []
 
 
+def test_a_null_removes_and_is_no_value() -> None:
+    """It may stand for any key that an extended file gives, and counts as missing where the key is needed."""
+    assert told("name: a\nversion: v0\nextends: b\nrequests: null\nretries: {rules: null}\n") == []
+    assert told_of("integrations: {a: {extends_blueprint: b, auth: {auth_mode: null}}}\nconfig:\n") == []
+    assert told("name: a\nversion:\nauth: {auth_mode: API_KEY}\nrequests: {base_url: null}\n") == [
+        '1:1: error[E203]: missing top-level key "version"',
+        '4:1: error[E203]: missing key "base_url"',
+    ]
+    assert told_of("integrations:\n  a:\n") == ["2:5: error[E201]: expected a mapping, found nothing"]
+    assert told_of("integrations:\n") == ['1:1: error[E203]: missing top-level key "integrations"']
+    assert "1:39: error[E201]: expected text, found nothing" in told_of(
+        "integrations: {a: {extends_blueprint: null}}"
+    )
+
+
 def test_environment_placeholders_stand_for_text() -> None:
     """`${UPPER_CASE}` fits wherever text does, a log level included, and not where a number must be."""
     entry = "oauth_client_secret: '${B}', log_level: '${C}', http_request_timeout_seconds: '${D}'"

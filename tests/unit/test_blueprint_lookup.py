@@ -1,0 +1,265 @@
+"""Blueprints by name and version: where they are found, what they extend, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py.config.blueprint import Catalogue, open_catalogue, shipped_folder
+from nango_py.config.document import parse_document
+from nango_py.config.merge import Sourced, merged, sourced, with_nulls
+from nango_py.errors import ConfigError, Position, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = Position("i", 3, 24)
+BODY = "auth: {auth_mode: API_KEY}\nrequests: {base_url: 'https://h.test/'}\n"
+
+
+def write(folder: Path, ref: str, text: str = BODY) -> Path:
+    """A blueprint file of that name and version."""
+    name, _, version = ref.partition(":")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.{version}.yaml"
+    file.write_text(f"name: {name}\nversion: {version}\n{text}")
+    return file
+
+
+def refusal(catalogue: Catalogue, ref: str) -> str:
+    """The message with which a reference is refused."""
+    with pytest.raises(ConfigError) as caught:
+        catalogue.find(ref, AT)
+    return str(caught.value)
+
+
+def test_the_first_folder_that_has_a_version_gives_it(tmp_path: Path) -> None:
+    """Local before paths before shipped; the others are told as shadowed."""
+    for folder in ("local", "path", "shipped"):
+        write(tmp_path / folder, "a:v0", f"title: {folder}\n{BODY}")
+    write(tmp_path / "shipped", "a:v1")
+    catalogue = Catalogue([(layer, tmp_path / layer) for layer in ("nowhere", "local", "path", "shipped")])
+    found = catalogue.find("a:v0", AT)
+    assert (found.title, found.layer, found.ref) == ("local", "local", "a:v0")
+    assert found.source == tmp_path / "local" / "a.v0.yaml"
+    assert [(ref.layer, ref.path.parent.name) for ref in catalogue.shadowed("a:v0")] == [
+        ("path", "path"),
+        ("shipped", "shipped"),
+    ]
+    assert [(ref.name, ref.version, ref.layer) for ref in catalogue.refs()] == [
+        ("a", "v0", "local"),
+        ("a", "v1", "shipped"),
+    ]
+    assert catalogue.shadowed("a:v1") == []
+
+
+def test_a_name_alone_means_the_newest_and_warns(tmp_path: Path) -> None:
+    """Versions are compared as numbers over all folders, and the warning says which to pin."""
+    write(tmp_path / "local", "a:v9")
+    write(tmp_path / "shipped", "a:v10")
+    catalogue = Catalogue([("local", tmp_path / "local"), ("shipped", tmp_path / "shipped")])
+    warnings: list[Problem] = []
+    assert catalogue.find("a", AT, warnings).ref == "a:v10"
+    assert [str(warning) for warning in warnings] == [
+        'i:3:24: warning[W101]: "a" names no version, the newest is used; pin it: a:v10'
+    ]
+    assert [ref.version for ref in catalogue.refs()] == ["v9", "v10"]
+
+
+def test_the_shipped_blueprints_are_found_last(tmp_path: Path) -> None:
+    """The usual catalogue ends with what the package ships."""
+    catalogue = open_catalogue(tmp_path / "none")
+    assert catalogue.find("klaviyo:v0", AT).layer == "shipped"
+    assert {ref.path.parent for ref in catalogue.refs()} == {shipped_folder()}
+    more = catalogue.with_folders([tmp_path / "more"])
+    write(tmp_path / "more", "klaviyo:v0")
+    assert more.find("klaviyo:v0", AT).layer == "path"
+    assert catalogue.find("klaviyo:v0", AT).layer == "shipped"
+
+
+def test_installed_packs_come_before_the_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distribution with an entry point in `nango_py.blueprints` adds its folder."""
+    write(tmp_path / "acme_pack" / "blueprints", "klaviyo:v0", f"title: Acme's\n{BODY}")
+    (tmp_path / "acme_pack" / "__init__.py").write_text(
+        "from pathlib import Path\nFOLDER = Path(__file__).parent / 'blueprints'\n"
+    )
+    information = tmp_path / "acme_pack-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-pack\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[nango_py.blueprints]\nacme = acme_pack:FOLDER\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = open_catalogue().find("klaviyo:v0", AT)
+    sys.modules.pop("acme_pack", None)
+    assert (found.title, found.layer) == ("Acme's", "pack")
+
+
+def test_a_blueprint_lies_over_the_one_it_extends(tmp_path: Path) -> None:
+    """Mappings merge, lists are replaced, null removes, and each key keeps the place it was written at."""
+    write(
+        tmp_path,
+        "base:v0",
+        "title: Base\nstatus: {retires_on: 2020-01-01}\ngotchas: [a, b]\n"
+        "auth: {auth_mode: API_KEY}\n"
+        "requests:\n  base_url: https://base.test/\n  headers: {A: '1', B: '2'}\n",
+    )
+    write(tmp_path, "top:v3", "extends: base:v0\ngotchas: [c]\nrequests: {headers: {B: null, C: '3'}}\n")
+    found = Catalogue([("local", tmp_path)]).find("top:v3", AT)
+    assert found.settings["requests"] == {"base_url": "https://base.test/", "headers": {"A": "1", "C": "3"}}
+    assert found.settings["gotchas"] == ("c",)
+    assert (found.title, found.version, found.status.retires_on) == ("Base", "v3", None)
+    origin = {path: str(place).rpartition("/")[2] for path, place in found.origins.items()}
+    assert origin["requests", "base_url"] == "base.v0.yaml:8:13"
+    assert origin["requests", "headers", "A"] == "base.v0.yaml:9:16"
+    assert origin["requests", "headers", "C"] == "top.v3.yaml:5:34"
+    assert origin["gotchas", 0] == "top.v3.yaml:4:11"
+    assert ("requests", "headers", "B") not in found.origins
+    with pytest.raises(TypeError):
+        found.settings["title"] = "other"  # type: ignore[index]  # that it cannot is the point
+
+
+def test_circles_and_long_chains_are_named(tmp_path: Path) -> None:
+    """A circle is told link by link; eight blueprints may extend one another and not nine."""
+    write(tmp_path, "a:v0", "extends: b:v0\n")
+    write(tmp_path, "b:v0", "extends: c:v0\n")
+    write(tmp_path, "c:v0", "extends: a:v0\n")
+    for number in range(9):
+        write(tmp_path, f"n:v{number}", f"extends: n:v{number - 1}\n" if number else BODY)
+    catalogue = Catalogue([("local", tmp_path)])
+    assert refusal(catalogue, "a:v0") == (
+        "i:3:24: error[E106]: blueprints extend each other: a:v0 -> b:v0 -> c:v0 -> a:v0"
+    )
+    assert catalogue.find("n:v7", AT).settings["auth"]["auth_mode"] == "API_KEY"
+    assert "E106" in refusal(catalogue, "n:v8")
+
+
+def test_a_wrong_parent_is_told_where_it_is_named(tmp_path: Path) -> None:
+    """The place of a missing parent is in the file that extends it, and its own mistakes in its own file."""
+    write(tmp_path, "a:v0", "extends: nowhere:v0\n")
+    write(tmp_path, "b:v0", "extends: c:v0\n")
+    write(tmp_path, "c:v0", f"extra: 1\n{BODY}")
+    write(tmp_path, "d:v0", "extends: e:v0\nrequests: null\n")
+    write(tmp_path, "e:v0")
+    catalogue = Catalogue([("local", tmp_path)])
+    assert "a.v0.yaml:3:10: error[E101]" in refusal(catalogue, "a:v0")
+    assert "c.v0.yaml:3:1: error[E202]" in refusal(catalogue, "b:v0")
+    assert 'd.v0.yaml:1:1: error[E203]: missing top-level key "requests"' in refusal(catalogue, "d:v0")
+
+
+def test_the_old_form_gives_each_of_its_versions(tmp_path: Path) -> None:
+    """`versions:` in `<name>.yaml`: a body each, sharing the keys that stand beside it."""
+    body = "{auth: {auth_mode: API_KEY}, requests: {base_url: https://h.test/%s}}"
+    (tmp_path / "old.yaml").write_text(
+        f"title: Old\nversions:\n  v0: {body % 0}\n  v2: {body % 2}\n  v3: {{extends: old:v2, comment: x}}\n"
+    )
+    catalogue = Catalogue([("local", tmp_path)])
+    assert [ref.version for ref in catalogue.refs()] == ["v0", "v2", "v3"]
+    found = catalogue.find("old:v2", AT)
+    assert (found.title, found.settings["requests"]["base_url"]) == ("Old", "https://h.test/2")
+    assert found.origins["requests", "base_url"].line == 4
+    third = catalogue.find("old:v3", AT)
+    assert (third.settings["requests"]["base_url"], third.settings["comment"]) == ("https://h.test/2", "x")
+    assert 'has no version "v1"; available: v0, v2, v3' in refusal(catalogue, "old:v1")
+
+
+def test_one_version_in_two_files_is_refused(tmp_path: Path) -> None:
+    """The old form and a file of its own, or two endings, may not both define a version."""
+    write(tmp_path, "a:v0")
+    (tmp_path / "a.yaml").write_text("versions: {v0: {}}")
+    write(tmp_path, "b:v1")
+    (tmp_path / "b.v1.yml").write_text("")
+    catalogue = Catalogue([("local", tmp_path)])
+    assert "E107" in refusal(catalogue, "a:v0")
+    assert "E107" in refusal(catalogue, "b:v1")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "better"),
+    [
+        ("a.yml", BODY, "a.v0.yaml"),
+        ("a.yml", "versions: {v3: {}}", "a.yaml"),
+        ("a.v7.yml", BODY, "a.v7.yaml"),
+    ],
+)
+def test_a_yml_file_is_refused_with_its_right_name(tmp_path: Path, file: str, text: str, better: str) -> None:
+    """It is not silently passed over for a shipped blueprint of the same name."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / file).write_text(text)
+    write(tmp_path / "shipped", "a:v0")
+    catalogue = Catalogue([("local", tmp_path / "local"), ("shipped", tmp_path / "shipped")])
+    assert refusal(catalogue, "a:v0").endswith(
+        f"error[E108]: only .yaml files are read; rename it to {better}"
+    )
+
+
+def test_the_file_name_and_the_name_inside_agree(tmp_path: Path) -> None:
+    """Name and version both; each is told at its own place."""
+    (tmp_path / "a.v0.yaml").write_text(f"name: b\nversion: v1\n{BODY}")
+    assert [
+        line.partition("a.v0.yaml:")[2] for line in refusal(Catalogue([("x", tmp_path)]), "a:v0").split("\n")
+    ] == [
+        '1:7: error[E109]: name "b" but file is a.v0.yaml; make them the same',
+        '2:10: error[E109]: version "v1" but file is a.v0.yaml; make them the same',
+    ]
+
+
+def test_a_catalogue_sees_that_files_changed(tmp_path: Path) -> None:
+    """Written, replaced in place, added and removed files differ; an untouched folder does not."""
+    file = write(tmp_path, "a:v0")
+    catalogue = Catalogue([("local", tmp_path)])
+    assert not catalogue.changed()
+    before = file.stat()
+    file.write_text(file.read_text().replace("h.test", "i.test"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert catalogue.changed()
+    catalogue = Catalogue([("local", tmp_path)])
+    write(tmp_path, "a:v1")
+    assert catalogue.changed()
+    catalogue = Catalogue([("local", tmp_path)])
+    file.unlink()
+    assert catalogue.changed()
+
+
+def test_files_that_are_no_blueprints_are_passed_over(tmp_path: Path) -> None:
+    """Notes, hidden files and odd names beside blueprints do no harm."""
+    for name in (
+        "README.md",
+        ".a.v0.yaml",
+        "A.v0.yaml",
+        "a.v01.yaml",
+        "a.v0.yaml~",
+        "a.v0.yaml.bak",
+        "é.v0.yaml",
+    ):
+        (tmp_path / name).write_text("{")
+    assert Catalogue([("local", tmp_path)]).refs() == []
+
+
+def test_merging_changes_neither_side_and_keeps_places() -> None:
+    """The upper side wins, its nulls remove, lists are replaced; places follow the values."""
+    base = sourced(parse_document("a: {x: 1, y: {z: [1, 2]}, n: null}\nb: [1]\n", "base"))
+    over = with_nulls(
+        parse_document("a: {y: {z: [3], w: null}, x: null, new: {p: null, q: 1}}\nb: {c: 1}\n", "over")
+    )
+    assert base.settings == {"a": {"x": 1, "y": {"z": [1, 2]}}, "b": [1]}
+    result = merged(base, over)
+    assert result.settings == {"a": {"y": {"z": [3]}, "new": {"q": 1}}, "b": {"c": 1}}
+    assert {path: str(place) for path, place in result.origins.items()} == {
+        (): "over:1:1",
+        ("a",): "over:1:4",
+        ("a", "y"): "over:1:8",
+        ("a", "y", "z"): "over:1:12",
+        ("a", "y", "z", 0): "over:1:13",
+        ("a", "new"): "over:1:41",
+        ("a", "new", "q"): "over:1:54",
+        ("b",): "over:2:4",
+        ("b", "c"): "over:2:8",
+    }
+    assert str(result.origins.key_position(("a", "new", "q"))) == "over:1:51"
+    assert str(result.origins.position(("a", "gone", "deeper"))) == "over:1:4"
+    assert base.settings["a"]["x"] == 1
+    assert merged(Sourced({}, base.origins), base).settings == base.settings

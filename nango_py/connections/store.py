@@ -35,6 +35,8 @@ __all__ = ["ConnectionStore", "open_store", "sqlite_folder"]
 
 Result = TypeVar("Result")
 
+KEY_CHOICES = 10
+
 
 def open_store(url: str | Secret, keyring: KeyRing, clock: Clock = SYSTEM_CLOCK) -> ConnectionStore:
     """The store behind a URL, made when it does not exist.
@@ -249,13 +251,14 @@ class ConnectionStore:
         self.close()
 
     def _write(self, work: Callable[[Run], Result]) -> Result:
-        try:
-            return self._database.write(work)
-        except MissingReferenceError:
-            pass
-        # Our key was dropped since we read it: another process rotated.
-        self._choose_key()
-        return self._database.write(work)
+        for _ in range(KEY_CHOICES):
+            try:
+                return self._database.write(work)
+            except MissingReferenceError:
+                pass
+            # Our key was dropped since we chose it: another process rotated.
+            self._choose_key()
+        raise StorageError("the encryption key changed again and again; nothing was stored")
 
     def _key_of(self, row: Row) -> Key:
         key = self.keyring.find(row.key_id)

@@ -1,0 +1,67 @@
+"""SIGKILL while connections are registered, changed and sealed anew: nothing is lost or half done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services import fresh_postgres
+
+ROOT = Path(__file__).parents[2]
+
+
+def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
+    """What the killer found."""
+    command = [
+        sys.executable,
+        str(ROOT / "tests/store_killer.py"),
+        job,
+        str(kills),
+        "20261122",
+        url,
+        str(folder),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("job", "kills"), [("register", 60), ("update", 60), ("rotate", 80)])
+def test_no_kill_loses_a_row_in_sqlite(tmp_path: Path, job: str, kills: int) -> None:
+    """After 200 kills in all, every row is the old one or the new one, and a rotation can be finished."""
+    folder = tmp_path / ".nango"
+    found = kill(job, kills, f"sqlite:///{folder}/nango.db", folder)
+    assert found["faults"] == []
+    assert found["kills"] == kills
+    assert found["reported"] > 0
+    assert 0 < found["early"] < kills / 2
+
+
+@pytest.mark.parametrize("job", ["register", "update", "rotate"])
+def test_no_kill_loses_a_row_in_postgresql(tmp_path: Path, job: str) -> None:
+    """The same against PostgreSQL, whose server outlives the worker."""
+    with fresh_postgres() as url:
+        found = kill(job, 12, url, tmp_path)
+    assert found["faults"] == []
+    assert found["reported"] > 0
+
+
+def test_a_careless_rotation_is_caught(tmp_path: Path) -> None:
+    """The control: a rotation that forgets the old key first loses rows, and the killer notices."""
+    folder = tmp_path / ".nango"
+    found = kill("rotate_carelessly", 80, f"sqlite:///{folder}/nango.db", folder)
+    assert "the store does not open" in found["faults"][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -11,9 +12,12 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nango_py.config.document import document_from_python, load_document, parse_document
-from nango_py.errors import ConfigError, Position
+from nango_py.config.merge import sourced
+from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -311,3 +315,33 @@ def test_no_error_keeps_the_text_of_the_file() -> None:
         assert caught.value.__context__ is None
         assert caught.value.__cause__ is None
         assert "planted" not in str(caught.value)
+
+
+_VISIBLE = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cn"])
+_TEXT = st.text(_VISIBLE, max_size=40)
+_NUMBER = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_JSON = st.recursive(
+    st.none() | st.booleans() | _NUMBER | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(_JSON)
+def test_json_is_read_as_json(value: Any) -> None:
+    """JSON is YAML 1.2: any value that JSON can write is read back as it was."""
+    assert parse_document(json.dumps(value, ensure_ascii=False), "i").data == value
+
+
+@given(st.binary(max_size=200) | st.text("{}[]:,-?!&*|>%@`'\"# \t\nabc019.~<", max_size=60))
+def test_any_bytes_are_a_document_or_a_config_error(text: bytes | str) -> None:
+    """Nothing but ConfigError comes out of a text, and its problems have places in it."""
+    problems: tuple[Problem, ...] = ()
+    places: list[Position] = []
+    try:
+        document = parse_document(text, "i")
+        places = [document.position(path) for path in sourced(document).origins]
+    except ConfigError as error:
+        problems = error.problems
+    assert places or problems
+    assert all(place.line >= 1 for place in [*places, *(problem.position for problem in problems)])

@@ -79,7 +79,7 @@ class KeyRing:
         Raises:
             StorageError: the file is unreadable or wrong.
         """
-        if self._folder is not None and (self._folder / KEY_FILE).exists():
+        if self._folder is not None and _has_file(self._folder):
             with locked(self._folder):
                 self._keys = {key.id: key for key in _read_file(self._folder)}
 
@@ -100,7 +100,7 @@ class KeyRing:
             return
         make_private_folder(self._folder)
         with locked(self._folder):
-            if not (self._folder / KEY_FILE).exists():
+            if not _has_file(self._folder):
                 _write_file(self._folder, [generate_key()])
                 logger.info("made an encryption key in %s; keep a copy of it", self.source)
             self._keys = {key.id: key for key in _read_file(self._folder)}
@@ -134,7 +134,7 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
             "%s is %s, but the encryption key is the file %s; set %s from your secret store",
             *(PLACE_VARIABLE, ascii(place), path, KEYS_VARIABLE),
         )
-    return KeyRing(_read_file(folder) if path.exists() else (), str(path), folder)
+    return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
 
 
 def generate_key() -> Secret:
@@ -182,6 +182,14 @@ def drop_unused(folder: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
         if len(kept) < len(keys):
             _write_file(folder, [lines[place] for place in kept])
         return tuple(key.id for place, key in enumerate(keys) if place not in kept)
+
+
+def _has_file(folder: Path) -> bool:
+    path = folder / KEY_FILE
+    try:
+        return path.exists()
+    except OSError as error:  # a folder that is closed to us
+        raise refused("cannot look for the key file", path, error) from None
 
 
 def _read_file(folder: Path) -> tuple[Key, ...]:

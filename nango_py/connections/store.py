@@ -94,12 +94,13 @@ class ConnectionStore:
             ConnectionAlreadyExists: it is stored already, and was left as it is.
             StorageError: a value is not of JSON; the message names its place.
         """
+        credentials = conceal(credentials)  # from here on, a traceback with locals shows stars
         check_identity(integration, user_id)
-        credentials = to_json(conceal(credentials), "credentials")  # type: ignore[assignment]
+        sealed = to_json(credentials, "credentials")
         settings = to_json(additional_config or {}, "additional_config")
         now = _microseconds(self._clock)
         blank = Row(str(uuid.uuid4()), integration, user_id, 1, ACTIVE, "", b"", b"", now, now)
-        return self._create(blank, credentials, settings)  # type: ignore[arg-type]
+        return self._create(blank, sealed, settings)
 
     def _create(self, blank: Row, credentials: Secret, settings: Secret) -> Connection:
         try:
@@ -142,9 +143,9 @@ class ConnectionStore:
             ConnectionNotFound: there is none.
             TamperError: the stored row was altered; it was left as it is.
         """
+        credentials = conceal(credentials)
         check_identity(integration, user_id)
-        credentials = to_json(conceal(credentials), "credentials")  # type: ignore[assignment]
-        return self._change(integration, user_id, credentials=credentials)  # type: ignore[arg-type]
+        return self._change(integration, user_id, credentials=to_json(credentials, "credentials"))
 
     def update_config(
         self, integration: str, user_id: str, additional_config: Mapping[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +17,13 @@ from nango_py.connections.database import open_database
 from nango_py.connections.keys import KEY_FILE, KeyRing, add_key, drop_unused, generate_key, load_keyring
 from nango_py.connections.rotation import replace_key
 from nango_py.connections.store import ConnectionStore, open_store
-from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, StorageError, TamperError
+from nango_py.errors import (
+    ConnectionAlreadyExists,
+    ConnectionNotFound,
+    NangoError,
+    StorageError,
+    TamperError,
+)
 from nango_py.secret import Secret, reveal
 
 if TYPE_CHECKING:
@@ -281,6 +288,27 @@ def test_a_refused_credential_is_not_repeated(store: ConnectionStore) -> None:
         store.create("klaviyo", "user-1", {"api_key": PLANTED, "token": PLANTED.encode()})
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_no_traceback_holds_a_credential(store: ConnectionStore) -> None:
+    """Whatever fails, the locals of our frames, as error trackers print them, show stars."""
+    store.create("klaviyo", "user-1", {"api_key": PLANTED})
+    store._database.write(lambda run: run("UPDATE nango_connections SET generation = 7"))
+    for call in (
+        lambda: store.create("klaviyo", "user-1", {"api_key": PLANTED}),
+        lambda: store.create("klaviyo", "", {"api_key": PLANTED}),
+        lambda: store.create("klaviyo", "user-2", {"api_key": PLANTED, "n": Decimal(1)}),
+        lambda: store.update_credentials("klaviyo", "nobody", {"api_key": PLANTED}),
+        lambda: store.update_credentials("klaviyo", "user-1", {"api_key": PLANTED}),
+        lambda: store.get("klaviyo", "user-1"),
+    ):
+        with pytest.raises(NangoError) as caught:
+            call()
+        shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = [frame.locals for frame in shown.stack if frame.filename != __file__]
+        assert ours
+        assert PLANTED not in f"{shown} {ours}"
+        assert caught.value.__context__ is None
 
 
 def test_a_wrong_key_is_refused_and_changes_nothing(database_url: str, clock: ManualClock) -> None:

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
 
 from nango_py.engine.plan import follow
 from nango_py.engine.query import encode_pairs
-from nango_py.engine.stamp import origin_of
 from nango_py.errors import InvalidRequest, RequestFailed
 
 if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
     from nango_py.pagination.base import Next, Paginator
+
+
+class ParsedPage:
+    """An answer whose JSON is read once, however often it is looked at."""
+
+    __slots__ = ("_body", "answer")
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self._body: Any = UNREAD
+
+    @property
+    def headers(self) -> Any:
+        """The answer's headers."""
+        return self.answer.headers
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        if self._body is UNREAD:
+            self._body = self.answer.json()
+        return self._body
+
+
+UNREAD: Any = object()
 
 
 def next_plan(paginator: Paginator, page: Any, plan: Plan, seen: set[int]) -> Plan | None:
@@ -49,17 +71,14 @@ def _following(paginator: Paginator, page: Any, plan: Plan) -> Plan | None:
     target = paginator.following(page, plan.pairs)
     if target is None:
         return None
-    url = _url(plan, target)
-    if urlsplit(url).username is not None or origin_of(url) not in plan.stamp.origins:
-        return OTHER_HOST  # type: ignore[no-any-return]
-    return follow(plan, url)
-
-
-def _url(plan: Plan, target: Next) -> str:
     base = plan.url.partition("?")[0]
-    if target.url:
-        return urljoin(base, target.url)
-    changed = dict(target.params)
+    url = plan.stamp.reach(base, target.url) if target.url else _with_params(base, plan, target)
+    return OTHER_HOST if url is None else follow(plan, url)
+
+
+def _with_params(base: str, plan: Plan, target: Next) -> str:
+    changed = {name for name, _ in target.params}
     pairs = tuple(pair for pair in plan.pairs if pair[0] not in changed) + target.params
-    own = tuple(pair for pair in plan.stamp.pairs if pair[0] not in {name for name, _ in pairs})
+    given = {name for name, _ in pairs}
+    own = tuple(pair for pair in plan.stamp.pairs if pair[0] not in given)
     return f"{base}?{encode_pairs(own + pairs)}"

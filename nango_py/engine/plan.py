@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote_plus, urljoin, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 from uuid import uuid4
 
 from nango_py.config.placement import check_header_name, check_header_value, join_path
 from nango_py.config.template import TemplateProblem
 from nango_py.engine.query import Pairs, encode_body, encode_pairs, pairs_of, requoted
-from nango_py.engine.stamp import Stamp, origin_of
 from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.secret import MASK, masked
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nango_py.config.model import RequestSettings
+    from nango_py.engine.stamp import Stamp
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The idempotent methods of RFC 9110 section 9.2.2."""
@@ -36,6 +36,7 @@ class Call:
         timeout: seconds for one attempt: a number (connecting, and each read), or (connect, read).
         idempotency_key: sent under the blueprint's idempotency header, the same on every attempt.
         stream: leave the body on the socket until the caller reads it.
+        max_response_bytes: the largest decoded body to accept, 0 for any; the blueprint's by default.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Call:
     timeout: float | tuple[float, float] | None = None
     idempotency_key: str | None = None
     stream: bool = False
+    max_response_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -160,7 +162,7 @@ def _made(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_heade
     return Plan(
         method, f"{url}?{query}" if query else url, headers, body, endpoint, given, stamp, connect, read,
         settings.total_seconds if call.timeout is None else max(settings.total_seconds, read),
-        settings.max_response_bytes, replayable, repeatable, call.stream,
+        settings.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes, replayable, repeatable, call.stream,
     )  # fmt: skip
 
 
@@ -192,9 +194,8 @@ def redirected(plan: Plan, location: str, status: int) -> Plan | None:
     Only the connection's own origins are followed, so that neither credentials nor a body reach another
     (RFC 9110 section 15.4; RFC 9700 section 4.12).
     """
-    url = urljoin(plan.url, location)
-    parts = urlsplit(url)
-    if parts.username is not None or origin_of(url) not in plan.stamp.origins:
+    url = plan.stamp.reach(plan.url, location)
+    if url is None:
         return None
     method, body, headers = plan.method, plan.body, plan.headers
     if (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST"):

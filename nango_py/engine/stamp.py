@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from nango_py._version import __version__
 from nango_py.config.placement import check_header_value, render_url
@@ -153,6 +153,15 @@ class Stamp:
     def variables(self) -> Mapping[str, Any]:
         """The template variables of this connection; for budgets' keys. Holds credentials."""
         return self._variables
+
+    def reach(self, base: str, target: str) -> str | None:
+        """The URL that `target` means beside `base`; None where the credentials may not go there."""
+        try:
+            url = urljoin(base, target)
+            is_ours = urlsplit(url).username is None and origin_of(url) in self.origins
+        except ValueError:  # not a URL at all
+            return None
+        return url if is_ours else None
 
     def masked_base(self) -> str:
         """base_url with credentials shown as `***`."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import requests
 
 from nango_py.engine.plan import follow
-from nango_py.engine.stamp import origin_of
 from nango_py.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -67,8 +65,9 @@ class Session(requests.Session):
         )
         if is_below:
             return plan
-        if urlsplit(url).username is None and origin_of(url) in plan.stamp.origins:
-            return follow(plan, url)
+        reached = plan.stamp.reach(url, url)
+        if reached is not None:
+            return follow(plan, reached)
         raise InvalidRequest(
             f"this session is for {plan.stamp.masked_base()} and sends its credentials nowhere else"
         )

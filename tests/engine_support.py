@@ -1,0 +1,130 @@
+"""Integrations, connections and answers for tests of the engine, made without files."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from requests.structures import CaseInsensitiveDict
+
+from nango_py.config.model import Integration, RequestSettings, Status, frozen
+from nango_py.config.names import names_of, secret_names_of
+from nango_py.config.template import compile_template
+from nango_py.connections.model import Connection
+from nango_py.engine.plan import Call, make_plan
+from nango_py.engine.stamp import Stamp
+from nango_py.secret import Secret, conceal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.engine.plan import Plan
+
+KEY = "pk_live_0123456789abcdef"
+
+
+def an_integration(
+    base_url: str = "https://api.example.test/v1/",
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    auth_mode: str = "API_KEY",
+    name: str = "shop",
+    app: Mapping[str, str] | None = None,
+    total_seconds: float = 30.0,
+    connect_seconds: float = 5.0,
+    read_seconds: float = 30.0,
+    allowed_hosts: tuple[str, ...] = (),
+    max_response_bytes: int = 50 * 2**20,
+    log_level: str | None = None,
+    status: Status | None = None,
+    **settings: Any,
+) -> Integration:
+    """An integration whose key goes into `Authorization`, unless headers or params say otherwise."""
+    if headers is None and params is None:
+        headers = {"Authorization": "Key ${api_key}"}
+    return Integration(
+        name=name,
+        blueprint="shop:v1",
+        title="Shop",
+        auth_mode=auth_mode,
+        settings=frozen(settings),
+        origins={},
+        requests=RequestSettings(
+            base_url=compile_template(base_url),
+            headers=tuple((key, compile_template(text)) for key, text in (headers or {}).items()),
+            params=tuple((key, compile_template(text)) for key, text in (params or {}).items()),
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            total_seconds=total_seconds,
+            allow_http=True,
+            allowed_hosts=allowed_hosts,
+            max_response_bytes=max_response_bytes,
+        ),
+        status=status or Status(),
+        log_level=log_level,
+        app_variables={key: Secret(text) for key, text in (app or {}).items()},
+        oauth_scopes=(),
+        names=names_of(auth_mode),
+        secret_names=secret_names_of(auth_mode),
+    )
+
+
+def a_connection(
+    credentials: Mapping[str, Any] | None = None,
+    *,
+    user_id: str = "user-1",
+    additional_config: Mapping[str, Any] | None = None,
+    integration: str = "shop",
+) -> Connection:
+    """A connection as the store gives it."""
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    return Connection(
+        uuid="00000000-0000-4000-8000-000000000001",
+        integration=integration,
+        user_id=user_id,
+        credentials=frozen(conceal(dict(credentials or {"api_key": KEY}))),
+        additional_config=frozen(dict(additional_config or {})),
+        date_created=moment,
+        last_modified=moment,
+        generation=1,
+        status="active",
+    )
+
+
+def a_stamp(integration: Integration | None = None, connection: Connection | None = None) -> Stamp:
+    """The stamp of an integration and a connection."""
+    return Stamp(integration or an_integration(), connection or a_connection())
+
+
+def a_plan(
+    method: str = "GET",
+    path: str = "things",
+    *,
+    stamp: Stamp | None = None,
+    idempotency_header: str = "",
+    **options: Any,
+) -> Plan:
+    """The plan of a call."""
+    stamp = stamp or a_stamp()
+    return make_plan(Call(method, path, **options), stamp, stamp.integration.requests, idempotency_header)
+
+
+class Answer:
+    """As much of a response as the call generator and paginators look at."""
+
+    def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None, body: Any = None) -> None:
+        self.status_code = status
+        self.headers = CaseInsensitiveDict(headers or {})
+        self.content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.attempts: tuple[Any, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.content)

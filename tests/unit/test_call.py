@@ -1,0 +1,448 @@
+"""The steps of one call, driven by hand: no socket, no waiting, no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.engine.call import MAX_REDIRECTS, Job, run
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Release, Send, Settle, Wait
+from nango_py.engine.route import Route
+from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
+from nango_py.limits.model import Granted, Refused
+from tests.clocks import ManualClock
+from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nango_py.engine.plan import Plan
+
+RESET = Failure("reset", sent=True, text="api.example.test closed the connection")
+REFUSED = Failure("connect", sent=False, text="no connection to api.example.test")
+
+
+@dataclass
+class World:
+    """Plays executor, limiter and API for the call generator, and writes down what it was asked.
+
+    Attributes:
+        outcomes: what sendings bring, in order; the last one for ever.
+        grants: what the limiter answers, in order; then Granted(0.0).
+        confirms: what confirmations answer, in order; then 0.0.
+        takes: seconds that a sending takes.
+    """
+
+    outcomes: Iterable[Any] = (Answer(200),)
+    grants: list[Any] = field(default_factory=list)
+    confirms: list[float] = field(default_factory=list)
+    takes: float = 0.1
+    clock: ManualClock = field(default_factory=ManualClock)
+    commands: list[Any] = field(default_factory=list)
+    gates: dict[tuple[str, ...], float] = field(default_factory=dict)
+    before: Callable[[Any], None] = lambda _: None
+
+    def call(self, plan: Plan | None = None, *, settings: Any = None, **options: Any) -> Any:
+        """Run a call to its end; `job` is left for a look at its attempts."""
+        plan = plan or a_plan()
+        route = Route(an_integration(retries=settings or {}), self.clock)
+        self.job = Job(
+            plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events, **options
+        )
+        steps = run(self.job)
+        self._left = list(self.outcomes)
+        result = None
+        try:
+            while True:
+                command = steps.send(result)
+                self.commands.append(command)
+                try:
+                    self.before(command)
+                except KeyboardInterrupt as interruption:
+                    command = steps.throw(interruption)
+                    self.commands.append(command)
+                result = self.carry_out(command)
+        except StopIteration as end:
+            return end.value
+
+    def carry_out(self, command: Any) -> Any:
+        """What an executor would answer."""
+        match command:
+            case Acquire():
+                if self.grants:
+                    return self.grants.pop(0)
+                return Granted(self.gates.pop(command.gates, 0.0), f"ticket {len(self.commands)}")
+            case Wait():
+                self.clock.advance(command.seconds)
+            case Confirm():
+                return self.confirms.pop(0) if self.confirms else 0.0
+            case CloseGate():
+                self.gates[command.gates] = command.seconds
+            case Send():
+                self.clock.advance(self.takes)
+                return self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        return None
+
+    @property
+    def words(self) -> list[str]:
+        """The commands' names in order."""
+        return [type(command).__name__ for command in self.commands]
+
+    @property
+    def sent(self) -> list[Send]:
+        """The sendings in order."""
+        return [command for command in self.commands if isinstance(command, Send)]
+
+
+def test_a_good_call_books_sends_and_settles() -> None:
+    """Nothing more happens for an answer that comes at once."""
+    world = World()
+    assert world.call().status_code == 200
+    assert world.words == ["Acquire", "Send", "Settle"]
+    assert world.commands[2].ticket == "ticket 1"
+
+
+def test_a_booking_is_waited_for_and_confirmed_before_sending() -> None:
+    """Order: acquire, wait, confirm, send, settle."""
+    world = World(grants=[Granted(2.5, "place")])
+    world.call()
+    assert world.words == ["Acquire", "Wait", "Confirm", "Send", "Settle"]
+    assert world.commands[1].seconds == 2.5
+    assert world.job.attempts[0].waited == 2.5
+
+
+def test_a_booking_that_moved_is_waited_for_again() -> None:
+    """A gate that closes during the wait is obeyed before anything is sent."""
+    world = World(grants=[Granted(1.0, "place")], confirms=[4.0, 0.5, 0.0])
+    world.call()
+    assert world.words == ["Acquire", *["Wait", "Confirm"] * 3, "Send", "Settle"]
+    assert [command.seconds for command in world.commands if isinstance(command, Wait)] == [1.0, 4.0, 0.5]
+    assert world.job.attempts[0].waited == 5.5
+
+
+def test_what_was_never_sent_gives_its_place_back() -> None:
+    """A refused connection spends no budget; a lost answer does."""
+    world = World([REFUSED, RESET, Answer(200)])
+    world.call()
+    ends = [word for word in world.words if word in {"Release", "Settle"}]
+    assert ends == ["Release", "Settle", "Settle"]
+
+
+def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
+    """RateLimited names when and which window, and nothing is sent."""
+    world = World(grants=[Refused(300.0, "150/minute")])
+    with pytest.raises(RateLimited) as caught:
+        world.call()
+    assert world.words == ["Acquire"]
+    assert caught.value.window == "150/minute"
+    assert caught.value.retry_at == world.clock.now() + 300.0
+    assert caught.value.attempts == ()
+    assert "150/minute" in str(caught.value)
+
+
+def test_the_limiter_is_told_how_long_the_call_may_wait() -> None:
+    """Patience is what is left of the deadline."""
+    world = World([Answer(500), Answer(200)], takes=4.0)
+    world.call(deadline_seconds=60.0)
+    patience = [command.patience for command in world.commands if isinstance(command, Acquire)]
+    assert patience[0] == 60.0
+    assert 55.0 <= patience[1] <= 56.0
+
+
+def test_a_place_that_moves_beyond_the_deadline_is_given_back() -> None:
+    """The booking does not stay behind when the call gives up."""
+    world = World(grants=[Granted(1.0, "place")], confirms=[500.0])
+    with pytest.raises(RateLimited):
+        world.call()
+    assert world.words == ["Acquire", "Wait", "Confirm", "Release"]
+
+
+@pytest.mark.parametrize(("stopped_at", "ending"), [(Wait, Release), (Send, Settle)])
+def test_an_interrupted_call_ends_its_booking(stopped_at: type, ending: type) -> None:
+    """Ctrl-C while waiting gives the place back; while sending the place counts, as the API may count it."""
+
+    def interrupt(command: Any) -> None:
+        if isinstance(command, stopped_at):
+            raise KeyboardInterrupt
+
+    world = World(grants=[Granted(1.0, "place")], before=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        world.call()
+    assert isinstance(world.commands[-1], ending)
+    assert world.commands[-1].ticket == "place"
+
+
+def test_a_429_closes_the_gate_for_exactly_the_told_time() -> None:
+    """The call itself waits at the gate like everybody else, and no second wait is added."""
+    world = World([Answer(429, {"Retry-After": "7"}), Answer(200)])
+    assert world.call().status_code == 200
+    assert world.words == [
+        "Acquire", "Send", "Settle", "CloseGate", "Acquire", "Wait", "Confirm", "Send", "Settle",
+    ]  # fmt: skip
+    assert [command.seconds for command in world.commands if isinstance(command, CloseGate | Wait)] == [
+        7.0,
+        7.0,
+    ]
+    first, second = world.job.attempts
+    assert (first.action, first.wait, second.waited) == ("wait", 7.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"Retry-After": "1.5"}, None, 1.5),
+        (
+            {"Retry-After": "Fri, 15 Jan 2027 08:00:09 GMT", "Date": "Fri, 15 Jan 2027 08:00:00 GMT"},
+            None,
+            9.0,
+        ),
+        ({}, {"detail": "Request was throttled. Expected available in 56.0 seconds."}, 56.0),
+    ],
+)
+def test_every_way_to_ask_for_a_wait_is_kept(headers: dict[str, str], body: Any, seconds: float) -> None:
+    """Whole and decimal seconds, an HTTP date, and the sentence of Klaviyo's old body."""
+    world = World([Answer(429, headers, body), Answer(200)])
+    world.call()
+    waited = [command.seconds for command in world.commands if isinstance(command, Wait)]
+    assert waited == [pytest.approx(seconds, abs=0.11)]
+    assert waited[0] >= seconds - 1e-6 or "Date" in headers
+
+
+def test_a_told_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() -> None:
+    """Nobody sleeps for days, and the others learn of it."""
+    world = World([Answer(429, {"Retry-After": "999999"})])
+    with pytest.raises(RateLimited) as caught:
+        world.call()
+    assert world.words == ["Acquire", "Send", "Settle", "CloseGate"]
+    assert caught.value.response.status_code == 429
+    assert caught.value.retry_at == pytest.approx(world.clock.now() + 999999)
+    assert len(caught.value.attempts) == 1
+
+
+def test_a_session_gets_a_final_429_as_an_answer() -> None:
+    """Third-party code expects a status, not an exception that it does not know."""
+    world = World([Answer(429, {"Retry-After": "999999"})])
+    assert world.call(returns_limited=True).status_code == 429
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_an_api_that_is_down_is_asked_exactly_max_attempts_times(limit: int) -> None:
+    """The last answer comes back; there is no second layer of retries."""
+    world = World([Answer(503)])
+    assert world.call(settings={"max_attempts": limit}).status_code == 503
+    assert len(world.sent) == limit
+    assert [attempt.number for attempt in world.job.attempts] == list(range(1, limit + 1))
+    assert world.job.attempts[-1].action == "fail"
+
+
+def test_an_api_that_is_down_is_asked_five_times_by_default() -> None:
+    """The default number of attempts."""
+    world = World([Answer(503)])
+    world.call()
+    assert len(world.sent) == 5
+
+
+def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
+    """The answer is on the error."""
+    world = World([Answer(429, {"Retry-After": "1"})])
+    with pytest.raises(RateLimited) as caught:
+        world.call()
+    assert len(world.sent) == 5
+    assert caught.value.response.status_code == 429
+
+
+@pytest.mark.parametrize("outcome", [RESET, Failure("timeout", sent=True, text="no answer"), Answer(500)])
+def test_a_post_whose_answer_is_lost_is_sent_once(outcome: Any) -> None:
+    """The API may have carried it out."""
+    world = World([outcome])
+    plan = a_plan("POST", json={"n": 1})
+    if isinstance(outcome, Failure):
+        with pytest.raises(TransportFailed) as caught:
+            world.call(plan)
+        assert caught.value.reason == outcome.reason
+    else:
+        assert world.call(plan).status_code == 500
+    assert len(world.sent) == 1
+
+
+def test_a_post_that_never_left_is_sent_again() -> None:
+    """A connection that was never made did nothing."""
+    world = World([REFUSED, Answer(201)])
+    assert world.call(a_plan("POST", json={})).status_code == 201
+
+
+def test_a_post_with_an_idempotency_key_has_the_same_key_on_every_attempt() -> None:
+    """That is what makes sending it again safe."""
+    world = World([RESET, Answer(500), Answer(201)])
+    world.call(a_plan("POST", json={}, idempotency_header="Idempotency-Key"))
+    keys = {send.plan.headers["idempotency-key"] for send in world.sent}
+    assert len(world.sent) == 3
+    assert len(keys) == 1
+
+
+def test_two_calls_have_two_idempotency_keys() -> None:
+    """A key names one call."""
+    first, second = (a_plan("POST", json={}, idempotency_header="Idempotency-Key") for _ in range(2))
+    assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+
+
+def test_a_consumed_stream_is_not_sent_again() -> None:
+    """One attempt, and the rule says why."""
+    world = World([Answer(503)])
+    plan = a_plan("PUT", data=iter([b"part"]))
+    assert world.call(plan).status_code == 503
+    assert len(world.sent) == 1
+    assert "the body cannot be sent again" in world.job.attempts[-1].rule
+
+
+def test_a_stream_that_was_never_begun_is_sent_again() -> None:
+    """A refused connection has read nothing of it."""
+    world = World([REFUSED, Answer(200)])
+    assert world.call(a_plan("PUT", data=iter([b"part"]))).status_code == 200
+
+
+REDIRECTS = [
+    (301, "GET", "GET", False),
+    (302, "POST", "GET", False),
+    (303, "POST", "GET", False),
+    (303, "PUT", "GET", False),
+    (303, "HEAD", "HEAD", False),
+    (307, "POST", "POST", True),
+    (308, "PUT", "PUT", True),
+    (301, "PUT", "PUT", True),
+]
+
+
+@pytest.mark.parametrize(("status", "method", "then", "keeps_body"), REDIRECTS)
+def test_a_redirect_to_the_same_origin_is_followed(
+    status: int, method: str, then: str, *, keeps_body: bool
+) -> None:
+    """Method and body change as RFC 9110 section 15.4 says, and the credential goes along."""
+    world = World([Answer(status, {"Location": "/v1/moved?x=1"}), Answer(200)])
+    body = {"json": {"n": 1}} if method in {"POST", "PUT"} else {}
+    assert world.call(a_plan(method, **body)).status_code == 200
+    plan = world.sent[1].plan
+    assert (plan.method, plan.url) == (then, "https://api.example.test/v1/moved?x=1")
+    assert plan.endpoint == "moved"
+    assert (plan.body is not None) is keeps_body
+    assert ("content-type" in plan.headers) is keeps_body
+    assert plan.headers["authorization"] == ("Authorization", f"Key {KEY}")
+    assert [attempt.action for attempt in world.job.attempts] == ["redirect", "return"]
+
+
+ELSEWHERE = [
+    "https://evil.test/v1/things",
+    "//evil.test/v1/things",
+    "http://api.example.test/v1/things",
+    "https://api.example.test:8443/v1/things",
+    "https://api.example.test@evil.test/",
+    "https://user:pass@api.example.test/v1/",
+    "https://api.example.test.evil.test/",
+    "\\\\evil.test\\x",
+    "ftp://api.example.test/",
+    "javascript:alert(1)",
+    "https:evil.test",
+    "https://[::1/",
+]
+
+
+@pytest.mark.parametrize("location", ELSEWHERE)
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, status: int) -> None:
+    """Neither the credential nor the body reaches another origin; what stays here stays here."""
+    world = World([Answer(status, {"Location": location}), Answer(200)])
+    answer = world.call(a_plan("POST", json={"n": 1}))
+    assert all(send.plan.url.startswith("https://api.example.test/") for send in world.sent)
+    if len(world.sent) == 1:
+        assert answer.status_code == status
+
+
+def test_the_redirect_test_would_see_a_follower() -> None:
+    """The control: an allowed host is followed, so the corpus above is refused for its origin."""
+    stamp = a_stamp(an_integration(allowed_hosts=("evil.test",)))
+    world = World([Answer(302, {"Location": ELSEWHERE[0]}), Answer(200)])
+    world.call(a_plan(stamp=stamp))
+    assert world.sent[1].plan.url == ELSEWHERE[0]
+
+
+def test_a_circle_of_redirects_ends() -> None:
+    """Five hops are followed, the sixth is an error; redirects do not use up attempts."""
+    world = World([Answer(302, {"Location": "/v1/again"})])
+    with pytest.raises(TransportFailed) as caught:
+        world.call()
+    assert caught.value.reason == "redirects"
+    assert len(world.sent) == MAX_REDIRECTS + 1
+
+
+def test_redirects_do_not_count_as_attempts() -> None:
+    """After a hop the same number of attempts is left."""
+    world = World([Answer(302, {"Location": "/v1/b"}), Answer(503)])
+    world.call(settings={"max_attempts": 3})
+    assert len(world.sent) == 4
+
+
+def test_a_redirect_without_a_location_is_an_answer() -> None:
+    """There is nothing to follow."""
+    assert World([Answer(304)]).call().status_code == 304
+    assert World([Answer(302)]).call().status_code == 302
+
+
+def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
+    """The stream is gone; the answer says what the API wanted."""
+    world = World([Answer(307, {"Location": "/v1/b"})])
+    assert world.call(a_plan("POST", data=iter([b"x"]))).status_code == 307
+    assert len(world.sent) == 1
+
+
+def test_one_deadline_covers_everything() -> None:
+    """Attempts and waits share it, and each attempt may take only what is left."""
+    world = World([Failure("timeout", sent=True, text="no answer from api.example.test in time")], takes=25.0)
+    with pytest.raises(DeadlineExceeded):
+        world.call(deadline_seconds=60.0)
+    assert [round(send.seconds) for send in world.sent][:1] == [30]
+    assert world.sent[-1].seconds < 30.0
+    assert len(world.sent) <= 3
+
+
+def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
+    """The place is given back."""
+    world = World(grants=[Granted(1.0, "place")])
+    world.before = lambda command: world.clock.advance(100) if isinstance(command, Confirm) else None
+    with pytest.raises(DeadlineExceeded):
+        world.call(deadline_seconds=60.0)
+    assert world.words == ["Acquire", "Wait", "Confirm", "Release"]
+
+
+def test_an_answer_that_cannot_be_retried_in_time_is_returned() -> None:
+    """A 500 near the deadline is an answer, not an exception."""
+    world = World([Answer(500)], takes=59.9999)
+    assert world.call(deadline_seconds=60.0, settings={"backoff": {"base_seconds": 60}}).status_code == 500
+
+
+def test_errors_carry_the_plan_and_the_attempts() -> None:
+    """What failed can be read from the error, with the credential masked."""
+    world = World([Failure("tls", sent=False, text="no trusted TLS connection to api.example.test")])
+    with pytest.raises(TransportFailed) as caught:
+        world.call()
+    error = caught.value
+    assert str(error).startswith("shop GET /things: no trusted TLS connection to api.example.test")
+    assert error.plan.endpoint == "things"
+    assert [attempt.reason for attempt in error.attempts] == ["tls"]
+    assert KEY not in f"{error!r} {error} {error.plan} {error.plan!r} {error.attempts}"
+    assert error.__cause__ is None
+    assert error.__context__ is None
+
+
+def test_an_attempt_says_what_happened() -> None:
+    """Number, status, duration, waits, bytes and the rule are all kept."""
+    world = World([Answer(500), Answer(200, body={"ok": True})], takes=0.25)
+    world.call()
+    first, second = world.job.attempts
+    assert (first.number, first.status, first.action, first.seconds) == (1, 500, "retry", 0.25)
+    assert first.rule == "built-in: 500"
+    assert 0 <= first.wait <= 0.5
+    assert (second.number, second.status, second.action, second.waited) == (2, 200, "return", first.wait)
+    assert second.received == len(b'{"ok": true}')
+    assert second.endpoint == "things"

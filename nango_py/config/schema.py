@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.format import blueprint_schema, integrations_schema, resolved
 from nango_py.config.lint import lint_names, lint_settings
+from nango_py.config.quick import NEVER_NULL, fits_surely, is_integer, is_missing, is_number, known_keys
 from nango_py.config.wording import Fault, Place, problem_of
 from nango_py.errors import Position, Problem, nearest
 
@@ -32,10 +33,6 @@ __all__ = [
     "integrations_schema",
 ]
 
-# A null removes what lies below it, so it is no value of a wrong type; but a parent cannot be removed.
-_NEVER_NULL = frozenset({"extends", "extends_blueprint"})
-# The required keys whose null is a value.
-_MAY_BE_NULL = frozenset({"equals"})
 _PARENT_KEYS = ("extends", "extends_blueprint")
 _ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
 
@@ -91,6 +88,8 @@ def _below_integration(path: Path) -> bool:
 def _problems(
     definition: str, data: Any, place: Place | Document, removable: Callable[[Path], bool]
 ) -> list[Problem]:
+    if fits_surely(resolved(definition), data) and not any(_not_finite(data, ())):
+        return []
     shown = Place(place.position, place.key_position, place.source_text)
     found: list[Problem] = []
     faulty: set[Path] = set()
@@ -126,7 +125,7 @@ def _fault(error: Any) -> Fault:
 
 def _removes(path: Path, removable: Callable[[Path], bool]) -> bool:
     in_list = any(isinstance(part, int) for part in path)
-    return bool(path) and not in_list and path[-1] not in _NEVER_NULL and removable(path)
+    return bool(path) and not in_list and path[-1] not in NEVER_NULL and removable(path)
 
 
 def _misspells_parent(fault: Fault) -> bool:
@@ -163,8 +162,8 @@ def _validator(definition: str) -> Any:
         {
             "object": lambda _, value: isinstance(value, Mapping),
             "array": lambda _, value: isinstance(value, list | tuple),
-            "number": lambda _, value: _is_number(value),
-            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "number": lambda _, value: is_number(value),
+            "integer": lambda _, value: is_integer(value),
         }
     )
     keywords = {
@@ -178,17 +177,13 @@ def _validator(definition: str) -> Any:
     return cls(resolved(definition), registry=Registry())
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 # The keywords that concern a key: one error for each key, whose message is the key itself.
 def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
     if isinstance(instance, Mapping):
         for name in names:
-            if name not in instance or (instance[name] is None and name not in _MAY_BE_NULL):
+            if is_missing(instance, name):
                 yield ValidationError(name)
 
 
@@ -207,20 +202,15 @@ def _closed(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterato
 
     if not isinstance(instance, Mapping):
         return
+
+    def holds(condition: Any, value: Any) -> bool:
+        return bool(validator.evolve(schema=condition).is_valid(value))
+
     known = schema.get("properties", {})
     for key in instance:
         if key in known:
             continue
         if allowed is not False:
             yield from validator.descend(instance[key], allowed, path=key, schema_path="additionalProperties")
-        elif not key.startswith("x-") and key not in (known := _known_keys(validator, schema, instance)):
+        elif not key.startswith("x-") and key not in (known := known_keys(schema, instance, holds)):
             yield ValidationError(key, validator_value=frozenset(known))
-
-
-def _known_keys(validator: Any, schema: Any, instance: Any) -> set[str]:
-    """The keys that a closed mapping may have, given the ones that choose among parts."""
-    known = set(schema.get("properties", ()))
-    for branch in schema.get("allOf", ()):
-        if validator.evolve(schema=branch["if"]).is_valid(instance):
-            known |= set(branch["then"].get("properties", ()))
-    return known

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
 from nango_py.config import format as file_format
+from nango_py.config import schema as schema_module
 from nango_py.config.document import document_from_python, parse_document
 from nango_py.config.schema import (
     blueprint_schema,
@@ -22,6 +27,9 @@ from nango_py.config.schema import (
 )
 from nango_py.errors import Position
 from nango_py.registry import AUTH_MODES, PAGINATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {"blueprint": blueprint_schema, "integrations": integrations_schema}
@@ -334,3 +342,50 @@ def test_a_reference_fetches_nothing() -> None:
         listener.join()
     assert hits == []
     assert [line.partition(";")[0].partition("error")[2] for line in found] == ['[E202]: unknown key "$ref"']
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in pairs:
+        yield from _paths(item, (*path, key))
+
+
+def _with(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of the data with another value at a path."""
+    if not path:
+        return value
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[path[0]] = _with(copy[path[0]], path[1:], value)
+    return copy
+
+
+ODD_VALUES = (None, 1, 1.5, -1, True, "x", "", [], {}, [None], {"a": None}, math.nan, [[]], "10/second")
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_quick_check_accepts_nothing_that_is_wrong(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each value of a full blueprint made odd: where the quick check says yes, the full one finds nothing."""
+    full = parse_document(COMPLETE, "k").data
+    odd = [_with(full, path, value) for path in _paths(full) for value in ODD_VALUES]
+    sample = random.Random(part).sample(odd, 120)
+    documents = [document_from_python(data) for data in sample]
+    quick = [bool(check_blueprint(document)) for document in documents]
+    monkeypatch.setattr(schema_module, "fits_surely", lambda *_: False)
+    assert [bool(check_blueprint(document)) for document in documents] == quick
+    assert 0 < sum(quick) < len(quick)
+
+
+def test_right_files_need_no_validator() -> None:
+    """Shipped blueprints pass the quick check, so reading them imports no jsonschema."""
+    script = (
+        "import sys; from nango_py.config.blueprint import open_catalogue\n"
+        "from nango_py.errors import Position\n"
+        "catalogue = open_catalogue()\n"
+        "found = [catalogue.find(f'{r.name}:{r.version}', Position('i')) for r in catalogue.refs()]\n"
+        "print(len(found) >= 5, 'jsonschema' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert ended.stdout.split() == ["True", "False"]

@@ -20,9 +20,14 @@ LOST_AFTER = 5.0
 
 
 class Book:
-    """Meters by key, and gates by key with the moment each opens."""
+    """Meters by key, and gates by key with the moment each opens.
 
-    def __init__(self) -> None:
+    Args:
+        slot_type: what a new place is made of.
+    """
+
+    def __init__(self, slot_type: type[Slot] = Slot) -> None:
+        self._slot_type = slot_type
         self.meters: dict[str, Meter] = {}
         self.gates: dict[str, float] = {}
         self.arrivals = 0
@@ -32,7 +37,7 @@ class Book:
     ) -> Granted | Refused:
         """Book the earliest place, or say how far away it is."""
         self.arrivals += 1
-        slot = Slot(self.arrivals, spends, gates)
+        slot = self._slot_type(self.arrivals, spends, gates)
         meters = self._meters(slot, now)
         at, label = self._earliest(slot, meters, now, None)
         if at - now > patience:

@@ -58,13 +58,13 @@ class Meter:
 
     __slots__ = (
         "_buckets",
-        "_levels",
         "_longest",
         "_most",
         "_windows",
         "booked",
         "flying",
         "flying_cost",
+        "levels",
         "limits",
         "log",
     )
@@ -77,7 +77,7 @@ class Meter:
         self.booked: list[tuple[float, int, Slot, int]] = []
         self._windows: tuple[Window, ...] = ()
         self._buckets: tuple[Bucket, ...] = ()
-        self._levels: dict[Bucket, tuple[float, float]] = {}
+        self.levels: dict[str, tuple[float, float]] = {}
         self._longest = 0.0
         self._most = math.inf
 
@@ -89,7 +89,8 @@ class Meter:
         self._windows = tuple(limit for limit in limits if isinstance(limit, Window))
         self._buckets = tuple(limit for limit in limits if not isinstance(limit, Window))
         self._longest = max((window.seconds for window in self._windows), default=0.0)
-        self._levels = {bucket: self._levels[bucket] for bucket in self._buckets if bucket in self._levels}
+        labels = {bucket.label for bucket in self._buckets}
+        self.levels = {label: level for label, level in self.levels.items() if label in labels}
         allowed = [
             *(window.requests for window in self._windows),
             *(bucket.burst for bucket in self._buckets),
@@ -150,7 +151,7 @@ class Meter:
                 log.coarsen(moment, sorted({window.seconds for window in self._windows}))
         for bucket in self._buckets:
             level, since = self._level(bucket, moment)
-            self._levels[bucket] = (level - cost, since)
+            self.levels[bucket.label] = (level - cost, since)
 
     # -- questions -----------------------------------------------------------------------------------------
 
@@ -161,7 +162,19 @@ class Meter:
             return False
         if self.log.times and self.log.times[-1] > now - self._longest:
             return False
-        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._levels)
+        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._buckets)
+
+    def kept_until(self) -> float:
+        """The moment from which forgetting the key changes nothing, if nothing more happens."""
+        ends = [0.0]
+        ends += [sent + COUNTED_WITHIN + self._longest for sent, _ in self.flying.values()]
+        ends += [at + COUNTED_WITHIN + self._longest for at, _, _, _ in self.booked[-1:]]
+        ends += [moment + self._longest for moment in self.log.times[-1:]]
+        for bucket in self._buckets:
+            level, since = self.levels.get(bucket.label, (bucket.burst, 0.0))
+            missing = bucket.burst - level + self.flying_cost + len(self.booked)
+            ends.append(since + missing / bucket.per_second)
+        return max(ends)
 
     def earliest(self, start: float, cost: int, now: float, before: int | None = None) -> tuple[float, str]:
         """The first moment from `start` on at which so much can be sent, and the limit that decided.
@@ -258,7 +271,7 @@ class Meter:
 
     def _level(self, bucket: Bucket, moment: float) -> tuple[float, float]:
         """The tokens at a moment, from what was counted only, and that moment."""
-        level, since = self._levels.get(bucket, (bucket.burst, moment))
+        level, since = self.levels.get(bucket.label, (bucket.burst, moment))
         if moment > since:
             return min(bucket.burst, level + (moment - since) * bucket.per_second), moment
         return level, since

@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.clock import SYSTEM_CLOCK
-from nango_py.limits.memory import MemoryLimits
 from nango_py.limits.model import GATE, Granted, Refused, Spend
+from tests.limit_stores import opened
 from tests.limits_support import bucket, overfull, window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from nango_py.limits.model import LimitStore
 
 LONG = 30.0
 
 
-@pytest.fixture(params=["memory"])
-def store(request: pytest.FixtureRequest) -> LimitStore:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitStore]:
     """Each kind of store, empty."""
-    assert request.param == "memory"
-    return MemoryLimits(SYSTEM_CLOCK)
+    with opened(request.param, tmp_path) as limits:
+        yield limits
 
 
 def _granted(answer: Granted | Refused) -> Granted:

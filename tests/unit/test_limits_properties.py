@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nango_py.connections.database import open_database
 from nango_py.limits.memory import MemoryLimits
 from nango_py.limits.model import Limit, Spend
+from nango_py.limits.sql import SqlLimits
+from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, overfull, window
 
 windows = st.builds(
@@ -64,6 +68,18 @@ def test_everybody_is_served(arrivals: list[Arrival]) -> None:
         for arrival in arrivals
     )
     assert all(request.sent - request.came <= 2 * slowest + 1 for request in sent)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories())
+def test_a_database_keeps_the_windows_as_exactly_as_memory(arrivals: list[Arrival]) -> None:
+    """The store that keeps every state as a row sends each request at the moment at which memory does."""
+    in_memory, in_rows = LimitClock(), LimitClock()
+    expected = World(MemoryLimits(in_memory), in_memory).play(arrivals)
+    with closing(open_database(Secret("sqlite:///:memory:"))) as database:
+        sent = World(SqlLimits(database, in_rows, is_server=False), in_rows).play(arrivals)
+    assert broken_limits(sent) == []
+    assert [(one.number, one.sent) for one in sent] == [(one.number, one.sent) for one in expected]
 
 
 def _slowest(spend: Spend) -> float:

@@ -201,7 +201,7 @@ def test_an_idle_connection_with_a_full_minute_is_small() -> None:
         slot = Slot(number, (), ())
         meter.send(slot, float(number), 1)
         meter.land(slot, float(number))
-    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.flying, meter.booked, meter._levels]
+    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.flying, meter.booked, meter.levels]
     assert sum(map(sys.getsizeof, [*parts, *meter.log.times, *meter.log.totals])) < 2048
 
 

@@ -1,0 +1,41 @@
+"""Limit stores of every kind, opened empty for a test."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.connections.database import open_database
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.sql import SqlLimits
+from nango_py.secret import Secret
+from tests.services import fresh_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nango_py.limits.model import LimitStore
+
+
+@contextlib.contextmanager
+def opened(kind: str, folder: Path) -> Iterator[LimitStore]:
+    """A store of that kind."""
+    if kind == "memory":
+        yield MemoryLimits(SYSTEM_CLOCK)
+        return
+    with place_of(kind, folder) as url:
+        database = open_database(Secret(url))
+        yield SqlLimits(database, SYSTEM_CLOCK, is_server=kind == "postgresql")
+        database.close()
+
+
+@contextlib.contextmanager
+def place_of(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty place that processes can share."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/limits.db"
+    else:
+        with fresh_postgres() as url:
+            yield url

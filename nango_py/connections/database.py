@@ -131,6 +131,19 @@ def forget_in_children(database: Forkable) -> None:
     _OPEN.add(database)
 
 
+def keep_for_ever(*inherited: object) -> None:
+    """Never let these objects be collected in this process, not even when it ends.
+
+    For connections that came with a fork: whatever their destructors do, they do it to the parent.
+    """
+    if not inherited:
+        return
+    import ctypes
+
+    for one in inherited:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
 def _after_fork() -> None:
     for database in list(_OPEN):
         database.forget_inherited()

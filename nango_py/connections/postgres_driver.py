@@ -6,6 +6,7 @@ import contextlib
 import functools
 import re
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,6 +19,7 @@ from nango_py.connections.database import (
     MissingReferenceError,
     Result,
     forget_in_children,
+    keep_for_ever,
 )
 from nango_py.errors import StorageError
 from nango_py.secret import Secret, masked
@@ -40,9 +42,6 @@ _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"
 # Transactions that the server itself undid, because two of them met.
 _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
 
-# Pools that a fork left behind, kept so that nothing is ever done to the parent's sockets.
-_inherited: list[Any] = []
-
 
 class PostgresDatabase:
     """A PostgreSQL database behind a small pool that is opened when it is first used.
@@ -57,14 +56,16 @@ class PostgresDatabase:
     def __init__(self, url: Secret) -> None:
         self._conninfo, self._password, self.name = _read_url(url)
         self._closed = False
-        self._opened: Pool | None = None
+        self._pools: list[Pool] = []  # none or one
         self._lock = threading.Lock()
         forget_in_children(self)
+        # A pool that nobody closed would hold up the end of the process, waiting for its own threads.
+        weakref.finalize(self, _close_all, self._pools)
 
     def forget_inherited(self) -> None:
         """Start with no pool: a forked child may not speak on its parent's sockets."""
-        _inherited.append(self._opened)
-        self._opened = None
+        keep_for_ever(*self._pools)
+        self._pools.clear()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -99,9 +100,7 @@ class PostgresDatabase:
         """Close the pool of this process."""
         with self._lock:
             self._closed = True
-            pool, self._opened = self._opened, None
-        if pool is not None:
-            pool.close()
+            _close_all(self._pools)
 
     def _with_server(self, work: Callable[[Server], Result]) -> Result:
         for attempt in range(1, ATTEMPTS + 1):
@@ -143,8 +142,8 @@ class PostgresDatabase:
         with self._lock:
             if self._closed:
                 raise StorageError(f"the connection store {self.name} is closed")
-            if self._opened is None:
-                self._opened = psycopg_pool.ConnectionPool(
+            if not self._pools:
+                pool: Pool = psycopg_pool.ConnectionPool(
                     self._conninfo.reveal(),
                     kwargs={"autocommit": True},
                     min_size=0,
@@ -154,7 +153,8 @@ class PostgresDatabase:
                     name="nango_py",
                     open=True,
                 )
-            return self._opened
+                self._pools.append(pool)
+            return self._pools[0]
 
     def _failure(self, error: psycopg.Error) -> StorageError:
         if isinstance(error, errors.UniqueViolation):
@@ -165,6 +165,11 @@ class PostgresDatabase:
         said = error.diag.message_primary or str(error) or type(error).__name__
         sentence = masked(" ".join(said.split()), [self._password.reveal()])
         return StorageError(f"the connection store {self.name} failed: {sentence}")
+
+
+def _close_all(pools: list[Pool]) -> None:
+    while pools:
+        pools.pop().close()
 
 
 @functools.cache

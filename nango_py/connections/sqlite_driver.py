@@ -15,6 +15,7 @@ from nango_py.connections.database import (
     MissingReferenceError,
     Result,
     forget_in_children,
+    keep_for_ever,
 )
 from nango_py.connections.folder import close_to_others, locked, make_private_file, make_private_folder
 from nango_py.errors import StorageError, TamperError
@@ -155,12 +156,7 @@ class FileDatabase(SqliteDatabase):
 
     def forget_inherited(self) -> None:
         """Start with no connection. SQLite forbids even to close one that was opened before a fork."""
-        inherited = list(self.__dict__.get("_opened", ()))
-        if inherited:
-            import ctypes
-
-            for holder in inherited:
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder))
+        keep_for_ever(*self.__dict__.get("_opened", ()))
         self._threads = threading.local()
         self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()

@@ -58,7 +58,7 @@ def _pages(base: str) -> list[bytes]:
 def _serve(pipe: Connection) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Api(pages), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Api(pages), "127.0.0.1", 0, backlog=2048)
         port = server.sockets[0].getsockname()[1]
         pages = _pages(f"http://127.0.0.1:{port}")
         pipe.send(port)

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.errors import CredentialsError, UnknownIntegration, printable
+from nango_py.errors import CredentialsError, NangoError, UnknownIntegration, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,17 +15,15 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.config.model import Configuration, Integration
-    from nango_py.connections.model import Connection
     from nango_py.connections.store import ConnectionStore
+    from nango_py.engine.async_executor import AsyncExecutor
+    from nango_py.engine.async_transport import AsyncTransport
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.http.session import Session
     from nango_py.engine.http.transport import Transport
     from nango_py.engine.route import Route
     from nango_py.limits.model import LimitStore
-
-FRESH_SECONDS = 1.0
-"""How long a connection is used before another process's change to it is looked for."""
 
 
 class Nango:
@@ -65,6 +63,7 @@ class Nango:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         from nango_py.config.files import Files
+        from nango_py.connections.stored import StoredConnections
         from nango_py.engine.events import Events
 
         self._environ = os.environ if environ is None else environ
@@ -78,8 +77,9 @@ class Nango:
         self._routes: dict[str, tuple[Integration, Route]] = {}
         self._store: ConnectionStore | None = None
         self._transport: Transport | None = None
+        self._async_transport: AsyncTransport | None = None
         self._limits: LimitStore | None = None
-        self._fresh: dict[tuple[str, str], tuple[Connection, float]] = {}
+        self._stored = StoredConnections(lambda: self.store, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -89,12 +89,26 @@ class Nango:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what the running event loop uses, and everything else."""
+        if self._async_transport is not None:
+            await self._async_transport.aclose()
+        self.close()
+
     def close(self) -> None:
         """Close database and network connections; what is called later opens them again."""
         with self._lock:
             store, self._store = self._store, None
             transport, self._transport = self._transport, None
-            self._fresh.clear()
+            self._stored.clear()
         if store is not None:
             store.close()
         if transport is not None:
@@ -135,7 +149,7 @@ class Nango:
         """Replace the credentials of an existing connection; the errors of register_connection."""
         checked = self._checked(integration, user_id, credentials)
         updated = self.store.update_credentials(integration, user_id, checked)
-        self._forget(integration, user_id)
+        self._stored.forget(integration, user_id)
         return updated.public()
 
     def update_connection_config(
@@ -148,7 +162,7 @@ class Nango:
         """
         self._integration(integration)
         updated = self.store.update_config(integration, user_id, dict(additional_config))
-        self._forget(integration, user_id)
+        self._stored.forget(integration, user_id)
         return updated.public()
 
     def delete_connection(self, integration: str, user_id: str) -> None:
@@ -158,7 +172,7 @@ class Nango:
             ConnectionNotFound: this user has none.
         """
         self.store.delete(integration, user_id)
-        self._forget(integration, user_id)
+        self._stored.forget(integration, user_id)
 
     def connection(self, integration: str, user_id: str) -> dict[str, Any]:
         """The public view: uuid, integration, user_id, dates and additional_config; never credentials.
@@ -194,8 +208,26 @@ class Nango:
         self._integration(integration)
         return Executor(
             lambda: self._route(integration),
-            self._reader(integration, user_id),
+            self._stored.source(integration, user_id),
             self.transport,
+            self.limits,
+            self._clock,
+        )
+
+    def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
+        """The same calls for asyncio: `await executor.get(path)`; needs the extra `async`.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            ConnectionNotFound: this user has no connection.
+        """
+        from nango_py.engine.async_executor import AsyncExecutor
+
+        self._integration(integration)
+        return AsyncExecutor(
+            lambda: self._route(integration),
+            self._stored.source(integration, user_id),
+            self.async_transport,
             self.limits,
             self._clock,
         )
@@ -241,6 +273,23 @@ class Nango:
                 if self._transport is None:
                     self._transport = Transport(self._ca_bundle)
         return self._transport
+
+    @property
+    def async_transport(self) -> AsyncTransport:
+        """The network connections that all async executors share.
+
+        Raises:
+            NangoError: the extra `async` is not installed.
+        """
+        if self._async_transport is None:
+            try:
+                from nango_py.engine.async_transport import AsyncTransport
+            except ModuleNotFoundError as error:
+                raise NangoError("async calls need httpx2: pip install 'nango-py[async]'") from error
+            with self._lock:
+                if self._async_transport is None:
+                    self._async_transport = AsyncTransport(self._ca_bundle)
+        return self._async_transport
 
     @property
     def limits(self) -> LimitStore:
@@ -296,24 +345,3 @@ class Nango:
         mode = AUTH_MODES.get(declared.auth_mode)()
         checked: dict[str, Any] = mode.check_credentials(dict(credentials), where)
         return checked
-
-    def _reader(self, integration: str, user_id: str) -> Callable[[], Connection]:
-        """Gives the stored connection, looking for another process's change once a second."""
-        key = (integration, user_id)
-
-        def read() -> Connection:
-            known = self._fresh.get(key)
-            now = self._clock.monotonic()
-            if known is not None and now - known[1] < FRESH_SECONDS:
-                return known[0]
-            if known is not None and self.store.generation(integration, user_id) == known[0].generation:
-                connection = known[0]
-            else:
-                connection = self.store.get(integration, user_id)
-            self._fresh[key] = (connection, now)
-            return connection
-
-        return read
-
-    def _forget(self, integration: str, user_id: str) -> None:
-        self._fresh.pop((integration, user_id), None)

@@ -6,52 +6,30 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
-from nango_py.engine.call import Job, run
+from nango_py.engine.call import run
+from nango_py.engine.caller import Caller
 from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
-from nango_py.engine.paging import next_plan
-from nango_py.engine.plan import Call, Plan, make_plan
-from nango_py.engine.query import pairs_of
-from nango_py.engine.stamp import stamp_of
+from nango_py.engine.paging import ParsedPage, next_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from os import PathLike
 
-    from nango_py.clock import Clock
-    from nango_py.connections.model import Connection
-    from nango_py.engine.call import Steps
+    from nango_py.engine.call import Job
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
-    from nango_py.engine.http.transport import Transport
-    from nango_py.engine.route import Route
-    from nango_py.engine.stamp import Stamp
-    from nango_py.limits.model import LimitStore
+    from nango_py.engine.plan import Plan
 
 
-class Executor:
+class Executor(Caller):
     """Runs authenticated, paced and retried calls for one connection; safe to share between threads.
 
     Any answer of the API is returned as a `requests.Response`, a 404 and (when retrying is over) a 500 too.
-
-    Args:
-        route: gives the integration's compiled rules as they are now.
-        read_connection: gives the connection as it is stored now.
     """
 
-    def __init__(
-        self,
-        route: Callable[[], Route],
-        read_connection: Callable[[], Connection],
-        transport: Transport,
-        limits: LimitStore,
-        clock: Clock,
-    ) -> None:
-        self._current_route = route
-        self._read_connection = read_connection
-        self._transport = transport
-        self._limits = limits
-        self._clock = clock
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._last = threading.local()
-        self._stamp = stamp_of(route().integration, read_connection())
 
     def get(self, path: str, **options: Any) -> Response:
         """GET a path below the base URL; options as in `request`."""
@@ -93,8 +71,9 @@ class Executor:
             path: below the blueprint's base URL, such as `v1/metrics`; may hold a query.
             raise_for_error: raise ProviderError for a bad answer, read as the blueprint's `errors` say.
             deadline_seconds: the time for everything, waits included; the blueprint's by default.
-            options: params, json, data, files, headers, timeout and stream as `requests` takes them, and
-                idempotency_key, sent under the header that the blueprint declares.
+            options: params, json, data, files, headers, timeout and stream as `requests` takes them,
+                idempotency_key, sent under the header that the blueprint declares, and max_response_bytes
+                (0 for any size).
 
         Raises:
             InvalidRequest: the path leaves the API, or a header or body is not one; nothing was sent.
@@ -103,21 +82,38 @@ class Executor:
             DeadlineExceeded: the time for everything is over.
             ProviderError: only with raise_for_error.
         """
-        plan = self.plan(method, path, **options)
-        answer = self._drive(plan, deadline_seconds)
-        if raise_for_error and answer.attempts[-1].action == "fail":
-            raise self._route.provider_error(answer, plan)
+        job = self._job(self.plan(method, path, **options), deadline_seconds)
+        answer: Response = self._drive(job, raise_for_error=raise_for_error)
         return answer
 
-    def plan(self, method: str, path: str, **options: Any) -> Plan:
-        """The request that a call would send, without sending it; `print(plan)` masks credentials."""
-        route = self._route
-        return make_plan(
-            Call(method, path, **options),
-            self._fresh_stamp(),
-            route.integration.requests,
-            route.retries.idempotency_header,
-        )
+    def download(
+        self,
+        path: str,
+        target: str | PathLike[str],
+        *,
+        progress: Callable[[int, int | None], object] | None = None,
+        max_response_bytes: int = 0,
+        **options: Any,
+    ) -> Response:
+        """GET a file and write its decoded body to `target`, which appears only when it is complete.
+
+        Args:
+            path: below the base URL.
+            target: a file; an existing one is replaced.
+            progress: called with the bytes written so far, and the size that was announced or None.
+            max_response_bytes: the largest body to accept; 0, the default here, means any size.
+            options: as in `request`.
+
+        Raises:
+            ProviderError: the API answered with an error; nothing was written.
+            TransportFailed: the body broke off or is too large; nothing was written.
+        """
+        from nango_py.engine.http.download import write_body
+
+        options |= {"stream": True, "max_response_bytes": max_response_bytes}
+        answer = self.request("GET", path, raise_for_error=True, **options)
+        write_body(answer, target, progress)
+        return answer
 
     def paginate(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
@@ -129,31 +125,20 @@ class Executor:
             ProviderError: a page was answered with an error.
             RequestFailed: a page repeats itself, or a next link leaves the API.
         """
-        for answer in self.pages(path, method=method, max_pages=max_pages, **options):
-            yield from self._paginator().records(answer)
+        paginator = self._paginator()
+        for page in self._walk(path, method, max_pages, options):
+            yield from paginator.records(page)
 
     def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> Iterator[Response]:
         """The answers of all pages, one by one."""
-        paginator = self._paginator()
-        given = pairs_of(options.get("params"))
-        names = {name for name, _ in given}
-        options["params"] = tuple(pair for pair in paginator.first_params() if pair[0] not in names) + given
-        plan: Plan | None = self.plan(method, path, **options)
-        seen: set[int] = set()
-        count = 0
-        while plan is not None and (max_pages is None or count < max_pages):
-            answer = self._drive(plan, None)
-            if answer.attempts[-1].action == "fail":
-                raise self._route.provider_error(answer, plan)
-            yield answer
-            count += 1
-            plan = next_plan(paginator, answer, plan, seen)
+        for page in self._walk(path, method, max_pages, options):
+            yield page.answer
 
     def explain(self) -> str:
         """What happened in this thread's last call, attempt by attempt, and which rule decided it."""
-        return explaining.explain(getattr(self._last, "attempts", ()))
+        return explaining.explain(self.attempts)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -162,51 +147,25 @@ class Executor:
 
     def send_plan(self, plan: Plan, *, returns_limited: bool = False) -> Response:
         """Run a call whose plan is made already; sessions come in here."""
-        return self._drive(plan, None, returns_limited=returns_limited)
-
-    @property
-    def _route(self) -> Route:
-        return self._current_route()
-
-    def _paginator(self) -> Any:
-        from nango_py.errors import ConfigError, Position, Problem
-
-        if self._route.paginator is None:
-            position = Position(self._route.integration.name)
-            raise ConfigError(
-                [
-                    Problem(
-                        position, "E501", "the blueprint names no pagination", "add pagination: {kind: ...}"
-                    )
-                ]
-            )
-        return self._route.paginator
-
-    def _fresh_stamp(self) -> Stamp:
-        connection, integration = self._read_connection(), self._route.integration
-        stamp = self._stamp
-        if connection is not stamp.connection or integration is not stamp.integration:
-            self._stamp = stamp = stamp_of(integration, connection)
-        return stamp
-
-    def _drive(
-        self, plan: Plan, deadline_seconds: float | None, *, returns_limited: bool = False
-    ) -> Response:
-        """Carry out what the call generator asks for, until it ends."""
-        route = self._route
-        job = Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
-            route.limit_headers,
-            deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-        )  # fmt: skip
-        self._last.attempts = job.attempts
-        answer: Response = self._exhaust(run(job))
-        answer.attempts = tuple(job.attempts)
-        answer.hint = route.hint
+        answer: Response = self._drive(self._job(plan, returns_limited=returns_limited))
         return answer
 
-    def _exhaust(self, steps: Steps) -> Any:
-        """Run the steps to their end; what breaks a command is the steps' to clean up after."""
+    def _walk(
+        self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
+    ) -> Iterator[ParsedPage]:
+        plan: Plan | None = self.plan(method, path, **self._first_options(options))
+        seen: set[int] = set()
+        count = 0
+        while plan is not None and (max_pages is None or count < max_pages):
+            page = ParsedPage(self._drive(self._job(plan), raise_for_error=True))
+            yield page
+            count += 1
+            plan = next_plan(self._paginator(), page, plan, seen)
+
+    def _drive(self, job: Job, *, raise_for_error: bool = False) -> Any:
+        """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
+        self._last.attempts = job.attempts
+        steps = run(job)
         try:
             command = next(steps)
             while True:
@@ -217,7 +176,8 @@ class Executor:
                 else:
                     command = steps.send(result)
         except StopIteration as end:
-            return end.value
+            answer = end.value
+        return self._finished(answer, job, raise_for_error=raise_for_error)
 
     def _carry_out(self, command: Any) -> Any:
         match command:

@@ -159,10 +159,11 @@ def _made(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_heade
         _merge(headers, call.headers, stamp, content_type)
     repeatable = _add_idempotency_key(headers, call, method, idempotency_header)
     connect, read = _seconds(call.timeout, settings)
+    largest = settings.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
     return Plan(
         method, f"{url}?{query}" if query else url, headers, body, endpoint, given, stamp, connect, read,
         settings.total_seconds if call.timeout is None else max(settings.total_seconds, read),
-        settings.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes, replayable, repeatable, call.stream,
+        largest, replayable, repeatable, call.stream,
     )  # fmt: skip
 
 

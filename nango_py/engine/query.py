@@ -30,7 +30,7 @@ def pairs_of(params: Any) -> Pairs:
         return tuple(parse_qsl(params.lstrip("?"), keep_blank_values=True))
     items = params.items() if isinstance(params, Mapping) else params
     pairs: list[tuple[str, str]] = []
-    for item in items:
+    for item in items if isinstance(items, Iterable) else (items,):
         if not isinstance(item, tuple | list) or len(item) != 2:  # noqa: PLR2004 - a pair
             raise InvalidRequest("params must be a mapping, pairs of name and value, or a query string")
         name, value = item

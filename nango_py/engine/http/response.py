@@ -11,6 +11,8 @@ from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
+from nango_py.errors import TransportFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -150,8 +152,19 @@ class Response(requests.Response):
         self._cookies = value
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
-        """The decoded body piece by piece; the connection is closed after the last."""
-        yield from super().iter_content(chunk_size, decode_unicode)
+        """The decoded body piece by piece; the connection is closed after the last.
+
+        Raises:
+            TransportFailed: a stream is larger than max_response_bytes.
+        """
+        limit = 0 if self._content_consumed or self._plan is None else self._plan.max_bytes
+        size = 0
+        for chunk in super().iter_content(chunk_size, decode_unicode):
+            size += len(chunk)
+            if limit and size > limit:
+                self.close()
+                raise TransportFailed("the answer is larger than max_response_bytes", reason="too_large")
+            yield chunk
         self._free()
 
     def close(self) -> None:

@@ -1,0 +1,175 @@
+"""An integration and a connection, ready to call from asyncio: the same rules, driven without blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from nango_py.engine import explain as explaining
+from nango_py.engine.call import run
+from nango_py.engine.caller import Caller
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
+from nango_py.engine.paging import ParsedPage, next_plan
+from nango_py.engine.plan import Call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from nango_py.engine.call import Job
+    from nango_py.engine.commands import Attempt
+    from nango_py.engine.http.response import Response
+    from nango_py.engine.plan import Plan
+
+
+class AsyncExecutor(Caller):
+    """Runs authenticated, paced and retried calls for one connection; any number of tasks may share it.
+
+    Answers are the same `requests.Response` objects that the sync executor gives, read completely; with
+    `stream=True` read them by `async for chunk in answer.aiter_content()`.
+    """
+
+    def __init__(self, *args: Any, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+        super().__init__(*args)
+        self._sleep = sleep
+        self._last: weakref.WeakKeyDictionary[Any, list[Attempt]] = weakref.WeakKeyDictionary()
+
+    async def get(self, path: str, **options: Any) -> Response:
+        """GET a path below the base URL; options as in `Executor.request`."""
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Response:
+        """POST to a path; it is sent twice only where that is safe (docs/retries.md)."""
+        return await self.request("POST", path, **options)
+
+    async def put(self, path: str, **options: Any) -> Response:
+        """PUT to a path; options as in `Executor.request`."""
+        return await self.request("PUT", path, **options)
+
+    async def patch(self, path: str, **options: Any) -> Response:
+        """PATCH a path; it is sent twice only where that is safe (docs/retries.md)."""
+        return await self.request("PATCH", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> Response:
+        """DELETE a path; options as in `Executor.request`."""
+        return await self.request("DELETE", path, **options)
+
+    async def head(self, path: str, **options: Any) -> Response:
+        """HEAD of a path; options as in `Executor.request`."""
+        return await self.request("HEAD", path, **options)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        raise_for_error: bool = False,
+        deadline_seconds: float | None = None,
+        **options: Any,
+    ) -> Response:
+        """Make a call and return the API's answer; arguments and errors as in `Executor.request`.
+
+        A cancelled call gives its place in the budgets back, or leaves it spent where it was sent.
+        """
+        plan = await self._fresh_plan(Call(method, path, **options))
+        job = self._job(plan, deadline_seconds)
+        answer: Response = await self._drive(job, raise_for_error=raise_for_error)
+        return answer
+
+    async def paginate(
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+    ) -> AsyncIterator[Any]:
+        """The records of all pages, one by one; errors as in `Executor.paginate`."""
+        paginator = self._paginator()
+        async for page in self._walk(path, method, max_pages, options):
+            for record in paginator.records(page):
+                yield record
+
+    async def pages(
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+    ) -> AsyncIterator[Response]:
+        """The answers of all pages, one by one."""
+        async for page in self._walk(path, method, max_pages, options):
+            yield page.answer
+
+    def explain(self) -> str:
+        """What happened in this task's last call, attempt by attempt, and which rule decided it."""
+        return explaining.explain(self.attempts)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts of this task's last call, finished or failed."""
+        return tuple(self._last.get(asyncio.current_task(), ()))
+
+    async def _fresh_plan(self, call: Call) -> Plan:
+        """The plan; the store is asked outside the event loop when it has to be."""
+        connection = self._read_connection.fresh()
+        if connection is None:
+            connection = await asyncio.to_thread(self._read_connection)
+        return self._plan(call, connection)
+
+    async def _walk(
+        self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
+    ) -> AsyncIterator[ParsedPage]:
+        plan: Plan | None = await self._fresh_plan(Call(method, path, **self._first_options(options)))
+        seen: set[int] = set()
+        count = 0
+        while plan is not None and (max_pages is None or count < max_pages):
+            page = ParsedPage(await self._drive(self._job(plan), raise_for_error=True))
+            yield page
+            count += 1
+            plan = next_plan(self._paginator(), page, plan, seen)
+
+    async def _drive(self, job: Job, *, raise_for_error: bool) -> Any:
+        """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._last[task] = job.attempts
+        steps = run(job)
+        try:
+            command = next(steps)
+            while True:
+                try:
+                    result = await self._carry_out(command)
+                except BaseException as error:  # noqa: BLE001 - handed on, cancellation included
+                    command = steps.throw(error)
+                else:
+                    command = steps.send(result)
+        except StopIteration as end:
+            answer = end.value
+        return self._finished(answer, job, raise_for_error=raise_for_error)
+
+    async def _carry_out(self, command: Any) -> Any:
+        match command:
+            case Send():
+                return await self._transport.send(command.plan, command.seconds)
+            case Wait():
+                return await self._sleep(command.seconds)
+            case Acquire():
+                return await self._ask(self._limits.acquire, command.spends, command.gates, command.patience)
+            case Settle():
+                return await self._ask(self._limits.settle, command.ticket)
+            case Confirm():
+                return await self._ask(self._limits.confirm, command.ticket)
+            case Release():
+                return await self._ask(self._limits.release, command.ticket)
+            case CloseGate():
+                return await self._ask(self._limits.close_gate, command.gates, command.seconds)
+        raise AssertionError(f"unknown command {command!r}")
+
+    async def _ask(self, ask: Callable[..., Any], *arguments: Any) -> Any:
+        """Ask the limit store; one that waits for a database or a server does so in a thread.
+
+        A booking is never lost to a cancellation: the thread is waited for, then the call ends.
+        """
+        if not getattr(self._limits, "is_remote", False):
+            return ask(*arguments)
+        asked = asyncio.ensure_future(asyncio.to_thread(ask, *arguments))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            granted = await asked
+            ticket = getattr(granted, "ticket", None)
+            if ticket is not None:
+                await asyncio.to_thread(self._limits.release, ticket)
+            raise

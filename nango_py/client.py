@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import CredentialsError, NangoError, UnknownIntegration, printable
+from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -307,12 +308,13 @@ class Nango:
         from nango_py.connections.store import open_store, sqlite_folder
 
         beside = f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}"
-        url = self._database_url or self.configuration.config.database_url or beside
+        # A database's URL may hold its password, so no frame keeps it as text.
+        url = Secret(self._database_url or self.configuration.config.database_url or beside)
         environ = dict(self._environ)
         if self._encryption_keys is not None:
             keys = self._encryption_keys
             environ["NANGO_ENCRYPTION_KEYS"] = keys if isinstance(keys, str) else ",".join(keys)
-        folder = sqlite_folder(url) or self._files.folder / ".nango"
+        folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
         return open_store(url, load_keyring(environ, folder), self._clock)
 
     def _integration(self, name: str) -> Integration:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.connections.database import open_database
 from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.redis import RedisLimits
 from nango_py.limits.sql import SqlLimits
 from nango_py.secret import Secret
-from tests.services import fresh_postgres
+from tests.services import fresh_postgres, fresh_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,11 @@ def opened(kind: str, folder: Path) -> Iterator[LimitStore]:
         yield MemoryLimits(SYSTEM_CLOCK)
         return
     with place_of(kind, folder) as url:
+        if kind == "redis":
+            limits = RedisLimits(Secret(url))
+            yield limits
+            limits.close()
+            return
         database = open_database(Secret(url))
         yield SqlLimits(database, SYSTEM_CLOCK, is_server=kind == "postgresql")
         database.close()
@@ -36,6 +42,6 @@ def place_of(kind: str, folder: Path) -> Iterator[str]:
     """The URL of an empty place that processes can share."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/limits.db"
-    else:
-        with fresh_postgres() as url:
-            yield url
+        return
+    with fresh_redis() if kind == "redis" else fresh_postgres() as url:
+        yield url

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from nango_py.connections.database import open_database
 from nango_py.limits.memory import MemoryLimits
 from nango_py.limits.model import Limit, Spend
+from nango_py.limits.redis import RedisLimits
 from nango_py.limits.sql import SqlLimits
 from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, overfull, window
+from tests.services import fresh_redis
 
 windows = st.builds(
     window, st.integers(1, 7), st.sampled_from([0.25, 1.0, 2.0, 3.7]) | st.floats(0.05, 5.0, allow_nan=False)
@@ -80,6 +82,17 @@ def test_a_database_keeps_the_windows_as_exactly_as_memory(arrivals: list[Arriva
         sent = World(SqlLimits(database, in_rows, is_server=False), in_rows).play(arrivals)
     assert broken_limits(sent) == []
     assert [(one.number, one.sent) for one in sent] == [(one.number, one.sent) for one in expected]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories())
+def test_the_script_in_redis_keeps_every_window(arrivals: list[Arrival]) -> None:
+    """The arithmetic in Redis breaks no limit either, and serves everybody."""
+    clock = LimitClock()
+    with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=clock)) as store:
+        sent = World(store, clock).play(arrivals)
+    assert broken_limits(sent) == []
+    assert sorted(request.number for request in sent) == list(range(len(arrivals)))
 
 
 def _slowest(spend: Spend) -> float:

@@ -92,10 +92,17 @@ class UnknownNameError(NangoError):
     def __init__(self, name: str, known: Iterable[str] = (), *, hint: str = "") -> None:
         self.name = name
         self.known = tuple(known)
+        self.hint = hint
         super().__init__(unknown_name(self.kind, name, self.known, hint))
 
-    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.name, self.known)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled_name, (type(self), self.name, self.known, self.hint)
+
+
+def _unpickled_name(
+    cls: type[UnknownNameError], name: str, known: tuple[str, ...], hint: str
+) -> UnknownNameError:
+    return cls(name, known, hint=hint)
 
 
 class UnknownIntegration(UnknownNameError):

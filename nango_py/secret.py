@@ -56,10 +56,17 @@ class Secret:
             return NotImplemented
         import hmac
 
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        mine, its = (text.encode("utf-8", "surrogatepass") for text in (self._value, other._value))
+        return hmac.compare_digest(mine, its)
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Secret:
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled; store credentials with register_connection()")
@@ -93,6 +100,7 @@ def spellings(value: str) -> set[str]:
     forms |= {form.replace("%2F", "%2f").replace("%3D", "%3d") for form in forms}
     forms |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in forms}
     forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    forms |= {form.replace("/", "\\/") for form in tuple(forms)}  # as PHP writes JSON
     raw = value.encode("utf-8", "surrogatepass")
     forms |= {repr(raw)[2:-1]}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

@@ -1,0 +1,183 @@
+"""Secrets that do not print, and the masking of texts that others write."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import pickle
+import urllib.parse
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+import pytest
+
+from nango_py.secret import (
+    MASK,
+    MASKED_LOGGERS,
+    MaskingFilter,
+    Secret,
+    conceal,
+    live_secrets,
+    mask_library_loggers,
+    masked,
+    reveal,
+    spellings,
+)
+
+ODD = 'a+/=%&"é\\ key\U0001f600'
+
+
+@dataclass
+class Holder:
+    """What an application might keep a secret in."""
+
+    secret: Secret
+
+
+def test_a_secret_shows_itself_only_when_asked() -> None:
+    """repr, str, format, containers and dataclasses show stars."""
+    secret = Secret("hunter2-hunter2")
+    assert secret.reveal() == "hunter2-hunter2"
+    holder = Holder(secret)
+    shown = [
+        repr(secret), str(secret), f"{secret}", f"{secret:>20}", f"{secret!r}", f"{[secret]}", repr(holder),
+        repr(asdict(holder)), f"{secret} {secret!r}", repr({"k": secret}), repr(vars(holder)),
+    ]  # fmt: skip
+    assert all("hunter2" not in text and MASK in text for text in shown)
+
+
+def test_a_secret_is_not_pickled_nor_turned_into_json() -> None:
+    """Neither a cache nor a queue takes it along by accident."""
+    with pytest.raises(TypeError, match="not pickled") as caught:
+        pickle.dumps(Secret("hunter2-hunter2"))
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(TypeError):
+        json.dumps(Secret("hunter2-hunter2"))
+    with pytest.raises(TypeError):
+        iter(Secret("x"))  # type: ignore[call-overload]
+
+
+def test_a_secret_has_no_open_attribute_dict() -> None:
+    """vars() finds nothing to print."""
+    with pytest.raises(TypeError):
+        vars(Secret("x"))
+
+
+def test_secrets_compare_by_value_and_only_with_secrets() -> None:
+    """Equal values are equal, in sets too; a plain text never equals a secret."""
+    assert Secret("é") == Secret("é")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    assert Secret("a")
+    assert not Secret("")
+
+
+def test_half_a_surrogate_pair_compares_too() -> None:
+    """Comparing never raises an error that holds the value."""
+    assert Secret("\ud800") == Secret("\ud800")
+    assert Secret("\ud800") != Secret("a")
+
+
+def test_conceal_and_reveal_go_all_the_way_down() -> None:
+    """Texts become secrets at any depth and come back; numbers stay."""
+    tree = {"a": "x", "b": [{"c": "y"}, 5, None, True], "d": ("z",)}
+    concealed = conceal(tree)
+    assert concealed["a"] == Secret("x")
+    assert concealed["b"] == ({"c": Secret("y")}, 5, None, True)
+    assert reveal(concealed) == {"a": "x", "b": [{"c": "y"}, 5, None, True], "d": ["z"]}
+    assert reveal(MappingProxyType({"a": Secret("x")})) == {"a": "x"}
+
+
+ENCODINGS = {
+    "raw": ODD,
+    "percent": urllib.parse.quote(ODD, safe=""),
+    "percent, slash kept": urllib.parse.quote(ODD),
+    "percent, lower case": urllib.parse.quote(ODD, safe="").replace("%2F", "%2f").replace("%3D", "%3d"),
+    "plus": urllib.parse.quote_plus(ODD),
+    "json": json.dumps(ODD)[1:-1],
+    "json, unicode kept": json.dumps(ODD, ensure_ascii=False)[1:-1],
+    "json, slashes escaped": json.dumps(ODD)[1:-1].replace("/", "\\/"),
+    "repr": repr(ODD)[1:-1],
+    "bytes repr": repr(ODD.encode())[2:-1],
+    "base64": base64.b64encode(ODD.encode()).decode(),
+    "base64 url": base64.urlsafe_b64encode(ODD.encode()).decode(),
+    "base64 unpadded": base64.b64encode(ODD.encode()).decode().rstrip("="),
+    "all lower": "".join(
+        f"%{byte:02x}" if not (byte < 128 and chr(byte).isalnum()) else chr(byte) for byte in ODD.encode()
+    ),
+}
+
+
+@pytest.mark.parametrize("encoded", ENCODINGS.values(), ids=ENCODINGS)
+def test_every_spelling_of_a_secret_is_masked(encoded: str) -> None:
+    """However a library writes it down, every occurrence becomes stars."""
+    text = f"before {encoded} between {encoded} after"
+    assert masked(text, [ODD]) == "before *** between *** after"
+
+
+def test_short_values_are_left_to_structure() -> None:
+    """Masking a one-letter key by value would turn a log into stars."""
+    assert masked("a banana", ["a"]) == "a banana"
+    assert all(len(form) >= 6 for form in spellings("abc"))
+    assert masked("pin12 pin123", ["pin12", "pin123"]) == "pin12 ***"
+
+
+def test_the_longest_secret_is_masked_first() -> None:
+    """A secret that begins with another leaves no tail behind."""
+    assert masked("secret-long-tail", ["secret-long", "secret-long-tail"]) == MASK
+
+
+def test_masking_without_secrets_changes_nothing() -> None:
+    """An empty list costs nothing and masks nothing."""
+    assert masked("text", []) == "text"
+
+
+@pytest.fixture
+def records() -> list[str]:
+    """What a handler behind the masking filter has formatted."""
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(self.format(record))
+
+    logger = logging.getLogger("tests.secret")
+    logger.handlers = [Collector()]
+    logger.filters = [MaskingFilter()]
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    return found
+
+
+def test_the_filter_masks_message_arguments_and_traceback(records: list[str]) -> None:
+    """While a call is under way its secrets leave every record of the libraries below."""
+    logger = logging.getLogger("tests.secret")
+    token = live_secrets.set(("tok_0123456789",))
+    try:
+        logger.debug("GET %s", "/x?key=tok_0123456789")
+        try:
+            int("tok_0123456789 in a URL")
+        except ValueError:
+            logger.exception("failed with %s", "tok_0123456789")
+    finally:
+        live_secrets.reset(token)
+    assert records[0] == "GET /x?key=***"
+    assert "tok_0123456789" not in "".join(records)
+    assert "'*** in a URL'" in records[1]
+
+
+def test_the_filter_would_be_missed(records: list[str]) -> None:
+    """The control: outside a call nothing is known to be a secret, and the text passes."""
+    logging.getLogger("tests.secret").debug("GET %s", "tok_0123456789")
+    assert records == ["GET tok_0123456789"]
+
+
+def test_library_loggers_get_the_filter_once() -> None:
+    """Repeating it does no harm."""
+    mask_library_loggers()
+    mask_library_loggers()
+    for name in MASKED_LOGGERS:
+        filters = [entry for entry in logging.getLogger(name).filters if isinstance(entry, MaskingFilter)]
+        assert len(filters) == 1

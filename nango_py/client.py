@@ -138,11 +138,13 @@ class Nango:
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
             CredentialsError: a field is missing, unknown or of the wrong type; the message names it.
+            ConfigError: additional_config is not what the blueprint's connection_config asks for.
             ConnectionAlreadyExists: this user has one; it was left as it was.
             StorageError: it could not be written; nothing was stored.
         """
         checked = self._checked(integration, user_id, credentials)
-        return self.store.create(integration, user_id, checked, dict(additional_config or {})).public()
+        settings = self._checked_config(integration, user_id, additional_config or {})
+        return self.store.create(integration, user_id, checked, settings).public()
 
     def update_connection_credentials(
         self, integration: str, user_id: str, credentials: Mapping[str, Any]
@@ -161,8 +163,8 @@ class Nango:
         Raises:
             ConnectionNotFound: this user has none.
         """
-        self._integration(integration)
-        updated = self.store.update_config(integration, user_id, dict(additional_config))
+        settings = self._checked_config(integration, user_id, additional_config)
+        updated = self.store.update_config(integration, user_id, settings)
         self._stored.forget(integration, user_id)
         return updated.public()
 
@@ -336,6 +338,13 @@ class Nango:
             route = Route(integration, self._clock, self.events)
             self._routes[name] = (integration, route)
         return route
+
+    def _checked_config(self, integration: str, user_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        from nango_py.config.connection_config import check_additional_config
+
+        schema = self._integration(integration).settings.get("connection_config")
+        check_additional_config(schema, values, f"{integration}/{printable(str(user_id))}")
+        return dict(values)
 
     def _checked(self, integration: str, user_id: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
         from nango_py.registry import AUTH_MODES

@@ -6,8 +6,10 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from nango_py.auth.base import checked_credentials
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.errors import CredentialsError, NangoError, UnknownIntegration, printable
+from nango_py.config.connection_config import check_additional_config
+from nango_py.errors import NangoError, UnknownIntegration, printable
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
@@ -142,15 +144,18 @@ class Nango:
             ConnectionAlreadyExists: this user has one; it was left as it was.
             StorageError: it could not be written; nothing was stored.
         """
-        checked = self._checked(integration, user_id, credentials)
-        settings = self._checked_config(integration, user_id, additional_config or {})
+        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
+        checked = checked_credentials(declared.auth_mode, credentials, where)
+        settings = dict(additional_config or {})
+        check_additional_config(declared.settings.get("connection_config"), settings, where)
         return self.store.create(integration, user_id, checked, settings).public()
 
     def update_connection_credentials(
         self, integration: str, user_id: str, credentials: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Replace the credentials of an existing connection; the errors of register_connection."""
-        checked = self._checked(integration, user_id, credentials)
+        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
+        checked = checked_credentials(declared.auth_mode, credentials, where)
         updated = self.store.update_credentials(integration, user_id, checked)
         self._stored.forget(integration, user_id)
         return updated.public()
@@ -163,7 +168,9 @@ class Nango:
         Raises:
             ConnectionNotFound: this user has none.
         """
-        settings = self._checked_config(integration, user_id, additional_config)
+        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
+        settings = dict(additional_config)
+        check_additional_config(declared.settings.get("connection_config"), settings, where)
         updated = self.store.update_config(integration, user_id, settings)
         self._stored.forget(integration, user_id)
         return updated.public()
@@ -338,21 +345,3 @@ class Nango:
             route = Route(integration, self._clock, self.events)
             self._routes[name] = (integration, route)
         return route
-
-    def _checked_config(self, integration: str, user_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        from nango_py.config.connection_config import check_additional_config
-
-        schema = self._integration(integration).settings.get("connection_config")
-        check_additional_config(schema, values, f"{integration}/{printable(str(user_id))}")
-        return dict(values)
-
-    def _checked(self, integration: str, user_id: str, credentials: Mapping[str, Any]) -> dict[str, Any]:
-        from nango_py.registry import AUTH_MODES
-
-        declared = self._integration(integration)
-        where = f"{integration}/{printable(str(user_id))}"
-        if not hasattr(credentials, "items"):
-            raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
-        mode = AUTH_MODES.get(declared.auth_mode)()
-        checked: dict[str, Any] = mode.check_credentials(dict(credentials), where)
-        return checked

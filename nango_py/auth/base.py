@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nango_py.errors import CredentialsError, nearest, printable
+from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,3 +77,20 @@ class AuthMode:
     def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
         """The values of `variables`, from stored credentials."""
         return {name: credentials[name] for name in self.variables if name in credentials}
+
+
+def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The credentials as a connection of this mode stores them.
+
+    Args:
+        auth_mode: the name of a registered mode.
+        credentials: what the caller gave.
+        where: "integration/user", for the message.
+
+    Raises:
+        CredentialsError: a field is missing, unknown or of the wrong type.
+    """
+    if not hasattr(credentials, "items"):
+        raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
+    mode: AuthMode = AUTH_MODES.get(auth_mode)()
+    return mode.check_credentials(dict(credentials), where)

@@ -63,7 +63,7 @@ def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, s
         return
     if "enum" in field and value not in field["enum"]:
         yield "is not one of those allowed", f"expected {', '.join(map(str, field['enum']))}"
-    if "pattern" in field and not re.search(field["pattern"], value):
+    if isinstance(value, str) and "pattern" in field and not re.search(field["pattern"], value):
         yield "does not look right", f"expected {field.get('title', 'text')} like {field['pattern']}"
     size = len(value) if isinstance(value, str) else value
     low, high = ("minLength", "maxLength") if isinstance(value, str) else ("minimum", "maximum")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nango_py.errors import CredentialsError, nearest, printable
@@ -70,6 +71,8 @@ class AuthMode:
         kinds = [expected] if isinstance(expected, str) else expected
         if not any(isinstance(value, fits[kind]) and not isinstance(value, bool) for kind in kinds):
             raise CredentialsError(f'{where}: credential "{field}" must be {" or ".join(kinds)}')
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CredentialsError(f'{where}: credential "{field}" must be a finite number')
         if isinstance(value, str) and not value:
             raise CredentialsError(f'{where}: credential "{field}" is empty')
         return value

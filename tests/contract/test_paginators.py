@@ -1,0 +1,307 @@
+"""What every paginator keeps, and how each kind walks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jsonschema
+import pytest
+
+from nango_py.engine.paging import next_plan
+from nango_py.errors import InvalidRequest, RequestFailed
+from nango_py.pagination.base import Next, Paginator
+from nango_py.registry import PAGINATORS
+from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.engine.plan import Plan
+
+every_kind = pytest.mark.parametrize("kind", PAGINATORS.names())
+BASE = "https://api.example.test/v1/things"
+IN_QUERY = a_stamp(an_integration(params={"api_key": "${api_key}", "format": "json"}))
+
+Serve = "Callable[[dict[str, str]], Answer]"
+
+
+def linked(link: Callable[[int], Answer]) -> Any:
+    """An API whose pages name the next by URL."""
+    return lambda params: link(int(params.get("p", "1")))
+
+
+def next_body(page: int, url: str = BASE) -> Answer:
+    """JSON:API's links.next."""
+    following = f"{url}?p={page + 1}" if page < 3 else None
+    return Answer(body={"data": [page], "links": {"next": following}})
+
+
+def next_link(page: int, url: str = BASE) -> Answer:
+    """RFC 8288's Link header."""
+    links = f'<{BASE}?p=1>; rel="first"'
+    links += f', <{url}?p={page + 1}>; title="a, b"; rel="next"' if page < 3 else ""
+    return Answer(headers={"Link": links}, body=[page])
+
+
+def cursored(params: dict[str, str]) -> Answer:
+    """Pages "", "c2", "c3"."""
+    page = {"": 1, "c2": 2, "c3": 3}[params.get("cursor", "")]
+    return Answer(body={"items": [page], "meta": {"next": f"c{page + 1}" if page < 3 else ""}})
+
+
+def numbered(params: dict[str, str]) -> Answer:
+    """Pages 1 to 3, then empty."""
+    page = int(params.get("page", "1"))
+    return Answer(body={"items": [page] if page <= 3 else []})
+
+
+def skipping(params: dict[str, str]) -> Answer:
+    """250 records."""
+    start, size = int(params.get("offset", "0")), int(params["limit"])
+    return Answer(body={"data": list(range(start, min(start + size, 250)))})
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How an API of a kind behaves, and what a walk over three pages of it brings."""
+
+    serve: Any
+    records: list[int]
+    pages: int = 3
+
+
+WALKS = {
+    "single": Walk(lambda _: Answer(body={"data": [1, 2]}), [1, 2], 1),
+    "next_url": Walk(linked(next_body), [1, 2, 3]),
+    "link_header": Walk(linked(next_link), [1, 2, 3]),
+    "cursor": Walk(cursored, [1, 2, 3]),
+    "page": Walk(numbered, [1, 2, 3], 4),
+    "offset": Walk(skipping, list(range(250))),
+}
+
+
+def paginator_of(kind: str, **config: Any) -> Paginator:
+    """A paginator as a blueprint's block makes it."""
+    cls = PAGINATORS.get(kind)
+    made: Paginator = cls.from_settings({"kind": kind, **cls.example_config, **config})
+    return made
+
+
+def walk(
+    paginator: Paginator, serve: Any, plan: Plan | None = None, most: int = 20
+) -> tuple[list[Any], list[Plan]]:
+    """The records and requests of a whole walk."""
+    plan = plan or a_plan(params=paginator.first_params(), stamp=IN_QUERY)
+    seen: set[int] = set()
+    records: list[Any] = []
+    plans: list[Plan] = []
+    following: Plan | None = plan
+    while following is not None:
+        plans.append(following)
+        assert len(plans) <= most
+        answer = serve(dict(parse_qsl(urlsplit(following.url).query)))
+        records += paginator.records(answer)
+        following = next_plan(paginator, answer, following, seen)
+    return records, plans
+
+
+@every_kind
+def test_the_config_schema_is_a_json_schema_and_the_example_fits(kind: str) -> None:
+    """The keys beside `kind`, with examples that docs use."""
+    cls = PAGINATORS.get(kind)
+    schema = {"type": "object", "additionalProperties": False, **cls.config_schema}
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(cls.example_config)
+    assert set(cls.config_schema.get("required", ())) <= set(cls.example_config)
+    assert cls.__doc__
+
+
+@every_kind
+def test_every_key_of_the_schema_reaches_the_paginator(kind: str) -> None:
+    """A key that the schema takes and the class forgets would be silently ignored."""
+    cls = PAGINATORS.get(kind)
+    samples = {"string": "sample", "integer": 7, "boolean": True}
+    for key, entry in cls.config_schema["properties"].items():
+        value = samples[entry["type"]]
+        assert value in vars(paginator_of(kind, **{key: value})).values(), key
+
+
+def test_every_built_in_kind_is_walked() -> None:
+    """The table above has no gaps."""
+    assert set(WALKS) == {
+        name for name, cls in PAGINATORS.all().items() if cls.__module__.startswith("nango_py.")
+    }
+
+
+@pytest.mark.parametrize("kind", WALKS)
+def test_a_walk_brings_every_record_once_and_stops(kind: str) -> None:
+    """Three pages, each asked for once, with the credential on each and once."""
+    expected = WALKS[kind]
+    records, plans = walk(paginator_of(kind), expected.serve)
+    assert records == expected.records
+    assert len(plans) == expected.pages
+    for plan in plans:
+        assert [value for name, value in parse_qsl(urlsplit(plan.url).query) if name == "api_key"] == [KEY]
+        assert plan.endpoint == "things"
+
+
+@pytest.mark.parametrize("kind", WALKS)
+def test_the_callers_parameters_go_along(kind: str) -> None:
+    """A filter holds for every page, where the API does not write whole links itself."""
+    paginator = paginator_of(kind)
+    plan = a_plan(params=(*paginator.first_params(), ("filter", "a b"), ("filter", "c")), stamp=IN_QUERY)
+    _, plans = walk(paginator, WALKS[kind].serve, plan)
+    for later in plans[:1] if kind in {"next_url", "link_header"} else plans:
+        query = parse_qsl(urlsplit(later.url).query)
+        assert [value for name, value in query if name == "filter"] == ["a b", "c"]
+        assert ("format", "json") in query
+
+
+CIRCLES: dict[str, Any] = {
+    "next_url": lambda _: Answer(body={"data": [1], "links": {"next": f"{BASE}?p=1"}}),
+    "link_header": lambda _: Answer(headers={"Link": f'<{BASE}?p=1>; rel="next"'}, body=[1]),
+    "cursor": lambda _: Answer(body={"items": [1], "meta": {"next": "same"}}),
+}
+
+
+@pytest.mark.parametrize("kind", CIRCLES)
+def test_a_circle_is_found(kind: str) -> None:
+    """An API that names the same page again ends in an error, not in a walk without end."""
+    with pytest.raises(RequestFailed, match="names itself or an earlier one") as caught:
+        walk(paginator_of(kind), CIRCLES[kind])
+    assert KEY not in f"{caught.value} {caught.value.plan}"
+
+
+def test_a_longer_circle_is_found() -> None:
+    """Two pages that name each other are one too."""
+
+    def serve(params: dict[str, str]) -> Answer:
+        other = "b" if params.get("cursor") == "a" else "a"
+        return Answer(body={"items": [1], "meta": {"next": other}})
+
+    with pytest.raises(RequestFailed, match="names itself or an earlier one"):
+        walk(paginator_of("cursor"), serve)
+
+
+OTHER_HOSTS = [
+    "https://evil.test/v1/things?p=2",
+    "//evil.test/v1/things?p=2",
+    "http://api.example.test/v1/things?p=2",
+    "https://api.example.test:444/things?p=2",
+    "https://api.example.test@evil.test/",
+    "https://user:pw@api.example.test/v1/things?p=2",
+    "https://api.example.test.evil.test/",
+    "https://[::1",
+    "https://api.example.test:bad/",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize("url", OTHER_HOSTS)
+def test_a_next_link_to_another_host_is_refused(url: str) -> None:
+    """The credential stays; the error names no URL with a credential in it."""
+    for kind, answer in {
+        "next_url": Answer(body={"data": [1], "links": {"next": url}}),
+        "link_header": Answer(headers={"Link": f'<{url}>; rel="next"'}, body=[1]),
+    }.items():
+        with pytest.raises(InvalidRequest, match="another host") as caught:
+            walk(paginator_of(kind), lambda _, answer=answer: answer)
+        assert KEY not in str(caught.value)
+
+
+def test_a_declared_host_is_followed() -> None:
+    """The control: `requests.allowed_hosts` is what makes the difference."""
+    stamp = a_stamp(an_integration(allowed_hosts=("eu.example.test",)))
+    serve = linked(lambda page: next_body(page, "https://eu.example.test/v1/things"))
+    records, plans = walk(paginator_of("next_url"), serve, a_plan(stamp=stamp))
+    assert records == [1, 2, 3]
+    assert plans[1].url.startswith("https://eu.example.test/")
+    assert plans[1].headers["authorization"][1] == f"Key {KEY}"
+
+
+@pytest.mark.parametrize("link", ["/v1/things?p=2", "?p=2", "things?p=2", f"{BASE}?p=2&api_key=theirs#top"])
+def test_next_links_may_be_relative_or_carry_a_key_of_their_own(link: str) -> None:
+    """Relative ones are taken beside the last page; our credential replaces theirs."""
+    answer = Answer(body={"data": [1], "links": {"next": link}})
+    following = next_plan(paginator_of("next_url"), answer, a_plan(stamp=IN_QUERY), set())
+    assert following is not None
+    assert following.url == f"{BASE}?api_key={KEY}&p=2"
+
+
+def test_a_next_link_is_kept_byte_for_byte() -> None:
+    """Signed cursors do not survive being decoded and encoded again."""
+    link = f"{BASE}?page%5Bcursor%5D=bmV4%2Bdg%3D%3D&sig=%FF%fe+x~!*()&flag"
+    answer = Answer(body={"data": [1], "links": {"next": link}})
+    following = next_plan(paginator_of("next_url"), answer, a_plan(stamp=IN_QUERY), set())
+    assert following is not None
+    assert following.url == link.replace("?", f"?api_key={KEY}&")
+
+
+ODD_BODIES = [
+    None,
+    [],
+    {},
+    "text",
+    5,
+    {"links": None},
+    {"links": []},
+    {"links": {"next": 5}},
+    {"data": {"a": 1}},
+]
+
+
+@every_kind
+@pytest.mark.parametrize("body", ODD_BODIES, ids=repr)
+def test_an_unexpected_body_ends_the_walk(kind: str, body: Any) -> None:
+    """It holds no records and no next page, and is no crash."""
+    paginator = paginator_of(kind)
+    answer = Answer(body=body)
+    assert paginator.records(answer) == []
+    assert paginator.following(answer, ()) is None
+
+
+def test_links_are_read_as_rfc_8288_writes_them() -> None:
+    """Several relations, several links, unquoted values, commas and semicolons in quotes, any case."""
+    paginator = paginator_of("link_header")
+    for header, url in {
+        "</a>; rel=next": "/a",
+        '</a>; rel="prev next"': "/a",
+        '</a>; REL="NEXT"': "/a",
+        '</a>;title="x; rel=\\"next\\"";rel="last",</b>;rel="next"': "/b",
+        '</a,b;c>; rel="next"': "/a,b;c",
+        '</a>; rel="prev"': None,
+        '</a>; rel="nextish"': None,
+        "": None,
+    }.items():
+        found = paginator.following(Answer(headers={"Link": header}, body=[]), ())
+        assert found == (None if url is None else Next(url=url)), header
+
+
+def test_offsets_stop_at_a_flag_or_a_short_page() -> None:
+    """With a flag a short page goes on; without one it is the last."""
+    with_flag = paginator_of("offset", has_more="more")
+    page = Answer(body={"data": [1, 2], "more": True})
+    assert with_flag.following(page, (("offset", "10"), ("limit", "100"))) == Next(params=(("offset", "12"),))
+    last = Answer(body={"data": [1, 2], "more": False})
+    assert with_flag.following(last, ()) is None
+    assert paginator_of("offset").following(page, ()) is None
+
+
+def test_page_numbers_stop_at_the_last_page_where_the_api_names_it() -> None:
+    """No empty page is asked for then; counting from 0 works too."""
+    counted = paginator_of("page", total_pages="pages")
+    page = Answer(body={"items": [1], "pages": 3})
+    assert counted.following(page, (("page", "2"),)) == Next(params=(("page", "3"),))
+    assert counted.following(page, (("page", "3"),)) is None
+    from_zero = paginator_of("page", total_pages="pages", start=0)
+    assert from_zero.following(page, (("page", "1"),)) == Next(params=(("page", "2"),))
+    assert from_zero.following(page, (("page", "2"),)) is None
+
+
+def test_the_page_size_is_asked_for() -> None:
+    """Where the blueprint names one."""
+    assert paginator_of("offset").first_params() == (("limit", "100"),)
+    assert paginator_of("page", limit_param="per_page", limit=50).first_params() == (("per_page", "50"),)
+    assert paginator_of("page").first_params() == ()

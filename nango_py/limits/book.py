@@ -89,6 +89,12 @@ class Book:
                 self.meters[spend.key].recall(slot)
         slot.state = "over"
 
+    def count(self, spends: tuple[Spend, ...], now: float) -> None:
+        """Something was sent that nobody booked."""
+        slot = self._slot_type(0, spends, ())
+        for meter, spend in zip(self._meters(slot, now), spends, strict=True):
+            meter.count(now, spend.cost)
+
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
         """A gate closed for longer stays closed for longer."""
         if seconds > 0:

@@ -59,6 +59,11 @@ class MemoryLimits:
         with self._lock:
             self._book.release(ticket)
 
+    def count(self, spends: tuple[Spend, ...]) -> None:
+        """Count what was sent now without having been booked here."""
+        with self._lock:
+            self._book.count(spends, self._clock.monotonic())
+
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long."""
         with self._lock:

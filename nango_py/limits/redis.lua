@@ -1,5 +1,6 @@
 -- Budgets in Redis: the arithmetic of meter.py and book.py, on the server and by the server's clock.
--- KEYS: the keys of the call's budgets, then those of gates that are no budget.
+-- KEYS: the keys of the call's budgets, then those of gates that are no budget; of `acquire` the last is the
+-- generation, which stands until everything is lost.
 -- ARGV[1]: what to do; ARGV[2]: the call, as JSON. Times are seconds; answers are text, to keep fractions.
 
 local COUNTED_WITHIN, LOST_AFTER, DUST, COARSE_ABOVE, RESOLUTION = 10, 5, 1e-9, 1024, 1024
@@ -302,7 +303,8 @@ end
 
 local function all_meters()
   local meters = {}
-  for index, key in ipairs(KEYS) do
+  for index = 1, #KEYS - (call.generation and 1 or 0) do
+    local key = KEYS[index]
     meters[index] = load(key, call.limits and call.limits[index])
   end
   return meters
@@ -353,9 +355,14 @@ function act.acquire()
   for index = 1, #call.costs do call.order = math.max(call.order, meters[index].arrivals) end
   call.order = call.order + 1
   local at, label = earliest(meters, call.costs, call.order, call.line)
-  if at - now > call.patience then return {'refused', text(at - now), label} end
+  local generation = redis.call('GET', KEYS[#KEYS])
+  if not generation then
+    generation = call.name
+    redis.call('SET', KEYS[#KEYS], generation)
+  end
+  if at - now > call.patience then return {'refused', text(at - now), label, generation} end
   for index = 1, #call.costs do meters[index].arrivals = call.order end
-  return {'granted', place(meters, at), tostring(call.order)}
+  return {'granted', place(meters, at), tostring(call.order), generation}
 end
 
 -- Plans overdue bookings of earlier callers with the same keys anew; see Book._retime.

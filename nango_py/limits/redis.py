@@ -60,6 +60,7 @@ class RedisLimits:
         self._prefix = prefix
         self._clock = clock
         self._client = _client(url)
+        self._generation = ""
         self._script = self._client.register_script(Path(__file__).with_suffix(".lua").read_text())
 
     def acquire(
@@ -68,9 +69,9 @@ class RedisLimits:
         """Book the earliest place."""
         name = secrets.token_hex(8)
         answer = self._run("acquire", spends, gates, name=name, patience=min(patience, 1e12))
+        self._generation = answer[3].decode()
         if answer[0] == b"refused":
-            wait = float(answer[1])
-            return Refused(wait, answer[2].decode())
+            return Refused(float(answer[1]), answer[2].decode())
         return Granted(float(answer[1]), Ticket(name, int(answer[2]), spends, gates))
 
     def confirm(self, ticket: Ticket) -> float:
@@ -124,6 +125,9 @@ class RedisLimits:
         call["costs"] = [spend.cost for spend in spends]
         call["limits"] = [[_written(limit) for limit in spend.limits] for spend in spends]
         call["line"] = line_of(spends)
+        if act == "acquire":
+            keys.append(" generation")
+            call["generation"] = True
         return self._evaluate(act, keys, call)
 
     def _evaluate(self, act: str, keys: Collection[str], call: dict[str, Any]) -> Any:

@@ -1,0 +1,239 @@
+"""What happens when a shared store goes away: each process keeps to its part, and comes back by itself.
+
+While the store answers, it alone decides, and this process remembers what it sent itself. When it fails,
+every process goes on with its own memory and its part of each limit, one over the number of processes seen
+last. When it is back, or has lost what it knew, both must agree for a minute, so that no window of up to a
+minute is exceeded on the way there or back, if the processes had used about equal parts.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nango_py.errors import StorageError
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.model import Bucket, Granted, LimitStore, Refused, Spend, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nango_py.clock import Clock
+    from nango_py.limits.model import Limit, WindowView
+
+AGAIN_AFTER = 1.0
+"""Seconds after a failure until one caller tries the store again."""
+
+AGREE_SECONDS = 60.0
+"""How long both must agree after the store has come back, and so the longest window that is bridged."""
+
+COUNT_EVERY = 10.0
+"""Seconds between two counts of the processes."""
+
+_logger = logging.getLogger("nango_py.limits")
+
+
+class SharedStore(LimitStore, Protocol):
+    """A store that other processes use too."""
+
+    @property
+    def generation(self) -> str:
+        """Changes when the store has lost what it knew."""
+
+    def processes(self, name: str) -> int:
+        """How many processes use the store, the one of this name included."""
+
+
+class Ticket:
+    """A booking in the store, in this process, or in both."""
+
+    __slots__ = ("gates", "local", "shared", "spends")
+
+    def __init__(self, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
+        self.spends = spends
+        self.gates = gates
+        self.shared: Any = None
+        self.local: Any = None
+
+
+class SharedLimits:
+    """A LimitStore that uses a shared one while it can, and this process's part of the limits while not.
+
+    Args:
+        store: the shared one.
+        clock: of this process.
+    """
+
+    def __init__(self, store: SharedStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._local = MemoryLimits(clock)
+        self._name = secrets.token_hex(8)
+        self._processes = 1
+        self._count_at = 0.0
+        self._away_until = 0.0
+        self._is_away = False
+        self._agree_until = 0.0
+        self._generation = ""
+        self._parts: dict[tuple[Spend, ...], tuple[Spend, ...]] = {}
+        self._lock = threading.Lock()
+
+    def acquire(
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+    ) -> Granted | Refused:
+        """Book the earliest place."""
+        ticket = Ticket(spends, gates)
+        if not self._may_ask():
+            return self._acquire_local(ticket, patience)
+        try:
+            self._count_processes()
+            answer = self._store.acquire(spends, gates, patience)
+        except StorageError as error:
+            self._lost(error)
+            return self._acquire_local(ticket, patience)
+        self._found()
+        if isinstance(answer, Refused):
+            return answer
+        ticket.shared = answer.ticket
+        if self._clock.monotonic() >= self._agree_until:
+            return Granted(answer.wait, ticket)
+        local = self._acquire_local(ticket, patience)
+        if isinstance(local, Refused):
+            self.release(ticket)
+            return local
+        return Granted(max(answer.wait, local.wait), ticket)
+
+    def confirm(self, ticket: Ticket) -> float:
+        """0.0 to send now, else seconds more to wait."""
+        wait = 0.0
+        if ticket.shared is not None:
+            try:
+                wait = self._store.confirm(ticket.shared)
+            except StorageError as error:
+                self._lost(error)
+                ticket.shared = None
+        if ticket.shared is None and ticket.local is None:
+            answer = self._acquire_local(ticket, 1e9)
+            return answer.wait
+        return wait if ticket.local is None else max(wait, self._local.confirm(ticket.local))
+
+    def settle(self, ticket: Ticket) -> None:
+        """The answer is here, or was lost."""
+        if ticket.local is None:
+            self._local.count(self._part(ticket.spends))
+        else:
+            self._local.settle(ticket.local)
+        self._tell(self._store.settle, ticket)
+
+    def release(self, ticket: Ticket) -> None:
+        """Nothing was sent."""
+        if ticket.local is not None:
+            self._local.release(ticket.local)
+        self._tell(self._store.release, ticket)
+
+    def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
+        """Nobody passes for so long; without the store, nobody of this process."""
+        self._local.close_gate(gates, seconds)
+        if self._may_ask():
+            try:
+                self._store.close_gate(gates, seconds)
+            except StorageError as error:
+                self._lost(error)
+
+    def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
+        """How full the limits of these keys and gates are; without the store, this process's part of them."""
+        if self._may_ask():
+            try:
+                return self._store.view(keys)
+            except StorageError as error:
+                self._lost(error)
+        return self._local.view(keys)
+
+    def _acquire_local(self, ticket: Ticket, patience: float) -> Granted | Refused:
+        answer = self._local.acquire(self._part(ticket.spends), ticket.gates, patience)
+        if isinstance(answer, Refused):
+            return answer
+        ticket.local = answer.ticket
+        return Granted(answer.wait, ticket)
+
+    def _part(self, spends: tuple[Spend, ...]) -> tuple[Spend, ...]:
+        """The spends with this process's part of each limit."""
+        part = self._parts.get(spends)
+        if part is None:
+            if len(self._parts) >= 1024:  # noqa: PLR2004 - far more than there are endpoints in use at once
+                self._parts.clear()
+            part = self._parts[spends] = tuple(
+                Spend(
+                    spend.key,
+                    tuple(_part(limit, self._processes, spend.cost) for limit in spend.limits),
+                    spend.cost,
+                )
+                for spend in spends
+            )
+        return part
+
+    def _may_ask(self) -> bool:
+        """Whether the store answers, or it is time for this caller to find out."""
+        if not self._is_away:
+            return True
+        with self._lock:
+            now = self._clock.monotonic()
+            if now < self._away_until:
+                return False
+            self._away_until = now + AGAIN_AFTER
+            return True
+
+    def _lost(self, error: StorageError) -> None:
+        with self._lock:
+            first, self._is_away = not self._is_away, True
+            self._away_until = self._clock.monotonic() + AGAIN_AFTER
+        if first:
+            _logger.warning(
+                "%s; until it is back this process keeps to 1/%d of each limit", error, self._processes
+            )
+
+    def _found(self) -> None:
+        generation = self._store.generation
+        if not self._is_away and generation == self._generation:
+            return
+        with self._lock:
+            was_away, self._is_away = self._is_away, False
+            has_forgotten = bool(self._generation) and generation != self._generation
+            self._generation = generation
+            if was_away or has_forgotten:
+                self._agree_until = self._clock.monotonic() + AGREE_SECONDS
+        if was_away:
+            _logger.info("the rate limit store is back")
+        elif has_forgotten:
+            _logger.warning(
+                "the rate limit store has lost its counts; processes keep to their parts for a while"
+            )
+
+    def _tell(self, act: Any, ticket: Ticket) -> None:
+        if ticket.shared is None or self._is_away:
+            return
+        try:
+            act(ticket.shared)
+        except StorageError as error:
+            self._lost(error)
+
+    def _count_processes(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._count_at:
+            return
+        self._count_at = now + COUNT_EVERY
+        processes = max(1, self._store.processes(self._name))
+        if processes != self._processes:
+            self._processes = processes
+            self._parts.clear()
+
+
+def _part(limit: Limit, processes: int, cost: int) -> Limit:
+    """One process's part; a limit too small to be divided is stretched in time instead."""
+    if isinstance(limit, Window):
+        requests = max(cost, limit.requests // processes)
+        stretch = max(1.0, requests * processes / limit.requests)
+        return Window(requests, limit.seconds * stretch, limit.label)
+    return Bucket(max(float(cost), limit.burst / processes), limit.per_second / processes, limit.label)

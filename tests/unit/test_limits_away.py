@@ -1,0 +1,211 @@
+"""What processes do while a shared limit store is away, and when it comes back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.errors import StorageError
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.model import Granted, Refused, Spend, Window
+from nango_py.limits.shared import AGAIN_AFTER, AGREE_SECONDS, SharedLimits
+from tests.limits_support import LimitClock, bucket, window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nango_py.limits.model import WindowView
+
+TEN = (Spend("k", (window(10, 1.0),)),)
+
+
+class Breakable:
+    """A store that several processes share, and that can be taken away or emptied."""
+
+    def __init__(self, clock: LimitClock, processes: int) -> None:
+        self.clock = clock
+        self.count = processes
+        self.generation = "1"
+        self.is_away = False
+        self.asked = 0
+        self.inner = MemoryLimits(clock)
+
+    def lose(self) -> None:
+        """Forget everything."""
+        self.inner, self.generation = MemoryLimits(self.clock), self.generation + "+"
+
+    def processes(self, _name: str) -> int:
+        """As many as the test says."""
+        self._answer()
+        return self.count
+
+    def acquire(
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+    ) -> Granted | Refused:
+        """Of the store inside."""
+        self._answer()
+        return self.inner.acquire(spends, gates, patience)
+
+    def confirm(self, ticket: Any) -> float:
+        """Of the store inside."""
+        self._answer()
+        return self.inner.confirm(ticket)
+
+    def settle(self, ticket: Any) -> None:
+        """Of the store inside."""
+        self._answer()
+        self.inner.settle(ticket)
+
+    def release(self, ticket: Any) -> None:
+        """Of the store inside."""
+        self._answer()
+        self.inner.release(ticket)
+
+    def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
+        """Of the store inside."""
+        self._answer()
+        self.inner.close_gate(gates, seconds)
+
+    def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
+        """Of the store inside."""
+        self._answer()
+        return self.inner.view(keys)
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.is_away:
+            raise StorageError("the store is away")
+
+
+def _sent(limits: SharedLimits, most: int, spends: tuple[Spend, ...] = TEN) -> int:
+    """How many of so many calls may be sent at once."""
+    sent = 0
+    for _ in range(most):
+        grant = limits.acquire(spends, ("g",), 0.0)
+        if isinstance(grant, Granted):
+            limits.settle(grant.ticket)
+            sent += 1
+    return sent
+
+
+def test_each_process_keeps_to_its_part(caplog: pytest.LogCaptureFixture) -> None:
+    """Without the store four processes may send a quarter each, and each says so once."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 4)
+    four = [SharedLimits(store, clock) for _ in range(4)]
+    assert [_sent(limits, 0) or _sent(limits, 1) for limits in four] == [1, 1, 1, 1]
+    clock.moment = 5.0
+    store.is_away = True
+    with caplog.at_level(logging.WARNING, "nango_py.limits"):
+        assert [_sent(limits, 10) for limits in four] == [2, 2, 2, 2]
+    assert len(caplog.records) == 4
+    assert "1/4" in caplog.records[0].getMessage()
+
+
+def test_what_was_sent_before_counts_after() -> None:
+    """A process that used its part through the store has none left when the store goes."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 2)
+    limits = SharedLimits(store, clock)
+    assert _sent(limits, 5) == 5
+    store.is_away = True
+    assert _sent(limits, 5) == 0
+    clock.moment = 1.0 + 1e-6
+    assert _sent(limits, 10) == 5
+
+
+def test_a_store_that_is_away_is_asked_once_a_second() -> None:
+    """No call waits for a store that is known to be away; one caller at a time looks whether it is back."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = SharedLimits(store, clock)
+    store.is_away = True
+    _sent(limits, 3)
+    asked = store.asked
+    _sent(limits, 50)
+    assert store.asked == asked
+    clock.moment += AGAIN_AFTER
+    _sent(limits, 50)
+    assert store.asked <= asked + 1
+
+
+def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.LogCaptureFixture) -> None:
+    """After an outage the store decides again; for a while the own part must agree."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 2)
+    limits = SharedLimits(store, clock)
+    _sent(limits, 1)
+    clock.moment = 10.0
+    store.is_away = True
+    assert _sent(limits, 10) == 5
+    store.is_away = False
+    clock.moment += AGAIN_AFTER / 2
+    assert _sent(limits, 10) == 0
+    with caplog.at_level(logging.INFO, "nango_py.limits"):
+        clock.moment += AGAIN_AFTER / 2 + 1e-6
+        assert _sent(limits, 10) == 5
+    assert [record.getMessage() for record in caplog.records][1:] == ["the rate limit store is back"]
+    clock.moment += AGREE_SECONDS
+    assert _sent(limits, 10) == 10
+
+
+def test_a_store_that_lost_its_counts_is_not_believed_at_once() -> None:
+    """After a flush nobody sends a second full window: what this process remembers holds."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = SharedLimits(store, clock)
+    assert _sent(limits, 10) == 10
+    store.lose()
+    clock.moment = 0.5
+    assert _sent(limits, 10) == 0
+    clock.moment = 1.0 + 1e-6
+    assert _sent(limits, 20) == 10
+
+
+def test_a_caller_who_waits_when_the_store_goes_is_booked_anew() -> None:
+    """A booking that the store can no longer confirm becomes one of this process."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = SharedLimits(store, clock)
+    assert _sent(limits, 10) == 10
+    grant = limits.acquire(TEN, (), 10.0)
+    assert isinstance(grant, Granted)
+    store.is_away = True
+    clock.moment = grant.wait
+    wait = limits.confirm(grant.ticket)
+    clock.moment += wait
+    assert wait == 0.0 or limits.confirm(grant.ticket) == 0.0
+    limits.settle(grant.ticket)
+    limits.release(grant.ticket)
+
+
+def test_gates_hold_without_the_store() -> None:
+    """A gate that was closed while the store answered stays closed when it does not."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = SharedLimits(store, clock)
+    limits.close_gate(("g",), 5.0)
+    assert limits.view(["g"])[0].resets_in == 5.0
+    store.is_away = True
+    assert limits.view(["g"])[0].resets_in == 5.0
+    assert _sent(limits, 1) == 0
+    limits.close_gate(("g",), 8.0)
+    assert limits.view(["g"])[0].resets_in == 8.0
+
+
+@pytest.mark.parametrize("limit", [Window(3, 1.0, "w"), bucket(3.0, 3.0)])
+def test_a_limit_too_small_to_share_is_stretched(limit: Any) -> None:
+    """Ten processes with three a second send no more than three a second together."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 10)
+    ten = [SharedLimits(store, clock) for _ in range(10)]
+    for limits in ten:
+        limits.acquire((), (), 0.0)
+    store.is_away = True
+    sent = 0
+    for _ in range(100):
+        clock.moment += 1.0
+        sent += sum(_sent(limits, 1, (Spend("k", (limit,)),)) for limits in ten)
+    assert sent <= 3 * 100 + 10

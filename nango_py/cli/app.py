@@ -50,9 +50,9 @@ def nango(
     integrations_file: Path,
     blueprints_folder: Path | None,
     database: str | None,
-    verbose: bool,  # noqa: FBT001 - a flag of the command line
+    verbose: bool,
 ) -> None:
-    r"""Authenticated, paced and retried API calls for your users' accounts.
+    """Authenticated, paced and retried API calls for your users' accounts.
 
     Exit codes: 0 done, 1 a call failed, 2 wrong files or usage, 130 Ctrl-C.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def blueprints() -> None:
-    r"""The blueprints that can be extended: yours, those of installed packs, and the shipped ones.
+    """The blueprints that can be extended: yours, those of installed packs, and the shipped ones.
 
     \b
     Example:
@@ -26,8 +26,8 @@ def blueprints() -> None:
 @blueprints.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
-def list_(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    r"""List every blueprint with its login and where it was found.
+def list_(project: Project, as_json: bool) -> None:
+    """List every blueprint with its login and where it was found.
 
     \b
     Example:
@@ -47,7 +47,7 @@ def list_(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
 @click.argument("name", metavar="NAME[:VERSION]")
 @pass_project
 def show(project: Project, name: str) -> None:
-    r"""Print what a blueprint says: base URL, login, limits, pages, gotchas, and the file it came from.
+    """Print what a blueprint says: base URL, login, limits, pages, gotchas, and the file it came from.
 
     Without a version it is the newest.
 
@@ -86,7 +86,7 @@ def show(project: Project, name: str) -> None:
 @click.argument("name", metavar="NAME[:VERSION]")
 @pass_project
 def path(project: Project, name: str) -> None:
-    r"""Print the path of a blueprint's file, to copy or to read it.
+    """Print the path of a blueprint's file, to copy or to read it.
 
     \b
     Example:

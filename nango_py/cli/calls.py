@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
 
 FAILED_FROM = 400
+FORM = "application/x-www-form-urlencoded"
 
 
 FROM = "@FILE, or - for standard input"
@@ -56,11 +57,11 @@ def plan(
     user: str,
     method: str,
     path: str,
-    example: bool,  # noqa: FBT001 - a flag of the command line
+    example: bool,
     config: str | None,
     **body: Any,
 ) -> None:
-    r"""Print the request that a call would send, with credentials masked. Nothing is sent.
+    """Print the request that a call would send, with credentials masked. Nothing is sent.
 
     \b
     Example:
@@ -98,13 +99,13 @@ def call(
     user: str,
     method: str,
     path: str,
-    include: bool,  # noqa: FBT001
-    explain: bool,  # noqa: FBT001
-    curl: bool,  # noqa: FBT001
+    include: bool,
+    explain: bool,
+    curl: bool,
     deadline: float | None,
     **body: Any,
 ) -> None:
-    r"""Make a call and print the body of the answer.
+    """Make a call and print the body of the answer.
 
     METHOD is any HTTP method; PATH is below the base URL of the blueprint. The exit code is 1 when the call
     failed or was answered with a status of 400 or above.
@@ -155,9 +156,10 @@ def _options(
     if json_body is not None:
         options["json"] = reading.json_value(reading.bytes_option(json_body), "--json")
     if data is not None:
-        # Like curl: text is a form, a file goes as it is.
         is_file = data.startswith("@") or data == "-"
-        options["data"] = reading.bytes_option(data) if is_file else data
+        options["data"] = reading.bytes_option(data)
+        if not is_file and "content-type" not in map(str.lower, options["headers"]):
+            options["headers"]["Content-Type"] = FORM  # as curl does
     return options
 
 

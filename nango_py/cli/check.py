@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @pass_project
 def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
-    r"""Check integrations.yaml and all blueprints of yours, or only the blueprint files that are named.
+    """Check integrations.yaml and all blueprints of yours, or only the blueprint files that are named.
 
     Every problem of every file is printed as `file:line:column: error[CODE]: what; expected; help`.
 
@@ -78,7 +78,7 @@ def check_project(project: Project) -> tuple[int, int]:
     catalogue, used, integrations = project.catalogue(), set(), 0
     with gathering, project.open() as nango:
         configuration = nango.configuration
-        gathering.warned |= set(configuration.warnings)
+        gathering.warn(configuration.warnings)
         integrations = len(configuration.integrations)
         used = {integration.blueprint for integration in configuration} - {""}
         catalogue = catalogue.with_folders(configuration.config.blueprint_paths)
@@ -93,7 +93,7 @@ class Gathering:
     """The blueprints that are right, and everything that is wrong, of many files; used as a context."""
 
     def __init__(self) -> None:
-        self.warned: set[Problem] = set()
+        self._warned: set[Problem] = set()
         self._problems: dict[Problem, None] = {}
         self._blueprints: list[Blueprint] = []
 
@@ -116,10 +116,14 @@ class Gathering:
             blueprint = catalogue.find(ref, at, warnings)
             self._blueprints.append(blueprint)
             self._problems |= dict.fromkeys(check_blueprint_templates(blueprint))
-        for warning in dict.fromkeys(warnings):
-            if warning not in self.warned:
+        self.warn(warnings)
+
+    def warn(self, warnings: Iterable[Problem]) -> None:
+        """Print warnings that were not printed yet."""
+        for warning in warnings:
+            if warning not in self._warned:
                 click.echo(str(warning), err=True)
-        self.warned |= set(warnings)
+            self._warned.add(warning)
 
     def result(self) -> list[Blueprint]:
         """The blueprints.

@@ -25,7 +25,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 @click.group()
 def connections() -> None:
-    r"""The stored connections: one user's credentials for one integration.
+    """The stored connections: one user's credentials for one integration.
 
     \b
     Example:
@@ -53,9 +53,9 @@ def register(
     user: str,
     credentials_file: BinaryIO | None,
     config: str | None,
-    replace: bool,  # noqa: FBT001 - a flag of the command line
+    replace: bool,
 ) -> None:
-    r"""Store one user's credentials, encrypted.
+    """Store one user's credentials, encrypted.
 
     They are asked for at a hidden prompt, or read from a JSON file or standard input. No option takes them,
     because other users of a machine can see the arguments of its processes.
@@ -87,8 +87,8 @@ def register(
 @click.option("--user", help="Only connections of this user.")
 @as_json_option
 @pass_project
-def list_(project: Project, integration: str | None, user: str | None, as_json: bool) -> None:  # noqa: FBT001
-    r"""List connections, without their credentials.
+def list_(project: Project, integration: str | None, user: str | None, as_json: bool) -> None:
+    """List connections, without their credentials.
 
     \b
     Example:
@@ -111,8 +111,8 @@ def list_(project: Project, integration: str | None, user: str | None, as_json: 
 @click.argument("user")
 @as_json_option
 @pass_project
-def show(project: Project, integration: str, user: str, as_json: bool) -> None:  # noqa: FBT001
-    r"""Show one connection, without its credentials.
+def show(project: Project, integration: str, user: str, as_json: bool) -> None:
+    """Show one connection, without its credentials.
 
     \b
     Example:
@@ -132,8 +132,8 @@ def show(project: Project, integration: str, user: str, as_json: bool) -> None: 
 @click.argument("user")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_project
-def delete(project: Project, integration: str, user: str, yes: bool) -> None:  # noqa: FBT001
-    r"""Delete a connection and its credentials.
+def delete(project: Project, integration: str, user: str, yes: bool) -> None:
+    """Delete a connection and its credentials.
 
     \b
     Example:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Of the calls and the faults.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    r"""Make some 200 calls through injected failures, and show what happened.
+def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
+    """Make some 200 calls through injected failures, and show what happened.
 
     Stand-ins for two Klaviyo APIs are started on 127.0.0.1 and two users are registered in an encrypted store
     in a temporary folder. The calls are paced to the limits of the blueprints and meet 429s, timeouts, resets

@@ -46,7 +46,7 @@ IGNORED = ".nango/"
 @click.command()
 @pass_project
 def init(project: Project) -> None:
-    r"""Write integrations.yaml, blueprints/ and a .gitignore entry; nothing is ever overwritten.
+    """Write integrations.yaml, blueprints/ and a .gitignore entry; nothing is ever overwritten.
 
     \b
     Example:

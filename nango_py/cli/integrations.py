@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Path
 
 SECRET_SETTINGS = frozenset({"app_api_key", "oauth_client_secret"})
+PROSE = frozenset({"examples", "gotchas"})
 # A literal under such a name is a secret that somebody wrote into the file.
 _SECRET_NAME = re.compile(r"auth|cookie|key|passw|secret|signature|token", re.IGNORECASE)
 _ONE_LINE = 150
@@ -25,7 +26,7 @@ _ONE_LINE = 150
 
 @click.group()
 def integrations() -> None:
-    r"""The integrations that integrations.yaml declares.
+    """The integrations that integrations.yaml declares.
 
     \b
     Example:
@@ -36,8 +37,8 @@ def integrations() -> None:
 @integrations.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
-def list_(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    r"""List the integrations, the blueprint each extends, and its base URL.
+def list_(project: Project, as_json: bool) -> None:
+    """List the integrations, the blueprint each extends, and its base URL.
 
     \b
     Example:
@@ -64,10 +65,11 @@ def list_(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of 
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
-def show(project: Project, name: str, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    r"""Print every setting of an integration, and the file and line that it came from.
+def show(project: Project, name: str, as_json: bool) -> None:
+    """Print every setting of an integration, and the file and line that it came from.
 
-    Values of secret settings and of the environment are masked.
+    Values of secret settings and of the environment are masked. Examples and gotchas, which set nothing, are
+    left out.
 
     \b
     Example:
@@ -80,6 +82,7 @@ def show(project: Project, name: str, as_json: bool) -> None:  # noqa: FBT001 - 
     lines = [
         (dotted(path), value, origin_of(integration, path))
         for path, value in settings_lines(integration.settings)
+        if path[0] not in PROSE
     ]
     if as_json:
         echo_json([{"setting": key, "value": value, "origin": origin} for key, value, origin in lines])

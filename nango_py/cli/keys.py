@@ -12,7 +12,7 @@ from nango_py.cli.project import Project, pass_project
 
 @click.group()
 def keys() -> None:
-    r"""The keys that stored credentials are encrypted with.
+    """The keys that stored credentials are encrypted with.
 
     \b
     Example:
@@ -23,8 +23,8 @@ def keys() -> None:
 @keys.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
-def show(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of the command line
-    r"""Print where the keys come from, their ids, and how many connections each one seals.
+def show(project: Project, as_json: bool) -> None:
+    """Print where the keys come from, their ids, and how many connections each one seals.
 
     An id is a fingerprint; the keys themselves are never shown.
 
@@ -49,7 +49,7 @@ def show(project: Project, as_json: bool) -> None:  # noqa: FBT001 - a flag of t
 @keys.command()
 @pass_project
 def rotate(project: Project) -> None:
-    r"""Encrypt every connection under a new key, while other processes go on.
+    """Encrypt every connection under a new key, while other processes go on.
 
     With a key file a new key is made, and the old ones are removed when no connection needs them any more.
     With NANGO_ENCRYPTION_KEYS put the new key first, keep the old one behind it, start your processes
@@ -69,7 +69,9 @@ def rotate(project: Project) -> None:
         else:
             changed = replace_key(store, Path(store.keyring.source).parent, _progress)
         active = store.keyring.ids[0]
-    click.echo(f"{changed} connections are now sealed with key {active}")
+    click.echo(
+        f"{changed} {'connection is' if changed == 1 else 'connections are'} now sealed with key {active}"
+    )
 
 
 def _progress(done: int, total: int) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ATTEMPTS = "nango_py.integrations"
 """The parent of the loggers that write one record for each attempt."""
 
+FILES = "nango_py.config"
+"""The logger of what is suspicious in files."""
+
 
 class EchoHandler(logging.Handler):
     """Writes log records to standard error as it is at that moment."""
@@ -27,11 +30,12 @@ class EchoHandler(logging.Handler):
 def shown_logs(*, verbose: bool) -> Iterator[None]:
     """While it is open, warnings of nango_py go to standard error, and with `verbose` every attempt too.
 
-    A call tells how it ended in one line of its own, so its attempts are shown on request only.
+    A call tells how it ended in one line of its own, so its attempts are shown on request only; what is
+    suspicious in files is what `nango check` prints.
     """
     handler, logger = EchoHandler(), logging.getLogger("nango_py")
-    if not verbose:
-        handler.addFilter(lambda record: not record.name.startswith(ATTEMPTS))
+    hidden = (FILES,) if verbose else (FILES, ATTEMPTS)
+    handler.addFilter(lambda record: not record.name.startswith(hidden))
     level = logger.level
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.addHandler(handler)

@@ -51,7 +51,7 @@ def _run(nango: click.Command, arguments: Sequence[str] | None) -> int:
         click.echo(err=True)
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return WRONG_USE
     except ConfigError as error:
         click.echo(str(error), err=True)
@@ -71,6 +71,16 @@ def _run(nango: click.Command, arguments: Sequence[str] | None) -> int:
         )
         return CALL_FAILED
     return 0
+
+
+def _show(error: click.ClickException) -> None:
+    """One line for what was typed wrong, and the way to the help of that command."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group alone, since click 8.2
+        error.show()
+        return
+    more = f"; see {context.command_path} --help" if context is not None else ""
+    echo_error(error.format_message().rstrip(".") + more)
 
 
 def _silence() -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     "--retired", is_flag=True, help="Answer 410 to everything, as an API does after its retirement."
 )
 @pass_project
-def sandbox(project: Project, name: str, port: int, faults: str | None, seed: int, retired: bool) -> None:  # noqa: FBT001
-    r"""Serve a local stand-in for an API, made from its blueprint, until Ctrl-C.
+def sandbox(project: Project, name: str, port: int, faults: str | None, seed: int, retired: bool) -> None:
+    """Serve a local stand-in for an API, made from its blueprint, until Ctrl-C.
 
     It checks that a credential came where the blueprint says, enforces the limits with 429s, serves the
     blueprint's examples, and fails on demand. Any credential in the right place is accepted.

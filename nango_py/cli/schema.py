@@ -10,7 +10,7 @@ from nango_py.cli.output import echo_json
 @click.command()
 @click.argument("kind", type=click.Choice(["blueprint", "integrations"]))
 def schema(kind: str) -> None:
-    r"""Print the JSON Schema of blueprints or of integrations.yaml.
+    """Print the JSON Schema of blueprints or of integrations.yaml.
 
     Editors complete keys with it; name it in a file's first line:
     `# yaml-language-server: $schema=blueprint.schema.json`

@@ -1,0 +1,290 @@
+"""The nango command as a process: real sockets, signals, pipes and terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py.cli.demo_result import Outcome, Result, Witness
+from nango_py.engine.commands import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "pk_planted_0123456789"
+NANGO = [sys.executable, "-m", "nango_py"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The process's environment, in which the package of this checkout is found."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NANGO_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def nango(folder: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder until it ends."""
+    return subprocess.run(
+        [*NANGO, *arguments],
+        cwd=folder,
+        env=environment(**more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextmanager
+def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`nango sandbox` while it runs, and how it introduced itself."""
+    process = subprocess.Popen(
+        [*NANGO, "sandbox", *arguments],
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        introduction = process.stdout.readline()
+        while "Nango(" not in introduction:
+            introduction += process.stdout.readline()
+        yield process, introduction
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def product(folder: Path, introduction: str) -> None:
+    """An integration whose API is the sandbox, and a connection."""
+    base_url = introduction.split(" on ")[1].split(maxsplit=1)[0]
+    settings = {"klaviyo": {"extends_blueprint": "klaviyo:v1", "requests": {"base_url": base_url}}}
+    (folder / "integrations.yaml").write_text(json.dumps({"integrations": settings}))
+    register = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-"]
+    assert nango(folder, *register, stdin=json.dumps({"api_key": KEY})).returncode == 0
+
+
+def test_a_call_prints_the_body_and_explains_itself(tmp_path: Path) -> None:
+    """Through a faulty API the body comes alone on standard output, and the story on standard error."""
+    with sandbox(tmp_path, "klaviyo:v1", "--faults", "503=0.5", "--seed", "3") as (_, introduction):
+        product(tmp_path, introduction)
+        found = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics", "--explain")
+        assert found.returncode == 0
+        assert json.loads(found.stdout)["data"]
+        assert found.stderr.startswith("attempt 1: ")
+        assert "-> return" in found.stderr
+        whole = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics", "--include")
+        assert whole.stdout.startswith("HTTP 200 OK\n")
+        verbose = nango(tmp_path, "-v", "call", "klaviyo", "user-1", "GET", "metrics")
+        assert "klaviyo user-1 GET /metrics -> 200" in verbose.stderr
+    for one in (found, whole, verbose):
+        assert KEY not in one.stdout + one.stderr
+
+
+def test_a_refused_and_a_failed_call_have_exit_code_1(tmp_path: Path) -> None:
+    """A status of 400 or above prints the API's answer and fails; so does an API that is not there."""
+    with sandbox(tmp_path, "klaviyo:v1") as (_, introduction):
+        product(tmp_path, introduction)
+        refused = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "profiles/none")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["errors"]
+    assert refused.stderr == "error: klaviyo GET profiles/none: status 404\n"
+    gone = nango(tmp_path, "call", "klaviyo", "user-1", "POST", "events", "--deadline", "0.5")
+    assert gone.returncode == 1
+    assert gone.stdout == ""
+    assert gone.stderr.startswith("error: klaviyo POST /events: ")
+    assert gone.stderr.count("\n") == 1
+
+
+def test_a_retired_api_says_where_to_go(tmp_path: Path) -> None:
+    """A 410 of the retired Klaviyo API names the blueprint that replaces it."""
+    with sandbox(tmp_path, "klaviyo:v0", "--retired") as (_, introduction):
+        product(tmp_path, introduction)
+        text = (tmp_path / "integrations.yaml").read_text()
+        (tmp_path / "integrations.yaml").write_text(text.replace("klaviyo:v1", "klaviyo:v0"))
+        found = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "v1/metrics")
+    assert found.returncode == 1
+    assert "status 410" in found.stderr
+    assert "klaviyo:v1" in found.stderr
+
+
+def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
+    """It prints commands that work, and after Ctrl-C what it received; the exit code is 130."""
+    with sandbox(tmp_path, "klaviyo:v1") as (process, introduction):
+        product(tmp_path, introduction)
+        assert nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics").returncode == 0
+        process.send_signal(signal.SIGINT)
+        err = process.communicate(timeout=20)[1]
+    assert process.returncode == 130
+    assert "Klaviyo-API-Key key_example_1234" in introduction
+    assert err == "1 requests were received; faults injected: none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("klavio",), "E101"),
+        (("klaviyo:v1", "--faults", "explosion=0.1"), "unknown fault"),
+        (("klaviyo:v1", "--faults", "503"), "FAULT=SHARE"),
+        (("klaviyo:v1", "--retired"), "retires_on"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_is_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """Unknown names and faults are told before anything listens."""
+    found = nango(tmp_path, "sandbox", *arguments)
+    assert found.returncode == 2
+    assert said in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_the_demo_does_its_work_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Calls through every kind of fault end well, nothing happens twice, and no file is left."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    found = nango(tmp_path, "demo", "--calls", "60", "--json", TMPDIR=str(temporary))
+    assert found.stderr == ""
+    assert found.returncode == 0
+    told = json.loads(found.stdout)
+    together = {label: numbers["together"] for label, numbers in told["counts"].items()}
+    assert together["calls"] == 60
+    assert together["answered"] + together["POST not repeated, answer lost"] == 60
+    assert together["attempts"] >= 60
+    assert together["duplicates"] == together["limits overrun"] == told["keys_found"] == 0
+    assert len(told["records"]) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+    assert not list(temporary.iterdir())
+
+
+def test_the_demo_keeps_its_files_when_asked(tmp_path: Path) -> None:
+    """What is kept can be opened, and holds no key; a folder in use is left alone."""
+    found = nango(tmp_path, "demo", "--calls", "12", "--keep", "kept")
+    assert found.returncode == 0
+    assert "calls" in found.stdout
+    assert found.stdout.endswith("kept: kept\n")
+    assert sorted(path.name for path in (tmp_path / "kept").glob("*.*")) == [
+        "nango.db",
+        "nango.key",
+        "records.log",
+    ]
+    records = (tmp_path / "kept" / "records.log").read_text()
+    assert "api_key=***" in records
+    assert not re.search(r"pk_[0-9a-f]{32}", records)
+    again = nango(tmp_path, "demo", "--calls", "12", "--keep", "kept")
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+
+
+def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    """On a terminal there is a live bar and a table; in a pipe there is neither."""
+    code, shown = on_terminal(tmp_path, ["demo", "--calls", "12"])
+    assert code == 0
+    assert "12/12" in shown
+    assert "│ duplicates" in shown
+    piped = nango(tmp_path, "demo", "--calls", "12").stdout
+    assert "│" not in piped
+    assert "\x1b" not in piped
+
+
+def result(outcome: Outcome, witness: Witness, keys_found: int = 0) -> Result:
+    """A demo in which one call was made."""
+    return Result({"klaviyo": "klaviyo:v0"}, (outcome,), {"klaviyo": witness}, (), 1.0, keys_found)
+
+
+ONCE = (Attempt(number=1),)
+FINE = Outcome("klaviyo", "GET", 200, "", ONCE)
+
+
+@pytest.mark.parametrize(
+    ("told", "complaints"),
+    [
+        (result(FINE, Witness(1, 0, 0)), 0),
+        (result(Outcome("klaviyo", "POST", 0, "timeout", ONCE), Witness(1, 0, 0)), 0),
+        (result(Outcome("klaviyo", "POST", 503, "", ONCE), Witness(1, 0, 0)), 0),
+        (result(Outcome("klaviyo", "POST", 0, "tls", ONCE), Witness(1, 0, 0)), 1),
+        (result(Outcome("klaviyo", "GET", 503, "", ONCE), Witness(1, 0, 0)), 1),
+        (result(Outcome("klaviyo", "GET", 401, "", ONCE), Witness(1, 0, 0)), 1),
+        (result(FINE, Witness(1, 1, 0)), 1),
+        (result(FINE, Witness(1, 0, 1)), 1),
+        (result(FINE, Witness(1, 0, 0), keys_found=1), 1),
+    ],
+)
+def test_the_demo_would_complain(told: Result, complaints: int) -> None:
+    """The control: a duplicate, an overrun limit, a lost call or a visible key makes the demo fail."""
+    assert len(told.complaints()) == complaints
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    """A closed pipe ends the command without a word."""
+    process = subprocess.Popen(
+        [*NANGO, "schema", "blueprint"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(20) == 141
+
+
+def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
+    """The key is neither on the screen nor among the arguments that `ps` shows."""
+    (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
+    arguments = ["connections", "register", "klaviyo", "user-1"]
+    code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer=KEY)
+    assert code == 0
+    assert "registered klaviyo/user-1" in shown
+    assert KEY not in shown
+
+
+def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
+    """Who changes their mind gets a clean end, and nothing is stored."""
+    (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
+    arguments = ["connections", "register", "klaviyo", "user-1"]
+    code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer="\x03")
+    assert code == 130
+    assert "Traceback" not in shown
+
+
+def on_terminal(folder: Path, arguments: list[str], when: str = "", answer: str = "") -> tuple[int, str]:
+    """Run the command on a terminal of its own; type `answer` when it shows `when`."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120"))  # noqa: S606 - no shell is meant
+    shown, has_answered = "", not when
+    try:
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                read = os.read(terminal, 65536)
+            except OSError:  # Linux says so when the other end is closed
+                break
+            if not read:
+                break
+            shown += read.decode("utf-8", "replace")
+            if not has_answered and when in shown:
+                assert KEY.encode() not in Path(f"/proc/{child}/cmdline").read_bytes()
+                os.write(terminal, answer.encode() + (b"" if answer < " " else b"\r"))
+                has_answered = True
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown

@@ -1,0 +1,108 @@
+"""plan, and call without sending: what would go out, with credentials masked."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli_support import Product
+
+pytest_plugins = ("tests.cli_support",)
+
+KEY = "pk_planted_0123456789"
+
+
+@pytest.fixture
+def connected(product: Product) -> Product:
+    """A product whose user-1 has a key for both Klaviyo APIs."""
+    for name in ("klaviyo", "old"):
+        product.register(name, "user-1", json.dumps({"api_key": KEY}))
+    return product
+
+
+def test_plan_prints_the_request_with_the_key_masked(connected: Product) -> None:
+    """The key shows neither in a header nor in the query."""
+    shown = connected.run(
+        "plan", "klaviyo", "user-1", "get", "metrics", "-p", "count=50", "-H", "X-Trace: 7"
+    ).out
+    assert shown.splitlines()[0] == "GET https://a.klaviyo.com/api/metrics?count=50"
+    assert "Authorization: Klaviyo-API-Key ***" in shown
+    assert "X-Trace: 7" in shown
+    old = connected.run("plan", "old", "user-1", "GET", "v1/metrics").out
+    assert old.splitlines()[0] == "GET https://a.klaviyo.com/api/v1/metrics?api_key=***"
+    assert KEY not in shown + old
+
+
+def test_plan_with_example_credentials_needs_no_connection(product: Product) -> None:
+    """A blueprint can be tried before anybody is connected, and nothing is left behind."""
+    found = product.run(
+        "plan", "klaviyo", "anyone", "POST", "events", "--example", "--json", '{"a": [1, null]}'
+    )
+    assert found.code == 0
+    assert "Content-Type: application/json" in found.out
+    assert found.out.endswith('{"a": [1, null]}\n')
+    assert not (product.folder / ".nango").exists()
+
+
+def test_bodies_come_from_text_and_files(connected: Product) -> None:
+    """Like curl: text is a form, a file goes as it is."""
+    connected.write("body.bin", "raw")
+    form = connected.run("plan", "klaviyo", "user-1", "POST", "events", "--data", "a=1").out
+    assert "Content-Type: application/x-www-form-urlencoded" in form
+    assert form.endswith("a=1\n")
+    raw = connected.run("plan", "klaviyo", "user-1", "POST", "events", "--data", "@body.bin").out
+    assert "Content-Type" not in raw
+    assert raw.endswith("raw\n")
+
+
+def test_curl_prints_a_command_with_the_key_masked(connected: Product) -> None:
+    """The line is one that a shell reads back; the credential has to be put in by hand."""
+    found = connected.run("call", "old", "user-1", "POST", "v2/lists", "--json", '{"it": "isn\'t"}', "--curl")
+    words = shlex.split(found.out)
+    assert words[:4] == ["curl", "--compressed", "-X", "POST"]
+    assert "https://a.klaviyo.com/api/v2/lists?api_key=***" in words
+    assert words[-2:] == ["--data-binary", '{"it": "isn\'t"}']
+    assert KEY not in found.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["GET", "../admin"], "dot segment"),
+        (["GET", "https://evil.test/"], "error: "),
+        (["GET", "metrics", "-H", "X Key: 1"], "E313"),
+        (["GET", "metrics", "-H", "nocolon"], "-H takes 'Name: value'"),
+        (["POST", "events", "--json", f"{{{KEY}"], "not JSON"),
+        (["POST", "events", "--json", "1", "--data", "2"], "not both"),
+        (["POST", "events", "--json", "@absent.json"], "cannot read absent.json"),
+        (["POST", "events", "--config", "{}"], "--config goes with --example"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_wrong_usage(
+    connected: Product, arguments: list[str], said: str
+) -> None:
+    """Exit code 2, one line, and nothing is repeated that could be secret."""
+    found = connected.run("plan", "klaviyo", "user-1", *arguments)
+    assert found.code == 2
+    assert said in found.err
+    assert found.err.count("\n") == 1
+    assert KEY not in found.err
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("klavio", "user-1"), 'did you mean "klaviyo"?'),
+        (("klaviyo", "nobody"), 'no connection of user "nobody"'),
+    ],
+)
+def test_unknown_names_are_wrong_usage(connected: Product, names: tuple[str, str], said: str) -> None:
+    """Who misspells an integration is offered the right one."""
+    found = connected.run("call", *names, "GET", "metrics")
+    assert found.code == 2
+    assert said in found.err
+    assert found.err.count("\n") == 1

@@ -1,0 +1,159 @@
+"""init, check, blueprints, integrations, schema: the commands on files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli_support import Product
+
+pytest_plugins = ("tests.cli_support",)
+
+ACME = """\
+name: acme
+version: v1
+auth: {auth_mode: API_KEY}
+requests:
+  base_url: https://api.acme.test/
+  headers: {Authorization: "Bearer ${api_key}"}
+"""
+
+
+def test_init_writes_files_that_check_accepts(product: Product, tmp_path: Path) -> None:
+    """What init writes is right, and keys never reach git."""
+    (tmp_path / "integrations.yaml").unlink()
+    assert product.run("init").code == 0
+    assert (tmp_path / "blueprints").is_dir()
+    assert (tmp_path / ".gitignore").read_text() == ".nango/\n"
+    found = product.run("check")
+    assert (found.code, found.out, found.err) == (0, "1 integration, 1 blueprint: no problems\n", "")
+
+
+def test_init_overwrites_nothing(product: Product, tmp_path: Path) -> None:
+    """A second init changes no byte of what is there, and adds only what is missing."""
+    product.write(".gitignore", "*.log")
+    before = (tmp_path / "integrations.yaml").read_text()
+    product.run("init")
+    product.run("init")
+    assert (tmp_path / "integrations.yaml").read_text() == before
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.nango/\n"
+
+
+def test_check_names_every_problem_of_every_file(product: Product) -> None:
+    """Problems of integrations.yaml and of unused blueprints come together, each with its place."""
+    product.write("integrations.yaml", "integrations:\n  klaviyo:\n    extends_blueprint: klavio:v1\n")
+    product.write("blueprints/acme.v1.yaml", ACME.replace("${api_key}", "${apikey}"))
+    found = product.run("check")
+    assert found.code == 2
+    assert found.out == ""
+    lines = found.err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["blueprints/acme.v1.yaml", "integrations.yaml"]
+    assert 'E306]: unknown variable "apikey"; did you mean api_key?' in lines[0]
+    assert lines[1].startswith("integrations.yaml:3:24: error[E101]: ")
+
+
+def test_check_counts_own_blueprints_and_prints_warnings(product: Product) -> None:
+    """A retired API is a warning on standard error and no problem."""
+    product.write("blueprints/acme.v1.yaml", ACME)
+    found = product.run("check")
+    assert (found.code, found.out) == (0, "3 integrations, 4 blueprints: no problems\n")
+    assert found.err.count("warning[W503]") == 1
+
+
+def test_check_of_one_blueprint_file_reads_no_integrations(product: Product, tmp_path: Path) -> None:
+    """A blueprint can be checked before any integration exists."""
+    (tmp_path / "integrations.yaml").unlink()
+    product.write("drafts/acme.v1.yaml", ACME)
+    assert product.run("check", "drafts/acme.v1.yaml").out == "1 blueprint: no problems\n"
+    product.write("drafts/acme.v1.yaml", ACME.replace("auth_mode: API_KEY", "auth_mode: APIKEY"))
+    found = product.run("check", "drafts/acme.v1.yaml")
+    assert found.code == 2
+    assert "drafts/acme.v1.yaml:3:19: error[E204]" in found.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("acme.v1.yml", "E108"),
+        ("Acme.yaml", "E109"),
+        ("other.v1.yaml", "E109"),
+        ("absent.v1.yaml", "not exist"),
+    ],
+)
+def test_check_refuses_misnamed_files(product: Product, name: str, said: str) -> None:
+    """A file whose name does not fit would never be found, so check says so."""
+    if said != "not exist":
+        product.write(f"drafts/{name}", ACME)
+    found = product.run("check", f"drafts/{name}")
+    assert found.code == 2
+    assert said in found.err
+
+
+def test_blueprints_are_listed_shown_and_found(product: Product) -> None:
+    """The list has own and shipped ones, and a local file hides the shipped one of its name."""
+    product.write("blueprints/acme.v1.yaml", ACME)
+    product.write("blueprints/close.v0.yaml", ACME.replace("acme", "close").replace("v1", "v0"))
+    listed = json.loads(product.run("blueprints", "list", "--json").out)
+    layers = {row["blueprint"]: row["layer"] for row in listed}
+    assert layers["acme:v1"] == layers["close:v0"] == "local"
+    assert layers["klaviyo:v1"] == "shipped"
+    assert "acme:v1" in product.run("blueprints", "list").out
+    shown = product.run("blueprints", "show", "close").out
+    assert "blueprints/close.v0.yaml (local)" in shown
+    assert "hides" in shown
+    assert product.run("blueprints", "path", "close:v0").out.strip().endswith("blueprints/close.v0.yaml")
+    assert "E101" in product.run("blueprints", "show", "klavio").err
+
+
+def test_integrations_show_tells_where_each_setting_came_from(product: Product) -> None:
+    """Blueprint and override can be told apart, line by line."""
+    product.write(
+        "integrations.yaml",
+        "integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n"
+        "    requests:\n      base_url: https://proxy.example.test/api/\n",
+    )
+    lines = product.run("integrations", "show", "klaviyo").out.splitlines()
+    shown = {line.split()[0]: line for line in lines}
+    assert shown["requests.base_url"].split()[1:] == [
+        "https://proxy.example.test/api/",
+        "(integrations.yaml:5)",
+    ]
+    assert "klaviyo.v1.yaml:" in shown["requests.headers.Authorization"]
+    assert "Klaviyo-API-Key ${api_key}" in shown["requests.headers.Authorization"]
+
+
+def test_integrations_show_masks_what_is_secret(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither literal secrets nor values of the environment are printed, as text or as JSON."""
+    monkeypatch.setenv("PLANTED", "planted-environment")
+    product.write(
+        "integrations.yaml",
+        "integrations:\n  mine:\n    app_api_key: planted-literal\n    oauth_client_secret: planted-other\n"
+        "    auth: {auth_mode: API_KEY}\n"
+        "    requests:\n      base_url: https://api.acme.test/\n"
+        "      headers: {X-Token: planted-token, X-Env: '${PLANTED}', X-Mixed: 'a ${PLANTED} ${api_key}'}\n",
+    )
+    for arguments in (["show", "mine"], ["show", "mine", "--json"], ["list"], ["list", "--json"]):
+        found = product.run("integrations", *arguments)
+        assert found.code == 0
+        assert "planted" not in found.out + found.err
+    assert "***" in product.run("integrations", "show", "mine").out
+
+
+@pytest.mark.parametrize("kind", ["blueprint", "integrations"])
+def test_the_schemas_are_json_schemas(product: Product, kind: str) -> None:
+    """Editors can read what `nango schema` prints."""
+    assert json.loads(product.run("schema", kind).out)["$schema"].endswith("2020-12/schema")
+
+
+def test_a_missing_integrations_file_is_said_in_one_line(product: Product, tmp_path: Path) -> None:
+    """Who runs a command in the wrong folder reads which file was looked for."""
+    (tmp_path / "integrations.yaml").unlink()
+    found = product.run("integrations", "list")
+    assert found.code == 2
+    assert found.err.startswith("integrations.yaml: error[E010]")
+    assert found.err.count("\n") == 1

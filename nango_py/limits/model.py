@@ -131,6 +131,9 @@ class LimitStore(Protocol):
     def release(self, ticket: Any) -> None:
         """Nothing was sent: the place goes back. After `settle` it does nothing."""
 
+    def count(self, spends: tuple[Spend, ...]) -> None:
+        """Count what was sent without a booking, by this program or by another that has the same quota."""
+
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes these gates for so long. A gate closed for longer stays closed for longer."""
 

@@ -422,6 +422,12 @@ function act.release()
   save_all(meters)
 end
 
+function act.count()
+  local meters = all_meters()
+  for index, cost in ipairs(call.costs) do count(meters[index], now, cost) end
+  save_all(meters)
+end
+
 function act.close()
   for _, key in ipairs(KEYS) do
     local meter = load(key)

@@ -89,6 +89,11 @@ class RedisLimits:
         if ticket.spends:
             self._run("release", ticket.spends, (), name=ticket.name)
 
+    def count(self, spends: tuple[Spend, ...]) -> None:
+        """Count what was sent without a booking."""
+        if spends:
+            self._run("count", spends, ())
+
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long."""
         if gates and seconds > 0 and math.isfinite(seconds):

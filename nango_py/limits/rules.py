@@ -120,7 +120,7 @@ class RateLimits:
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """What `spends` and `gates` say, for the price of one."""
         spends = self.spends(facts, variables)
-        return spends, tuple(spend.key for spend in spends) or (self._scope_of(variables),)
+        return spends, tuple(spend.key for spend in spends) or (self.scope_of(variables),)
 
     def spends(self, facts: CallFacts, variables: Mapping[str, Any]) -> tuple[Spend, ...]:
         """What the call takes from each budget that applies to it.
@@ -133,7 +133,7 @@ class RateLimits:
         candidates = self._candidates(method, facts.path)
         if not candidates:
             return ()
-        scope = self._scope_of(variables)
+        scope = self.scope_of(variables)
         found = []
         for budget, cases in candidates:
             case = next((case for case in cases if _params_fit(case.params, facts.params)), None)
@@ -153,7 +153,8 @@ class RateLimits:
         """
         return self.admission(facts, variables)[1]
 
-    def _scope_of(self, variables: Mapping[str, Any]) -> str:
+    def scope_of(self, variables: Mapping[str, Any]) -> str:
+        """Whose quota a call of this connection uses: what every key of its budgets begins with."""
         integration = variables["integration"]
         if self._scope == CONNECTION:
             # The length keeps "a b"/"c" and "a"/"b c" apart.

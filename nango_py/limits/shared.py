@@ -133,6 +133,17 @@ class SharedLimits:
             self._local.release(ticket.local)
         self._tell(self._store.release, ticket)
 
+    def count(self, spends: tuple[Spend, ...]) -> None:
+        """Count what was sent without a booking."""
+        if self._may_ask():
+            try:
+                self._store.count(spends)
+            except StorageError as error:
+                self._lost(error)
+            else:
+                return
+        self._local.count(spends)
+
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long; without the store, nobody of this process."""
         self._local.close_gate(gates, seconds)

@@ -119,6 +119,16 @@ class SqlLimits:
         """Nothing was sent."""
         self._end(ticket, lambda rows, slot: rows.book.release(slot))
 
+    def count(self, spends: tuple[Spend, ...]) -> None:
+        """Count what was sent without a booking."""
+
+        def count(rows: _Rows) -> None:
+            rows.book.count(spends, rows.now)
+            rows.save([spend.key for spend in spends])
+
+        if spends:
+            self._change(_keys(spends, ()), count)
+
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long."""
 

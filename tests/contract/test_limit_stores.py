@@ -166,6 +166,16 @@ def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -
     assert store.confirm(waiting.ticket) == pytest.approx(4.8, abs=0.3)
 
 
+def test_what_others_sent_can_be_counted(store: LimitStore) -> None:
+    """A count takes places without a booking, and may overfill a window."""
+    spends = (Spend("k", (window(5, 1.0), window(9, LONG)), 7),)
+    store.count(spends)
+    spends = (Spend("k", spends[0].limits),)
+    assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
+    assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
+    assert _refused(store.acquire(spends, (), 5.0)).window == "9/30s"
+
+
 def test_a_call_without_budgets_goes_at_once(store: LimitStore) -> None:
     """No budget and no closed gate means no wait."""
     grant = _granted(store.acquire((), ("g",), 0.0))

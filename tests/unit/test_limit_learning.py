@@ -1,0 +1,171 @@
+"""Limits that nobody wrote down: found in answers, or by trying."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py.limits.dialects import Observation
+from nango_py.limits.learning import LEARNED_RATE, Learning
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.model import Bucket, Granted, Spend, Window
+from tests.limits_support import LimitClock, window
+
+if TYPE_CHECKING:
+    from nango_py.limits.model import LimitStore
+
+
+class Api:
+    """A fixed-window API that others use as well, and a caller who learns."""
+
+    def __init__(self, requests: int, seconds: float, *, tells: bool = True) -> None:
+        self.clock = LimitClock(0.0)
+        self.store: LimitStore = MemoryLimits(self.clock)
+        self.learning = Learning(self.clock)
+        self.requests, self.seconds, self.tells = requests, seconds, tells
+        self.counts: dict[int, int] = {}
+        self.refused = self.answered = 0
+
+    def others(self, number: int) -> None:
+        """Somebody else sends so many."""
+        place = int(self.clock.moment // self.seconds)
+        self.counts[place] = self.counts.get(place, 0) + number
+
+    def call(self) -> bool:
+        """One call, waits included; whether it went through."""
+        spends = self.learning.spends("s", "GET x", ())
+        grant = self.store.acquire(spends, ("s",), 1e9)
+        assert isinstance(grant, Granted)
+        wait = grant.wait
+        while wait > 0:
+            self.clock.moment += wait
+            wait = self.store.confirm(grant.ticket)
+        place = int(self.clock.moment // self.seconds)
+        self.counts[place] = self.counts.get(place, 0) + 1
+        remaining = self.requests - self.counts[place]
+        resets_in = (place + 1) * self.seconds - self.clock.moment
+        seen = (
+            Observation(float(max(0, remaining)), float(self.requests), math.ceil(resets_in), "ratelimit-*"),
+        )
+        is_refused = remaining < 0
+        self.clock.moment += 0.001
+        self.store.settle(grant.ticket)
+        self.learning.answered(
+            self.store, "s", "GET x", spends, seen if self.tells else (), refused=is_refused
+        )
+        if is_refused:
+            self.refused += 1
+            self.counts[place] -= 1
+            self.clock.moment += 0.2
+        else:
+            self.answered += 1
+        return not is_refused
+
+
+@pytest.mark.parametrize(("requests", "seconds"), [(10, 1.0), (100, 60.0), (3, 2.0)])
+def test_a_limit_known_from_headers_only_is_used_and_kept(requests: int, seconds: float) -> None:
+    """After the first answer a told limit is as good as a written one."""
+    api = Api(requests, seconds)
+    while api.clock.moment < 20 * seconds:
+        api.call()
+    assert api.refused <= 0.03 * api.answered
+    assert api.answered >= 0.9 * requests * 20
+
+
+def test_what_others_use_is_taken_into_account() -> None:
+    """When somebody else uses most of the quota, the caller leaves them what they took."""
+    api = Api(100, 60.0)
+    api.call()
+    for _ in range(5):
+        api.others(90)
+        while api.clock.moment % 60.0 < 50.0 and api.counts.get(int(api.clock.moment // 60.0), 0) < 100:
+            api.call()
+        api.clock.moment = (api.clock.moment // 60.0 + 1) * 60.0
+    assert api.refused == 0
+
+
+def test_a_rate_is_found_by_trying() -> None:
+    """An API that refuses without telling any number is called at nearly the rate it allows."""
+    api = Api(20, 1.0, tells=False)
+    while api.clock.moment < 600.0:
+        api.call()
+    assert api.refused <= 0.03 * api.answered
+    assert api.answered >= 0.5 * 20 * 600
+
+
+def test_the_first_call_goes_alone() -> None:
+    """While nothing is known of an API, one call finds out and the others wait for its answer."""
+    clock = LimitClock(0.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    spends = learning.spends("s", "GET x", ())
+    first, second = store.acquire(spends, (), 9.0), store.acquire(spends, (), 9.0)
+    assert isinstance(first, Granted)
+    assert isinstance(second, Granted)
+    assert (first.wait, second.wait > 0) == (0.0, True)
+    clock.moment = 0.1
+    assert store.confirm(second.ticket) > 0
+    store.settle(first.ticket)
+    learning.answered(store, "s", "GET x", spends, (), refused=False)
+    clock.moment = 0.2
+    assert store.confirm(second.ticket) == 0.0
+    assert learning.spends("s", "GET x", ()) == ()
+
+
+def test_written_rules_are_not_replaced() -> None:
+    """Where the blueprint has a rule, headers only correct how much of it is left."""
+    clock = LimitClock(0.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    written = (Spend("k", (window(10, 1.0), Window(100, 60.0, "100/minute"))),)
+    assert learning.spends("s", "GET x", written) is written
+    grant = store.acquire(written, (), 0.0)
+    assert isinstance(grant, Granted)
+    store.settle(grant.ticket)
+    seen = (Observation(40.0, 100.0, 30.0, "ratelimit-*"), Observation(2.0, 7.0, 30.0, "unknown"))
+    learning.answered(store, "s", "GET x", written, seen, refused=False)
+    _, minute = store.view(["k"])
+    assert (minute.window, minute.left) == ("100/minute", 40)
+    learning.answered(store, "s", "GET x", written, (Observation(39.0, 100.0, 30.0, "x"),), refused=False)
+    assert store.view(["k"])[1].left == 40  # nearer than such numbers are exact
+    assert learning.spends("s", "GET x", written) is written
+
+
+def test_the_longest_time_to_a_reset_is_taken_for_the_window() -> None:
+    """A window that is half over when it is first seen is known in full when the next one begins."""
+    clock = LimitClock(0.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    for resets_in in (17.2, 60.0, 30.0):
+        learning.answered(store, "s", "GET x", (), (Observation(9.0, 10.0, resets_in, "h"),), refused=False)
+    assert learning.spends("s", "GET x", ())[0].limits == (Window(10, 60.0, "10 in 60 s, as told"),)
+    assert learning.spends("s", "GET new", ()) == learning.spends("s", "GET x", ())
+
+
+def test_a_fraction_is_a_leaking_bucket() -> None:
+    """Shopify's 32/40 is a bucket of 40 that leaks 2 a second."""
+    clock = LimitClock(0.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    seen = Observation(8.0, 40.0, None, "x-shopify-shop-api-call-limit")
+    learning.answered(store, "s", "GET x", (), (seen,), refused=False)
+    (spend,) = learning.spends("s", "GET x", ())
+    assert spend.limits == (Bucket(40.0, 2.0, "40 leaking, as told"),)
+    assert store.view([spend.key])[0].left == pytest.approx(8.0)
+
+
+def test_a_rate_found_by_trying_grows_again() -> None:
+    """Ten quiet seconds make it a tenth faster, and several refusals at once slow it down once."""
+    clock = LimitClock(100.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    for _ in range(100):
+        clock.moment += 0.1
+        learning.answered(store, "s", "e", (), (), refused=False)
+    for _ in range(5):
+        learning.answered(store, "s", "e", (), (), refused=True)
+    (spend,) = learning.spends("s", "e", ())
+    (first,) = spend.limits
+    assert isinstance(first, Bucket)
+    assert (first.label, first.per_second) == (LEARNED_RATE, pytest.approx(8.0, rel=0.05))
+    clock.moment += 21.0
+    (later,) = learning.spends("s", "e", ())[0].limits
+    assert isinstance(later, Bucket)
+    assert later.per_second == pytest.approx(first.per_second * 1.21)

@@ -34,6 +34,9 @@ class Database(Protocol):
     lasting: bool
     """Whether it outlives the process."""
 
+    is_server: bool
+    """Whether other machines may use it, so that its own time is the one to go by."""
+
     def opening(self) -> AbstractContextManager[None]:
         """Held while a store is opened; keeps other processes from making the same database."""
 

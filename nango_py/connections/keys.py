@@ -137,6 +137,16 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
     return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
 
 
+def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
+    """The text that holds the keys, not read as keys; None while there is none that is private."""
+    if KEYS_VARIABLE in environ:
+        return Secret(environ[KEYS_VARIABLE]) if environ[KEYS_VARIABLE].strip() else None
+    try:
+        return _read_text(folder) if _has_file(folder) else None
+    except StorageError:
+        return None
+
+
 def generate_key() -> Secret:
     """A new key as base64 text, fit for the environment variable and the key file."""
     return Secret(base64.b64encode(os.urandom(KEY_BYTES)).decode())

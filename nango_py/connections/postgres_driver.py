@@ -51,6 +51,7 @@ class PostgresDatabase:
     """
 
     lasting = True
+    is_server = True
     schema_lock = _SCHEMA_LOCK
 
     def __init__(self, url: Secret) -> None:

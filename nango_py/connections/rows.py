@@ -126,3 +126,8 @@ class Row(NamedTuple):
 def moment(microseconds: int) -> datetime:
     """The time in UTC of so many microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds_of(time: datetime) -> int:
+    """The other way round, exactly."""
+    return (time - _EPOCH) // timedelta(microseconds=1)

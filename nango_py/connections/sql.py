@@ -129,5 +129,18 @@ def _first(run: Run) -> None:
     run("CREATE INDEX nango_connections_by_key ON nango_connections (key_id)")
 
 
-STEPS: tuple[Callable[[Run], None], ...] = (_first,)
+def _leases(run: Run) -> None:
+    """Who renews a connection's token at the moment; a deleted connection's lease goes with it."""
+    run(
+        """
+        CREATE TABLE nango_leases (
+          uuid TEXT NOT NULL PRIMARY KEY REFERENCES nango_connections (uuid) ON DELETE CASCADE,
+          owner TEXT NOT NULL,
+          ends_at BIGINT NOT NULL
+        )
+        """
+    )
+
+
+STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases)
 """The schema's history: step n brings version n - 1 to n. A step that was released is never changed."""

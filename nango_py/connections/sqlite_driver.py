@@ -66,6 +66,7 @@ class SqliteDatabase:
     """What the file and the memory database share."""
 
     lasting = True
+    is_server = False
     schema_lock = ""  # BEGIN IMMEDIATE is one
 
     def __init__(self, name: str) -> None:
@@ -232,6 +233,7 @@ class MemoryDatabase(SqliteDatabase):
     """A database that lives and dies with this object; its threads take turns."""
 
     lasting = False
+    is_server = False
 
     def __init__(self) -> None:
         super().__init__(MEMORY)

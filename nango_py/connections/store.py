@@ -13,6 +13,7 @@ from nango_py.connections.database import (
     open_database,
     sqlite_folder,
 )
+from nango_py.connections.lease import Leases
 from nango_py.connections.model import ACTIVE
 from nango_py.connections.opening import prepare
 from nango_py.connections.rotation import rotate_rows
@@ -104,7 +105,7 @@ class ConnectionStore:
 
     def _create(self, blank: Row, credentials: Secret, settings: Secret) -> Connection:
         try:
-            self._write(lambda run: run(sql.CREATE, blank.sealed(self._key, credentials, settings)._asdict()))
+            self.write(lambda run: run(sql.CREATE, blank.sealed(self._key, credentials, settings)._asdict()))
         except DuplicateRowError:
             pass
         else:
@@ -184,7 +185,7 @@ class ConnectionStore:
             run(sql.CHANGE, row.sealed(self._key, *texts)._asdict())
             return row.connection(texts[0].reveal(), texts[1].reveal())
 
-        return self._write(work)
+        return self.write(work)
 
     def delete(self, integration: str, user_id: str) -> None:
         """Delete the connection.
@@ -241,6 +242,25 @@ class ConnectionStore:
         """How many rows each key seals, by key id; 0 for one that is known and not used."""
         return {key_id: int(count) for key_id, count in self._database.read(sql.ROWS_BY_KEY, {})}
 
+    @property
+    def leases(self) -> Leases:
+        """Who may renew which connection's token."""
+        return Leases(self)
+
+    @property
+    def active_key(self) -> Key:
+        """The key that new values are sealed with; for the other modules of this room."""
+        return self._key
+
+    def microseconds(self) -> int:
+        """Now, as rows hold it."""
+        return _microseconds(self._clock)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may use the database."""
+        return self._database.is_server
+
     def close(self) -> None:
         """Close the database connections of this process. Harmless when repeated."""
         self._database.close()
@@ -251,7 +271,8 @@ class ConnectionStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, work: Callable[[Run], Result]) -> Result:
+    def write(self, work: Callable[[Run], Result]) -> Result:
+        """What `work` returns, after its statements were made durable together; see Database.write."""
         for _ in range(KEY_CHOICES):
             try:
                 return self._database.write(work)

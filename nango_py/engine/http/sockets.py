@@ -76,6 +76,15 @@ class DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self.reader)
 
 
+def _allow_sending(connection: HTTPConnection) -> None:
+    """From here on the API may have seen something; an upload may take all of the attempt's time."""
+    if connection.sock is None:
+        connection.connect()
+    ATTEMPT.sent = True
+    if ATTEMPT.deadline != FOREVER:
+        connection.sock.settimeout(max(0.001, ATTEMPT.deadline - time.monotonic()))
+
+
 class PlainConnection(HTTPConnection):
     """A connection for loopback and for who allowed plain http."""
 
@@ -83,9 +92,7 @@ class PlainConnection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Send, and remember that the API may have seen something from here on."""
-        if self.sock is None:
-            self.connect()
-        ATTEMPT.sent = True
+        _allow_sending(self)
         super().send(data)
 
 
@@ -96,9 +103,7 @@ class TlsConnection(HTTPSConnection):
 
     def send(self, data: Any) -> None:
         """Send, and remember that the API may have seen something from here on."""
-        if self.sock is None:
-            self.connect()
-        ATTEMPT.sent = True
+        _allow_sending(self)
         super().send(data)
 
 

@@ -1,0 +1,524 @@
+"""What can go wrong on a real socket, by its name; and what the environment has no say in."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import os
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from nango_py.engine.commands import Failure
+from nango_py.engine.http.response import Response
+from nango_py.engine.http.transport import Transport
+from nango_py.errors import TransportFailed
+from tests.engine_support import KEY, a_plan, a_stamp, an_integration
+from tests.fault_server import (
+    CLOSE,
+    HANG,
+    READ,
+    RESET,
+    Drip,
+    FaultServer,
+    Tls,
+    answer,
+    black_hole,
+    gzip_bomb,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py.engine.plan import Plan
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    """A transport that is closed afterwards."""
+    made = Transport()
+    yield made
+    made.close()
+
+
+def plan_for(url: str, method: str = "GET", path: str = "things", **options: Any) -> Plan:
+    """A plan for a server, with short timeouts."""
+    settings = {"total_seconds": 5.0, "connect_seconds": 2.0, "read_seconds": 2.0}
+    call = {key: options.pop(key) for key in list(options) if key in {"data", "json", "stream", "headers"}}
+    stamp = a_stamp(an_integration(url, **{**settings, **options}))
+    return a_plan(method, path, stamp=stamp, **call)
+
+
+def failure_of(transport: Transport, plan: Plan, seconds: float = 5.0) -> Failure:
+    """The failure of a sending, without a secret in it."""
+    outcome = transport.send(plan, seconds)
+    assert isinstance(outcome, Failure), outcome
+    assert KEY not in repr(outcome)
+    return outcome
+
+
+def test_an_answer_comes_back_whole(transport: Transport) -> None:
+    """Status, headers and body, and the request as it was planned on the wire."""
+    with FaultServer([READ, answer(b'{"ok": true}', 201, {"X-Id": "7"})]) as server:
+        got = transport.send(plan_for(server.url, "POST", "a b?x=1", json={"n": 1}), 5.0)
+        (request,) = server.wait_for_requests(1)
+    assert isinstance(got, Response)
+    assert (got.status_code, got.json(), got.headers["x-id"]) == (201, {"ok": True}, "7")
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /a%20b?x=1 HTTP/1.1\r\n")
+    assert body == b'{"n": 1}'
+    names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+    assert sorted(names) == sorted(set(names))
+    assert f"Authorization: Key {KEY}".encode() in head
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_refused_connection_was_never_sent(transport: Transport) -> None:
+    """Reason connect: any method may be tried again."""
+    found = failure_of(transport, plan_for(f"http://127.0.0.1:{closed_port()}/", "POST", json={}))
+    assert (found.reason, found.sent) == ("connect", False)
+
+
+def test_a_name_that_does_not_resolve_was_never_sent(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reason dns; `.invalid` never resolves (RFC 6761), with or without a network."""
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    found = failure_of(transport, plan_for("https://api.example.invalid/"))
+    assert (found.reason, found.sent) == ("dns", False)
+    assert "api.example.invalid" in found.text
+
+
+def test_a_black_hole_ends_with_the_connect_timeout(transport: Transport) -> None:
+    """Nobody answers the attempt to connect; it takes as long as it may, and no longer."""
+    with black_hole() as port:
+        started = time.monotonic()
+        found = failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=0.3))
+        took = time.monotonic() - started
+    assert (found.reason, found.sent) == ("connect", False)
+    assert 0.25 <= took < 0.8
+
+
+def test_the_total_time_bounds_connecting_too(transport: Transport) -> None:
+    """What is left of the deadline may be less than the connect timeout."""
+    with black_hole() as port:
+        started = time.monotonic()
+        failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=30.0), 0.3)
+        assert time.monotonic() - started < 0.8
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/plain\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99\r\n\r\n"
+BROKEN: list[tuple[str, list[Any], str]] = [
+    ("reset after the request", [READ, RESET], "reset"),
+    ("closed after the request", [READ, CLOSE], "reset"),
+    ("reset within the head", [READ, HEAD[:20], 0.05, RESET], "reset"),
+    ("reset within the body", [READ, HEAD + b"x" * 10, 0.05, RESET], "reset"),
+    ("closed within the body", [READ, HEAD + b"x" * 10, CLOSE], "truncated"),
+    ("closed within a chunk", [READ, CHUNKED + b"5\r\nab", CLOSE], "truncated"),
+    ("closed between chunks", [READ, CHUNKED + b"2\r\nab\r\n", CLOSE], "truncated"),
+    ("closed within gzip", [READ, GZIPPED + gzip_bomb(100_000)[:50], CLOSE], "truncated"),
+    ("no HTTP", [READ, b"220 smtp.example.test ESMTP\r\n", CLOSE], "protocol"),
+    ("no status", [READ, b"HTTP/1.1 xyz OK\r\n\r\n", CLOSE], "protocol"),
+    ("endless header line", [READ, b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000, CLOSE], "protocol"),
+    ("too many headers", [READ, b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n", CLOSE], "protocol"),
+    ("no gzip", [READ, answer(b"plain text", headers={"Content-Encoding": "gzip"})], "protocol"),
+    ("bad chunk size", [READ, CHUNKED + b"zz\r\nab\r\n0\r\n\r\n", CLOSE], "truncated protocol"),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "reasons"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
+)
+def test_a_broken_answer_has_its_reason(transport: Transport, script: list[Any], reasons: str) -> None:
+    """The API may have seen the request, and no partial answer is returned."""
+    with FaultServer(script) as server:
+        found = failure_of(transport, plan_for(server.url))
+    assert found.reason in reasons.split()
+    assert found.sent
+
+
+def test_a_reset_before_the_request_is_read_may_have_been_seen(transport: Transport) -> None:
+    """Once bytes left, nobody can tell; so it counts as sent."""
+    with FaultServer([RESET]) as server:
+        found = failure_of(transport, plan_for(server.url, "POST", data=b"x" * 100))
+    assert found.reason == "reset"
+
+
+SLOW: list[tuple[str, list[Any]]] = [
+    ("silence", [READ, HANG]),
+    ("a dripping head", [READ, Drip(HEAD * 10, 1, 0.03), HANG]),
+    ("a dripping body", [READ, HEAD, Drip(b"x" * 100, 1, 0.03), HANG]),
+    ("dripping chunks", [READ, CHUNKED, Drip(b"1\r\nx\r\n" * 100, 1, 0.03), HANG]),
+    ("dripping gzip", [READ, GZIPPED, Drip(gzip_bomb(1 << 20)[:99], 1, 0.03), HANG]),
+    ("endless interim answers", [READ, Drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 25, 0.03), HANG]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("script", [case[1] for case in SLOW], ids=[case[0] for case in SLOW])
+def test_a_slow_answer_ends_with_the_total_time(transport: Transport, script: list[Any]) -> None:
+    """However the bytes trickle in, the attempt is over in time: total plus half a second at most."""
+    with FaultServer(script) as server:
+        started = time.monotonic()
+        found = failure_of(transport, plan_for(server.url, read_seconds=5.0), 0.4)
+        took = time.monotonic() - started
+    assert (found.reason, found.sent) == ("timeout", True)
+    assert took < 0.9
+
+
+def test_the_drip_would_go_on_with_a_read_timeout_alone() -> None:
+    """The control: with a timeout per read the same body takes longer than the total time."""
+    with FaultServer([READ, HEAD, Drip(b"x" * 100, 5, 0.05)]) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.4)
+        started = time.monotonic()
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connection.close()
+        assert time.monotonic() - started > 0.9
+
+
+def test_a_silence_ends_with_the_read_timeout(transport: Transport) -> None:
+    """Between bytes no more than read_seconds may pass."""
+    with FaultServer([READ, HEAD, HANG]) as server:
+        started = time.monotonic()
+        found = failure_of(transport, plan_for(server.url, read_seconds=0.3))
+        assert time.monotonic() - started < 0.8
+    assert found.reason == "timeout"
+
+
+def test_an_upload_may_take_longer_than_connecting(transport: Transport) -> None:
+    """Sending is bounded by the attempt, neither by the connect timeout nor by that of reading."""
+    gate = threading.Event()
+    threading.Timer(1.2, gate.set).start()
+    with FaultServer([gate, READ, answer(b"ok")]) as server:
+        plan = plan_for(server.url, "PUT", data=b"x" * 8_000_000, connect_seconds=0.2, read_seconds=1.0)
+        got = transport.send(plan, 5.0)
+    assert isinstance(got, Response), got
+    assert got.text == "ok"
+
+
+def test_an_upload_that_nobody_reads_ends_with_the_total_time(transport: Transport) -> None:
+    """A server that stops reading does not hold the caller."""
+    never = threading.Event()
+    with FaultServer([never]) as server:
+        started = time.monotonic()
+        found = failure_of(transport, plan_for(server.url, "PUT", data=b"x" * 20_000_000), 0.4)
+        assert time.monotonic() - started < 0.9
+    assert (found.reason, found.sent) == ("timeout", True)
+
+
+def peak_kilobytes() -> int:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def test_a_decompression_bomb_is_refused_with_bounded_memory() -> None:
+    """204 KB that mean 200 MB end at the cap; measured in a process of its own."""
+    code = """
+import resource, sys
+from nango_py.engine.http.transport import Transport
+from tests.engine_support import a_plan, a_stamp, an_integration
+transport = Transport()
+plan = a_plan(stamp=a_stamp(an_integration(sys.argv[1], max_response_bytes=20_000_000)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+outcome = transport.send(plan, 20.0)
+print(outcome.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    with FaultServer([READ, answer(gzip_bomb(), headers={"Content-Encoding": "gzip"})]) as server:
+        found = subprocess.run(
+            [sys.executable, "-c", code, server.url], capture_output=True, text=True, check=True
+        )
+    reason, kilobytes = found.stdout.split()
+    assert reason == "too_large"
+    assert int(kilobytes) < 80_000
+
+
+def test_an_announced_size_over_the_cap_is_refused_without_reading(transport: Transport) -> None:
+    """The body is not waited for."""
+    with FaultServer([READ, b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", HANG]) as server:
+        found = failure_of(transport, plan_for(server.url))
+    assert found.reason == "too_large"
+
+
+def test_a_body_without_a_size_is_cut_off_at_the_cap(transport: Transport) -> None:
+    """Until the server closes, or chunked: counted as it comes."""
+    with FaultServer([READ, b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3000, CLOSE]) as server:
+        found = failure_of(transport, plan_for(server.url, max_response_bytes=2000))
+        assert found.reason == "too_large"
+        got = transport.send(plan_for(server.url, max_response_bytes=3000), 5.0)
+        assert isinstance(got, Response)
+        assert len(got.content) == 3000
+        unlimited = transport.send(plan_for(server.url, max_response_bytes=0), 5.0)
+        assert isinstance(unlimited, Response)
+
+
+def test_gzip_and_deflate_are_decoded(transport: Transport) -> None:
+    """As requests does."""
+    with FaultServer([READ, answer(gzip_bomb(1000), headers={"Content-Encoding": "gzip"})]) as server:
+        got = transport.send(plan_for(server.url), 5.0)
+    assert isinstance(got, Response)
+    assert got.content == bytes(1000)
+
+
+BAD_TLS = [Tls(), Tls(names=("other.example.test",)), Tls(is_expired=True)]
+
+
+@pytest.mark.parametrize("tls", BAD_TLS, ids=["self-signed", "wrong host", "expired"])
+def test_an_untrusted_certificate_stops_before_anything_is_sent(transport: Transport, tls: Tls) -> None:
+    """Reason tls; the server sees no request."""
+    with FaultServer([READ, answer(b"caught")], tls=tls) as server:
+        found = failure_of(transport, plan_for(server.url))
+        assert server.requests == []
+    assert (found.reason, found.sent) == ("tls", False)
+    assert "CERTIFICATE_VERIFY_FAILED" in found.text
+
+
+def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
+    """The control: with ca_bundle the same server is trusted, unless the name or the time is wrong."""
+    for tls, works in ((BAD_TLS[0], True), (BAD_TLS[1], False), (BAD_TLS[2], False)):
+        with FaultServer([READ, answer(b"ok")], tls=tls) as server:
+            transport = Transport(str(server.certificate))
+            outcome = transport.send(plan_for(server.url), 5.0)
+            transport.close()
+            assert isinstance(outcome, Response) is works
+            assert works or outcome.reason == "tls"
+
+
+def test_old_tls_versions_are_refused(transport: Transport) -> None:
+    """TLS 1.2 is the oldest."""
+    transport._open(("https", "127.0.0.1:1"))
+    assert transport._tls is not None
+    assert transport._tls.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert transport._tls.verify_mode == ssl.CERT_REQUIRED
+    assert transport._tls.check_hostname
+
+
+def test_plain_http_on_a_tls_port_is_a_tls_failure(transport: Transport) -> None:
+    """A server that does not speak TLS gets no request."""
+    with FaultServer([b"HTTP/1.1 400 Bad Request\r\n\r\n", CLOSE]) as server:
+        found = failure_of(transport, plan_for(server.url.replace("http:", "https:")))
+    assert not found.sent
+    assert found.reason in {"tls", "connect"}
+
+
+def test_netrc_is_not_read(transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credential of the plan is the one that is sent."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login planted password planted-password\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with FaultServer([READ, answer(b"ok")]) as server:
+        transport.send(plan_for(server.url), 5.0)
+        (request,) = server.wait_for_requests(1)
+    assert f"Authorization: Key {KEY}".encode() in request
+    assert b"Basic" not in request
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
+def test_proxies_of_the_environment_are_not_used(
+    transport: Transport, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process variable decides who sees the credential."""
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    with FaultServer([READ, answer(b"proxied")]) as proxy, FaultServer([READ, answer(b"direct")]) as server:
+        monkeypatch.setenv(name, proxy.url)
+        got = transport.send(plan_for(server.url), 5.0)
+        assert isinstance(got, Response)
+        assert got.text == "direct"
+        assert proxy.connections == 0
+
+
+def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """REQUESTS_CA_BUNDLE and its like add no trust."""
+    with FaultServer([READ, answer(b"caught")], tls=Tls()) as server:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(server.certificate))
+        transport = Transport()
+        assert failure_of(transport, plan_for(server.url)).reason == "tls"
+
+
+def test_connections_are_used_again(transport: Transport) -> None:
+    """A hundred calls in a row take one connection."""
+    with FaultServer([READ, answer(b"ok")] * 100 + [HANG]) as server:
+        plan = plan_for(server.url)
+        for _ in range(100):
+            assert isinstance(transport.send(plan, 5.0), Response)
+        assert server.connections == 1
+
+
+def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -> None:
+    """An idle connection that died meanwhile costs no failure."""
+    with FaultServer([READ, answer(b"ok")]) as server:
+        for _ in range(3):
+            assert isinstance(transport.send(plan_for(server.url, "POST", json={}), 5.0), Response)
+            time.sleep(0.02)  # until the close has arrived
+        assert server.connections == 3
+
+
+def test_an_answer_that_says_close_is_obeyed(transport: Transport) -> None:
+    """The connection is not kept."""
+    with FaultServer([READ, answer(b"ok", headers={"Connection": "close"}), HANG]) as server:
+        for _ in range(2):
+            assert isinstance(transport.send(plan_for(server.url), 5.0), Response)
+        assert server.connections == 2
+
+
+def test_bodies_that_must_not_be_there_do_not_confuse_the_connection(transport: Transport) -> None:
+    """HEAD, 204 and 304 answers have none, whatever they announce."""
+    script = [READ, HEAD, READ, answer(b"", 204), READ, answer(b"", 304), READ, answer(b"ok"), HANG]
+    with FaultServer(script) as server:
+        outcomes = [
+            transport.send(plan_for(server.url, method), 5.0) for method in ("HEAD", "GET", "GET", "GET")
+        ]
+        assert [outcome.status_code for outcome in outcomes if isinstance(outcome, Response)] == [
+            200,
+            204,
+            304,
+            200,
+        ]
+        assert server.connections == 1
+
+
+def test_an_early_answer_to_a_large_upload_is_read(transport: Transport) -> None:
+    """A server may refuse before it has read everything; its answer is worth more than a reset."""
+    with FaultServer([answer(b"too large", 413), 0.2, CLOSE]) as server:
+        outcome = transport.send(plan_for(server.url, "POST", data=b"x" * 200_000), 5.0)
+    assert isinstance(outcome, Response) or outcome.reason == "reset"
+
+
+def test_a_stream_is_read_by_the_caller_beyond_the_total_time(transport: Transport) -> None:
+    """The head comes under the deadline, the body as the caller likes; bytes arrive as they are sent."""
+    gate = threading.Event()
+    with FaultServer([READ, HEAD + b"x" * 50, gate, b"y" * 50]) as server:
+        got = transport.send(plan_for(server.url, stream=True), 0.3)
+        assert isinstance(got, Response)
+        chunks = got.iter_content(50)
+        assert next(chunks) == b"x" * 50
+        threading.Timer(0.4, gate.set).start()
+        assert b"".join(chunks) == b"y" * 50
+        got.close()
+
+
+STREAMS: list[tuple[str, list[Any], str]] = [
+    ("broken off", [READ, HEAD + b"x" * 50, CLOSE], "truncated"),
+    ("reset", [READ, HEAD + b"x" * 50, 0.05, RESET], "truncated"),
+    ("silent", [READ, HEAD + b"x" * 50, HANG], "timeout"),
+    ("too large", [READ, b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300, CLOSE], "too_large"),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS]
+)
+def test_a_stream_that_fails_is_an_error_that_everyone_knows(
+    transport: Transport, script: list[Any], reason: str
+) -> None:
+    """Half a file is never taken for a whole one; the error is ours and that of requests alike."""
+    with FaultServer(script) as server:
+        plan = plan_for(server.url, stream=True, read_seconds=0.3, max_response_bytes=200)
+        got = transport.send(plan, 2.0)
+        assert isinstance(got, Response)
+        with pytest.raises(TransportFailed) as caught:
+            b"".join(got.iter_content(10))
+    assert caught.value.reason == reason
+    assert isinstance(caught.value, requests.RequestException)
+    assert caught.value.__context__ is None
+    assert got._release is None
+
+
+def test_an_iterator_is_sent_in_chunks_and_its_own_error_is_kept(transport: Transport) -> None:
+    """What the caller's generator raises comes back as it is, without frames that hold the request."""
+    with FaultServer([READ, answer(b"ok"), HANG]) as server:
+
+        def parts() -> Iterator[bytes]:
+            yield b"part"
+            raise LookupError("the file is gone")
+
+        with pytest.raises(LookupError, match="the file is gone") as caught:
+            transport.send(plan_for(server.url, "PUT", data=parts()), 5.0)
+    trace = caught.value.__traceback__
+    functions = []
+    while trace is not None:
+        functions.append(trace.tb_frame.f_code.co_name)
+        held = [repr(value) for value in trace.tb_frame.f_locals.values()]
+        assert KEY not in " ".join(held), functions
+        trace = trace.tb_next
+    assert functions[-2:] == ["send", "parts"]
+
+
+def open_files() -> int:
+    """How many file descriptors this process has open."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_no_file_descriptor_is_lost() -> None:
+    """Two thousand calls, good and bad, leave no more open than the pool keeps."""
+    good = [READ, answer(b"ok")] * 50
+    scripts: list[Any] = [good, [READ, RESET], [READ, HEAD, CLOSE], [READ, b"junk\r\n"], [RESET]]
+    with FaultServer(*scripts * 40, [*good] * 4) as server:
+        transport = Transport()
+        plan = plan_for(server.url)
+        transport.send(plan, 5.0)
+        before = open_files()
+        kinds = [type(transport.send(plan, 5.0)) for _ in range(2000)]
+        refused = plan_for(f"http://127.0.0.1:{closed_port()}/")
+        kinds += [type(transport.send(refused, 5.0)) for _ in range(200)]
+        assert {Response, Failure} <= set(kinds)
+        transport.close()
+        assert open_files() <= before + 4
+
+
+def test_a_forked_child_has_connections_of_its_own(transport: Transport) -> None:
+    """Parent and child go on after a fork without reading each other's answers."""
+    with FaultServer([READ, answer(b"one"), READ, answer(b"two"), HANG], [READ, answer(b"child")]) as server:
+        plan = plan_for(server.url)
+        assert transport.send(plan, 5.0).text == "one"
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if transport.send(plan, 5.0).text == "child" else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert transport.send(plan, 5.0).text == "two"
+        assert server.connections == 2
+
+
+def test_many_threads_share_a_transport(transport: Transport) -> None:
+    """Every thread gets its own answer."""
+    with FaultServer([READ, answer(b"ok")] * 400) as server:
+        plan = plan_for(server.url)
+        texts: list[str] = []
+
+        def work() -> None:
+            texts.extend(transport.send(plan, 5.0).text for _ in range(20))
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert texts == ["ok"] * 320
+        assert server.connections <= 32

@@ -1,0 +1,150 @@
+"""The docs as programs: their code blocks, and the place where they are run.
+
+Started as a program (`python -m tests.docs_support FILE`), it runs the Python blocks of one file in the
+working folder, with `nango_py.Nango` pointed at the sandboxes that DOCS_OVERRIDES names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nango_py import Nango, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TEXTS = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+OVERRIDES = "DOCS_OVERRIDES"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: what stands behind the fence, its text, and the line it begins on."""
+
+    page: Path
+    language: str
+    info: str
+    text: str
+    line: int
+
+    @property
+    def title(self) -> str:
+        """The file that the block is, or ""."""
+        found = re.search(r"title=(\S+)", self.info)
+        return found[1] if found else ""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the page says that this is to be run, rather than only read."""
+        return "no-run" not in self.info and not self.title
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(page: Path, *languages: str) -> list[Block]:
+    """The fenced blocks of a page in order; only those of some languages where any are named."""
+    text = page.read_text()
+    found = [
+        Block(page, match[1], match[2].strip(), match[3], text[: match.start(3)].count("\n") + 1)
+        for match in re.finditer(r"^```(\w*)([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+    return [block for block in found if not languages or block.language in languages]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder with the shipped files, and a sandbox for each of its integrations."""
+
+    folder: Path
+    sandboxes: Mapping[str, Sandbox]
+    real_urls: Mapping[str, str]
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to run there: this checkout, and a `nango` that is this interpreter's."""
+        tools = self.folder / "bin"
+        tools.mkdir(exist_ok=True)
+        (tools / "nango").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nango_py "$@"\n')
+        (tools / "nango").chmod(0o755)
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            OVERRIDES: json.dumps(self.overrides()),
+        }
+
+    def overrides(self) -> dict[str, Any]:
+        """What makes the integrations call their sandboxes."""
+        return {name: {"requests": {"base_url": each.base_url}} for name, each in self.sandboxes.items()}
+
+    def as_documented(self, text: str) -> str:
+        """Output with the addresses that the docs show."""
+        for name, sandbox in self.sandboxes.items():
+            text = text.replace(sandbox.base_url, self.real_urls[name])
+        return text
+
+
+@contextmanager
+def documented_place(folder: Path) -> Iterator[Place]:
+    """A folder as a reader has it after a checkout, with every API on loopback."""
+    shutil.copy(ROOT / "integrations.yaml", folder)
+    shutil.copytree(ROOT / "blueprints", folder / "blueprints")
+    with ExitStack() as stack:
+        nango = stack.enter_context(Nango(folder / "integrations.yaml", environ={}))
+        declared = nango.configuration.integrations
+        sandboxes = {name: stack.enter_context(Sandbox(each.settings)) for name, each in declared.items()}
+        real_urls = {name: each.settings["requests"]["base_url"] for name, each in declared.items()}
+        yield Place(folder, sandboxes, real_urls)
+
+
+def run_page(page: Path, place: Place) -> str:
+    """The output of a page's Python blocks, run in order in one process of their own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.docs_support", str(page)],
+        cwd=place.folder,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place.as_documented(done.stdout)
+
+
+def main(page: Path) -> None:
+    """Run the blocks with line numbers as in the page, so that a traceback leads there."""
+    import nango_py
+
+    redirected = json.loads(os.environ[OVERRIDES])
+
+    class DocumentedNango(Nango):
+        """Nango, with its known integrations on loopback."""
+
+        def __init__(self, integrations: Any = None, **options: Any) -> None:
+            is_mapping = isinstance(integrations, dict)
+            names = integrations.get("integrations", integrations) if is_mapping else redirected
+            ours = {name: settings for name, settings in redirected.items() if name in names}
+            super().__init__(integrations, **options | {"overrides": ours | (options.get("overrides") or {})})
+
+    nango_py.Nango = DocumentedNango
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        if block.is_run:
+            code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+            exec(code, namespace)  # noqa: S102 - the page's own code is what is tested
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

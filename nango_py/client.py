@@ -14,9 +14,11 @@ from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from nango_py.clock import Clock
+    from nango_py.config.cache import Cache
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.async_executor import AsyncExecutor
@@ -70,9 +72,11 @@ class Nango:
         from nango_py.engine.events import Events
 
         self._environ = os.environ if environ is None else environ
-        self._files = Files(integrations, blueprints, overrides, self._environ, reload=reload)
         self._database_url = database_url
-        self._encryption_keys = encryption_keys
+        self._encryption_keys = _joined(encryption_keys)
+        self._files = Files(
+            integrations, blueprints, overrides, self._environ, reload=reload, cache_of=self._cache_of
+        )
         self._ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
         self._clock = clock
         self.events = Events()
@@ -102,9 +106,11 @@ class Nango:
 
     async def aclose(self) -> None:
         """Close what the running event loop uses, and everything else."""
-        if self._async_transport is not None:
-            await self._async_transport.aclose()
-        self.close()
+        try:
+            if self._async_transport is not None:
+                await self._async_transport.aclose()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close database and network connections; what is called later opens them again."""
@@ -319,12 +325,19 @@ class Nango:
         beside = f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}"
         # A database's URL may hold its password, so no frame keeps it as text.
         url = Secret(self._database_url or self.configuration.config.database_url or beside)
-        environ = dict(self._environ)
-        if self._encryption_keys is not None:
-            keys = self._encryption_keys
-            environ["NANGO_ENCRYPTION_KEYS"] = keys if isinstance(keys, str) else ",".join(keys)
         folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
-        return open_store(url, load_keyring(environ, folder), self._clock)
+        return open_store(url, load_keyring(self._key_environ(), folder), self._clock)
+
+    def _key_environ(self) -> dict[str, str]:
+        """The environment, with the encryption keys that were given in its place."""
+        given = self._encryption_keys
+        return {**self._environ, **({} if given is None else {"NANGO_ENCRYPTION_KEYS": given.reveal()})}
+
+    def _cache_of(self, folder: Path) -> Cache | None:
+        from nango_py.connections.beside import cache_beside
+
+        database = None if self._database_url is None else Secret(self._database_url)
+        return cache_beside(database, self._key_environ(), folder)
 
     def _integration(self, name: str) -> Integration:
         integrations = self.configuration.integrations
@@ -345,3 +358,10 @@ class Nango:
             route = Route(integration, self._clock, self.events)
             self._routes[name] = (integration, route)
         return route
+
+
+def _joined(keys: Iterable[str] | str | None) -> Secret | None:
+    """Encryption keys as the environment would hold them."""
+    if keys is None:
+        return None
+    return Secret(keys if isinstance(keys, str) else ",".join(keys))

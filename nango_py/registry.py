@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nango_py.errors import unknown_name
@@ -51,8 +50,11 @@ class Registry(Generic[Part]):
         Raises:
             UnknownPartError: nobody registered it.
         """
-        if name not in self._classes and name in self.names():
-            self._load(name)
+        if name not in self._classes:
+            # Looking through the installed packages costs more than the rest of a start: our own come first.
+            self._import(name)
+        if name not in self._classes and name in self._outside():
+            self._classes[name] = self._outside()[name].load()
         if name not in self._classes:
             raise UnknownPartError(unknown_name(self.kind, name, self.names()))
         return self._classes[name]
@@ -65,16 +67,33 @@ class Registry(Generic[Part]):
         """Every part, imported."""
         return {name: self.get(name) for name in self.names()}
 
-    def _load(self, name: str) -> None:
-        module = self._modules().get(name)
-        if module is not None:
-            importlib.import_module(module)
+    def additions(self) -> tuple[str, ...]:
+        """The names of parts that this process registered and that are not of this package."""
+        return tuple(
+            name for name, cls in self._classes.items() if not cls.__module__.startswith(f"{self._package}.")
+        )
+
+    def has_outside(self) -> bool:
+        """Whether a part may come from another package."""
+        return bool(self.additions() or self._outside())
+
+    def _import(self, name: str) -> None:
+        """Import the module of a built-in part, if there is one of that name."""
+        stem = name.lower() if self._upper else name
+        is_name = stem.isidentifier() and stem.isascii() and stem != "base" and not stem.startswith("_")
+        if not is_name or (self._upper and name != name.upper()):
             return
-        cls = self._outside()[name].load()
-        self._classes[name] = cls
+        module = f"{self._package}.{stem}"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
 
     @functools.cache  # noqa: B019 - registries live as long as the process
     def _modules(self) -> dict[str, str]:
+        import pkgutil
+
         package = importlib.import_module(self._package)
         return {
             (module.name.upper() if self._upper else module.name): f"{self._package}.{module.name}"

@@ -129,6 +129,20 @@ class Catalogue:
         """Whether a file of a given folder was touched since this catalogue was made."""
         return self.fingerprint() != self._seen
 
+    def listed(self) -> list[tuple[Path, tuple[str, ...]]]:
+        """The folders that were looked into, and the blueprint files that each held then."""
+        every = [*self._given, *(self._installed or ())]
+        return [(folder.path, seen) for folder in every if (seen := folder.seen()) is not None]
+
+    def read(self) -> list[tuple[Path, Document]] | None:
+        """The files that were read; None if some were read only to see which versions they hold."""
+        names = {path.name.partition(".")[0] for path, _ in self._loaded}
+        folders = [*self._given, *(self._installed or ())]
+        looked_into = [folder for folder in folders if folder.seen() is not None]
+        if any(folder.has_loose_files(name) for folder in looked_into for name in names):
+            return None
+        return [(path, document) for (path, _), (document, _) in self._loaded.items()]
+
     def _folders(self) -> Iterator[Folder]:
         yield from self._given
         if self._installed is None:

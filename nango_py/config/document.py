@@ -7,9 +7,11 @@ zeros).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.reader import INVISIBLE, MAX_DEPTH, MAX_VALUES, Reader, StopError
@@ -63,7 +65,7 @@ def load_document(
     document = parse_document(raw, file, problems)
     if found.st_mode & stat.S_IWOTH:
         warning = Problem(Position(file), "W501", "other users can write this file", "", "chmod 600")
-        return Document(document.data, file, (warning, *document.warnings), document.root)
+        return replace(document, warnings=(warning, *document.warnings))
     return document
 
 
@@ -83,7 +85,9 @@ def parse_document(text: str | bytes, file: str, problems: list[Problem] | None 
     if problems is None and found:
         raise ConfigError(found)
     warnings = () if decoded.isascii() else tuple(_invisible(decoded, file))
-    return Document(reader.root.value if reader.root is not None else None, file, warnings, reader.root)
+    data = reader.root.value if reader.root is not None else None
+    digest = hashlib.sha256(text).hexdigest() if isinstance(text, bytes) else ""
+    return Document(data, file, warnings, reader.root, digest=digest)
 
 
 def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Document:

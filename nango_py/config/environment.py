@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.filters import TemplateProblem
-from nango_py.config.model import EnvironmentText, RefusedText, TemplateText
+from nango_py.config.model import RefusedText
 from nango_py.config.places import located
-from nango_py.config.template import compile_template
+from nango_py.config.template import substituted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ def with_environment(
         if not isinstance(value, str) or "${" not in value:
             return value
         try:
-            return _substituted(value, environ, is_template=path in places)
+            return substituted(value, environ, is_template=path in places)
         except TemplateProblem as problem:
             problems.append(located(problem, value, document.position(path), folders))
             return RefusedText(value)
@@ -61,20 +61,3 @@ def with_environment(
 
 def _is_prose(key: str) -> bool:
     return key in _PROSE or key.startswith("x-")
-
-
-def _substituted(text: str, environ: Mapping[str, str], *, is_template: bool) -> str:
-    template = compile_template(text, environ, allow_env=True)
-    if template.is_constant and template.is_hidden:
-        return EnvironmentText(template.render({}))
-    if is_template:
-        return TemplateText(text, template) if template.is_hidden else text
-    if template.is_constant:
-        return template.render({})
-    name = template.names[0]
-    raise TemplateProblem(
-        "E306",
-        f'unknown variable "{name}"',
-        expected="expected a variable of the environment here, such as ${SLACK_CLIENT_SECRET}",
-        offset=template.offset_of(name),
-    )

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nango_py.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nango_py.config.blueprint import Catalogue
+    from nango_py.config.cache import Cache
+    from nango_py.config.integration import Loaded
     from nango_py.config.model import Configuration
 
 logger = logging.getLogger("nango_py.config")
@@ -24,6 +26,7 @@ Fingerprint = tuple[Any, ...]
 class Files:
     """integrations.yaml and the blueprint folders as one checked Configuration.
 
+    `cache_of` gives, for the folder of the files, where their checked form is kept.
     With reload, each look compares the files' times and sizes; a half-written or wrong file keeps the last
     good configuration and is logged once.
     """
@@ -36,6 +39,7 @@ class Files:
         environ: Mapping[str, str],
         *,
         reload: bool,
+        cache_of: Callable[[Path], Cache | None] = lambda _: None,
     ) -> None:
         is_path = integrations is None or isinstance(integrations, str | os.PathLike)
         self._source: Path | Mapping[str, Any] = (
@@ -46,6 +50,7 @@ class Files:
         self._overrides = overrides
         self._environ = environ
         self._reload = reload
+        self._cache = cache_of(self.folder)
         self._lock = threading.Lock()
         self._seen: Fingerprint = self._fingerprint() if reload else ()
         self._configuration = self._load()
@@ -65,9 +70,21 @@ class Files:
         return open_catalogue(self._blueprints)
 
     def _load(self) -> Configuration:
-        from nango_py.config.integration import load_configuration
+        """The files as they are now: their checked form if there is one, else they are read and checked."""
+        if self._cache is None:
+            return self._loaded().configuration
+        inputs = self._cache.inputs(self._source, self._overrides, self._blueprints, self._environ)
+        known = self._cache.load(inputs)
+        if known is not None:
+            return known
+        loaded = self._loaded()
+        self._cache.save(inputs, loaded)
+        return loaded.configuration
 
-        return load_configuration(
+    def _loaded(self) -> Loaded:
+        from nango_py.config.integration import load
+
+        return load(
             self._source, catalogue=self.catalogue(), environ=self._environ, overrides=self._overrides
         )
 

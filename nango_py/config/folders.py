@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.document import load_document
+from nango_py.config.listing import FILE, blueprint_files
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 VERSION = re.compile(r"v(?:0|[1-9][0-9]{0,8})\Z")
-_FILE = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(?:\.(?P<version>v(?:0|[1-9][0-9]{0,8})))?\.(?P<end>ya?ml)\Z"
-)
 
 
 def number_of(version: str) -> int:
@@ -50,6 +48,18 @@ class Folder:
         self.layer = layer
         self.path = path
         self._listed: dict[str, _Files] | None = None
+        self._inside: tuple[Path, ...] = ()
+
+    def seen(self) -> tuple[str, ...] | None:
+        """The names of the blueprint files that were in the folder when it was listed; None before."""
+        if self._listed is None:
+            return None
+        return tuple(sorted(path.name for path in self._inside))
+
+    def has_loose_files(self, name: str) -> bool:
+        """Whether files without a version in their name, which are read to find it, belong to a blueprint."""
+        files = self._files().get(name)
+        return files is not None and (files.old_form is not None or files.yml is not None)
 
     def names(self) -> Iterator[str]:
         """The names that have a file that is read."""
@@ -88,9 +98,7 @@ class Folder:
 
     def _paths(self) -> list[Path]:
         try:
-            return [Path(entry) for entry in os.scandir(self.path) if _FILE.match(entry.name)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            return [self.path / name for name in blueprint_files(self.path)]
         except OSError as error:
             failure = (error.strerror or "cannot be listed").lower()
         raise ConfigError([Problem(Position(shown(self.path)), "E010", failure)])
@@ -98,8 +106,9 @@ class Folder:
     def _files(self) -> dict[str, _Files]:
         if self._listed is None:
             listed: dict[str, _Files] = {}
-            for path in self._paths():
-                match = _FILE.match(path.name)
+            self._inside = tuple(self._paths())
+            for path in self._inside:
+                match = FILE.match(path.name)
                 if match is not None:
                     _note(listed.setdefault(match["name"], _Files()), match, path)
             self._listed = listed

@@ -7,23 +7,25 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.built import Parent, built
 from nango_py.config.checked import check_blueprint_templates, check_templates
 from nango_py.config.document import document_from_python, load_document
 from nango_py.config.environment import with_environment
-from nango_py.config.merge import Origins, Sourced, merged, with_nulls
-from nango_py.config.model import Config, Configuration, EnvironmentText, Integration, Status, frozen
-from nango_py.config.names import names_of, secret_names_of
+from nango_py.config.layers import base_of, laid
+from nango_py.config.merge import Sourced, with_nulls
+from nango_py.config.model import Config, Configuration, Integration
 from nango_py.config.places import template_places
 from nango_py.config.schema import check_integrations, check_merged
-from nango_py.config.settings import config_of, request_settings
+from nango_py.config.settings import config_of, request_settings, whole
 from nango_py.errors import ConfigError, Problem, unknown_name
 from nango_py.registry import AUTH_MODES
-from nango_py.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nango_py.clock import Clock
     from nango_py.config.blueprint import Catalogue
     from nango_py.config.model import Blueprint, Path
@@ -33,8 +35,25 @@ __all__ = ["check_blueprint_templates", "check_templates", "load_configuration",
 
 FROM_PYTHON = "Nango(integrations=...)"
 OVERRIDES = "Nango(overrides=...)"
-_APP_NAMES = ("app_api_key", "oauth_client_id", "oauth_client_secret")
-_APP_SECRETS = frozenset({"app_api_key", "oauth_client_secret"})
+
+
+class Loaded(NamedTuple):
+    """A configuration and what it was made of.
+
+    Attributes:
+        document: integrations.yaml, or the same from Python, with the environment in its places.
+        overrides: the settings that were laid over it.
+        trees: of each integration the merged tree and its blueprint.
+        catalogue: the one that gave the blueprints.
+        environ: the names of the environment that were asked for.
+    """
+
+    configuration: Configuration
+    document: Document
+    overrides: Document
+    trees: Mapping[str, tuple[Sourced, Blueprint | None]]
+    catalogue: Catalogue
+    environ: frozenset[str]
 
 
 def load_configuration(
@@ -58,8 +77,20 @@ def load_configuration(
     Raises:
         ConfigError: with all problems, sorted by place.
     """
-    loading = _Loading(os.environ if environ is None else environ, clock)
-    return loading.configuration(source, catalogue, overrides or {})
+    given = os.environ if environ is None else environ
+    return load(source, catalogue=catalogue, environ=given, overrides=overrides, clock=clock).configuration
+
+
+def load(
+    source: FilePath | Mapping[str, Any],
+    *,
+    catalogue: Catalogue,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Loaded:
+    """As `load_configuration`, with what the configuration was made of."""
+    return _Loading(environ, clock).loaded(source, catalogue, overrides or {})
 
 
 def origin_of(integration: Integration, path: Path) -> str:
@@ -76,18 +107,19 @@ class _Loading:
     """One run over one source; it gathers problems and warnings."""
 
     def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
-        self._environ = environ
+        self._environ = _Noted(environ)
         self._clock = clock
+        self._trees: dict[str, tuple[Sourced, Blueprint | None]] = {}
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
         self._folders: list[FilePath] = []
 
-    def configuration(
+    def loaded(
         self,
         source: FilePath | Mapping[str, Any],
         catalogue: Catalogue,
         overrides: Mapping[str, Mapping[str, Any]],
-    ) -> Configuration:
+    ) -> Loaded:
         folder = None if isinstance(source, Mapping) else source.parent
         self._folders = [folder or FilePath()]
         document = self._document(source)
@@ -106,11 +138,12 @@ class _Loading:
         if self._problems:
             raise ConfigError(dict.fromkeys(self._problems))
         warnings = tuple(sorted(dict.fromkeys(self._warnings), key=lambda warning: warning.position))
-        return Configuration(MappingProxyType(integrations), config, document.file, warnings)
+        configuration = Configuration(MappingProxyType(integrations), config, document.file, warnings)
+        return Loaded(configuration, document, over, self._trees, catalogue, frozenset(self._environ.asked))
 
     def _document(self, source: FilePath | Mapping[str, Any]) -> Document:
         if isinstance(source, Mapping):
-            document = document_from_python(_whole(source), FROM_PYTHON)
+            document = document_from_python(whole(source), FROM_PYTHON)
         else:
             document = load_document(source, problems=self._problems)
         self._warnings += document.warnings
@@ -151,9 +184,9 @@ class _Loading:
         blueprint = self._blueprint(entry, path, document, catalogue)
         if blueprint is None and "extends_blueprint" in entry:
             return None
-        tree = _laid(_base_of(blueprint, document, path), with_nulls(document, path))
+        tree = laid(base_of(blueprint, document, path), with_nulls(document, path))
         if isinstance(over.data.get(name), dict):
-            tree = _laid(tree, with_nulls(over, (name,)))
+            tree = laid(tree, with_nulls(over, (name,)))
         position_of, key_position_of = tree.origins.position, tree.origins.key_position
         said = {(problem.position, problem.code) for problem in self._problems}
         whole = check_merged(tree.settings, position_of, key_position_of)
@@ -163,7 +196,11 @@ class _Loading:
         self._problems += problems
         if self._problems:
             return None
-        return _built(name, blueprint, tree, request_settings(tree.settings, compiled, config))
+        self._trees[name] = (tree, blueprint)
+        parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
+        return built(
+            name, parent, tree.settings, tree.origins, request_settings(tree.settings, compiled, config)
+        )
 
     def _blueprint(
         self, entry: Mapping[str, Any], path: Path, document: Document, catalogue: Catalogue
@@ -187,54 +224,22 @@ class _Loading:
         return blueprint
 
 
-def _whole(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping with its `integrations:` key, which a caller in Python may leave out."""
-    is_whole = "integrations" in source and all(
-        key in {"integrations", "config"} or str(key).startswith("x-") for key in source
-    )
-    return source if is_whole else {"integrations": source}
+class _Noted(Mapping[str, str]):
+    """The environment; it notes which names were asked for."""
 
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.asked: set[str] = set()
 
-def _base_of(blueprint: Blueprint | None, document: Document, path: Path) -> Sourced:
-    if blueprint is None:
-        return Sourced({}, Origins({(): document.place(path)}))
-    return Sourced(_thawed(blueprint.settings), _origins_of(blueprint))
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._environ[name]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
 
-def _origins_of(blueprint: Blueprint) -> Origins:
-    origins = blueprint.origins
-    if isinstance(origins, Origins):
-        return origins
-    return Origins(
-        {
-            path: (place.file, place.line, place.column, place.line, place.column)
-            for path, place in origins.items()
-        }
-    )
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _thawed(item) for key, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _laid(base: Sourced, over: Sourced) -> Sourced:
-    """`over` laid over `base`, where a header replaces the one that differs from it in case only."""
-    settings = dict(base.settings)
-    for block in ("requests", "verification"):
-        lower, upper = _headers(settings, block), _headers(over.settings, block)
-        replaced = {name.lower(): name for name in upper}
-        kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
-        if len(kept) < len(lower):
-            settings[block] = {**settings[block], "headers": kept}
-    return merged(Sourced(settings, base.origins), over)
-
-
-def _headers(settings: Mapping[str, Any], block: str) -> Mapping[str, Any]:
-    within = settings.get(block)
-    headers = within.get("headers") if isinstance(within, dict) else None
-    return headers if isinstance(headers, dict) else {}
+    def __len__(self) -> int:
+        return len(self._environ)
 
 
 def _missing_app_settings(
@@ -270,26 +275,3 @@ def _life(blueprint: Blueprint, where: Any, clock: Clock) -> list[Problem]:
         what = f"the API of {blueprint.ref} is deprecated since {status.deprecated_on}{ends}"
         return [Problem(where, "W504", what, "", help_)]
     return []
-
-
-def _built(name: str, blueprint: Blueprint | None, tree: Sourced, requests: Any) -> Integration:
-    settings = dict(tree.settings)
-    auth_mode = str.__str__(settings["auth"]["auth_mode"])
-    app = {key: str.__str__(settings[key]) for key in _APP_NAMES if settings.get(key)}
-    # Written out or from the environment: what is secret does not show when settings are printed.
-    settings.update({key: EnvironmentText(app[key]) for key in _APP_SECRETS & app.keys()})
-    return Integration(
-        name=name,
-        blueprint=blueprint.ref if blueprint is not None else "",
-        title=str(settings.get("title") or (blueprint.title if blueprint is not None else name)),
-        auth_mode=auth_mode,
-        settings=frozen(settings),
-        origins=tree.origins,
-        requests=requests,
-        status=blueprint.status if blueprint is not None else Status(),
-        log_level=str.__str__(settings["log_level"]) if "log_level" in settings else None,
-        app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
-        oauth_scopes=tuple(map(str.__str__, settings.get("oauth_scopes", ()))),
-        names=names_of(auth_mode),
-        secret_names=secret_names_of(auth_mode),
-    )

@@ -19,6 +19,14 @@ MAX_RESPONSE_BYTES = 52_428_800
 _SQLITE = "sqlite:///"
 
 
+def whole(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping with its `integrations:` key, which a caller in Python may leave out."""
+    is_whole = "integrations" in source and all(
+        key in {"integrations", "config"} or str(key).startswith("x-") for key in source
+    )
+    return source if is_whole else {"integrations": source}
+
+
 def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Config) -> RequestSettings:
     """The `requests:` block of an integration with its defaults.
 

@@ -1,8 +1,9 @@
 """Texts with `${...}` in them: checked and compiled at load, rendered at each call.
 
 Texts that hold only names are cut into pieces by the scanner here and joined at call time. Expressions are
-read by Jinja's parser, their syntax tree is checked against what design allows, and translated to closures
-over our own filters: Jinja's code generator never runs, so nothing but what stands here is ever evaluated.
+read by `nango_py.config.scanner`, the rarer ones by Jinja's parser. Their syntax tree is checked against what
+design allows, and translated to closures over our own filters: Jinja's code generator never runs, so nothing
+but what stands here is ever evaluated.
 
 Inside `${ }`: dotted names, the filters of `nango_py.config.filters` and `default`, `or`, text and number
 literals, and `a if b else c` where b is a name, `x == y`, `x != y`, `x is defined`, or `not` one of these.
@@ -20,6 +21,7 @@ from nango_py.config.compiled import Evaluate, Expression, Template, Variable
 from nango_py.config.expression import NAME, Translation, refused
 from nango_py.config.filters import Absent, TemplateProblem, text_of
 from nango_py.config.model import EnvironmentText, TemplateText
+from nango_py.config.scanner import scanned
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment, nodes
 
-__all__ = ["Template", "TemplateProblem", "compile_template"]
+__all__ = ["Template", "TemplateProblem", "compile_template", "substituted"]
 
 LONGEST_SOURCE = 16_384
 LONGEST_EXPRESSION = 1_000
@@ -62,6 +64,31 @@ def compile_template(
     if len(text) > LONGEST_SOURCE:
         raise TemplateProblem("E315", f"a template may have at most {LONGEST_SOURCE} characters")
     return _Compiler(text, environ if environ is not None else {}, allow_env=allow_env).template()
+
+
+def substituted(text: str, environ: Mapping[str, str], *, is_template: bool) -> str:
+    """A text of integrations.yaml with the values of the environment in their places.
+
+    A text that holds names of the environment only becomes an EnvironmentText, a template that mixes them
+    with other names a TemplateText.
+
+    Raises:
+        TemplateProblem: as `compile_template`; E306 names a variable where only the environment can be.
+    """
+    template = compile_template(text, environ, allow_env=True)
+    if template.is_constant and template.is_hidden:
+        return EnvironmentText(template.render({}))
+    if is_template:
+        return TemplateText(text, template) if template.is_hidden else text
+    if template.is_constant:
+        return template.render({})
+    name = template.names[0]
+    raise TemplateProblem(
+        "E306",
+        f'unknown variable "{name}"',
+        expected="expected a variable of the environment here, such as ${SLACK_CLIENT_SECRET}",
+        offset=template.offset_of(name),
+    )
 
 
 def _end_of(text: str, start: int) -> int:
@@ -125,7 +152,8 @@ class _Compiler:
         if len(inner) > LONGEST_EXPRESSION:
             raise refused(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
         reading = Translation(self._value_of, self._expression_names, opened)
-        evaluate = reading.value(self._parsed(inner), needed=True)
+        tree = scanned(inner)
+        evaluate = reading.value(self._parsed(inner) if tree is None else tree, needed=True)
         names = tuple(self._expression_names)
         if names:
             return Expression(names[0], names, self._hidden, evaluate)

@@ -45,6 +45,7 @@ class Document:
         warnings: what is suspicious about the file and yet no error.
         root: the tree of places; None for an empty file and for settings given from Python.
         from_python: whether places are key paths and not lines.
+        digest: SHA-256 of the bytes that were read, as hex; "" for what was not read from bytes.
     """
 
     data: Any
@@ -52,6 +53,7 @@ class Document:
     warnings: tuple[Problem, ...] = ()
     root: Node | None = None
     from_python: bool = False
+    digest: str = ""
 
     def position(self, path: Path = ()) -> Position:
         """Where the value stands; for a path that does not exist, where its nearest parent does."""

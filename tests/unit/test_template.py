@@ -274,12 +274,13 @@ def test_template_cannot_be_changed() -> None:
         template._pieces[0] = "x"  # type: ignore[index]
 
 
-def test_names_alone_need_no_jinja() -> None:
-    """Plain text and names are compiled and rendered without importing Jinja."""
+def test_what_blueprints_are_made_of_needs_no_jinja() -> None:
+    """Plain text, names, filters and defaults are compiled and rendered without importing Jinja."""
     program = (
         "import sys; from nango_py.config.template import compile_template as c;"
         "assert c('Bearer ${a.b}').render({'a': {'b': 'x'}}) == 'Bearer x';"
-        "assert 'jinja2' not in sys.modules; c('${a|upper}'); assert 'jinja2' in sys.modules"
+        "c('${a | default(\"x\")}${a.b or \"y\" | upper}'); assert 'jinja2' not in sys.modules;"
+        "c('${a if b else c}'); assert 'jinja2' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

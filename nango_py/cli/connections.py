@@ -141,8 +141,9 @@ def delete(project: Project, integration: str, user: str, yes: bool) -> None:
     """
     with project.open() as nango:
         nango.connection(integration, user)
-        if not yes:
-            click.confirm(f"Delete the connection {integration}/{user}?", abort=True, err=True)
+        if not yes and not click.confirm(f"Delete the connection {integration}/{user}?", err=True):
+            click.echo("nothing was deleted", err=True)
+            raise click.exceptions.Exit(1)
         nango.delete_connection(integration, user)
     click.echo(f"deleted {integration}/{user}")
 

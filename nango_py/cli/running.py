@@ -34,10 +34,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        _silence()
-        return PIPE_CLOSED
+        if error.errno == errno.EPIPE:
+            _silence()
+            return PIPE_CLOSED
+        echo_error(f"{error.strerror or type(error).__name__}: {error.filename or 'no file'}")
+        return WRONG_USE
     return code
 
 

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -201,6 +202,29 @@ def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in piped
 
 
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of the calls is exit code 130, and the folder with the database is gone."""
+    code, shown = on_terminal(tmp_path, ["demo"], when="attempts", answer="\x03", TMPDIR=str(tmp_path))
+    assert code == 130
+    assert "Traceback" not in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_runs_from_a_wheel_in_any_folder(tmp_path: Path) -> None:
+    """What is installed has all that the demo needs."""
+    build = f"import hatchling.build as b; print(b.build_wheel({str(tmp_path)!r}))"
+    built = subprocess.run(
+        [sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).extractall(tmp_path / "site")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    found = nango(folder, "demo", "--calls", "8", PYTHONPATH=str(tmp_path / "site"))
+    assert found.stderr == ""
+    assert found.returncode == 0
+    assert not list(folder.iterdir())
+
+
 def result(outcome: Outcome, witness: Witness, keys_found: int = 0) -> Result:
     """A demo in which one call was made."""
     return Result({"klaviyo": "klaviyo:v0"}, (outcome,), {"klaviyo": witness}, (), 1.0, keys_found)
@@ -265,12 +289,14 @@ def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
     assert "Traceback" not in shown
 
 
-def on_terminal(folder: Path, arguments: list[str], when: str = "", answer: str = "") -> tuple[int, str]:
+def on_terminal(
+    folder: Path, arguments: list[str], when: str = "", answer: str = "", **more: str
+) -> tuple[int, str]:
     """Run the command on a terminal of its own; type `answer` when it shows `when`."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120"))  # noqa: S606 - no shell is meant
+        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120", **more))  # noqa: S606 - no shell is meant
     shown, has_answered = "", not when
     try:
         while select.select([terminal], [], [], 60)[0]:

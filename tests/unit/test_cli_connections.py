@@ -126,7 +126,7 @@ def test_delete_asks_first(product: Product) -> None:
     """Without a yes nothing is deleted."""
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}))
     refused = CliRunner().invoke(nango, ["connections", "delete", "klaviyo", "user-1"], input="n\n")
-    assert refused.exit_code != 0
+    assert refused.exit_code == 1
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
     assert product.run("connections", "delete", "klaviyo", "user-1", "--yes").code == 0
     gone = product.run("connections", "delete", "klaviyo", "user-1", "--yes")

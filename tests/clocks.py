@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 
@@ -33,6 +34,11 @@ class ManualClock:
         self.advance(seconds)
         with self._lock:
             self.slept.append(seconds)
+
+    async def async_sleep(self, seconds: float) -> None:
+        """As `sleep`, and give other tasks their turn."""
+        self.sleep(seconds)
+        await asyncio.sleep(0)
 
     def advance(self, seconds: float) -> None:
         """Let the seconds pass for both times."""

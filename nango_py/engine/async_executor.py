@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Release, Send, Settle, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
+from nango_py.limits.model import Granted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,9 +31,11 @@ class AsyncExecutor(Caller):
     `stream=True` read them by `async for chunk in answer.aiter_content()`.
     """
 
-    def __init__(self, *args: Any, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep) -> None:
+    def __init__(self, *args: Any, sleep: Callable[[float], Awaitable[Any]] | None = None) -> None:
         super().__init__(*args)
-        self._sleep = sleep
+        # A clock that is not the machine's own brings its own way to wait.
+        own: Callable[[float], Awaitable[Any]] = getattr(self._clock, "async_sleep", asyncio.sleep)
+        self._sleep = sleep or own
         self._last: weakref.WeakKeyDictionary[Any, list[Attempt]] = weakref.WeakKeyDictionary()
 
     async def get(self, path: str, **options: Any) -> Response:
@@ -99,7 +103,11 @@ class AsyncExecutor(Caller):
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts of this task's last call, finished or failed."""
-        return tuple(self._last.get(asyncio.current_task(), ()))
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no event loop runs here
+            task = None
+        return () if task is None else tuple(self._last.get(task, ()))
 
     async def _fresh_plan(self, call: Call) -> Plan:
         """The plan; the store is asked outside the event loop when it has to be."""
@@ -137,6 +145,8 @@ class AsyncExecutor(Caller):
                     command = steps.send(result)
         except StopIteration as end:
             answer = end.value
+        if raise_for_error and job.attempts[-1].action == "fail" and job.plan.stream:
+            await answer.aread()
         return self._finished(answer, job, raise_for_error=raise_for_error)
 
     async def _carry_out(self, command: Any) -> Any:
@@ -155,6 +165,8 @@ class AsyncExecutor(Caller):
                 return await self._ask(self._limits.release, command.ticket)
             case CloseGate():
                 return await self._ask(self._limits.close_gate, command.gates, command.seconds)
+            case Discard():
+                return await command.answer.aclose()
         raise AssertionError(f"unknown command {command!r}")
 
     async def _ask(self, ask: Callable[..., Any], *arguments: Any) -> Any:
@@ -168,8 +180,17 @@ class AsyncExecutor(Caller):
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
-            granted = await asked
-            ticket = getattr(granted, "ticket", None)
-            if ticket is not None:
-                await asyncio.to_thread(self._limits.release, ticket)
+            await _outlived(asked)
+            granted = None if asked.cancelled() or asked.exception() else asked.result()
+            if isinstance(granted, Granted):
+                await _outlived(
+                    asyncio.ensure_future(asyncio.to_thread(self._limits.release, granted.ticket))
+                )
             raise
+
+
+async def _outlived(asked: asyncio.Future[Any]) -> None:
+    """Return when the store has answered, however often this task is cancelled meanwhile."""
+    while not asked.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({asked})

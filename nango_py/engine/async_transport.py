@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
 import weakref
 from http.client import HTTPMessage
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
 from nango_py.engine.commands import Failure
-from nango_py.engine.http.response import Response
+from nango_py.engine.http.response import STREAM_ENDED, Response, is_streamed, most_bytes
+from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from nango_py.engine.plan import Plan
 
@@ -39,44 +41,86 @@ class RawAnswer:
         self.status = answer.status_code
         self.reason = answer.reason_phrase
         self.headers = HTTPMessage()
-        for name, value in answer.headers.multi_items():
-            self.headers[name] = value
+        for name, value in answer.headers.raw:
+            self.headers[name.decode("latin-1")] = value.decode("latin-1")
 
 
 class StreamedResponse(Response):
-    """An answer whose body is still on its way; read it with `async for` over `aiter_content()`."""
+    """An answer whose body is still on its way; read it with `async for` over `aiter_content()`.
 
-    def __init__(self, plan: Plan, answer: httpx2.Response, seconds: float) -> None:
-        super().__init__(plan, RawAnswer(answer), b"", seconds)
+    Also an async context manager, which frees the connection at its end.
+    """
+
+    def __init__(self, plan: Plan, answer: httpx2.Response, body: bytes | None, seconds: float) -> None:
+        super().__init__(plan, RawAnswer(answer), body, seconds)
         self._answer = answer
         self._limit = plan.max_bytes
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
 
     async def aiter_content(self, chunk_size: int = CHUNK) -> AsyncIterator[bytes]:
         """The decoded body piece by piece.
 
         Raises:
-            TransportFailed: it broke off, or is larger than max_response_bytes.
+            TransportFailed: it broke off, fell silent, or is larger than max_response_bytes.
         """
-        from nango_py.errors import TransportFailed
-
+        if self._content_consumed:
+            for chunk in self.iter_content(chunk_size):
+                yield chunk
+            return
         size, reason = 0, ""
         try:
-            async for chunk in self._answer.aiter_bytes(chunk_size):
-                size += len(chunk)
-                if self._limit and size > self._limit:
-                    reason = "too_large"
-                    break
-                yield chunk
+            async with contextlib.aclosing(self._answer.aiter_bytes(chunk_size)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if self._limit and size > self._limit:
+                        reason = "too_large"
+                        break
+                    yield chunk
+        except httpx2.TimeoutException:
+            reason = "timeout"
         except (httpx2.HTTPError, OSError):
             reason = "truncated"
         finally:
-            await self._answer.aclose()
+            await self.aclose()
         if reason:
-            raise TransportFailed(f"the streamed answer ended early ({reason})", reason=reason)
+            raise TransportFailed(STREAM_ENDED[reason], reason=reason, response=self)
+
+    async def aread(self) -> bytes:
+        """The whole body; afterwards `content`, `text` and `json()` have it too."""
+        if not self._content_consumed:
+            self._content = b"".join([chunk async for chunk in self.aiter_content()])
+            self._content_consumed = True
+        return self.content
 
     async def aclose(self) -> None:
         """Give up what was not read."""
         await self._answer.aclose()
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
+        """The body once `aread()` has read it.
+
+        Raises:
+            RuntimeError: it is still on its way, and only asyncio can wait for it.
+        """
+        if not self._content_consumed:
+            raise RuntimeError(
+                "read this answer with `async for chunk in answer.aiter_content()`, or aread()"
+            )
+        return super().iter_content(chunk_size, decode_unicode)
+
+    def close(self) -> None:
+        """Nothing for an answer that was read.
+
+        Raises:
+            RuntimeError: the body is still on its way; `await answer.aclose()` frees its connection.
+        """
+        if not (self._content_consumed or self._answer.is_closed):
+            raise RuntimeError("close this answer with `await answer.aclose()`")
 
 
 class AsyncTransport:
@@ -88,7 +132,8 @@ class AsyncTransport:
 
     def __init__(self, ca_bundle: str | None = None) -> None:
         self._ca_bundle = ca_bundle
-        self._clients: weakref.WeakKeyDictionary[Any, httpx2.AsyncClient] = weakref.WeakKeyDictionary()
+        self._pools: weakref.WeakKeyDictionary[Any, tuple[httpx2.AsyncHTTPTransport, AsyncGenerator[None]]]
+        self._pools = weakref.WeakKeyDictionary()
         mask_library_loggers()
 
     async def send(self, plan: Plan, seconds: float) -> Response | Failure:
@@ -107,47 +152,66 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        _, ending = self._pools.pop(asyncio.get_running_loop(), (None, None))
+        if ending is not None:
+            await ending.aclose()
 
     async def _exchange(self, plan: Plan, sent: list[bool], started: float) -> Response:
         async def trace(event: str, _info: Any) -> None:
             if event.endswith("send_request_headers.started"):
                 sent.append(True)
 
-        client = self._client()
-        request = client.build_request(
-            plan.method,
-            plan.url,
-            headers=list(plan.headers.values()),
-            content=_content(plan.body),
-            timeout=httpx2.Timeout(plan.read_seconds, connect=plan.connect_seconds, pool=None),
-            extensions={"trace": trace},
-        )
-        answer = await client.send(request, stream=True)
-        if plan.stream:
-            return StreamedResponse(plan, answer, time.monotonic() - started)
+        pool = await self._pool()
+        # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
+        answer = await pool.handle_async_request(_request(plan, trace))
+        if is_streamed(plan, answer.status_code):
+            return StreamedResponse(plan, answer, None, time.monotonic() - started)
         try:
-            body = await _read(answer, plan.max_bytes)
+            body = await _read(answer, most_bytes(plan))
         finally:
             await answer.aclose()
-        return Response(plan, RawAnswer(answer), body, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        if plan.stream:
+            return StreamedResponse(plan, answer, body, seconds)
+        return Response(plan, RawAnswer(answer), body, seconds)
 
-    def _client(self) -> httpx2.AsyncClient:
+    async def _pool(self) -> httpx2.AsyncHTTPTransport:
+        """The connections of the running loop."""
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            import certifi
+        known = self._pools.get(loop)
+        if known is not None:
+            return known[0]
+        import certifi
 
-            context = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
-            client = httpx2.AsyncClient(
-                verify=context, trust_env=False, follow_redirects=False, limits=limits
-            )
-            self._clients[loop] = client
-        return client
+        context = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
+        pool = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+        # asyncio.run() ends the async generators that are left, and so closes what nobody did.
+        ending = _closed_at_the_end(pool)
+        self._pools[loop] = pool, ending
+        await anext(ending)
+        return pool
+
+
+async def _closed_at_the_end(pool: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await pool.aclose()
+
+
+def _request(plan: Plan, trace: Any) -> httpx2.Request:
+    """The plan as httpx2 takes it, its target and headers to the byte as the sync road sends them."""
+    seconds = httpx2.Timeout(plan.read_seconds, connect=plan.connect_seconds, pool=None)
+    target = "/" + plan.url.split("/", 3)[3]
+    return httpx2.Request(
+        plan.method,
+        plan.url,
+        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in plan.headers.values()],
+        content=_content(plan.body),
+        extensions={"trace": trace, "timeout": seconds.as_dict(), "target": target.encode("ascii")},
+    )
 
 
 def _content(body: Any) -> Any:

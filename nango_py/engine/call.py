@@ -14,6 +14,7 @@ from nango_py.engine.commands import (
     Attempt,
     CloseGate,
     Confirm,
+    Discard,
     Failure,
     Release,
     Send,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+FIRST_ERROR = 300
 FINAL = frozenset({"return", "fail", "refresh"})
 GOOD_ANSWER = Verdict("return", "built-in: good answer")
 
@@ -83,11 +85,11 @@ def run(job: Job) -> Steps:
     """
     seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
     job.deadline = job.clock.monotonic() + seconds
-    job.outage.budget.call()
     pause = job.outage.breaker.wait()
     if pause > 0:
         text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
         raise _failed(TransportFailed, job, text, reason="circuit")
+    job.outage.budget.call()
     hops = 0
     while True:
         ticket = yield from _admit(job)
@@ -111,6 +113,8 @@ def run(job: Job) -> Steps:
         if job.clock.monotonic() + verdict.seconds >= job.deadline:
             return _out_of_time(job, outcome, verdict)
         _tell(job, "retry", verdict.seconds, verdict.rule, job.attempts[-1])
+        if _is_open(job, outcome):
+            yield Discard(outcome)
         if verdict.action == "retry":
             # A `wait` needs none of its own: the gate it closed holds this call like every other.
             yield _wait(job, verdict.seconds, verdict.rule)
@@ -129,11 +133,11 @@ def _admit(job: Job) -> Steps:
             yield Release(grant.ticket)
             raise _limited(job, wait, "a limit that closed meanwhile")
         yield from _or_else(_wait(job, wait, "a limit or a closed gate"), Release(grant.ticket))
-        wait = yield Confirm(grant.ticket)
+        wait = yield from _or_else(Confirm(grant.ticket), Release(grant.ticket))
     return grant.ticket
 
 
-def _or_else(command: Wait | Send, ending: Release | Settle) -> Steps:
+def _or_else(command: Wait | Confirm | Send, ending: Release | Settle) -> Steps:
     """Carry out a command; a booking ends also where that is interrupted."""
     try:
         result = yield command
@@ -187,7 +191,7 @@ def _record(job: Job, outcome: Any, verdict: Verdict) -> None:
         outcome.reason if failed else "",
         job.seconds,
         job.waited,
-        0 if failed or job.plan.stream else len(outcome.content),
+        0 if failed or _is_open(job, outcome) else len(outcome.content),
         verdict.rule,
         verdict.action,
         verdict.seconds,
@@ -209,6 +213,8 @@ def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
     elif outcome.reason != "too_large":
         job.outage.breaker.failed()
     verdict = job.policy.decide(_facts(job, outcome), tried)
+    if verdict.action == "retry" and job.outage.breaker.is_open:
+        return Verdict("fail", f"{verdict.rule}, but the API has failed for a while")
     if verdict.action == "retry" and not job.outage.budget.take():
         return Verdict("fail", f"{verdict.rule}, but this integration's retry budget is spent")
     return verdict
@@ -230,16 +236,21 @@ def _facts(job: Job, outcome: Any) -> Facts:
         )  # fmt: skip
     return Facts(
         plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
-        text=lambda: "" if plan.stream else outcome.text,
-        json=lambda: None if plan.stream else _json(outcome),
+        text=lambda: "" if _is_open(job, outcome) else outcome.text,
+        json=lambda: None if _is_open(job, outcome) else _json(outcome),
         told_wait=lambda: _told_wait(job, outcome),
         safe=plan.safe_to_repeat, replayable=plan.replayable,
     )  # fmt: skip
 
 
 def _told_wait(job: Job, answer: Any) -> float | None:
-    text = "" if job.plan.stream else answer.text
+    text = "" if _is_open(job, answer) else answer.text
     return told_wait(answer.headers, text, job.clock.now(), job.limit_headers)
+
+
+def _is_open(job: Job, outcome: Any) -> bool:
+    """Whether the body is still on its socket: a good answer's to a call with stream=True."""
+    return job.plan.stream and not isinstance(outcome, Failure) and outcome.status_code < FIRST_ERROR
 
 
 def _json(answer: Any) -> Any:

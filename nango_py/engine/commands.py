@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.engine.plan import Plan
     from nango_py.limits.model import Spend
 
@@ -65,6 +67,31 @@ class Send:
 
     plan: Plan
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Close an answer whose body nobody will read. Answered with None."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the connection store: a blocking call of a few microseconds to milliseconds. Answered with its result."""
+
+    question: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Get a connection with a newer token; answered with it, or with None where that is not possible now.
+
+    An async executor finishes it also when the call that asked is cancelled.
+    """
+
+    steps: Any
 
 
 @dataclass(frozen=True, slots=True)

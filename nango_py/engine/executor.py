@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Release, Send, Settle, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 
 if TYPE_CHECKING:
@@ -195,4 +195,6 @@ class Executor(Caller):
                 return self._limits.release(command.ticket)
             case CloseGate():
                 return self._limits.close_gate(command.gates, command.seconds)
+            case Discard():
+                return command.answer.close()
         raise AssertionError(f"unknown command {command!r}")

@@ -222,6 +222,8 @@ def follow(plan: Plan, url: str, **changes: Any) -> Plan:
     own = tuple(pair for pair in plan.stamp.pairs if pair[0].lower() in plan.stamp.protected_params)
     encoded = "&".join(part for part in (encode_pairs(own), query) if part)
     head, base = requoted(head), plan.stamp.base_url
+    if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave the root's slash out
+        head += "/"
     return replace(
         plan,
         url=f"{head}?{encoded}" if encoded else head,

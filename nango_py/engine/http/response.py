@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 _NOT_YET: Any = object()
 
+STREAM_ENDED = {
+    "too_large": "the streamed answer is larger than max_response_bytes",
+    "timeout": "the streamed answer fell silent",
+    "truncated": "the streamed answer broke off",
+}
+"""What a stream's TransportFailed says, by its reason."""
+
+FIRST_ERROR = 300
+LARGEST_ERROR_BODY = 2**20
+
+
+def is_streamed(plan: Plan, status: int) -> bool:
+    """Whether a body is left on the socket: only a good answer's; others are read to be judged."""
+    return plan.stream and status < FIRST_ERROR
+
+
+def most_bytes(plan: Plan) -> int:
+    """The largest decoded body to read at once; 0 means any."""
+    return plan.max_bytes or (LARGEST_ERROR_BODY if plan.stream else 0)
+
+
+class StreamFailed(TransportFailed, requests.exceptions.ChunkedEncodingError):
+    """The body of a stream was lost half way: an error of this package and of `requests` alike."""
+
 
 class Response(requests.Response):
     """What `requests` returns, made cheaply and safe to log.
@@ -155,16 +179,26 @@ class Response(requests.Response):
         """The decoded body piece by piece; the connection is closed after the last.
 
         Raises:
-            TransportFailed: a stream is larger than max_response_bytes.
+            StreamFailed: a stream broke off, fell silent, or is larger than max_response_bytes.
         """
-        limit = 0 if self._content_consumed or self._plan is None else self._plan.max_bytes
-        size = 0
-        for chunk in super().iter_content(chunk_size, decode_unicode):
-            size += len(chunk)
-            if limit and size > limit:
-                self.close()
-                raise TransportFailed("the answer is larger than max_response_bytes", reason="too_large")
-            yield chunk
+        if self._content_consumed or self._plan is None:
+            yield from super().iter_content(chunk_size, decode_unicode)
+            return
+        size, reason = 0, ""
+        try:
+            for chunk in super().iter_content(chunk_size, decode_unicode):
+                size += len(chunk)
+                if self._plan.max_bytes and size > self._plan.max_bytes:
+                    reason = "too_large"
+                    break
+                yield chunk
+        except requests.RequestException as error:
+            # requests has one class for silence, and another for a stream that broke off.
+            silent = isinstance(error, requests.ConnectionError)
+            reason = "timeout" if silent else "truncated"
+        if reason:
+            self.close()
+            raise StreamFailed(STREAM_ENDED[reason], reason=reason, response=self)
         self._free()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import urllib3
 import urllib3.exceptions
 
 from nango_py.engine.commands import Failure
-from nango_py.engine.http.response import Response
+from nango_py.engine.http.response import Response, is_streamed, most_bytes
 from nango_py.engine.http.sockets import ATTEMPT, FOREVER, PlainConnection, Pool, TlsConnection
 from nango_py.secret import live_secrets, mask_library_loggers
 
@@ -64,13 +64,13 @@ class Transport:
         connection = pool.take()
         try:
             raw = _exchange(connection, plan, target, seconds)
-            if plan.stream:
+            if is_streamed(plan, raw.status):
                 # A stream may take as long as its reader likes, and keeps its connection to itself.
                 raw.reader.deadline = FOREVER
                 return Response(
                     plan, decoded(raw, plan.method), None, time.monotonic() - started, connection.close
                 )
-            content = read_body(raw, plan.method, plan.max_bytes)
+            content = read_body(raw, plan.method, most_bytes(plan))
             pool.give_back(connection)
             return Response(plan, raw, content, time.monotonic() - started)
         except EXPECTED as error:

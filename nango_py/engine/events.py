@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,13 @@ KINDS = ("attempt", "wait", "retry", "gate", "giving_up")
 class Events:
     """The callbacks of one Nango. A callback runs in the caller's thread and should be quick."""
 
-    __slots__ = ("_callbacks",)
+    __slots__ = ("_callbacks", "_lock")
 
     def __init__(self) -> None:
-        self._callbacks: dict[str, tuple[Callable[[Event], Any], ...]] = {}
+        # Tuples are replaced and never changed, so that telling needs no lock. Each registration is a list
+        # of its own, because one callback may be registered twice and taken off once.
+        self._callbacks: dict[str, tuple[list[Callable[[Event], Any]], ...]] = {}
+        self._lock = threading.Lock()
 
     def on(self, kind: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.
@@ -60,10 +64,13 @@ class Events:
         """
         if kind not in KINDS:
             raise ValueError(unknown_name("event", kind, KINDS))
-        self._callbacks[kind] = (*self._callbacks.get(kind, ()), callback)
+        registered = [callback]
+        with self._lock:
+            self._callbacks[kind] = (*self._callbacks.get(kind, ()), registered)
 
         def off() -> None:
-            self._callbacks[kind] = tuple(one for one in self._callbacks[kind] if one is not callback)
+            with self._lock:
+                self._callbacks[kind] = tuple(one for one in self._callbacks[kind] if one is not registered)
 
         return off
 
@@ -73,7 +80,7 @@ class Events:
 
     def emit(self, event: Event) -> None:
         """Tell the listeners. What a callback raises is logged and does no harm."""
-        for callback in self._callbacks.get(event.kind, ()):
+        for (callback,) in self._callbacks.get(event.kind, ()):
             try:
                 callback(event)
             except Exception:  # somebody else's code

@@ -20,7 +20,33 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
 
 WINDOW_SECONDS = 60.0
-SLICES = 60
+SLICE_SECONDS = 1.0
+
+
+class Tally:
+    """How many there were in the last seconds, to a slice of a second.
+
+    Args:
+        seconds: how long one is remembered from the beginning of its slice.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._slices: deque[list[float]] = deque()  # [begin, how many], oldest first
+        self._total = 0
+
+    def add(self, now: float) -> None:
+        """One more."""
+        if not self._slices or now - self._slices[-1][0] >= SLICE_SECONDS:
+            self._slices.append([now, 0])
+        self._slices[-1][1] += 1
+        self._total += 1
+
+    def total(self, now: float) -> int:
+        """How many are remembered."""
+        while self._slices and now - self._slices[0][0] >= self._seconds:
+            self._total -= int(self._slices.popleft()[1])
+        return self._total
 
 
 class RetryBudget:
@@ -36,35 +62,26 @@ class RetryBudget:
         self._share = share
         self._floor = floor
         self._lock = threading.Lock()
-        self._slices: deque[list[float]] = deque()  # [start, calls, extra attempts], oldest first
-        self._calls = 0.0
-        self._extra = 0.0
+        # Both err on the same side: a call is forgotten a slice too early, an extra attempt never.
+        self._calls = Tally(WINDOW_SECONDS)
+        self._extra = Tally(WINDOW_SECONDS + SLICE_SECONDS)
 
     def call(self) -> None:
         """A call begins."""
         with self._lock:
-            self._slice()[1] += 1
-            self._calls += 1
+            now = self._clock.monotonic()
+            self._calls.total(now)
+            self._calls.add(now)
 
     def take(self) -> bool:
         """Whether one more attempt is within the budget; it is spent when it is."""
         with self._lock:
-            current = self._slice()
-            if self._extra + 1 > max(self._floor, self._calls * self._share):
+            now = self._clock.monotonic()
+            calls, extra = self._calls.total(now), self._extra.total(now)
+            if extra + 1 > max(self._floor, calls * self._share):
                 return False
-            current[2] += 1
-            self._extra += 1
+            self._extra.add(now)
             return True
-
-    def _slice(self) -> list[float]:
-        now = self._clock.monotonic()
-        while self._slices and self._slices[0][0] <= now - WINDOW_SECONDS:
-            _, calls, extra = self._slices.popleft()
-            self._calls -= calls
-            self._extra -= extra
-        if not self._slices or self._slices[-1][0] <= now - WINDOW_SECONDS / SLICES:
-            self._slices.append([now, 0, 0])
-        return self._slices[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,7 @@ class CircuitBreaker:
         self._since = 0.0
         self._closed_until = 0.0
         self._pause = 0.0
+        self._probing = False
 
     @property
     def is_open(self) -> bool:
@@ -117,9 +135,12 @@ class CircuitBreaker:
             return 0.0
         with self._lock:
             now = self._clock.monotonic()
-            if self._pause and now < self._closed_until:
+            if not self._pause:
+                return 0.0
+            if now < self._closed_until:
                 return self._closed_until - now
             self._closed_until = now + self._pause
+            self._probing = True
             return 0.0
 
     def succeeded(self) -> None:
@@ -128,6 +149,7 @@ class CircuitBreaker:
             with self._lock:
                 self._failures = 0
                 self._pause = 0.0
+                self._probing = False
 
     def failed(self) -> None:
         """An attempt failed by the API's fault, or the way to it."""
@@ -140,6 +162,9 @@ class CircuitBreaker:
                 self._since = now
             self._failures += 1
             if self._pause:
+                if not self._probing:
+                    return  # sent before it opened; only probes say how long the outage lasts
+                self._probing = False
                 self._pause = min(self._pause * 2, settings.longest_pause_seconds)
                 self._closed_until = now + self._pause
             elif self._failures >= settings.failures and now - self._since >= settings.seconds:

@@ -1,0 +1,305 @@
+"""What holds back extra load while an API is down, on a clock that moves when told."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nango_py.engine.outage import BreakerSettings, CircuitBreaker, Outage, RetryBudget
+from tests.clocks import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MINUTE = 60.0
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["call", "take"]),
+        st.integers(min_value=1, max_value=60),
+        st.one_of(st.just(0.0), st.floats(min_value=0.0, max_value=90.0)),
+    ),
+    max_size=60,
+)
+
+
+def within_minute(moments: Sequence[float], end: float) -> int:
+    """How many of the moments lie in the minute that ends with `end`."""
+    return sum(end - MINUTE < moment <= end for moment in moments)
+
+
+def most_over(
+    budget: RetryBudget, clock: ManualClock, steps: Sequence[tuple[str, int, float]], share: float, floor: int
+) -> float:
+    """How far the extra attempts of any minute went over their share, at worst; 0 or less keeps it."""
+    calls: list[float] = []
+    extra: list[float] = []
+    worst = float("-inf")
+    for kind, times, pause in steps:
+        for _ in range(times):
+            now = clock.monotonic()
+            if kind == "call":
+                budget.call()
+                calls.append(now)
+            elif budget.take():
+                extra.append(now)
+                worst = max(worst, within_minute(extra, now) - max(floor, share * within_minute(calls, now)))
+        clock.advance(pause)
+    return worst
+
+
+@given(steps=STEPS, share=st.sampled_from([0.0, 0.1, 0.5, 1.0]), floor=st.integers(0, 20))
+def test_extra_attempts_keep_to_their_share_in_any_minute(
+    steps: list[tuple[str, int, float]], share: float, floor: int
+) -> None:
+    """Whatever comes when, the minute before each extra attempt holds no more than the larger allowance."""
+    clock = ManualClock()
+    assert most_over(RetryBudget(clock, share, floor), clock, steps, share, floor) <= 0
+
+
+def test_a_budget_that_forgets_too_early_would_be_seen() -> None:
+    """The same check fails a budget that starts anew each minute of the clock."""
+
+    class Aligned(RetryBudget):
+        """Forgets everything at full minutes."""
+
+        minute = -1
+
+        def take(self) -> bool:
+            """Spend from this minute's own budget."""
+            minute = int(clock.monotonic() // MINUTE)
+            if minute != self.minute:
+                self.minute = minute
+                self.__init__(clock, 0.1, 10)  # type: ignore[misc]
+            return super().take()
+
+    clock = ManualClock()
+    clock.advance(MINUTE - clock.monotonic() % MINUTE - 1.0)
+    steps = [("take", 10, 2.0), ("take", 10, 0.0)]
+    assert most_over(Aligned(clock, 0.1, 10), clock, steps, 0.1, 10) == 10
+
+
+def test_a_quiet_program_may_retry() -> None:
+    """Sixty extra attempts a minute are allowed with a single call, and not one more."""
+    clock = ManualClock()
+    budget = RetryBudget(clock)
+    budget.call()
+    assert [budget.take() for _ in range(61)] == [True] * 60 + [False]
+
+
+def test_a_busy_program_gets_a_tenth() -> None:
+    """A thousand calls allow a hundred extra attempts."""
+    budget = RetryBudget(ManualClock())
+    for _ in range(1000):
+        budget.call()
+    assert sum(budget.take() for _ in range(1000)) == 100
+
+
+def test_the_budget_is_used_again_as_it_slides() -> None:
+    """What was spent comes back a minute later, and not before."""
+    clock = ManualClock()
+    budget = RetryBudget(clock, floor=2)
+    assert [budget.take(), budget.take(), budget.take()] == [True, True, False]
+    clock.advance(59.0)
+    assert not budget.take()
+    clock.advance(2.0)
+    assert [budget.take(), budget.take(), budget.take()] == [True, True, False]
+
+
+def test_calls_of_an_hour_ago_allow_nothing() -> None:
+    """Only the last minute counts."""
+    clock = ManualClock()
+    budget = RetryBudget(clock, floor=0)
+    for _ in range(1000):
+        budget.call()
+    clock.advance(3600.0)
+    assert not budget.take()
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    """A day of calls and extra attempts leaves a minute's worth behind."""
+    clock = ManualClock()
+    budget = RetryBudget(clock, share=1.0)
+    for _ in range(2000):
+        budget.call()
+        budget.take()
+        clock.advance(43.2)
+    assert len(budget._calls._slices) + len(budget._extra._slices) < 10
+
+
+def test_threads_share_one_budget() -> None:
+    """Eight threads together get what one would."""
+    budget = RetryBudget(ManualClock(), floor=100)
+    granted: list[bool] = []
+    in_threads(8, lambda: granted.extend([budget.take() for _ in range(50)]))
+    assert sum(granted) == 100
+
+
+def in_threads(number: int, work: Callable[[], object]) -> None:
+    """Run the work in so many threads that begin together, to their end."""
+    barrier = threading.Barrier(number)
+
+    def begin() -> None:
+        barrier.wait()
+        work()
+
+    threads = [threading.Thread(target=begin) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+SETTINGS = BreakerSettings(failures=5, seconds=10.0, pause_seconds=5.0, longest_pause_seconds=30.0)
+
+
+@pytest.fixture
+def breaker(clock: ManualClock) -> CircuitBreaker:
+    """A breaker that opens after five failures in a row over ten seconds."""
+    return CircuitBreaker(clock, SETTINGS)
+
+
+def opened(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """Let the breaker open now."""
+    for _ in range(SETTINGS.failures):
+        breaker.failed()
+    clock.advance(SETTINGS.seconds)
+    breaker.failed()
+    assert breaker.is_open
+
+
+def test_it_opens_after_enough_failures_over_enough_time(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """Neither many failures in a moment nor few over long open it; both together do."""
+    for _ in range(1000):
+        breaker.failed()
+    assert not breaker.is_open
+    assert breaker.wait() == 0.0
+    clock.advance(9.999)
+    breaker.failed()
+    assert not breaker.is_open
+    clock.advance(0.001)
+    breaker.failed()
+    assert breaker.is_open
+    assert breaker.wait() == 5.0
+
+
+def test_few_failures_over_a_long_time_do_not_open_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """The count must be reached too."""
+    for _ in range(4):
+        breaker.failed()
+        clock.advance(3600.0)
+    assert not breaker.is_open
+    breaker.failed()
+    assert breaker.is_open
+
+
+def test_one_success_begins_the_count_anew(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """Failures are counted in a row, and their time from the first of that row."""
+    for _ in range(100):
+        breaker.failed()
+        clock.advance(9.0)
+        breaker.failed()
+        breaker.succeeded()
+    for _ in range(100):
+        breaker.failed()
+    assert not breaker.is_open
+
+
+def test_one_probe_passes_in_each_pause(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """When the pause is over one call may try, and the next only a pause later."""
+    opened(breaker, clock)
+    clock.advance(4.0)
+    assert breaker.wait() == pytest.approx(1.0)
+    clock.advance(1.0)
+    assert [breaker.wait() for _ in range(3)] == [0.0, 5.0, 5.0]
+
+
+def test_a_failed_probe_doubles_the_pause_up_to_the_longest(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    """5, 10, 20, 30, 30 seconds."""
+    opened(breaker, clock)
+    pauses = []
+    for _ in range(5):
+        pauses.append(breaker.wait())
+        clock.advance(pauses[-1])
+        assert breaker.wait() == 0.0
+        breaker.failed()
+    assert pauses == [5.0, 10.0, 20.0, 30.0, 30.0]
+
+
+def test_failures_of_calls_that_were_under_way_do_not_lengthen_the_pause(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    """Only a probe says that the outage goes on."""
+    opened(breaker, clock)
+    for _ in range(50):
+        breaker.failed()
+    assert breaker.wait() == 5.0
+
+
+def test_a_probe_that_never_ends_does_not_close_the_way_for_ever(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    """A call that was cancelled tells nothing, so the next pause has a probe of its own."""
+    opened(breaker, clock)
+    clock.advance(5.0)
+    assert breaker.wait() == 0.0
+    clock.advance(5.0)
+    assert breaker.wait() == 0.0
+
+
+def test_any_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """A late answer of another call will do, and afterwards the first pause is the short one again."""
+    opened(breaker, clock)
+    clock.advance(5.0)
+    breaker.wait()
+    breaker.failed()
+    breaker.succeeded()
+    assert not breaker.is_open
+    assert [breaker.wait() for _ in range(3)] == [0.0, 0.0, 0.0]
+    opened(breaker, clock)
+    assert breaker.wait() == 5.0
+
+
+def test_only_one_of_many_threads_is_the_probe(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """Sixteen threads ask at the same moment; one may go."""
+    opened(breaker, clock)
+    clock.advance(5.0)
+    waits: list[float] = []
+    in_threads(16, lambda: waits.append(breaker.wait()))
+    assert sorted(waits) == [0.0] + [5.0] * 15
+
+
+def test_threads_lose_no_failure(clock: ManualClock) -> None:
+    """Failures from eight threads are all counted."""
+    breaker = CircuitBreaker(clock, BreakerSettings(failures=4001, seconds=0.0))
+    in_threads(8, lambda: [breaker.failed() for _ in range(500)])
+    assert not breaker.is_open
+    breaker.failed()
+    assert breaker.is_open
+
+
+def test_false_switches_the_breaker_off(clock: ManualClock) -> None:
+    """`circuit_breaker: false` never refuses; true and nothing mean the defaults."""
+    breaker = Outage(clock, {"circuit_breaker": False}).breaker
+    for _ in range(200):
+        breaker.failed()
+        clock.advance(1.0)
+    assert breaker.wait() == 0.0
+    assert BreakerSettings.from_settings(True) == BreakerSettings.from_settings(None) == BreakerSettings()  # noqa: FBT003 - YAML's true
+
+
+def test_the_settings_of_a_blueprint_arrive(clock: ManualClock) -> None:
+    """budget_share and circuit_breaker are what the block says."""
+    outage = Outage(clock, {"budget_share": 0.5, "circuit_breaker": {"failures": 2, "seconds": 1}})
+    for _ in range(1000):
+        outage.budget.call()
+    assert sum(outage.budget.take() for _ in range(1000)) == 500
+    outage.breaker.failed()
+    clock.advance(1.0)
+    outage.breaker.failed()
+    assert outage.breaker.is_open

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.limits.meter import Meter, Slot
+from nango_py.limits.meter import Meter
 from nango_py.limits.model import GATE, Granted, Refused, WindowView
+from nango_py.limits.slot import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Collection

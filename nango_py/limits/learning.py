@@ -1,8 +1,8 @@
 """Limits that an API tells in its answers, where the blueprint does not know them or others use them too.
 
 An API without rules: the first call goes alone. If its answer tells a limit, that limit is kept like a
-written one from then on; if answers refuse without telling any, a rate is found by trying: four fifths of what went
-through before the refusal, and a tenth more for every quiet ten seconds.
+written one from then on. If answers refuse without telling any, a rate is found by trying: four fifths of
+what went through before the refusal, and a tenth more for every quiet ten seconds.
 
 An API with rules, or with learned ones: an answer that says less is left than we counted means that somebody
 else uses the same quota; the difference is counted as sent.
@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nango_py.limits.model import Bucket, Spend, Window
+from nango_py.limits.model import Bucket, Spend, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +168,7 @@ class Learning:
             limit = next((limit for limit in spend.limits if _is_meant(limit, seen)), None)
             if limit is None:
                 continue
-            most = limit.requests if isinstance(limit, Window) else limit.burst
+            most = capacity(limit)
             views = store.view([spend.key])
             left = next((view.left for view in views if view.window == limit.label), most)
             more = int(left - seen.remaining)
@@ -177,9 +177,8 @@ class Learning:
 
 
 def _key(scope: str, source: str, limit: Limit) -> str:
-    allowed = limit.requests if isinstance(limit, Window) else limit.burst
     # Endpoints that tell the same limit are taken to share it.
-    return f"{scope} told {source} {allowed:g}"
+    return f"{scope} told {source} {capacity(limit):g}"
 
 
 def _limit(seen: Observation, before: Limit | None) -> Limit | None:
@@ -208,4 +207,4 @@ def _is_meant(limit: Limit, seen: Observation) -> bool:
         return (seen.limit is not None and limit.requests == int(seen.limit)) and (
             seen.window_seconds is None or limit.seconds == seen.window_seconds
         )
-    return seen.limit is not None and limit.burst == seen.limit
+    return isinstance(limit, Bucket) and limit.burst == seen.limit

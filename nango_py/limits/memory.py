@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from nango_py.clock import Clock
-    from nango_py.limits.meter import Slot
     from nango_py.limits.model import Granted, Refused, Spend, WindowView
+    from nango_py.limits.slot import Slot
 
 SWEEP_EVERY = 5.0
 """Seconds between two looks for keys of which nothing is left."""

@@ -10,47 +10,30 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.model import Window
+from nango_py.limits.model import Bucket, InFlight, Window, capacity
 from nango_py.limits.points import Points
 from nango_py.limits.queue import Queue, needs_before
 
 if TYPE_CHECKING:
-    from nango_py.limits.model import Bucket, Limit, Spend
+    from collections.abc import Callable
+
+    from nango_py.limits.model import Limit
+    from nango_py.limits.slot import Slot
 
 COUNTED_WITHIN = 10.0
 """By so many seconds after its sending an API has counted a request. An answer that takes longer is slow
 work, or lost, and does not hold its place in a short window all the while."""
 
+LEASE = 300.0
+"""So long a request on its way may hold its place under a cap, if its process never says that it ended."""
+
+LOOK_AGAIN = 0.05
+"""Seconds after which who waits under a cap looks again: nobody knows when a request on its way will end."""
+
 DUST = 1e-9
 """The part of a token that rounding may make up."""
-
-
-class Slot:
-    """One call's place in every budget it spends from.
-
-    Attributes:
-        order: arrivals count up; who came first goes first among calls with the same keys.
-        at: the moment it is booked for.
-        promised: the moment its caller was told to come back at.
-        state: `booked`, `flying` (sent, not yet answered) or `over`.
-    """
-
-    __slots__ = ("at", "gates", "order", "promised", "spends", "state")
-
-    def __init__(self, order: int, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
-        self.order = order
-        self.spends = spends
-        self.gates = gates
-        self.at = self.promised = 0.0
-        self.state = "over"
-
-    def shares_line(self, other: Slot) -> bool:
-        """Whether both spend from the same budgets, so that arrival decides who goes first."""
-        return self.spends is other.spends or (
-            [spend.key for spend in self.spends] == [spend.key for spend in other.spends]
-        )
 
 
 class Meter:
@@ -58,8 +41,10 @@ class Meter:
 
     __slots__ = (
         "_buckets",
+        "_finds",
         "_longest",
         "_most",
+        "_patience",
         "_windows",
         "booked",
         "flying",
@@ -77,9 +62,11 @@ class Meter:
         self.booked: list[tuple[float, int, Slot, int]] = []
         self._windows: tuple[Window, ...] = ()
         self._buckets: tuple[Bucket, ...] = ()
+        self._finds: tuple[tuple[Any, Callable[..., float]], ...] = ()
         self.levels: dict[str, tuple[float, float]] = {}
         self._longest = 0.0
         self._most = math.inf
+        self._patience = COUNTED_WITHIN
 
     def apply(self, limits: tuple[Limit, ...]) -> None:
         """Count by these limits from now on; what was counted before stays counted."""
@@ -87,15 +74,13 @@ class Meter:
             return
         self.limits = limits
         self._windows = tuple(limit for limit in limits if isinstance(limit, Window))
-        self._buckets = tuple(limit for limit in limits if not isinstance(limit, Window))
+        self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
+        self._finds = tuple((limit, _FINDS[type(limit)]) for limit in limits)
         self._longest = max((window.seconds for window in self._windows), default=0.0)
+        self._patience = LEASE if any(isinstance(limit, InFlight) for limit in limits) else COUNTED_WITHIN
         labels = {bucket.label for bucket in self._buckets}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
-        allowed = [
-            *(window.requests for window in self._windows),
-            *(bucket.burst for bucket in self._buckets),
-        ]
-        self._most = min(allowed, default=math.inf)
+        self._most = min(map(capacity, limits), default=math.inf)
 
     # -- changes -------------------------------------------------------------------------------------------
 
@@ -103,7 +88,7 @@ class Meter:
         """Forget what no window sees any more, and stop waiting for answers that take too long."""
         while self.flying:
             slot = next(iter(self.flying))
-            counted = self.flying[slot][0] + COUNTED_WITHIN
+            counted = self.flying[slot][0] + self._patience
             if counted > now:
                 break
             self.land(slot, counted)
@@ -167,7 +152,7 @@ class Meter:
     def kept_until(self) -> float:
         """The moment from which forgetting the key changes nothing, if nothing more happens."""
         ends = [0.0]
-        ends += [sent + COUNTED_WITHIN + self._longest for sent, _ in self.flying.values()]
+        ends += [sent + self._patience + self._longest for sent, _ in self.flying.values()]
         ends += [at + COUNTED_WITHIN + self._longest for at, _, _, _ in self.booked[-1:]]
         ends += [moment + self._longest for moment in self.log.times[-1:]]
         for bucket in self._buckets:
@@ -186,29 +171,24 @@ class Meter:
             before: consider only bookings of arrivals before this one; None considers all.
         """
         if cost > self._most:
-            return math.inf, min(self.limits, key=_capacity).label
+            return math.inf, min(self.limits, key=capacity).label
         queue = Queue(self.booked, now, before) if self.booked else None
         moment, label = start, ""
         while True:
             before_round = moment
-            for window in self._windows:
-                if queue is None:
-                    found = self._free(window, moment, cost, now)
-                else:
-                    found = self._window(window, moment, cost, now, queue)
+            for limit, find in self._finds:
+                found = find(self, limit, moment, cost, now, queue)
                 if found > moment:
-                    moment, label = found, window.label
-            for bucket in self._buckets:
-                found = self._bucket(bucket, moment, cost, now, queue)
-                if found > moment:
-                    moment, label = found, bucket.label
+                    moment, label = found, limit.label
             if queue is None or moment == before_round:
                 return moment, label
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
         """What a limit allows, what of it is used now, and the seconds until nothing is."""
         held = self.flying_cost + sum(entry[3] for entry in self.booked if entry[0] <= now)
-        if not isinstance(limit, Window):
+        if isinstance(limit, InFlight):
+            return limit.most, held, 0.0
+        if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
         seen = self.log.total - self.log.through(now - limit.seconds)
@@ -230,8 +210,10 @@ class Meter:
             return start
         return _after(log.reaching(seen + over) if seen + over <= log.total else now, window.seconds)
 
-    def _window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
+    def _window(self, window: Window, start: float, cost: int, now: float, queue: Queue | None) -> float:
         """The first moment t >= start for which no (x - seconds, x] that holds t is over its limit."""
+        if queue is None:
+            return self._free(window, start, cost, now)
         span, room = window.seconds, window.requests - cost
         moment = start
         while True:
@@ -269,6 +251,14 @@ class Meter:
                 return queue.times[index]
         return None
 
+    def _under(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue | None) -> float:
+        """`start` if there is room under the cap now, else when to look again; the line looks in turns."""
+        waiting = queue.totals[-1] if queue is not None and queue.totals else 0
+        held = self.flying_cost + (0 if queue is None else queue.through(now))
+        if held + cost <= cap.most:
+            return start
+        return max(start, now + LOOK_AGAIN * (1 + waiting / cap.most))
+
     def _level(self, bucket: Bucket, moment: float) -> tuple[float, float]:
         """The tokens at a moment, from what was counted only, and that moment."""
         level, since = self.levels.get(bucket.label, (bucket.burst, moment))
@@ -301,8 +291,12 @@ class Meter:
         return math.inf
 
 
-def _capacity(limit: Limit) -> float:
-    return limit.requests if isinstance(limit, Window) else limit.burst
+_FINDS: dict[type[Limit], Callable[..., float]] = {
+    Window: Meter._window,  # noqa: SLF001 - the class above
+    Bucket: Meter._bucket,  # noqa: SLF001
+    InFlight: Meter._under,  # noqa: SLF001
+}
+"""How the earliest moment under each kind of limit is found."""
 
 
 def _after(moment: float, span: float) -> float:

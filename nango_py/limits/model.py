@@ -39,7 +39,26 @@ class Bucket:
     label: str
 
 
-Limit = Window | Bucket
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """At most so many requests on their way at once. It stands alone in its Spend.
+
+    Attributes:
+        label: for messages, such as "5 in flight".
+    """
+
+    most: int
+    label: str
+
+
+Limit = Window | Bucket | InFlight
+
+
+def capacity(limit: Limit) -> float:
+    """The most that a limit can ever let through at once."""
+    if isinstance(limit, Window):
+        return limit.requests
+    return limit.burst if isinstance(limit, Bucket) else limit.most
 
 
 @dataclass(frozen=True, slots=True)

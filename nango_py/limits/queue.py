@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nango_py.limits.meter import Slot
+    from nango_py.limits.slot import Slot
 
 
 class Queue:

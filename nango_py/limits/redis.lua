@@ -3,7 +3,8 @@
 -- generation, which stands until everything is lost.
 -- ARGV[1]: what to do; ARGV[2]: the call, as JSON. Times are seconds; answers are text, to keep fractions.
 
-local COUNTED_WITHIN, LOST_AFTER, DUST, COARSE_ABOVE, RESOLUTION = 10, 5, 1e-9, 1024, 1024
+local COUNTED_WITHIN, LEASE, LOOK_AGAIN, LOST_AFTER = 10, 300, 0.05, 5
+local DUST, COARSE_ABOVE, RESOLUTION = 1e-9, 1024, 1024
 local call = cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
 local now = call.now or tonumber(clock[1]) + tonumber(clock[2]) / 1e6
@@ -117,8 +118,8 @@ local function tidy(meter)
   meter.flying_cost = 0
   local flying = {}
   for _, entry in ipairs(meter.flying) do
-    if entry[3] + COUNTED_WITHIN <= now then
-      count(meter, entry[3] + COUNTED_WITHIN, entry[4])
+    if entry[3] + meter.patience <= now then
+      count(meter, entry[3] + meter.patience, entry[4])
     else
       flying[#flying + 1] = entry
       meter.flying_cost = meter.flying_cost + entry[4]
@@ -144,10 +145,12 @@ local function tidy(meter)
 end
 
 local function apply(meter, limits)
-  meter.limits, meter.longest, meter.most = limits, 0, math.huge
+  meter.limits, meter.longest, meter.most, meter.patience = limits, 0, math.huge, COUNTED_WITHIN
   local labels = {}
   for _, limit in ipairs(limits) do
-    if limit[1] == 'window' then meter.longest = math.max(meter.longest, limit[3]) else labels[limit[4]] = true end
+    if limit[1] == 'window' then meter.longest = math.max(meter.longest, limit[3]) end
+    if limit[1] == 'bucket' then labels[limit[4]] = true end
+    if limit[1] == 'flight' then meter.patience = LEASE end
     meter.most = math.min(meter.most, limit[2])
   end
   for label in pairs(meter.levels) do if not labels[label] then meter.levels[label] = nil end end
@@ -163,7 +166,7 @@ end
 
 local function save(key, meter)
   local kept = meter.gate
-  for _, entry in ipairs(meter.flying) do kept = math.max(kept, entry[3] + COUNTED_WITHIN + meter.longest) end
+  for _, entry in ipairs(meter.flying) do kept = math.max(kept, entry[3] + meter.patience + meter.longest) end
   if #meter.booked > 0 then kept = math.max(kept, meter.booked[#meter.booked][1] + COUNTED_WITHIN + meter.longest) end
   if #meter.log > 0 then kept = math.max(kept, meter.log[#meter.log] + meter.longest) end
   for _, limit in ipairs(meter.limits) do
@@ -260,6 +263,14 @@ local function in_bucket(meter, queue, limit, start, cost)
   return math.huge
 end
 
+local function in_flight(meter, queue, limit, start, cost)
+  if meter.flying_cost + queue_through(queue, now) + cost <= limit[2] then return start end
+  local waiting = queue.totals[#queue.totals] or 0
+  return math.max(start, now + LOOK_AGAIN * (1 + waiting / limit[2]))
+end
+
+local find = {window = in_window, bucket = in_bucket, flight = in_flight}
+
 local function earliest(meters, costs, order, line, before)
   local at, label = now, 'Retry-After'
   for _, index in ipairs(call.gates) do
@@ -290,8 +301,7 @@ local function earliest(meters, costs, order, line, before)
     local start = at
     for index, cost in ipairs(costs) do
       for _, limit in ipairs(meters[index].limits) do
-        local find = limit[1] == 'window' and in_window or in_bucket
-        local found = find(meters[index], queues[index], limit, at, cost)
+        local found = find[limit[1]](meters[index], queues[index], limit, at, cost)
         if found > at then at, label = found, limit[4] end
       end
     end
@@ -445,7 +455,9 @@ function act.view()
     local found = {}
     for place_of, limit in ipairs(meter.limits) do
       local used, resets
-      if limit[1] == 'bucket' then
+      if limit[1] == 'flight' then
+        used, resets = held, 0
+      elseif limit[1] == 'bucket' then
         used = limit[2] - level_at(meter, limit, now) + held
         resets = used / limit[3]
       else

@@ -18,14 +18,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from nango_py.errors import StorageError
-from nango_py.limits.model import GATE, Granted, Refused, Window, WindowView
-from nango_py.limits.stored import line_of
+from nango_py.limits.model import GATE, Granted, Refused, WindowView
+from nango_py.limits.stored import limit_to_json, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from nango_py.clock import Clock
-    from nango_py.limits.model import Limit, Spend
+    from nango_py.limits.model import Spend
     from nango_py.secret import Secret
 
 ANSWER_SECONDS = 2.0
@@ -128,7 +128,7 @@ class RedisLimits:
         keys += [gate for gate in gates if gate not in keys]
         call["gates"] = [keys.index(gate) + 1 for gate in gates]
         call["costs"] = [spend.cost for spend in spends]
-        call["limits"] = [[_written(limit) for limit in spend.limits] for spend in spends]
+        call["limits"] = [[limit_to_json(limit) for limit in spend.limits] for spend in spends]
         call["line"] = line_of(spends)
         if act == "acquire":
             keys.append(" generation")
@@ -159,9 +159,3 @@ def _client(url: Secret) -> redis.Redis:
     except ValueError:
         pass
     raise StorageError("rate_limit_store cannot be read; expected redis://[user:password@]host:6379/0")
-
-
-def _written(limit: Limit) -> list[Any]:
-    if isinstance(limit, Window):
-        return ["window", limit.requests, limit.seconds, limit.label]
-    return ["bucket", limit.burst, limit.per_second, limit.label]

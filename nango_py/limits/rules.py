@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.config.patterns import segments_fit, segments_of
-from nango_py.limits.model import Spend
+from nango_py.limits.model import InFlight, Spend
 from nango_py.limits.written import read_limit
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class _Budget:
     number: int
     key: KeyTemplate
     cases: tuple[_Case, ...]
+    flight: tuple[InFlight, ...] = ()
 
 
 class RateLimits:
@@ -142,7 +143,11 @@ class RateLimits:
             endpoint = case.path or endpoint_of(facts.path)
             names = {**variables, "method": method, "path": facts.path, "endpoint": endpoint}
             own = (case.key or budget.key).render(names)
-            found.append(Spend(f"{scope} {budget.number} {own} {case.counter}", case.limits, case.cost))
+            if case.limits:
+                found.append(Spend(f"{scope} {budget.number} {own} {case.counter}", case.limits, case.cost))
+            if budget.flight:
+                own = own if case.key is None else budget.key.render(names)
+                found.append(Spend(f"{scope} {budget.number} {own} in flight", budget.flight))
         return tuple(found)
 
     def gates(self, facts: CallFacts, variables: Mapping[str, Any]) -> tuple[str, ...]:
@@ -201,6 +206,9 @@ def _budget(number: int, settings: Mapping[str, Any], compile_text: Callable[[st
     rows = list(settings.get("cases", ()))
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
+    flight = settings.get("max_in_flight")
+    if flight and not settings.get("otherwise"):
+        rows.append({"windows": ()})
     together: dict[str, list[Any]] = {}
     for row in rows:
         if "key" in row:
@@ -222,7 +230,8 @@ def _budget(number: int, settings: Mapping[str, Any], compile_text: Callable[[st
                 counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
         )
-    return _Budget(number, compile_text(settings["key"]), tuple(cases))
+    caps = (InFlight(int(flight), f"{flight} in flight"),) if flight else ()
+    return _Budget(number, compile_text(settings["key"]), tuple(cases), caps)
 
 
 def _listed(value: str | Iterable[str]) -> Iterable[str]:

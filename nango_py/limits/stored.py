@@ -8,8 +8,9 @@ import secrets
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.meter import Meter, Slot
-from nango_py.limits.model import Bucket, Spend, Window
+from nango_py.limits.meter import Meter
+from nango_py.limits.model import Bucket, InFlight, Spend, Window
+from nango_py.limits.slot import Slot
 
 if TYPE_CHECKING:
     from nango_py.limits.model import Limit
@@ -65,7 +66,7 @@ class StoredMeter:
             "now": now,
             "gate": self.gate,
             "arrivals": self.arrivals,
-            "limits": [_limit_to_json(limit) for limit in meter.limits],
+            "limits": [limit_to_json(limit) for limit in meter.limits],
             "log": meter.log.times if counts is None else [meter.log.times, counts],
             "levels": meter.levels,
             "flying": [[_name(slot), slot.order, sent, cost] for slot, (sent, cost) in meter.flying.items()],
@@ -146,12 +147,17 @@ def _line(slot: Slot) -> str:
     return slot.line if isinstance(slot, StoredSlot) else ""
 
 
-def _limit_to_json(limit: Limit) -> list[Any]:
+def limit_to_json(limit: Limit) -> list[Any]:
+    """A limit as a list; `limit_from_json` makes it again."""
     if isinstance(limit, Window):
         return ["window", limit.requests, limit.seconds, limit.label]
-    return ["bucket", limit.burst, limit.per_second, limit.label]
+    if isinstance(limit, Bucket):
+        return ["bucket", limit.burst, limit.per_second, limit.label]
+    return ["flight", limit.most, 0, limit.label]
 
 
 def _limit_from_json(written: list[Any]) -> Limit:
     kind, first, second, label = written
+    if kind == "flight":
+        return InFlight(first, label)
     return Window(first, second, label) if kind == "window" else Bucket(first, second, label)

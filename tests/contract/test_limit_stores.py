@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.limits.model import GATE, Granted, Refused, Spend
+from nango_py.limits.model import GATE, Granted, InFlight, Refused, Spend
 from tests.limit_stores import opened
 from tests.limits_support import bucket, overfull, window
 
@@ -174,6 +174,21 @@ def test_what_others_sent_can_be_counted(store: LimitStore) -> None:
     assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
     assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
     assert _refused(store.acquire(spends, (), 5.0)).window == "9/30s"
+
+
+def test_a_cap_lets_the_next_go_when_one_has_ended(store: LimitStore) -> None:
+    """Under a cap so many are on their way at once, however short or long each takes."""
+    spends = (Spend("rate", (window(100, 1.0),)), Spend("cap", (InFlight(2, "2 in flight"),)))
+    first, second = (_granted(store.acquire(spends, (), 0.0)) for _ in range(2))
+    assert _refused(store.acquire(spends, (), 0.0)).window == "2 in flight"
+    waiting = _granted(store.acquire(spends, (), LONG))
+    time.sleep(waiting.wait)
+    assert store.confirm(waiting.ticket) > 0
+    assert store.view(["cap"])[0].used == 2
+    store.settle(first.ticket)
+    _wait_for(store, Granted(0.1, waiting.ticket))
+    store.release(second.ticket)
+    assert _granted(store.acquire(spends, (), 0.0)).wait == 0.0
 
 
 def test_a_call_without_budgets_goes_at_once(store: LimitStore) -> None:

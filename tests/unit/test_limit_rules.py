@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nango_py.config.patterns import path_fits
-from nango_py.limits.model import Bucket, Spend, Window
+from nango_py.limits.model import Bucket, InFlight, Spend, Window
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
 from nango_py.limits.written import read_limit
 
@@ -175,6 +175,22 @@ def test_a_call_spends_from_every_budget_that_applies() -> None:
     assert account.limits == (Window(100, 60.0, "100/60s"),)
     assert (search.limits, search.cost) == ((Bucket(5.0, 0.5, "burst 5, 0.5/second"),), 2)
     assert _labels(_spends(settings, "GET", "other")) == [["100/60s"]]
+
+
+def test_a_budget_may_cap_what_is_on_its_way() -> None:
+    """`max_in_flight` holds for every call under the budget's key, whichever case it is."""
+    settings = {
+        "budgets": [
+            {
+                "key": "all",
+                "max_in_flight": 3,
+                "cases": [{"match": {"path": "search"}, "windows": ["1/second"]}],
+            }
+        ]
+    }
+    _, cap = _spends(settings, "GET", "search")
+    assert cap.limits == (InFlight(3, "3 in flight"),)
+    assert _spends(settings, "GET", "other") == (cap,)
 
 
 def test_cases_with_one_key_count_together_under_all_their_limits() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from nango_py.limits.book import LOST_AFTER, Book
 from nango_py.limits.memory import SWEEP_EVERY, MemoryLimits
-from nango_py.limits.meter import COUNTED_WITHIN, Meter, Slot
+from nango_py.limits.meter import COUNTED_WITHIN, Meter
 from nango_py.limits.model import Granted, Spend
 from nango_py.limits.points import COARSE_ABOVE, Points
+from nango_py.limits.slot import Slot
 from tests.limits_support import LimitClock, bucket, window
 
 TEN = (Spend("k", (window(10, 1.0),)),)

@@ -1,0 +1,64 @@
+"""The statements of the limit store in a database, for SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+CREATE = """
+CREATE TABLE IF NOT EXISTS nango_limits (
+  key TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, kept_until BIGINT NOT NULL
+)
+"""
+CREATE_PROCESSES = """
+CREATE TABLE IF NOT EXISTS nango_limit_processes (name TEXT NOT NULL PRIMARY KEY, seen_at BIGINT NOT NULL)
+"""
+SWEEP = "DELETE FROM nango_limits WHERE kept_until < :now"
+BEAT = """
+INSERT INTO nango_limit_processes (name, seen_at) VALUES (:name, :now)
+ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
+"""
+FORGET_PROCESSES = "DELETE FROM nango_limit_processes WHERE seen_at < :old"
+COUNT_PROCESSES = "SELECT count(*) FROM nango_limit_processes"
+
+
+_SELECT = "SELECT key, state, {time} FROM nango_limits WHERE key IN ({keys}) ORDER BY key "
+_INSERT_MISSING = """
+INSERT INTO nango_limits (key, state, kept_until) VALUES {rows} ON CONFLICT (key) DO NOTHING
+"""
+_UPSERT = """
+INSERT INTO nango_limits (key, state, kept_until) VALUES {rows}
+ON CONFLICT (key) DO UPDATE SET state = excluded.state, kept_until = excluded.kept_until
+"""
+
+
+def select(count: int, time: str) -> str:
+    """Rows of so many keys, with the server's time."""
+    # In one order, so that no two that lock several rows wait for each other.
+    return _SELECT.format(time=time, keys=", ".join(f":key_{letters(index)}" for index in range(count)))
+
+
+def insert_missing(count: int) -> str:
+    """Empty rows for keys that have none."""
+    rows = ", ".join(f"(:key_{letters(index)}, '', 0)" for index in range(count))
+    return _INSERT_MISSING.format(rows=rows)
+
+
+def upsert(count: int) -> str:
+    """Rows of so many keys, written."""
+    names = [letters(index) for index in range(count)]
+    return _UPSERT.format(rows=", ".join(f"(:key_{name}, :state_{name}, :until_{name})" for name in names))
+
+
+def named(word: str, values: Collection[str]) -> dict[str, str]:
+    """Values as named parameters: key_a, key_b, ..."""
+    return {f"{word}_{letters(index)}": value for index, value in enumerate(values)}
+
+
+def letters(index: int) -> str:
+    """a, b, ..., z, ba, ...: names of parameters are letters only."""
+    rest, letter = divmod(index, len(ascii_lowercase))
+    return (letters(rest) if rest else "") + ascii_lowercase[letter]

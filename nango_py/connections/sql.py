@@ -42,7 +42,7 @@ DELETE = (
     "DELETE FROM nango_connections WHERE integration = :integration AND user_id = :user_id RETURNING uuid"
 )
 GENERATION = (
-    "SELECT generation FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
+    "SELECT generation, uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
 )
 # Lists show no credentials, so none are read.
 FOR_USER = """

@@ -135,6 +135,13 @@ class ConnectionStore:
         rows = self._database.read(sql.GENERATION, {"integration": integration, "user_id": user_id})
         return int(rows[0][0]) if rows else None
 
+    def is_current(self, connection: Connection) -> bool:
+        """Whether a connection that was read is still stored as it was; nothing is decrypted."""
+        identity = {"integration": connection.integration, "user_id": connection.user_id}
+        rows = self._database.read(sql.GENERATION, identity)
+        # One that was deleted and registered again counts from 1 anew, under another uuid.
+        return bool(rows) and tuple(rows[0]) == (connection.generation, connection.uuid)
+
     def update_credentials(
         self, integration: str, user_id: str, credentials: Mapping[str, Any]
     ) -> Connection:

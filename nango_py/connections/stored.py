@@ -57,7 +57,7 @@ class StoredConnections:
         """
         known, now = self._kept.get(key), self._clock.monotonic()
         store = self._store()
-        if known is not None and store.generation(*key) == known[0].generation:
+        if known is not None and store.is_current(known[0]):
             connection = known[0]
         else:
             connection = store.get(*key)

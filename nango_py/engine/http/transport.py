@@ -19,6 +19,8 @@ from nango_py.engine.http.sockets import ATTEMPT, FOREVER, PlainConnection, Pool
 from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from nango_py.engine.http.sockets import Connection, DeadlineResponse
     from nango_py.engine.plan import Plan
 
@@ -56,14 +58,14 @@ class Transport:
 
     def send(self, plan: Plan, seconds: float) -> Response | Failure:
         """Send once. Every way to fail comes back as a Failure, so no library's message travels on."""
-        origin, target = _split(plan.url)
+        origin = _origin(plan.url)
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         shield = live_secrets.set(plan.stamp.secrets)
         pool = self._pool(origin)
         connection = pool.take()
         try:
-            raw = _exchange(connection, plan, target, seconds)
+            raw = _exchange(connection, plan, seconds)
             if is_streamed(plan, raw.status):
                 # A stream may take as long as its reader likes, and keeps its connection to itself.
                 raw.reader.deadline = FOREVER
@@ -76,9 +78,10 @@ class Transport:
         except EXPECTED as error:
             connection.close()
             return failure(error, origin[1].rpartition("@")[2], late=time.monotonic() - started >= seconds)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again
             connection.close()
-            raise
+            # A caller's own iterator failed, or Ctrl-C: the libraries' frames hold the rendered request.
+            raise error.with_traceback(_outside(error.__traceback__))  # noqa: B904 - it is the same one
         finally:
             live_secrets.reset(shield)
 
@@ -112,15 +115,24 @@ class Transport:
         return TlsConnection(host, parts.port or 443, ssl_context=self._tls)
 
 
-def _split(url: str) -> tuple[Origin, str]:
-    """The origin and the request target of a URL that is known to be well formed."""
+def _origin(url: str) -> Origin:
     scheme, _, rest = url.partition("://")
-    netloc, _, target = rest.partition("/")
-    return (scheme, netloc), "/" + target
+    return scheme, rest.partition("/")[0]
 
 
-def _exchange(connection: Connection, plan: Plan, target: str, seconds: float) -> DeadlineResponse:
+def _outside(trace: TracebackType | None) -> TracebackType | None:
+    """What of a traceback lies beyond this package and the HTTP libraries."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(INSIDE):
+        trace = trace.tb_next
+    return trace
+
+
+INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl")
+
+
+def _exchange(connection: Connection, plan: Plan, seconds: float) -> DeadlineResponse:
     """Send the request and read the answer's head."""
+    target = "/" + plan.url.partition("://")[2].partition("/")[2]
     if connection.sock is None:
         connection.timeout = min(plan.connect_seconds, seconds)
         connection.connect()

@@ -1,0 +1,528 @@
+"""Calls from the public names down to a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+import nango_py
+from nango_py import (
+    ConnectionNotFound,
+    InvalidRequest,
+    Nango,
+    ProviderError,
+    RateLimited,
+    Sandbox,
+    TransportFailed,
+)
+from nango_py.sandbox import Answer, Fault, FaultPlan
+from tests.clocks import ManualClock
+from tests.fault_server import CLOSE, READ, FaultServer, answer
+from tests.product_support import ENCRYPTION_KEY, SHOP, a_nango, a_product, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAGE_FILE = """\
+integrations:
+  klaviyo:
+    extends_blueprint: klaviyo:v0
+"""
+
+
+def klaviyo_settings(version: str) -> Any:
+    """The shipped blueprint's merged settings."""
+    entry = {"klaviyo": {"extends_blueprint": f"klaviyo:{version}"}}
+    with Nango(entry, environ={}) as nango:
+        return nango.configuration.integrations["klaviyo"].settings
+
+
+def test_the_klaviyo_page_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's file and its credentials; the sandbox saw ?api_key= in the query and nothing in a header."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "integrations.yaml").write_text(PAGE_FILE)
+    with Sandbox(
+        klaviyo_settings("v0"), credentials={"user-1": {"api_key": "pk_page_0123456789"}}
+    ) as sandbox:
+        with Nango(overrides={"klaviyo": {"requests": {"base_url": sandbox.base_url}}}) as nango:
+            nango.register_connection("klaviyo", "user-1", {"api_key": "pk_page_0123456789"})
+            klaviyo = nango.executor("klaviyo", "user-1")
+            response = klaviyo.get("v1/metrics", params={"count": 50})
+        assert response.status_code == 200
+        assert [metric["name"] for metric in response.json()["data"]] == ["Clicked Email", "Placed Order"]
+        (received,) = sandbox.ledger.received
+    assert received.query == "api_key=pk_page_0123456789&count=50"
+    assert received.user == "user-1"
+    assert all("pk_page" not in value for value in received.headers.values())
+    assert "authorization" not in received.headers
+    assert (tmp_path / ".nango" / "nango.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_page_would_fail_with_a_header() -> None:
+    """The control: the sandbox refuses the same key in another place."""
+    with Sandbox(klaviyo_settings("v0")) as sandbox:
+        misplaced = requests.get(f"{sandbox.base_url}v1/metrics", headers={"api_key": "pk_page"}, timeout=5)
+        assert misplaced.status_code == 401
+
+
+def test_a_retired_api_says_where_to_go(tmp_path: Path) -> None:
+    """A 410 of klaviyo:v0 names the blueprint to move to, in raise_for_status and in ProviderError."""
+    settings = klaviyo_settings("v0")
+    with Sandbox(settings, retired=True) as sandbox:
+        overrides = {"klaviyo": {"requests": {"base_url": sandbox.base_url}}}
+        with Nango(
+            {"klaviyo": {"extends_blueprint": "klaviyo:v0"}},
+            overrides=overrides, database_url=f"sqlite:///{tmp_path}/n.db", environ={},
+        ) as nango:  # fmt: skip
+            nango.register_connection("klaviyo", "user-1", {"api_key": "pk_page_0123456789"})
+            klaviyo = nango.executor("klaviyo", "user-1")
+            gone = klaviyo.get("v1/metrics")
+            assert gone.status_code == 410
+            with pytest.raises(requests.HTTPError, match='move to blueprint "klaviyo:v1"') as caught:
+                gone.raise_for_status()
+            assert "pk_page" not in str(caught.value)
+            with pytest.raises(ProviderError, match="retires on 2024-06-30") as error:
+                klaviyo.get("v1/metrics", raise_for_error=True)
+            assert error.value.status == 410
+        assert len(sandbox.ledger) == 2
+
+
+def test_every_verb_reaches_the_api_as_itself(tmp_path: Path) -> None:
+    """Method, path, query, body and the caller's headers, with the credential on each."""
+    with a_product(tmp_path) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        shop.get("a", params={"x": [1, 2]})
+        shop.post("b", json={"n": 1})
+        shop.put("c", data={"f": "g h"})
+        shop.patch("d", data="text", headers={"Content-Type": "text/plain", "X-Mine": "1"})
+        shop.delete("e")
+        shop.head("f")
+        shop.request("OPTIONS", "g/h")
+        seen = sandbox.ledger.received
+    assert [(entry.method, entry.endpoint, entry.query, entry.body) for entry in seen] == [
+        ("GET", "a", "x=1&x=2", b""), ("POST", "b", "", b'{"n": 1}'), ("PUT", "c", "", b"f=g+h"),
+        ("PATCH", "d", "", b"text"), ("DELETE", "e", "", b""), ("HEAD", "f", "", b""),
+        ("OPTIONS", "g/h", "", b""),
+    ]  # fmt: skip
+    assert {entry.user for entry in seen} == {"u0"}
+    assert seen[3].headers["content-type"] == "text/plain"
+    assert seen[3].headers["x-mine"] == "1"
+
+
+def test_every_answer_of_the_api_is_returned(tmp_path: Path) -> None:
+    """A 404 at once, a 500 when retrying is over, and errors only when asked for."""
+    settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}},
+                "errors": {"message": "error.detail", "code": "error.code"}}  # fmt: skip
+    body = {"error": {"code": "no_such", "detail": f"nothing for {key_of(0)}"}}
+    faults = FaultPlan.script([Answer.of(body, status=404), 500, 500, Answer.of(body, status=404)])
+    with a_product(tmp_path, settings, faults=faults) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        assert shop.get("a").status_code == 404
+        failed = shop.get("a")
+        assert (failed.status_code, len(failed.attempts)) == (500, 2)
+        with pytest.raises(ProviderError) as caught:
+            shop.get("a", raise_for_error=True)
+        assert len(sandbox.ledger) == 4
+    error = caught.value
+    assert (error.status, error.code, error.provider_message) == (404, "no_such", "nothing for ***")
+    assert str(error) == "shop GET /a: status 404, no_such: nothing for ***"
+
+
+def test_changes_of_a_connection_reach_living_executors(tmp_path: Path) -> None:
+    """New credentials and settings are used by the next call, and a deleted connection by none."""
+    settings = {**SHOP, "requests": {"base_url": "https://x.example.test/", "headers": {
+        "Authorization": "Key ${api_key}",
+        "X-List": '${additional_config.list | default("none")}'}}}  # fmt: skip
+    with Sandbox(settings) as sandbox, a_nango(tmp_path, sandbox.base_url, settings) as nango:
+        nango.register_connection("shop", "u", {"api_key": "first_key_1"}, {"list": "one"})
+        shop = nango.executor("shop", "u")
+        shop.get("a")
+        nango.update_connection_credentials("shop", "u", {"api_key": "second_key_2"})
+        shop.get("a")
+        nango.update_connection_config("shop", "u", {"list": "two"})
+        shop.get("a")
+        nango.delete_connection("shop", "u")
+        with pytest.raises(ConnectionNotFound):
+            shop.get("a")
+        seen = [
+            (entry.headers["authorization"], entry.headers["x-list"]) for entry in sandbox.ledger.received
+        ]
+    assert seen == [("Key first_key_1", "one"), ("Key second_key_2", "one"), ("Key second_key_2", "two")]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["updated", "deleted and registered again"])
+def test_changes_of_another_process_are_seen_within_a_second(tmp_path: Path, *, again: bool) -> None:
+    """Two programs on one database: the other's change is used a second later at most."""
+    clock = ManualClock()
+    with (
+        Sandbox(SHOP) as sandbox,
+        a_nango(tmp_path, sandbox.base_url, clock=clock) as mine,
+        a_nango(tmp_path, sandbox.base_url) as other,
+    ):
+        mine.register_connection("shop", "u", {"api_key": "first_key_1"})
+        shop = mine.executor("shop", "u")
+        shop.get("a")
+        if again:
+            other.delete_connection("shop", "u")
+            other.register_connection("shop", "u", {"api_key": "second_key_2"})
+        else:
+            other.update_connection_credentials("shop", "u", {"api_key": "second_key_2"})
+        clock.advance(1.0)
+        shop.get("a")
+        seen = [entry.headers["authorization"] for entry in sandbox.ledger.received]
+    assert seen == ["Key first_key_1", "Key second_key_2"]
+
+
+def test_it_can_be_configured_from_python_alone(tmp_path: Path) -> None:
+    """No file, the same checks: a wrong setting is refused with its path."""
+    with FaultServer([READ, answer(b'{"ok": true}')]) as server, a_nango(tmp_path, server.url) as nango:
+        nango.register_connection("shop", "u", {"api_key": "python_key_1"})
+        assert nango.executor("shop", "u").get("x").json() == {"ok": True}
+    with pytest.raises(nango_py.ConfigError, match="base_ulr") as caught:
+        Nango(
+            {"shop": {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_ulr": "https://x.test/"}}},
+            environ={},
+        )
+    assert caught.value.problems
+
+
+def test_a_context_manager_closes_and_can_be_used_again(tmp_path: Path) -> None:
+    """After close() the next call opens database and sockets anew."""
+    with FaultServer([READ, answer(b"ok")] * 9) as server:
+        with a_nango(tmp_path, server.url) as nango:
+            nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+            nango.executor("shop", "u").get("x")
+        assert nango.connection("shop", "u")["user_id"] == "u"
+        assert nango.executor("shop", "u").get("x").text == "ok"
+        nango.close()
+        nango.close()
+        assert server.connections == 2
+
+
+def test_an_executor_survives_close(tmp_path: Path) -> None:
+    """An executor that was made before goes on."""
+    with FaultServer([READ, answer(b"ok")]) as server, a_nango(tmp_path, server.url) as nango:
+        nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+        shop = nango.executor("shop", "u")
+        shop.get("x")
+        nango.close()
+        assert shop.get("x").text == "ok"
+
+
+def test_a_forked_child_goes_on_by_itself(tmp_path: Path) -> None:
+    """Store, sockets and limiter work on both sides of a fork."""
+    with a_product(tmp_path, users=2) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        shop.get("parent")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                nango.update_connection_config("shop", "u0", {"seen": "child"})
+                answers = [shop.get("child"), nango.executor("shop", "u1").get("child")]
+                code = 0 if all(found.status_code == 200 for found in answers) else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert shop.get("parent").status_code == 200
+        assert nango.connection("shop", "u0")["additional_config"] == {"seen": "child"}
+        assert sandbox.ledger.count(path="child") == 2
+        assert sandbox.ledger.count(path="parent") == 2
+
+
+def test_sixty_four_threads_share_one_nango(tmp_path: Path) -> None:
+    """Every answer belongs to its caller, and `attempts` and explain() to its thread."""
+    with a_product(tmp_path, users=8) as (nango, sandbox):
+        executors = [nango.executor("shop", f"u{number}") for number in range(8)]
+        failures: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                shop = executors[number % 8]
+                for turn in range(5):
+                    found = shop.get(f"t{number}/{turn}")
+                    assert found.status_code == 200
+                    assert shop.attempts[-1].endpoint == f"t{number}/{turn}"
+                    assert shop.explain().startswith("attempt 1: 200")
+            except BaseException as error:  # noqa: BLE001 - shown below
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        received = sandbox.ledger.received
+    assert len(received) == 320
+    for entry in received:
+        number = int(entry.endpoint.partition("/")[0][1:])
+        assert entry.user == f"u{number % 8}"
+
+
+def third_party_sdk(session: requests.Session, base: str) -> list[Any]:
+    """Written as SDKs are, by someone who knows only requests."""
+    session.headers["Authorization"] = "Bearer of the SDK"
+    session.headers.update({"X-SDK": "1"})
+    first = session.get(f"{base}things", params={"page": 1}, timeout=10)
+    first.raise_for_status()
+    second = session.post(base + "things", json={"n": 2})
+    third = session.request("PUT", base + "things/3", data=b"raw", headers={"Content-Type": "x/y"})
+    prepared = session.prepare_request(requests.Request("GET", base + "things?q=a%20b#top"))
+    fourth = session.send(prepared, stream=True, timeout=(3, 5))
+    return [first.json(), second.status_code, third.ok, b"".join(fourth.iter_content(10))]
+
+
+def test_a_session_makes_a_third_party_sdk_authenticated(tmp_path: Path) -> None:
+    """A real requests.Session: the SDK's own credential is replaced, everything else is as it sent it."""
+    with a_product(tmp_path) as (nango, sandbox):
+        with nango.session("shop", "u0") as session:
+            assert isinstance(session, requests.Session)
+            results = third_party_sdk(session, sandbox.base_url)
+        seen = sandbox.ledger.received
+    assert results[1:3] == [200, True]
+    assert {entry.headers["authorization"] for entry in seen} == {f"Key {key_of(0)}"}
+    assert {entry.headers["x-sdk"] for entry in seen} == {"1"}
+    assert [(entry.method, entry.endpoint, entry.query) for entry in seen] == [
+        ("GET", "things", "page=1"), ("POST", "things", ""), ("PUT", "things/3", ""),
+        ("GET", "things", "q=a%20b"),
+    ]  # fmt: skip
+    assert (seen[1].json(), seen[2].body, seen[2].headers["content-type"]) == ({"n": 2}, b"raw", "x/y")
+
+
+def test_a_session_takes_paths_below_the_base(tmp_path: Path) -> None:
+    """A path without a host is one below base_url; hooks run; the blueprint's parameters stay."""
+    settings = {**SHOP, "requests": {"base_url": "https://x.example.test/v1/", "params": {
+        "api_key": "${api_key}", "format": "json"}}}  # fmt: skip
+    hooked: list[int] = []
+    with a_product(tmp_path, settings) as (nango, sandbox):
+        session = nango.session("shop", "u0")
+        session.hooks["response"].append(lambda found, **_: hooked.append(found.status_code))
+        session.get("things?next=https://other.test/&api_key=mine")
+        session.get("/things", params={"format": "xml"})
+        seen = [entry.query for entry in sandbox.ledger.received]
+    assert seen == [
+        f"api_key={key_of(0)}&format=json&next=https://other.test/",
+        f"api_key={key_of(0)}&format=xml",
+    ]
+    assert hooked == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.test/v1/x",
+        "http://127.0.0.1:1/x",
+        "http://user:pw@{host}/v1/x",
+        "http://{host}/v1/%2e%2e/x",
+    ],
+)
+def test_a_session_sends_its_credential_nowhere_else(url: str, tmp_path: Path) -> None:
+    """Another host, another port, userinfo or a way out of the base: nothing is sent."""
+    with a_product(tmp_path) as (nango, sandbox):
+        host = sandbox.base_url.split("/")[2]
+        session = nango.session("shop", "u0")
+        with pytest.raises((InvalidRequest, requests.exceptions.InvalidURL)):
+            session.get(url.format(host=host))
+        assert len(sandbox.ledger) == 0
+
+
+def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
+    """429s are waited out; a last 429 is an answer; what has no answer raises what SDKs catch."""
+    settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}}}
+    limited = Fault("status", status=429, retry_after=0.2)
+    faults = FaultPlan.script([503, None, limited, limited, "reset_after", "reset_after"])
+    with a_product(tmp_path, settings, faults=faults) as (nango, sandbox):
+        session = nango.session("shop", "u0")
+        assert session.get("a").status_code == 200
+        assert session.get("b").status_code == 429
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.get("c")
+        assert isinstance(caught.value.nango_error, TransportFailed)
+        assert caught.value.__context__ is None
+        assert key_of(0) not in f"{caught.value!r}{caught.value.nango_error!r}"
+        assert len(sandbox.ledger) == 6
+    with FaultServer([READ, 10.0]) as server, a_nango(tmp_path / "2", server.url, settings) as nango:
+        nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+        with pytest.raises(requests.Timeout):
+            nango.session("shop", "u").post("slow", timeout=0.1)
+
+
+def test_a_stream_is_read_as_it_comes(tmp_path: Path) -> None:
+    """iter_content and iter_lines work, and the connection is given up with the response."""
+    lines = b"".join(b"line %d\n" % number for number in range(1000))
+    with FaultServer([READ, answer(lines)]) as server, a_nango(tmp_path, server.url) as nango:
+        nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+        shop = nango.executor("shop", "u")
+        with shop.get("export", stream=True) as found:
+            assert list(found.iter_lines())[:2] == [b"line 0", b"line 1"]
+        with shop.get("export", stream=True) as found:
+            assert next(found.iter_content(6)) == b"line 0"
+        assert shop.get("export").content == lines
+
+
+def test_an_upload_from_an_iterator_arrives_whole(tmp_path: Path) -> None:
+    """Generators and files are sent as they are read."""
+    with a_product(tmp_path) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        (tmp_path / "upload").write_bytes(b"file" * 10_000)
+        shop.put("generated", data=(part for part in [b"one ", b"two"]))
+        with (tmp_path / "upload").open("rb") as file:
+            shop.put("file", data=file)
+        shop.post("form", files={"f": ("a.txt", b"inside")}, data={"k": "v"})
+        first, second, third = sandbox.ledger.received
+    assert first.body == b"one two"
+    assert second.body == b"file" * 10_000
+    assert b'filename="a.txt"' in third.body
+
+
+def test_pages_are_walked_over_real_answers(tmp_path: Path) -> None:
+    """paginate() gives records, pages() answers, max_pages stops, and a bad page is an error."""
+    settings = {**SHOP, "pagination": {"kind": "next_url", "next": "links.next", "records": "data"}}
+    with a_product(tmp_path, settings, pages={"things": 3}) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        records = list(shop.paginate("things"))
+        assert len(list(shop.pages("things"))) == 3
+        assert len(list(shop.pages("things", max_pages=2))) == 2
+        assert len(sandbox.ledger) == 8
+        assert len(records) >= 3
+        assert {entry.user for entry in sandbox.ledger.received} == {"u0"}
+
+
+def test_an_error_on_the_way_through_pages_is_raised(tmp_path: Path) -> None:
+    """Half a list is never taken for a whole one."""
+    settings = {**SHOP, "pagination": {"kind": "next_url", "next": "links.next", "records": "data"}}
+    faults = FaultPlan.script([None, 403])
+    with a_product(tmp_path, settings, pages={"things": 3}, faults=faults) as (nango, _):
+        with pytest.raises(ProviderError) as caught:
+            list(nango.executor("shop", "u0").paginate("things"))
+        assert caught.value.status == 403
+
+
+def test_a_blueprint_without_pagination_says_so(tmp_path: Path) -> None:
+    """The error names what to add."""
+    with a_product(tmp_path) as (nango, _), pytest.raises(nango_py.ConfigError, match="add pagination"):
+        list(nango.executor("shop", "u0").paginate("things"))
+
+
+def test_redirects_stay_at_home(tmp_path: Path) -> None:
+    """A 302 within the API is followed with the credential; one to another port brings nothing there."""
+    with FaultServer([READ, answer(b"caught")]) as other:
+        answers = [
+            Answer.of(status=302, headers={"Location": "/v1/moved?x=1"}), None,
+            Answer.of(status=302, headers={"Location": other.url}),
+            Answer.of(status=307, headers={"Location": other.url}),
+        ]  # fmt: skip
+        with a_product(tmp_path, faults=FaultPlan.script(answers)) as (nango, sandbox):
+            shop = nango.executor("shop", "u0")
+            assert shop.get("old").status_code == 200
+            assert shop.get("away").status_code == 302
+            assert shop.post("away", json={"secret": 1}).status_code == 307
+            assert [entry.endpoint for entry in sandbox.ledger.received] == ["old", "moved", "away", "away"]
+            assert sandbox.ledger.received[1].user == "u0"
+        assert other.connections == 0
+
+
+def test_a_gate_holds_every_thread_of_its_key(tmp_path: Path) -> None:
+    """One 429 stops eight threads for the asked time, and nobody comes early."""
+    limited = Fault("status", status=429, retry_after=0.5)
+    with a_product(tmp_path, faults=FaultPlan.script([limited])) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        assert shop.get("first").status_code == 200
+        threads = [threading.Thread(target=shop.get, args=("next",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refused, *later = sandbox.ledger.received
+    assert refused.status == 429
+    assert min(entry.at for entry in later) - refused.at >= 0.5
+    assert {entry.status for entry in later} == {200}
+
+
+def test_a_wait_that_does_not_fit_is_refused_at_once(tmp_path: Path) -> None:
+    """RateLimited comes before anything is sent, for this call and for the ones after it."""
+    limited = Fault("status", status=429, retry_after=300.0)
+    with a_product(tmp_path, faults=FaultPlan.script([limited])) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        with pytest.raises(RateLimited) as caught:
+            shop.get("a")
+        assert caught.value.response.status_code == 429
+        with pytest.raises(RateLimited) as again:
+            shop.get("a")
+        assert again.value.attempts == ()
+        assert abs(again.value.retry_at - caught.value.retry_at) < 1.0
+        assert len(sandbox.ledger) == 1
+
+
+def test_a_response_is_what_requests_returns(tmp_path: Path) -> None:
+    """Its usual attributes work, show no credential, and survive pickling."""
+    settings = {
+        **SHOP,
+        "requests": {"base_url": "https://x.example.test/", "params": {"api_key": "${api_key}"}},
+    }
+    headers = {"Content-Type": "application/json; charset=utf-8", "Set-Cookie": "a=b; Path=/", "X-Many": "1"}
+    given = Answer.of({"é": 1}, headers=headers)
+    with a_product(tmp_path, settings, faults=FaultPlan.script([given])) as (nango, _):
+        found = nango.executor("shop", "u0").get("x")
+    assert isinstance(found, requests.Response)
+    assert (found.ok, found.reason, found.encoding, found.is_redirect) == (True, "OK", "utf-8", False)
+    assert (found.json(), json.loads(found.text), found.cookies["a"]) == ({"é": 1}, {"é": 1}, "b")
+    assert found.headers["x-MANY"] == "1"
+    assert found.elapsed.total_seconds() > 0
+    assert found.history == []
+    assert found.url.endswith("?api_key=***")
+    assert found.request.url == found.url
+    assert found.request.method == "GET"
+    assert list(found.iter_content(4))
+    copy = pickle.loads(pickle.dumps(found))  # noqa: S301 - our own bytes
+    assert (copy.status_code, copy.json(), copy.url, copy.headers["x-many"]) == (
+        200,
+        {"é": 1},
+        found.url,
+        "1",
+    )
+    assert key_of(0).encode() not in pickle.dumps(found)
+
+
+def test_a_truncated_answer_is_tried_again(tmp_path: Path) -> None:
+    """A GET recovers; the caller sees one whole answer and the story in explain()."""
+    settings = {**SHOP, "retries": {"backoff": {"base_seconds": 0.001}}}
+    broken = [READ, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", CLOSE]
+    with (
+        FaultServer(broken, [READ, answer(b"unbroken")]) as server,
+        a_nango(tmp_path, server.url, settings) as nango,
+    ):
+        nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+        shop = nango.executor("shop", "u")
+        assert shop.get("x").text == "unbroken"
+        first, second = shop.explain().splitlines()
+    assert first.startswith("attempt 1: truncated after ")
+    assert "-> retry in " in first
+    assert second.startswith("attempt 2: 200 after ")
+
+
+@pytest.fixture
+def postgres_product(postgres_url: str) -> Iterator[Nango]:
+    """A product whose connections are in PostgreSQL."""
+    with Nango(
+        {"shop": SHOP}, database_url=postgres_url, encryption_keys=ENCRYPTION_KEY, environ={}
+    ) as nango:
+        yield nango
+
+
+def test_the_same_calls_work_with_postgresql(postgres_product: Nango) -> None:
+    """A changed URL, not changed code."""
+    nango = postgres_product
+    nango.register_connection("shop", "u", {"api_key": "some_key_1"})
+    plan = nango.executor("shop", "u").plan("GET", "things")
+    assert plan.headers["authorization"][1] == "Key some_key_1"
+    nango.update_connection_credentials("shop", "u", {"api_key": "other_key_2"})
+    assert [entry["user_id"] for entry in nango.connections_for_integration("shop")] == ["u"]

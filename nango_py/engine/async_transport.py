@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
 
 CHUNK = 1 << 16
+BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
+"""Methods whose requests have no body unless one is given (RFC 9110 section 8.6)."""
 POOL_SIZE = 1000
 """Sockets per event loop; calls beyond it wait for one within their own time."""
 
@@ -205,10 +207,13 @@ def _request(plan: Plan, trace: Any) -> httpx2.Request:
     """The plan as httpx2 takes it, its target and headers to the byte as the sync road sends them."""
     seconds = httpx2.Timeout(plan.read_seconds, connect=plan.connect_seconds, pool=None)
     target = "/" + plan.url.split("/", 3)[3]
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in plan.headers.values()]
+    if plan.body is None and plan.method not in BODILESS:
+        headers.append((b"Content-Length", b"0"))
     return httpx2.Request(
         plan.method,
         plan.url,
-        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in plan.headers.values()],
+        headers=headers,
         content=_content(plan.body),
         extensions={"trace": trace, "timeout": seconds.as_dict(), "target": target.encode("ascii")},
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FOREVER = float("inf")
+INTERIM = range(102, 200)
 
 
 class AttemptClock(threading.local):
@@ -74,6 +75,14 @@ class DeadlineResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.reader = DeadlineReader(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self.reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """The final status line: http.client skips no interim answer but 100 (RFC 9110 section 15.2)."""
+        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        while found[1] in INTERIM:
+            http.client.parse_headers(self.fp)
+            found = super()._read_status()  # type: ignore[misc]
+        return found
 
 
 def _allow_sending(connection: HTTPConnection) -> None:

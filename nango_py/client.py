@@ -14,11 +14,9 @@ from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from nango_py.clock import Clock
-    from nango_py.config.cache import Cache
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.async_executor import AsyncExecutor
@@ -68,15 +66,16 @@ class Nango:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         from nango_py.config.files import Files
+        from nango_py.connections.beside import CacheBeside
+        from nango_py.connections.keys import joined_keys
         from nango_py.connections.stored import StoredConnections
         from nango_py.engine.events import Events
 
         self._environ = os.environ if environ is None else environ
         self._database_url = database_url
-        self._encryption_keys = _joined(encryption_keys)
-        self._files = Files(
-            integrations, blueprints, overrides, self._environ, reload=reload, cache_of=self._cache_of
-        )
+        self._encryption_keys = joined_keys(encryption_keys)
+        cache = CacheBeside(database_url, self._environ, self._encryption_keys)
+        self._files = Files(integrations, blueprints, overrides, self._environ, reload=reload, cache=cache)
         self._ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
         self._clock = clock
         self.events = Events()
@@ -116,7 +115,7 @@ class Nango:
         """Close database and network connections; what is called later opens them again."""
         with self._lock:
             store, self._store = self._store, None
-            transport, self._transport = self._transport, None
+            transport = self._transport  # kept: executors made before have it too
             self._stored.clear()
         if store is not None:
             store.close()
@@ -319,25 +318,16 @@ class Nango:
         return self._limits
 
     def _open_store(self) -> ConnectionStore:
-        from nango_py.connections.keys import load_keyring
+        from nango_py.connections.keys import load_keyring, with_keys
         from nango_py.connections.store import open_store, sqlite_folder
 
         beside = f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}"
         # A database's URL may hold its password, so no frame keeps it as text.
         url = Secret(self._database_url or self.configuration.config.database_url or beside)
         folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
-        return open_store(url, load_keyring(self._key_environ(), folder), self._clock)
-
-    def _key_environ(self) -> dict[str, str]:
-        """The environment, with the encryption keys that were given in its place."""
-        given = self._encryption_keys
-        return {**self._environ, **({} if given is None else {"NANGO_ENCRYPTION_KEYS": given.reveal()})}
-
-    def _cache_of(self, folder: Path) -> Cache | None:
-        from nango_py.connections.beside import cache_beside
-
-        database = None if self._database_url is None else Secret(self._database_url)
-        return cache_beside(database, self._key_environ(), folder)
+        return open_store(
+            url, load_keyring(with_keys(self._environ, self._encryption_keys), folder), self._clock
+        )
 
     def _integration(self, name: str) -> Integration:
         integrations = self.configuration.integrations
@@ -358,10 +348,3 @@ class Nango:
             route = Route(integration, self._clock, self.events)
             self._routes[name] = (integration, route)
         return route
-
-
-def _joined(keys: Iterable[str] | str | None) -> Secret | None:
-    """Encryption keys as the environment would hold them."""
-    if keys is None:
-        return None
-    return Secret(keys if isinstance(keys, str) else ",".join(keys))

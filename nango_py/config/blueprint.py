@@ -11,6 +11,7 @@ from nango_py.config.merge import Origins, Sourced, merged, sourced, with_nulls
 from nango_py.config.model import Blueprint, Status, frozen
 from nango_py.config.schema import check_blueprint, check_merged
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
+from nango_py.record import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,7 +99,7 @@ class Catalogue:
                 layer=found.layer,
                 settings=frozen(settings),
                 origins=tree.origins,
-                status=Status(**{part: life.get(part) for part in Status.__slots__}),
+                status=Status(**{part: life.get(part) for part in field_names(Status)}),
             )
         return self._blueprints[key]
 

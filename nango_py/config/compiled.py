@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from nango_py.config.filters import Absent, TemplateProblem, text_of
 from nango_py.config.model import EnvironmentText
+from nango_py.record import field, record
 from nango_py.secret import MASK
 
 LONGEST_OUTPUT = 65_536
@@ -15,7 +15,7 @@ LONGEST_OUTPUT = 65_536
 Evaluate = Callable[[Mapping[str, Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Variable:
     """A piece of a template that is a plain name."""
 
@@ -38,7 +38,7 @@ class Variable:
         return value if value.__class__ is str else text_of(value, self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expression:
     """A piece of a template that is more than a name."""
 
@@ -52,7 +52,7 @@ class Expression:
         return text_of(self.evaluate(variables), self.name)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Template:
     """A checked text; make one with `compile_template`.
 

@@ -26,7 +26,7 @@ Fingerprint = tuple[Any, ...]
 class Files:
     """integrations.yaml and the blueprint folders as one checked Configuration.
 
-    `cache_of` gives, for the folder of the files, where their checked form is kept.
+    `cache` gives, for the folder of the files, where their checked form is kept.
     With reload, each look compares the files' times and sizes; a half-written or wrong file keeps the last
     good configuration and is logged once.
     """
@@ -39,7 +39,7 @@ class Files:
         environ: Mapping[str, str],
         *,
         reload: bool,
-        cache_of: Callable[[Path], Cache | None] = lambda _: None,
+        cache: Callable[[Path], Cache | None] = lambda _: None,
     ) -> None:
         is_path = integrations is None or isinstance(integrations, str | os.PathLike)
         self._source: Path | Mapping[str, Any] = (
@@ -50,7 +50,7 @@ class Files:
         self._overrides = overrides
         self._environ = environ
         self._reload = reload
-        self._cache = cache_of(self.folder)
+        self._cache = cache(self.folder)
         self._lock = threading.Lock()
         self._seen: Fingerprint = self._fingerprint() if reload else ()
         self._configuration = self._load()

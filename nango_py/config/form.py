@@ -18,6 +18,7 @@ from nango_py.config.model import Configuration, EnvironmentText, Status, Templa
 from nango_py.config.settings import config_of, request_settings
 from nango_py.config.template import compile_template, substituted
 from nango_py.errors import Position, Problem
+from nango_py.record import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,7 +73,7 @@ def to_form(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
         form["integrations"][name] = {
             "blueprint": "" if blueprint is None else blueprint.ref,
             "title": "" if blueprint is None else blueprint.title,
-            "status": {part: getattr(status, part) for part in Status.__slots__},
+            "status": {part: getattr(status, part) for part in field_names(Status)},
             "tree": writer.tree(tree.settings, ("integrations", name), tree.origins.place),
         }
         lines = [[path, *tree.origins.place(path)] for path in tree.origins]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nango_py.errors import Position
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class Origins(Mapping["Path", Position]):
         return Position(file, line, column)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sourced:
     """A settings tree, plain or frozen, and where each part of it was written."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
+
+from nango_py.record import field, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +70,7 @@ def frozen(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Status:
     """What a blueprint says of its API version's life; dates are ISO text as written."""
 
@@ -79,7 +80,7 @@ class Status:
     migrate_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blueprint:
     """One API for everyone, checked, with the blueprints it extends already merged in.
 
@@ -104,7 +105,7 @@ class Blueprint:
         return f"{self.name}:{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestSettings:
     """The `requests:` block with its templates compiled.
 
@@ -126,7 +127,7 @@ class RequestSettings:
     max_response_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Integration:
     """One entry of integrations.yaml merged over its blueprint, checked and frozen.
 
@@ -159,7 +160,7 @@ class Integration:
         return hash((self.name, self.blueprint))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Config:
     """The `config:` block of integrations.yaml, with its defaults filled in."""
 
@@ -171,7 +172,7 @@ class Config:
     blueprint_paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Configuration:
     """Everything that the files say: integrations by name, and `config:`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.model import Config, RequestSettings
+from nango_py.record import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +74,7 @@ def config_of(written: Mapping[str, Any], folder: FilePath | None) -> Config:
     return Config(**values)
 
 
-_CONFIG_NAMES = tuple(Config.__dataclass_fields__)
+_CONFIG_NAMES = field_names(Config)
 
 
 def _revealed(value: Any) -> Any:

@@ -137,6 +137,18 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
     return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
 
 
+def joined_keys(keys: Iterable[str] | str | None) -> Secret | None:
+    """Keys given in Python as the environment would hold them."""
+    if keys is None:
+        return None
+    return Secret(keys if isinstance(keys, str) else ",".join(keys))
+
+
+def with_keys(environ: Mapping[str, str], given: Secret | None) -> dict[str, str]:
+    """The environment, with the keys that were given in place of its own."""
+    return {**environ, **({} if given is None else {KEYS_VARIABLE: given.reveal()})}
+
+
 def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
     """The text that holds the keys, not read as keys; None while there is none that is private."""
     if KEYS_VARIABLE in environ:

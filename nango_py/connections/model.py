@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -13,7 +14,7 @@ ACTIVE = "active"
 NEEDS_REAUTH = "needs_reauth"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Connection:
     """One user's account at one API, as it was stored when it was read.
 

@@ -6,8 +6,9 @@ Nothing here waits, opens a socket or knows whether the executor is sync or asyn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nango_py.limits.model import Spend
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Acquire:
     """Book a place in every budget. Answered with Granted or Refused."""
 
@@ -25,28 +26,28 @@ class Acquire:
     patience: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Confirm:
     """After a wait: does the booking still stand? Answered with the seconds still to wait."""
 
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settle:
     """The answer is here: the booking counts from now. Answered with None."""
 
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Release:
     """Nothing was sent: the booking goes back. Answered with None."""
 
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CloseGate:
     """Nobody under these keys sends for so many seconds. Answered with None."""
 
@@ -54,14 +55,14 @@ class CloseGate:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Do nothing for so many seconds. Answered with None."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Send a plan once, within so many seconds. Answered with an answer (a response) or a Failure."""
 
@@ -69,14 +70,14 @@ class Send:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Discard:
     """Close an answer whose body nobody will read. Answered with None."""
 
     answer: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """Ask the connection store: a blocking call of a few microseconds to milliseconds. Answered with its result."""
 
@@ -84,7 +85,7 @@ class Ask:
     arguments: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refresh:
     """Get a connection with a newer token; answered with it, or with None where that is not possible now.
 
@@ -94,7 +95,7 @@ class Refresh:
     steps: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """A sending that brought no usable answer.
 
@@ -109,7 +110,7 @@ class Failure:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """One sending of a plan, as it is logged, explained and kept on errors.
 

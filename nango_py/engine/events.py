@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nango_py.errors import unknown_name
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nango_py.events")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """Something that happened in a call.
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +85,7 @@ class RetryBudget:
             return True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BreakerSettings:
     """The `retries.circuit_breaker` block.
 

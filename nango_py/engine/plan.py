@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote_plus, urlsplit
 from uuid import uuid4
@@ -12,6 +11,7 @@ from nango_py.config.placement import check_header_name, check_header_value, joi
 from nango_py.config.template import TemplateProblem
 from nango_py.engine.query import Pairs, encode_body, encode_pairs, pairs_of, requoted
 from nango_py.errors import ConfigError, InvalidRequest
+from nango_py.record import record, replaced
 from nango_py.secret import MASK, masked
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """What a caller asks for: the arguments of `executor.request`, as `requests` names them.
 
@@ -52,7 +52,7 @@ class Call:
     max_response_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record
 class Plan:
     """One request, ready to be sent as it is.
 
@@ -215,8 +215,6 @@ MOVED = frozenset({301, 302})
 
 def follow(plan: Plan, url: str, **changes: Any) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
-    from dataclasses import replace
-
     head, _, query = url.partition("#")[0].partition("?")
     query = _without(query, plan.stamp.protected_params)
     own = tuple(pair for pair in plan.stamp.pairs if pair[0].lower() in plan.stamp.protected_params)
@@ -224,7 +222,7 @@ def follow(plan: Plan, url: str, **changes: Any) -> Plan:
     head, base = requoted(head), plan.stamp.base_url
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave the root's slash out
         head += "/"
-    return replace(
+    return replaced(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
         endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),

@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
 LAYERS = (
-    {"_version", "errors", "secret", "clock", "registry"},
+    {"_version", "errors", "secret", "clock", "record", "registry"},
     {"config"},
     {"auth", "connections", "limits", "retry", "pagination"},
     {"engine"},

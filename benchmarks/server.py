@@ -46,10 +46,13 @@ class Api(asyncio.Protocol):
 
 
 def _pages(base: str) -> list[bytes]:
-    record = {"type": "profile", "attributes": {"email": "ada@example.com", "first_name": "Ada", "score": 1.5}}
+    attributes = {"email": "ada@example.com", "first_name": "Ada", "score": 1.5}
     found = []
     for page in range(1, PAGES + 1):
-        records = [{"id": f"{page}-{number}", **record} for number in range(PAGE_SIZE)]
+        records = [
+            {"id": f"{page}-{number}", "type": "profile", "attributes": attributes}
+            for number in range(PAGE_SIZE)
+        ]
         following = f"{base}/api/pages?page={page + 1}" if page < PAGES else None
         found.append(json.dumps({"data": records, "links": {"next": following}}).encode())
     return found

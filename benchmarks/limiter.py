@@ -1,0 +1,147 @@
+"""One booking in two windows: in memory by the clock, in a shared store by what it asks of the store."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import Goal, Table
+from benchmarks.services import redis_server
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.model import Granted, Spend, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.limits.model import LimitStore
+
+LIMITS = (Window(100_000, 1.0, "100000/second"), Window(5_000_000, 60.0, "5000000/minute"))
+SPENDS = (Spend("bench key", LIMITS),)
+GATES = ("bench key",)
+
+
+def run(*, quick: bool) -> list[Table]:
+    """The stores that this machine has."""
+    rounds, calls = (3, 200) if quick else (15, 3000)
+    table = Table("One booking in two windows", ("store", "acquire, us", "settle, us", "what it asks"))
+    acquire, settle = _times(MemoryLimits(SYSTEM_CLOCK), rounds, calls)
+    table.add("memory", acquire * 1e6, settle * 1e6, "-")
+    table.goals.append(Goal("acquire in memory, us", acquire * 1e6, 5.0))
+    _sqlite(table, rounds, calls // 10)
+    _redis(table, rounds, calls // 10)
+    return [table]
+
+
+def _times(store: LimitStore, rounds: int, calls: int) -> tuple[float, float]:
+    """Seconds of one acquire and of one settle; medians over rounds."""
+    acquires, settles = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        granted = [store.acquire(SPENDS, GATES, 30.0) for _ in range(calls)]
+        between = time.perf_counter()
+        for one in granted:
+            if isinstance(one, Granted):
+                store.settle(one.ticket)
+        settles.append((time.perf_counter() - between) / calls)
+        acquires.append((between - started) / calls)
+    return statistics.median(acquires), statistics.median(settles)
+
+
+def _sqlite(table: Table, rounds: int, calls: int) -> None:
+    from nango_py.connections.database import open_database
+    from nango_py.limits.sql import SqlLimits
+    from nango_py.secret import Secret
+
+    with tempfile.TemporaryDirectory() as folder:
+        database = open_database(Secret(f"sqlite:///{Path(folder) / 'limits.db'}"))
+        statements: list[str] = []
+        counting = Counting(database, statements.append)
+        store = SqlLimits(counting, SYSTEM_CLOCK, is_server=False)
+        acquire, settle = _one_by_one(store, rounds, calls)
+        statements.clear()
+        store.acquire(SPENDS, GATES, 30.0)
+        asked = len(statements)
+        database.close()
+    table.add("SQLite", acquire * 1e6, settle * 1e6, f"{asked} statements in one transaction")
+    table.goals.append(Goal("statements of an acquire in SQLite", asked, 3))
+
+
+class Counting:
+    """A database that tells each statement to somebody."""
+
+    def __init__(self, database: Any, tell: Callable[[str], None]) -> None:
+        self._database = database
+        self._tell = tell
+        self.schema_lock = database.schema_lock
+        self.opening = database.opening
+
+    def read(self, sql: str, parameters: Any) -> Any:
+        """As the database does."""
+        self._tell(sql)
+        return self._database.read(sql, parameters)
+
+    def write(self, work: Callable[[Any], Any]) -> Any:
+        """As the database does."""
+
+        def told(run: Callable[..., Any]) -> Any:
+            def one(sql: str, *parameters: Any) -> Any:
+                self._tell(sql)
+                return run(sql, *parameters)
+
+            return work(one)
+
+        return self._database.write(told)
+
+
+def _one_by_one(store: LimitStore, rounds: int, calls: int) -> tuple[float, float]:
+    """Seconds of an acquire and of its settle, one after the other, as calls make them."""
+    acquires, settles = [], []
+    for _ in range(rounds * calls):
+        started = time.perf_counter()
+        granted = store.acquire(SPENDS, GATES, 30.0)
+        between = time.perf_counter()
+        if isinstance(granted, Granted):
+            store.settle(granted.ticket)
+        settles.append(time.perf_counter() - between)
+        acquires.append(between - started)
+    return statistics.median(acquires), statistics.median(settles)
+
+
+def _redis(table: Table, rounds: int, calls: int) -> None:
+    """Beside the smallest script that reads and writes: one round trip of the same client."""
+    with redis_server() as url:
+        if url is None or not importlib.util.find_spec("redis"):
+            table.notes.append("No Redis here, so its store is left out.")
+            return
+        import redis
+
+        from nango_py.limits.redis import RedisLimits
+        from nango_py.secret import Secret
+
+        store, client = RedisLimits(Secret(url)), redis.Redis.from_url(url)
+        script = client.register_script("return redis.call('INCR', KEYS[1])")
+        acquires, settles, trips = [], [], []
+        for _ in range(rounds):
+            acquire, settle = _one_by_one(store, 1, calls)
+            acquires.append(acquire)
+            settles.append(settle)
+            trips.append(_median_time(lambda: script(keys=["bench"]), calls))
+        by_trip = statistics.median(one / trip for one, trip in zip(acquires, trips, strict=True))
+        client.close()
+    asked = f"1 script, {by_trip:.2f} round trips of {statistics.median(trips) * 1e6:.0f} us"
+    table.add("Redis", statistics.median(acquires) * 1e6, statistics.median(settles) * 1e6, asked)
+    table.goals.append(Goal("acquire in Redis, by one round trip of a script", by_trip, 1.3))
+
+
+def _median_time(call: Callable[[], object], calls: int) -> float:
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)

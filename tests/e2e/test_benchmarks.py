@@ -1,0 +1,45 @@
+"""The benchmarks run; how fast anything is, no test asserts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROWS = {
+    "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
+    "pages": {"nango_py", "requests loop", "urllib3 loop"},
+    "limiter": {"memory", "SQLite"},
+}
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as people do."""
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_quick_benchmark_prints_its_table_and_its_goals(name: str, tmp_path: Path) -> None:
+    """The Markdown says date, machine and command; the table has a row for each client that is here."""
+    found = benchmark(name, "--quick", "--json", str(tmp_path / "found.json"))
+    assert found.returncode == 0, found.stderr
+    assert f"by `python -m benchmarks {name} --quick" in found.stdout.splitlines()[0]
+    written: dict[str, Any] = json.loads((tmp_path / "found.json").read_text())
+    (table,) = written["tables"]
+    assert ROWS[name] <= {row[0] for row in table["rows"]}
+    assert all(len(row) == len(table["columns"]) for row in table["rows"])
+    assert table["goals"]
+    assert f"### {table['title']}" in found.stdout
+
+
+def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
+    """A typing mistake ends with the list of names and nothing measured."""
+    found = benchmark("cups")
+    assert found.returncode == 2
+    assert "no benchmark is called cups; there are cpu, pages" in found.stderr

@@ -136,7 +136,10 @@ def main(page: Path) -> None:
             is_mapping = isinstance(integrations, dict)
             names = integrations.get("integrations", integrations) if is_mapping else redirected
             ours = {name: settings for name, settings in redirected.items() if name in names}
-            super().__init__(integrations, **options | {"overrides": ours | (options.get("overrides") or {})})
+            for name, given in (options.pop("overrides", None) or {}).items():
+                requests = ours.get(name, {}).get("requests", {}) | given.get("requests", {})
+                ours[name] = {**given, "requests": requests}
+            super().__init__(integrations, overrides=ours, **options)
 
     nango_py.Nango = DocumentedNango
     namespace: dict[str, Any] = {"__name__": "__main__"}

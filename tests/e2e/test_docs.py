@@ -1,0 +1,331 @@
+"""The docs are true: their code runs, their files load, their tables say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import nango_py
+from nango_py import Nango, errors
+from nango_py.cli.app import nango as command_line
+from nango_py.config.document import parse_document
+from nango_py.config.schema import blueprint_schema, check_blueprint, integrations_schema
+from nango_py.engine.events import KINDS
+from nango_py.registry import AUTH_MODES, PAGINATORS
+from nango_py.sandbox.faults import KINDS as FAULTS
+from tests.docs_support import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+APP = {"oauth_client_id": "client_test", "oauth_client_secret": "client_secret_test"}
+READ = "\n".join(page.read_text() for page in TEXTS)
+PYTHON = [page for page in PAGES if any(block.is_run for block in blocks(page, "python"))]
+COMMANDS = [page for page in PAGES if blocks(page, "sh", "console") and page.name != "cli.md"]
+"""cli.md is made of the commands' own help; its examples stand for themselves and name files of a reader."""
+
+
+def params(*languages: str, pages: tuple[Path, ...] = TEXTS) -> list[Any]:
+    """The blocks of some languages as test parameters."""
+    return [pytest.param(block, id=str(block)) for page in pages for block in blocks(page, *languages)]
+
+
+# -- code --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    """Every block runs in order as it is printed, against sandboxes, and prints what the page says."""
+    with documented_place(tmp_path) as place:
+        output = run_page(page, place)
+    for block in blocks(page, "text"):
+        if block.title == "output":
+            missing = missing_lines(block.text, output)
+            assert not missing, f"{block}: {missing}\n{output}"
+
+
+def missing_lines(expected: str, output: str) -> list[str]:
+    """The lines that do not come, in this order, in the output; a line of `...` stands for any."""
+    lines, missing = iter(output.splitlines()), []
+    for line in expected.splitlines():
+        words = line.split()
+        if (
+            words
+            and words != ["..."]
+            and not any(" ".join(words) in " ".join(each.split()) for each in lines)
+        ):
+            missing.append(line)
+    return missing
+
+
+def test_a_missing_line_of_output_would_be_noticed() -> None:
+    """The control: lines are looked for in order, and blanks do not count."""
+    assert missing_lines("a  b\n...\nc\n", "x\na b\ny\nc d\n") == []
+    assert missing_lines("c\na\n", "a\nc\n") == ["a"]
+
+
+@pytest.mark.parametrize("block", params("python"))
+def test_every_python_block_compiles(block: Block) -> None:
+    """Blocks that are not run are Python all the same."""
+    ast.parse(block.text)
+
+
+@pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    """Every `nango` line of a page runs in order and ends well, and prints what the page says."""
+    with documented_place(tmp_path) as place:
+        redirect(tmp_path / "integrations.yaml", place.overrides())
+        for block in blocks(page, "sh", "console"):
+            if not block.is_run:
+                continue
+            for command, expected in commands(block):
+                done = shell(command, tmp_path, place.environment())
+                output = place.as_documented(done.stdout + done.stderr)
+                assert done.returncode == 0 or expected, f"{block}: {command}\n{output}"
+                assert not missing_lines(expected, output), f"{block}: {command}\n{output}"
+
+
+def redirect(path: Path, overrides: dict[str, Any]) -> None:
+    """Write base URLs into integrations.yaml: commands have no other way to be sent elsewhere."""
+    lines = []
+    for line in path.read_text().splitlines():
+        lines.append(line)
+        found = re.fullmatch(r"  ([a-z-]+):", line)
+        if found:
+            lines.append(f"    requests: {{base_url: {overrides[found[1]]['requests']['base_url']!r}}}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def commands(block: Block) -> Iterator[tuple[str, str]]:
+    """Each `nango` command of a block, with the output that the page shows below it."""
+    prompt = "$ " if block.language == "console" else ""
+    current, shown = "", []
+    for line in [*block.text.splitlines(), prompt]:
+        if line.startswith(prompt):
+            if current.startswith("nango "):
+                yield current, "\n".join(shown)
+            current, shown = line.removeprefix(prompt), []
+        else:
+            shown.append(line)
+
+
+def shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command as a reader types it; a prompt for a key gets one, and a server is stopped."""
+    given = None
+    if "connections register" in command and "--credentials-file" not in command:
+        command, _, _ = command.partition("#")
+        command, given = f"{command.strip()} --credentials-file -", '{"api_key": "pk_user_1"}'
+    if command.startswith("nango demo"):
+        command = command.replace("nango demo", "nango demo --calls 8", 1)
+    if command.startswith("nango sandbox"):
+        command = f"timeout --preserve-status -s INT 3 {command}"
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder, env=environment, input=given, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_the_readme_has_the_two_lines() -> None:
+    """One line runs the main job and one the tests, and both work where Python refuses global installs."""
+    lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.text.splitlines()]
+    venv = "python3 -m venv .venv && .venv/bin/pip install -q"
+    assert f"{venv} . && .venv/bin/nango demo" in lines
+    assert f'{venv} -e ".[test]" && .venv/bin/pytest' in lines
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", params("yaml"))
+def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
+    """Whole files load, templates included; fragments load inside an integration."""
+    data = parse_document(block.text, str(block)).data
+    if block.title.startswith("blueprints/"):
+        blueprint_loads(block, tmp_path)
+        return
+    if "integrations" not in data:
+        data = {"integrations": {"fragment": {"extends_blueprint": "klaviyo:v1", **data}}}
+    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", block.text), "value_of_the_environment")
+    with Nango(
+        data, blueprints=ROOT / "blueprints", database_url=database(tmp_path), environ=environ
+    ) as nango:
+        assert nango.configuration.integrations
+
+
+def blueprint_loads(block: Block, folder: Path) -> None:
+    """A blueprint file has no problem, and sends what its examples say."""
+    path = folder / block.title
+    path.parent.mkdir()
+    path.write_text(block.text)
+    document = parse_document(block.text, block.title)
+    assert check_blueprint(document) == []
+    ref = f"{document.data['name']}:{document.data['version']}"
+    with Nango({"it": {"extends_blueprint": ref, **app_of(document.data)}}, blueprints=path.parent,
+               database_url=database(folder), environ={}) as nango:  # fmt: skip
+        for number, example in enumerate(document.data.get("examples", ())):
+            nango.register_connection("it", f"user-{number}", example["credentials"])
+            call = example["call"]
+            plan = nango.executor("it", f"user-{number}").plan(call["method"], call["path"])
+            assert plan.url == example["sends"]["url"]
+            sent = dict(plan.headers.values())
+            assert example["sends"]["headers"].items() <= sent.items()
+
+
+def app_of(settings: dict[str, Any]) -> dict[str, str]:
+    """What an entry must give for a blueprint's auth mode."""
+    return APP if settings["auth"]["auth_mode"] == "OAUTH2" else {}
+
+
+def database(folder: Path) -> str:
+    """The URL of a store for one test."""
+    return f"sqlite:///{folder / 'nango.db'}"
+
+
+WRONG = """\
+integrations:
+  klaviyo:
+    extends_blueprint: klavio
+  slack:
+    extends_blueprint: slack:v0
+    oauth_client_id: "1"
+    oauth_client_secret: ${SLACK_SECRET}
+"""
+"""The file that the messages in the docs are about."""
+
+
+def test_an_error_line_of_the_docs_is_what_is_printed(tmp_path: Path) -> None:
+    """The messages that the docs show for wrong files are those that the command prints, place and all."""
+    shown = set(re.findall(r"^\S+\.yaml:\d+:\d+: error\[E\d+\].*$", READ, re.MULTILINE))
+    acme = next(block for page in PAGES for block in blocks(page, "yaml") if "acme" in block.title)
+    printed: list[str] = []
+    for name, text in (
+        ("integrations.yaml", WRONG),
+        (acme.title, acme.text.replace("${api_key}", "${apikey}")),
+    ):
+        folder = tmp_path / name.replace("/", "-")
+        (folder / "blueprints").mkdir(parents=True)
+        (folder / name).write_text(text)
+        command = [sys.executable, "-m", "nango_py", "check"]
+        command += [name] if name == acme.title else []
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        printed += (done.stdout + done.stderr).splitlines()
+    assert len(shown) >= 3
+    assert not [line for line in shown if line not in printed], printed
+
+
+# -- what must be said -------------------------------------------------------------------------------------
+
+
+def command_names(command: Any = command_line, above: str = "nango") -> list[str]:
+    """Every command that does something, with its full name."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [above]
+    return [name for word, each in below.items() for name in command_names(each, f"{above} {word}")]
+
+
+def schema_keys(node: Any) -> set[str]:
+    """Every property that a schema names."""
+    if isinstance(node, list):
+        return set().union(*map(schema_keys, node))
+    if not isinstance(node, dict):
+        return set()
+    own = set(node["properties"]) if isinstance(node.get("properties"), dict) else set()
+    return own.union(*(schema_keys(value) for value in node.values()))
+
+
+UNSAID = set(
+    "expected pattern minLength maxLength minimum maximum default enum type properties required "
+    "additionalProperties description".split()
+)
+"""Keys of JSON Schema itself, in `connection_config`."""
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *nango_py.__all__,
+        *(f"`{name}`" for name in AUTH_MODES.names()),
+        *(f"`{name}`" for name in PAGINATORS.names()),
+        *command_names(),
+        *(f"`{kind}`" for kind in KINDS),
+        *(f"`{kind}`" for kind in sorted(FAULTS - {"status"})),
+        *(name for name in inspect.signature(Nango.__init__).parameters if name != "self"),
+    ],
+)
+def test_what_exists_is_mentioned(word: str) -> None:
+    """Public names, arguments, auth modes, pagination kinds, commands, events and faults are in the docs."""
+    assert word in READ
+
+
+def test_every_key_of_the_files_is_mentioned() -> None:
+    """No key of a blueprint or of integrations.yaml is known to the schema alone."""
+    known = schema_keys(blueprint_schema()) | schema_keys(integrations_schema())
+    missing = {key for key in known - UNSAID if not re.search(rf"[`{{ .]{re.escape(key)}\b", READ)}
+    assert not missing
+
+
+def test_the_error_tree_is_the_one_of_the_code() -> None:
+    """The tree in the docs is the one in errors.py, and both name every error class."""
+    tree = next(block.text for block in blocks(ROOT / "docs" / "errors.md") if "NangoError" in block.text)
+    drawn = inspect.cleandoc("\n" + (errors.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0])
+    assert tree.strip() == drawn
+    named = {line.split()[0]: len(line) - len(line.lstrip()) for line in tree.splitlines()}
+    public = {name for name in nango_py.__all__ if name in vars(errors)}
+    assert named.keys() == public
+    for name in public:
+        parents = [parent for parent in getattr(errors, name).__mro__[1:] if parent.__name__ in public]
+        assert not parents or named[name] > named[parents[0].__name__], name
+
+
+# -- links and pictures ------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that a page's headings can be reached by."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of this project, and to a heading in it, has a target."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        name, _, fragment = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.is_file(), target
+        assert not fragment or fragment in anchors(path), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_can_be_found_from_the_readme(page: Path) -> None:
+    """The README links every page."""
+    assert page.name == "README.md" or f"(docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("picture", ["rate-limits", "retries"])
+def test_a_picture_can_be_drawn_again(picture: str, tmp_path: Path) -> None:
+    """The script still runs, and draws a well-formed picture of the same elements as the one in the docs."""
+    plots, target = ROOT / "docs" / "plots", tmp_path / "again.svg"
+    script = plots / f"plot_{picture.replace('-', '_')}.py"
+    subprocess.run(
+        [sys.executable, str(script), str(target), "--reduced"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    again, shipped = (ET.parse(path) for path in (target, plots / f"{picture}.svg"))  # noqa: S314 - our own
+    assert {each.tag for each in again.iter()} == {each.tag for each in shipped.iter()}
+    assert "429" in "".join(again.getroot().itertext())

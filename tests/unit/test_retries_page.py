@@ -1,0 +1,159 @@
+"""The table of docs/retries.md against the engine: each cell is a call that is made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nango_py.engine.call import Job, run
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Send, Wait
+from nango_py.engine.outage import BreakerSettings, CircuitBreaker
+from nango_py.engine.route import Route
+from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
+from nango_py.limits.model import Granted
+from nango_py.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIED, UNSENT_RETRIED
+from tests.clocks import ManualClock
+from tests.engine_support import Answer, a_plan, an_integration
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
+KEYED = "Idempotency-Key"
+NEVER_SENT = {"dns", "connect", "tls"}
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Every cell: the row's head, the column's head, and what is promised."""
+    lines = re.search(r"^\| outcome \|.*?\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert lines is not None
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].split("\n")[:-2]
+    )
+    return [(row[0], column, cell) for row in rows for column, cell in zip(head[1:], row[1:], strict=True)]
+
+
+CELLS = table()
+
+
+def outcomes(head: str) -> list[Any]:
+    """What an attempt may bring in a row."""
+    word = re.match(r"`(\w+)`", head)
+    if word is not None:
+        return [Failure(word[1], sent=word[1] not in NEVER_SENT, text="it broke")]
+    headers = {"Retry-After": "2"} if "with a wait" in head else {}
+    return [Answer(int(status), headers) for status in re.findall(r"\b\d{3}\b", head)]
+
+
+def methods(head: str) -> list[tuple[str, bool]]:
+    """The methods of a column, and whether their requests carry an idempotency key."""
+    return [(method, "with an idempotency key" in head) for method in re.findall(r"[A-Z]{3,}", head)]
+
+
+class Api:
+    """Plays limiter, network and API: the first sending brings one outcome, the next a good answer."""
+
+    def __init__(self, outcome: Any, clock: ManualClock) -> None:
+        self.outcome = outcome
+        self.clock = clock
+        self.sent = self.gates = 0
+
+    def carry_out(self, command: Any) -> Any:
+        """What an executor would answer to a command of the call."""
+        match command:
+            case Acquire():
+                return Granted(0.0, "ticket")
+            case Confirm():
+                return 0.0
+            case Wait():
+                self.clock.advance(command.seconds)
+            case CloseGate():
+                self.gates += 1
+            case Send():
+                self.sent += 1
+                if getattr(self.outcome, "reason", "") == "redirects":
+                    return Answer(307, {"Location": f"hop-{self.sent}"})
+                return Answer(200) if self.sent > 1 else self.outcome
+        return None
+
+    def call(self, plan: Any) -> Any:
+        """The answer of a call, or the error that it ends in."""
+        route = Route(an_integration(), self.clock)
+        if getattr(self.outcome, "reason", "") == "circuit":
+            route.outage.breaker = CircuitBreaker(self.clock, BreakerSettings(failures=1, seconds=0.0))
+            route.outage.breaker.failed()
+        steps = run(
+            Job(plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events)
+        )
+        result = None
+        try:
+            while True:
+                result = self.carry_out(steps.send(result))
+        except StopIteration as end:
+            return end.value
+        except RequestFailed as error:
+            return error
+
+
+def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
+    """The words of the table for a call whose first sending ends so."""
+    api = Api(outcome, ManualClock())
+    end = api.call(a_plan(method, idempotency_header=KEYED if keyed else ""))
+    if isinstance(end, RequestFailed):
+        reason = outcome.reason
+        assert isinstance(end, DeadlineExceeded if reason == "deadline" else TransportFailed)
+        assert getattr(end, "reason", "deadline") == reason
+        assert api.sent == {"redirects": 6, "circuit": 0}.get(reason, 1)
+        return "error"
+    if api.sent == 1:
+        assert end is outcome
+        return "answer; others wait" if api.gates else "answer"
+    assert (api.sent, end.status_code) == (2, 200)
+    return "wait, then again" if api.gates else "again"
+
+
+def test_the_table_has_sixty_cells() -> None:
+    """The control: it is found and read whole, with three columns."""
+    assert len(CELLS) == 60
+    assert len({column for _, column, _ in CELLS}) == 3
+
+
+@pytest.mark.parametrize(("head", "column", "promised"), CELLS)
+def test_a_cell_says_what_happens(head: str, column: str, promised: str) -> None:
+    """For each outcome of the row and each method of the column, a call does what the cell says."""
+    assert outcomes(head)
+    assert methods(column)
+    for outcome in outcomes(head):
+        for method, keyed in methods(column):
+            assert what_happens(outcome, method, keyed=keyed) == promised, (outcome, method)
+
+
+def test_a_wrong_cell_would_be_noticed() -> None:
+    """The control: what the table says of a GET does not hold for a POST."""
+    assert what_happens(Answer(503), "GET", keyed=False) == "again"
+    assert what_happens(Answer(503), "POST", keyed=False) == "answer"
+
+
+def test_no_status_or_reason_of_the_code_is_left_out() -> None:
+    """Everything that nango_py.retry treats in a way of its own stands in the table."""
+    heads = " ".join(head for head, _, _ in CELLS)
+    statuses = set(map(int, re.findall(r"\d{3}", heads)))
+    reasons = set(re.findall(r"`(\w+)`", heads))
+    assert not (RETRIED_STATUSES | OUTAGE_STATUSES) - statuses
+    assert not (SENT_RETRIED | UNSENT_RETRIED) - reasons
+
+
+def test_the_numbers_of_the_page_are_the_defaults() -> None:
+    """Attempts, deadline, backoff, retry budget and breaker are as the page says."""
+    text = " ".join(PAGE.read_text().split())
+    route = Route(an_integration(), ManualClock())
+    policy, breaker = route.retries, BreakerSettings()
+    assert f"at most {policy.max_attempts} times" in text
+    assert f"at most {policy.deadline_seconds:.0f} seconds" in text
+    assert re.search(
+        rf"from 0 to {policy.backoff.base} \S 2\S+ seconds, at most {policy.backoff.cap:.0f} seconds", text
+    )
+    assert f"after {breaker.failures} failures in a row, over at least {breaker.seconds:.0f} seconds" in text
+    assert f"After {breaker.pause_seconds:.0f} seconds one call is let through" in text
+    assert breaker.longest_pause_seconds == 60
+    assert "(`budget_share: 0.1`), but 60 are always" in text

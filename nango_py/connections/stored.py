@@ -57,10 +57,8 @@ class StoredConnections:
         """
         known, now = self._kept.get(key), self._clock.monotonic()
         store = self._store()
-        if known is not None and store.is_current(known[0]):
-            connection = known[0]
-        else:
-            connection = store.get(*key)
+        is_current = known is not None and store.is_current(known[0])
+        connection = known[0] if known is not None and is_current else store.get(*key)
         self._kept[key] = (connection, now)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)

@@ -245,10 +245,10 @@ def schema_keys(node: Any) -> set[str]:
     return own.union(*(schema_keys(value) for value in node.values()))
 
 
-UNSAID = set(
-    "expected pattern minLength maxLength minimum maximum default enum type properties required "
-    "additionalProperties description".split()
-)
+UNSAID = {
+    *("type", "properties", "required", "additionalProperties", "description", "default", "enum", "pattern"),
+    *("minLength", "maxLength", "minimum", "maximum"),
+}
 """Keys of JSON Schema itself, in `connection_config`."""
 
 

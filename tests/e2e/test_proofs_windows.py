@@ -1,0 +1,101 @@
+"""No window over its limit: eight threads for several windows, counted by the API itself."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import RateLimited
+from tests.product_support import SHOP, a_nango, a_product
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nango_py.engine.executor import Executor
+
+# The shape of Klaviyo's 10/second and 150/minute, scaled down: a burst and a steady window.
+BURST, BURST_SECONDS = 10, 0.2
+STEADY, STEADY_SECONDS = 30, 1.0
+RUN_SECONDS = 3.3
+PACED: dict[str, Any] = {
+    **SHOP,
+    "rate_limits": {
+        "counted_per": "connection",
+        "budgets": [
+            {
+                "key": "${method} ${endpoint}",
+                "otherwise": [
+                    {"requests": BURST, "per_seconds": BURST_SECONDS},
+                    {"requests": STEADY, "per_seconds": STEADY_SECONDS},
+                ],
+            }
+        ],
+    },
+    "retries": {"max_attempts": 1},
+}
+
+
+def storm(executor: Executor, seconds: float) -> int:
+    """Eight threads call as fast as they may; the number of calls that a limit refused."""
+    end = time.monotonic() + seconds
+    refused: list[int] = []
+
+    def work() -> None:
+        while (left := end - time.monotonic()) > 0:
+            try:
+                executor.get("things", deadline_seconds=left)
+            except RateLimited as error:
+                if error.response is not None:
+                    refused.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(refused)
+
+
+@pytest.mark.parametrize("counting", ["fixed", "sliding"])
+def test_no_window_is_exceeded_and_most_of_it_is_used(counting: Any, tmp_path: Path) -> None:
+    """The sandbox counted no window over its limit and sent no 429, however it aligns its windows."""
+    with a_product(tmp_path, PACED, counting=counting) as (nango, sandbox):
+        assert storm(nango.executor("shop", "u0"), RUN_SECONDS) == 0
+        counted = sandbox.counted
+        received = sandbox.ledger.received
+    assert {entry.status for entry in received} == {200}
+    assert len(counted) == 2
+    for window in counted:
+        assert window.most <= window.limit, window
+    at = [entry.at for entry in received]
+    for limit, seconds in ((BURST, BURST_SECONDS), (STEADY, STEADY_SECONDS)):
+        # Any window at all, counted here a third time.
+        assert all(later - earlier >= seconds for earlier, later in zip(at, at[limit:], strict=False))
+    assert len(received) >= 0.7 * STEADY * RUN_SECONDS / STEADY_SECONDS
+
+
+@pytest.mark.parametrize("counting", ["fixed", "sliding"])
+def test_without_a_limiter_the_api_refuses(counting: Any, tmp_path: Path) -> None:
+    """The control: the same storm without the blueprint's windows meets 429s at once."""
+    with a_product(tmp_path, PACED, counting=counting) as (_, sandbox):
+        unpaced = copy.deepcopy(PACED)
+        del unpaced["rate_limits"]
+        with a_nango(tmp_path, sandbox.base_url, unpaced) as nango:
+            assert storm(nango.executor("shop", "u0"), 0.3) > 0
+        assert sandbox.ledger.count(status=429) > 0
+
+
+def test_two_connections_have_windows_of_their_own(tmp_path: Path) -> None:
+    """What is counted per connection does not slow another connection down."""
+    with a_product(tmp_path, PACED, users=2) as (nango, sandbox):
+        for user in ("u0", "u1"):
+            for _ in range(BURST):
+                nango.executor("shop", user).get("things")
+        received = sandbox.ledger.received
+        waits = [attempt.waited for attempt in nango.executor("shop", "u1").attempts]
+    assert received[-1].at - received[0].at < STEADY_SECONDS
+    assert waits == []

@@ -27,14 +27,16 @@ def opened(kind: str, folder: Path) -> Iterator[LimitStore]:
         yield MemoryLimits(SYSTEM_CLOCK)
         return
     with place_of(kind, folder) as url:
-        if kind == "redis":
-            limits = RedisLimits(Secret(url))
-            yield limits
-            limits.close()
-            return
-        database = open_database(Secret(url))
-        yield SqlLimits(database, SYSTEM_CLOCK, is_server=kind == "postgresql")
-        database.close()
+        limits = store_at(kind, url)
+        yield limits
+        limits.close()
+
+
+def store_at(kind: str, url: str) -> RedisLimits | SqlLimits:
+    """A shared store in that place."""
+    if kind == "redis":
+        return RedisLimits(Secret(url))
+    return SqlLimits(open_database(Secret(url)), SYSTEM_CLOCK, is_server=kind == "postgresql")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@
 
 local COUNTED_WITHIN, LEASE, LOOK_AGAIN, LOST_AFTER = 10, 300, 0.05, 5
 local DUST, COARSE_ABOVE, RESOLUTION = 1e-9, 1024, 1024
-local call = cjson.decode(ARGV[2])
+local op, call = ARGV[1], cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
 local now = call.now or tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 
@@ -355,9 +355,8 @@ local function take_back(meters)
   end
 end
 
-local act = {}
-
-function act.acquire()
+-- The steps are no functions of their own: making all of them would take longer than running one.
+if op == 'acquire' then
   local meters = all_meters()
   -- The client may ask once more when the answer was lost.
   take_back(meters)
@@ -375,33 +374,33 @@ function act.acquire()
   return {'granted', place(meters, at), tostring(call.order), generation}
 end
 
--- Plans overdue bookings of earlier callers with the same keys anew; see Book._retime.
-local function retime(meters)
-  if #call.costs == 0 then return end
-  local overdue = {}
-  for _, entry in ipairs(meters[1].booked) do
-    if entry[1] < now and entry[2] < call.order and entry[4] == call.line then overdue[#overdue + 1] = entry end
-  end
-  table.sort(overdue, function(one, other) return one[2] < other[2] end)
-  for _, entry in ipairs(overdue) do
-    local costs, entries = {}, {}
-    for index = 1, #call.costs do
-      for _, other in ipairs(meters[index].booked) do
-        if other[3] == entry[3] then entries[index], costs[index] = other, other[6] break end
+if op == 'confirm' then
+  -- Plans overdue bookings of earlier callers with the same keys anew; see Book._retime.
+  local function retime(meters)
+    if #call.costs == 0 then return end
+    local overdue = {}
+    for _, entry in ipairs(meters[1].booked) do
+      if entry[1] < now and entry[2] < call.order and entry[4] == call.line then overdue[#overdue + 1] = entry end
+    end
+    table.sort(overdue, function(one, other) return one[2] < other[2] end)
+    for _, entry in ipairs(overdue) do
+      local costs, entries = {}, {}
+      for index = 1, #call.costs do
+        for _, other in ipairs(meters[index].booked) do
+          if other[3] == entry[3] then entries[index], costs[index] = other, other[6] break end
+        end
+      end
+      if #costs == #call.costs then
+        local at = earliest(meters, costs, entry[2], call.line, entry[2])
+        for index = 1, #costs do
+          remove(meters[index].booked, 3, entry[3])
+          entries[index][1] = at
+          book(meters[index], entries[index])
+        end
       end
     end
-    if #costs == #call.costs then
-      local at = earliest(meters, costs, entry[2], call.line, entry[2])
-      for index = 1, #costs do
-        remove(meters[index].booked, 3, entry[3])
-        entries[index][1] = at
-        book(meters[index], entries[index])
-      end
-    end
   end
-end
 
-function act.confirm()
   local meters = all_meters()
   for _, entry in ipairs(meters[1] and meters[1].flying or {}) do
     if entry[1] == call.name then return {'0'} end
@@ -412,7 +411,7 @@ function act.confirm()
   return {place(meters, at)}
 end
 
-function act.settle()
+if op == 'settle' then
   local meters = all_meters()
   for index = 1, #call.costs do
     local meter = meters[index]
@@ -426,19 +425,19 @@ function act.settle()
   save_all(meters)
 end
 
-function act.release()
+if op == 'release' then
   local meters = all_meters()
   take_back(meters)
   save_all(meters)
 end
 
-function act.count()
+if op == 'count' then
   local meters = all_meters()
   for index, cost in ipairs(call.costs) do count(meters[index], now, cost) end
   save_all(meters)
 end
 
-function act.close()
+if op == 'close' then
   for _, key in ipairs(KEYS) do
     local meter = load(key)
     meter.gate = math.max(meter.gate, now + call.seconds)
@@ -447,7 +446,7 @@ function act.close()
 end
 
 -- For each key its limits as [label, allowed, used, seconds until nothing is used], and its gate.
-function act.view()
+if op == 'view' then
   local views = {}
   for index, key in ipairs(KEYS) do
     local meter = load(key)
@@ -472,11 +471,9 @@ function act.view()
 end
 
 -- How many processes were seen lately.
-function act.beat()
+if op == 'beat' then
   redis.call('ZADD', KEYS[1], now, call.name)
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - call.seconds)
   redis.call('PEXPIRE', KEYS[1], math.ceil(call.seconds * 1000))
   return redis.call('ZCARD', KEYS[1])
 end
-
-return act[ARGV[1]]()

@@ -6,8 +6,10 @@ budgets are booked together.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 2.0
 """How long Redis may take to answer, or to accept a connection."""
+
+MOST_CALLS = 2000
+"""How many kinds of calls are kept described."""
 
 SEEN_WITHIN = 30.0
 """A process that was not seen for so many seconds is gone."""
@@ -61,14 +66,19 @@ class RedisLimits:
         self._clock = clock
         self._client = _client(url)
         self._generation = ""
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count()
+        self._calls: dict[tuple[Any, ...], tuple[tuple[Spend, ...], tuple[str, ...], str]] = {}
         self._script = self._client.register_script(Path(__file__).with_suffix(".lua").read_text())
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
     ) -> Granted | Refused:
         """Book the earliest place."""
-        name = secrets.token_hex(8)
-        answer = self._run("acquire", spends, gates, name=name, patience=min(patience, 1e12))
+        # The process's number too: a fork copies the rest.
+        name = f"{self._process}.{os.getpid():x}.{next(self._numbers):x}"
+        said = f'"name":"{name}","patience":{min(max(patience, 0.0), 1e12)!r},'
+        answer = self._run("acquire", spends, gates, said)
         self._generation = answer[3].decode()
         if answer[0] == b"refused":
             return Refused(float(answer[1]), answer[2].decode())
@@ -76,18 +86,19 @@ class RedisLimits:
 
     def confirm(self, ticket: Ticket) -> float:
         """0.0 to send now, else seconds more to wait."""
-        answer = self._run("confirm", ticket.spends, ticket.gates, name=ticket.name, order=ticket.order)
+        said = f'"name":"{ticket.name}","order":{ticket.order},'
+        answer = self._run("confirm", ticket.spends, ticket.gates, said)
         return float(answer[0])
 
     def settle(self, ticket: Ticket) -> None:
         """The answer is here, or was lost."""
         if ticket.spends:
-            self._run("settle", ticket.spends, (), name=ticket.name)
+            self._run("settle", ticket.spends, (), f'"name":"{ticket.name}",')
 
     def release(self, ticket: Ticket) -> None:
         """Nothing was sent."""
         if ticket.spends:
-            self._run("release", ticket.spends, (), name=ticket.name)
+            self._run("release", ticket.spends, (), f'"name":"{ticket.name}",')
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         """Count what was sent without a booking."""
@@ -97,14 +108,17 @@ class RedisLimits:
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long."""
         if gates and seconds > 0 and math.isfinite(seconds):
-            self._evaluate("close", gates, {"seconds": seconds})
+            names = tuple(f"{self._prefix} {gate}" for gate in gates)
+            self._evaluate("close", names, f'{{"seconds":{seconds!r}}}')
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         """How full the limits of these keys and gates are."""
         if not keys:
             return ()
         views: list[WindowView] = []
-        for key, told in zip(keys, json.loads(self._evaluate("view", tuple(keys), {})), strict=True):
+        names = tuple(f"{self._prefix} {key}" for key in keys)
+        told_of_all = json.loads(self._evaluate("view", names, '{"view":true}'))
+        for key, told in zip(keys, told_of_all, strict=True):
             for label, most, used, resets_in in told["limits"]:
                 views.append(WindowView(key, label, most, used, max(0.0, most - used), resets_in))
             if told["gate"] > 0:
@@ -117,30 +131,44 @@ class RedisLimits:
         Args:
             name: this process's, the same at every call.
         """
-        return int(self._evaluate("beat", (" processes",), {"name": name, "seconds": SEEN_WITHIN}))
+        call = json.dumps({"name": name, "seconds": SEEN_WITHIN})
+        return int(self._evaluate("beat", (self._prefix + " processes",), call))
 
     def close(self) -> None:
         """Close the connections of this process."""
         self._client.close()
 
-    def _run(self, act: str, spends: tuple[Spend, ...], gates: tuple[str, ...], **call: Any) -> Any:
+    def _run(self, act: str, spends: tuple[Spend, ...], gates: tuple[str, ...], said: str = "") -> Any:
+        """The script's answer for a call; `said` is what changes from call to call, as JSON members."""
+        place = (gates, *[(spend.key, spend.cost) for spend in spends])
+        known = self._calls.get(place)
+        if known is None or not all(
+            spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True)
+        ):
+            if len(self._calls) >= MOST_CALLS:
+                self._calls.clear()
+            known = self._calls[place] = (spends, *self._describe(spends, gates))
+        return self._evaluate(act, known[1], f"{{{said}{known[2]}")
+
+    def _describe(self, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+        """The keys of a call, and what never changes of it as JSON without its opening brace."""
         keys = [spend.key for spend in spends]
         keys += [gate for gate in gates if gate not in keys]
-        call["gates"] = [keys.index(gate) + 1 for gate in gates]
-        call["costs"] = [spend.cost for spend in spends]
-        call["limits"] = [[limit_to_json(limit) for limit in spend.limits] for spend in spends]
-        call["line"] = line_of(spends)
-        if act == "acquire":
-            keys.append(" generation")
-            call["generation"] = True
-        return self._evaluate(act, keys, call)
+        call = {
+            "gates": [keys.index(gate) + 1 for gate in gates],
+            "costs": [spend.cost for spend in spends],
+            "limits": [[limit_to_json(limit) for limit in spend.limits] for spend in spends],
+            "line": line_of(spends),
+            "generation": True,
+        }
+        names = (*(f"{self._prefix} {key}" for key in keys), f"{self._prefix} generation")
+        return names, json.dumps(call, separators=(",", ":"))[1:]
 
-    def _evaluate(self, act: str, keys: Collection[str], call: dict[str, Any]) -> Any:
+    def _evaluate(self, act: str, keys: tuple[str, ...], call: str) -> Any:
         if self._clock is not None:
-            call["now"] = self._clock.monotonic()
-        names = [f"{self._prefix} {key}" for key in keys]
+            call = f'{{"now":{self._clock.monotonic()!r},{call[1:]}' if call != "{}" else call
         try:
-            return self._script(keys=names, args=[act, json.dumps(call, separators=(",", ":"))])
+            return self._script(keys=keys, args=(act, call))
         except redis.RedisError as error:
             # Its text may hold a URL.
             reason = type(error).__name__

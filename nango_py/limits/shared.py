@@ -32,6 +32,9 @@ AGREE_SECONDS = 60.0
 COUNT_EVERY = 10.0
 """Seconds between two counts of the processes."""
 
+MOST_PARTS = 2000
+"""How many kinds of calls are kept divided."""
+
 _logger = logging.getLogger("nango_py.limits")
 
 
@@ -77,7 +80,7 @@ class SharedLimits:
         self._is_away = False
         self._agree_until = 0.0
         self._generation = ""
-        self._parts: dict[tuple[Spend, ...], tuple[Spend, ...]] = {}
+        self._parts: dict[tuple[tuple[str, int], ...], tuple[tuple[Spend, ...], tuple[Spend, ...]]] = {}
         self._lock = threading.Lock()
 
     def acquire(
@@ -171,11 +174,15 @@ class SharedLimits:
 
     def _part(self, spends: tuple[Spend, ...]) -> tuple[Spend, ...]:
         """The spends with this process's part of each limit."""
-        part = self._parts.get(spends)
-        if part is None:
-            if len(self._parts) >= 1024:  # noqa: PLR2004 - far more than there are endpoints in use at once
+        place = tuple((spend.key, spend.cost) for spend in spends)
+        known = self._parts.get(place)
+        # Hashing the limits would take longer than everything else here.
+        if known is None or not all(
+            spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True)
+        ):
+            if len(self._parts) >= MOST_PARTS:
                 self._parts.clear()
-            part = self._parts[spends] = tuple(
+            part = tuple(
                 Spend(
                     spend.key,
                     tuple(_part(limit, self._processes, spend.cost) for limit in spend.limits),
@@ -183,7 +190,8 @@ class SharedLimits:
                 )
                 for spend in spends
             )
-        return part
+            known = self._parts[place] = (spends, part)
+        return known[1]
 
     def _may_ask(self) -> bool:
         """Whether the store answers, or it is time for this caller to find out."""

@@ -54,6 +54,9 @@ class LimitDatabase(Protocol):
     def write(self, work: Callable[[Any], Result]) -> Result:
         """What `work` returns, its statements having been done together."""
 
+    def close(self) -> None:
+        """Close the connections of this process."""
+
 
 class SqlLimits:
     """A LimitStore in a database; see `LimitStore` for what each method does.
@@ -157,6 +160,10 @@ class SqlLimits:
             return int(run(COUNT_PROCESSES)[0][0])
 
         return self._database.write(beat)
+
+    def close(self) -> None:
+        """Close the database's connections of this process."""
+        self._database.close()
 
     def _end(self, ticket: Ticket, act: Callable[[Rows, StoredSlot], None]) -> None:
         if not ticket.spends:

@@ -1,0 +1,76 @@
+"""Processes that share budgets: together they keep to a limit, and each gets its part."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.limit_stores import place_of
+from tests.limits_support import overfull, window
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = """
+import json, sys, threading, time
+from nango_py.limits.model import Spend, Window
+from tests.limit_stores import store_at
+
+kind, url = sys.argv[1:]
+spends = (Spend("k", (Window(10, 0.5, "10/0.5s"),)),)
+store = store_at(kind, url)
+store.view(["k"])
+print("ready", flush=True)
+sys.stdin.readline()
+until, sent = time.monotonic() + 3.0, []
+
+def work():
+    while True:
+        grant = store.acquire(spends, ("g",), 60.0)
+        wait = grant.wait
+        while wait:
+            time.sleep(wait)
+            wait = store.confirm(grant.ticket)
+        if time.monotonic() > until:
+            store.release(grant.ticket)
+            return
+        sent.append(time.monotonic())
+        store.settle(grant.ticket)
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(json.dumps(sent))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis"])
+def test_processes_share_a_window_exactly_and_fairly(kind: str, tmp_path: Path) -> None:
+    """Four processes with two threads use a window to the full, never overfill it, and none is left out."""
+    with place_of(kind, tmp_path) as url:
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WORKER, kind, url],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            )
+            for _ in range(4)
+        ]  # fmt: skip
+        try:
+            for worker in workers:
+                assert worker.stdout is not None
+                assert worker.stdout.readline() == "ready\n"
+            for worker in workers:
+                assert worker.stdin is not None
+                worker.stdin.write("go\n")
+                worker.stdin.flush()
+            sent = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+    together = [(moment, 1) for moments in sent for moment in moments]
+    assert overfull(window(10, 0.5), together) == ""
+    assert len(together) >= 0.8 * 10 * 6
+    assert min(map(len, sent)) >= len(together) / 4 / 2

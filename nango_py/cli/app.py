@@ -15,7 +15,6 @@ from nango_py.cli.demo import demo
 from nango_py.cli.init import init
 from nango_py.cli.integrations import integrations
 from nango_py.cli.keys import keys
-from nango_py.cli.logs import shown_logs
 from nango_py.cli.project import Project
 from nango_py.cli.sandbox import sandbox
 from nango_py.cli.schema import schema
@@ -62,6 +61,8 @@ def nango(
       nango connections register klaviyo user-1
       nango call klaviyo user-1 GET v1/metrics
     """
+    from nango_py.cli.logs import shown_logs
+
     context.with_resource(shown_logs(verbose=verbose))
     context.obj = Project(integrations_file, blueprints_folder, database)
 

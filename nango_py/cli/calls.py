@@ -12,7 +12,6 @@ import click
 from nango_py.cli import reading
 from nango_py.cli.output import echo_error
 from nango_py.cli.project import Project, declared, pass_project
-from nango_py.secret import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,6 +141,8 @@ def curl_line(plan: Plan) -> str:
         if name.lower() != "accept-encoding":  # --compressed sends it, and unpacks the answer
             words += ["-H", f"{name}: {value}"]
     if isinstance(plan.body, bytes):
+        from nango_py.secret import masked
+
         words += ["--data-binary", masked(plan.body.decode("utf-8", "replace"), plan.stamp.secrets)]
     return shlex.join(words)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +43,8 @@ def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
     """
     with ExitStack() as stack:
         if keep is None:
+            import tempfile
+
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nango-demo-")))
         else:
             folder = _made(keep)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nango_py.errors import UnknownIntegration
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ COMMAND_LINE = "nango"
 """What messages name as the place of a name that was typed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Project:
     """The options `--integrations`, `--blueprints` and `--database`."""
 

@@ -90,7 +90,7 @@ def test_a_record_cannot_be_changed_and_takes_no_other_names() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         point.x = 2  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        del point.y  # type: ignore[misc]
+        del point.y
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(point, "other", 2)  # noqa: B010
     assert not hasattr(point, "__dict__")

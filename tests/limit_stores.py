@@ -9,6 +9,7 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.connections.database import open_database
 from nango_py.limits.memory import MemoryLimits
 from nango_py.limits.redis import RedisLimits
+from nango_py.limits.shared import SharedLimits
 from nango_py.limits.sql import SqlLimits
 from nango_py.secret import Secret
 from tests.services import fresh_postgres, fresh_redis
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def opened(kind: str, folder: Path) -> Iterator[LimitStore]:
-    """A store of that kind."""
+    """A store of that kind; `shared redis` is one that may go away."""
     if kind == "memory":
         yield MemoryLimits(SYSTEM_CLOCK)
         return
     with place_of(kind, folder) as url:
-        limits = store_at(kind, url)
-        yield limits
+        limits = store_at(kind.removeprefix("shared "), url)
+        yield SharedLimits(limits, SYSTEM_CLOCK) if kind.startswith("shared ") else limits
         limits.close()
 
 
@@ -42,8 +43,8 @@ def store_at(kind: str, url: str) -> RedisLimits | SqlLimits:
 @contextlib.contextmanager
 def place_of(kind: str, folder: Path) -> Iterator[str]:
     """The URL of an empty place that processes can share."""
-    if kind == "sqlite":
+    if kind.endswith("sqlite"):
         yield f"sqlite:///{folder}/limits.db"
         return
-    with fresh_redis() if kind == "redis" else fresh_postgres() as url:
+    with fresh_redis() if kind.endswith("redis") else fresh_postgres() as url:
         yield url

@@ -71,6 +71,11 @@ class RedisLimits:
         self._calls: dict[tuple[Any, ...], tuple[tuple[Spend, ...], tuple[str, ...], str]] = {}
         self._script = self._client.register_script(Path(__file__).with_suffix(".lua").read_text())
 
+    @property
+    def generation(self) -> str:
+        """Changes when Redis has lost what it knew; known since the last `acquire`."""
+        return self._generation
+
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
     ) -> Granted | Refused:

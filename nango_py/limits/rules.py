@@ -116,6 +116,11 @@ class RateLimits:
         budgets = enumerate(settings.get("budgets", ()))
         return cls(scope, tuple(_budget(number, budget, compile_text) for number, budget in budgets))
 
+    @property
+    def has_budgets(self) -> bool:
+        """Whether the blueprint says anything of rates; where it does not, they are learned."""
+        return bool(self._budgets)
+
     def admission(
         self, facts: CallFacts, variables: Mapping[str, Any]
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:

@@ -79,6 +79,11 @@ class SqlLimits:
         self._is_made = False
         self._lock = threading.Lock()
 
+    @property
+    def generation(self) -> str:
+        """Never changes: a database does not forget."""
+        return "sql"
+
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
     ) -> Granted | Refused:

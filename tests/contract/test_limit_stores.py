@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONG = 30.0
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "redis"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "redis", "shared sqlite", "shared redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitStore]:
     """Each kind of store, empty."""
     with opened(request.param, tmp_path) as limits:

@@ -17,6 +17,7 @@ from nango_py.limits.model import Granted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from os import PathLike
 
     from nango_py.engine.call import Job
     from nango_py.engine.commands import Attempt
@@ -79,6 +80,26 @@ class AsyncExecutor(Caller):
         job = self._job(plan, deadline_seconds)
         answer: Response = await self._drive(job, raise_for_error=raise_for_error)
         return answer
+
+    async def download(
+        self,
+        path: str,
+        target: str | PathLike[str],
+        *,
+        progress: Callable[[int, int | None], object] | None = None,
+        max_response_bytes: int = 0,
+        **options: Any,
+    ) -> Response:
+        """GET a file and write its decoded body to `target`; arguments and errors as in `Executor.download`.
+
+        `progress` is called in the event loop.
+        """
+        from nango_py.engine.http.download import write_stream
+
+        options |= {"stream": True, "max_response_bytes": max_response_bytes}
+        answer: Any = await self.request("GET", path, raise_for_error=True, **options)
+        await write_stream(answer, target, progress)
+        return answer  # type: ignore[no-any-return]
 
     async def paginate(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any

@@ -65,7 +65,7 @@ class StreamedResponse(Response):
         await self.aclose()
 
     async def aiter_content(self, chunk_size: int = CHUNK) -> AsyncIterator[bytes]:
-        """The decoded body piece by piece.
+        """The decoded body as it comes, in pieces of at most `chunk_size` bytes.
 
         Raises:
             TransportFailed: it broke off, fell silent, or is larger than max_response_bytes.
@@ -76,13 +76,14 @@ class StreamedResponse(Response):
             return
         size, reason = 0, ""
         try:
-            async with contextlib.aclosing(self._answer.aiter_bytes(chunk_size)) as chunks:
+            async with contextlib.aclosing(self._answer.aiter_bytes()) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
                     if self._limit and size > self._limit:
                         reason = "too_large"
                         break
-                    yield chunk
+                    for start in range(0, len(chunk), chunk_size):
+                        yield chunk[start : start + chunk_size]
         except httpx2.TimeoutException:
             reason = "timeout"
         except (httpx2.HTTPError, OSError):

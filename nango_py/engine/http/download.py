@@ -2,46 +2,96 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nango_py.engine.async_transport import StreamedResponse
     from nango_py.engine.http.response import Response
+
+    Progress = Callable[[int, int | None], object]
 
 CHUNK = 1 << 16
 
 
-def write_body(
-    answer: Response, target: str | os.PathLike[str], progress: Callable[[int, int | None], object] | None
-) -> None:
-    """Write a streamed body beside `target`, then put it in its place in one step.
+class PartialFile:
+    """A file that appears under its name when it is complete; until then it lies beside it.
 
-    The file is for this user's eyes only (mode 0600).
+    It is for this user's eyes only (mode 0600). As a context manager it leaves nothing behind where it was
+    not completed.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], answer: Response, progress: Progress | None) -> None:
+        announced = answer.headers.get("Content-Length", "")
+        is_as_announced = announced.isdigit() and "content-encoding" not in answer.headers
+        self._total = int(announced) if is_as_announced else None
+        self._progress = progress
+        self._written = 0
+        self._target = Path(target)
+        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=".nango-")
+        self._path = Path(name)
+        self._file = os.fdopen(handle, "wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Write a piece and tell how far it is."""
+        self._written += self._file.write(chunk)
+        if self._progress is not None:
+            self._progress(self._written, self._total)
+
+    def complete(self) -> None:
+        """Put the file in its place in one step, safe from a loss of power."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._path.replace(self._target)
+
+
+def write_body(answer: Response, target: str | os.PathLike[str], progress: Progress | None) -> None:
+    """Write a streamed body to `target`.
 
     Raises:
         TransportFailed: the body broke off, or is larger than it may be; `target` is as it was.
         OSError: the disk's own fault; `target` is as it was.
     """
-    target = Path(target)
-    announced = answer.headers.get("Content-Length", "")
-    total = int(announced) if announced.isdigit() and "content-encoding" not in answer.headers else None
-    name = ""
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nango-")
-        with os.fdopen(handle, "wb") as file:
-            written = 0
+        with PartialFile(target, answer, progress) as file:
             for chunk in answer.iter_content(CHUNK):
-                written += file.write(chunk)
-                if progress is not None:
-                    progress(written, total)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
+                file.write(chunk)
+            file.complete()
     finally:
         answer.close()
-        if name:
-            Path(name).unlink(missing_ok=True)
+
+
+async def write_stream(
+    answer: StreamedResponse, target: str | os.PathLike[str], progress: Progress | None
+) -> None:
+    """As `write_body`, from a stream of asyncio."""
+    try:
+        with PartialFile(target, answer, progress) as file:
+            async for chunk in answer.aiter_content(CHUNK):
+                file.write(chunk)
+            await _in_thread(file.complete)
+    finally:
+        await answer.aclose()
+
+
+async def _in_thread(work: Callable[[], Any]) -> None:
+    """Work that must end before what comes after it, cancelled or not."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise

@@ -134,6 +134,20 @@ def test_an_auth_mode_and_a_paginator_are_one_file_each(checkout: Path) -> None:
     assert [line for line in PRINTED if line not in output] == [], output
 
 
+def test_the_contract_tests_find_them(checkout: Path) -> None:
+    """Nothing else has to be told of a new auth mode; a new kind of paging says how it is walked."""
+    write(checkout, {MODE: RECIPES[MODE], KIND: RECIPES[KIND]})
+    (row,) = (block.text for block in blocks(PAGE, "python") if block.text.startswith("WALKS["))
+    contract = checkout / "tests" / "contract" / "test_paginators.py"
+    before, mark, after = contract.read_text().partition("\ndef paginator_of(")
+    assert mark
+    contract.write_text(f"{before}\n{row}\n{mark}{after}")
+    command = ["-m", "pytest", "-n0", "-q", "-k", "BEARER or next_header or walked"]
+    tests = ["tests/contract/test_auth_modes.py", "tests/contract/test_paginators.py"]
+    output = run([*command, *tests], checkout, checkout)
+    assert " passed" in output
+
+
 def test_they_may_come_from_another_package(tmp_path: Path) -> None:
     """The same files in a package of somebody else's are found by its entry points."""
     (toml,) = (block.text for block in blocks(PAGE, "toml"))

@@ -11,6 +11,9 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.auth._protocol.requests import SignedRequest
+    from nango_py.auth._protocol.tokens import Renewal, TokenContext, TokenRequest
+
 
 class AuthMode:
     """One way to log in. A mode is a file in this folder with one registered subclass.
@@ -46,6 +49,15 @@ class AuthMode:
     secret_variables: ClassVar[tuple[str, ...]]
     """Those of `variables` whose values are never shown."""
 
+    token_variable: ClassVar[str] = ""
+    """The variable whose value a renewal fetches; "" for a mode that fetches none."""
+
+    signs: ClassVar[bool] = False
+    """Whether each attempt is signed by `sign`, last of all."""
+
+    answers_challenges: ClassVar[bool] = False
+    """Whether a 401 with WWW-Authenticate is answered by `answer_challenge`."""
+
     def check_credentials(self, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The credentials as they are stored, or a CredentialsError that names the wrong field.
 
@@ -80,6 +92,72 @@ class AuthMode:
     def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
         """The values of `variables`, from stored credentials."""
         return {name: credentials[name] for name in self.variables if name in credentials}
+
+    def is_ready(self, credentials: Mapping[str, Any]) -> bool:
+        """Whether a request can be rendered; if not, a renewal comes first."""
+        return not self.token_variable or bool(credentials.get(self.token_variable))
+
+    def expires_at(self, credentials: Mapping[str, Any]) -> float | None:
+        """When the credentials stop working, in unix seconds.
+
+        None where that is not known; 0 where there is no token yet.
+        """
+        if not self.is_ready(credentials):
+            return 0.0
+        moment = credentials.get("expires_at")
+        return float(moment) if isinstance(moment, int | float) else None
+
+    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+        """Whether `renewal` can give new credentials without the user.
+
+        Args:
+            credentials: the stored ones, as plain values.
+            settings: the merged `auth:` block.
+        """
+        return False
+
+    def renewal(self, context: TokenContext) -> Renewal:
+        """A generator that yields token requests, is sent their answers, and returns what to store.
+
+        Raises:
+            TokenRefused: it is final.
+            TokenUnavailable: later it may work.
+            ConfigError: a setting or a credential that it needs is missing.
+        """
+        raise context.missing(f"{self.name} has no token to renew")
+
+    def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """The requests that withdraw the credentials when a connection is deleted; any answer will do."""
+        return ()
+
+    def sign(
+        self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
+    ) -> dict[str, str]:
+        """The headers to add to or replace in one attempt. Called afresh for each: nonces are never reused.
+
+        Args:
+            request: the attempt, complete but for these headers.
+            variables: every template variable of the connection.
+            settings: the merged `auth:` block.
+            now: unix seconds.
+        """
+        return {}
+
+    def answer_challenge(
+        self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, Any]
+    ) -> dict[str, str] | None:
+        """The headers with which to send a request again after a 401; None if there is no answer.
+
+        Args:
+            headers: of the 401; several WWW-Authenticate are joined by ", ".
+            request: the one that was refused.
+            variables: every template variable of the connection.
+        """
+        return None
+
+    def client_certificate(self, credentials: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The PEM texts (certificate chain, private key) to present on TLS connections; None for none."""
+        return None
 
 
 def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema
 import pytest
@@ -85,7 +86,11 @@ def rendered(name: str, placing: str) -> tuple[Any, Any]:
 def test_secret_variables_are_masked_and_others_shown(name: str, placing: str) -> None:
     """Printing a plan hides what the mode calls secret, wherever the blueprint puts it."""
     mode, plan = rendered(name, placing)
-    sent = {key: value for key, (_, value) in plan.headers.items()} if placing == "headers" else plan.url
+    sent = (
+        {key: value for key, (_, value) in plan.headers.items()}
+        if placing == "headers"
+        else unquote(plan.url)
+    )
     shown = str(plan)
     app = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
     values = {**app, **mode().variables_of(mode.example_credentials)}

@@ -1,0 +1,224 @@
+"""Token endpoints' answers, read without trust: RFC 6749 section 5 and what providers make of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
+
+from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenRefused, TokenUnavailable, error_word
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.auth._protocol.tokens import TokenAnswer, TokenContext
+
+LONGEST_LIFE = 10 * 365 * 86_400.0
+"""Seconds; a longer life that an answer claims is cut to it."""
+
+LONGEST_TOKEN = 65_536
+_LONGEST_WAIT = 86_400.0
+_UNITS = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
+_VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
+_FORM = re.compile(rb"[A-Za-z0-9_.%+~-]+=[^\s<>{]*")
+_MILLISECONDS_FROM = 1e11  # as unix seconds this is the year 5138
+
+# The grant itself is gone: the user has to connect again.
+_GRANT_IS_GONE = frozenset(
+    {"invalid_grant", "bad_refresh_token", "invalid_refresh_token", "expired_token"}
+    | {"token_revoked", "token_expired", "bad_verification_code", "invalid_code", "consent_required"}
+    | {"interaction_required", "login_required", "account_inactive"}
+)
+# The application or its request is at fault.
+_CLIENT_IS_WRONG = frozenset(
+    {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_request"}
+    | {"invalid_target", "incorrect_client_credentials", "redirect_uri_mismatch", "bad_client_secret"}
+    | {"invalid_client_id", "bad_redirect_uri", "access_denied"}
+)
+_LATER = frozenset(
+    {"temporarily_unavailable", "server_error", "slow_down", "ratelimited", "rate_limited", "internal_error"}
+)
+_NOT_BEARER = frozenset({"mac", "dpop", "pop"})
+_OK = range(200, 300)
+_SERVER_ERRORS = range(500, 600)
+_REQUEST_TIMEOUT, _TOO_MANY = 408, 429
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 415, 422})
+
+
+def granted(answer: TokenAnswer, now: float) -> dict[str, Any]:
+    """The members of an OAuth 2 token endpoint's answer.
+
+    Raises:
+        TokenRefused: it is an error that stays one (RFC 6749 5.2), under any status.
+        TokenUnavailable: it is an error that passes, or no token answer at all.
+    """
+    check_passing(answer, now)
+    found = decoded(answer)
+    if isinstance(found, dict):
+        _check_error(answer, found)
+    if answer.status not in _OK:
+        refuse(answer, found, user_is_refused=False)
+    if not isinstance(found, dict):
+        raise TokenUnavailable("the token endpoint's answer is not an object", status=answer.status)
+    if str(found.get("token_type", "")).lower() in _NOT_BEARER:
+        what = "the token endpoint gave a token of a type that only its holder's key can use"
+        raise TokenRefused("unsupported_token_type", ends_connection=False, status=answer.status, what=what)
+    return found
+
+
+def check_passing(answer: TokenAnswer, now: float) -> None:
+    """Raise TokenUnavailable for what passes by itself: 408, 429, 5xx, redirects, answers too large."""
+    status = answer.status
+    if len(answer.body) > LARGEST_ANSWER:
+        raise TokenUnavailable(f"the token endpoint's answer is over {LARGEST_ANSWER} bytes", status=status)
+    if status in {_REQUEST_TIMEOUT, _TOO_MANY} or status in _SERVER_ERRORS:
+        wait = retry_after(answer, now)
+        raise TokenUnavailable(f"the token endpoint answered {status}", retry_after=wait, status=status)
+    if status not in _OK and status not in _REFUSALS:
+        raise TokenUnavailable(f"the token endpoint answered {status}", status=status)
+
+
+def decoded(answer: TokenAnswer) -> Any:
+    """The body as JSON or as a form (RFC 6749 wants JSON, some providers answer with a form).
+
+    None where it is neither, as with HTML.
+    """
+    body = answer.body.removeprefix(b"\xef\xbb\xbf").strip()
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        pass
+    if _FORM.fullmatch(body):
+        return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True))
+    return None
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _check_error(answer: TokenAnswer, found: Mapping[str, Any]) -> None:
+    word = _word_of(found)
+    folded = word.lower()
+    if folded in _LATER:
+        raise TokenUnavailable(f"the token endpoint answered {word}", status=answer.status)
+    # GitHub, Slack and Zoho answer 200 to a refused request.
+    if folded in _GRANT_IS_GONE:
+        raise TokenRefused(word, ends_connection=True, status=answer.status)
+    if folded in _CLIENT_IS_WRONG or (found.get("error") and answer.status in _OK):
+        raise TokenRefused(word, ends_connection=False, status=answer.status)
+
+
+def _word_of(found: Mapping[str, Any]) -> str:
+    error = found.get("error")
+    if isinstance(error, dict):
+        places = [error.get("type"), error.get("code"), error.get("status")]
+    else:
+        places = [error, found.get("error_code"), found.get("code"), found.get("status")]
+    return next((word for word in map(error_word, places) if word), "")
+
+
+def refuse(answer: TokenAnswer, found: Any, *, user_is_refused: bool) -> NoReturn:
+    """Raise TokenRefused for an answer with a status of refusal."""
+    word = _word_of(found) if isinstance(found, dict) else ""
+    raise TokenRefused(word, ends_connection=user_is_refused, status=answer.status)
+
+
+def token_text(value: Any) -> str:
+    """A token as it can be sent; it stays out of the error.
+
+    Raises:
+        TokenUnavailable: it is missing, no text, too long, or holds what RFC 6749 appendix A forbids.
+    """
+    if isinstance(value, str) and len(value) <= LONGEST_TOKEN and _VSCHAR.fullmatch(value):
+        return value
+    del value
+    raise TokenUnavailable("the token endpoint's answer holds no usable token")
+
+
+def pick(path: str, found: Any, where: str, context: TokenContext) -> Any:
+    """What stands at a JMESPath, None where nothing does.
+
+    Raises:
+        ConfigError: the setting is no JMESPath.
+    """
+    import jmespath
+
+    try:
+        return jmespath.search(path, found)
+    except (jmespath.exceptions.JMESPathError, ValueError, TypeError, RecursionError):
+        pass
+    del found
+    raise context.missing(f"auth.{where} is not a JMESPath that fits the answer")
+
+
+def expiry(context: TokenContext, found: Any, sibling: str = "") -> float | None:
+    """When the token of an answer expires, in unix seconds; None where the answer does not say.
+
+    Args:
+        context: its settings name the places and the unit.
+        found: the decoded answer.
+        sibling: the path of the mapping that holds the token, "" for the answer itself.
+    """
+    lead = f"{sibling}." if sibling else ""
+    at_path = context.text("expires_at_path", f"{lead}expires_at")
+    in_path = context.text("expires_in_path", f"{lead}expires_in")
+    lifetime = seconds_of(pick(in_path, found, "expires_in_path", context))
+    if lifetime is not None:
+        unit = _UNITS[context.text("expires_in_unit", "seconds")]
+        return context.now + min(lifetime * unit, LONGEST_LIFE)
+    moment = moment_of(pick(at_path, found, "expires_at_path", context), context.now)
+    if moment is not None:
+        return moment
+    declared = context.number("token_lifetime_seconds")
+    return None if declared is None else context.now + declared
+
+
+def seconds_of(value: Any) -> float | None:
+    """A positive number, also as text; None for what says nothing of a life: 0, -1, NaN, other texts."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value) if not isinstance(value, int) or abs(value) < 10**18 else math.inf
+    except ValueError:
+        return None
+    return number if number > 0 else None
+
+
+def moment_of(value: Any, now: float) -> float | None:
+    """Unix seconds, or milliseconds, or ISO 8601 text, as unix seconds; None for what is no time to come."""
+    number = seconds_of(value)
+    if number is not None:
+        moment = number / 1000 if number > _MILLISECONDS_FROM else number
+    elif isinstance(value, str):
+        moment = _from_text(value)
+    else:
+        return None
+    return min(moment, now + LONGEST_LIFE) if moment > 0 else None
+
+
+def _from_text(text: str) -> float:
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return 0.0
+
+
+def retry_after(answer: TokenAnswer, now: float) -> float | None:
+    """The wait that an answer asks for, in seconds (RFC 9110 10.2.3); at most a day."""
+    written = answer.header("retry-after").strip()
+    if not written:
+        return None
+    if written.isascii() and written.isdigit():
+        return min(float(written[:12]), _LONGEST_WAIT)
+    # A date is read by the server's own clock, which may not be ours.
+    server_now = _from_text(answer.header("date")) or now
+    moment = _from_text(written)
+    return min(max(moment - server_now, 0.0), _LONGEST_WAIT) if moment else None

@@ -1,0 +1,62 @@
+"""OAUTH1: OAuth 1.0a, RFC 5849; each request is signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nango_py.auth._protocol.schemas import TEXTS, URL
+from nango_py.auth.base import AuthMode
+from nango_py.registry import AUTH_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.auth._protocol.requests import SignedRequest
+
+
+@AUTH_MODES.register
+class OAuth1(AuthMode):
+    """A token and its secret, which live until the user withdraws them.
+
+    A blueprint with an Authorization header of its own is not signed.
+    """
+
+    name = "OAUTH1"
+    title = "OAuth 1.0a"
+    credentials_schema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "required": ["oauth_token", "oauth_token_secret"],
+        "properties": {
+            "oauth_token": {"type": "string", "title": "Token", "minLength": 1},
+            "oauth_token_secret": {"type": "string", "title": "Token secret", "minLength": 1},
+            "raw": {"type": "object", "title": "The token endpoint's whole answer"},
+        },
+        "additionalProperties": False,
+    }
+    example_credentials: ClassVar[dict[str, Any]] = {
+        "oauth_token": "token_example_1234",
+        "oauth_token_secret": "secret_example_1234",
+    }
+    settings_schema: ClassVar[dict[str, Any]] = {
+        "request_url": URL,
+        "request_params": TEXTS,
+        "request_http_method": {"enum": ["GET", "POST"]},
+        "authorization_url": URL,
+        "authorization_params": TEXTS,
+        "token_url": URL,
+        "token_http_method": {"enum": ["GET", "POST"]},
+        "signature_method": {"enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]},
+        "realm": {"type": "string", "template": "text"},
+    }
+    required_app_settings = ("oauth_client_id", "oauth_client_secret")
+    variables = ("oauth_token", "oauth_token_secret", "oauth_client_id", "oauth_client_secret")
+    secret_variables = ("oauth_token", "oauth_token_secret", "oauth_client_secret")
+    signs = True
+
+    def sign(
+        self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
+    ) -> dict[str, str]:
+        """The Authorization header, with a nonce of its own."""
+        from nango_py.auth._protocol import oauth1
+
+        return {"Authorization": oauth1.authorization(request, variables, settings, now)}

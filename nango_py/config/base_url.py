@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nango_py.config.template import Template
 
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # compiled when a host has variables
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _LOOPBACK = re.compile(
     r"localhost|[a-z0-9-]+\.localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]", re.IGNORECASE
@@ -118,7 +118,7 @@ def render_url(template: Template, variables: Mapping[str, Any]) -> str:
 
 
 def _is_host(host: str) -> bool:
-    return host.startswith("[") or all(map(_LABEL.fullmatch, host.split(".")))
+    return host.startswith("[") or all(re.fullmatch(_LABEL, label) for label in host.split("."))
 
 
 def _plain_http() -> TemplateProblem:
@@ -150,7 +150,7 @@ def _placed(parts: Iterable[tuple[str, str]]) -> str:
 
 
 def _label(value: str, name: str) -> str:
-    if _LABEL.fullmatch(value):
+    if re.fullmatch(_LABEL, value):
         return value
     del value
     raise TemplateProblem(

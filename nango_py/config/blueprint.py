@@ -131,7 +131,7 @@ class Catalogue:
         return self.fingerprint() != self._seen
 
     def listed(self) -> list[tuple[Path, tuple[str, ...]]]:
-        """The folders that were looked into, and the blueprint files that each held then."""
+        """The folders that were looked into, and the YAML files that each held then."""
         every = [*self._given, *(self._installed or ())]
         return [(folder.path, seen) for folder in every if (seen := folder.seen()) is not None]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.document import load_document
-from nango_py.config.listing import FILE, blueprint_files
+from nango_py.config.listing import yaml_files
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 VERSION = re.compile(r"v(?:0|[1-9][0-9]{0,8})\Z")
+_FILE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(?:\.(?P<version>v(?:0|[1-9][0-9]{0,8})))?\.(?P<end>ya?ml)\Z"
+)
 
 
 def number_of(version: str) -> int:
@@ -48,13 +51,11 @@ class Folder:
         self.layer = layer
         self.path = path
         self._listed: dict[str, _Files] | None = None
-        self._inside: tuple[Path, ...] = ()
+        self._inside: tuple[str, ...] = ()
 
     def seen(self) -> tuple[str, ...] | None:
-        """The names of the blueprint files that were in the folder when it was listed; None before."""
-        if self._listed is None:
-            return None
-        return tuple(sorted(path.name for path in self._inside))
+        """The names of the YAML files that were in the folder when it was listed; None before."""
+        return None if self._listed is None else self._inside
 
     def has_loose_files(self, name: str) -> bool:
         """Whether files without a version in their name, which are read to find it, belong to a blueprint."""
@@ -94,11 +95,12 @@ class Folder:
 
     def fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
         """Path, time of change in ns, size and inode of each file; differs when a file was touched."""
-        return tuple((path, *_stat(path)) for path in sorted(map(str, self._paths())))
+        paths = (str(self.path / name) for name in self._names() if _FILE.match(name))
+        return tuple((path, *_stat(path)) for path in paths)
 
-    def _paths(self) -> list[Path]:
+    def _names(self) -> list[str]:
         try:
-            return [self.path / name for name in blueprint_files(self.path)]
+            return yaml_files(self.path)
         except OSError as error:
             failure = (error.strerror or "cannot be listed").lower()
         raise ConfigError([Problem(Position(shown(self.path)), "E010", failure)])
@@ -106,11 +108,11 @@ class Folder:
     def _files(self) -> dict[str, _Files]:
         if self._listed is None:
             listed: dict[str, _Files] = {}
-            self._inside = tuple(self._paths())
-            for path in self._inside:
-                match = FILE.match(path.name)
+            self._inside = tuple(self._names())
+            for name in self._inside:
+                match = _FILE.match(name)
                 if match is not None:
-                    _note(listed.setdefault(match["name"], _Files()), match, path)
+                    _note(listed.setdefault(match["name"], _Files()), match, self.path / name)
             self._listed = listed
         return self._listed
 

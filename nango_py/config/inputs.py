@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nango_py._version import __version__
-from nango_py.config.listing import blueprint_files
+from nango_py.config.listing import yaml_files
 from nango_py.config.settings import whole
 from nango_py.registry import AUTH_MODES, PAGINATORS
 
@@ -90,7 +90,7 @@ class Inputs:
             and stamp["program"] == self.seal(_program())
             and stamp["source"] == self._source()
             and stamp["environ"] == self._environment(stamp["names"])
-            and all(names == blueprint_files(folder) for folder, names in stamp["folders"])
+            and all(names == yaml_files(folder) for folder, names in stamp["folders"])
             and all(self._file(path, Path(path).read_bytes()) == known for path, known in stamp["files"])
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nango_py.clock import SYSTEM_CLOCK
@@ -100,6 +99,8 @@ class ConnectionStore:
         sealed = to_json(credentials, "credentials")
         settings = to_json(additional_config or {}, "additional_config")
         now = _microseconds(self._clock)
+        import uuid
+
         blank = Row(str(uuid.uuid4()), integration, user_id, 1, ACTIVE, "", b"", b"", now, now)
         return self._create(blank, sealed, settings)
 

@@ -3,7 +3,8 @@
 While the store answers, it alone decides, and this process remembers what it sent itself. When it fails,
 every process goes on with its own memory and its part of each limit, one over the number of processes seen
 last. When it is back, or has lost what it knew, both must agree for a minute, so that no window of up to a
-minute is exceeded on the way there or back, if the processes had used about equal parts.
+minute is exceeded on the way there or back, if the processes had used about equal parts. Where they had not,
+short windows hold all the same: a process lets them pass once before it relies on its own memory.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ AGAIN_AFTER = 1.0
 
 AGREE_SECONDS = 60.0
 """How long both must agree after the store has come back, and so the longest window that is bridged."""
+
+PASSED_SECONDS = 5.0
+"""Windows of up to so many seconds are let pass once when the store is lost."""
 
 COUNT_EVERY = 10.0
 """Seconds between two counts of the processes."""
@@ -80,7 +84,8 @@ class SharedLimits:
         self._is_away = False
         self._agree_until = 0.0
         self._generation = ""
-        self._parts: dict[tuple[tuple[str, int], ...], tuple[tuple[Spend, ...], tuple[Spend, ...]]] = {}
+        self._parts: dict[tuple[tuple[str, int], ...], tuple[tuple[Spend, ...], tuple[Spend, ...], str]] = {}
+        self._pauses: set[float] = set()
         self._lock = threading.Lock()
 
     def acquire(
@@ -125,7 +130,7 @@ class SharedLimits:
     def settle(self, ticket: Ticket) -> None:
         """The answer is here, or was lost."""
         if ticket.local is None:
-            self._local.count(self._part(ticket.spends))
+            self._local.count(self._part(ticket.spends)[0])
         else:
             self._local.settle(ticket.local)
         self._tell(self._store.settle, ticket)
@@ -166,14 +171,15 @@ class SharedLimits:
         return self._local.view(keys)
 
     def _acquire_local(self, ticket: Ticket, patience: float) -> Granted | Refused:
-        answer = self._local.acquire(self._part(ticket.spends), ticket.gates, patience)
+        part, pause = self._part(ticket.spends)
+        answer = self._local.acquire(part, (*ticket.gates, pause), patience)
         if isinstance(answer, Refused):
             return answer
         ticket.local = answer.ticket
         return Granted(answer.wait, ticket)
 
-    def _part(self, spends: tuple[Spend, ...]) -> tuple[Spend, ...]:
-        """The spends with this process's part of each limit."""
+    def _part(self, spends: tuple[Spend, ...]) -> tuple[tuple[Spend, ...], str]:
+        """The spends with this process's part of each limit, and the gate that lets short windows pass."""
         place = tuple((spend.key, spend.cost) for spend in spends)
         known = self._parts.get(place)
         # Hashing the limits would take longer than everything else here.
@@ -190,8 +196,10 @@ class SharedLimits:
                 )
                 for spend in spends
             )
-            known = self._parts[place] = (spends, part)
-        return known[1]
+            pause = _longest_short(spends)
+            self._pauses.add(pause)
+            known = self._parts[place] = (spends, part, _pause_gate(pause))
+        return known[1], known[2]
 
     def _may_ask(self) -> bool:
         """Whether the store answers, or it is time for this caller to find out."""
@@ -209,6 +217,7 @@ class SharedLimits:
             first, self._is_away = not self._is_away, True
             self._away_until = self._clock.monotonic() + AGAIN_AFTER
         if first:
+            self._let_short_windows_pass()
             _logger.warning(
                 "%s; until it is back this process keeps to 1/%d of each limit", error, self._processes
             )
@@ -223,12 +232,18 @@ class SharedLimits:
             self._generation = generation
             if was_away or has_forgotten:
                 self._agree_until = self._clock.monotonic() + AGREE_SECONDS
+        if has_forgotten:
+            self._let_short_windows_pass()
         if was_away:
             _logger.info("the rate limit store is back")
         elif has_forgotten:
             _logger.warning(
                 "the rate limit store has lost its counts; processes keep to their parts for a while"
             )
+
+    def _let_short_windows_pass(self) -> None:
+        for seconds in tuple(self._pauses):
+            self._local.close_gate((_pause_gate(seconds),), seconds)
 
     def _tell(self, act: Any, ticket: Ticket) -> None:
         if ticket.shared is None or self._is_away:
@@ -247,6 +262,16 @@ class SharedLimits:
         if processes != self._processes:
             self._processes = processes
             self._parts.clear()
+
+
+def _longest_short(spends: tuple[Spend, ...]) -> float:
+    """The longest window that can be let pass."""
+    windows = [limit.seconds for spend in spends for limit in spend.limits if isinstance(limit, Window)]
+    return max((seconds for seconds in windows if seconds <= PASSED_SECONDS), default=0.0)
+
+
+def _pause_gate(seconds: float) -> str:
+    return f" pause {seconds:g}"
 
 
 def _part(limit: Limit, processes: int, cost: int) -> Limit:

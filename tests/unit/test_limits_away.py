@@ -99,6 +99,8 @@ def test_each_process_keeps_to_its_part(caplog: pytest.LogCaptureFixture) -> Non
     clock.moment = 5.0
     store.is_away = True
     with caplog.at_level(logging.WARNING, "nango_py.limits"):
+        assert [_sent(limits, 10) for limits in four] == [0, 0, 0, 0]
+        clock.moment = 6.0
         assert [_sent(limits, 10) for limits in four] == [2, 2, 2, 2]
     assert len(caplog.records) == 4
     assert "1/4" in caplog.records[0].getMessage()
@@ -109,11 +111,13 @@ def test_what_was_sent_before_counts_after() -> None:
     clock = LimitClock(0.0)
     store = Breakable(clock, 2)
     limits = SharedLimits(store, clock)
-    assert _sent(limits, 5) == 5
+    minute = (Spend("m", (window(10, 60.0),)),)
+    assert _sent(limits, 5, minute) == 5
+    clock.moment = 30.0
     store.is_away = True
-    assert _sent(limits, 5) == 0
-    clock.moment = 1.0 + 1e-6
-    assert _sent(limits, 10) == 5
+    assert _sent(limits, 5, minute) == 0
+    clock.moment = 60.0 + 1e-6
+    assert _sent(limits, 10, minute) == 5
 
 
 def test_a_store_that_is_away_is_asked_once_a_second() -> None:
@@ -139,6 +143,8 @@ def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.L
     _sent(limits, 1)
     clock.moment = 10.0
     store.is_away = True
+    _sent(limits, 1)
+    clock.moment = 11.5
     assert _sent(limits, 10) == 5
     store.is_away = False
     clock.moment += AGAIN_AFTER / 2
@@ -160,7 +166,7 @@ def test_a_store_that_lost_its_counts_is_not_believed_at_once() -> None:
     store.lose()
     clock.moment = 0.5
     assert _sent(limits, 10) == 0
-    clock.moment = 1.0 + 1e-6
+    clock.moment = 1.5 + 1e-6
     assert _sent(limits, 20) == 10
 
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import os
 import re
+import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -154,7 +155,8 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
         return
     if "integrations" not in data:
         data = {"integrations": {"fragment": {"extends_blueprint": "klaviyo:v1", **data}}}
-    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", block.text), "value_of_the_environment")
+    names = re.findall(r"\$\{([A-Z_]+)\}", block.text)
+    environ = {name: "redis://127.0.0.1/0" if name.endswith("_URL") else "a_secret" for name in names}
     with Nango(
         data, blueprints=ROOT / "blueprints", database_url=database(tmp_path), environ=environ
     ) as nango:
@@ -267,6 +269,12 @@ UNSAID = {
 def test_what_exists_is_mentioned(word: str) -> None:
     """Public names, arguments, auth modes, pagination kinds, commands, events and faults are in the docs."""
     assert word in READ
+
+
+def test_the_page_of_auth_modes_is_current() -> None:
+    """docs/auth.md is what `python docs/generate_auth.py` would write now."""
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_auth.py"))
+    assert (ROOT / "docs" / "auth.md").read_text() == generator["page"]()
 
 
 def test_every_key_of_the_files_is_mentioned() -> None:

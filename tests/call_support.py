@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from nango_py import Nango
@@ -12,7 +14,7 @@ from nango_py.config.model import frozen
 from nango_py.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nango_py.clock import Clock
     from nango_py.sandbox import FaultPlan
@@ -67,3 +69,12 @@ def a_sandbox(
     """A sandbox of the integration."""
     with Sandbox(frozen(SHOP), faults=faults, pages=pages) as sandbox:
         yield sandbox
+
+
+def wait_until(is_so: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+    """Return once it is so; for what another thread or the kernel does and tells nobody."""
+    end, pause = time.monotonic() + timeout_seconds, threading.Event()
+    while not is_so():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not become so within {timeout_seconds} s")
+        pause.wait(0.005)

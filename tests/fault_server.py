@@ -268,7 +268,7 @@ def _ended(stream: socket.socket, step: Step) -> bool:
 
 
 def _read_request(stream: socket.socket) -> bytes:
-    """A head and the body that its Content-Length announces; empty when the client closed first."""
+    """A head and its body, by Content-Length or in chunks; empty when the client closed first."""
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = stream.recv(65_536)
@@ -278,7 +278,8 @@ def _read_request(stream: socket.socket) -> bytes:
     head, _, body = data.partition(b"\r\n\r\n")
     announced = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     length = int(announced[0].split(b":")[1]) if announced else 0
-    while len(body) < length:
+    is_chunked = b"\r\ntransfer-encoding: chunked" in head.lower()
+    while len(body) < length or (is_chunked and not body.endswith(b"0\r\n\r\n")):
         chunk = stream.recv(65_536)
         if not chunk:
             return b""

@@ -97,7 +97,7 @@ CASES = [
         "refusing for a while", ([READ, says(status=503, Retry_After="7")], OK),
         200, [(503, "", "wait"), *GOOD],
     ),
-    Case("reset before", ([RESET], OK), 200, [(0, "reset", "retry"), *GOOD]),
+    Case("reset before", ([0.03, RESET], OK), 200, [(0, "reset", "retry"), *GOOD]),
     Case("reset after", ([READ, RESET], OK), 200, [(0, "reset", "retry"), *GOOD]),
     Case(
         "reset after POST", ([READ, RESET], OK),

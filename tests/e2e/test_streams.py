@@ -1,0 +1,331 @@
+"""Bodies that are read, sent and written piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import io
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.errors import ProviderError, TransportFailed
+from tests.call_support import QUICK, a_sandbox, calling, wait_until
+from tests.fault_server import HANG, READ, RESET, FaultServer, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nango_py import Nango
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """A socket or file that nobody closed warns when it is collected, and a warning is an error."""
+    yield
+    gc.collect()
+
+
+def get(nango: Nango, **options: Any) -> Any:
+    """A streamed answer."""
+    return nango.executor("shop", "user-1").get("things", stream=True, **options)
+
+
+# --- reading
+
+
+def test_a_stream_is_read_piece_by_piece() -> None:
+    """The first piece is there before the server has sent the last."""
+    more = threading.Event()
+    whole = answer(b"first" + b"later" * 1000)
+    cut = len(whole) - 5000
+    with FaultServer([READ, whole[:cut], more, whole[cut:]]) as server, calling(server.url) as nango:
+        found = get(nango)
+        pieces = found.iter_content(5)
+        assert next(pieces) == b"first"
+        more.set()
+        assert b"".join(pieces) == b"later" * 1000
+        wait_until(lambda: not server._open)
+
+
+def test_a_stream_is_decoded_as_it_is_read() -> None:
+    """gzip, lines and text work as in requests."""
+    lines = "\n".join(f"row {number} é" for number in range(500))
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+    body = answer(gzip.compress(lines.encode()), headers=headers)
+    with FaultServer([READ, body]) as server, calling(server.url) as nango:
+        assert list(get(nango).iter_lines(decode_unicode=True)) == lines.split("\n")
+    with FaultServer([READ, body]) as server, calling(server.url) as nango:
+        assert get(nango).text == lines
+
+
+@pytest.mark.parametrize("way", ["close", "with"])
+def test_closing_a_stream_early_frees_its_socket(way: str) -> None:
+    """The server sees the connection end."""
+    with FaultServer([READ, answer(b"x" * 100)[:-50], HANG]) as server, calling(server.url) as nango:
+        found = get(nango)
+        assert next(found.iter_content(10)) == b"x" * 10
+        if way == "close":
+            found.close()
+        else:
+            with found:
+                pass
+        wait_until(lambda: not server._open)
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "reason"),
+    [
+        pytest.param([READ, answer(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
+        pytest.param([READ, answer(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
+        pytest.param([READ, answer(b"x" * 100)[:-1], 0.05, RESET], {}, "truncated", id="reset"),
+        pytest.param([READ, answer(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+    ],
+)
+def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> None:
+    """A typed error comes after the pieces that were good, and the socket is free."""
+    with FaultServer(script) as server, calling(server.url) as nango:
+        found = get(nango, **options)
+        with pytest.raises(TransportFailed) as raised:
+            list(found.iter_content(10))
+        assert raised.value.reason == reason
+        assert raised.value.__context__ is None
+        wait_until(lambda: not server._open)
+
+
+def test_a_stream_s_cap_is_the_blueprint_s_unless_it_is_lifted() -> None:
+    """max_response_bytes counts decoded bytes; the call's own number wins, and 0 means any size."""
+    body = answer(gzip.compress(b"x" * 5000), headers={"Content-Encoding": "gzip"})
+    requests = {"max_response_bytes": 1000}
+    with FaultServer([READ, body]) as server, calling(server.url, requests=requests) as nango:
+        with pytest.raises(TransportFailed, match="max_response_bytes"):
+            list(get(nango).iter_content(100))
+        assert len(b"".join(get(nango, max_response_bytes=5000).iter_content(100))) == 5000
+        assert len(get(nango, max_response_bytes=0).content) == 5000
+
+
+def test_a_refused_stream_is_tried_again_on_the_same_connection() -> None:
+    """An error's body is read at once, so that rules can look at it and its socket is used again."""
+    rules = [{"when": {"status": 409, "body_contains": "soon"}, "do": "retry"}]
+    script = [READ, answer(b"soon", 409), READ, answer(b"", 503), READ, answer(b"good")]
+    with (
+        FaultServer(script) as server,
+        calling(server.url, retries={"rules": rules, "backoff": QUICK}) as nango,
+    ):
+        found = get(nango)
+        assert b"".join(found.iter_content()) == b"good"
+        assert [attempt.status for attempt in found.attempts] == [409, 503, 200]
+        assert server.connections == 1
+
+
+def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
+    """The first good answer's socket is not left behind."""
+    rules = [{"when": {"status": 200, "header": "X-Again"}, "do": "retry"}]
+    scripts = [[READ, answer(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, answer(b"good")]]
+    with (
+        FaultServer(*scripts) as server,
+        calling(server.url, retries={"rules": rules, "backoff": QUICK}) as nango,
+    ):
+        assert get(nango).content == b"good"
+        wait_until(lambda: not server._open)
+
+
+def test_a_refused_stream_can_be_raised_with_the_api_s_own_words() -> None:
+    """raise_for_error reads the body of an error."""
+    body = answer(b'{"error": {"message": "no such thing", "code": "E7"}}', 404)
+    with FaultServer([READ, body]) as server, calling(server.url) as nango:
+        with pytest.raises(ProviderError, match="no such thing") as raised:
+            get(nango, raise_for_error=True)
+        assert raised.value.code == "E7"
+
+
+# --- sending
+
+
+def bodies() -> dict[str, Any]:
+    """Streams that can be read once."""
+    return {"file": io.BytesIO(b"large"), "generator": (piece for piece in (b"lar", b"ge"))}
+
+
+def put(nango: Nango, name: str, **options: Any) -> Any:
+    """A PUT by the named executor."""
+    if name == "sync":
+        return nango.executor("shop", "user-1").put("things", **options)
+    return asyncio.run(nango.async_executor("shop", "user-1").put("things", **options))
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+@pytest.mark.parametrize("body", bodies())
+def test_an_upload_arrives_whole(name: str, body: str) -> None:
+    """Pieces are sent as they are read, without a size announced."""
+    with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
+        assert put(nango, name, data=bodies()[body]).status_code == 200
+        assert sandbox.ledger.received[0].body == b"large"
+        assert sandbox.ledger.received[0].headers["transfer-encoding"] == "chunked"
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+@pytest.mark.parametrize("body", bodies())
+def test_a_stream_that_was_sent_is_not_sent_again(name: str, body: str) -> None:
+    """A 503 is the answer, a lost connection the error; both say why there was one attempt only."""
+    with FaultServer([READ, answer(b"", 503)], [READ, RESET]) as server, calling(server.url) as nango:
+        found = put(nango, name, data=bodies()[body], headers={"Connection": "close"})
+        assert (found.status_code, len(found.attempts)) == (503, 1)
+        with pytest.raises(TransportFailed, match="the body cannot be sent again") as raised:
+            put(nango, name, data=bodies()[body])
+        assert (raised.value.reason, len(raised.value.attempts)) == ("reset", 1)
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_a_stream_follows_no_redirect(name: str) -> None:
+    """307 asks for the body again, which is gone; the redirect is the answer."""
+    moved = answer(b"", 307, {"Location": "/elsewhere", "Connection": "close"})
+    with FaultServer([READ, moved], [READ, answer(b"ok")]) as server, calling(server.url) as nango:
+        assert put(nango, name, data=io.BytesIO(b"large")).status_code == 307
+        assert put(nango, name, data=b"small").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_files_are_sent_as_a_form_and_may_be_sent_again(name: str) -> None:
+    """A multipart form is read into memory once, so a PUT of it survives a 503."""
+    files = {"upload": ("rows.csv", io.BytesIO(b"a,b\n1,2\n"), "text/csv")}
+    with (
+        FaultServer([READ, answer(b"", 503), READ, answer(b"ok")]) as server,
+        calling(server.url, retries={"backoff": QUICK}) as nango,
+    ):
+        found = put(nango, name, files=files, data={"kind": "profiles"})
+        assert [attempt.status for attempt in found.attempts] == [503, 200]
+        first, second = (request.partition(b"\r\n\r\n")[2] for request in server.requests)
+        assert first == second
+        assert b'filename="rows.csv"' in first
+        assert b"a,b\n1,2\n" in first
+        assert b"profiles" in first
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_a_generator_s_own_error_reaches_the_caller(name: str) -> None:
+    """It is not taken for one of the network, and nothing is left open."""
+
+    def rows() -> Iterator[bytes]:
+        yield b"first"
+        raise LookupError("no more rows")
+
+    with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
+        with pytest.raises(LookupError, match="no more rows"):
+            put(nango, name, data=rows())
+        assert len(sandbox.ledger) == 0
+
+
+# --- downloads
+
+
+def download(nango: Nango, name: str, target: Path, **options: Any) -> Any:
+    """A download by the named executor."""
+    if name == "sync":
+        return nango.executor("shop", "user-1").download("things", target, **options)
+
+    async def work() -> Any:
+        return await nango.async_executor("shop", "user-1").download("things", target, **options)
+
+    return asyncio.run(work())
+
+
+NAMES = pytest.mark.parametrize("name", ["sync", "async"])
+
+
+@NAMES
+def test_a_download_writes_the_file_and_tells_its_progress(name: str, tmp_path: Path) -> None:
+    """Bytes so far and bytes announced, up to the last; the file is for its owner only."""
+    body = bytes(range(256)) * 1000
+    target = tmp_path / "rows.bin"
+    target.write_bytes(b"old")
+    told: list[tuple[int, int | None]] = []
+    with FaultServer([READ, answer(body)]) as server, calling(server.url) as nango:
+        found = download(nango, name, target, progress=lambda *numbers: told.append(numbers))
+    assert found.status_code == 200
+    assert target.read_bytes() == body
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert told[-1] == (len(body), len(body))
+    assert len(told) > 1
+    assert told == sorted(told)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.bin"]
+
+
+@NAMES
+def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> None:
+    """The announced size is that of the compressed body, so progress knows none."""
+    told: list[Any] = []
+    body = answer(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"})
+    with FaultServer([READ, body]) as server, calling(server.url) as nango:
+        download(nango, name, tmp_path / "rows", progress=lambda *numbers: told.append(numbers))
+    assert (tmp_path / "rows").read_bytes() == b"x" * 100_000
+    assert told[-1] == (100_000, None)
+
+
+@NAMES
+@pytest.mark.parametrize(
+    ("script", "options", "reason"),
+    [
+        pytest.param([READ, answer(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
+        pytest.param([READ, answer(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+        pytest.param([READ, answer(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
+    ],
+)
+def test_a_broken_download_leaves_the_old_file(
+    name: str, script: Any, options: Any, reason: str, tmp_path: Path
+) -> None:
+    """The target appears when it is complete or not at all, and nothing lies beside it."""
+    target = tmp_path / "rows"
+    target.write_bytes(b"old")
+    with FaultServer(script) as server, calling(server.url) as nango:
+        with pytest.raises(TransportFailed) as raised:
+            download(nango, name, target, **options)
+        wait_until(lambda: not server._open)
+    assert raised.value.reason == reason
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@NAMES
+def test_a_download_has_no_cap_of_the_blueprint(name: str, tmp_path: Path) -> None:
+    """That is for answers in memory; a download takes any size unless the call says otherwise."""
+    requests = {"max_response_bytes": 1000}
+    with FaultServer([READ, answer(b"x" * 5000)]) as server, calling(server.url, requests=requests) as nango:
+        download(nango, name, tmp_path / "rows")
+    assert (tmp_path / "rows").stat().st_size == 5000
+
+
+@NAMES
+def test_a_refused_download_writes_nothing(name: str, tmp_path: Path) -> None:
+    """The error has the API's own words."""
+    body = answer(b'{"error": {"message": "no such thing"}}', 404)
+    refused = pytest.raises(ProviderError, match="no such thing")
+    with FaultServer([READ, body]) as server, calling(server.url) as nango, refused:
+        download(nango, name, tmp_path / "rows")
+    assert list(tmp_path.iterdir()) == []
+
+
+@NAMES
+def test_a_folder_that_is_missing_is_the_caller_s_error(name: str, tmp_path: Path) -> None:
+    """The system's own words, and the socket is free."""
+    with FaultServer([READ, answer(b"x" * 100)[:-1], HANG]) as server, calling(server.url) as nango:
+        with pytest.raises(FileNotFoundError):
+            download(nango, name, tmp_path / "missing" / "rows")
+        wait_until(lambda: not server._open)
+
+
+@NAMES
+def test_a_progress_that_raises_ends_the_download(name: str, tmp_path: Path) -> None:
+    """That is how a program stops one; nothing is left behind."""
+
+    def stop(_written: int, _total: int | None) -> None:
+        raise InterruptedError("stopped by the user")
+
+    with FaultServer([READ, answer(b"x" * 100_000)[:-1], HANG]) as server, calling(server.url) as nango:
+        with pytest.raises(InterruptedError, match="stopped by the user"):
+            download(nango, name, tmp_path / "rows", progress=stop)
+        wait_until(lambda: not server._open)
+    assert list(tmp_path.iterdir()) == []

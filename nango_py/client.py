@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from nango_py.auth.base import checked_credentials
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.connection_config import check_additional_config
-from nango_py.errors import NangoError, UnknownIntegration, printable
-from nango_py.secret import Secret
+from nango_py.errors import UnknownIntegration, printable
+from nango_py.resources import Resources
+from nango_py.secret import Secret, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.async_executor import AsyncExecutor
-    from nango_py.engine.async_transport import AsyncTransport
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.http.session import Session
-    from nango_py.engine.http.transport import Transport
     from nango_py.engine.route import Route
     from nango_py.limits.model import LimitStore
 
@@ -52,6 +51,7 @@ class Nango:
         ConfigError: a file is wrong; all problems are named at once.
     """
 
+    @without_frames
     def __init__(
         self,
         integrations: str | os.PathLike[str] | Mapping[str, Any] | None = None,
@@ -68,24 +68,24 @@ class Nango:
         from nango_py.config.files import Files
         from nango_py.connections.beside import CacheBeside
         from nango_py.connections.keys import joined_keys
-        from nango_py.connections.stored import StoredConnections
         from nango_py.engine.events import Events
 
-        self._environ = os.environ if environ is None else environ
-        self._database_url = database_url
-        self._encryption_keys = joined_keys(encryption_keys)
-        cache = CacheBeside(database_url, self._environ, self._encryption_keys)
-        self._files = Files(integrations, blueprints, overrides, self._environ, reload=reload, cache=cache)
-        self._ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
-        self._clock = clock
+        environ = os.environ if environ is None else environ
+        keys = joined_keys(encryption_keys)
+        cache = CacheBeside(database_url, environ, keys)
+        self._files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
+        self._resources = Resources(
+            lambda: self.configuration.config,
+            self._files.folder,
+            None if database_url is None else Secret(database_url),
+            environ,
+            keys,
+            None if ca_bundle is None else os.fspath(ca_bundle),
+            clock,
+        )
         self.events = Events()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._routes: dict[str, tuple[Integration, Route]] = {}
-        self._store: ConnectionStore | None = None
-        self._transport: Transport | None = None
-        self._async_transport: AsyncTransport | None = None
-        self._limits: LimitStore | None = None
-        self._stored = StoredConnections(lambda: self.store, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -105,28 +105,18 @@ class Nango:
 
     async def aclose(self) -> None:
         """Close what the running event loop uses, and everything else."""
-        try:
-            if self._async_transport is not None:
-                await self._async_transport.aclose()
-        finally:
-            self.close()
+        await self._resources.aclose()
 
     def close(self) -> None:
         """Close database and network connections; what is called later opens them again."""
-        with self._lock:
-            store, self._store = self._store, None
-            transport = self._transport  # kept: executors made before have it too
-            self._stored.clear()
-        if store is not None:
-            store.close()
-        if transport is not None:
-            transport.close()
+        self._resources.close()
 
     @property
     def configuration(self) -> Configuration:
         """What the files say, checked; with reload=True as they say it now."""
         return self._files.current()
 
+    @without_frames
     def register_connection(
         self,
         integration: str,
@@ -155,6 +145,7 @@ class Nango:
         check_additional_config(declared.settings.get("connection_config"), settings, where)
         return self.store.create(integration, user_id, checked, settings).public()
 
+    @without_frames
     def update_connection_credentials(
         self, integration: str, user_id: str, credentials: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -162,7 +153,7 @@ class Nango:
         declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
         checked = checked_credentials(declared.auth_mode, credentials, where)
         updated = self.store.update_credentials(integration, user_id, checked)
-        self._stored.forget(integration, user_id)
+        self._resources.stored.forget(integration, user_id)
         return updated.public()
 
     def update_connection_config(
@@ -177,7 +168,7 @@ class Nango:
         settings = dict(additional_config)
         check_additional_config(declared.settings.get("connection_config"), settings, where)
         updated = self.store.update_config(integration, user_id, settings)
-        self._stored.forget(integration, user_id)
+        self._resources.stored.forget(integration, user_id)
         return updated.public()
 
     def delete_connection(self, integration: str, user_id: str) -> None:
@@ -187,7 +178,7 @@ class Nango:
             ConnectionNotFound: this user has none.
         """
         self.store.delete(integration, user_id)
-        self._stored.forget(integration, user_id)
+        self._resources.stored.forget(integration, user_id)
 
     def connection(self, integration: str, user_id: str) -> dict[str, Any]:
         """The public view: uuid, integration, user_id, dates and additional_config; never credentials.
@@ -221,13 +212,9 @@ class Nango:
         from nango_py.engine.executor import Executor
 
         self._integration(integration)
-        return Executor(
-            lambda: self._route(integration),
-            self._stored.source(integration, user_id),
-            self.transport,
-            self.limits,
-            self._clock,
-        )
+        parts = self._resources
+        source = parts.stored.source(integration, user_id)
+        return Executor(lambda: self._route(integration), source, parts.transport, parts.limits, parts.clock)
 
     def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
         """The same calls for asyncio: `await executor.get(path)`; needs the extra `async`.
@@ -239,13 +226,9 @@ class Nango:
         from nango_py.engine.async_executor import AsyncExecutor
 
         self._integration(integration)
-        return AsyncExecutor(
-            lambda: self._route(integration),
-            self._stored.source(integration, user_id),
-            self.async_transport,
-            self.limits,
-            self._clock,
-        )
+        parts = self._resources
+        source, transport = parts.stored.source(integration, user_id), parts.async_transport
+        return AsyncExecutor(lambda: self._route(integration), source, transport, parts.limits, parts.clock)
 
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.
@@ -272,62 +255,12 @@ class Nango:
         Raises:
             StorageError: it cannot be opened, or the encryption key is missing or wrong.
         """
-        if self._store is None:
-            with self._lock:
-                if self._store is None:
-                    self._store = self._open_store()
-        return self._store
-
-    @property
-    def transport(self) -> Transport:
-        """The network connections that all executors share."""
-        if self._transport is None:
-            from nango_py.engine.http.transport import Transport
-
-            with self._lock:
-                if self._transport is None:
-                    self._transport = Transport(self._ca_bundle)
-        return self._transport
-
-    @property
-    def async_transport(self) -> AsyncTransport:
-        """The network connections that all async executors share.
-
-        Raises:
-            NangoError: the extra `async` is not installed.
-        """
-        if self._async_transport is None:
-            try:
-                from nango_py.engine.async_transport import AsyncTransport
-            except ModuleNotFoundError as error:
-                raise NangoError("async calls need httpx2: pip install 'nango-py[async]'") from error
-            with self._lock:
-                if self._async_transport is None:
-                    self._async_transport = AsyncTransport(self._ca_bundle)
-        return self._async_transport
+        return self._resources.store
 
     @property
     def limits(self) -> LimitStore:
-        """The budgets that all executors share."""
-        if self._limits is None:
-            from nango_py.limits.memory import MemoryLimits
-
-            with self._lock:
-                if self._limits is None:
-                    self._limits = MemoryLimits(self._clock)
-        return self._limits
-
-    def _open_store(self) -> ConnectionStore:
-        from nango_py.connections.keys import load_keyring, with_keys
-        from nango_py.connections.store import open_store, sqlite_folder
-
-        beside = f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}"
-        # A database's URL may hold its password, so no frame keeps it as text.
-        url = Secret(self._database_url or self.configuration.config.database_url or beside)
-        folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
-        return open_store(
-            url, load_keyring(with_keys(self._environ, self._encryption_keys), folder), self._clock
-        )
+        """The budgets that all executors share, where `config.rate_limit_store` keeps them."""
+        return self._resources.limits
 
     def _integration(self, name: str) -> Integration:
         integrations = self.configuration.integrations
@@ -345,6 +278,6 @@ class Nango:
         from nango_py.engine.route import Route
 
         with self._lock:
-            route = Route(integration, self._clock, self.events)
+            route = Route(integration, self._resources.clock, self.events, self._resources.learning)
             self._routes[name] = (integration, route)
         return route

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Release, Send, Settle, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Learn, Release, Send, Settle, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
 from nango_py.limits.model import Granted
@@ -184,6 +185,9 @@ class AsyncExecutor(Caller):
                 return await self._ask(self._limits.confirm, command.ticket)
             case Release():
                 return await self._ask(self._limits.release, command.ticket)
+            case Learn():
+                learn = partial(command.learning.answered, refused=command.refused)
+                return await self._ask(learn, self._limits, *command.told)
             case CloseGate():
                 return await self._ask(self._limits.close_gate, command.gates, command.seconds)
             case Discard():

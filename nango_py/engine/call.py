@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from nango_py.clock import Clock
+    from nango_py.engine.commands import Learn
     from nango_py.engine.events import Events
     from nango_py.engine.outage import Outage
     from nango_py.engine.plan import Plan
@@ -51,6 +52,7 @@ class Job:
     """Everything one call needs, and what happened to it so far.
 
     Attributes:
+        lesson: what an answer tells of limits.
         spend: the budgets that a plan spends from, and the gates it obeys.
         report: told of each attempt as it ends; writes the log record.
         outage: the integration's retry budget and circuit breaker.
@@ -66,12 +68,14 @@ class Job:
     outage: Outage
     events: Events
     limit_headers: Mapping[str, Any] | None = None
+    lesson: Callable[..., Learn | None] = lambda *_, **__: None
     deadline_seconds: float | None = None
     returns_limited: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     deadline: float = 0.0
     waited: float = 0.0
     seconds: float = 0.0
+    spends: tuple[Spend, ...] = ()
     gates: tuple[str, ...] = ()
 
 
@@ -83,13 +87,7 @@ def run(job: Job) -> Steps:
         TransportFailed: no answer came, and trying again was not allowed or did not help.
         DeadlineExceeded: the time for the whole call is over.
     """
-    seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
-    job.deadline = job.clock.monotonic() + seconds
-    pause = job.outage.breaker.wait()
-    if pause > 0:
-        text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
-        raise _failed(TransportFailed, job, text, reason="circuit")
-    job.outage.budget.call()
+    _begin(job)
     hops = 0
     while True:
         ticket = yield from _admit(job)
@@ -105,9 +103,7 @@ def run(job: Job) -> Steps:
             continue
         verdict = _judge(job, outcome, len(job.attempts) + 1 - hops)
         _record(job, outcome, verdict)
-        if verdict.gate_seconds > 0:
-            _tell(job, "gate", verdict.gate_seconds, verdict.rule)
-            yield CloseGate(job.gates, verdict.gate_seconds)
+        yield from _pass_on(job, outcome, verdict)
         if verdict.action in FINAL:
             return _finish(job, outcome, verdict)
         if job.clock.monotonic() + verdict.seconds >= job.deadline:
@@ -120,11 +116,32 @@ def run(job: Job) -> Steps:
             yield _wait(job, verdict.seconds, verdict.rule)
 
 
+def _begin(job: Job) -> None:
+    seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
+    job.deadline = job.clock.monotonic() + seconds
+    pause = job.outage.breaker.wait()
+    if pause > 0:
+        text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
+        raise _failed(TransportFailed, job, text, reason="circuit")
+    job.outage.budget.call()
+
+
+def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
+    """Tell the limit store what everyone under this call's keys should know."""
+    if not isinstance(outcome, Failure):
+        lesson = job.lesson(job.plan, job.spends, outcome, refused=verdict.gate_seconds > 0)
+        if lesson is not None:
+            yield lesson
+    if verdict.gate_seconds > 0:
+        _tell(job, "gate", verdict.gate_seconds, verdict.rule)
+        yield CloseGate(job.gates, verdict.gate_seconds)
+
+
 def _admit(job: Job) -> Steps:
     """Wait until every budget and gate lets this call through; the booking's ticket."""
-    spends, job.gates = job.spend(job.plan)
+    job.spends, job.gates = job.spend(job.plan)
     patience = job.deadline - job.clock.monotonic()
-    grant = yield Acquire(spends, job.gates, patience)
+    grant = yield Acquire(job.spends, job.gates, patience)
     if isinstance(grant, Refused):
         raise _limited(job, grant.wait, grant.window)
     wait = grant.wait

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
     from nango_py.engine.route import Route
+    from nango_py.engine.stamp import Stamp
     from nango_py.limits.model import LimitStore
     from nango_py.pagination.base import Paginator
 
@@ -58,15 +59,24 @@ class Caller:
         return self._plan(Call(method, path, **options), self._read_connection())
 
     @property
+    def base_url(self) -> str:
+        """Where this connection's paths are taken from; shown nowhere, as it may hold a credential."""
+        return self._stamp_of(self._route, self._read_connection()).base_url
+
+    @property
     def _route(self) -> Route:
         return self._current_route()
 
     def _plan(self, call: Call, connection: Connection) -> Plan:
         route = self._route
+        stamp = self._stamp_of(route, connection)
+        return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
+
+    def _stamp_of(self, route: Route, connection: Connection) -> Stamp:
         stamp = self._stamp
         if connection is not stamp.connection or route.integration is not stamp.integration:
             self._stamp = stamp = stamp_of(route.integration, connection)
-        return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
+        return stamp
 
     def _job(
         self, plan: Plan, deadline_seconds: float | None = None, *, returns_limited: bool = False
@@ -74,7 +84,8 @@ class Caller:
         route = self._route
         return Job(
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
-            route.limit_headers, deadline_seconds=deadline_seconds, returns_limited=returns_limited,
+            route.limit_headers, route.lesson,
+            deadline_seconds=deadline_seconds, returns_limited=returns_limited,
         )  # fmt: skip
 
     def _finished(self, answer: Any, job: Job, *, raise_for_error: bool) -> Any:

@@ -78,8 +78,17 @@ class Discard:
 
 
 @record
+class Learn:
+    """Take in what an answer told of limits: `learning.answered(store, *told)`. Answered with None."""
+
+    learning: Any
+    told: tuple[Any, ...]
+    refused: bool = False
+
+
+@record
 class Ask:
-    """Ask the connection store: a blocking call of a few microseconds to milliseconds. Answered with its result."""
+    """Ask the connection store: a blocking call of micro- to milliseconds. Answered with its result."""
 
     question: Callable[..., Any]
     arguments: tuple[Any, ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Release, Send, Settle, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Learn, Release, Send, Settle, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ class Executor(Caller):
                 return self._limits.confirm(command.ticket)
             case Release():
                 return self._limits.release(command.ticket)
+            case Learn():
+                return command.learning.answered(self._limits, *command.told, refused=command.refused)
             case CloseGate():
                 return self._limits.close_gate(command.gates, command.seconds)
             case Discard():

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.filters import TemplateProblem
+from nango_py.engine.commands import Learn
 from nango_py.engine.events import Events
 from nango_py.engine.log import log_attempt, logger_of
 from nango_py.engine.outage import Outage
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.headers import observe
+from nango_py.limits.learning import Learning
+from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
 from nango_py.retry import RetryPolicy
 from nango_py.secret import masked
@@ -38,33 +41,58 @@ class Route:
     """
 
     def __init__(
-        self, integration: Integration, clock: Clock = SYSTEM_CLOCK, events: Events | None = None
+        self,
+        integration: Integration,
+        clock: Clock = SYSTEM_CLOCK,
+        events: Events | None = None,
+        learning: Learning | None = None,
     ) -> None:
         settings = integration.settings
         self.integration = integration
         self.retries = RetryPolicy.from_settings(settings.get("retries"))
         self.outage = Outage(clock, settings.get("retries"))
         self.events = Events() if events is None else events
+        self.learning = Learning(clock) if learning is None else learning
+        self._clock = clock
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         pagination = settings.get("pagination")
         self.paginator: Paginator | None = (
             PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
         )
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
+        # Declared names may be anything; the known dialects all have "limit" in a name.
+        self._names_headers = bool({"remaining", "limit", "reset"} & set(self.limit_headers or ()))
         self.logger = logger_of(integration.name, integration.log_level)
         self.hint = hint_of(integration)
         self._errors = settings.get("errors") or {}
 
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
-        """The budgets that a plan spends from, and the gates it obeys."""
+        """The budgets that a plan spends from, and the gates it obeys; learned where none are written."""
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
         try:
-            return self.limits.admission(facts, plan.stamp.variables())
+            spends, gates = self.limits.admission(facts, plan.stamp.variables())
         except TemplateProblem as found:
             problem = found
+        else:
+            return (spends, gates) if self.limits.has_budgets else (self._learned(plan), gates)
         place = Position(f"{self.integration.name}/{printable(plan.stamp.connection.user_id)}")
         what = f"rate_limits: {problem.what}"
         raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
+
+    def lesson(self, plan: Plan, spends: tuple[Spend, ...], answer: Any, *, refused: bool) -> Learn | None:
+        """What an answer tells of limits, or None where it tells nothing new."""
+        headers = answer.raw.headers
+        told = any("limit" in name.lower() for name in headers.keys()) or self._names_headers  # noqa: SIM118 - a message of http.client iterates over lines
+        seen = observe(headers, self._clock.now(), self.limit_headers) if told else ()
+        if not seen and self.limits.has_budgets:
+            return None
+        scope = self.limits.scope_of(plan.stamp.variables())
+        endpoint = f"{plan.method} {endpoint_of(plan.endpoint)}"
+        return Learn(self.learning, (scope, endpoint, spends, seen), refused=refused)
+
+    def _learned(self, plan: Plan) -> tuple[Spend, ...]:
+        scope = self.limits.scope_of(plan.stamp.variables())
+        return self.learning.spends(scope, f"{plan.method} {endpoint_of(plan.endpoint)}", ())
 
     def report(self, plan: Plan, attempt: Attempt) -> None:
         """Log an attempt."""

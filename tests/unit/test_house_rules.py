@@ -22,6 +22,7 @@ LAYERS = (
     {"config"},
     {"auth", "connections", "limits", "retry", "pagination"},
     {"engine"},
+    {"resources"},
     {"client"},
     {"actions"},
     {"sandbox"},

@@ -34,7 +34,7 @@ class Session(requests.Session):
     ) -> requests.Response:
         """As `requests.Session.request`; `url` may be a path below the base URL."""
         if not ABSOLUTE.match(str(url)):
-            url = self._executor.plan("GET", url).stamp.base_url + str(url).lstrip("/")
+            url = self._executor.base_url + str(url).lstrip("/")
         return super().request(method, url, *args, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
@@ -53,7 +53,7 @@ class Session(requests.Session):
     def _planned(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> Plan:
         """The plan of a prepared request; whole where it lies below the base URL, else of its own parts."""
         url = (request.url or "").partition("#")[0]
-        base = self._executor.plan("GET", "").stamp.base_url
+        base = self._executor.base_url
         is_below = url.startswith(base)
         plan = self._executor.plan(
             request.method or "GET",

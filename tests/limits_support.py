@@ -7,6 +7,7 @@ and at nothing else.
 from __future__ import annotations
 
 import heapq
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nango_py.limits.model import Limit, LimitStore, Spend
+
+
+def let_pass(seconds: float) -> None:
+    """Let real time pass, for stores that count by a server's clock."""
+    threading.Event().wait(seconds)
 
 
 class LimitClock:

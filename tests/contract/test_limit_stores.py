@@ -10,7 +10,7 @@ import pytest
 
 from nango_py.limits.model import GATE, Granted, InFlight, Refused, Spend
 from tests.limit_stores import opened
-from tests.limits_support import bucket, overfull, window
+from tests.limits_support import bucket, let_pass, overfull, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _refused(answer: Granted | Refused) -> Refused:
 def _wait_for(store: LimitStore, grant: Granted) -> None:
     wait = grant.wait
     while wait > 0:
-        time.sleep(wait)
+        let_pass(wait)
         wait = store.confirm(grant.ticket)
 
 
@@ -162,7 +162,7 @@ def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -
     store.settle(_granted(store.acquire(spends, ("g",), 0.0)).ticket)
     waiting = _granted(store.acquire(spends, ("g",), LONG))
     store.close_gate(("g",), 5.0)
-    time.sleep(waiting.wait)
+    let_pass(waiting.wait)
     assert store.confirm(waiting.ticket) == pytest.approx(4.8, abs=0.3)
 
 
@@ -182,7 +182,7 @@ def test_a_cap_lets_the_next_go_when_one_has_ended(store: LimitStore) -> None:
     first, second = (_granted(store.acquire(spends, (), 0.0)) for _ in range(2))
     assert _refused(store.acquire(spends, (), 0.0)).window == "2 in flight"
     waiting = _granted(store.acquire(spends, (), LONG))
-    time.sleep(waiting.wait)
+    let_pass(waiting.wait)
     assert store.confirm(waiting.ticket) > 0
     assert store.view(["cap"])[0].used == 2
     store.settle(first.ticket)

@@ -18,7 +18,7 @@ from nango_py.limits.model import Granted, Spend
 from nango_py.limits.redis import RedisLimits
 from nango_py.limits.shared import SharedLimits
 from nango_py.secret import Secret
-from tests.limits_support import overfull, window
+from tests.limits_support import let_pass, overfull, window
 from tests.services import fresh_redis
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_limits_hold_through_an_outage_and_a_flush(caplog: pytest.LogCaptureFixt
                 assert isinstance(grant, Granted)
                 wait = grant.wait
                 while wait > 0:
-                    time.sleep(wait)
+                    let_pass(wait)
                     wait = user.confirm(grant.ticket)
                 sent.append((time.monotonic(), 1))
                 user.settle(grant.ticket)

@@ -74,7 +74,7 @@ def _encoded(payload: dict[str, Any], key: bytes, algorithm: str, header: dict[s
     from cryptography.exceptions import UnsupportedAlgorithm
 
     if algorithm.startswith("HS"):
-        # HMAC fills a short key with zeros anyway (RFC 2104); done here, PyJWT does not warn about APIs' short keys.
+        # HMAC fills a short key with zeros anyway (RFC 2104); filled, PyJWT does not warn of it.
         key = key.ljust(64, b"\0")
     try:
         return jwt.encode(payload, key, algorithm=algorithm, headers=header or None)

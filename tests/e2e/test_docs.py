@@ -277,6 +277,15 @@ def test_the_page_of_auth_modes_is_current() -> None:
     assert (ROOT / "docs" / "auth.md").read_text() == generator["page"]()
 
 
+@pytest.mark.parametrize(
+    ("words", "call"), [("not\nrenewed yet", ".can_renew("), ("requests are not signed yet", ".sign(")]
+)
+def test_what_is_missing_is_said(words: str, call: str) -> None:
+    """What the auth modes offer and calls do not use is said to be missing, and only as long as it is."""
+    code = "".join(path.read_text() for path in (ROOT / "nango_py").rglob("*.py") if "auth" not in path.parts)
+    assert (words in (ROOT / "docs" / "auth.md").read_text()) == (call not in code)
+
+
 def test_every_key_of_the_files_is_mentioned() -> None:
     """No key of a blueprint or of integrations.yaml is known to the schema alone."""
     known = schema_keys(blueprint_schema()) | schema_keys(integrations_schema())

@@ -99,7 +99,7 @@ def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     settings = context.settings.get("assertion") or {}
     url = context.url("token_url")
     in_header = context.text("assertion_placement", "body") == "header"
-    claims = {} if in_header else {"aud": url}
+    claims = {} if in_header else {"aud": url, "jti": jwt.unique_id()}
     assertion, _ = jwt.signed(context, settings, "assertion", claims=claims)
     declared = _declared(context, "token_params")
     if in_header:

@@ -7,10 +7,12 @@ compiled for each class, `__init__`, and the others are shared. What `dataclasse
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
 
 Value = TypeVar("Value")
 
@@ -107,12 +109,17 @@ def _init_of(cls: Any, fields: dict[str, Field]) -> Any:
         steps.append(f" _set_{name}(self, {value})")
     if hasattr(cls, "__post_init__"):
         steps.append(" self.__post_init__()")
-    code = f"def __init__(self, {', '.join(given)}):\n" + "\n".join(steps or [" pass"])
-    exec(code, known)  # noqa: S102 - made of the names of fields only, as dataclasses do
+    text = f"def __init__(self, {', '.join(given)}):\n" + "\n".join(steps or [" pass"])
+    exec(_compiled(text), known)  # noqa: S102 - made of the names of fields only, as dataclasses do
     init = known["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
     return init
+
+
+@lru_cache
+def _compiled(text: str) -> CodeType:
+    return compile(text, "<record>", "exec")
 
 
 def _repr(self: Any) -> str:

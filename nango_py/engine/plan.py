@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote_plus, urlsplit
-from uuid import uuid4
 
 from nango_py.config.placement import check_header_name, check_header_value, join_path
 from nango_py.config.template import TemplateProblem
@@ -67,6 +66,7 @@ class Plan:
         replayable: whether the body can be sent a second time.
         safe_to_repeat: whether sending it twice does no more than sending it once.
         max_bytes: the largest decoded body that is accepted; 0 means any.
+        hidden: lower-case names of headers that a signature or an answer to a challenge made.
     """
 
     method: str
@@ -83,6 +83,7 @@ class Plan:
     replayable: bool
     safe_to_repeat: bool
     stream: bool
+    hidden: frozenset[str] = frozenset()
 
     def masked_url(self) -> str:
         """The URL with every credential shown as `***`."""
@@ -99,12 +100,15 @@ class Plan:
     def masked_headers(self) -> dict[str, str]:
         """The headers as they are sent, with every credential shown as `***`."""
         stamp = self.stamp
-        return {
-            name: stamp.masked_header(name)
-            if key in stamp.protected_headers
-            else masked(value, stamp.secrets)
-            for key, (name, value) in self.headers.items()
-        }
+        shown = {}
+        for key, (name, value) in self.headers.items():
+            if key in self.hidden:
+                shown[name] = MASK
+            elif key in stamp.protected_headers:
+                shown[name] = stamp.masked_header(name)
+            else:
+                shown[name] = masked(value, stamp.secrets)
+        return shown
 
     def __str__(self) -> str:
         lines = [f"{self.method} {self.masked_url()}"]
@@ -279,6 +283,8 @@ def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method
         _checked(lambda: check_header_value(call.idempotency_key or "", header))
         headers[header.lower()] = (header, call.idempotency_key)
     else:
+        from uuid import uuid4
+
         headers.setdefault(header.lower(), (header, str(uuid4())))
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
@@ -34,7 +35,6 @@ class Route:
     Attributes:
         retries: when to try again.
         limits: what a call spends.
-        paginator: how to find the next page, or None where the blueprint names no way.
         outage: the retry budget and the circuit breaker of this integration in this process.
         events: who listens to what happens in calls.
         hint: a sentence on this API version's end of life, or "".
@@ -55,16 +55,18 @@ class Route:
         self.learning = Learning(clock) if learning is None else learning
         self._clock = clock
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
-        pagination = settings.get("pagination")
-        self.paginator: Paginator | None = (
-            PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
-        )
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
         # Declared names may be anything; the known dialects all have "limit" in a name.
         self._names_headers = bool({"remaining", "limit", "reset"} & set(self.limit_headers or ()))
         self.logger = logger_of(integration.name, integration.log_level)
         self.hint = hint_of(integration)
         self._errors = settings.get("errors") or {}
+
+    @cached_property
+    def paginator(self) -> Paginator | None:
+        """How to find the next page, or None where the blueprint names no way; made when it is needed."""
+        pagination = self.integration.settings.get("pagination")
+        return PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
 
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys; learned where none are written."""

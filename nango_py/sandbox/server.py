@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nango_py.sandbox.ledger import Ledger
 
 _BACKLOG = 1024
+_TURNS_TO_ACCEPT = 4
 
 
 class Sandbox:
@@ -167,6 +168,10 @@ class Sandbox:
         )
         is_ready.set()
         await self._stop_asked.wait()
+        # asyncio loses a connection whose accepting is under way when its server closes.
+        loop.remove_reader(listener.fileno())
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         server.close()
         while connections:
             for connection in tuple(connections):

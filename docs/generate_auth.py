@@ -19,8 +19,8 @@ Written by `docs/generate_auth.py` from the modes themselves. A blueprint names 
 `auth: {auth_mode: ...}` and says with variables where the credential goes; see [blueprints](blueprints.md).
 `register_connection` takes the credentials.
 
-Credentials of every mode are stored, checked, masked and usable in templates. Beyond that: tokens are not
-renewed yet, and requests are not signed yet.
+Credentials of every mode are stored, checked, masked and usable in templates. Tokens are not renewed yet, and
+requests are not signed yet.
 """
 
 MEANINGS = {

@@ -271,6 +271,14 @@ def test_what_exists_is_mentioned(word: str) -> None:
     assert word in READ
 
 
+def test_the_readme_lists_the_blueprints_that_are_shipped() -> None:
+    """The table of blueprints, and the numbers beside it, are those of the folder."""
+    text = (ROOT / "README.md").read_text()
+    shipped = sorted(path.stem.replace(".v", ":v") for path in (ROOT / "blueprints").glob("*.yaml"))
+    assert sorted(re.findall(r"^\| `([a-z0-9-]+:v\d+)` \|", text, re.MULTILINE)) == shipped
+    assert f"| APIs ready to use | {len(shipped)} |" in text
+
+
 def test_the_page_of_auth_modes_is_current() -> None:
     """docs/auth.md is what `python docs/generate_auth.py` would write now."""
     generator = runpy.run_path(str(ROOT / "docs" / "generate_auth.py"))

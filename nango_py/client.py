@@ -278,6 +278,7 @@ class Nango:
         from nango_py.engine.route import Route
 
         with self._lock:
-            route = Route(integration, self._resources.clock, self.events, self._resources.learning)
+            parts = self._resources
+            route = Route(integration, parts.clock, self.events, parts.learning, parts.life)
             self._routes[name] = (integration, route)
         return route

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nango_py.connections.stored import StoredConnections
     from nango_py.engine.async_transport import AsyncTransport
     from nango_py.engine.http.transport import Transport
+    from nango_py.engine.renewal import TokenLife
     from nango_py.limits.learning import Learning
     from nango_py.limits.model import LimitStore
 
@@ -99,6 +100,16 @@ class Resources:
         from nango_py.limits.learning import Learning
 
         return self._get("learning", partial(Learning, self.clock))  # type: ignore[no-any-return]
+
+    @property
+    def life(self) -> TokenLife:
+        """The renewals of tokens."""
+        from nango_py.engine.renewal import TokenLife
+
+        return self._get("life", lambda: TokenLife(lambda: self.store, self._forget, self.clock))  # type: ignore[no-any-return]
+
+    def _forget(self, integration: str, user_id: str) -> None:
+        self.stored.forget(integration, user_id)
 
     def close(self) -> None:
         """Close database and network connections; what is needed later is opened again."""

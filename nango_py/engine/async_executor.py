@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Learn, Release, Send, Settle, Wait
+from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
 from nango_py.limits.model import Granted
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from os import PathLike
 
-    from nango_py.engine.call import Job
+    from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
@@ -38,6 +37,7 @@ class AsyncExecutor(Caller):
         # A clock that is not the machine's own brings its own way to wait.
         own: Callable[[float], Awaitable[Any]] = getattr(self._clock, "async_sleep", asyncio.sleep)
         self._sleep = sleep or own
+        self._renewals: set[asyncio.Future[Any]] = set()
         self._last: weakref.WeakKeyDictionary[Any, list[Attempt]] = weakref.WeakKeyDictionary()
 
     async def get(self, path: str, **options: Any) -> Response:
@@ -77,7 +77,7 @@ class AsyncExecutor(Caller):
 
         A cancelled call gives its place in the budgets back, or leaves it spent where it was sent.
         """
-        plan = await self._fresh_plan(Call(method, path, **options))
+        plan = await self._ready_plan(Call(method, path, **options), deadline_seconds)
         job = self._job(plan, deadline_seconds)
         answer: Response = await self._drive(job, raise_for_error=raise_for_error)
         return answer
@@ -131,17 +131,19 @@ class AsyncExecutor(Caller):
             task = None
         return () if task is None else tuple(self._last.get(task, ()))
 
-    async def _fresh_plan(self, call: Call) -> Plan:
-        """The plan; the store is asked outside the event loop when it has to be."""
+    async def _ready_plan(self, call: Call, deadline_seconds: float | None = None) -> Plan:
+        """The plan; a token that ends is renewed first, and the store is asked outside the event loop."""
         connection = self._read_connection.fresh()
         if connection is None:
             connection = await asyncio.to_thread(self._read_connection)
+        if self._is_due(connection):
+            connection = await self._finish_anyway(self._renewal(connection, deadline_seconds))
         return self._plan(call, connection)
 
     async def _walk(
         self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
     ) -> AsyncIterator[ParsedPage]:
-        plan: Plan | None = await self._fresh_plan(Call(method, path, **self._first_options(options)))
+        plan: Plan | None = await self._ready_plan(Call(method, path, **self._first_options(options)))
         seen: set[int] = set()
         count = 0
         while plan is not None and (max_pages is None or count < max_pages):
@@ -155,7 +157,13 @@ class AsyncExecutor(Caller):
         task = asyncio.current_task()
         if task is not None:
             self._last[task] = job.attempts
-        steps = run(job)
+        answer = await self._exhaust(run(job))
+        if raise_for_error and job.attempts[-1].action == "fail" and job.plan.stream:
+            await answer.aread()
+        return self._finished(answer, job, raise_for_error=raise_for_error)
+
+    async def _exhaust(self, steps: Steps) -> Any:
+        """Run steps to their end; what breaks a command is the steps' to clean up after."""
         try:
             command = next(steps)
             while True:
@@ -166,30 +174,27 @@ class AsyncExecutor(Caller):
                 else:
                     command = steps.send(result)
         except StopIteration as end:
-            answer = end.value
-        if raise_for_error and job.attempts[-1].action == "fail" and job.plan.stream:
-            await answer.aread()
-        return self._finished(answer, job, raise_for_error=raise_for_error)
+            return end.value
+
+    async def _finish_anyway(self, steps: Steps) -> Any:
+        """Run steps in a task of their own: a token on its way is stored though its caller is gone."""
+        task = asyncio.ensure_future(self._exhaust(steps))
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+        return await asyncio.shield(task)
 
     async def _carry_out(self, command: Any) -> Any:
+        if isinstance(command, LIMIT_COMMANDS):
+            return await self._ask(command.ask, self._limits)
         match command:
             case Send():
                 return await self._transport.send(command.plan, command.seconds)
             case Wait():
                 return await self._sleep(command.seconds)
-            case Acquire():
-                return await self._ask(self._limits.acquire, command.spends, command.gates, command.patience)
-            case Settle():
-                return await self._ask(self._limits.settle, command.ticket)
-            case Confirm():
-                return await self._ask(self._limits.confirm, command.ticket)
-            case Release():
-                return await self._ask(self._limits.release, command.ticket)
-            case Learn():
-                learn = partial(command.learning.answered, refused=command.refused)
-                return await self._ask(learn, self._limits, *command.told)
-            case CloseGate():
-                return await self._ask(self._limits.close_gate, command.gates, command.seconds)
+            case Ask():
+                return await asyncio.to_thread(command.question, *command.arguments)
+            case Refresh():
+                return await self._finish_anyway(command.steps)
             case Discard():
                 return await command.answer.aclose()
         raise AssertionError(f"unknown command {command!r}")

@@ -16,6 +16,7 @@ from nango_py.engine.commands import (
     Confirm,
     Discard,
     Failure,
+    Refresh,
     Release,
     Send,
     Settle,
@@ -23,6 +24,7 @@ from nango_py.engine.commands import (
 )
 from nango_py.engine.events import Event
 from nango_py.engine.plan import redirected
+from nango_py.engine.resend import answering, signed
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers import told_wait
 from nango_py.limits.model import Refused
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 FIRST_ERROR = 300
-FINAL = frozenset({"return", "fail", "refresh"})
+FINAL = frozenset({"return", "fail"})
 GOOD_ANSWER = Verdict("return", "built-in: good answer")
 
 
@@ -57,6 +59,8 @@ class Job:
         report: told of each attempt as it ends; writes the log record.
         outage: the integration's retry budget and circuit breaker.
         events: who listens to what happens.
+        renewal: the steps to a newer connection than a refused plan's, or None.
+        restamp: the plan with a newer connection's credentials.
         returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
     """
 
@@ -71,6 +75,9 @@ class Job:
     lesson: Callable[..., Learn | None] = lambda *_, **__: None
     deadline_seconds: float | None = None
     returns_limited: bool = False
+    renewal: Callable[[Plan, float], Steps | None] = lambda *_: None
+    restamp: Callable[[Plan, Any], Plan] = lambda plan, _: plan
+    refreshed: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     deadline: float = 0.0
     waited: float = 0.0
@@ -104,7 +111,9 @@ def run(job: Job) -> Steps:
         verdict = _judge(job, outcome, len(job.attempts) + 1 - hops)
         _record(job, outcome, verdict)
         yield from _pass_on(job, outcome, verdict)
-        if verdict.action in FINAL:
+        if verdict.action == "refresh" and (yield from _refreshed(job, outcome)):
+            continue
+        if verdict.action in FINAL or verdict.action == "refresh":
             return _finish(job, outcome, verdict)
         if job.clock.monotonic() + verdict.seconds >= job.deadline:
             return _out_of_time(job, outcome, verdict)
@@ -124,6 +133,23 @@ def _begin(job: Job) -> None:
         text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
         raise _failed(TransportFailed, job, text, reason="circuit")
     job.outage.budget.call()
+
+
+def _refreshed(job: Job, outcome: Any) -> Steps:
+    """Whether the plan has a newer credential now, or an answer to the challenge; at most once in a call."""
+    job.refreshed = True
+    challenged = answering(job.plan, outcome.headers)
+    if challenged is not None:
+        job.plan = challenged
+        return True
+    steps = job.renewal(job.plan, job.deadline)
+    if steps is None:
+        return False
+    connection = yield Refresh(steps)
+    if connection is None or connection.generation == job.plan.stamp.connection.generation:
+        return False
+    job.plan = job.restamp(job.plan, connection)
+    return True
 
 
 def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
@@ -174,7 +200,7 @@ def _send(job: Job, ticket: Any) -> Steps:
         yield Release(ticket)
         raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
     # Interrupted half way, the API may have counted it.
-    outcome = yield from _or_else(Send(job.plan, seconds), Settle(ticket))
+    outcome = yield from _or_else(Send(signed(job.plan, job.clock.now()), seconds), Settle(ticket))
     unsent = isinstance(outcome, Failure) and not outcome.sent
     yield Release(ticket) if unsent else Settle(ticket)
     job.seconds = job.clock.monotonic() - started
@@ -257,6 +283,7 @@ def _facts(job: Job, outcome: Any) -> Facts:
         json=lambda: None if _is_open(job, outcome) else _json(outcome),
         told_wait=lambda: _told_wait(job, outcome),
         safe=plan.safe_to_repeat, replayable=plan.replayable,
+        refreshable=not job.refreshed and plan.replayable,
     )  # fmt: skip
 
 

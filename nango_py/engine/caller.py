@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.engine.call import Job
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
+from nango_py.engine.renewal import check_usable, renew_at
+from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.errors import ConfigError, Position, Problem, TransportFailed
+from nango_py.registry import AUTH_MODES
+from nango_py.secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
+    from nango_py.engine.call import Steps
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
     from nango_py.limits.model import LimitStore
@@ -52,7 +58,11 @@ class Caller:
         self._transport = transport
         self._limits = limits
         self._clock = clock
-        self._stamp = stamp_of(route().integration, read_connection())
+        self._stamp: Stamp | None = None
+        self._looked_at: tuple[Connection | None, float, float] = (None, 0.0, 0.0)
+        connection, mode = read_connection(), AUTH_MODES.get(route().integration.auth_mode)()
+        if mode.is_ready(connection.credentials):
+            self._stamp = stamp_of(route().integration, connection)
 
     def plan(self, method: str, path: str, **options: Any) -> Plan:
         """The request that a call would send, without sending it; `print(plan)` masks credentials."""
@@ -61,7 +71,7 @@ class Caller:
     @property
     def base_url(self) -> str:
         """Where this connection's paths are taken from; shown nowhere, as it may hold a credential."""
-        return self._stamp_of(self._route, self._read_connection()).base_url
+        return self._stamp_of(self._read_connection()).base_url
 
     @property
     def _route(self) -> Route:
@@ -69,14 +79,58 @@ class Caller:
 
     def _plan(self, call: Call, connection: Connection) -> Plan:
         route = self._route
-        stamp = self._stamp_of(route, connection)
+        stamp = self._stamp_of(connection)
         return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
 
-    def _stamp_of(self, route: Route, connection: Connection) -> Stamp:
-        stamp = self._stamp
-        if connection is not stamp.connection or route.integration is not stamp.integration:
-            self._stamp = stamp = stamp_of(route.integration, connection)
+    def _stamp_of(self, connection: Connection) -> Stamp:
+        integration, stamp = self._route.integration, self._stamp
+        if stamp is None or connection is not stamp.connection or integration is not stamp.integration:
+            self._stamp = stamp = stamp_of(integration, connection)
         return stamp
+
+    def _is_due(self, connection: Connection) -> bool:
+        """Whether the token is to be renewed before it is used.
+
+        By the wall clock and by the monotonic one: a clock that is set back does not keep an old token alive.
+
+        Raises:
+            CredentialsError: the provider has refused for good; the user must connect again.
+        """
+        looked_at, wall, monotonic = self._looked_at
+        if connection is not looked_at:
+            check_usable(connection)
+            wall, monotonic = self._ends(connection)
+            self._looked_at = (connection, wall, monotonic)
+        return self._clock.now() >= wall or self._clock.monotonic() >= monotonic
+
+    def _ends(self, connection: Connection) -> tuple[float, float]:
+        integration = self._route.integration
+        mode = AUTH_MODES.get(integration.auth_mode)()
+        credentials = reveal(connection.credentials)
+        moment = renew_at(connection, mode.expires_at(credentials))
+        if moment is None or not mode.can_renew(credentials, integration.settings["auth"]):
+            return math.inf, math.inf
+        return moment, self._clock.monotonic() + moment - self._clock.now()
+
+    def _renewal(self, connection: Connection, deadline_seconds: float | None = None) -> Steps:
+        """The steps to a newer connection, or to the one there is while its token lives.
+
+        Raises:
+            TransportFailed: the token endpoint cannot be reached, and the old token has ended.
+        """
+        route = self._route
+        seconds = route.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
+        renewed = yield from route.life.renewal(
+            route.integration, connection, self._clock.monotonic() + seconds
+        )
+        if renewed is not None:
+            return renewed
+        mode = AUTH_MODES.get(route.integration.auth_mode)()
+        ends = mode.expires_at(connection.credentials)
+        if ends is not None and ends <= self._clock.now():
+            text = f"{connection.integration}: no new token can be had at present, and the old one has ended"
+            raise TransportFailed(text, reason="token")
+        return connection
 
     def _job(
         self, plan: Plan, deadline_seconds: float | None = None, *, returns_limited: bool = False
@@ -86,7 +140,18 @@ class Caller:
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
+            renewal=self._forced_renewal, restamp=self._restamped,
         )  # fmt: skip
+
+    def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:
+        """The steps to a token newer than the one of a refused plan; None where there is no way to one."""
+        stamp, route = plan.stamp, self._route
+        if not stamp.mode.can_renew(reveal(stamp.connection.credentials), stamp.auth_settings):
+            return None
+        return route.life.renewal(route.integration, stamp.connection, deadline)
+
+    def _restamped(self, plan: Plan, connection: Connection) -> Plan:
+        return restamped(plan, self._stamp_of(connection))
 
     def _finished(self, answer: Any, job: Job, *, raise_for_error: bool) -> Any:
         """The answer with its story; a bad one as an error where that is wanted."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.engine.plan import Plan
-    from nango_py.limits.model import Spend
+    from nango_py.limits.model import LimitStore, Spend
 
 
 @record
@@ -25,12 +25,20 @@ class Acquire:
     gates: tuple[str, ...]
     patience: float
 
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return store.acquire(self.spends, self.gates, self.patience)
+
 
 @record
 class Confirm:
     """After a wait: does the booking still stand? Answered with the seconds still to wait."""
 
     ticket: Any
+
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return store.confirm(self.ticket)
 
 
 @record
@@ -39,12 +47,20 @@ class Settle:
 
     ticket: Any
 
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return store.settle(self.ticket)
+
 
 @record
 class Release:
     """Nothing was sent: the booking goes back. Answered with None."""
 
     ticket: Any
+
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return store.release(self.ticket)
 
 
 @record
@@ -53,6 +69,10 @@ class CloseGate:
 
     gates: tuple[str, ...]
     seconds: float
+
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return store.close_gate(self.gates, self.seconds)
 
 
 @record
@@ -84,6 +104,14 @@ class Learn:
     learning: Any
     told: tuple[Any, ...]
     refused: bool = False
+
+    def ask(self, store: LimitStore) -> Any:
+        """The store's answer."""
+        return self.learning.answered(store, *self.told, refused=self.refused)
+
+
+LIMIT_COMMANDS = (Acquire, Confirm, Settle, Release, CloseGate, Learn)
+"""The commands that are a question to the limit store: `command.ask(store)`."""
 
 
 @record

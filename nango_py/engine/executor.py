@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
 from nango_py.engine.caller import Caller
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Discard, Learn, Release, Send, Settle, Wait
+from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
+from nango_py.engine.plan import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
-    from nango_py.engine.call import Job
+    from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
@@ -82,7 +83,7 @@ class Executor(Caller):
             DeadlineExceeded: the time for everything is over.
             ProviderError: only with raise_for_error.
         """
-        job = self._job(self.plan(method, path, **options), deadline_seconds)
+        job = self._job(self.ready_plan(method, path, deadline_seconds, **options), deadline_seconds)
         answer: Response = self._drive(job, raise_for_error=raise_for_error)
         return answer
 
@@ -145,6 +146,15 @@ class Executor(Caller):
         """The attempts of this thread's last call, finished or failed."""
         return tuple(getattr(self._last, "attempts", ()))
 
+    def ready_plan(
+        self, method: str, path: str, deadline_seconds: float | None = None, **options: Any
+    ) -> Plan:
+        """The plan of a call that is about to be sent: a token that ends is renewed first."""
+        connection = self._read_connection()
+        if self._is_due(connection):
+            connection = self._exhaust(self._renewal(connection, deadline_seconds))
+        return self._plan(Call(method, path, **options), connection)
+
     def send_plan(self, plan: Plan, *, returns_limited: bool = False) -> Response:
         """Run a call whose plan is made already; sessions come in here."""
         answer: Response = self._drive(self._job(plan, returns_limited=returns_limited))
@@ -153,7 +163,7 @@ class Executor(Caller):
     def _walk(
         self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
     ) -> Iterator[ParsedPage]:
-        plan: Plan | None = self.plan(method, path, **self._first_options(options))
+        plan: Plan | None = self.ready_plan(method, path, **self._first_options(options))
         seen: set[int] = set()
         count = 0
         while plan is not None and (max_pages is None or count < max_pages):
@@ -165,38 +175,34 @@ class Executor(Caller):
     def _drive(self, job: Job, *, raise_for_error: bool = False) -> Any:
         """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
         self._last.attempts = job.attempts
-        steps = run(job)
+        return self._finished(self._exhaust(run(job)), job, raise_for_error=raise_for_error)
+
+    def _exhaust(self, steps: Steps) -> Any:
+        """Run steps to their end; what breaks a command is the steps' to clean up after."""
         try:
             command = next(steps)
             while True:
                 try:
                     result = self._carry_out(command)
-                except BaseException as error:  # noqa: BLE001 - handed on, cancellation included
+                except BaseException as error:  # noqa: BLE001 - handed on, interruption included
                     command = steps.throw(error)
                 else:
                     command = steps.send(result)
         except StopIteration as end:
-            answer = end.value
-        return self._finished(answer, job, raise_for_error=raise_for_error)
+            return end.value
 
     def _carry_out(self, command: Any) -> Any:
+        if isinstance(command, LIMIT_COMMANDS):
+            return command.ask(self._limits)
         match command:
             case Send():
                 return self._transport.send(command.plan, command.seconds)
-            case Acquire():
-                return self._limits.acquire(command.spends, command.gates, command.patience)
-            case Settle():
-                return self._limits.settle(command.ticket)
             case Wait():
                 return self._clock.sleep(command.seconds)
-            case Confirm():
-                return self._limits.confirm(command.ticket)
-            case Release():
-                return self._limits.release(command.ticket)
-            case Learn():
-                return command.learning.answered(self._limits, *command.told, refused=command.refused)
-            case CloseGate():
-                return self._limits.close_gate(command.gates, command.seconds)
+            case Ask():
+                return command.question(*command.arguments)
+            case Refresh():
+                return self._exhaust(command.steps)
             case Discard():
                 return command.answer.close()
         raise AssertionError(f"unknown command {command!r}")

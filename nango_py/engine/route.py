@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
     from nango_py.engine.query import Pairs
+    from nango_py.engine.renewal import TokenLife
     from nango_py.limits.model import Spend
     from nango_py.pagination.base import Paginator
 
@@ -46,6 +47,7 @@ class Route:
         clock: Clock = SYSTEM_CLOCK,
         events: Events | None = None,
         learning: Learning | None = None,
+        life: TokenLife | None = None,
     ) -> None:
         settings = integration.settings
         self.integration = integration
@@ -54,6 +56,7 @@ class Route:
         self.events = Events() if events is None else events
         self.learning = Learning(clock) if learning is None else learning
         self._clock = clock
+        self._life = life
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
         # Declared names may be anything; the known dialects all have "limit" in a name.
@@ -67,6 +70,12 @@ class Route:
         """How to find the next page, or None where the blueprint names no way; made when it is needed."""
         pagination = self.integration.settings.get("pagination")
         return PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
+
+    @property
+    def life(self) -> TokenLife:
+        """The renewals of tokens; only a Nango's routes have them."""
+        assert self._life is not None  # noqa: S101 - a Nango gives it
+        return self._life
 
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys; learned where none are written."""

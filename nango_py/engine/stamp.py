@@ -15,6 +15,7 @@ from nango_py.secret import MASK, reveal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nango_py.auth.base import AuthMode
     from nango_py.config.model import Integration
     from nango_py.config.template import Template
     from nango_py.connections.model import Connection
@@ -54,25 +55,33 @@ class Stamp:
         pairs: the blueprint's query parameters.
         protected_params: lower-case names of those that carry a credential.
         secrets: every text that must not be seen, for masking by value.
+        mode: the auth mode, and `auth_settings` its block of YAML.
+        signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
+            as Trello's does.
     """
 
     __slots__ = (
         "_call_headers",
         "_variables",
+        "auth_settings",
         "base_url",
         "connection",
         "headers",
         "integration",
+        "mode",
         "origins",
         "pairs",
         "protected_headers",
         "protected_params",
         "secrets",
+        "signer",
     )
 
     def __init__(self, integration: Integration, connection: Connection) -> None:
         self.integration = integration
         self.connection = connection
+        self.mode: AuthMode = AUTH_MODES.get(integration.auth_mode)()
+        self.auth_settings: Mapping[str, Any] = integration.settings.get("auth", {})
         self._variables = variables_of(integration, connection)
         settings, secret = integration.requests, integration.secret_names
         self.base_url = self._render(
@@ -91,6 +100,10 @@ class Stamp:
         self.protected_params = frozenset(
             name.lower() for name, value in settings.params if _holds(value, secret)
         )
+        writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
+        self.signer = self.mode if self.mode.signs and not writes_own else None
+        if self.signer is not None or self.mode.answers_challenges:
+            self.protected_headers |= {"authorization"}
         self.headers = dict(DEFAULT_HEADERS)
         self._call_headers: tuple[tuple[str, Template], ...] = tuple(
             (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)

@@ -55,7 +55,7 @@ class Session(requests.Session):
         url = (request.url or "").partition("#")[0]
         base = self._executor.base_url
         is_below = url.startswith(base)
-        plan = self._executor.plan(
+        plan = self._executor.ready_plan(
             request.method or "GET",
             url[len(base) :] if is_below else "",
             headers=dict(request.headers),

@@ -1,0 +1,61 @@
+"""A token request in the shape that transports send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nango_py.auth._protocol.tokens import LARGEST_ANSWER
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from nango_py.auth._protocol.tokens import TokenRequest
+
+
+@record
+class Shield:
+    """What is masked in the logs of libraries while a token request is under way."""
+
+    secrets: tuple[str, ...]
+    client_certificate: None = None
+
+    def __repr__(self) -> str:
+        return "<Shield>"
+
+
+@record
+class TokenPlan:
+    """One request to a token endpoint. Holds credentials: its repr shows the endpoint only."""
+
+    method: str
+    url: str
+    headers: dict[str, tuple[str, str]]
+    body: bytes | None
+    stamp: Shield
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
+    max_bytes: int = LARGEST_ANSWER
+    stream: bool = False
+
+    def masked_url(self) -> str:
+        """The URL without its query, which may hold a secret."""
+        return self.url.partition("?")[0]
+
+    def masked_headers(self) -> dict[str, str]:
+        """The names of the headers, and nothing of their values."""
+        return {name: "***" for name, _ in self.headers.values()}
+
+    def __repr__(self) -> str:
+        return f"<TokenPlan {self.method} {self.masked_url()}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a TokenPlan holds credentials and is not pickled")
+
+
+def token_plan(request: TokenRequest, secrets: tuple[str, ...]) -> Any:
+    """The plan of a token request; redirects and retries are not made with it."""
+    headers = {
+        "user-agent": ("User-Agent", "nango_py"),
+        "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
+        **{name.lower(): (name, value) for name, value in request.headers.items()},
+    }
+    return TokenPlan(request.method, request.url, headers, request.body or None, Shield(secrets))

@@ -75,7 +75,7 @@ def authorization(
             _strict_url(request.url), request.method, body, {"Content-Type": _FORM} if body else {}, realm
         )
         return str(headers["Authorization"])
-    except (ValueError, TypeError, AttributeError):
+    except Exception:  # noqa: BLE001, S110 - whatever is said of a key may quote it
         pass
     del client, secret, variables
     raise TokenRefused("invalid_key", ends_connection=False, what=f"the request cannot be signed by {method}")

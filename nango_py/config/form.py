@@ -61,6 +61,8 @@ def to_form(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
     writer = _Writer(loaded, texts)
     document, configuration = loaded.document, loaded.configuration
     config = document.data.get("config") or {}
+    if any(isinstance(name, EnvironmentText) for name in _names_of_files(loaded, config)):
+        raise NoFormError  # the environment's text would be part of a path or a name in the form
     form: Form = {
         "file": document.file,
         "config": writer.tree(config, ("config",), lambda path: document.place(("config", *path))),
@@ -101,6 +103,12 @@ def _integration(
     parent = Parent(kept["blueprint"], kept["title"], Status(**kept["status"]))
     requests = request_settings(tree, _Compiling(tree), config)
     return built(name, parent, tree, LazyOrigins(line), requests)
+
+
+def _names_of_files(loaded: Loaded, config: Mapping[str, Any]) -> Iterator[Any]:
+    yield from config.get("blueprint_paths") or ()
+    for tree, _ in loaded.trees.values():
+        yield tree.settings.get("extends_blueprint")
 
 
 class _Compiling(dict["Path", "Template"]):

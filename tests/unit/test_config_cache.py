@@ -425,6 +425,22 @@ def test_a_text_with_escapes_is_not_kept(project: Project) -> None:
     assert project.load().integrations["named"].title == "with an A escape"
 
 
+@pytest.mark.parametrize("place", ["extends_blueprint", "blueprint_paths"])
+def test_a_file_that_the_environment_names_leaves_no_form(project: Project, place: str) -> None:
+    """The name would stand in the form, and nothing of the environment does."""
+    if place == "extends_blueprint":
+        project.environ["WHICH"] = "mail:v1"
+        changed(
+            project.file, "extends_blueprint: mail:v1\n    oauth", "extends_blueprint: ${WHICH}\n    oauth"
+        )
+    else:
+        project.environ["WHICH"] = str(project.folder)
+        changed(project.file, "config:\n", "config:\n  blueprint_paths: ['${WHICH}']\n")
+    assert not was_hit(project.load())
+    assert not was_hit(project.load())
+    assert project.forms == []
+
+
 def test_old_forms_are_removed(project: Project) -> None:
     """No more than eight forms are kept, and none for longer than a month."""
     for number in range(12):

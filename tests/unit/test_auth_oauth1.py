@@ -59,7 +59,8 @@ def without_version(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(
             ("POST", "https://photos.example.net/token"),
             {"oauth_token": "hh5s93j4hdidpola", "oauth_token_secret": "hdhd0244k9j7ao03"},
-            {"verifier": "hfdp7dh39dks9884"}, 137131201, "walatlh", "gKgrFCywp7rO0OXSjdot/IHF7IU=", id="token",
+            {"verifier": "hfdp7dh39dks9884"},
+            137131201, "walatlh", "gKgrFCywp7rO0OXSjdot/IHF7IU=", id="token",
         ),
         pytest.param(
             ("GET", "http://photos.example.net/photos?file=vacation.jpg&size=original"),

@@ -27,13 +27,13 @@ def token_request(
     method: str = "POST",
     body_format: str = "form",
 ) -> TokenRequest:
-    """A request whose parameters stand in a form, a JSON body or the query."""
+    """A request whose parameters stand in a form, a JSON body or the query; those of a GET in the query."""
     body, content_type = b"", ""
-    if body_format == "json":
-        body, content_type = json.dumps(dict(params), separators=(",", ":")).encode(), "application/json"
-    elif body_format == "query" or method == "GET":
+    if body_format == "query" or method == "GET":
         query = form(params)
         url = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+    elif body_format == "json":
+        body, content_type = json.dumps(dict(params), separators=(",", ":")).encode(), "application/json"
     else:
         body, content_type = form(params).encode(), _FORM
     standard = {"Accept": "application/json"}

@@ -12,13 +12,37 @@ import functools
 import json
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
+from nango_py.errors import NangoError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MASK = "***"
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def without_frames(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """The function, for one that takes secrets: its NangoErrors have no frames in which they stand.
+
+    Error trackers show what frames hold, and these errors say all there is to know.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except NangoError as error:
+            failed = error.with_traceback(None)
+        del args, kwargs
+        raise failed
+
+    return call
+
 
 # A shorter value would turn a log into stars; it is kept out of texts by structure alone.
 SHORTEST_MASKED = 6

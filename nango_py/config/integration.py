@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from nango_py.config.document import document_from_python, load_document
 from nango_py.config.environment import with_environment
 from nango_py.config.layers import base_of, laid
 from nango_py.config.merge import Sourced, with_nulls
-from nango_py.config.model import Config, Configuration, Integration
+from nango_py.config.model import Config, Configuration, EnvironmentText, Integration
 from nango_py.config.places import template_places
 from nango_py.config.schema import check_integrations, check_merged
 from nango_py.config.settings import config_of, request_settings, whole
@@ -216,7 +217,11 @@ class _Loading:
         except ConfigError as error:
             failure = error
         if failure is not None:
-            self._problems += failure.problems
+            hidden = isinstance(ref, EnvironmentText)
+            self._problems += [
+                _unnamed(problem) if hidden and problem.position == where else problem
+                for problem in failure.problems
+            ]
             return None
         assert blueprint is not None  # noqa: S101 - find gives one or raises
         self._folders += [blueprint.source.parent, blueprint.source.parent.parent]
@@ -257,6 +262,11 @@ def _missing_app_settings(
         for name in AUTH_MODES.get(mode).required_app_settings
         if not tree.settings.get(name)
     ]
+
+
+def _unnamed(problem: Problem) -> Problem:
+    """The same problem without the name, which the environment gave."""
+    return replace(problem, what="the environment names no blueprint that can be found", help="")
 
 
 def _life(blueprint: Blueprint, where: Any, clock: Clock) -> list[Problem]:

@@ -382,7 +382,9 @@ def test_a_thousand_calls_are_in_flight_at_once() -> None:
 
     async def work() -> None:
         async with gathering(number) as url:
-            with calling(url) as nango:
+            # Without a budget the first call would go alone, to learn the API's limits.
+            plenty = {"budgets": [{"key": "all", "otherwise": ["100000/second"]}]}
+            with calling(url, rate_limits=plenty) as nango:
                 executor = nango.async_executor("shop", "user-1")
                 # A busy machine may need its time to connect them all.
                 calls = [executor.get("things", timeout=60) for _ in range(number)]

@@ -60,7 +60,7 @@ def record(cls: Any = None, *, eq: bool = True, order: bool = False) -> Any:
 
 def _made(cls: type[Any], shared: dict[str, Any]) -> Any:
     body = {name: value for name, value in vars(cls).items() if name not in {"__dict__", "__weakref__"}}
-    fields = {name: _field_of(body.pop(name, _MISSING)) for name in _field_names(body)}
+    fields = {name: _field_of(body.pop(name, _MISSING)) for name in _field_names(cls)}
     names = tuple(fields)
     body.update({"__slots__": names, "__match_args__": names, "__record__": fields})
     for name, function in shared.items():
@@ -83,8 +83,9 @@ def field_names(cls: type) -> tuple[str, ...]:
     return tuple(cls.__record__)  # type: ignore[attr-defined]
 
 
-def _field_names(body: dict[str, Any]) -> list[str]:
-    return [name for name, kind in body.get("__annotations__", {}).items() if "ClassVar" not in str(kind)]
+def _field_names(cls: type) -> list[str]:
+    # Asked of the class, not of its namespace: there Python 3.14 keeps none.
+    return [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
 
 
 def _field_of(default: Any) -> Field:

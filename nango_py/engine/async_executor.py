@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
 from nango_py.engine.call import run
-from nango_py.engine.caller import Caller
+from nango_py.engine.caller import UNWANTED, Caller
 from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
@@ -158,7 +158,7 @@ class AsyncExecutor(Caller):
         if task is not None:
             self._last[task] = job.attempts
         answer = await self._exhaust(run(job))
-        if raise_for_error and job.attempts[-1].action == "fail" and job.plan.stream:
+        if raise_for_error and job.attempts[-1].action in UNWANTED and job.plan.stream:
             await answer.aread()
         return self._finished(answer, job, raise_for_error=raise_for_error)
 

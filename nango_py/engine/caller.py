@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from nango_py.pagination.base import Paginator
 
 
+UNWANTED = frozenset({"fail", "refresh"})
+"""How the last attempt of a call ends whose answer is an error; `refresh` where nothing could be renewed."""
+
+
 class ConnectionSource(Protocol):
     """Where the stored connection comes from."""
 
@@ -157,7 +161,7 @@ class Caller:
         """The answer with its story; a bad one as an error where that is wanted."""
         answer.attempts = tuple(job.attempts)
         answer.hint = self._route.hint
-        if raise_for_error and job.attempts[-1].action == "fail":
+        if raise_for_error and job.attempts[-1].action in UNWANTED:
             raise self._route.provider_error(answer, job.plan)
         return answer
 

@@ -1,0 +1,61 @@
+"""A refused credential that cannot be renewed is an answer, and an error where errors are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import Nango, ProviderError, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def nango(tmp_path: Path) -> Iterator[Nango]:
+    """A product whose user has a key that the API does not know."""
+    entry: dict[str, Any] = {
+        "auth": {"auth_mode": "API_KEY"},
+        "requests": {"base_url": "https://api.example.test/", "headers": {"X-Key": "${api_key}"}},
+        "pagination": {"kind": "single", "records": "items"},
+    }
+    with Sandbox(entry, credentials={"somebody": {"api_key": "key_of_somebody"}}) as api:
+        entry["requests"]["base_url"] = api.base_url
+        with Nango({"it": entry}, database_url=f"sqlite:///{tmp_path}/nango.db", environ={}) as product:
+            product.register_connection("it", "user-1", {"api_key": "key_of_user_1"})
+            yield product
+
+
+def test_it_is_an_answer_unless_errors_are_wanted(nango: Nango) -> None:
+    """The caller sees the 401, and raise_for_error makes it a ProviderError."""
+    executor = nango.executor("it", "user-1")
+    assert executor.get("things").status_code == 401
+    with pytest.raises(ProviderError) as caught:
+        executor.get("things", raise_for_error=True)
+    assert caught.value.status == 401
+
+
+def test_it_ends_a_walk_and_a_download(nango: Nango, tmp_path: Path) -> None:
+    """A page that is refused is no page, and a refused file is no file."""
+    executor = nango.executor("it", "user-1")
+    with pytest.raises(ProviderError):
+        list(executor.paginate("things"))
+    with pytest.raises(ProviderError):
+        executor.download("things", tmp_path / "things")
+    assert not (tmp_path / "things").exists()
+
+
+def test_the_same_holds_for_asyncio(nango: Nango) -> None:
+    """Both executors end alike."""
+
+    async def call() -> None:
+        try:
+            await nango.async_executor("it", "user-1").get("things", raise_for_error=True)
+        finally:
+            await nango.aclose()
+
+    with pytest.raises(ProviderError):
+        asyncio.run(call())

@@ -19,8 +19,13 @@ Written by `docs/generate_auth.py` from the modes themselves. A blueprint names 
 `auth: {auth_mode: ...}` and says with variables where the credential goes; see [blueprints](blueprints.md).
 `register_connection` takes the credentials.
 
-Credentials of every mode are stored, checked, masked and usable in templates. Tokens are not renewed yet, and
-requests are not signed yet.
+Tokens that end are renewed: before they end, and once in a call that is answered 401. Any number of threads,
+processes and machines renew one connection once, and the new token is stored before anybody uses it. A final
+refusal marks the connection `needs_reauth` and raises `CredentialsError`: the user has to log in again, and
+the new credentials are given to `update_connection_credentials`. A token endpoint that fails otherwise is
+tried again later, and the old token is used while it lives. Modes that sign do so for each attempt.
+
+There is no login server yet: your product sends the user to the login page, and registers what comes back.
 """
 
 MEANINGS = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import nango_py
-from nango_py import Nango, Sandbox, errors
+from nango_py import Nango, errors
 from nango_py.cli.app import nango as command_line
 from nango_py.config.document import parse_document
 from nango_py.config.schema import blueprint_schema, check_blueprint, integrations_schema
@@ -283,29 +283,6 @@ def test_the_page_of_auth_modes_is_current() -> None:
     """docs/auth.md is what `python docs/generate_auth.py` would write now."""
     generator = runpy.run_path(str(ROOT / "docs" / "generate_auth.py"))
     assert (ROOT / "docs" / "auth.md").read_text() == generator["page"]()
-
-
-def test_that_requests_are_not_signed_is_said_as_long_as_it_is_so(tmp_path: Path) -> None:
-    """A call of a signing mode carries no Authorization, and docs/auth.md says so; or neither."""
-    entry = {"auth": {"auth_mode": "OAUTH1"}, **APP, "requests": {"base_url": "https://api.example.test/"}}
-    with Sandbox(entry) as api:
-        entry["requests"] = {"base_url": api.base_url}
-        with Nango({"it": entry}, database_url=database(tmp_path), environ={}) as nango:
-            credentials = {"oauth_token": "token_of_user", "oauth_token_secret": "secret_of_user"}
-            nango.register_connection("it", "user-1", credentials)
-            nango.executor("it", "user-1").get("things")
-        is_signed = "authorization" in api.ledger.received[0].headers
-    pages = [ROOT / "docs" / "auth.md", ROOT / "README.md"]
-    says = ["requests are not signed yet" in page.read_text().lower() for page in pages]
-    assert says == [not is_signed] * 2
-
-
-def test_that_tokens_are_not_renewed_is_said_as_long_as_it_is_so() -> None:
-    """The modes can renew, calls do not ask them to, and the docs say so; or they do."""
-    code = "".join(path.read_text() for path in (ROOT / "nango_py").rglob("*.py") if "auth" not in path.parts)
-    pages = [ROOT / "docs" / "auth.md", ROOT / "README.md"]
-    says = ["tokens are not renewed yet" in " ".join(page.read_text().lower().split()) for page in pages]
-    assert says == [".can_renew(" not in code] * 2
 
 
 def test_every_key_of_the_files_is_mentioned() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nango_py.engine.call import Job, run
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Send, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Refresh, Send, Wait
 from nango_py.engine.outage import BreakerSettings, CircuitBreaker
 from nango_py.engine.route import Route
 from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
@@ -20,6 +21,9 @@ from tests.engine_support import Answer, a_plan, an_integration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"
+RENEWABLE = "X-Renewable"
+"""Marks an answer to a call whose credential can be renewed."""
+
 NEVER_SENT = {"dns", "connect", "tls"}
 
 
@@ -42,6 +46,7 @@ def outcomes(head: str) -> list[Any]:
     if word is not None:
         return [Failure(word[1], sent=word[1] not in NEVER_SENT, text="it broke")]
     headers = {"Retry-After": "2"} if "with a wait" in head else {}
+    headers |= {RENEWABLE: "yes"} if "can be renewed" in head else {}
     return [Answer(int(status), headers) for status in re.findall(r"\b\d{3}\b", head)]
 
 
@@ -56,7 +61,7 @@ class Api:
     def __init__(self, outcome: Any, clock: ManualClock) -> None:
         self.outcome = outcome
         self.clock = clock
-        self.sent = self.gates = 0
+        self.sent = self.gates = self.renewed = 0
 
     def carry_out(self, command: Any) -> Any:
         """What an executor would answer to a command of the call."""
@@ -69,6 +74,9 @@ class Api:
                 self.clock.advance(command.seconds)
             case CloseGate():
                 self.gates += 1
+            case Refresh():
+                self.renewed += 1
+                return SimpleNamespace(generation=99)
             case Send():
                 self.sent += 1
                 if getattr(self.outcome, "reason", "") == "redirects":
@@ -82,10 +90,10 @@ class Api:
         if getattr(self.outcome, "reason", "") == "circuit":
             route.outage.breaker = CircuitBreaker(self.clock, BreakerSettings(failures=1, seconds=0.0))
             route.outage.breaker.failed()
-        steps = run(
-            Job(plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events)
-        )
-        result = None
+        job = Job(plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events)
+        if RENEWABLE in getattr(self.outcome, "headers", {}):
+            job.renewal = lambda *_: iter(())
+        steps, result = run(job), None
         try:
             while True:
                 result = self.carry_out(steps.send(result))
@@ -109,6 +117,8 @@ def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
         assert end is outcome
         return "answer; others wait" if api.gates else "answer"
     assert (api.sent, end.status_code) == (2, 200)
+    if api.renewed:
+        return "renew once, then again"
     return "wait, then again" if api.gates else "again"
 
 

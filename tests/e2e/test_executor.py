@@ -315,6 +315,25 @@ def test_a_session_takes_paths_below_the_base(tmp_path: Path) -> None:
     assert hooked == [200, 200]
 
 
+def test_a_session_works_with_headers_that_differ_from_call_to_call(tmp_path: Path) -> None:
+    """The base URL is known without planning a call that nobody makes."""
+    settings = {
+        **SHOP,
+        "requests": {
+            "base_url": "https://x.example.test/v1/",
+            "headers": {"Authorization": "Key ${api_key}", "X-Call": "${method} ${endpoint}"},
+        },
+    }
+    with a_product(tmp_path, settings) as (nango, sandbox):
+        session = nango.session("shop", "u0")
+        session.get("things")
+        session.post(f"{sandbox.base_url}things/7", json={})
+        assert [entry.headers["x-call"] for entry in sandbox.ledger.received] == [
+            "GET things",
+            "POST things/7",
+        ]
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -33,6 +33,9 @@ SHOP: dict[str, Any] = {
 QUICK = {"base_seconds": 0.002, "max_seconds": 0.01}
 """A backoff for tests that wait for real."""
 
+WIDE = {"budgets": [{"key": "all", "otherwise": ["100000/second"]}]}
+"""A budget that holds nobody up; without one the rate of an API is learned, slowly at first."""
+
 
 def settings_of(base_url: str, requests: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """The entry of an integration that lies at `base_url`; `more` are top keys such as `retries`."""

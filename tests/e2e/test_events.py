@@ -13,7 +13,7 @@ import pytest
 from nango_py.engine.events import KINDS
 from nango_py.errors import RateLimited, RequestFailed, TransportFailed
 from nango_py.sandbox import Fault, FaultPlan
-from tests.call_support import KEY, a_sandbox, calling
+from tests.call_support import KEY, WIDE, a_sandbox, calling
 from tests.clocks import ManualClock
 from tests.fault_server import READ, RESET, FaultServer, answer
 
@@ -41,7 +41,7 @@ def test_a_call_tells_its_story(name: str) -> None:
     """Limited, then down, then good: each step is told once, in order, with its seconds and its rule."""
     plan = FaultPlan.script([Fault("status", status=429, retry_after=2), "503", None])
     clock = ManualClock()
-    with a_sandbox(plan) as sandbox, calling(sandbox.base_url, clock=clock) as nango:
+    with a_sandbox(plan) as sandbox, calling(sandbox.base_url, clock=clock, rate_limits=WIDE) as nango:
         heard = listening(nango)
         assert call(nango, name, params={"a": "b"}).status_code == 200
         limited = ["attempt", "gate", "retry", "wait"]

@@ -33,6 +33,7 @@ LEAKS_IN = 20.0
 """A bucket told as a fraction empties in so many seconds: Shopify's 40 leak 2, and 80 leak 4 a second."""
 
 MEASURED_SECONDS = 10.0
+LEAST_MEASURED = 5
 SLOWER, FASTER = 0.8, 1.1
 SLOWEST = 0.05
 MOST_SCOPES = 20_000
@@ -156,6 +157,8 @@ class Learning:
             return
         since = now - MEASURED_SECONDS
         went = [moment for moment in known.recent if moment >= since]
+        if len(went) < LEAST_MEASURED and not math.isfinite(known.rate):
+            return  # So few calls tell no rate; the gate that the refusal closes is enough.
         span = max(1.0, now - went[0]) if went else MEASURED_SECONDS
         known.rate = max(SLOWEST, min(known.rate, SLOWER * max(1, len(went)) / span))
         known.changed_at = now

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import RateLimited
+from nango_py import DeadlineExceeded, RateLimited
 from tests.product_support import SHOP, a_nango, a_product
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def storm(executor: Executor, seconds: float) -> int:
         while (left := end - time.monotonic()) > 0:
             try:
                 executor.get("things", deadline_seconds=left)
-            except RateLimited as error:
+            except (RateLimited, DeadlineExceeded) as error:
                 if error.response is not None:
                     refused.append(1)
 

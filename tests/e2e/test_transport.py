@@ -6,6 +6,7 @@ import gc
 import http.client
 import os
 import resource
+import select
 import socket
 import ssl
 import subprocess
@@ -371,7 +372,8 @@ def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -
     with FaultServer([READ, answer(b"ok")]) as server:
         for _ in range(3):
             assert isinstance(transport.send(plan_for(server.url, "POST", json={}), 5.0), Response)
-            time.sleep(0.02)  # until the close has arrived
+            (pool,) = transport._pools.values()
+            select.select([pool._idle[-1].sock], [], [], 5.0)  # until the close has arrived
         assert server.connections == 3
 
 

@@ -55,13 +55,17 @@ class Signature(AuthMode):
         "signature": {
             "type": "object",
             "properties": {
-                "protocol": {"enum": ["HMAC", "WSSE"]},
+                "protocol": {"enum": ["HMAC", "WSSE"], "title": "HMAC unless given"},
                 "algorithm": {"enum": ["sha256", "sha512", "sha384", "sha1", "md5"]},
-                "encoding": {"enum": ["hex", "base64"]},
-                "key_encoding": {"enum": ["text", "hex", "base64"]},
-                "parts": _PARTS,
-                "joined_by": {"type": "string"},
-                "headers": {"type": "object", "additionalProperties": _PARTS},
+                "encoding": {"enum": ["hex", "base64"], "title": "How the signature is written"},
+                "key_encoding": {"enum": ["text", "hex", "base64"], "title": "How the secret is written"},
+                "parts": {**_PARTS, "title": "What is signed, in this order"},
+                "joined_by": {"type": "string", "title": "What stands between parts; nothing unless given"},
+                "headers": {
+                    "type": "object",
+                    "additionalProperties": _PARTS,
+                    "title": "Each header that is sent, made of parts",
+                },
             },
             "patternProperties": {"^x-": {}},
             "additionalProperties": False,

@@ -57,7 +57,7 @@ class TwoStep(TokenMode):
         **TOKEN_CALL,
         "token_response": TOKEN_RESPONSE,
         "token_lifetime_seconds": SECONDS,
-        "additional_steps": {"type": "array", "items": STEP},
+        "additional_steps": {"type": "array", "items": STEP, "title": "The calls after the first one"},
     }
     required_settings = ("token_url",)
     variables = (

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import unquote
 
 import jsonschema
 import pytest
 
+from nango_py.auth._protocol.requests import SignedRequest
+from nango_py.auth._protocol.tokens import TokenAnswer, TokenContext, TokenRefused
 from nango_py.config.names import COMMON_NAMES
-from nango_py.errors import CredentialsError
+from nango_py.errors import ConfigError, CredentialsError
 from nango_py.registry import AUTH_MODES
 from tests.engine_support import a_connection, a_plan, a_stamp, an_integration
 
+APP = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
 every_mode = pytest.mark.parametrize("name", AUTH_MODES.names())
 
 
@@ -76,8 +80,7 @@ def rendered(name: str, placing: str) -> tuple[Any, Any]:
     """A plan in which every variable of a mode stands in a header or a parameter."""
     mode = AUTH_MODES.get(name)
     values = {f"v-{variable}": f"${{{variable}}}" for variable in mode.variables}
-    app = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
-    integration = an_integration(auth_mode=name, app=app, **{placing: values})
+    integration = an_integration(auth_mode=name, app=APP, **{placing: values})
     return mode, a_plan(stamp=a_stamp(integration, a_connection(mode.example_credentials)))
 
 
@@ -92,8 +95,7 @@ def test_secret_variables_are_masked_and_others_shown(name: str, placing: str) -
         else unquote(plan.url)
     )
     shown = str(plan)
-    app = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
-    values = {**app, **mode().variables_of(mode.example_credentials)}
+    values = {**APP, **mode().variables_of(mode.example_credentials)}
     for variable in mode.variables:
         value = str(values[variable]).rstrip("=")
         assert value in str(sent)
@@ -185,3 +187,70 @@ def test_basic_auth_takes_an_empty_password_and_no_colon_in_the_name() -> None:
     assert mode.variables_of(checked)["basic_auth_encoded"] == "a2V5Og=="
     with pytest.raises(CredentialsError, match="colon"):
         mode.check_credentials({"username": "a:b", "password": "x"}, "x")
+
+
+def test_a_setting_means_the_same_in_every_mode() -> None:
+    """Without its mode, as in an override, a key is checked by whichever mode comes last."""
+    found: dict[str, Any] = {}
+    for name in AUTH_MODES.names():
+        for key, schema in AUTH_MODES.get(name).settings_schema.items():
+            assert found.setdefault(key, schema) == schema, f"{name}: {key}"
+
+
+@every_mode
+def test_a_token_that_is_fetched_is_a_secret_variable(name: str) -> None:
+    """Until it is there the mode is not ready, and it can be had without the user."""
+    mode = AUTH_MODES.get(name)
+    fetched = mode.token_variable
+    assert mode().is_ready(mode.example_credentials)
+    if not fetched:
+        assert mode().expires_at(mode.example_credentials) is None
+        assert not mode().can_renew(mode.example_credentials, {})
+        return
+    assert fetched in mode.secret_variables
+    assert fetched in mode.credentials_schema["properties"]
+    assert not mode().is_ready({})
+    assert mode().expires_at({}) == 0.0
+    assert mode().expires_at({**mode.example_credentials, "expires_at": 5}) == 5.0
+
+
+@every_mode
+def test_only_modes_that_sign_add_headers(name: str) -> None:
+    """Signing is last of all, so a mode that does not sign must not seem to."""
+    mode = AUTH_MODES.get(name)
+    variables = {**APP, **mode().variables_of(mode.example_credentials), "additional_config": {}}
+    declared = {"region": "eu-west-1", "service": "s3"}
+    request = SignedRequest("GET", "https://api.example.test/things")
+    added = mode().sign(request, variables, declared, 1_800_000_000.0)
+    assert bool(added) is mode.signs
+    plain = [mode.example_credentials[key] for key in mode.credentials_schema["required"]][1:]
+    assert not any(text in value for value in added.values() for text in plain)
+    assert mode().answer_challenge({}, request, variables) is None
+
+
+@every_mode
+def test_its_refusals_say_nothing_of_the_credentials(name: str) -> None:
+    """A renewal without any setting, and one that the endpoint refuses with all it was told."""
+    mode = AUTH_MODES.get(name)
+    held = dict(mode.example_credentials)
+    credentials = {**held, "refresh_token": "refresh_example_1234"} if name == "OAUTH2" else held
+    for settings in ({}, {"token_url": "https://id.example.test/token"}):
+        context = TokenContext(
+            settings=settings, credentials=credentials, app=APP,
+            variables={**APP, **mode().variables_of(credentials), "raw": {}}, now=1_800_000_000.0,
+        )  # fmt: skip
+        texts = [*leaves(credentials), *APP.values()]
+        with pytest.raises((ConfigError, TokenRefused)) as caught:
+            echoed(mode().renewal(context))
+        shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+        assert not [text for text in texts if text in shown and text != "ada"]
+        assert caught.value.__context__ is None
+
+
+def echoed(renewal: Any) -> None:
+    """Answer each request of a renewal with a refusal that repeats the request."""
+    request = next(renewal)
+    while True:
+        told = f"{request.url} {dict(request.headers)} {request.body!r}"
+        body = json.dumps({"error": "invalid_grant", "error_description": told}).encode()
+        request = renewal.send(TokenAnswer(400, {}, body))

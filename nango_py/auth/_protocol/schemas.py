@@ -31,11 +31,17 @@ ASSERTION: Schema = {
     "type": "object",
     "properties": {
         "signing_key": {**TEMPLATE, "title": "PEM, or the shared secret for HS256"},
-        "signing_key_encoding": {"enum": ["text", "hex", "base64"]},
+        "signing_key_encoding": {"enum": ["text", "hex", "base64"], "title": "How the key is written"},
         "algorithm": {"enum": ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA", "HS256", "HS512"]},
-        "header": {"type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"}},
-        "payload": {"type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"}},
-        "expires_in": {**SECONDS, "maximum": 31_536_000},
+        "header": {
+            "type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"},
+            "title": "More of the token's header, such as kid",
+        },
+        "payload": {
+            "type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"},
+            "title": "The claims beside iat and exp; empty ones are left out",
+        },
+        "expires_in": {**SECONDS, "maximum": 31_536_000, "title": "Seconds that it lives; 300 unless given"},
         "issued_ago": {
             "type": "number", "minimum": 0, "maximum": 3600, "unit": "seconds", "shown": True,
             "title": "How far back the token is dated, for servers whose clock is late",
@@ -83,10 +89,13 @@ STEP: Schema = {
 TOKEN_RESPONSE: Schema = {
     "type": "object",
     "properties": {
-        "token": PATH,
-        "token_header": {**TEXT, "minLength": 1},
-        "token_expiration": PATH,
-        "token_expiration_strategy": {"enum": ["expireAt", "expireIn"]},
+        "token": {**PATH, "title": "JMESPath to the token; access_token unless given"},
+        "token_header": {**TEXT, "minLength": 1, "title": "The header that holds the token instead"},
+        "token_expiration": {**PATH, "title": "JMESPath to when it ends"},
+        "token_expiration_strategy": {
+            "enum": ["expireAt", "expireIn"],
+            "title": "A moment, or seconds from now, as it is unless given",
+        },
     },
     "patternProperties": _OPEN,
     "additionalProperties": False,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.limits.model import WindowView
 
 
 class AsyncExecutor(Caller):
@@ -117,6 +118,10 @@ class AsyncExecutor(Caller):
         """The answers of all pages, one by one."""
         async for page in self._walk(path, method, max_pages, options):
             yield page.answer
+
+    async def limits(self) -> tuple[WindowView, ...]:
+        """How full the limits of this connection's quota are now; see `Executor.limits`."""
+        return await asyncio.to_thread(self._live)
 
     def explain(self) -> str:
         """What happened in this task's last call, attempt by attempt, and which rule decided it."""

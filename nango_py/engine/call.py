@@ -59,6 +59,7 @@ class Job:
         report: told of each attempt as it ends; writes the log record.
         outage: the integration's retry budget and circuit breaker.
         events: who listens to what happens.
+        hold: seconds to wait for the first answer of an API of which nothing is known.
         renewal: the steps to a newer connection than a refused plan's, or None.
         restamp: the plan with a newer connection's credentials.
         returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
@@ -77,6 +78,7 @@ class Job:
     returns_limited: bool = False
     renewal: Callable[[Plan, float], Steps | None] = lambda *_: None
     restamp: Callable[[Plan, Any], Plan] = lambda plan, _: plan
+    hold: Callable[[Plan], float] = lambda _: 0.0
     refreshed: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     deadline: float = 0.0
@@ -165,6 +167,8 @@ def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
 
 def _admit(job: Job) -> Steps:
     """Wait until every budget and gate lets this call through; the booking's ticket."""
+    while (held := job.hold(job.plan)) > 0 and job.clock.monotonic() + held < job.deadline:
+        yield _wait(job, held, "the API's first answer")
     job.spends, job.gates = job.spend(job.plan)
     patience = job.deadline - job.clock.monotonic()
     grant = yield Acquire(job.spends, job.gates, patience)

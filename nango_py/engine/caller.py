@@ -12,6 +12,7 @@ from nango_py.engine.renewal import check_usable, renew_at
 from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
 from nango_py.errors import ConfigError, Position, Problem, TransportFailed
+from nango_py.limits.live import live_view
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nango_py.engine.call import Steps
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.model import LimitStore, WindowView
     from nango_py.pagination.base import Paginator
 
 
@@ -71,6 +72,9 @@ class Caller:
     def plan(self, method: str, path: str, **options: Any) -> Plan:
         """The request that a call would send, without sending it; `print(plan)` masks credentials."""
         return self._plan(Call(method, path, **options), self._read_connection())
+
+    def _live(self) -> tuple[WindowView, ...]:
+        return live_view(self._limits, self._route.scope(self._stamp_of(self._read_connection())))
 
     @property
     def base_url(self) -> str:
@@ -144,7 +148,7 @@ class Caller:
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-            renewal=self._forced_renewal, restamp=self._restamped,
+            renewal=self._forced_renewal, restamp=self._restamped, hold=route.hold,
         )  # fmt: skip
 
     def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:

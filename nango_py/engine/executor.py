@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.limits.model import WindowView
 
 
 class Executor(Caller):
@@ -136,6 +137,15 @@ class Executor(Caller):
         """The answers of all pages, one by one."""
         for page in self._walk(path, method, max_pages, options):
             yield page.answer
+
+    def limits(self) -> tuple[WindowView, ...]:
+        """How full the limits of this connection's quota are now, whoever used them.
+
+        Each has `key` (the budget's own), `window`, `limit`, `used`, `left`, `resets_in` and `gate` (seconds,
+        0 while it is open). Limits of which nothing is used are left out. With `rate_limit_store: memory`
+        only this process is seen.
+        """
+        return self._live()
 
     def explain(self) -> str:
         """What happened in this thread's last call, attempt by attempt, and which rule decided it."""

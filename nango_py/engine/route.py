@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
     from nango_py.engine.query import Pairs
     from nango_py.engine.renewal import TokenLife
+    from nango_py.engine.stamp import Stamp
     from nango_py.limits.model import Spend
     from nango_py.pagination.base import Paginator
 
@@ -86,9 +87,13 @@ class Route:
             problem = found
         else:
             return (spends, gates) if self.limits.has_budgets else (self._learned(plan), gates)
-        place = Position(f"{self.integration.name}/{printable(plan.stamp.connection.user_id)}")
-        what = f"rate_limits: {problem.what}"
-        raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
+        raise self._misfit(plan.stamp, problem)
+
+    def hold(self, plan: Plan) -> float:
+        """Seconds to wait for the first answer of an API without written limits; 0.0 where it has come."""
+        if self.limits.has_budgets:
+            return 0.0
+        return self.learning.hold(self.limits.scope_of(plan.stamp.variables()))
 
     def lesson(self, plan: Plan, spends: tuple[Spend, ...], answer: Any, *, refused: bool) -> Learn | None:
         """What an answer tells of limits, or None where it tells nothing new."""
@@ -100,6 +105,23 @@ class Route:
         scope = self.limits.scope_of(plan.stamp.variables())
         endpoint = f"{plan.method} {endpoint_of(plan.endpoint)}"
         return Learn(self.learning, (scope, endpoint, spends, seen), refused=refused)
+
+    def scope(self, stamp: Stamp) -> str:
+        """Whose quota a connection's calls use.
+
+        Raises:
+            ConfigError: `counted_per` cannot be filled in for this connection.
+        """
+        try:
+            return self.limits.scope_of(stamp.variables())
+        except TemplateProblem as found:
+            problem = found
+        raise self._misfit(stamp, problem)
+
+    def _misfit(self, stamp: Stamp, problem: TemplateProblem) -> ConfigError:
+        place = Position(f"{self.integration.name}/{printable(stamp.connection.user_id)}")
+        what = f"rate_limits: {problem.what}"
+        return ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
 
     def _learned(self, plan: Plan) -> tuple[Spend, ...]:
         scope = self.limits.scope_of(plan.stamp.variables())

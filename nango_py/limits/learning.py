@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from nango_py.limits.dialects import Observation
     from nango_py.limits.model import Limit, LimitStore
 
-FIRST_ANSWER = Window(1, 0.02, "the first answer")
-"""Until an API has answered once nothing is known of it, so one call finds out for all."""
+HOLD_SECONDS = 1.0
+"""Until an API has answered once nothing is known of it, so one call finds out for all, or takes too long."""
+
+HOLD_STEP = 0.02
+"""How often those who wait for the first answer look."""
 
 LEARNED_RATE = "a rate found by trying"
 LEAKS_IN = 20.0
@@ -67,7 +70,26 @@ class Learning:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._scopes: dict[str, _Scope] = {}
+        self._began: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def hold(self, scope: str) -> float:
+        """Seconds to wait before asking again, 0.0 to go on: the first call of a quota goes alone.
+
+        Args:
+            scope: whose quota, from `RateLimits.scope_of`.
+        """
+        if scope in self._scopes:
+            return 0.0
+        now = self._clock.monotonic()
+        with self._lock:
+            began = self._began.get(scope)
+            if began is None:
+                if len(self._began) >= MOST_SCOPES:
+                    self._began.clear()
+                self._began[scope] = now
+                return 0.0
+            return HOLD_STEP if now < began + HOLD_SECONDS else 0.0
 
     def spends(self, scope: str, endpoint: str, written: tuple[Spend, ...]) -> tuple[Spend, ...]:
         """What a call takes: what is written, else what was learned.
@@ -82,7 +104,7 @@ class Learning:
         with self._lock:
             known = self._scopes.get(scope)
             if known is None:
-                return (Spend(f"{scope} first", (FIRST_ANSWER,)),)
+                return ()
             # An endpoint that has not answered yet is taken to be counted like the others.
             told = known.told.get(endpoint) or next(reversed(known.told.values()), {})
             spends = [Spend(_key(scope, source, limit), (limit,)) for source, limit in told.items()]
@@ -113,7 +135,7 @@ class Learning:
         """
         observations = tuple(observations)
         is_written = not all(
-            spend.key.startswith((f"{scope} first", f"{scope} rate", f"{scope} told")) for spend in spends
+            spend.key.startswith((f"{scope} rate", f"{scope} told")) for spend in spends
         )
         if not is_written:
             spends = self._learn(scope, endpoint, observations, refused=refused)
@@ -131,6 +153,7 @@ class Learning:
                 if len(self._scopes) >= MOST_SCOPES:
                     del self._scopes[next(iter(self._scopes))]
                 known = self._scopes[scope] = _Scope()
+                self._began.pop(scope, None)
             told = known.told.get(endpoint, {})
             for seen in observations:
                 limit = _limit(seen, told.get(seen.source))

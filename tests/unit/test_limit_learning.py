@@ -99,18 +99,25 @@ def test_the_first_call_goes_alone() -> None:
     """While nothing is known of an API, one call finds out and the others wait for its answer."""
     clock = LimitClock(0.0)
     store, learning = MemoryLimits(clock), Learning(clock)
-    spends = learning.spends("s", "GET x", ())
-    first, second = store.acquire(spends, (), 9.0), store.acquire(spends, (), 9.0)
-    assert isinstance(first, Granted)
-    assert isinstance(second, Granted)
-    assert (first.wait, second.wait > 0) == (0.0, True)
-    clock.moment = 0.1
-    assert store.confirm(second.ticket) > 0
-    store.settle(first.ticket)
-    learning.answered(store, "s", "GET x", spends, (), refused=False)
-    clock.moment = 0.2
-    assert store.confirm(second.ticket) == 0.0
+    assert learning.hold("s") == 0.0
+    assert learning.hold("s") > 0
+    assert learning.hold("another") == 0.0
+    clock.moment = 0.5
+    assert learning.hold("s") > 0
+    learning.answered(store, "s", "GET x", (), (), refused=False)
+    assert learning.hold("s") == 0.0
     assert learning.spends("s", "GET x", ()) == ()
+
+
+def test_nobody_waits_long_for_a_first_answer() -> None:
+    """A first call that takes its time, or never ends, holds the others for a second at most."""
+    clock = LimitClock(0.0)
+    learning = Learning(clock)
+    learning.hold("s")
+    clock.moment = 0.99
+    assert 0 < learning.hold("s") <= 0.02
+    clock.moment = 1.0
+    assert learning.hold("s") == 0.0
 
 
 def test_written_rules_are_not_replaced() -> None:

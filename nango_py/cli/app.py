@@ -15,6 +15,7 @@ from nango_py.cli.demo import demo
 from nango_py.cli.init import init
 from nango_py.cli.integrations import integrations
 from nango_py.cli.keys import keys
+from nango_py.cli.limits import limits
 from nango_py.cli.project import Project
 from nango_py.cli.sandbox import sandbox
 from nango_py.cli.schema import schema
@@ -68,6 +69,6 @@ def nango(
 
 
 for command in (
-    init, check, demo, sandbox, plan, call, blueprints, integrations, connections, keys, schema,
+    init, check, demo, sandbox, plan, call, blueprints, integrations, connections, limits, keys, schema,
 ):  # fmt: skip
     nango.add_command(command)

@@ -12,7 +12,6 @@ from nango_py.engine.renewal import check_usable, renew_at
 from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
 from nango_py.errors import ConfigError, Position, Problem, TransportFailed
-from nango_py.limits.live import live_view
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
 
@@ -74,6 +73,8 @@ class Caller:
         return self._plan(Call(method, path, **options), self._read_connection())
 
     def _live(self) -> tuple[WindowView, ...]:
+        from nango_py.limits.live import live_view
+
         return live_view(self._limits, self._route.scope(self._stamp_of(self._read_connection())))
 
     @property
@@ -148,7 +149,7 @@ class Caller:
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-            renewal=self._forced_renewal, restamp=self._restamped, hold=route.hold,
+            renewal=self._forced_renewal, restamp=self._restamped,
         )  # fmt: skip
 
     def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:

@@ -107,15 +107,20 @@ class Book:
         views: list[WindowView] = []
         for key in keys:
             meter = self.meters.get(key)
+            gate = max(0.0, self.gates.get(key, 0.0) - now)
             if meter is not None:
                 meter.tidy(now)
                 for limit in meter.limits:
                     most, used, resets_in = meter.usage(limit, now)
-                    views.append(WindowView(key, limit.label, most, used, max(0.0, most - used), resets_in))
-            opens = self.gates.get(key, 0.0)
-            if opens > now:
-                views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, opens - now))
+                    left = max(0.0, most - used)
+                    views.append(WindowView(key, limit.label, most, used, left, resets_in, gate))
+            if gate:
+                views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, gate, gate))
         return tuple(views)
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys and gates that begin so."""
+        return tuple(sorted(key for key in self.meters.keys() | self.gates.keys() if key.startswith(prefix)))
 
     def sweep(self, now: float) -> None:
         """Forget every key and gate of which nothing is left."""

@@ -74,6 +74,11 @@ class MemoryLimits:
         with self._lock:
             return self._book.view(keys, self._clock.monotonic())
 
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys and gates that begin so."""
+        with self._lock:
+            return self._book.keys(prefix)
+
 
 _alive: weakref.WeakSet[MemoryLimits] = weakref.WeakSet()
 _held: list[MemoryLimits] = []

@@ -109,7 +109,8 @@ class WindowView:
         limit: how many it allows; 0 for a gate.
         used: how many are counted now: answered within the window, on their way, or due.
         left: how many more may be sent at once.
-        resets_in: seconds until nothing of it is used any more.
+        resets_in: seconds until nothing of it is used any more; of a gate, until it opens.
+        gate: seconds until the key's gate opens; 0 where it is open.
     """
 
     key: str
@@ -118,6 +119,7 @@ class WindowView:
     used: float
     left: float
     resets_in: float
+    gate: float = 0.0
 
 
 class LimitStore(Protocol):
@@ -158,3 +160,6 @@ class LimitStore(Protocol):
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         """How full the limits of these keys and gates are; keys of which nothing is known are left out."""
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys that begin so and of which something is known, sorted; `view` tells more."""

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from nango_py.limits.model import GATE, Granted, Refused, WindowView
 from nango_py.limits.stored import limit_to_json, line_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from nango_py.clock import Clock
     from nango_py.limits.model import Spend
@@ -124,11 +125,19 @@ class RedisLimits:
         names = tuple(f"{self._prefix} {key}" for key in keys)
         told_of_all = json.loads(self._evaluate("view", names, '{"view":true}'))
         for key, told in zip(keys, told_of_all, strict=True):
+            gate = float(told["gate"])
             for label, most, used, resets_in in told["limits"]:
-                views.append(WindowView(key, label, most, used, max(0.0, most - used), resets_in))
-            if told["gate"] > 0:
-                views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, told["gate"]))
+                views.append(WindowView(key, label, most, used, max(0.0, most - used), resets_in, gate))
+            if gate > 0:
+                views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, gate, gate))
         return tuple(views)
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys and gates that begin so."""
+        begin = f"{self._prefix} "
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", begin + prefix)
+        names = self._checked(lambda: list(self._client.scan_iter(match=f"{pattern}*", count=1000)))
+        return tuple(sorted({name.decode().removeprefix(begin) for name in names}))
 
     def processes(self, name: str) -> int:
         """How many processes use this store, this one included.
@@ -137,7 +146,7 @@ class RedisLimits:
             name: this process's, the same at every call.
         """
         call = json.dumps({"name": name, "seconds": SEEN_WITHIN})
-        return int(self._evaluate("beat", (self._prefix + " processes",), call))
+        return int(self._evaluate("beat", (f"{self._prefix}:processes",), call))
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -166,14 +175,18 @@ class RedisLimits:
             "line": line_of(spends),
             "generation": True,
         }
-        names = (*(f"{self._prefix} {key}" for key in keys), f"{self._prefix} generation")
+        names = (*(f"{self._prefix} {key}" for key in keys), f"{self._prefix}:generation")
         return names, json.dumps(call, separators=(",", ":"))[1:]
 
     def _evaluate(self, act: str, keys: tuple[str, ...], call: str) -> Any:
         if self._clock is not None:
             call = f'{{"now":{self._clock.monotonic()!r},{call[1:]}' if call != "{}" else call
+        return self._checked(lambda: self._script(keys=keys, args=(act, call)))
+
+    @staticmethod
+    def _checked(ask: Callable[[], Any]) -> Any:
         try:
-            return self._script(keys=keys, args=(act, call))
+            return ask()
         except redis.RedisError as error:
             # Its text may hold a URL.
             reason = type(error).__name__

@@ -71,7 +71,12 @@ class SharedLimits:
     Args:
         store: the shared one.
         clock: of this process.
+
+    Attributes:
+        is_remote: asking it takes a while, so asyncio asks it in a thread.
     """
+
+    is_remote = True
 
     def __init__(self, store: SharedStore, clock: Clock) -> None:
         self._store = store
@@ -169,6 +174,15 @@ class SharedLimits:
             except StorageError as error:
                 self._lost(error)
         return self._local.view(keys)
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys and gates that begin so; without the store, those of this process."""
+        if self._may_ask():
+            try:
+                return self._store.keys(prefix)
+            except StorageError as error:
+                self._lost(error)
+        return self._local.keys(prefix)
 
     def _acquire_local(self, ticket: Ticket, patience: float) -> Granted | Refused:
         part, pause = self._part(ticket.spends)

@@ -17,6 +17,7 @@ from nango_py.limits.sql_text import (
     CREATE,
     CREATE_PROCESSES,
     FORGET_PROCESSES,
+    KEYS,
     SWEEP,
     insert_missing,
     named,
@@ -149,6 +150,12 @@ class SqlLimits:
         """How full the limits of these keys and gates are."""
         rows = self._read(tuple(keys))
         return rows.book.view([key for key in keys if key in rows.found], rows.now)
+
+    def keys(self, prefix: str) -> tuple[str, ...]:
+        """The keys and gates that begin so."""
+        self._make()
+        found = self._database.read(KEYS, {"prefix": prefix, "size": len(prefix)})
+        return tuple(sorted(key for (key,) in found))
 
     def processes(self, name: str) -> int:
         """How many processes use this store, this one included.

@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS nango_limits (
 CREATE_PROCESSES = """
 CREATE TABLE IF NOT EXISTS nango_limit_processes (name TEXT NOT NULL PRIMARY KEY, seen_at BIGINT NOT NULL)
 """
+# Not by LIKE, whose signs a key may hold, nor by order, which a collation decides.
+KEYS = "SELECT key FROM nango_limits WHERE substr(key, 1, :size) = :prefix ORDER BY key"
 SWEEP = "DELETE FROM nango_limits WHERE kept_until < :now"
 BEAT = """
 INSERT INTO nango_limit_processes (name, seen_at) VALUES (:name, :now)

@@ -213,6 +213,28 @@ def test_the_view_tells_what_is_used(store: LimitStore) -> None:
     assert gate.resets_in == pytest.approx(10.0, abs=0.5)
 
 
+def test_the_keys_of_a_scope_can_be_found(store: LimitStore) -> None:
+    """Counters and closed gates are found by what they begin with, whatever signs that holds."""
+    for scope in ("shop 2:u1", "shop 2:u*", "shop 2:u_", "shop 3:u1 ", "sh%", "[a]"):
+        store.settle(_granted(store.acquire((Spend(f"{scope} 0 all", (window(9, LONG),)),), (), 0.0)).ticket)
+    store.close_gate(("shop 2:u1",), 10.0)
+    assert store.keys("shop 2:u1 ") == ("shop 2:u1 0 all",)
+    assert store.keys("shop 2:u1") == ("shop 2:u1", "shop 2:u1 0 all")
+    for scope in ("shop 2:u*", "shop 2:u_", "sh%", "[a]"):
+        assert store.keys(scope) == (f"{scope} 0 all",)
+    assert store.keys("nothing") == ()
+    assert len(store.keys("")) == 7
+
+
+def test_a_view_tells_of_the_gate_beside_each_limit(store: LimitStore) -> None:
+    """Who looks at a limit sees there whether its gate is closed, and for how long."""
+    spends = (Spend("k", (window(5, LONG), bucket(4.0, 0.1))),)
+    store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
+    assert [view.gate for view in store.view(["k"])] == [0.0, 0.0]
+    store.close_gate(("k",), 10.0)
+    assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=0.5)
+
+
 def test_threads_never_overfill_and_all_are_served(store: LimitStore) -> None:
     """Eight threads in real time: no window of any alignment holds too many, and nobody is left out."""
     limit = window(10, 0.25)

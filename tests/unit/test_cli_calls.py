@@ -106,3 +106,13 @@ def test_unknown_names_are_wrong_usage(connected: Product, names: tuple[str, str
     assert found.code == 2
     assert said in found.err
     assert found.err.count("\n") == 1
+
+
+def test_limits_of_a_connection_are_shown_as_a_table(connected: Product) -> None:
+    """Without calls nothing is used; an unknown user is told in one line."""
+    found = connected.run("limits", "klaviyo", "user-1")
+    assert (found.code, found.out) == (0, "nothing is used\n")
+    assert found.err.count("\n") == 1
+    missing = connected.run("limits", "klaviyo", "user-2")
+    assert missing.code != 0
+    assert "user-2" in missing.err

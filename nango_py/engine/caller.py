@@ -149,7 +149,7 @@ class Caller:
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-            renewal=self._forced_renewal, restamp=self._restamped,
+            renewal=self._forced_renewal, restamp=self._restamped, hold=route.hold,
         )  # fmt: skip
 
     def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:

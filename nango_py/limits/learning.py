@@ -36,7 +36,9 @@ LEAKS_IN = 20.0
 """A bucket told as a fraction empties in so many seconds: Shopify's 40 leak 2, and 80 leak 4 a second."""
 
 MEASURED_SECONDS = 10.0
-LEAST_MEASURED = 5
+LEAST_MEASURED = 20
+"""Fewer answers than that in the measured time tell no rate: a quiet caller keeps to what Retry-After asks."""
+
 SLOWER, FASTER = 0.8, 1.1
 SLOWEST = 0.05
 MOST_SCOPES = 20_000
@@ -134,9 +136,7 @@ class Learning:
             refused: whether it was refused for rate.
         """
         observations = tuple(observations)
-        is_written = not all(
-            spend.key.startswith((f"{scope} rate", f"{scope} told")) for spend in spends
-        )
+        is_written = not all(spend.key.startswith((f"{scope} rate", f"{scope} told")) for spend in spends)
         if not is_written:
             spends = self._learn(scope, endpoint, observations, refused=refused)
         for seen in observations:

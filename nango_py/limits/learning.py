@@ -37,7 +37,7 @@ LEAKS_IN = 20.0
 
 MEASURED_SECONDS = 10.0
 LEAST_MEASURED = 20
-"""Fewer answers than that in the measured time tell no rate: a quiet caller keeps to what Retry-After asks."""
+"""Fewer answers in the measured time tell no rate: a quiet caller keeps to what Retry-After asks."""
 
 SLOWER, FASTER = 0.8, 1.1
 SLOWEST = 0.05

@@ -45,14 +45,14 @@ class AwsSigV4(AuthMode):
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:
         """Authorization and the X-Amz headers that it covers."""
+        from nango_py.auth._protocol.requests import sendable, setting
         from nango_py.auth._protocol.sigv4 import AwsKey, signature_headers
-        from nango_py.config.template import compile_template
 
         key = AwsKey(
             variables["access_key_id"],
             variables["secret_access_key"],
             str(variables.get("session_token") or ""),
-            compile_template(settings["region"]).render(variables),
-            compile_template(settings["service"]).render(variables),
+            setting(settings["region"], variables, "region"),
+            setting(settings["service"], variables, "service"),
         )
-        return signature_headers(request, key, now)
+        return sendable(signature_headers(request, key, now))

@@ -140,6 +140,11 @@ class AuthMode:
             variables: every template variable of the connection.
             settings: the merged `auth:` block.
             now: unix seconds.
+
+        Raises:
+            CredentialsError: a credential cannot sign, or cannot stand in a header.
+            InvalidRequest: the request cannot be signed: its body is a stream.
+            ConfigError: a template of the settings has no value.
         """
         return {}
 

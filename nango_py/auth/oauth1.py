@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nango_py.auth._protocol.schemas import TEXTS, URL
 from nango_py.auth.base import AuthMode
+from nango_py.errors import CredentialsError
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -58,5 +59,12 @@ class OAuth1(AuthMode):
     ) -> dict[str, str]:
         """The Authorization header, with a nonce of its own."""
         from nango_py.auth._protocol import oauth1
+        from nango_py.auth._protocol.requests import sendable
+        from nango_py.auth._protocol.tokens import TokenRefused
 
-        return {"Authorization": oauth1.authorization(request, variables, settings, now)}
+        try:
+            return sendable({"Authorization": oauth1.authorization(request, variables, settings, now)})
+        except TokenRefused as refused:
+            told = str(refused)
+        del request, variables
+        raise CredentialsError(f"{told}; see oauth_client_secret")

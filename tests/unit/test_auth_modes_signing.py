@@ -13,8 +13,7 @@ import pytest
 
 from nango_py.auth._protocol import digest
 from nango_py.auth._protocol.requests import SignedRequest
-from nango_py.auth._protocol.tokens import TokenRefused
-from nango_py.errors import CredentialsError
+from nango_py.errors import ConfigError, CredentialsError, InvalidRequest
 from nango_py.registry import AUTH_MODES
 from tests.auth_support import NOW, PLANTED
 
@@ -204,9 +203,8 @@ def test_each_attempt_has_its_own_nonce_and_the_secret_stays() -> None:
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
 def test_a_secret_in_another_encoding_is_refused_unseen(encoding: str) -> None:
     """Its bytes sign; what is no hex or base64 is the user's to mend."""
-    with pytest.raises(TokenRefused, match=f"not written in {encoding}") as caught:
+    with pytest.raises(CredentialsError, match=f'"api_secret" is not written in {encoding}') as caught:
         signed({"key_encoding": encoding})
-    assert caught.value.ends_connection
     assert caught.value.__context__ is None
     secret = b"planted".hex() if encoding == "hex" else base64.b64encode(b"planted").decode()
     mode, variables = AUTH_MODES.get("SIGNATURE")(), {**VARIABLES, "api_secret": secret}
@@ -217,7 +215,7 @@ def test_a_secret_in_another_encoding_is_refused_unseen(encoding: str) -> None:
 def test_a_stream_is_not_signed_by_its_body() -> None:
     """It would have to be read twice; a signature without the body is fine."""
     stream = SignedRequest("POST", CALL.url, {}, None)
-    with pytest.raises(TokenRefused, match="cannot be signed"):
+    with pytest.raises(InvalidRequest, match="cannot be signed"):
         signed({"parts": ["timestamp", "body_sha256"]}, stream)
     assert signed({"parts": ["timestamp"]}, stream)
 
@@ -271,3 +269,54 @@ def test_modes_that_do_not_sign_add_nothing() -> None:
     signing = {name for name in AUTH_MODES.names() if AUTH_MODES.get(name).signs}
     assert signing == {"AWS_SIGV4", "OAUTH1", "SIGNATURE"}
     assert {name for name in AUTH_MODES.names() if AUTH_MODES.get(name).answers_challenges} == {"DIGEST"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "variables", "declared"),
+    [
+        ("SIGNATURE", {"api_key": "planted\r\nX: y"}, {"signature": {"headers": {"X-Key": ["api_key"]}}}),
+        ("SIGNATURE", {"api_key": "planted\n"}, {"signature": {"protocol": "WSSE"}}),
+        ("AWS_SIGV4", {"session_token": "planted\r\nX: y"}, {"region": "r", "service": "s3"}),
+        ("AWS_SIGV4", {"access_key_id": "planted\nx"}, {"region": "r", "service": "s3"}),
+        ("OAUTH1", {"oauth_client_secret": "planted"}, {"signature_method": "RSA-SHA1"}),
+    ],
+)
+def test_a_credential_that_makes_no_header_is_refused_unseen(
+    mode: str, variables: dict[str, str], declared: dict[str, Any]
+) -> None:
+    """Nobody adds a header by a pasted line break; http.client would quote the value."""
+    cls = AUTH_MODES.get(mode)
+    held = {**cls.example_credentials, "oauth_client_id": "app-id", **variables}
+    with pytest.raises(CredentialsError) as caught:
+        cls().sign(CALL, held, declared, NOW)
+    assert PLANTED not in f"{caught.value!r} {caught.value}"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "declared"),
+    [
+        ("AWS_SIGV4", {"region": "${additional_config.region}", "service": "s3"}),
+        ("SIGNATURE", {"signature": {"parts": [{"text": "${additional_config.region}"}]}}),
+        ("OAUTH1", {"realm": "${additional_config.region}"}),
+    ],
+)
+def test_a_setting_without_its_value_is_named(mode: str, declared: dict[str, Any]) -> None:
+    """As an error of the settings, which holds no variable."""
+    cls = AUTH_MODES.get(mode)
+    held = {**cls.example_credentials, "oauth_client_id": "app-id", "additional_config": {}}
+    with pytest.raises(ConfigError, match=r'E314.*"additional_config.region" has no value') as caught:
+        cls().sign(CALL, held, declared, NOW)
+    assert caught.value.__context__ is None
+
+
+def test_a_realm_and_a_user_name_cannot_end_their_quotes() -> None:
+    """Both come from a connection."""
+    mode = AUTH_MODES.get("OAUTH1")()
+    held = {**mode.example_credentials, "oauth_client_id": "app-id", "additional_config": {"r": 'a", b="c'}}
+    signed_by = mode.sign(CALL, held, {"realm": "${additional_config.r}"}, NOW)["Authorization"]
+    assert 'realm="a\\", b=\\"c", ' in signed_by
+    wsse = AUTH_MODES.get("SIGNATURE")().sign(
+        CALL, {"api_key": 'a"b', "api_secret": "s"}, {"signature": {"protocol": "WSSE"}}, NOW
+    )
+    assert 'Username="a\\"b", ' in wsse["X-WSSE"]

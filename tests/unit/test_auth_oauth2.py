@@ -706,3 +706,27 @@ def test_a_wrong_path_is_told_as_the_settings_fault(path: str) -> None:
     """Not as the provider's."""
     with pytest.raises(ConfigError, match=r"auth\.token_path is not a JMESPath"):
         refreshed(an_answer({"n": 1, "access_token": 5}), token_path=path)
+
+
+def test_a_moment_is_read_by_the_servers_clock() -> None:
+    """With our clock an hour late a token would seem to live an hour longer; seconds are noise."""
+    ahead = "Fri, 15 Jan 2027 09:00:00 GMT"
+    answer = {"access_token": "planted", "expires_at": NOW + 4200}
+    assert refreshed(an_answer(answer, Date=ahead))["expires_at"] == NOW + 600
+    assert refreshed(an_answer(answer, Date="Fri, 15 Jan 2027 08:00:20 GMT"))["expires_at"] == NOW + 4200
+    assert refreshed(an_answer(GRANT, Date=ahead))["expires_at"] == NOW + 3600
+
+
+def test_a_header_of_a_token_call_is_checked_before_it_is_sent() -> None:
+    """A line break in a value would add a header."""
+    context = a_context(
+        credentials=HELD,
+        token_headers={"X-Tenant": "${additional_config.t}"},
+        config={"t": "a\r\nX: planted"},
+    )
+    with pytest.raises(
+        ConfigError, match=r'auth\.token_headers header "X-Tenant" holds a line break'
+    ) as caught:
+        oauth2.refresh_request(context)
+    assert PLANTED not in str(caught.value)
+    assert caught.value.__context__ is None

@@ -25,6 +25,7 @@ _LONGEST_WAIT = 86_400.0
 _UNITS = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
 _FORM = re.compile(rb"[A-Za-z0-9_.%+~-]+=[^\s<>{]*")
+_SKEW = 30.0  # a Date header counts whole seconds, and an answer takes its time
 _MILLISECONDS_FROM = 1e11  # as unix seconds this is the year 5138
 
 # The grant itself is gone: the user has to connect again.
@@ -156,11 +157,12 @@ def pick(path: str, found: Any, where: str, context: TokenContext) -> Any:
     raise context.missing(f"auth.{where} is not a JMESPath that fits the answer")
 
 
-def expiry(context: TokenContext, found: Any, sibling: str = "") -> float | None:
-    """When the token of an answer expires, in unix seconds; None where the answer does not say.
+def expiry(context: TokenContext, answer: TokenAnswer, found: Any, sibling: str = "") -> float | None:
+    """When the token of an answer expires, in unix seconds of our clock; None where the answer does not say.
 
     Args:
         context: its settings name the places and the unit.
+        answer: its Date tells how far our clock is from the server's.
         found: the decoded answer.
         sibling: the path of the mapping that holds the token, "" for the answer itself.
     """
@@ -173,9 +175,15 @@ def expiry(context: TokenContext, found: Any, sibling: str = "") -> float | None
         return context.now + min(lifetime * unit, LONGEST_LIFE)
     moment = moment_of(pick(at_path, found, "expires_at_path", context), context.now)
     if moment is not None:
-        return moment
+        return moment - skew(answer, context.now)
     declared = context.number("token_lifetime_seconds")
     return None if declared is None else context.now + declared
+
+
+def skew(answer: TokenAnswer, now: float) -> float:
+    """Seconds by which the server's clock is ahead of ours; 0 where it is about the same, or not known."""
+    server_now = _from_text(answer.header("date"))
+    return server_now - now if server_now and abs(server_now - now) > _SKEW else 0.0
 
 
 def seconds_of(value: Any) -> float | None:

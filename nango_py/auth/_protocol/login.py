@@ -32,7 +32,7 @@ def step_request(
     return token_request(
         context.url(f"{where}token_url", step.get("token_url"), extra),
         context.rendered(step.get("token_params"), f"{where}token_params", extra),
-        context.rendered(step.get("token_headers"), f"{where}token_headers", extra),
+        context.headers(step.get("token_headers"), f"{where}token_headers", extra),
         method=str.__str__(step.get("token_method", "POST")),
         body_format=str.__str__(step.get("body_format", "json")),
     )
@@ -70,16 +70,20 @@ def token_of(context: TokenContext, answer: TokenAnswer, found: Any) -> dict[str
         token = answers.pick(path, found, "token_response.token", context)
     kept = {key: value for key, value in context.credentials.items() if key != "expires_at"}
     stored = {**kept, "token": answers.token_text(token)}
-    expires_at = _expiry(context, places, found)
+    expires_at = _expiry(context, places, answer, found)
     return stored if expires_at is None else {**stored, "expires_at": expires_at}
 
 
-def _expiry(context: TokenContext, places: Mapping[str, Any], found: Any) -> float | None:
+def _expiry(
+    context: TokenContext, places: Mapping[str, Any], answer: TokenAnswer, found: Any
+) -> float | None:
     where = "token_response.token_expiration"
     if places.get("token_expiration"):
         value = answers.pick(str.__str__(places["token_expiration"]), found, where, context)
         if places.get("token_expiration_strategy") == "expireAt":
             moment = answers.moment_of(value, context.now)
+            if moment is not None:
+                moment -= answers.skew(answer, context.now)
         else:
             life = answers.seconds_of(value)
             moment = None if life is None else context.now + min(life, answers.LONGEST_LIFE)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nango_py.auth._protocol import answers
-from nango_py.auth._protocol.requests import SignedRequest
+from nango_py.auth._protocol.requests import SignedRequest, setting
 from nango_py.auth._protocol.tokens import TokenRefused, TokenRequest, TokenUnavailable, error_word
-from nango_py.config.template import compile_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +68,9 @@ def authorization(
     )
     is_form = request.header("content-type").partition(";")[0].strip().lower() == _FORM
     body = _strict(request.body.decode("utf-8", "replace")) if is_form and request.body else None
-    realm = compile_template(settings["realm"]).render(variables) if settings.get("realm") else None
+    realm = setting(settings["realm"], variables, "realm") if settings.get("realm") else None
+    if realm is not None:
+        realm = realm.replace("\\", "\\\\").replace('"', '\\"')
     try:
         _, headers, _ = client.sign(
             _strict_url(request.url), request.method, body, {"Content-Type": _FORM} if body else {}, realm

@@ -147,7 +147,7 @@ def credentials_of(context: TokenContext, answer: TokenAnswer) -> dict[str, Any]
     refresh = answers.pick(refresh_path, found, "refresh_token_path", context)
     if isinstance(refresh, str) and refresh:
         stored["refresh_token"] = answers.token_text(refresh)
-    expires_at = answers.expiry(context, found, sibling)
+    expires_at = answers.expiry(context, answer, found, sibling)
     if expires_at is not None:
         stored["expires_at"] = expires_at
     holder = answers.pick(sibling, found, "token_path", context) if sibling else found
@@ -206,7 +206,7 @@ def _request(context: TokenContext, params: Mapping[str, Any], url_key: str = "t
 def _sent(
     context: TokenContext, url: str, params: Mapping[str, Any], headers: Mapping[str, str]
 ) -> TokenRequest:
-    declared = _declared(context, "token_headers")
+    declared = context.headers(context.settings.get("token_headers"), "token_headers")
     own = {name: value for name, value in headers.items() if name.lower() not in map(str.lower, declared)}
     return token_request(
         url, params, {**own, **declared},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from nango_py.config.filters import TemplateProblem
+from nango_py.config.placement import check_header_value
+from nango_py.config.template import compile_template
+from nango_py.errors import ConfigError, CredentialsError, Position, Problem
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -41,3 +45,37 @@ class SignedRequest:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SignedRequest holds credentials and is not pickled")
+
+
+def setting(template: str, variables: Mapping[str, Any], where: str) -> str:
+    """A template of the settings with a connection's values.
+
+    Raises:
+        ConfigError: a variable has no value; the setting and the variable are named.
+    """
+    problem: TemplateProblem
+    try:
+        return compile_template(template).render(variables)
+    except TemplateProblem as found:
+        problem = found.with_traceback(None)
+    del variables
+    place, what = Position("auth"), f"{where} {problem.what}"
+    raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
+
+
+def sendable(headers: dict[str, str]) -> dict[str, str]:
+    """The headers, if each is a field value: a pasted credential may hold a line break.
+
+    Raises:
+        CredentialsError: one is not; the header is named, its value is not shown.
+    """
+    told = ""
+    for name, value in headers.items():
+        try:
+            check_header_value(value, name)
+        except TemplateProblem as problem:
+            told = told or problem.what
+    if not told:
+        return headers
+    del headers, value
+    raise CredentialsError(f"the credentials make no header: {told}")

@@ -12,8 +12,8 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nango_py.auth._protocol.tokens import TokenRefused
-from nango_py.config.template import compile_template
+from nango_py.auth._protocol.requests import sendable, setting
+from nango_py.errors import CredentialsError, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,26 +36,27 @@ def hmac_headers(
         now: unix seconds.
 
     Raises:
-        TokenRefused: the secret is not in its `key_encoding`, or the body of a stream would be signed.
+        CredentialsError: the secret is not in its `key_encoding`, or a credential is no header value.
+        InvalidRequest: the body of a stream would be signed.
+        ConfigError: a template has no value.
     """
     words = _words(request, now)
     joiner = str.__str__(declared.get("joined_by", ""))
     parts = declared.get("parts") or ("timestamp", "method", "target", "body")
     if request.body is None and any(isinstance(part, str) and part.startswith("body") for part in parts):
-        what = "a body that is sent as it is read cannot be signed"
-        raise TokenRefused("unsignable_body", ends_connection=False, what=what)
+        del variables
+        raise InvalidRequest("this API signs bodies, and one that is sent as it is read cannot be signed")
     text = joiner.encode().join(_part(part, words, request, variables) for part in parts)
     key = _key(str(variables["api_secret"]), str.__str__(declared.get("key_encoding", "text")))
     digest = hmac.new(key, text, str.__str__(declared.get("algorithm", "sha256"))).digest()
     is_base64 = declared.get("encoding") == "base64"
     words["signature"] = base64.b64encode(digest) if is_base64 else digest.hex().encode()
     headers: Mapping[str, Iterable[Any]] = declared.get("headers") or _DEFAULT_HEADERS
-    return {
-        str.__str__(name): b"".join(_part(part, words, request, variables) for part in wanted).decode(
-            "latin-1"
-        )
+    found = {
+        str.__str__(name): b"".join(_part(part, words, request, variables) for part in wanted)
         for name, wanted in headers.items()
     }
+    return sendable({name: value.decode("latin-1") for name, value in found.items()})
 
 
 def wsse(variables: Mapping[str, Any], declared: Mapping[str, Any], now: float) -> dict[str, str]:
@@ -71,12 +72,10 @@ def wsse(variables: Mapping[str, Any], declared: Mapping[str, Any], now: float) 
     hashed = nonce.hex().encode() if is_hex else nonce
     digest = hashlib.sha1(hashed + created.encode() + str(variables["api_secret"]).encode())  # noqa: S324
     shown = base64.b64encode(digest.hexdigest().encode() if is_hex else digest.digest()).decode()
+    name = str(variables["api_key"]).replace("\\", "\\\\").replace('"', '\\"')
     sent = hashed.decode() if is_hex else base64.b64encode(nonce).decode()
-    token = (
-        f'UsernameToken Username="{variables["api_key"]}", PasswordDigest="{shown}", '
-        f'Nonce="{sent}", Created="{created}"'
-    )
-    return {"X-WSSE": token, "Authorization": 'WSSE profile="UsernameToken"'}
+    token = f'UsernameToken Username="{name}", PasswordDigest="{shown}", Nonce="{sent}", Created="{created}"'
+    return sendable({"X-WSSE": token, "Authorization": 'WSSE profile="UsernameToken"'})
 
 
 def _words(request: SignedRequest, now: float) -> dict[str, bytes]:
@@ -108,7 +107,7 @@ def _part(
     if isinstance(part, Mapping):
         if part.get("header"):
             return request.header(str.__str__(part["header"])).encode("latin-1", "replace")
-        return compile_template(part["text"]).render(variables).encode()
+        return setting(part["text"], variables, "signature").encode()
     if part == "api_key":
         return str(variables["api_key"]).encode()
     return words.get(str.__str__(part), b"")
@@ -124,5 +123,4 @@ def _key(secret: str, encoding: str) -> bytes:
     except ValueError:
         pass
     del secret
-    what = f"the secret is not written in {encoding}"
-    raise TokenRefused("invalid_key", ends_connection=True, what=what)
+    raise CredentialsError(f'credential "api_secret" is not written in {encoding}')

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from nango_py.config.base_url import render_url
 from nango_py.config.filters import TemplateProblem, percent_encoded
+from nango_py.config.placement import check_header_name, check_header_value
 from nango_py.config.template import compile_template
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.record import field, record
@@ -167,6 +168,23 @@ class TokenContext:
     ) -> dict[str, Any]:
         """A mapping of the settings with its templates rendered, at any depth; numbers stay numbers."""
         return {key: self._value(value, f"{where}.{key}", extra) for key, value in (values or {}).items()}
+
+    def headers(
+        self, values: Mapping[str, Any] | None, where: str, extra: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Headers of the settings, rendered and safe to be sent (RFC 9110 5.5)."""
+        headers = self.rendered(values, where, extra)
+        problem: TemplateProblem
+        try:
+            for name, value in headers.items():
+                check_header_name(name)
+                check_header_value(value, name)
+        except TemplateProblem as wrong:
+            problem = wrong.with_traceback(None)
+        else:
+            return headers
+        del headers, value
+        raise self._problem(problem, where)
 
     def _value(self, value: Any, where: str, extra: Mapping[str, Any] | None) -> Any:
         if isinstance(value, str):

@@ -76,6 +76,16 @@ def renewed(context: TokenContext, *answers: TokenAnswer) -> tuple[list[Any], di
         return requests, end.value
 
 
+def frames_of(error: BaseException) -> str:
+    """What an error tracker would print of the program's own frames: every local variable of theirs."""
+    shown, trace = [], error.__traceback__
+    while trace is not None:
+        if "nango_py" in trace.tb_frame.f_code.co_filename:
+            shown.append(f"{trace.tb_frame.f_code.co_name}: {trace.tb_frame.f_locals!r}")
+        trace = trace.tb_next
+    return "\n".join(shown)
+
+
 @functools.cache
 def rsa_key() -> rsa.RSAPrivateKey:
     """A key that is made once."""

@@ -11,6 +11,8 @@ from nango_py.errors import CredentialsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.auth._protocol.tokens import Renewal, TokenContext
+
 TOKEN_LIFE: dict[str, Any] = {
     "expires_at": {"type": ["string", "number"], "title": "Expires at"},
     "expires_in": {"type": "number", "title": "Expires in (seconds)"},
@@ -27,6 +29,16 @@ class TokenMode(AuthMode):
     """
 
     token_variable: ClassVar[str] = "access_token"  # noqa: S105 - a name
+
+    def renewal(self, context: TokenContext) -> Renewal:
+        """The token requests of `_steps`; its errors come without the frames that held credentials."""
+        from nango_py.auth._protocol.frames import unframed_renewal
+
+        return unframed_renewal(self._steps(context))
+
+    def _steps(self, context: TokenContext) -> Renewal:
+        """What the mode asks for; see `AuthMode.renewal`."""
+        raise NotImplementedError
 
     def check_credentials(self, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The credentials with `expires_at` in unix seconds and without `expires_in`."""

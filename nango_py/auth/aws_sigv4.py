@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nango_py.auth._protocol.frames import unframed
 from nango_py.auth._protocol.schemas import TEMPLATE
 from nango_py.auth.base import AuthMode
 from nango_py.registry import AUTH_MODES
@@ -41,6 +42,7 @@ class AwsSigV4(AuthMode):
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
     signs = True
 
+    @unframed
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:

@@ -47,7 +47,7 @@ class Jwt(TokenMode):
         """Always: the key signs again."""
         return True
 
-    def renewal(self, context: TokenContext) -> Renewal:
+    def _steps(self, context: TokenContext) -> Renewal:
         """No request at all: the token is made here."""
         from nango_py.auth._protocol import jwt
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nango_py.auth._protocol.frames import unframed
 from nango_py.auth._protocol.schemas import TEXTS, URL
 from nango_py.auth.base import AuthMode
 from nango_py.errors import CredentialsError
@@ -54,6 +55,7 @@ class OAuth1(AuthMode):
     secret_variables = ("oauth_token", "oauth_token_secret", "oauth_client_secret")
     signs = True
 
+    @unframed
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:

@@ -58,7 +58,7 @@ class OAuth2(TokenMode):
         """With a refresh token, or where the application's own id and secret are enough."""
         return bool(credentials.get("refresh_token")) or _is_for_the_application(settings)
 
-    def renewal(self, context: TokenContext) -> Renewal:
+    def _steps(self, context: TokenContext) -> Renewal:
         """One token request."""
         from nango_py.auth._protocol import oauth2
 

@@ -64,7 +64,7 @@ class OAuth2ClientCredentials(TokenMode):
         """Always: the client asks again."""
         return True
 
-    def renewal(self, context: TokenContext) -> Renewal:
+    def _steps(self, context: TokenContext) -> Renewal:
         """One token request."""
         from nango_py.auth._protocol import oauth2
         from nango_py.auth._protocol.tokens import TokenRefused

@@ -66,7 +66,7 @@ class OAuth2Jwt(TokenMode):
         """Always: the key signs again."""
         return True
 
-    def renewal(self, context: TokenContext) -> Renewal:
+    def _steps(self, context: TokenContext) -> Renewal:
         """One token request with a fresh assertion."""
         from nango_py.auth._protocol import oauth2
 

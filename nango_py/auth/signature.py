@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nango_py.auth._protocol.frames import unframed
 from nango_py.auth._protocol.schemas import TEMPLATE
 from nango_py.auth.base import AuthMode
 from nango_py.registry import AUTH_MODES
@@ -75,6 +76,7 @@ class Signature(AuthMode):
     secret_variables = ("api_key", "api_secret")
     signs = True
 
+    @unframed
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:

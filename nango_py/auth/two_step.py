@@ -81,7 +81,7 @@ class TwoStep(TokenMode):
         """Always: the login is made again."""
         return True
 
-    def renewal(self, context: TokenContext) -> Renewal:
+    def _steps(self, context: TokenContext) -> Renewal:
         """One request for each step."""
         from nango_py.auth._protocol import login
 

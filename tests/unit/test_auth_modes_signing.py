@@ -15,7 +15,7 @@ from nango_py.auth._protocol import digest
 from nango_py.auth._protocol.requests import SignedRequest
 from nango_py.errors import ConfigError, CredentialsError, InvalidRequest
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED
+from tests.auth_support import NOW, PLANTED, frames_of
 
 MUFASA = (
     'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={algorithm}, '
@@ -289,7 +289,7 @@ def test_a_credential_that_makes_no_header_is_refused_unseen(
     held = {**cls.example_credentials, "oauth_client_id": "app-id", **variables}
     with pytest.raises(CredentialsError) as caught:
         cls().sign(CALL, held, declared, NOW)
-    assert PLANTED not in f"{caught.value!r} {caught.value}"
+    assert PLANTED not in f"{caught.value!r} {caught.value} {frames_of(caught.value)}"
     assert caught.value.__context__ is None
 
 

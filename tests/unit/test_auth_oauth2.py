@@ -27,7 +27,18 @@ from nango_py.auth._protocol.tokens import (
 )
 from nango_py.errors import ConfigError
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import APP, NOW, PLANTED, a_context, an_answer, ec_key, pem, renewed, rsa_key
+from tests.auth_support import (
+    APP,
+    NOW,
+    PLANTED,
+    a_context,
+    an_answer,
+    ec_key,
+    frames_of,
+    pem,
+    renewed,
+    rsa_key,
+)
 
 HELD = {"access_token": "planted-old-access", "refresh_token": "planted-old-refresh"}
 GRANT = {"access_token": "planted-new-access", "token_type": "Bearer", "expires_in": 3600}
@@ -730,3 +741,21 @@ def test_a_header_of_a_token_call_is_checked_before_it_is_sent() -> None:
         oauth2.refresh_request(context)
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        ({"token_params": {"a": "${additional_config.none}"}}, an_answer(GRANT)),
+        ({"app": {}}, an_answer(GRANT)),
+        ({}, an_answer({"error": "invalid_grant", "echo": "planted"}, 400)),
+        ({}, an_answer({**GRANT, "access_token": "planted\n"})),
+        ({"token_path": "x["}, an_answer(GRANT)),
+    ],
+)
+def test_the_frames_of_an_error_hold_no_secret(settings: dict[str, Any], answer: Any) -> None:
+    """Error trackers print the local variables of each frame."""
+    with pytest.raises((ConfigError, TokenRefused, TokenUnavailable)) as caught:
+        renewed(a_context(credentials=HELD, **settings), answer)
+    assert "guarded" in frames_of(caught.value) or "unframed_renewal" in frames_of(caught.value)
+    assert PLANTED not in frames_of(caught.value)

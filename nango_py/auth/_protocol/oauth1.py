@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nango_py.auth._protocol import answers
+from nango_py.auth._protocol.frames import unframed
 from nango_py.auth._protocol.requests import SignedRequest, setting
 from nango_py.auth._protocol.tokens import TokenRefused, TokenRequest, TokenUnavailable, error_word
 
@@ -117,6 +118,7 @@ def _strict(encoded: str) -> str:
     return urlencode(parse_qsl(encoded, keep_blank_values=True), quote_via=quote, safe="~")
 
 
+@unframed
 def temporary_request(context: TokenContext, callback: str) -> TokenRequest:
     """The request for temporary credentials (RFC 5849 2.1).
 
@@ -131,6 +133,7 @@ def temporary_request(context: TokenContext, callback: str) -> TokenRequest:
     return _signed_call(context, url, "request_http_method", context.app, callback=callback)
 
 
+@unframed
 def authorization_url(context: TokenContext, oauth_token: str) -> str:
     """Where the user's browser is sent (RFC 5849 2.2)."""
     url = context.url("authorization_url")
@@ -139,6 +142,7 @@ def authorization_url(context: TokenContext, oauth_token: str) -> str:
     return url + ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
 
 
+@unframed
 def token_request(context: TokenContext, temporary: Mapping[str, str], verifier: str) -> TokenRequest:
     """The request for token credentials (RFC 5849 2.3).
 
@@ -151,6 +155,7 @@ def token_request(context: TokenContext, temporary: Mapping[str, str], verifier:
     return _signed_call(context, context.url("token_url"), "token_http_method", variables, verifier=verifier)
 
 
+@unframed
 def temporary_of(context: TokenContext, answer: TokenAnswer) -> dict[str, str]:
     """oauth_token and oauth_token_secret of the temporary credentials; to be kept until the callback.
 
@@ -165,6 +170,7 @@ def temporary_of(context: TokenContext, answer: TokenAnswer) -> dict[str, str]:
     return _pair(found)
 
 
+@unframed
 def credentials_of(context: TokenContext, answer: TokenAnswer) -> dict[str, Any]:
     """The credentials to store: oauth_token, oauth_token_secret and `raw`, the rest of the answer.
 

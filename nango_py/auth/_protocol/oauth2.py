@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from nango_py.auth._protocol import answers, jwt
 from nango_py.auth._protocol.client import authenticated, token_request
+from nango_py.auth._protocol.frames import unframed
 
 if TYPE_CHECKING:
     from nango_py.auth._protocol.tokens import TokenAnswer, TokenContext, TokenRequest
@@ -40,6 +41,7 @@ def uses_pkce(context: TokenContext) -> bool:
     return context.settings.get("pkce") is not False
 
 
+@unframed
 def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, verifier: str = "") -> str:
     """Where the user's browser is sent (RFC 6749 4.1.1).
 
@@ -64,6 +66,7 @@ def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, v
     return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
+@unframed
 def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifier: str = "") -> TokenRequest:
     """The exchange of an authorization code (RFC 6749 4.1.3)."""
     own = {"grant_type": "authorization_code", **_declared(context, "token_params")}
@@ -73,6 +76,7 @@ def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifie
     return _request(context, own)
 
 
+@unframed
 def refresh_request(context: TokenContext) -> TokenRequest:
     """The use of a refresh token (RFC 6749 6), at `refresh_url` where the blueprint has one.
 
@@ -86,6 +90,7 @@ def refresh_request(context: TokenContext) -> TokenRequest:
     return _request(context, own, "refresh_url" if context.settings.get("refresh_url") else "token_url")
 
 
+@unframed
 def client_credentials_request(context: TokenContext) -> TokenRequest:
     """A token for the application itself (RFC 6749 4.4); `token_params` may name another grant_type."""
     own: dict[str, Any] = {"grant_type": "client_credentials"}
@@ -94,6 +99,7 @@ def client_credentials_request(context: TokenContext) -> TokenRequest:
     return _request(context, {**own, **_declared(context, "token_params")})
 
 
+@unframed
 def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     """A token for a signed assertion (RFC 7523 2.1), in the body or, as GitHub Apps do, as bearer token."""
     settings = context.settings.get("assertion") or {}
@@ -114,6 +120,7 @@ def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     return _sent(context, url, params, headers)
 
 
+@unframed
 def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
     """What withdraws the grant (RFC 7009), refresh token first; () where the blueprint names no URL."""
     if not context.settings.get("revocation_url"):
@@ -128,6 +135,7 @@ def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
     return tuple(found)
 
 
+@unframed
 def credentials_of(context: TokenContext, answer: TokenAnswer) -> dict[str, Any]:
     """The credentials to store after a token answer.
 
@@ -159,6 +167,7 @@ def credentials_of(context: TokenContext, answer: TokenAnswer) -> dict[str, Any]
     return stored
 
 
+@unframed
 def kept_values(context: TokenContext, answer: TokenAnswer, callback: Mapping[str, str]) -> dict[str, Any]:
     """What the blueprint wants kept in additional_config: `keep_from_answer` and `keep_from_callback`.
 

@@ -211,13 +211,18 @@ class Response(requests.Response):
         if release is not None:
             release()
 
+    def _content_type(self) -> str:
+        """As the answer says it; the whole of `headers` is not made for it."""
+        known = self.raw.headers if self._headers is _NOT_YET else self._headers
+        return str(known.get("content-type", ""))
+
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON.
 
         Raises:
             requests.exceptions.JSONDecodeError: it is not JSON.
         """
-        if not kwargs and self._content and "charset" not in self.headers.get("content-type", ""):
+        if not kwargs and self._content and "charset" not in self._content_type():
             try:
                 return jsonlib.loads(self._content)
             except ValueError:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from nango_py.engine.http.wire import read_head
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -75,6 +77,21 @@ class DeadlineResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.reader = DeadlineReader(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self.reader)
+
+    def begin(self) -> None:
+        """Read the head; http.client's mail parser is only for heads that are not usual."""
+        unread: Any = self.headers is None  # None until the head is read, whatever the stubs say
+        method = self._method  # type: ignore[attr-defined]  # http.client sets it
+        head = read_head(self.fp.peek(1), method) if unread else None
+        if head is None:
+            super().begin()
+            return
+        self.fp.read(head.size)
+        self.headers = self.msg = head.headers
+        self.code = self.status = head.status
+        self.reason, self.version = head.reason, 11
+        self.chunked, self.chunk_left = head.chunked, None
+        self.length, self.will_close = head.length, head.will_close
 
     def _read_status(self) -> tuple[str, int, str]:
         """The final status line: http.client skips no interim answer but 100 (RFC 9110 section 15.2)."""

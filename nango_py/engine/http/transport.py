@@ -15,13 +15,21 @@ import urllib3.exceptions
 
 from nango_py.engine.commands import Failure
 from nango_py.engine.http.response import Response, is_streamed, most_bytes
-from nango_py.engine.http.sockets import ATTEMPT, FOREVER, PlainConnection, Pool, TlsConnection
+from nango_py.engine.http.sockets import (
+    ATTEMPT,
+    FOREVER,
+    DeadlineResponse,
+    PlainConnection,
+    Pool,
+    TlsConnection,
+)
+from nango_py.engine.http.wire import is_usual, message
 from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nango_py.engine.http.sockets import Connection, DeadlineResponse
+    from nango_py.engine.http.sockets import Connection
     from nango_py.engine.plan import Plan
 
 POOL_SIZE = 64
@@ -132,20 +140,29 @@ INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl")
 
 def _exchange(connection: Connection, plan: Plan, seconds: float) -> DeadlineResponse:
     """Send the request and read the answer's head."""
-    target = "/" + plan.url.partition("://")[2].partition("/")[2]
+    host, _, target = plan.url.partition("://")[2].partition("/")
+    target = "/" + target
     if connection.sock is None:
         connection.timeout = min(plan.connect_seconds, seconds)
         connection.connect()
     connection.timeout = min(plan.read_seconds, seconds)
-    headers = dict(plan.headers.values())
+    usual = is_usual(plan)
     try:
-        connection.request(plan.method, target, plan.body, headers)
+        if usual:
+            connection.send(message(plan, host, target))
+        else:
+            connection.request(plan.method, target, plan.body, dict(plan.headers.values()))
     except (BrokenPipeError, ConnectionResetError):
         # A server may answer and close before it has read everything; its answer is worth reading.
         if connection.sock is None:
             raise
-    # urllib3 would copy and normalise every header; most callers look at none.
-    raw: DeadlineResponse = http.client.HTTPConnection.getresponse(connection)  # type: ignore[assignment]
+    if not usual:
+        # urllib3 would copy and normalise every header; most callers look at none.
+        return http.client.HTTPConnection.getresponse(connection)  # type: ignore[return-value]
+    raw = DeadlineResponse(connection.sock, method=plan.method)
+    raw.begin()
+    if raw.will_close:
+        connection.close()  # what was not read stays readable: the answer holds the socket
     return raw
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import Problem
+from nango_py.errors import Problem, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,14 @@ _BOOLEANS_ELSEWHERE = {"y": "true", "yes": "true", "on": "true", "n": "false", "
 
 
 def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[Problem]:
-    """Rate limit headers that say nothing of the wait (E402), and rules that send a POST twice (E403)."""
-    return [*_unknown_wait(settings, place), *_duplicate_posts(settings, place)]
+    """What a schema cannot say of settings.
+
+    Rate limit headers that say nothing of the wait (E402), rules that send a POST twice (E403), and days of
+    no time zone that is known, or of some other length (E204).
+    """
+    return [
+        *_unknown_wait(settings, place), *_duplicate_posts(settings, place), *_days(settings, place)
+    ]  # fmt: skip
 
 
 def lint_names(document: Document) -> list[Problem]:
@@ -55,6 +61,52 @@ def _duplicate_posts(settings: Mapping[str, Any], place: Place | Document) -> It
             where = place.key_position(("retries", "rules", index, "when", "method"))
             help_ = "add idempotency_header or allow_duplicate_posts: true"
             yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
+
+
+def _days(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:
+    for path, window in _windows(_mapping(settings, "rate_limits").get("budgets")):
+        if isinstance(window, Mapping) and window.get("per") == "day":
+            if "per_seconds" in window:
+                where = place.key_position((*path, "per_seconds"))
+                yield Problem(
+                    where, "E204", "a calendar day has no per_seconds", "", "remove per or per_seconds"
+                )
+            zone = window.get("time_zone")
+            if isinstance(zone, str) and not _is_time_zone(zone):
+                what = f'unknown time zone "{printable(zone, 64)}"'
+                where = place.position((*path, "time_zone"))
+                yield Problem(where, "E204", what, "expected UTC or an IANA name such as America/New_York")
+
+
+def _windows(budgets: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every window of every budget, with its place."""
+    for index, budget in _listed(budgets):
+        lists = [(("otherwise",), budget.get("otherwise") if isinstance(budget, Mapping) else None)]
+        cases = budget.get("cases") if isinstance(budget, Mapping) else None
+        lists += [
+            (("cases", number, "windows"), case.get("windows"))  # type: ignore[misc]
+            for number, case in _listed(cases)
+            if isinstance(case, Mapping)
+        ]
+        for path, windows in lists:
+            for number, window in _listed(windows):
+                yield ("rate_limits", "budgets", index, *path, number), window
+
+
+def _listed(value: Any) -> Iterator[tuple[int, Any]]:
+    yield from enumerate(value if isinstance(value, list | tuple) else ())
+
+
+def _is_time_zone(name: str) -> bool:
+    if name == "UTC":
+        return True
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _mapping(value: Any, key: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from nango_py.limits.model import GATE, Granted, Refused, WindowView
 from nango_py.limits.slot import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from nango_py.limits.model import Spend
 
@@ -25,10 +25,12 @@ class Book:
 
     Args:
         slot_type: what a new place is made of.
+        offset: tells what to add to its moments to make them unix seconds; asked where days are counted.
     """
 
-    def __init__(self, slot_type: type[Slot] = Slot) -> None:
+    def __init__(self, slot_type: type[Slot] = Slot, offset: Callable[[], float] = lambda: 0.0) -> None:
         self._slot_type = slot_type
+        self._offset = offset
         self.meters: dict[str, Meter] = {}
         self.gates: dict[str, float] = {}
         self.arrivals = 0
@@ -110,6 +112,8 @@ class Book:
             gate = max(0.0, self.gates.get(key, 0.0) - now)
             if meter is not None:
                 meter.tidy(now)
+                if meter.has_days:
+                    meter.offset = self._offset()
                 for limit in meter.limits:
                     most, used, resets_in = meter.usage(limit, now)
                     left = max(0.0, most - used)
@@ -138,6 +142,8 @@ class Book:
             if meter.limits is not spend.limits:
                 meter.apply(spend.limits)
             meter.tidy(now)
+            if meter.has_days:
+                meter.offset = self._offset()
             if meter.booked and meter.booked[0][2].promised + LOST_AFTER < now:
                 self._drop_lost(meter, now)
             found.append(meter)

@@ -16,7 +16,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nango_py.limits.model import Bucket, Spend, Window, capacity
+from nango_py.limits.days import ORDINARY_DAY
+from nango_py.limits.model import Bucket, CalendarDay, Spend, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -233,4 +234,6 @@ def _is_meant(limit: Limit, seen: Observation) -> bool:
         return (seen.limit is not None and limit.requests == int(seen.limit)) and (
             seen.window_seconds is None or limit.seconds == seen.window_seconds
         )
+    if isinstance(limit, CalendarDay):
+        return limit.requests == seen.limit and seen.window_seconds in {None, ORDINARY_DAY}
     return isinstance(limit, Bucket) and limit.burst == seen.limit

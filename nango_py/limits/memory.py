@@ -28,7 +28,7 @@ class MemoryLimits:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._book = Book()
+        self._book = Book(offset=lambda: clock.now() - clock.monotonic())
         self._lock = threading.Lock()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
         _alive.add(self)

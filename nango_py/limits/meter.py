@@ -12,7 +12,8 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.model import Bucket, InFlight, Window, capacity
+from nango_py.limits.days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
+from nango_py.limits.model import Bucket, CalendarDay, InFlight, Window, capacity
 from nango_py.limits.points import Points
 from nango_py.limits.queue import Queue, needs_before
 
@@ -37,7 +38,12 @@ DUST = 1e-9
 
 
 class Meter:
-    """The log, the places on their way and the bookings of one key."""
+    """The log, the places on their way and the bookings of one key.
+
+    Attributes:
+        has_days: whether it has calendar days, and so needs `offset`.
+        offset: what is added to its moments to make them unix seconds.
+    """
 
     __slots__ = (
         "_buckets",
@@ -45,13 +51,15 @@ class Meter:
         "_longest",
         "_most",
         "_patience",
-        "_windows",
+        "_spans",
         "booked",
         "flying",
         "flying_cost",
+        "has_days",
         "levels",
         "limits",
         "log",
+        "offset",
     )
 
     def __init__(self) -> None:
@@ -60,7 +68,9 @@ class Meter:
         self.flying: dict[Slot, tuple[float, int]] = {}
         self.flying_cost = 0
         self.booked: list[tuple[float, int, Slot, int]] = []
-        self._windows: tuple[Window, ...] = ()
+        self._spans: tuple[float, ...] = ()
+        self.has_days = False
+        self.offset = 0.0
         self._buckets: tuple[Bucket, ...] = ()
         self._finds: tuple[tuple[Any, Callable[..., float]], ...] = ()
         self.levels: dict[str, tuple[float, float]] = {}
@@ -73,10 +83,12 @@ class Meter:
         if limits == self.limits:
             return
         self.limits = limits
-        self._windows = tuple(limit for limit in limits if isinstance(limit, Window))
+        self.has_days = any(isinstance(limit, CalendarDay) for limit in limits)
+        spans = {limit.seconds for limit in limits if isinstance(limit, Window)}
+        self._spans = tuple(sorted({*spans, ORDINARY_DAY} if self.has_days else spans))
         self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
         self._finds = tuple((limit, _FINDS[type(limit)]) for limit in limits)
-        self._longest = max((window.seconds for window in self._windows), default=0.0)
+        self._longest = max((*spans, LONGEST_DAY) if self.has_days else spans, default=0.0)
         self._patience = LEASE if any(isinstance(limit, InFlight) for limit in limits) else COUNTED_WITHIN
         labels = {bucket.label for bucket in self._buckets}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
@@ -130,10 +142,10 @@ class Meter:
     def count(self, moment: float, cost: int) -> None:
         """Something was counted at the moment."""
         log = self.log
-        if self._windows:
+        if self._spans:
             log.add(moment, cost)
             if len(log.times) > log.crowded:
-                log.coarsen(moment, sorted({window.seconds for window in self._windows}))
+                log.coarsen(moment, self._spans)
         for bucket in self._buckets:
             level, since = self._level(bucket, moment)
             self.levels[bucket.label] = (level - cost, since)
@@ -191,6 +203,10 @@ class Meter:
         if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
+        if isinstance(limit, CalendarDay):
+            begin, end = self._day(limit, now)
+            used = self.log.total - self.log.through(begin) + held
+            return limit.requests, used, end - now if used else 0.0
         seen = self.log.total - self.log.through(now - limit.seconds)
         if held:
             return limit.requests, seen + held, limit.seconds
@@ -251,6 +267,26 @@ class Meter:
                 return queue.times[index]
         return None
 
+    def _day(self, limit: CalendarDay, moment: float) -> tuple[float, float]:
+        """What is after the first may count in the day that is used at a moment; the second is its end."""
+        begin, end = day_around(limit.time_zone, moment + self.offset - CLOCKS_DIFFER)
+        # Unix seconds are rounded to some ten millionths.
+        return begin - self.offset - CLOCKS_DIFFER, end - self.offset + CLOCKS_DIFFER + 1e-6
+
+    def _in_day(self, limit: CalendarDay, start: float, cost: int, now: float, queue: Queue | None) -> float:
+        """The first moment t >= start whose day has room beside all that is counted or booked in it."""
+        moment = start
+        while True:
+            begin, end = self._day(limit, moment)
+            used = 0
+            if begin <= now:
+                used = self.log.total - self.log.through(begin) + self.flying_cost
+            if queue is not None:
+                used += queue.before(end) - (queue.before(begin) if begin > now else 0)
+            if used + cost <= limit.requests:
+                return moment
+            moment = end
+
     def _under(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue | None) -> float:
         """`start` if there is room under the cap now, else when to look again; the line looks in turns."""
         waiting = queue.totals[-1] if queue is not None and queue.totals else 0
@@ -293,6 +329,7 @@ class Meter:
 
 _FINDS: dict[type[Limit], Callable[..., float]] = {
     Window: Meter._window,  # noqa: SLF001 - the class above
+    CalendarDay: Meter._in_day,  # noqa: SLF001
     Bucket: Meter._bucket,  # noqa: SLF001
     InFlight: Meter._under,  # noqa: SLF001
 }

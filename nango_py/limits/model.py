@@ -27,6 +27,20 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarDay:
+    """At most `requests` from midnight to midnight of a time zone.
+
+    Attributes:
+        time_zone: "UTC" or an IANA name such as "America/New_York".
+        label: for messages, such as "1000/day America/New_York".
+    """
+
+    requests: int
+    time_zone: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """A token bucket: `burst` requests at once when full, refilled by `per_second`.
 
@@ -51,12 +65,12 @@ class InFlight:
     label: str
 
 
-Limit = Window | Bucket | InFlight
+Limit = Window | CalendarDay | Bucket | InFlight
 
 
 def capacity(limit: Limit) -> float:
     """The most that a limit can ever let through at once."""
-    if isinstance(limit, Window):
+    if isinstance(limit, Window | CalendarDay):
         return limit.requests
     return limit.burst if isinstance(limit, Bucket) else limit.most
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COARSE_ABOVE = 1024
 """How many separate moments are kept before neighbours are merged."""
@@ -68,7 +72,7 @@ class Points:
             self.dropped = self.totals[index - 1]
             del times[:index], self.totals[:index]
 
-    def coarsen(self, now: float, spans: list[float]) -> None:
+    def coarsen(self, now: float, spans: Sequence[float]) -> None:
         """Merge old neighbours into the later one when there are very many; that only errs towards waiting.
 
         Args:

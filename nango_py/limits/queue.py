@@ -32,6 +32,11 @@ class Queue:
         index = bisect_right(self.times, moment)
         return self.totals[index - 1] if index else 0
 
+    def before(self, moment: float) -> int:
+        """The cost of all bookings before the moment."""
+        index = bisect_left(self.times, moment)
+        return self.totals[index - 1] if index else 0
+
     def reaching(self, total: int) -> float:
         """The moment at which the cost reaches so much."""
         return self.times[bisect_left(self.totals, total)]

@@ -4,6 +4,7 @@
 -- ARGV[1]: what to do; ARGV[2]: the call, as JSON. Times are seconds; answers are text, to keep fractions.
 
 local COUNTED_WITHIN, LEASE, LOOK_AGAIN, LOST_AFTER = 10, 300, 0.05, 5
+local LONGEST_DAY, ORDINARY_DAY, CLOCKS_DIFFER = 93600, 86400, 1
 local DUST, COARSE_ABOVE, RESOLUTION = 1e-9, 1024, 1024
 local op, call = ARGV[1], cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
@@ -45,6 +46,12 @@ end
 
 local function queue_reaching(queue, wanted) return queue.times[upto(queue.totals, wanted - 1) + 1] end
 
+local function queue_before(queue, x)
+  local index = upto(queue.times, x)
+  while index > 0 and queue.times[index] == x do index = index - 1 end
+  return index > 0 and queue.totals[index] or 0
+end
+
 local function queue_through(queue, x)
   local index = upto(queue.times, x)
   return index > 0 and queue.totals[index] or 0
@@ -70,7 +77,8 @@ local function coarsen(meter, moment)
   for index, time in ipairs(meter.log) do
     local span = meter.longest
     for _, limit in ipairs(meter.limits) do
-      if limit[1] == 'window' and limit[3] > moment - time and limit[3] < span then span = limit[3] end
+      local long = limit[1] == 'day' and ORDINARY_DAY or limit[1] == 'window' and limit[3] or 0
+      if long > moment - time and long < span then span = long end
     end
     if #times > 0 and time - first <= span / RESOLUTION then
       times[#times], totals[#totals] = time, meter.totals[index]
@@ -149,6 +157,7 @@ local function apply(meter, limits)
   local labels = {}
   for _, limit in ipairs(limits) do
     if limit[1] == 'window' then meter.longest = math.max(meter.longest, limit[3]) end
+    if limit[1] == 'day' then meter.longest = math.max(meter.longest, LONGEST_DAY) end
     if limit[1] == 'bucket' then labels[limit[4]] = true end
     if limit[1] == 'flight' then meter.patience = LEASE end
     meter.most = math.min(meter.most, limit[2])
@@ -263,13 +272,44 @@ local function in_bucket(meter, queue, limit, start, cost)
   return math.huge
 end
 
+-- What is after the first may count in the day that may be used at a moment; the second is its end.
+local function day_around(limit, moment)
+  local list = limit[3]
+  local at = moment - CLOCKS_DIFFER
+  local index = upto(list, at)
+  local begin, stop = list[index], list[index + 1]
+  if not begin then
+    begin = list[1] - math.ceil((list[1] - at) / ORDINARY_DAY) * ORDINARY_DAY
+    stop = begin + ORDINARY_DAY
+  elseif not stop then
+    begin = begin + math.floor((at - begin) / ORDINARY_DAY) * ORDINARY_DAY
+    stop = begin + ORDINARY_DAY
+  end
+  return begin - CLOCKS_DIFFER, stop + CLOCKS_DIFFER + 1e-6
+end
+
+local function in_day(meter, queue, limit, start, cost)
+  local moment = start
+  while true do
+    local begin, stop = day_around(limit, moment)
+    local used = queue_before(queue, stop)
+    if begin <= now then
+      used = used + total(meter, #meter.log) - through(meter, begin) + meter.flying_cost
+    else
+      used = used - queue_before(queue, begin)
+    end
+    if used + cost <= limit[2] then return moment end
+    moment = stop
+  end
+end
+
 local function in_flight(meter, queue, limit, start, cost)
   if meter.flying_cost + queue_through(queue, now) + cost <= limit[2] then return start end
   local waiting = queue.totals[#queue.totals] or 0
   return math.max(start, now + LOOK_AGAIN * (1 + waiting / limit[2]))
 end
 
-local find = {window = in_window, bucket = in_bucket, flight = in_flight}
+local find = {window = in_window, day = in_day, bucket = in_bucket, flight = in_flight}
 
 local function earliest(meters, costs, order, line, before)
   local at, label = now, 'Retry-After'
@@ -459,6 +499,10 @@ if op == 'view' then
       elseif limit[1] == 'bucket' then
         used = limit[2] - level_at(meter, limit, now) + held
         resets = used / limit[3]
+      elseif limit[1] == 'day' then
+        local begin, stop = day_around(limit, now)
+        used = total(meter, #meter.log) - through(meter, begin) + held
+        resets = used > 0 and stop - now or 0
       else
         used = total(meter, #meter.log) - through(meter, now - limit[3]) + held
         resets = held > 0 and limit[3] or (used > 0 and meter.log[#meter.log] + limit[3] - now or 0)

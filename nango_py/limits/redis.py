@@ -20,15 +20,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import StorageError
-from nango_py.limits.model import GATE, Granted, Refused, WindowView
+from nango_py.limits.days import day_around, midnights
+from nango_py.limits.model import GATE, CalendarDay, Granted, Refused, WindowView
 from nango_py.limits.stored import limit_to_json, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from nango_py.clock import Clock
-    from nango_py.limits.model import Spend
+    from nango_py.limits.model import Limit, Spend
     from nango_py.secret import Secret
 
 ANSWER_SECONDS = 2.0
@@ -36,6 +38,10 @@ ANSWER_SECONDS = 2.0
 
 MOST_CALLS = 2000
 """How many kinds of calls are kept described."""
+
+KNOWN_DAYS = 4
+"""How many days, from this machine's today on, Redis is told the midnights of: it knows no time zones. Which
+of them it is, it tells by its own time. Later days are taken to have 24 hours."""
 
 SEEN_WITHIN = 30.0
 """A process that was not seen for so many seconds is gone."""
@@ -65,11 +71,12 @@ class RedisLimits:
     def __init__(self, url: Secret, prefix: str = "{nango}", clock: Clock | None = None) -> None:
         self._prefix = prefix
         self._clock = clock
+        self._machine = SYSTEM_CLOCK if clock is None else clock
         self._client = _client(url)
         self._generation = ""
         self._process = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._calls: dict[tuple[Any, ...], tuple[tuple[Spend, ...], tuple[str, ...], str]] = {}
+        self._calls: dict[tuple[Any, ...], tuple[tuple[Spend, ...], tuple[str, ...], str, float]] = {}
         self._script = self._client.register_script(Path(__file__).with_suffix(".lua").read_text())
 
     @property
@@ -156,27 +163,43 @@ class RedisLimits:
         """The script's answer for a call; `said` is what changes from call to call, as JSON members."""
         place = (gates, *[(spend.key, spend.cost) for spend in spends])
         known = self._calls.get(place)
-        if known is None or not all(
-            spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True)
+        if (
+            known is None
+            or not all(spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True))
+            or (known[3] < math.inf and known[3] <= self._machine.now())
         ):
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
             known = self._calls[place] = (spends, *self._describe(spends, gates))
         return self._evaluate(act, known[1], f"{{{said}{known[2]}")
 
-    def _describe(self, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-        """The keys of a call, and what never changes of it as JSON without its opening brace."""
+    def _describe(
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], str, float]:
+        """The keys of a call, what stays the same of it as JSON without its opening brace, and until when."""
+        until = math.inf
+
+        def described(limit: Limit) -> list[Any]:
+            nonlocal until
+            if not isinstance(limit, CalendarDay):
+                return limit_to_json(limit)
+            now = self._machine.now()
+            offset = 0.0 if self._clock is None else now - self._machine.monotonic()
+            until = min(until, day_around(limit.time_zone, now)[1])
+            moments = [moment - offset for moment in midnights(limit.time_zone, now, KNOWN_DAYS)]
+            return ["day", limit.requests, moments, limit.label]
+
         keys = [spend.key for spend in spends]
         keys += [gate for gate in gates if gate not in keys]
         call = {
             "gates": [keys.index(gate) + 1 for gate in gates],
             "costs": [spend.cost for spend in spends],
-            "limits": [[limit_to_json(limit) for limit in spend.limits] for spend in spends],
+            "limits": [[described(limit) for limit in spend.limits] for spend in spends],
             "line": line_of(spends),
             "generation": True,
         }
         names = (*(f"{self._prefix} {key}" for key in keys), f"{self._prefix}:generation")
-        return names, json.dumps(call, separators=(",", ":"))[1:]
+        return names, json.dumps(call, separators=(",", ":"))[1:], until
 
     def _evaluate(self, act: str, keys: tuple[str, ...], call: str) -> Any:
         if self._clock is not None:

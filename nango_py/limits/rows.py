@@ -12,6 +12,7 @@ from nango_py.limits.stored import StoredMeter, StoredSlot, line_of
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from nango_py.clock import Clock
     from nango_py.limits.model import Spend
 
 
@@ -28,17 +29,18 @@ class Ticket:
 class Rows:
     """The rows of some keys, as a book, within one transaction."""
 
-    def __init__(self, run: Any, found: list[tuple[Any, ...]], machine_now: float) -> None:
+    def __init__(self, run: Any, found: list[tuple[Any, ...]], machine: Clock) -> None:
         self._run = run
         self.found: dict[str, StoredMeter] = {}
         self._slots: dict[str, StoredSlot] = {}
         server_now = max((row[2] for row in found if row[2] is not None), default=None)
-        self.now = machine_now if server_now is None else float(server_now)
+        self.now = machine.monotonic() if server_now is None else float(server_now)
         for key, state, _ in found:
             if state:
                 self.found[key] = StoredMeter.load(key, state, self.now, self._slots)
         self.now = max([self.now, *(stored.touched for stored in self.found.values())])
-        self.book = Book(StoredSlot)
+        offset = machine.now() - machine.monotonic() if server_now is None else 0.0
+        self.book = Book(StoredSlot, lambda: offset)
         self.book.arrivals = max((stored.arrivals for stored in self.found.values()), default=0)
         self.book.meters = {key: stored.meter for key, stored in self.found.items()}
         self.book.gates = {key: stored.gate for key, stored in self.found.items() if stored.gate}

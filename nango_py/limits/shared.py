@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.errors import StorageError
 from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import Bucket, Granted, InFlight, LimitStore, Refused, Spend, Window
+from nango_py.limits.model import Bucket, CalendarDay, Granted, InFlight, LimitStore, Refused, Spend, Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -294,6 +294,8 @@ def _part(limit: Limit, processes: int, cost: int) -> Limit:
         requests = max(cost, limit.requests // processes)
         stretch = max(1.0, requests * processes / limit.requests)
         return Window(requests, limit.seconds * stretch, limit.label)
+    if isinstance(limit, CalendarDay):
+        return CalendarDay(max(cost, limit.requests // processes), limit.time_zone, limit.label)
     if isinstance(limit, InFlight):
         return InFlight(max(cost, limit.most // processes), limit.label)
     return Bucket(max(float(cost), limit.burst / processes), limit.per_second / processes, limit.label)

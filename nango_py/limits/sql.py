@@ -192,7 +192,7 @@ class SqlLimits:
         """The rows as they are, to look at only."""
         self._make()
         found = self._database.read(select(len(keys), self._time()), named("key", keys)) if keys else []
-        return Rows(None, found, self._now())
+        return Rows(None, found, self._clock)
 
     def _change(self, keys: tuple[str, ...], work: Callable[[Rows], Result]) -> Result:
         """What `work` makes of the locked rows."""
@@ -206,7 +206,7 @@ class SqlLimits:
                 # A row that is not there cannot be locked.
                 run(insert_missing(len(keys)), names)
                 found = run(lock, names)
-            return work(Rows(run, found, self._now()))
+            return work(Rows(run, found, self._clock))
 
         self._do_not_wait_for_the_disk()
         return self._database.write(transact)

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.meter import Meter
-from nango_py.limits.model import Bucket, InFlight, Spend, Window
+from nango_py.limits.model import Bucket, CalendarDay, InFlight, Spend, Window
 from nango_py.limits.slot import Slot
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def limit_to_json(limit: Limit) -> list[Any]:
         return ["window", limit.requests, limit.seconds, limit.label]
     if isinstance(limit, Bucket):
         return ["bucket", limit.burst, limit.per_second, limit.label]
+    if isinstance(limit, CalendarDay):
+        return ["day", limit.requests, limit.time_zone, limit.label]
     return ["flight", limit.most, 0, limit.label]
 
 
@@ -160,4 +162,6 @@ def _limit_from_json(written: list[Any]) -> Limit:
     kind, first, second, label = written
     if kind == "flight":
         return InFlight(first, label)
+    if kind == "day":
+        return CalendarDay(first, second, label)
     return Window(first, second, label) if kind == "window" else Bucket(first, second, label)

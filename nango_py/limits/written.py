@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nango_py.limits.model import Bucket, Limit, Window
+from nango_py.limits.days import zone_of
+from nango_py.limits.model import Bucket, CalendarDay, Limit, Window
 
 UNITS = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0,
@@ -24,7 +25,8 @@ def read_limit(written: Any) -> Limit:
     """One window or token bucket.
 
     Args:
-        written: "150/minute", "40/10seconds", {"requests": 15, "per_seconds": 6} or
+        written: "150/minute", "40/10seconds", {"requests": 15, "per_seconds": 6},
+            {"requests": 1000, "per": "day", "time_zone": "America/New_York"} (UTC unless given) or
             {"burst": 10, "per_second": 2.5}.
 
     Raises:
@@ -38,11 +40,19 @@ def read_limit(written: Any) -> Limit:
             requests, seconds = _number(written["requests"]), _number(written["per_seconds"])
             if requests == int(requests) and requests >= 1:
                 return Window(int(requests), seconds, f"{int(requests)}/{seconds:g}s")
+        if names | {"time_zone"} == {"requests", "per", "time_zone"} and written["per"] == "day":
+            requests, time_zone = _number(written["requests"]), str(written.get("time_zone", "UTC"))
+            zone_of(time_zone)
+            if requests == int(requests) and requests >= 1:
+                return CalendarDay(int(requests), time_zone, f"{int(requests)}/day {time_zone}")
         if names == {"burst", "per_second"}:
             burst, rate = _number(written["burst"]), _number(written["per_second"])
             if burst >= 1:
                 return Bucket(burst, rate, f"burst {burst:g}, {rate:g}/second")
-    raise ValueError('expected "10/second", {requests: 10, per_seconds: 6} or {burst: 10, per_second: 2.5}')
+    raise ValueError(
+        'expected "10/second", {requests: 10, per_seconds: 6}, {requests: 10, per: day, time_zone: UTC} '
+        "or {burst: 10, per_second: 2.5}"
+    )
 
 
 def _from_text(written: str) -> Window:

@@ -133,5 +133,9 @@ def _limit(window: Any, manner: Manner) -> Limit:
     if "burst" in window:
         burst, per_second = float(window["burst"]), float(window["per_second"])
         return Limit(f"burst {burst:g}, {per_second:g}/second", burst, burst / per_second, "bucket")
+    if "per" in window:
+        # The sandbox's days begin with its clock, whatever the time zone.
+        label = f"{window['requests']}/day {window.get('time_zone', 'UTC')}"
+        return Limit(label, float(window["requests"]), _UNITS["d"], manner)
     requests, seconds = float(window["requests"]), float(window["per_seconds"])
     return Limit(f"{requests:g}/{seconds:g} seconds", requests, seconds, manner)

@@ -63,7 +63,7 @@ def test_every_form_of_a_limit_is_read() -> None:
     for words in read:
         written = words[0]
         if written.startswith("{"):
-            written = ast.literal_eval(re.sub(r"(\w+):", r"'\1':", written))
+            written = ast.literal_eval(re.sub(r"([A-Za-z_/]+)", r"'\1'", written))
         assert read_limit(written)
         for unit in words[1:]:
             assert read_limit(f"10/{unit}")

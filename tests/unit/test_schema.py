@@ -65,7 +65,10 @@ rate_limits:
       cases:
         - match: {method: [GET, POST], path: "lists/{id}", params: {a: b}}
           windows: [10/second, 150/minute, 1/hour, 225/day]
-      otherwise: [{requests: 10, per_seconds: 6}, {burst: 10, per_second: 2.5}]
+      otherwise: [{requests: 10, per_seconds: 6}, {requests: 10, per: day}, {burst: 10, per_second: 2.5}]
+      max_in_flight: 5
+    - key: days
+      otherwise: [{requests: 1000, per: day, time_zone: America/New_York}]
   headers:
     remaining: RateLimit-Remaining
     reset: {name: RateLimit-Reset, means: unix_seconds}
@@ -212,6 +215,21 @@ def test_an_entry_without_a_blueprint_needs_auth_and_requests() -> None:
         ("retries: {rules: [{when: {status: 5x}, do: wait}]}", "16:35 E204 expected a status"),
         ("retries: {rules: [{when: {status: 429}}]}", '16:19 E203 missing key "do"'),
         ("retries: {rules: [{when: {method: get}, do: wait}]}", "16:35 E204 expected GET, "),
+        ("rate_limits: {budgets: [{key: a, max_in_flight: 0}]}", "16:49 E401 must be >= 1"),
+        ("rate_limits: {budgets: [{key: a, otherwise: [{requests: 1}]}]}", '16:47 E203 "requests" needs'),
+        ("rate_limits: {budgets: [{key: a, otherwise: [{per: day}]}]}", '16:47 E203 "per" needs "requests"'),
+        (
+            "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: week}]}]}",
+            "16:65 E204 expected day",
+        ),
+        (
+            "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: day, time_zone: Mars/Port}]}]}",
+            '16:81 E204 unknown time zone "Mars/Port"; expected UTC or an IANA name',
+        ),
+        (
+            "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: day, per_seconds: 3}]}]}",
+            "16:70 E204 a calendar day has no per_seconds; remove",
+        ),
         ("rate_limits: {budgets: [{key: a, otherwise: 10/second}]}", "16:45 E205 expected a list"),
         ("rate_limits: {budgets: [{key: a, otherwise: [10]}]}", "16:46 E206 expected text"),
         ("rate_limits: {budgets: [{key: a, otherwise: [0/day]}]}", "16:46 E204 expected 10/second"),

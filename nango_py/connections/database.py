@@ -46,6 +46,9 @@ class Database(Protocol):
     def read(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of one SELECT."""
 
+    def version(self) -> int | None:
+        """A number that changes whenever somebody else has changed anything; None where only rows can tell."""
+
     def write(self, work: Callable[[Run], Result]) -> Result:
         """What `work` returns, after its statements were made durable together.
 

@@ -97,6 +97,10 @@ class PostgresDatabase:
         """What `work` returns, once its statements are durable; see `Database.write`."""
         return self._with_server(lambda server: self._transact(server, work))
 
+    def version(self) -> int | None:
+        """None: PostgreSQL keeps no such number that costs less than asking for a row."""
+        return None
+
     def close(self) -> None:
         """Close the pool of this process."""
         with self._lock:

@@ -161,6 +161,26 @@ class FileDatabase(SqliteDatabase):
         self._threads = threading.local()
         self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._watching: _Holder | None = None
+        self._watch_lock = threading.Lock()
+
+    def version(self) -> int | None:
+        """Changes whenever any other connection to the file, in whatever process, has changed it.
+
+        Source: https://www.sqlite.org/pragma.html#pragma_data_version
+        """
+        try:
+            with self._watch_lock:
+                self._check_open()
+                if self._watching is None:
+                    # It never writes, so every change is another's.
+                    self._watching = _Holder(self._connect("rw"))
+                    with self._lock:
+                        self._opened.add(self._watching)
+                return int(self._watching.connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            failure = self._failure(error)
+        raise failure
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
@@ -195,6 +215,7 @@ class FileDatabase(SqliteDatabase):
         for holder in opened:
             holder.connection.close()
         self._threads = threading.local()
+        self._watching = None
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -245,6 +266,10 @@ class MemoryDatabase(SqliteDatabase):
     def forget_inherited(self) -> None:
         """The copy of a forked child is its own; only the lock may be held by a thread that is gone."""
         self._turn = threading.RLock()
+
+    def version(self) -> int | None:
+        """Always the same: nobody else can change it."""
+        return 0
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:

@@ -143,6 +143,10 @@ class ConnectionStore:
         # One that was deleted and registered again counts from 1 anew, under another uuid.
         return bool(rows) and tuple(rows[0]) == (connection.generation, connection.uuid)
 
+    def version(self) -> int | None:
+        """As long as it stays the same, every connection is stored as it was; None where that is not known."""
+        return self._database.version()
+
     def update_credentials(
         self, integration: str, user_id: str, credentials: Mapping[str, Any]
     ) -> Connection:

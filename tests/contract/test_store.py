@@ -505,3 +505,19 @@ def test_a_closed_store_says_so(database_url: str, clock: ManualClock) -> None:
     store.close()
     with pytest.raises(StorageError, match="is closed"):
         store.get("klaviyo", "user-1")
+
+
+def test_a_version_that_stays_says_that_nothing_changed(database_url: str, clock: ManualClock) -> None:
+    """Another store's write changes the version; reading does not. PostgreSQL knows no such number."""
+    keys = ring(generate_key())
+    with open_store(database_url, keys, clock) as store, open_store(database_url, keys, clock) as other:
+        store.create("klaviyo", "u1", {"api_key": PLANTED})
+        before = store.version()
+        assert store.version() == before
+        store.get("klaviyo", "u1")
+        assert store.version() == before
+        other.update_credentials("klaviyo", "u1", {"api_key": "another_key_1"})
+        assert (store.version() == before) == (before is None)
+        between = store.version()
+        store.update_credentials("klaviyo", "u1", {"api_key": PLANTED})
+        assert (store.version() == between) == (before is None)

@@ -47,7 +47,7 @@ class Database(Protocol):
         """Rows of one SELECT."""
 
     def version(self) -> int | None:
-        """A number that changes whenever somebody else has changed anything; None where only rows can tell."""
+        """A number that changes whenever anybody else has changed anything; None if only rows tell."""
 
     def write(self, work: Callable[[Run], Result]) -> Result:
         """What `work` returns, after its statements were made durable together.

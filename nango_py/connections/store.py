@@ -144,7 +144,7 @@ class ConnectionStore:
         return bool(rows) and tuple(rows[0]) == (connection.generation, connection.uuid)
 
     def version(self) -> int | None:
-        """As long as it stays the same, every connection is stored as it was; None where that is not known."""
+        """While it stays the same, every connection is stored as it was; None if that is not known."""
         return self._database.version()
 
     def update_credentials(

@@ -140,7 +140,8 @@ def test_a_request_is_written_as_urllib3_writes_it(asked: Any) -> None:
 @pytest.mark.parametrize(
     "asked",
     [plan("POST", iter([b"a"])), plan("POST", io.BytesIO(b"a")), plan(Host="x"),
-     plan("POST", b"a", Expect="100-continue"), plan("POST", b"a", Content_Length="1"), plan("POST", b"a", Transfer_Encoding="chunked")],
+     plan("POST", b"a", Expect="100-continue"), plan("POST", b"a", Content_Length="1"),
+     plan("POST", b"a", Transfer_Encoding="chunked")],
     ids=["iterator", "file", "host", "expect", "length", "coding"],
 )  # fmt: skip
 def test_an_unusual_request_takes_the_ordinary_road(asked: Any) -> None:

@@ -75,7 +75,7 @@ class Nango:
         cache = CacheBeside(database_url, environ, keys)
         self._files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
         self._resources = Resources(
-            lambda: self.configuration.config,
+            lambda: self.configuration,
             self._files.folder,
             None if database_url is None else Secret(database_url),
             environ,
@@ -234,13 +234,30 @@ class Nango:
         """Call `callback` with each event of a kind; the answer takes it off again.
 
         Args:
-            event: `attempt`, `wait`, `retry`, `gate` or `giving_up`.
+            event: `attempt`, `wait`, `retry`, `gate`, `giving_up` or `needs_reauth`.
             callback: takes a frozen record (`nango_py.Event`); what it raises is logged and does no harm.
 
         Raises:
             ValueError: there is no such kind of event.
         """
         return self.events.on(event, callback)
+
+    def finish_renewals_on_sigterm(self, seconds: float = 30.0) -> None:
+        """Have SIGTERM end this process only after the token renewals that are under way in it.
+
+        A provider that replaces refresh tokens has forgotten the old one by then, and the new one must be
+        stored. What the signal did before is done afterwards: by default the process ends. For programs that
+        handle SIGTERM themselves and finish their calls, this is not needed.
+
+        Args:
+            seconds: the longest wait.
+
+        Raises:
+            ValueError: this is not the main thread.
+        """
+        from nango_py.engine.ending import ENDING
+
+        ENDING.install(seconds)
 
     def session(self, integration: str, user_id: str) -> Session:
         """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py.clock import Clock
-    from nango_py.config.model import Config
+    from nango_py.config.model import Config, Configuration
+    from nango_py.connections.model import Connection
     from nango_py.connections.store import ConnectionStore
     from nango_py.connections.stored import StoredConnections
     from nango_py.engine.async_transport import AsyncTransport
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from nango_py.limits.learning import Learning
     from nango_py.limits.model import LimitStore
 
+FIRST_AFTER = 10.0
+"""Seconds for which a program runs before it looks for others like it; short ones pay nothing for that."""
+
 
 class Resources:
     """The shared parts of all executors, each made once. Safe to share between threads.
 
     Args:
-        config: the `config:` block as it is now.
+        configuration: what the files say now.
         folder: where `.nango/` is, unless a database URL says otherwise.
         database_url: the one that was given for the database, or None for the configured one.
         environ: the environment, for encryption keys.
@@ -39,7 +43,7 @@ class Resources:
 
     def __init__(
         self,
-        config: Callable[[], Config],
+        configuration: Callable[[], Configuration],
         folder: Path,
         database_url: Secret | None,
         environ: Mapping[str, str],
@@ -47,13 +51,15 @@ class Resources:
         ca_bundle: str | None,
         clock: Clock,
     ) -> None:
-        self._config = config
+        self._configuration = configuration
         self._folder = folder
         self._database_url = database_url
         self._environ = environ
         self._keys = keys
         self._ca_bundle = ca_bundle
         self.clock = clock
+        self._watch_at = clock.monotonic() + FIRST_AFTER
+        self._has_warned = False
         self._lock = threading.RLock()
         self._made: dict[str, Any] = {}
 
@@ -71,7 +77,7 @@ class Resources:
         """The connections that were used last, looked at again once a second."""
         from nango_py.connections.stored import StoredConnections
 
-        return self._get("stored", lambda: StoredConnections(lambda: self.store, self.clock))  # type: ignore[no-any-return]
+        return self._get("stored", lambda: StoredConnections(lambda: self.store, self.clock, self._in_use))  # type: ignore[no-any-return]
 
     @property
     def transport(self) -> Transport:
@@ -106,10 +112,37 @@ class Resources:
         """The renewals of tokens."""
         from nango_py.engine.renewal import TokenLife
 
-        return self._get("life", lambda: TokenLife(lambda: self.store, self._forget, self.clock))  # type: ignore[no-any-return]
+        return self._get("life", lambda: TokenLife(lambda: self.store, self._remember, self.clock))  # type: ignore[no-any-return]
 
-    def _forget(self, integration: str, user_id: str) -> None:
-        self.stored.forget(integration, user_id)
+    def _in_use(self, integration: str) -> None:
+        """Warn once where another process counts the same budgets in a memory of its own."""
+        if self.clock.monotonic() < self._watch_at:
+            return
+        from nango_py.connections.processes import Processes
+
+        processes = self._get("processes", lambda: Processes(lambda: self.store, self.clock))
+        if not processes.is_due(integration):
+            return
+        declared = self._configuration().integrations.get(integration)
+        counts = declared is not None and (declared.settings.get("rate_limits") or {}).get("budgets")
+        if not counts or self._config().rate_limit_store != "memory":
+            return
+        if not processes.has_others(integration) or self._has_warned:
+            return
+        self._has_warned = True
+        import logging
+
+        logging.getLogger("nango_py.limits").warning(
+            "several processes call %s, and each counts its rate limits in its own memory, so together they "
+            "may exceed them; set config.rate_limit_store: sql (or redis://...)",
+            integration,
+        )
+
+    def _config(self) -> Config:
+        return self._configuration().config
+
+    def _remember(self, connection: Connection) -> None:
+        self.stored.keep(connection)
 
     def close(self) -> None:
         """Close database and network connections; what is needed later is opened again."""

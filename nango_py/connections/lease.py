@@ -75,13 +75,15 @@ class Leases:
     ) -> Connection | None:
         """The connection with new credentials, durable and active, or None where the lease was lost.
 
+        The lease ends with it.
+
         Nothing is written where the connection was changed or deleted since it was read, or where another
         owner has the lease: a late write never replaces a newer token, nor brings back what was deleted.
         """
         return self._write(connection, owner, conceal(credentials), ACTIVE)
 
     def refuse(self, connection: Connection, owner: str) -> Connection | None:
-        """The connection marked `needs_reauth`, or None where the lease was lost."""
+        """The connection marked `needs_reauth`, or None where the lease was lost; the lease ends with it."""
         return self._write(connection, owner, connection.credentials, NEEDS_REAUTH)
 
     def _write(self, seen: Connection, owner: str, credentials: Any, status: str) -> Connection | None:
@@ -99,6 +101,7 @@ class Leases:
             row = blank.sealed(self._store.active_key, secret, settings)
             if not run(WRITE, {**row._asdict(), "seen": seen.generation, "owner": owner}):
                 return None
+            run(GIVE_BACK, {"uuid": seen.uuid, "owner": owner})
             return row.connection(secret.reveal(), settings.reveal())
 
         return self._store.write(work)

@@ -23,11 +23,19 @@ class StoredConnections:
     """The connections this process used last, each looked at again once a second while it is used.
 
     Safe to share between threads: each step on the dict is atomic, and the worst race reads a row twice.
+
+    Args:
+        store: where they are stored.
+        clock: the time.
+        in_use: told the integration of each connection that was looked at.
     """
 
-    def __init__(self, store: Callable[[], ConnectionStore], clock: Clock) -> None:
+    def __init__(
+        self, store: Callable[[], ConnectionStore], clock: Clock, in_use: Callable[[str], None] | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._in_use = in_use
         self._kept: OrderedDict[tuple[str, str], tuple[Connection, float]] = OrderedDict()
 
     def source(self, integration: str, user_id: str) -> StoredConnection:
@@ -37,6 +45,10 @@ class StoredConnections:
     def forget(self, integration: str, user_id: str) -> None:
         """Read this connection anew the next time."""
         self._kept.pop((integration, user_id), None)
+
+    def keep(self, connection: Connection) -> None:
+        """Use a connection that was written or read a moment ago."""
+        self._kept[connection.integration, connection.user_id] = (connection, self._clock.monotonic())
 
     def clear(self) -> None:
         """Read every connection anew."""
@@ -62,6 +74,8 @@ class StoredConnections:
         self._kept[key] = (connection, now)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
+        if self._in_use is not None:
+            self._in_use(key[0])
         return connection
 
 

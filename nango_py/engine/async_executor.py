@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from os import PathLike
 
+    from nango_py.connections.model import Connection
     from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
@@ -138,12 +139,16 @@ class AsyncExecutor(Caller):
 
     async def _ready_plan(self, call: Call, deadline_seconds: float | None = None) -> Plan:
         """The plan; a token that ends is renewed first, and the store is asked outside the event loop."""
+        return self._plan(call, await self._ready_connection(deadline_seconds))
+
+    async def _ready_connection(self, deadline_seconds: float | None = None) -> Connection:
         connection = self._read_connection.fresh()
         if connection is None:
             connection = await asyncio.to_thread(self._read_connection)
         if self._is_due(connection):
-            connection = await self._finish_anyway(self._renewal(connection, deadline_seconds))
-        return self._plan(call, connection)
+            renewed: Connection = await self._finish_anyway(self._renewal(connection, deadline_seconds))
+            return renewed
+        return connection
 
     async def _walk(
         self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
@@ -156,6 +161,8 @@ class AsyncExecutor(Caller):
             yield page
             count += 1
             plan = next_plan(self._paginator(), page, plan, seen)
+            if plan is not None:
+                plan = self._kept_up(plan, await self._ready_connection())
 
     async def _drive(self, job: Job, *, raise_for_error: bool) -> Any:
         """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
@@ -185,8 +192,13 @@ class AsyncExecutor(Caller):
         """Run steps in a task of their own: a token on its way is stored though its caller is gone."""
         task = asyncio.ensure_future(self._exhaust(steps))
         self._renewals.add(task)
-        task.add_done_callback(self._renewals.discard)
+        task.add_done_callback(self._renewed)
         return await asyncio.shield(task)
+
+    def _renewed(self, task: asyncio.Future[Any]) -> None:
+        self._renewals.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain where nobody waits any more
 
     async def _carry_out(self, command: Any) -> Any:
         if isinstance(command, LIMIT_COMMANDS):

@@ -148,7 +148,7 @@ def _refreshed(job: Job, outcome: Any) -> Steps:
     if steps is None:
         return False
     connection = yield Refresh(steps)
-    if connection is None or connection.generation == job.plan.stamp.connection.generation:
+    if connection is None or connection is job.plan.stamp.connection:
         return False
     job.plan = job.restamp(job.plan, connection)
     return True

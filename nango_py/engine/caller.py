@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.engine.call import Job
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
-from nango_py.engine.renewal import check_usable, renew_at
+from nango_py.engine.renewal import check_usable
 from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
 from nango_py.errors import ConfigError, Position, Problem, TransportFailed
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from nango_py.engine.call import Steps
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
+    from nango_py.engine.token_memory import Span
     from nango_py.limits.model import LimitStore, WindowView
     from nango_py.pagination.base import Paginator
 
@@ -63,7 +63,7 @@ class Caller:
         self._limits = limits
         self._clock = clock
         self._stamp: Stamp | None = None
-        self._looked_at: tuple[Connection | None, float, float] = (None, 0.0, 0.0)
+        self._looked_at: tuple[Connection | None, Span | None] = (None, None)
         connection, mode = read_connection(), AUTH_MODES.get(route().integration.auth_mode)()
         if mode.is_ready(connection.credentials):
             self._stamp = stamp_of(route().integration, connection)
@@ -100,26 +100,23 @@ class Caller:
     def _is_due(self, connection: Connection) -> bool:
         """Whether the token is to be renewed before it is used.
 
-        By the wall clock and by the monotonic one: a clock that is set back does not keep an old token alive.
-
         Raises:
             CredentialsError: the provider has refused for good; the user must connect again.
         """
-        looked_at, wall, monotonic = self._looked_at
+        looked_at, span = self._looked_at
         if connection is not looked_at:
             check_usable(connection)
-            wall, monotonic = self._ends(connection)
-            self._looked_at = (connection, wall, monotonic)
-        return self._clock.now() >= wall or self._clock.monotonic() >= monotonic
+            span = self._span(connection)
+            self._looked_at = (connection, span)
+        return span is not None and self._route.life.memory.is_past(span, span.due)
 
-    def _ends(self, connection: Connection) -> tuple[float, float]:
+    def _span(self, connection: Connection) -> Span | None:
+        """The life of the connection's token; None where it cannot be renewed."""
         integration = self._route.integration
         mode = AUTH_MODES.get(integration.auth_mode)()
-        credentials = reveal(connection.credentials)
-        moment = renew_at(connection, mode.expires_at(credentials))
-        if moment is None or not mode.can_renew(credentials, integration.settings["auth"]):
-            return math.inf, math.inf
-        return moment, self._clock.monotonic() + moment - self._clock.now()
+        if not mode.can_renew(reveal(connection.credentials), integration.settings["auth"]):
+            return None
+        return self._route.life.memory.span(integration, connection)
 
     def _renewal(self, connection: Connection, deadline_seconds: float | None = None) -> Steps:
         """The steps to a newer connection, or to the one there is while its token lives.
@@ -129,14 +126,10 @@ class Caller:
         """
         route = self._route
         seconds = route.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
-        renewed = yield from route.life.renewal(
-            route.integration, connection, self._clock.monotonic() + seconds
-        )
+        renewed = yield from route.life.renewal(route, connection, self._clock.monotonic() + seconds)
         if renewed is not None:
             return renewed
-        mode = AUTH_MODES.get(route.integration.auth_mode)()
-        ends = mode.expires_at(connection.credentials)
-        if ends is not None and ends <= self._clock.now():
+        if route.life.memory.has_ended(route.integration, connection):
             text = f"{connection.integration}: no new token can be had at present, and the old one has ended"
             raise TransportFailed(text, reason="token")
         return connection
@@ -157,7 +150,13 @@ class Caller:
         stamp, route = plan.stamp, self._route
         if not stamp.mode.can_renew(reveal(stamp.connection.credentials), stamp.auth_settings):
             return None
-        return route.life.renewal(route.integration, stamp.connection, deadline)
+        if route.life.memory.is_forced(stamp.connection):
+            return None
+        return route.life.renewal(route, stamp.connection, deadline, forced=True)
+
+    def _kept_up(self, plan: Plan, connection: Connection) -> Plan:
+        """A plan that was made of an earlier one, with the credentials of today."""
+        return plan if connection is plan.stamp.connection else self._restamped(plan, connection)
 
     def _restamped(self, plan: Plan, connection: Connection) -> Plan:
         return restamped(plan, self._stamp_of(connection))

@@ -23,9 +23,10 @@ class Event:
 
     Attributes:
         kind: `attempt` (one sending ended), `wait` (the call waits), `retry` (it will be sent again), `gate`
-            (the API closed a gate for everyone under this call's keys) or `giving_up` (it ends in an error).
+            (the API closed a gate for everyone under this call's keys), `giving_up` (it ends in an error) or
+            `needs_reauth` (the provider refused a connection's credentials for good; told once).
         at: unix seconds.
-        endpoint: the path below base_url, without its query.
+        endpoint: the path below base_url, without its query; it and `method` are "" for `needs_reauth`.
         seconds: how long: of the sending, of the wait, or until the gate opens.
         reason: why, in words: a rule, a limit, an error's first line.
         attempt: the record of the sending, for `attempt` and `retry`.
@@ -42,7 +43,7 @@ class Event:
     attempt: Attempt | None = None
 
 
-KINDS = ("attempt", "wait", "retry", "gate", "giving_up")
+KINDS = ("attempt", "wait", "retry", "gate", "giving_up", "needs_reauth")
 
 
 class Events:

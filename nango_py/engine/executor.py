@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
+    from nango_py.connections.model import Connection
     from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
@@ -156,14 +157,22 @@ class Executor(Caller):
         """The attempts of this thread's last call, finished or failed."""
         return tuple(getattr(self._last, "attempts", ()))
 
+    @property
+    def base_url(self) -> str:
+        """Where this connection's paths are taken from; a first token is fetched where that takes one."""
+        return self._stamp_of(self._ready_connection()).base_url
+
     def ready_plan(
         self, method: str, path: str, deadline_seconds: float | None = None, **options: Any
     ) -> Plan:
         """The plan of a call that is about to be sent: a token that ends is renewed first."""
+        return self._plan(Call(method, path, **options), self._ready_connection(deadline_seconds))
+
+    def _ready_connection(self, deadline_seconds: float | None = None) -> Connection:
         connection = self._read_connection()
         if self._is_due(connection):
             connection = self._exhaust(self._renewal(connection, deadline_seconds))
-        return self._plan(Call(method, path, **options), connection)
+        return connection
 
     def send_plan(self, plan: Plan, *, returns_limited: bool = False) -> Response:
         """Run a call whose plan is made already; sessions come in here."""
@@ -181,6 +190,8 @@ class Executor(Caller):
             yield page
             count += 1
             plan = next_plan(self._paginator(), page, plan, seen)
+            if plan is not None:
+                plan = self._kept_up(plan, self._ready_connection())
 
     def _drive(self, job: Job, *, raise_for_error: bool = False) -> Any:
         """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
+    from nango_py.connections.model import Connection
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
 
@@ -53,6 +54,21 @@ def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
         facts,
         extra={"nango": facts},
     )
+
+
+def log_token(logger: logging.Logger, connection: Connection, what: str, why: str) -> None:
+    """Write what became of a token: INFO where it was renewed, WARNING where it was not."""
+    level = logging.WARNING if why else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    facts = {
+        "integration": connection.integration,
+        "user_id": printable(connection.user_id),
+        "what": what,
+        "reason": printable(why, 300),
+    }
+    line = "%(integration)s %(user_id)s %(what)s" + (": %(reason)s" if why else "")
+    logger.log(level, line, facts, extra={"nango": facts})
 
 
 def facts_of(plan: Plan, attempt: Attempt) -> dict[str, Any]:

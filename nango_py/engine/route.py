@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.filters import TemplateProblem
+from nango_py.connections.model import NEEDS_REAUTH
 from nango_py.engine.commands import Learn
-from nango_py.engine.events import Events
-from nango_py.engine.log import log_attempt, logger_of
+from nango_py.engine.events import Event, Events
+from nango_py.engine.log import log_attempt, log_token, logger_of
 from nango_py.engine.outage import Outage
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.limits.headers import observe
@@ -22,6 +23,7 @@ from nango_py.secret import masked
 if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
+    from nango_py.connections.model import Connection
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
     from nango_py.engine.query import Pairs
@@ -130,6 +132,13 @@ class Route:
     def report(self, plan: Plan, attempt: Attempt) -> None:
         """Log an attempt."""
         log_attempt(self.logger, plan, attempt)
+
+    def tell_of_token(self, connection: Connection, what: str, why: str = "") -> None:
+        """Log what became of a connection's token; `needs_reauth` is an event too."""
+        log_token(self.logger, connection, what, why)
+        if what == NEEDS_REAUTH and self.events.wanted(what):
+            names = connection.integration, connection.user_id, "", ""
+            self.events.emit(Event(what, self._clock.now(), *names, reason=printable(why, 300)))
 
     def provider_error(self, answer: Any, plan: Plan) -> ProviderError:
         """The error that an answer means, read as the blueprint's `errors` say."""

@@ -148,7 +148,7 @@ class Stamp:
         found |= {value.rpartition(" ")[2] for value in tuple(found)}
         found |= {value for name, value in self.pairs if name.lower() in self.protected_params}
         found |= set(
-            _leaves(
+            leaves(
                 reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
             )
         )
@@ -232,9 +232,10 @@ def _holds(template: Template, secret: frozenset[str]) -> bool:
     return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
 
 
-def _leaves(value: Any, skip: tuple[str, ...] = ()) -> list[str]:
+def leaves(value: Any, skip: tuple[str, ...] = ()) -> list[str]:
+    """Every text in nested values, but those under the names to skip."""
     if isinstance(value, dict):
-        return [leaf for key, item in value.items() if key not in skip for leaf in _leaves(item, skip)]
+        return [leaf for key, item in value.items() if key not in skip for leaf in leaves(item, skip)]
     if isinstance(value, list):
-        return [leaf for item in value for leaf in _leaves(item, skip)]
+        return [leaf for item in value for leaf in leaves(item, skip)]
     return [value] if isinstance(value, str) else []

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nango_py.auth._protocol.tokens import LARGEST_ANSWER
+from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenContext
+from nango_py.engine.stamp import leaves, variables_of
+from nango_py.errors import printable
 from nango_py.record import record
+from nango_py.secret import reveal
 
 if TYPE_CHECKING:
     from nango_py.auth._protocol.tokens import TokenRequest
+    from nango_py.config.model import Integration
+    from nango_py.connections.model import Connection
 
 
 @record
@@ -51,11 +56,30 @@ class TokenPlan:
         raise TypeError("a TokenPlan holds credentials and is not pickled")
 
 
-def token_plan(request: TokenRequest, secrets: tuple[str, ...]) -> Any:
+def token_context(integration: Integration, connection: Connection, now: float) -> TokenContext:
+    """All that a mode's renewal knows of a connection."""
+    return TokenContext(
+        settings=integration.settings["auth"],
+        credentials=reveal(connection.credentials),
+        app=reveal(integration.app_variables),
+        scopes=integration.oauth_scopes,
+        variables=variables_of(integration, connection),
+        now=now,
+        place=f"{connection.integration}/{printable(connection.user_id)}",
+    )
+
+
+def shield_of(context: TokenContext) -> Shield:
+    """Everything that a token request may show of a connection and of the application."""
+    names = ("expires_at", "token_type", "scope", "username", "raw")
+    return Shield((*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app))))
+
+
+def token_plan(request: TokenRequest, shield: Shield) -> Any:
     """The plan of a token request; redirects and retries are not made with it."""
     headers = {
         "user-agent": ("User-Agent", "nango_py"),
         "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
         **{name.lower(): (name, value) for name, value in request.headers.items()},
     }
-    return TokenPlan(request.method, request.url, headers, request.body or None, Shield(secrets))
+    return TokenPlan(request.method, request.url, headers, request.body or None, shield)

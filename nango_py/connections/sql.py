@@ -92,6 +92,16 @@ SET key_id = :key_id, credentials = :credentials, additional_config = :additiona
 WHERE uuid = :uuid
 """
 
+SEE_PROCESS = """
+INSERT INTO nango_processes (integration, name, seen_at) VALUES (:integration, :name, :now)
+ON CONFLICT (integration, name) DO UPDATE SET seen_at = excluded.seen_at
+"""
+FORGET_PROCESSES = "DELETE FROM nango_processes WHERE seen_at < :old OR seen_at > :future"
+OTHER_PROCESSES = """
+SELECT count(*) FROM nango_processes
+WHERE integration = :integration AND name <> :name AND seen_at >= :since
+"""
+
 
 def _first(run: Run) -> None:
     """Connections, and a proof for each key by which a wrong one is known before anything is written.
@@ -142,5 +152,19 @@ def _leases(run: Run) -> None:
     )
 
 
-STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases)
+def _processes(run: Run) -> None:
+    """Which processes use which integration's connections at the moment."""
+    run(
+        """
+        CREATE TABLE nango_processes (
+          integration TEXT NOT NULL,
+          name TEXT NOT NULL,
+          seen_at BIGINT NOT NULL,
+          PRIMARY KEY (integration, name)
+        )
+        """
+    )
+
+
+STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases, _processes)
 """The schema's history: step n brings version n - 1 to n. A step that was released is never changed."""

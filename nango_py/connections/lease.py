@@ -91,10 +91,11 @@ class Leases:
             to_json(credentials, "credentials"),
             to_json(seen.additional_config, "additional_config"),
         )
-        created, modified = microseconds_of(seen.date_created), microseconds_of(seen.last_modified)
+        # The honest time, also where the clock was set back: a token's life is counted from it.
+        created, modified = microseconds_of(seen.date_created), self._store.microseconds()
         blank = Row(
             seen.uuid, seen.integration, seen.user_id, seen.generation + 1, status, "", b"", b"",
-            created, max(modified, self._store.microseconds()),
+            created, modified,
         )  # fmt: skip
 
         def work(run: Run) -> Connection | None:

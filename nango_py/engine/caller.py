@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nango_py.engine.call import Job
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
-from nango_py.engine.renewal import check_usable
 from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
+from nango_py.engine.token_errors import check_usable
 from nango_py.errors import ConfigError, Position, Problem, TransportFailed
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal

@@ -20,22 +20,17 @@ import os
 import random
 import threading
 import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth._protocol.tokens import TokenAnswer, TokenRefused, TokenUnavailable
 from nango_py.connections.model import NEEDS_REAUTH
 from nango_py.engine.commands import Ask, Failure, Send, Wait
 from nango_py.engine.ending import ENDING
+from nango_py.engine.token_errors import check_usable, is_newer, needs_reauth, settings_refused
 from nango_py.engine.token_memory import TokenMemory
 from nango_py.engine.token_plan import shield_of, token_context, token_plan
-from nango_py.errors import (
-    CredentialsError,
-    DeadlineExceeded,
-    NangoError,
-    StorageError,
-    TamperError,
-    printable,
-)
+from nango_py.errors import DeadlineExceeded, NangoError, StorageError, TamperError
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import conceal
 
@@ -59,6 +54,32 @@ NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large"})
 """Failures of a token request after which a second one would most likely fail alike."""
 
 Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Turn:
+    """One caller's turn to renew.
+
+    Attributes:
+        route: whose integration says how to renew; it is told what happens.
+        seen: the connection whose token is used up, or was refused.
+        deadline: the monotonic time by which the caller wants to be done.
+        patient: whether it waits for others; not where its token still lives.
+        owner: the name under which it takes the lease.
+        holds: whether it has the lease.
+    """
+
+    route: Route
+    seen: Connection
+    deadline: float
+    patient: bool
+    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    holds: bool = False
+
+    @property
+    def key(self) -> Key:
+        """The connection's name in the store."""
+        return self.seen.integration, self.seen.user_id
 
 
 class TokenLife:
@@ -104,28 +125,28 @@ class TokenLife:
             DeadlineExceeded: somebody else is renewing, and it takes too long.
             ConnectionNotFound: the connection was deleted meanwhile.
         """
-        key = (seen.integration, seen.user_id)
         patient = forced or self.memory.has_ended(route.integration, seen)
-        waited = yield from self._turn(key, deadline, patient=patient)
+        turn = Turn(route, seen, deadline, patient)
+        waited = yield from self._one_by_one(turn)
         if waited is None:
             return None
         try:
-            found = yield from self._alone(route, seen, deadline, waited=waited, patient=patient)
+            found = yield from self._alone(turn, waited=waited)
             if found is not None:
                 check_usable(found)
                 self._remember(found)
                 if forced:
                     self.memory.was_forced(found)
-            return found  # noqa: TRY300 - the lock is given back after it
+            return found  # noqa: TRY300 - the turn ends after it
         except NangoError as error:
             # The frames below drove requests that hold credentials; error trackers print what frames hold.
             failed = error.with_traceback(None)
         finally:
             with self._lock:
-                self._busy.discard(key)
+                self._busy.discard(turn.key)
         raise failed
 
-    def _turn(self, key: Key, deadline: float, *, patient: bool) -> Steps:
+    def _one_by_one(self, turn: Turn) -> Steps:
         """Be the only caller of this process for a connection.
 
         Returns whether that took waiting; None for who does not wait.
@@ -135,117 +156,139 @@ class TokenLife:
         pause, waited = 0.005, False
         while True:
             with self._lock:
-                if key not in self._busy:
-                    self._busy.add(key)
+                if turn.key not in self._busy:
+                    self._busy.add(turn.key)
                     return waited
-            if not patient:
+            if not turn.patient:
                 return None
             waited = True
-            yield self._pause(pause, deadline, "another call is still renewing the token")
+            yield self._pause(turn, pause, "another call is still renewing the token")
             pause = min(pause * 1.5, 0.1)
 
-    def _alone(
-        self, route: Route, seen: Connection, deadline: float, *, waited: bool, patient: bool
-    ) -> Steps:
+    def _alone(self, turn: Turn, *, waited: bool) -> Steps:
         """What another caller has brought, or the renewal itself."""
-        store, key = self._store(), (seen.integration, seen.user_id)
+        store, seen = self._store(), turn.seen
         if waited:
-            current = yield Ask(store.get, key)
-            if _is_newer(current, seen):
+            current = yield Ask(store.get, turn.key)
+            if is_newer(current, seen):
                 return current
         if self.memory.is_cooling(seen):
-            if patient and (refusal := self.memory.refusal(seen)):
-                raise _settings_refused(seen, refusal)
+            if turn.patient and (refusal := self.memory.refusal(seen)):
+                raise settings_refused(seen, refusal)
             return None
-        owner, pause = uuid.uuid4().hex, 0.02
-        while not (yield Ask(store.leases.take, (seen, owner, self.lease_seconds))):
-            current = yield Ask(store.get, key)
-            if _is_newer(current, seen):
+        pause = 0.02
+        while not (yield Ask(store.leases.take, (seen, turn.owner, self.lease_seconds))):
+            current = yield Ask(store.get, turn.key)
+            if is_newer(current, seen):
                 return current
-            if not patient:
+            if not turn.patient:
                 self.memory.cool(seen, SIBLING_SECONDS)
                 return None
-            yield self._pause(pause, deadline, "another process is still renewing the token")
+            yield self._pause(turn, pause, "another process is still renewing the token")
             pause = min(pause * 1.5, 0.25)
-        return (yield from self._leased(route, seen, owner, deadline, patient=patient))
+        turn.holds = True
+        return (yield from self._leased(turn))
 
-    def _leased(self, route: Route, seen: Connection, owner: str, deadline: float, *, patient: bool) -> Steps:
+    def _leased(self, turn: Turn) -> Steps:
         """Read again, renew, and give the lease back."""
-        store = self._store()
         try:
-            found = yield Ask(store.get, (seen.integration, seen.user_id))
-            if not _is_newer(found, seen):
-                return (yield from self._exchanged(route, found, owner, deadline, patient=patient))
+            found = yield Ask(self._store().get, turn.key)
+            if not is_newer(found, turn.seen):
+                found = yield from self._exchanged(turn, found)
         except GeneratorExit:
             raise  # nobody is there to carry anything out; the lease ends by itself
         except BaseException:
-            yield from self._give_back(seen, owner)
+            yield from self._give_back(turn)
             raise
-        yield from self._give_back(seen, owner)
-        return found
+        yield from self._give_back(turn)
+        if found is None or is_newer(found, turn.seen):
+            return found
+        # The lease was lost, and whoever has it now is still at it.
+        yield self._pause(turn, 0.1, "another process is still renewing the token")
+        return (yield from self._alone(turn, waited=True))
 
-    def _give_back(self, seen: Connection, owner: str) -> Steps:
-        with contextlib.suppress(StorageError):  # it ends by itself; what went before matters more
-            yield Ask(self._store().leases.give_back, (seen, owner))
+    def _give_back(self, turn: Turn) -> Steps:
+        if turn.holds:
+            turn.holds = False
+            with contextlib.suppress(StorageError):  # it ends by itself; what went before matters more
+                yield Ask(self._store().leases.give_back, (turn.seen, turn.owner))
 
-    def _pause(self, seconds: float, deadline: float, what: str) -> Wait:
-        if self._clock.monotonic() + seconds > deadline:
-            raise DeadlineExceeded(what)
+    def _pause(self, turn: Turn, seconds: float, what: str) -> Wait:
+        if self._clock.monotonic() + seconds > turn.deadline:
+            raise DeadlineExceeded(f"{turn.seen.integration}: {what}")
         return Wait(seconds)
 
-    def _exchanged(
-        self, route: Route, current: Connection, owner: str, deadline: float, *, patient: bool
-    ) -> Steps:
+    def _exchanged(self, turn: Turn, current: Connection) -> Steps:
         """Ask the provider and store what it says; None where it cannot be asked now."""
         while not ENDING.begin():
-            yield self._pause(0.05, deadline, "the process is about to end")
+            yield self._pause(turn, 0.05, "the process is about to end")
         try:
-            return (yield from self._asked_and_stored(route, current, owner, patient=patient))
+            return (yield from self._asked_and_stored(turn, current))
         finally:
             ENDING.finish()
 
-    def _asked_and_stored(self, route: Route, current: Connection, owner: str, *, patient: bool) -> Steps:
-        leases, credentials, refused = self._store().leases, None, TokenRefused("", ends_connection=False)
+    def _asked_and_stored(self, turn: Turn, current: Connection) -> Steps:
+        route, refused = turn.route, None
         try:
             credentials = yield from self._asked(route.integration, current)
         except TokenUnavailable as error:
             self.memory.failed(current, error.retry_after)
             route.tell_of_token(current, "no new token", str(error))
-            yield from self._give_back(current, owner)
             return None
         except TokenRefused as error:
             refused = error.with_traceback(None)
-        if credentials is not None:
-            written = yield from self._kept(leases.store_renewed, (current, owner, credentials))
-            if written is not None:
-                route.tell_of_token(written, "token renewed")
-        elif refused.ends_connection:
-            written = yield from self._kept(leases.refuse, (current, owner))
-            if written is not None:
-                route.tell_of_token(written, "needs_reauth", refused.word or str(refused))
-                raise needs_reauth(written, refused.word)
-        else:
+        if refused is not None:
+            return (yield from self._refused(turn, current, refused))
+        self.memory.forget(current)
+        written = yield from self._stored(turn, current, credentials)
+        if written is not None:
+            route.tell_of_token(written, "token renewed")
+        # Fenced off: somebody changed or renewed the connection meanwhile, and theirs is the newer one.
+        return written or (yield Ask(self._store().get, turn.key))
+
+    def _refused(self, turn: Turn, current: Connection, refused: TokenRefused) -> Steps:
+        """Mark a connection whose grant is gone; a mistake of the application's own passes with time."""
+        route = turn.route
+        if not refused.ends_connection:
             self.memory.failed(current, None, refusal=str(refused))
             route.tell_of_token(current, "the application's own settings are refused", str(refused))
-            yield from self._give_back(current, owner)
-            if patient:
-                raise _settings_refused(current, str(refused))
+            if turn.patient:
+                raise settings_refused(current, str(refused))
             return None
         self.memory.forget(current)
-        # Fenced off: somebody changed or renewed the connection meanwhile, and theirs is the newer one.
-        return written or (yield Ask(self._store().get, (current.integration, current.user_id)))
+        written = yield from self._kept(turn, self._store().leases.refuse, (current, turn.owner))
+        if written is None:
+            return (yield Ask(self._store().get, turn.key))
+        route.tell_of_token(written, NEEDS_REAUTH, refused.word or str(refused))
+        raise needs_reauth(written, refused.word)
 
-    def _kept(self, write: Callable[..., Any], arguments: tuple[Any, ...]) -> Steps:
+    def _stored(self, turn: Turn, current: Connection, credentials: Any) -> Steps:
+        """Write new credentials; None where the lease was lost, or somebody replaced the old ones."""
+        store = self._store()
+        while True:
+            arguments = (current, turn.owner, credentials)
+            written = yield from self._kept(turn, store.leases.store_renewed, arguments)
+            if written is not None:
+                return written
+            found = yield Ask(store.get, turn.key)
+            if is_newer(found, current) or found.generation == current.generation:
+                return None
+            current = found  # settings were changed, which is no reason to lose a token
+
+    def _kept(self, turn: Turn, write: Callable[..., Any], arguments: tuple[Any, ...]) -> Steps:
         """Write what a provider said, again and again while the store fails: it cannot be asked for twice."""
         until, pause = self._clock.monotonic() + self.call_seconds, 0.05
         while True:
             try:
-                return (yield Ask(write, arguments))
+                written = yield Ask(write, arguments)
             except TamperError:
                 raise
             except StorageError:
                 if self._clock.monotonic() + pause > until:
                     raise
+            else:
+                turn.holds = turn.holds and written is None  # the lease ends with the write
+                return written
             yield Wait(pause)
             pause = min(pause * 2, 2.0)
 
@@ -277,36 +320,3 @@ class TokenLife:
             left = ends - self._clock.monotonic()
             outcome = (yield Send(plan, left)) if left > 0 else outcome
         return outcome
-
-
-def _is_newer(current: Connection, seen: Connection) -> bool:
-    """Whether somebody has changed the credentials since, and not the settings only.
-
-    Raises:
-        CredentialsError: the provider has refused them for good meanwhile.
-    """
-    check_usable(current)
-    return current.uuid != seen.uuid or current.credentials != seen.credentials
-
-
-def _settings_refused(connection: Connection, why: str) -> CredentialsError:
-    name = connection.integration
-    text = f"{name}: the provider refuses the application's own settings: {why}"
-    return CredentialsError(text, integration=name, user_id=connection.user_id)
-
-
-def needs_reauth(connection: Connection, why: str = "") -> CredentialsError:
-    """The error for a connection whose user must connect again."""
-    who = f"{connection.integration}/{printable(connection.user_id)}"
-    text = f"{who}: the provider no longer accepts these credentials{f' ({why})' if why else ''}"
-    return CredentialsError(
-        f"{text}; the user must connect again",
-        integration=connection.integration,
-        user_id=connection.user_id,
-    )
-
-
-def check_usable(connection: Connection) -> None:
-    """Raise CredentialsError where a final refusal is known already."""
-    if connection.status == NEEDS_REAUTH:
-        raise needs_reauth(connection)

@@ -95,6 +95,9 @@ class TokenMemory:
         mode, now = AUTH_MODES.get(integration.auth_mode)(), self._clock.now()
         credentials = reveal(connection.credentials)
         end = mode.expires_at(credentials)
+        if end is not None:
+            # Stored in the future: the clock was set back since, by that much or more.
+            end -= max(0.0, connection.last_modified.timestamp() - now)
         due = renew_at(connection, end, now)
         if due is None or end is None or not mode.can_renew(credentials, integration.settings["auth"]):
             due = math.inf

@@ -1,0 +1,417 @@
+"""Tokens over real sockets: renewed before they end and once on a 401, and what happens when that fails."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import ConnectionNotFound, CredentialsError, Nango, TransportFailed
+from nango_py.secret import reveal
+from tests.clocks import ManualClock
+from tests.oauth_server import Provider
+from tests.token_support import a_nango, life_of, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def provider(clock: ManualClock) -> Iterator[Provider]:
+    """A provider that goes by the test's clock and replaces refresh tokens at once."""
+    with Provider("strict", now=clock.now) as opened:
+        yield opened
+
+
+@pytest.fixture
+def nango(provider: Provider, clock: ManualClock) -> Iterator[Nango]:
+    """A product without connections."""
+    with a_nango(provider.url, clock=clock) as product:
+        yield product
+
+
+def register(nango: Nango, provider: Provider, **options: Any) -> dict[str, Any]:
+    """Connect user-1; the credentials."""
+    credentials = provider.grant("user-1", **options)
+    nango.register_connection("mail", "user-1", credentials)
+    return credentials
+
+
+def stored(nango: Nango) -> dict[str, Any]:
+    """The credentials as they are stored."""
+    found: dict[str, Any] = reveal(nango.store.get("mail", "user-1").credentials)
+    return found
+
+
+def test_a_token_is_renewed_before_it_ends(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """No call sees a token that has ended, and none is renewed while it is young."""
+    register(nango, provider)
+    mail = nango.executor("mail", "user-1")
+    for _ in range(200):
+        assert mail.get("things").status_code == 200
+        clock.advance(60)
+    assert provider.expired_sent == []
+    # 12,000 seconds in lives of 3,600 seconds less a margin of 300 to 600.
+    assert provider.calls_of("user-1") == ["granted"] * 3
+    assert {status for _, status in provider.api_calls} == {200}
+
+
+@pytest.mark.parametrize("life", [10, 60])
+def test_short_lives_do_not_loop(nango: Nango, provider: Provider, clock: ManualClock, life: int) -> None:
+    """A token of ten seconds is renewed once in its life, a second or two before its end."""
+    provider.life = life
+    register(nango, provider)
+    mail = nango.executor("mail", "user-1")
+    for _ in range(100):
+        mail.get("things")
+        clock.advance(life / 20)
+    assert provider.expired_sent == []
+    assert 5 <= len(provider.token_calls) <= 7
+
+
+@pytest.mark.parametrize("client_auth", ["header", "body"])
+@pytest.mark.parametrize("answers", ["json", "form"])
+def test_every_way_to_ask_and_to_answer(clock: ManualClock, client_auth: str, answers: str) -> None:
+    """The client in header or body, the answer as JSON or as a form."""
+    with (
+        Provider(now=clock.now, client_auth=client_auth, answers=answers) as provider,
+        a_nango(provider.url, clock=clock, auth={"authorization_method": client_auth}) as nango,
+    ):
+        register(nango, provider, expired=True)
+        assert nango.executor("mail", "user-1").get("things").status_code == 200
+        assert stored(nango)["expires_at"] == pytest.approx(clock.now() + 3600, abs=1)
+
+
+def test_a_token_in_the_query_is_replaced_too(provider: Provider, clock: ManualClock) -> None:
+    """A renewed token stands wherever the blueprint puts it, also in the repeated call."""
+    places = {
+        "base_url": f"{provider.url}/api/",
+        "headers": {"Authorization": "Bearer ${access_token}"},
+        "params": {"auth": "${access_token}"},
+        "allow_http": True,
+    }
+    with a_nango(provider.url, clock=clock, requests=places) as nango:
+        old = register(nango, provider)
+        provider.forget(old["access_token"])
+        answer = nango.executor("mail", "user-1").get("things", params={"q": "1"})
+    seen = answer.json()
+    assert seen["token"] == provider.api_calls[-1][0] != old["access_token"]
+    assert seen["path"].count(seen["token"]) == 1
+    assert old["access_token"] not in seen["path"]
+    assert "q=1" in seen["path"]
+
+
+def test_a_refused_token_is_renewed_once_and_the_call_repeated(nango: Nango, provider: Provider) -> None:
+    """A 401 with a token that looks good: one token call, one retry."""
+    old = register(nango, provider)
+    provider.forget(old["access_token"])
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
+    assert [status for _, status in provider.api_calls] == [401, 200]
+    assert provider.calls_of("user-1") == ["granted"]
+
+
+def test_without_a_known_end_only_a_401_renews(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """A provider that says nothing of a life: the token is used until the API refuses it."""
+    provider.expiry = "none"
+    register(nango, provider, expired=True)
+    mail = nango.executor("mail", "user-1")
+    mail.get("things")  # renewed here, and from now on without an end
+    clock.advance(3500)
+    assert mail.get("things").status_code == 200
+    clock.advance(200)
+    assert mail.get("things").status_code == 200
+    assert [status for _, status in provider.api_calls] == [200, 200, 401, 200]
+    assert len(provider.token_calls) == 2
+
+
+def test_a_401_for_ever_is_the_answer(nango: Nango, provider: Provider) -> None:
+    """One renewal, one retry, and then the 401; the next calls ask for no tokens at once."""
+    register(nango, provider)
+    provider.always_refuses = True
+    mail = nango.executor("mail", "user-1")
+    assert mail.get("things").status_code == 401
+    assert (len(provider.token_calls), len(provider.api_calls)) == (1, 2)
+    for _ in range(5):
+        assert mail.get("things").status_code == 401
+    assert (len(provider.token_calls), len(provider.api_calls)) == (1, 7)
+    assert status_of(nango) == "active"
+
+
+def test_a_refused_post_is_repeated_but_a_streamed_body_is_not(nango: Nango, provider: Provider) -> None:
+    """The API refused the first one, so nothing happens twice; an iterator cannot be sent again."""
+    register(nango, provider)
+    mail = nango.executor("mail", "user-1")
+    provider.refuses.append(401)
+    assert mail.post("things", json={"n": 1}).status_code == 200
+    assert [status for _, status in provider.api_calls] == [401, 200]
+    provider.refuses.append(401)
+    assert mail.post("things", data=iter([b"a", b"b"])).status_code == 401
+    assert len(provider.token_calls) == 1
+
+
+def test_a_reply_without_a_refresh_token_keeps_the_old_one(nango: Nango, provider: Provider) -> None:
+    """RFC 6749 section 6: what is not repeated is not withdrawn."""
+    provider.rotation, provider.repeats_refresh = "none", False
+    old = register(nango, provider, expired=True)
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
+    assert stored(nango)["refresh_token"] == old["refresh_token"]
+    assert stored(nango)["access_token"] != old["access_token"]
+
+
+@pytest.mark.parametrize("fault", [503, "html", "cut", 429])
+def test_while_the_old_token_lives_a_failing_endpoint_is_no_matter(
+    nango: Nango, provider: Provider, clock: ManualClock, fault: Any
+) -> None:
+    """Five failures and then a token: calls go on, pauses lie between, the connection is never marked."""
+    register(nango, provider)
+    provider.faults.extend([fault] * (10 if fault == "cut" else 5))
+    clock.advance(3600 - 290)
+    mail = nango.executor("mail", "user-1")
+    for _ in range(140):
+        assert mail.get("things").status_code == 200
+        assert status_of(nango) == "active"
+        clock.advance(1)
+    assert provider.calls_of("user-1").count("granted") == 1
+    assert provider.calls_of("user-1").count(str(fault)) == (10 if fault == "cut" else 5)
+    assert provider.expired_sent == []
+
+
+def test_failures_lie_further_and_further_apart(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """The pause doubles up to thirty seconds, and is never the same for two connections."""
+    register(nango, provider)
+    provider.faults.extend([503] * 1000)
+    clock.advance(3600 - 290)
+    mail = nango.executor("mail", "user-1")
+    asked = []
+    for _ in range(280):
+        before = len(provider.token_calls)
+        mail.get("things")
+        if len(provider.token_calls) > before:
+            asked.append(clock.now())
+        clock.advance(1)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert pauses[0] <= 3
+    assert 15 <= max(pauses) <= 31
+    assert len(asked) <= 20
+
+
+def test_an_ended_token_and_an_endpoint_that_is_down(
+    nango: Nango, provider: Provider, clock: ManualClock
+) -> None:
+    """The call says so and does not send the old token; the next one after the pause works."""
+    register(nango, provider, expired=True)
+    provider.faults.append(503)
+    mail = nango.executor("mail", "user-1")
+    for _ in range(3):
+        with pytest.raises(TransportFailed) as caught:
+            mail.get("things")
+        assert caught.value.reason == "token"
+    assert provider.calls_of("user-1") == ["503"]
+    clock.advance(2)
+    assert mail.get("things").status_code == 200
+    assert provider.expired_sent == []
+
+
+def test_an_outage_asks_for_its_own_pause(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """A lost answer is asked for once more at once; a failure is cleared by the next success."""
+    provider.rotation = "grace"
+    register(nango, provider, expired=True)
+    provider.faults.append("lost")
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
+    assert provider.calls_of("user-1") == ["lost", "granted"]
+    assert status_of(nango) == "active"
+    clock.advance(4000)
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
+
+
+def test_a_lost_answer_under_strict_rotation_needs_the_user(
+    nango: Nango, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be saved: one event, one record, a typed error, and no endless asking."""
+    heard: list[Any] = []
+    nango.on("needs_reauth", heard.append)
+    register(nango, provider, expired=True)
+    provider.faults.append("lost")
+    mail = nango.executor("mail", "user-1")
+    for _ in range(4):
+        with pytest.raises(CredentialsError, match="must connect again") as caught:
+            mail.get("things")
+        assert (caught.value.integration, caught.value.user_id) == ("mail", "user-1")
+    assert provider.calls_of("user-1") == ["lost", "reused"]
+    assert status_of(nango) == "needs_reauth"
+    assert [(event.kind, event.integration, event.user_id, event.reason) for event in heard] == [
+        ("needs_reauth", "mail", "user-1", "invalid_grant")
+    ]
+    assert [record.getMessage() for record in caplog.records if "needs_reauth" in record.getMessage()] == [
+        "mail user-1 needs_reauth: invalid_grant"
+    ]
+    assert provider.api_calls == []
+
+
+def test_new_credentials_make_it_active_again(nango: Nango, provider: Provider) -> None:
+    """The user connects again, and the same executor goes on."""
+    old = register(nango, provider, expired=True)
+    provider.revoke(old["refresh_token"])
+    mail = nango.executor("mail", "user-1")
+    with pytest.raises(CredentialsError):
+        mail.get("things")
+    nango.update_connection_credentials("mail", "user-1", provider.grant("user-1"))
+    assert mail.get("things").status_code == 200
+
+
+def test_the_applications_own_mistake_is_not_the_users(
+    nango: Nango, provider: Provider, clock: ManualClock
+) -> None:
+    """A wrong client secret: a typed error, no mark on the connection, one question in a while."""
+    register(nango, provider, expired=True)
+    provider.faults.append("invalid_client")
+    mail = nango.executor("mail", "user-1")
+    for _ in range(3):
+        with pytest.raises(CredentialsError, match="the application's own settings"):
+            mail.get("things")
+    assert provider.calls_of("user-1") == ["invalid_client"]
+    assert status_of(nango) == "active"
+    clock.advance(2)
+    assert mail.get("things").status_code == 200
+
+
+def test_a_refusal_after_a_sibling_won_is_no_refusal(nango: Nango, provider: Provider) -> None:
+    """invalid_grant while somebody else stored a newer token: theirs is used."""
+    register(nango, provider, expired=True)
+    provider.faults.append("invalid_grant")
+    provider.gate.clear()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        assert provider.arrived.acquire(timeout=10)
+        nango.update_connection_credentials("mail", "user-1", provider.grant("user-1"))
+        provider.gate.set()
+        assert answer.result(10).status_code == 200
+    assert status_of(nango) == "active"
+
+
+def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Provider) -> None:
+    """The renewal that was under way brings nothing back."""
+    register(nango, provider, expired=True)
+    provider.gate.clear()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        assert provider.arrived.acquire(timeout=10)
+        nango.delete_connection("mail", "user-1")
+        provider.gate.set()
+        with pytest.raises(ConnectionNotFound):
+            answer.result(10)
+    with pytest.raises(ConnectionNotFound):
+        nango.connection("mail", "user-1")
+    assert nango.connections_for_user("user-1") == []
+
+
+def test_settings_changed_meanwhile_do_not_cost_the_token(nango: Nango, provider: Provider) -> None:
+    """A change of additional_config during the token call leaves a connection that goes on."""
+    register(nango, provider, expired=True)
+    provider.gate.clear()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        assert provider.arrived.acquire(timeout=10)
+        nango.update_connection_config("mail", "user-1", {"color": "blue"})
+        provider.gate.set()
+        assert answer.result(10).status_code == 200
+    assert nango.connection("mail", "user-1")["additional_config"] == {"color": "blue"}
+    assert provider.calls_of("user-1") == ["granted"]
+
+
+def test_nobody_waits_for_a_renewal_while_the_old_token_lives(
+    nango: Nango, provider: Provider, clock: ManualClock
+) -> None:
+    """One caller renews ahead of time; the others use what they have."""
+    register(nango, provider)
+    clock.advance(3600 - 290)
+    provider.gate.clear()
+    mail = nango.executor("mail", "user-1")
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(mail.get, "things")
+        assert provider.arrived.acquire(timeout=10)
+        for _ in range(10):
+            assert mail.get("things").status_code == 200
+        provider.gate.set()
+        assert first.result(10).status_code == 200
+    assert provider.calls_of("user-1") == ["granted"]
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 10 * 365 * 86400.0])
+def test_a_clock_that_jumps(jump: float) -> None:
+    """No expired token is sent, and no jump makes more than one renewal."""
+    real, ours = ManualClock(), ManualClock()
+    with Provider("strict", now=real.now, life=7200) as provider, a_nango(provider.url, clock=ours) as nango:
+        register(nango, provider)
+        mail = nango.executor("mail", "user-1")
+        for move in (jump, -jump):
+            ours.set_now(ours.now() + move)
+            before = len(provider.token_calls)
+            for _ in range(20):
+                assert mail.get("things").status_code == 200
+                assert nango.executor("mail", "user-1").get("things").status_code == 200
+            assert len(provider.token_calls) - before <= 1
+            for _ in range(150):  # more than a life passes
+                real.advance(60)
+                ours.advance(60)
+                assert mail.get("things").status_code == 200
+        assert provider.expired_sent == []
+        assert len(provider.token_calls) <= 2 + 4
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 5.0])
+def test_a_provider_whose_clock_is_wrong(clock: ManualClock, ahead: float) -> None:
+    """An end given as a moment is read by the provider's own clock, which its Date header tells."""
+    with (
+        Provider(now=clock.now, expiry="expires_at", clock_ahead=ahead) as provider,
+        a_nango(provider.url, clock=clock) as nango,
+    ):
+        register(nango, provider, expired=True)
+        mail = nango.executor("mail", "user-1")
+        for _ in range(130):
+            assert mail.get("things").status_code == 200
+            clock.advance(30)
+        assert provider.expired_sent == []
+        assert provider.calls_of("user-1") == ["granted"] * 2
+
+
+def test_a_long_walk_outlives_its_first_token(provider: Provider, clock: ManualClock) -> None:
+    """Each page is asked for with the token of its time."""
+    paging = {"kind": "next_url", "next": "next", "records": "items"}
+    with a_nango(provider.url, clock=clock, pagination=paging) as nango:
+        register(nango, provider)
+        seen = []
+        for number in nango.executor("mail", "user-1").paginate("things"):
+            seen.append(number)
+            clock.advance(1500)
+    assert seen == list(range(8))
+    assert provider.expired_sent == []
+    assert {status for _, status in provider.api_calls} == {200}
+    assert 2 <= len(provider.token_calls) <= 3
+
+
+def test_a_session_renews_too(nango: Nango, provider: Provider) -> None:
+    """SDKs that are given a session know nothing of tokens."""
+    register(nango, provider, expired=True)
+    assert nango.session("mail", "user-1").get("things").status_code == 200
+
+
+def test_many_threads_renew_once(provider: Provider, tmp_path: Path) -> None:
+    """Thirty-two threads with an ended token: one token call, and all of them succeed."""
+    with a_nango(provider.url, f"sqlite:///{tmp_path}/nango.db") as nango:
+        provider.now = nango._resources.clock.now
+        register(nango, provider, expired=True)
+        start = threading.Barrier(32)
+
+        def call(_: int) -> int:
+            start.wait()
+            return int(nango.executor("mail", "user-1").get("things").status_code)
+
+        with ThreadPoolExecutor(32) as threads:
+            assert set(threads.map(call, range(32))) == {200}
+        assert provider.calls_of("user-1") == ["granted"]
+        assert life_of(nango)._busy == set()

@@ -1,0 +1,67 @@
+"""A product with one OAuth 2 integration, `mail`, that lies at a test provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nango_py import Nango
+from nango_py.clock import SYSTEM_CLOCK
+from tests.call_support import QUICK, WIDE
+from tests.oauth_server import CLIENT_ID, CLIENT_SECRET
+from tests.product_support import ENCRYPTION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.clock import Clock
+    from nango_py.engine.renewal import TokenLife
+
+
+def mail(url: str, auth: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """The entry of the integration."""
+    return {
+        "auth": {
+            "auth_mode": "OAUTH2",
+            "authorization_url": f"{url}/authorize",
+            "token_url": f"{url}/token",
+            **(auth or {}),
+        },
+        "oauth_client_id": CLIENT_ID,
+        "oauth_client_secret": CLIENT_SECRET,
+        "requests": {
+            "base_url": f"{url}/api/",
+            "headers": {"Authorization": "Bearer ${access_token}"},
+            "allow_http": True,
+        },
+        "retries": {"backoff": QUICK},
+        "rate_limits": WIDE,
+        **more,
+    }
+
+
+def a_nango(
+    url: str,
+    database_url: str = "sqlite:///:memory:",
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    auth: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Nango:
+    """A product whose users log in at the provider behind `url`."""
+    return Nango(
+        {"mail": mail(url, auth, **more)},
+        database_url=database_url,
+        encryption_keys=ENCRYPTION_KEY,
+        environ={},
+        clock=clock,
+    )
+
+
+def life_of(nango: Nango) -> TokenLife:
+    """The renewals of a product, to shorten leases in tests."""
+    return nango._resources.life
+
+
+def status_of(nango: Nango, user: str = "user-1") -> str:
+    """What the store says of a connection."""
+    return nango.store.get("mail", user).status

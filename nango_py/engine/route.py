@@ -13,8 +13,8 @@ from nango_py.engine.events import Event, Events
 from nango_py.engine.log import log_attempt, log_token, logger_of
 from nango_py.engine.outage import Outage
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
-from nango_py.limits.headers import observe
 from nango_py.limits.learning import Learning
+from nango_py.limits.reading import HeaderReader
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
 from nango_py.retry import RetryPolicy
@@ -62,8 +62,7 @@ class Route:
         self._life = life
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
-        # Declared names may be anything; the known dialects all have "limit" in a name.
-        self._names_headers = bool({"remaining", "limit", "reset"} & set(self.limit_headers or ()))
+        self._reader = HeaderReader(self.limit_headers)
         self.logger = logger_of(integration.name, integration.log_level)
         self.hint = hint_of(integration)
         self._errors = settings.get("errors") or {}
@@ -99,9 +98,7 @@ class Route:
 
     def lesson(self, plan: Plan, spends: tuple[Spend, ...], answer: Any, *, refused: bool) -> Learn | None:
         """What an answer tells of limits, or None where it tells nothing new."""
-        headers = answer.raw.headers
-        told = any("limit" in name.lower() for name in headers.keys()) or self._names_headers  # noqa: SIM118 - a message of http.client iterates over lines
-        seen = observe(headers, self._clock.now(), self.limit_headers) if told else ()
+        seen = self._reader.read(answer.raw.headers, self._clock.now())
         if not seen and self.limits.has_budgets:
             return None
         scope = self.limits.scope_of(plan.stamp.variables())

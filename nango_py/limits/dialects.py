@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.header_values import first_number, fraction, items, limit_and_window, number, reset
@@ -62,6 +63,7 @@ def as_declared(
 
 
 _FAMILY = re.compile(r"((?:x-)?rate-?limit)-(limit|remaining|reset)(?:-([a-z0-9-]+))?")
+_family = lru_cache(maxsize=1024)(_FAMILY.fullmatch)  # the names are the same in every answer of an API
 _SUFFIX_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
@@ -72,7 +74,7 @@ def families(headers: Mapping[str, str], answered_at: Callable[[], float]) -> It
     """
     sets: dict[tuple[str, str], dict[str, str]] = {}
     for name, value in headers.items():
-        found = _FAMILY.fullmatch(name)
+        found = _family(name)
         if not found:
             continue
         family, word, suffix = found[1], found[2], found[3] or ""
@@ -92,6 +94,8 @@ def families(headers: Mapping[str, str], answered_at: Callable[[], float]) -> It
 
 def structured(headers: Mapping[str, str], _answered_at: Callable[[], float]) -> Iterator[Observation]:
     """The one `RateLimit` field: `limit=10, remaining=4, reset=3` (draft 07), `"burst";r=0;t=42` (later)."""
+    if "ratelimit" not in headers and "ratelimit-policy" not in headers:
+        return
     policies = dict(items(headers.get("ratelimit-policy", "")))
     told = items(headers.get("ratelimit", ""))
     flat = {name: params[""] for name, params in told if "" in params}

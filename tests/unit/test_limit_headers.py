@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nango_py.limits.headers import (
@@ -18,6 +19,7 @@ from nango_py.limits.headers import (
     strictest,
     told_wait,
 )
+from nango_py.limits.reading import MOST_SETS, HeaderReader
 
 NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
 
@@ -263,3 +265,54 @@ def test_the_strictest_of_several_sets_is_the_one_with_least_left() -> None:
     assert strictest([second, day, Observation(5, 5, 9999, "x")]) == day
     assert strictest([Observation(None, 10, 1, "y")]) is None
     assert strictest([]) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "RateLimit-Limit",
+                    "X-RateLimit-Remaining",
+                    "x-ratelimit-reset",
+                    "RateLimit",
+                    "Date",
+                    "Left",
+                    "Etag",
+                    "RateLimit-Policy",
+                    "X-Rate-Limit-Remaining-Minute",
+                    "X-HubSpot-RateLimit-Max",
+                    "Retry-After",
+                ]
+            ),
+            st.sampled_from(
+                ["10", "0", "x", '"a";r=0;t=42', "10, 10;w=1", "Sun, 22 Nov 2026 22:00:00 GMT", "7/9"]
+            ),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([None, {"remaining": "Left"}, {"retry_after": "Retry-After"}]),
+    st.sampled_from(["message", "mapping"]),
+)
+def test_reading_many_answers_gives_what_reading_one_gives(
+    pairs: list[tuple[str, str]], declared: dict[str, str] | None, kind: str
+) -> None:
+    """Which headers tell is remembered by their names, and changes nothing of what is read."""
+    message = Message()
+    for name, value in pairs:
+        message[name] = value
+    headers = message if kind == "message" else dict(pairs)
+    reader = HeaderReader(declared)
+    assert reader.read(headers, NOW) == observe(headers, NOW, declared)
+    message["Server"] = "other"
+    assert reader.read(message, NOW) == observe(message, NOW, declared)
+    assert reader.read(headers, NOW) == observe(headers, NOW, declared)
+
+
+def test_sets_of_header_names_are_forgotten_when_there_are_many() -> None:
+    """A server that makes up names in every answer fills no memory."""
+    reader = HeaderReader(None)
+    for number in range(3 * MOST_SETS):
+        assert len(reader.read({f"x-{number}": "1", "ratelimit-remaining": "5"}, NOW)) == 1
+    assert len(reader._telling) <= MOST_SETS

@@ -1,0 +1,82 @@
+"""One renewal for any number of processes, and no login lost by killing, stopping or ending them.
+
+Longer forms: `python -m tests.token_workers rounds 100`, `python -m tests.token_killer kill 300 URL`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.oauth_server import Provider
+from tests.token_killer import KEPT, POINTS, ROTATIONS
+from tests.token_support import a_nango
+from tests.token_workers import rounds
+
+ROOT = Path(__file__).parents[2]
+
+
+def drill(job: str, runs: int, database_url: str) -> dict[str, Any]:
+    """What a drill counted."""
+    command = [sys.executable, "-m", "tests.token_killer", job, str(runs), database_url]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
+
+
+def test_sixty_four_callers_in_four_processes_renew_once(database_url: str) -> None:
+    """Every round: one token call, and 64 callers whose token is the same new one."""
+    with Provider("strict") as provider, a_nango(provider.url, database_url) as nango:
+        for calls, seen in rounds(database_url, provider, nango, 8):
+            assert calls == 1
+            assert list(seen.values()) == [64]
+            assert "access_" in next(iter(seen))
+        assert provider.expired_sent == []
+
+
+def test_without_leases_they_would_renew_more_often(tmp_path: Path) -> None:
+    """The control: where everybody gets the lease, processes renew beside each other."""
+    url = f"sqlite:///{tmp_path}/.nango/nango.db"
+    with Provider("none") as provider, a_nango(provider.url, url) as nango:
+        counts = [calls for calls, _ in rounds(url, provider, nango, 3, "careless")]
+    assert max(counts) > 1
+
+
+def test_kill_at_any_point_loses_nothing_in_silence(database_url: str) -> None:
+    """SIGKILL at six points of a renewal, three kinds of rotation.
+
+    Without rotation and with grace nothing is lost; where a provider forgives no lost answer, the loss is
+    said by the next call, and nobody asks again and again.
+    """
+    told = drill("kill", 36, database_url)
+    assert told["faults"] == []
+    expected = {
+        f"{rotation}, {point}: {'good' if rotation != 'strict' or point in KEPT else 'needs_reauth'}": 2
+        for rotation in ROTATIONS
+        for point in POINTS
+    }
+    assert told["counts"] == expected
+
+
+def test_sigterm_ends_a_process_after_its_renewal(tmp_path: Path) -> None:
+    """Fifty processes, in their main thread and in others, under strict rotation: none loses its token."""
+    told = drill("sigterm", 50, f"sqlite:///{tmp_path}/.nango/nango.db")
+    assert told["faults"] == []
+    assert told["counts"] == {"good": 50}
+
+
+def test_without_the_handler_sigterm_loses_tokens(tmp_path: Path) -> None:
+    """The control: the same processes, ended as the system ends them."""
+    told = drill("careless", 3, f"sqlite:///{tmp_path}/.nango/nango.db")
+    assert told["counts"] == {"needs_reauth": 3}
+
+
+def test_a_holder_that_slept_past_its_lease_writes_nothing(database_url: str) -> None:
+    """Its late answer is refused, the newest token stays, and the sleeper goes on with that one."""
+    told = drill("stop", 3, database_url)
+    assert told["faults"] == []
+    assert told["counts"] == {"good": 3}

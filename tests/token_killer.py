@@ -1,0 +1,292 @@
+"""A program that kills, stops or ends processes in the middle of a token renewal.
+
+    python -m tests.token_killer kill RUNS DATABASE_URL      SIGKILL at six points, three kinds of rotation
+    python -m tests.token_killer sigterm RUNS DATABASE_URL   SIGTERM while the provider is answering
+    python -m tests.token_killer careless RUNS DATABASE_URL  the control: the same without the handler
+    python -m tests.token_killer stop RUNS DATABASE_URL      SIGSTOP of the lease's holder, and SIGCONT
+
+Each child is a process of its own, forked from one that has neither threads nor an open store. The last
+line of output is JSON with what was counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nango_py import CredentialsError, NangoError
+from nango_py.connections.lease import Leases
+from nango_py.connections.store import ConnectionStore
+from nango_py.connections.stored import StoredConnections
+from nango_py.engine.http.transport import Transport
+from nango_py.engine.token_plan import TokenPlan
+from tests.call_support import wait_until
+from tests.oauth_server import Provider
+from tests.token_support import a_nango, life_of, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py import Nango
+
+POINTS = ("before send", "sent", "reply read", "before commit", "after commit", "before return")
+ROTATIONS = ("none", "grace", "strict")
+KEPT = {"before send", "after commit", "before return"}
+"""Where a death costs nothing, even under strict rotation."""
+
+LEASE_SECONDS = 0.4
+
+
+def die(*_: Any) -> NoReturn:
+    """End as if the machine did."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def die_at(point: str) -> None:
+    """Have this process die at a point of its next renewal; "sent" is the provider's to see."""
+    send, write, store_renewed = Transport.send, ConnectionStore.write, Leases.store_renewed
+    renewing: list[bool] = []
+
+    def sending(self: Transport, plan: Any, seconds: float) -> Any:
+        is_token = isinstance(plan, TokenPlan)
+        if is_token and point == "before send":
+            die()
+        answer = send(self, plan, seconds)
+        if is_token and point == "reply read":
+            die()
+        return answer
+
+    def writing(self: ConnectionStore, work: Callable[[Any], Any]) -> Any:
+        return write(self, (lambda run: die(work(run))) if renewing and point == "before commit" else work)
+
+    def storing(self: Leases, *given: Any) -> Any:
+        renewing.append(True)
+        written = store_renewed(self, *given)
+        if point == "after commit":
+            die()
+        return written
+
+    Transport.send = sending  # type: ignore[method-assign]
+    ConnectionStore.write = writing  # type: ignore[method-assign]
+    Leases.store_renewed = storing  # type: ignore[method-assign]
+    if point == "before return":
+        StoredConnections.keep = die  # type: ignore[method-assign]
+
+
+class Nursery:
+    """The process that forks the children: it has no threads, so a fork of it is whole."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        orders, self._orders = os.pipe()
+        self._news, news = os.pipe()
+        if os.fork() == 0:
+            os.close(self._orders)
+            os.close(self._news)
+            try:
+                self._serve(os.fdopen(orders), news)
+            finally:
+                os._exit(0)
+        os.close(orders)
+        os.close(news)
+        self._lines = os.fdopen(self._news)
+        self.pids: dict[str, int] = {}
+
+    def start(self, url: str, user: str, job: str) -> None:
+        """Start a child that calls for a user."""
+        os.write(self._orders, (json.dumps([url, user, job]) + "\n").encode())
+        self.pids[user] = int(self._lines.readline())
+
+    def wait(self, user: str) -> int:
+        """How a child ended, as os.waitpid says it."""
+        os.write(self._orders, (json.dumps([self.pids[user]]) + "\n").encode())
+        return int(self._lines.readline())
+
+    def close(self) -> None:
+        """Have it end."""
+        os.close(self._orders)
+        os.wait()
+
+    def _serve(self, orders: Any, news: int) -> None:
+        for line in orders:
+            order = json.loads(line)
+            if len(order) == 1:
+                told = os.waitpid(order[0], 0)[1]
+            else:
+                told = os.fork()
+                if told == 0:
+                    self._live(*order)
+            os.write(news, f"{told}\n".encode())
+
+    def _live(self, url: str, user: str, job: str) -> NoReturn:
+        """A child: one call whose token has ended."""
+        code = 3
+        try:
+            nango = a_nango(url, self.database_url)
+            life_of(nango).lease_seconds = LEASE_SECONDS
+            if job in POINTS:
+                die_at(job)
+            if job in {"sigterm", "sigterm in a thread"}:
+                nango.finish_renewals_on_sigterm()
+            if job.endswith("in a thread"):
+                thread = threading.Thread(target=call, args=(nango, user))
+                thread.start()
+                thread.join()
+                code = 0
+            else:
+                code = 0 if call(nango, user) == "good" else 4
+        finally:
+            os._exit(code)
+
+
+def call(nango: Nango, user: str) -> str:
+    """What a call comes to, in a word."""
+    try:
+        status = nango.executor("mail", user).get("things").status_code
+    except CredentialsError:
+        return "needs_reauth"
+    except NangoError as error:
+        return f"{type(error).__name__}: {error}"
+    return "good" if status == 200 else f"status {status}"
+
+
+class Drill:
+    """Children, the provider they renew at, and a process that goes on afterwards."""
+
+    def __init__(self, database_url: str) -> None:
+        self.nursery = Nursery(database_url)
+        self.counts: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self._number = 0
+
+    def user(self, nango: Nango, provider: Provider) -> str:
+        """A new user whose token has ended."""
+        self._number += 1
+        user = f"user-{self._number}"
+        nango.register_connection("mail", user, provider.grant(user, expired=True))
+        return user
+
+    def kill(self, runs: int) -> None:
+        """So many deaths, evenly over points and rotations."""
+        for rotation in ROTATIONS:
+            with Provider(rotation) as provider, a_nango(provider.url, self.nursery.database_url) as nango:
+                for _ in range(-(-runs // (len(POINTS) * len(ROTATIONS)))):
+                    self._kill_at_all_points(nango, provider, rotation)
+
+    def _kill_at_all_points(self, nango: Nango, provider: Provider, rotation: str) -> None:
+        users = {point: self.user(nango, provider) for point in POINTS}
+        sent, seen = users["sent"], []
+
+        def on_token(user: str) -> None:
+            if user == sent and not seen:
+                seen.append(user)
+                wait_until(lambda: user in self.nursery.pids)
+                os.kill(self.nursery.pids[user], signal.SIGKILL)
+
+        provider.on_token = on_token
+        for point, user in users.items():
+            self.nursery.start(provider.url, user, point)
+        for point, user in users.items():
+            status = self.nursery.wait(user)
+            if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+                self.faults.append(f"{rotation}, {point}: the child ended by itself with {status}")
+        wait_until(lambda: provider.calls_of(sent))
+        with ThreadPoolExecutor(len(POINTS)) as threads:
+            ends = dict(zip(users, threads.map(lambda user: call(nango, user), users.values()), strict=True))
+        for point, end in ends.items():
+            self.counts[f"{rotation}, {point}: {end}"] += 1
+            self._check(nango, provider, rotation, point, users[point], end)
+
+    def _check(
+        self, nango: Nango, provider: Provider, rotation: str, point: str, user: str, end: str
+    ) -> None:
+        may_be_lost = rotation == "strict" and point not in KEPT
+        asked = provider.calls_of(user)
+        if end != ("needs_reauth" if may_be_lost else "good"):
+            self.faults.append(f"{rotation}, {point}: {end} after {asked}")
+        if may_be_lost and status_of(nango, user) != "needs_reauth":
+            self.faults.append(f"{rotation}, {point}: lost in silence")
+        again = call(nango, user)
+        if again != end or provider.calls_of(user) != asked or len(asked) > 2:
+            self.faults.append(f"{rotation}, {point}: {again} on the next call, {provider.calls_of(user)}")
+
+    def sigterm(self, runs: int, jobs: tuple[str, ...] = ("sigterm", "sigterm in a thread")) -> None:
+        """So many ends by SIGTERM while the provider decides."""
+        with Provider("strict") as provider, a_nango(provider.url, self.nursery.database_url) as nango:
+            for run in range(runs):
+                user = self.user(nango, provider)
+                done: list[str] = []
+
+                def on_token(user: str = user, done: list[str] = done) -> None:
+                    if not done:
+                        done.append(user)
+                        wait_until(lambda: user in self.nursery.pids)
+                        os.kill(self.nursery.pids[user], signal.SIGTERM)
+                        time.sleep(0.01)  # so that a process that would end at once has ended
+
+                provider.on_token = lambda _, on_token=on_token: on_token()  # type: ignore[misc]
+                self.nursery.start(provider.url, user, jobs[run % len(jobs)])
+                status = self.nursery.wait(user)
+                ended = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+                if not ended:
+                    self.faults.append(f"the child ended with {status} and not by SIGTERM")
+                wait_until(lambda user=user: provider.calls_of(user))  # type: ignore[misc]
+                end = call(nango, user)
+                self.counts[end] += 1
+                if end == "good" and provider.calls_of(user) != ["granted"]:
+                    self.faults.append(f"the token was not stored: {provider.calls_of(user)}")
+
+    def careless(self, runs: int) -> None:
+        """The control: SIGTERM as it is by default."""
+        self.sigterm(runs, ("default",))
+
+    def stop(self, runs: int) -> None:
+        """The holder sleeps past its lease, another process renews, the holder wakes up."""
+        with Provider("grace") as provider, a_nango(provider.url, self.nursery.database_url) as nango:
+            for _ in range(runs):
+                user = self.user(nango, provider)
+                stopped: list[str] = []
+
+                def on_token(user: str, stopped: list[str] = stopped) -> None:
+                    if not stopped:
+                        stopped.append(user)
+                        wait_until(lambda: user in self.nursery.pids)
+                        os.kill(self.nursery.pids[user], signal.SIGSTOP)
+
+                provider.on_token = on_token
+                self.nursery.start(provider.url, user, "stop")
+                wait_until(lambda user=user: provider.calls_of(user))  # type: ignore[misc]
+                end = call(nango, user)
+                newest = nango.store.get("mail", user)
+                os.kill(self.nursery.pids[user], signal.SIGCONT)
+                status = self.nursery.wait(user)
+                found = nango.store.get("mail", user)
+                self.counts[end] += 1
+                if found.credentials != newest.credentials or found.generation != newest.generation:
+                    self.faults.append("a late write replaced the newest token")
+                if os.waitstatus_to_exitcode(status) != 0:
+                    self.faults.append(f"the holder could not go on: {status}")
+                if provider.calls_of(user) != ["granted", "granted"]:
+                    self.faults.append(f"token calls: {provider.calls_of(user)}")
+
+
+def main(job: str, runs: str, database_url: str) -> None:
+    """Run a drill and report."""
+    started = time.monotonic()
+    drill = Drill(database_url)
+    getattr(drill, job)(int(runs))
+    drill.nursery.close()
+    told = {"seconds": round(time.monotonic() - started, 1), "counts": drill.counts, "faults": drill.faults}
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

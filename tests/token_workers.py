@@ -1,0 +1,135 @@
+"""A process with sixteen callers, told on standard input whose token to use at once.
+
+    python -m tests.token_workers DATABASE_URL PROVIDER_URL careful|careless
+
+Each line of input is a user; each line of output is JSON, one text for each caller: the token that the API
+saw, or the name of an error. `careless` switches the leases off: the control.
+
+    python -m tests.token_workers rounds 100
+
+runs the whole proof as often as told, on SQLite and on PostgreSQL, and prints what was counted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from nango_py import NangoError
+from nango_py.connections.lease import Leases
+from tests.oauth_server import Provider
+from tests.token_support import a_nango
+
+if TYPE_CHECKING:
+    from nango_py import Nango
+
+ROOT = Path(__file__).parent.parent
+CALLERS = 16
+PROCESSES = 4
+
+
+def work(database_url: str, provider_url: str, care: str) -> None:
+    """Call whenever told, with all callers at once."""
+    if care == "careless":
+        take = Leases.take
+
+        def everybody(*given: Any) -> bool:
+            take(*given)
+            return True
+
+        Leases.take = everybody  # type: ignore[method-assign]
+    start = threading.Barrier(CALLERS)
+    with a_nango(provider_url, database_url) as nango, ThreadPoolExecutor(CALLERS) as threads:
+
+        def call(user: str) -> str:
+            start.wait()
+            try:
+                return str(nango.executor("mail", user).get("things", deadline_seconds=60).json()["token"])
+            except NangoError as error:
+                return type(error).__name__
+
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        for line in sys.stdin:
+            seen = list(threads.map(call, [line.strip()] * CALLERS))
+            sys.stdout.write(json.dumps(seen) + "\n")
+            sys.stdout.flush()
+
+
+class Workers:
+    """Four such processes."""
+
+    def __init__(self, database_url: str, provider_url: str, care: str = "careful") -> None:
+        command = [sys.executable, "-m", "tests.token_workers", database_url, provider_url, care]
+        self._processes = [
+            subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            )
+            for _ in range(PROCESSES)
+        ]
+
+    def __enter__(self) -> Self:
+        for process in self._processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.communicate(timeout=30)
+
+    def call(self, user: str) -> list[str]:
+        """What all 64 callers saw."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{user}\n")
+        return [seen for process in self._processes for seen in json.loads(_line(process))]
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def rounds(
+    database_url: str, provider: Provider, nango: Nango, number: int, care: str = "careful"
+) -> list[tuple[int, Counter[str]]]:
+    """For each round the number of token calls, and what the callers saw how often."""
+    users = [f"round-{index}" for index in range(number)]
+    for user in users:
+        nango.register_connection("mail", user, provider.grant(user, expired=True))
+    with Workers(database_url, provider.url, care) as workers:
+        seen = [Counter(workers.call(user)) for user in users]
+    return [(len(provider.calls_of(user)), one) for user, one in zip(users, seen, strict=True)]
+
+
+def main(number: int) -> None:
+    """The long form."""
+    from tests.services import fresh_postgres
+
+    with tempfile.TemporaryDirectory() as folder, fresh_postgres() as postgres:
+        for url in (f"sqlite:///{folder}/nango.db", postgres):
+            with Provider("strict") as provider, a_nango(provider.url, url) as nango:
+                started = time.monotonic()
+                found = rounds(url, provider, nango, number)
+                good = sum(calls == 1 and list(seen.values()) == [64] for calls, seen in found)
+                seconds = time.monotonic() - started
+            sys.stdout.write(
+                f"{url.partition(':')[0]}: {good} of {number} rounds had 1 token call and 64 equal tokens, "
+                f"{seconds:.1f} s\n"
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "rounds":
+        main(int(sys.argv[2]))
+    else:
+        work(*sys.argv[1:])

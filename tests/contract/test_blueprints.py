@@ -179,7 +179,9 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
     """No case is hidden by one above it: a call made after its pattern gets its windows."""
     rate_limits = whole_of(path).get("rate_limits")
     limits = RateLimits.from_settings(rate_limits)
-    variables = {"integration": "it", "user_id": "user", "raw": {}}
+    example = settings_of(path)["examples"][0]
+    config = example.get("additional_config", {})
+    variables = {"integration": "it", "user_id": "user", "raw": {}, "additional_config": config}
     for index, budget in enumerate((rate_limits or {}).get("budgets", ())):
         for case in budget.get("cases", ()):
             match = case["match"]

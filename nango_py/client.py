@@ -104,7 +104,7 @@ class Nango:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close what the running event loop uses, and everything else."""
+        """Close what the running event loop uses, and everything else, after renewals under way in it."""
         await self._resources.aclose()
 
     def close(self) -> None:

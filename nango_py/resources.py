@@ -156,8 +156,11 @@ class Resources:
             transport.close()
 
     async def aclose(self) -> None:
-        """Close what the running event loop uses, and everything else."""
+        """Close what the running event loop uses, and everything else, after its renewals of tokens."""
         try:
+            life = self._made.get("life")
+            if life is not None:
+                await life.finished()
             transport = self._made.get("async_transport")
             if transport is not None:
                 await transport.aclose()

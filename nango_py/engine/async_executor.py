@@ -39,7 +39,6 @@ class AsyncExecutor(Caller):
         # A clock that is not the machine's own brings its own way to wait.
         own: Callable[[float], Awaitable[Any]] = getattr(self._clock, "async_sleep", asyncio.sleep)
         self._sleep = sleep or own
-        self._renewals: set[asyncio.Future[Any]] = set()
         self._last: weakref.WeakKeyDictionary[Any, list[Attempt]] = weakref.WeakKeyDictionary()
 
     async def get(self, path: str, **options: Any) -> Response:
@@ -191,14 +190,16 @@ class AsyncExecutor(Caller):
     async def _finish_anyway(self, steps: Steps) -> Any:
         """Run steps in a task of their own: a token on its way is stored though its caller is gone."""
         task = asyncio.ensure_future(self._exhaust(steps))
-        self._renewals.add(task)
-        task.add_done_callback(self._renewed)
-        return await asyncio.shield(task)
+        tasks = self._route.life.tasks
 
-    def _renewed(self, task: asyncio.Future[Any]) -> None:
-        self._renewals.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain where nobody waits any more
+        def ended(task: asyncio.Future[Any]) -> None:
+            tasks.discard(task)
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not complain where nobody waits any more
+
+        tasks.add(task)
+        task.add_done_callback(ended)
+        return await asyncio.shield(task)
 
     async def _carry_out(self, command: Any) -> Any:
         if isinstance(command, LIMIT_COMMANDS):

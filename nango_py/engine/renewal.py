@@ -17,31 +17,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import threading
-import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nango_py.auth._protocol.tokens import TokenAnswer, TokenRefused, TokenUnavailable
+from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
 from nango_py.connections.model import NEEDS_REAUTH
-from nango_py.engine.commands import Ask, Failure, Send, Wait
+from nango_py.engine.commands import Ask, Wait
 from nango_py.engine.ending import ENDING
 from nango_py.engine.token_errors import check_usable, is_newer, needs_reauth, settings_refused
 from nango_py.engine.token_memory import TokenMemory
-from nango_py.engine.token_plan import shield_of, token_context, token_plan
-from nango_py.errors import DeadlineExceeded, NangoError, StorageError, TamperError
-from nango_py.registry import AUTH_MODES
-from nango_py.secret import conceal
+from nango_py.engine.token_plan import new_credentials
+from nango_py.engine.token_turn import Turn
+from nango_py.errors import CredentialsError, DeadlineExceeded, NangoError, StorageError, TamperError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Generator
 
     from nango_py.clock import Clock
-    from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.route import Route
+    from nango_py.engine.token_turn import Key
 
     Steps = Generator[Any, Any, Any]
 
@@ -49,37 +46,6 @@ TOKEN_CALL_SECONDS = 30.0
 LEASE_SECONDS = 2 * TOKEN_CALL_SECONDS
 SIBLING_SECONDS = 1.0
 """How long nobody asks again for a lease that another process has, while the old token lives."""
-
-NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large"})
-"""Failures of a token request after which a second one would most likely fail alike."""
-
-Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Turn:
-    """One caller's turn to renew.
-
-    Attributes:
-        route: whose integration says how to renew; it is told what happens.
-        seen: the connection whose token is used up, or was refused.
-        deadline: the monotonic time by which the caller wants to be done.
-        patient: whether it waits for others; not where its token still lives.
-        owner: the name under which it takes the lease.
-        holds: whether it has the lease.
-    """
-
-    route: Route
-    seen: Connection
-    deadline: float
-    patient: bool
-    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
-    holds: bool = False
-
-    @property
-    def key(self) -> Key:
-        """The connection's name in the store."""
-        return self.seen.integration, self.seen.user_id
 
 
 class TokenLife:
@@ -94,6 +60,7 @@ class TokenLife:
         call_seconds: the time for all token requests of one renewal together.
         lease_seconds: how long others wait for a process that died in a renewal; more than `call_seconds`.
         memory: when tokens end, and which are not to be renewed at present.
+        tasks: the renewals that run in event loops.
     """
 
     def __init__(
@@ -107,7 +74,17 @@ class TokenLife:
         self._clock = clock
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, Turn] = {}
+        self.tasks: set[asyncio.Future[Any]] = set()
+
+    async def finished(self) -> None:
+        """Return when the renewals that run in this event loop have ended, whoever asked for them."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        mine = [task for task in tuple(self.tasks) if task.get_loop() is loop]
+        if mine:
+            await asyncio.wait(mine, timeout=self.lease_seconds)
 
     def renewal(self, route: Route, seen: Connection, deadline: float, *, forced: bool = False) -> Steps:
         """The steps to a newer connection than `seen`; returns it, or None where none is to be had now.
@@ -127,55 +104,55 @@ class TokenLife:
         """
         patient = forced or self.memory.has_ended(route.integration, seen)
         turn = Turn(route, seen, deadline, patient)
-        waited = yield from self._one_by_one(turn)
-        if waited is None:
-            return None
+        pause = 0.005
+        while (ahead := self._ahead(turn)) is not None:
+            if not patient:
+                return None
+            while not ahead.is_over:
+                yield self._pause(turn, pause, "another call is still renewing the token")
+                pause = min(pause * 1.5, 0.1)
+            turn.has_waited = True
+            if ahead.refusal is not None:
+                raise CredentialsError(ahead.refusal, integration=seen.integration, user_id=seen.user_id)
+            if ahead.found is not None and is_newer(ahead.found, seen):
+                return ahead.found
         try:
-            found = yield from self._alone(turn, waited=waited)
-            if found is not None:
-                check_usable(found)
-                self._remember(found)
+            turn.found = yield from self._alone(turn)
+            if turn.found is not None:
+                check_usable(turn.found)
+                self._remember(turn.found)
                 if forced:
-                    self.memory.was_forced(found)
-            return found  # noqa: TRY300 - the turn ends after it
+                    self.memory.was_forced(turn.found)
+            return turn.found  # noqa: TRY300 - the turn ends after it
         except NangoError as error:
             # The frames below drove requests that hold credentials; error trackers print what frames hold.
             failed = error.with_traceback(None)
+            turn.refusal = str(error) if isinstance(error, CredentialsError) else None
         finally:
             with self._lock:
-                self._busy.discard(turn.key)
+                self._busy.pop(turn.key, None)
+            turn.is_over = True
         raise failed
 
-    def _one_by_one(self, turn: Turn) -> Steps:
-        """Be the only caller of this process for a connection.
-
-        Returns whether that took waiting; None for who does not wait.
-        """
+    def _ahead(self, turn: Turn) -> Turn | None:
+        """Whoever has the turn for this connection in this process; None where it is this caller's now."""
         if self._pid != os.getpid():  # in a forked child nobody is at it
-            self._busy, self._lock, self._pid = set(), threading.Lock(), os.getpid()
-        pause, waited = 0.005, False
-        while True:
-            with self._lock:
-                if turn.key not in self._busy:
-                    self._busy.add(turn.key)
-                    return waited
-            if not turn.patient:
-                return None
-            waited = True
-            yield self._pause(turn, pause, "another call is still renewing the token")
-            pause = min(pause * 1.5, 0.1)
+            self._busy, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+        with self._lock:
+            known = self._busy.setdefault(turn.key, turn)
+        return None if known is turn else known
 
-    def _alone(self, turn: Turn, *, waited: bool) -> Steps:
+    def _alone(self, turn: Turn) -> Steps:
         """What another caller has brought, or the renewal itself."""
         store, seen = self._store(), turn.seen
-        if waited:
-            current = yield Ask(store.get, turn.key)
-            if is_newer(current, seen):
-                return current
-        if self.memory.is_cooling(seen):
+        if self.memory.is_cooling(seen, siblings_too=not turn.patient):
             if turn.patient and (refusal := self.memory.refusal(seen)):
                 raise settings_refused(seen, refusal)
             return None
+        if turn.has_waited:
+            current = yield Ask(store.get, turn.key)
+            if is_newer(current, seen):
+                return current
         pause = 0.02
         while not (yield Ask(store.leases.take, (seen, turn.owner, self.lease_seconds))):
             current = yield Ask(store.get, turn.key)
@@ -205,7 +182,8 @@ class TokenLife:
             return found
         # The lease was lost, and whoever has it now is still at it.
         yield self._pause(turn, 0.1, "another process is still renewing the token")
-        return (yield from self._alone(turn, waited=True))
+        turn.has_waited = True
+        return (yield from self._alone(turn))
 
     def _give_back(self, turn: Turn) -> Steps:
         if turn.holds:
@@ -230,7 +208,9 @@ class TokenLife:
     def _asked_and_stored(self, turn: Turn, current: Connection) -> Steps:
         route, refused = turn.route, None
         try:
-            credentials = yield from self._asked(route.integration, current)
+            credentials = yield from new_credentials(
+                route.integration, current, self._clock, self.call_seconds
+            )
         except TokenUnavailable as error:
             self.memory.failed(current, error.retry_after)
             route.tell_of_token(current, "no new token", str(error))
@@ -291,32 +271,3 @@ class TokenLife:
                 return written
             yield Wait(pause)
             pause = min(pause * 2, 2.0)
-
-    def _asked(self, integration: Integration, current: Connection) -> Steps:
-        """Drive the mode's own generator: token requests out, answers in, sealed credentials at the end."""
-        context = token_context(integration, current, self._clock.now())
-        shield = shield_of(context)
-        steps = AUTH_MODES.get(integration.auth_mode)().renewal(context)
-        ends = self._clock.monotonic() + self.call_seconds
-        answer: TokenAnswer | None = None
-        while True:
-            try:
-                request = steps.send(answer)
-            except StopIteration as end:
-                return conceal(end.value)
-            outcome = yield from self._sent(token_plan(request, shield), ends)
-            if isinstance(outcome, Failure):
-                raise TokenUnavailable(outcome.text)
-            answer = TokenAnswer(outcome.status_code, outcome.headers, outcome.content)
-
-    def _sent(self, plan: Any, ends: float) -> Steps:
-        """Send a token request, and once more where it or its answer was lost.
-
-        A provider that replaces refresh tokens forgives a lost answer only for a while, if at all.
-        """
-        outcome = yield Send(plan, max(0.001, ends - self._clock.monotonic()))
-        if isinstance(outcome, Failure) and outcome.reason not in NOT_SENT_AGAIN:
-            yield Wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
-            left = ends - self._clock.monotonic()
-            outcome = (yield Send(plan, left)) if left > 0 else outcome
-        return outcome

@@ -120,10 +120,12 @@ class TokenMemory:
         span = self.span(integration, connection)
         return self.is_past(span, span.end)
 
-    def is_cooling(self, connection: Connection) -> bool:
-        """Whether a renewal failed a short while ago."""
+    def is_cooling(self, connection: Connection, *, siblings_too: bool) -> bool:
+        """Whether a renewal failed a short while ago, or, with `siblings_too`, is another process's job."""
         pause = self._pause(connection)
-        return pause is not None and self._clock.monotonic() < pause.until
+        if pause is None or self._clock.monotonic() >= pause.until:
+            return False
+        return siblings_too or pause.failures > 0
 
     def refusal(self, connection: Connection) -> str:
         """What the provider said of the application's own settings when it was last asked, or ""."""

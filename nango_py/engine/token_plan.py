@@ -1,19 +1,30 @@
-"""A token request in the shape that transports send."""
+"""Token requests in the shape that transports send, and the steps of asking for a token."""
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenContext
+from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenAnswer, TokenContext, TokenUnavailable
+from nango_py.engine.commands import Failure, Send, Wait
 from nango_py.engine.stamp import leaves, variables_of
 from nango_py.errors import printable
 from nango_py.record import record
-from nango_py.secret import reveal
+from nango_py.registry import AUTH_MODES
+from nango_py.secret import conceal, reveal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from nango_py.auth._protocol.tokens import TokenRequest
+    from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
+
+    Steps = Generator[Any, Any, Any]
+
+NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large"})
+"""Failures of a token request after which a second one would most likely fail alike."""
 
 
 @record
@@ -83,3 +94,39 @@ def token_plan(request: TokenRequest, shield: Shield) -> Any:
         **{name.lower(): (name, value) for name, value in request.headers.items()},
     }
     return TokenPlan(request.method, request.url, headers, request.body or None, shield)
+
+
+def new_credentials(integration: Integration, current: Connection, clock: Clock, seconds: float) -> Steps:
+    """Drive the mode's own generator: token requests out, answers in, sealed credentials at the end.
+
+    Raises:
+        TokenRefused: the provider said no, and would say so again.
+        TokenUnavailable: later it may work.
+    """
+    context = token_context(integration, current, clock.now())
+    shield = shield_of(context)
+    steps = AUTH_MODES.get(integration.auth_mode)().renewal(context)
+    ends = clock.monotonic() + seconds
+    answer: TokenAnswer | None = None
+    while True:
+        try:
+            request = steps.send(answer)
+        except StopIteration as end:
+            return conceal(end.value)
+        outcome = yield from _sent(token_plan(request, shield), clock, ends)
+        if isinstance(outcome, Failure):
+            raise TokenUnavailable(outcome.text)
+        answer = TokenAnswer(outcome.status_code, outcome.headers, outcome.content)
+
+
+def _sent(plan: Any, clock: Clock, ends: float) -> Steps:
+    """Send a token request, and once more where it or its answer was lost.
+
+    A provider that replaces refresh tokens forgives a lost answer only for a while, if at all.
+    """
+    outcome = yield Send(plan, max(0.001, ends - clock.monotonic()))
+    if isinstance(outcome, Failure) and outcome.reason not in NOT_SENT_AGAIN:
+        yield Wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
+        left = ends - clock.monotonic()
+        outcome = (yield Send(plan, left)) if left > 0 else outcome
+    return outcome

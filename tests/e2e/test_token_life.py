@@ -414,4 +414,4 @@ def test_many_threads_renew_once(provider: Provider, tmp_path: Path) -> None:
         with ThreadPoolExecutor(32) as threads:
             assert set(threads.map(call, range(32))) == {200}
         assert provider.calls_of("user-1") == ["granted"]
-        assert life_of(nango)._busy == set()
+        assert life_of(nango)._busy == {}

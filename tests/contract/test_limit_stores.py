@@ -235,6 +235,17 @@ def test_a_view_tells_of_the_gate_beside_each_limit(store: LimitStore) -> None:
     assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=0.5)
 
 
+def test_a_crowded_window_is_still_exact(store: LimitStore) -> None:
+    """More calls than are kept one by one are counted to the last, those on their way included."""
+    spends = (Spend("k", (window(1300, LONG), window(5000, 2 * LONG))),)
+    for number in range(1300):
+        grant = _granted(store.acquire(spends, ("k",), 0.0))
+        if number < 1298:
+            store.settle(grant.ticket)
+    _refused(store.acquire(spends, ("k",), 0.0))
+    assert [view.used for view in store.view(["k"])] == [1300, 1300]
+
+
 def test_threads_never_overfill_and_all_are_served(store: LimitStore) -> None:
     """Eight threads in real time: no window of any alignment holds too many, and nobody is left out."""
     limit = window(10, 0.25)

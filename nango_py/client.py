@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.auth.base import checked_credentials
@@ -86,6 +87,7 @@ class Nango:
         self.events = Events()
         self._lock = threading.Lock()
         self._routes: dict[str, tuple[Integration, Route]] = {}
+        self._sources: dict[str, Callable[[], Route]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -211,10 +213,9 @@ class Nango:
         """
         from nango_py.engine.executor import Executor
 
-        self._integration(integration)
         parts = self._resources
         source = parts.stored.source(integration, user_id)
-        return Executor(lambda: self._route(integration), source, parts.transport, parts.limits, parts.clock)
+        return Executor(self._route_of(integration), source, parts.transport, parts.limits, parts.clock)
 
     def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
         """The same calls for asyncio: `await executor.get(path)`; needs the extra `async`.
@@ -225,10 +226,9 @@ class Nango:
         """
         from nango_py.engine.async_executor import AsyncExecutor
 
-        self._integration(integration)
         parts = self._resources
         source, transport = parts.stored.source(integration, user_id), parts.async_transport
-        return AsyncExecutor(lambda: self._route(integration), source, transport, parts.limits, parts.clock)
+        return AsyncExecutor(self._route_of(integration), source, transport, parts.limits, parts.clock)
 
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.
@@ -285,6 +285,11 @@ class Nango:
         if found is None:
             raise UnknownIntegration(name, integrations, hint=f"declared in {self.configuration.source}")
         return found
+
+    def _route_of(self, name: str) -> Callable[[], Route]:
+        """What gives the rules of an integration as they are now; one object for all its executors."""
+        self._integration(name)
+        return self._sources.setdefault(name, partial(self._route, name))
 
     def _route(self, name: str) -> Route:
         """The compiled rules of an integration; made anew when a reload changed it."""

@@ -165,6 +165,15 @@ class AuthMode:
         return None
 
 
+_MODES: dict[type[AuthMode], AuthMode] = {}
+
+
+def mode_of(auth_mode: str) -> AuthMode:
+    """The mode of that name. Modes keep no state, so one object serves all connections."""
+    cls: type[AuthMode] = AUTH_MODES.get(auth_mode)
+    return _MODES.get(cls) or _MODES.setdefault(cls, cls())
+
+
 def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The credentials as a connection of this mode stores them.
 
@@ -178,5 +187,4 @@ def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: s
     """
     if not hasattr(credentials, "items"):
         raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
-    mode: AuthMode = AUTH_MODES.get(auth_mode)()
-    return mode.check_credentials(dict(credentials), where)
+    return mode_of(auth_mode).check_credentials(dict(credentials), where)

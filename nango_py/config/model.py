@@ -61,9 +61,14 @@ class RefusedText(str):
     __slots__ = ()
 
 
+NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
+
+
 def frozen(value: Any) -> Any:
     """The value with every mapping read-only and every list a tuple, all the way down."""
     if isinstance(value, dict | MappingProxyType):
+        if not value:
+            return NOTHING
         return MappingProxyType({key: frozen(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return tuple(frozen(item) for item in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,14 +87,14 @@ class Row(NamedTuple):
         """The connection of this row with these JSON texts."""
         return Connection(
             self.uuid,
-            self.integration,
+            sys.intern(self.integration),
             self.user_id,
             frozen(conceal(json.loads(credentials))),
             frozen(json.loads(additional_config)),
             moment(self.created_at),
             moment(self.modified_at),
             self.generation,
-            self.status,
+            sys.intern(self.status),
         )
 
     def public(self, key: Key) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sqlite3
 import threading
 import weakref
@@ -60,6 +61,9 @@ class _Holder:
 
     def __del__(self) -> None:
         self.connection.close()
+
+
+_WATCHES = itertools.count(1)
 
 
 class SqliteDatabase:
@@ -162,6 +166,7 @@ class FileDatabase(SqliteDatabase):
         self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watching: _Holder | None = None
+        self._watch = 0
         self._watch_lock = threading.Lock()
 
     def version(self) -> int | None:
@@ -174,10 +179,12 @@ class FileDatabase(SqliteDatabase):
                 self._check_open()
                 if self._watching is None:
                     # It never writes, so every change is another's.
-                    self._watching = _Holder(self._connect("rw"))
+                    self._watching, self._watch = _Holder(self._connect("rw")), next(_WATCHES)
                     with self._lock:
                         self._opened.add(self._watching)
-                return int(self._watching.connection.execute("PRAGMA data_version").fetchone()[0])
+                seen = self._watching.connection.execute("PRAGMA data_version").fetchone()[0]
+                # Two connections' numbers cannot be compared.
+                return (self._watch << 32) + int(seen)
         except sqlite3.Error as error:
             failure = self._failure(error)
         raise failure

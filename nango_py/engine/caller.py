@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nango_py.auth.base import mode_of
 from nango_py.engine.call import Job
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
@@ -11,7 +12,6 @@ from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
 from nango_py.engine.token_errors import check_usable
 from nango_py.errors import ConfigError, Position, Problem, TransportFailed
-from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
@@ -49,6 +49,17 @@ class Caller:
         read_connection: gives the connection as it is stored now.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_current_route",
+        "_limits",
+        "_looked_at",
+        "_read_connection",
+        "_stamp",
+        "_transport",
+    )
+
     def __init__(
         self,
         route: Callable[[], Route],
@@ -64,7 +75,7 @@ class Caller:
         self._clock = clock
         self._stamp: Stamp | None = None
         self._looked_at: tuple[Connection | None, Span | None] = (None, None)
-        connection, mode = read_connection(), AUTH_MODES.get(route().integration.auth_mode)()
+        connection, mode = read_connection(), mode_of(route().integration.auth_mode)
         if mode.is_ready(connection.credentials):
             self._stamp = stamp_of(route().integration, connection)
 
@@ -113,7 +124,7 @@ class Caller:
     def _span(self, connection: Connection) -> Span | None:
         """The life of the connection's token; None where it cannot be renewed."""
         integration = self._route.integration
-        mode = AUTH_MODES.get(integration.auth_mode)()
+        mode = mode_of(integration.auth_mode)
         if not mode.can_renew(reveal(connection.credentials), integration.settings["auth"]):
             return None
         return self._route.life.memory.span(integration, connection)

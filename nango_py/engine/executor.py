@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
@@ -24,15 +26,27 @@ if TYPE_CHECKING:
     from nango_py.limits.model import WindowView
 
 
+class LastCalls(threading.local):
+    """The last calls of each thread. Kept here: of ten thousand executors, few are asked to explain."""
+
+    def __init__(self) -> None:
+        self.made: deque[tuple[weakref.ref[Executor], list[Attempt]]] = deque(maxlen=64)
+
+    def of(self, executor: Executor) -> list[Attempt]:
+        """The attempts of this thread's last call by an executor, [] where it is long ago."""
+        return next((attempts for made, attempts in reversed(self.made) if made() is executor), [])
+
+
+LAST_CALLS = LastCalls()
+
+
 class Executor(Caller):
     """Runs authenticated, paced and retried calls for one connection; safe to share between threads.
 
     Any answer of the API is returned as a `requests.Response`, a 404 and (when retrying is over) a 500 too.
     """
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._last = threading.local()
+    __slots__ = ()
 
     def get(self, path: str, **options: Any) -> Response:
         """GET a path below the base URL; options as in `request`."""
@@ -155,7 +169,7 @@ class Executor(Caller):
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts of this thread's last call, finished or failed."""
-        return tuple(getattr(self._last, "attempts", ()))
+        return tuple(LAST_CALLS.of(self))
 
     @property
     def base_url(self) -> str:
@@ -195,7 +209,7 @@ class Executor(Caller):
 
     def _drive(self, job: Job, *, raise_for_error: bool = False) -> Any:
         """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
-        self._last.attempts = job.attempts
+        LAST_CALLS.made.append((weakref.ref(self), job.attempts))
         return self._finished(self._exhaust(run(job)), job, raise_for_error=raise_for_error)
 
     def _exhaust(self, steps: Steps) -> Any:

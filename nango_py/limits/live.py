@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # What stands after the scope: a budget's number and key, or what was learned. A wider scope's prefix
 # may also begin a narrower one's keys, which are of calls before `counted_per` was changed.
-_REST = re.compile(r"\d+ (.*)|((?:first|rate|told)(?: .*)?)", re.DOTALL)
+_REST = re.compile(r"\d+ (.*)|((?:rate|told)(?: .*)?)", re.DOTALL)
 
 
 def live_view(store: LimitStore, scope: str) -> tuple[WindowView, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.limits.headers import observe
 from nango_py.limits.learning import Learning
 from nango_py.limits.live import live_view
 from nango_py.limits.memory import MemoryLimits
@@ -67,10 +68,16 @@ def test_a_gate_stands_beside_its_limits_or_alone() -> None:
 def test_learned_limits_are_shown_too() -> None:
     """What nobody wrote and an answer told is a limit like any other."""
     clock = LimitClock()
-    store = MemoryLimits(clock)
-    spends = Learning(clock).spends("shop 1:u", "GET a", ())
+    store, learning = MemoryLimits(clock), Learning(clock)
+    told = observe(
+        {"RateLimit-Limit": "10", "RateLimit-Remaining": "9", "RateLimit-Reset": "60"}, clock.now()
+    )
+    learning.answered(store, "shop 1:u", "GET a", (), told, refused=False)
+    spends = learning.spends("shop 1:u", "GET a", ())
     store.settle(store.acquire(spends, (), 0.0).ticket)  # type: ignore[union-attr]
-    assert [view.key for view in live_view(store, "shop 1:u")] == ["first"]
+    (view,) = live_view(store, "shop 1:u")
+    assert view.key.startswith("told ratelimit-*")
+    assert (view.limit, view.window) == (10, "10 in 60 s, as told")
 
 
 def test_what_others_have_counted_before_the_scope_was_widened_is_left_out() -> None:

@@ -15,6 +15,7 @@ from nango_py.config.document import load_document
 from nango_py.config.schema import check_blueprint, check_integrations
 from nango_py.errors import Position
 from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.written import read_limit
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
             counter = f"{limits.scope_of(variables)} {index} "
             spends = [spend for spend in limits.spends(call, variables) if spend.key.startswith(counter)]
             labels = [limit.label for limit in spends[0].limits]
-            assert labels == list(case["windows"]), match
+            assert labels == [read_limit(entry).label for entry in case["windows"]], match
 
 
 @pytest.mark.parametrize(

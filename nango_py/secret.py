@@ -152,13 +152,19 @@ live_secrets: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar(
 )
 
 
+EVERYTHING = "\0 everything"
+"""As the last of `live_secrets`: what libraries write meanwhile is not shown at all."""
+
+
 class MaskingFilter(logging.Filter):
     """Masks the secrets of the running call in records of a logger, arguments and traceback included."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always True: a record is changed, never dropped."""
         secrets = live_secrets.get()
-        if secrets:
+        if secrets and secrets[-1] is EVERYTHING:
+            record.msg, record.args, record.exc_info, record.exc_text = "a token call", (), None, None
+        elif secrets:
             record.msg = masked(record.getMessage(), secrets)
             record.args = ()
             if record.exc_info and not record.exc_text:

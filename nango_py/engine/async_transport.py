@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx2
 
 from nango_py.engine.commands import Failure
+from nango_py.engine.http.certificate import MOST_KEPT, tls_context
 from nango_py.engine.http.response import STREAM_ENDED, Response, is_streamed, most_bytes
 from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
@@ -21,6 +22,7 @@ from nango_py.secret import live_secrets, mask_library_loggers
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
+    from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.plan import Plan
 
 CHUNK = 1 << 16
@@ -135,8 +137,7 @@ class AsyncTransport:
 
     def __init__(self, ca_bundle: str | None = None) -> None:
         self._ca_bundle = ca_bundle
-        self._pools: weakref.WeakKeyDictionary[Any, tuple[httpx2.AsyncHTTPTransport, AsyncGenerator[None]]]
-        self._pools = weakref.WeakKeyDictionary()
+        self._pools: weakref.WeakKeyDictionary[Any, dict[str, _Pool]] = weakref.WeakKeyDictionary()
         mask_library_loggers()
 
     async def send(self, plan: Plan, seconds: float) -> Response | Failure:
@@ -155,18 +156,24 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        _, ending = self._pools.pop(asyncio.get_running_loop(), (None, None))
-        if ending is not None:
-            await ending.aclose()
+        for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
+            await pool.ending.aclose()
 
     async def _exchange(self, plan: Plan, sent: list[bool], started: float) -> Response:
         async def trace(event: str, _info: Any) -> None:
             if event.endswith("send_request_headers.started"):
                 sent.append(True)
 
-        pool = await self._pool()
-        # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
-        answer = await pool.handle_async_request(_request(plan, trace))
+        pool = await self._pool(plan.stamp.client_certificate if plan.url.startswith("https:") else None)
+        pool.busy += 1
+        try:
+            # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
+            answer = await pool.transport.handle_async_request(_request(plan, trace))
+            return await self._answered(plan, answer, started)
+        finally:
+            pool.busy -= 1
+
+    async def _answered(self, plan: Plan, answer: httpx2.Response, started: float) -> Response:
         if is_streamed(plan, answer.status_code):
             return StreamedResponse(plan, answer, None, time.monotonic() - started)
         try:
@@ -178,23 +185,40 @@ class AsyncTransport:
             return StreamedResponse(plan, answer, body, seconds)
         return Response(plan, RawAnswer(answer), body, seconds)
 
-    async def _pool(self) -> httpx2.AsyncHTTPTransport:
-        """The connections of the running loop."""
-        loop = asyncio.get_running_loop()
-        known = self._pools.get(loop)
+    async def _pool(self, certificate: Certificate | None) -> _Pool:
+        """The connections of the running loop: those of a client certificate are nobody else's."""
+        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+        name = "" if certificate is None else certificate.name
+        known = pools.get(name)
         if known is not None:
-            return known[0]
+            return known
         import certifi
 
-        context = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        trusted = self._ca_bundle or certifi.where()
+        context = tls_context(trusted) if certificate is None else certificate.context(trusted)
         limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
-        pool = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
-        # asyncio.run() ends the async generators that are left, and so closes what nobody did.
-        ending = _closed_at_the_end(pool)
-        self._pools[loop] = pool, ending
-        await anext(ending)
+        pool = _Pool(httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits))
+        pools[name] = pool
+        await anext(pool.ending)
+        if len(pools) > MOST_KEPT:
+            idle = next(
+                (name for name, one in pools.items() if name and not one.busy and one is not pool), ""
+            )
+            if idle:
+                await pools.pop(idle).ending.aclose()
         return pool
+
+
+class _Pool:
+    """Connections, and how many calls use them."""
+
+    __slots__ = ("busy", "ending", "transport")
+
+    def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
+        self.transport = transport
+        # asyncio.run() ends the async generators that are left, and so closes what nobody did.
+        self.ending = _closed_at_the_end(transport)
+        self.busy = 0
 
 
 async def _closed_at_the_end(pool: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None]:

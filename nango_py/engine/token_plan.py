@@ -11,7 +11,7 @@ from nango_py.engine.stamp import leaves, variables_of
 from nango_py.errors import printable
 from nango_py.record import record
 from nango_py.registry import AUTH_MODES
-from nango_py.secret import conceal, reveal
+from nango_py.secret import EVERYTHING, conceal, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
+    from nango_py.engine.http.certificate import Certificate
 
     Steps = Generator[Any, Any, Any]
 
@@ -32,7 +33,7 @@ class Shield:
     """What is masked in the logs of libraries while a token request is under way."""
 
     secrets: tuple[str, ...]
-    client_certificate: None = None
+    client_certificate: Certificate | None = None
 
     def __repr__(self) -> str:
         return "<Shield>"
@@ -83,7 +84,8 @@ def token_context(integration: Integration, connection: Connection, now: float) 
 def shield_of(context: TokenContext) -> Shield:
     """Everything that a token request may show of a connection and of the application."""
     names = ("expires_at", "token_type", "scope", "username", "raw")
-    return Shield((*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app))))
+    # An answer may bring its token in a header, which no list of what is known could mask.
+    return Shield((*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app)), EVERYTHING))
 
 
 def token_plan(request: TokenRequest, shield: Shield) -> Any:

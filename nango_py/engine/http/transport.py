@@ -14,6 +14,7 @@ import urllib3
 import urllib3.exceptions
 
 from nango_py.engine.commands import Failure
+from nango_py.engine.http.certificate import Kept, tls_context
 from nango_py.engine.http.response import Response, is_streamed, most_bytes
 from nango_py.engine.http.sockets import (
     ATTEMPT,
@@ -29,6 +30,7 @@ from nango_py.secret import live_secrets, mask_library_loggers
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.http.sockets import Connection
     from nango_py.engine.plan import Plan
 
@@ -60,6 +62,7 @@ class Transport:
         self._ca_bundle = ca_bundle
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
+        self._certified: Kept[Pool] = Kept(Pool.close)
         self._tls: ssl.SSLContext | None = None
         self._pid = os.getpid()
         mask_library_loggers()
@@ -70,7 +73,7 @@ class Transport:
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         shield = live_secrets.set(plan.stamp.secrets)
-        pool = self._pool(origin)
+        pool = self._pool(origin, plan.stamp.client_certificate)
         connection = pool.take()
         try:
             raw = _exchange(connection, plan, seconds)
@@ -99,28 +102,43 @@ class Transport:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
+        self._certified.clear()
 
-    def _pool(self, origin: Origin) -> Pool:
+    def _pool(self, origin: Origin, certificate: Certificate | None = None) -> Pool:
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets, nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
+            self._certified = Kept(Pool.close)
+        if certificate is not None and origin[0] == "https":
+            # A connection speaks for whoever made it, so nobody else may use it.
+            return self._certified.get(
+                (origin, certificate.name),
+                lambda: self._pool_of(origin, certificate.context(self._trusted())),
+            )
         pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
                 pool = self._pools.setdefault(origin, Pool(lambda: self._open(origin), POOL_SIZE))
         return pool
 
-    def _open(self, origin: Origin) -> Connection:
+    def _pool_of(self, origin: Origin, context: ssl.SSLContext) -> Pool:
+        return Pool(lambda: self._open(origin, context), POOL_SIZE)
+
+    def _open(self, origin: Origin, context: ssl.SSLContext | None = None) -> Connection:
         parts = urlsplit(f"{origin[0]}://{origin[1]}")
         host = parts.hostname or ""
         if origin[0] == "http":
             return PlainConnection(host, parts.port or 80)
-        if self._tls is None:
-            import certifi
+        if context is None:
+            if self._tls is None:
+                self._tls = tls_context(self._trusted())
+            context = self._tls
+        return TlsConnection(host, parts.port or 443, ssl_context=context)
 
-            self._tls = ssl.create_default_context(cafile=self._ca_bundle or certifi.where())
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        return TlsConnection(host, parts.port or 443, ssl_context=self._tls)
+    def _trusted(self) -> str:
+        import certifi
+
+        return self._ca_bundle or certifi.where()
 
 
 def _origin(url: str) -> Origin:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from nango_py._version import __version__
+from nango_py.auth.base import AuthMode, mode_of
 from nango_py.config.placement import check_header_value, render_url
 from nango_py.config.template import TemplateProblem
 from nango_py.errors import ConfigError, Position, Problem, printable
-from nango_py.registry import AUTH_MODES
 from nango_py.secret import MASK, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nango_py.auth.base import AuthMode
     from nango_py.config.model import Integration
     from nango_py.config.template import Template
     from nango_py.connections.model import Connection
+    from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.query import Pairs
 
 DEFAULT_HEADERS = {
@@ -56,6 +57,7 @@ class Stamp:
         protected_params: lower-case names of those that carry a credential.
         secrets: every text that must not be seen, for masking by value.
         mode: the auth mode, and `auth_settings` its block of YAML.
+        client_certificate: what TLS connections present, or None.
         signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
             as Trello's does.
     """
@@ -65,6 +67,7 @@ class Stamp:
         "_variables",
         "auth_settings",
         "base_url",
+        "client_certificate",
         "connection",
         "headers",
         "integration",
@@ -80,7 +83,8 @@ class Stamp:
     def __init__(self, integration: Integration, connection: Connection) -> None:
         self.integration = integration
         self.connection = connection
-        self.mode: AuthMode = AUTH_MODES.get(integration.auth_mode)()
+        self.mode = mode_of(integration.auth_mode)
+        self.client_certificate = _certificate_of(self.mode, connection)
         self.auth_settings: Mapping[str, Any] = integration.settings.get("auth", {})
         self._variables = variables_of(integration, connection)
         settings, secret = integration.requests, integration.secret_names
@@ -90,20 +94,20 @@ class Stamp:
         if not self.base_url.endswith("/"):
             self.base_url += "/"
         scheme, _, port = own = origin_of(self.base_url)
-        self.origins: frozenset[Origin] = frozenset(
+        self.origins: frozenset[Origin] = _shared(frozenset(
             {own, *(origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port)
                     for host in settings.allowed_hosts)}
-        )  # fmt: skip
-        self.protected_headers = frozenset(
-            name.lower() for name, value in settings.headers if _holds(value, secret)
+        ))  # fmt: skip
+        self.protected_headers = _shared(
+            frozenset(name.lower() for name, value in settings.headers if _holds(value, secret))
         )
-        self.protected_params = frozenset(
-            name.lower() for name, value in settings.params if _holds(value, secret)
+        self.protected_params = _shared(
+            frozenset(name.lower() for name, value in settings.params if _holds(value, secret))
         )
         writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
         self.signer = self.mode if self.mode.signs and not writes_own else None
         if self.signer is not None or self.mode.answers_challenges:
-            self.protected_headers |= {"authorization"}
+            self.protected_headers = _shared(self.protected_headers | {"authorization"})
         self.headers = dict(DEFAULT_HEADERS)
         self._call_headers: tuple[tuple[str, Template], ...] = tuple(
             (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
@@ -199,6 +203,23 @@ class Stamp:
         raise TypeError("a Stamp holds credentials and is not pickled")
 
 
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[Any]) -> frozenset[Any]:
+    """One object for equal sets: ten thousand connections of an integration have equal ones."""
+    return names
+
+
+def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | None:
+    if type(mode).client_certificate is AuthMode.client_certificate:
+        return None  # most modes; their credentials need not be opened for this
+    pair = mode.client_certificate(reveal(connection.credentials))
+    if pair is None:
+        return None
+    from nango_py.engine.http.certificate import Certificate
+
+    return Certificate(*pair)
+
+
 def stamp_of(integration: Integration, connection: Connection) -> Stamp:
     """The stamp of a connection.
 
@@ -216,7 +237,7 @@ def stamp_of(integration: Integration, connection: Connection) -> Stamp:
 def variables_of(integration: Integration, connection: Connection) -> dict[str, Any]:
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
-    mode = AUTH_MODES.get(integration.auth_mode)()
+    mode = mode_of(integration.auth_mode)
     return {
         **reveal(integration.app_variables),
         **mode.variables_of(credentials),

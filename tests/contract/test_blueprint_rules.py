@@ -1,0 +1,242 @@
+"""What single shipped blueprints promise: what is tried again, what a call costs, where the next page is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import Nango, Sandbox
+from nango_py.config.blueprint import Catalogue
+from nango_py.errors import Position
+from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.pagination.base import Next
+from nango_py.registry import PAGINATORS
+from nango_py.retry import Facts, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
+APP = {"oauth_client_id": "client_test", "oauth_client_secret": "client_secret_test"}
+CONFIG = {
+    "installation_id": "77",
+    "my_domain": "acme",
+    "tenant_id": "11111111-2222-3333-4444-555555555555",
+    "shop": "acme",
+    "subdomain": "acme",
+    "bucket": "acme-data",
+    "account": "1234567",
+}
+
+
+def settings_of(ref: str) -> Mapping[str, Any]:
+    """A shipped blueprint with what it extends merged in."""
+    return Catalogue([("local", FOLDER)]).find(ref, Position("test")).settings
+
+
+def outcome(method: str, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Facts:
+    """An answer to a call, as retry rules see it."""
+    held = {name.lower(): value for name, value in (headers or {}).items()}
+    return Facts(
+        method,
+        "things",
+        status=status,
+        safe=method not in {"POST", "PATCH"},
+        header=lambda name: held.get(name.lower()),
+        text=lambda: json.dumps(body),
+        json=lambda: body,
+    )
+
+
+GOOGLE_LIMIT = {"error": {"code": 403, "errors": [{"reason": "userRateLimitExceeded"}]}}
+GOOGLE_DENIED = {"error": {"code": 403, "errors": [{"reason": "insufficientPermissions"}]}}
+GITHUB_SECONDARY = {"message": "You have exceeded a secondary rate limit."}
+SALESFORCE_BUSY = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests Limit exceeded."}]
+SALESFORCE_SPENT = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
+
+
+@pytest.mark.parametrize(
+    ("ref", "facts", "action"),
+    [
+        pytest.param("google:v0", outcome("GET", 403, GOOGLE_LIMIT), "wait", id="google, too many"),
+        pytest.param("google-mail:v1", outcome("POST", 403, GOOGLE_LIMIT), "wait", id="inherited"),
+        pytest.param("google-calendar:v3", outcome("GET", 403, GOOGLE_DENIED), "fail", id="google, denied"),
+        pytest.param(
+            "github:v0", outcome("GET", 403, {}, {"X-RateLimit-Remaining": "0"}), "wait", id="github, primary"
+        ),
+        pytest.param("github:v0", outcome("POST", 403, GITHUB_SECONDARY), "wait", id="github, secondary"),
+        pytest.param("github-app:v0", outcome("GET", 403, {}, {"Retry-After": "60"}), "wait", id="app, told"),
+        pytest.param("github:v0", outcome("GET", 403, {"message": "Forbidden"}), "fail", id="github, denied"),
+        pytest.param("salesforce:v0", outcome("POST", 403, SALESFORCE_BUSY), "wait", id="salesforce, busy"),
+        pytest.param("salesforce:v0", outcome("GET", 403, SALESFORCE_SPENT), "fail", id="salesforce, spent"),
+        pytest.param("xero:v2", outcome("PUT", 503), "fail", id="xero, a PUT makes something"),
+        pytest.param("xero:v2", outcome("GET", 503), "retry", id="xero, a GET does not"),
+        pytest.param(
+            "stripe:v1", outcome("GET", 500, {}, {"Stripe-Should-Retry": "false"}), "fail", id="stripe, no"
+        ),
+        pytest.param(
+            "stripe:v1", outcome("GET", 409, {}, {"Stripe-Should-Retry": "true"}), "retry", id="stripe, yes"
+        ),
+        pytest.param("stripe:v1", outcome("GET", 409, {}), "fail", id="stripe, a conflict"),
+        pytest.param("aws-s3:v0", outcome("PUT", 503), "retry", id="s3, SlowDown"),
+    ],
+)
+def test_an_outcome_is_judged_as_the_api_means_it(ref: str, facts: Facts, action: str) -> None:
+    """The rules of a blueprint tell limits from refusals, and what may be sent again from what may not."""
+    assert (
+        RetryPolicy.from_settings(settings_of(ref)["retries"] if ref != "aws-s3:v0" else None)
+        .decide(facts, 1)
+        .action
+        == action
+    )
+
+
+@pytest.mark.parametrize("reason", ["timeout", "reset", "truncated", "protocol"])
+def test_xero_makes_nothing_twice(reason: str) -> None:
+    """A PUT to Xero whose answer was lost is not sent again; it would make a second invoice."""
+    policy = RetryPolicy.from_settings(settings_of("xero:v2")["retries"])
+    assert policy.decide(Facts("PUT", "Invoices", reason=reason, safe=True), 1).action == "fail"
+    assert policy.decide(Facts("GET", "Invoices", reason=reason, safe=True), 1).action == "retry"
+
+
+@pytest.mark.parametrize(
+    ("ref", "call", "spent"),
+    [
+        ("google-mail:v1", CallFacts("POST", "users/me/messages/send"), ["100 of 6000/minute"]),
+        ("google-mail:v1", CallFacts("GET", "users/me/messages/18c1"), ["5 of 6000/minute"]),
+        ("google-mail:v1", CallFacts("GET", "users/me/labels"), ["1 of 6000/minute"]),
+        ("google-calendar:v3", CallFacts("GET", "calendars/primary/events"), ["1 of 600/minute"]),
+        (
+            "github:v0",
+            CallFacts("GET", "repos/a/b"),
+            ["1 of 5000/hour", "1 of 100 in flight", "1 of 900/minute"],
+        ),
+        (
+            "github-app:v0",
+            CallFacts("POST", "repos/a/b/issues"),
+            ["1 of 5000/hour", "1 of 100 in flight", "5 of 900/minute", "1 of 80/minute", "1 of 500/hour"],
+        ),
+        (
+            "github:v0",
+            CallFacts("GET", "search/code"),
+            ["1 of 10/minute", "1 of 100 in flight", "1 of 900/minute"],
+        ),
+        ("hubspot:v3", CallFacts("POST", "crm/v3/objects/contacts/search"), ["1 of 5/second"]),
+        ("salesforce:v0", CallFacts("GET", "services/data/v66.0/limits"), ["1 of 25 in flight"]),
+        ("xero:v2", CallFacts("GET", "Invoices"), ["1 of 60/minute", "1 of 5000/day", "1 of 5 in flight"]),
+        ("stripe:v1", CallFacts("GET", "customers/search"), ["1 of 100/second", "1 of 20/second"]),
+        ("stripe:v1", CallFacts("POST", "customers"), ["1 of 100/second", "1 of 25/second"]),
+        ("aws-s3:v0", CallFacts("HEAD", "a.csv"), ["1 of 5500/second"]),
+        ("aws-s3:v0", CallFacts("PUT", "a.csv"), ["1 of 3500/second"]),
+        ("netsuite:v0", CallFacts("GET", "record/v1/customer"), ["1 of 5 in flight"]),
+    ],
+)
+def test_a_call_spends_what_the_manual_says(ref: str, call: CallFacts, spent: list[str]) -> None:
+    """Each documented limit that a call counts under is booked, at its price."""
+    limits = RateLimits.from_settings(settings_of(ref)["rate_limits"])
+    variables = {"integration": "it", "user_id": "user", "raw": {}, "additional_config": CONFIG}
+    found = [
+        f"{spend.cost} of {limit.label}" for spend in limits.spends(call, variables) for limit in spend.limits
+    ]
+    assert found == spent
+
+
+@pytest.mark.parametrize("ref", ["salesforce:v0", "xero:v2", "shopify:v0", "zendesk:v2", "github-app:v0"])
+def test_users_of_one_account_share_its_quota(ref: str) -> None:
+    """Two connections of one org, shop or installation are counted together, those of two are not."""
+    limits = RateLimits.from_settings(settings_of(ref)["rate_limits"])
+
+    def scope(user: str, name: str) -> str:
+        config = dict.fromkeys(CONFIG, name)
+        return limits.scope_of({"integration": "it", "user_id": user, "raw": {}, "additional_config": config})
+
+    assert scope("user-1", "one") == scope("user-2", "one")
+    assert scope("user-1", "one") != scope("user-1", "two")
+
+
+@dataclass
+class Body:
+    """A page of a list."""
+
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """The body."""
+        return self.body
+
+
+NETSUITE = "https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/customer?limit=2&offset=2"
+
+
+@pytest.mark.parametrize(
+    ("ref", "body", "following"),
+    [
+        ("stripe:v1", {"has_more": True, "data": [{"id": "a"}, {"id": "b"}]}, {"starting_after": "b"}),
+        ("stripe:v1", {"has_more": False, "data": [{"id": "b"}]}, None),
+        ("google-mail:v1", {"messages": [{"id": "1"}], "nextPageToken": "t2"}, {"pageToken": "t2"}),
+        ("hubspot:v3", {"results": [{"id": "1"}], "paging": {"next": {"after": "9"}}}, {"after": "9"}),
+        ("jira:v3", {"issues": [{"id": "1"}], "isLast": True}, None),
+        ("salesforce:v0", {"records": [{"Id": "1"}], "nextRecordsUrl": "/x-2000"}, "/x-2000"),
+        ("xero:v2", {"Invoices": [{"InvoiceID": "1"}]}, {"page": "2"}),
+        ("xero:v2", {"Invoices": []}, None),
+        ("netsuite:v0", {"items": [{"id": "1"}], "links": [{"rel": "next", "href": NETSUITE}]}, NETSUITE),
+        ("netsuite:v0", {"items": [{"id": "1"}], "links": [{"rel": "self", "href": NETSUITE}]}, None),
+        ("zendesk:v2", {"users": [{"id": 1}], "links": {"next": "https://acme.zendesk.com/api/v2/users"}},
+         "https://acme.zendesk.com/api/v2/users"),
+        ("twitter1:v0", {"data": [{"id": "1"}], "meta": {"next_token": "n"}}, {"pagination_token": "n"}),
+    ],
+)  # fmt: skip
+def test_the_next_page_is_where_the_api_puts_it(ref: str, body: Any, following: Any) -> None:
+    """The paginator of a blueprint finds what leads on, and the end."""
+    settings = settings_of(ref)["pagination"]
+    found = PAGINATORS.get(settings["kind"]).from_settings(settings).following(Body(body), ())
+    if isinstance(following, dict):
+        assert found == Next(params=tuple(following.items()))
+    else:
+        assert found == (None if following is None else Next(url=following))
+
+
+@pytest.mark.parametrize("body", [[{"id": 1}], {"total_count": 1, "items": [{"id": 1}]}])
+def test_github_lists_come_bare_or_under_items(body: Any) -> None:
+    """Both forms of GitHub's lists give records."""
+    settings = settings_of("github:v0")["pagination"]
+    assert PAGINATORS.get(settings["kind"]).from_settings(settings).records(Body(body)) == [{"id": 1}]
+
+
+@pytest.mark.parametrize(
+    ("ref", "begins", "holds"),
+    [
+        ("twitter1:v0", "OAuth ", ['oauth_consumer_key="client_test"', 'oauth_signature_method="HMAC-SHA1"']),
+        ("netsuite:v0", "OAuth ", ['realm="1234567_SB1"', 'oauth_signature_method="HMAC-SHA256"']),
+        ("aws-s3:v0", "AWS4-HMAC-SHA256 ", ["AKIDtest/", "/eu-central-1/s3/aws4_request"]),
+        ("trello:v1", "OAuth ", ['oauth_consumer_key="client_test", oauth_token="token_test_1234"']),
+    ],
+)
+def test_what_is_signed_carries_its_signature(
+    ref: str, begins: str, holds: list[str], tmp_path: Path
+) -> None:
+    """A signed request has an Authorization header made for it; Trello's is the one written down."""
+    settings = settings_of(ref)
+    example = settings["examples"][0]
+    entry = {"extends_blueprint": ref, **(APP if settings["auth"]["auth_mode"] == "OAUTH1" else {})}
+    with (
+        Sandbox(settings) as sandbox,
+        Nango(
+            {"it": {**entry, "requests": {"base_url": sandbox.base_url}}},
+            blueprints=FOLDER,
+            database_url=f"sqlite:///{tmp_path / 'nango.db'}",
+            environ={},
+        ) as nango,
+    ):
+        config = dict(example.get("additional_config", {}))
+        nango.register_connection("it", "user", dict(example["credentials"]), config)
+        nango.executor("it", "user").get(example["call"]["path"])
+        sent = sandbox.ledger.received[-1].headers["authorization"]
+    assert sent.startswith(begins)
+    assert [part for part in holds if part not in sent] == []
+    assert ("oauth_signature=" in sent) == (begins == "OAuth " and ref != "trello:v1")

@@ -1,0 +1,493 @@
+"""Every way to log in, over real sockets: each server checks what it gets with other means than ours."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import json
+import re
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import parse_qs
+
+import botocore.auth
+import jwt
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import serialization
+from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
+
+from nango_py import CredentialsError, Nango, TransportFailed
+from nango_py.secret import reveal
+from tests.auth_support import pem, rsa_key
+from tests.call_support import WIDE
+from tests.fault_server import Tls
+from tests.product_support import ENCRYPTION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+APP = {"oauth_client_id": "app-id", "oauth_client_secret": "planted-app-secret"}
+Answer = tuple[int, dict[str, str], Any]
+
+
+class Seen(NamedTuple):
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    certificate: dict[str, Any]
+
+
+class Api:
+    """A server that asks a function what to answer."""
+
+    def __init__(self, judge: Callable[[Seen], Answer], context: ssl.SSLContext | None = None) -> None:
+        self.seen: list[Seen] = []
+        self._judge = judge
+        self._context = context
+
+    def __enter__(self) -> Self:
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+
+            def do_GET(self) -> None:
+                """Keep the request, and answer as the function says."""
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                find = getattr(self.connection, "getpeercert", dict)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                one = Seen(self.command, self.path, headers, body, find() or {})
+                api.seen.append(one)
+                status, extra, found = api._judge(one)
+                data = json.dumps(found).encode()
+                self.send_response(status)
+                for name, value in {**extra, "Content-Length": str(len(data))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_POST = do_PUT = do_GET  # noqa: N815 - the names of http.server
+
+            def log_message(self, *_: Any) -> None:
+                """What was seen is kept."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+
+            def handle_error(self, *_: Any) -> None:
+                """A client that is refused by TLS is what a test is about."""
+
+            def finish_request(self, request: Any, client_address: Any) -> None:
+                """With TLS, shake hands in the connection's own thread."""
+                if api._context is None:
+                    super().finish_request(request, client_address)
+                    return
+                with api._context.wrap_socket(request, server_side=True) as shielded:
+                    super().finish_request(shielded, client_address)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        scheme = "http" if self._context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def nango(
+        self, mode: str, headers: Mapping[str, str] | None = None, *, ca_bundle: Any = None, **auth: Any
+    ) -> Nango:
+        """A product whose integration `it` lies here, below /api/."""
+        entry: dict[str, Any] = {
+            "auth": {"auth_mode": mode, **auth},
+            "requests": {"base_url": f"{self.url}/api/", "headers": dict(headers or {}), "allow_http": True},
+            "rate_limits": WIDE,
+            "retries": {"max_attempts": 1},
+        }
+        if mode in {"OAUTH1", "OAUTH2", "OAUTH2_JWT"}:
+            entry |= APP
+        return Nango(
+            {"it": entry}, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={},
+            ca_bundle=ca_bundle,
+        )  # fmt: skip
+
+
+def call(nango: Nango, kind: str, *calls: tuple[str, str, dict[str, Any]], user: str = "u1") -> list[int]:
+    """The statuses of some calls, by the sync or by the async executor."""
+    if kind == "sync":
+        executor = nango.executor("it", user)
+        return [executor.request(method, path, **options).status_code for method, path, options in calls]
+
+    async def main() -> list[int]:
+        executor = nango.async_executor("it", user)
+        try:
+            return [
+                (await executor.request(method, path, **options)).status_code
+                for method, path, options in calls
+            ]
+        finally:
+            await nango._resources.async_transport.aclose()
+
+    return asyncio.run(main())
+
+
+BOTH = pytest.mark.parametrize("kind", ["sync", "async"])
+GET: tuple[str, str, dict[str, Any]] = ("GET", "things", {"params": {"q": "a b/c"}})
+POST: tuple[str, str, dict[str, Any]] = ("POST", "things", {"json": {"n": 1}})
+
+
+@BOTH
+def test_client_credentials_fetch_their_first_token_with_the_first_call(kind: str) -> None:
+    """Nothing is stored before, the token afterwards, and the second call asks for none."""
+
+    def judge(seen: Seen) -> Answer:
+        if seen.path == "/token":
+            given = {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}
+            right = given == {
+                "grant_type": "client_credentials", "client_id": "own-id", "client_secret": "own-planted"
+            }  # fmt: skip
+            return (200, {}, {"access_token": "fresh-token", "expires_in": 3600}) if right else (400, {}, {})
+        return (200 if seen.headers["authorization"] == "Bearer fresh-token" else 401), {}, {}
+
+    with Api(judge) as api:
+        bearer = {"Authorization": "Bearer ${access_token}"}
+        with api.nango("OAUTH2_CC", bearer, token_url=f"{api.url}/token") as nango:
+            nango.register_connection("it", "u1", {"client_id": "own-id", "client_secret": "own-planted"})
+            assert "access_token" not in nango.store.get("it", "u1").credentials
+            assert call(nango, kind, GET, POST) == [200, 200]
+            assert reveal(nango.store.get("it", "u1").credentials)["access_token"] == "fresh-token"
+            assert [seen.path for seen in api.seen].count("/token") == 1
+            if kind == "sync":
+                nango.register_connection("it", "u2", {"client_id": "own-id", "client_secret": "own-planted"})
+                assert nango.session("it", "u2").get("things").status_code == 200
+
+
+@BOTH
+def test_a_signed_assertion_is_checked_by_its_public_key(kind: str) -> None:
+    """RFC 7523: issuer, audience and times are what the token endpoint wants."""
+    public = rsa_key().public_key()
+
+    def judge(seen: Seen) -> Answer:
+        if seen.path == "/token":
+            given = parse_qs(seen.body.decode())
+            claims = jwt.decode(given["assertion"][0], public, ["RS256"], audience=f"{api.url}/token")
+            right = claims["iss"] == "robot@example.test" and "jwt-bearer" in given["grant_type"][0]
+            return (200, {}, {"access_token": "jwt-made", "expires_in": 60}) if right else (400, {}, {})
+        return (200 if seen.headers["authorization"] == "Bearer jwt-made" else 401), {}, {}
+
+    with Api(judge) as api:
+        bearer = {"Authorization": "Bearer ${access_token}"}
+        assertion = {"signing_key": "${private_key}", "payload": {"iss": "${client_email}"}}
+        with api.nango("OAUTH2_JWT", bearer, token_url=f"{api.url}/token", assertion=assertion) as nango:
+            own = {"private_key": pem(rsa_key()), "client_email": "robot@example.test"}
+            nango.register_connection("it", "u1", own)
+            assert call(nango, kind, GET, POST) == [200, 200]
+    assert len(api.seen) == 3
+
+
+@BOTH
+def test_a_login_of_two_calls(kind: str) -> None:
+    """The second call uses what the first one answered; a wrong password is the user's to mend."""
+
+    def judge(seen: Seen) -> Answer:
+        if seen.path == "/login":
+            right = json.loads(seen.body) == {"name": "ada", "password": "pass-planted"}
+            return (200, {}, {"session_id": "s-1"}) if right else (401, {}, {})
+        if seen.path == "/sessions/s-1":
+            return 200, {"X-Token": "token-of-s-1"}, {"life": 3600}
+        return (200 if seen.headers["x-session"] == "token-of-s-1" else 401), {}, {}
+
+    with Api(judge) as api:
+        login = {
+            "token_url": f"{api.url}/login",
+            "token_params": {"name": "${username}", "password": "${password}"},
+            "additional_steps": [
+                {"token_url": f"{api.url}/sessions/" + "${raw.session_id}", "token_method": "GET"}
+            ],
+            "token_response": {"token_header": "X-Token", "token_expiration": "life"},
+        }
+        with api.nango("TWO_STEP", {"X-Session": "${token}"}, **login) as nango:
+            nango.register_connection("it", "u1", {"username": "ada", "password": "pass-planted"})
+            nango.register_connection("it", "u2", {"username": "ada", "password": "wrong-planted"})
+            assert call(nango, kind, GET, POST) == [200, 200]
+            assert len(api.seen) == 4
+            for _ in range(2):
+                with pytest.raises(CredentialsError, match="must connect again"):
+                    call(nango, kind, GET, user="u2")
+    assert len(api.seen) == 5
+
+
+class OneClient(RequestValidator):
+    """The provider's side of oauthlib, which knows one client and one token."""
+
+    enforce_ssl = False
+    allowed_signature_methods = ("HMAC-SHA1", "HMAC-SHA256")
+    nonce_length = (1, 64)
+    dummy_client = "dummy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonces: list[str] = []
+
+    def check_client_key(self, client_key: str) -> bool:
+        """Any form of key."""
+        return True
+
+    check_nonce = check_access_token = check_client_key
+
+    def validate_timestamp_and_nonce(self, _key: str, _time: str, nonce: str, *_: Any, **__: Any) -> bool:
+        """No nonce may come twice."""
+        self.nonces.append(nonce)
+        return self.nonces.count(nonce) == 1
+
+    def validate_client_key(self, client_key: str, request: Any) -> bool:
+        """The one client."""
+        return client_key == APP["oauth_client_id"]
+
+    def get_client_secret(self, client_key: str, request: Any) -> str:
+        """The client's secret."""
+        return APP["oauth_client_secret"]
+
+    def get_access_token_secret(self, client_key: str, token: str, request: Any) -> str:
+        """The token's secret."""
+        return "secret-planted"
+
+
+@BOTH
+def test_oauth_1_signatures_pass_an_independent_provider(kind: str) -> None:
+    """Query, form and JSON; each attempt has a nonce of its own, a 401's retry would too."""
+    provider = OneClient()
+
+    def judge(seen: Seen) -> Answer:
+        headers = {"Authorization": seen.headers["authorization"]}
+        kind = seen.headers.get("content-type", "")
+        body = seen.body.decode() if "form" in kind else None
+        if body:
+            headers["Content-Type"] = kind
+        valid, _ = SignatureOnlyEndpoint(provider).validate_request(
+            api.url + seen.path, seen.method, body, headers
+        )
+        return (200 if valid else 401), {}, {}
+
+    with Api(judge) as api:
+        urls = {
+            "authorization_url": f"{api.url}/a",
+            "token_url": f"{api.url}/t",
+            "request_url": f"{api.url}/r",
+        }
+        with api.nango("OAUTH1", signature_method="HMAC-SHA256", **urls) as nango:
+            own = {"oauth_token": "token-planted", "oauth_token_secret": "secret-planted"}
+            nango.register_connection("it", "u1", own)
+            form = ("POST", "things", {"data": {"text": "a b+c"}})
+            assert call(nango, kind, GET, POST, form) == [200, 200, 200]
+            nango.update_connection_credentials("it", "u1", {**own, "oauth_token_secret": "other-planted"})
+            assert call(nango, kind, GET) == [401]
+    assert len(set(provider.nonces)) == len(provider.nonces) >= 3
+
+
+@BOTH
+def test_aws_signatures_are_those_that_botocore_computes(kind: str) -> None:
+    """Recomputed from what arrived, as AWS does."""
+    secret = "wJalrXUtnFEMI-planted"
+    # botocore takes a blank in a query as it stands in the URL, and AWS as the character that it means.
+    plain = ("GET", "things", {"params": {"q": "b/c", "a": "ü"}})
+
+    def judge(seen: Seen) -> Answer:
+        sent = seen.headers["authorization"]
+        found = re.search(r"SignedHeaders=([^,]+),\s*Signature=([0-9a-f]+)", sent)
+        assert found is not None
+        signed = {name: seen.headers[name] for name in found[1].split(";")}
+        theirs = botocore.auth.SigV4Auth(Credentials("AKID", secret), "execute-api", "eu-west-1")
+        request = AWSRequest(seen.method, api.url + seen.path, signed, seen.body)
+        request.context["timestamp"] = seen.headers["x-amz-date"]
+        text = theirs.string_to_sign(request, theirs.canonical_request(request))
+        return (200 if theirs.signature(text, request) == found[2] else 403), {}, {}
+
+    with Api(judge) as api, api.nango("AWS_SIGV4", region="eu-west-1", service="execute-api") as nango:
+        nango.register_connection("it", "u1", {"access_key_id": "AKID", "secret_access_key": secret})
+        assert call(nango, kind, plain, POST) == [200, 200]
+        nango.update_connection_credentials(
+            "it", "u1", {"access_key_id": "AKID", "secret_access_key": "another-planted"}
+        )
+        assert call(nango, kind, plain) == [403]
+
+
+@BOTH
+def test_signed_parts_are_recomputed(kind: str) -> None:
+    """An HMAC over time, method, target and body."""
+
+    def judge(seen: Seen) -> Answer:
+        parts = seen.headers["x-time"].encode() + seen.method.encode() + seen.path.encode() + seen.body
+        right = base64.b64encode(hmac.digest(b"secret-planted", parts, "sha256")).decode()
+        return (200 if hmac.compare_digest(seen.headers["x-sign"], right) else 401), {}, {}
+
+    signature = {
+        "algorithm": "sha256", "encoding": "base64", "parts": ["timestamp", "method", "target", "body"],
+        "headers": {"X-Key": ["api_key"], "X-Sign": ["signature"], "X-Time": ["timestamp"]},
+    }  # fmt: skip
+    with Api(judge) as api, api.nango("SIGNATURE", signature=signature) as nango:
+        nango.register_connection("it", "u1", {"api_key": "public", "api_secret": "secret-planted"})
+        assert call(nango, kind, GET, POST) == [200, 200]
+        assert b"secret-planted" not in b"".join(str(seen).encode() for seen in api.seen)
+
+
+@BOTH
+def test_a_digest_challenge_is_answered_once(kind: str) -> None:
+    """RFC 7616 with SHA-256: the right password passes, a wrong one ends as the 401 that it is."""
+
+    def judge(seen: Seen) -> Answer:
+        told = {"WWW-Authenticate": 'Digest realm="api", qop="auth", algorithm=SHA-256, nonce="n-1"'}
+        written = seen.headers.get("authorization", "")
+        fields = {name: quoted or bare for name, quoted, bare in FIELD.findall(written)}
+        if not written.startswith("Digest "):
+            return 401, told, {}
+        one = _sha("ada:api:pass-planted")
+        two = _sha(f"{seen.method}:{seen.path}")
+        counted = f"{fields['nc']}:{fields['cnonce']}:{fields['qop']}"
+        right = _sha(f"{one}:{fields['nonce']}:{counted}:{two}")
+        return (
+            (200, {}, {}) if fields["response"] == right and fields["uri"] == seen.path else (401, told, {})
+        )
+
+    with Api(judge) as api, api.nango("DIGEST") as nango:
+        nango.register_connection("it", "u1", {"username": "ada", "password": "pass-planted"})
+        nango.register_connection("it", "u2", {"username": "ada", "password": "wrong-planted"})
+        assert call(nango, kind, GET, POST) == [200, 200]
+        assert len(api.seen) == 4
+        assert call(nango, kind, GET, user="u2") == [401]
+        assert len(api.seen) == 6
+        assert "planted" not in str(api.seen)
+
+
+FIELD = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@BOTH
+def test_basic_and_none(kind: str) -> None:
+    """A name and a password in UTF-8; and no login at all."""
+
+    def judge(seen: Seen) -> Answer:
+        wanted = "Basic " + base64.b64encode("ada:pä-planted".encode()).decode()
+        return (200 if seen.headers.get("authorization") == wanted else 401), {}, {}
+
+    with Api(judge) as api:
+        with api.nango("BASIC", {"Authorization": "Basic ${basic_auth_encoded}"}) as nango:
+            nango.register_connection("it", "u1", {"username": "ada", "password": "pä-planted"})
+            assert call(nango, kind, GET, POST) == [200, 200]
+        with api.nango("NONE") as nango:
+            nango.register_connection("it", "u1", {})
+            assert call(nango, kind, GET) == [401]
+            assert "authorization" not in api.seen[-1].headers
+
+
+def a_pair(folder: Path, name: str) -> tuple[str, str, Path]:
+    """A client's certificate and key as PEM texts, and the file by which a server trusts it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return file.read_text(), pem(key), file
+
+
+@BOTH
+def test_a_client_certificate_is_presented(kind: str, tmp_path: Path) -> None:
+    """A server that demands one knows each user by theirs; connections are not shared between users."""
+    server = tmp_path / "server.pem"
+    server.write_bytes(Tls().certificate())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    context.verify_mode = ssl.CERT_REQUIRED
+    ada, ada_key, ada_file = a_pair(tmp_path, "ada.example")
+    bob, bob_key, bob_file = a_pair(tmp_path, "bob.example")
+    eve, eve_key, _ = a_pair(tmp_path, "eve.example")
+    context.load_verify_locations(ada_file)
+    context.load_verify_locations(bob_file)
+
+    with Api(lambda _: (200, {}, {}), context) as api, api.nango("MTLS", ca_bundle=server) as nango:
+        pairs = {"ada": (ada, ada_key), "bob": (bob, bob_key), "eve": (eve, eve_key), "mixed": (ada, bob_key)}
+        for user, (chain, key) in pairs.items():
+            nango.register_connection("it", user, {"client_certificate": chain, "client_key": key})
+        for user in ("ada", "bob", "ada", "bob"):
+            assert call(nango, kind, GET, POST, user=user) == [200, 200]
+            assert api.seen[-1].certificate["subject"] == ((("commonName", f"{user}.example"),),)
+        before = len(api.seen)
+        with pytest.raises(TransportFailed):
+            call(nango, kind, GET, user="eve")
+        with pytest.raises(CredentialsError, match="cannot be used") as caught:
+            call(nango, kind, GET, user="mixed")
+        assert "PRIVATE" not in str(caught.value)
+        assert len(api.seen) == before
+
+
+def test_without_a_certificate_the_server_refuses(tmp_path: Path) -> None:
+    """The control: the same server, and a connection that presents nothing."""
+    server = tmp_path / "server.pem"
+    server.write_bytes(Tls().certificate())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with (
+        Api(lambda _: (200, {}, {}), context) as api,
+        api.nango("NONE", ca_bundle=server) as nango,
+    ):
+        nango.register_connection("it", "u1", {})
+        with pytest.raises(TransportFailed):
+            call(nango, "sync", GET)
+        assert api.seen == []
+
+
+def test_no_key_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key's file is private while it is there, and gone when the context is made."""
+    from nango_py.engine.http import certificate
+
+    monkeypatch.setattr(certificate.tempfile, "tempdir", str(tmp_path))
+    modes = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def looking(self: ssl.SSLContext, path: str, **options: Any) -> None:
+        from pathlib import Path as File
+
+        modes.append(File(path).stat().st_mode & 0o777)
+        load(self, path, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", looking)
+    both = Tls(("ada.example",)).certificate().decode()
+    cut = both.index("-----BEGIN CERTIFICATE-----")
+    import certifi
+
+    one = certificate.Certificate(both[cut:], both[:cut])
+    one.context(certifi.where())
+    assert modes == [0o600]
+    assert list(tmp_path.iterdir()) == []
+    assert "PRIVATE" not in repr(one)

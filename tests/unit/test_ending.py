@@ -1,0 +1,96 @@
+"""SIGTERM and exchanges under way: what is counted, who sends the signal again, and how long it waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py.engine.ending import Ending
+from tests.call_support import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """What the program's own handler of SIGTERM was told."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    yield told
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_without_exchanges_the_signal_does_what_it_did(heard: list[int]) -> None:
+    """The handler that was there is called at once."""
+    ending = Ending()
+    ending.install(30)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [signal.SIGTERM]
+    assert ending.begin()
+
+
+def test_the_last_exchange_sends_it_again(heard: list[int]) -> None:
+    """Until all are finished nothing happens, and none begins."""
+    ending = Ending()
+    ending.install(30)
+    assert ending.begin()
+    assert ending.begin()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not ending.begin()
+    ending.finish()
+    assert heard == []
+    ending.finish()
+    wait_until(lambda: heard)
+    assert heard == [signal.SIGTERM]
+
+
+def test_it_does_not_wait_for_ever(heard: list[int]) -> None:
+    """An exchange that hangs holds the end up for the time that was given, and no longer."""
+    ending = Ending()
+    ending.install(0.05)
+    ending.begin()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == []
+    wait_until(lambda: heard)
+
+
+def test_installing_twice_does_no_harm(heard: list[int]) -> None:
+    """The handler is not its own predecessor."""
+    ending = Ending()
+    ending.install(30)
+    ending.install(30)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """Waiting for exchanges gives an ignored signal no new meaning."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        ending = Ending()
+        ending.install(30)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ending.begin()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_only_the_main_thread_can_install_it() -> None:
+    """Python lets no other thread, and the error says so."""
+    failed: list[Exception] = []
+
+    def install() -> None:
+        try:
+            Ending().install(30)
+        except ValueError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=install)
+    thread.start()
+    thread.join()
+    assert len(failed) == 1

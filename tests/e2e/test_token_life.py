@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import ConnectionNotFound, CredentialsError, Nango, TransportFailed
+from nango_py import ConnectionNotFound, CredentialsError, Nango, StorageError, TransportFailed
+from nango_py.connections.lease import Leases
 from nango_py.secret import reveal
 from tests.clocks import ManualClock
 from tests.oauth_server import Provider
@@ -291,6 +292,41 @@ def test_a_refusal_after_a_sibling_won_is_no_refusal(nango: Nango, provider: Pro
         provider.gate.set()
         assert answer.result(10).status_code == 200
     assert status_of(nango) == "active"
+
+
+def test_a_store_that_fails_at_the_worst_moment(
+    nango: Nango, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider has answered and the database fails: the write is tried again, and no token is lost."""
+    register(nango, provider, expired=True)
+    failures = [StorageError("the disk is full"), StorageError("the disk is full")]
+    store_renewed = Leases.store_renewed
+
+    def failing(self: Leases, *given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return store_renewed(self, *given)
+
+    monkeypatch.setattr(Leases, "store_renewed", failing)
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
+    assert provider.calls_of("user-1") == ["granted"]
+
+
+def test_no_token_is_asked_for_where_nothing_can_be_stored(
+    nango: Nango, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is a write too: a full disk is found before the provider is asked."""
+
+    def full(*_: Any) -> bool:
+        raise StorageError("the disk is full")
+
+    register(nango, provider, expired=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Leases, "take", full)
+        with pytest.raises(StorageError):
+            nango.executor("mail", "user-1").get("things")
+    assert provider.token_calls == []
+    assert nango.executor("mail", "user-1").get("things").status_code == 200
 
 
 def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Provider) -> None:

@@ -202,6 +202,26 @@ def test_a_signed_assertion_is_checked_by_its_public_key(kind: str) -> None:
 
 
 @BOTH
+def test_a_self_made_token_needs_no_token_call(kind: str) -> None:
+    """It is signed before the first call, stored, and used until shortly before its end."""
+
+    def judge(seen: Seen) -> Answer:
+        claims = jwt.decode(seen.headers["authorization"].removeprefix("Own "), SHARED, ["HS256"])
+        return (200 if claims["iss"] == "issuer-1" else 401), {}, {}
+
+    with Api(judge) as api:
+        made = {"signing_key": "${private_key}", "algorithm": "HS256", "payload": {"iss": "${issuer}"}}
+        with api.nango("JWT", {"Authorization": "Own ${token}"}, jwt=made) as nango:
+            nango.register_connection("it", "u1", {"private_key": SHARED, "issuer": "issuer-1"})
+            assert call(nango, kind, GET, POST) == [200, 200]
+    assert len(api.seen) == 2
+    assert len({seen.headers["authorization"] for seen in api.seen}) == 1
+
+
+SHARED = "shared-planted-secret-of-thirty-two-bytes"
+
+
+@BOTH
 def test_a_login_of_two_calls(kind: str) -> None:
     """The second call uses what the first one answered; a wrong password is the user's to mend."""
 

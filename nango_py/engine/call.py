@@ -156,10 +156,9 @@ def _refreshed(job: Job, outcome: Any) -> Steps:
 
 def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
     """Tell the limit store what everyone under this call's keys should know."""
-    if not isinstance(outcome, Failure):
-        lesson = job.lesson(job.plan, job.spends, outcome, refused=verdict.gate_seconds > 0)
-        if lesson is not None:
-            yield lesson
+    lesson = job.lesson(job.plan, job.spends, outcome, refused=verdict.gate_seconds > 0)
+    if lesson is not None:
+        yield lesson
     if verdict.gate_seconds > 0:
         _tell(job, "gate", verdict.gate_seconds, verdict.rule)
         yield CloseGate(job.gates, verdict.gate_seconds)

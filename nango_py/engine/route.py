@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.filters import TemplateProblem
 from nango_py.connections.model import NEEDS_REAUTH
-from nango_py.engine.commands import Learn
+from nango_py.engine.commands import Failure, Learn
 from nango_py.engine.events import Event, Events
 from nango_py.engine.log import log_attempt, log_token, logger_of
 from nango_py.engine.outage import Outage
@@ -97,7 +97,11 @@ class Route:
         return self.learning.hold(self.limits.scope_of(plan.stamp.variables()))
 
     def lesson(self, plan: Plan, spends: tuple[Spend, ...], answer: Any, *, refused: bool) -> Learn | None:
-        """What an answer tells of limits, or None where it tells nothing new."""
+        """What an answer, or its failure to come, tells of limits; None where that is nothing new."""
+        if isinstance(answer, Failure):
+            if not self.limits.has_budgets:
+                self.learning.unanswered(self.limits.scope_of(plan.stamp.variables()))
+            return None
         seen = self._reader.read(answer.raw.headers, self._clock.now())
         if not seen and self.limits.has_budgets:
             return None

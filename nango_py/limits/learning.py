@@ -94,6 +94,10 @@ class Learning:
                 return 0.0
             return HOLD_STEP if now < began + HOLD_SECONDS else 0.0
 
+    def unanswered(self, scope: str) -> None:
+        """The call that went alone brought no answer; another may try at once."""
+        self._began.pop(scope, None)
+
     def spends(self, scope: str, endpoint: str, written: tuple[Spend, ...]) -> tuple[Spend, ...]:
         """What a call takes: what is written, else what was learned.
 

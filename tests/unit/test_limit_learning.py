@@ -120,6 +120,14 @@ def test_nobody_waits_long_for_a_first_answer() -> None:
     assert learning.hold("s") == 0.0
 
 
+def test_a_first_call_without_an_answer_holds_nobody() -> None:
+    """Its own retry, or another call, goes at once."""
+    learning = Learning(LimitClock(0.0))
+    learning.hold("s")
+    learning.unanswered("s")
+    assert learning.hold("s") == 0.0
+
+
 def test_written_rules_are_not_replaced() -> None:
     """Where the blueprint has a rule, headers only correct how much of it is left."""
     clock = LimitClock(0.0)

@@ -161,7 +161,7 @@ def test_a_broken_answer_has_its_reason(transport: Transport, script: list[Any],
 
 def test_a_reset_before_the_request_is_read_may_have_been_seen(transport: Transport) -> None:
     """Once bytes left, nobody can tell; so it counts as sent."""
-    with FaultServer([RESET]) as server:
+    with FaultServer([0.05, RESET]) as server:
         found = failure_of(transport, plan_for(server.url, "POST", data=b"x" * 100))
     assert found.reason == "reset"
 

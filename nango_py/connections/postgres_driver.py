@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 POOL_SIZE = 8
 CONNECT_SECONDS = 10
-ATTEMPTS = 2
+ATTEMPTS = 3
 
 # Held by whoever changes the schema, until its transaction ends. The number only has to be ours.
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"

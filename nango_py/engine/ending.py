@@ -26,6 +26,7 @@ class Ending:
         self._pid = os.getpid()
         self._previous: Any = signal.SIG_DFL
         self._seconds = LONGEST_SECONDS
+        self._timer: threading.Timer | None = None
         self.is_wanted = False
         self._is_late = False
 
@@ -61,11 +62,13 @@ class Ending:
         if self._running and not self._is_late:
             if not self.is_wanted:
                 self.is_wanted = True
-                timer = threading.Timer(self._seconds, self._be_late)
-                timer.daemon = True
-                timer.start()
+                self._timer = threading.Timer(self._seconds, self._be_late)
+                self._timer.daemon = True
+                self._timer.start()
             return
         self.is_wanted = self._is_late = False
+        if self._timer is not None:
+            self._timer.cancel()
         if callable(self._previous):
             self._previous(number, frame)
         elif self._previous is not signal.SIG_IGN:
@@ -73,12 +76,15 @@ class Ending:
             os.kill(os.getpid(), number)
 
     def _be_late(self) -> None:
-        self._is_late = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        # The wish may have been granted long ago, and the program have gone on.
+        if self.is_wanted:
+            self._is_late = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _start_anew_after_fork(self) -> None:
         if self._pid != os.getpid():
             self._running, self._pid, self.is_wanted, self._is_late = set(), os.getpid(), False, False
+            self._timer = None  # it ran in the parent's thread
 
 
 ENDING = Ending()

@@ -49,6 +49,21 @@ def test_the_last_exchange_sends_it_again(heard: list[int]) -> None:
     assert heard == [signal.SIGTERM]
 
 
+def test_a_wish_that_was_granted_is_not_sent_again(heard: list[int]) -> None:
+    """A program whose own handler goes on is not ended by the time limit of an exchange that is over."""
+    ending = Ending()
+    ending.install(0.05)
+    ending.begin()
+    os.kill(os.getpid(), signal.SIGTERM)
+    timer = ending._timer
+    assert timer is not None
+    ending.finish()
+    wait_until(lambda: heard)
+    timer.join(5)
+    ending._be_late()
+    assert heard == [signal.SIGTERM]
+
+
 def test_it_does_not_wait_for_ever(heard: list[int]) -> None:
     """An exchange that hangs holds the end up for the time that was given, and no longer."""
     ending = Ending()

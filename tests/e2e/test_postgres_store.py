@@ -74,7 +74,7 @@ def test_a_lost_server_is_found_again(named_url: str, postgres_url: str, clock: 
 def test_a_connection_lost_in_the_middle_repeats_the_transaction(
     named_url: str, postgres_url: str, clock: ManualClock
 ) -> None:
-    """Work whose connection is lost before COMMIT was undone by the server, so it is done again, twice at most."""
+    """A connection lost before COMMIT undid the work, so it is done again, twice at most."""
     with open_store(named_url, KeyRing.throwaway(), clock) as store:
         tries: list[int] = []
 

@@ -46,8 +46,8 @@ _UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
 class PostgresDatabase:
     """A PostgreSQL database behind a small pool that is opened when it is first used.
 
-    A statement or transaction that finds its server connection dead is done again, twice at most, with a new one. When
-    the connection is lost during COMMIT itself, the error says that the outcome is not known.
+    A statement or transaction that finds its server connection dead is done again with a new one, twice at
+    most. When the connection is lost during COMMIT itself, the error says that the outcome is not known.
     """
 
     lasting = True

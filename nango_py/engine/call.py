@@ -61,6 +61,7 @@ class Job:
         events: who listens to what happens.
         hold: seconds to wait for the first answer of an API of which nothing is known.
         renewal: the steps to a newer connection than a refused plan's, or None.
+        renewable: whether there is any way to a newer credential, or to an answer to a challenge.
         restamp: the plan with a newer connection's credentials.
         returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
     """
@@ -79,6 +80,7 @@ class Job:
     renewal: Callable[[Plan, float], Steps | None] = lambda *_: None
     restamp: Callable[[Plan, Any], Plan] = lambda plan, _: plan
     hold: Callable[[Plan], float] = lambda _: 0.0
+    renewable: Callable[[Plan], bool] = lambda _: True
     refreshed: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     deadline: float = 0.0
@@ -286,7 +288,7 @@ def _facts(job: Job, outcome: Any) -> Facts:
         json=lambda: None if _is_open(job, outcome) else _json(outcome),
         told_wait=lambda: _told_wait(job, outcome),
         safe=plan.safe_to_repeat, replayable=plan.replayable,
-        refreshable=not job.refreshed and plan.replayable,
+        refreshable=not job.refreshed and plan.replayable and job.renewable(plan),
     )  # fmt: skip
 
 

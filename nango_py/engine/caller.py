@@ -153,8 +153,14 @@ class Caller:
             plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-            renewal=self._forced_renewal, restamp=self._restamped, hold=route.hold,
+            renewal=self._forced_renewal, renewable=self._is_renewable, restamp=self._restamped,
+            hold=route.hold,
         )  # fmt: skip
+
+    def _is_renewable(self, plan: Plan) -> bool:
+        stamp = plan.stamp
+        credentials = reveal(stamp.connection.credentials)
+        return stamp.mode.answers_challenges or stamp.mode.can_renew(credentials, stamp.auth_settings)
 
     def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:
         """The steps to a token newer than the one of a refused plan; None where there is no way to one."""

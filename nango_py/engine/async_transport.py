@@ -16,6 +16,7 @@ import httpx2
 from nango_py.engine.commands import Failure
 from nango_py.engine.http.certificate import MOST_KEPT, tls_context
 from nango_py.engine.http.response import STREAM_ENDED, Response, is_streamed, most_bytes
+from nango_py.engine.http.wire import BODILESS
 from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
 
 CHUNK = 1 << 16
-BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
-"""Methods whose requests have no body unless one is given (RFC 9110 section 8.6)."""
 POOL_SIZE = 1000
 """Sockets per event loop; calls beyond it wait for one within their own time."""
 

@@ -7,8 +7,8 @@ import random
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from nango_py.auth.base import mode_of
 from nango_py.record import record
-from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class TokenMemory:
         known = self._spans.get(connection.uuid)
         if known is not None and known.generation == connection.generation:
             return known
-        mode, now = AUTH_MODES.get(integration.auth_mode)(), self._clock.now()
+        mode, now = mode_of(integration.auth_mode), self._clock.now()
         credentials = reveal(connection.credentials)
         end = mode.expires_at(credentials)
         if end is not None:

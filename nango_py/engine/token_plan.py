@@ -6,11 +6,11 @@ import random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenAnswer, TokenContext, TokenUnavailable
+from nango_py.auth.base import mode_of
 from nango_py.engine.commands import Failure, Send, Wait
 from nango_py.engine.stamp import leaves, variables_of
 from nango_py.errors import printable
 from nango_py.record import record
-from nango_py.registry import AUTH_MODES
 from nango_py.secret import EVERYTHING, conceal, reveal
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def new_credentials(integration: Integration, current: Connection, clock: Clock,
     """
     context = token_context(integration, current, clock.now())
     shield = shield_of(context)
-    steps = AUTH_MODES.get(integration.auth_mode)().renewal(context)
+    steps: Any = mode_of(integration.auth_mode).renewal(context)  # the first send must be None
     ends = clock.monotonic() + seconds
     answer: TokenAnswer | None = None
     while True:

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from nango_py._version import __version__
     from nango_py.client import Nango
     from nango_py.connections.model import Connection
+    from nango_py.connections.sessions import ConnectSession
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
     from nango_py.errors import (
         ConfigError,
+        ConnectFailed,
         ConnectionAlreadyExists,
         ConnectionNotFound,
         CredentialsError,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ConfigError": "errors",
+    "ConnectFailed": "errors",
+    "ConnectSession": "connections.sessions",
     "Connection": "connections.model",
     "ConnectionAlreadyExists": "errors",
     "ConnectionNotFound": "errors",
@@ -61,6 +65,8 @@ _HOMES = {
 
 __all__ = [
     "ConfigError",
+    "ConnectFailed",
+    "ConnectSession",
     "Connection",
     "ConnectionAlreadyExists",
     "ConnectionNotFound",

@@ -7,20 +7,17 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from nango_py.auth.base import checked_credentials
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.config.connection_config import check_additional_config
-from nango_py.errors import UnknownIntegration, printable
 from nango_py.resources import Resources
 from nango_py.secret import Secret, without_frames
+from nango_py.user_connections import UserConnections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from nango_py.clock import Clock
-    from nango_py.config.model import Configuration, Integration
-    from nango_py.connections.store import ConnectionStore
+    from nango_py.config.model import Integration
     from nango_py.engine.async_executor import AsyncExecutor
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from nango_py.limits.model import LimitStore
 
 
-class Nango:
+class Nango(UserConnections):
     """The integrations that integrations.yaml declares, and the connections stored for them.
 
     Safe to share between threads, usable as a context manager, and usable again after a fork.
@@ -113,96 +110,6 @@ class Nango:
         """Close database and network connections; what is called later opens them again."""
         self._resources.close()
 
-    @property
-    def configuration(self) -> Configuration:
-        """What the files say, checked; with reload=True as they say it now."""
-        return self._files.current()
-
-    @without_frames
-    def register_connection(
-        self,
-        integration: str,
-        user_id: str,
-        credentials: Mapping[str, Any],
-        additional_config: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Store one user's credentials, encrypted, and return the public view of the connection.
-
-        Args:
-            integration: a name that integrations.yaml declares.
-            user_id: your own name for the user, up to 1 KiB of any text.
-            credentials: the fields of the integration's auth mode (docs/integrations.md).
-            additional_config: JSON values for templates, such as a subdomain.
-
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-            CredentialsError: a field is missing, unknown or of the wrong type; the message names it.
-            ConfigError: additional_config is not what the blueprint's connection_config asks for.
-            ConnectionAlreadyExists: this user has one; it was left as it was.
-            StorageError: it could not be written; nothing was stored.
-        """
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        checked = checked_credentials(declared.auth_mode, credentials, where)
-        settings = dict(additional_config or {})
-        check_additional_config(declared.settings.get("connection_config"), settings, where)
-        return self.store.create(integration, user_id, checked, settings).public()
-
-    @without_frames
-    def update_connection_credentials(
-        self, integration: str, user_id: str, credentials: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Replace the credentials of an existing connection; the errors of register_connection."""
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        checked = checked_credentials(declared.auth_mode, credentials, where)
-        updated = self.store.update_credentials(integration, user_id, checked)
-        self._resources.stored.forget(integration, user_id)
-        return updated.public()
-
-    def update_connection_config(
-        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Replace the additional_config of an existing connection.
-
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        settings = dict(additional_config)
-        check_additional_config(declared.settings.get("connection_config"), settings, where)
-        updated = self.store.update_config(integration, user_id, settings)
-        self._resources.stored.forget(integration, user_id)
-        return updated.public()
-
-    def delete_connection(self, integration: str, user_id: str) -> None:
-        """Delete a connection and its credentials.
-
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        self.store.delete(integration, user_id)
-        self._resources.stored.forget(integration, user_id)
-
-    def connection(self, integration: str, user_id: str) -> dict[str, Any]:
-        """The public view: uuid, integration, user_id, dates and additional_config; never credentials.
-
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        return self.store.get(integration, user_id).public()
-
-    def connections_for_user(self, user_id: str) -> list[dict[str, Any]]:
-        """The public views of a user's connections; [] when there are none."""
-        return self.store.for_user(user_id)
-
-    def connections_for_integration(self, integration: str) -> list[dict[str, Any]]:
-        """The public views of an integration's connections; [] when there are none.
-
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-        """
-        self._integration(integration)
-        return self.store.for_integration(integration)
-
     def executor(self, integration: str, user_id: str) -> Executor:
         """Calls for one connection: `.get(path)`, `.post(path, json=...)`, `.paginate(path)`.
 
@@ -266,25 +173,9 @@ class Nango:
         return Session(self.executor(integration, user_id))
 
     @property
-    def store(self) -> ConnectionStore:
-        """The connection store, opened when it is first needed.
-
-        Raises:
-            StorageError: it cannot be opened, or the encryption key is missing or wrong.
-        """
-        return self._resources.store
-
-    @property
     def limits(self) -> LimitStore:
         """The budgets that all executors share, where `config.rate_limit_store` keeps them."""
         return self._resources.limits
-
-    def _integration(self, name: str) -> Integration:
-        integrations = self.configuration.integrations
-        found = integrations.get(name)
-        if found is None:
-            raise UnknownIntegration(name, integrations, hint=f"declared in {self.configuration.source}")
-        return found
 
     def _route_of(self, name: str) -> Callable[[], Route]:
         """What gives the rules of an integration as they are now; one object for all its executors."""

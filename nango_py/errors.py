@@ -16,6 +16,7 @@
         ProviderError          the API answered with an error (raise_for_error, actions)
       StorageError             the connection store could not be read or written
         TamperError            a stored row was altered, moved, or written under another key
+      ConnectFailed            a user's try to connect an account did not end in a connection
 
 No message, argument, cause or context of these errors holds a credential.
 """
@@ -258,6 +259,50 @@ class StorageError(NangoError):
 
 class TamperError(StorageError):
     """A stored row was altered, moved to another connection, or written under another key."""
+
+
+CONNECT_CODES = {
+    "session_invalid": 401,
+    "session_expired": 401,
+    "not_allowed": 403,
+    "unknown_integration": 404,
+    "busy": 503,
+    "state_invalid": 400,
+    "wrong_issuer": 400,
+    "access_denied": 400,
+    "provider_error": 400,
+    "exchange_failed": 502,
+    "unavailable": 503,
+    "invalid_credentials": 422,
+    "refused": 422,
+    "missing_scope": 422,
+}
+"""What a ConnectFailed may say, and the HTTP status that goes with it."""
+
+
+class ConnectFailed(NangoError):
+    """A user's try to connect an account did not end in a connection.
+
+    The message may be shown to that user: it holds no credential and nothing that only you should know.
+
+    Attributes:
+        code: one of CONNECT_CODES.
+        status: the HTTP status that goes with it.
+        fields: for `invalid_credentials`, what is wrong with which field.
+    """
+
+    def __init__(self, code: str, message: str, *, fields: dict[str, str] | None = None) -> None:
+        self.code = code
+        self.status = CONNECT_CODES[code]
+        self.fields = dict(fields or {})
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled_connect, (self.code, str(self), self.fields)
+
+
+def _unpickled_connect(code: str, message: str, fields: dict[str, str]) -> ConnectFailed:
+    return ConnectFailed(code, message, fields=fields)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

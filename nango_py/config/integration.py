@@ -171,7 +171,8 @@ class _Loading:
 
     def _config(self, written: Mapping[str, Any], folder: FilePath | None) -> Config:
         # A value of the wrong type is a problem that the schema check has found already.
-        kinds: dict[str, Any] = {"blueprint_paths": list, "default_http_request_timeout_seconds": int | float}
+        lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
+        kinds: dict[str, Any] = {**lists, "default_http_request_timeout_seconds": int | float}
         fitting = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
         return config_of(fitting, folder)
 

@@ -174,6 +174,9 @@ class Config:
     rate_limit_store: str = field(default="memory", repr=False)
     database_url: str = field(default="", repr=False)
     oauth_server_root_url: str = "http://localhost:3003"
+    connect_origins: tuple[str, ...] = ()
+    connect_hosts: tuple[str, ...] = ()
+    product_name: str = ""
     blueprint_paths: tuple[str, ...] = ()
 
 

@@ -71,6 +71,8 @@ def config_of(written: Mapping[str, Any], folder: FilePath | None) -> Config:
         values["database_url"] = _database_url(values["database_url"], folder)
     if "blueprint_paths" in values:
         values["blueprint_paths"] = tuple(_absolute(path, folder) for path in values["blueprint_paths"])
+    for name in ("connect_origins", "connect_hosts"):
+        values[name] = tuple(values.get(name, ()))
     return Config(**values)
 
 

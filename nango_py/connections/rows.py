@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.config.model import frozen
-from nango_py.connections.model import Connection, public_view
+from nango_py.connections.model import ACTIVE, Connection, public_view
 from nango_py.errors import TamperError, printable
 from nango_py.secret import Secret, conceal
 
@@ -53,6 +53,18 @@ class Row(NamedTuple):
                 *(self.status, str(self.created_at), str(self.modified_at)),
             )
         ).encode()
+
+    @classmethod
+    def blank(cls, integration: str, user_id: str, now: int) -> Row:
+        """The first row of a new connection, with nothing sealed in it yet."""
+        import uuid
+
+        return cls(str(uuid.uuid4()), integration, user_id, 1, ACTIVE, "", b"", b"", now, now)
+
+    def changed(self, status: str, now: int) -> Row:
+        """The row of the next generation; what is sealed in it is to be sealed anew."""
+        modified = max(self.modified_at, now)
+        return self._replace(generation=self.generation + 1, status=status, modified_at=modified)
 
     def sealed(self, key: Key, credentials: Secret, additional_config: Secret) -> Row:
         """The row with both fields sealed under the key; they are JSON texts."""

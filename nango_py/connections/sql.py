@@ -166,5 +166,23 @@ def _processes(run: Run) -> None:
     )
 
 
-STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases, _processes)
+def _pending(run: Run) -> None:
+    """Logins that wait for their callback, and how the last ones ended."""
+    run(
+        """
+        CREATE TABLE nango_pending (
+          id TEXT NOT NULL PRIMARY KEY,
+          session_id TEXT NOT NULL,
+          key_id TEXT NOT NULL,
+          sealed BYTEA NOT NULL,
+          created_at BIGINT NOT NULL,
+          ends_at BIGINT NOT NULL
+        )
+        """
+    )
+    run("CREATE INDEX nango_pending_by_session ON nango_pending (session_id, created_at)")
+    run("CREATE INDEX nango_pending_by_end ON nango_pending (ends_at)")
+
+
+STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases, _processes, _pending)
 """The schema's history: step n brings version n - 1 to n. A step that was released is never changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nango_py.clock import SYSTEM_CLOCK
@@ -15,6 +16,7 @@ from nango_py.connections.database import (
 from nango_py.connections.lease import Leases
 from nango_py.connections.model import ACTIVE
 from nango_py.connections.opening import prepare
+from nango_py.connections.pending import Pending
 from nango_py.connections.rotation import rotate_rows
 from nango_py.connections.rows import Row
 from nango_py.connections.values import check_identity, to_json
@@ -96,22 +98,44 @@ class ConnectionStore:
         """
         credentials = conceal(credentials)  # from here on, a traceback with locals shows stars
         check_identity(integration, user_id)
-        sealed = to_json(credentials, "credentials")
-        settings = to_json(additional_config or {}, "additional_config")
-        now = _microseconds(self._clock)
-        import uuid
-
-        blank = Row(str(uuid.uuid4()), integration, user_id, 1, ACTIVE, "", b"", b"", now, now)
-        return self._create(blank, sealed, settings)
-
-    def _create(self, blank: Row, credentials: Secret, settings: Secret) -> Connection:
+        blank = Row.blank(integration, user_id, _microseconds(self._clock))
+        texts = to_json(credentials, "credentials"), to_json(additional_config or {}, "additional_config")
         try:
-            self.write(lambda run: run(sql.CREATE, blank.sealed(self._key, credentials, settings)._asdict()))
+            self.write(lambda run: run(sql.CREATE, blank.sealed(self._key, *texts)._asdict()))
         except DuplicateRowError:
             pass
         else:
-            return blank.connection(credentials.reveal(), settings.reveal())
-        raise ConnectionAlreadyExists(blank.integration, blank.user_id)
+            return blank.connection(texts[0].reveal(), texts[1].reveal())
+        raise ConnectionAlreadyExists(integration, user_id)
+
+    def put(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None = None,
+    ) -> Connection:
+        """Store a connection in the place of the one that this user has, if any; arguments as in `create`.
+
+        uuid and date_created stay; all else is replaced, also where the stored row was altered. A renewal
+        that runs meanwhile writes nothing afterwards. Of several at once the last one counts.
+        """
+        credentials = conceal(credentials)
+        check_identity(integration, user_id)
+        blank = Row.blank(integration, user_id, _microseconds(self._clock))
+        texts = to_json(credentials, "credentials"), to_json(additional_config or {}, "additional_config")
+
+        def work(run: Run) -> Connection:
+            rows = run(sql.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
+            row = Row._make(rows[0]).changed(ACTIVE, blank.modified_at) if rows else blank
+            run(sql.CHANGE if rows else sql.CREATE, row.sealed(self._key, *texts)._asdict())
+            return row.connection(texts[0].reveal(), texts[1].reveal())
+
+        for _ in range(KEY_CHOICES):
+            # Registered by somebody else between our look and our write: then there is one to replace.
+            with contextlib.suppress(DuplicateRowError):
+                return self.write(work)
+        raise ConnectionAlreadyExists(integration, user_id)
 
     def get(self, integration: str, user_id: str) -> Connection:
         """The stored connection, decrypted.
@@ -173,13 +197,7 @@ class ConnectionStore:
         settings = to_json(additional_config, "additional_config")
         return self._change(integration, user_id, additional_config=settings)
 
-    def _change(
-        self,
-        integration: str,
-        user_id: str,
-        credentials: Secret | None = None,
-        additional_config: Secret | None = None,
-    ) -> Connection:
+    def _change(self, integration: str, user_id: str, **new: Secret) -> Connection:
         def work(run: Run) -> Connection:
             rows = run(sql.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
             if not rows:
@@ -188,12 +206,9 @@ class ConnectionStore:
             stored = old.texts(self._key_of(old))
             if stored is None:
                 raise old.tampered()
-            row = old._replace(
-                generation=old.generation + 1,
-                status=ACTIVE if credentials is not None else old.status,
-                modified_at=max(old.modified_at, _microseconds(self._clock)),
-            )
-            texts = credentials or stored[0], additional_config or stored[1]
+            status = ACTIVE if "credentials" in new else old.status
+            row = old.changed(status, _microseconds(self._clock))
+            texts = new.get("credentials", stored[0]), new.get("additional_config", stored[1])
             run(sql.CHANGE, row.sealed(self._key, *texts)._asdict())
             return row.connection(texts[0].reveal(), texts[1].reveal())
 
@@ -260,6 +275,11 @@ class ConnectionStore:
         return Leases(self)
 
     @property
+    def pending(self) -> Pending:
+        """The logins under way, and how the last ones ended."""
+        return Pending(self)
+
+    @property
     def active_key(self) -> Key:
         """The key that new values are sealed with; for the other modules of this room."""
         return self._key
@@ -282,6 +302,10 @@ class ConnectionStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def read(self, text: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Rows of one SELECT; for the other modules of this room."""
+        return self._database.read(text, parameters)
 
     def write(self, work: Callable[[Run], Result]) -> Result:
         """What `work` returns, after its statements were made durable together; see Database.write."""

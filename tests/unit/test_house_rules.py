@@ -23,10 +23,13 @@ LAYERS = (
     {"auth", "connections", "limits", "retry", "pagination"},
     {"engine"},
     {"resources"},
+    {"user_connections"},
     {"client"},
     {"actions"},
     {"sandbox"},
-    {"cli", "server"},
+    {"connect"},
+    {"server"},
+    {"cli"},
     {"__main__"},
 )
 """Lower layers first; a module imports its own room or a lower layer."""

@@ -11,7 +11,7 @@ import click
 from nango_py.cli.output import echo_columns, echo_fields, echo_json
 from nango_py.cli.project import Project, declared, pass_project
 from nango_py.cli.reading import json_object, json_option
-from nango_py.errors import ConnectionAlreadyExists
+from nango_py.errors import ConnectionNotFound
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def connections() -> None:
 @click.option(
     "--config", metavar="JSON", help="additional_config as a JSON object, or @FILE; not for secrets."
 )
-@click.option("--replace", is_flag=True, help="Replace the credentials of a user who is connected already.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace the credentials of a user who is connected already, and the settings if --config is given.",
+)
 @pass_project
 def register(
     project: Project,
@@ -69,16 +73,11 @@ def register(
     with project.open() as nango:
         mode = AUTH_MODES.get(declared(nango, integration).auth_mode)()
         credentials = _read(credentials_file) if credentials_file else _ask(mode)
-        try:
-            view = nango.register_connection(integration, user, credentials, settings)
-            done = "registered"
-        except ConnectionAlreadyExists:
-            if not replace:
-                raise
-            view = nango.update_connection_credentials(integration, user, credentials)
-            if settings is not None:
-                nango.update_connection_config(integration, user, settings)
-            done = "replaced"
+        before = _stored(nango, integration, user) if replace else None
+        if before is not None and settings is None:
+            settings = before["additional_config"]
+        view = nango.register_connection(integration, user, credentials, settings, replace=replace)
+    done = "registered" if before is None else "replaced"
     click.echo(f"{done} {integration}/{user} ({view['uuid']})")
 
 
@@ -146,6 +145,14 @@ def delete(project: Project, integration: str, user: str, yes: bool) -> None:
             raise click.exceptions.Exit(1)
         nango.delete_connection(integration, user)
     click.echo(f"deleted {integration}/{user}")
+
+
+def _stored(nango: Nango, integration: str, user: str) -> dict[str, Any] | None:
+    """The connection that a user has already, if any."""
+    try:
+        return nango.connection(integration, user)
+    except ConnectionNotFound:
+        return None
 
 
 def _found(nango: Nango, integration: str | None, user: str | None) -> list[dict[str, Any]]:

@@ -167,6 +167,82 @@ def test_new_settings_keep_the_rest(store: ConnectionStore, clock: ManualClock) 
     assert after.last_modified == before.last_modified
 
 
+def test_put_registers_whom_nobody_knows(store: ConnectionStore) -> None:
+    """Where there is no connection, a new one is stored."""
+    put = store.put("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": "X"})
+    found = store.get("klaviyo", "user-1")
+    assert reveal(found.credentials) == reveal(put.credentials) == {"api_key": PLANTED}
+    assert (found.uuid, found.generation, found.status) == (put.uuid, 1, "active")
+
+
+def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: ManualClock) -> None:
+    """What it is called and since when stays; all else is the new, and the connection is active again."""
+    before = store.create("klaviyo", "user-1", {"api_key": "old", "raw": {"x": "y"}}, {"a": 1, "b": 2})
+    assert store.leases.take(before, "a", 60)
+    assert store.leases.refuse(before, "a") is not None
+    clock.advance(60)
+    store.put("klaviyo", "user-1", {"api_key": "new"}, {"a": 3})
+    after = store.get("klaviyo", "user-1")
+    assert reveal(after.credentials) == {"api_key": "new"}
+    assert dict(after.additional_config) == {"a": 3}
+    assert (after.uuid, after.date_created) == (before.uuid, before.date_created)
+    assert (after.generation, after.status) == (before.generation + 2, "active")
+    assert (after.last_modified - before.last_modified).total_seconds() == 60
+    assert dict(store.put("klaviyo", "user-1", {"api_key": "new"}).additional_config) == {}
+
+
+def test_a_renewal_under_way_loses_against_put(store: ConnectionStore) -> None:
+    """What a renewal of the old credentials brings later is refused, though it still has the lease."""
+    before = store.create("klaviyo", "user-1", {"access_token": "old"})
+    assert store.leases.take(before, "a", 60)
+    store.put("klaviyo", "user-1", {"access_token": "by_login"})
+    assert store.leases.store_renewed(before, "a", {"access_token": "late"}) is None
+    assert store.leases.refuse(before, "a") is None
+    found = store.get("klaviyo", "user-1")
+    assert (reveal(found.credentials), found.status) == ({"access_token": "by_login"}, "active")
+    # The control: read again, the same owner may write.
+    assert store.leases.store_renewed(found, "a", {"access_token": "later"}) is not None
+
+
+def test_a_damaged_row_is_replaced_by_put(database_url: str, clock: ManualClock) -> None:
+    """A user whose row was altered connects again; nothing of the old row is needed for that."""
+    with open_store(database_url, ring(generate_key()), clock) as store:
+        before = store.create("klaviyo", "user-1", {"api_key": "old"})
+        database = open_database(Secret(database_url))
+        database.write(lambda run: run("UPDATE nango_connections SET credentials = :c", {"c": b"no"}))
+        database.close()
+        with pytest.raises(TamperError):
+            store.update_credentials("klaviyo", "user-1", {"api_key": "new"})
+        store.put("klaviyo", "user-1", {"api_key": "new"})
+        found = store.get("klaviyo", "user-1")
+        assert (found.uuid, reveal(found.credentials)) == (before.uuid, {"api_key": "new"})
+
+
+def test_of_many_who_put_at_once_all_succeed(database_url: str, clock: ManualClock) -> None:
+    """Eight threads with stores of their own put one unknown user: one row, all counted one after another."""
+    keys = ring(generate_key())
+    together = threading.Barrier(8)
+    open_store(database_url, keys, clock).close()
+
+    def put(number: int) -> tuple[int, str]:
+        with open_store(database_url, keys, clock) as store:
+            together.wait(30)
+            done = store.put("klaviyo", "user-1", {"api_key": f"key-{number}"}, {"number": number})
+            return done.generation, done.uuid
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(put, range(8)))
+    assert sorted(generation for generation, _ in done) == list(range(1, 9))
+    assert len({uuid for _, uuid in done}) == 1
+    with open_store(database_url, keys, clock) as store:
+        found = store.get("klaviyo", "user-1")
+        last = next(number for number, (generation, _) in enumerate(done) if generation == 8)
+        assert (reveal(found.credentials), found.additional_config["number"]) == (
+            {"api_key": f"key-{last}"},
+            last,
+        )
+
+
 def test_a_deleted_connection_is_gone(store: ConnectionStore) -> None:
     """After delete the user can be registered again, as another connection."""
     first = store.create("klaviyo", "user-1", {"api_key": "a"})

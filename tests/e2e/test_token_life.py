@@ -345,6 +345,24 @@ def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Pr
     assert nango.connections_for_user("user-1") == []
 
 
+def test_a_login_meanwhile_wins_over_the_renewal(nango: Nango, provider: Provider) -> None:
+    """Whoever connects again while the old token is renewed keeps what the login brought."""
+    register(nango, provider, expired=True)
+    provider.gate.clear()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        assert provider.arrived.acquire(timeout=10)
+        before = nango.store.get("mail", "user-1")
+        login = provider.grant("user-1")
+        nango.register_connection("mail", "user-1", login, {"color": "blue"}, replace=True)
+        provider.gate.set()
+        assert answer.result(10).status_code == 200
+    after = nango.store.get("mail", "user-1")
+    assert (after.uuid, after.generation) == (before.uuid, before.generation + 1)
+    assert after.credentials["access_token"].reveal() == login["access_token"]
+    assert nango.connection("mail", "user-1")["additional_config"] == {"color": "blue"}
+
+
 def test_settings_changed_meanwhile_do_not_cost_the_token(nango: Nango, provider: Provider) -> None:
     """A change of additional_config during the token call leaves a connection that goes on."""
     register(nango, provider, expired=True)

@@ -101,8 +101,24 @@ def test_a_user_is_registered_once_unless_replaced(product: Product) -> None:
     assert again.code == 2
     assert "already has a connection" in again.err
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
-    assert product.register("klaviyo", "user-1", '{"api_key": "pk_other_key"}', "--replace").code == 0
+    replaced = product.register("klaviyo", "user-1", '{"api_key": "pk_other_key"}', "--replace")
+    assert replaced.out.startswith("replaced klaviyo/user-1 (")
     assert stored("klaviyo", "user-1") == {"api_key": "pk_other_key"}
+    new = product.register("klaviyo", "user-2", json.dumps({"api_key": KEY}), "--replace")
+    assert new.out.startswith("registered klaviyo/user-2 (")
+
+
+def test_replacing_keeps_the_settings_unless_new_ones_are_given(product: Product) -> None:
+    """--replace without --config changes the key alone; with it both."""
+    product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}), "--config", '{"list": "X", "a": 1}')
+
+    def settings(*options: str) -> object:
+        product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}), "--replace", *options)
+        shown = product.run("connections", "show", "klaviyo", "user-1", "--json").out
+        return json.loads(shown)["additional_config"]
+
+    assert settings() == {"list": "X", "a": 1}
+    assert settings("--config", '{"list": "Y"}') == {"list": "Y"}
 
 
 def test_connections_are_listed_by_integration_and_by_user(product: Product) -> None:

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
     Steps = Generator[Any, Any, Any]
 
-TOKEN_CALL_SECONDS = 30.0
-LEASE_SECONDS = 2 * TOKEN_CALL_SECONDS
+TOKEN_CALL_SECONDS = 20.0
+LEASE_SECONDS = TOKEN_CALL_SECONDS + 10.0
+"""So long do others wait for a process that was killed in a renewal, where the old token has ended."""
+
 SIBLING_SECONDS = 1.0
 """How long nobody asks again for a lease that another process has, while the old token lives."""
 

@@ -9,6 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.filters import TemplateProblem
+from nango_py.config.hosts import ARTICLES, FORMATS, usual, whole_host
+from nango_py.config.model import NOTHING as NO_FIELDS
 from nango_py.config.paths import DEFAULT_PORTS, URL, check_dots, path_value
 from nango_py.errors import printable
 
@@ -22,24 +24,32 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _LOOPBACK = re.compile(
     r"localhost|[a-z0-9-]+\.localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]", re.IGNORECASE
 )
+EXAMPLES = {"host": "host.example", "origin": "https://host.example"}
 _VARIABLE = "\x00"  # stands for a value in a URL's outline; no file can hold it
 
 # Second levels under which anybody may register a name: `${x}.co.uk` would be a whole registrable domain.
 _PUBLIC_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
 
 
-def check_base_url(template: Template, *, allow_http: bool = False, allow_query: bool = False) -> None:
+def check_base_url(
+    template: Template,
+    *,
+    allow_http: bool = False,
+    allow_query: bool = False,
+    fields: Mapping[str, str] = NO_FIELDS,
+) -> None:
     """Refuse a base URL that no connection could use safely. Called once, at load.
 
     Args:
         template: the URL.
         allow_http: whether plain http may go to other hosts than loopback.
         allow_query: whether a query may follow; for the URLs of `auth`, which nothing is joined to.
+        fields: the names that may be a whole host, and the format of each (`nango_py.config.hosts`).
 
     Raises:
         TemplateProblem: E301 to E304, E316.
     """
-    outline = "".join(text if not name else _VARIABLE for text, name in template.outline())
+    outline = _outline(template, fields)
     if allow_query and "#" not in outline:
         outline = outline.partition("?")[0]
     scheme = _SCHEME.match(outline)
@@ -64,6 +74,16 @@ def check_base_url(template: Template, *, allow_http: bool = False, allow_query:
     check_dots(outline[scheme.end() + len(authority) :].replace(_VARIABLE, "x"))
     if scheme[1].lower() == "http" and not allow_http and not _LOOPBACK.fullmatch(host):
         raise _plain_http()
+
+
+def _outline(template: Template, fields: Mapping[str, str]) -> str:
+    """The URL with NUL for each value, and an example for one that may be the whole host."""
+    pieces = [text if not name else _VARIABLE for text, name in template.outline()]
+    if fields:
+        index, kind = whole_host(template, fields)
+        if kind:
+            pieces[index] = EXAMPLES[kind]
+    return "".join(pieces)
 
 
 def _with_scheme(template: Template) -> str:
@@ -99,17 +119,26 @@ def _checked_host(authority: str) -> str:
     raise _variable_host()
 
 
-def render_url(template: Template, variables: Mapping[str, Any]) -> str:
+def render_url(
+    template: Template, variables: Mapping[str, Any], fields: Mapping[str, str] = NO_FIELDS
+) -> str:
     """The base URL of a connection, from a template that `check_base_url` has seen.
 
-    A value in the host is one DNS label; a value in the path is percent-encoded.
+    A value in the host is one DNS label, or the whole host if `fields` declares it; a value in the path is
+    percent-encoded.
 
     Raises:
-        TemplateProblem: E305 a host value is not one label, E314 or E316 a path value does not fit.
+        TemplateProblem: E305 a host value is not what may stand there, E314 or E316 a path value does not
+            fit.
     """
     if template.is_constant:
         return template.render(variables)
-    text = _placed(template.render_parts(variables))
+    parts = template.render_parts(variables)
+    if fields:
+        index, kind = whole_host(template, fields)
+        if kind:
+            parts[index] = (_whole(parts[index], kind), "")
+    text = _placed(parts)
     found = URL.fullmatch(text)
     del text
     if found is None or not _is_host(found["host"]):
@@ -147,6 +176,15 @@ def _placed(parts: Iterable[tuple[str, str]]) -> str:
     if host_ended:
         check_dots(text[path_start:])
     return text
+
+
+def _whole(part: tuple[str, str], kind: str) -> str:
+    value, name = part
+    found = usual(value, kind)
+    del part, value
+    if found:
+        return found
+    raise TemplateProblem("E305", f'"{name}" is not {ARTICLES[kind]}', expected=f"expected {FORMATS[kind]}")
 
 
 def _label(value: str, name: str) -> str:

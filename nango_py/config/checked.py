@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.filters import TemplateProblem
+from nango_py.config.hosts import ARTICLES, FORMATS, ROOT, host_fields, usual
 from nango_py.config.model import RefusedText
 from nango_py.config.names import name_problems
 from nango_py.config.placement import (
@@ -48,6 +49,7 @@ def check_templates(
     problems: list[Problem] = []
     folders = tuple(folders)
     auth_mode = _auth_mode(settings)
+    fields = host_fields(settings)
     allow_http = _at(settings, ("requests", "allow_http")) is True
     for path, kind in template_places("integration", settings).items():
         text = _at(settings, path)
@@ -56,7 +58,7 @@ def check_templates(
         try:
             template = compile_template(text)
             compiled[path] = template
-            _check_place(template, kind, path, allow_http=allow_http)
+            _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
             problems.append(located(problem, text, position_of(path), folders))
             continue
@@ -66,6 +68,7 @@ def check_templates(
                 for problem in name_problems(template, kind, auth_mode)
             ]
     problems += _header_names(settings, key_position_of)
+    problems += _host_fields(settings, fields, position_of)
     return compiled, problems
 
 
@@ -82,9 +85,14 @@ def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
     return check_templates(blueprint.settings, position_of, key_position_of, folders)[1]
 
 
-def _check_place(template: Template, kind: str, path: Path, *, allow_http: bool) -> None:
+def _check_place(
+    template: Template, kind: str, path: Path, fields: Mapping[str, str], *, allow_http: bool
+) -> None:
     if kind == "url":
-        check_base_url(template, allow_http=allow_http, allow_query=path != _BASE_URL)
+        check_base_url(
+            template, allow_http=allow_http, allow_query=path != _BASE_URL,
+            fields={name: kind for name, kind in fields.items() if kind in FORMATS},
+        )  # fmt: skip
     elif kind == "path":
         check_path_template(template)
     elif kind == "header":
@@ -93,6 +101,25 @@ def _check_place(template: Template, kind: str, path: Path, *, allow_http: bool)
         raise TemplateProblem(
             "E204", "expected connection, integration or a template", hint="e.g. ${additional_config.account}"
         )
+
+
+def _host_fields(
+    settings: Mapping[str, Any], fields: Mapping[str, str], position_of: Callable[[Path], Position]
+) -> Iterator[Problem]:
+    """Fields that are declared as a host and could never be one (E204)."""
+    for name, kind in fields.items():
+        place = ("connection_config", "properties", name.removeprefix(ROOT))
+        field = _at(settings, place)
+        if kind not in FORMATS:
+            continue  # the schema check says so
+        if field.get("type", "string") != "string":
+            yield Problem(
+                position_of((*place, "type")), "E204", f"{ARTICLES[kind]} is a text", "expected string"
+            )
+        if "default" in field and not usual(field["default"], kind):
+            yield Problem(
+                position_of((*place, "default")), "E204", f"not {ARTICLES[kind]}", f"expected {FORMATS[kind]}"
+            )
 
 
 def _header_names(

@@ -117,6 +117,13 @@ class Template:
             (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
         ]
 
+    def names_by_piece(self) -> list[tuple[str, ...]]:
+        """For each piece of `outline` the names that take part in it; () for what the file itself says."""
+        return [
+            () if isinstance(piece, str) else (piece.name,) if isinstance(piece, Variable) else piece.names
+            for piece in self._pieces
+        ]
+
     def mask(self, variables: Mapping[str, Any], secret_names: Collection[str]) -> str:
         """The rendered text with `***` for secret variables and for values of the environment.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.hosts import ARTICLES, FORMATS, usual
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 
 if TYPE_CHECKING:
@@ -18,8 +19,12 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_additional_config(schema: Mapping[str, Any] | None, values: Mapping[str, Any], where: str) -> None:
-    """Accept the values, or say everything that is wrong with them; the values themselves are not shown.
+def check_additional_config(
+    schema: Mapping[str, Any] | None, values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The values as they are stored, hosts in their usual form; or everything that is wrong with them.
+
+    The messages do not show the values themselves.
 
     Args:
         schema: the blueprint's `connection_config`, a flat JSON Schema; None accepts everything.
@@ -30,13 +35,18 @@ def check_additional_config(schema: Mapping[str, Any] | None, values: Mapping[st
         ConfigError: a value is missing, unknown or not as declared.
     """
     if schema is None:
-        return
+        return dict(values)
     problems = [
         Problem(Position(where), "E317", f"additional_config.{printable(name)} {what}", expected)
         for name, what, expected in _faults(schema, values)
     ]
     if problems:
         raise ConfigError(problems)
+    fields = schema.get("properties", {})
+    return {
+        name: usual(value, fields[name]["format"]) if "format" in fields.get(name, {}) else value
+        for name, value in values.items()
+    }
 
 
 def _faults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -63,6 +73,9 @@ def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, s
         return
     if "enum" in field and value not in field["enum"]:
         yield "is not one of those allowed", f"expected {', '.join(map(str, field['enum']))}"
+    if "format" in field and not usual(value, field["format"]):
+        yield f"is not {ARTICLES[field['format']]}", f"expected {FORMATS[field['format']]}"
+        return
     if isinstance(value, str) and "pattern" in field and not re.search(field["pattern"], value):
         yield "does not look right", f"expected {field.get('title', 'text')} like {field['pattern']}"
     size = len(value) if isinstance(value, str) else value

@@ -14,7 +14,7 @@ class TemplateProblem(Exception):
     """Something in a template, or a value for one, is wrong. No value is ever part of it.
 
     Attributes:
-        code: E301 to E319.
+        code: E301 to E320.
         offset: characters from the start of the template's text; 0 when nothing closer is known.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.hosts import is_network
 from nango_py.errors import Problem, printable
 
 if TYPE_CHECKING:
@@ -21,11 +22,27 @@ def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[
     """What a schema cannot say of settings.
 
     Rate limit headers that say nothing of the wait (E402), rules that send a POST twice (E403), and days of
-    no time zone that is known, or of some other length (E204).
+    no time zone that is known, or of some other length, and networks that are none (E204).
     """
     return [
-        *_unknown_wait(settings, place), *_duplicate_posts(settings, place), *_days(settings, place)
+        *_unknown_wait(settings, place), *_duplicate_posts(settings, place), *_days(settings, place),
+        *_networks(settings, place),
     ]  # fmt: skip
+
+
+def lint_blueprint(document: Document) -> list[Problem]:
+    """What only integrations.yaml may say (E320)."""
+    data = document.data
+    found = []
+    for path in ((), *(("versions", version) for version in _mapping(data, "versions"))):
+        body = _mapping(_mapping(data, "versions"), path[1]) if path else data
+        if "allowed_networks" in _mapping(body, "requests"):
+            where = document.key_position((*path, "requests", "allowed_networks"))
+            what = "a blueprint may not open networks"
+            found.append(
+                Problem(where, "E320", what, "", "set requests.allowed_networks in integrations.yaml")
+            )
+    return found
 
 
 def lint_names(document: Document) -> list[Problem]:
@@ -76,6 +93,16 @@ def _days(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Prob
                 what = f'unknown time zone "{printable(zone, 64)}"'
                 where = place.position((*path, "time_zone"))
                 yield Problem(where, "E204", what, "expected UTC or an IANA name such as America/New_York")
+
+
+def _networks(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:
+    for index, network in _listed(_mapping(settings, "requests").get("allowed_networks")):
+        if isinstance(network, str) and not is_network(str.__str__(network)):
+            where = place.position(("requests", "allowed_networks", index))
+            what = f'"{printable(network, 64)}" is no network'
+            yield Problem(
+                where, "E204", what, "expected zeros behind its prefix, as in 10.0.0.0/8 or fd00::/8"
+            )
 
 
 def _windows(budgets: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:

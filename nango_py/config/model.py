@@ -111,6 +111,23 @@ class Blueprint:
 
 
 @record
+class UserHosts:
+    """The hosts of an integration that its users name, such as that of a product they run themselves.
+
+    Attributes:
+        fields: template name -> format ("host" or "origin") of the fields that may be a whole host.
+        networks: the networks beside the public internet that such a host may lead to.
+        in_base_url: whether one of the fields is part of the base URL.
+        in_auth: whether one of them is part of `auth:`, so that token requests may go there.
+    """
+
+    fields: Mapping[str, str]
+    networks: tuple[str, ...] = ()
+    in_base_url: bool = True
+    in_auth: bool = False
+
+
+@record
 class RequestSettings:
     """The `requests:` block with its templates compiled.
 
@@ -119,6 +136,7 @@ class RequestSettings:
         connect_seconds: the longest wait for a connection.
         read_seconds: the longest silence while an answer is read.
         total_seconds: the longest that one attempt may take, from connecting to the last byte.
+        user_hosts: the hosts that users name; None where the files name all of them.
     """
 
     base_url: Template
@@ -130,6 +148,7 @@ class RequestSettings:
     allow_http: bool
     allowed_hosts: tuple[str, ...]
     max_response_bytes: int
+    user_hosts: UserHosts | None = None
 
 
 @record

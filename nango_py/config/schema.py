@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.format import blueprint_schema, integrations_schema, resolved
-from nango_py.config.lint import lint_names, lint_settings
+from nango_py.config.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.quick import NEVER_NULL, fits_surely, is_integer, is_missing, is_number, known_keys
 from nango_py.config.wording import Fault, Place, problem_of
 from nango_py.errors import Position, Problem, nearest
@@ -42,6 +42,7 @@ def check_blueprint(document: Document) -> list[Problem]:
     if document.data is None:
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
     found = _problems("blueprint_file", document.data, document, _below_version)
+    found += lint_blueprint(document)
     if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
         found += lint_settings(document.data, document)
     return sorted(found, key=_place_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.hosts import user_hosts
 from nango_py.config.model import Config, RequestSettings
 from nango_py.record import field_names
 
@@ -41,8 +42,9 @@ def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Co
     requests = settings["requests"]
     total = float(settings.get("http_request_timeout_seconds", config.default_http_request_timeout_seconds))
     timeouts = requests.get("timeout_seconds", {})
+    base_url = compiled["requests", "base_url"]
     return RequestSettings(
-        base_url=compiled["requests", "base_url"],
+        base_url=base_url,
         headers=tuple(_templates(compiled, "headers", requests)),
         params=tuple(_templates(compiled, "params", requests)),
         connect_seconds=min(float(timeouts.get("connect", CONNECT_SECONDS)), total),
@@ -51,6 +53,7 @@ def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Co
         allow_http=requests.get("allow_http", False),
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
+        user_hosts=user_hosts(settings, base_url) if settings.get("connection_config") else None,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.field_patterns import fits
 from nango_py.config.hosts import ARTICLES, FORMATS, usual
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 
@@ -76,7 +76,7 @@ def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, s
     if "format" in field and not usual(value, field["format"]):
         yield f"is not {ARTICLES[field['format']]}", f"expected {FORMATS[field['format']]}"
         return
-    if isinstance(value, str) and "pattern" in field and not re.search(field["pattern"], value):
+    if isinstance(value, str) and "pattern" in field and not fits(field["pattern"], value):
         yield "does not look right", f"expected {field.get('title', 'text')} like {field['pattern']}"
     size = len(value) if isinstance(value, str) else value
     low, high = ("minLength", "maxLength") if isinstance(value, str) else ("minimum", "maximum")

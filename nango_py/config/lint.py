@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.field_patterns import fits, pattern_fault
 from nango_py.config.hosts import is_network
-from nango_py.errors import Problem, printable
+from nango_py.errors import Problem, nearest, printable
+from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +23,13 @@ _BOOLEANS_ELSEWHERE = {"y": "true", "yes": "true", "on": "true", "n": "false", "
 def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[Problem]:
     """What a schema cannot say of settings.
 
-    Rate limit headers that say nothing of the wait (E402), rules that send a POST twice (E403), and days of
-    no time zone that is known, or of some other length, and networks that are none (E204).
+    Rate limit headers that say nothing of the wait (E402), rules that send a POST twice (E403), days of
+    no time zone that is known, or of some other length, and networks that are none (E204), words on fields
+    that the auth mode does not have (E202), and patterns that cannot be used (E318).
     """
     return [
         *_unknown_wait(settings, place), *_duplicate_posts(settings, place), *_days(settings, place),
-        *_networks(settings, place),
+        *_networks(settings, place), *_fields(settings, place),
     ]  # fmt: skip
 
 
@@ -78,6 +81,37 @@ def _duplicate_posts(settings: Mapping[str, Any], place: Place | Document) -> It
             where = place.key_position(("retries", "rules", index, "when", "method"))
             help_ = "add idempotency_header or allow_duplicate_posts: true"
             yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
+
+
+def _fields(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:
+    credentials = _mapping(settings, "credentials")
+    mode = _mapping(settings, "auth").get("auth_mode")
+    known = credentials
+    if isinstance(mode, str) and mode in AUTH_MODES.names():
+        known = AUTH_MODES.get(str.__str__(mode)).credentials_schema["properties"]
+    for name in credentials:
+        if name not in known and not name.startswith("x-"):
+            near = nearest(name, known)
+            help_ = f'did you mean "{near}"?' if near else f"it has: {', '.join(known) or 'none'}"
+            what = f'{mode} has no credential "{printable(name)}"'
+            yield Problem(place.key_position(("credentials", name)), "E202", what, "", help_)
+    values = _mapping(_mapping(settings, "connection_config"), "properties")
+    for path, fields in ((("credentials",), credentials), (("connection_config", "properties"), values)):
+        for name in fields:
+            yield from _pattern(_mapping(fields, name), place, (*path, name))
+
+
+def _pattern(
+    field: Mapping[str, Any], place: Place | Document, path: tuple[str | int, ...]
+) -> Iterator[Problem]:
+    pattern, example = field.get("pattern"), field.get("example")
+    if not isinstance(pattern, str):
+        return
+    fault = pattern_fault(pattern)
+    if fault:
+        yield Problem(place.position((*path, "pattern")), "E318", f"the pattern {fault}")
+    elif isinstance(example, str) and not fits(pattern, example):
+        yield Problem(place.position((*path, "example")), "E318", "the example does not fit the pattern")
 
 
 def _days(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:

@@ -266,6 +266,7 @@ CONNECT_CODES = {
     "session_expired": 401,
     "not_allowed": 403,
     "unknown_integration": 404,
+    "too_many": 429,
     "busy": 503,
     "state_invalid": 400,
     "wrong_issuer": 400,
@@ -276,6 +277,7 @@ CONNECT_CODES = {
     "invalid_credentials": 422,
     "refused": 422,
     "missing_scope": 422,
+    "misconfigured": 500,
 }
 """What a ConnectFailed may say, and the HTTP status that goes with it."""
 

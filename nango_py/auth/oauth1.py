@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nango_py.auth._protocol.frames import unframed
-from nango_py.auth._protocol.schemas import TEXTS, URL
+from nango_py.auth._protocol.schemas import CALLBACK, TEXTS, URL
 from nango_py.auth.base import AuthMode
 from nango_py.errors import CredentialsError
 from nango_py.registry import AUTH_MODES
@@ -45,6 +45,7 @@ class OAuth1(AuthMode):
         "request_http_method": {"enum": ["GET", "POST"]},
         "authorization_url": URL,
         "authorization_params": TEXTS,
+        **CALLBACK,
         "token_url": URL,
         "token_http_method": {"enum": ["GET", "POST"]},
         "signature_method": {"enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]},

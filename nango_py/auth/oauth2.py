@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import CLIENT, PARAMS, PATH, TEXTS, TOKEN_ANSWER, TOKEN_CALL, URL
+from nango_py.auth._protocol.schemas import (
+    CALLBACK,
+    CLIENT,
+    PARAMS,
+    PATH,
+    TEXT,
+    TEXTS,
+    TOKEN_ANSWER,
+    TOKEN_CALL,
+    URL,
+)
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
 from nango_py.registry import AUTH_MODES
 
@@ -40,6 +50,10 @@ class OAuth2(TokenMode):
         "authorization_url": URL,
         "authorization_params": TEXTS,
         "pkce": {"type": "boolean"},
+        "issuer": URL,
+        "requires_issuer": {"type": "boolean"},
+        **CALLBACK,
+        "scope_aliases": {"type": "object", "additionalProperties": TEXT},
         **TOKEN_CALL,
         **CLIENT,
         "refresh_url": URL,

@@ -19,14 +19,16 @@ logger = logging.getLogger("nango_py.events")
 
 @record
 class Event:
-    """Something that happened in a call.
+    """Something that happened in a call, or when a user connected an account.
 
     Attributes:
         kind: `attempt` (one sending ended), `wait` (the call waits), `retry` (it will be sent again), `gate`
-            (the API closed a gate for everyone under this call's keys), `giving_up` (it ends in an error) or
-            `needs_reauth` (the provider refused a connection's credentials for good; told once).
+            (the API closed a gate for everyone under this call's keys), `giving_up` (it ends in an error),
+            `needs_reauth` (the provider refused a connection's credentials for good; told once), `connected`
+            (a user connected an account, by a login or on the connect page) or `connect_failed` (a try ended
+            without a connection).
         at: unix seconds.
-        endpoint: the path below base_url, without its query; it and `method` are "" for `needs_reauth`.
+        endpoint: the path below base_url, without its query; it and `method` are "" for the last three.
         seconds: how long: of the sending, of the wait, or until the gate opens.
         reason: why, in words: a rule, a limit, an error's first line.
         attempt: the record of the sending, for `attempt` and `retry`.
@@ -43,7 +45,7 @@ class Event:
     attempt: Attempt | None = None
 
 
-KINDS = ("attempt", "wait", "retry", "gate", "giving_up", "needs_reauth")
+KINDS = ("attempt", "wait", "retry", "gate", "giving_up", "needs_reauth", "connected", "connect_failed")
 
 
 class Events:

@@ -78,6 +78,9 @@ TOKEN_ANSWER: Schema = {
 }
 """Where an answer says what."""
 
+CALLBACK: Schema = {"callback_per_integration": {"type": "boolean"}}
+"""Where the browser comes back to after a login."""
+
 STEP: Schema = {
     "type": "object",
     "properties": TOKEN_CALL,

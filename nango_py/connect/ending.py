@@ -1,0 +1,89 @@
+"""How a login ends without a connection, in the user's words and in the developer's."""
+
+from __future__ import annotations
+
+from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
+from nango_py.errors import ConfigError, ConnectFailed, NangoError
+
+USER_FAULTS = frozenset({"E305", "E314", "E316", "E317"})
+"""Problems of the values that the user gave: a host, a path, a field of connection_config."""
+
+_REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 408, 429, 500
+
+
+class LoginEnded(Exception):
+    """There will be no connection.
+
+    Attributes:
+        code: one of `errors.CONNECT_CODES`.
+        message: for the user; no credential, and nothing that only the developer should know.
+        reason: for the log; no credential either.
+        cause: the error that says more, for developers.
+        fields: what is wrong with which field that the user gave.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        reason: str = "",
+        cause: NangoError | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> None:
+        self.code = code
+        self.message = message
+        self.reason = reason or message
+        self.cause = cause
+        self.fields = fields
+        super().__init__(message)
+
+
+ENDINGS = (LoginEnded, TokenRefused, TokenUnavailable, NangoError)
+"""What the steps of a login raise; `ended` says what each means."""
+
+
+def ended(error: Exception, *, by_user: bool) -> LoginEnded:
+    """What an error means for whoever tried to connect.
+
+    Args:
+        error: one of ENDINGS.
+        by_user: whether settings that do not fit are the user's own, and not the provider's answer.
+    """
+    error = error.with_traceback(None)  # frames hold what was exchanged
+    if isinstance(error, LoginEnded):
+        return error
+    if isinstance(error, ConnectFailed):
+        return LoginEnded(error.code, str(error), fields=error.fields)
+    if isinstance(error, TokenRefused):
+        word = f" ({error.word})" if error.word else ""
+        return LoginEnded("exchange_failed", f"the provider refused to finish the login{word}", str(error))
+    if isinstance(error, TokenUnavailable):
+        return _without_token(error)
+    if isinstance(error, ConfigError):
+        return _misfit(error, by_user=by_user)
+    what = "the connection cannot be stored at present; try again later"
+    return LoginEnded("unavailable", what, str(error), error if isinstance(error, NangoError) else None)
+
+
+def _without_token(error: TokenUnavailable) -> LoginEnded:
+    passes = error.status in {0, _REQUEST_TIMEOUT, _TOO_MANY} or error.status >= _SERVER_ERROR
+    if passes:
+        return LoginEnded("unavailable", "the provider cannot be reached at present; try again", str(error))
+    return LoginEnded("exchange_failed", "the provider's answer is of no use; try again", str(error))
+
+
+def _misfit(error: ConfigError, *, by_user: bool) -> LoginEnded:
+    """Settings that do not fit: those that the user gave, or those of the product and the provider."""
+    if by_user and all(problem.code in USER_FAULTS for problem in error.problems):
+        fields = {}
+        for problem in error.problems:
+            name, _, what = problem.what.removeprefix("additional_config.").partition(" ")
+            if problem.code == "E317":
+                fields[name] = ", ".join(filter(None, (what, problem.expected)))
+        what = "these settings do not fit: " + "; ".join(problem.what for problem in error.problems)
+        return LoginEnded("invalid_credentials", what, str(error), error, fields)
+    if all(problem.code in USER_FAULTS for problem in error.problems):
+        what = "the provider did not tell everything that the connection needs"
+        return LoginEnded("exchange_failed", what, str(error), error)
+    what = "this login is not set up completely; the product's developers find out more in their log"
+    return LoginEnded("misconfigured", what, str(error), error)

@@ -1,0 +1,75 @@
+"""How a try to connect ended: for the page, for the log, and for whoever listens."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from nango_py.engine.events import Event
+from nango_py.engine.log import logger_of
+from nango_py.errors import printable
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from nango_py.client import Nango
+
+CONNECTED, CONNECT_FAILED = "connected", "connect_failed"
+LOGGER = logging.getLogger("nango_py.connect")
+LEVELS = {
+    "": logging.INFO,
+    "access_denied": logging.INFO,
+    "state_invalid": logging.INFO,  # anybody can knock at a callback
+    "misconfigured": logging.ERROR,
+}
+"""How loud an ending is; a warning where it is not named here."""
+
+
+@record
+class LoginOutcome:
+    """How a login ended. It holds no credential, and may be shown to the user as a whole.
+
+    Attributes:
+        ok: whether the connection is stored.
+        origin: the page that hears of it; "" for those of `config.connect_origins`.
+        attempt: the name that the page gave to this try, or "".
+        code: one of `errors.CONNECT_CODES`, "" where it went well.
+        message: a sentence for the user, "" where it went well. It may quote the provider: show it as text.
+        missing_scopes: scopes that were asked for and not granted.
+    """
+
+    ok: bool
+    integration: str
+    user_id: str
+    origin: str = ""
+    attempt: str = ""
+    code: str = ""
+    message: str = ""
+    missing_scopes: tuple[str, ...] = ()
+
+
+def tell(nango: Nango, integration: str, user_id: str, code: str = "", reason: str = "") -> None:
+    """Write one log record for a try to connect, and tell those who listen.
+
+    Args:
+        nango: whose events are `connected` and `connect_failed`.
+        integration: the name that was asked for; it need not be declared. "" where nobody knows.
+        user_id: whose connection it is to be.
+        code: why there is none, one of `errors.CONNECT_CODES`; "" where there is one.
+        reason: more of it, for developers; no credential.
+    """
+    declared = nango.configuration.integrations.get(integration)
+    logger = LOGGER if declared is None else logger_of(declared.name, declared.log_level)
+    facts = {
+        "integration": printable(integration),
+        "user_id": printable(user_id),
+        "what": CONNECT_FAILED if code else CONNECTED,
+        "code": code,
+        "reason": printable(reason, 300),
+    }
+    line = "%(integration)s %(user_id)s %(what)s" if integration else "%(what)s"
+    line += (": %(code)s" if code else "") + (" (%(reason)s)" if reason else "")
+    logger.log(LEVELS.get(code, logging.WARNING), line, facts, extra={"nango": facts})
+    if nango.events.wanted(facts["what"]):
+        now = nango.store.microseconds() / 1_000_000
+        said = ": ".join(part for part in (code, facts["reason"]) if part)
+        nango.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))

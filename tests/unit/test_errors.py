@@ -77,6 +77,7 @@ SAMPLES: list[NangoError] = [
     ProviderError("bad", status=410, code="gone", provider_message="moved"),
     errors.StorageError("locked"),
     errors.TamperError("altered"),
+    errors.ConnectFailed("invalid_credentials", "no", fields={"api_key": "is empty"}),
 ]
 
 

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
+from nango_py.engine.addresses import AddressRefusedError, refusal
+from nango_py.engine.async_checked import CheckedTransport
 from nango_py.engine.commands import Failure
 from nango_py.engine.http.certificate import MOST_KEPT, tls_context
+from nango_py.engine.http.lookups import Lookups, system_look_up
 from nango_py.engine.http.response import STREAM_ENDED, Response, is_streamed, most_bytes
 from nango_py.engine.http.wire import BODILESS
 from nango_py.errors import TransportFailed
@@ -23,9 +26,13 @@ from nango_py.secret import live_secrets, mask_library_loggers
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
+    from nango_py.engine.addresses import Guard
     from nango_py.engine.http.certificate import Certificate
+    from nango_py.engine.http.lookups import LookUp
     from nango_py.engine.plan import Plan
 
+PoolName = tuple[str, tuple[str, ...] | None]
+EVERYBODY: PoolName = ("", None)
 CHUNK = 1 << 16
 POOL_SIZE = 1000
 """Sockets per event loop; calls beyond it wait for one within their own time."""
@@ -132,11 +139,16 @@ class AsyncTransport:
 
     No proxy, netrc or certificate setting is taken from the environment; TLS is always checked; redirects
     and retries are not its business.
+
+    Args:
+        ca_bundle: a file of trusted certificates instead of certifi's.
+        look_up: gives the addresses of hosts that users name; the system does by default.
     """
 
-    def __init__(self, ca_bundle: str | None = None) -> None:
+    def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
         self._ca_bundle = ca_bundle
-        self._pools: weakref.WeakKeyDictionary[Any, dict[str, _Pool]] = weakref.WeakKeyDictionary()
+        self._lookups = Lookups(look_up)
+        self._pools: weakref.WeakKeyDictionary[Any, dict[PoolName, _Pool]] = weakref.WeakKeyDictionary()
         mask_library_loggers()
 
     async def send(self, plan: Plan, seconds: float) -> Response | Failure:
@@ -147,6 +159,8 @@ class AsyncTransport:
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange(plan, sent, started)
+        except AddressRefusedError:
+            return Failure("blocked", sent=False, text=refusal(plan.stamp.guard, plan.url.split("/")[2]))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, _TooLargeError, UnicodeError) as error:
             late = time.monotonic() - started >= seconds
             return failure(error, host=plan.url.split("/")[2].rpartition("@")[2], sent=bool(sent), late=late)
@@ -163,7 +177,8 @@ class AsyncTransport:
             if event.endswith("send_request_headers.started"):
                 sent.append(True)
 
-        pool = await self._pool(plan.stamp.client_certificate if plan.url.startswith("https:") else None)
+        certificate = plan.stamp.client_certificate if plan.url.startswith("https:") else None
+        pool = await self._pool(certificate, plan.stamp.guard)
         pool.busy += 1
         try:
             # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
@@ -184,10 +199,14 @@ class AsyncTransport:
             return StreamedResponse(plan, answer, body, seconds)
         return Response(plan, RawAnswer(answer), body, seconds)
 
-    async def _pool(self, certificate: Certificate | None) -> _Pool:
-        """The connections of the running loop: those of a client certificate are nobody else's."""
+    async def _pool(self, certificate: Certificate | None, guard: Guard | None) -> _Pool:
+        """The connections of the running loop.
+
+        Those of a client certificate are nobody else's, and those to hosts that users name belong to who
+        allows the same networks.
+        """
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        name = "" if certificate is None else certificate.name
+        name = ("" if certificate is None else certificate.name, None if guard is None else guard.networks)
         known = pools.get(name)
         if known is not None:
             return known
@@ -196,14 +215,19 @@ class AsyncTransport:
         trusted = self._ca_bundle or certifi.where()
         context = tls_context(trusted) if certificate is None else certificate.context(trusted)
         limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
-        pool = _Pool(httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits))
+        pool = _Pool(
+            httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+            if guard is None
+            else CheckedTransport(context, limits, self._lookups, guard.networks)
+        )
         pools[name] = pool
         await anext(pool.ending)
         if len(pools) > MOST_KEPT:
             idle = next(
-                (name for name, one in pools.items() if name and not one.busy and one is not pool), ""
+                (key for key, one in pools.items() if key != EVERYBODY and not one.busy and one is not pool),
+                None,
             )
-            if idle:
+            if idle is not None:
                 await pools.pop(idle).ending.aclose()
         return pool
 

@@ -46,6 +46,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 FIRST_ERROR = 300
 FINAL = frozenset({"return", "fail"})
+NOT_THE_API = frozenset({"too_large", "blocked"})
+"""Failures that say nothing of the API's health."""
 GOOD_ANSWER = Verdict("return", "built-in: good answer")
 
 
@@ -258,7 +260,7 @@ def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
         job.outage.breaker.failed() if status in OUTAGE_STATUSES else job.outage.breaker.succeeded()
         if 200 <= status < 300 and not job.policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
             return GOOD_ANSWER
-    elif outcome.reason != "too_large":
+    elif outcome.reason not in NOT_THE_API:
         job.outage.breaker.failed()
     verdict = job.policy.decide(_facts(job, outcome), tried)
     if verdict.action == "retry" and job.outage.breaker.is_open:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.auth.base import mode_of
-from nango_py.engine.call import Job
+from nango_py.engine.call import Job, run
+from nango_py.engine.commands import Ask, Refresh
 from nango_py.engine.plan import Call, Plan, make_plan
 from nango_py.engine.query import pairs_of
 from nango_py.engine.resend import restamped
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
     from nango_py.engine.call import Steps
+    from nango_py.engine.commands import Attempt
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
     from nango_py.engine.token_memory import Span
@@ -150,12 +152,31 @@ class Caller:
     ) -> Job:
         route = self._route
         return Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
+            plan, route.retries, self._clock, route.spend, route.report, route.outage_of(plan.stamp), route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
             renewal=self._forced_renewal, renewable=self._is_renewable, restamp=self._restamped,
             hold=route.hold,
         )  # fmt: skip
+
+    def _verified(self, attempts: list[Attempt]) -> Steps:
+        """The steps of a verification; the attempts of its call are put down in the list."""
+        from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
+
+        check = Check(self._route)
+        undeclared = check.undeclared()
+        if undeclared is not None:
+            return undeclared
+        try:
+            connection = yield Ask(self._read_connection)
+            if self._is_due(connection):
+                connection = yield Refresh(self._renewal(connection, SECONDS))
+            job = self._job(check.plan(self._stamp_of(connection)), SECONDS)
+            job.policy, job.attempts = check.policy, attempts
+            answer = yield from run(job)
+        except NO_VERDICT as error:
+            return check.failed(error)
+        return check.judged(answer, job.plan)
 
     def _is_renewable(self, plan: Plan) -> bool:
         stamp = plan.stamp

@@ -137,7 +137,8 @@ class Failure:
     """A sending that brought no usable answer.
 
     Attributes:
-        reason: `dns`, `connect`, `tls`, `timeout`, `reset`, `truncated`, `too_large` or `protocol`.
+        reason: `dns`, `connect`, `tls`, `timeout`, `reset`, `truncated`, `too_large`, `protocol`
+            or `blocked` (a host that a user named leads to a network that is not allowed).
         sent: whether the API may have seen the request.
         text: one line for people; holds no part of the URL's query and no header.
     """

@@ -16,9 +16,10 @@ from nango_py.secret import MASK, reveal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nango_py.config.model import Integration
+    from nango_py.config.model import Integration, UserHosts
     from nango_py.config.template import Template
     from nango_py.connections.model import Connection
+    from nango_py.engine.addresses import Guard
     from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.query import Pairs
 
@@ -58,6 +59,7 @@ class Stamp:
         secrets: every text that must not be seen, for masking by value.
         mode: the auth mode, and `auth_settings` its block of YAML.
         client_certificate: what TLS connections present, or None.
+        guard: what the host may lead to; None where files name it, and nothing is checked.
         signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
             as Trello's does.
     """
@@ -69,6 +71,7 @@ class Stamp:
         "base_url",
         "client_certificate",
         "connection",
+        "guard",
         "headers",
         "integration",
         "mode",
@@ -88,8 +91,11 @@ class Stamp:
         self.auth_settings: Mapping[str, Any] = integration.settings.get("auth", {})
         self._variables = variables_of(integration, connection)
         settings, secret = integration.requests, integration.secret_names
+        hosts = settings.user_hosts
+        self.guard = None if hosts is None or not hosts.in_base_url else guard_of(hosts, connection)
+        fields: Mapping[str, str] = {} if hosts is None else hosts.fields
         self.base_url = self._render(
-            "requests.base_url", lambda: render_url(settings.base_url, self._variables)
+            "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
         )
         if not self.base_url.endswith("/"):
             self.base_url += "/"
@@ -127,7 +133,7 @@ class Stamp:
             return render()
         except TemplateProblem as found:
             problem = found
-        place = f"{self.connection.integration}/{printable(self.connection.user_id)}"
+        place = place_of(self.connection)
         raise ConfigError(
             [
                 Problem(
@@ -201,6 +207,18 @@ class Stamp:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Stamp holds credentials and is not pickled")
+
+
+def place_of(connection: Connection) -> str:
+    """The connection in a message: "integration/user"."""
+    return f"{connection.integration}/{printable(connection.user_id)}"
+
+
+def guard_of(hosts: UserHosts, connection: Connection) -> Guard:
+    """What the hosts that this connection names may lead to."""
+    from nango_py.engine.addresses import Guard
+
+    return Guard(hosts.networks, place_of(connection))
 
 
 @lru_cache(maxsize=1024)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenAnswer, TokenContext, TokenUnavailable
 from nango_py.auth.base import mode_of
+from nango_py.engine.addresses import Guard
 from nango_py.engine.commands import Failure, Send, Wait
-from nango_py.engine.stamp import leaves, variables_of
-from nango_py.errors import printable
+from nango_py.engine.stamp import leaves, place_of, variables_of
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, reveal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Steps = Generator[Any, Any, Any]
 
-NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large"})
+NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large", "blocked"})
 """Failures of a token request after which a second one would most likely fail alike."""
 
 
@@ -34,6 +34,7 @@ class Shield:
 
     secrets: tuple[str, ...]
     client_certificate: Certificate | None = None
+    guard: Guard | None = None
 
     def __repr__(self) -> str:
         return "<Shield>"
@@ -77,7 +78,8 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         scopes=integration.oauth_scopes,
         variables=variables_of(integration, connection),
         now=now,
-        place=f"{connection.integration}/{printable(connection.user_id)}",
+        place=place_of(connection),
+        user_hosts=integration.requests.user_hosts,
     )
 
 
@@ -85,7 +87,11 @@ def shield_of(context: TokenContext) -> Shield:
     """Everything that a token request may show of a connection and of the application."""
     names = ("expires_at", "token_type", "scope", "username", "raw")
     # An answer may bring its token in a header, which no list of what is known could mask.
-    return Shield((*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app)), EVERYTHING))
+    secrets = (*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app)), EVERYTHING)
+    hosts = context.user_hosts
+    if hosts is None or not hosts.in_auth:
+        return Shield(secrets)
+    return Shield(secrets, guard=Guard(hosts.networks, context.place))
 
 
 def token_plan(request: TokenRequest, shield: Shield) -> Any:

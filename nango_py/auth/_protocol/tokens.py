@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from nango_py.config.base_url import render_url
@@ -17,6 +17,9 @@ from nango_py.config.placement import check_header_name, check_header_value
 from nango_py.config.template import compile_template
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.record import field, record
+
+if TYPE_CHECKING:
+    from nango_py.config.model import UserHosts
 
 LARGEST_ANSWER = 1_048_576
 """Bytes of a token endpoint's answer beyond which it is refused; a driver need not read further."""
@@ -120,6 +123,7 @@ class TokenContext:
         variables: every template variable of the connection, as for its requests.
         now: unix seconds.
         place: what an error names: "integration/user".
+        user_hosts: the hosts that the integration's users name, or None.
     """
 
     settings: Mapping[str, Any] = field(repr=False)
@@ -129,6 +133,7 @@ class TokenContext:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     now: float = 0.0
     place: str = ""
+    user_hosts: UserHosts | None = None
 
     def text(self, key: str, default: str = "") -> str:
         """A setting that is no template, as text."""
@@ -198,6 +203,8 @@ class TokenContext:
     def url(self, key: str, template: str | None = None, extra: Mapping[str, Any] | None = None) -> str:
         """A URL of the settings: values are one DNS label in the host and percent-encoded behind it.
 
+        A field that `connection_config` declares as a host may be the whole host.
+
         Raises:
             ConfigError: the URL is missing, or a value does not fit its place.
         """
@@ -206,7 +213,8 @@ class TokenContext:
             raise self._problem(TemplateProblem("E208", "is missing"), key)
         problem: TemplateProblem
         try:
-            return _rendered_url(text, {**self.variables, **(extra or {})})
+            fields = {} if self.user_hosts is None else self.user_hosts.fields
+            return _rendered_url(text, {**self.variables, **(extra or {})}, fields)
         except TemplateProblem as found:
             problem = found.with_traceback(None)
         raise self._problem(problem, key)
@@ -226,7 +234,7 @@ class TokenContext:
         raise TypeError("a TokenContext holds credentials and is not pickled")
 
 
-def _rendered_url(text: str, variables: Mapping[str, Any]) -> str:
+def _rendered_url(text: str, variables: Mapping[str, Any], fields: Mapping[str, str]) -> str:
     template = compile_template(text)
     if template.is_constant:
         return template.render(variables)
@@ -238,5 +246,5 @@ def _rendered_url(text: str, variables: Mapping[str, Any]) -> str:
             mark, query = "?", part.partition("?")[2]
     if mark and type(text) is str:
         head = text.partition("?")[0]
-        return render_url(compile_template(head), variables) + mark + query
-    return render_url(template, variables)
+        return render_url(compile_template(head), variables, fields) + mark + query
+    return render_url(template, variables, fields)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError
 
+from nango_py.engine.addresses import check_addresses
 from nango_py.engine.http.wire import read_head
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
+
+    from nango_py.engine.http.lookups import Lookups
 
 FOREVER = float("inf")
 INTERIM = range(102, 200)
@@ -111,10 +115,66 @@ def _allow_sending(connection: HTTPConnection) -> None:
         connection.sock.settimeout(max(0.001, ATTEMPT.deadline - time.monotonic()))
 
 
+class Way:
+    """How connections find the way to their host; one for those of a pool.
+
+    Args:
+        lookups: names to addresses.
+        networks: what a host may lead to beside the public internet; None where files name the host, and
+            nothing is checked.
+    """
+
+    __slots__ = ("lookups", "networks")
+
+    def __init__(self, lookups: Lookups, networks: tuple[str, ...] | None = None) -> None:
+        self.lookups = lookups
+        self.networks = networks
+
+    def socket_to(self, connection: HTTPConnection) -> socket.socket:
+        """A connected socket; each address may take the connection's timeout, and all the attempt's time.
+
+        The name stays the connection's: TLS asks for it and checks the certificate against it.
+
+        Raises:
+            NameResolutionError: the name has no address, or none in time.
+            AddressRefusedError: it leads where it may not; no socket was opened.
+        """
+        seconds: Any = connection.timeout
+        try:
+            found = self.lookups.addresses(connection.host, connection.port, _left(seconds))
+        except socket.gaierror as error:
+            raise NameResolutionError(connection.host, connection, error) from error
+        if self.networks is not None:
+            check_addresses([address[0] for *_, address in found], self.networks)
+        failed: OSError = OSError("the name has no address")
+        for family, kind, protocol, _, address in found:
+            opened = socket.socket(family, kind, protocol)
+            try:
+                for option in connection.socket_options or ():
+                    opened.setsockopt(*option)
+                opened.settimeout(_left(seconds))
+                opened.connect(address)
+            except OSError as error:
+                failed = error
+                opened.close()
+            else:
+                return opened
+        raise failed
+
+
+def _left(seconds: float) -> float:
+    """The seconds, or what is left of the attempt if that is less."""
+    return max(0.001, min(seconds, ATTEMPT.deadline - time.monotonic()))
+
+
 class PlainConnection(HTTPConnection):
     """A connection for loopback and for who allowed plain http."""
 
     response_class = DeadlineResponse
+    way: Way
+
+    def _new_conn(self) -> socket.socket:
+        return self.way.socket_to(self)
 
     def send(self, data: Any) -> None:
         """Send, and remember that the API may have seen something from here on."""
@@ -126,6 +186,10 @@ class TlsConnection(HTTPSConnection):
     """A connection whose certificate and host name are always checked."""
 
     response_class = DeadlineResponse
+    way: Way
+
+    def _new_conn(self) -> socket.socket:
+        return self.way.socket_to(self)
 
     def send(self, data: Any) -> None:
         """Send, and remember that the API may have seen something from here on."""

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import urllib3
 import urllib3.exceptions
 
+from nango_py.engine.addresses import AddressRefusedError, refusal
 from nango_py.engine.commands import Failure
 from nango_py.engine.http.certificate import Kept, tls_context
+from nango_py.engine.http.lookups import Lookups, system_look_up
 from nango_py.engine.http.response import Response, is_streamed, most_bytes
 from nango_py.engine.http.sockets import (
     ATTEMPT,
@@ -23,6 +25,7 @@ from nango_py.engine.http.sockets import (
     PlainConnection,
     Pool,
     TlsConnection,
+    Way,
 )
 from nango_py.engine.http.wire import is_usual, message
 from nango_py.secret import live_secrets, mask_library_loggers
@@ -30,7 +33,9 @@ from nango_py.secret import live_secrets, mask_library_loggers
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from nango_py.engine.addresses import Guard
     from nango_py.engine.http.certificate import Certificate
+    from nango_py.engine.http.lookups import LookUp
     from nango_py.engine.http.sockets import Connection
     from nango_py.engine.plan import Plan
 
@@ -56,13 +61,15 @@ class Transport:
 
     Args:
         ca_bundle: a file of trusted certificates instead of certifi's.
+        look_up: gives the addresses of a name; the system does by default.
     """
 
-    def __init__(self, ca_bundle: str | None = None) -> None:
+    def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
         self._ca_bundle = ca_bundle
+        self._way = Way(Lookups(look_up))
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
-        self._certified: Kept[Pool] = Kept(Pool.close)
+        self._apart: Kept[Pool] = Kept(Pool.close)
         self._tls: ssl.SSLContext | None = None
         self._pid = os.getpid()
         mask_library_loggers()
@@ -73,7 +80,7 @@ class Transport:
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         shield = live_secrets.set(plan.stamp.secrets)
-        pool = self._pool(origin, plan.stamp.client_certificate)
+        pool = self._pool(origin, plan.stamp.client_certificate, plan.stamp.guard)
         connection = pool.take()
         try:
             raw = _exchange(connection, plan, seconds)
@@ -86,6 +93,9 @@ class Transport:
             content = read_body(raw, plan.method, most_bytes(plan))
             pool.give_back(connection)
             return Response(plan, raw, content, time.monotonic() - started)
+        except AddressRefusedError:
+            connection.close()
+            return Failure("blocked", sent=False, text=refusal(plan.stamp.guard, origin[1]))
         except EXPECTED as error:
             connection.close()
             return failure(error, origin[1].rpartition("@")[2], late=time.monotonic() - started >= seconds)
@@ -102,38 +112,53 @@ class Transport:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
             pool.close()
-        self._certified.clear()
+        self._apart.clear()
 
-    def _pool(self, origin: Origin, certificate: Certificate | None = None) -> Pool:
+    def _pool(self, origin: Origin, certificate: Certificate | None, guard: Guard | None) -> Pool:
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets, nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
-            self._certified = Kept(Pool.close)
-        if certificate is not None and origin[0] == "https":
-            # A connection speaks for whoever made it, so nobody else may use it.
-            return self._certified.get(
-                (origin, certificate.name),
-                lambda: self._pool_of(origin, certificate.context(self._trusted())),
-            )
+            self._apart = Kept(Pool.close)
+        if guard is not None or (certificate is not None and origin[0] == "https"):
+            return self._pool_apart(origin, certificate, guard)
         pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
                 pool = self._pools.setdefault(origin, Pool(lambda: self._open(origin), POOL_SIZE))
         return pool
 
-    def _pool_of(self, origin: Origin, context: ssl.SSLContext) -> Pool:
-        return Pool(lambda: self._open(origin, context), POOL_SIZE)
+    def _pool_apart(self, origin: Origin, certificate: Certificate | None, guard: Guard | None) -> Pool:
+        """The connections that not everyone may use.
 
-    def _open(self, origin: Origin, context: ssl.SSLContext | None = None) -> Connection:
+        One with a client certificate speaks for whoever made it. One to a host that a user named was allowed
+        by the networks of one integration, and not by those of another.
+        """
+        networks = None if guard is None else guard.networks
+        name = "" if certificate is None else certificate.name
+
+        def made() -> Pool:
+            context = None if certificate is None else certificate.context(self._trusted())
+            way = self._way if networks is None else Way(self._way.lookups, networks)
+            return Pool(lambda: self._open(origin, context, way), POOL_SIZE)
+
+        return self._apart.get((origin, name, networks), made)
+
+    def _open(
+        self, origin: Origin, context: ssl.SSLContext | None = None, way: Way | None = None
+    ) -> Connection:
         parts = urlsplit(f"{origin[0]}://{origin[1]}")
         host = parts.hostname or ""
+        connection: Connection
         if origin[0] == "http":
-            return PlainConnection(host, parts.port or 80)
-        if context is None:
-            if self._tls is None:
-                self._tls = tls_context(self._trusted())
-            context = self._tls
-        return TlsConnection(host, parts.port or 443, ssl_context=context)
+            connection = PlainConnection(host, parts.port or 80)
+        else:
+            if context is None:
+                if self._tls is None:
+                    self._tls = tls_context(self._trusted())
+                context = self._tls
+            connection = TlsConnection(host, parts.port or 443, ssl_context=context)
+        connection.way = way or self._way
+        return connection
 
     def _trusted(self) -> str:
         import certifi

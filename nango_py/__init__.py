@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
+    from nango_py.engine.verification import Verification
     from nango_py.errors import (
         ConfigError,
         ConnectFailed,
@@ -60,6 +61,7 @@ _HOMES = {
     "UnknownAction": "errors",
     "UnknownBlueprint": "errors",
     "UnknownIntegration": "errors",
+    "Verification": "engine.verification",
     "__version__": "_version",
 }
 
@@ -89,6 +91,7 @@ __all__ = [
     "UnknownAction",
     "UnknownBlueprint",
     "UnknownIntegration",
+    "Verification",
     "__version__",
 ]
 

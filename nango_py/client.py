@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
     from nango_py.engine.http.session import Session
     from nango_py.engine.route import Route
+    from nango_py.engine.verification import Verification
     from nango_py.limits.model import LimitStore
 
 
@@ -136,6 +137,27 @@ class Nango(UserConnections):
         parts = self._resources
         source, transport = parts.stored.source(integration, user_id), parts.async_transport
         return AsyncExecutor(self._route_of(integration), source, transport, parts.limits, parts.clock)
+
+    @without_frames
+    def verify_credentials(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None = None,
+    ) -> Verification:
+        """Whether credentials work that are not stored, as the blueprint's `verification` call says.
+
+        Nothing is stored. A first token is fetched where the auth mode takes one. Arguments, and errors for
+        credentials and settings of the wrong form, as in `register_connection`.
+        """
+        checked, settings = self._checked(integration, user_id, credentials, additional_config)
+        from nango_py.connections.rows import unstored
+        from nango_py.engine.trial import tried
+
+        parts = self._resources
+        connection = unstored(integration, user_id, checked, settings, parts.clock.now())
+        return tried(self._route_of(integration), connection, parts.transport, parts.limits, parts.clock)
 
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.

@@ -7,7 +7,7 @@ that the API asks for is kept to the second; our own backoff has full jitter. do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.patterns import path_fits
@@ -185,11 +185,23 @@ class RetryPolicy:
         return any(rule.when.may_hold_for(status) for rule in self.rules)
 
     def decide(self, facts: Facts, attempt: int) -> Verdict:
-        """What to do after attempt number `attempt` (1 for the first) ended so. First match wins."""
-        for rule in self.rules:
-            if rule.when.holds(facts):
-                return self._apply(rule, facts, attempt)
-        return self._built_in(facts, attempt)
+        """What to do after attempt number `attempt` (1 for the first) ended so."""
+        rule = self.rule_for(facts)
+        return self._built_in(facts, attempt) if rule is None else self._apply(rule, facts, attempt)
+
+    def rule_for(self, facts: Facts) -> Rule | None:
+        """The blueprint's rule that speaks of an outcome, if there is one; the first match wins."""
+        return next((rule for rule in self.rules if rule.when.holds(facts)), None)
+
+    def at_most(self, attempts: int) -> RetryPolicy:
+        """The same policy for somebody who waits for the answer: no rule may try more often."""
+        rules = tuple(
+            rule
+            if rule.max_attempts is None
+            else replace(rule, max_attempts=min(rule.max_attempts, attempts))
+            for rule in self.rules
+        )
+        return replace(self, max_attempts=min(self.max_attempts, attempts), rules=rules)
 
     def _apply(self, rule: Rule, facts: Facts, attempt: int) -> Verdict:
         if rule.do in {"ignore", "success"}:
@@ -250,30 +262,34 @@ class RetryPolicy:
 
 
 def _rule(number: int, entry: Mapping[str, Any], *, duplicates: bool) -> Rule:
-    when = entry["when"]
-    json_rule = when.get("json")
+    return Rule(
+        name=f"rule {number}: {' '.join(map(str, _flat(entry['when'])))} -> {entry['do']}",
+        when=when_of(entry["when"]),
+        do=entry["do"],
+        allow_duplicates=entry.get("allow_duplicate_posts", duplicates),
+        max_attempts=entry.get("max_attempts"),
+        backoff=_backoff(entry.get("backoff")),
+    )
+
+
+def when_of(settings: Mapping[str, Any]) -> When:
+    """The conditions that a checked `when:` block means."""
+    json_rule = settings.get("json")
     compiled = None
     if json_rule is not None:
         import jmespath
 
         compiled = jmespath.compile(json_rule["path"])
-    header = when.get("header", {})
-    return Rule(
-        name=f"rule {number}: {' '.join(map(str, _flat(when)))} -> {entry['do']}",
-        when=When(
-            statuses=tuple(map(str, _many(when.get("status")))),
-            methods=tuple(method.upper() for method in _many(when.get("method"))),
-            path=when.get("path", ""),
-            headers=tuple(({header: None} if isinstance(header, str) else header).items()),
-            body_contains=when.get("body_contains", ""),
-            json_path=compiled,
-            json_equals=json_rule["equals"] if json_rule else None,
-            errors=_many(when.get("error")),
-        ),
-        do=entry["do"],
-        allow_duplicates=entry.get("allow_duplicate_posts", duplicates),
-        max_attempts=entry.get("max_attempts"),
-        backoff=_backoff(entry.get("backoff")),
+    header = settings.get("header", {})
+    return When(
+        statuses=tuple(map(str, _many(settings.get("status")))),
+        methods=tuple(method.upper() for method in _many(settings.get("method"))),
+        path=settings.get("path", ""),
+        headers=tuple(({header: None} if isinstance(header, str) else header).items()),
+        body_contains=settings.get("body_contains", ""),
+        json_path=compiled,
+        json_equals=json_rule["equals"] if json_rule else None,
+        errors=_many(settings.get("error")),
     )
 
 

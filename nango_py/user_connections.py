@@ -57,10 +57,7 @@ class UserConnections:
             ConnectionAlreadyExists: this user has one, and replace is False; it was left as it was.
             StorageError: it could not be written; nothing was stored.
         """
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        checked = checked_credentials(declared.auth_mode, credentials, where)
-        settings = dict(additional_config or {})
-        check_additional_config(declared.settings.get("connection_config"), settings, where)
+        checked, settings = self._checked(integration, user_id, credentials, additional_config)
         if not replace:
             return self.store.create(integration, user_id, checked, settings).public()
         stored = self.store.put(integration, user_id, checked, settings)
@@ -87,8 +84,8 @@ class UserConnections:
             ConnectionNotFound: this user has none.
         """
         declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        settings = dict(additional_config)
-        check_additional_config(declared.settings.get("connection_config"), settings, where)
+        schema = declared.settings.get("connection_config")
+        settings = check_additional_config(schema, additional_config, where)
         updated = self.store.update_config(integration, user_id, settings)
         self._resources.stored.forget(integration, user_id)
         return updated.public()
@@ -103,7 +100,9 @@ class UserConnections:
         self._resources.stored.forget(integration, user_id)
 
     def connection(self, integration: str, user_id: str) -> dict[str, Any]:
-        """The public view: uuid, integration, user_id, dates and additional_config; never credentials.
+        """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
+
+        `status` is `active`, or `needs_reauth` when the provider refused the credentials for good.
 
         Raises:
             ConnectionNotFound: this user has none.
@@ -173,6 +172,20 @@ class UserConnections:
             StorageError: it cannot be opened, or the encryption key is missing or wrong.
         """
         return self._resources.store
+
+    def _checked(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Credentials and settings as a connection of the integration stores them."""
+        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
+        checked = checked_credentials(declared.auth_mode, credentials, where)
+        schema = declared.settings.get("connection_config")
+        settings = check_additional_config(schema, additional_config or {}, where)
+        return checked, settings
 
     def _integration(self, name: str) -> Integration:
         integrations = self.configuration.integrations

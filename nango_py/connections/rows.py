@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.config.model import frozen
 from nango_py.connections.model import ACTIVE, Connection, public_view
+from nango_py.connections.values import check_identity, to_json
 from nango_py.errors import TamperError, printable
 from nango_py.secret import Secret, conceal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nango_py.connections.cipher import Key
 
 FORMAT = "nango connection 1"
@@ -124,6 +127,7 @@ class Row(NamedTuple):
             user_id=self.user_id,
             date_created=moment(self.created_at),
             last_modified=moment(self.modified_at),
+            status=self.status,
             additional_config=json.loads(config),
         )
 
@@ -134,6 +138,20 @@ class Row(NamedTuple):
             f'"{printable(str(self.integration))}" was altered, moved from another row, or sealed with a key '
             "that this process does not have; it was not used"
         )
+
+
+def unstored(
+    integration: str, user_id: str, credentials: Mapping[str, Any], config: Mapping[str, Any], now: float
+) -> Connection:
+    """The connection that these would be, were they stored.
+
+    Raises:
+        StorageError: a value is not of JSON, or the names cannot be stored.
+    """
+    check_identity(integration, user_id)
+    row = Row.blank(integration, user_id, int(now * 1_000_000))
+    texts = to_json(credentials, "credentials"), to_json(config, "additional_config")
+    return row.connection(texts[0].reveal(), texts[1].reveal())
 
 
 def moment(microseconds: int) -> datetime:

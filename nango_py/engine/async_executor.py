@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.engine.verification import Verification
     from nango_py.limits.model import WindowView
 
 
@@ -118,6 +119,15 @@ class AsyncExecutor(Caller):
         """The answers of all pages, one by one."""
         async for page in self._walk(path, method, max_pages, options):
             yield page.answer
+
+    async def verify(self) -> Verification:
+        """Whether the connection's credentials work; see `Executor.verify`."""
+        attempts: list[Attempt] = []
+        task = asyncio.current_task()
+        if task is not None:
+            self._last[task] = attempts
+        found: Verification = await self._exhaust(self._verified(attempts))
+        return found
 
     async def limits(self) -> tuple[WindowView, ...]:
         """How full the limits of this connection's quota are now; see `Executor.limits`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nango_py.engine.commands import Attempt
     from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.engine.verification import Verification
     from nango_py.limits.model import WindowView
 
 
@@ -152,6 +153,20 @@ class Executor(Caller):
         """The answers of all pages, one by one."""
         for page in self._walk(path, method, max_pages, options):
             yield page.answer
+
+    def verify(self) -> Verification:
+        """Whether the connection's credentials work, as the blueprint's `verification` call says.
+
+        Takes at most 15 seconds and two attempts, beside the renewal of a token that has ended.
+
+        Raises:
+            ConnectionNotFound: the connection was deleted.
+            ConfigError: the connection's additional_config does not fit the call's templates.
+        """
+        attempts: list[Attempt] = []
+        LAST_CALLS.made.append((weakref.ref(self), attempts))
+        found: Verification = self._exhaust(self._verified(attempts))
+        return found
 
     def limits(self) -> tuple[WindowView, ...]:
         """How full the limits of this connection's quota are now, whoever used them.

@@ -1,0 +1,231 @@
+"""Whether credentials work: the blueprint's `verification` call, and what its answer says to their user."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nango_py.auth.base import mode_of
+from nango_py.config.filters import TemplateProblem
+from nango_py.config.placement import render_header, render_path
+from nango_py.config.template import compile_template
+from nango_py.connections.model import thawed
+from nango_py.engine.plan import Call, make_plan
+from nango_py.errors import (
+    ConfigError,
+    CredentialsError,
+    DeadlineExceeded,
+    Position,
+    Problem,
+    RateLimited,
+    TransportFailed,
+    printable,
+)
+from nango_py.record import record
+from nango_py.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, when_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.engine.plan import Plan
+    from nango_py.engine.route import Route
+    from nango_py.engine.stamp import Stamp
+
+SECONDS = 15.0
+"""The time for a verification, waits included: somebody sits before a form."""
+
+ATTEMPTS = 2
+
+ACCEPTED, REFUSED, MISSING_SCOPE = "accepted", "refused", "missing_scope"
+UNAVAILABLE, NOT_DECLARED = "unavailable", "not_declared"
+
+NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
+"""What a verification may end in beside an answer."""
+
+LONGEST_DETAIL = 160
+FIRST_ERROR, FIRST_SERVER_ERROR = 400, 500
+
+
+@record
+class Verification:
+    """Whether credentials work, as far as their API says.
+
+    Attributes:
+        outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, and lack a
+            permission); `unavailable` (nothing is known, for the API could not be asked); `not_declared`
+            (the blueprint names no call that would tell).
+        status: the HTTP status of the last answer, None where there was none.
+        message: a sentence for the user whose credentials they are. It holds no credential.
+    """
+
+    outcome: str
+    status: int | None = None
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the credentials: `accepted` or `not_declared`."""
+        return self.outcome in {ACCEPTED, NOT_DECLARED}
+
+
+class Check:
+    """The verification of one integration.
+
+    Args:
+        route: its blueprint's `verification` and `retries` decide.
+    """
+
+    def __init__(self, route: Route) -> None:
+        integration = route.integration
+        self._route = route
+        self._declared: Mapping[str, Any] | None = integration.settings.get("verification")
+        self._title = printable(integration.title or integration.name)
+        self._what = _name_of(mode_of(integration.auth_mode).credentials_schema)
+        self.policy = route.retries.at_most(ATTEMPTS)
+
+    def undeclared(self) -> Verification | None:
+        """The verdict where the blueprint names no call; None where it does."""
+        if self._declared is not None:
+            return None
+        text = f"The blueprint of {self._title} names no call that would test {self._what}."
+        return Verification(NOT_DECLARED, None, text)
+
+    def plan(self, stamp: Stamp) -> Plan:
+        """The call, for one connection.
+
+        Raises:
+            ConfigError: a setting of the connection does not fit its templates.
+            InvalidRequest: its path leaves the API.
+        """
+        declared, variables = self._declared or {}, stamp.variables()
+        found: dict[str, Any] = {"params": {}, "headers": {}}
+        path = _rendered(stamp, "path", partial(render_path, compile_template(declared["path"]), variables))
+        for block, place in (("params", _text), ("headers", _header)):
+            for name, text in (declared.get(block) or {}).items():
+                render = partial(place, name, compile_template(text), variables)
+                found[block][name] = _rendered(stamp, f"{block}.{name}", render)
+        call = Call(declared.get("method", "GET"), path, json=thawed(declared.get("json")), **found)
+        return make_plan(call, stamp, self._route.integration.requests, self.policy.idempotency_header)
+
+    def judged(self, answer: Any, plan: Plan) -> Verification:
+        """The verdict of an answer."""
+        facts = Facts(
+            plan.method, plan.endpoint, status=answer.status_code, header=answer.headers.get,
+            text=lambda: answer.text, json=partial(_json, answer),
+        )  # fmt: skip
+        outcome = self._outcome(facts)
+        detail = "" if outcome == ACCEPTED else self._route.read_error(answer, plan)[1]
+        detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
+        if any(secret in detail for secret in plan.stamp.secrets):  # too short to be masked
+            detail = ""
+        why = f'{facts.status}: "{detail}"' if detail else str(facts.status)
+        return Verification(outcome, facts.status, self._sentence(outcome, why))
+
+    def failed(self, error: Exception) -> Verification:
+        """The verdict where there was no answer that says something of the credentials."""
+        if isinstance(error, CredentialsError):
+            return Verification(REFUSED, None, f"{error}.")
+        answer = getattr(error, "response", None)
+        status = None if answer is None else answer.status_code
+        if isinstance(error, RateLimited):
+            why = f"{status}, it is asked too often" if status else "it is asked too often"
+        elif isinstance(error, TransportFailed):
+            why = error.reason or "no answer"
+        else:
+            why = "no answer in time"
+        return Verification(UNAVAILABLE, status, self._sentence(UNAVAILABLE, why))
+
+    def unfit(self, error: ConfigError) -> Verification | None:
+        """The verdict where the credentials cannot even be sent; None where something else is wrong."""
+        if all(problem.code != "E312" for problem in error.problems):
+            return None
+        text = (
+            f"{self._title} cannot take {self._what}: a line break or another character in it cannot be sent."
+        )
+        return Verification(REFUSED, None, text)
+
+    def refused_token(self, word: str, status: int, *, by_user: bool) -> Verification:
+        """The verdict where no first token is given; `by_user` says that the user may mend it."""
+        why = word or str(status)
+        if by_user:
+            return Verification(REFUSED, status or None, self._sentence(REFUSED, why))
+        text = f"{self._title} refuses the settings of this application itself ({why}); tell its makers."
+        return Verification(UNAVAILABLE, status or None, text)
+
+    def no_token(self, status: int) -> Verification:
+        """The verdict where no first token is to be had at present."""
+        why = str(status) if status else "no answer"
+        return Verification(UNAVAILABLE, status or None, self._sentence(UNAVAILABLE, why))
+
+    def _outcome(self, facts: Facts) -> str:
+        """The blueprint's own words count more than its retry rules, and these more than the defaults."""
+        declared, rule = self._declared or {}, self.policy.rule_for(facts)
+        if _holds(declared.get("refuses", ()), facts):
+            return REFUSED
+        if _holds(declared.get("lacks_scope", ()), facts):
+            return MISSING_SCOPE
+        if rule is not None and rule.do in {"fail", "refresh"} and facts.status < FIRST_ERROR:
+            return REFUSED  # an error in the clothes of a good answer, such as Slack's ok: false
+        if rule is not None and rule.do in {"wait", "retry"}:
+            return UNAVAILABLE
+        if _holds(declared.get("accepts", ("2xx",)), facts):
+            return ACCEPTED
+        if "lacks_scope" not in declared and facts.status == FORBIDDEN:
+            return MISSING_SCOPE
+        passes = facts.status in RETRIED_STATUSES or facts.status == RATE_LIMITED
+        return UNAVAILABLE if passes or facts.status >= FIRST_SERVER_ERROR else REFUSED
+
+    def _sentence(self, outcome: str, why: str) -> str:
+        title, what = self._title, self._what
+        return {
+            ACCEPTED: f"{title} accepted {what}.",
+            REFUSED: f"{title} did not accept {what} ({why}).",
+            MISSING_SCOPE: f"{title} knows {what}, but it lacks a permission ({why}).",
+            UNAVAILABLE: f"{title} could not be asked about {what} ({why}); try again later.",
+        }[outcome]
+
+
+FORBIDDEN = 403
+
+
+def _holds(conditions: Any, facts: Facts) -> bool:
+    return any(_when(condition).holds(facts) for condition in conditions)
+
+
+def _when(condition: Any) -> When:
+    return when_of(condition) if hasattr(condition, "items") else When(statuses=(str(condition),))
+
+
+def _name_of(schema: Mapping[str, Any]) -> str:
+    """What credentials are called: "this API key" where that is all there is."""
+    required = schema.get("required", ())
+    if len(required) != 1:
+        return "these credentials"
+    title = schema["properties"][required[0]].get("title") or required[0]
+    return f"this {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
+
+
+def _text(_: str, template: Any, variables: Mapping[str, Any]) -> str:
+    return str(template.render(variables))
+
+
+def _header(name: str, template: Any, variables: Mapping[str, Any]) -> str:
+    return render_header(template, variables, name)
+
+
+def _rendered(stamp: Stamp, where: str, render: Callable[[], str]) -> str:
+    """Render, or say which setting of which connection does not fit; no frame keeps a credential."""
+    try:
+        return render()
+    except TemplateProblem as found:
+        problem = found
+    place = Position(f"{stamp.connection.integration}/{printable(stamp.connection.user_id)}")
+    what = f"verification.{where}: {problem.what}"
+    raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
+
+
+def _json(answer: Any) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None

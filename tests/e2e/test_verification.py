@@ -1,0 +1,386 @@
+"""Testing credentials over real sockets: what each answer says to the user whose credentials they are."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import ConfigError, CredentialsError, Nango, UnknownIntegration, Verification
+from nango_py.connections.lease import Leases
+from nango_py.engine.verification import SECONDS
+from tests.call_support import KEY, QUICK, WIDE, calling, settings_of
+from tests.clocks import ManualClock
+from tests.fault_server import CLOSE, HANG, READ, FaultServer, answer
+from tests.leak_support import Collector, everything_of, secret, shown, traces
+from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.product_support import ENCRYPTION_KEY
+from tests.token_support import a_nango
+from tests.token_support import mail as mail_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CHECK = {"method": "GET", "path": "me"}
+NEW = {"api_key": "pk_new_planted_0123456789"}
+
+
+def told(status: int, message: str = "") -> list[Any]:
+    """A connection on which one request gets this answer, in the shape of the API's errors."""
+    body = json.dumps({"error": {"message": message, "code": "wrong"}} if message else {}).encode()
+    return [READ, answer(body, status, {"Content-Type": "application/json", "Connection": "close"}), CLOSE]
+
+
+def verdict_of(
+    *scripts: Any, verification: Mapping[str, Any] = CHECK, title: str = "Shop", **settings: Any
+) -> Verification:
+    """What `verify_credentials` says where the API answers so."""
+    settings = {"retries": {"backoff": QUICK}, "rate_limits": WIDE, "title": title, **settings}
+    with (
+        FaultServer(*scripts) as server,
+        calling(f"{server.url}v1/", verification=verification, **settings) as nango,
+    ):
+        return nango.verify_credentials("shop", "user-2", NEW)
+
+
+def test_a_good_answer_accepts() -> None:
+    """2xx says that the credentials work, and the sentence says so."""
+    found = verdict_of(told(200))
+    assert found == Verification("accepted", 200, "Shop accepted this API key.")
+    assert found.ok
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "start"),
+    [
+        (401, "refused", 'Shop did not accept this API key (401: "Nope.")'),
+        (403, "missing_scope", 'Shop knows this API key, but it lacks a permission (403: "Nope.")'),
+        (404, "refused", 'Shop did not accept this API key (404: "Nope.")'),
+        (400, "refused", 'Shop did not accept this API key (400: "Nope.")'),
+        (500, "unavailable", 'Shop could not be asked about this API key (500: "Nope."); try again later'),
+        (503, "unavailable", "Shop could not be asked"),
+        (501, "unavailable", "Shop could not be asked"),
+        (408, "unavailable", "Shop could not be asked"),
+    ],
+)
+def test_each_status_says_something_else(status: int, outcome: str, start: str) -> None:
+    """A wrong key, a missing permission and an API that is away are told apart."""
+    found = verdict_of(told(status, "Nope."))
+    assert (found.outcome, found.status) == (outcome, status)
+    assert found.message.startswith(start)
+    assert not found.ok
+
+
+def test_too_many_requests_say_nothing_of_the_key() -> None:
+    """A 429 that asks for more time than a form has is `unavailable`, at once and with its status."""
+    many = [READ, answer(b"{}", 429, {"Retry-After": "60", "Connection": "close"}), CLOSE]
+    found = verdict_of(many)
+    assert (found.outcome, found.status) == ("unavailable", 429)
+    assert "asked too often" in found.message
+
+
+def test_without_a_connection_nothing_is_known() -> None:
+    """Nobody listens: unavailable, without a status."""
+    with FaultServer([CLOSE]) as server:
+        url = server.url
+    with calling(f"{url}v1/", verification=CHECK, title="Shop", retries={"backoff": QUICK}) as nango:
+        found = nango.verify_credentials("shop", "user-2", NEW)
+    assert (found.outcome, found.status) == ("unavailable", None)
+    assert found.message == "Shop could not be asked about this API key (connect); try again later."
+
+
+def test_a_silent_api_is_waited_for_a_few_seconds_only() -> None:
+    """Two attempts within the deadline, not the blueprint's five."""
+    clock = ManualClock()
+    with (
+        FaultServer([READ, HANG]) as server,
+        calling(
+            f"{server.url}v1/",
+            clock=clock,
+            verification=CHECK,
+            retries={"max_attempts": 9, "backoff": QUICK},
+            rate_limits=WIDE,
+            requests={"timeout_seconds": {"connect": 1, "read": 0.2}},
+        ) as nango,
+    ):
+        found = nango.verify_credentials("shop", "user-2", NEW)
+        assert len(server.requests) == 2
+    assert found.outcome == "unavailable"
+    assert SECONDS == 15
+
+
+def test_a_second_attempt_may_tell() -> None:
+    """One 503 is tried again, as in a call."""
+    assert verdict_of(told(503), told(200)).outcome == "accepted"
+    assert verdict_of(told(503), told(401)).outcome == "refused"
+
+
+def test_without_a_declared_call_nothing_is_sent() -> None:
+    """`not_declared` lets the credentials pass, and says why."""
+    with FaultServer(told(401)) as server, calling(f"{server.url}v1/") as nango:
+        found = nango.verify_credentials("shop", "user-2", NEW)
+        assert nango.executor("shop", "user-1").verify() == found
+        assert server.requests == []
+    assert (found.outcome, found.status, found.ok) == ("not_declared", None, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "body", "outcome"),
+    [
+        ({"accepts": [404]}, 404, {}, "accepted"),
+        ({"accepts": [204]}, 200, {}, "refused"),
+        ({"accepts": ["2xx", 403]}, 403, {}, "accepted"),
+        ({"refuses": [401, 403]}, 403, {}, "refused"),
+        ({"refuses": [{"status": 403, "body_contains": "InvalidKey"}]}, 403, {"a": "InvalidKey"}, "refused"),
+        ({"refuses": [{"status": 403, "body_contains": "InvalidKey"}]}, 403, {"a": "b"}, "missing_scope"),
+        ({"lacks_scope": [{"json": {"path": "code", "equals": "s"}}]}, 200, {"code": "s"}, "missing_scope"),
+        ({"lacks_scope": ["4xx"]}, 401, {}, "missing_scope"),
+        ({"refuses": ["5xx"]}, 500, {}, "refused"),
+    ],
+)  # fmt: skip
+def test_the_blueprint_has_the_last_word(
+    words: dict[str, Any], status: int, body: dict[str, Any], outcome: str
+) -> None:
+    """What `accepts`, `refuses` and `lacks_scope` say counts more than what statuses usually mean."""
+    script = [READ, answer(json.dumps(body).encode(), status, {"Connection": "close"}), CLOSE]
+    assert verdict_of(script, verification={**CHECK, **words}).outcome == outcome
+
+
+def test_an_error_dressed_as_a_good_answer_is_one() -> None:
+    """Where the retry rules call a 200 a failure, as Slack's `ok: false`, the credentials are refused."""
+    rules = [
+        {"when": {"status": 200, "json": {"path": "error", "equals": "ratelimited"}}, "do": "wait"},
+        {"when": {"status": 200, "json": {"path": "ok", "equals": False}}, "do": "fail"},
+    ]
+    policy = {"rules": rules, "backoff": QUICK}
+
+    def verdict(body: dict[str, Any]) -> str:
+        script = [READ, answer(json.dumps(body).encode(), 200, {"Connection": "close"}), CLOSE]
+        return verdict_of(script, retries=policy).outcome
+
+    assert verdict({"ok": False, "error": "invalid_auth"}) == "refused"
+    assert verdict({"ok": True}) == "accepted"
+    assert verdict({"ok": False, "error": "ratelimited"}) == "unavailable"
+
+
+def test_the_call_is_made_as_it_is_written() -> None:
+    """Method, parameters, headers, templates and body of the blueprint are sent, with the credential."""
+    verification = {
+        "method": "POST",
+        "path": "shops/${additional_config.shop}/me",
+        "params": {"user": "${user_id}"},
+        "headers": {"X-Shop": "${additional_config.shop}"},
+        "json": {"query": "{me}"},
+    }
+    with FaultServer(told(200)) as server, calling(f"{server.url}v1/", verification=verification) as nango:
+        assert nango.verify_credentials("shop", "user 2", NEW, {"shop": "a b"}).ok
+        sent = server.requests[0].decode()
+    assert sent.startswith("POST /v1/shops/a%20b/me?user=user+2 HTTP/1.1\r\n")
+    assert "X-Shop: a b\r\n" in sent
+    assert f"Authorization: Key {NEW['api_key']}\r\n" in sent
+    assert sent.endswith('{"query": "{me}"}')
+
+
+def test_credentials_that_cannot_be_sent_are_refused_without_a_call() -> None:
+    """A line break that was pasted along is said to the user, and nothing is sent."""
+    with FaultServer(told(200)) as server, calling(f"{server.url}v1/", verification=CHECK) as nango:
+        found = nango.verify_credentials("shop", "user-2", {"api_key": "pk_1234567\r\nX: y"})
+        assert server.requests == []
+    assert found.outcome == "refused"
+    assert "pk_1234567" not in found.message
+
+
+def test_what_is_not_there_or_has_the_wrong_form_is_an_error() -> None:
+    """Mistakes of the caller raise what register_connection raises."""
+    schema = {"type": "object", "properties": {"region": {"type": "string", "pattern": "^[a-z]+$"}}}
+    with calling("http://127.0.0.1:1/", verification=CHECK, connection_config=schema) as nango:
+        with pytest.raises(UnknownIntegration, match="shop"):
+            nango.verify_credentials("shoop", "user-2", NEW)
+        with pytest.raises(CredentialsError, match='did you mean "api_key"'):
+            nango.verify_credentials("shop", "user-2", {"api_kye": "x"})
+        with pytest.raises(ConfigError, match="region"):
+            nango.verify_credentials("shop", "user-2", NEW, {"region": "EU 1"})
+
+
+def test_nothing_is_stored() -> None:
+    """The store of a product whose credentials are only tried is not even opened."""
+    with FaultServer(told(200)) as server:
+        nango = Nango(
+            {"shop": settings_of(f"{server.url}v1/", verification=CHECK)},
+            database_url="postgresql://nobody@127.0.0.1:1/none",
+            encryption_keys=base64.b64encode(b"k" * 32).decode(),
+            environ={},
+        )
+        with nango:
+            assert nango.verify_credentials("shop", "user-2", NEW).ok
+
+
+def test_a_stored_connection_is_tested_as_it_is() -> None:
+    """`executor.verify()` uses what is stored, also from asyncio, and explains what happened."""
+    with (
+        FaultServer(told(200), told(401, "Revoked."), told(200), told(403, "No.")) as server,
+        calling(f"{server.url}v1/", verification=CHECK, rate_limits=WIDE) as nango,
+    ):
+        executor = nango.executor("shop", "user-1")
+        assert executor.verify().outcome == "accepted"
+        assert executor.verify().outcome == "refused"
+        assert "401" in executor.explain()
+
+        async def both() -> list[str]:
+            async with nango:
+                mine = nango.async_executor("shop", "user-1")
+                found = [(await mine.verify()).outcome, (await mine.verify()).outcome]
+                assert "403" in mine.explain()
+                return found
+
+        assert asyncio.run(both()) == ["accepted", "missing_scope"]
+        assert all(KEY.encode() in request for request in server.requests)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider that replaces refresh tokens at once."""
+    with Provider("strict") as opened:
+        yield opened
+
+
+def mail(provider: Provider, **more: Any) -> Nango:
+    """A product whose verification is a call of the provider's API."""
+    return a_nango(provider.url, verification={"path": "things"}, title="Mail", **more)
+
+
+def test_a_stored_token_that_has_ended_is_renewed_and_kept(provider: Provider) -> None:
+    """The test of a stored connection renews as a call does: the new token is stored."""
+    with mail(provider) as nango:
+        nango.register_connection("mail", "user-1", provider.grant("user-1", expired=True))
+        assert nango.executor("mail", "user-1").verify().outcome == "accepted"
+        assert nango.store.get("mail", "user-1").generation == 2
+        assert nango.executor("mail", "user-1").verify().outcome == "accepted"
+    assert provider.calls_of("user-1") == ["granted"]
+
+
+def test_a_grant_that_is_gone_is_refused(provider: Provider) -> None:
+    """The provider's final no is a verdict, not an exception."""
+    with mail(provider) as nango:
+        credentials = provider.grant("user-1", expired=True)
+        nango.register_connection("mail", "user-1", credentials)
+        provider.revoke(credentials["refresh_token"])
+        found = nango.executor("mail", "user-1").verify()
+        assert (found.outcome, found.status) == ("refused", None)
+        assert "must connect again" in found.message
+        assert nango.executor("mail", "user-1").verify().outcome == "refused"  # known by now
+    assert provider.calls_of("user-1") == ["invalid_grant"]
+
+
+def test_an_unstored_token_is_never_renewed(provider: Provider) -> None:
+    """Under strict rotation a renewal for a trial would cost the grant that is about to be stored."""
+    with mail(provider) as nango:
+        credentials = provider.grant("user-1", expired=True)
+        assert nango.verify_credentials("mail", "user-1", credentials).outcome == "refused"
+        assert provider.token_calls == []
+        nango.register_connection("mail", "user-1", credentials)
+        assert nango.executor("mail", "user-1").get("things").status_code == 200
+
+
+def cc(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Nango:
+    """A product with client credentials of the user's own; taking a lease would be an error."""
+
+    def taken(*_: Any) -> bool:
+        raise AssertionError("a lease was taken")
+
+    monkeypatch.setattr(Leases, "take", taken)
+    settings = mail_settings(provider.url, verification={"path": "things"}, title="Mail")
+    settings["auth"] = {"auth_mode": "OAUTH2_CC", "token_url": f"{provider.url}/token"}
+    settings["auth"]["authorization_method"] = "body"
+    return Nango(
+        {"mail": settings}, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={}
+    )
+
+
+def test_a_first_token_is_fetched_and_thrown_away(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With client credentials the token call is part of the test; no lease is taken and nothing stored."""
+    good = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    with cc(provider, monkeypatch) as nango:
+        assert nango.verify_credentials("mail", "user-1", good).outcome == "accepted"
+        found = nango.verify_credentials("mail", "user-1", {**good, "client_secret": "wrong_planted_secret"})
+        assert (found.outcome, found.status) == ("refused", 401)
+        assert found.message == "Mail did not accept these credentials (invalid_client)."
+        provider.always_refuses = True
+        refused = nango.verify_credentials("mail", "user-1", good)
+        assert (refused.outcome, refused.status) == ("refused", 401)
+        assert nango.connections_for_user("user-1") == []
+    # The 401 of the API brought no second token.
+    assert [outcome for _, outcome in provider.token_calls] == ["granted", "invalid_client", "granted"]
+
+
+@pytest.mark.parametrize(("fault", "status"), [(503, 503), ("html", 200)])
+def test_a_token_endpoint_that_is_away_is_no_refusal(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, fault: Any, status: int
+) -> None:
+    """Nothing is known of credentials for which no token can be fetched at present."""
+    provider.faults.extend([fault] * 3)
+    with cc(provider, monkeypatch) as nango:
+        given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        found = nango.verify_credentials("mail", "user-1", given)
+    assert (found.outcome, found.status) == ("unavailable", status)
+
+
+def test_the_applications_own_mistake_is_not_the_users(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the application's own id is refused, the user is not told that a key is wrong."""
+    with cc(provider, monkeypatch) as nango:
+        provider.client_auth = "header"  # so that what the product sends in the body is refused
+        found = nango.verify_credentials("mail", "user-1", {})
+    assert found.outcome == "unavailable"
+    assert "application itself" in found.message
+
+
+def test_no_sentence_and_no_log_shows_a_credential() -> None:
+    """An API that echoes the key in its error shows it neither to the user nor in logs, in no spelling."""
+    key = secret(1)
+    collector = Collector()
+    logging.getLogger().addHandler(collector)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
+    echo = f"The key {key} ({base64.b64encode(key.encode()).decode()}) is invalid.\x1b[31m\n{'x' * 500}"
+    short = "k3y"
+    try:
+        with (
+            FaultServer(told(401, echo), told(401, f"{short} is invalid")) as server,
+            calling(f"{server.url}v1/", verification=CHECK, rate_limits=WIDE) as nango,
+        ):
+            found = nango.verify_credentials("shop", "user-2", {"api_key": key})
+            brief = nango.verify_credentials("shop", "user-2", {"api_key": short})
+            with pytest.raises(CredentialsError) as caught:
+                nango.verify_credentials("shop", "user-2", {"api_key": key, "key": key})
+    finally:
+        logging.getLogger().removeHandler(collector)
+        logging.getLogger().setLevel(level)
+    everything = everything_of(caught.value, __file__)
+    assert found.outcome == "refused"
+    assert "The key *** (***) is invalid.\\x1b[31m\\n" in found.message
+    assert len(found.message) < 260
+    assert short not in brief.message
+    assert traces(found.message + shown(found) + everything) == []
+    assert traces("\n".join(collector.lines)) == []
+    # The control: the search finds what a careless sentence would show.
+    assert traces(f"did not accept {key}") != []
+
+
+def test_a_key_may_come_back_through_a_redirect_of_its_own_api_only() -> None:
+    """Host rules are those of every call: a redirect to elsewhere is not followed, and no acceptance."""
+    with FaultServer(told(200)) as elsewhere:
+        away = [
+            READ,
+            answer(b"", 302, {"Location": f"{elsewhere.url}v1/me", "Connection": "close"}),
+            CLOSE,
+        ]
+        assert verdict_of(away).outcome == "refused"
+        assert elsewhere.requests == []

@@ -152,7 +152,7 @@ class Caller:
     ) -> Job:
         route = self._route
         return Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.outage, route.events,
+            plan, route.retries, self._clock, route.spend, route.report, route.outage_of(plan.stamp), route.events,
             route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
             renewal=self._forced_renewal, renewable=self._is_renewable, restamp=self._restamped,

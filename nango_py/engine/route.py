@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
     from nango_py.engine.commands import Attempt
+    from nango_py.engine.http.certificate import Kept
     from nango_py.engine.plan import Plan
     from nango_py.engine.query import Pairs
     from nango_py.engine.renewal import TokenLife
@@ -55,7 +56,8 @@ class Route:
         settings = integration.settings
         self.integration = integration
         self.retries = RetryPolicy.from_settings(settings.get("retries"))
-        self.outage = Outage(clock, settings.get("retries"))
+        self._retry_settings = settings.get("retries")
+        self.outage = Outage(clock, self._retry_settings)
         self.events = Events() if events is None else events
         self.learning = Learning(clock) if learning is None else learning
         self._clock = clock
@@ -78,6 +80,21 @@ class Route:
         """The renewals of tokens; only a Nango's routes have them."""
         assert self._life is not None  # noqa: S101 - a Nango gives it
         return self._life
+
+    def outage_of(self, stamp: Stamp) -> Outage:
+        """The retry budget and the circuit breaker of a connection's calls.
+
+        A host that a user named has its own: when it fails, the others' do not.
+        """
+        if stamp.guard is None:
+            return self.outage
+        return self._outages.get(stamp.base_url, lambda: Outage(self._clock, self._retry_settings))
+
+    @cached_property
+    def _outages(self) -> Kept[Outage]:
+        from nango_py.engine.http.certificate import Kept
+
+        return Kept(lambda _: None)
 
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys; learned where none are written."""

@@ -13,7 +13,7 @@ from nango_py.secret import Secret, without_frames
 from nango_py.user_connections import UserConnections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from nango_py.clock import Clock
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from nango_py.engine.route import Route
     from nango_py.engine.verification import Verification
     from nango_py.limits.model import LimitStore
+
+    ASGIApplication = Callable[
+        [Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
+    ]
 
 
 class Nango(UserConnections):
@@ -193,6 +197,20 @@ class Nango(UserConnections):
         from nango_py.engine.http.session import Session
 
         return Session(self.executor(integration, user_id))
+
+    def asgi_app(self) -> ASGIApplication:
+        """The connect server as an ASGI application, to be mounted in your own; needs the extra `server`.
+
+        It answers below the path of `config.oauth_server_root_url`, if that has one, whether it is served by
+        itself or mounted there: `Mount("/nango", nango.asgi_app())`. See docs/connect.md.
+
+        Raises:
+            NangoError: Starlette is not installed.
+            ConfigError: a file is wrong.
+        """
+        from nango_py.server import make_app
+
+        return make_app(self)
 
     @property
     def limits(self) -> LimitStore:

@@ -1,0 +1,31 @@
+"""The connect server: users connect their accounts in a browser. It needs the extra `server`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.errors import NangoError
+
+if TYPE_CHECKING:
+    from nango_py.client import Nango
+    from nango_py.server.app import ConnectServer
+
+
+def make_app(nango: Nango) -> ConnectServer:
+    """The ASGI application of a product; see `Nango.asgi_app`.
+
+    Raises:
+        NangoError: Starlette is not installed.
+        ConfigError: a file is wrong.
+    """
+    try:
+        from nango_py.server.app import ConnectServer
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in {"starlette", "anyio"}:
+            raise
+        missing = True
+    else:
+        missing = False
+    if missing:
+        raise NangoError("the connect server needs Starlette: pip install 'nango-py[server]'")
+    return ConnectServer(nango)

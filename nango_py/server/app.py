@@ -1,0 +1,194 @@
+"""The connect server as an ASGI application: the same checks for every request, headers for every answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nango_py.errors import ConnectFailed, printable
+from nango_py.record import record
+from nango_py.server import data_routes as data
+from nango_py.server import login_routes as logins
+from nango_py.server.answers import file_answer, html_answer, html_refusal, json_refusal, redirect
+from nango_py.server.asked import read
+from nango_py.server.headers import PREFLIGHT, Kind, cors_headers, security_headers
+from nango_py.server.refusal import LOGGER, Refusal, refusal_of
+from nango_py.server.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.client import Nango
+    from nango_py.server.asked import Asked
+    from nango_py.server.doors import Doors
+
+    Work = Callable[[Site, Asked], Response]
+
+THREADS = 16
+"""For what is answered from the store."""
+
+SLOW_THREADS = 32
+"""For what waits for a provider, so that a slow one does not hold up the pages."""
+
+MOST_WAITING = 256
+"""Requests that may wait for a thread."""
+
+
+@record
+class Spot:
+    """What is at an address: the work by method, and whether it waits for a provider."""
+
+    path: re.Pattern[str]
+    kind: Kind
+    works: dict[str, Work]
+    is_slow: bool
+
+    @property
+    def allows(self) -> str:
+        """The Allow header."""
+        return ", ".join([*self.works, "OPTIONS"])
+
+
+def _spot(path: str, kind: Kind, *, is_slow: bool = False, **works: Work) -> Spot:
+    pattern = re.compile(re.escape(path).replace(r"\{name\}", r"(?P<name>[^/]{1,100})"))
+    if kind in {"page", "script"}:
+        works["HEAD"] = works["GET"]
+    return Spot(pattern, kind, works, is_slow)
+
+
+def _page(site: Site, asked: Asked) -> Response:
+    better = asked.doors.better_name(asked.host)
+    if better:
+        return redirect(f"{better}{asked.doors.prefix}/connect", {})
+    return html_answer(site.static.page("connect.html"))
+
+
+def _file(site: Site, asked: Asked, name: str = "") -> Response:
+    found = site.static.find(name or asked.names["name"])
+    if found is None:
+        raise Refusal(404, "not_found", "there is no such file")
+    return file_answer(
+        found, asked_version=asked.query.partition("v=")[2], has_it=found.version in asked.known
+    )
+
+
+SPOTS = (
+    _spot("/connect", "page", GET=_page),
+    _spot("/connect/session", "data", GET=data.session),
+    _spot("/connect/integrations/{name}", "data", is_slow=True, POST=data.connect, DELETE=data.disconnect),
+    _spot("/connect/attempts/{name}", "data", GET=data.attempt),
+    _spot("/oauth/connect/{name}", "notice", is_slow=True, GET=logins.start, POST=logins.start),
+    _spot("/oauth/callback", "notice", is_slow=True, GET=logins.callback),
+    _spot("/oauth/callback/{name}", "notice", is_slow=True, GET=logins.callback),
+    _spot("/static/{name}", "script", GET=_file),
+    _spot("/nango-connect.js", "script", GET=partial(_file, name="nango-connect.js")),
+)
+FIRST_PARTS = ("connect", "oauth", "static", "nango-connect.js")
+NOWHERE = Spot(re.compile("(?!)"), "data", {}, is_slow=False)
+
+
+class ConnectServer:
+    """The application. One serves one event loop; see `Nango.asgi_app`."""
+
+    def __init__(self, nango: Nango) -> None:
+        self._site = Site(nango)
+        self._threads: dict[bool, anyio.CapacityLimiter] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, as ASGI says it."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Any, receive: Any, send: Any) -> None:
+        started = time.perf_counter()
+        doors = self._site.doors
+        path = own_path(scope, doors.prefix)
+        found = ((spot, spot.path.fullmatch(path)) for spot in SPOTS)
+        spot, match = next(((spot, match) for spot, match in found if match), (NOWHERE, None))
+        request = Request({**scope, "path_params": match.groupdict() if match else {}}, receive)
+        answer = await self._answer(spot, request, doors)
+        for name, value in security_headers(spot.kind, doors).items():
+            if name.lower() not in answer.headers:
+                answer.headers[name] = value
+        if spot.kind in {"data", "script"}:
+            answer.headers["Vary"] = "Origin"
+            answer.headers.update(cors_headers(request.headers.get("origin", ""), doors))
+        if request.method == "HEAD":
+            answer.body = b""
+        milliseconds = (time.perf_counter() - started) * 1000
+        LOGGER.info(
+            "%s %s %d %d ms", printable(request.method, 10), printable(path), answer.status_code, milliseconds
+        )
+        await answer(scope, receive, send)
+
+    async def _answer(self, spot: Spot, request: Request, doors: Doors) -> Response:
+        try:
+            if not doors.knows(request.headers.get("host", "")):
+                raise Refusal(421, "wrong_host", "this server does not answer for that host")  # noqa: TRY301
+            if request.method == "OPTIONS" and spot.works:
+                return _options(spot, request, doors)
+            return await self._done(spot, request, doors)
+        except Exception as error:  # noqa: BLE001 - nothing of an unforeseen one may reach the browser
+            refusal = refusal_of(error)
+        is_page = spot.kind in {"page", "notice"} if spot.works else _wants_page(request)
+        return html_refusal(refusal, self._site.pages) if is_page else json_refusal(refusal)
+
+    async def _done(self, spot: Spot, request: Request, doors: Doors) -> Response:
+        if not spot.works:
+            raise Refusal(404, "not_found", "there is nothing at this address")
+        work = spot.works.get(request.method)
+        if work is None:
+            raise Refusal(405, "wrong_method", "this cannot be asked here", headers={"Allow": spot.allows})
+        asked = await read(request, doors)
+        if request.method in {"POST", "DELETE"} and not self._site.is_ours(asked):
+            raise ConnectFailed("not_allowed", "this page may not connect accounts here")
+        limiter = self._limiter(is_slow=spot.is_slow)
+        if limiter.statistics().tasks_waiting >= MOST_WAITING:
+            raise ConnectFailed("busy", "too much is under way; try again in a minute")
+        return await anyio.to_thread.run_sync(work, self._site, asked, limiter=limiter)
+
+    def _limiter(self, *, is_slow: bool) -> anyio.CapacityLimiter:
+        if is_slow not in self._threads:
+            self._threads[is_slow] = anyio.CapacityLimiter(SLOW_THREADS if is_slow else THREADS)
+        return self._threads[is_slow]
+
+
+def own_path(scope: Any, prefix: str) -> str:
+    """The path below ours: whether we are mounted, served directly, or behind a proxy that cut the prefix."""
+    root, path = scope.get("root_path", ""), scope["path"]
+    if root and path.startswith(root):
+        path = path[len(root) :]
+    if prefix and not root.endswith(prefix) and path.startswith(f"{prefix}/"):
+        inner = path[len(prefix) :]
+        if inner.split("/")[1] in FIRST_PARTS:
+            return str(inner)
+    return str(path)
+
+
+def _options(spot: Spot, request: Request, doors: Doors) -> Response:
+    is_preflight = spot.kind == "data" and "access-control-request-method" in request.headers
+    allowed = cors_headers(request.headers.get("origin", ""), doors)
+    return Response(b"", 204, {"Allow": spot.allows, **(PREFLIGHT if is_preflight and allowed else {})})
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

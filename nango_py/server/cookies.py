@@ -1,0 +1,60 @@
+"""The cookie that binds a login to the browser in which it began.
+
+Each login has its own, named after the state that the provider sends back: two logins in two windows do not
+disturb one another. Its value goes to this server only; what is kept of it is a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.server.doors import Doors
+
+SECONDS = 600
+_STATES = ("state", "oauth_token")
+"""What comes back unchanged: of OAuth 2, and of OAuth 1.0a."""
+
+_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def new_browser() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def bound(browser: str) -> str:
+    """What is kept of a cookie's value: its hash, or "" for what is none."""
+    return hashlib.sha256(browser.encode()).hexdigest() if _VALUE.fullmatch(browser) else ""
+
+
+def set_cookie(url: str, browser: str, doors: Doors) -> str:
+    """The Set-Cookie header for a login that goes on at this URL of the provider."""
+    query = dict(parse_qsl(urlsplit(url).query))
+    state = next((query[name] for name in _STATES if query.get(name)), "")
+    return _header(_name(state, doors), browser, SECONDS, doors)
+
+
+def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Doors) -> tuple[str, str]:
+    """The value of the cookie that belongs to a callback, or "", and the header that deletes it."""
+    for state in (*(query[name] for name in _STATES if query.get(name)), ""):
+        name = _name(state, doors)
+        if name in cookies:
+            return cookies[name], _header(name, "", 0, doors)
+    return "", ""
+
+
+def _name(state: str, doors: Doors) -> str:
+    suffix = hashlib.sha256(f"nango login cookie\0{state}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{'__Host-' if doors.is_https else ''}nango-login-{suffix}"
+
+
+def _header(name: str, value: str, seconds: int, doors: Doors) -> str:
+    secure = "; Secure" if doors.is_https else ""
+    return f"{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}"

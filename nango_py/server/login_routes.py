@@ -1,0 +1,116 @@
+"""The two ends of an OAuth login: the way to the provider, and the way back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nango_py.errors import CONNECT_CODES, ConnectFailed, NangoError
+from nango_py.server.answers import html_answer, redirect
+from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
+from nango_py.server.data_routes import is_attempt
+from nango_py.server.pages import Heard, told
+from nango_py.server.refusal import Refusal, refusal_of
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from nango_py.connections.sessions import SessionClaims
+    from nango_py.server.asked import Asked
+    from nango_py.server.site import Site
+
+FIELDS = frozenset({"session", "attempt", "origin", "config"})
+
+
+def start(site: Site, asked: Asked) -> Response:
+    """Send the browser to the provider, for a session's user and one of its integrations."""
+    given, name = asked.given(), asked.names["name"]
+    if given.keys() - FIELDS:
+        raise Refusal(400, "bad_request", f"a login begins with {', '.join(sorted(FIELDS))} only")
+    attempt = given.get("attempt", "")
+    if not is_attempt(attempt):
+        raise Refusal(400, "bad_request", "attempt is up to 64 letters, digits, - and _")
+    claims = site.claims(given.get("session", ""))
+    origin = _origin(claims, given.get("origin", ""), asked)
+    try:
+        return _begun(site, asked, claims, name, origin, attempt, given.get("config", ""))
+    except (Refusal, NangoError) as error:
+        refusal = refusal_of(error)
+    # The page that opened this window waits for an answer, and may have one: its origin was checked.
+    message = told(ok=False, integration=name, attempt=attempt, code=refusal.code, message=refusal.message)
+    page = site.pages.failed(refusal.message, refusal.code, Heard(message, origin))
+    return html_answer(page, refusal.status, refusal.headers)
+
+
+def _begun(
+    site: Site, asked: Asked, claims: SessionClaims, name: str, origin: str, attempt: str, config: str
+) -> Response:
+    integration = site.integration(claims, name)
+    settings = _settings(config)
+    site.spend_start(claims)
+    browser = new_browser()
+    url = site.logins.begin(
+        integration.name,
+        claims.user_id,
+        session_id=claims.id,
+        additional_config=settings,
+        browser=bound(browser),
+        origin=origin,
+        attempt=attempt,
+    )
+    headers = {"Set-Cookie": set_cookie(url, browser, asked.doors)}
+    if asked.method == "POST":
+        return html_answer(site.pages.leaving(integration.title or name, url), headers=headers)
+    return redirect(url, headers)
+
+
+def callback(site: Site, asked: Asked) -> Response:
+    """Finish a login with what the provider sent, and tell the page that began it, and nobody else."""
+    query = asked.given()
+    browser, forget = browser_of(query, asked.cookies, asked.doors)
+    headers = {"Set-Cookie": forget} if forget else {}
+    try:
+        outcome = site.logins.finish(query, bound(browser), integration=asked.names.get("name", ""))
+    except (ConnectFailed, NangoError) as error:
+        refusal = refusal_of(error)
+        page = site.pages.failed(refusal.message, refusal.code)
+        return html_answer(page, refusal.status, {**refusal.headers, **headers})
+    message = told(
+        ok=outcome.ok,
+        integration=outcome.integration,
+        attempt=outcome.attempt,
+        code=outcome.code,
+        message=outcome.message,
+        missing_scopes=outcome.missing_scopes,
+    )
+    heard = Heard(message, outcome.origin) if outcome.origin else None
+    if outcome.ok:
+        page = site.pages.connected(site.title(outcome.integration), outcome.message, heard)
+        return html_answer(page, headers=headers)
+    page = site.pages.failed(outcome.message, outcome.code, heard)
+    return html_answer(page, CONNECT_CODES.get(outcome.code, 400), headers)
+
+
+def _origin(claims: SessionClaims, origin: str, asked: Asked) -> str:
+    """The origin that hears how the login ends: one that may, else the session's, else our own pages.
+
+    Raises:
+        ConnectFailed: `not_allowed`.
+    """
+    if not origin:
+        return claims.origin or asked.doors.root
+    if not asked.doors.hears(origin, claims.origin):
+        raise ConnectFailed("not_allowed", "this page may not connect accounts here")
+    return origin
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Refusal(400, "bad_request", "config is not a JSON object")
+    return value

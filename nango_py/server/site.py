@@ -1,0 +1,126 @@
+"""What the routes of one connect server share."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from nango_py.errors import ConnectFailed
+from nango_py.server.doors import doors_of
+from nango_py.server.pace import Pace
+from nango_py.server.pages import Pages
+from nango_py.server.refusal import Refusal
+from nango_py.server.static import StaticFiles
+
+if TYPE_CHECKING:
+    from nango_py.client import Nango
+    from nango_py.config.model import Config, Integration
+    from nango_py.connect.login import Logins
+    from nango_py.connections.sessions import SessionClaims
+    from nango_py.server.asked import Asked
+    from nango_py.server.doors import Doors
+
+SUBMITS_A_MINUTE = 10
+"""Of one session: each calls the provider with what somebody typed."""
+
+STARTS_A_MINUTE = 60
+
+
+class Site:
+    """A product's connect server, without the network: its Nango, pages and bounds."""
+
+    def __init__(self, nango: Nango) -> None:
+        self.nango = nango
+        self.static = StaticFiles()
+        clock = nango._resources.clock  # noqa: SLF001 - rooms of one package share it
+        self._submits = Pace(clock, SUBMITS_A_MINUTE)
+        self._starts = Pace(clock, STARTS_A_MINUTE)
+        self._lock = threading.Lock()
+        self._logins: Logins | None = None
+        config = nango.configuration.config
+        self._known: tuple[Config, Doors, Pages] = (config, *self._made(config))
+
+    @property
+    def doors(self) -> Doors:
+        """Where this server is, as the files say now."""
+        return self._current()[0]
+
+    @property
+    def pages(self) -> Pages:
+        """The small pages, in the product's name."""
+        return self._current()[1]
+
+    @property
+    def logins(self) -> Logins:
+        """The OAuth round trips."""
+        with self._lock:
+            if self._logins is None:
+                from nango_py.connect.login import Logins
+
+                self._logins = Logins(self.nango)
+            return self._logins
+
+    def claims(self, token: str) -> SessionClaims:
+        """What a session token says.
+
+        Raises:
+            ConnectFailed: `session_invalid` or `session_expired`.
+        """
+        return self.nango.read_session(token)
+
+    def integration(self, claims: SessionClaims, name: str) -> Integration:
+        """An integration of this session; one that the session does not name is as unknown as any other.
+
+        Raises:
+            ConnectFailed: `unknown_integration`.
+        """
+        found = self.nango.configuration.integrations.get(name) if name in claims.integrations else None
+        if found is None:
+            raise ConnectFailed("unknown_integration", "there is nothing of this name to connect")
+        return found
+
+    def title(self, name: str) -> str:
+        """What people call an integration."""
+        found = self.nango.configuration.integrations.get(name)
+        return (found.title or name) if found is not None else name
+
+    def spend_submit(self, claims: SessionClaims) -> None:
+        """Count a check of credentials.
+
+        Raises:
+            Refusal: `too_many`.
+        """
+        _spend(self._submits, claims)
+
+    def spend_start(self, claims: SessionClaims) -> None:
+        """Count the beginning of a login.
+
+        Raises:
+            Refusal: `too_many`.
+        """
+        _spend(self._starts, claims)
+
+    def is_ours(self, asked: Asked) -> bool:
+        """Whether no page of another origin sent this, or one that may."""
+        doors, origin = asked.doors, asked.origin
+        # A page that tells nobody where it is, as ours do, posts its forms with the origin `null`.
+        return origin in {"", "null", doors.own_origin(asked.host)} or doors.hears(origin)
+
+    def _current(self) -> tuple[Doors, Pages]:
+        config = self.nango.configuration.config
+        if config is not self._known[0]:
+            self._known = (config, *self._made(config))
+        return self._known[1], self._known[2]
+
+    def _made(self, config: Config) -> tuple[Doors, Pages]:
+        doors = doors_of(config)
+        return doors, Pages(self.static, doors.prefix, config.product_name)
+
+
+def _spend(pace: Pace, claims: SessionClaims) -> None:
+    seconds = pace.wait(claims.id)
+    if seconds:
+        after = str(int(seconds) + 1)
+        raise Refusal(
+            429, "too_many", f"too many tries; wait {after} seconds", headers={"Retry-After": after}
+        )

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from nango_py.connect.ending import ENDINGS, LoginEnded, ended
 from nango_py.connect.grant import asked_config, login_of
-from nango_py.connect.outcome import LoginOutcome, tell
-from nango_py.errors import ConnectFailed, NangoError, printable
+from nango_py.connect.outcome import LoginOutcome, remember, remembered, tell
+from nango_py.connect.typed import tidied
+from nango_py.errors import ConnectFailed, printable
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nango_py.resources import Resources
 
 LOGIN_SECONDS = 600.0
-"""How long a user may take at the provider, and how long a page may ask how it went."""
+"""How long a user may take at the provider."""
 
 LONGEST_STATE = 512
 LONGEST_ATTEMPT = 200
@@ -114,10 +115,7 @@ class Logins:
 
     def attempt(self, session_id: str, attempt: str) -> LoginOutcome | None:
         """How a try ended, for pages that lost sight of the window it ran in; None if it has not, yet."""
-        found = self._nango.store.pending.peek("attempt", _attempt_name(session_id, attempt))
-        if found is None:
-            return None
-        return LoginOutcome(**{**found, "missing_scopes": tuple(found["missing_scopes"])})
+        return remembered(self._nango, session_id, attempt)
 
     @property
     def _parts(self) -> Resources:
@@ -134,7 +132,7 @@ class Logins:
         self._check_origin(login["origin"])
         where = f"{declared.name}/{printable(login['user_id'])}"
         _check_size(config)
-        config = asked_config(declared, config, where)
+        config = asked_config(declared, tidied(declared, config), where)
         uri = redirect_uri or self.redirect_uri(declared)
         state = secrets.token_urlsafe(32)
         url, kept = login_of(self._parts, declared, login["user_id"], config).start(uri, state)
@@ -191,19 +189,12 @@ class Logins:
         reason = failed.reason if failed else f"without {' '.join(missing)}" if missing else ""
         tell(self._nango, outcome.integration, outcome.user_id, code, reason)
         if outcome.attempt:
-            values = {"ok": outcome.ok, **names, "code": code, "message": message, "missing_scopes": missing}
-            name = _attempt_name(login["session_id"], outcome.attempt)
-            with suppress(NangoError):  # the window itself tells it too
-                self._nango.store.pending.put("attempt", name, login["session_id"], values, LOGIN_SECONDS)
+            remember(self._nango, login["session_id"], outcome)
         return outcome
 
 
 def _binding(browser: str) -> str:
     return hashlib.sha256(f"nango login browser\0{browser}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _attempt_name(session_id: str, attempt: str) -> str:
-    return f"{session_id} {attempt}"
 
 
 def _check_size(config: Mapping[str, Any]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nango_py.engine.events import Event
 from nango_py.engine.log import logger_of
-from nango_py.errors import printable
-from nango_py.record import record
+from nango_py.errors import NangoError, printable
+from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
     from nango_py.client import Nango
+
+REMEMBERED_SECONDS = 600.0
+"""How long a page may ask how a try went."""
 
 CONNECTED, CONNECT_FAILED = "connected", "connect_failed"
 LOGGER = logging.getLogger("nango_py.connect")
@@ -45,6 +49,26 @@ class LoginOutcome:
     code: str = ""
     message: str = ""
     missing_scopes: tuple[str, ...] = ()
+
+
+def remember(nango: Nango, session_id: str, outcome: LoginOutcome) -> None:
+    """Keep how a try ended, for pages that lost sight of the window it ran in."""
+    values = {part: getattr(outcome, part) for part in field_names(LoginOutcome)}
+    with suppress(NangoError):  # the window itself tells it too
+        name = _attempt_name(session_id, outcome.attempt)
+        nango.store.pending.put("attempt", name, session_id, values, REMEMBERED_SECONDS)
+
+
+def remembered(nango: Nango, session_id: str, attempt: str) -> LoginOutcome | None:
+    """How a try ended; None if it has not, yet."""
+    found = nango.store.pending.peek("attempt", _attempt_name(session_id, attempt))
+    if found is None:
+        return None
+    return LoginOutcome(**{**found, "missing_scopes": tuple(found["missing_scopes"])})
+
+
+def _attempt_name(session_id: str, attempt: str) -> str:
+    return f"{session_id} {attempt}"
 
 
 def tell(nango: Nango, integration: str, user_id: str, code: str = "", reason: str = "") -> None:

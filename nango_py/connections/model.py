@@ -48,6 +48,7 @@ class Connection:
             user_id=self.user_id,
             date_created=self.date_created,
             last_modified=self.last_modified,
+            status=self.status,
             additional_config=self.additional_config,
         )
 

@@ -10,13 +10,17 @@ from nango_py.errors import UnknownIntegration, printable
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
+    from typing import BinaryIO
 
     from nango_py.config.files import Files
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.sessions import ConnectSession, SessionClaims
     from nango_py.connections.store import ConnectionStore
+    from nango_py.moving.report import ImportReport
     from nango_py.resources import Resources
+    from nango_py.secret import Secret
 
 
 class UserConnections:
@@ -163,6 +167,102 @@ class UserConnections:
         from nango_py.connections.sessions import opened_session
 
         return opened_session(self.store.keyring, token, self._resources.clock.now())
+
+    @without_frames
+    def export_connections(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        key: str | Secret,
+        *,
+        integration: str | None = None,
+        user_id: str | None = None,
+    ) -> int:
+        """Write connections to a file that only `key` opens, and say how many they are (docs/moving.md).
+
+        Args:
+            target: a path, where the file is put as a whole and for its owner only (0600), or a file that is
+                open for writing bytes. An older export there is replaced, any other file is not.
+            key: 32 random bytes in base64; `nango keys generate` makes some.
+            integration: only its connections.
+            user_id: only the connections of this user.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            StorageError: the key is none, or the file cannot be written.
+            TamperError: a stored connection was altered; no file was written.
+        """
+        from nango_py.moving.exporting import export_to
+
+        if integration is not None:
+            self._integration(integration)
+        return export_to(self.store, target, key, integration or "", user_id or "")
+
+    @without_frames
+    def import_connections(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        key: str | Secret,
+        *,
+        on_existing: str = "refuse",
+        dry_run: bool = False,
+    ) -> ImportReport:
+        """Store the connections of an export. All of the file is checked before anything is written.
+
+        Connections that are stored already, just so, are left alone; an import that was stopped in the
+        middle is finished by the same import.
+
+        Args:
+            source: a path, or a file that is open for reading bytes.
+            key: the one the file was made with.
+            on_existing: what happens where a user has another connection: "refuse" the whole import,
+                "skip" this one, or "replace" what is stored.
+            dry_run: only check and count; the report names what stands in the way.
+
+        Raises:
+            ConfigError: an integration is not declared, credentials do not fit its auth mode, or a user has
+                another connection; all of them are named, and nothing was written.
+            TamperError: the file was altered or cut; nothing was written.
+            StorageError: another key, no export, or the database failed.
+        """
+        from nango_py.moving.importing import Importer, import_export
+
+        importer = Importer(self.store, self.configuration, on_existing, dry_run)
+        try:
+            return import_export(importer, source, key)
+        finally:
+            self._resources.stored.clear()
+
+    @without_frames
+    def import_from_nango(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        names: Mapping[str, str] | None = None,
+        user_from: str = "connection_id",
+        on_existing: str = "refuse",
+        dry_run: bool = False,
+    ) -> ImportReport:
+        """Store connections of today's Nango, from what it answers to `GET /connections/:id`.
+
+        Args:
+            path: a file with one answer, an array of them or one on each line, or a folder of such files.
+            names: the integration here for a provider_config_key there, where they differ.
+            user_from: "connection_id" or "end_user": what becomes the user_id.
+            on_existing: as in `import_connections`.
+            dry_run: as in `import_connections`.
+
+        Raises:
+            ConfigError: as in `import_connections`; also a file that is not JSON, and masked credentials.
+            StorageError: the database failed.
+        """
+        from nango_py.moving.importing import Importer
+        from nango_py.moving.nango_json import import_nango
+
+        importer = Importer(self.store, self.configuration, on_existing, dry_run)
+        try:
+            return import_nango(importer, path, names or {}, user_from)
+        finally:
+            self._resources.stored.clear()
 
     @property
     def store(self) -> ConnectionStore:

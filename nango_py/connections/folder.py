@@ -13,6 +13,7 @@ from nango_py.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from nango_py.secret import Secret
 
@@ -74,10 +75,24 @@ def replace_file(path: Path, text: Secret) -> None:
     Raises:
         StorageError: the system refused; the old text stands.
     """
+    with replacing_file(path) as file:
+        file.write(text.reveal().encode())
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[BinaryIO]:
+    """A draft to write, 0600, which takes the file's place when the block ends well, and else is gone.
+
+    Raises:
+        StorageError: the system refused; the old file stands.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     failure = None
     try:
-        _write_durably(draft, text)
+        with _new_private_file(draft) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -89,14 +104,11 @@ def replace_file(path: Path, text: Secret) -> None:
         raise failure
 
 
-def _write_durably(path: Path, text: Secret) -> None:
+def _new_private_file(path: Path) -> BinaryIO:
     path.unlink(missing_ok=True)  # left by a killed process with our numbers
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
-    with os.fdopen(descriptor, "wb") as file:
-        path.chmod(PRIVATE_FILE)
-        file.write(text.reveal().encode())
-        file.flush()
-        os.fsync(file.fileno())
+    path.chmod(PRIVATE_FILE)
+    return os.fdopen(descriptor, "wb")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -159,6 +159,22 @@ def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
         return None
 
 
+def one_key(text: Secret, source: str) -> Key:
+    """The one key that a text holds; lines that begin with # are skipped.
+
+    Args:
+        text: base64 of 32 bytes.
+        source: where it comes from, for messages.
+
+    Raises:
+        StorageError: it is malformed, or there is not exactly one. No key is shown.
+    """
+    keys = _parse(text, "\n", source)
+    if len(keys) > 1:
+        raise StorageError(f"{source} holds {len(keys)} keys; expected one")
+    return keys[0]
+
+
 def generate_key() -> Secret:
     """A new key as base64 text, fit for the environment variable and the key file."""
     return Secret(base64.b64encode(os.urandom(KEY_BYTES)).decode())

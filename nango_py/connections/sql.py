@@ -55,6 +55,16 @@ SELECT uuid, integration, user_id, generation, status, key_id, NULL, additional_
   created_at, modified_at
 FROM nango_connections WHERE integration = :integration ORDER BY created_at, uuid
 """
+# By identity, so that a connection that is deleted and registered again meanwhile is not met twice.
+PAGE = """
+SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
+  created_at, modified_at
+FROM nango_connections
+WHERE (integration, user_id) > (:after_integration, :after_user)
+  AND (:integration = '' OR integration = :integration) AND (:user_id = '' OR user_id = :user_id)
+ORDER BY integration, user_id LIMIT :most
+"""
+TAKEN = "SELECT 1 FROM nango_connections WHERE uuid = :uuid"
 
 KEYS = """
 SELECT key_id, proof,

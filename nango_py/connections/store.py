@@ -203,9 +203,7 @@ class ConnectionStore:
             if not rows:
                 raise ConnectionNotFound(integration, user_id)
             old = Row._make(rows[0])
-            stored = old.texts(self._key_of(old))
-            if stored is None:
-                raise old.tampered()
+            stored = self.texts(old)
             status = ACTIVE if "credentials" in new else old.status
             row = old.changed(status, _microseconds(self._clock))
             texts = new.get("credentials", stored[0]), new.get("additional_config", stored[1])
@@ -306,6 +304,13 @@ class ConnectionStore:
     def read(self, text: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Rows of one SELECT; for the other modules of this room."""
         return self._database.read(text, parameters)
+
+    def texts(self, row: Row) -> tuple[Secret, Secret]:
+        """The JSON texts of a row's credentials and settings; for the other modules of this room."""
+        found = row.texts(self._key_of(row))
+        if found is None:
+            raise row.tampered()
+        return found
 
     def write(self, work: Callable[[Run], Result]) -> Result:
         """What `work` returns, after its statements were made durable together; see Database.write."""

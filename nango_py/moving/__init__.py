@@ -1,0 +1,1 @@
+"""Connections on the move: exports, imports, and what today's Nango says of its connections."""

@@ -1,0 +1,254 @@
+"""What today's Nango answers to `GET /connections/:id`, as a connection of an integration declared here."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nango_py.auth.base import mode_of
+from nango_py.connections.exchange import Moved
+from nango_py.connections.model import ACTIVE
+from nango_py.connections.rows import microseconds_of
+from nango_py.errors import printable
+from nango_py.moving.nango_credentials import OTHER_APP, TYPES, WHY, folded, is_masked, taken
+from nango_py.moving.nango_files import answers
+from nango_py.moving.report import UNFIT, Notes, named
+from nango_py.record import record
+from nango_py.secret import conceal
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from nango_py.config.model import Integration
+    from nango_py.errors import Position
+    from nango_py.moving.importing import Importer
+    from nango_py.moving.report import ImportReport
+
+CONNECTION_ID, END_USER = "connection_id", "end_user"
+USER_FROM = (CONNECTION_ID, END_USER)
+
+SCOPE = "ask with an API key that has the scope environment:connections:read_credentials"
+NO_REFRESH = (
+    "it is not in the file: ask with refresh_token=true, or the user connects again when the token ends"
+)
+NO_PLACE = "it has no place here"
+NOT_DECLARED = "the integration's connection_config does not declare it"
+SECRET_SETTING = "it looks like a secret, and additional_config is shown"  # noqa: S105 - a sentence
+BOOKKEEPING = "Nango's own bookkeeping"
+
+_SECRET = re.compile(
+    r"token|secret|passw|passphrase|credential|private_?key|api_?key|jwt|assertion|cookie|session",
+    re.IGNORECASE,
+)
+_KNOWN = {
+    "id": BOOKKEEPING,
+    "provider": BOOKKEEPING,
+    "last_fetched_at": BOOKKEEPING,
+    "errors": BOOKKEEPING,
+    "tags": NO_PLACE,
+    "webhook_url_override": NO_PLACE,
+}
+_READ = {
+    "provider_config_key", "connection_id", "end_user", "credentials", "connection_config", "metadata",
+    "created_at", "updated_at",
+}  # fmt: skip
+
+
+@record
+class Translator:
+    """What names become.
+
+    Attributes:
+        integrations: those that are declared.
+        names: the integration for a provider_config_key, where it has another name.
+        user_from: which of USER_FROM gives the user_id.
+        notes: where everything is told that is not taken over.
+    """
+
+    integrations: Mapping[str, Integration]
+    names: Mapping[str, str]
+    user_from: str
+    notes: Notes
+
+    def moved(self, answer: Any, position: Position) -> Moved | None:
+        """The connection, or None after the notes were told why there is none."""
+        fault = _shape_fault(answer)
+        if fault:
+            self.notes.problem(position, UNFIT, fault)
+            return None
+        key = answer["provider_config_key"]
+        declared = self.integrations.get(self.names.get(key, key))
+        if declared is None:
+            self.notes.unknown(self.names.get(key, key), position)
+            return None
+        user_id = self._user_id(answer)
+        if user_id is None:
+            what = f"{printable(answer['connection_id'])}: there is no end_user with an id"
+            self.notes.problem(position, UNFIT, what, (declared.name, ""))
+            return None
+        whose = declared.name, user_id
+        fault = _credentials_fault(answer["credentials"], declared)
+        if fault:
+            self.notes.problem(position, UNFIT, f"{named(*whose)} {fault}", whose)
+            return None
+        return self._fit(answer, declared, user_id, position)
+
+    def _user_id(self, answer: Mapping[str, Any]) -> str | None:
+        if self.user_from == CONNECTION_ID:
+            return str(answer["connection_id"])
+        end_user = answer.get("end_user")
+        found = end_user.get("id") if isinstance(end_user, dict) else None
+        return found if isinstance(found, str) and found else None
+
+    def _fit(
+        self, answer: Mapping[str, Any], declared: Integration, user_id: str, position: Position
+    ) -> Moved:
+        given, mode = answer["credentials"] or {}, mode_of(declared.auth_mode)
+        config = dict(answer.get("connection_config") or {})
+        kind = given.get("type", "NONE")
+        found, rest = taken(kind, given, config, mode.name, mode.credentials_schema)
+        left = _LeftBehind(self.notes, declared.name, user_id)
+        if mode.name == "OAUTH2" and "refresh_token" not in found and "expires_at" in found:
+            left("credentials.refresh_token", NO_REFRESH)
+        settings = _settings(config, rest, answer.get("metadata"), declared, left)
+        for name in rest:
+            left(f"credentials.{name}", WHY.get((kind, name), f"{mode.name} has no such field"))
+        _leave_fields(answer, user_id, left)
+        times = [_time(answer, name, left) for name in ("created_at", "updated_at")]
+        return Moved(
+            declared.name,
+            user_id,
+            conceal(found),
+            settings,
+            ACTIVE,
+            "",
+            times[0],
+            times[1] or times[0],
+            position,
+        )
+
+
+class _LeftBehind:
+    """Tells the notes what of one connection is not taken over."""
+
+    def __init__(self, notes: Notes, integration: str, user_id: str) -> None:
+        self._notes = notes
+        self._whose = integration, user_id
+
+    def __call__(self, field: str, why: str) -> None:
+        self._notes.left_out(*self._whose, printable(field), why)
+
+
+def _shape_fault(answer: Any) -> str:
+    if not isinstance(answer, dict):
+        return "expected the JSON object that GET /connections/<id> answers"
+    if isinstance(answer.get("connections"), list):
+        return "the answer of GET /connections has no credentials; ask for each connection by its id"
+    for name in ("provider_config_key", "connection_id"):
+        if not isinstance(answer.get(name), str) or not answer[name]:
+            return f"{name} is missing; expected the JSON object that GET /connections/<id> answers"
+    for name in ("credentials", "connection_config"):
+        if not isinstance(answer.get(name, {}), dict | None):
+            return f"{name} must be an object"
+    return "" if "credentials" in answer else f"credentials is missing; {SCOPE}"
+
+
+def _credentials_fault(given: Mapping[str, Any] | None, declared: Integration) -> str:
+    if is_masked(given):
+        return f"has masked credentials; {SCOPE}"
+    kind = str((given or {}).get("type") or ("" if given else "NONE"))
+    if kind == "NONE" and declared.auth_mode != "NONE":
+        return f"has no credentials; {SCOPE}"
+    if kind not in TYPES:
+        return f'has credentials of type "{printable(kind)}"; expected one of {", ".join(TYPES)}'
+    if declared.auth_mode not in TYPES[kind]:
+        return (
+            f"has credentials of type {kind}, and the integration's auth_mode is {declared.auth_mode}; "
+            f"expected {' or '.join(TYPES[kind])}"
+        )
+    return ""
+
+
+def _settings(
+    config: Mapping[str, Any], rest: dict[str, Any], metadata: Any, declared: Integration, left: _LeftBehind
+) -> dict[str, Any]:
+    """What additional_config takes; what it takes of `rest` is taken out of it."""
+    schema = declared.settings.get("connection_config")
+    fields = (schema or {}).get("properties", {})
+    words = {folded(name): name for name in fields}
+    is_closed = (schema or {}).get("additionalProperties") is False
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        word = name if name in fields else words.get(folded(name))
+        if value is None or (word is not None and word in found):
+            continue
+        if word is not None:
+            found[word] = value
+        elif folded(name) in {"oauthclientidoverride", "oauthclientsecretoverride"}:
+            left(f"connection_config.{name}", OTHER_APP)
+        elif _is_secret(name, value):
+            left(f"connection_config.{name}", SECRET_SETTING)
+        elif is_closed:
+            left(f"connection_config.{name}", NOT_DECLARED)
+        else:
+            found[name] = value
+    for name in [name for name in rest if folded(name) in words and words[folded(name)] not in found]:
+        found[words[folded(name)]] = rest.pop(name)
+    if metadata and (is_closed or "metadata" in found):
+        left("metadata", NOT_DECLARED)
+    elif metadata:
+        found["metadata"] = metadata
+    return found
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    if _SECRET.search(name):
+        return True
+    return isinstance(value, dict) and any(_is_secret(key, below) for key, below in value.items())
+
+
+def _leave_fields(answer: Mapping[str, Any], user_id: str, left: _LeftBehind) -> None:
+    for name, value in answer.items():
+        if name not in _READ and value not in (None, "", [], {}):
+            left(name, _KNOWN.get(name, NO_PLACE))
+    end_user = answer.get("end_user")
+    if isinstance(end_user, dict):
+        for name, value in end_user.items():
+            if value not in (None, "", [], {}) and value != user_id:
+                left(f"end_user.{name}", NO_PLACE)
+        if answer["connection_id"] != user_id:
+            left("connection_id", "the user_id is the end_user's")
+
+
+def _time(answer: Mapping[str, Any], name: str, left: _LeftBehind) -> int:
+    """A date in microseconds since 1970; 0 where there is none."""
+    text = answer.get(name)
+    if text is None:
+        return 0
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        left(name, "it is not a date of ISO 8601")
+        return 0
+    return microseconds_of(time if time.tzinfo else time.replace(tzinfo=UTC))
+
+
+def import_nango(
+    importer: Importer, path: str | os.PathLike[str], names: Mapping[str, str], user_from: str
+) -> ImportReport:
+    """Import answers of today's Nango; see `Nango.import_from_nango`."""
+    if user_from not in USER_FROM:
+        raise ValueError(f"user_from must be one of {', '.join(USER_FROM)}")
+    integrations = importer.configuration.integrations
+
+    def read(notes: Notes) -> Iterator[Moved]:
+        translator = Translator(integrations, names, user_from, notes)
+        for position, answer in answers(Path(path)):
+            moved = translator.moved(answer, position)
+            if moved is not None:
+                yield moved
+
+    return importer.run(read)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests.structures import CaseInsensitiveDict
 
-from nango_py.config.model import Integration, RequestSettings, Status, frozen
+from nango_py.config.model import Integration, RequestSettings, Status, UserHosts, frozen
 from nango_py.config.names import names_of, secret_names_of
 from nango_py.config.template import compile_template
 from nango_py.connections.model import Connection
@@ -39,6 +39,7 @@ def an_integration(
     max_response_bytes: int = 50 * 2**20,
     log_level: str | None = None,
     status: Status | None = None,
+    user_hosts: UserHosts | None = None,
     **settings: Any,
 ) -> Integration:
     """An integration whose key goes into `Authorization`, unless headers or params say otherwise."""
@@ -61,6 +62,7 @@ def an_integration(
             allow_http=True,
             allowed_hosts=allowed_hosts,
             max_response_bytes=max_response_bytes,
+            user_hosts=user_hosts,
         ),
         status=status or Status(),
         log_level=log_level,

@@ -6,7 +6,10 @@ from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
 from nango_py.errors import ConfigError, ConnectFailed, NangoError
 
 USER_FAULTS = frozenset({"E305", "E314", "E316", "E317"})
-"""Problems of the values that the user gave: a host, a path, a field of connection_config."""
+"""Problems of values that the user gave: in a host, in a text, in a path, in a field of connection_config."""
+
+NOT_ASKED = "has no value"
+"""How E314 says that nobody asked for a value; that is the blueprint's fault."""
 
 _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 408, 429, 500
 
@@ -74,7 +77,10 @@ def _without_token(error: TokenUnavailable) -> LoginEnded:
 
 def _misfit(error: ConfigError, *, by_user: bool) -> LoginEnded:
     """Settings that do not fit: those that the user gave, or those of the product and the provider."""
-    if by_user and all(problem.code in USER_FAULTS for problem in error.problems):
+    of_values = all(
+        problem.code in USER_FAULTS and NOT_ASKED not in problem.what for problem in error.problems
+    )
+    if by_user and of_values:
         fields = {}
         for problem in error.problems:
             name, _, what = problem.what.removeprefix("additional_config.").partition(" ")
@@ -82,7 +88,7 @@ def _misfit(error: ConfigError, *, by_user: bool) -> LoginEnded:
                 fields[name] = ", ".join(filter(None, (what, problem.expected)))
         what = "these settings do not fit: " + "; ".join(problem.what for problem in error.problems)
         return LoginEnded("invalid_credentials", what, str(error), error, fields)
-    if all(problem.code in USER_FAULTS for problem in error.problems):
+    if of_values:
         what = "the provider did not tell everything that the connection needs"
         return LoginEnded("exchange_failed", what, str(error), error)
     what = "this login is not set up completely; the product's developers find out more in their log"

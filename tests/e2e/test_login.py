@@ -1,0 +1,350 @@
+"""The user journey of a login, against providers whose rules are Authlib's and oauthlib's."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import CredentialsError
+from nango_py.auth._protocol.oauth2 import code_challenge
+from nango_py.connect.login import Logins
+from nango_py.connect.outcome import LoginOutcome
+from nango_py.errors import ConfigError, ConnectFailed
+from tests.clocks import ManualClock
+from tests.login_provider import METHODS, LoginProvider, consent, query_of
+from tests.login_provider1 import LoginProvider1
+from tests.login_support import COOKIE, ROOT_URL, a_product, callback_of, log_in, pending_rows, rows, stored
+
+if TYPE_CHECKING:
+    from nango_py.engine.events import Event
+
+SIGNATURES = ("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_user_logs_in_by_oauth_2(method: str, database_url: str) -> None:
+    """From the click to a call, however the application says who it is; on SQLite and PostgreSQL."""
+    with LoginProvider(method) as provider, a_product(provider.entry(), database_url) as nango:
+        assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
+        answer = nango.executor("mail", "user-1").get("me")
+        assert (answer.status_code, answer.json()["user"]) == (200, "sarah")
+        assert provider.exchanges() == ["granted"]
+        assert provider.api_calls == [(stored(nango)["access_token"], 200)]
+        assert pending_rows(nango) == 0
+
+
+@pytest.mark.parametrize("method", SIGNATURES)
+def test_a_user_logs_in_by_oauth_1(method: str, database_url: str) -> None:
+    """Temporary credentials, consent, token credentials and a signed call, each judged by oauthlib."""
+    with LoginProvider1(method) as provider, a_product(provider.entry(), database_url) as nango:
+        assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
+        answer = nango.executor("mail", "user-1").get("me?a=b c&a=%26")
+        assert (answer.status_code, answer.json()["user"]) == (200, "sarah")
+        assert [(route, outcome) for route, outcome, _ in provider.calls] == [
+            ("request_token", "granted"), ("access_token", "granted"), ("api", "good"),
+        ]  # fmt: skip
+        nonces = [nonce for _, _, nonce in provider.calls]
+        assert len(set(nonces)) == 3
+        assert pending_rows(nango) == 0
+
+
+def test_a_wrong_signature_is_refused() -> None:
+    """The control: the provider does look at signatures."""
+    with LoginProvider1("HMAC-SHA1") as provider:
+        entry = {**provider.entry(), "oauth_client_secret": "not the secret"}
+        with a_product(entry) as nango, pytest.raises(ConnectFailed) as caught:
+            log_in(nango)
+    assert caught.value.code == "exchange_failed"
+    assert [outcome for _, outcome, _ in provider.calls] == ["401"]
+
+
+@pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
+@pytest.mark.parametrize("denial", ["denied", "oauth_problem"])
+def test_a_user_may_say_no(kind: Any, denial: str) -> None:
+    """Nothing is exchanged and nothing stored; the outcome says who it was, and no more."""
+    with kind() as provider, a_product(provider.entry()) as nango:
+        provider.denial = denial
+        outcome = log_in(nango, "deny")
+        assert (outcome.ok, outcome.code, outcome.user_id) == (False, "access_denied", "user-1")
+        assert provider.exchanges() == []
+        assert rows(nango) == []
+
+
+def test_the_code_is_bound_to_a_verifier_that_only_we_know() -> None:
+    """PKCE: S256 of 43 characters or more, other ones in each login, and nowhere in the browser's URL."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        urls = [Logins(nango).begin("mail", "user-1", browser=COOKIE) for _ in range(5)]
+        for url in urls:
+            Logins(nango).finish(query_of(consent(url)), COOKIE)
+        verifiers = [form["code_verifier"] for _, _, form in provider.token_calls]
+        challenges = [asked["code_challenge"] for asked in provider.authorizations]
+        assert challenges == [code_challenge(verifier) for verifier in verifiers]
+        assert {asked["code_challenge_method"] for asked in provider.authorizations} == {"S256"}
+        assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier) for verifier in verifiers)
+        assert len(set(verifiers)) == 5
+        assert not any(verifier in url for verifier in verifiers for url in urls)
+
+
+def test_a_provider_that_requires_pkce_refuses_a_login_without() -> None:
+    """The control: with `pkce: false` the same provider sends the browser back with an error."""
+    with LoginProvider() as provider, a_product(provider.entry({"pkce": False})) as nango:
+        outcome = log_in(nango)
+        assert (outcome.ok, outcome.code) == (False, "provider_error")
+        assert "PKCE with S256 is required" in outcome.message
+        assert provider.exchanges() == []
+
+
+def test_state_is_256_random_bits() -> None:
+    """43 characters of base64url, unlike any other, in each login."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        states = {query_of(Logins(nango).begin("mail", "user-1"))["state"] for _ in range(200)}
+    assert len(states) == 200
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", state) for state in states)
+
+
+@pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
+def test_the_redirect_uri_is_the_one_of_the_files(kind: Any) -> None:
+    """It is made from `oauth_server_root_url`, its path included, and of nothing that a request says."""
+    config = {"oauth_server_root_url": f"{ROOT_URL}/"}
+    with kind() as provider, a_product(provider.entry(), config=config) as nango:
+        if kind is LoginProvider:
+            uri = query_of(Logins(nango).begin("mail", "user-1"))["redirect_uri"]
+        else:
+            with pytest.raises(ConnectFailed):  # this provider takes only callbacks to this machine
+                Logins(nango).begin("mail", "user-1")
+            uri = provider.callbacks[0].partition("?")[0]
+    assert uri == f"{ROOT_URL}/oauth/callback"
+
+
+def test_a_second_login_takes_the_place_of_the_first() -> None:
+    """Same uuid and date; the tokens are the new ones, and needs_reauth is over."""
+    clock = ManualClock()
+    with (
+        LoginProvider(rotation="strict", life=10, now=clock.now) as provider,
+        a_product(provider.entry(), clock=clock) as nango,
+    ):
+        assert log_in(nango).ok
+        first, tokens = rows(nango)[0], stored(nango)
+        provider.families[tokens["refresh_token"]].is_revoked = True
+        clock.advance(11)
+        with pytest.raises(CredentialsError):
+            nango.executor("mail", "user-1").get("me")
+        assert nango.store.get("mail", "user-1").status == "needs_reauth"
+        assert log_in(nango).ok
+        second = rows(nango)
+        assert [(row["uuid"], row["date_created"]) for row in second] == [
+            (first["uuid"], first["date_created"])
+        ]
+        assert stored(nango)["refresh_token"] != tokens["refresh_token"]
+        assert nango.store.get("mail", "user-1").status == "active"
+        assert nango.executor("mail", "user-1").get("me").status_code == 200
+
+
+@pytest.mark.parametrize("rotation", ["none", "grace", "strict"])
+def test_what_a_login_stores_is_renewed_at_the_same_provider(rotation: str) -> None:
+    """A token of ten seconds, used for two minutes: every call is answered, and no old token is sent."""
+    clock = ManualClock()
+    with (
+        LoginProvider("client_secret_basic", rotation, life=10, now=clock.now) as provider,
+        a_product(provider.entry(), clock=clock) as nango,
+    ):
+        assert log_in(nango).ok
+        for _ in range(60):
+            assert nango.executor("mail", "user-1").get("me").status_code == 200
+            clock.advance(2)
+        refreshes = [outcome for kind, outcome, _ in provider.token_calls if kind == "refresh_token"]
+        assert set(refreshes) == {"granted"}
+        assert 10 <= len(refreshes) <= 20
+        assert {status for _, status in provider.api_calls} == {200}
+
+
+def test_a_login_starts_from_nothing() -> None:
+    """A refresh token of an earlier login, perhaps of another account, is not kept beside a new token."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        nango.register_connection("mail", "user-1", {"access_token": "old", "refresh_token": "old refresh"})
+        answer = b'{"access_token": "new", "token_type": "Bearer"}'
+        callback = callback_of(nango)
+        provider.token_faults.append(_answer(answer))
+        assert Logins(nango).finish(callback, COOKIE).ok
+        found = stored(nango)
+        assert found["access_token"] == "new"
+        assert "refresh_token" not in found
+
+
+def _answer(body: bytes) -> Any:
+    from tests.login_provider import Answer
+
+    return Answer(200, body, {"Content-Type": "application/json"})
+
+
+def test_scopes_that_were_not_granted_are_named() -> None:
+    """The user unticked one; the connection is stored, and the outcome and the log say what is missing."""
+    with LoginProvider(grants=("things.read",)) as provider, a_product(provider.entry()) as nango:
+        outcome = log_in(nango)
+        assert outcome.ok
+        assert outcome.missing_scopes == ("things.write",)
+    aliases = {"scope_aliases": {"things.write": "things.read"}}
+    with LoginProvider(grants=("things.read",)) as provider, a_product(provider.entry(aliases)) as nango:
+        assert log_in(nango).missing_scopes == ()
+
+
+def test_how_it_ended_can_be_asked_for() -> None:
+    """By session and attempt, for pages that lost sight of the window: first nothing, then the outcome."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        logins = Logins(nango)
+        callback = callback_of(nango, session_id="s1", attempt="a1")
+        assert logins.attempt("s1", "a1") is None
+        outcome = logins.finish(callback, COOKIE)
+        assert logins.attempt("s1", "a1") == outcome
+        assert outcome.attempt == "a1"
+        assert logins.attempt("s1", "a1") == outcome
+        assert logins.attempt("s2", "a1") is None
+        assert logins.attempt("s1", "a2") is None
+        refused = logins.finish(callback_of(nango, "deny", session_id="s1", attempt="a3"), COOKIE)
+        assert logins.attempt("s1", "a3") == refused
+
+
+def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
+    """The page that waits for it hears of it, also where the popup shows nothing."""
+    with LoginProvider() as provider:
+        entry = provider.entry({"authorization_url": f"{provider.url}/${{additional_config.tenant}}"})
+        schema = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
+        with a_product({**entry, "connection_config": schema}) as nango:
+            with pytest.raises(ConnectFailed) as caught:
+                Logins(nango).begin("mail", "user-1", session_id="s1", attempt="a1")
+            found = Logins(nango).attempt("s1", "a1")
+    assert (caught.value.code, caught.value.fields) == ("invalid_credentials", {"tenant": "is missing"})
+    assert found is not None
+    assert (found.ok, found.code) == (False, "invalid_credentials")
+
+
+def test_what_only_the_developer_should_know_is_the_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """A template without a value: the user reads a code, the log and the cause say which setting it is."""
+    auth = {"authorization_params": {"tenant": "${additional_config.tenant}"}}
+    with LoginProvider() as provider, a_product(provider.entry(auth)) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            Logins(nango).begin("mail", "user-1")
+        assert pending_rows(nango) == 0
+    assert (caught.value.code, caught.value.status) == ("misconfigured", 500)
+    assert "tenant" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, ConfigError)
+    assert "authorization_params.tenant" in str(caught.value.__cause__)
+    assert any("authorization_params.tenant" in record.getMessage() for record in caplog.records)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_url": "https://api.example.test/"}},
+        {
+            "auth": {
+                "auth_mode": "OAUTH2",
+                "authorization_url": "https://id.example.test/authorize",
+                "token_url": "https://id.example.test/token",
+                "token_params": {"grant_type": "client_credentials"},
+            },
+            "oauth_client_id": "id",
+            "oauth_client_secret": "secret",
+            "requests": {"base_url": "https://api.example.test/"},
+        },
+    ],
+)
+def test_integrations_without_a_login_page_say_so(entry: dict[str, Any]) -> None:
+    """Keys are entered, and tokens of the application need no user."""
+    with a_product(entry) as nango, pytest.raises(ConnectFailed) as caught:
+        Logins(nango).begin("mail", "user-1")
+    assert caught.value.code == "not_allowed"
+
+
+def test_unknown_integrations_and_pages_cannot_begin() -> None:
+    """Only what is declared: names in integrations.yaml, origins in connect_origins and our own."""
+    config = {"oauth_server_root_url": ROOT_URL, "connect_origins": ["https://app.example.test"]}
+    with LoginProvider() as provider, a_product(provider.entry(), config=config) as nango:
+        logins = Logins(nango)
+        for origin in ("", "https://app.example.test", "https://connect.example.test"):
+            assert logins.begin("mail", "user-1", origin=origin)
+        for name, origin, code in (
+            ("mial", "", "unknown_integration"), ("mail", "https://evil.example.test", "not_allowed"),
+        ):  # fmt: skip
+            with pytest.raises(ConnectFailed) as caught:
+                logins.begin(name, "user-1", origin=origin)
+            assert caught.value.code == code
+
+
+def test_settings_are_asked_for_before_and_told_after() -> None:
+    """What the user says is checked first; what callback and answer tell is kept, and checked as well."""
+    auth = {"keep_from_callback": ["iss"], "keep_from_answer": {"kind": "token_type"}}
+    schema = {
+        "type": "object",
+        "required": ["tenant", "iss", "kind"],
+        "properties": {
+            "tenant": {"type": "string", "pattern": "^[a-z]+$"},
+            "iss": {"type": "string"},
+            "kind": {"type": "string", "enum": ["Bearer"]},
+        },
+        "additionalProperties": False,
+    }
+    with (
+        LoginProvider() as provider,
+        a_product({**provider.entry(auth), "connection_config": schema}) as nango,
+    ):
+        for wrong, field in (({}, "tenant"), ({"tenant": "A1"}, "tenant"), ({"tenant": "a", "x": 1}, "x")):
+            with pytest.raises(ConnectFailed) as caught:
+                Logins(nango).begin("mail", "user-1", additional_config=wrong)
+            assert (caught.value.code, list(caught.value.fields)) == ("invalid_credentials", [field])
+        # What the provider tells cannot come from the user.
+        asked = {"tenant": "acme", "kind": "MAC"}
+        assert log_in(nango, additional_config=asked).ok
+        assert rows(nango)[0]["additional_config"] == {
+            "tenant": "acme", "iss": provider.url, "kind": "Bearer",
+        }  # fmt: skip
+        callback = callback_of(nango, additional_config=asked)
+        provider.token_faults.append(_answer(b'{"access_token": "new"}'))
+        outcome = Logins(nango).finish(callback, COOKIE)
+        assert (outcome.ok, outcome.code) == (False, "exchange_failed")
+        assert stored(nango)["access_token"] != "new"
+
+
+@pytest.mark.parametrize("shop", ["evil.example#", "a.b", "x@evil", "127.0.0.1", "acme/", "", " ", "a" * 64])
+def test_a_users_setting_cannot_lead_the_login_elsewhere(shop: str) -> None:
+    """The hosts of login pages and token endpoints follow the rules of every other URL."""
+    entry = {
+        "auth": {
+            "auth_mode": "OAUTH2",
+            "authorization_url": "https://${additional_config.shop}.shop.example/authorize",
+            "token_url": "https://${additional_config.shop}.shop.example/token",
+        },
+        "oauth_client_id": "id",
+        "oauth_client_secret": "secret",
+        "requests": {"base_url": "https://${additional_config.shop}.shop.example/"},
+    }
+    with a_product(entry) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            Logins(nango).begin("mail", "user-1", additional_config={"shop": shop})
+        assert caught.value.code == "invalid_credentials"
+        url = Logins(nango).begin("mail", "user-1", additional_config={"shop": "acme"})
+        assert url.startswith("https://acme.shop.example/authorize?")
+
+
+def test_listeners_and_the_log_hear_of_each_login(caplog: pytest.LogCaptureFixture) -> None:
+    """One event and one line for each, good or bad; a state that nobody knows is a line alone."""
+    heard: list[Event] = []
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        nango.on("connected", heard.append)
+        nango.on("connect_failed", heard.append)
+        with caplog.at_level(logging.INFO):
+            log_in(nango)
+            log_in(nango, "deny")
+            with pytest.raises(ConnectFailed):
+                Logins(nango).finish({"state": "x"}, COOKIE)
+    assert [(event.kind, event.user_id) for event in heard[:2]] == [
+        ("connected", "user-1"), ("connect_failed", "user-1"),
+    ]  # fmt: skip
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "mail user-1 connected"
+    assert lines[1].startswith("mail user-1 connect_failed: access_denied (")
+    assert lines[2:] == ["connect_failed: state_invalid (no login waits for this callback)"]

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from nango_py import Nango, Sandbox
+from nango_py.auth.base import mode_of
 from nango_py.config.blueprint import Catalogue
 from nango_py.config.document import load_document
 from nango_py.config.schema import check_blueprint, check_integrations
@@ -281,3 +282,34 @@ def test_the_shipped_integrations_load_with_an_empty_environment(tmp_path: Path)
     with Nango(path, blueprints=ROOT / "blueprints", database_url=database, environ={}) as nango:
         found = {each.name: each.blueprint for each in nango.configuration}
     assert found == {"klaviyo": "klaviyo:v0", "klaviyo-today": "klaviyo:v1", "close": "close:v0"}
+
+
+UNJUDGED = {"aws-s3.v0", "netsuite.v0", "twitter1.v0"}
+"""Their requests are signed; the sandbox does not check signatures, so a wrong secret passes there."""
+
+
+@every_blueprint
+def test_its_verification_tells_right_from_wrong(path: Path, tmp_path: Path) -> None:
+    """Against its sandbox the example's credentials are accepted, stored or not, and others are refused."""
+    example = next(entry for entry in settings_of(path)["examples"] if entry["credentials"])
+    right, config = example["credentials"], example.get("additional_config")
+    wrong = {
+        key: f"wrong_{value}" if isinstance(value, str) and key not in {"scope", "token_type"} else value
+        for key, value in right.items()
+    }
+    with (
+        Sandbox(whole_of(path), credentials={"user": right}) as sandbox,
+        product(path, tmp_path, requests={"base_url": sandbox.base_url}) as nango,
+    ):
+        assert nango.verify_credentials("it", "user", right, config).outcome == "accepted"
+        refused = nango.verify_credentials("it", "user", wrong, config)
+        judged = {"accepted"} if path.stem in UNJUDGED else {"refused", "missing_scope"}
+        assert refused.outcome in judged
+        assert not any(text in refused.message for text in wrong.values() if isinstance(text, str))
+        settings = nango.configuration.integrations["it"].settings["auth"]
+        if mode_of(settings["auth_mode"]).can_renew(right, settings):
+            return  # a refused token would be renewed, and that at the provider's own address
+        nango.register_connection("it", "user", right, config)
+        assert nango.executor("it", "user").verify().outcome == "accepted"
+        sandbox.revoke("user")
+        assert nango.executor("it", "user").verify().outcome in judged

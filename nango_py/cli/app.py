@@ -12,6 +12,7 @@ from nango_py.cli.calls import call, plan
 from nango_py.cli.check import check
 from nango_py.cli.connections import connections
 from nango_py.cli.demo import demo
+from nango_py.cli.exchange import export, import_
 from nango_py.cli.init import init
 from nango_py.cli.integrations import integrations
 from nango_py.cli.keys import keys
@@ -19,6 +20,7 @@ from nango_py.cli.limits import limits
 from nango_py.cli.project import Project
 from nango_py.cli.sandbox import sandbox
 from nango_py.cli.schema import schema
+from nango_py.cli.serve import connect_session, serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,5 +72,8 @@ def nango(
 
 for command in (
     init, check, demo, sandbox, plan, call, blueprints, integrations, connections, limits, keys, schema,
+    serve, connect_session,
 ):  # fmt: skip
     nango.add_command(command)
+for command in (export, import_):
+    connections.add_command(command)

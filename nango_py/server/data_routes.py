@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import ConnectFailed, ConnectionNotFound
+from nango_py.errors import ConnectFailed
 from nango_py.server.answers import json_answer
 from nango_py.server.refusal import Refusal
 
@@ -43,12 +42,12 @@ def connect(site: Site, asked: Asked) -> Response:
 
 def disconnect(site: Site, asked: Asked) -> Response:
     """Delete the user's connection; that it is gone already is no error."""
+    from nango_py.connect import saving
+
     claims = site.claims(asked.bearer())
     integration = site.integration(claims, asked.names["name"])
     site.spend_submit(claims)
-    with suppress(ConnectionNotFound):
-        site.nango.delete_connection(integration.name, claims.user_id)
-    return json_answer({"status": "not_connected"})
+    return json_answer(saving.disconnect(site.nango, claims, integration.name))
 
 
 def attempt(site: Site, asked: Asked) -> Response:

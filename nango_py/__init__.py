@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnknownBlueprint,
         UnknownIntegration,
     )
+    from nango_py.moving.report import ImportReport
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
 
@@ -46,6 +47,7 @@ _HOMES = {
     "DeadlineExceeded": "errors",
     "Event": "engine.events",
     "Executor": "engine.executor",
+    "ImportReport": "moving.report",
     "InvalidRequest": "errors",
     "Nango": "client",
     "NangoError": "errors",
@@ -76,6 +78,7 @@ __all__ = [
     "DeadlineExceeded",
     "Event",
     "Executor",
+    "ImportReport",
     "InvalidRequest",
     "Nango",
     "NangoError",

@@ -47,6 +47,26 @@ def show(project: Project, as_json: bool) -> None:
 
 
 @keys.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+def generate(file: Path) -> None:
+    """Make a key: 32 random bytes in base64, in a new file for its owner only; - writes to standard output.
+
+    For exports of connections, and for NANGO_ENCRYPTION_KEYS. Keep a copy: what is sealed with a key opens
+    with that key only.
+
+    \b
+    Example:
+      nango keys generate export.key
+    """
+    from nango_py.connections.keys import generate_key, write_new_key
+
+    if str(file) == "-":
+        click.echo(generate_key().reveal())
+        return
+    click.echo(f"wrote key {write_new_key(file)} to {file}")
+
+
+@keys.command()
 @pass_project
 def rotate(project: Project) -> None:
     """Encrypt every connection under a new key, while other processes go on.

@@ -180,6 +180,19 @@ def generate_key() -> Secret:
     return Secret(base64.b64encode(os.urandom(KEY_BYTES)).decode())
 
 
+def write_new_key(path: Path) -> str:
+    """Write a new key into a new file, for its owner only, and return the key's id.
+
+    Raises:
+        StorageError: something is there already, or the file cannot be written.
+    """
+    if path.exists() or path.is_symlink():
+        raise StorageError(f"{path} is there already; it was left as it is")
+    key = generate_key()
+    replace_file(path, Secret(f"{key.reveal()}\n"))
+    return one_key(key, str(path)).id
+
+
 def add_key(folder: Path) -> str:
     """Put a new key first in the key file, and so make it the active one.
 
@@ -235,7 +248,15 @@ def _read_file(folder: Path) -> tuple[Key, ...]:
 
 
 def _read_text(folder: Path) -> Secret:
-    path = folder / KEY_FILE
+    return private_text(folder / KEY_FILE)
+
+
+def private_text(path: Path) -> Secret:
+    """What a key file holds.
+
+    Raises:
+        StorageError: it cannot be read, or others than its owner can read it.
+    """
     try:
         mode = path.stat().st_mode
         text = Secret(path.read_text(encoding="ascii", errors="replace"))

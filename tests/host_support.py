@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.model import UserHosts
@@ -135,13 +136,18 @@ def a_plan_to(
     return a_plan(stamp=stamp, **call)
 
 
+def plain(address: str) -> str:
+    """An address in the one spelling that comparisons need."""
+    return str(ip_address(address))
+
+
 _WATCHED: list[list[str]] = []
 
 
 def _see(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "socket.connect" or not _WATCHED or not isinstance(arguments[1], tuple):
         return
-    _WATCHED[-1].append(str(arguments[1][0]))
+    _WATCHED[-1].append(plain(arguments[1][0]))
     raise ConnectionRefusedError
 
 

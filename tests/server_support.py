@@ -1,4 +1,4 @@
-"""A running product: its Nango, its connect server on a real socket, a login provider, and people with browsers.
+"""A running product: its Nango, its connect server on a real socket, login providers, people with browsers.
 
 with connect_server(folder) as product:
     token = product.session("user-1")
@@ -16,7 +16,6 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import requests
-import uvicorn
 
 from nango_py import Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
@@ -29,6 +28,8 @@ from tests.product_support import ENCRYPTION_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import uvicorn
 
     from nango_py.clock import Clock
 

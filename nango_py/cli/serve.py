@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -129,7 +130,7 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         return listening(host, port)
     except OSError as error:
-        why = error.strerror or type(error).__name__
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
     raise click.UsageError(f"cannot listen on {host} port {port}: {why}")
 
 

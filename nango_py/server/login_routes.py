@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import CONNECT_CODES, ConnectFailed, NangoError
+from nango_py.errors import CONNECT_CODES, ConnectFailed, NangoError, printable
 from nango_py.server.answers import html_answer, redirect
 from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
 from nango_py.server.data_routes import is_attempt
@@ -15,6 +15,7 @@ from nango_py.server.refusal import Refusal, refusal_of
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from nango_py.config.model import Integration
     from nango_py.connections.sessions import SessionClaims
     from nango_py.server.asked import Asked
     from nango_py.server.site import Site
@@ -46,7 +47,7 @@ def _begun(
     site: Site, asked: Asked, claims: SessionClaims, name: str, origin: str, attempt: str, config: str
 ) -> Response:
     integration = site.integration(claims, name)
-    settings = _settings(config)
+    settings = _settings(integration, config)
     site.spend_start(claims)
     browser = new_browser()
     url = site.logins.begin(
@@ -104,13 +105,24 @@ def _origin(claims: SessionClaims, origin: str, asked: Asked) -> str:
     return origin
 
 
-def _settings(text: str) -> dict[str, Any] | None:
+def _settings(integration: Integration, text: str) -> dict[str, Any] | None:
+    """What the user filled in before the login: fields that the page asks for, and no others.
+
+    Raises:
+        Refusal: it is no JSON object.
+        ConnectFailed: `invalid_credentials`: there is no such field.
+    """
     if not text:
         return None
+    from nango_py.connect.forms import ADDITIONAL_CONFIG, form_of
+
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise Refusal(400, "bad_request", "config is not a JSON object")
+    if unknown := value.keys() - form_of(integration).named(ADDITIONAL_CONFIG):
+        fields = {printable(name): "There is no such field." for name in unknown}
+        raise ConnectFailed("invalid_credentials", "Please look at the marked fields.", fields=fields)
     return value

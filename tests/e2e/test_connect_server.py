@@ -1,0 +1,420 @@
+"""The connect server on a real socket: every route, every header, mounted and by itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from nango_py.server.app import SPOTS
+from nango_py.server.running import new_server
+from nango_py.server.static import FOLDER
+from tests.clocks import ManualClock
+from tests.login_provider import consent, query_of
+from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nango_py import Nango
+
+ROUTES = [
+    ("GET", "/connect"),
+    ("GET", "/connect/session"),
+    ("POST", "/connect/integrations/shop"),
+    ("DELETE", "/connect/integrations/shop"),
+    ("GET", "/connect/attempts/a1"),
+    ("GET", "/oauth/connect/mail"),
+    ("POST", "/oauth/connect/mail"),
+    ("GET", "/oauth/callback"),
+    ("GET", "/oauth/callback/mail"),
+    ("GET", "/static/connect.css"),
+    ("GET", "/nango-connect.js"),
+    ("GET", "/nowhere"),
+]
+DATA = [route for route in ROUTES if route[1].startswith("/connect/")]
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """One product for the tests that only look."""
+    with connect_server(tmp_path_factory.mktemp("product")) as running:
+        yield running
+
+
+def raw(product: Product, method: str, target: str, headers: dict[str, str]) -> tuple[int, Any, bytes]:
+    """A request whose Host header is what the test says."""
+    parts = urlsplit(product.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection.request(method, target, headers={"Host": parts.netloc, **headers})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer.headers, body
+
+
+# What users do.
+
+
+def test_a_user_logs_in(product: Product) -> None:
+    """Session, start, consent, callback: the connection works, and the page that asked hears of it."""
+    token, visitor = product.session("ada"), product.visitor()
+    end = visitor.login(token, "mail", attempt="try-1", origin=APP)
+    assert (end.kind, end.origin) == ("ok", APP)
+    assert end.message == {
+        "source": "nango-connect",
+        "type": "AUTHORIZATION_SUCEEDED",
+        "integration": "mail",
+        "attempt": "try-1",
+        "code": "",
+        "message": "",
+        "missing_scopes": [],
+    }
+    assert product.nango.executor("mail", "ada").get("things").status_code == 200
+    assert visitor.ask("GET", "/connect/attempts/try-1", token).json() == {
+        "done": True, "ok": True, "integration": "mail", "code": "", "message": "", "missing_scopes": [],
+    }  # fmt: skip
+
+
+def test_a_user_logs_in_with_oauth_1(product: Product) -> None:
+    """The older protocol has no state of its own, and takes the same way."""
+    assert product.visitor().login(product.session("bob"), "bird").kind == "ok"
+    assert product.nango.executor("bird", "bob").get("things").status_code == 200
+
+
+def test_a_user_says_no(product: Product) -> None:
+    """Nothing is stored, and the page that asked hears why."""
+    end = product.visitor().login(product.session("cleo"), "mail", "deny")
+    assert (end.kind, end.message and end.message["type"]) == ("failed", "AUTHORIZATION_FAILED")
+    assert end.message is not None
+    assert end.message["code"] == "access_denied"
+    assert product.nango.connections_for_user("cleo") == []
+
+
+def test_a_user_types_a_key(product: Product) -> None:
+    """A wrong key is refused by the API before it is stored; a right one is stored, and can be taken back."""
+    token, visitor = product.session("dora"), product.visitor()
+
+    def typed(key: str) -> Any:
+        body = {"credentials": {"api_key": key}, "additional_config": {}, "attempt": "k1"}
+        return visitor.ask("POST", "/connect/integrations/shop", token, json=body)
+
+    wrong = typed("key_that_is_wrong_1")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (422, "refused")
+    assert product.nango.connections_for_user("dora") == []
+    empty = typed("")
+    assert (empty.status_code, empty.json()["error"]["code"]) == (422, "invalid_credentials")
+    assert "api_key" in empty.json()["error"]["fields"]
+    assert typed(GOOD_KEY).json() == {"status": "connected", "verified": True, "message": ""}
+    offer = visitor.ask("GET", "/connect/session", token).json()["integrations"][2]
+    assert (offer["name"], offer["status"]) == ("shop", "connected")
+    for _ in range(2):
+        gone = visitor.ask("DELETE", "/connect/integrations/shop", token)
+        assert (gone.status_code, gone.json()) == (200, {"status": "not_connected"})
+    assert product.nango.connections_for_user("dora") == []
+
+
+def test_a_link_leads_to_the_provider(product: Product) -> None:
+    """A plain link redirects; a form is answered by a page that goes on, since CSP would stop a redirect."""
+    visitor, token = product.visitor(), product.session("emma")
+    link = visitor.ask("GET", f"/oauth/connect/mail?session={token}")
+    assert (link.status_code, link.text) == (303, "")
+    assert visitor.callback(consent(link.headers["Location"])).status_code == 200
+    page = visitor.start(token, "mail")
+    assert (page.status_code, "Location" in page.headers) == (200, False)
+    assert f'href="{link.headers["Location"].partition("&")[0]}' in page.text.replace("&amp;", "&")
+
+
+def test_two_logins_in_two_windows_do_not_disturb_one_another(product: Product) -> None:
+    """Each login has a cookie of its own, gone when it is over."""
+    visitor, token = product.visitor(), product.session("finn")
+    first, second = visitor.login_url(token, "mail"), visitor.login_url(token, "mail")
+    assert len(visitor.http.cookies) == 2
+    for url in (second, first):
+        assert notice_of(visitor.callback(consent(url)).text).kind == "ok"
+    assert len(visitor.http.cookies) == 0
+
+
+def test_a_form_that_cannot_begin_says_so_to_the_page(product: Product) -> None:
+    """An error before the provider is shown in the popup and told to the page, whose origin was checked."""
+    visitor, token = product.visitor(), product.session("gil", ["mail"])
+    answer = visitor.start(token, "shop", attempt="t9", origin=APP)
+    notice = notice_of(answer.text)
+    assert (answer.status_code, notice.kind, notice.origin) == (404, "failed", APP)
+    assert notice.message is not None
+    assert (notice.message["attempt"], notice.message["code"]) == ("t9", "unknown_integration")
+
+
+def test_a_session_that_is_over_is_refused_everywhere(tmp_path: Path) -> None:
+    """Every route that needs a session says 401 when its time is over, and nothing happens."""
+    clock = ManualClock()
+    with connect_server(tmp_path, clock=clock) as product:
+        token, visitor = product.session(lifetime_seconds=60), product.visitor()
+        clock.advance(61)
+        for method, path in DATA:
+            answer = visitor.ask(method, path, token, json={} if method == "POST" else None)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "session_expired")
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        answer = visitor.start(token, "mail")
+        assert (answer.status_code, notice_of(answer.text).message) == (401, None)
+        assert product.provider.authorizations == []
+
+
+@pytest.mark.parametrize(("method", "path"), DATA)
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x", "Basic eDp4", "Bearer a.b.c"])
+def test_data_needs_a_session(product: Product, method: str, path: str, authorization: str) -> None:
+    """Without a good token there is no data, whichever way it is missing."""
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
+    answer = product.visitor().ask(method, path, headers=headers, data=b"{}" if method == "POST" else None)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "session_invalid")
+
+
+# Headers.
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_every_answer_has_its_security_headers(product: Product, method: str, path: str) -> None:
+    """Whatever the status, browsers are told to allow nothing that the page does not need."""
+    answer = product.visitor().ask(method, path)
+    policy = dict(
+        part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["base-uri"] == "'none'"
+    assert policy["form-action"] == ("'self'" if path == "/connect" else "'none'")
+    assert policy["frame-ancestors"] == (APP if path == "/connect" else "'none'")
+    assert policy.get("script-src", "'self'") == policy.get("style-src", "'self'") == "'self'"
+    assert "unsafe" not in str(policy)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "camera=()" in answer.headers["Permissions-Policy"]
+    assert ("X-Frame-Options" in answer.headers) == (path != "/connect")
+    is_file = answer.status_code == 200 and path.startswith(("/static", "/nango"))
+    assert answer.headers["Cache-Control"] == ("no-cache" if is_file else "no-store")
+    assert "Strict-Transport-Security" not in answer.headers
+    assert "Server" not in answer.headers
+    assert answer.headers["Cross-Origin-Opener-Policy"] in {"unsafe-none", "same-origin-allow-popups"}
+
+
+def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
+    """A root URL of https makes cookies Secure with the __Host- prefix, and browsers remember it."""
+    config = {"oauth_server_root_url": "https://connect.product.test/in", "connect_origins": []}
+    with connect_server(tmp_path, config=config) as product:
+        headers = {"Host": "connect.product.test"}
+        status, found, _ = raw(product, "GET", "/in/connect", headers)
+        assert (status, found["Strict-Transport-Security"]) == (200, "max-age=31536000")
+        assert "frame-ancestors 'none'" in found["Content-Security-Policy"]
+        assert found["X-Frame-Options"] == "DENY"
+        assert found["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
+        status, found, _ = raw(product, "GET", f"/in/oauth/connect/mail?session={product.session()}", headers)
+        cookie = found["Set-Cookie"]
+        assert re.fullmatch(
+            r"__Host-nango-login-[0-9a-f]{16}=[\w-]{43}; Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure",
+            cookie,
+        )
+        expected = "https://connect.product.test/in/oauth/callback"
+        assert query_of(found["Location"])["redirect_uri"] == expected
+        # The whole way through: the callback finds the cookie, and the result goes to the root's origin.
+        back = urlsplit(consent(found["Location"]))
+        headers["Cookie"] = cookie.partition(";")[0]
+        status, found, body = raw(product, "GET", f"{back.path}?{back.query}", headers)
+        notice = notice_of(body.decode())
+        assert (status, notice.kind, notice.origin) == (200, "ok", "https://connect.product.test")
+        assert "Max-Age=0" in found["Set-Cookie"]
+
+
+def test_files_are_kept_by_browsers_under_their_version_only(product: Product) -> None:
+    """A file's address changes with its content, so it may be kept for good; by its name it is asked about."""
+    names = sorted(path.name for path in FOLDER.glob("*.*"))
+    visitor = product.visitor()
+    assert {"connect.html", "connect.css", "connect.js", "result.js", "nango-connect.js"} <= set(names)
+    page = visitor.ask("GET", "/connect").text
+    for name, version in re.findall(r'(?:href|src)="static/([a-z.-]+)\?v=([0-9a-f]{12})"', page):
+        kept = visitor.ask("GET", f"/static/{name}?v={version}")
+        assert (kept.status_code, kept.headers["Cache-Control"]) == (
+            200,
+            "public, max-age=31536000, immutable",
+        )
+        assert kept.content == (FOLDER / name).read_bytes()
+        old = visitor.ask("GET", f"/static/{name}?v=000000000000")
+        assert old.headers["Cache-Control"] == "no-cache"
+        again = visitor.ask("GET", f"/static/{name}", headers={"If-None-Match": old.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    assert 'href="static/connect.css?v=' in page
+    for path in (
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/no.js",
+        "/static/",
+    ):
+        assert raw(product, "GET", path, {})[0] == 404
+
+
+# Other origins.
+
+
+def test_configured_pages_may_read_and_others_may_not(product: Product) -> None:
+    """CORS names the origins of `connect_origins` exactly as they are, for data only, without cookies."""
+    token, visitor = product.session(), product.visitor()
+    for origin in (
+        APP,
+        "https://evil.test",
+        f"{APP}.evil.test",
+        "http://app.product.test",
+        "null",
+        APP.upper(),
+    ):
+        answer = visitor.ask("GET", "/connect/session", token, headers={"Origin": origin})
+        assert answer.headers["Vary"] == "Origin"
+        assert answer.headers.get("Access-Control-Allow-Origin") == (APP if origin == APP else None)
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = visitor.ask("OPTIONS", "/connect/integrations/shop", headers=asked)
+        assert preflight.status_code == 204
+        allowed = preflight.headers.get("Access-Control-Allow-Headers")
+        assert allowed == ("authorization, content-type" if origin == APP else None)
+    page = visitor.ask("GET", "/connect", headers={"Origin": APP})
+    assert "Access-Control-Allow-Origin" not in page.headers
+
+
+@pytest.mark.parametrize(("method", "path"), [each for each in ROUTES if each[0] != "GET"])
+def test_pages_of_other_origins_change_nothing(product: Product, method: str, path: str) -> None:
+    """A request that a browser sends for a foreign page is refused, even with a good session."""
+    token = product.session()
+    form = {"data": {"session": token}} if "oauth" in path else {"json": {}}
+    answer = product.visitor().ask(method, path, token, headers={"Origin": "https://evil.test"}, **form)
+    assert answer.status_code == 403
+
+
+# Where it is served.
+
+
+def test_below_a_prefix_by_itself_and_behind_a_proxy_that_cuts_it(tmp_path: Path) -> None:
+    """The path of the root URL is ours, whether it still stands in the request or was cut off before."""
+    with connect_server(tmp_path, prefix="/api/nango") as product:
+        end = product.visitor().login(product.session(), "mail")
+        assert end.kind == "ok"
+        assert 'href="/api/nango/static/connect.css' in product.visitor().ask("GET", "/oauth/callback").text
+        assert raw(product, "GET", "/api/nango/connect", {})[0] == 200
+        assert raw(product, "GET", "/connect", {})[0] == 200
+        assert raw(product, "GET", "/api/connect", {})[0] == 404
+
+
+@pytest.mark.parametrize("prefix", ["/nango", "/connect", "/a/b"])
+def test_mounted_in_another_application(tmp_path: Path, prefix: str) -> None:
+    """In a product's own Starlette application the journey is the same, and its own pages stay its own."""
+
+    def server(nango: Nango) -> uvicorn.Server:
+        own = Route("/", lambda _: PlainTextResponse("the product"))
+        app = Starlette(routes=[own, Mount(prefix, nango.asgi_app())])
+        return uvicorn.Server(uvicorn.Config(app, log_config=None))
+
+    with connect_server(tmp_path, prefix=prefix, server=server) as product:
+        visitor, token = product.visitor(), product.session()
+        assert visitor.login(token, "mail").kind == "ok"
+        assert visitor.ask("GET", "/connect/session", token).status_code == 200
+        assert visitor.ask("GET", "/connect").status_code == 200
+        status, headers, body = raw(product, "GET", "/", {})
+        assert (status, body, "Content-Security-Policy" in headers) == (200, b"the product", False)
+        assert visitor.ask("GET", "/nothing").status_code == 404
+
+
+def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path) -> None:
+    """Servers that speak ASGI's lifespan are answered, and the application starts and ends with them."""
+
+    def server(nango: Nango) -> uvicorn.Server:
+        return new_server(nango, lifespan="on")
+
+    with connect_server(tmp_path, server=server) as product:
+        assert product.visitor().ask("GET", "/connect").status_code == 200
+
+
+def test_a_developers_browser_is_led_to_the_name_that_logins_come_back_to(tmp_path: Path) -> None:
+    """The names localhost and 127.0.0.1 are one machine and two sites: cookies of one are not sent to the other."""
+    with connect_server(tmp_path) as product:
+        port = urlsplit(product.url).port
+        status, headers, _ = raw(product, "GET", "/connect", {"Host": f"localhost:{port}"})
+        assert (status, headers["Location"]) == (303, f"{product.url}/connect")
+        status, headers, _ = raw(product, "GET", "/connect", {"Host": "localhost:1"})
+        assert (status, headers["Location"]) == (200, None)
+
+
+# Methods, types and bounds.
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path in ROUTES[:-1]}))
+def test_methods_that_mean_nothing_are_refused(product: Product, path: str) -> None:
+    """405 names what is allowed; OPTIONS does too; HEAD has no body, and never begins or ends a login."""
+    visitor = product.visitor()
+    for method in ("PUT", "PATCH", "TRACE", "CONNEXION"):
+        answer = visitor.ask(method, path)
+        assert (answer.status_code, "Allow" in answer.headers) == (405, True)
+    assert visitor.ask("OPTIONS", path).headers["Allow"] == answer.headers["Allow"]
+    head = visitor.ask("HEAD", path)
+    assert (head.content, head.status_code) == (b"", 405 if "/oauth/" in path or "/connect/" in path else 200)
+
+
+def test_what_is_not_understood_is_refused(product: Product) -> None:
+    """Wrong types, broken and deep JSON, fields that do not exist or come twice: 4xx, and nothing is done."""
+    token, visitor = product.session("hal"), product.visitor()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    typed = {"Content-Type": "application/json"}
+    wrong: list[tuple[str, dict[str, str], bytes, int]] = [
+        ("/connect/integrations/shop", form, b"a=1", 415),
+        ("/connect/integrations/shop", typed, b"{", 400),
+        ("/connect/integrations/shop", typed, b"[]", 400),
+        ("/connect/integrations/shop", typed, b"\xff\xfe", 400),
+        ("/connect/integrations/shop", typed, b"[" * 60_000, 400),
+        ("/connect/integrations/shop", typed, b'{"credentials": ' + b'{"a":' * 50 + b"1" + b"}" * 51, 400),
+        ("/connect/integrations/shop", typed, b'{"credentials": []}', 400),
+        ("/connect/integrations/shop", typed, b'{"user_id": "victim"}', 400),
+        ("/connect/integrations/shop", typed, b'{"attempt": "../x"}', 400),
+        ("/connect/integrations/shop", typed, b'{"attempt": 1}', 400),
+        ("/connect/integrations/shop", typed, b'{"credentials": {"api_key": "\\ud800"}}', 422),
+        ("/oauth/connect/mail", typed, b"{}", 415),
+        ("/oauth/connect/mail", form, f"session={token}&session=x".encode(), 400),
+        ("/oauth/connect/mail", form, f"session={token}&config=[]".encode(), 400),
+        ("/oauth/connect/mail", form, f"session={token}&config=%7B%22x%22:%221%22%7D".encode(), 422),
+        ("/oauth/connect/mail", form, b"&".join(b"a%d=1" % number for number in range(500)), 400),
+    ]
+    for path, headers, body, status in wrong:
+        assert visitor.ask("POST", path, token, headers=headers, data=body).status_code == status, body[:60]
+    assert product.nango.connections_for_user("hal") == []
+
+
+def test_bodies_are_bounded(product: Product) -> None:
+    """More than 64 KiB is refused, with a Content-Length and without one."""
+    token, visitor = product.session(), product.visitor()
+    path, big = "/connect/integrations/shop", b" " * 70_000
+    assert visitor.ask("POST", path, token, data=big).status_code == 413
+    assert visitor.ask("POST", path, token, data=iter([big])).status_code == 413
+    body = json.dumps({"credentials": {"api_key": "x" * 60_000}}).encode()
+    typed = {"Content-Type": "application/json"}
+    assert visitor.ask("POST", path, token, headers=typed, data=body).status_code == 422
+
+
+def test_errors_are_for_scripts_or_for_people(product: Product) -> None:
+    """What is nowhere is said as a page to who wants one, else as JSON."""
+    visitor = product.visitor()
+    page = visitor.ask("GET", "/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert visitor.ask("GET", "/nowhere").json()["error"]["code"] == "not_found"
+    assert visitor.ask("GET", "/oauth/callback").headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def test_every_route_is_tested_here() -> None:
+    """The table of this file names each address of the server with each of its methods."""
+    named = {(method, path) for method, path in ROUTES}
+    for spot in SPOTS:
+        for method in spot.works.keys() - {"HEAD"}:
+            assert any(each == method and spot.path.fullmatch(path) for each, path in named), spot

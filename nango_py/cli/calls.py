@@ -175,7 +175,7 @@ def _executor(
 ) -> Iterator[Executor]:
     """The executor of a stored connection, or of a made-up one that is gone afterwards."""
     if not example:
-        with project.open() as nango:
+        with project.calling() as nango:
             yield nango.executor(integration, user)
         return
     from nango_py.connections.keys import generate_key

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_fields, echo_json
+from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json
 from nango_py.cli.project import Project, declared, pass_project
 from nango_py.cli.reading import json_object, json_option
-from nango_py.errors import ConnectionNotFound
-from nango_py.registry import AUTH_MODES
+from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from nango_py.auth.base import AuthMode
     from nango_py.client import Nango
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,6 +47,9 @@ def connections() -> None:
     is_flag=True,
     help="Replace the credentials of a user who is connected already, and the settings if --config is given.",
 )
+@click.option(
+    "--no-verify", is_flag=True, help="Store them without asking the API whether they work; nothing is sent."
+)
 @pass_project
 def register(
     project: Project,
@@ -58,11 +58,16 @@ def register(
     credentials_file: BinaryIO | None,
     config: str | None,
     replace: bool,
+    no_verify: bool,
 ) -> None:
-    """Store one user's credentials, encrypted.
+    """Store one user's credentials, encrypted, once the API has accepted them.
 
     They are asked for at a hidden prompt, or read from a JSON file or standard input. No option takes them,
-    because other users of a machine can see the arguments of its processes.
+    because other users of a machine can see the arguments of its processes. At the prompt the settings that
+    the blueprint wants are asked for too, unless --config gives them.
+
+    Before anything is stored the API is asked, where the blueprint says how. If it refuses them, or cannot be
+    asked, nothing is stored and the exit code is 1.
 
     \b
     Example:
@@ -71,14 +76,51 @@ def register(
     """
     settings = json_option(config, "--config")
     with project.open() as nango:
-        mode = AUTH_MODES.get(declared(nango, integration).auth_mode)()
-        credentials = _read(credentials_file) if credentials_file else _ask(mode)
-        before = _stored(nango, integration, user) if replace else None
-        if before is not None and settings is None:
-            settings = before["additional_config"]
+        entry = declared(nango, integration)
+        before = _stored(nango, integration, user)
+        if before is not None and not replace:
+            raise ConnectionAlreadyExists(integration, user)
+        kept = {} if before is None else before["additional_config"]
+        from nango_py.cli.asking import asked_credentials, asked_settings
+
+        if credentials_file:
+            credentials = json_object(credentials_file.read(), "the credentials file")
+        else:
+            credentials = asked_credentials(entry)
+        if settings is None:
+            settings = kept if credentials_file else asked_settings(entry, kept)
+        if not no_verify:
+            _verify(nango, integration, user, credentials, settings)
         view = nango.register_connection(integration, user, credentials, settings, replace=replace)
     done = "registered" if before is None else "replaced"
     click.echo(f"{done} {integration}/{user} ({view['uuid']})")
+
+
+@connections.command()
+@click.argument("integration")
+@click.argument("user")
+@as_json_option
+@pass_project
+def test(project: Project, integration: str, user: str, as_json: bool) -> None:
+    """Ask the API whether a connection's credentials work.
+
+    Prints what it says: accepted, refused, missing_scope, unavailable, or not_declared where the blueprint
+    names no call that would tell. The exit code is 0 for accepted and not_declared, else 1.
+
+    \b
+    Example:
+      nango connections test klaviyo user-1
+      nango connections test klaviyo user-1 --json
+    """
+    with project.calling() as nango:
+        found = nango.executor(integration, user).verify()
+    if as_json:
+        told = {name: getattr(found, name) for name in ("outcome", "ok", "status", "message")}
+        echo_json({"integration": integration, "user_id": user, **told})
+    else:
+        click.echo(f"{found.outcome}: {found.message}")
+    if not found.ok:
+        raise click.exceptions.Exit(1)
 
 
 @connections.command("list")
@@ -166,41 +208,15 @@ def _found(nango: Nango, integration: str | None, user: str | None) -> list[dict
     return [view for view in found if user is None or view["user_id"] == user]
 
 
-def _read(file: BinaryIO) -> dict[str, Any]:
-    """The credentials of a JSON file; an error names its place and nothing of it."""
-    return json_object(file.read(), "the credentials file")
+def _verify(
+    nango: Nango, integration: str, user: str, credentials: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """Go on only where nothing speaks against the credentials."""
+    from nango_py.engine.verification import UNAVAILABLE
 
-
-def _ask(mode: AuthMode) -> dict[str, Any]:
-    """The credentials, asked for field by field; what would be a secret is not echoed."""
-    properties: dict[str, dict[str, Any]] = mode.credentials_schema["properties"]
-    required = mode.credentials_schema.get("required", ())
-    given: dict[str, Any] = {}
-    for field, form in properties.items():
-        kinds = form["type"] if isinstance(form["type"], list) else [form["type"]]
-        if field not in required and ("title" not in form or "string" not in kinds):
-            continue
-        may_be_empty = field not in required or not form.get("minLength")
-        value = _prompt(
-            form.get("title", field) + ("" if field in required else " (Enter for none)"),
-            hidden="number" not in kinds and (field not in mode.variables or field in mode.secret_variables),
-            may_be_empty=may_be_empty,
-        )
-        if value or field in required:
-            given[field] = value
-    return given
-
-
-def _prompt(text: str, *, hidden: bool, may_be_empty: bool) -> str:
-    try:
-        answer: str = click.prompt(
-            text, hide_input=hidden, err=True, show_default=False, default="" if may_be_empty else None
-        )
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-    else:
-        return answer
-    raise click.UsageError(
-        "nothing was entered; without a terminal use --credentials-file FILE, or - for a pipe"
-    )
+    found = nango.verify_credentials(integration, user, credentials, settings)
+    if found.ok:
+        return
+    hint = "; --no-verify stores them all the same" if found.outcome == UNAVAILABLE else ""
+    echo_error(f"{found.message} Nothing was stored{hint}")
+    raise click.exceptions.Exit(1)

@@ -41,6 +41,12 @@ class Project:
         }
         return Nango(**settings)
 
+    def calling(self) -> Nango:
+        """The Nango of a command that calls APIs: SIGTERM ends it once a token on its way is stored."""
+        nango = self.open()
+        nango.finish_renewals_on_sigterm()
+        return nango
+
     def catalogue(self) -> Catalogue:
         """The blueprints found from here, also where there is no integrations.yaml yet."""
         from nango_py.config.blueprint import open_catalogue

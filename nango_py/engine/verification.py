@@ -42,6 +42,9 @@ UNAVAILABLE, NOT_DECLARED = "unavailable", "not_declared"
 NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
 """What a verification may end in beside an answer."""
 
+TELL_NOTHING = RETRIED_STATUSES | {RATE_LIMITED, 405, 410}
+"""Answers that are about the moment, or the call: 405 and 410 say that there is no such call any more."""
+
 LONGEST_DETAIL = 160
 FIRST_ERROR, FIRST_SERVER_ERROR = 400, 500
 
@@ -172,8 +175,7 @@ class Check:
             return ACCEPTED
         if "lacks_scope" not in declared and facts.status == FORBIDDEN:
             return MISSING_SCOPE
-        passes = facts.status in RETRIED_STATUSES or facts.status == RATE_LIMITED
-        return UNAVAILABLE if passes or facts.status >= FIRST_SERVER_ERROR else REFUSED
+        return UNAVAILABLE if facts.status in TELL_NOTHING or facts.status >= FIRST_SERVER_ERROR else REFUSED
 
     def _sentence(self, outcome: str, why: str) -> str:
         title, what = self._title, self._what
@@ -181,7 +183,7 @@ class Check:
             ACCEPTED: f"{title} accepted {what}.",
             REFUSED: f"{title} did not accept {what} ({why}).",
             MISSING_SCOPE: f"{title} knows {what}, but it lacks a permission ({why}).",
-            UNAVAILABLE: f"{title} could not be asked about {what} ({why}); try again later.",
+            UNAVAILABLE: f"{title} could not be asked about {what} ({why}). Try again later.",
         }[outcome]
 
 

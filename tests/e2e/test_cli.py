@@ -75,7 +75,7 @@ def product(folder: Path, introduction: str) -> None:
     base_url = introduction.split(" on ")[1].split(maxsplit=1)[0]
     settings = {"klaviyo": {"extends_blueprint": "klaviyo:v1", "requests": {"base_url": base_url}}}
     (folder / "integrations.yaml").write_text(json.dumps({"integrations": settings}))
-    register = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-"]
+    register = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-", "--no-verify"]
     assert nango(folder, *register, stdin=json.dumps({"api_key": KEY})).returncode == 0
 
 
@@ -273,7 +273,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
     """The key is neither on the screen nor among the arguments that `ps` shows."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
-    arguments = ["connections", "register", "klaviyo", "user-1"]
+    arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
     code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer=KEY)
     assert code == 0
     assert "registered klaviyo/user-1" in shown
@@ -283,7 +283,7 @@ def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
 def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
     """Who changes their mind gets a clean end, and nothing is stored."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
-    arguments = ["connections", "register", "klaviyo", "user-1"]
+    arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
     code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer="\x03")
     assert code == 130
     assert "Traceback" not in shown

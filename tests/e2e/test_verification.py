@@ -61,10 +61,11 @@ def test_a_good_answer_accepts() -> None:
         (403, "missing_scope", 'Shop knows this API key, but it lacks a permission (403: "Nope.")'),
         (404, "refused", 'Shop did not accept this API key (404: "Nope.")'),
         (400, "refused", 'Shop did not accept this API key (400: "Nope.")'),
-        (500, "unavailable", 'Shop could not be asked about this API key (500: "Nope."); try again later'),
+        (500, "unavailable", 'Shop could not be asked about this API key (500: "Nope."). Try again later'),
         (503, "unavailable", "Shop could not be asked"),
         (501, "unavailable", "Shop could not be asked"),
         (408, "unavailable", "Shop could not be asked"),
+        (410, "unavailable", "Shop could not be asked"),
     ],
 )
 def test_each_status_says_something_else(status: int, outcome: str, start: str) -> None:
@@ -90,7 +91,7 @@ def test_without_a_connection_nothing_is_known() -> None:
     with calling(f"{url}v1/", verification=CHECK, title="Shop", retries={"backoff": QUICK}) as nango:
         found = nango.verify_credentials("shop", "user-2", NEW)
     assert (found.outcome, found.status) == ("unavailable", None)
-    assert found.message == "Shop could not be asked about this API key (connect); try again later."
+    assert found.message == "Shop could not be asked about this API key (connect). Try again later."
 
 
 def test_a_silent_api_is_waited_for_a_few_seconds_only() -> None:

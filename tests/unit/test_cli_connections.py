@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
 from nango_py.cli.app import nango
 from nango_py.client import Nango
+from nango_py.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.cli_support import Product
+    from tests.cli_support import Product, Ran
 
 pytest_plugins = ("tests.cli_support",)
 
@@ -44,7 +46,7 @@ def test_register_reads_a_file_and_says_nothing_of_it(product: Product) -> None:
 @pytest.mark.usefixtures("product")
 def test_register_reads_standard_input() -> None:
     """A pipe works as a file does."""
-    arguments = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-"]
+    arguments = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-", "--no-verify"]
     found = CliRunner().invoke(nango, arguments, input=json.dumps({"api_key": KEY}))
     assert found.exit_code == 0
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
@@ -53,13 +55,15 @@ def test_register_reads_standard_input() -> None:
 @pytest.mark.usefixtures("product")
 def test_register_asks_without_an_echo() -> None:
     """At the prompt the secret is hidden, what is no secret is not, and an optional part may stay empty."""
-    arguments = ["connections", "register", "close", "user-1"]
+    arguments = ["connections", "register", "close", "user-1", "--no-verify"]
     found = CliRunner().invoke(nango, arguments, input=f"someone\n{KEY}\n")
     assert found.exit_code == 0
     assert "someone" in found.output
     assert KEY not in found.output
     assert stored("close", "user-1") == {"username": "someone", "password": KEY}
-    empty = CliRunner().invoke(nango, ["connections", "register", "close", "user-2"], input="someone\n\n")
+    empty = CliRunner().invoke(
+        nango, ["connections", "register", "close", "user-2", "--no-verify"], input="someone\n\n"
+    )
     assert empty.exit_code == 0
     assert stored("close", "user-2") == {"username": "someone", "password": ""}
 
@@ -119,6 +123,161 @@ def test_replacing_keeps_the_settings_unless_new_ones_are_given(product: Product
 
     assert settings() == {"list": "X", "a": 1}
     assert settings("--config", '{"list": "Y"}') == {"list": "Y"}
+
+
+SHOP = """\
+integrations:
+  shop:
+    title: Shop
+    auth: {{auth_mode: API_KEY}}
+    requests: {{base_url: {url}, headers: {{Authorization: "Key ${{api_key}}"}}}}
+    retries: {{backoff: {{base_seconds: 0.001, max_seconds: 0.002}}}}
+    verification: {{path: me}}
+    connection_config:
+      type: object
+      required: [shop, region]
+      properties:
+        shop: {{type: string, title: Shop name, description: As in your address., pattern: "^[a-z]+$"}}
+        region: {{type: string, title: Region, enum: [eu, us], default: eu}}
+        beta: {{type: boolean, title: Beta features}}
+        size: {{type: integer, title: Page size, minimum: 1}}
+  bare:
+    auth: {{auth_mode: API_KEY}}
+    requests: {{base_url: {url}, headers: {{Authorization: "Key ${{api_key}}"}}}}
+"""
+
+
+@pytest.fixture
+def shop(product: Product) -> Iterator[Sandbox]:
+    """The sandbox of an integration with settings, which knows the key."""
+    settings = {
+        "auth": {"auth_mode": "API_KEY"},
+        "requests": {"base_url": "https://x.test/v1/", "headers": {"Authorization": "Key ${api_key}"}},
+    }
+    with Sandbox(settings, credentials={"any": {"api_key": KEY}}) as sandbox:
+        product.write("integrations.yaml", SHOP.format(url=sandbox.base_url))
+        yield sandbox
+
+
+CONFIG = ("--config", '{"shop": "acme", "region": "eu"}')
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_the_api_refuses_is_not_stored(product: Product) -> None:
+    """A wrong key is exit code 1 and one line, and leaves what was there; the right one is stored."""
+
+    def register(key: str, *more: str) -> Ran:
+        path = product.write("key.json", json.dumps({"api_key": key}))
+        words = ("connections", "register", "shop", "user-1", "--credentials-file", str(path), *CONFIG, *more)
+        return product.run(*words)
+
+    refused = register("pk_wrong_planted_key")
+    assert refused.code == 1
+    assert refused.err.startswith("error: Shop did not accept this API key (401")
+    assert "Nothing was stored" in refused.err
+    assert "pk_wrong_planted_key" not in refused.err + refused.out
+    assert product.run("connections", "list").err == "no connections\n"
+    assert register(KEY).code == 0
+    assert register("pk_wrong_planted_key", "--replace").code == 1
+    assert stored("shop", "user-1") == {"api_key": KEY}
+    assert register("pk_wrong_planted_key", "--replace", "--no-verify").code == 0
+    assert stored("shop", "user-1") == {"api_key": "pk_wrong_planted_key"}
+
+
+def test_an_api_that_is_away_lets_nothing_be_stored_unasked(product: Product, shop: Sandbox) -> None:
+    """Without an answer nothing is stored, and the message says which option stores it all the same."""
+    shop.stop()
+    path = product.write("key.json", json.dumps({"api_key": KEY}))
+    words = ("connections", "register", "shop", "user-1", "--credentials-file", str(path), *CONFIG)
+    found = product.run(*words)
+    assert found.code == 1
+    assert "could not be asked" in found.err
+    assert "--no-verify" in found.err
+    assert product.run("connections", "list").err == "no connections\n"
+
+
+def test_who_is_connected_already_is_not_asked_for_a_key(product: Product, shop: Sandbox) -> None:
+    """Without --replace the command ends before it asks or sends anything."""
+    product.register("shop", "user-1", json.dumps({"api_key": KEY}), *CONFIG)
+    found = CliRunner().invoke(nango, ["connections", "register", "shop", "user-1"], input=f"{KEY}\n")
+    assert "API key" not in found.output
+    assert len(shop.ledger) == 0
+
+
+def test_a_connection_is_tested(product: Product, shop: Sandbox) -> None:
+    """`connections test` says what the API says, by its exit code too, and as JSON."""
+    product.register("shop", "user-1", json.dumps({"api_key": KEY}), *CONFIG)
+    product.register("bare", "user-1", json.dumps({"api_key": KEY}))
+    found = product.run("connections", "test", "shop", "user-1")
+    assert (found.code, found.out) == (0, "accepted: Shop accepted this API key.\n")
+    shop.revoke("any")
+    refused = product.run("connections", "test", "shop", "user-1", "--json")
+    assert refused.code == 1
+    told = json.loads(refused.out)
+    assert (told["outcome"], told["ok"], told["status"], told["user_id"]) == ("refused", False, 401, "user-1")
+    assert KEY not in refused.out
+    bare = product.run("connections", "test", "bare", "user-1")
+    assert bare.code == 0
+    assert bare.out.startswith("not_declared: ")
+    shop.stop()
+    away = product.run("connections", "test", "shop", "user-1")
+    assert away.code == 1
+    assert away.out.startswith("unavailable: ")
+    assert product.run("connections", "test", "shop", "nobody").code == 2
+
+
+def asked(*typed: str, more: tuple[str, ...] = ()) -> Any:
+    """`connections register shop user-1` at a prompt where these lines are typed."""
+    words = ["connections", "register", "shop", "user-1", "--no-verify", *more]
+    return CliRunner().invoke(nango, words, input="".join(f"{line}\n" for line in typed))
+
+
+def settings_of_user(product: Product) -> Any:
+    """The additional_config of user-1 at the shop."""
+    return json.loads(product.run("connections", "show", "shop", "user-1", "--json").out)["additional_config"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_settings_are_asked_for_at_the_prompt(product: Product) -> None:
+    """Titles, descriptions, patterns, choices and defaults are shown; empty optional ones are left out."""
+    found = asked(KEY, "acme", "", "", "")
+    assert found.exit_code == 0, found.output
+    for text in ("Shop name (like ^[a-z]+$)", "As in your address.", "Region (eu, us) [eu]", "Beta features"):
+        assert text in found.output
+    assert settings_of_user(product) == {"shop": "acme", "region": "eu"}
+    assert KEY not in found.output
+
+
+@pytest.mark.usefixtures("shop")
+def test_settings_have_the_types_of_their_schema(product: Product) -> None:
+    """A yes is true, digits are a number; a stored value is offered when a connection is replaced."""
+    assert asked(KEY, "acme", "us", "yes", "50").exit_code == 0
+    assert settings_of_user(product) == {"shop": "acme", "region": "us", "beta": True, "size": 50}
+    again = asked(KEY, "", "", "no", "", more=("--replace",))
+    assert again.exit_code == 0, again.output
+    assert "[acme]" in again.output
+    assert settings_of_user(product) == {"shop": "acme", "region": "us", "beta": False, "size": 50}
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    "typed", [("Acme 1",), ("acme", "asia"), ("acme", "eu", "perhaps"), ("acme", "eu", "", "0")]
+)
+def test_a_wrong_setting_stores_nothing(product: Product, typed: tuple[str, ...]) -> None:
+    """What does not fit is said in words, and nothing is stored."""
+    found = asked(KEY, *typed)
+    assert found.exit_code == 2
+    assert "nothing was stored" in found.output
+    assert product.run("connections", "list").err == "no connections\n"
+
+
+@pytest.mark.usefixtures("shop")
+def test_settings_that_are_given_are_not_asked_for(product: Product) -> None:
+    """With --config the prompt is for the key alone."""
+    found = asked(KEY, more=CONFIG)
+    assert found.exit_code == 0
+    assert "Shop name" not in found.output
+    assert settings_of_user(product) == {"shop": "acme", "region": "eu"}
 
 
 def test_connections_are_listed_by_integration_and_by_user(product: Product) -> None:

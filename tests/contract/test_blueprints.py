@@ -113,7 +113,7 @@ def test_it_says_enough_for_a_stranger(path: Path) -> None:
 
 @every_blueprint
 def test_it_speaks_https_and_states_its_host(path: Path, tmp_path: Path) -> None:
-    """Credentials never travel in the clear, and no variable decides the whole host."""
+    """Credentials never travel in the clear, and a whole host is the file's or a declared field's."""
     with product(path, tmp_path) as nango:
         base_url = nango.configuration.integrations["it"].requests.base_url.source
     parts = urlsplit(base_url)

@@ -11,6 +11,9 @@ USER_FAULTS = frozenset({"E305", "E314", "E316", "E317"})
 NOT_ASKED = "has no value"
 """How E314 says that nobody asked for a value; that is the blueprint's fault."""
 
+UNREACHABLE = "the provider cannot be reached at present; try again later"
+UNUSABLE = "the provider's answer is of no use; try again"
+
 _REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 408, 429, 500
 
 
@@ -69,10 +72,9 @@ def ended(error: Exception, *, by_user: bool) -> LoginEnded:
 
 
 def _without_token(error: TokenUnavailable) -> LoginEnded:
-    passes = error.status in {0, _REQUEST_TIMEOUT, _TOO_MANY} or error.status >= _SERVER_ERROR
-    if passes:
-        return LoginEnded("unavailable", "the provider cannot be reached at present; try again", str(error))
-    return LoginEnded("exchange_failed", "the provider's answer is of no use; try again", str(error))
+    if error.status in {_REQUEST_TIMEOUT, _TOO_MANY} or error.status >= _SERVER_ERROR:
+        return LoginEnded("unavailable", UNREACHABLE, str(error))
+    return LoginEnded("exchange_failed", UNUSABLE, str(error))
 
 
 def _misfit(error: ConfigError, *, by_user: bool) -> LoginEnded:

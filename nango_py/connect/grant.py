@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nango_py.auth._protocol import oauth1, oauth2
-from nango_py.auth._protocol.tokens import TokenAnswer, TokenUnavailable, error_word
+from nango_py.auth._protocol.tokens import TokenAnswer, error_word
 from nango_py.auth.base import mode_of
 from nango_py.auth.oauth1 import OAuth1
 from nango_py.auth.oauth2 import OAuth2
 from nango_py.config.connection_config import check_additional_config
-from nango_py.connect.ending import LoginEnded
+from nango_py.connect.ending import UNREACHABLE, UNUSABLE, LoginEnded
 from nango_py.connections.rows import unstored
 from nango_py.engine.commands import Failure
 from nango_py.engine.token_plan import NOT_SENT_AGAIN, shield_of, token_context, token_plan
@@ -41,6 +41,7 @@ LONGEST_CODE = 8192
 LONGEST_KEPT = 1024
 _DENIED = frozenset({"access_denied", "user_denied", "user_refused", "permission_denied", "consent_denied"})
 _LATER = frozenset({"temporarily_unavailable", "server_error"})
+_NO_ANSWER = frozenset({"too_large", "protocol"})
 
 
 @record
@@ -88,7 +89,7 @@ class Login:
         the timestamp and the assertion of its own.
 
         Raises:
-            TokenUnavailable: no answer came.
+            LoginEnded: no answer came, or none that HTTP knows.
         """
         clock = self._parts.clock
         ends = clock.monotonic() + SECONDS
@@ -102,7 +103,9 @@ class Login:
             if is_last or outcome.sent or outcome.reason in NOT_SENT_AGAIN:
                 break
             clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
-        raise TokenUnavailable(outcome.text)
+        if outcome.reason in _NO_ANSWER:
+            raise LoginEnded("exchange_failed", UNUSABLE, outcome.text)
+        raise LoginEnded("unavailable", UNREACHABLE, outcome.text)
 
     def said(self, text: Any, context: TokenContext) -> str:
         """What a provider says in words: one line, cut, and without what only we may know."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
 
-LONGEST_STATE = 512
+STATE = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What `secrets.token_urlsafe(32)` gives."""
+
 LONGEST_ATTEMPT = 200
 LARGEST_CONFIG = 16_384
 CALLBACK_PATH = "/oauth/callback"
@@ -155,7 +158,7 @@ class Logins:
     def _taken(self, state: str, browser: str) -> dict[str, Any]:
         found, pending = None, self._nango.store.pending
         # Looked for first: a flood of made-up callbacks takes no turn at writing.
-        if state and len(state) <= LONGEST_STATE and pending.peek("login", state) is not None:
+        if STATE.fullmatch(state) and pending.peek("login", state) is not None:
             found = pending.take("login", state)
         if found is not None and hmac.compare_digest(found["browser"], _binding(browser)):
             return found

@@ -93,7 +93,7 @@ def tell(nango: Nango, integration: str, user_id: str, code: str = "", reason: s
     line = "%(integration)s %(user_id)s %(what)s" if integration else "%(what)s"
     line += (": %(code)s" if code else "") + (" (%(reason)s)" if reason else "")
     logger.log(LEVELS.get(code, logging.WARNING), line, facts, extra={"nango": facts})
-    if nango.events.wanted(facts["what"]):
+    if integration and nango.events.wanted(facts["what"]):
         now = nango.store.microseconds() / 1_000_000
         said = ": ".join(part for part in (code, facts["reason"]) if part)
         nango.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))

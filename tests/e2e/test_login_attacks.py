@@ -1,0 +1,474 @@
+"""What a callback may not do: come twice, from elsewhere, from another server, or with a hostile answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.auth._protocol import oauth1
+from nango_py.connect.login import Logins
+from nango_py.errors import ConnectFailed, NangoError
+from tests.clocks import ManualClock
+from tests.leak_support import CORE, Collector, everything_of, shown, traces
+from tests.login_provider import Answer, LoginProvider, consent, query_of
+from tests.login_provider1 import LoginProvider1
+from tests.login_support import COOKIE, a_product, callback_of, log_in, pending_rows, rows, stored
+from tests.login_workers import flood
+from tests.oauth_server import CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py import Nango
+
+ROOT = Path(__file__).parents[2]
+KINDS = [LoginProvider, LoginProvider1]
+
+
+def refused(nango: Nango, callback: dict[str, str], browser: str = COOKIE) -> str:
+    """The code with which a callback is turned away."""
+    with pytest.raises(ConnectFailed) as caught:
+        Logins(nango).finish(callback, browser)
+    assert caught.value.status == 400
+    return caught.value.code
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_that_is_not_ours_is_turned_away(kind: Any) -> None:
+    """Forged, changed, missing, huge or that of an error: 400, nothing exchanged, nothing stored."""
+    with kind() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        state = callback["state"]
+        for forged in ("A" * 43, state[:-1] + "_", state.swapcase(), "", "\0", "\ud800", "x" * 100_000):
+            assert refused(nango, {**callback, "state": forged}) == "state_invalid"
+        without = {name: value for name, value in callback.items() if name != "state"}
+        assert refused(nango, without) == "state_invalid"
+        assert refused(nango, {"error": "access_denied"}) == "state_invalid"
+        assert refused(nango, {}) == "state_invalid"
+        assert provider.exchanges() == []
+        assert rows(nango) == []
+        assert Logins(nango).finish(callback, COOKIE).ok
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("browser", ["", "another-browser", COOKIE + " "])
+def test_another_browser_cannot_finish_a_login(kind: Any, browser: str) -> None:
+    """Somebody who is sent the callback of another's login gets nothing, and uses it up."""
+    with kind() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        assert refused(nango, callback, browser) == "state_invalid"
+        assert refused(nango, callback) == "state_invalid"
+        assert provider.exchanges() == []
+        assert rows(nango) == []
+
+
+def test_a_login_is_over_after_ten_minutes() -> None:
+    """And no sooner."""
+    clock = ManualClock()
+    with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
+        early, late = callback_of(nango), callback_of(nango)
+        clock.advance(599)
+        assert Logins(nango).finish(early, COOKIE).code == "exchange_failed"  # the provider's code is older
+        clock.advance(2)
+        assert refused(nango, late) == "state_invalid"
+        assert len(provider.exchanges()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_callback_is_good_once(kind: Any) -> None:
+    """Whether it went well or not, and whatever else it says the second time."""
+    with kind() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        assert Logins(nango).finish(callback, COOKIE).ok
+        assert refused(nango, callback) == "state_invalid"
+        denied = callback_of(nango, "deny")
+        assert not Logins(nango).finish(denied, COOKIE).ok
+        assert refused(nango, {**denied, "code": "code"}) == "state_invalid"
+        assert provider.exchanges() == ["granted"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sixty_four_equal_callbacks_are_one_exchange(kind: Any, database_url: str) -> None:
+    """One thread of 64 connects, the others are told that it is over."""
+    with kind() as provider, a_product(provider.entry(), database_url) as nango:
+        callback, start = callback_of(nango), threading.Barrier(64)
+
+        def bring(_: int) -> str:
+            start.wait()
+            try:
+                return "connected" if Logins(nango).finish(callback, COOKIE).ok else "failed"
+            except ConnectFailed as error:
+                return error.code
+
+        with ThreadPoolExecutor(64) as threads:
+            endings = sorted(threads.map(bring, range(64)))
+        assert endings == ["connected"] + ["state_invalid"] * 63
+        assert provider.exchanges() == ["granted"]
+        assert len(rows(nango)) == 1
+
+
+def in_two_processes(provider: LoginProvider, database_url: str, care: str) -> list[str]:
+    """How 2 x 32 threads with one callback end."""
+    with a_product(provider.entry(), database_url) as nango:
+        callback = callback_of(nango)
+    job = json.dumps({"entry": provider.entry(), "callback": callback, "threads": 32})
+    command = [sys.executable, "-m", "tests.login_workers", care, database_url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    for worker in workers:
+        worker.stdin.write(job + "\n")
+        worker.stdin.flush()
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    endings = [ending for worker in workers for ending in json.loads(worker.communicate(timeout=60)[0])]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    return sorted(endings)
+
+
+def test_also_over_two_processes(database_url: str) -> None:
+    """The database decides who it is, so it holds for any number of processes and machines."""
+    with LoginProvider() as provider:
+        endings = in_two_processes(provider, database_url, "finish")
+        assert endings == ["connected"] + ["state_invalid"] * 63
+        assert provider.exchanges() == ["granted"]
+
+
+def test_without_taking_the_state_there_would_be_more(tmp_path: Path) -> None:
+    """The control: where a state is only looked at, the same 64 callbacks are many exchanges."""
+    with LoginProvider() as provider:
+        in_two_processes(provider, f"sqlite:///{tmp_path}/nango.db", "careless")
+        assert len(provider.exchanges()) > 1
+
+
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+def test_the_answer_of_another_server_is_not_taken_to_ours(decision: str) -> None:
+    """A wrong iss: no token call, whatever else the callback says (RFC 9207 2.4)."""
+    with LoginProvider(issuer="wrong") as provider, a_product(provider.entry()) as nango:
+        outcome = log_in(nango, decision)
+        assert (outcome.ok, outcome.code) == (False, "wrong_issuer")
+        assert provider.token_calls == []
+        assert rows(nango) == []
+
+
+@pytest.mark.parametrize("change", ["/", "", " ", "?"])
+def test_iss_is_compared_to_the_letter(change: str) -> None:
+    """A slash more is another server; with no issuer declared, nothing is compared."""
+    with LoginProvider() as provider:
+        for auth, code in (({}, "wrong_issuer"), ({"issuer": None}, "")):
+            with a_product(provider.entry(auth)) as nango:
+                callback = callback_of(nango)
+                callback["iss"] += change or "x"
+                assert Logins(nango).finish(callback, COOKIE).code == code
+
+
+def test_a_missing_iss_is_refused_where_the_blueprint_requires_it() -> None:
+    """Otherwise older servers may leave it out."""
+    with LoginProvider(issuer="none") as provider:
+        for requires, code in ((False, ""), (True, "wrong_issuer")):
+            auth = {"issuer": provider.url, "requires_issuer": requires}
+            with a_product(provider.entry(auth)) as nango:
+                assert log_in(nango).code == code
+    assert provider.exchanges() == ["granted"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_callback_comes_to_the_path_of_its_own_integration(kind: Any) -> None:
+    """With `callback_per_integration` the redirect URI names it, and another path, or none, is refused."""
+    with kind() as provider, a_product(provider.entry({"callback_per_integration": True})) as nango:
+        logins = Logins(nango)
+        uri = logins.redirect_uri(nango.configuration.integrations["mail"])
+        assert uri == "http://localhost:3003/oauth/callback/mail"
+        for path, code in (("", "wrong_issuer"), ("other", "wrong_issuer"), ("mail", "")):
+            url = logins.begin("mail", "user-1", browser=COOKIE)
+            back = consent(url)
+            assert back.startswith(f"{uri}?")
+            assert logins.finish(query_of(back), COOKIE, integration=path).code == code
+        assert provider.exchanges() == ["granted"]
+    with kind() as provider, a_product(provider.entry()) as nango:
+        assert Logins(nango).finish(callback_of(nango), COOKIE, integration="other").code == "wrong_issuer"
+
+
+def test_what_a_provider_says_is_inert() -> None:
+    """Markup, controls and half a book: one line of text, cut; a name that is no word is left out."""
+    hostile = "</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\u202e" + "x" * 5000
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        provider.refusals.append({"error": hostile, "error_description": hostile})
+        outcome = log_in(nango)
+        assert outcome.code == "provider_error"
+        assert len(outcome.message) < 400
+        assert outcome.message.isprintable()
+        provider.refusals.append({"error": "server_error", "error_description": "try later"})
+        assert log_in(nango).code == "unavailable"
+        provider.refusals.append({"nothing": "at all"})
+        assert log_in(nango).code == "provider_error"
+        assert provider.token_calls == []
+
+
+def test_a_token_answer_may_be_late_but_not_lost_twice() -> None:
+    """A code is sent again only where the connection was never made: one that hangs up costs the login."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        provider.token_faults.append(Answer(200, b"", {"Content-Length": "100"}))
+        outcome = Logins(nango).finish(callback, COOKIE)
+        assert (outcome.code, len(provider.token_calls)) == ("unavailable", 1)
+    with LoginProvider() as provider:
+        entry = provider.entry({"token_url": "http://127.0.0.1:1/token"})
+        clock = ManualClock()
+        with a_product(entry, clock=clock) as nango:
+            assert log_in(nango).code == "unavailable"
+        assert len(clock.slept) == 1  # it was tried again after a moment
+
+
+JSON = {"Content-Type": "application/json"}
+HOSTILE: dict[str, tuple[Answer, str]] = {
+    "a list": (Answer(200, [1], JSON), "exchange_failed"),
+    "a text": (Answer(200, b'"token"', JSON), "exchange_failed"),
+    "null": (Answer(200, b"null", JSON), "exchange_failed"),
+    "html": (Answer(200, "<html>Sign in</html>", {"Content-Type": "text/html"}), "exchange_failed"),
+    "html as json": (Answer(200, "<html>", JSON), "exchange_failed"),
+    "nothing": (Answer(200, b"", JSON), "exchange_failed"),
+    "ten megabytes": (
+        Answer(200, b'{"access_token": "' + b"a" * 10_000_000 + b'"}', JSON), "exchange_failed",
+    ),
+    "no token": (Answer(200, {"token_type": "Bearer", "expires_in": 3600}), "exchange_failed"),
+    "a token that is a list": (Answer(200, {"access_token": ["a"]}), "exchange_failed"),
+    "a token with a line break": (Answer(200, {"access_token": "a\r\nX-Evil: 1"}), "exchange_failed"),
+    "a token of 100 kB": (Answer(200, {"access_token": "a" * 100_000}), "exchange_failed"),
+    "deep": (Answer(200, b'{"access_token": "a", "x": ' + b"[" * 200 + b"]" * 200 + b"}"), "unavailable"),
+    "too deep": (Answer(200, b"[" * 100_000), "exchange_failed"),
+    "a redirect": (Answer(302, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
+    "307": (Answer(307, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
+    "an error under 200": (Answer(200, {"error": "bad_verification_code"}), "exchange_failed"),
+    "invalid_grant": (Answer(400, {"error": "invalid_grant"}), "exchange_failed"),
+    "invalid_client": (Answer(401, {"error": "invalid_client"}), "exchange_failed"),
+    "404": (Answer(404, "gone"), "exchange_failed"),
+    "500": (Answer(500, "oops"), "unavailable"),
+    "429": (Answer(429, "slow"), "unavailable"),
+    "a proof-of-possession token": (
+        Answer(200, {"access_token": "a", "token_type": "DPoP"}), "exchange_failed",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_token_answers_are_typed_endings(name: str) -> None:
+    """Nothing is stored, nobody is asked twice, and the memory of an earlier login stays as it was."""
+    answer, code = HOSTILE[name]
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        nango.register_connection("mail", "user-1", {"access_token": "old"})
+        callback = callback_of(nango)
+        provider.token_faults.append(answer)
+        outcome = Logins(nango).finish(callback, COOKIE)
+        assert (outcome.ok, outcome.code) == (False, code)
+        assert provider.exchanges() == ["fault"]
+        assert stored(nango) == {"access_token": "old"}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("3600", 3600),
+        (3600, 3600),
+        (1e99, 10 * 365 * 86_400),
+        (-1, None),
+        ("soon", None),
+        (0, None),
+        (True, None),
+    ],
+)
+def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
+    """Text is read, a life of ages is ten years, and what is no time to come is not known."""
+    clock = ManualClock()
+    with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
+        callback = callback_of(nango)
+        provider.token_faults.append(Answer(200, {"access_token": "a", "expires_in": said}))
+        assert Logins(nango).finish(callback, COOKIE).ok
+        expected = None if seconds is None else clock.now() + seconds
+        assert stored(nango).get("expires_at") == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, "oauth_token=a"),
+        Answer(200, "<html>"),
+        Answer(200, b"a" * 2_000_000),
+        Answer(200, "oauth_token=a&oauth_token_secret=b%0d%0ac"),
+        Answer(401, "oauth_problem=token_rejected"),
+        Answer(302, "", {"Location": "http://127.0.0.1:1/"}),
+    ],
+)
+def test_hostile_answers_of_oauth_1(answer: Answer) -> None:
+    """The same for the older protocol."""
+    with LoginProvider1() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        provider.token_faults.append(answer)
+        assert Logins(nango).finish(callback, COOKIE).code == "exchange_failed"
+        assert rows(nango) == []
+
+
+def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
+    """An answer to another login, or one that nobody confirmed, is not exchanged."""
+    with LoginProvider1() as provider, a_product(provider.entry()) as nango:
+        other = callback_of(nango)
+        for change, code in (
+            ({"oauth_token": other["oauth_token"]}, "state_invalid"),
+            ({"oauth_token": ""}, "state_invalid"),
+            ({"oauth_verifier": ""}, "provider_error"),
+        ):
+            callback = {**callback_of(nango), **change}
+            assert Logins(nango).finish(callback, COOKIE).code == code
+        assert provider.exchanges() == []
+    with LoginProvider1(confirms=False) as provider, a_product(provider.entry()) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            callback_of(nango)
+        assert caught.value.code == "exchange_failed"
+
+
+def test_a_million_nonces_are_unlike() -> None:
+    """128 bits each."""
+    assert len({oauth1.nonce() for _ in range(1_000_000)}) == 1_000_000
+
+
+def test_each_attempt_is_signed_anew() -> None:
+    """A request whose connection was not made is tried again with another nonce, and a newer timestamp."""
+    seen: list[dict[str, str]] = []
+    clock = ManualClock()
+
+    class Refusing:
+        """A network in which nothing answers; it notes what would have been sent."""
+
+        def send(self, plan: Any, _: float) -> Any:
+            from nango_py.engine.commands import Failure
+
+            header = plan.headers["authorization"][1].removeprefix("OAuth ")
+            seen.append(dict(part.split("=", 1) for part in header.split(", ")))
+            clock.advance(5)
+            return Failure("connect", sent=False, text="no connection")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    with LoginProvider1() as provider, a_product(provider.entry(), clock=clock) as nango:
+        nango._resources._made["transport"] = Refusing()
+        with pytest.raises(ConnectFailed):
+            Logins(nango).begin("mail", "user-1")
+    first, second = seen
+    assert first["oauth_nonce"] != second["oauth_nonce"]
+    assert first["oauth_timestamp"] != second["oauth_timestamp"]
+    assert first["oauth_signature"] != second["oauth_signature"]
+
+
+def test_a_flood_of_begins_fills_nothing(database_url: str) -> None:
+    """One session begins and begins: 32 logins are kept, and memory stays what it is."""
+    told = flood(2000, database_url)
+    assert told["rows_200"] == told["rows_2000"] == 32
+    assert told["mb_2000"] - told["mb_200"] < 5
+
+
+def test_the_newest_logins_of_a_session_are_the_ones_kept() -> None:
+    """Who clicks often can still finish; only the oldest clicks are forgotten."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        callbacks = [callback_of(nango, session_id="s1") for _ in range(34)]
+        assert refused(nango, callbacks[0]) == "state_invalid"
+        assert Logins(nango).finish(callbacks[-1], COOKIE).ok
+        assert pending_rows(nango) == 31
+
+
+@pytest.mark.parametrize("config", [{"x": "y" * 20_000}, {"x": float("nan")}, {1: 2}, {"x": {1, 2}}])
+def test_settings_that_cannot_be_kept_are_refused(config: Any) -> None:
+    """Too long, or no JSON."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            Logins(nango).begin("mail", "user-1", additional_config=config)
+        assert caught.value.code in {"invalid_credentials", "unavailable"}
+        assert pending_rows(nango) == 0
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Every logger of the process, at DEBUG."""
+    root, handler = logging.getLogger(), Collector()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def leaks(text: str) -> list[str]:
+    """Traces of a planted token or code, or of the application's secret."""
+    return traces(text) + ([text[:200]] if CLIENT_SECRET in text else [])
+
+
+def quiet(lines: list[str]) -> list[str]:
+    """What was written by anybody but the provider's own libraries, which see what they verify."""
+    return [line for line in lines if "oauthlib" not in line and "authlib" not in line]
+
+
+@pytest.mark.parametrize("ending", ["", "deny", *HOSTILE])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: Any) -> None:
+    """Codes, verifiers, states, tokens, secrets: not in a log, an outcome, an error, an event or a repr."""
+    texts: list[str] = []
+    planted = {"oauth_client_secret": CLIENT_SECRET}
+    with kind(prefix=CORE) as provider, a_product({**provider.entry(), **planted}) as nango:
+        heard: list[Any] = []
+        for event in ("connected", "connect_failed"):
+            nango.on(event, heard.append)
+        logins = Logins(nango)
+        url = logins.begin("mail", "user-1", browser=COOKIE, attempt="a1")
+        ours = len(collector.lines)
+        callback = query_of(consent(url, "deny" if ending == "deny" else "allow"))
+        del collector.lines[ours:]  # the browser's own
+        if ending in HOSTILE:
+            provider.token_faults.append(HOSTILE[ending][0])
+        outcome = logins.finish(callback, COOKIE)
+        texts += [shown(outcome), shown(heard), repr(logins), shown(vars(logins))]
+        try:
+            logins.finish(callback, COOKIE)
+        except NangoError as error:
+            texts.append(everything_of(error, __file__))
+        texts += [shown(logins.attempt("", "a1")), repr(rows(nango))]
+        assert len(heard) == 1
+        secrets = [callback["state"], COOKIE]
+        secrets += [form.get("code_verifier", "") for _, _, form in getattr(provider, "token_calls", [])]
+        texts += quiet(collector.lines)
+        assert [leak for text in texts for leak in leaks(text)] == []
+        assert [text for text in texts for secret in secrets if secret and secret in text] == []
+
+
+def test_a_bad_template_shows_nothing(collector: Collector) -> None:
+    """An error deep inside the exchange: its frames held the code, the error does not."""
+    auth = {"token_params": {"extra": "${raw.missing}"}}
+    with LoginProvider(prefix=CORE) as provider, a_product(provider.entry(auth)) as nango:
+        callback = callback_of(nango)
+        outcome = Logins(nango).finish(callback, COOKIE)
+        assert outcome.code == "misconfigured"
+        assert provider.token_calls == []
+        assert leaks(shown(outcome)) == []
+    assert [leak for line in quiet(collector.lines) for leak in leaks(line)] == []
+
+
+def test_a_planted_leak_is_found(collector: Collector) -> None:
+    """The control: a code in a log line, and one in the frames of an error."""
+    logging.getLogger("nango_py.connect").info("the code is %s", f"{CORE}x{CORE}")
+    assert any(leaks(line) for line in quiet(collector.lines))
+
+    def careless(code: str) -> None:
+        raise NangoError(f"no token for {len(code)} characters")
+
+    with pytest.raises(NangoError) as caught:
+        careless(f"{CORE}x{CORE}")
+    assert leaks(everything_of(caught.value, "another file"))

@@ -133,7 +133,7 @@ class Check:
         if isinstance(error, RateLimited):
             why = f"{status}, it is asked too often" if status else "it is asked too often"
         elif isinstance(error, TransportFailed):
-            why = error.reason or "no answer"
+            why = WHY.get(error.reason, error.reason or "no answer")
         else:
             why = "no answer in time"
         return Verification(UNAVAILABLE, status, self._sentence(UNAVAILABLE, why))
@@ -188,6 +188,8 @@ class Check:
 
 
 FORBIDDEN = 403
+WHY = {"blocked": "its host is not of the public internet"}
+"""Failures whose word would tell a user nothing."""
 
 
 def _holds(conditions: Any, facts: Facts) -> bool:

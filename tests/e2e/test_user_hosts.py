@@ -510,3 +510,13 @@ def test_a_look_up_that_fails_is_a_failure_of_dns(error: Exception) -> None:
 
     for send in (send_sync, send_async):
         assert told(send([a_plan_to(NAME)], failing)) == ["dns"]
+
+
+def test_a_user_is_told_why_a_host_cannot_be_tested() -> None:
+    """The sentence that a connect page shows speaks of the host, and not of the API being away."""
+    settings = entry(BASE, verification={"method": "GET", "path": "user"})
+    with product(git=settings) as nango, no_network() as connected:
+        found = nango.verify_credentials("git", "user-1", {"api_key": KEY}, {"host": "localhost:9"})
+    assert connected == []
+    assert (found.outcome, found.ok) == ("unavailable", False)
+    assert "its host is not of the public internet" in found.message

@@ -38,6 +38,7 @@ class Field:
         suffix: what is shown behind the value; cut off where it is pasted too.
         append: what is put behind the value before it is stored.
         default: of a setting; None where there is none.
+        blank: whether "" is stored where nothing is typed: the mode wants the field, the API may do without.
     """
 
     group: str
@@ -59,6 +60,7 @@ class Field:
     maximum: float | None = None
     shortest: int = 0
     longest: int = LONGEST_LINE
+    blank: bool = False
 
     def shown(self, value: Any = None) -> dict[str, Any]:
         """The field as JSON for the page, with the value that it begins with."""
@@ -126,6 +128,7 @@ def _credentials(
             required=said.get("required", is_required),
             longest=LONGEST_TEXT if is_long else LONGEST_LINE,
             shortest=int(schema.get("minLength", 0)),
+            blank=is_required and said.get("required") is False,
             **{key: said[key] for key in ("help", "docs_url", "example", "pattern", "append") if key in said},
         )
 

@@ -115,7 +115,7 @@ def _submitted(
 
 
 def _undeclared(nango: Nango, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
-    """Settings of the connection that is there which the form does not ask for: the product put them there."""
+    """Settings that a connection has and the form does not ask for: the product put them there."""
     with suppress(ConnectionNotFound):
         settings = nango.connection(declared.name, claims.user_id)["additional_config"]
         asked = form.named(ADDITIONAL_CONFIG)

@@ -48,8 +48,8 @@ class Typed:
             value, fault = typed(field, given.get(name))
             if fault:
                 self.faults[name] = fault
-            elif value is not None:
-                values[name] = value
+            elif value is not None or field.blank:
+                values[name] = "" if value is None else value
         return values
 
 

@@ -1,0 +1,77 @@
+// Elements made from data. Texts become text nodes and properties, never markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+const DRAWINGS = {
+  check: ["m4.5 10.5 3.6 3.6 7.4-8"],
+  close: ["m5 5 10 10", "M15 5 5 15"],
+  out: ["M8 4.5H5.5a1 1 0 0 0-1 1v9a1 1 0 0 0 1 1h9a1 1 0 0 0 1-1V12", "M11.5 4.5h4v4", "m15.2 4.8-6 6"],
+};
+
+// make("p", {class: "lead", onclick: f, "aria-label": "x"}, "text", element, null)
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value") element.value = value;
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+export function icon(name) {
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("viewBox", "0 0 20 20");
+  drawing.setAttribute("class", "icon");
+  drawing.setAttribute("aria-hidden", "true");
+  for (const line of DRAWINGS[name]) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", line);
+    drawing.append(path);
+  }
+  return drawing;
+}
+
+// A link to another site. Only web addresses become links: whoever writes a blueprint writes no scripts.
+export function link(address, text) {
+  if (!/^https?:\/\//i.test(address)) return null;
+  const properties = { href: address, target: "_blank", rel: "noopener noreferrer" };
+  return make("a", properties, text, icon("out"), make("span", { class: "unseen" }, " (opens in a new tab)"));
+}
+
+// The initials of an integration on a colour of its own, which its name decides.
+export function mark(offer, size = "") {
+  const words = offer.title.replace(/\(.*\)/, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
+  const initials = words.length > 1 ? words[0][0] + words[1][0] : [...words[0]].slice(0, 2).join("");
+  let hash = 2166136261;
+  for (const char of offer.name) hash = Math.imul(hash ^ char.codePointAt(0), 16777619) >>> 0;
+  const element = make("span", { class: `mark ${size}`, "aria-hidden": "true" });
+  element.textContent = initials[0].toUpperCase() + initials.slice(1);
+  element.style.setProperty("--hue", String((hash % 24) * 15));
+  return element;
+}
+
+export const STATES = {
+  connected: "Connected",
+  needs_reauth: "Needs to be connected again",
+  not_connected: "Not connected",
+};
+
+export function chip(status) {
+  return make("span", { class: `chip is-${status}` }, STATES[status] ?? status);
+}
+
+export function sentence(text) {
+  const trimmed = String(text ?? "").trim();
+  if (!trimmed) return "";
+  const begun = trimmed[0].toUpperCase() + trimmed.slice(1);
+  return /[.!?)"”]$/.test(begun) ? begun : `${begun}.`;
+}
+
+export function day(iso) {
+  const moment = new Date(iso);
+  if (Number.isNaN(moment.getTime())) return "";
+  return moment.toLocaleDateString(undefined, { day: "numeric", month: "long", year: "numeric" });
+}

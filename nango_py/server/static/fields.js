@@ -1,0 +1,177 @@
+// The fields of a form: made from the server's description, read, and marked when they are wrong.
+
+import { link, make } from "./dom.js";
+
+const QUIET = {
+  autocomplete: "off",
+  autocapitalize: "none",
+  autocorrect: "off",
+  spellcheck: "false",
+  "data-1p-ignore": "true",
+  "data-lpignore": "true",
+};
+
+export class Fields {
+  constructor(prefix, described) {
+    this.all = described.map((field) => new FieldView(prefix, field));
+  }
+
+  get elements() {
+    return this.all.map((view) => view.element);
+  }
+
+  // {credentials, additional_config}; what was left empty is left out
+  values() {
+    const found = { credentials: {}, additional_config: {} };
+    for (const { field, value } of this.all) if (value !== "") found[field.group][field.name] = value;
+    return found;
+  }
+
+  // Marks what can be seen to be wrong without asking anybody; whether all is right.
+  check() {
+    return this.mark(Object.fromEntries(this.all.map((view) => [view.field.name, view.fault])));
+  }
+
+  // Shows a sentence beside each field that has one and goes to the first; whether there was none.
+  mark(faults) {
+    const wrong = this.all.filter((view) => view.mark(faults[view.field.name] ?? ""));
+    wrong[0]?.focus();
+    return wrong.length === 0;
+  }
+
+  knows(name) {
+    return this.all.some((view) => view.field.name === name);
+  }
+
+  lock(isLocked) {
+    for (const view of this.all) view.lock(isLocked);
+  }
+
+  // To the credential that was refused, ready to be replaced.
+  retry() {
+    const view = this.all.find(({ field }) => field.group === "credentials") ?? this.all[0];
+    view?.focus();
+    view?.control.select?.();
+  }
+}
+
+class FieldView {
+  constructor(prefix, field) {
+    this.field = field;
+    this.id = `${prefix}-${field.group}-${field.name}`;
+    const parts = { id: this.id, name: field.name, "aria-describedby": `${this.id}-help ${this.id}-error` };
+    if (field.required && field.kind !== "boolean") parts["aria-required"] = "true";
+    this.control = CONTROLS[field.kind]?.(field, parts) ?? CONTROLS.text(field, parts);
+    this.error = make("p", { class: "error", id: `${this.id}-error` });
+    this.element = this.#laid();
+    this.control.addEventListener("input", () => this.mark(""));
+  }
+
+  get value() {
+    const { kind } = this.field;
+    if (kind === "boolean") return this.control.checked;
+    const text = this.control.value.trim();
+    if (kind === "number") return text === "" || Number.isNaN(Number(text)) ? text : Number(text);
+    if (kind === "choice") return this.field.choices[Number(text) - 1] ?? "";
+    return this.#cut(text);
+  }
+
+  get fault() {
+    const { field, value } = this;
+    if (value === "") return field.required ? (field.kind === "choice" ? "Please choose one." : "This is needed.") : "";
+    if (field.kind === "number" && typeof value !== "number") return "This has to be a number.";
+    if (typeof value !== "string" || !field.pattern || field.kind === "choice" || this.#fits(value)) return "";
+    return field.example ? `This does not look right. It looks like ${field.example}.` : "This does not look right.";
+  }
+
+  mark(fault) {
+    this.error.textContent = fault;
+    if (fault) this.control.setAttribute("aria-invalid", "true");
+    else this.control.removeAttribute("aria-invalid");
+    return fault !== "";
+  }
+
+  focus() {
+    this.control.focus();
+  }
+
+  lock(isLocked) {
+    if ("readOnly" in this.control && this.field.kind !== "boolean") this.control.readOnly = isLocked;
+    else this.control.disabled = isLocked;
+  }
+
+  // Pasted addresses are cut to the name that is asked for; the server does the same.
+  #cut(text) {
+    const { suffix, group } = this.field;
+    if (!suffix || group !== "additional_config") return text;
+    return text.replace(/^https?:\/\//, "").split(suffix)[0].replace(/\/+$/, "");
+  }
+
+  #fits(text) {
+    try {
+      const { group, suffix, pattern } = this.field;
+      const whole = group === "credentials" && suffix && !text.endsWith(suffix) ? text + suffix : text;
+      return new RegExp(pattern, "u").test(whole);
+    } catch {
+      return true; // the server decides
+    }
+  }
+
+  #laid() {
+    const { field, control } = this;
+    const optional = field.required || field.kind === "boolean" ? null : make("span", { class: "optional" }, "optional");
+    const manual = field.docs_url ? link(field.docs_url, "How to find it") : null;
+    const said = [field.help ? `${field.help} ` : null, manual];
+    const help = make("p", { class: "help", id: `${this.id}-help`, hidden: !field.help && !manual }, said);
+    if (field.kind === "boolean") {
+      const label = make("label", { class: "check", for: this.id }, control, make("span", {}, field.title));
+      return make("div", { class: "field" }, label, help, this.error);
+    }
+    const label = make("label", { for: this.id }, field.title, optional);
+    return make("div", { class: "field" }, label, this.#joined(), help, this.error);
+  }
+
+  #joined() {
+    const { field, control } = this;
+    const beside = [];
+    if (field.suffix) beside.push(make("span", { class: "suffix" }, field.suffix));
+    if (field.kind === "password") beside.push(this.#reveal());
+    return beside.length ? make("div", { class: "joined" }, control, beside) : control;
+  }
+
+  #reveal() {
+    const { control, field } = this;
+    const name = make("span", { class: "unseen" }, ` ${field.title}`);
+    const button = make("button", { type: "button", "aria-pressed": "false", "aria-controls": this.id }, "Show", name);
+    button.addEventListener("click", () => {
+      const isShown = control.type === "password";
+      control.type = isShown ? "text" : "password";
+      button.setAttribute("aria-pressed", String(isShown));
+      button.firstChild.data = isShown ? "Hide" : "Show";
+    });
+    return button;
+  }
+}
+
+const shown = (value) => (value === null || value === undefined ? "" : String(value));
+
+const CONTROLS = {
+  text: (field, parts) => make("input", { ...parts, ...QUIET, type: "text", placeholder: field.example, value: shown(field.value) }),
+  number: (field, parts) =>
+    make("input", { ...parts, ...QUIET, type: "text", inputmode: field.whole ? "numeric" : "decimal", placeholder: field.example, value: shown(field.value) }),
+  password: (field, parts) => make("input", { ...parts, ...QUIET, autocomplete: "new-password", type: "password", placeholder: field.example }),
+  multiline: (field, parts) => make("textarea", { ...parts, ...QUIET, rows: "6", placeholder: field.example }),
+  boolean: (field, parts) => {
+    const box = make("input", { ...parts, type: "checkbox" });
+    box.checked = field.value === true;
+    return box;
+  },
+  choice: (field, parts) => {
+    const none = make("option", { value: "" }, field.required ? "Choose one" : "None");
+    const options = field.choices.map((choice, at) => make("option", { value: String(at + 1) }, String(choice)));
+    const select = make("select", parts, none, options);
+    const at = field.choices.indexOf(field.value);
+    select.value = at < 0 ? "" : String(at + 1);
+    return select;
+  },
+};

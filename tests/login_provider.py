@@ -58,7 +58,7 @@ METHODS = {
 SCOPES = ["things.read", "things.write"]
 
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sign in to Mail</title></head>
+<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>Sign in to Mail</title></head>
 <body><main><h1>Sign in to Mail</h1>
 <p>{client} asks for: <span id="scopes">{scopes}</span></p>
 <form method="post" action="{action}">

@@ -20,6 +20,7 @@ _PAGE = """\
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
 <title>{title}</title>
+<link rel="icon" href="{icon}" type="image/svg+xml">
 <link rel="stylesheet" href="{style}">
 {head}</head>
 <body class="notice" data-kind="{kind}"{data}>
@@ -66,6 +67,7 @@ class Pages:
     """The pages, with the addresses of their style and script."""
 
     def __init__(self, static: StaticFiles, prefix: str, product: str) -> None:
+        self._icon = static.address(prefix, "icon.svg")
         self._style = static.address(prefix, "connect.css")
         self._script = f'<script src="{static.address(prefix, "result.js")}"></script>\n'
         self._product = f'<p class="product">{escape(product)}</p>\n' if product else ""
@@ -112,6 +114,7 @@ class Pages:
             data = f' data-message="{said}" data-origin="{escape(heard.origin)}"'
         return _PAGE.format(
             title=escape(title),
+            icon=self._icon,
             style=self._style,
             head=head,
             kind=kind,

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.elsewhere import Elsewhere
+from tests.browser.product import Product
+from tests.browser.visitor import Visitor
 from tests.browser.watch import Watch
 
 if TYPE_CHECKING:
@@ -162,3 +164,15 @@ def new_context(
 def page(new_context: Callable[..., BrowserContext]) -> Page:
     """A page of a fresh profile."""
     return new_context().new_page()
+
+
+@pytest.fixture
+def product(servers: contextlib.ExitStack, elsewhere: Elsewhere, tmp_path: Path) -> Product:
+    """A product whose connect server knows the pages of `elsewhere` as its own."""
+    return servers.enter_context(Product(tmp_path, origins=(elsewhere.origin,)))
+
+
+@pytest.fixture
+def visitor(page: Page, product: Product) -> Visitor:
+    """Somebody before the product's connect page."""
+    return Visitor(page, product)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.measure import medians, ratios
 from benchmarks.report import Goal, Table
 from benchmarks.services import redis_server
 from nango_py.clock import SYSTEM_CLOCK
@@ -25,6 +26,9 @@ IN_FLIGHT = 8
 COUNTED = 150
 """How many are counted under a key before the next is taken: a budget of 150 a minute, in full use."""
 
+ACQUIRE, SETTLE, PING = "acquire", "settle", "PING of redis-py's client"
+SMALLEST_SCRIPT = "return redis.call('INCR', KEYS[1])"
+
 
 def run(*, quick: bool) -> list[Table]:
     """The stores that this machine has."""
@@ -38,10 +42,16 @@ def run(*, quick: bool) -> list[Table]:
     return [table]
 
 
-def _times(store: LimitStore, calls: int) -> tuple[float, float]:
-    """Seconds of one acquire and of one settle, medians over batches of calls that are in flight together."""
+def _times(store: LimitStore, calls: int, before: int = 0) -> tuple[float, float]:
+    """Seconds of one acquire and of one settle, medians over batches of calls that are in flight together.
+
+    Args:
+        store: where.
+        calls: how many.
+        before: how many calls were made before these.
+    """
     acquires, settles = [], []
-    for done in range(0, calls, IN_FLIGHT):
+    for done in range(before, before + calls, IN_FLIGHT):
         key = f"bench {done // COUNTED}"
         spends, gates = (Spend(key, LIMITS),), (key,)
         started = time.perf_counter()
@@ -102,36 +112,67 @@ class Counting:
 
 
 def _redis(table: Table, rounds: int, calls: int) -> None:
-    """Beside the smallest script that reads and writes: one round trip of the same client."""
+    """Beside round trips of the same server: as an application makes them, and bare."""
     with redis_server() as url:
         if url is None or not importlib.util.find_spec("redis"):
             table.notes.append("No Redis here, so its store is left out.")
             return
-        import redis
-
         from nango_py.limits.redis import RedisLimits
         from nango_py.secret import Secret
 
-        store, client = RedisLimits(Secret(url)), redis.Redis.from_url(url)
-        script = client.register_script("return redis.call('INCR', KEYS[1])")
-        acquires, settles, trips = [], [], []
+        store = RedisLimits(Secret(url))
+        trips = round_trips(url)
+        found: dict[str, list[float]] = {name: [] for name in (ACQUIRE, SETTLE, *trips)}
         for _ in range(rounds):
-            acquire, settle = _times(store, calls)
-            acquires.append(acquire)
-            settles.append(settle)
-            trips.append(_median_time(lambda: script(keys=["bench"]), calls))
-        by_trip = statistics.median(one / trip for one, trip in zip(acquires, trips, strict=True))
-        client.close()
-    asked = f"1 script, {by_trip:.2f} round trips of {statistics.median(trips) * 1e6:.0f} us"
-    table.add("Redis", statistics.median(acquires) * 1e6, statistics.median(settles) * 1e6, asked)
-    table.goals.append(Goal("acquire in Redis, by one round trip of a script", by_trip, 1.3))
+            # One after the other, batch by batch, so that a busy moment falls on all alike.
+            batches: dict[str, list[float]] = {name: [] for name in found}
+            for done in range(0, calls, IN_FLIGHT):
+                acquire, settle = _times(store, IN_FLIGHT, done)
+                batches[ACQUIRE].append(acquire)
+                batches[SETTLE].append(settle)
+                for name, trip in trips.items():
+                    batches[name].append(_time_of(trip))
+            for name, values in batches.items():
+                found[name].append(statistics.median(values))
+        store.close()
+    trip = medians(found)
+    table.add("Redis", trip[ACQUIRE] * 1e6, trip[SETTLE] * 1e6, "1 script each")
+    by_trip = {name: ratios(found, name)[ACQUIRE] for name in trips}
+    table.notes += [
+        f"An acquire in Redis, by {name} ({trip[name] * 1e6:.0f} us): {by_trip[name]:.2f}." for name in trips
+    ]
+    table.goals.append(Goal(f"acquire in Redis, by {PING}", by_trip[PING], 1.3))
 
 
-def _median_time(call: Callable[[], object], calls: int) -> float:
-    times = []
-    for _ in range(0, calls, IN_FLIGHT):
-        started = time.perf_counter()
-        for _ in range(IN_FLIGHT):
-            call()
-        times.append((time.perf_counter() - started) / IN_FLIGHT)
-    return statistics.median(times)
+def round_trips(url: str) -> dict[str, Callable[[], object]]:
+    """What is called one round trip: by redis-py's client, and by its connection without the client."""
+    import redis
+
+    client = redis.Redis.from_url(url)
+    script = client.register_script(SMALLEST_SCRIPT)
+    digest = client.script_load(SMALLEST_SCRIPT)
+    connection = client.connection_pool.get_connection()
+
+    def bare(*command: str) -> Callable[[], object]:
+        packed = connection.pack_command(*command)
+
+        def call() -> object:
+            connection.send_packed_command(packed)
+            return connection.read_response()
+
+        return call
+
+    return {
+        PING: client.ping,
+        "SET of redis-py's client": lambda: client.set("bench", 1),
+        "the smallest script that writes, of redis-py's client": lambda: script(keys=["bench"]),
+        "PING over a bare connection": bare("PING"),
+        "the smallest script that writes, over a bare connection": bare("EVALSHA", digest, "1", "bench"),
+    }
+
+
+def _time_of(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    for _ in range(IN_FLIGHT):
+        call()
+    return (time.perf_counter() - started) / IN_FLIGHT

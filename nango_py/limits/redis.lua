@@ -1,109 +1,163 @@
 -- Budgets in Redis: the arithmetic of meter.py and book.py, on the server and by the server's clock.
 -- KEYS: the keys of the call's budgets, then those of gates that are no budget; of `acquire` the last is the
 -- generation, which stands until everything is lost.
--- ARGV[1]: what to do; ARGV[2]: the call, as JSON. Times are seconds; answers are text, to keep fractions.
+-- ARGV, as redis_call.py packs it: what to do; the plan (12 letters for its line, a number for each cost, a byte
+-- for the place of each gate) and the limits of each budget, of `acquire`, `confirm` and `count` only; and what
+-- changes from call to call: a name of 16 bytes, a number, and the time where a test tells it.
+-- Times are seconds; answers are text, to keep fractions.
 
 local COUNTED_WITHIN, LEASE, LOOK_AGAIN, LOST_AFTER = 10, 300, 0.05, 5
-local LONGEST_DAY, ORDINARY_DAY, CLOCKS_DIFFER = 93600, 86400, 1
-local DUST, COARSE_ABOVE, RESOLUTION = 1e-9, 1024, 1024
-local op, call = ARGV[1], cjson.decode(ARGV[2])
-local clock = redis.call('TIME')
-local now = call.now or tonumber(clock[1]) + tonumber(clock[2]) / 1e6
+local ORDINARY_DAY, CLOCKS_DIFFER = 86400, 1
+local DUST, COARSE_ABOVE, RESOLUTION, TRIM_STEP = 1e-9, 1024, 1024, 32
+local WINDOW, DAY, BUCKET, FLIGHT = 0, 1, 2, 3
+local read, bytes_of = struct.unpack, struct.pack
+local op, said = ARGV[1], ARGV[#ARGV]
+local name, number = said:sub(1, 16), read('<d', said, 17)
+local now
+if #said > 24 then
+  now = read('<d', said, 25)
+else
+  local clock = redis.call('TIME')
+  now = clock[1] + clock[2] / 1e6
+end
 
 -- The usual case -----------------------------------------------------------------------------------------
--- Logs and their totals are kept as bytes, eight for each number, so that looking at a few costs no reading of all.
--- Windows only, every cost 1, nobody waits and no gate is closed: then a call goes at once, or its answer is
--- counted, in a few lines. Everything else, and every call that has to wait, takes the long way below, whose
--- many functions are not even made here: that would take longer than running these lines.
+-- What is kept of a key is one text: gate, arrivals, the cost on its way, how crowded the log may be, and how many
+-- bytes each of the parts has that follow. Those are: the limits; for each limit a level and its moment, if there are
+-- buckets; the log's moments; their running totals, where not all costs are 1; what is booked, for which no length
+-- stands; and for each request on its way its name, moment and cost. So a look at a few numbers costs no reading of
+-- all. When nobody waits and no gate is closed, a call goes at once in a few lines, and so is every answer counted.
+-- Everything else takes the long way below, whose many functions are not even made here: that would take longer than
+-- running these lines.
 
-local function usual(meter, limits)
-  if #meter.booked > 0 or meter.gate > now or #meter.log >= 8 * (meter.crowded or COARSE_ABOVE) then return false end
-  for _, limit in ipairs(limits) do
-    if limit[1] ~= 'window' then return false end
+local HEADER, HEAD = '<dddI4I4I4I4I4I4', 48
+local LIMITS, LIMITS_HEAD = '<Bddd', 25
+local IN_FLIGHT = 32
+
+-- Whether of the log, which ends at a total of `all`, so much was counted by the moment.
+local function was_counted(text, log, n_log, n_totals, wanted, moment)
+  local index = wanted
+  if n_totals > 0 then
+    local low, high = 1, n_totals / 8 + 1
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      if read('<d', text, log + n_log + 8 * middle - 7) >= wanted then high = middle else low = middle + 1 end
+    end
+    index = low
   end
-  return true
-end
-
-local function number_at(bytes, index) return (struct.unpack('d', bytes, 8 * index - 7)) end
-
-local function total_at(meter, index)
-  if not meter.totals or index == 0 then return index end
-  return number_at(meter.totals, index)
-end
-
-local function write(key, meter)
-  local longest = 0
-  for _, limit in ipairs(meter.limits) do if limit[3] > longest then longest = limit[3] end end
-  local text = cmsgpack.pack({limits = meter.limits, log = meter.log, totals = meter.totals,
-    levels = meter.levels, flying = meter.flying, booked = meter.booked, gate = meter.gate,
-    arrivals = meter.arrivals, crowded = meter.crowded})
-  if call.now then
-    redis.call('SET', key, text)
-  else
-    redis.call('SET', key, text, 'PX', math.ceil((COUNTED_WITHIN + longest) * 1000))
-  end
+  return index <= n_log / 8 and read('<d', text, log + 8 * index - 7) <= moment
 end
 
 local function go_at_once()
-  local texts, meters, order = redis.call('MGET', unpack(KEYS)), {}, 0
-  local generation = texts[#KEYS]
+  local texts, parts, order = redis.call('MGET', unpack(KEYS)), {}, 0
+  local plan, budgets, generation = ARGV[2], #ARGV - 3, texts[#KEYS]
   if not generation then return end
   for index = 1, #KEYS - 1 do
-    local limits = call.limits[index]
-    local meter = texts[index] and cmsgpack.unpack(texts[index])
-      or {log = '', levels = {}, flying = {}, booked = {}, gate = 0, arrivals = 0}
-    if not usual(meter, limits or {}) or (limits and call.costs[index] ~= 1) then return end
-    if limits then
-      local held, log, all = 1, meter.log, #meter.log / 8
-      local gone = all
-      for _, entry in ipairs(meter.flying) do
-        if entry[1] == call.name or entry[3] + COUNTED_WITHIN <= now then return end
-        held = held + entry[4]
-      end
-      for _, limit in ipairs(limits) do
-        local low, high, start = 0, all, now - limit[3]
-        while low < high do
-          local middle = math.ceil((low + high) / 2)
-          if number_at(log, middle) <= start then low = middle else high = middle - 1 end
+    local text = texts[index]
+    if index > budgets then
+      if text and read('<d', text) > now then return end
+    else
+      local limits, cost = ARGV[2 + index], read('<d', plan, 8 * index + 5)
+      local count, patience, longest, lasts, at = read(LIMITS, limits)
+      local gate, arrivals, held, crowded, n_limits = 0, 0, 0, COARSE_ABOVE, #limits
+      local n_levels, n_log, n_totals, n_flying, all, log = 0, 0, 0, 0, 0, HEAD
+      if text then
+        gate, arrivals, held, crowded, n_limits, n_levels, n_log, n_totals, n_flying = read(HEADER, text)
+        log = HEAD + n_limits + n_levels
+        local flying = log + n_log + n_totals
+        -- A text that is longer has bookings.
+        if gate > now or #text > flying + n_flying or text:find(limits, HEAD + 1, true) ~= HEAD + 1 then return end
+        if n_flying > 0 then
+          if read('<d', text, flying + 17) + patience <= now then return end
+          -- The client may ask once more when the answer was lost.
+          if text:find(name, flying + 1, true) then return end
         end
-        if total_at(meter, all) - total_at(meter, low) + held > limit[2] then return end
-        gone = math.min(gone, low)
+        all = n_totals > 0 and read('<d', text, flying - 7) or n_log / 8
       end
-      -- What no window sees any more is thrown away by the long way, many at once.
-      if gone > 32 then return end
-      meter.limits = limits
-      if meter.arrivals > order then order = meter.arrivals end
+      for place = 1, count do
+        local kind, most, first, second
+        kind, most, first, second, at = read(LIMITS, limits, at)
+        if kind <= DAY then
+          local wanted, start = all + held + cost - most, now - first
+          if kind == DAY then
+            if now - CLOCKS_DIFFER < first or now - CLOCKS_DIFFER >= second then return end
+            start = first - CLOCKS_DIFFER
+          end
+          if wanted > 0 and not was_counted(text, log, n_log, n_totals, wanted, start) then return end
+        elseif kind == BUCKET then
+          if n_levels == 0 then return end
+          local level, since = read('<dd', text, HEAD + n_limits + 16 * place - 15)
+          if math.min(most, level + math.max(0, now - since) * first) - held < cost - DUST then return end
+        elseif held + cost > most then
+          return
+        end
+      end
+      local rest = text and text:sub(HEAD + 1) or limits
+      if n_log >= 8 * TRIM_STEP and read('<d', text, log + 8 * TRIM_STEP - 7) <= now - longest then
+        if n_totals > 0 then return end
+        n_log = n_log - 8 * TRIM_STEP
+        rest = text:sub(HEAD + 1, log) .. text:sub(log + 8 * TRIM_STEP + 1)
+      end
+      if arrivals > order then order = arrivals end
+      parts[index] = {gate, held + cost, crowded, n_limits, n_levels, n_log, n_totals, n_flying + IN_FLIGHT, rest,
+        bytes_of('<dd', now, cost), lasts}
     end
-    meters[index] = meter
   end
   order = order + 1
-  for index = 1, #call.costs do
-    local meter = meters[index]
-    meter.arrivals = order
-    meter.flying[#meter.flying + 1] = {call.name, order, now, 1}
-    write(KEYS[index], meter)
+  for index, part in ipairs(parts) do
+    local text = bytes_of(HEADER, part[1], order, part[2], part[3], part[4], part[5], part[6], part[7], part[8])
+      .. part[9] .. name .. part[10]
+    if #said > 24 then
+      redis.call('SET', KEYS[index], text)
+    else
+      redis.call('SET', KEYS[index], text, 'PX', part[11])
+    end
   end
-  return {'granted', '0', tostring(order), generation}
+  return bytes_of('<d', order) .. generation
 end
 
 local function count_at_once()
-  local texts, meters = redis.call('MGET', unpack(KEYS)), {}
-  for index = 1, #call.costs do
-    local meter = texts[index] and cmsgpack.unpack(texts[index])
-    local found
-    if not meter or not usual(meter, meter.limits) then return end
-    local all = #meter.log / 8
-    if all > 0 and number_at(meter.log, all) > now then return end
-    for place, entry in ipairs(meter.flying) do
-      if entry[1] == call.name then found = place end
+  local texts = redis.call('MGET', unpack(KEYS))
+  for index, text in ipairs(texts) do
+    if not text then return end
+    local gate, arrivals, held, crowded, n_limits, n_levels, n_log, n_totals, n_flying = read(HEADER, text)
+    local count, patience, longest, _, at = read(LIMITS, text, HEAD + 1)
+    local levels = HEAD + n_limits
+    local log = levels + n_levels
+    local totals = log + n_log
+    local booked, flying = totals + n_totals, #text - n_flying
+    local found = text:find(name, flying + 1, true)
+    if not found or (found - flying - 1) % IN_FLIGHT > 0 then return end
+    local sent, cost = read('<dd', text, found + 16)
+    if sent + patience <= now then return end
+    local moment, total = '', ''
+    if longest > 0 then
+      if n_log / 8 >= crowded or (cost ~= 1 and n_totals == 0) then return end
+      if n_log > 0 and read('<d', text, totals - 7) > now then return end
+      moment = bytes_of('<d', now)
+      if n_totals > 0 then total = bytes_of('<d', read('<d', text, booked - 7) + cost) end
     end
-    if not found or meter.flying[found][4] ~= 1 then return end
-    table.remove(meter.flying, found)
-    if meter.totals then meter.totals = meter.totals .. struct.pack('d', total_at(meter, all) + 1) end
-    meter.log = meter.log .. struct.pack('d', now)
-    meters[index] = meter
+    local before = text:sub(HEAD + 1, totals)
+    if n_levels > 0 then
+      local parts = {text:sub(HEAD + 1, levels)}
+      for place = 1, count do
+        local kind, burst, rate, _
+        kind, burst, rate, _, at = read(LIMITS, text, at)
+        local level, since = read('<dd', text, levels + 16 * place - 15)
+        if kind == BUCKET then
+          if now > since then level, since = math.min(burst, level + (now - since) * rate), now end
+          level = level - cost
+        end
+        parts[place + 1] = bytes_of('<dd', level, since)
+      end
+      before = table.concat(parts) .. text:sub(log + 1, totals)
+    end
+    texts[index] = bytes_of(HEADER, gate, arrivals, held - cost, crowded, n_limits, n_levels, n_log + #moment,
+      n_totals + #total, n_flying - IN_FLIGHT) .. before .. moment .. text:sub(totals + 1, booked) .. total
+      .. text:sub(booked + 1, found - 1) .. text:sub(found + IN_FLIGHT)
   end
-  for index, meter in ipairs(meters) do write(KEYS[index], meter) end
+  -- It is kept for longer already than a request on its way may count.
+  for index, text in ipairs(texts) do redis.call('SET', KEYS[index], text, 'KEEPTTL') end
   return true
 end
 
@@ -112,6 +166,16 @@ if op == 'acquire' then
   if answer then return answer end
 elseif op == 'settle' then
   if count_at_once() then return end
+end
+
+-- The long way -------------------------------------------------------------------------------------------
+
+local call, budgets = {name = name, costs = {}, gates = {}}, #KEYS
+if op == 'acquire' or op == 'confirm' or op == 'count' then
+  local plan = ARGV[2]
+  budgets, call.line = #ARGV - 3, plan:sub(1, 12)
+  for index = 1, budgets do call.costs[index] = read('<d', plan, 8 * index + 5) end
+  for place = 13 + 8 * budgets, #plan do call.gates[#call.gates + 1] = plan:byte(place) end
 end
 
 -- How many of the first entries of a sorted list are at or before x.
@@ -133,7 +197,7 @@ end
 -- meters ----------------------------------------------------------------------------------------------
 
 local function fresh()
-  return {limits = {}, log = {}, levels = {}, flying = {}, booked = {}, gate = 0, arrivals = 0}
+  return {log = {}, levels = {}, flying = {}, booked = {}, gate = 0, arrivals = 0, crowded = COARSE_ABOVE}
 end
 
 local function total(meter, index)
@@ -181,7 +245,7 @@ local function coarsen(meter, moment)
   for index, time in ipairs(meter.log) do
     local span = meter.longest
     for _, limit in ipairs(meter.limits) do
-      local long = limit[1] == 'day' and ORDINARY_DAY or limit[1] == 'window' and limit[3] or 0
+      local long = limit[1] == DAY and ORDINARY_DAY or limit[1] == WINDOW and limit[3] or 0
       if long > moment - time and long < span then span = long end
     end
     if #times > 0 and time - first <= span / RESOLUTION then
@@ -203,10 +267,10 @@ local function count(meter, moment, cost)
       table.insert(meter.totals, place, total(meter, place - 1))
       for index = place, #meter.totals do meter.totals[index] = meter.totals[index] + cost end
     end
-    if #meter.log > (meter.crowded or COARSE_ABOVE) then coarsen(meter, moment) end
+    if #meter.log > meter.crowded then coarsen(meter, moment) end
   end
   for _, limit in ipairs(meter.limits) do
-    if limit[1] == 'bucket' then
+    if limit[1] == BUCKET then
       local level, since = level_at(meter, limit, moment)
       meter.levels[limit[4]] = {level - cost, since}
     end
@@ -230,11 +294,11 @@ local function tidy(meter)
   meter.flying_cost = 0
   local flying = {}
   for _, entry in ipairs(meter.flying) do
-    if entry[3] + meter.patience <= now then
-      count(meter, entry[3] + meter.patience, entry[4])
+    if entry[2] + meter.patience <= now then
+      count(meter, entry[2] + meter.patience, entry[3])
     else
       flying[#flying + 1] = entry
-      meter.flying_cost = meter.flying_cost + entry[4]
+      meter.flying_cost = meter.flying_cost + entry[3]
     end
   end
   meter.flying = flying
@@ -256,14 +320,23 @@ local function tidy(meter)
   meter.booked = kept
 end
 
-local function apply(meter, limits)
-  meter.limits, meter.longest, meter.most, meter.patience = limits, 0, math.huge, COUNTED_WITHIN
+-- The limits as redis_call.py packs them: each as kind, most, span or rate, label; of a day the third is midnights.
+local function limits_of(bytes)
+  local count, patience, longest, _, at = read(LIMITS, bytes)
+  local limits, rest = {}, cjson.decode(bytes:sub(at + LIMITS_HEAD * count))
+  for place = 1, count do
+    local kind, most, first, _ = read(LIMITS, bytes, at + LIMITS_HEAD * (place - 1))
+    limits[place] = {kind, most, kind == DAY and rest[place][2] or first, rest[place][1]}
+  end
+  return limits, patience, longest
+end
+
+local function apply(meter, bytes)
+  meter.packed, meter.most = bytes, math.huge
+  meter.limits, meter.patience, meter.longest = limits_of(bytes)
   local labels = {}
-  for _, limit in ipairs(limits) do
-    if limit[1] == 'window' then meter.longest = math.max(meter.longest, limit[3]) end
-    if limit[1] == 'day' then meter.longest = math.max(meter.longest, LONGEST_DAY) end
-    if limit[1] == 'bucket' then labels[limit[4]] = true end
-    if limit[1] == 'flight' then meter.patience = LEASE end
+  for _, limit in ipairs(meter.limits) do
+    if limit[1] == BUCKET then labels[limit[4]] = true end
     meter.most = math.min(meter.most, limit[2])
   end
   for label in pairs(meter.levels) do if not labels[label] then meter.levels[label] = nil end end
@@ -271,55 +344,94 @@ end
 
 local AT_ONCE = 100
 
-local function moments_of(bytes)
-  local moments, count = {}, #bytes / 8
+local function numbers_in(bytes)
+  local numbers, count = {}, #bytes / 8
   for first = 1, count, AT_ONCE do
     local few = math.min(AT_ONCE, count - first + 1)
-    local read = {struct.unpack(string.rep('d', few), bytes, 8 * first - 7)}
-    for index = 1, few do moments[first + index - 1] = read[index] end
+    local found = {read('<' .. string.rep('d', few), bytes, 8 * first - 7)}
+    for index = 1, few do numbers[first + index - 1] = found[index] end
   end
-  return moments
+  return numbers
 end
 
-local function bytes_of(moments)
+local function packed(numbers)
   local parts = {}
-  for first = 1, #moments, AT_ONCE do
-    local last = math.min(first + AT_ONCE - 1, #moments)
-    parts[#parts + 1] = struct.pack(string.rep('d', last - first + 1), unpack(moments, first, last))
+  for first = 1, #numbers, AT_ONCE do
+    local last = math.min(first + AT_ONCE - 1, #numbers)
+    parts[#parts + 1] = bytes_of('<' .. string.rep('d', last - first + 1), unpack(numbers, first, last))
   end
   return table.concat(parts)
 end
 
+-- The meter of a text, and the bytes of the limits that it was counted by.
+local function meter_of(text)
+  local at, meter = HEAD, fresh()
+  local function part(length)
+    at = at + length
+    return text:sub(at - length + 1, at)
+  end
+  local gate, arrivals, _, crowded, n_limits, n_levels, n_log, n_totals, n_flying = read(HEADER, text)
+  meter.gate, meter.arrivals, meter.crowded = gate, arrivals, crowded
+  local limits, levels, log, totals = part(n_limits), part(n_levels), part(n_log), part(n_totals)
+  local booked, flying = part(#text - at - n_flying), part(n_flying)
+  meter.log = numbers_in(log)
+  if n_totals > 0 then meter.totals = numbers_in(totals) end
+  if #booked > 0 then meter.booked = cmsgpack.unpack(booked) end
+  if n_levels > 0 then
+    for place, limit in ipairs((limits_of(limits))) do
+      if limit[1] == BUCKET then meter.levels[limit[4]] = {read('<dd', levels, 16 * place - 15)} end
+    end
+  end
+  for first = 1, n_flying, IN_FLIGHT do
+    local sent, cost = read('<dd', flying, first + 16)
+    meter.flying[#meter.flying + 1] = {flying:sub(first, first + 15), sent, cost}
+  end
+  return meter, limits
+end
+
+local function text_of(meter)
+  local levels, flying, has_buckets = {}, {}, false
+  for place, limit in ipairs(meter.limits) do
+    local known = limit[1] == BUCKET and (meter.levels[limit[4]] or {limit[2], 0}) or {0, 0}
+    has_buckets = has_buckets or limit[1] == BUCKET
+    levels[place] = bytes_of('<dd', known[1], known[2])
+  end
+  for index, entry in ipairs(meter.flying) do flying[index] = entry[1] .. bytes_of('<dd', entry[2], entry[3]) end
+  levels, flying = has_buckets and table.concat(levels) or '', table.concat(flying)
+  local log, totals = packed(meter.log), meter.totals and packed(meter.totals) or ''
+  return bytes_of(HEADER, meter.gate, meter.arrivals, meter.flying_cost, meter.crowded, #meter.packed, #levels, #log,
+    #totals, #flying) .. meter.packed .. levels .. log .. totals
+    .. (#meter.booked > 0 and cmsgpack.pack(meter.booked) or '') .. flying
+end
+
+local NO_LIMITS = bytes_of(LIMITS, 0, COUNTED_WITHIN, 0, 0) .. '[]'
+
 local function load(key, limits)
   local text = redis.call('GET', key)
-  local meter = text and cmsgpack.unpack(text) or fresh()
-  if text then meter.log, meter.totals = moments_of(meter.log), meter.totals and moments_of(meter.totals) end
-  apply(meter, limits or meter.limits)
+  local meter, known = fresh(), NO_LIMITS
+  if text then meter, known = meter_of(text) end
+  apply(meter, limits or known)
   tidy(meter)
   return meter
 end
 
 local function save(key, meter)
   local kept = meter.gate
-  for _, entry in ipairs(meter.flying) do kept = math.max(kept, entry[3] + meter.patience + meter.longest) end
+  for _, entry in ipairs(meter.flying) do kept = math.max(kept, entry[2] + meter.patience + meter.longest) end
   if #meter.booked > 0 then kept = math.max(kept, meter.booked[#meter.booked][1] + COUNTED_WITHIN + meter.longest) end
   if #meter.log > 0 then kept = math.max(kept, meter.log[#meter.log] + meter.longest) end
   for _, limit in ipairs(meter.limits) do
-    if limit[1] == 'bucket' then
+    if limit[1] == BUCKET then
       local level, since = level_at(meter, limit, now)
       kept = math.max(kept, since + (limit[2] - level + meter.flying_cost + #meter.booked) / limit[3])
     end
   end
-  local bytes = cmsgpack.pack({limits = meter.limits, log = bytes_of(meter.log),
-    totals = meter.totals and bytes_of(meter.totals),
-    levels = meter.levels, flying = meter.flying, booked = meter.booked, gate = meter.gate,
-    arrivals = meter.arrivals, crowded = meter.crowded})
   if kept <= now then
     redis.call('DEL', key)
-  elseif call.now then
-    redis.call('SET', key, bytes)
+  elseif #said > 24 then
+    redis.call('SET', key, text_of(meter))
   else
-    redis.call('SET', key, bytes, 'PX', math.ceil((kept - now) * 1000))
+    redis.call('SET', key, text_of(meter), 'PX', math.ceil((kept - now) * 1000))
   end
 end
 
@@ -439,7 +551,7 @@ local function in_flight(meter, queue, limit, start, cost)
   return math.max(start, now + LOOK_AGAIN * (1 + waiting / limit[2]))
 end
 
-local find = {window = in_window, day = in_day, bucket = in_bucket, flight = in_flight}
+local find = {[WINDOW] = in_window, [DAY] = in_day, [BUCKET] = in_bucket, [FLIGHT] = in_flight}
 
 local function earliest(meters, costs, order, line, before)
   local at, label = now, 'Retry-After'
@@ -483,22 +595,21 @@ end
 
 local function all_meters()
   local meters = {}
-  for index = 1, #KEYS - (call.generation and 1 or 0) do
-    local key = KEYS[index]
-    meters[index] = load(key, call.limits and call.limits[index])
+  for index = 1, #KEYS - (op == 'acquire' and 1 or 0) do
+    meters[index] = load(KEYS[index], call.costs[index] and ARGV[2 + index])
   end
   return meters
 end
 
 local function send(meters)
   for index, cost in ipairs(call.costs) do
-    table.insert(meters[index].flying, {call.name, call.order, now, cost})
+    table.insert(meters[index].flying, {call.name, now, cost})
     meters[index].flying_cost = meters[index].flying_cost + cost
   end
 end
 
 local function save_all(meters)
-  for index = 1, #call.costs do save(KEYS[index], meters[index]) end
+  for index = 1, budgets do save(KEYS[index], meters[index]) end
 end
 
 local function text(seconds) return seconds == math.huge and 'inf' or string.format('%.7f', seconds) end
@@ -517,11 +628,11 @@ local function place(meters, at)
 end
 
 local function take_back(meters)
-  for index = 1, #call.costs do
+  for index = 1, budgets do
     local meter = meters[index]
     remove(meter.booked, 3, call.name)
     local entry = remove(meter.flying, 1, call.name)
-    if entry then meter.flying_cost = meter.flying_cost - entry[4] end
+    if entry then meter.flying_cost = meter.flying_cost - entry[3] end
   end
 end
 
@@ -531,7 +642,7 @@ if op == 'acquire' then
   -- The client may ask once more when the answer was lost.
   take_back(meters)
   call.order = 0
-  for index = 1, #call.costs do call.order = math.max(call.order, meters[index].arrivals) end
+  for index = 1, budgets do call.order = math.max(call.order, meters[index].arrivals) end
   call.order = call.order + 1
   local at, label = earliest(meters, call.costs, call.order, call.line)
   local generation = redis.call('GET', KEYS[#KEYS])
@@ -539,15 +650,16 @@ if op == 'acquire' then
     generation = call.name
     redis.call('SET', KEYS[#KEYS], generation)
   end
-  if at - now > call.patience then return {'refused', text(at - now), label, generation} end
-  for index = 1, #call.costs do meters[index].arrivals = call.order end
+  if at - now > number then return {'refused', text(at - now), label, generation} end
+  for index = 1, budgets do meters[index].arrivals = call.order end
   return {'granted', place(meters, at), tostring(call.order), generation}
 end
 
 if op == 'confirm' then
+  call.order = number
   -- Plans overdue bookings of earlier callers with the same keys anew; see Book._retime.
   local function retime(meters)
-    if #call.costs == 0 then return end
+    if budgets == 0 then return end
     local overdue = {}
     for _, entry in ipairs(meters[1].booked) do
       if entry[1] < now and entry[2] < call.order and entry[4] == call.line then overdue[#overdue + 1] = entry end
@@ -555,12 +667,12 @@ if op == 'confirm' then
     table.sort(overdue, function(one, other) return one[2] < other[2] end)
     for _, entry in ipairs(overdue) do
       local costs, entries = {}, {}
-      for index = 1, #call.costs do
+      for index = 1, budgets do
         for _, other in ipairs(meters[index].booked) do
           if other[3] == entry[3] then entries[index], costs[index] = other, other[6] break end
         end
       end
-      if #costs == #call.costs then
+      if #costs == budgets then
         local at = earliest(meters, costs, entry[2], call.line, entry[2])
         for index = 1, #costs do
           remove(meters[index].booked, 3, entry[3])
@@ -577,19 +689,19 @@ if op == 'confirm' then
   end
   retime(meters)
   local at = earliest(meters, call.costs, call.order, call.line, call.order)
-  for index = 1, #call.costs do remove(meters[index].booked, 3, call.name) end
+  for index = 1, budgets do remove(meters[index].booked, 3, call.name) end
   return {place(meters, at)}
 end
 
 if op == 'settle' then
   local meters = all_meters()
-  for index = 1, #call.costs do
+  for index = 1, budgets do
     local meter = meters[index]
     remove(meter.booked, 3, call.name)
     local entry = remove(meter.flying, 1, call.name)
     if entry then
-      meter.flying_cost = meter.flying_cost - entry[4]
-      count(meter, now, entry[4])
+      meter.flying_cost = meter.flying_cost - entry[3]
+      count(meter, now, entry[3])
     end
   end
   save_all(meters)
@@ -610,7 +722,7 @@ end
 if op == 'close' then
   for _, key in ipairs(KEYS) do
     local meter = load(key)
-    meter.gate = math.max(meter.gate, now + call.seconds)
+    meter.gate = math.max(meter.gate, now + number)
     save(key, meter)
   end
 end
@@ -624,12 +736,12 @@ if op == 'view' then
     local found = {}
     for place_of, limit in ipairs(meter.limits) do
       local used, resets
-      if limit[1] == 'flight' then
+      if limit[1] == FLIGHT then
         used, resets = held, 0
-      elseif limit[1] == 'bucket' then
+      elseif limit[1] == BUCKET then
         used = limit[2] - level_at(meter, limit, now) + held
         resets = used / limit[3]
-      elseif limit[1] == 'day' then
+      elseif limit[1] == DAY then
         local begin, stop = day_around(limit, now)
         used = total(meter, #meter.log) - through(meter, begin) + held
         resets = used > 0 and stop - now or 0
@@ -647,7 +759,7 @@ end
 -- How many processes were seen lately.
 if op == 'beat' then
   redis.call('ZADD', KEYS[1], now, call.name)
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - call.seconds)
-  redis.call('PEXPIRE', KEYS[1], math.ceil(call.seconds * 1000))
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - number)
+  redis.call('PEXPIRE', KEYS[1], math.ceil(number * 1000))
   return redis.call('ZCARD', KEYS[1])
 end

@@ -6,31 +6,32 @@ budgets are booked together.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import StorageError
-from nango_py.limits.days import day_around, midnights
-from nango_py.limits.model import GATE, CalendarDay, Granted, Refused, WindowView
-from nango_py.limits.stored import limit_to_json, line_of
+from nango_py.limits.model import GATE, Granted, Refused, WindowView
+from nango_py.limits.redis_call import MOMENT, SAID, Call, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from nango_py.clock import Clock
-    from nango_py.limits.model import Limit, Spend
+    from nango_py.limits.model import Spend
     from nango_py.secret import Secret
 
 ANSWER_SECONDS = 2.0
@@ -39,22 +40,26 @@ ANSWER_SECONDS = 2.0
 MOST_CALLS = 2000
 """How many kinds of calls are kept described."""
 
-KNOWN_DAYS = 4
-"""How many days, from this machine's today on, Redis is told the midnights of: it knows no time zones. Which
-of them it is, it tells by its own time. Later days are taken to have 24 hours."""
-
 SEEN_WITHIN = 30.0
 """A process that was not seen for so many seconds is gone."""
 
+LAYOUT = "2"
+"""Stands in every key, so that no version reads what another has written in another way."""
 
-@dataclass(frozen=True, slots=True)
+
+NOBODY, NOTHING = bytes(16), bytes(8)
+"""A name and a number where a step takes none."""
+
+
 class Ticket:
     """A booking in Redis."""
 
-    name: str
-    order: int
-    spends: tuple[Spend, ...]
-    gates: tuple[str, ...]
+    __slots__ = ("call", "name", "order")
+
+    def __init__(self, name: bytes, order: float, call: Call) -> None:
+        self.name = name
+        self.order = order
+        self.call = call
 
 
 class RedisLimits:
@@ -68,69 +73,75 @@ class RedisLimits:
     Every method raises StorageError when Redis does not answer; no password is shown.
     """
 
+    SCRIPT = Path(__file__).with_suffix(".lua")
+
     def __init__(self, url: Secret, prefix: str = "{nango}", clock: Clock | None = None) -> None:
-        self._prefix = prefix
+        self._prefix = f"{prefix}{LAYOUT}"
         self._clock = clock
         self._machine = SYSTEM_CLOCK if clock is None else clock
         self._client = _client(url)
-        self._generation = ""
-        self._process = secrets.token_hex(8)
+        self._script = self.SCRIPT.read_text()
+        digest: str = self._client.register_script(self._script).sha
+        self._writer = Writer(digest, self._prefix, SAID.size + (0 if clock is None else MOMENT.size))
+        self._generation = b""
         self._numbers = itertools.count()
-        self._calls: dict[tuple[Any, ...], tuple[tuple[Spend, ...], tuple[str, ...], str, float]] = {}
-        self._script = self._client.register_script(Path(__file__).with_suffix(".lua").read_text())
+        self._calls: dict[tuple[Any, ...], Call] = {}
+        self._idle: list[Any] = []
+        self._begin()
 
     @property
     def generation(self) -> str:
         """Changes when Redis has lost what it knew; known since the last `acquire`."""
-        return self._generation
+        return self._generation.hex()
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
     ) -> Granted | Refused:
         """Book the earliest place."""
-        # The process's number too: a fork copies the rest.
-        name = f"{self._process}.{os.getpid():x}.{next(self._numbers):x}"
-        said = f'"name":"{name}","patience":{min(max(patience, 0.0), 1e12)!r},'
-        answer = self._run("acquire", spends, gates, said)
-        self._generation = answer[3].decode()
+        call = self._call(spends, gates)
+        if self._process_id != os.getpid():
+            self._begin()
+        said = SAID.pack(self._process, next(self._numbers), min(max(patience, 0.0), 1e12))
+        answer = self._ask(call.acquire, said)
+        if type(answer) is bytes:
+            self._generation = answer[8:]
+            return Granted(0.0, Ticket(said[:16], MOMENT.unpack_from(answer)[0], call))
+        self._generation = answer[3]
         if answer[0] == b"refused":
             return Refused(float(answer[1]), answer[2].decode())
-        return Granted(float(answer[1]), Ticket(name, int(answer[2]), spends, gates))
+        return Granted(float(answer[1]), Ticket(said[:16], float(answer[2]), call))
 
     def confirm(self, ticket: Ticket) -> float:
         """0.0 to send now, else seconds more to wait."""
-        said = f'"name":"{ticket.name}","order":{ticket.order},'
-        answer = self._run("confirm", ticket.spends, ticket.gates, said)
+        answer = self._ask(ticket.call.confirm, ticket.name + MOMENT.pack(ticket.order))
         return float(answer[0])
 
     def settle(self, ticket: Ticket) -> None:
         """The answer is here, or was lost."""
-        if ticket.spends:
-            self._run("settle", ticket.spends, (), f'"name":"{ticket.name}",')
+        if ticket.call.spends:
+            self._ask(ticket.call.settle, ticket.name + NOTHING)
 
     def release(self, ticket: Ticket) -> None:
         """Nothing was sent."""
-        if ticket.spends:
-            self._run("release", ticket.spends, (), f'"name":"{ticket.name}",')
+        if ticket.call.spends:
+            self._ask(ticket.call.release, ticket.name + NOTHING)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         """Count what was sent without a booking."""
         if spends:
-            self._run("count", spends, ())
+            self._ask(self._call(spends, ()).count, NOBODY + NOTHING)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Nobody passes for so long."""
         if gates and seconds > 0 and math.isfinite(seconds):
-            names = tuple(f"{self._prefix} {gate}" for gate in gates)
-            self._evaluate("close", names, f'{{"seconds":{seconds!r}}}')
+            self._ask(self._writer.head("close", gates), NOBODY + MOMENT.pack(seconds))
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         """How full the limits of these keys and gates are."""
         if not keys:
             return ()
         views: list[WindowView] = []
-        names = tuple(f"{self._prefix} {key}" for key in keys)
-        told_of_all = json.loads(self._evaluate("view", names, '{"view":true}'))
+        told_of_all = json.loads(self._ask(self._writer.head("view", keys), NOBODY + NOTHING))
         for key, told in zip(keys, told_of_all, strict=True):
             gate = float(told["gate"])
             for label, most, used, resets_in in told["limits"]:
@@ -143,8 +154,13 @@ class RedisLimits:
         """The keys and gates that begin so."""
         begin = f"{self._prefix} "
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", begin + prefix)
-        names = self._checked(lambda: list(self._client.scan_iter(match=f"{pattern}*", count=1000)))
-        return tuple(sorted({name.decode().removeprefix(begin) for name in names}))
+        try:
+            names = list(self._client.scan_iter(match=f"{pattern}*", count=1000))
+        except redis.RedisError as error:
+            reason = type(error).__name__
+        else:
+            return tuple(sorted({name.decode().removeprefix(begin) for name in names}))
+        raise _failed(reason)
 
     def processes(self, name: str) -> int:
         """How many processes use this store, this one included.
@@ -152,74 +168,95 @@ class RedisLimits:
         Args:
             name: this process's, the same at every call.
         """
-        call = json.dumps({"name": name, "seconds": SEEN_WITHIN})
-        return int(self._evaluate("beat", (f"{self._prefix}:processes",), call))
+        short = hashlib.sha256(name.encode()).digest()[:16]
+        return int(
+            self._ask(self._writer.head("beat", (), (), "processes"), short + MOMENT.pack(SEEN_WITHIN))
+        )
 
     def close(self) -> None:
         """Close the connections of this process."""
+        self._idle = []
         self._client.close()
 
-    def _run(self, act: str, spends: tuple[Spend, ...], gates: tuple[str, ...], said: str = "") -> Any:
-        """The script's answer for a call; `said` is what changes from call to call, as JSON members."""
+    def _call(self, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> Call:
+        """The kind of call, described once."""
         place = (gates, *[(spend.key, spend.cost) for spend in spends])
-        known = self._calls.get(place)
+        call = self._calls.get(place)
+        # Hashing the limits would take longer than everything else here.
         if (
-            known is None
-            or not all(spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True))
-            or (known[3] < math.inf and known[3] <= self._machine.now())
+            call is None
+            or any(map(is_not, [spend.limits for spend in spends], call.limits))
+            or (call.until < math.inf and call.until <= self._machine.now())
         ):
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
-            known = self._calls[place] = (spends, *self._describe(spends, gates))
-        return self._evaluate(act, known[1], f"{{{said}{known[2]}")
-
-    def _describe(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], str, float]:
-        """The keys of a call, what stays the same of it as JSON without its opening brace, and until when."""
-        until = math.inf
-
-        def described(limit: Limit) -> list[Any]:
-            nonlocal until
-            if not isinstance(limit, CalendarDay):
-                return limit_to_json(limit)
             now = self._machine.now()
             offset = 0.0 if self._clock is None else now - self._machine.monotonic()
-            until = min(until, day_around(limit.time_zone, now)[1])
-            moments = [moment - offset for moment in midnights(limit.time_zone, now, KNOWN_DAYS)]
-            return ["day", limit.requests, moments, limit.label]
+            call = self._calls[place] = Call(self._writer, spends, gates, now, offset)
+        return call
 
-        keys = [spend.key for spend in spends]
-        keys += [gate for gate in gates if gate not in keys]
-        call = {
-            "gates": [keys.index(gate) + 1 for gate in gates],
-            "costs": [spend.cost for spend in spends],
-            "limits": [[described(limit) for limit in spend.limits] for spend in spends],
-            "line": line_of(spends),
-            "generation": True,
-        }
-        names = (*(f"{self._prefix} {key}" for key in keys), f"{self._prefix}:generation")
-        return names, json.dumps(call, separators=(",", ":"))[1:], until
+    def _begin(self) -> None:
+        """Be a process of its own."""
+        self._idle = []
+        self._process = secrets.token_bytes(8)
+        self._process_id = os.getpid()
 
-    def _evaluate(self, act: str, keys: tuple[str, ...], call: str) -> Any:
+    def _ask(self, head: bytes, said: bytes) -> Any:
+        """The script's answer, over a connection that is kept.
+
+        The client's `execute_command` would pack each command anew and look at the socket before it sends,
+        which takes longer than all that is done here.
+        """
+        # A fork copies names and connections.
+        if self._process_id != os.getpid():
+            self._begin()
         if self._clock is not None:
-            call = f'{{"now":{self._clock.monotonic()!r},{call[1:]}' if call != "{}" else call
-        return self._checked(lambda: self._script(keys=keys, args=(act, call)))
-
-    @staticmethod
-    def _checked(ask: Callable[[], Any]) -> Any:
+            said += MOMENT.pack(self._clock.monotonic())
         try:
-            return ask()
+            return self._exchange(b"%b%b\r\n" % (head, said))
         except redis.RedisError as error:
-            # Its text may hold a URL.
             reason = type(error).__name__
-        raise StorageError(f"the rate limit store in Redis failed: {reason}")
+        raise _failed(reason)
+
+    def _exchange(self, command: bytes) -> Any:
+        idle, pool = self._idle, self._client.connection_pool
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = pool.get_connection()
+        try:
+            try:
+                connection.send_packed_command((command,))
+                answer = connection.read_response(disable_decoding=True)
+            except (NoScriptError, redis.ConnectionError, redis.TimeoutError):
+                # The server was started anew, or has closed a connection that was idle for long.
+                connection.send_command("SCRIPT", "LOAD", self._script)
+                connection.read_response()
+                connection.send_packed_command((command,))
+                answer = connection.read_response(disable_decoding=True)
+        except redis.ResponseError:
+            idle.append(connection)
+            raise
+        except BaseException:
+            # An answer that nobody has read must not be taken for that to the next question.
+            connection.disconnect()
+            pool.release(connection)
+            raise
+        idle.append(connection)
+        return answer
+
+
+def _failed(reason: str) -> StorageError:
+    """Only the kind of the failure: its text may hold a URL."""
+    return StorageError(f"the rate limit store in Redis failed: {reason}")
 
 
 def _client(url: Secret) -> redis.Redis:
     try:
         return redis.Redis.from_url(
             url.reveal(),
+            # Nothing is pushed by the server, so each answer belongs to the last question.
+            protocol=2,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
             # Once more, for a connection that the server closed while it was idle.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import threading
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -19,13 +18,14 @@ import requests
 
 from nango_py import Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.server.running import new_server
+from nango_py.server.running import listening, new_server
 from tests.call_support import WIDE
 from tests.login_provider import LoginProvider, consent
 from tests.login_provider1 import LoginProvider1
 from tests.product_support import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -209,7 +209,7 @@ def connect_server(
         server: what serves it.
         options: more arguments of Nango.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listener = listening("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}"
     with (
         LoginProvider(**(provider or {})) as logins,

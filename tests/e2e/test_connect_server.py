@@ -233,7 +233,7 @@ def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
 
 
 def test_files_are_kept_by_browsers_under_their_version_only(product: Product) -> None:
-    """A file's address changes with its content, so it may be kept for good; by its name it is asked about."""
+    """A file's address changes with its content, so it may be kept; by its name it is asked about."""
     names = sorted(path.name for path in FOLDER.glob("*.*"))
     visitor = product.visitor()
     assert {"connect.html", "connect.css", "connect.js", "result.js", "nango-connect.js"} <= set(names)
@@ -340,7 +340,7 @@ def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path)
 
 
 def test_a_developers_browser_is_led_to_the_name_that_logins_come_back_to(tmp_path: Path) -> None:
-    """The names localhost and 127.0.0.1 are one machine and two sites: cookies of one are not sent to the other."""
+    """By localhost and 127.0.0.1 one machine is two sites: cookies of one are not sent to the other."""
     with connect_server(tmp_path) as product:
         port = urlsplit(product.url).port
         status, headers, _ = raw(product, "GET", "/connect", {"Host": f"localhost:{port}"})

@@ -1,7 +1,7 @@
 // The connect page: what a user may connect, as cards, and one of them at a time to work on.
 
 import { Detail } from "./detail.js";
-import { chip, make, mark } from "./dom.js";
+import { chip, kindsOf, make, mark } from "./dom.js";
 import { opened } from "./session.js";
 
 const SEARCH_FROM = 7;
@@ -85,7 +85,7 @@ function drawGrid() {
 }
 
 function card(offer) {
-  const kinds = offer.categories.length ? make("span", { class: "kind" }, offer.categories.join(", ")) : null;
+  const kinds = kindsOf(offer) ? make("span", { class: "kind" }, kindsOf(offer)) : null;
   const words = make("span", { class: "words" }, make("span", { class: "name" }, offer.title), kinds, chip(offer.status));
   return make("button", { type: "button", class: "card", "data-name": offer.name, "aria-haspopup": "dialog", onclick: () => open(offer) }, mark(offer), words);
 }

@@ -1,6 +1,6 @@
 // One integration: what it needs, how far it is, and what can be done with it.
 
-import { chip, day, icon, link, make, mark, sentence } from "./dom.js";
+import { chip, day, icon, kindsOf, link, make, mark, sentence } from "./dom.js";
 import { Fields } from "./fields.js";
 import { Login } from "./login.js";
 
@@ -55,7 +55,7 @@ export class Detail {
   #head(isDone) {
     const { offer, page } = this;
     this.heading = make(page.heading, { id: "detail-title", tabindex: "-1" }, offer.title);
-    const kinds = offer.categories.length ? make("p", { class: "quiet" }, offer.categories.join(", ")) : null;
+    const kinds = kindsOf(offer) ? make("p", { class: "quiet" }, kindsOf(offer)) : null;
     const state = offer.status === "not_connected" || isDone ? kinds : chip(offer.status);
     const close = page.leave
       ? make("button", { type: "button", class: "round", "aria-label": "Close", onclick: () => page.leave() }, icon("close"))
@@ -78,11 +78,11 @@ export class Detail {
   _form(body) {
     const { offer } = this;
     if (offer.status === "needs_reauth") {
-      const why = `${offer.title} no longer accepts the login that is stored here. Connect it again, and everything goes on as before.`;
-      body.append(make("div", { class: "box is-warn" }, make("strong", {}, "This needs to be connected again"), make("p", {}, why)));
+      const why = `Connect ${offer.title} again, and everything goes on as before.`;
+      body.append(make("div", { class: "box is-warn" }, make("strong", {}, "The stored login no longer works"), make("p", {}, why)));
     }
     if (offer.help) body.append(make("p", { class: "quiet" }, offer.help));
-    this.alert = make("div", {});
+    this.alert = make("div", { class: "alert" });
     this.fields = new Fields("field", offer.fields);
     this.button = make("button", { type: "submit", class: "button" }, this.#buttonText());
     this.progress = make("p", { class: "progress", role: "status" });
@@ -101,7 +101,7 @@ export class Detail {
     const { offer } = this;
     const keep = make("button", { type: "button", class: "button is-second", onclick: () => this.#go(offer.status === "connected" ? "overview" : "form") }, "Keep it");
     this.button = make("button", { type: "button", class: "button is-danger", onclick: () => this.#disconnect() }, "Disconnect");
-    this.alert = make("div", {});
+    this.alert = make("div", { class: "alert" });
     this.progress = make("p", { class: "progress", role: "status" });
     body.append(
       make("p", {}, `Disconnect ${offer.title}? What is stored here is deleted, and ${this.product} can no longer use it.`),
@@ -114,7 +114,7 @@ export class Detail {
   _done(body, { missing = [], isVerified = false } = {}) {
     const { offer, page } = this;
     body.classList.add("done");
-    const said = isVerified ? `${offer.title} accepted it.` : `${this.product[0].toUpperCase()}${this.product.slice(1)} can work with it now.`;
+    const said = isVerified ? "It was tested, and it works." : `${this.product[0].toUpperCase()}${this.product.slice(1)} can work with it now.`;
     body.append(make("span", { class: "badge" }, icon("check")), make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${said}`));
     if (missing.length) {
       const scopes = make("ul", { class: "scopes" }, missing.map((scope) => make("li", {}, scope)));
@@ -131,7 +131,7 @@ export class Detail {
 
   _waiting(body) {
     const { offer } = this;
-    this.alert = make("div", {});
+    this.alert = make("div", { class: "alert" });
     const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
     this.progress = make("p", { class: "progress", role: "status" }, spinner, `Log in to ${offer.title} in the window that opened.`);
     const front = make("button", { type: "button", class: "button is-second", onclick: () => this.login.front() }, "Show the window");
@@ -162,11 +162,11 @@ export class Detail {
     const text = make("p", { class: "quiet" }, `${where} Your password stays with ${offer.title}.`);
     if (!offer.scopes.length) return text;
     const scopes = make("ul", { class: "scopes" }, offer.scopes.map((scope) => make("li", {}, scope)));
-    return make("div", {}, text, make("details", {}, make("summary", {}, "What is asked for"), scopes));
+    return make("div", {}, text, make("details", {}, make("summary", {}, `What is asked for (${offer.scopes.length})`), scopes));
   }
 
   #links() {
-    const manual = this.offer.docs_url ? link(this.offer.docs_url, `Manual of ${this.offer.title}`) : null;
+    const manual = this.offer.docs_url ? link(this.offer.docs_url, `${this.offer.title} documentation`) : null;
     return manual ? make("p", { class: "links" }, manual) : "";
   }
 
@@ -229,7 +229,7 @@ export class Detail {
     const faults = error.fields ?? {};
     const hasMarks = Object.keys(faults).some((name) => this.fields.knows(name));
     if (error.code === "invalid_credentials" && hasMarks) return this.fields.mark(faults);
-    if (error.code === "refused") this.#fail(`${title} did not accept this`, `${said} Nothing was saved.`);
+    if (error.code === "refused") this.#fail("Not accepted", `${said} Nothing was saved.`);
     else if (error.code === "missing_scope") this.#fail("A permission is missing", `${said} Nothing was saved.`);
     else if (error.code === "unavailable") this.#fail(`${title} cannot be reached at the moment`, `${said} Nothing was saved; what you typed is still here.`);
     else this.#fail("That did not work", said);

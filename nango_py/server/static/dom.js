@@ -43,7 +43,8 @@ export function link(address, text) {
 
 // The initials of an integration on a colour of its own, which its name decides.
 export function mark(offer, size = "") {
-  const words = offer.title.replace(/\(.*\)/, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
+  const every = offer.title.replace(/\(.*\)/, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
+  const words = [every[0], ...every.slice(1).filter((word) => /^[\p{Lu}\p{N}]/u.test(word))];
   const initials = words.length > 1 ? words[0][0] + words[1][0] : [...words[0]].slice(0, 2).join("");
   let hash = 2166136261;
   for (const char of offer.name) hash = Math.imul(hash ^ char.codePointAt(0), 16777619) >>> 0;
@@ -61,6 +62,12 @@ export const STATES = {
 
 export function chip(status) {
   return make("span", { class: `chip is-${status}` }, STATES[status] ?? status);
+}
+
+// "Marketing, email"; short ones are abbreviations, as in CRM.
+export function kindsOf(offer) {
+  const kinds = offer.categories.map((kind) => (kind.length < 4 ? kind.toUpperCase() : kind)).join(", ");
+  return kinds && kinds[0].toUpperCase() + kinds.slice(1);
 }
 
 export function sentence(text) {

@@ -36,17 +36,20 @@ def asked_credentials(integration: Integration) -> dict[str, Any]:
     return _asked(_token_fields(integration))
 
 
-def asked_settings(integration: Integration, stored: Mapping[str, Any]) -> dict[str, Any]:
+def asked_settings(
+    integration: Integration, stored: Mapping[str, Any], *, by_login: bool = False
+) -> dict[str, Any]:
     """additional_config, asked for as the blueprint's `connection_config` says.
 
     Args:
         integration: its form is asked for; where it has none, nothing is asked.
         stored: what the user has already; it is offered, and what the form does not ask for is kept.
+        by_login: a login follows, and brings what the provider tells.
 
     Raises:
         click.UsageError: as in `asked_credentials`.
     """
-    fields = form_of(_untold(integration)).named(ADDITIONAL_CONFIG)
+    fields = form_of(integration if by_login else _untold(integration)).named(ADDITIONAL_CONFIG)
     offered = [replaced(field, default=stored.get(name, field.default)) for name, field in fields.items()]
     return {**{name: value for name, value in stored.items() if name not in fields}, **_asked(offered)}
 

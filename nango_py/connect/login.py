@@ -19,6 +19,7 @@ from nango_py.connect.ending import ENDINGS, LoginEnded, ended
 from nango_py.connect.grant import asked_config, login_of
 from nango_py.connect.outcome import LoginOutcome, remember, remembered, tell
 from nango_py.connect.typed import tidied
+from nango_py.engine.ending import ENDING
 from nango_py.errors import ConnectFailed, printable
 from nango_py.secret import without_frames
 
@@ -108,12 +109,16 @@ class Logins:
         """
         login = self._taken(query.get("state", ""), browser)
         failed: LoginEnded
+        is_held = ENDING.begin()  # SIGTERM waits: a code is good once
         try:
             missing = self._stored(login, query, integration)
         except ENDINGS as error:
             failed = ended(error, by_user=False)
         else:
             return self._told(login, None, missing)
+        finally:
+            if is_held:
+                ENDING.finish()
         return self._told(login, failed)
 
     def attempt(self, session_id: str, attempt: str) -> LoginOutcome | None:

@@ -1,0 +1,265 @@
+"""Logins on a desktop: `nango connections connect` on a real socket, with an HTTP client as the browser."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from nango_py import Nango
+from nango_py.connect.loopback import Listener, LoopbackRefused, checked
+from tests.login_provider import LoginProvider, consent, query_of
+from tests.login_provider1 import LoginProvider1
+from tests.product_support import ENCRYPTION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Desktop:
+    """A folder with integrations.yaml, in which commands run."""
+
+    folder: Path
+    root_url: str
+
+    def command(self, *arguments: str) -> list[str]:
+        """`nango connections connect mail user-1` with more arguments."""
+        return [sys.executable, "-m", "nango_py", "connections", "connect", "mail", "user-1", *arguments]
+
+    def options(self) -> dict[str, Any]:
+        """Where a command runs, and with which environment."""
+        environ = {"PYTHONPATH": str(ROOT), "NANGO_ENCRYPTION_KEYS": ENCRYPTION_KEY, "PATH": "/usr/bin:/bin"}
+        return {"cwd": self.folder, "env": environ, "text": True, "stdin": subprocess.DEVNULL}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command, for one that ends by itself."""
+        command = self.command(*arguments)
+        return subprocess.run(command, capture_output=True, timeout=60, check=False, **self.options())
+
+    @contextlib.contextmanager
+    def connecting(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        """The command while it waits, and the URL that it prints."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = self.command("--no-browser", *arguments)
+        with subprocess.Popen(command, **pipes, **self.options()) as waiting:
+            try:
+                yield waiting, waiting.stdout.readline().strip()  # type: ignore[union-attr]
+            finally:
+                waiting.kill()
+
+    def connections(self) -> list[dict[str, Any]]:
+        """What is stored."""
+        url = f"sqlite:///{self.folder}/.nango/nango.db"
+        with Nango(
+            self.folder / "integrations.yaml", database_url=url, encryption_keys=ENCRYPTION_KEY
+        ) as nango:
+            return nango.connections_for_integration("mail")
+
+
+def a_desktop(folder: Path, entry: dict[str, Any], **config: Any) -> Desktop:
+    """A product of one integration, `mail`; JSON is YAML too."""
+    root_url = config.get("oauth_server_root_url") or f"http://localhost:{free_port()}"
+    told = {"integrations": {"mail": entry}, "config": {**config, "oauth_server_root_url": root_url}}
+    (folder / "integrations.yaml").write_text(json.dumps(told))
+    return Desktop(folder, root_url)
+
+
+@pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
+def test_a_user_logs_in_from_the_command_line(tmp_path: Path, kind: Any) -> None:
+    """The URL is printed, the browser comes back to this machine, the command ends and says so."""
+    with kind() as provider:
+        desktop = a_desktop(tmp_path, provider.entry())
+        with desktop.connecting() as (waiting, url):
+            back = consent(url)
+            assert back.startswith(f"{desktop.root_url}/oauth/callback?")
+            page = requests.get(back, timeout=20)
+            out, err = waiting.communicate(timeout=20)
+        assert (waiting.returncode, out) == (0, "connected mail/user-1\n"), err
+        assert provider.exchanges() == ["granted"]
+    assert page.status_code == 200
+    assert "Connected" in page.text
+    assert page.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert "<script" not in page.text
+    assert [row["user_id"] for row in desktop.connections()] == ["user-1"]
+    shown = out + err + page.text
+    assert all(value not in shown for name, value in query_of(back).items() if name != "iss")
+
+
+def test_the_port_may_be_chosen(tmp_path: Path) -> None:
+    """A public root URL does not stop a desktop: `--redirect-url` names an address of this machine."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry(), oauth_server_root_url="https://connect.example.test")
+        given = "http://127.0.0.1:0/back"
+        with desktop.connecting("--redirect-url", given) as (waiting, url):
+            uri = query_of(url)["redirect_uri"]
+            assert uri.startswith("http://127.0.0.1:")
+            assert uri.endswith("/back")
+            assert requests.get(consent(url), timeout=20).status_code == 200
+            assert waiting.wait(20) == 0
+        assert len(desktop.connections()) == 1
+
+
+def test_a_user_who_says_no_is_told(tmp_path: Path) -> None:
+    """Exit code 1, one line, nothing stored."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry())
+        with desktop.connecting() as (waiting, url):
+            page = requests.get(consent(url, "deny"), timeout=20)
+            out, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, out) == (1, "")
+    assert "error: mail/user-1: access was not granted (access_denied); nothing was stored" in err
+    assert (page.status_code, "Not connected" in page.text) == (400, True)
+    assert desktop.connections() == []
+
+
+def test_only_the_logins_own_callback_ends_it(tmp_path: Path) -> None:
+    """Other paths, hosts and states, parameters that stand twice, and clients that say nothing."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry())
+        callback = f"{desktop.root_url}/oauth/callback"
+        with desktop.connecting() as (waiting, url), socket.socket() as silent:
+            silent.connect(("127.0.0.1", int(desktop.root_url.rpartition(":")[2])))
+            back = consent(url)
+            state = query_of(url)["state"]
+            for wrong, status in (
+                (f"{desktop.root_url}/favicon.ico", 404),
+                (callback, 400),
+                (f"{callback}?state=<script>alert(1)</script>", 400),
+                (f"{callback}?state={'x' * 43}&code=c", 400),
+                (f"{back}&code=other", 400),
+                (f"{callback}?{'a=1&' * 200}state={state}", 400),
+            ):
+                page = requests.get(wrong, timeout=20)
+                assert page.status_code == status
+                assert "<script" not in page.text
+            rebound = requests.get(back, headers={"Host": "evil.example.test"}, timeout=20)
+            assert rebound.status_code == 400
+            assert requests.post(back, timeout=20).status_code == 501
+            assert "python" not in rebound.headers["Server"].lower()
+            assert requests.get(back, timeout=20).status_code == 200
+            assert waiting.wait(20) == 0
+        assert provider.exchanges() == ["granted"]
+
+
+def test_what_a_provider_says_is_inert_on_the_page(tmp_path: Path) -> None:
+    """Markup in an error is text."""
+    with LoginProvider() as provider:
+        provider.refusals.append({"error": "server<script>", "error_description": "<img src=x onerror=1>"})
+        with a_desktop(tmp_path, provider.entry()).connecting() as (waiting, url):
+            page = requests.get(consent(url), timeout=20)
+            assert waiting.wait(20) == 1
+    assert "&lt;img src=x onerror=1&gt;" in page.text
+    assert "<img" not in page.text
+
+
+def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """After the timeout nothing is stored, and the port is free again."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry())
+        run = desktop.run("--no-browser", "--timeout", "1")
+    assert run.returncode == 1
+    assert "nobody logged in within 1 seconds; nothing was stored" in run.stderr
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", int(desktop.root_url.rpartition(":")[2])))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path, address: str) -> None:
+    """Nothing is asked of the provider; the message says what to do."""
+    with socket.create_server(
+        (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+    ) as taken:
+        port = taken.getsockname()[1]
+        with LoginProvider() as provider:
+            desktop = a_desktop(
+                tmp_path, provider.entry(), oauth_server_root_url=f"http://localhost:{port}"
+            )  # fmt: skip
+            run = desktop.run("--no-browser")
+            assert provider.authorizations == []
+    assert run.returncode == 2
+    assert f"port {port} is taken, by another program or by `nango serve`" in run.stderr
+    assert "--redirect-url http://127.0.0.1:PORT/oauth/callback" in run.stderr
+
+
+def test_a_public_root_url_is_a_clear_error(tmp_path: Path) -> None:
+    """The callback would go to another machine."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry(), oauth_server_root_url="https://connect.example.test")
+        run = desktop.run("--no-browser")
+    assert run.returncode == 2
+    assert "https://connect.example.test/oauth/callback" in run.stderr
+    assert "--redirect-url" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:8000/", "http://evil.example.test/", "http://127.0.0.1.evil.example/", "x", "",
+        "http://user@127.0.0.1:8000/", "http://0.0.0.0:8000/", "http://127.0.0.1:8000/?a=1", "http://[::1",
+        "http://127.0.0.1:99999/", "http://127.0.0.1:8000/#a", "//127.0.0.1/",
+    ],
+)  # fmt: skip
+def test_only_addresses_of_this_machine_can_be_listened_at(url: str) -> None:
+    """Whatever else it is, it is refused by name."""
+    with pytest.raises(LoopbackRefused):
+        checked(url, is_given=True)
+    assert checked("http://localhost:8000/oauth/callback", is_given=True)[1] == 8000
+
+
+def test_a_developers_mistake_is_shown_to_the_developer(tmp_path: Path) -> None:
+    """On the command line the cause is printed, and not only the user's sentence."""
+    with LoginProvider() as provider:
+        entry = provider.entry({"authorization_params": {"a": "${additional_config.missing}"}})
+        run = a_desktop(tmp_path, entry).run("--no-browser")
+    assert run.returncode == 2
+    assert "authorization_params.a" in run.stderr
+
+
+def test_settings_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
+    """--config is what the blueprint asks for before the login; what does not fit is named."""
+    schema = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry(connection_config=schema))
+        run = desktop.run("--no-browser", "--config", "{}")
+        assert (run.returncode, "tenant" in run.stderr) == (2, True)
+        with desktop.connecting("--config", '{"tenant": "acme"}') as (waiting, url):
+            assert requests.get(consent(url), timeout=20).status_code == 200
+            assert waiting.wait(20) == 0
+    assert desktop.connections()[0]["additional_config"] == {"tenant": "acme"}
+
+
+def test_integrations_without_a_login_page_ask_for_credentials(tmp_path: Path) -> None:
+    """The command is the same for every integration; without a terminal it says what to use instead."""
+    entry = {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_url": "https://api.example.test/"}}
+    run = a_desktop(tmp_path, entry).run()
+    assert run.returncode == 2
+    assert "--credentials-file" in run.stderr
+
+
+def test_both_addresses_of_localhost_are_listened_at() -> None:
+    """`localhost` may be either address, so both are listened at, at one port."""
+    listener = Listener(*checked("http://localhost:0/back", is_given=True), None, "mail")  # type: ignore[arg-type]
+    ports = {server.server_address[1] for server in listener._servers}
+    for server in listener._servers:
+        server.server_close()
+    assert len(ports) == 1
+    assert listener.url == f"http://localhost:{ports.pop()}/back"

@@ -128,8 +128,9 @@ local function count_at_once()
     local booked, flying = totals + n_totals, #text - n_flying
     local found = text:find(name, flying + 1, true)
     if not found or (found - flying - 1) % IN_FLIGHT > 0 then return end
-    local sent, cost = read('<dd', text, found + 16)
-    if sent + patience <= now then return end
+    -- The first was sent first; if it counts as answered by now, the long way counts it before this one.
+    if read('<d', text, flying + 17) + patience <= now then return end
+    local cost = read('<d', text, found + 24)
     local moment, total = '', ''
     if longest > 0 then
       if n_log / 8 >= crowded or (cost ~= 1 and n_totals == 0) then return end

@@ -78,7 +78,7 @@ def without(*lines: str) -> str:
     return text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(arrivals=histories())
 def test_the_short_way_answers_as_the_long_way_does(
     arrivals: list[Arrival], tmp_path_factory: pytest.TempPathFactory

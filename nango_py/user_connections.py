@@ -1,4 +1,4 @@
-"""The connections of a product's users: registered, changed, listed and deleted."""
+"""The connections of a product's users: registered, changed and listed."""
 
 from __future__ import annotations
 
@@ -93,15 +93,6 @@ class UserConnections:
         updated = self.store.update_config(integration, user_id, settings)
         self._resources.stored.forget(integration, user_id)
         return updated.public()
-
-    def delete_connection(self, integration: str, user_id: str) -> None:
-        """Delete a connection and its credentials.
-
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        self.store.delete(integration, user_id)
-        self._resources.stored.forget(integration, user_id)
 
     def connection(self, integration: str, user_id: str) -> dict[str, Any]:
         """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
@@ -238,6 +229,7 @@ class UserConnections:
         path: str | os.PathLike[str],
         *,
         names: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
         user_from: str = "connection_id",
         on_existing: str = "refuse",
         dry_run: bool = False,
@@ -247,6 +239,8 @@ class UserConnections:
         Args:
             path: a file with one answer, an array of them or one on each line, or a folder of such files.
             names: the integration here for a provider_config_key there, where they differ.
+            fields: the name in additional_config here for an "integration.name" of connection_config there,
+                where they differ by more than capitals and underscores.
             user_from: "connection_id" or "end_user": what becomes the user_id.
             on_existing: as in `import_connections`.
             dry_run: as in `import_connections`.
@@ -260,7 +254,7 @@ class UserConnections:
 
         importer = Importer(self.store, self.configuration, on_existing, dry_run)
         try:
-            return import_nango(importer, path, names or {}, user_from)
+            return import_nango(importer, path, names or {}, fields or {}, user_from)
         finally:
             self._resources.stored.clear()
 

@@ -68,8 +68,15 @@ def export(
 
 @click.command("import")
 @click.argument("source", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--replace", is_flag=True, help="Replace the other connection of a user who has one.")
-@click.option("--skip", is_flag=True, help="Leave users alone who have another connection.")
+@click.option(
+    "--replace",
+    "on_existing",
+    flag_value="replace",
+    help="Replace the other connection of a user who has one; without it such users stop the import.",
+)
+@click.option(
+    "--skip", "on_existing", flag_value="skip", help="Leave users alone who have another connection."
+)
 @click.option("--dry-run", is_flag=True, help="Only check, and say what would happen.")
 @click.option(
     "--from-nango",
@@ -84,6 +91,13 @@ def export(
     help="With --from-nango: the integration here for a provider_config_key there.",
 )
 @click.option(
+    "--field",
+    "fields",
+    metavar="INTEGRATION.THEIRS=OURS",
+    multiple=True,
+    help="With --from-nango: the name in additional_config for an INTEGRATION.NAME of connection_config.",
+)
+@click.option(
     "--user-from",
     type=click.Choice(["connection_id", "end_user"]),
     default="connection_id",
@@ -96,11 +110,11 @@ def export(
 def import_(
     project: Project,
     source: Path,
-    replace: bool,
-    skip: bool,
+    on_existing: str | None,
     dry_run: bool,
     from_nango: bool,
     names: tuple[str, ...],
+    fields: tuple[str, ...],
     user_from: str,
     key_file: Path | None,
     as_json: bool,
@@ -116,13 +130,11 @@ def import_(
       nango connections import backup.nango --key-file export.key --replace
       nango connections import --from-nango answers/ --map google-mail-prod=google-mail
     """
-    if replace and skip:
-        raise click.UsageError("--replace and --skip exclude each other")
-    choices: dict[str, Any] = {"dry_run": dry_run}
-    choices["on_existing"] = "replace" if replace else "skip" if skip else "refuse"
+    choices: dict[str, Any] = {"dry_run": dry_run, "on_existing": on_existing or "refuse"}
     with project.open() as nango:
         if from_nango:
-            report = nango.import_from_nango(source, names=_names(names), user_from=user_from, **choices)
+            choices |= {"names": _pairs(names, "--map"), "fields": _pairs(fields, "--field")}
+            report = nango.import_from_nango(source, user_from=user_from, **choices)
         else:
             report = _import(nango, source, _key(key_file), choices)
     _show(report, as_json=as_json)
@@ -155,12 +167,12 @@ def _key(file: Path | None) -> Secret:
     )
 
 
-def _names(texts: tuple[str, ...]) -> dict[str, str]:
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     found = {}
     for text in texts:
-        theirs, sign, ours = text.rpartition("=")
-        if not sign or not theirs or not ours:
-            raise click.UsageError("--map takes provider_config_key=integration")
+        theirs, _, ours = text.rpartition("=")
+        if not theirs or not ours:
+            raise click.UsageError(f"{option} takes THEIRS=OURS")
         found[theirs] = ours
     return found
 

@@ -64,12 +64,14 @@ class Translator:
     Attributes:
         integrations: those that are declared.
         names: the integration for a provider_config_key, where it has another name.
+        fields: the name here for an "integration.name" of connection_config, where it has another one.
         user_from: which of USER_FROM gives the user_id.
         notes: where everything is told that is not taken over.
     """
 
     integrations: Mapping[str, Integration]
     names: Mapping[str, str]
+    fields: Mapping[str, str]
     user_from: str
     notes: Notes
 
@@ -107,7 +109,10 @@ class Translator:
         self, answer: Mapping[str, Any], declared: Integration, user_id: str, position: Position
     ) -> Moved:
         given, mode = answer["credentials"] or {}, mode_of(declared.auth_mode)
-        config = dict(answer.get("connection_config") or {})
+        config = {
+            self.fields.get(f"{declared.name}.{name}", name): value
+            for name, value in (answer.get("connection_config") or {}).items()
+        }
         kind = given.get("type", "NONE")
         found, rest = taken(kind, given, config, mode.name, mode.credentials_schema)
         left = _LeftBehind(self.notes, declared.name, user_id)
@@ -186,7 +191,7 @@ def _settings(
         if value is None or (word is not None and word in found):
             continue
         if word is not None:
-            found[word] = value
+            found[word] = _text(value) if fields[word].get("type", "string") == "string" else value
         elif folded(name) in {"oauthclientidoverride", "oauthclientsecretoverride"}:
             left(f"connection_config.{name}", OTHER_APP)
         elif _is_secret(name, value):
@@ -202,6 +207,11 @@ def _settings(
     elif metadata:
         found["metadata"] = metadata
     return found
+
+
+def _text(value: Any) -> Any:
+    """A number as the text that is declared for it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _is_secret(name: str, value: Any) -> bool:
@@ -237,7 +247,11 @@ def _time(answer: Mapping[str, Any], name: str, left: _LeftBehind) -> int:
 
 
 def import_nango(
-    importer: Importer, path: str | os.PathLike[str], names: Mapping[str, str], user_from: str
+    importer: Importer,
+    path: str | os.PathLike[str],
+    names: Mapping[str, str],
+    fields: Mapping[str, str],
+    user_from: str,
 ) -> ImportReport:
     """Import answers of today's Nango; see `Nango.import_from_nango`."""
     if user_from not in USER_FROM:
@@ -245,7 +259,7 @@ def import_nango(
     integrations = importer.configuration.integrations
 
     def read(notes: Notes) -> Iterator[Moved]:
-        translator = Translator(integrations, names, user_from, notes)
+        translator = Translator(integrations, names, fields, user_from, notes)
         for position, answer in answers(Path(path)):
             moved = translator.moved(answer, position)
             if moved is not None:

@@ -1,0 +1,153 @@
+"""A program that starts imports and kills them.
+
+    import_killer.py KILLS SEED URL FOLDER
+
+The store has the connections of one export. Each worker imports another one over them and dies by SIGKILL
+at a random moment; then every connection is read, and the same import is run to its end. The last line of
+output is JSON: how many kills came, how many in the middle of the writing, and every fault.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from nango_py import Nango
+from nango_py.connections.keys import generate_key
+from nango_py.errors import NangoError
+from nango_py.moving import importing
+from nango_py.secret import reveal
+from tests.moving_support import an_entry
+
+USERS = 150
+KEY = generate_key()
+
+
+def values(user: str, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Credentials and settings whose parts belong together."""
+    return {"api_key": f"{user}-{number}"}, {"number": number, "again": [number] * 20}
+
+
+class ImportKiller:
+    """Kills imports and checks what they left."""
+
+    def __init__(self, url: str, folder: Path, seed: int) -> None:
+        self.url = url
+        self.folder = folder
+        self.chance = random.Random(seed)
+        self.faults: list[str] = []
+        self.in_the_middle = 0
+        self.seconds = 0.0
+
+    def open(self) -> Nango:
+        """A product with the store."""
+        entry = {"shop": an_entry("API_KEY")}
+        return Nango(entry, database_url=self.url, encryption_keys=generate_key_of(self.folder), environ={})
+
+    def export(self, number: int) -> Path:
+        """The export whose connections all have this number."""
+        path = self.folder / f"export-{number}"
+        if path.exists():
+            return path
+        with Nango({"shop": an_entry("API_KEY")}, database_url="sqlite:///:memory:", environ={}) as other:
+            for each in range(USERS):
+                user = f"user-{each:04}"
+                other.register_connection("shop", user, *values(user, number))
+            other.export_connections(path, KEY)
+        return path
+
+    def prepare(self) -> None:
+        """The half of the connections that is there before, and how long an import takes."""
+        with self.open() as nango:
+            for each in range(0, USERS, 2):
+                user = f"user-{each:04}"
+                nango.register_connection("shop", user, *values(user, 0))
+            begin = time.monotonic()
+            nango.import_connections(self.export(1), KEY, on_existing="replace")
+            self.seconds = time.monotonic() - begin
+
+    def kill_one(self, number: int) -> None:
+        """Import the export of this number, die, look, and import it to the end."""
+        source = self.export(number)
+        reading, writing = os.pipe()
+        worker = os.fork()
+        if worker == 0:
+            self.live(source, writing)
+        os.close(writing)
+        os.read(reading, 1)
+        # Nobody writes on the second list: this only lets a random time pass.
+        select.select([], [], [], self.chance.uniform(0, self.seconds))
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        os.close(reading)
+        try:
+            self.check(number)
+        except NangoError as error:
+            self.faults.append(str(error))
+
+    def live(self, source: Path, writing: int) -> None:
+        """The worker's life."""
+        try:
+            nango = self.open()
+            nango.connections_for_user("nobody")
+            os.write(writing, b"!")
+            nango.import_connections(source, KEY, on_existing="replace")
+        finally:
+            os._exit(0)
+
+    def check(self, number: int) -> None:
+        """Each connection is the old one or the new one, whole; the second import makes all new."""
+        with self.open() as nango:
+            found = [
+                self.number_of(nango, view["user_id"]) for view in nango.connections_for_integration("shop")
+            ]
+            if not set(found) <= {number - 1, number}:
+                self.faults.append(f"found {set(found)} while {number} was imported")
+            self.in_the_middle += len(set(found)) > 1
+            report = nango.import_connections(source := self.export(number), KEY, on_existing="replace")
+            if report.unchanged != found.count(number):
+                self.faults.append(f"{report.unchanged} were said to be new, {found.count(number)} were")
+            if {self.number_of(nango, f"user-{each:04}") for each in range(USERS)} != {number}:
+                self.faults.append(f"{source.name} was not imported to its end")
+
+    def number_of(self, nango: Nango, user: str) -> int:
+        """The number of a connection whose parts belong together."""
+        connection = nango.store.get("shop", user)
+        number = int(connection.additional_config["number"])
+        if (reveal(connection.credentials), dict(connection.additional_config)) != (
+            values(user, number)[0],
+            {"number": number, "again": (number,) * 20},
+        ):
+            self.faults.append(f"{user} is mixed: {connection.additional_config}")
+        return number
+
+
+def generate_key_of(folder: Path) -> str:
+    """The key of the database, the same for every worker."""
+    path = folder / "store.key"
+    if not path.exists():
+        path.write_text(generate_key().reveal())
+    return path.read_text()
+
+
+def main(kills: str, seed: str, url: str, folder: str) -> None:
+    """Kill so many imports and report."""
+    importing.BATCH = 7  # more moments between two commits
+    killer = ImportKiller(url, Path(folder), int(seed))
+    killer.prepare()
+    for number in range(2, 2 + int(kills)):
+        if not killer.faults:
+            killer.kill_one(number)
+    told = {"kills": int(kills), "in_the_middle": killer.in_the_middle, "faults": killer.faults}
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

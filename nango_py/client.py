@@ -163,11 +163,39 @@ class Nango(UserConnections):
         connection = unstored(integration, user_id, checked, settings, parts.clock.now())
         return tried(self._route_of(integration), connection, parts.transport, parts.limits, parts.clock)
 
+    def delete_connection(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
+        """Delete a connection and its credentials, and tell the provider where the blueprint says how.
+
+        The connection is gone for good before the provider is asked. A provider that refuses, or does not
+        answer within ten seconds, is logged and told as the event `not_revoked`, and is no error.
+
+        Args:
+            integration: any name; one that is declared no longer is deleted without telling anybody.
+            user_id: whose connection it is.
+            revoke: False leaves the tokens valid, for a connection that moves elsewhere.
+
+        Raises:
+            ConnectionNotFound: this user has none.
+        """
+        from nango_py.engine import revocation
+
+        parts = self._resources
+        declared = self.configuration.integrations.get(integration) if revoke else None
+        route = None
+        if declared is not None and revocation.is_declared(declared):
+            route = self._route(integration)
+            revocation.settle(self.store, integration, user_id, parts.clock)
+        deleted = self.store.delete(integration, user_id)
+        parts.stored.forget(integration, user_id)
+        if route is not None and deleted is not None:
+            revocation.revoke(route, deleted, parts.transport, parts.clock)
+
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.
 
         Args:
-            event: `attempt`, `wait`, `retry`, `gate`, `giving_up` or `needs_reauth`.
+            event: `attempt`, `wait`, `retry`, `gate`, `giving_up`, `needs_reauth`, `not_revoked`, `connected`
+                or `connect_failed`.
             callback: takes a frozen record (`nango_py.Event`); what it raises is logged and does no harm.
 
         Raises:

@@ -37,7 +37,7 @@ class Family:
 
 
 class Provider:
-    """A token endpoint (`/token`) and an API (`/api/...`) that wants its tokens.
+    """A token endpoint (`/token`), one that withdraws (`/revoke`) and an API (`/api/...`) that wants tokens.
 
     Attributes:
         faults: what the next token calls meet, one each: a status, `hang`, `lost`, `cut`, `html`, or an
@@ -49,6 +49,8 @@ class Provider:
         arrived: released once for each token call that came in.
         refuses: statuses with which the API answers the next calls, whatever the token is.
         always_refuses: whether the API says 401 to everything.
+        revocations: (token_type_hint, status) of each revocation call.
+        revocation_faults: what the next of them meet: a status, `hang` or `lost`.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Provider:
         self.repeats_refresh = True
         self.refuses: deque[int] = deque()
         self.always_refuses = False
+        self.revocations: list[tuple[str, int]] = []
+        self.revocation_faults: deque[Any] = deque()
         self._lock = threading.Lock()
         self._families: dict[str, Family] = {}
         self._ends: dict[str, float] = {}
@@ -129,6 +133,19 @@ class Provider:
         """Withdraw a grant, as a user does on the provider's page."""
         with self._lock:
             self._families[refresh_token].is_revoked = True
+
+    def withdraw(self, given: dict[str, str], authorization: str) -> int:
+        """Decide a revocation call (RFC 7009); a token that is unknown by now is a 400, as at Google."""
+        with self._lock:
+            token = given.get("token", "")
+            family = self._families.get(token) or self._owners.get(token)
+            if not self._knows_client(given, authorization):
+                return 401
+            is_replaced = family is not None and token in self._families and token != family.refresh
+            if family is None or family.is_revoked or is_replaced:
+                return 400
+            family.is_revoked = True
+            return 200
 
     def calls_of(self, user: str) -> list[str]:
         """The outcomes of a user's token calls."""
@@ -235,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         if self.path.startswith("/token"):
             self._token(body)
+        elif self.path.startswith("/revoke"):
+            self._revoke(body)
         else:
             self.do_GET()
 
@@ -275,6 +294,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, urlencode(answer).encode(), "application/x-www-form-urlencoded")
         else:
             self._answer(status, json.dumps(answer).encode())
+
+    def _revoke(self, body: bytes) -> None:
+        provider, given = self.server.provider, dict(parse_qsl(body.decode()))
+        fault = provider.revocation_faults.popleft() if provider.revocation_faults else ""
+        if isinstance(fault, int):
+            status = fault
+        else:
+            status = provider.withdraw(given, self.headers.get("Authorization", ""))
+        provider.revocations.append((given.get("token_type_hint", ""), status))
+        if fault == "hang":
+            provider._hang.wait()
+        if fault in {"hang", "lost"}:
+            self.close_connection = True
+            return
+        self._answer(status, json.dumps({"echo": given.get("token")}).encode())
 
     def _fail(self, fault: Any) -> None:
         if fault == "cut":

@@ -10,12 +10,13 @@ import click
 from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json
 from nango_py.cli.project import Project, declared, pass_project
 from nango_py.cli.reading import json_object, json_option
-from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound
+from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from nango_py.client import Nango
+    from nango_py.engine.events import Event
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -172,9 +173,13 @@ def show(project: Project, integration: str, user: str, as_json: bool) -> None:
 @click.argument("integration")
 @click.argument("user")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-revoke", is_flag=True, help="Leave the tokens valid at the provider; nothing is sent.")
 @pass_project
-def delete(project: Project, integration: str, user: str, yes: bool) -> None:
+def delete(project: Project, integration: str, user: str, yes: bool, no_revoke: bool) -> None:
     """Delete a connection and its credentials.
+
+    Where the blueprint says how, the provider is asked afterwards to withdraw the tokens. It may take ten
+    seconds; what it says changes nothing.
 
     \b
     Example:
@@ -185,8 +190,14 @@ def delete(project: Project, integration: str, user: str, yes: bool) -> None:
         if not yes and not click.confirm(f"Delete the connection {integration}/{user}?", err=True):
             click.echo("nothing was deleted", err=True)
             raise click.exceptions.Exit(1)
-        nango.delete_connection(integration, user)
+        nango.on("not_revoked", _warn)
+        nango.delete_connection(integration, user, revoke=not no_revoke)
     click.echo(f"deleted {integration}/{user}")
+
+
+def _warn(event: Event) -> None:
+    who = f"{event.integration}/{printable(event.user_id)}"
+    click.echo(f"warning: the provider did not withdraw the tokens of {who}: {event.reason}", err=True)
 
 
 def _stored(nango: Nango, integration: str, user: str) -> dict[str, Any] | None:

@@ -38,9 +38,11 @@ SET generation = :generation, status = :status, key_id = :key_id, credentials = 
   additional_config = :additional_config, modified_at = :modified_at
 WHERE uuid = :uuid
 """
-DELETE = (
-    "DELETE FROM nango_connections WHERE integration = :integration AND user_id = :user_id RETURNING uuid"
-)
+DELETE = """
+DELETE FROM nango_connections WHERE integration = :integration AND user_id = :user_id
+RETURNING uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
+  created_at, modified_at
+"""
 GENERATION = (
     "SELECT generation, uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
 )

@@ -212,32 +212,30 @@ class ConnectionStore:
 
         return self.write(work)
 
-    def delete(self, integration: str, user_id: str) -> None:
-        """Delete the connection.
+    def delete(self, integration: str, user_id: str) -> Connection | None:
+        """Delete the connection, and return it as it was at that moment; None where it cannot be read.
 
         Raises:
             ConnectionNotFound: there is none.
         """
         check_identity(integration, user_id)
         identity = {"integration": integration, "user_id": user_id}
-        if not self._database.write(lambda run: run(sql.DELETE, identity)):
+        rows = self._database.write(lambda run: run(sql.DELETE, identity))
+        if not rows:
             raise ConnectionNotFound(integration, user_id)
+        row = Row._make(rows[0])
+        # Altered, or sealed with a key that is gone: it is deleted all the same.
+        with contextlib.suppress(StorageError):
+            return row.opened(self._key_of(row))
+        return None
 
     def for_user(self, user_id: str) -> list[dict[str, Any]]:
-        """The public views of a user's connections, oldest first; see `Connection.public`.
-
-        Raises:
-            TamperError: one of the rows was altered.
-        """
+        """The public views of a user's connections, oldest first; TamperError where a row was altered."""
         check_identity("any", user_id)
         return self._views(sql.FOR_USER, {"user_id": user_id})
 
     def for_integration(self, integration: str) -> list[dict[str, Any]]:
-        """The public views of an integration's connections, oldest first; see `Connection.public`.
-
-        Raises:
-            TamperError: one of the rows was altered.
-        """
+        """The public views of an integration's connections, oldest first; errors as in `for_user`."""
         check_identity(integration, "any")
         return self._views(sql.FOR_INTEGRATION, {"integration": integration})
 

@@ -24,11 +24,12 @@ class Event:
     Attributes:
         kind: `attempt` (one sending ended), `wait` (the call waits), `retry` (it will be sent again), `gate`
             (the API closed a gate for everyone under this call's keys), `giving_up` (it ends in an error),
-            `needs_reauth` (the provider refused a connection's credentials for good; told once), `connected`
-            (a user connected an account, by a login or on the connect page) or `connect_failed` (a try ended
+            `needs_reauth` (the provider refused a connection's credentials for good; told once),
+            `not_revoked` (a connection was deleted, and its provider could not be told), `connected` (a user
+            connected an account, by a login or on the connect page) or `connect_failed` (a try ended
             without a connection).
         at: unix seconds.
-        endpoint: the path below base_url, without its query; it and `method` are "" for the last three.
+        endpoint: the path below base_url, without its query; it and `method` are "" for the last four.
         seconds: how long: of the sending, of the wait, or until the gate opens.
         reason: why, in words: a rule, a limit, an error's first line.
         attempt: the record of the sending, for `attempt` and `retry`.
@@ -45,7 +46,10 @@ class Event:
     attempt: Attempt | None = None
 
 
-KINDS = ("attempt", "wait", "retry", "gate", "giving_up", "needs_reauth", "connected", "connect_failed")
+KINDS = (
+    "attempt", "wait", "retry", "gate", "giving_up",
+    "needs_reauth", "not_revoked", "connected", "connect_failed",
+)  # fmt: skip
 
 
 class Events:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.filters import TemplateProblem
-from nango_py.connections.model import NEEDS_REAUTH
 from nango_py.engine.commands import Failure, Learn
-from nango_py.engine.events import Event, Events
+from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import log_attempt, log_token, logger_of
 from nango_py.engine.outage import Outage
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
@@ -152,9 +151,9 @@ class Route:
         log_attempt(self.logger, plan, attempt)
 
     def tell_of_token(self, connection: Connection, what: str, why: str = "") -> None:
-        """Log what became of a connection's token; `needs_reauth` is an event too."""
+        """Log what became of a connection's token; `needs_reauth` and `not_revoked` are events too."""
         log_token(self.logger, connection, what, why)
-        if what == NEEDS_REAUTH and self.events.wanted(what):
+        if what in KINDS and self.events.wanted(what):
             names = connection.integration, connection.user_id, "", ""
             self.events.emit(Event(what, self._clock.now(), *names, reason=printable(why, 300)))
 

@@ -1,0 +1,271 @@
+"""Deleting a connection: it is gone at once, and its provider is told, come what may of that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import ConnectionNotFound, Nango
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.connections.database import open_database
+from nango_py.engine import revocation
+from nango_py.secret import Secret
+from tests.clocks import ManualClock
+from tests.leak_support import Collector, secret, shown, traces
+from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.product_support import ENCRYPTION_KEY
+from tests.token_support import a_nango, mail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py import Event
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider that replaces refresh tokens at once."""
+    with Provider("strict") as opened:
+        yield opened
+
+
+def product(provider: Provider, url: str = "sqlite:///:memory:", **auth: Any) -> Nango:
+    """A product that knows where its provider withdraws tokens."""
+    return a_nango(provider.url, url, auth={"revocation_url": f"{provider.url}/revoke", **auth})
+
+
+def connect(nango: Nango, provider: Provider, **options: Any) -> dict[str, Any]:
+    """Connect user-1; the credentials."""
+    credentials = provider.grant("user-1", **options)
+    nango.register_connection("mail", "user-1", credentials)
+    return credentials
+
+
+def told(nango: Nango) -> list[Event]:
+    """The events of providers that did not withdraw."""
+    events: list[Event] = []
+    nango.on("not_revoked", events.append)
+    return events
+
+
+def assert_gone(nango: Nango) -> None:
+    """Nothing is stored of user-1."""
+    with pytest.raises(ConnectionNotFound):
+        nango.connection("mail", "user-1")
+
+
+@pytest.mark.parametrize("client_auth", ["header", "body"])
+def test_the_provider_is_told(client_auth: str, database_url: str) -> None:
+    """Refresh token first, then the access token, with the client's own id; the grant is dead afterwards."""
+    with (
+        Provider(client_auth=client_auth) as provider,
+        product(provider, database_url, authorization_method=client_auth) as nango,
+    ):
+        events = told(nango)
+        credentials = connect(nango, provider)
+        assert nango.executor("mail", "user-1").get("things").status_code == 200
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+        assert provider.revocations == [("refresh_token", 200), ("access_token", 400)]
+        assert provider.api(credentials["access_token"]) == 401
+        assert events == []  # that the access token is unknown by now is as it should be
+
+
+def test_it_can_be_left_valid(provider: Provider) -> None:
+    """revoke=False sends nothing, and the token works on elsewhere."""
+    with product(provider) as nango:
+        credentials = connect(nango, provider)
+        nango.delete_connection("mail", "user-1", revoke=False)
+        assert_gone(nango)
+        assert provider.revocations == []
+        assert provider.api(credentials["access_token"]) == 200
+
+
+def test_without_a_declared_place_nothing_is_sent(provider: Provider) -> None:
+    """The control: a blueprint that names no revocation_url has its connections deleted, and that is all."""
+    with a_nango(provider.url) as nango:
+        events = told(nango)
+        connect(nango, provider)
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert (provider.revocations, events) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ([503], "the provider answered 503"),
+        ([400], "the provider answered 400"),
+        ([200, 500], "the provider answered 500"),
+        ([302], "the provider answered 302"),
+        (["lost"], "no answer (reset)"),
+    ],
+)
+def test_a_provider_that_fails_is_told_of_and_no_error(
+    provider: Provider, faults: list[Any], reason: str
+) -> None:
+    """The connection is gone all the same; the event says why, and holds no token."""
+    provider.revocation_faults.extend(faults)
+    with product(provider) as nango:
+        events = told(nango)
+        connect(nango, provider)
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert [(event.integration, event.user_id, event.reason) for event in events] == [
+        ("mail", "user-1", reason)
+    ]
+
+
+def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row is gone before the provider is asked, and the wait has an end."""
+    monkeypatch.setattr(revocation, "SECONDS", 0.5)
+    provider.revocation_faults.append("hang")
+    arrived = threading.Event()
+    with product(provider) as nango:
+        events = told(nango)
+        connect(nango, provider)
+        transport = nango._resources.transport
+        send = transport.send
+
+        def watched(*arguments: Any) -> Any:
+            assert_gone(nango)  # already, when the first request is sent
+            arrived.set()
+            return send(*arguments)
+
+        monkeypatch.setattr(transport, "send", watched)
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert arrived.is_set()
+    assert [event.reason for event in events] == ["no answer (timeout)"]
+
+
+def test_nobody_listens_at_all() -> None:
+    """A provider that is gone for good keeps nobody from deleting."""
+    with Provider() as provider:
+        credentials = provider.grant("user-1")
+    with product(provider) as nango:
+        events = told(nango)
+        nango.register_connection("mail", "user-1", credentials)
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert [event.reason for event in events] == ["no answer (connect)"]
+
+
+def test_an_integration_that_is_declared_no_longer(provider: Provider, database_url: str) -> None:
+    """Its connections can be deleted; nobody knows whom to tell."""
+    with product(provider, database_url) as nango:
+        connect(nango, provider)
+    settings = {"other": mail(provider.url)}
+    with Nango(settings, database_url=database_url, encryption_keys=ENCRYPTION_KEY, environ={}) as nango:
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+        with pytest.raises(ConnectionNotFound):
+            nango.delete_connection("mail", "user-1")
+    assert provider.revocations == []
+
+
+def test_an_altered_row_is_deleted_without_a_word(provider: Provider, database_url: str) -> None:
+    """What cannot be read cannot be withdrawn, and is deleted all the same."""
+    with product(provider, database_url) as nango:
+        connect(nango, provider)
+        database = open_database(Secret(database_url))
+        database.write(lambda run: run("UPDATE nango_connections SET credentials = :c", {"c": b"no"}))
+        database.close()
+        nango._resources.stored.clear()
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert provider.revocations == []
+
+
+def test_what_is_not_there_is_not_found(provider: Provider) -> None:
+    """Deleting twice is an error, and the provider is told once."""
+    with product(provider) as nango:
+        connect(nango, provider)
+        nango.delete_connection("mail", "user-1")
+        with pytest.raises(ConnectionNotFound, match="user-1"):
+            nango.delete_connection("mail", "user-1")
+    assert len(provider.revocations) == 2
+
+
+class Opening:
+    """The machine's clock, for whom each wait opens the provider's gate."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.now, self.monotonic = SYSTEM_CLOCK.now, SYSTEM_CLOCK.monotonic
+        self.waits = 0
+        self._provider = provider
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, after the gate is open."""
+        self.waits += 1
+        self._provider.gate.set()
+        SYSTEM_CLOCK.sleep(seconds)
+
+
+def test_a_renewal_under_way_is_waited_for(provider: Provider, database_url: str) -> None:
+    """What the renewal of another process brings is withdrawn, for the old token is no grant any more."""
+    clock, place = Opening(provider), {"revocation_url": f"{provider.url}/revoke"}
+    with (
+        product(provider, database_url) as nango,
+        a_nango(provider.url, database_url, clock=clock, auth=place) as other,
+    ):
+        old = connect(nango, provider, expired=True)
+        provider.gate.clear()
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+            assert provider.arrived.acquire(timeout=10)
+            other.delete_connection("mail", "user-1")
+            # The call's own token is withdrawn before it is used, or the connection is gone.
+            ended = answer.exception(20) or answer.result()
+        assert isinstance(ended, ConnectionNotFound) or ended.status_code in {200, 401}
+        assert_gone(nango)
+        assert_gone(other)
+    assert clock.waits > 0
+    assert provider.calls_of("user-1")[0] == "granted"
+    assert provider.revocations[0] == ("refresh_token", 200)
+    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    assert provider.withdraw({"token": old["refresh_token"], **client}, "") == 400
+
+
+def test_a_renewal_that_hangs_is_not_waited_for_long(provider: Provider) -> None:
+    """After a few seconds the connection is deleted under the renewal, which brings nothing back."""
+    clock = ManualClock()
+    with a_nango(provider.url, clock=clock, auth={"revocation_url": f"{provider.url}/revoke"}) as nango:
+        provider.now = clock.now
+        connect(nango, provider, expired=True)
+        provider.gate.clear()
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+            assert provider.arrived.acquire(timeout=10)
+            nango.delete_connection("mail", "user-1")  # the clock of this test does not really wait
+            assert_gone(nango)
+            provider.gate.set()
+            with pytest.raises(ConnectionNotFound):
+                answer.result(20)
+        assert_gone(nango)
+        assert nango.connections_for_user("user-1") == []
+
+
+def test_no_log_and_no_event_holds_a_token() -> None:
+    """Whatever the provider answers, and it repeats the token here, nothing of it is shown."""
+    collector = Collector()
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(collector)
+    root.setLevel(logging.DEBUG)
+    try:
+        with Provider(prefix=secret(7)) as provider, product(provider) as nango:
+            events = told(nango)
+            provider.revocation_faults.extend([500, "lost"])
+            connect(nango, provider)
+            nango.delete_connection("mail", "user-1")
+    finally:
+        root.removeHandler(collector)
+        root.setLevel(level)
+    assert events
+    assert any("not_revoked" in line for line in collector.lines)
+    assert traces("\n".join(collector.lines) + shown(events)) == []

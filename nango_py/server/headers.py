@@ -16,7 +16,10 @@ _FEATURES = (
 )  # fmt: skip
 PERMISSIONS = ", ".join(f"{name}=()" for name in _FEATURES)
 
-_OWN = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'"
+_OWN = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 A_YEAR = "max-age=31536000"
 
 
@@ -29,7 +32,8 @@ def security_headers(kind: Kind, doors: Doors) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": PERMISSIONS,
         "Cross-Origin-Resource-Policy": "cross-origin" if kind == "script" else "same-origin",
-        "Cross-Origin-Opener-Policy": _opener_policy(kind, doors),
+        # The product's page hears of its window through `window.opener`, also where both have one origin.
+        "Cross-Origin-Opener-Policy": "unsafe-none" if kind in {"page", "notice"} else "same-origin",
         "Cache-Control": "no-store",
     }
     if framed_by == "'none'":
@@ -46,12 +50,6 @@ def _policy(kind: Kind) -> str:
     if kind == "notice":
         return f"{_OWN}; form-action 'none'"
     return "default-src 'none'; base-uri 'none'; form-action 'none'"
-
-
-def _opener_policy(kind: Kind, doors: Doors) -> str:
-    """A page hears of its popup through `window.opener`, so that link is kept where it is used."""
-    is_heard = kind == "notice" or (kind == "page" and doors.origins)
-    return "unsafe-none" if is_heard else "same-origin-allow-popups"
 
 
 def cors_headers(origin: str, doors: Doors) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import CONNECT_CODES, ConnectFailed, NangoError, printable
+from nango_py.errors import CONNECT_CODES, ConnectFailed, printable
 from nango_py.server.answers import html_answer, redirect
 from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
 from nango_py.server.data_routes import is_attempt
@@ -35,7 +35,7 @@ def start(site: Site, asked: Asked) -> Response:
     origin = _origin(claims, given.get("origin", ""), asked)
     try:
         return _begun(site, asked, claims, name, origin, attempt, given.get("config", ""))
-    except (Refusal, NangoError) as error:
+    except Exception as error:  # noqa: BLE001 - the page that waits is told of a mistake too, without its text
         refusal = refusal_of(error)
     # The page that opened this window waits for an answer, and may have one: its origin was checked.
     message = told(ok=False, integration=name, attempt=attempt, code=refusal.code, message=refusal.message)
@@ -72,7 +72,7 @@ def callback(site: Site, asked: Asked) -> Response:
     headers = {"Set-Cookie": forget} if forget else {}
     try:
         outcome = site.logins.finish(query, bound(browser), integration=asked.names.get("name", ""))
-    except (ConnectFailed, NangoError) as error:
+    except Exception as error:  # noqa: BLE001 - the same
         refusal = refusal_of(error)
         page = site.pages.failed(refusal.message, refusal.code)
         return html_answer(page, refusal.status, {**refusal.headers, **headers})

@@ -30,6 +30,8 @@ class PunctualProtocol(H11Protocol):
     uvicorn itself waits for ever for the first request of a connection, and for the rest of each.
     """
 
+    request_seconds = REQUEST_SECONDS
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +58,7 @@ class PunctualProtocol(H11Protocol):
     def _await_request(self) -> None:
         if self._timer is not None:
             return
-        self._timer = self.loop.call_later(REQUEST_SECONDS, self._drop)
+        self._timer = self.loop.call_later(self.request_seconds, self._drop)
         self._others[self] = None
         if len(self._others) > MOST_UNFINISHED:
             next(iter(self._others))._drop()  # noqa: SLF001 - of this class

@@ -415,8 +415,8 @@ PATHS = [
 ]  # fmt: skip
 WORDS = [
     "connect", "session", "mail", "oauth", "static", "..", "%2e%2e", "%00", "%ff", "\u00e9", "a" * 300, "{}",
-    "[]", "null", "0", "-1", "'", '"', ";", "${x}", "\ud800", "state", "code", "error", "origin", "config", "%",
-    "attempt", "//", "?", "&", "=", "\t", SCRIPT,
+    "[]", "null", "0", "-1", "'", '"', ";", "${x}", "\ud800", "state", "code", "error", "origin", "config",
+    "attempt", "%", "//", "?", "&", "=", "\t", SCRIPT,
 ]  # fmt: skip
 
 

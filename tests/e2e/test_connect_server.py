@@ -202,7 +202,9 @@ def test_every_answer_has_its_security_headers(product: Product, method: str, pa
     assert answer.headers["Cache-Control"] == ("no-cache" if is_file else "no-store")
     assert "Strict-Transport-Security" not in answer.headers
     assert "Server" not in answer.headers
-    assert answer.headers["Cross-Origin-Opener-Policy"] in {"unsafe-none", "same-origin-allow-popups"}
+    is_window = path == "/connect" or path.startswith("/oauth/")
+    assert answer.headers["Cross-Origin-Opener-Policy"] == ("unsafe-none" if is_window else "same-origin")
+    assert policy.get("require-trusted-types-for") == ("'script'" if is_window else None)
 
 
 def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
         assert (status, found["Strict-Transport-Security"]) == (200, "max-age=31536000")
         assert "frame-ancestors 'none'" in found["Content-Security-Policy"]
         assert found["X-Frame-Options"] == "DENY"
-        assert found["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
+        assert found["Cross-Origin-Opener-Policy"] == "unsafe-none"
         status, found, _ = raw(product, "GET", f"/in/oauth/connect/mail?session={product.session()}", headers)
         cookie = found["Set-Cookie"]
         assert re.fullmatch(

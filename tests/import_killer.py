@@ -1,6 +1,6 @@
 """A program that starts imports and kills them.
 
-    import_killer.py KILLS SEED URL FOLDER
+    import_killer.py JOB KILLS SEED URL FOLDER
 
 The store has the connections of one export. Each worker imports another one over them and dies by SIGKILL
 at a random moment; then every connection is read, and the same import is run to its end. The last line of
@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nango_py import Nango
 from nango_py.connections.keys import generate_key
@@ -25,6 +25,9 @@ from nango_py.errors import NangoError
 from nango_py.moving import importing
 from nango_py.secret import reveal
 from tests.moving_support import an_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 USERS = 150
 KEY = generate_key()
@@ -38,7 +41,8 @@ def values(user: str, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
 class ImportKiller:
     """Kills imports and checks what they left."""
 
-    def __init__(self, url: str, folder: Path, seed: int) -> None:
+    def __init__(self, job: str, url: str, folder: Path, seed: int) -> None:
+        self.work: Callable[[Nango, Path], object] = getattr(self, job)
         self.url = url
         self.folder = folder
         self.chance = random.Random(seed)
@@ -98,9 +102,22 @@ class ImportKiller:
             nango = self.open()
             nango.connections_for_user("nobody")
             os.write(writing, b"!")
-            nango.import_connections(source, KEY, on_existing="replace")
+            self.work(nango, source)
         finally:
             os._exit(0)
+
+    def whole(self, nango: Nango, source: Path) -> None:
+        """The import."""
+        nango.import_connections(source, KEY, on_existing="replace")
+
+    def carelessly(self, nango: Nango, source: Path) -> None:
+        """The control: what a program would do that writes settings and credentials one after the other."""
+        number = int(source.name.rpartition("-")[2])
+        for each in range(USERS):
+            user = f"user-{each:04}"
+            credentials, settings = values(user, number)
+            nango.update_connection_config("shop", user, settings)
+            nango.update_connection_credentials("shop", user, credentials)
 
     def check(self, number: int) -> None:
         """Each connection is the old one or the new one, whole; the second import makes all new."""
@@ -137,10 +154,10 @@ def generate_key_of(folder: Path) -> str:
     return path.read_text()
 
 
-def main(kills: str, seed: str, url: str, folder: str) -> None:
+def main(job: str, kills: str, seed: str, url: str, folder: str) -> None:
     """Kill so many imports and report."""
     importing.BATCH = 7  # more moments between two commits
-    killer = ImportKiller(url, Path(folder), int(seed))
+    killer = ImportKiller(job, url, Path(folder), int(seed))
     killer.prepare()
     for number in range(2, 2 + int(kills)):
         if not killer.faults:

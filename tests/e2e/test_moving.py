@@ -60,9 +60,10 @@ def test_a_thousand_connections_go_to_postgresql_and_back(tmp_path: Path) -> Non
     assert len({integration for integration, _ in before}) == len(MODES)
 
 
-def kill(kills: int, url: str, folder: Path) -> dict[str, Any]:
+def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
     """What the killer found."""
-    command = [sys.executable, str(ROOT / "tests/import_killer.py"), str(kills), "20261126", url, str(folder)]
+    killer = str(ROOT / "tests/import_killer.py")
+    command = [sys.executable, killer, job, str(kills), "20261126", url, str(folder)]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -79,7 +80,7 @@ def kill(kills: int, url: str, folder: Path) -> dict[str, Any]:
 
 def test_a_killed_import_leaves_each_connection_old_or_new(tmp_path: Path) -> None:
     """After SIGKILL at any moment nothing is mixed or lost, and the same import brings all to the end."""
-    found = kill(16, f"sqlite:///{tmp_path}/nango.db", tmp_path)
+    found = kill("whole", 16, f"sqlite:///{tmp_path}/nango.db", tmp_path)
     assert found["faults"] == []
     assert found["in_the_middle"] > 2
 
@@ -87,9 +88,15 @@ def test_a_killed_import_leaves_each_connection_old_or_new(tmp_path: Path) -> No
 def test_a_killed_import_into_postgresql_does_so_too(tmp_path: Path) -> None:
     """The server outlives the worker and undoes what it did not commit."""
     with fresh_postgres() as url:
-        found = kill(8, url, tmp_path)
+        found = kill("whole", 8, url, tmp_path)
     assert found["faults"] == []
     assert found["in_the_middle"] > 0
+
+
+def test_an_import_in_two_steps_would_be_noticed(tmp_path: Path) -> None:
+    """The control: settings first and credentials then leaves a connection with parts of both."""
+    found = kill("carelessly", 40, f"sqlite:///{tmp_path}/nango.db", tmp_path)
+    assert "is mixed" in found["faults"][0]
 
 
 MANY = 3000

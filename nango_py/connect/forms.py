@@ -83,11 +83,13 @@ class Form:
     Attributes:
         kind: `oauth` (a login at the provider, after the fields), `form`, or `none` (nothing to log in with).
         fixed: credentials that are the same for everybody, so that nobody is asked for them.
+        decided: settings that the product decides, of those that every connection has to have.
     """
 
     kind: str
     fields: tuple[Field, ...]
     fixed: Mapping[str, str] = field(repr=False)
+    decided: Mapping[str, Any]
 
     def named(self, group: str) -> dict[str, Field]:
         """The fields of a group, by name."""
@@ -99,12 +101,12 @@ def form_of(integration: Integration) -> Form:
     mode = mode_of(integration.auth_mode)
     settings = tuple(_settings(integration))
     if logs_in_by_browser(integration):
-        return Form(OAUTH, settings, {})
+        return Form(OAUTH, settings, {}, _decided(integration))
     words = _plain(integration.settings.get("credentials") or {})
     fixed = {name: said["value"] for name, said in words.items() if "value" in said}
     credentials = tuple(_credentials(integration, mode, words))
     kind = NONE if isinstance(mode, NoAuth) else FORM
-    return Form(kind, (*credentials, *settings), fixed)
+    return Form(kind, (*credentials, *settings), fixed, _decided(integration))
 
 
 def _credentials(
@@ -163,7 +165,7 @@ def _settings(integration: Integration) -> Iterator[Field]:
     declared = _plain(integration.settings.get("connection_config") or {})
     told = told_names(integration)
     for name, said in declared.get("properties", {}).items():
-        if name in told:
+        if name in told or said.get("asked") is False:
             continue
         yield Field(
             ADDITIONAL_CONFIG,
@@ -183,6 +185,15 @@ def _settings(integration: Integration) -> Iterator[Field]:
                 if key in said
             },
         )
+
+
+def _decided(integration: Integration) -> dict[str, Any]:
+    declared = _plain(integration.settings.get("connection_config") or {})
+    return {
+        name: said["default"]
+        for name, said in declared.get("properties", {}).items()
+        if said.get("asked") is False and "default" in said and name in declared.get("required", ())
+    }
 
 
 def _kind(said: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ def _submitted(
     if typed.faults:
         raise ConnectFailed("invalid_credentials", "Please look at the marked fields.", fields=typed.faults)
     form = form_of(declared)
-    config = {**_undeclared(nango, claims, declared, form), **typed.additional_config}
+    config = {**typed.additional_config, **_unasked(nango, claims, declared, form)}
     tried = Verification(NOT_DECLARED)
     if form.kind != NONE:
         tried = nango.verify_credentials(declared.name, claims.user_id, typed.credentials, config)
@@ -114,7 +114,7 @@ def _submitted(
     return {"status": CONNECTED, "verified": tried.outcome == ACCEPTED, "message": ""}
 
 
-def _undeclared(nango: Nango, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
+def _unasked(nango: Nango, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
     """Settings that a connection has and the form does not ask for: the product put them there."""
     with suppress(ConnectionNotFound):
         settings = nango.connection(declared.name, claims.user_id)["additional_config"]

@@ -35,7 +35,7 @@ class Typed:
     def __init__(self, form: Form, credentials: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self.faults: dict[str, str] = {}
         self.credentials = {**form.fixed, **self._group(form.named(CREDENTIALS), credentials)}
-        self.additional_config = self._group(form.named(ADDITIONAL_CONFIG), config)
+        self.additional_config = {**form.decided, **self._group(form.named(ADDITIONAL_CONFIG), config)}
 
     def _group(self, fields: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any]:
         values = {}
@@ -76,13 +76,15 @@ def typed(field: Field, given: Any) -> tuple[Any, str]:
 
 def tidied(integration: Integration, config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as their user meant them: texts that the form asks for cleaned, empty ones left out."""
-    fields = form_of(integration).named(ADDITIONAL_CONFIG)
+    form = form_of(integration)
+    fields = form.named(ADDITIONAL_CONFIG)
     texts = {
         name: cleaned(value, fields[name])
         for name, value in config.items()
         if name in fields and isinstance(value, str)
     }
-    return {name: value for name, value in {**config, **texts}.items() if texts.get(name) != ""}
+    kept = {name: value for name, value in {**config, **texts}.items() if texts.get(name) != ""}
+    return {**form.decided, **kept}
 
 
 def cleaned(given: str, field: Field) -> str:

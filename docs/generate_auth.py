@@ -22,12 +22,13 @@ Written by `docs/generate_auth.py` from the modes themselves. A blueprint names 
 Tokens that end are renewed: before they end, and once in a call that is answered 401. Any number of threads,
 processes and machines renew one connection once, and the new token is stored before anybody uses it. A final
 refusal marks the connection `needs_reauth` and raises `CredentialsError`: the user has to log in again, and
-the new credentials are given to `update_connection_credentials`. A token endpoint that fails otherwise is
+the new login, or `register_connection(..., replace=True)`, makes it active again. A token endpoint that fails otherwise is
 tried again later, and the old token is used while it lives. Where there is no token yet, the first call
 fetches one. Modes that sign do so for each attempt, and a client certificate is presented on connections of
 its own. [Security](security.md) has the rest.
 
-There is no login server yet: your product sends the user to the login page, and registers what comes back.
+Users of OAUTH2 and OAUTH1 log in on the provider's own page: from the connect server, or from this machine's browser with
+`nango connections connect`. [Recipes](auth-recipes.md) show what login pages may need.
 """
 
 MEANINGS = {

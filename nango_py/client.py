@@ -188,7 +188,8 @@ class Nango(UserConnections):
         deleted = self.store.delete(integration, user_id)
         parts.stored.forget(integration, user_id)
         if route is not None and deleted is not None:
-            revocation.revoke(route, deleted, parts.transport, parts.clock)
+            others = partial(self._integrations_of, user_id)
+            revocation.revoke(route, deleted, parts.transport, parts.clock, others)
 
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the answer takes it off again.
@@ -244,6 +245,11 @@ class Nango(UserConnections):
     def limits(self) -> LimitStore:
         """The budgets that all executors share, where `config.rate_limit_store` keeps them."""
         return self._resources.limits
+
+    def _integrations_of(self, user_id: str) -> list[Integration | None]:
+        """What a user is connected to; None for what is declared no longer."""
+        declared = self.configuration.integrations
+        return [declared.get(view["integration"]) for view in self.store.for_user(user_id)]
 
     def _route_of(self, name: str) -> Callable[[], Route]:
         """What gives the rules of an integration as they are now; one object for all its executors."""

@@ -10,6 +10,8 @@ from nango_py.engine.token_plan import shield_of, token_context, token_plan
 from nango_py.errors import ConfigError, NangoError, TamperError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
@@ -32,6 +34,19 @@ def is_declared(integration: Integration) -> bool:
     return bool(integration.settings["auth"].get("revocation_url"))
 
 
+def shares_grant(integration: Integration, others: Iterable[Integration | None]) -> bool:
+    """Whether one of the other integrations is the same application at the same provider.
+
+    Many providers end a user's whole grant to an application with any one of its tokens.
+    """
+    return any(other is not None and _application(other) == _application(integration) for other in others)
+
+
+def _application(integration: Integration) -> tuple[Any, Any]:
+    place = integration.settings["auth"].get("revocation_url")
+    return place, integration.app_variables.get("oauth_client_id")
+
+
 def settle(store: ConnectionStore, integration: str, user_id: str, clock: Clock) -> None:
     """Return when no renewal of the connection is under way, or after a few seconds, and let none begin.
 
@@ -50,13 +65,22 @@ def settle(store: ConnectionStore, integration: str, user_id: str, clock: Clock)
         clock.sleep(0.05)
 
 
-def revoke(route: Route, connection: Connection, transport: Transport, clock: Clock) -> None:
+def revoke(
+    route: Route,
+    connection: Connection,
+    transport: Transport,
+    clock: Clock,
+    others: Callable[[], Iterable[Integration | None]],
+) -> None:
     """Ask the provider to withdraw the tokens of a connection that is deleted already.
 
-    What comes of it is logged and told as an event; nothing is raised.
+    What comes of it is logged and told as an event; nothing is raised. Where the user has another connection
+    of the same application (`others` gives what is connected), nothing is asked: it might end with this one.
     """
+    why = "another connection of this user has the same grant"
     try:
-        why = _asked(route.integration, connection, transport, clock)
+        if not shares_grant(route.integration, others()):
+            why = _asked(route.integration, connection, transport, clock)
     except ConfigError:
         why = "a setting that its revocation_url needs is missing"
     except NangoError as error:

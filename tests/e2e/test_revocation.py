@@ -181,6 +181,49 @@ def test_an_altered_row_is_deleted_without_a_word(provider: Provider, database_u
     assert provider.revocations == []
 
 
+def test_another_connection_of_the_same_application_is_kept_alive(provider: Provider) -> None:
+    """Providers may end the whole grant with one token: it is withdrawn with the last connection only."""
+    place = {"revocation_url": f"{provider.url}/revoke"}
+    settings = {
+        "mail": mail(provider.url, place),
+        "calendar": mail(provider.url, place),
+        "foreign": {**mail(provider.url, place), "oauth_client_id": "another-client"},
+    }
+    with Nango(
+        settings, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={}
+    ) as nango:
+        events = told(nango)
+        credentials = provider.grant("user-1")
+        for name in settings:
+            nango.register_connection(name, "user-1", credentials)
+        nango.register_connection("calendar", "user-2", provider.grant("user-2"))
+        nango.delete_connection("mail", "user-1")
+        assert provider.revocations == []
+        assert [event.reason for event in events] == ["another connection of this user has the same grant"]
+        assert nango.executor("calendar", "user-1").get("things").status_code == 200
+        nango.delete_connection("calendar", "user-1")
+        # Neither another user's connection nor another application's is in the way.
+        assert provider.revocations[0] == ("refresh_token", 200)
+        assert len(events) == 1
+
+
+def test_an_altered_row_beside_it_is_no_error(provider: Provider, database_url: str) -> None:
+    """Whether the other one has the same grant cannot be told then; nothing is withdrawn, which is said."""
+    place = {"revocation_url": f"{provider.url}/revoke"}
+    settings = {"mail": mail(provider.url, place), "calendar": mail(provider.url, place)}
+    with Nango(settings, database_url=database_url, encryption_keys=ENCRYPTION_KEY, environ={}) as nango:
+        events = told(nango)
+        for name in settings:
+            nango.register_connection(name, "user-1", provider.grant("user-1"))
+        database = open_database(Secret(database_url))
+        change = "UPDATE nango_connections SET additional_config = :c WHERE integration = 'calendar'"
+        database.write(lambda run: run(change, {"c": b"no"}))
+        database.close()
+        nango.delete_connection("mail", "user-1")
+        assert_gone(nango)
+    assert [event.reason for event in events] == ["TamperError"]
+
+
 def test_what_is_not_there_is_not_found(provider: Provider) -> None:
     """Deleting twice is an error, and the provider is told once."""
     with product(provider) as nango:

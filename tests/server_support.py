@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
 
 GOOD_KEY = "key_good_planted_0123456789"
+SERVER_THREAD = "connect server"
 APP = "https://app.product.test"
 """The page of the product that may hear how logins end."""
 
@@ -171,7 +172,9 @@ class Visitor:
 def serving(server_of: Callable[[], uvicorn.Server], listener: socket.socket) -> Iterator[uvicorn.Server]:
     """A server in a thread of its own, until the end of the block."""
     server = server_of()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, daemon=True, name=SERVER_THREAD
+    )
     thread.start()
     while not server.started and thread.is_alive():
         thread.join(0.01)
@@ -192,6 +195,7 @@ def connect_server(
     integrations: Mapping[str, Any] | None = None,
     provider: Mapping[str, Any] | None = None,
     auth: Mapping[str, Any] | None = None,
+    key: str = GOOD_KEY,
     clock: Clock = SYSTEM_CLOCK,
     server: Callable[[Nango], uvicorn.Server] = new_server,
     **options: Any,
@@ -205,6 +209,7 @@ def connect_server(
         integrations: more of them.
         provider: arguments of LoginProvider.
         auth: changes of the `auth:` of `mail`.
+        key: the one that the API of `shop` accepts.
         clock: of the Nango.
         server: what serves it.
         options: more arguments of Nango.
@@ -214,7 +219,7 @@ def connect_server(
     with (
         LoginProvider(**(provider or {})) as logins,
         LoginProvider1() as signed,
-        Sandbox(SHOP, credentials={"anybody": {"api_key": GOOD_KEY}}) as sandbox,
+        Sandbox(SHOP, credentials={"anybody": {"api_key": key}}) as sandbox,
     ):
         shop = {**SHOP, "requests": {**SHOP["requests"], "base_url": sandbox.base_url}}
         entries = {"mail": logins.entry(auth), "bird": signed.entry(), "shop": shop, **(integrations or {})}

@@ -76,11 +76,6 @@ def test_slow_clients_do_not_hold_up_others(tmp_path: Path, said: bytes) -> None
 
 def test_a_request_that_does_not_come_whole_is_dropped(tmp_path: Path) -> None:
     """J7: ten seconds are allowed for a request, each byte of it included; here it is a tenth of one."""
-    slow = (
-        b"",
-        b"GET /conn",
-        b"POST /oauth/connect/mail HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\na",
-    )
     with connect_server(tmp_path, server=_hasty) as product:
         for said in SLOW:
             with crowd(product, 1, said) as (client,):

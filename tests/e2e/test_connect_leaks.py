@@ -1,0 +1,204 @@
+"""Secrets over every way to connect, or to fail to: not a byte of them is shown, logged or answered."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from nango_py import ConnectFailed, Nango
+from nango_py.server.running import new_server
+from tests.leak_support import CORE, Collector, everything_of, secret, shown, traces
+from tests.login_provider import Answer, consent
+from tests.oauth_server import CLIENT_SECRET
+from tests.server_support import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import requests
+
+GOOD, WRONG = secret(1), secret(2)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Every logger of the process, uvicorn's and Starlette's too, at DEBUG."""
+    root, handler = logging.getLogger(), Collector()
+    handler.addFilter(_is_of_the_product)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def _is_of_the_product(record: logging.LogRecord) -> bool:
+    """The test's own browser and its providers log too, in other threads; what they know is theirs."""
+    ours = ("AnyIO worker thread", SERVER_THREAD)
+    return (record.threadName or "").startswith(ours) or record.name.startswith("nango_py")
+
+
+class Seen:
+    """Everything that came out of a product, and the secrets that must not be in it."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._texts: list[str] = []
+        self._tokens: list[str] = [CLIENT_SECRET]
+
+    def secret(self, text: str) -> str:
+        """A secret that has no planted core: what matters of it is its middle."""
+        self._tokens.append(text[len(text) // 4 : len(text) // 4 + 24])
+        return text
+
+    def answer(self, answer: requests.Response, *, is_way_out: bool = False) -> requests.Response:
+        """What the server said; the way to the provider and the cookie are for this browser alone."""
+        headers = {name: value for name, value in answer.headers.items() if name != "Set-Cookie"}
+        if not is_way_out:
+            self._texts += [answer.text, str(headers)]
+        return answer
+
+    def text(self, text: str) -> None:
+        """Anything else."""
+        self._texts.append(text)
+
+    def leaks(self) -> list[str]:
+        """What should not be there."""
+        texts = [*self._texts, *self._collector.lines]
+        found = [leak for text in texts for leak in traces(text)]
+        return found + [text[:300] for text in texts for token in self._tokens if token in text]
+
+
+def a_product(folder: Path) -> Any:
+    """A product whose provider and users have planted secrets only."""
+    return connect_server(
+        folder,
+        provider={"prefix": CORE},
+        key=GOOD,
+        integrations={"keyed": {**SHOP, "requests": {**SHOP["requests"], "base_url": "http://127.0.0.1:9/"}}},
+    )
+
+
+def journeys(product: Product, seen: Seen) -> None:
+    """Logins that work, are refused, come back wrong, and meet a provider that says odd things."""
+    visitor, token = (
+        product.visitor(),
+        seen.secret(product.session(integrations=["mail", "bird", "shop", "keyed"])),
+    )
+    faults: list[Any] = [
+        None,
+        Answer(500, {"error": secret(3)}),
+        Answer(200, {"access_token": [secret(4)]}),
+        Answer(400, {"error": "invalid_grant"}),
+        Answer(200, f"<html>{secret(6)}</html>"),
+        Answer(200, {"access_token": secret(7) + "\r\n", "token_type": "Bearer"}),
+    ]
+    for number, fault in enumerate(faults):
+        product.provider.token_faults.extend([fault] if fault else [])
+        began = seen.answer(visitor.start(token, "mail", attempt=f"m{number}", origin=APP), is_way_out=True)
+        back = consent(notice_of(began.text).next_url)
+        for _ in range(2):
+            seen.answer(visitor.callback(back))
+        seen.answer(visitor.ask("GET", f"/connect/attempts/m{number}", token))
+    link = visitor.ask("GET", f"/oauth/connect/bird?session={token}")
+    seen.answer(visitor.callback(consent(link.headers["Location"])))
+    seen.answer(product.visitor().callback(back))
+    for key in (WRONG, GOOD):
+        for name in ("shop", "keyed"):
+            body = {"credentials": {"api_key": key}, "additional_config": {"x": key}}
+            seen.answer(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
+            del body["additional_config"]
+            seen.answer(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
+    seen.answer(visitor.ask("GET", "/connect/session", token))
+    for path in (
+        "/connect/integrations/shop",
+        "/nowhere",
+        "/oauth/callback",
+        f"/oauth/connect/shop?session={token}",
+    ):
+        seen.answer(visitor.ask("GET", f"{path}", token, headers={"Accept": "text/html"}))
+    verifiers = [
+        given["code_verifier"] for _, _, given in product.provider.token_calls if "code_verifier" in given
+    ]
+    for verifier in verifiers:
+        seen.secret(verifier)
+    assert len(verifiers) == len(faults)
+
+
+def odd_requests(product: Product, seen: Seen) -> None:
+    """Requests that uvicorn itself refuses or stumbles over, with secrets wherever there is room."""
+    parts, token = urlsplit(product.url), seen.secret(product.session())
+    for target, headers in (
+        (f"/oauth/callback?code={secret(8)}&state={secret(9)}", {"Cookie": f"nango-login-x={secret(10)}"}),
+        (f"/oauth/connect/mail?session={token}&next={secret(11)}", {}),
+        (f"/connect/session?key={secret(12)}", {"Authorization": f"Bearer {secret(13)}"}),
+        ("/connect", {"Host": "evil.test", "Authorization": f"Bearer {token}"}),
+        ("/connect", {"Upgrade": "websocket", "Connection": "upgrade", "Authorization": f"Bearer {token}"}),
+        ("/connect", {"X-Long": secret(14) * 4_000}),
+    ):
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection.request("GET", target, headers={"Host": parts.netloc, **headers})
+        answer = connection.getresponse()
+        seen.text(answer.read().decode() + str(answer.headers))
+        connection.close()
+
+
+def broken_store(product: Product, folder: Path, seen: Seen) -> None:
+    """A store that cannot be opened any more, in the middle of everything."""
+    visitor, token = product.visitor(), seen.secret(product.session())
+    back = consent(visitor.login_url(token, "mail"))
+    product.nango.close()
+    (folder / "nango.db").rename(folder / "gone.db")
+    (folder / "nango.db").mkdir()
+    body = {"credentials": {"api_key": GOOD}}
+    answers = [
+        seen.answer(visitor.callback(back)),
+        seen.answer(visitor.ask("POST", "/connect/integrations/shop", token, json=body)),
+        seen.answer(visitor.ask("GET", "/connect/session", token)),
+        seen.answer(visitor.start(token, "mail")),
+    ]
+    assert [answer.status_code for answer in answers] == [500] * 4
+    assert all("Reference" in answer.text for answer in answers)
+
+
+def test_nothing_is_shown(tmp_path: Path, collector: Collector) -> None:
+    """Answers, headers and logs at DEBUG, whatever happens: sessions, keys, codes, tokens and verifiers."""
+    seen = Seen(collector)
+    with a_product(tmp_path) as product:
+        journeys(product, seen)
+        odd_requests(product, seen)
+        with pytest.raises(ConnectFailed) as caught:
+            product.nango.read_session(secret(15))
+        seen.text(everything_of(caught.value, __file__))
+        seen.text(shown(vars(product.server.config.app)) + repr(product.server.config.app))
+        broken_store(product, tmp_path, seen)
+    assert seen.leaks() == []
+    lines = "\n".join(collector.lines)
+    assert "GET /oauth/callback 400" in lines
+    assert "POST /connect/integrations/shop 422" in lines
+    assert "mistake" in lines
+
+
+def test_a_planted_leak_is_found(tmp_path: Path, collector: Collector) -> None:
+    """The control: uvicorn's own access log, and an answer that holds a token, are noticed."""
+    seen = Seen(collector)
+
+    def talkative(nango: Nango) -> Any:
+        server = new_server(nango, access_log=True)
+        logging.getLogger("uvicorn.access").propagate = True
+        return server
+
+    with connect_server(tmp_path, server=talkative) as product:
+        token = seen.secret(product.session())
+        product.visitor().ask("GET", f"/oauth/callback?code={secret(1)}")
+        assert any("uvicorn.access" in line for line in collector.lines)
+        assert seen.leaks()
+        before = len(seen.leaks())
+        seen.text(f"<p>{token}</p>")
+        assert len(seen.leaks()) > before

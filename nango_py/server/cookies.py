@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nango_py.server.doors import Doors
 
 SECONDS = 600
-_STATES = ("state", "oauth_token")
-"""What comes back unchanged: of OAuth 2, and of OAuth 1.0a."""
+_STATES = ("state", "oauth_token", "denied")
+"""What comes back unchanged: of OAuth 2, of OAuth 1.0a, and of OAuth 1.0a where the user said no."""
 
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -47,12 +47,19 @@ def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Door
         name = _name(state, doors)
         if name in cookies:
             return cookies[name], _header(name, "", 0, doors)
-    return "", ""
+    # Some providers of OAuth 1.0a bring no token back with a no. The login knows whether this browser is its
+    # own; and anybody can send a browser here, so the cookie stays.
+    logins = [value for name, value in cookies.items() if name.startswith(_prefix(doors))]
+    return (logins[0] if len(logins) == 1 else ""), ""
 
 
 def _name(state: str, doors: Doors) -> str:
     suffix = hashlib.sha256(f"nango login cookie\0{state}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{'__Host-' if doors.is_https else ''}nango-login-{suffix}"
+    return _prefix(doors) + suffix
+
+
+def _prefix(doors: Doors) -> str:
+    return f"{'__Host-' if doors.is_https else ''}nango-login-"
 
 
 def _header(name: str, value: str, seconds: int, doors: Doors) -> str:

@@ -7,7 +7,8 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from nango_py import Nango, Sandbox
+from nango_py import CredentialsError, Nango, Sandbox
+from nango_py.clock import SYSTEM_CLOCK
 from nango_py.sandbox import FaultPlan
 from nango_py.server.running import new_server
 from tests.call_support import QUICK, WIDE
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import uvicorn
+
+    from nango_py.clock import Clock
 
 RIGHT_KEY = "sk_test_right_0123456789"
 WRONG_KEY = "sk_test_wrong_0123456789"
@@ -84,11 +87,18 @@ class Product:
     Args:
         folder: for the database.
         origins: `config.connect_origins`.
+        clock: of its Nango.
         more: further integrations.
     """
 
-    def __init__(self, folder: Path, origins: tuple[str, ...] = (), **more: Mapping[str, Any]) -> None:
-        self._folder, self._origins, self._more = folder, origins, more
+    def __init__(
+        self,
+        folder: Path,
+        origins: tuple[str, ...] = (),
+        clock: Clock = SYSTEM_CLOCK,
+        **more: Mapping[str, Any],
+    ) -> None:
+        self._folder, self._origins, self._clock, self._more = folder, origins, clock, more
         self._stack = contextlib.ExitStack()
         self.received: list[Received] = []
         self.faults = FaultPlan.script()
@@ -113,6 +123,7 @@ class Product:
                 database_url=f"sqlite:///{self._folder}/nango.db",
                 encryption_keys=ENCRYPTION_KEY,
                 environ={},
+                clock=self._clock,
             )
         )
         enter(serving(self._server, listener))
@@ -128,6 +139,11 @@ class Product:
     def is_connected(self, integration: str, user: str = "user-1") -> bool:
         """Whether the user has such a connection."""
         return any(held["integration"] == integration for held in self.nango.connections_for_user(user))
+
+    def call_in_vain(self, integration: str) -> None:
+        """Make a call for a user whose credentials are refused."""
+        with contextlib.suppress(CredentialsError):
+            self.nango.executor(integration, "user-1").get("me")
 
     def _integrations(self) -> dict[str, Any]:
         return {

@@ -64,15 +64,20 @@ class Visitor:
         expect(popup.get_by_role("heading", name="Sign in to Mail")).to_be_visible()
         return popup
 
+    def allow_login(self, title: str) -> None:
+        """Log in at the provider, from the open integration to the message that it is connected."""
+        self.begin_login(title).get_by_role("button", name="Allow").click()
+        expect(self.page.get_by_role("status").first).to_contain_text(f"{title} is connected.")
+
     def fill_shop(self, key: str, region: str = "eu") -> None:
         """Fill in the form of `shop`, and send it."""
         self.page.get_by_role("textbox", name="Secret key").fill(key)
         self.page.get_by_role("combobox", name="Region").select_option(label=region)
         self.button("Connect").click()
 
-    def keep(self, name: str) -> Path:
-        """A screenshot of what is seen now, under a name that stays the same."""
+    def keep(self, name: str, page: Page | None = None) -> Path:
+        """A screenshot of what this page shows now, or another one, under a name that stays the same."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"
-        self.page.screenshot(path=path, animations="disabled", caret="hide")
+        (page or self.page).screenshot(path=path, animations="disabled", caret="hide")
         return path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Request, WebError
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Request, WebError
 
 
 class Watch:
@@ -15,10 +15,12 @@ class Watch:
 
     Attributes:
         complaints: in their order.
+        requests: the method and URL of each request, as it goes over the wire, to whatever host.
     """
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self.requests: list[tuple[str, str]] = []
         self._expected: list[str] = []
 
     def over(self, context: BrowserContext) -> None:
@@ -26,6 +28,7 @@ class Watch:
         context.on("console", self._console)
         context.on("weberror", self._error)
         context.on("request", self._request)
+        context.on("dialog", self._dialog)
 
     def expect(self, *patterns: str) -> None:
         """Complaints that match one of these regular expressions belong to the test."""
@@ -43,7 +46,12 @@ class Watch:
     def _error(self, error: WebError) -> None:
         self.complaints.append(f"thrown: {error.error}")
 
+    def _dialog(self, dialog: Dialog) -> None:
+        self.complaints.append(f"{dialog.type}: {dialog.message}")
+        dialog.dismiss()
+
     def _request(self, request: Request) -> None:
+        self.requests.append((request.method, request.url.partition("#")[0]))
         address = urlsplit(request.url)
         host = address.hostname or ""
         is_here = host in {"127.0.0.1", "localhost"} or host.endswith(".localhost")

@@ -1,0 +1,134 @@
+"""`nango serve` and `nango connect-session`: what they print, refuse, and leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from nango_py import Nango
+
+if TYPE_CHECKING:
+    from tests.cli_support import Product
+
+pytest_plugins = ["tests.cli_support"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def with_root(product: Product, url: str) -> None:
+    """Say in integrations.yaml where browsers reach the server."""
+    text = (product.folder / "integrations.yaml").read_text()
+    product.write("integrations.yaml", f"{text}config:\n  oauth_server_root_url: {url}\n")
+
+
+def test_a_link_is_printed(product: Product) -> None:
+    """The link holds the token in its fragment, for the integrations that were named."""
+    ran = product.run("connect-session", "user-1", "--integration", "close", "--lifetime", "60")
+    found = re.fullmatch(r"http://localhost:3003/connect#session=(\S+)\n", ran.out)
+    assert found is not None
+    with Nango(product.folder / "integrations.yaml") as nango:
+        claims = nango.read_session(found[1])
+    assert (claims.user_id, claims.integrations) == ("user-1", ("close",))
+
+
+def test_a_link_as_json(product: Product) -> None:
+    """Scripts get the link with what it is for."""
+    said = json.loads(product.run("connect-session", "user-1", "--json").out)
+    assert said["url"].startswith("http://localhost:3003/connect#session=")
+    assert said["integrations"] == ["klaviyo", "old", "close"]
+    assert said.keys() == {"url", "user_id", "integrations", "expires_at"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["connect-session", "user-1", "--lifetime", "5"], "lifetime_seconds must be from 60 to 86400"),
+        (["connect-session", "user-1", "--integration", "closse"], 'did you mean "close"'),
+        (["serve", "--host", "::"], "set it to the https:// address that browsers use"),
+        (["serve", "--host", "192.0.2.7"], "oauth_server_root_url is http://localhost:3003"),
+        (["serve", "--port", "70000"], "70000 is not in the range"),
+    ],
+)
+def test_what_cannot_be_is_refused(product: Product, arguments: list[str], said: str) -> None:
+    """J1: one line that says what to do, exit code 2, and nobody listens."""
+    ran = product.run(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_a_taken_port_is_said(product: Product) -> None:
+    """A second server on one port ends with what is wrong."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = product.run("serve", "--port", port)
+    assert ran.code == 2
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ran.err
+
+
+def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
+    """It prints a link, logs requests without their query, reads changed files, and ends by SIGTERM."""
+    command = [sys.executable, "-W", "error", "-m", "nango_py", "serve", "--port", "0", "--user", "user-1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command,
+        cwd=product.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first, second = process.stdout.readline(), process.stdout.readline()
+        port = re.search(r"on 127\.0\.0\.1 port (\d+) ", first)
+        token = re.search(r"for user-1, for 30 minutes: \S+#session=(\S+)", second)
+        assert port is not None
+        assert token is not None
+        url = f"http://127.0.0.1:{port[1]}"
+        bearer = {"Authorization": f"Bearer {token[1]}"}
+        assert requests.get(f"{url}/connect?secret=hidden_query", timeout=20).status_code == 200
+
+        def product_name() -> str:
+            answer = requests.get(f"{url}/connect/session", headers=bearer, timeout=20)
+            return str(answer.json()["product_name"])
+
+        assert product_name() == ""
+        text = (product.folder / "integrations.yaml").read_text()
+        product.write("integrations.yaml", f"{text}config:\n  product_name: Renamed\n")
+        assert product_name() == "Renamed"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
+        log = process.stderr.read()
+    assert re.search(r"^GET /connect 200 \d+ ms$", log, re.MULTILINE)
+    assert "hidden_query" not in log
+    assert token[1][20:] not in log
+    assert "another port" in log
+
+
+def test_without_the_extra_it_says_what_to_install(product: Product, tmp_path: Path) -> None:
+    """Where Starlette is missing, command and method name the extra, and nothing else breaks."""
+    hidden = tmp_path / "hidden"
+    (hidden / "starlette").mkdir(parents=True)
+    (hidden / "starlette" / "__init__.py").write_text("raise ImportError('no starlette', name='starlette')\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(hidden), str(ROOT)])}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, cwd=product.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    ran = run("-m", "nango_py", "serve")
+    assert (ran.returncode, "pip install 'nango-py[server]'" in ran.stderr) == (2, True)
+    ran = run("-c", "from nango_py import Nango; Nango().asgi_app()")
+    assert "NangoError: the connect server needs Starlette: pip install 'nango-py[server]'" in ran.stderr
+    assert run("-m", "nango_py", "connect-session", "user-1").returncode == 0

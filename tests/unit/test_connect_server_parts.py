@@ -1,0 +1,199 @@
+"""The parts of the connect server that need no socket: hosts and origins, cookies, pace, paths, pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from nango_py.config.model import Config
+from nango_py.errors import CONNECT_CODES
+from nango_py.server.app import own_path
+from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
+from nango_py.server.doors import Doors, doors_of
+from nango_py.server.headers import cors_headers, security_headers
+from nango_py.server.pace import MOST_SESSIONS, Pace
+from nango_py.server.pages import Heard, Pages, told
+from nango_py.server.refusal import refusal_of
+from nango_py.server.static import StaticFiles
+from tests.clocks import ManualClock
+from tests.server_support import notice_of
+
+APP = "https://app.product.test"
+
+
+def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> Doors:
+    """The doors of a `config:`."""
+    return doors_of(Config(oauth_server_root_url=root, connect_hosts=hosts, connect_origins=origins))
+
+
+@pytest.mark.parametrize(
+    ("root", "origin", "prefix"),
+    [
+        ("https://Product.test", "https://product.test", ""),
+        ("https://product.test/", "https://product.test", ""),
+        ("https://product.test:443/a/b/", "https://product.test", "/a/b"),
+        ("https://product.test:8443/a", "https://product.test:8443", "/a"),
+        ("http://localhost:3003", "http://localhost:3003", ""),
+        ("http://localhost:80/x", "http://localhost", "/x"),
+        ("http://[::1]:3003", "http://[::1]:3003", ""),
+    ],
+)
+def test_the_root_url_gives_origin_and_prefix(root: str, origin: str, prefix: str) -> None:
+    """The origin is written as browsers write it: in lower case, without the default port."""
+    found = doors(root)
+    assert (found.root, found.prefix) == (origin, prefix)
+
+
+def test_hosts_are_those_of_the_files() -> None:
+    """The root's name with any port, further names, exact hosts; on a developer's machine all its names."""
+    public = doors("https://product.test", ("internal", "other.test:8080"))
+    for host in ("product.test", "PRODUCT.test:8443", "internal", "internal:1", "other.test:8080"):
+        assert public.knows(host), host
+    for host in (
+        "localhost",
+        "127.0.0.1",
+        "other.test",
+        "other.test:1",
+        "product.test.evil",
+        "xproduct.test",
+        "",
+    ):
+        assert not public.knows(host), host
+    local = doors("http://localhost:3003")
+    assert all(local.knows(host) for host in ("localhost:3003", "127.0.0.1:9", "[::1]:3003"))
+    assert not local.knows("127.0.0.2")
+
+
+def test_our_own_origin_follows_the_browser_only_on_a_developers_machine() -> None:
+    """Elsewhere what was sent has no say in who hears how a login ends."""
+    assert doors("https://product.test", ("internal",)).own_origin("internal") == "https://product.test"
+    assert doors("http://localhost:3003").own_origin("127.0.0.1:8000") == "http://127.0.0.1:8000"
+    assert doors("http://localhost:3003").own_origin("evil.test") == "http://localhost:3003"
+
+
+def test_origins_are_compared_whole() -> None:
+    """A session's own origin, else those of the files, and our own pages; nothing like them."""
+    found = doors("https://product.test", origins=(APP, "https://b.test"))
+    assert found.hears(APP)
+    assert found.hears("https://product.test")
+    assert found.hears(APP, wanted=APP)
+    assert not found.hears("https://b.test", wanted=APP)
+    for origin in ("", "null", f"{APP}/", f"{APP}:443", APP.upper(), "https://product.test.evil", "*"):
+        assert not found.hears(origin), origin
+        assert cors_headers(origin, found) == {}
+    assert cors_headers(APP, found)["Access-Control-Allow-Origin"] == APP
+
+
+@pytest.mark.parametrize(
+    ("prefix", "root_path", "path", "expected"),
+    [
+        ("", "", "/connect", "/connect"),
+        ("/nango", "", "/nango/connect/session", "/connect/session"),
+        ("/nango", "", "/connect/session", "/connect/session"),
+        ("/nango", "/nango", "/nango/oauth/callback", "/oauth/callback"),
+        ("/a/nango", "/nango", "/nango/oauth/callback", "/oauth/callback"),
+        ("/nango", "", "/nango/other", "/nango/other"),
+        ("/nango", "", "/nangox/connect", "/nangox/connect"),
+        ("/connect", "", "/connect/connect/session", "/connect/session"),
+        ("/connect", "", "/connect/session", "/connect/session"),
+        ("/connect", "/connect", "/connect/connect/session", "/connect/session"),
+    ],
+)
+def test_the_path_below_ours_is_found(prefix: str, root_path: str, path: str, expected: str) -> None:
+    """Served directly, mounted, or behind a proxy that cut the prefix: the address is the same."""
+    assert own_path({"root_path": root_path, "path": path}, prefix) == expected
+
+
+def test_a_login_finds_its_own_cookie() -> None:
+    """By the state of OAuth 2, or the token of OAuth 1.0a to which the callback adds a state of ours."""
+    secure = doors("https://product.test")
+    first, second = new_browser(), new_browser()
+    jar = {}
+    for url, value in (("https://a.test/?state=s1&x=1", first), ("https://b.test/?oauth_token=t2", second)):
+        name, _, rest = set_cookie(url, value, secure).partition("=")
+        jar[name] = rest.partition(";")[0]
+    assert len(jar) == 2
+    assert browser_of({"state": "s1", "code": "c"}, jar, secure)[0] == first
+    assert browser_of({"state": "s9", "oauth_token": "t2", "oauth_verifier": "v"}, jar, secure)[0] == second
+    for query in ({"state": "s2"}, {"oauth_token": "t1"}, {"code": "s1"}, {}, {"state": "\ud800"}):
+        assert browser_of(query, jar, secure) == ("", "")
+    assert "Max-Age=0" in browser_of({"state": "s1"}, jar, secure)[1]
+
+
+def test_what_is_kept_of_a_cookie_is_a_hash() -> None:
+    """A value of 256 bits is bound by its hash; anything else is no browser at all."""
+    value = new_browser()
+    assert len(value) == 43
+    assert value not in bound(value)
+    assert len(bound(value)) == 64
+    assert bound("") == bound("x") == bound(value + "=") == bound("é" * 43) == ""
+
+
+def test_pace_is_kept_for_each_session() -> None:
+    """Ten at once and ten a minute: the eleventh waits six seconds, and another session does not."""
+    clock = ManualClock()
+    pace = Pace(clock, 10)
+    assert [pace.wait("a") for _ in range(10)] == [0.0] * 10
+    assert pace.wait("a") == pytest.approx(6.0)
+    assert pace.wait("b") == 0.0
+    clock.advance(5.9)
+    assert pace.wait("a") == pytest.approx(0.1)
+    clock.advance(0.2)
+    assert pace.wait("a") == 0.0
+    assert pace.wait("a") > 0
+    clock.advance(600)
+    assert [pace.wait("a") for _ in range(11)][-1] == pytest.approx(6.0)
+
+
+def test_pace_remembers_no_more_than_it_may() -> None:
+    """A hundred thousand sessions leave memory flat, and the ones at work are not forgotten."""
+    pace = Pace(ManualClock(), 2)
+    for number in range(100_000):
+        pace.wait(f"session-{number}")
+        pace.wait("busy")
+    assert len(pace) == MOST_SESSIONS
+    assert pace.wait("busy") > 0
+
+
+def test_every_page_is_text_in_its_frame() -> None:
+    """Whatever stands in titles, messages, codes, products and URLs: the elements are those of the page."""
+    odd = "</script><b>\"'>&amp;{message}{0}%s"
+    pages = Pages(StaticFiles(), "/nango", odd)
+    message = told(ok=False, integration=odd, attempt=odd, code=odd, message=odd, missing_scopes=(odd,))
+    heard = Heard(message, APP)
+    for html in (
+        pages.connected(odd, "", heard),
+        pages.connected(odd, odd, None),
+        pages.failed(odd, odd, heard),
+        pages.missing(odd, odd),
+        pages.leaving(odd, f"https://a.test/?x={odd}"),
+    ):
+        notice = notice_of(html)
+        assert "b" not in notice.tags
+        assert notice.tags.count("script") == (1 if notice.message else 0)
+        assert notice.message in (None, message)
+        assert odd.partition("{")[0] in notice.text or notice.kind == "leaving"
+    assert notice.next_url == f"https://a.test/?x={odd}"
+
+
+def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a foreign exception neither the answer nor the log has the text; the same reference is in both."""
+    refusal = refusal_of(KeyError("pk_live_secret"))
+    assert (refusal.status, refusal.code) == (500, "mistake")
+    assert "pk_live" not in f"{refusal.message} {caplog.text}"
+    assert refusal.message.split()[-1] in caplog.text
+    assert "KeyError" in caplog.text
+
+
+def test_no_policy_allows_anything_inline() -> None:
+    """For each kind of answer the policy begins with nothing, and HSTS comes with https only."""
+    for kind in ("page", "notice", "data", "script"):
+        local = security_headers(kind, doors("http://localhost:3003"))  # type: ignore[arg-type]  # a literal
+        assert local["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "unsafe" not in local["Content-Security-Policy"]
+        assert "Strict-Transport-Security" not in local
+    assert "Strict-Transport-Security" in security_headers("data", doors("https://product.test"))
+
+
+def test_too_many_has_its_status() -> None:
+    """What the pace refuses is 429 wherever codes are looked up."""
+    assert CONNECT_CODES["too_many"] == 429

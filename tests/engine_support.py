@@ -40,6 +40,7 @@ def an_integration(
     log_level: str | None = None,
     status: Status | None = None,
     user_hosts: UserHosts | None = None,
+    proxy: Secret | None = None,
     **settings: Any,
 ) -> Integration:
     """An integration whose key goes into `Authorization`, unless headers or params say otherwise."""
@@ -63,6 +64,7 @@ def an_integration(
             allowed_hosts=allowed_hosts,
             max_response_bytes=max_response_bytes,
             user_hosts=user_hosts,
+            proxy=proxy,
         ),
         status=status or Status(),
         log_level=log_level,

@@ -32,6 +32,9 @@ def built(
     app = {key: str.__str__(settings[key]) for key in _APP_NAMES if settings.get(key)}
     # Written out or from the environment: what is secret does not show when settings are printed.
     settings.update({key: EnvironmentText(app[key]) for key in _APP_SECRETS & app.keys()})
+    if settings["requests"].get("proxy_url"):
+        hidden = EnvironmentText(str.__str__(settings["requests"]["proxy_url"]))
+        settings["requests"] = {**settings["requests"], "proxy_url": hidden}
     return Integration(
         name=name,
         blueprint=parent.ref,

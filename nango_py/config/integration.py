@@ -19,6 +19,7 @@ from nango_py.config.layers import base_of, laid
 from nango_py.config.merge import Sourced, with_nulls
 from nango_py.config.model import Config, Configuration, EnvironmentText, Integration
 from nango_py.config.places import template_places
+from nango_py.config.proxy import proxy_problems
 from nango_py.config.schema import check_integrations, check_merged
 from nango_py.config.settings import config_of, request_settings, whole
 from nango_py.errors import ConfigError, Problem, unknown_name
@@ -198,11 +199,13 @@ class _Loading:
         self._problems += problems
         if self._problems:
             return None
+        requests = request_settings(tree.settings, compiled, config)
+        self._problems += proxy_problems(tree.settings, config, requests.user_hosts, position_of)
+        if self._problems:
+            return None
         self._trees[name] = (tree, blueprint)
         parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
-        return built(
-            name, parent, tree.settings, tree.origins, request_settings(tree.settings, compiled, config)
-        )
+        return built(name, parent, tree.settings, tree.origins, requests)
 
     def _blueprint(
         self, entry: Mapping[str, Any], path: Path, document: Document, catalogue: Catalogue
@@ -252,16 +255,20 @@ def _missing_app_settings(
     tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
 ) -> list[Problem]:
     auth = tree.settings.get("auth")
-    mode = auth.get("auth_mode") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict):
+        return []
+    mode = auth.get("auth_mode")
     if not isinstance(mode, str) or mode not in AUTH_MODES.names():
         return []
     mode = str.__str__(mode)
     source = f" (from blueprint {blueprint.ref})" if blueprint is not None else ""
     where = document.key_position(path)
+    # A public client, such as a desktop app, has no secret (RFC 6749 2.1).
+    spared = {"oauth_client_secret"} if auth.get("authorization_method") == "none" else set()
     return [
         Problem(where, "E208", f"{mode}{source} needs {name}")
         for name in AUTH_MODES.get(mode).required_app_settings
-        if not tree.settings.get(name)
+        if not tree.settings.get(name) and name not in spared
     ]
 
 

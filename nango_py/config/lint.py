@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _BOOLEANS_ELSEWHERE = {"y": "true", "yes": "true", "on": "true", "n": "false", "no": "false", "off": "false"}
 
 
+_NOT_FOR_BLUEPRINTS = {"allowed_networks": "open networks", "proxy_url": "name a proxy"}
+
+
 def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[Problem]:
     """What a schema cannot say of settings.
 
@@ -39,12 +42,11 @@ def lint_blueprint(document: Document) -> list[Problem]:
     found = []
     for path in ((), *(("versions", version) for version in _mapping(data, "versions"))):
         body = _mapping(_mapping(data, "versions"), path[1]) if path else data
-        if "allowed_networks" in _mapping(body, "requests"):
-            where = document.key_position((*path, "requests", "allowed_networks"))
-            what = "a blueprint may not open networks"
-            found.append(
-                Problem(where, "E320", what, "", "set requests.allowed_networks in integrations.yaml")
-            )
+        for key, what in _NOT_FOR_BLUEPRINTS.items():
+            if key in _mapping(body, "requests"):
+                where = document.key_position((*path, "requests", key))
+                help_ = f"set requests.{key} in integrations.yaml"
+                found.append(Problem(where, "E320", f"a blueprint may not {what}", "", help_))
     return found
 
 

@@ -137,6 +137,7 @@ class RequestSettings:
         read_seconds: the longest silence while an answer is read.
         total_seconds: the longest that one attempt may take, from connecting to the last byte.
         user_hosts: the hosts that users name; None where the files name all of them.
+        proxy: the address of the proxy for https; None for direct connections.
     """
 
     base_url: Template
@@ -149,6 +150,7 @@ class RequestSettings:
     allowed_hosts: tuple[str, ...]
     max_response_bytes: int
     user_hosts: UserHosts | None = None
+    proxy: Secret | None = None
 
 
 @record
@@ -192,6 +194,7 @@ class Config:
     default_action_log_level: str = "info"
     rate_limit_store: str = field(default="memory", repr=False)
     database_url: str = field(default="", repr=False)
+    proxy_url: str = field(default="", repr=False)
     oauth_server_root_url: str = "http://localhost:3003"
     connect_origins: tuple[str, ...] = ()
     connect_hosts: tuple[str, ...] = ()

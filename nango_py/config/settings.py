@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.hosts import user_hosts
 from nango_py.config.model import Config, RequestSettings
+from nango_py.config.proxy import proxy_of
 from nango_py.record import field_names
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Co
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
         user_hosts=user_hosts(settings, base_url) if settings.get("connection_config") else None,
+        proxy=proxy_of(requests, config),
     )
 
 

@@ -10,6 +10,7 @@ import time
 import weakref
 from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -20,19 +21,18 @@ from nango_py.engine.http.certificate import MOST_KEPT, tls_context
 from nango_py.engine.http.lookups import Lookups, system_look_up
 from nango_py.engine.http.response import STREAM_ENDED, Response, is_streamed, most_bytes
 from nango_py.engine.http.wire import BODILESS
+from nango_py.engine.proxy import is_local, refuses
 from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-    from nango_py.engine.addresses import Guard
-    from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.http.lookups import LookUp
     from nango_py.engine.plan import Plan
 
-PoolName = tuple[str, tuple[str, ...] | None]
-EVERYBODY: PoolName = ("", None)
+PoolName = tuple[tuple[str, ...], tuple[str, ...] | None]
+EVERYBODY: PoolName = (("", ""), None)
 CHUNK = 1 << 16
 POOL_SIZE = 1000
 """Sockets per event loop; calls beyond it wait for one within their own time."""
@@ -173,12 +173,11 @@ class AsyncTransport:
             await pool.ending.aclose()
 
     async def _exchange(self, plan: Plan, sent: list[bool], started: float) -> Response:
-        async def trace(event: str, _info: Any) -> None:
-            if event.endswith("send_request_headers.started"):
+        async def trace(event: str, info: Any) -> None:
+            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
                 sent.append(True)
 
-        certificate = plan.stamp.client_certificate if plan.url.startswith("https:") else None
-        pool = await self._pool(certificate, plan.stamp.guard)
+        pool = await self._pool(plan)
         pool.busy += 1
         try:
             # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
@@ -199,14 +198,21 @@ class AsyncTransport:
             return StreamedResponse(plan, answer, body, seconds)
         return Response(plan, RawAnswer(answer), body, seconds)
 
-    async def _pool(self, certificate: Certificate | None, guard: Guard | None) -> _Pool:
+    async def _pool(self, plan: Plan) -> _Pool:
         """The connections of the running loop.
 
         Those of a client certificate are nobody else's, and those to hosts that users name belong to who
-        allows the same networks.
+        allows the same networks. Proxies are not mixed either.
         """
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        name = ("" if certificate is None else certificate.name, None if guard is None else guard.networks)
+        stamp, name = plan.stamp, EVERYBODY
+        certificate, guard, proxy = None, stamp.guard, None
+        if stamp.is_apart:
+            if plan.url.startswith("https:"):
+                certificate = stamp.client_certificate
+                proxy = None if is_local(urlsplit(plan.url).hostname or "") else stamp.proxy
+            networks = None if guard is None else guard.networks
+            name = tuple("" if part is None else part.name for part in (certificate, proxy)), networks
         known = pools.get(name)
         if known is not None:
             return known
@@ -215,8 +221,9 @@ class AsyncTransport:
         trusted = self._ca_bundle or certifi.where()
         context = tls_context(trusted) if certificate is None else certificate.context(trusted)
         limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
+        via = None if proxy is None else httpx2.Proxy(proxy.url, auth=proxy.login)
         pool = _Pool(
-            httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+            httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=via)
             if guard is None
             else CheckedTransport(context, limits, self._lookups, guard.networks)
         )
@@ -297,14 +304,8 @@ def failure(error: BaseException, *, host: str, sent: bool, late: bool) -> Failu
     """What a library's exception means, without its text: that may hold the URL."""
     if isinstance(error, _TooLargeError):
         return Failure("too_large", sent, f"the answer of {host} is larger than max_response_bytes")
-    causes = list(_causes(error))
     if not sent:
-        tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-        if tls is not None:
-            return Failure("tls", sent=False, text=f"no trusted TLS connection to {host}: {tls.reason}")
-        if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return Failure("dns", sent=False, text=f"the name {host} could not be resolved")
-        return Failure("connect", sent=False, text=f"no connection to {host}")
+        return _unsent(error, host)
     if late or isinstance(error, httpx2.TimeoutException | TimeoutError):
         return Failure("timeout", sent, f"no answer from {host} in time")
     if isinstance(error, httpx2.RemoteProtocolError):
@@ -317,6 +318,18 @@ def failure(error: BaseException, *, host: str, sent: bool, late: bool) -> Failu
     if isinstance(error, httpx2.NetworkError | OSError):
         return Failure("reset", sent, f"{host} closed the connection")
     return Failure("protocol", sent, f"{host} did not speak HTTP correctly ({type(error).__name__})")
+
+
+def _unsent(error: BaseException, host: str) -> Failure:
+    if isinstance(error, httpx2.ProxyError) and refuses(str(error)):
+        return Failure("proxy", sent=False, text=f"the proxy lets no connection through to {host}")
+    causes = list(_causes(error))
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if tls is not None:
+        return Failure("tls", sent=False, text=f"no trusted TLS connection to {host}: {tls.reason}")
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Failure("dns", sent=False, text=f"the name {host} could not be resolved")
+    return Failure("connect", sent=False, text=f"no connection to {host}")
 
 
 def _causes(error: BaseException) -> Any:

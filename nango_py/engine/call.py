@@ -46,7 +46,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 FIRST_ERROR = 300
 FINAL = frozenset({"return", "fail"})
-NOT_THE_API = frozenset({"too_large", "blocked"})
+NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
 """Failures that say nothing of the API's health."""
 GOOD_ANSWER = Verdict("return", "built-in: good answer")
 

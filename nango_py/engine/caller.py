@@ -12,8 +12,9 @@ from nango_py.engine.query import pairs_of
 from nango_py.engine.resend import restamped
 from nango_py.engine.stamp import stamp_of
 from nango_py.engine.token_errors import check_usable
-from nango_py.errors import ConfigError, Position, Problem, TransportFailed
-from nango_py.secret import reveal
+from nango_py.errors import ConfigError, Position, Problem, TransportFailed, printable
+from nango_py.record import replaced
+from nango_py.secret import Secret, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
     from nango_py.engine.call import Steps
+    from nango_py.engine.paging import ParsedPage
     from nango_py.engine.commands import Attempt
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
@@ -82,8 +84,19 @@ class Caller:
             self._stamp = stamp_of(route().integration, connection)
 
     def plan(self, method: str, path: str, **options: Any) -> Plan:
-        """The request that a call would send, without sending it; `print(plan)` masks credentials."""
-        return self._plan(Call(method, path, **options), self._read_connection())
+        """The request that a call would send, without sending it; `print(plan)` masks credentials.
+
+        Where the first call has yet to fetch a token, a made-up one stands in its place.
+        """
+        call, connection = Call(method, path, **options), self._read_connection()
+        mode = mode_of(self._route.integration.auth_mode)
+        if mode.is_ready(connection.credentials):
+            return self._plan(call, connection)
+        credentials = {**connection.credentials, mode.token_variable: Secret("token_of_the_first_call")}
+        planned = replaced(connection, credentials=credentials)
+        route = self._route
+        stamp = stamp_of(route.integration, planned)
+        return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
 
     def _live(self) -> tuple[WindowView, ...]:
         from nango_py.limits.live import live_view
@@ -152,8 +165,8 @@ class Caller:
     ) -> Job:
         route = self._route
         return Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.outage_of(plan.stamp), route.events,
-            route.limit_headers, route.lesson,
+            plan, route.retries, self._clock, route.spend, route.report, route.outage_of(plan.stamp),
+            route.events, route.limit_headers, route.lesson,
             deadline_seconds=deadline_seconds, returns_limited=returns_limited,
             renewal=self._forced_renewal, renewable=self._is_renewable, restamp=self._restamped,
             hold=route.hold,
@@ -214,6 +227,25 @@ class Caller:
             help_ = "add pagination: {kind: ...} to the blueprint or the entry"
             raise ConfigError([Problem(place, "E501", "the blueprint names no pagination", help=help_)])
         return route.paginator
+
+    def _records(self, page: ParsedPage, *, is_first: bool) -> list[Any]:
+        """The records of a page.
+
+        Raises:
+            ConfigError: the first one has some, and not where the blueprint says.
+        """
+        paginator = self._paginator()
+        overlooked = paginator.overlooked(page) if is_first else ()
+        if not overlooked:
+            return paginator.records(page)
+        wanted = (
+            f'pagination.records "{paginator.records_path}"' if paginator.records_path else "the body itself"
+        )
+        what = (
+            f"{wanted} is no list in this answer; it has one at {', '.join(map(printable, overlooked[:5]))}"
+        )
+        help_ = "set pagination.records in the blueprint or the entry; `[]` behind || stands for none"
+        raise ConfigError([Problem(Position(self._route.integration.name), "E502", what, help=help_)])
 
     def _first_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of the first page's call: the caller's parameters win over the paginator's."""

@@ -138,7 +138,8 @@ class Failure:
 
     Attributes:
         reason: `dns`, `connect`, `tls`, `timeout`, `reset`, `truncated`, `too_large`, `protocol`
-            or `blocked` (a host that a user named leads to a network that is not allowed).
+            `proxy` (it lets no connection through) or `blocked` (a host that a user named leads to a network
+            that is not allowed).
         sent: whether the API may have seen the request.
         text: one line for people; holds no part of the URL's query and no header.
     """

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nango_py.connections.model import Connection
     from nango_py.engine.addresses import Guard
     from nango_py.engine.http.certificate import Certificate
+    from nango_py.engine.proxy import Proxy
     from nango_py.engine.query import Pairs
+    from nango_py.secret import Secret
 
 DEFAULT_HEADERS = {
     "user-agent": ("User-Agent", f"nango_py/{__version__}"),
@@ -60,6 +62,8 @@ class Stamp:
         mode: the auth mode, and `auth_settings` its block of YAML.
         client_certificate: what TLS connections present, or None.
         guard: what the host may lead to; None where files name it, and nothing is checked.
+        proxy: what https is tunnelled through, or None.
+        is_apart: whether its connections are not for everyone: one of the last three is there.
         signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
             as Trello's does.
     """
@@ -74,11 +78,13 @@ class Stamp:
         "guard",
         "headers",
         "integration",
+        "is_apart",
         "mode",
         "origins",
         "pairs",
         "protected_headers",
         "protected_params",
+        "proxy",
         "secrets",
         "signer",
     )
@@ -93,6 +99,8 @@ class Stamp:
         settings, secret = integration.requests, integration.secret_names
         hosts = settings.user_hosts
         self.guard = None if hosts is None or not hosts.in_base_url else guard_of(hosts, connection)
+        self.proxy = None if settings.proxy is None else _proxy_of(settings.proxy)
+        self.is_apart = any((self.guard, self.proxy, self.client_certificate))
         fields: Mapping[str, str] = {} if hosts is None else hosts.fields
         self.base_url = self._render(
             "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
@@ -162,6 +170,8 @@ class Stamp:
                 reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
             )
         )
+        if self.proxy is not None:
+            found |= set(self.proxy.secrets)
         return tuple(found)
 
     def headers_for(self, method: str, endpoint: str) -> dict[str, tuple[str, str]]:
@@ -219,6 +229,12 @@ def guard_of(hosts: UserHosts, connection: Connection) -> Guard:
     from nango_py.engine.addresses import Guard
 
     return Guard(hosts.networks, place_of(connection))
+
+
+def _proxy_of(url: Secret) -> Proxy | None:
+    from nango_py.engine.proxy import open_proxy
+
+    return open_proxy(url)
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from nango_py.auth._protocol.tokens import LARGEST_ANSWER, TokenAnswer, TokenCon
 from nango_py.auth.base import mode_of
 from nango_py.engine.addresses import Guard
 from nango_py.engine.commands import Failure, Send, Wait
+from nango_py.engine.proxy import open_proxy
 from nango_py.engine.stamp import leaves, place_of, variables_of
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, reveal
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from nango_py.config.model import Integration
     from nango_py.connections.model import Connection
     from nango_py.engine.http.certificate import Certificate
+    from nango_py.engine.proxy import Proxy
 
     Steps = Generator[Any, Any, Any]
 
-NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large", "blocked"})
+NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
 """Failures of a token request after which a second one would most likely fail alike."""
 
 
@@ -35,6 +37,12 @@ class Shield:
     secrets: tuple[str, ...]
     client_certificate: Certificate | None = None
     guard: Guard | None = None
+    proxy: Proxy | None = None
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its connections are not for everyone."""
+        return self.guard is not None or self.proxy is not None or self.client_certificate is not None
 
     def __repr__(self) -> str:
         return "<Shield>"
@@ -79,7 +87,7 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         variables=variables_of(integration, connection),
         now=now,
         place=place_of(connection),
-        user_hosts=integration.requests.user_hosts,
+        requests=integration.requests,
     )
 
 
@@ -88,10 +96,11 @@ def shield_of(context: TokenContext) -> Shield:
     names = ("expires_at", "token_type", "scope", "username", "raw")
     # An answer may bring its token in a header, which no list of what is known could mask.
     secrets = (*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app)), EVERYTHING)
-    hosts = context.user_hosts
-    if hosts is None or not hosts.in_auth:
+    if context.requests is None:
         return Shield(secrets)
-    return Shield(secrets, guard=Guard(hosts.networks, context.place))
+    hosts, proxy = context.requests.user_hosts, open_proxy(context.requests.proxy)
+    guard = None if hosts is None or not hosts.in_auth else Guard(hosts.networks, context.place)
+    return Shield(secrets if proxy is None else (*proxy.secrets, *secrets), guard=guard, proxy=proxy)
 
 
 def token_plan(request: TokenRequest, shield: Shield) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KEY = "pk_0123456789abcdef"
+KEY = "pk_planted_0123456789abcdef"
 
 CALL = """
     import json, sys

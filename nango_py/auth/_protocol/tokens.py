@@ -19,7 +19,7 @@ from nango_py.errors import ConfigError, Position, Problem
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
-    from nango_py.config.model import UserHosts
+    from nango_py.config.model import RequestSettings
 
 LARGEST_ANSWER = 1_048_576
 """Bytes of a token endpoint's answer beyond which it is refused; a driver need not read further."""
@@ -123,7 +123,7 @@ class TokenContext:
         variables: every template variable of the connection, as for its requests.
         now: unix seconds.
         place: what an error names: "integration/user".
-        user_hosts: the hosts that the integration's users name, or None.
+        requests: the integration's request settings: the hosts that its users name, and its proxy.
     """
 
     settings: Mapping[str, Any] = field(repr=False)
@@ -133,7 +133,7 @@ class TokenContext:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     now: float = 0.0
     place: str = ""
-    user_hosts: UserHosts | None = None
+    requests: RequestSettings | None = field(default=None, repr=False)
 
     def text(self, key: str, default: str = "") -> str:
         """A setting that is no template, as text."""
@@ -213,7 +213,8 @@ class TokenContext:
             raise self._problem(TemplateProblem("E208", "is missing"), key)
         problem: TemplateProblem
         try:
-            fields = {} if self.user_hosts is None else self.user_hosts.fields
+            hosts = None if self.requests is None else self.requests.user_hosts
+            fields = {} if hosts is None else hosts.fields
             return _rendered_url(text, {**self.variables, **(extra or {})}, fields)
         except TemplateProblem as found:
             problem = found.with_traceback(None)

@@ -19,11 +19,13 @@ from urllib3.exceptions import NameResolutionError
 
 from nango_py.engine.addresses import check_addresses
 from nango_py.engine.http.wire import read_head
+from nango_py.engine.proxy import ProxyRefusedError, refuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.engine.http.lookups import Lookups
+    from nango_py.engine.proxy import Proxy
 
 FOREVER = float("inf")
 INTERIM = range(102, 200)
@@ -122,13 +124,17 @@ class Way:
         lookups: names to addresses.
         networks: what a host may lead to beside the public internet; None where files name the host, and
             nothing is checked.
+        proxy: what the connections are tunnelled through, or None.
     """
 
-    __slots__ = ("lookups", "networks")
+    __slots__ = ("lookups", "networks", "proxy")
 
-    def __init__(self, lookups: Lookups, networks: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, lookups: Lookups, networks: tuple[str, ...] | None = None, proxy: Proxy | None = None
+    ) -> None:
         self.lookups = lookups
         self.networks = networks
+        self.proxy = proxy
 
     def socket_to(self, connection: HTTPConnection) -> socket.socket:
         """A connected socket; each address may take the connection's timeout, and all the attempt's time.
@@ -140,10 +146,14 @@ class Way:
             AddressRefusedError: it leads where it may not; no socket was opened.
         """
         seconds: Any = connection.timeout
+        host, port = connection.host, connection.port
+        if self.proxy is not None:
+            connection.set_tunnel(host, port, self.proxy.headers())
+            host, port = self.proxy.host, self.proxy.port
         try:
-            found = self.lookups.addresses(connection.host, connection.port, _left(seconds))
+            found = self.lookups.addresses(host, port, _left(seconds))
         except socket.gaierror as error:
-            raise NameResolutionError(connection.host, connection, error) from error
+            raise NameResolutionError(host, connection, error) from error
         if self.networks is not None:
             check_addresses([address[0] for *_, address in found], self.networks)
         failed: OSError = OSError("the name has no address")
@@ -190,6 +200,19 @@ class TlsConnection(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return self.way.socket_to(self)
+
+    def _tunnel(self) -> None:
+        refused = False
+        try:
+            super()._tunnel()
+        except OSError as error:
+            refused = refuses(str(error))
+            if not refused:
+                raise
+        finally:
+            ATTEMPT.sent = False  # what was sent so far is not for the API
+        if refused:
+            raise ProxyRefusedError
 
     def send(self, data: Any) -> None:
         """Send, and remember that the API may have seen something from here on."""

@@ -28,16 +28,17 @@ from nango_py.engine.http.sockets import (
     Way,
 )
 from nango_py.engine.http.wire import is_usual, message
+from nango_py.engine.proxy import ProxyRefusedError, is_local
 from nango_py.secret import live_secrets, mask_library_loggers
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nango_py.engine.addresses import Guard
-    from nango_py.engine.http.certificate import Certificate
     from nango_py.engine.http.lookups import LookUp
     from nango_py.engine.http.sockets import Connection
     from nango_py.engine.plan import Plan
+    from nango_py.engine.stamp import Stamp
+    from nango_py.engine.token_plan import Shield
 
 POOL_SIZE = 64
 CHUNK = 65536
@@ -80,7 +81,7 @@ class Transport:
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         shield = live_secrets.set(plan.stamp.secrets)
-        pool = self._pool(origin, plan.stamp.client_certificate, plan.stamp.guard)
+        pool = self._pool(origin, plan.stamp)
         connection = pool.take()
         try:
             raw = _exchange(connection, plan, seconds)
@@ -96,6 +97,9 @@ class Transport:
         except AddressRefusedError:
             connection.close()
             return Failure("blocked", sent=False, text=refusal(plan.stamp.guard, origin[1]))
+        except ProxyRefusedError:
+            connection.close()
+            return Failure("proxy", sent=False, text=f"the proxy lets no connection through to {origin[1]}")
         except EXPECTED as error:
             connection.close()
             return failure(error, origin[1].rpartition("@")[2], late=time.monotonic() - started >= seconds)
@@ -114,34 +118,37 @@ class Transport:
             pool.close()
         self._apart.clear()
 
-    def _pool(self, origin: Origin, certificate: Certificate | None, guard: Guard | None) -> Pool:
+    def _pool(self, origin: Origin, stamp: Stamp | Shield) -> Pool:
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets, nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
             self._apart = Kept(Pool.close)
-        if guard is not None or (certificate is not None and origin[0] == "https"):
-            return self._pool_apart(origin, certificate, guard)
+        if stamp.is_apart:
+            return self._pool_apart(origin, stamp)
         pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
                 pool = self._pools.setdefault(origin, Pool(lambda: self._open(origin), POOL_SIZE))
         return pool
 
-    def _pool_apart(self, origin: Origin, certificate: Certificate | None, guard: Guard | None) -> Pool:
+    def _pool_apart(self, origin: Origin, stamp: Stamp | Shield) -> Pool:
         """The connections that not everyone may use.
 
         One with a client certificate speaks for whoever made it. One to a host that a user named was allowed
-        by the networks of one integration, and not by those of another.
+        by the networks of one integration, and not by those of another. Proxies are not mixed either.
         """
-        networks = None if guard is None else guard.networks
-        name = "" if certificate is None else certificate.name
+        is_tls = origin[0] == "https"
+        certificate = stamp.client_certificate if is_tls else None
+        networks = None if stamp.guard is None else stamp.guard.networks
+        proxy = stamp.proxy if is_tls and not is_local(urlsplit(f"//{origin[1]}").hostname or "") else None
 
         def made() -> Pool:
             context = None if certificate is None else certificate.context(self._trusted())
-            way = self._way if networks is None else Way(self._way.lookups, networks)
+            way = Way(self._way.lookups, networks, proxy)
             return Pool(lambda: self._open(origin, context, way), POOL_SIZE)
 
-        return self._apart.get((origin, name, networks), made)
+        names = ("" if part is None else part.name for part in (certificate, proxy))
+        return self._apart.get((origin, networks, *names), made)
 
     def _open(
         self, origin: Origin, context: ssl.SSLContext | None = None, way: Way | None = None

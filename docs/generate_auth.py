@@ -22,13 +22,13 @@ Written by `docs/generate_auth.py` from the modes themselves. A blueprint names 
 Tokens that end are renewed: before they end, and once in a call that is answered 401. Any number of threads,
 processes and machines renew one connection once, and the new token is stored before anybody uses it. A final
 refusal marks the connection `needs_reauth` and raises `CredentialsError`: the user has to log in again, and
-the new login, or `register_connection(..., replace=True)`, makes it active again. A token endpoint that fails otherwise is
-tried again later, and the old token is used while it lives. Where there is no token yet, the first call
-fetches one. Modes that sign do so for each attempt, and a client certificate is presented on connections of
+the new login, or `register_connection(..., replace=True)`, makes it active again. A token endpoint that fails
+otherwise is tried again later, and the old token is used while it lives. Where there is no token yet, the
+first call fetches one. Modes that sign do so for each attempt, and a client certificate is presented on connections of
 its own. [Security](security.md) has the rest.
 
-Users of OAUTH2 and OAUTH1 log in on the provider's own page: from the connect server, or from this machine's browser with
-`nango connections connect`. [Recipes](auth-recipes.md) show what login pages may need.
+Users of OAUTH2 and OAUTH1 log in on the provider's own page: from the connect server, or from this machine's
+browser with `nango connections connect`. [Recipes](auth-recipes.md) show what login pages may need.
 """
 
 MEANINGS = {
@@ -40,7 +40,7 @@ MEANINGS = {
     "authorization_params": "more parameters for the login page",
     "authorization_url": "the login page that the user's browser is sent to",
     "body_format": "how the token call is written",
-    "callback_per_integration": "whether the redirect URI ends in the integration's name, `/oauth/callback/<name>`",
+    "callback_per_integration": "whether the redirect URI ends in the integration's name",
     "client_assertion": "for `private_key_jwt`: what is signed, and by which key",
     "expires_at": "when the token ends: a datetime, ISO 8601 or unix seconds",
     "expires_in": "seconds from now until the token ends",
@@ -92,7 +92,9 @@ def _section(name: str, mode: Any) -> str:
     parts.append(_table("key of `auth:`", mode.settings_schema, mode.required_settings))
     if mode.required_app_settings:
         wanted = ", ".join(f"`{key}`" for key in mode.required_app_settings)
-        parts.append(f"\n`integrations.yaml` must give {wanted}.\n")
+        may_be_public = "authorization_method" in mode.settings_schema
+        public = "; with `authorization_method: none` no secret" if may_be_public else ""
+        parts.append(f"\n`integrations.yaml` must give {wanted}{public}.\n")
     names = ", ".join(f"`{variable}`" for variable in mode.variables)
     parts.append(f"\nVariables: {names or 'none of its own'}.\n")
     return "".join(parts)

@@ -58,7 +58,8 @@ METHODS = {
 SCOPES = ["things.read", "things.write"]
 
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>Sign in to Mail</title></head>
+<html lang="en"><head><meta charset="utf-8">
+<link rel="icon" href="data:,"><title>Sign in to Mail</title></head>
 <body><main><h1>Sign in to Mail</h1>
 <p>{client} asks for: <span id="scopes">{scopes}</span></p>
 <form method="post" action="{action}">
@@ -233,11 +234,16 @@ class LoginProvider(Served):
 
     def entry(self, auth: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         """An entry of integrations.yaml for this provider and the API behind it."""
-        secret = pem(rsa_key()) if self.client.method == "private_key_jwt" else CLIENT_SECRET
+        secrets = {
+            "client_secret_basic": CLIENT_SECRET,
+            "client_secret_post": CLIENT_SECRET,
+            "private_key_jwt": pem(rsa_key()),
+        }
+        secret = secrets.get(self.client.method)
         return {
             "auth": self.auth(**(auth or {})),
             "oauth_client_id": CLIENT_ID,
-            "oauth_client_secret": secret,
+            **({"oauth_client_secret": secret} if secret else {}),
             "oauth_scopes": SCOPES,
             "requests": {
                 "base_url": f"{self.url}/api/",

@@ -24,8 +24,8 @@ processes and machines renew one connection once, and the new token is stored be
 refusal marks the connection `needs_reauth` and raises `CredentialsError`: the user has to log in again, and
 the new login, or `register_connection(..., replace=True)`, makes it active again. A token endpoint that fails
 otherwise is tried again later, and the old token is used while it lives. Where there is no token yet, the
-first call fetches one. Modes that sign do so for each attempt, and a client certificate is presented on connections of
-its own. [Security](security.md) has the rest.
+first call fetches one. Modes that sign do so for each attempt, and a client certificate is presented on
+connections of its own. [Security](security.md) has the rest.
 
 Users of OAUTH2 and OAUTH1 log in on the provider's own page: from the connect server, or from this machine's
 browser with `nango connections connect`. [Recipes](auth-recipes.md) show what login pages may need.

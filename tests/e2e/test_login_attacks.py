@@ -449,6 +449,22 @@ def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: An
         assert [text for text in texts for secret in secrets if secret and secret in text] == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_reads_the_database_can_finish_no_login(tmp_path: Path, kind: Any) -> None:
+    """State, cookie, verifier and temporary secret are hashed or sealed; the row itself is there."""
+    with kind(prefix=CORE) as provider:
+        with a_product(provider.entry(), f"sqlite:///{tmp_path}/nango.db") as nango:
+            callback = callback_of(nango, attempt="a1")
+            assert pending_rows(nango) == 1
+            files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+            assert Logins(nango).finish(callback, COOKIE).ok
+        secrets = [callback["state"], COOKIE]
+        secrets += [form["code_verifier"] for _, _, form in getattr(provider, "token_calls", [])]
+    assert b"nango_pending" in files
+    assert leaks(files.decode("latin-1")) == []
+    assert [secret for secret in secrets if secret.encode() in files] == []
+
+
 def test_a_bad_template_shows_nothing(collector: Collector) -> None:
     """An error deep inside the exchange: its frames held the code, the error does not."""
     auth = {"token_params": {"extra": "${raw.missing}"}}

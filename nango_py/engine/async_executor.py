@@ -108,10 +108,11 @@ class AsyncExecutor(Caller):
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> AsyncIterator[Any]:
         """The records of all pages, one by one; errors as in `Executor.paginate`."""
-        paginator = self._paginator()
+        is_first = True
         async for page in self._walk(path, method, max_pages, options):
-            for record in paginator.records(page):
+            for record in self._records(page, is_first=is_first):
                 yield record
+            is_first = False
 
     async def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
     from nango_py.engine.call import Steps
-    from nango_py.engine.paging import ParsedPage
     from nango_py.engine.commands import Attempt
+    from nango_py.engine.paging import ParsedPage
     from nango_py.engine.route import Route
     from nango_py.engine.stamp import Stamp
     from nango_py.engine.token_memory import Span

@@ -139,13 +139,14 @@ class Executor(Caller):
         """The records of all pages, one by one; each page is a call of its own with all of its care.
 
         Raises:
-            ConfigError: the blueprint names no pagination.
+            ConfigError: the blueprint names no pagination, or the first page's records are not where it says.
             ProviderError: a page was answered with an error.
             RequestFailed: a page repeats itself, or a next link leaves the API.
         """
-        paginator = self._paginator()
+        is_first = True
         for page in self._walk(path, method, max_pages, options):
-            yield from paginator.records(page)
+            yield from self._records(page, is_first=is_first)
+            is_first = False
 
     def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any

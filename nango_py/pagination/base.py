@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -71,6 +71,15 @@ class Paginator:
         found = pick(self.records_path, body) if self.records_path else body
         return found if isinstance(found, list) else []
 
+    def overlooked(self, page: Page) -> tuple[str, ...]:
+        """Where the answer holds records though none are found at `records`; () where all is well.
+
+        APIs leave a list out when it is empty, so that alone says nothing.
+        """
+        body = page.json()
+        found = pick(self.records_path, body) if self.records_path else body
+        return () if isinstance(found, list) else tuple(lists_in(body))
+
     def following(self, page: Page, params: Pairs) -> Next | None:
         """The page after `page`, which was asked for with `params`; None after the last."""
         raise TypeError(f"{type(self).__name__} does not say how its pages follow")
@@ -87,6 +96,15 @@ def pick(path: str, body: Any) -> Any:
     import jmespath
 
     return jmespath.search(path, body)
+
+
+def lists_in(body: Any, within: str = "") -> Iterator[str]:
+    """The paths of lists of mappings, at most two names deep; "@" is the body itself."""
+    if isinstance(body, list) and body and isinstance(body[0], dict):
+        yield within or "@"
+    elif isinstance(body, dict) and "." not in within:
+        for name, value in body.items():
+            yield from lists_in(value, f"{within}.{name}" if within else name)
 
 
 def number(params: Pairs, name: str, default: int) -> int:

@@ -19,6 +19,8 @@ import pytest
 
 from nango_py.cli.demo_result import Outcome, Result, Witness
 from nango_py.engine.commands import Attempt
+from tests.oauth_server import Provider
+from tests.token_support import mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,6 +280,31 @@ def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
     assert code == 0
     assert "registered klaviyo/user-1" in shown
     assert KEY not in shown
+
+
+@pytest.mark.parametrize(
+    "words", [("call", "mail", "user-1", "GET", "things"), ("connections", "test", "mail", "user-1")]
+)
+def test_sigterm_waits_for_a_token_that_is_on_its_way(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A command that is ended during a renewal stores the new token first: the provider knows no other."""
+    with Provider("strict") as provider:
+        entry = mail(provider.url, verification={"path": "things"})
+        (tmp_path / "integrations.yaml").write_text(json.dumps({"integrations": {"mail": entry}}))
+        credentials = provider.grant("user-1", expired=True)
+        register = ["connections", "register", "mail", "user-1", "--credentials-file", "-", "--no-verify"]
+        assert nango(tmp_path, *register, stdin=json.dumps(credentials)).returncode == 0
+        provider.gate.clear()
+        process = subprocess.Popen(
+            [*NANGO, *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert provider.arrived.acquire(timeout=30)
+        process.send_signal(signal.SIGTERM)
+        provider.gate.set()
+        process.communicate(timeout=30)
+        assert process.returncode == -signal.SIGTERM
+        again = nango(tmp_path, "call", "mail", "user-1", "GET", "things")
+        assert again.returncode == 0, again.stderr
+        assert provider.calls_of("user-1") == ["granted"]
 
 
 def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:

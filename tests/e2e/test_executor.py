@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -429,6 +431,57 @@ def test_a_blueprint_without_pagination_says_so(tmp_path: Path) -> None:
     """The error names what to add."""
     with a_product(tmp_path) as (nango, _), pytest.raises(nango_py.ConfigError, match="add pagination"):
         list(nango.executor("shop", "u0").paginate("things"))
+
+
+RECORDS = [
+    # (records, body, records found or the words of the error)
+    ("data", {"data": []}, []),
+    ("data", {"total": 0}, []),  # Gmail and X leave an empty list out
+    ("data", {"data": None, "errors": []}, []),
+    ("items || @", {"items": [], "total": 0}, []),  # to JMESPath an empty list is nothing
+    ("dta", {"data": [{"id": 1}]}, 'pagination.records "dta" is no list in this answer; it has one at data'),
+    ("data.items", {"data": {"rows": [{"id": 1}]}}, "it has one at data.rows"),
+    ("", {"data": [{"id": 1}]}, "the body itself is no list"),
+    ("data", [{"id": 1}], "it has one at @"),
+    ("data || `[]`", {"warnings": [{"text": "none found"}]}, []),
+    ("names", {"names": ["a"], "data": [{"id": 1}]}, ["a"]),
+]
+
+
+@pytest.mark.parametrize(("records", "body", "found"), RECORDS)
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_records_that_are_not_where_the_blueprint_says_are_an_error(
+    tmp_path: Path, kind: str, records: str, body: Any, found: Any
+) -> None:
+    """A typo in `records` does not look like an empty list; a list that is left out is one."""
+    paging = {"kind": "next_url", "next": "links.next", **({"records": records} if records else {})}
+    faults = FaultPlan.script([Answer.of(body)])
+
+    async def walked(nango: nango_py.Nango) -> list[Any]:
+        async with nango:
+            return [record async for record in nango.async_executor("shop", "u0").paginate("things")]
+
+    with a_product(tmp_path, {**SHOP, "pagination": paging}, faults=faults) as (nango, _):
+
+        def walk() -> list[Any]:
+            if kind == "async":
+                return asyncio.run(walked(nango))
+            return list(nango.executor("shop", "u0").paginate("things"))
+
+        if isinstance(found, str):
+            with pytest.raises(nango_py.ConfigError, match=re.escape(found)):
+                walk()
+        else:
+            assert walk() == found
+
+
+def test_only_the_first_page_is_looked_at_so(tmp_path: Path) -> None:
+    """A last page without its list ends the walk, whatever else it holds."""
+    last = Answer.of({"notes": [{"text": "that is all"}]})
+    paging = {"kind": "page", "param": "page", "records": "data"}
+    faults = FaultPlan.script([Answer.of({"data": [{"id": 1}]}), last])
+    with a_product(tmp_path, {**SHOP, "pagination": paging}, faults=faults) as (nango, _):
+        assert list(nango.executor("shop", "u0").paginate("things")) == [{"id": 1}]
 
 
 def test_redirects_stay_at_home(tmp_path: Path) -> None:

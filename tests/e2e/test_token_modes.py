@@ -178,6 +178,22 @@ def test_client_credentials_fetch_their_first_token_with_the_first_call(kind: st
                 assert nango.session("it", "u2").get("things").status_code == 200
 
 
+def test_a_plan_before_the_first_token_shows_the_request() -> None:
+    """Nothing is fetched for it, and where the token will stand is `***`, as for one that is there."""
+    with Api(lambda _: (200, {}, {"access_token": "fresh-token"})) as api:
+        bearer = {"Authorization": "Bearer ${access_token}"}
+        with api.nango("OAUTH2_CC", bearer, token_url=f"{api.url}/token") as nango:
+            nango.register_connection("it", "u1", {"client_id": "own-id", "client_secret": "own-planted"})
+            executor = nango.executor("it", "u1")
+            before = str(executor.plan("GET", "things", params={"a": "b"}))
+            assert api.seen == []
+            assert executor.get("things").status_code == 200
+            assert str(executor.plan("GET", "things", params={"a": "b"})) == before
+    assert "Authorization: Bearer ***" in before
+    assert before.startswith(f"GET {api.url}/")
+    assert api.seen[-1].headers["authorization"] == "Bearer fresh-token"
+
+
 @BOTH
 def test_a_signed_assertion_is_checked_by_its_public_key(kind: str) -> None:
     """RFC 7523: issuer, audience and times are what the token endpoint wants."""

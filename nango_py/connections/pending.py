@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 MOST_OF_A_SESSION = 32
 """What one connect session may have under way; what is older than the newest ones is dropped."""
 
-MOST = 10_000
-"""What all sessions together may have under way, so that a flood fills neither memory nor disk."""
+MOST = 50_000
+"""What all sessions together may have under way, so that a flood fills neither memory nor disk.
+
+A thousand logins a minute stay below, with how each ended kept for ten minutes, and half of them given up.
+"""
 
 _FORGET_ENDED = "DELETE FROM nango_pending WHERE ends_at <= :now"
 _COUNT = "SELECT count(*) FROM nango_pending"

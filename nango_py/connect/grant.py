@@ -103,6 +103,10 @@ class Login:
             if is_last or outcome.sent or outcome.reason in NOT_SENT_AGAIN:
                 break
             clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
+        if outcome.reason == "blocked":
+            raise LoginEnded(
+                "invalid_credentials", "the host of this connection cannot be used", outcome.text
+            )
         if outcome.reason in _NO_ANSWER:
             raise LoginEnded("exchange_failed", UNUSABLE, outcome.text)
         raise LoginEnded("unavailable", UNREACHABLE, outcome.text)

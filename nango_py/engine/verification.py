@@ -83,7 +83,8 @@ class Check:
         self._route = route
         self._declared: Mapping[str, Any] | None = integration.settings.get("verification")
         self._title = printable(integration.title or integration.name)
-        self._what = _name_of(mode_of(integration.auth_mode).credentials_schema)
+        words = integration.settings.get("credentials") or {}
+        self._what = _name_of(mode_of(integration.auth_mode).credentials_schema, words)
         self.policy = route.retries.at_most(ATTEMPTS)
 
     def undeclared(self) -> Verification | None:
@@ -200,12 +201,13 @@ def _when(condition: Any) -> When:
     return when_of(condition) if hasattr(condition, "items") else When(statuses=(str(condition),))
 
 
-def _name_of(schema: Mapping[str, Any]) -> str:
+def _name_of(schema: Mapping[str, Any], words: Mapping[str, Any]) -> str:
     """What credentials are called: "this API key" where that is all there is."""
-    required = schema.get("required", ())
-    if len(required) != 1:
+    typed = [name for name in schema.get("required", ()) if "value" not in words.get(name, {})]
+    if len(typed) != 1:
         return "these credentials"
-    title = schema["properties"][required[0]].get("title") or required[0]
+    (name,) = typed
+    title = str(words.get(name, {}).get("title") or schema["properties"][name].get("title") or name)
     return f"this {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
 
 

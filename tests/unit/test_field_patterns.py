@@ -64,7 +64,7 @@ def test_a_usual_pattern_is_accepted_and_quick_on_hostile_texts(pattern: str) ->
 
 @pytest.mark.parametrize(("pattern", "says"), REFUSED.items())
 def test_a_pattern_that_could_be_slow_or_read_in_two_ways_is_refused(pattern: str, says: str) -> None:
-    """Nested and neighbouring repetitions that share texts, and what browsers read otherwise, are no patterns."""
+    """Repetitions that share texts, and what browsers read in another way, make no pattern."""
     assert says in pattern_fault(pattern)
 
 

@@ -1,0 +1,298 @@
+"""What a user is asked for: from the auth mode, the templates and the blueprint's own words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import ConfigError, Nango
+from nango_py.connect.forms import Field, form_of
+from nango_py.connect.offers import offers
+from nango_py.connect.typed import Typed, cleaned, tidied, typed
+from tests.product_support import ENCRYPTION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from nango_py.connect.forms import Form
+
+REQUESTS = {"base_url": "https://api.acme.test/"}
+
+
+def nango_of(folder: Path, **integrations: Mapping[str, Any]) -> Nango:
+    """A product with these integrations."""
+    return Nango(
+        {"integrations": integrations, "config": {"product_name": "Acme Reports"}},
+        database_url=f"sqlite:///{folder}/nango.db",
+        encryption_keys=ENCRYPTION_KEY,
+        environ={},
+    )
+
+
+def form(folder: Path, entry: Mapping[str, Any]) -> Form:
+    """The form of an integration with this entry."""
+    return form_of(nango_of(folder, acme={"requests": REQUESTS, **entry}).configuration.integrations["acme"])
+
+
+def asked(found: Form) -> dict[str, tuple[str, bool]]:
+    """The fields of a form with their kind and whether they are required."""
+    return {field.name: (field.kind, field.required) for field in found.fields}
+
+
+LOGIN = {
+    "auth": {
+        "auth_mode": "OAUTH2",
+        "authorization_url": "https://acme.test/login",
+        "token_url": "https://acme.test/token",
+        "keep_from_answer": {"instance": "instance_id"},
+    },
+    "oauth_client_id": "id",
+    "oauth_client_secret": "secret",
+    "connection_config": {
+        "required": ["instance", "region"],
+        "properties": {"instance": {"type": "string"}, "region": {"type": "string", "enum": ["eu", "us"]}},
+    },
+}
+
+
+def test_a_key_is_asked_for_unseen_and_in_the_blueprints_words(tmp_path: Path) -> None:
+    """The blueprint's title, help, example, pattern and link stand over those of the mode."""
+    said = {"title": "Private key", "help": "Under Settings.", "example": "pk_1", "pattern": "^pk_"}
+    found = form(tmp_path, {"auth": {"auth_mode": "API_KEY"}, "credentials": {"api_key": said}})
+    assert found.kind == "form"
+    (field,) = (field.shown() for field in found.fields)
+    assert said.items() <= field.items()
+    assert (field["group"], field["kind"], field["required"]) == ("credentials", "password", True)
+
+
+def test_without_words_of_the_blueprint_the_mode_speaks(tmp_path: Path) -> None:
+    """Every mode has titles of its own; a user name is seen, a password is not."""
+    found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}})
+    assert asked(found) == {"username": ("text", True), "password": ("password", True)}
+    assert [field.title for field in found.fields] == ["User name", "Password"]
+
+
+def test_what_is_always_the_same_is_not_asked_for(tmp_path: Path) -> None:
+    """A field with a value is stored with it, and whatever is sent for it is refused."""
+    words = {"username": {"title": "API key", "secret": True}, "password": {"value": ""}}
+    found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}, "credentials": words})
+    assert asked(found) == {"username": ("password", True)}
+    assert Typed(found, {"username": "k"}, {}).credentials == {"username": "k", "password": ""}
+    assert "password" in Typed(found, {"username": "k", "password": "x"}, {}).faults
+
+
+def test_a_login_asks_only_for_what_the_provider_does_not_tell(tmp_path: Path) -> None:
+    """For OAuth there are no credentials to type, and settings from the token answer are left out."""
+    found = form(tmp_path, LOGIN)
+    assert (found.kind, asked(found)) == ("oauth", {"region": ("choice", True)})
+
+
+@pytest.mark.parametrize(
+    ("auth", "app", "expected"),
+    [
+        ({"auth_mode": "AWS_SIGV4", "region": "eu", "service": "s3"}, {},
+         {"access_key_id": True, "secret_access_key": True, "session_token": False}),
+        ({"auth_mode": "OAUTH2_CC", "token_url": "https://a.test/t"}, {},
+         {"client_id": True, "client_secret": True}),
+        ({"auth_mode": "OAUTH2_CC", "token_url": "https://a.test/t"},
+         {"oauth_client_id": "i", "oauth_client_secret": "s"}, {}),
+        ({"auth_mode": "OAUTH2_CC", "token_url": "https://a.test/t",
+          "token_params": {"grant_type": "password", "username": "${username}", "password": "${password}"}},
+         {"oauth_client_id": "i", "oauth_client_secret": "s"}, {"username": True, "password": True}),
+        ({"auth_mode": "TWO_STEP", "token_url": "https://a.test/t",
+          "token_params": {"user": "${username}", "key": '${api_key | default("")}'}}, {},
+         {"username": True, "api_key": False}),
+        ({"auth_mode": "TWO_STEP", "token_url": "https://a.test/t",
+          "token_headers": {"Authorization": "Basic ${basic_auth_encoded}"}}, {},
+         {"username": True, "password": True}),
+        ({"auth_mode": "OAUTH2_JWT", "token_url": "https://a.test/t"}, {}, {"private_key": True}),
+        ({"auth_mode": "OAUTH2_JWT", "token_url": "https://a.test/t",
+          "assertion": {"signing_key": "${oauth_client_secret}", "payload": {"iss": "${client_email}"}}},
+         {"oauth_client_id": "i", "oauth_client_secret": "s"}, {"client_email": True}),
+        ({"auth_mode": "MTLS"}, {}, {"client_certificate": True, "client_key": True}),
+        ({"auth_mode": "NONE"}, {}, {}),
+    ],
+    ids=lambda value: str(value.get("auth_mode", ""))[:12] if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_only_what_the_templates_use_is_asked_for(
+    tmp_path: Path, auth: dict[str, Any], app: dict[str, str], expected: dict[str, bool]
+) -> None:
+    """Tokens never are; of modes that list all that an API may want, only what this one uses."""
+    found = form(tmp_path, {"auth": auth, **app})
+    assert {field.name: field.required for field in found.fields} == expected
+
+
+def test_keys_of_many_lines_get_many_lines(tmp_path: Path) -> None:
+    """PEM texts are typed into a text area, and keep their line breaks."""
+    found = form(tmp_path, {"auth": {"auth_mode": "MTLS"}})
+    assert {field.kind for field in found.fields} == {"multiline"}
+    pem = "-----BEGIN CERTIFICATE-----\r\nabc\r\n-----END CERTIFICATE-----\r\n"
+    assert typed(found.fields[0], pem) == (pem.replace("\r\n", "\n").strip(), "")
+
+
+def test_settings_become_fields_of_their_kind(tmp_path: Path) -> None:
+    """Types, choices, defaults, bounds and texts of connection_config are those of the field."""
+    config = {
+        "required": ["plan"],
+        "properties": {
+            "plan": {"enum": ["free", "paid"], "title": "Plan", "description": "See your invoice."},
+            "shard": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3},
+            "beta": {"type": "boolean"},
+            "site": {"type": "string", "suffix": ".acme.test", "examples": ["shop"]},
+        },
+    }
+    found = form(tmp_path, {"auth": {"auth_mode": "NONE"}, "connection_config": config})
+    assert found.kind == "none"
+    plan, shard, beta, site = (field.shown() for field in found.fields)
+    assert (plan["kind"], plan["choices"], plan["help"]) == ("choice", ["free", "paid"], "See your invoice.")
+    assert (shard["kind"], shard["value"], shard["minimum"], shard["whole"]) == ("number", 3, 1, True)
+    assert (beta["kind"], beta["required"]) == ("boolean", False)
+    assert (site["suffix"], site["example"], site["value"]) == (".acme.test", "shop", None)
+
+
+def test_what_the_product_decides_is_stored_and_not_asked_for(tmp_path: Path) -> None:
+    """A setting with `asked: false` never meets a user; one that every connection needs has its default."""
+    config = {
+        "required": ["version"],
+        "properties": {
+            "version": {"type": "string", "asked": False, "default": "2026-10"},
+            "tuning": {"type": "string", "asked": False, "default": "x"},
+        },
+    }
+    found = form(tmp_path, {"auth": {"auth_mode": "NONE"}, "connection_config": config})
+    assert (found.fields, Typed(found, {}, {}).additional_config) == ((), {"version": "2026-10"})
+    assert Typed(found, {}, {"version": "1999"}).faults
+
+
+FIELD = Field("additional_config", "site", "Site", suffix=".acme.test", pattern="^[a-z]+$", example="shop")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["shop", "  shop\t", "\ufeffshop\u200b", "https://shop.acme.test/admin", "shop.acme.test"],
+    ids=repr,
+)
+def test_what_is_copied_along_is_cut_off(given: str) -> None:
+    """Blanks, invisible characters and the address around a name are no part of it."""
+    assert typed(FIELD, given) == ("shop", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "says"),
+    [
+        (FIELD, "", "needed"),
+        (FIELD, "   ", "needed"),
+        (FIELD, None, "needed"),
+        (FIELD, 5, "text"),
+        (FIELD, ["shop"], "text"),
+        (FIELD, "PLANTED", "It looks like shop."),
+        (FIELD, "PLANTED" * 400, "look right"),
+        (FIELD, "shop\nPLANTED", "line break"),
+        (FIELD, "shop\x00PLANTED", "cannot be seen"),
+        (FIELD, "shop\ud800", "cannot be seen"),
+        (Field("credentials", "k", "K", longest=4), "PLANTED", "at most 4"),
+        (Field("credentials", "k", "K", shortest=9), "PLANTED", "at least 9"),
+        (Field("additional_config", "n", "N", kind="number"), "PLANTED", "a number"),
+        (Field("additional_config", "n", "N", kind="number", whole=True), "1.5", "whole number"),
+        (Field("additional_config", "n", "N", kind="number", minimum=2), 1, "at least 2"),
+        (Field("additional_config", "n", "N", kind="number", maximum=2), 3, "at most 2"),
+        (Field("additional_config", "n", "N", kind="number"), "nan", "cannot be used"),
+        (Field("additional_config", "n", "N", kind="number"), "1e999", "cannot be used"),
+        (Field("additional_config", "n", "N", kind="number", whole=True), "9" * 5000, "whole number"),
+        (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "PLANTED", "offered"),
+        (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "", "choose"),
+        (Field("additional_config", "b", "B", kind="boolean"), "PLANTED", "yes or no"),
+    ],
+    ids=lambda value: repr(value)[:24] if not isinstance(value, Field) else value.kind,
+)
+def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, says: str) -> None:
+    """The sentence tells what to do about the field; what was typed is not in it."""
+    value, fault = typed(field, given)
+    assert value is None
+    assert says in fault
+    assert "PLANTED" not in fault
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "value"),
+    [
+        (Field("additional_config", "n", "N", kind="number", whole=True), " 7 ", 7),
+        (Field("additional_config", "n", "N", kind="number"), 2.5, 2.5),
+        (Field("additional_config", "c", "C", kind="choice", choices=(1, 2)), "2", 2),
+        (Field("additional_config", "b", "B", kind="boolean"), False, False),
+        (Field("additional_config", "b", "B", kind="boolean", required=False), None, None),
+        (Field("credentials", "u", "U", append="/token"), "ada@acme.test", "ada@acme.test/token"),
+        (Field("credentials", "u", "U", append="/token"), "ada@acme.test/token", "ada@acme.test/token"),
+        (Field("additional_config", "h", "H", format="host"), "https://git.acme.test/ada", "git.acme.test"),
+        (Field("credentials", "o", "O", required=False), "", None),
+    ],
+    ids=lambda value: repr(value)[:24] if not isinstance(value, Field) else value.kind,
+)
+def test_what_is_right_is_stored_in_its_own_type(field: Field, given: Any, value: Any) -> None:
+    """Numbers, choices and switches are what the blueprint declares, and not the text of the form."""
+    assert typed(field, given) == (value, "")
+
+
+def test_an_unknown_field_is_named_and_the_nearest_one_too(tmp_path: Path) -> None:
+    """A caller that misspells a field learns it; nothing unknown is stored."""
+    found = Typed(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {})
+    assert found.faults == {"api_kee": 'There is no such field; did you mean "api_key"?'}
+
+
+def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Path) -> None:
+    """A pasted address of a shop becomes the shop; what the form does not know is left as it is."""
+    entry = {"extends_blueprint": "shopify:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
+    shop = nango_of(tmp_path, shop=entry).configuration.integrations["shop"]
+    found = tidied(shop, {"shop": " https://acme.myshopify.com/admin ", "more": 1})
+    assert found == {"shop": "acme", "more": 1, "api_version": "2026-10"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ({"api_kee": {"title": "x"}}, "E202", 'API_KEY has no credential "api_kee"; did you mean "api_key"?'),
+        ({"api_key": {"titel": "x"}}, "E202", 'did you mean "title"?'),
+        ({"api_key": {"pattern": "(a+)+"}}, "E318", "very slow"),
+        ({"api_key": {"pattern": "("}}, "E318", "no regular expression"),
+        ({"api_key": {"pattern": "^pk_", "example": "sk_1"}}, "E318", "the example does not fit"),
+        ({"api_key": {"docs_url": "javascript:alert(1)"}}, "E204", "https://"),
+        ({"api_key": "Key"}, "E201", "mapping"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_wrong_words_are_found_at_load(tmp_path: Path, words: Any, code: str, says: str) -> None:
+    """A field that the mode does not have, a pattern that cannot be used: before any page shows it."""
+    with pytest.raises(ConfigError) as caught:
+        form(tmp_path, {"auth": {"auth_mode": "API_KEY"}, "credentials": words})
+    assert f"[{code}]" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_an_entry_lays_its_words_over_the_blueprints(tmp_path: Path) -> None:
+    """The usual merge: what integrations.yaml says of a field wins, and the rest stays."""
+    entry = {"extends_blueprint": "klaviyo:v1", "credentials": {"api_key": {"title": "Your Klaviyo key"}}}
+    (field,) = form_of(nango_of(tmp_path, klaviyo=entry).configuration.integrations["klaviyo"]).fields
+    assert (field.title, field.pattern) == ("Your Klaviyo key", "^pk_")
+
+
+def test_offers_say_what_the_page_needs_and_no_credential(tmp_path: Path) -> None:
+    """Title, kind, state, fields with the settings of now; what is not declared any more is left out."""
+    shop = {**LOGIN, "requests": REQUESTS, "title": "Shop"}
+    first = nango_of(tmp_path, shop=shop, old={"auth": {"auth_mode": "NONE"}, "requests": REQUESTS})
+    first.register_connection("shop", "u1", {"access_token": "PLANTED"}, {"instance": "i", "region": "eu"})
+    claims = first.read_session(first.connect_session("u1", ["shop", "old"]).token.reveal())
+    found = offers(nango_of(tmp_path, shop=shop), claims)
+    assert found["product_name"] == "Acme Reports"
+    (offer,) = found["integrations"]
+    assert (offer["title"], offer["kind"], offer["status"]) == ("Shop", "oauth", "connected")
+    assert [field["value"] for field in offer["fields"]] == ["eu"]
+    assert "PLANTED" not in repr(found)
+    other = first.read_session(first.connect_session("u2", ["shop"]).token.reveal())
+    assert offers(first, other)["integrations"][0]["status"] == "not_connected"
+
+
+def test_cleaning_leaves_a_text_of_its_own_alone() -> None:
+    """A slash or a dot inside a key is part of it."""
+    assert cleaned(" a/b.c==\n", Field("credentials", "k", "K")) == "a/b.c=="

@@ -93,8 +93,12 @@ def taken(
         words |= {folded(name): word for name, word in _KEY.items() if word in schema["properties"]}
     found: dict[str, Any] = {}
     rest: dict[str, Any] = {}
-    for name, value in _split_keys(given).items():
+    # Exact spellings first, so that another spelling of the same field does not win.
+    for name, value in sorted(
+        _split_keys(given).items(), key=lambda item: item[0] != words.get(folded(item[0]))
+    ):
         word = words.get(folded(name))
+        word = None if word in found else word
         if _is_nothing(value) and not (value == "" and word in schema.get("required", ())):
             continue
         (found if word else rest)[word or name] = value

@@ -75,7 +75,7 @@ def _lines(path: Path, file: Any) -> Iterator[tuple[Position, Any]]:
 def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -84,6 +84,8 @@ def _whole(path: Path, text: Secret) -> Any:
         return json.loads(text.reveal())
     except json.JSONDecodeError as error:
         place, what = Position(str(path), error.lineno, error.colno), error.msg
+    except (ValueError, RecursionError):
+        place, what = Position(str(path)), "a number or the nesting goes beyond all bounds"
     raise _wrong(place, f"is not JSON: {what}")
 
 

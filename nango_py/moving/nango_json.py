@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,11 @@ from nango_py.auth.base import mode_of
 from nango_py.connections.exchange import Moved
 from nango_py.connections.model import ACTIVE
 from nango_py.connections.rows import microseconds_of
+from nango_py.connections.values import DEEPEST
 from nango_py.errors import printable
-from nango_py.moving.nango_credentials import OTHER_APP, TYPES, WHY, folded, is_masked, taken
+from nango_py.moving.nango_credentials import TYPES, WHY, is_masked, taken
 from nango_py.moving.nango_files import answers
+from nango_py.moving.nango_settings import Declared, settings_of
 from nango_py.moving.report import UNFIT, Notes, named
 from nango_py.record import record
 from nango_py.secret import conceal
@@ -35,14 +36,8 @@ NO_REFRESH = (
     "it is not in the file: ask with refresh_token=true, or the user connects again when the token ends"
 )
 NO_PLACE = "it has no place here"
-NOT_DECLARED = "the integration's connection_config does not declare it"
-SECRET_SETTING = "it looks like a secret, and additional_config is shown"  # noqa: S105 - a sentence
 BOOKKEEPING = "Nango's own bookkeeping"
 
-_SECRET = re.compile(
-    r"token|secret|passw|passphrase|credential|private_?key|api_?key|jwt|assertion|cookie|session",
-    re.IGNORECASE,
-)
 _KNOWN = {
     "id": BOOKKEEPING,
     "provider": BOOKKEEPING,
@@ -109,16 +104,18 @@ class Translator:
         self, answer: Mapping[str, Any], declared: Integration, user_id: str, position: Position
     ) -> Moved:
         given, mode = answer["credentials"] or {}, mode_of(declared.auth_mode)
-        config = {
-            self.fields.get(f"{declared.name}.{name}", name): value
-            for name, value in (answer.get("connection_config") or {}).items()
-        }
+        config = dict(answer.get("connection_config") or {})
         kind = given.get("type", "NONE")
         found, rest = taken(kind, given, config, mode.name, mode.credentials_schema)
         left = _LeftBehind(self.notes, declared.name, user_id)
         if mode.name == "OAUTH2" and "refresh_token" not in found and "expires_at" in found:
             left("credentials.refresh_token", NO_REFRESH)
-        settings = _settings(config, rest, answer.get("metadata"), declared, left)
+        begin = f"{declared.name}."
+        renames = {
+            name.removeprefix(begin): word for name, word in self.fields.items() if name.startswith(begin)
+        }
+        words = Declared.of(declared.settings.get("connection_config"), renames)
+        settings = settings_of(config, rest, answer.get("metadata"), words, left)
         for name in rest:
             left(f"credentials.{name}", WHY.get((kind, name), f"{mode.name} has no such field"))
         _leave_fields(answer, user_id, left)
@@ -158,7 +155,22 @@ def _shape_fault(answer: Any) -> str:
     for name in ("credentials", "connection_config"):
         if not isinstance(answer.get(name, {}), dict | None):
             return f"{name} must be an object"
+    if _is_deep(answer):
+        return f"it is nested deeper than {DEEPEST} levels"
     return "" if "credentials" in answer else f"credentials is missing; {SCOPE}"
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [below for each in level for below in _inside(each)]
+    return bool(level)
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _credentials_fault(given: Mapping[str, Any] | None, declared: Integration) -> str:
@@ -177,49 +189,6 @@ def _credentials_fault(given: Mapping[str, Any] | None, declared: Integration) -
     return ""
 
 
-def _settings(
-    config: Mapping[str, Any], rest: dict[str, Any], metadata: Any, declared: Integration, left: _LeftBehind
-) -> dict[str, Any]:
-    """What additional_config takes; what it takes of `rest` is taken out of it."""
-    schema = declared.settings.get("connection_config")
-    fields = (schema or {}).get("properties", {})
-    words = {folded(name): name for name in fields}
-    is_closed = (schema or {}).get("additionalProperties") is False
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        word = name if name in fields else words.get(folded(name))
-        if value is None or (word is not None and word in found):
-            continue
-        if word is not None:
-            found[word] = _text(value) if fields[word].get("type", "string") == "string" else value
-        elif folded(name) in {"oauthclientidoverride", "oauthclientsecretoverride"}:
-            left(f"connection_config.{name}", OTHER_APP)
-        elif _is_secret(name, value):
-            left(f"connection_config.{name}", SECRET_SETTING)
-        elif is_closed:
-            left(f"connection_config.{name}", NOT_DECLARED)
-        else:
-            found[name] = value
-    for name in [name for name in rest if folded(name) in words and words[folded(name)] not in found]:
-        found[words[folded(name)]] = rest.pop(name)
-    if metadata and (is_closed or "metadata" in found):
-        left("metadata", NOT_DECLARED)
-    elif metadata:
-        found["metadata"] = metadata
-    return found
-
-
-def _text(value: Any) -> Any:
-    """A number as the text that is declared for it."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _is_secret(name: str, value: Any) -> bool:
-    if _SECRET.search(name):
-        return True
-    return isinstance(value, dict) and any(_is_secret(key, below) for key, below in value.items())
-
-
 def _leave_fields(answer: Mapping[str, Any], user_id: str, left: _LeftBehind) -> None:
     for name, value in answer.items():
         if name not in _READ and value not in (None, "", [], {}):
@@ -231,6 +200,8 @@ def _leave_fields(answer: Mapping[str, Any], user_id: str, left: _LeftBehind) ->
                 left(f"end_user.{name}", NO_PLACE)
         if answer["connection_id"] != user_id:
             left("connection_id", "the user_id is the end_user's")
+    elif end_user:
+        left("end_user", NO_PLACE)
 
 
 def _time(answer: Mapping[str, Any], name: str, left: _LeftBehind) -> int:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nango_py import ConfigError, ImportReport, Nango
 from nango_py.moving.nango_credentials import TYPES
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
-from tests.moving_support import a_nango, an_entry
+from tests.moving_support import MODES, a_nango, an_entry
 from tests.nango_answers import CREDENTIALS, EVERY_ANSWER, LEFT, TAKEN, an_answer
 
 if TYPE_CHECKING:
@@ -365,3 +367,84 @@ def test_files_that_are_not_there_are_named(nango: Nango, tmp_path: Path) -> Non
         nango.import_from_nango(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"the folder has no file that ends in \.json"):
         nango.import_from_nango(tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+ANSWER_FIELDS = sorted(an_answer("NONE"))
+CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in given})
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(sorted(CREDENTIALS)),
+    integration=st.sampled_from(sorted(MODES)),
+    changes=st.dictionaries(st.sampled_from(ANSWER_FIELDS), JSON, max_size=3),
+    credentials=st.dictionaries(st.sampled_from(CREDENTIAL_FIELDS) | st.text(max_size=6), JSON, max_size=3),
+)
+def test_whatever_an_answer_holds_there_is_a_report(
+    nango: Nango, tmp_path: Path, kind: str, integration: str, changes: Any, credentials: Any
+) -> None:
+    """Any JSON in any place is taken over or named as a problem; nothing raises what nobody foresaw."""
+    given_credentials = {**CREDENTIALS[kind], **credentials}
+    answer = {**an_answer(kind, integration, credentials=given_credentials), **changes}
+    report = imported(nango, tmp_path, answer, dry_run=True, on_existing="replace")
+    assert report.total + len(report.problems) >= 1
+    if report.ok:
+        done = imported(nango, tmp_path, answer, on_existing="replace")
+        assert done.total == 1
+        assert imported(nango, tmp_path, answer).unchanged == 1
+
+
+NAMES = st.text("abcdefgXYZ_", min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    case=st.sampled_from(sorted(TAKEN)),
+    config=st.lists(
+        NAMES | st.sampled_from(["subdomain", "sub_domain", "apiToken"]), max_size=4, unique=True
+    ),
+    credentials=st.lists(NAMES | st.sampled_from(CREDENTIAL_FIELDS), max_size=4, unique=True),
+    fields=st.lists(NAMES, max_size=4, unique=True),
+    is_closed=st.booleans(),
+)
+def test_nothing_is_dropped_in_silence(
+    tmp_path: Path,
+    case: tuple[str, str],
+    config: list[str],
+    credentials: list[str],
+    fields: list[str],
+    is_closed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Every planted value is in the stored connection, or its field is reported as left out."""
+    kind, integration = case
+    schema = {
+        "type": "object",
+        "properties": {"subdomain": {"type": "string"}},
+        "additionalProperties": not is_closed,
+    }
+    planted = {name: f"credential-{number}" for number, name in enumerate(credentials) if name != "type"}
+    settled = {name: f"config-{number}" for number, name in enumerate(config)}
+    beside = {f"x{name}": f"field-{number}" for number, name in enumerate(fields)}
+    answer = an_answer(
+        kind, "it", credentials={**CREDENTIALS[kind], **planted}, connection_config=settled,
+        metadata={"m": "metadata-0"}, tags={"t": "tag-0"}, **beside,
+    )  # fmt: skip
+    entry = an_entry(MODES[integration]["auth"]["auth_mode"], connection_config=schema)
+    with a_nango("sqlite:///:memory:", {"it": entry}) as nango:
+        report = imported(nango, tmp_path, answer, dry_run=True)
+        if not report.ok:
+            return
+        imported(nango, tmp_path, answer)
+        stored = nango.store.get("it", "user-1")
+    kept = json.dumps([reveal(stored.credentials), reveal(stored.additional_config)])
+    reported = {each.field for each in report.left_out}
+    for group, values in (("credentials.", planted), ("connection_config.", settled), ("", beside)):
+        for name, value in values.items():
+            assert f'"{value}"' in kept or f"{group}{name}" in reported, name
+    assert "metadata-0" in kept or "metadata" in reported
+    assert "tags" in reported

@@ -181,6 +181,7 @@ class LoginProvider(Served):
         api_calls: (token, status) of each API call.
         refusals: parameters with which the next redirects say no, one each, `error` and others.
         token_faults: answers that the next token calls get instead, one each.
+        gate: while it is clear, token calls wait; `arrived` is released for each that came in.
     """
 
     routes: ClassVar[dict[str, str]] = {"/authorize": "authorize", "/token": "token", "/api": "api"}
@@ -212,6 +213,9 @@ class LoginProvider(Served):
         self.families: dict[str, Family] = {}
         self.tokens: dict[str, tuple[Family, float]] = {}
         self.lock = threading.RLock()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -288,6 +292,8 @@ class LoginProvider(Served):
         """The token endpoint."""
         request = Request(asked)
         kind = asked.form.get("grant_type", "")
+        self.arrived.release()
+        self.gate.wait()
         with self.lock:
             if self.token_faults:
                 self.token_calls.append((kind, "fault", asked.form))

@@ -214,6 +214,33 @@ def test_what_a_provider_says_is_inert() -> None:
         assert provider.token_calls == []
 
 
+def test_a_host_that_a_user_names_does_not_lead_a_login_inside() -> None:
+    """Token requests go where the public internet is; nothing is sent, and the log alone says why."""
+    host = "https://${additional_config.host}"
+    entry = {
+        "connection_config": {"type": "object", "properties": {"host": {"type": "string", "format": "host"}}},
+        "oauth_client_id": "id",
+        "oauth_client_secret": "secret",
+        "requests": {"base_url": f"{host}/api/"},
+    }
+    oauth2 = {"auth_mode": "OAUTH2", "authorization_url": f"{host}/a", "token_url": f"{host}/t"}
+    oauth1 = {**oauth2, "auth_mode": "OAUTH1", "request_url": f"{host}/r"}
+    inside = {"additional_config": {"host": "localhost"}}
+    with a_product({**entry, "auth": oauth2}) as nango:
+        state = query_of(Logins(nango).begin("mail", "user-1", **inside))["state"]
+        outcome = Logins(nango).finish({"state": state, "code": "c"}, "")
+        assert outcome.code == "invalid_credentials"
+        assert "127" not in outcome.message
+        for wrong in ("127.0.0.1", "user@localhost", "[::1]", "0x7f000001"):
+            with pytest.raises(ConnectFailed) as caught:
+                Logins(nango).begin("mail", "user-1", additional_config={"host": wrong})
+            assert (caught.value.code, [*caught.value.fields]) == ("invalid_credentials", ["host"])
+    with a_product({**entry, "auth": oauth1}) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            Logins(nango).begin("mail", "user-1", **inside)
+        assert caught.value.code == "invalid_credentials"
+
+
 def test_a_token_answer_may_be_late_but_not_lost_twice() -> None:
     """A code is sent again only where the connection was never made: one that hangs up costs the login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:

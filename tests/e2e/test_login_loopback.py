@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +171,23 @@ def test_what_a_provider_says_is_inert_on_the_page(tmp_path: Path) -> None:
             assert waiting.wait(20) == 1
     assert "&lt;img src=x onerror=1&gt;" in page.text
     assert "<img" not in page.text
+
+
+def test_sigterm_waits_for_an_exchange_that_is_under_way(tmp_path: Path) -> None:
+    """A code is good once: the connection is stored first, and then the process ends by the signal."""
+    with LoginProvider() as provider, ThreadPoolExecutor(1) as browser:
+        desktop = a_desktop(tmp_path, provider.entry())
+        with desktop.connecting() as (waiting, url):
+            provider.gate.clear()
+            visit = browser.submit(requests.get, consent(url), timeout=20)
+            assert provider.arrived.acquire(timeout=20)
+            waiting.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.5)
+            provider.gate.set()
+            assert waiting.wait(20) == -signal.SIGTERM
+            visit.exception(20)  # the page may have come, or not
+    assert len(desktop.connections()) == 1
 
 
 def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:

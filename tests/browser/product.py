@@ -18,12 +18,13 @@ from tests.product_support import ENCRYPTION_KEY
 from tests.server_support import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import uvicorn
 
     from nango_py.clock import Clock
+    from tests.login_provider import Answer, Asked
 
 RIGHT_KEY = "sk_test_right_0123456789"
 WRONG_KEY = "sk_test_wrong_0123456789"
@@ -63,12 +64,12 @@ SHOP: dict[str, Any] = {
 
 @dataclass
 class Received:
-    """A request as the connect server saw it."""
+    """A request as the connect server saw it, and the body of its answer."""
 
     method: str
     target: str
     headers: dict[str, str] = field(repr=False)
-    status: int = 0
+    answer: bytes = field(default=b"", repr=False)
 
 
 class Product:
@@ -101,6 +102,7 @@ class Product:
         self._folder, self._origins, self._clock, self._more = folder, origins, clock, more
         self._stack = contextlib.ExitStack()
         self.received: list[Received] = []
+        self._asked: list[Asked] = []
         self.faults = FaultPlan.script()
 
     def __enter__(self) -> Self:
@@ -109,6 +111,8 @@ class Product:
         self.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.mail, self.archive = enter(LoginProvider()), enter(LoginProvider(coop=True))
         self.birds = enter(LoginProvider1())
+        for provider in (self.mail, self.archive, self.birds):
+            provider.answer = self._noted(provider.answer)  # type: ignore[method-assign]
         self.sandbox = enter(
             Sandbox(SHOP, credentials={"anybody": {"api_key": RIGHT_KEY}}, faults=self.faults)
         )
@@ -140,6 +144,10 @@ class Product:
         """Whether the user has such a connection."""
         return any(held["integration"] == integration for held in self.nango.connections_for_user(user))
 
+    def told_providers(self) -> list[dict[str, str]]:
+        """The headers and the target of each request that a browser made to a provider's login page."""
+        return [{**asked.headers, "target": asked.target} for asked in self._asked]
+
     def call_in_vain(self, integration: str) -> None:
         """Make a call for a user whose credentials are refused."""
         with contextlib.suppress(CredentialsError):
@@ -159,6 +167,13 @@ class Product:
             },
         }
 
+    def _noted(self, answer: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
+        def noted(asked: Asked) -> Answer:
+            self._asked += [asked] if asked.path == "/authorize" else []
+            return answer(asked)
+
+        return noted
+
     def _server(self) -> uvicorn.Server:
         server = new_server(self.nango)
         server.config.app = self._noting(server.config.app)
@@ -173,8 +188,7 @@ class Product:
             self.received.append(received)
 
             async def sending(message: Any) -> None:
-                if message["type"] == "http.response.start":
-                    received.status = message["status"]
+                received.answer += message.get("body", b"")
                 await send(message)
 
             await app(scope, receive, sending)

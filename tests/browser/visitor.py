@@ -42,6 +42,16 @@ class Visitor:
         """An integration in the grid."""
         return self.page.locator(".card").filter(has=self.page.get_by_text(title, exact=True))
 
+    @property
+    def key(self) -> Locator:
+        """The field for the key of `shop`."""
+        return self.page.get_by_role("textbox", name="Secret key")
+
+    @property
+    def region(self) -> Locator:
+        """The choice of a region of `shop`."""
+        return self.page.get_by_role("combobox", name="Region")
+
     def button(self, name: str) -> Locator:
         """A button by all of its name."""
         return self.page.get_by_role("button", name=name, exact=True)
@@ -71,8 +81,8 @@ class Visitor:
 
     def fill_shop(self, key: str, region: str = "eu") -> None:
         """Fill in the form of `shop`, and send it."""
-        self.page.get_by_role("textbox", name="Secret key").fill(key)
-        self.page.get_by_role("combobox", name="Region").select_option(label=region)
+        self.key.fill(key)
+        self.region.select_option(label=region)
         self.button("Connect").click()
 
     def keep(self, name: str, page: Page | None = None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from nango_py.engine.http.lookups import Lookups
+    from nango_py.engine.http.lookups import AddressInfo, Lookups
 
 
 class CheckedTransport(httpx2.AsyncHTTPTransport):
@@ -64,7 +65,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
         """
         seconds = 30.0 if timeout is None else timeout
         try:
-            found = await asyncio.to_thread(self._lookups.addresses, host, port, seconds)
+            found = await looked_up(self._lookups, host, port, seconds)
         except socket.gaierror as error:
             raise httpcore2.ConnectError from error
         addresses = [str(address[0]) for *_, address in found]
@@ -80,3 +81,21 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait, between attempts to connect that the pool makes of its own."""
         await self._inner.sleep(seconds)
+
+
+async def looked_up(lookups: Lookups, host: str, port: int, seconds: float) -> list[AddressInfo]:
+    """The addresses of a host. Neither the loop nor one of its threads waits for the system.
+
+    Raises:
+        socket.gaierror: there are none, or none came in time.
+    """
+    question, loop, done = lookups.question(host, port), asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(done.set)
+
+    question.then(tell)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), seconds)
+    return question.result()

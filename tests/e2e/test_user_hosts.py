@@ -435,6 +435,48 @@ def test_a_loop_is_not_held_up_by_a_look_up() -> None:
     assert (reason, took < 1.5) == ("connect", True)
 
 
+def test_hosts_of_users_that_hang_hold_up_no_others() -> None:
+    """However many names of users never resolve, a host of the files is looked up."""
+    release = threading.Event()
+
+    def look_up(host: str, port: int) -> list[Any]:
+        if host != "api.example.test":
+            release.wait(20)
+        return addresses_of("127.0.0.1")(host, port)
+
+    with (
+        FaultServer([READ, answer(b"{}")]) as server,
+        contextlib.closing(Transport(None, look_up)) as transport,
+    ):
+        for number in range(MOST_AT_ONCE + 1):
+            failed = transport.send(a_plan_to(f"h{number}.example.test"), 0.001)
+            assert told([failed]) == ["dns"]
+        plan = a_plan_to(f"api.example.test:{server.port}", scheme="http", guarded=False)
+        assert told([transport.send(plan, 3.0)]) == ["answer"]
+        release.set()
+    wait_until(lambda: "nango-dns" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_a_loop_keeps_its_threads() -> None:
+    """Names that hang take none of the threads that asyncio has for other work."""
+    release = threading.Event()
+
+    async def whole() -> str:
+        transport = AsyncTransport(None, lambda *_: release.wait(20) and [])
+        plans = [a_plan_to(f"h{number}.example.test") for number in range(50)]
+        waiting = [asyncio.create_task(transport.send(plan, 5.0)) for plan in plans]
+        await asyncio.sleep(0)
+        threads = {thread.name for thread in threading.enumerate()}
+        said = await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 2)
+        release.set()
+        await asyncio.gather(*waiting)
+        await transport.aclose()
+        assert not any(name.startswith("asyncio_") for name in threads)
+        return said
+
+    assert asyncio.run(whole()) == "free"
+
+
 def test_questions_of_one_name_are_one() -> None:
     """Sixteen callers at once ask the system once, and all get the answer."""
     release, asked = threading.Event(), []

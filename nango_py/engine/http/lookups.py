@@ -32,23 +32,49 @@ def system_look_up(host: str, port: int) -> list[AddressInfo]:
     return found
 
 
-class _Question:
-    """One look-up under way, and whoever waits for it."""
+class Question:
+    """One look-up, under way or done, and whoever waits for it."""
 
-    __slots__ = ("answer", "error", "is_done")
+    __slots__ = ("_answer", "_error", "_listeners", "_lock", "is_done")
 
     def __init__(self) -> None:
         self.is_done = threading.Event()
-        self.answer: list[AddressInfo] = []
-        self.error: tuple[Any, ...] | None = None
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], object]] = []
+        self._answer: list[AddressInfo] = []
+        self._error: tuple[Any, ...] | None = None
 
     def ask(self, look_up: LookUp, host: str, port: int) -> None:
+        """Look up, and tell who waits."""
         try:
-            self.answer = look_up(host, port)
+            self._answer = look_up(host, port)
         except (OSError, UnicodeError) as error:
-            self.error = error.args if isinstance(error, socket.gaierror) else (socket.EAI_FAIL, "failed")
+            self._error = error.args if isinstance(error, socket.gaierror) else (socket.EAI_FAIL, "failed")
         finally:
-            self.is_done.set()
+            with self._lock:
+                self.is_done.set()
+            for tell in self._listeners:
+                tell()
+
+    def then(self, tell: Callable[[], object]) -> None:
+        """Call `tell`, from whatever thread, once there is a result."""
+        with self._lock:
+            if not self.is_done.is_set():
+                self._listeners.append(tell)
+                return
+        tell()
+
+    def result(self) -> list[AddressInfo]:
+        """The addresses.
+
+        Raises:
+            socket.gaierror: there are none, or none came so far.
+        """
+        if not self.is_done.is_set():
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer in time")
+        if self._error is not None:
+            raise socket.gaierror(*self._error)
+        return self._answer
 
 
 class Lookups:
@@ -63,7 +89,7 @@ class Lookups:
     def __init__(self, look_up: LookUp = system_look_up) -> None:
         self._look_up = look_up
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], _Question] = {}
+        self._running: dict[tuple[str, int], Question] = {}
         self._pid = os.getpid()
 
     def addresses(self, host: str, port: int, seconds: float) -> list[AddressInfo]:
@@ -72,16 +98,20 @@ class Lookups:
         Raises:
             socket.gaierror: there are none, or none came in time.
         """
-        if host == "localhost" or re.fullmatch(r"[0-9.]+|.*:.*", host):
-            return self._look_up(host, port)  # an address, or of the hosts file: nobody is asked
-        question = self._question(host, port)
-        if not question.is_done.wait(seconds):
-            raise socket.gaierror(socket.EAI_AGAIN, "no answer in time")
-        if question.error is not None:
-            raise socket.gaierror(*question.error)
-        return question.answer
+        question = self.question(host, port)
+        question.is_done.wait(seconds)
+        return question.result()
 
-    def _question(self, host: str, port: int) -> _Question:
+    def question(self, host: str, port: int) -> Question:
+        """The look-up of a name, under way in a thread of its own.
+
+        Raises:
+            socket.gaierror: too many names are looked up already.
+        """
+        if host == "localhost" or re.fullmatch(r"[0-9.]+|.*:.*", host):
+            question = Question()  # an address, or of the hosts file: nobody is asked
+            question.ask(self._look_up, host, port)
+            return question
         if self._pid != os.getpid():
             # The parent's threads do not exist in its child, and will never answer there.
             self._running, self._lock, self._pid = {}, threading.Lock(), os.getpid()
@@ -91,7 +121,7 @@ class Lookups:
                 return known
             if len(self._running) >= MOST_AT_ONCE:
                 raise socket.gaierror(socket.EAI_AGAIN, "too many names are looked up at once")
-            question = self._running[host, port] = _Question()
+            question = self._running[host, port] = Question()
         asking = threading.Thread(
             target=self._ask, args=(question, host, port), name="nango-dns", daemon=True
         )
@@ -101,7 +131,7 @@ class Lookups:
             self._ask(question, host, port)
         return question
 
-    def _ask(self, question: _Question, host: str, port: int) -> None:
+    def _ask(self, question: Question, host: str, port: int) -> None:
         try:
             question.ask(self._look_up, host, port)
         finally:

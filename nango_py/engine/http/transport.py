@@ -68,6 +68,8 @@ class Transport:
     def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
         self._ca_bundle = ca_bundle
         self._way = Way(Lookups(look_up))
+        # Apart, so that names of users which never resolve hold up nobody else's.
+        self._user_lookups = Lookups(look_up)
         self._lock = threading.Lock()
         self._pools: dict[Origin, Pool] = {}
         self._apart: Kept[Pool] = Kept(Pool.close)
@@ -144,7 +146,7 @@ class Transport:
 
         def made() -> Pool:
             context = None if certificate is None else certificate.context(self._trusted())
-            way = Way(self._way.lookups, networks, proxy)
+            way = Way(self._way.lookups if networks is None else self._user_lookups, networks, proxy)
             return Pool(lambda: self._open(origin, context, way), POOL_SIZE)
 
         names = ("" if part is None else part.name for part in (certificate, proxy))

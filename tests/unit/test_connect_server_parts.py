@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from nango_py.config.model import Config
@@ -18,6 +21,7 @@ from tests.clocks import ManualClock
 from tests.server_support import notice_of
 
 APP = "https://app.product.test"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> Doors:
@@ -197,3 +201,15 @@ def test_no_policy_allows_anything_inline() -> None:
 def test_too_many_has_its_status() -> None:
     """What the pace refuses is 429 wherever codes are looked up."""
     assert CONNECT_CODES["too_many"] == 429
+
+
+def test_every_code_is_explained() -> None:
+    """What the server says of a request beside the codes for users stands in the table of docs/connect.md."""
+    said = "".join(path.read_text() for path in (ROOT / "nango_py" / "server").glob("*.py"))
+    codes = set(re.findall(r'Refusal\(\s*\d+, "(\w+)"', said)) - CONNECT_CODES.keys()
+    page = (ROOT / "docs" / "connect.md").read_text()
+    rows = "".join(
+        line.partition("|")[2].partition("|")[0] for line in page.splitlines() if line.startswith("| `")
+    )
+    assert codes == set(re.findall(r"`(\w+)`", rows)) & codes
+    assert len(codes) >= 8

@@ -155,8 +155,11 @@ class Asked:
 
     @property
     def form(self) -> dict[str, str]:
-        """The parameters of a form body."""
-        is_form = self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
+        """The parameters of a form body, or of one in JSON, as some providers want it."""
+        kind = self.headers.get("Content-Type", "").partition(";")[0]
+        if kind == "application/json":
+            return dict(json.loads(self.body))
+        is_form = kind == "application/x-www-form-urlencoded"
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True)) if is_form else {}
 
 
@@ -424,7 +427,7 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
             family = request.refresh_token
             if family is None:
                 code = request.authorization_code
-                family = code.family = Family(request.user, token["scope"])
+                family = code.family = Family(request.user, token.get("scope", ""))
             if token.get("refresh_token"):
                 if family.refresh:
                     family.earlier[family.refresh] = provider.now() + provider.grace_seconds

@@ -1,0 +1,130 @@
+"""Every shipped blueprint with a login page logs users in: where it says, and by its own rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from nango_py import Nango
+from nango_py.auth._protocol import oauth2
+from nango_py.config.blueprint import Catalogue
+from nango_py.config.document import load_document
+from nango_py.connect.grant import login_of, logs_in_by_browser, told_names
+from nango_py.connect.login import Logins
+from nango_py.errors import Position
+from tests.login_provider import METHODS, LoginProvider, consent, query_of
+from tests.login_provider1 import LoginProvider1
+from tests.login_support import COOKIE, stored
+from tests.oauth_server import CLIENT_ID, CLIENT_SECRET
+from tests.product_support import ENCRYPTION_KEY
+
+FILES = sorted((Path(__file__).resolve().parents[2] / "blueprints").glob("*.yaml"))
+CATALOGUE = Catalogue([("local", FILES[0].parent)])
+
+
+def whole_of(path: Path) -> Any:
+    """A blueprint with what it extends merged in."""
+    data: Any = load_document(path).data
+    return CATALOGUE.find(f"{data['name']}:{data['version']}", Position(path.name))
+
+
+LOGINS = [path for path in FILES if whole_of(path).settings["auth"]["auth_mode"] in {"OAUTH1", "OAUTH2"}]
+CODES = [path for path in LOGINS if whole_of(path).settings["auth"]["auth_mode"] == "OAUTH2"]
+SIGNED = [path for path in LOGINS if path not in CODES]
+
+
+def product(path: Path, **more: Any) -> Nango:
+    """A product whose integration `mail` is the blueprint of a file."""
+    app = {"oauth_client_id": CLIENT_ID, "oauth_client_secret": CLIENT_SECRET}
+    entry = {"extends_blueprint": whole_of(path).ref, **app, **more}
+    return Nango(
+        {"mail": entry},
+        blueprints=path.parent,
+        database_url="sqlite:///:memory:",
+        encryption_keys=ENCRYPTION_KEY,
+        environ={},
+    )
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The settings that the blueprint's first example has."""
+    examples: Any = load_document(path).data
+    return dict(examples["examples"][0].get("additional_config", {}))
+
+
+def test_some_blueprints_have_a_login_page() -> None:
+    """Both protocols are among them."""
+    assert len(CODES) >= 9
+    assert len(SIGNED) >= 3
+
+
+@pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)
+def test_the_login_page_is_the_providers(path: Path) -> None:
+    """https, state, PKCE unless it says no, our redirect URI, and the scopes as this provider writes them."""
+    auth = whole_of(path).settings["auth"]
+    with product(path, oauth_scopes=["one", "two"]) as nango:
+        declared = nango.configuration.integrations["mail"]
+        assert logs_in_by_browser(declared)
+        url = Logins(nango).begin("mail", "user-1", additional_config=config_of(path))
+        parts, query = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
+        assert parts.scheme == "https"
+        fixed = urlsplit(auth["authorization_url"].replace("$", "").replace("{", "").replace("}", ""))
+        assert str(parts.hostname).split(".")[-2:] == str(fixed.hostname).split(".")[-2:]
+        assert query["client_id"] == CLIENT_ID
+        assert query["redirect_uri"] == "http://localhost:3003/oauth/callback"
+        assert len(query["state"]) == 43
+        assert ("code_challenge" in query) == (auth.get("pkce") is not False)
+        assert query["scope"] == auth.get("scope_separator", " ").join(["one", "two"])
+        login = login_of(nango._resources, declared, "user-1", config_of(path))
+        request = oauth2.code_request(login.context(), code="c", redirect_uri="r", verifier="v")
+        assert request.url.startswith("https://")
+        assert told_names(declared) == {
+            *(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_answer") or ()),
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)
+def test_a_login_by_its_rules_is_stored_and_renewed(path: Path) -> None:
+    """Only the provider's addresses are others: client authentication, body format and PKCE are its own."""
+    settings = whole_of(path).settings["auth"]
+    method = {ours: theirs for theirs, ours in METHODS.items()}[settings.get("authorization_method", "body")]
+    with LoginProvider(method, "strict", requires_pkce=settings.get("pkce") is not False) as provider:
+        auth = {
+            "authorization_url": f"{provider.url}/authorize",
+            "token_url": f"{provider.url}/token",
+            "refresh_url": None,
+            "issuer": provider.url,
+        }
+        with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
+            url = Logins(nango).begin("mail", "user-1", browser=COOKIE, additional_config=config_of(path))
+            outcome = Logins(nango).finish(query_of(consent(url)), COOKIE)
+            assert outcome.ok, outcome.message
+            assert outcome.missing_scopes == ()
+            assert provider.exchanges() == ["granted"]
+            first = stored(nango)
+            assert first["access_token"] in provider.tokens
+            nango.update_connection_credentials("mail", "user-1", {**first, "expires_at": 1.0})
+            assert nango.executor("mail", "user-1").base_url  # a token that has ended is renewed for it
+            refreshes = [outcome for kind, outcome, _ in provider.token_calls if kind == "refresh_token"]
+            assert refreshes == ["granted"]
+            assert stored(nango)["access_token"] != first["access_token"]
+
+
+@pytest.mark.parametrize("path", SIGNED, ids=lambda path: path.stem)
+def test_a_signed_login_by_its_rules_is_stored(path: Path) -> None:
+    """The same for OAuth 1.0a: signature method and HTTP methods are the blueprint's own."""
+    with LoginProvider1() as provider:
+        auth = {
+            "request_url": f"{provider.url}/request_token",
+            "authorization_url": f"{provider.url}/authorize",
+            "token_url": f"{provider.url}/access_token",
+        }
+        with product(path, auth=auth) as nango:
+            url = Logins(nango).begin("mail", "user-1", browser=COOKIE, additional_config=config_of(path))
+            outcome = Logins(nango).finish(query_of(consent(url)), COOKIE)
+            assert outcome.ok, outcome.message
+            assert provider.exchanges() == ["granted"]
+            assert set(stored(nango)) == {"oauth_token", "oauth_token_secret", "raw"}

@@ -26,7 +26,8 @@ class Connection:
         additional_config: read-only, plain values.
         date_created: in UTC.
         last_modified: in UTC, when credentials or settings last changed.
-        generation: grows by one with every change; 1 when registered.
+        generation: grows by one with every change; 1 when registered, and more when imported than any earlier
+            connection of this uuid can have had.
         status: `active`, or `needs_reauth` when the provider refused the credentials for good.
     """
 

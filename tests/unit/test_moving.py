@@ -17,7 +17,7 @@ from nango_py.secret import Secret, reveal
 from tests.moving_support import MODES, a_key, a_nango, an_entry, everything
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.clocks import ManualClock
@@ -365,3 +365,63 @@ def test_dates_are_those_of_the_first_place(old: Nango, new: Nango, clock: Manua
     with a_nango("sqlite:///:memory:", clock=clock) as third:
         third.import_connections(exported(new), KEY)
         assert third.connection("api-key", "ada") == view
+
+
+class SecondReading(io.BytesIO):
+    """A file, and what happens between the check of it and the import."""
+
+    def __init__(self, content: bytes, happens: Callable[[SecondReading], object]) -> None:
+        super().__init__(content)
+        self._happens = happens
+        self._readings = 0
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Count the readings, which begin at the beginning."""
+        self._readings += 1
+        if self._readings == 2:
+            self._happens(self)
+        return super().seek(offset, whence)
+
+
+def test_a_user_who_connects_meanwhile_is_not_replaced(old: Nango, new: Nango) -> None:
+    """The import says so and stops; again, with a choice, it does the rest."""
+
+    def connect(_: SecondReading) -> None:
+        new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
+
+    content = exported(old).getvalue()
+    with pytest.raises(
+        StorageError, match="basic/bob was connected while the import ran; 0 connections are done"
+    ):
+        new.import_connections(SecondReading(content, connect), KEY)
+    assert reveal(new.store.get("basic", "bob").credentials)["username"] == "other"
+    assert counts(new.import_connections(io.BytesIO(content), KEY, on_existing="skip")) == (2, 0, 1, 0)
+
+
+def test_a_file_that_is_damaged_meanwhile_is_noticed(old: Nango, new: Nango) -> None:
+    """Each line is proven again when it is stored."""
+
+    def damage(file: SecondReading) -> None:
+        file.getbuffer()[-10] ^= 1
+
+    with pytest.raises(TamperError):
+        new.import_connections(SecondReading(exported(old).getvalue(), damage), KEY)
+
+
+def test_another_export_in_the_place_of_the_checked_one_is_checked_as_well(old: Nango, new: Nango) -> None:
+    """What does not fit is not stored, though nobody named it in the first reading."""
+    first = exported(old).getvalue()
+    with a_nango("sqlite:///:memory:", {"gone": an_entry("API_KEY")}) as other:
+        other.register_connection("gone", "eve", {"api_key": "planted"})
+        second = exported(other).getvalue()
+
+    def exchange(file: SecondReading) -> None:
+        file.truncate(0)
+        io.BytesIO.seek(file, 0)
+        file.write(second)
+
+    with pytest.raises(
+        StorageError, match="the file was changed while it was imported; 0 connections are done"
+    ):
+        new.import_connections(SecondReading(first, exchange), KEY)
+    assert everything(new) == {}

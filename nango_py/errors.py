@@ -148,7 +148,7 @@ class ConnectionAlreadyExists(NangoError):
         self.user_id = user_id
         super().__init__(
             f'integration "{printable(integration)}" already has a connection of "{printable(user_id)}"; '
-            "change it with update_connection_credentials() or delete it first"
+            "register with replace=True, change it with update_connection_credentials(), or delete it first"
         )
 
     def __reduce__(self) -> tuple[type[ConnectionAlreadyExists], tuple[str, str]]:

@@ -180,11 +180,13 @@ class Caller:
         undeclared = check.undeclared()
         if undeclared is not None:
             return undeclared
+        ends = self._clock.monotonic() + SECONDS
         try:
             connection = yield Ask(self._read_connection)
             if self._is_due(connection):
                 connection = yield Refresh(self._renewal(connection, SECONDS))
-            job = self._job(check.plan(self._stamp_of(connection)), SECONDS)
+            left = max(1.0, ends - self._clock.monotonic())
+            job = self._job(check.plan(self._stamp_of(connection)), left)
             job.policy, job.attempts = check.policy, attempts
             answer = yield from run(job)
         except NO_VERDICT as error:

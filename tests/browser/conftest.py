@@ -38,7 +38,7 @@ FLAGS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
 ]
-PATIENCE_MS = 10_000
+PATIENCE_MS = 15_000
 """How long a page may take to become as expected; nothing takes as long on a machine that is awake."""
 
 _failed = pytest.StashKey[bool]()
@@ -96,8 +96,9 @@ def browser(playwright_loop: LoopOfPlaywright) -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with playwright_loop():
         playwright = sync_playwright().start()
         program = next(filter(None, map(shutil.which, CHROMIUMS)))

@@ -1,0 +1,203 @@
+"""The product's own pages: nango-connect.js on another site, and what pages of strangers are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.elsewhere import Elsewhere
+from tests.browser.product import RIGHT_KEY
+from tests.browser.visitor import Visitor, expect
+
+if TYPE_CHECKING:
+    import contextlib
+
+    from playwright.sync_api import Page
+
+    from tests.browser.product import Product
+    from tests.browser.watch import Watch
+
+PAGE = """
+<main><h1>Reports</h1><button id="connect">Connect</button><output></output></main>
+<script src="{server}/nango-connect.js"></script>
+<script>
+  window.heard = [];
+  addEventListener("message", ({{origin, data}}) => heard.push({{origin, data}}));
+  const nango = new NangoConnect("{server}", {{patienceSeconds: 0}});
+  document.querySelector("#connect").onclick = async () => {{
+    let ended;
+    try {{
+      ended = await nango.connect("{integration}", {session});
+    }} catch (error) {{
+      ended = {{name: error.name, code: error.code, message: error.message, integration: error.integration}};
+    }}
+    document.querySelector("output").textContent = JSON.stringify(ended);
+  }};
+</script>
+"""
+
+
+def reports(site: Elsewhere, product: Product, integration: str, session: str = "") -> str:
+    """The address of a page of this site with a button that connects an integration."""
+    session = session or product.nango.connect_session("user-1").token.reveal()
+    return site.page(PAGE.format(server=product.origin, integration=integration, session=json.dumps(session)))
+
+
+def click_connect(page: Page) -> Page:
+    """Click the button; the window that opens."""
+    with page.expect_popup() as opening:
+        page.get_by_role("button", name="Connect").click()
+    popup: Page = opening.value
+    return popup
+
+
+def ended(page: Page) -> dict[str, Any]:
+    """What `connect` came to."""
+    expect(page.locator("output")).not_to_be_empty()
+    found: dict[str, Any] = json.loads(page.locator("output").inner_text())
+    return found
+
+
+@pytest.mark.parametrize("integration", ["mail", "archive", "birds"])
+def test_a_page_of_the_product_connects_by_a_promise(
+    page: Page, product: Product, elsewhere: Elsewhere, integration: str
+) -> None:
+    """On another origin, `connect` goes straight to the provider and resolves, and its window closes."""
+    page.goto(reports(elsewhere, product, integration))
+    popup = click_connect(page)
+    popup.get_by_role("button", name="Allow").click()
+    assert ended(page) == {"integration": integration, "missingScopes": []}
+    assert product.is_connected(integration)
+    if not popup.is_closed():
+        popup.wait_for_event("close")
+    assert {said["origin"] for said in page.evaluate("heard")} <= {product.origin}
+
+
+def test_a_form_in_the_window_resolves_the_promise_too(
+    page: Page, product: Product, elsewhere: Elsewhere, watch: Watch
+) -> None:
+    """For a key the window shows the form; a wrong key keeps it open, the right one ends it."""
+    watch.expect("422")
+    page.goto(reports(elsewhere, product, "shop"))
+    popup = click_connect(page)
+    visitor = Visitor(popup, product)
+    visitor.fill_shop("sk_test_wrong_0123456789")
+    expect(visitor.alert).to_contain_text("Shop did not accept this")
+    visitor.fill_shop(RIGHT_KEY)
+    assert ended(page) == {"integration": "shop", "missingScopes": []}
+    if not popup.is_closed():
+        popup.wait_for_event("close")
+    assert product.is_connected("shop")
+    assert RIGHT_KEY not in json.dumps(page.evaluate("heard"))
+
+
+def test_the_promise_rejects_with_a_code(
+    page: Page, product: Product, elsewhere: Elsewhere, watch: Watch
+) -> None:
+    """A denied login, a closed window, a blocked one and a session that is over are told apart."""
+    watch.expect("400", "401")
+    page.goto(reports(elsewhere, product, "mail"))
+    click_connect(page).get_by_role("button", name="Deny").click()
+    denied = ended(page)
+    assert (denied["name"], denied["code"], denied["integration"]) == (
+        "NangoConnectError",
+        "access_denied",
+        "mail",
+    )
+    page.reload()
+    click_connect(page).close()
+    assert ended(page)["code"] == "popup_closed"
+    page.goto(reports(elsewhere, product, "mail", "no-token"))
+    click_connect(page)
+    assert ended(page)["code"] == "session_invalid"
+    page.add_init_script("window.open = () => null")
+    page.reload()
+    page.get_by_role("button", name="Connect").click()
+    assert ended(page)["code"] == "popup_blocked"
+    assert not product.is_connected("mail")
+
+
+def test_a_page_of_a_stranger_hears_nothing(
+    page: Page, product: Product, servers: contextlib.ExitStack, watch: Watch
+) -> None:
+    """With a stolen session a page outside of connect_origins connects nothing, and learns nothing."""
+    watch.expect("403", "CORS", "ERR_FAILED", "postMessage")
+    stranger = servers.enter_context(Elsewhere("localhost"))
+    page.goto(reports(stranger, product, "mail"))
+    popup = click_connect(page)
+    expect(popup.get_by_role("alert")).to_contain_text("may not connect")
+    popup.close()
+    assert ended(page)["code"] == "popup_closed"
+    assert page.evaluate("heard") == []
+    assert not product.mail.authorizations
+
+
+def test_a_stranger_that_calls_itself_another_hears_nothing(
+    page: Page, product: Product, elsewhere: Elsewhere, servers: contextlib.ExitStack, watch: Watch
+) -> None:
+    """The result goes to the origin that was declared, so whoever only claims it is not told."""
+    watch.expect("postMessage", "target origin")
+    stranger = servers.enter_context(Elsewhere("localhost"))
+    page.goto(reports(stranger, product, "mail"))
+    link = f"{product.link()}&integration=mail&attempt=a1&origin={elsewhere.origin}"
+    with page.expect_popup() as opening:
+        page.evaluate("link => void open(link, 'mine')", link)
+    opening.value.get_by_role("button", name="Allow").click()
+    expect(opening.value.get_by_role("status")).to_contain_text("Mail is connected.")
+    assert page.evaluate("heard") == []
+
+
+@pytest.mark.parametrize("who", ["declared", "stranger"])
+def test_only_declared_origins_may_ask_the_server(
+    page: Page,
+    product: Product,
+    elsewhere: Elsewhere,
+    servers: contextlib.ExitStack,
+    watch: Watch,
+    who: str,
+) -> None:
+    """Scripts of declared origins may read the answers; those of others may not, with a good token either."""
+    watch.expect(*([] if who == "declared" else ["CORS", "ERR_FAILED"]))
+    site = elsewhere if who == "declared" else servers.enter_context(Elsewhere("localhost"))
+    page.goto(site.page("<h1>Somebody</h1>"))
+    token = product.nango.connect_session("user-1").token.reveal()
+    ask = """([server, token]) => Promise.all(["session", "attempts/a1"].map((path) =>
+      fetch(`${server}/connect/${path}`, {headers: {Authorization: `Bearer ${token}`}})
+        .then((answer) => answer.status, () => 'refused')))"""
+    found = page.evaluate(ask, [product.origin, token])
+    assert found == ([200, 200] if who == "declared" else ["refused", "refused"])
+
+
+@pytest.mark.parametrize("who", ["declared", "stranger"])
+def test_only_declared_origins_may_frame_the_page(
+    page: Page,
+    product: Product,
+    elsewhere: Elsewhere,
+    servers: contextlib.ExitStack,
+    watch: Watch,
+    who: str,
+) -> None:
+    """The connect page works in a frame of the product's own page, and shows nothing in one of a stranger."""
+    watch.expect(*([] if who == "declared" else ["frame-ancestors", "Framing", "ERR_BLOCKED"]))
+    site = elsewhere if who == "declared" else servers.enter_context(Elsewhere("localhost"))
+    page.goto(site.page("<h1>Somebody</h1><iframe title=accounts width=900 height=700></iframe>"))
+    page.evaluate("link => { document.querySelector('iframe').src = link }", product.link())
+    frame = page.frame_locator("iframe")
+    if who == "declared":
+        expect(frame.get_by_role("button", name="Mail")).to_be_visible()
+        return
+    expect(frame.locator("#main-frame-error")).to_be_attached()
+    assert frame.get_by_role("button", name="Mail").count() == 0
+
+
+def test_the_pages_of_a_login_can_be_framed_by_nobody(
+    page: Page, product: Product, elsewhere: Elsewhere, watch: Watch
+) -> None:
+    """Not even the product's own page may frame what a popup shows, where a click could be stolen."""
+    watch.expect("frame-ancestors", "Framing", "ERR_BLOCKED", "400")
+    page.goto(elsewhere.page("<h1>Somebody</h1><iframe title=accounts></iframe>"))
+    address = f"{product.origin}/oauth/callback?state=x"
+    page.evaluate("address => { document.querySelector('iframe').src = address }", address)
+    expect(page.frame_locator("iframe").locator("#main-frame-error")).to_be_attached()

@@ -37,8 +37,8 @@ SECONDS = 30.0
 """For all requests of one step of a login together."""
 
 LONGEST_TEXT = 300
-LONGEST_CODE = 8192
 LONGEST_KEPT = 1024
+_CODE = re.compile(r"[\x20-\x7e]{1,8192}")  # RFC 6749 appendix A.11
 _DENIED = frozenset({"access_denied", "user_denied", "user_refused", "permission_denied", "consent_denied"})
 _LATER = frozenset({"temporarily_unavailable", "server_error"})
 _NO_ANSWER = frozenset({"too_large", "protocol"})
@@ -132,7 +132,7 @@ class CodeLogin(Login):
         self._check_issuer(callback)
         self._check_refusal(callback)
         code = callback.get("code", "")
-        if not code or len(code) > LONGEST_CODE:
+        if not _CODE.fullmatch(code):
             raise LoginEnded("provider_error", "the provider's answer holds no usable code")
         context, answer = self.answer(
             lambda context: oauth2.code_request(
@@ -195,7 +195,7 @@ class SignedLogin(Login):
         if not _are_equal(callback.get("oauth_token", ""), temporary["oauth_token"]):
             raise LoginEnded("state_invalid", "the provider's answer belongs to another login")
         verifier = callback.get("oauth_verifier", "")
-        if not verifier or len(verifier) > LONGEST_CODE:
+        if not _CODE.fullmatch(verifier):
             raise LoginEnded("provider_error", "the provider's answer holds no usable verifier")
         context, answer = self.answer(lambda context: oauth1.token_request(context, temporary, verifier))
         credentials = oauth1.credentials_of(context, answer)

@@ -20,7 +20,7 @@ from nango_py.connect.grant import asked_config, login_of
 from nango_py.connect.outcome import LoginOutcome, remember, remembered, tell
 from nango_py.connect.typed import tidied
 from nango_py.engine.ending import ENDING
-from nango_py.errors import ConnectFailed, printable
+from nango_py.errors import ConnectFailed, StorageError, printable
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Logins:
             integration: the last part of the path, where the callback came to a path of its own.
 
         Raises:
-            ConnectFailed: `state_invalid`: no login of this browser waits for such a callback.
+            ConnectFailed: `state_invalid`: no login of this browser waits for such a callback; `unavailable`:
+                nobody can say, because the connection store does not answer.
         """
         login = self._taken(query.get("state", ""), browser)
         failed: LoginEnded
@@ -161,10 +162,7 @@ class Logins:
             raise LoginEnded("not_allowed", "this page may not connect accounts", "origin is not declared")
 
     def _taken(self, state: str, browser: str) -> dict[str, Any]:
-        found, pending = None, self._nango.store.pending
-        # Looked for first: a flood of made-up callbacks takes no turn at writing.
-        if STATE.fullmatch(state) and pending.peek("login", state) is not None:
-            found = pending.take("login", state)
+        found = self._waiting(state) if STATE.fullmatch(state) else None
         if found is not None and hmac.compare_digest(found["browser"], _binding(browser)):
             return found
         if found is None:
@@ -173,6 +171,18 @@ class Logins:
             tell(self._nango, found["integration"], found["user_id"], "state_invalid", "another browser")
         what = "this login is over, or began in another browser; please begin again"
         raise ConnectFailed("state_invalid", what)
+
+    def _waiting(self, state: str) -> dict[str, Any] | None:
+        """The login that a state names, for the first that asks."""
+        failed = ""
+        try:
+            pending = self._nango.store.pending
+            # Looked for first: a flood of made-up callbacks takes no turn at writing.
+            return None if pending.peek("login", state) is None else pending.take("login", state)
+        except StorageError as error:
+            failed = str(error)
+        tell(self._nango, "", "", "unavailable", failed)
+        raise ConnectFailed("unavailable", "logins cannot be finished at present; try again later")
 
     def _stored(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
         """Exchange what the callback brought and store it; the scopes that were not granted."""

@@ -115,7 +115,8 @@ class Pending:
 
 
 def _identity(kind: str, name: str) -> str:
-    return hashlib.sha256(f"nango pending\0{kind}\0{name}".encode()).hexdigest()
+    text = f"nango pending\0{kind}\0{name}"  # names come from browsers, and JSON knows half surrogates
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _place(identity: str, session_id: str, ends_at: int) -> bytes:

@@ -344,6 +344,41 @@ def test_hostile_answers_of_oauth_1(answer: Answer) -> None:
         assert rows(nango) == []
 
 
+@pytest.mark.parametrize("value", ["", "a\r\nb", "\0", "\ud800", "\u2028", "x" * 8193])
+@pytest.mark.parametrize(("kind", "name"), [(LoginProvider, "code"), (LoginProvider1, "oauth_verifier")])
+def test_what_cannot_be_a_code_is_not_sent(kind: Any, name: str, value: str) -> None:
+    """Empty, endless, or with characters that no code has (RFC 6749 appendix A)."""
+    with kind() as provider, a_product(provider.entry()) as nango:
+        outcome = Logins(nango).finish({**callback_of(nango), name: value}, COOKIE)
+        assert (outcome.ok, outcome.code) == (False, "provider_error")
+        assert provider.exchanges() == []
+
+
+def test_names_that_browsers_make_up_do_no_harm() -> None:
+    """Half a surrogate pair as attempt, browser or parameter is a name like any other."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        logins, odd = Logins(nango), "\ud800\0"
+        callback = query_of(consent(logins.begin("mail", "user-1", browser=odd, attempt=odd)))
+        assert logins.attempt("", odd) is None
+        assert logins.finish({**callback, odd: odd}, odd).ok
+        found = logins.attempt("", odd)
+        assert found is not None
+        assert found.ok
+
+
+def test_a_store_that_does_not_answer_is_said() -> None:
+    """The user may try again; the callback's state is not known to be wrong."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        store = nango.store
+        store.write(lambda run: run("ALTER TABLE nango_pending RENAME TO nango_elsewhere", {}))
+        with pytest.raises(ConnectFailed) as caught:
+            Logins(nango).finish(callback, COOKIE)
+        assert (caught.value.code, caught.value.status) == ("unavailable", 503)
+        store.write(lambda run: run("ALTER TABLE nango_elsewhere RENAME TO nango_pending", {}))
+        assert Logins(nango).finish(callback, COOKIE).ok
+
+
 def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
     """An answer to another login, or one that nobody confirmed, is not exchanged."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:

@@ -47,7 +47,7 @@ def list_(project: Project, as_json: bool) -> None:
 @click.argument("name", metavar="NAME[:VERSION]")
 @pass_project
 def show(project: Project, name: str) -> None:
-    """Print what a blueprint says: base URL, login, limits, pages, gotchas, and the file it came from.
+    """Print what a blueprint says: login, what users are asked for, base URL, limits, pages, gotchas, file.
 
     Without a version it is the newest.
 
@@ -68,6 +68,7 @@ def show(project: Project, name: str) -> None:
         "hides": ", ".join(str(other.path) for other in catalogue.shadowed(found.ref)),
         "extends": settings.get("extends"),
         "login": settings.get("auth", {}).get("auth_mode"),
+        **_asked(settings),
         "base URL": requests.get("base_url"),
         **{f"header {key}": value for key, value in requests.get("headers", {}).items()},
         **{f"param {key}": value for key, value in requests.get("params", {}).items()},
@@ -114,6 +115,18 @@ def _summary(blueprint: Blueprint) -> dict[str, Any]:
         "file": str(blueprint.source),
         "status": status_text(blueprint),
     }
+
+
+def _asked(settings: Any) -> dict[str, str]:
+    """What the connect page asks for in the blueprint's own words, by field."""
+    found = {}
+    for name, said in settings.get("credentials", {}).items():
+        if "value" not in said:
+            found[f"credential {name}"] = ": ".join(filter(None, (said.get("title"), said.get("help"))))
+    for name, said in settings.get("connection_config", {}).get("properties", {}).items():
+        if said.get("asked") is not False:
+            found[f"setting {name}"] = ": ".join(filter(None, (said.get("title"), said.get("description"))))
+    return found
 
 
 def _limits(limits: Any) -> str:

@@ -28,7 +28,7 @@ def lint_settings(settings: Mapping[str, Any], place: Place | Document) -> list[
 
     Rate limit headers that say nothing of the wait (E402), rules that send a POST twice (E403), days of
     no time zone that is known, or of some other length, and networks that are none (E204), words on fields
-    that the auth mode does not have (E202), and patterns that cannot be used (E318).
+    that the auth mode does not have (E202), and patterns that cannot be used (E319).
     """
     return [
         *_unknown_wait(settings, place), *_duplicate_posts(settings, place), *_days(settings, place),
@@ -111,9 +111,9 @@ def _pattern(
         return
     fault = pattern_fault(pattern)
     if fault:
-        yield Problem(place.position((*path, "pattern")), "E318", f"the pattern {fault}")
+        yield Problem(place.position((*path, "pattern")), "E319", f"the pattern {fault}")
     elif isinstance(example, str) and not fits(pattern, example):
-        yield Problem(place.position((*path, "example")), "E318", "the example does not fit the pattern")
+        yield Problem(place.position((*path, "example")), "E319", "the example does not fit the pattern")
 
 
 def _days(settings: Mapping[str, Any], place: Place | Document) -> Iterator[Problem]:

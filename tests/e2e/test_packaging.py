@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.name for path in (ROOT / "blueprints").glob("*.yaml"))
+STATIC = {f"nango_py/server/static/{path.name}" for path in (ROOT / "nango_py/server/static").iterdir()}
 
 LIST = """
 from nango_py.config.blueprint import open_catalogue
@@ -51,10 +52,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
-    """What is installed has every shipped blueprint, the schema parts and the typing marker."""
+    """What is installed has every shipped blueprint, the schemas, the connect page and the typing marker."""
     names = zipfile.ZipFile(wheel).namelist()
     assert sorted(Path(name).name for name in names if name.startswith("nango_py/blueprints/")) == SHIPPED
     assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
+    assert {"nango_py/server/static/connect.html", "nango_py/server/static/nango-connect.js"} <= STATIC
+    assert set(names) >= STATIC
     assert any(name.startswith("nango_py/config/schemas/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 

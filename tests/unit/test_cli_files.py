@@ -108,6 +108,9 @@ def test_blueprints_are_listed_shown_and_found(product: Product) -> None:
     assert "hides" in shown
     assert product.run("blueprints", "path", "close:v0").out.strip().endswith("blueprints/close.v0.yaml")
     assert "E101" in product.run("blueprints", "show", "klavio").err
+    asked = product.run("blueprints", "show", "greenhouse-harvest").out
+    assert "credential username   Harvest API key: In Greenhouse under" in asked
+    assert "credential password" not in asked  # it is always empty
 
 
 def test_integrations_show_tells_where_each_setting_came_from(product: Product) -> None:

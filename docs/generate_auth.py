@@ -28,7 +28,8 @@ first call fetches one. Modes that sign do so for each attempt, and a client cer
 connections of its own. [Security](security.md) has the rest.
 
 Users of OAUTH2 and OAUTH1 log in on the provider's own page: from the [connect server](connect.md), or from
-this machine's browser with `nango connections connect`. [Recipes](auth-recipes.md) show what login pages may need.
+this machine's browser with `nango connections connect`. [Recipes](auth-recipes.md) show what login pages may
+need.
 """
 
 MEANINGS = {

@@ -52,20 +52,39 @@ def test_register_reads_standard_input() -> None:
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
 
 
-@pytest.mark.usefixtures("product")
-def test_register_asks_without_an_echo() -> None:
+def typed_in(*typed: str, integration: str = "basic") -> Any:
+    """`connections register` at a prompt where these lines are typed."""
+    words = ["connections", "register", integration, f"user-{len(typed)}", "--no-verify", "--config", "{}"]
+    return CliRunner().invoke(nango, words, input="".join(f"{line}\n" for line in typed))
+
+
+def test_register_asks_without_an_echo(product: Product) -> None:
     """At the prompt the secret is hidden, what is no secret is not, and an optional part may stay empty."""
-    arguments = ["connections", "register", "close", "user-1", "--no-verify"]
-    found = CliRunner().invoke(nango, arguments, input=f"someone\n{KEY}\n")
-    assert found.exit_code == 0
+    headers = {"Authorization": "Basic ${basic_auth_encoded}"}
+    entry = {
+        "auth": {"auth_mode": "USERNAME_PASSWORD"},
+        "requests": {"base_url": "https://x.test/", "headers": headers},
+    }
+    product.write("integrations.yaml", json.dumps({"integrations": {"basic": entry}}))
+    found = typed_in("someone", KEY)
+    assert found.exit_code == 0, found.output
     assert "someone" in found.output
     assert KEY not in found.output
-    assert stored("close", "user-1") == {"username": "someone", "password": KEY}
-    empty = CliRunner().invoke(
-        nango, ["connections", "register", "close", "user-2", "--no-verify"], input="someone\n\n"
-    )
+    assert stored("basic", "user-2") == {"username": "someone", "password": KEY}
+    empty = typed_in("someone", "", "")
     assert empty.exit_code == 0
-    assert stored("close", "user-2") == {"username": "someone", "password": ""}
+    assert stored("basic", "user-3") == {"username": "someone", "password": ""}
+
+
+@pytest.mark.usefixtures("product")
+def test_the_blueprints_words_are_shown_and_its_constants_are_not_asked_for() -> None:
+    """Close takes its key as user name: one hidden prompt with the API's own word, and no password."""
+    found = typed_in(KEY, integration="close")
+    assert found.exit_code == 0, found.output
+    assert "API key" in found.output
+    assert "User name" not in found.output
+    assert KEY not in found.output
+    assert stored("close", "user-1") == {"username": KEY, "password": ""}
 
 
 @pytest.mark.usefixtures("product")

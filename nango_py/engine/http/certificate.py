@@ -7,6 +7,7 @@ import os
 import ssl
 import tempfile
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from nango_py.errors import CredentialsError
@@ -88,6 +89,9 @@ class Kept(Generic[Made]):
             known = self._kept[key] = make()
             while len(self._kept) > MOST_KEPT:
                 self._drop(self._kept.popitem(last=False)[1])
+        else:
+            with suppress(KeyError):  # dropped by another thread
+                self._kept.move_to_end(key)
         return known
 
     def clear(self) -> None:

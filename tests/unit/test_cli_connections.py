@@ -87,6 +87,56 @@ def test_the_blueprints_words_are_shown_and_its_constants_are_not_asked_for() ->
     assert stored("close", "user-1") == {"username": KEY, "password": ""}
 
 
+def test_who_brings_a_token_is_asked_for_all_that_a_login_would_tell(product: Product) -> None:
+    """Access and refresh token are hidden, the latter may be left out; told settings are asked for too."""
+    auth = {
+        "auth_mode": "OAUTH2",
+        "authorization_url": "https://x.test/authorize",
+        "token_url": "https://x.test/token",
+        "keep_from_callback": ["realm"],
+    }
+    entry = {
+        "auth": auth,
+        "oauth_client_id": "client",
+        "oauth_client_secret": "client_secret",
+        "requests": {"base_url": "https://x.test/", "headers": {"Authorization": "Bearer ${access_token}"}},
+        "connection_config": {
+            "type": "object",
+            "properties": {"realm": {"type": "string", "title": "Realm"}},
+        },
+    }
+    product.write("integrations.yaml", json.dumps({"integrations": {"books": entry}}))
+    words = ["connections", "register", "books", "user-1", "--no-verify"]
+    found = CliRunner().invoke(nango, words, input=f"{KEY}\nrefresh_{KEY}\n1234\n")
+    assert found.exit_code == 0, found.output
+    assert "nango connections connect books" in found.output
+    assert KEY not in found.output
+    assert stored("books", "user-1") == {"access_token": KEY, "refresh_token": f"refresh_{KEY}"}
+    shown = json.loads(product.run("connections", "show", "books", "user-1", "--json").out)
+    assert shown["additional_config"] == {"realm": "1234"}
+    without = CliRunner().invoke(nango, [*words[:3], "user-2", "--no-verify"], input=f"{KEY}\n\n\n")
+    assert without.exit_code == 0, without.output
+    assert stored("books", "user-2") == {"access_token": KEY}
+
+
+def test_a_key_of_many_lines_comes_from_a_file(product: Product) -> None:
+    """What a hidden prompt cannot take is read from @FILE; a file that is not there stores nothing."""
+    entry = {
+        "auth": {"auth_mode": "JWT", "jwt": {"algorithm": "HS256", "payload": {"iss": "x"}}},
+        "requests": {"base_url": "https://x.test/", "headers": {"Authorization": "Bearer ${token}"}},
+    }
+    product.write("integrations.yaml", json.dumps({"integrations": {"signed": entry}}))
+    path = product.write("key.pem", f"-----BEGIN\n{KEY}\n-----END\n")
+    words = ["connections", "register", "signed", "user-1", "--no-verify", "--config", "{}"]
+    gone = CliRunner().invoke(nango, words, input="@nowhere.pem\n\n\n")
+    assert gone.exit_code == 2
+    assert "cannot be read" in gone.output
+    found = CliRunner().invoke(nango, words, input=f"@{path}\n\n\n")
+    assert found.exit_code == 0, found.output
+    assert KEY not in found.output
+    assert stored("signed", "user-1")["private_key"].startswith("-----BEGIN\n")
+
+
 @pytest.mark.usefixtures("product")
 def test_register_without_anyone_to_ask_says_how_to_pipe() -> None:
     """A script that forgot its input is told of --credentials-file."""

@@ -148,7 +148,6 @@ def test_a_connection_that_needs_it_is_connected_again(visitor: Visitor, product
     visitor.visit()
     expect(visitor.page.get_by_role("heading", level=2).first).to_have_text("Needs to be connected again")
     expect(visitor.page.locator(".card").first).to_contain_text("Mail")
-    visitor.keep("needs-reauth")
     visitor.open("Mail")
     expect(visitor.dialog).to_contain_text("The stored login no longer works")
     visitor.allow_login("Mail")

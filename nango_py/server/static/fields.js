@@ -102,16 +102,14 @@ class FieldView {
 
   // Pasted addresses are cut to the name that is asked for; the server does the same.
   #cut(text) {
-    const { suffix, group } = this.field;
-    if (!suffix || group !== "additional_config") return text;
+    const { suffix } = this.field;
+    if (!suffix) return text;
     return text.replace(/^https?:\/\//, "").split(suffix)[0].replace(/\/+$/, "");
   }
 
   #fits(text) {
     try {
-      const { group, suffix, pattern } = this.field;
-      const whole = group === "credentials" && suffix && !text.endsWith(suffix) ? text + suffix : text;
-      return new RegExp(pattern, "u").test(whole);
+      return new RegExp(this.field.pattern, "u").test(text);
     } catch {
       return true; // the server decides
     }
@@ -127,7 +125,7 @@ class FieldView {
       const label = make("label", { class: "check", for: this.id }, control, make("span", {}, field.title));
       return make("div", { class: "field" }, label, help, this.error);
     }
-    const label = make("label", { for: this.id }, field.title, optional);
+    const label = make("label", { for: this.id }, field.title, optional && " ", optional);
     return make("div", { class: "field" }, label, this.#joined(), help, this.error);
   }
 

@@ -122,7 +122,7 @@ async def read(request: Request, doors: Doors) -> Asked:
         authorization=headers.get("authorization", ""),
         cookies=request.cookies,
         known=headers.get("if-none-match", ""),
-        query=request.url.query,
+        query=request.scope["query_string"].decode("latin-1"),
         body=await _body(request),
     )
 

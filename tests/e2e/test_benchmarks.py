@@ -15,6 +15,7 @@ ROWS = {
     "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
+    "connect": {"whole logins"},
 }
 
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATOR = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))
 COMMANDS: dict[str, click.Command] = dict(GENERATOR["commands"]())
 
-HEAVY = {"rich", "requests", "urllib3", "jsonschema", "jinja2", "cryptography", "yaml", "psycopg", "sqlite3"}
+HEAVY = {"rich", "requests", "urllib3", "jsonschema", "jinja2", "cryptography", "yaml", "psycopg", "sqlite3",
+         "starlette", "uvicorn"}  # fmt: skip
 
 
 def test_the_page_of_the_command_line_is_fresh() -> None:

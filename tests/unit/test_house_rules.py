@@ -142,6 +142,8 @@ HEAVY = {
     "sqlite3",
     "backoff",
     "rich",
+    "starlette",
+    "uvicorn",
 }
 
 

@@ -10,7 +10,7 @@ from nango_py.connections.database import open_database
 from nango_py.limits.memory import MemoryLimits
 from nango_py.limits.redis import RedisLimits
 from nango_py.limits.shared import SharedLimits
-from nango_py.limits.sql import SqlLimits
+from nango_py.limits.sql import ANSWER_SECONDS, SqlLimits
 from nango_py.secret import Secret
 from tests.services import fresh_postgres, fresh_redis
 
@@ -37,7 +37,8 @@ def store_at(kind: str, url: str) -> RedisLimits | SqlLimits:
     """A shared store in that place."""
     if kind == "redis":
         return RedisLimits(Secret(url))
-    return SqlLimits(open_database(Secret(url)), SYSTEM_CLOCK, is_server=kind == "postgresql")
+    database = open_database(Secret(url), ANSWER_SECONDS)
+    return SqlLimits(database, SYSTEM_CLOCK, is_server=kind == "postgresql")
 
 
 @contextlib.contextmanager

@@ -77,15 +77,19 @@ MEMORY = ":memory:"
 URL_FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:///:memory: or postgresql://..."
 
 
-def open_database(url: Secret) -> Database:
+def open_database(url: Secret, patience: float | None = None) -> Database:
     """The database behind the URL. SQLite files and their folder are made when the store is opened.
+
+    Args:
+        url: `sqlite:///...` or `postgresql://...`.
+        patience: the seconds for which it is tried to connect to a server; None leaves it to the driver.
 
     Raises:
         StorageError: the URL has another form, or its driver is not installed. No password is shown.
     """
     scheme = url.reveal().partition("://")[0].lower()
     if scheme in {"postgresql", "postgres"}:
-        return _postgres(url)
+        return _postgres(url, patience)
     if scheme != "sqlite":
         raise StorageError(f"a database of this kind is not known; expected {URL_FORMS}")
     from nango_py.connections.sqlite_driver import FileDatabase, MemoryDatabase
@@ -94,13 +98,13 @@ def open_database(url: Secret) -> Database:
     return MemoryDatabase() if path is None else FileDatabase(path)
 
 
-def _postgres(url: Secret) -> Database:
+def _postgres(url: Secret, patience: float | None) -> Database:
     try:
         from nango_py.connections.postgres_driver import PostgresDatabase
     except ImportError:
         pass
     else:
-        return PostgresDatabase(url)
+        return PostgresDatabase(url) if patience is None else PostgresDatabase(url, patience)
     raise StorageError("PostgreSQL needs psycopg; run: pip install 'nango-py[postgres]'")
 
 

@@ -48,14 +48,19 @@ class PostgresDatabase:
 
     A statement or transaction that finds its server connection dead is done again with a new one, twice at
     most. When the connection is lost during COMMIT itself, the error says that the outcome is not known.
+
+    Args:
+        url: `postgresql://...`.
+        patience: the seconds for which it is tried to connect.
     """
 
     lasting = True
     is_server = True
     schema_lock = _SCHEMA_LOCK
 
-    def __init__(self, url: Secret) -> None:
+    def __init__(self, url: Secret, patience: float = CONNECT_SECONDS) -> None:
         self._conninfo, self._password, self.name = _read_url(url)
+        self._patience = patience
         self._closed = False
         self._pools: list[Pool] = []  # none or one
         self._lock = threading.Lock()
@@ -153,7 +158,9 @@ class PostgresDatabase:
                     kwargs={"autocommit": True},
                     min_size=0,
                     max_size=POOL_SIZE,
-                    timeout=CONNECT_SECONDS,
+                    timeout=self._patience,
+                    # Who comes later makes a try of its own, instead of waiting for one that was put off.
+                    reconnect_timeout=self._patience,
                     num_workers=1,
                     name="nango_py",
                     open=True,

@@ -35,11 +35,11 @@ def open_limits(where: Secret, database_url: Secret, clock: Clock) -> LimitStore
     from nango_py.limits.shared import SharedLimits
 
     if kind == "sql":
-        from nango_py.limits.sql import SqlLimits
+        from nango_py.limits.sql import ANSWER_SECONDS, SqlLimits
 
         folder = sqlite_folder(database_url.reveal())
         beside = database_url if folder is None else Secret(f"sqlite:///{folder / LIMITS_FILE}")
-        database = open_database(beside)
+        database = open_database(beside, ANSWER_SECONDS)
         return SharedLimits(SqlLimits(database, clock, is_server=database.is_server), clock)
     try:
         from nango_py.limits.redis import RedisLimits

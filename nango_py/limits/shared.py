@@ -101,12 +101,12 @@ class SharedLimits:
         if not self._may_ask():
             return self._acquire_local(ticket, patience)
         try:
-            self._count_processes()
             answer = self._store.acquire(spends, gates, patience)
         except StorageError as error:
             self._lost(error)
             return self._acquire_local(ticket, patience)
         self._found()
+        self._count_processes()
         if isinstance(answer, Refused):
             return answer
         ticket.shared = answer.ticket
@@ -228,10 +228,13 @@ class SharedLimits:
 
     def _lost(self, error: StorageError) -> None:
         with self._lock:
-            first, self._is_away = not self._is_away, True
+            first = not self._is_away
+            if first:
+                # Before another thread can see that the store is away, and book here.
+                self._let_short_windows_pass()
+            self._is_away = True
             self._away_until = self._clock.monotonic() + AGAIN_AFTER
         if first:
-            self._let_short_windows_pass()
             _logger.warning(
                 "%s; until it is back this process keeps to 1/%d of each limit", error, self._processes
             )
@@ -241,13 +244,15 @@ class SharedLimits:
         if not self._is_away and generation == self._generation:
             return
         with self._lock:
-            was_away, self._is_away = self._is_away, False
+            was_away = self._is_away
             has_forgotten = bool(self._generation) and generation != self._generation
-            self._generation = generation
+            # All that makes other threads careful comes before what lets them pass.
+            if has_forgotten:
+                self._let_short_windows_pass()
             if was_away or has_forgotten:
                 self._agree_until = self._clock.monotonic() + AGREE_SECONDS
-        if has_forgotten:
-            self._let_short_windows_pass()
+            self._generation = generation
+            self._is_away = False
         if was_away:
             _logger.info("the rate limit store is back")
         elif has_forgotten:
@@ -272,8 +277,13 @@ class SharedLimits:
         if now < self._count_at:
             return
         self._count_at = now + COUNT_EVERY
-        processes = max(1, self._store.processes(self._name))
-        if processes != self._processes:
+        try:
+            processes = max(1, self._store.processes(self._name))
+        except StorageError as error:
+            self._lost(error)
+            return
+        # A store that has lost its counts has lost the other processes too, until each has come again.
+        if processes > self._processes or (processes < self._processes and now >= self._agree_until):
             self._processes = processes
             self._parts.clear()
 

@@ -37,6 +37,9 @@ Result = TypeVar("Result")
 SWEEP_EVERY = 60.0
 """Seconds between two removals of rows of which nothing is left."""
 
+ANSWER_SECONDS = 2.0
+"""How long a call tries to connect to a server, before this process goes on by itself."""
+
 SEEN_WITHIN = 30.0
 """A process that was not seen for so many seconds is gone."""
 

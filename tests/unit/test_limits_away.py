@@ -187,6 +187,23 @@ def test_a_caller_who_waits_when_the_store_goes_is_booked_anew() -> None:
     limits.release(grant.ticket)
 
 
+def test_a_store_that_lost_everything_does_not_make_a_process_think_it_is_alone() -> None:
+    """While the others have not come again, each keeps to the part that it had."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 2)
+    limits = SharedLimits(store, clock)
+    assert _sent(limits, 1) == 1
+    clock.moment += 20.0
+    store.lose()
+    store.count = 1
+    _sent(limits, 1)
+    clock.moment += 20.0
+    store.is_away = True
+    _sent(limits, 1)
+    clock.moment += 1.5
+    assert _sent(limits, 10) == 5
+
+
 def test_gates_hold_without_the_store() -> None:
     """A gate that was closed while the store answered stays closed when it does not."""
     clock = LimitClock(0.0)

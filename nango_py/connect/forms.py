@@ -25,6 +25,7 @@ FETCHED = frozenset({"refresh_token", "expires_at", "expires_in", "raw", "token_
 """Fields that a token endpoint fills, and no user."""
 
 LONGEST_LINE, LONGEST_TEXT = 8192, 65_536
+_SHOWN = ("group", "name", "title", "help", "kind", "required", "docs_url", "example", "pattern", "suffix")
 _MADE_OF = {"basic_auth_encoded": ("username", "password")}
 
 
@@ -64,10 +65,8 @@ class Field:
 
     def shown(self, value: Any = None) -> dict[str, Any]:
         """The field as JSON for the page, with the value that it begins with."""
-        parts = ("group", "name", "title", "help", "kind", "required", "docs_url", "example", "pattern")
         return {
-            **{part: getattr(self, part) for part in parts},
-            "suffix": self.suffix or self.append,
+            **{part: getattr(self, part) for part in _SHOWN},
             "choices": list(self.choices),
             "minimum": self.minimum,
             "maximum": self.maximum,

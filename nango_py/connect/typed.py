@@ -71,7 +71,9 @@ def typed(field: Field, given: Any) -> tuple[Any, str]:
     fault = _text_fault(field, text)
     if fault:
         return None, fault
-    return _number(field, text) if field.kind == "number" else (text, "")
+    if field.kind == "number":
+        return _number(field, text)
+    return (text if text.endswith(field.append) else text + field.append), ""
 
 
 def tidied(integration: Integration, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,8 +100,6 @@ def cleaned(given: str, field: Field) -> str:
         text = text.partition(field.suffix)[0].rstrip("/")
     if field.format == "host":
         text = text.partition("/")[0]
-    if field.append and text and not text.endswith(field.append):
-        text += field.append
     return text
 
 

@@ -3,10 +3,10 @@
  *
  *   <script src="https://product.example/nango/nango-connect.js"></script>
  *
- *   const nango = new NangoConnect("https://product.example/nango"); // config.oauth_server_root_url
+ *   const nango = new NangoConnect("https://product.example/nango"); // oauth_server_root_url
  *   button.onclick = async () => {
  *     try {
- *       const { integration, missingScopes } = await nango.connect("slack", session);
+ *       const result = await nango.connect("slack", session);
  *     } catch (error) {
  *       console.log(error.code, error.message);
  *     }
@@ -15,9 +15,7 @@
  * `session` is the token of nango.connect_session(...).token, fetched beforehand: connect() has to be called
  * while a click is handled, or browsers block the window. Your page's origin belongs in config.connect_origins.
  *
- * error.code: popup_blocked, popup_closed, access_denied, session_expired, session_invalid, not_allowed,
- * unknown_integration, and the others of docs/connect.md.
- *
+ * error.code: popup_blocked, popup_closed, access_denied, session_expired, and the others of docs/connect.md.
  * A closed window ends a try once your page has had the focus for `patienceSeconds`: some providers cut their
  * window off, and then it only looks closed; the server tells how such a login ended.
  */

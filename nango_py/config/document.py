@@ -28,6 +28,7 @@ __all__ = ["MAX_BYTES", "Document", "document_from_python", "load_document", "pa
 
 MAX_BYTES = 1_048_576
 _MAX_INVISIBLE_WARNINGS = 10
+_TOO_DEEP = "nesting depth"  # in libyaml's words
 # What neither YAML allows nor libyaml gives a place for.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -146,10 +147,31 @@ def _read(reader: Reader, text: str) -> Problem | None:
     except StopError as stopped:
         failure = stopped.problem
     except yaml.MarkedYAMLError as error:
-        failure = _syntax_problem(error, reader, text)
+        if _TOO_DEEP in str(error.problem) and type(parser) is not yaml.SafeLoader:
+            failure = _found_in_python(reader.file, text)
+        failure = failure or _syntax_problem(error, reader, text)
     finally:
         parser.dispose()
     return failure
+
+
+def _found_in_python(file: str, text: str) -> Problem | None:
+    """What ends the reading by the parser in Python, which looks less far ahead than libyaml.
+
+    libyaml has a limit of its own since 0.2.6, and hits it before it gives the events of the first levels.
+    """
+    import yaml
+
+    parser = yaml.SafeLoader(text)
+    try:
+        Reader(file, []).read(_events(parser))
+    except StopError as stopped:
+        return stopped.problem
+    except yaml.MarkedYAMLError:
+        pass
+    finally:
+        parser.dispose()
+    return None
 
 
 def _events(parser: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -328,6 +329,25 @@ def test_a_users_setting_cannot_lead_the_login_elsewhere(shop: str) -> None:
         assert caught.value.code == "invalid_credentials"
         url = Logins(nango).begin("mail", "user-1", additional_config={"shop": "acme"})
         assert url.startswith("https://acme.shop.example/authorize?")
+
+
+@pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
+def test_many_users_at_once_get_what_is_theirs(kind: Any, database_url: str) -> None:
+    """48 users log in beside each other: each connection acts as the user who said yes, and no other."""
+    with kind() as provider, a_product(provider.entry(), database_url) as nango:
+
+        def whole(number: int) -> tuple[str, str]:
+            user = f"user-{number}"
+            url = Logins(nango).begin("mail", user, browser=f"cookie {number}", session_id=f"s{number}")
+            callback = query_of(consent(url, user=f"account-{number}"))
+            assert Logins(nango).finish(callback, f"cookie {number}").ok
+            return user, nango.executor("mail", user).get("me").json()["user"]
+
+        with ThreadPoolExecutor(16) as threads:
+            seen = dict(threads.map(whole, range(48)))
+        assert seen == {f"user-{number}": f"account-{number}" for number in range(48)}
+        assert len(rows(nango)) == 48
+        assert pending_rows(nango) == 0
 
 
 def test_listeners_and_the_log_hear_of_each_login(caplog: pytest.LogCaptureFixture) -> None:

@@ -114,6 +114,7 @@ class Product:
     Attributes:
         url: where the connect server is, its path prefix included.
         sandbox: the API behind `shop`.
+        sibling: makes another Nango as other processes have it, on the same database.
         provider: the login provider behind `mail`; `provider1` the one behind `bird`, with OAuth 1.0a.
     """
 
@@ -123,6 +124,7 @@ class Product:
     provider: LoginProvider
     provider1: LoginProvider1
     sandbox: Sandbox
+    sibling: Callable[[], Nango]
 
     def session(self, user: str = "user-1", integrations: list[str] | None = None, **more: Any) -> str:
         """The token of a new connect session."""
@@ -224,15 +226,16 @@ def connect_server(
         shop = {**SHOP, "requests": {**SHOP["requests"], "base_url": sandbox.base_url}}
         entries = {"mail": logins.entry(auth), "bird": signed.entry(), "shop": shop, **(integrations or {})}
         said = {"oauth_server_root_url": url, "connect_origins": [APP], "product_name": "Acme"}
+        given: dict[str, Any] = {
+            "integrations": {"integrations": entries, "config": {**said, **(config or {})}},
+            "database_url": f"sqlite:///{folder}/nango.db",
+            "encryption_keys": ENCRYPTION_KEY,
+            "environ": {},
+            "clock": clock,
+            **options,
+        }
         with (
-            Nango(
-                {"integrations": entries, "config": {**said, **(config or {})}},
-                database_url=f"sqlite:///{folder}/nango.db",
-                encryption_keys=ENCRYPTION_KEY,
-                environ={},
-                clock=clock,
-                **options,
-            ) as nango,
+            Nango(**given) as nango,
             serving(lambda: server(nango), listener) as running,
         ):
-            yield Product(nango, url, running, logins, signed, sandbox)
+            yield Product(nango, url, running, logins, signed, sandbox, lambda: Nango(**given))

@@ -30,9 +30,9 @@ def html_answer(text: str | bytes, status: int = 200, headers: Mapping[str, str]
     return Response(content, status, {"Content-Type": "text/html; charset=utf-8", **(headers or {})})
 
 
-def redirect(url: str, headers: Mapping[str, str]) -> Response:
+def redirect(url: str) -> Response:
     """The way to another server, by GET whatever came in."""
-    return Response(b"", 303, {"Location": url, **headers})
+    return Response(b"", 303, {"Location": url})
 
 
 def file_answer(found: StaticFile, *, asked_version: str, has_it: bool) -> Response:

@@ -66,7 +66,7 @@ def _spot(path: str, kind: Kind, *, is_slow: bool = False, **works: Work) -> Spo
 def _page(site: Site, asked: Asked) -> Response:
     better = asked.doors.better_name(asked.host)
     if better:
-        return redirect(f"{better}{asked.doors.prefix}/connect", {})
+        return redirect(f"{better}{asked.doors.prefix}/connect")
     return html_answer(site.static.page("connect.html"))
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nango_py.server.doors import Doors
 
 SECONDS = 600
+MOST = 16
+"""Logins that one browser may have under way."""
+
 _STATES = ("state", "oauth_token", "denied")
 """What comes back unchanged: of OAuth 2, of OAuth 1.0a, and of OAuth 1.0a where the user said no."""
 
@@ -41,6 +44,15 @@ def set_cookie(url: str, browser: str, doors: Doors) -> str:
     return _header(_name(state, doors), browser, SECONDS, doors)
 
 
+def superfluous(cookies: Mapping[str, str], doors: Doors) -> list[str]:
+    """The headers that delete all cookies of logins, where a browser has begun more than it can mean.
+
+    Browsers send them with every request to this host, and servers bound what they accept.
+    """
+    names = [name for name in cookies if name.startswith(_prefix(doors))]
+    return [_header(name, "", 0, doors) for name in names] if len(names) >= MOST else []
+
+
 def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Doors) -> tuple[str, str]:
     """The value of the cookie that belongs to a callback, or "", and the header that deletes it."""
     for state in (*(query[name] for name in _STATES if query.get(name)), ""):
@@ -55,11 +67,11 @@ def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Door
 
 def _name(state: str, doors: Doors) -> str:
     suffix = hashlib.sha256(f"nango login cookie\0{state}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return _prefix(doors) + suffix
+    return f"{_prefix(doors)}{suffix}"
 
 
 def _prefix(doors: Doors) -> str:
-    return f"{'__Host-' if doors.is_https else ''}nango-login-"
+    return "__Host-nango-login-" if doors.is_https else "nango-login-"
 
 
 def _header(name: str, value: str, seconds: int, doors: Doors) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.errors import CONNECT_CODES, ConnectFailed, printable
 from nango_py.server.answers import html_answer, redirect
-from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
+from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie, superfluous
 from nango_py.server.data_routes import is_attempt
 from nango_py.server.pages import Heard, told
 from nango_py.server.refusal import Refusal, refusal_of
@@ -59,10 +59,11 @@ def _begun(
         origin=origin,
         attempt=attempt,
     )
-    headers = {"Set-Cookie": set_cookie(url, browser, asked.doors)}
-    if asked.method == "POST":
-        return html_answer(site.pages.leaving(integration.title or name, url), headers=headers)
-    return redirect(url, headers)
+    is_form = asked.method == "POST"
+    answer = html_answer(site.pages.leaving(integration.title or name, url)) if is_form else redirect(url)
+    for cookie in (*superfluous(asked.cookies, asked.doors), set_cookie(url, browser, asked.doors)):
+        answer.headers.append("Set-Cookie", cookie)
+    return answer
 
 
 def callback(site: Site, asked: Asked) -> Response:

@@ -7,7 +7,7 @@ import secrets
 import traceback
 from pathlib import Path
 
-from nango_py.errors import ConnectFailed, NangoError, printable
+from nango_py.errors import ConnectFailed, NangoError, StorageError, TamperError, printable
 
 LOGGER = logging.getLogger("nango_py.server")
 
@@ -41,6 +41,9 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(error.status, error.code, str(error), headers=headers, fields=error.fields)
     reference = secrets.token_hex(6)
     LOGGER.error("mistake %s: %s", reference, _described(error))
+    if isinstance(error, StorageError) and not isinstance(error, TamperError):
+        said = f"This cannot be done at present; try again later. Reference: {reference}"
+        return Refusal(503, "unavailable", said)
     return Refusal(500, "mistake", f"Something went wrong on our side. Reference: {reference}")
 
 

@@ -15,11 +15,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from nango_py.server.app import SPOTS
-from nango_py.server.running import new_server
+from nango_py.server.running import listening, new_server
 from nango_py.server.static import FOLDER
 from tests.clocks import ManualClock
 from tests.login_provider import consent, query_of
-from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of
+from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +142,32 @@ def test_two_logins_in_two_windows_do_not_disturb_one_another(product: Product) 
     for url in (second, first):
         assert notice_of(visitor.callback(consent(url)).text).kind == "ok"
     assert len(visitor.http.cookies) == 0
+
+
+def test_a_browser_keeps_few_cookies(product: Product) -> None:
+    """Logins that are begun and given up leave few cookies; the last one works."""
+    visitor, token = product.visitor(), product.session("gina")
+    urls, most = [], 0
+    for _ in range(40):
+        urls.append(visitor.login_url(token, "mail"))
+        most = max(most, len(visitor.http.cookies))
+    assert most == 16
+    assert notice_of(visitor.callback(consent(urls[-1])).text).kind == "ok"
+
+
+def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> None:
+    """Several workers and machines share the database and the keys, and nothing else."""
+    with connect_server(tmp_path) as product:
+        visitor, token = product.visitor(), product.session()
+        back = consent(visitor.login_url(token, "mail", attempt="t1"))
+        other, listener = product.sibling(), listening("127.0.0.1", 0)
+        there = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with other, serving(lambda: new_server(other), listener):
+            end = visitor.callback(back.replace(product.url, there))
+            assert notice_of(end.text).kind == "ok"
+        assert visitor.ask("GET", "/connect/attempts/t1", token).json()["ok"] is True
+        assert notice_of(visitor.callback(back).text).kind == "failed"
+        assert len(product.provider.exchanges()) == 1
 
 
 def test_a_form_that_cannot_begin_says_so_to_the_page(product: Product) -> None:

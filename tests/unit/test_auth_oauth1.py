@@ -192,7 +192,7 @@ def test_every_method_passes_an_independent_verifier(method: str) -> None:
     assert not is_right(header, "POST", url, body, {**variables, "oauth_client_id": "other"})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pairs=st.lists(
         st.tuples(st.text("aé+ &=%~!'()*,/[]", min_size=1, max_size=4), st.text("b +&=%/é~", max_size=4)),

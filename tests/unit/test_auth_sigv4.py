@@ -118,7 +118,7 @@ class _Now:
 TEXT = st.text("aZ09-_.~ /%é!'()*", min_size=1, max_size=6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     service=st.sampled_from(["s3", "execute-api"]),
     segments=st.lists(TEXT.filter(lambda text: set(text) - {"."} != set()), max_size=3),

@@ -267,7 +267,7 @@ def test_the_strictest_of_several_sets_is_the_one_with_least_left() -> None:
     assert strictest([]) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -276,7 +276,7 @@ def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
     """The key is neither on the screen nor among the arguments that `ps` shows."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
-    code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer=KEY)
+    code, shown = on_terminal(tmp_path, arguments, when="): ", answer=KEY)
     assert code == 0
     assert "registered klaviyo/user-1" in shown
     assert KEY not in shown
@@ -311,7 +311,7 @@ def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
     """Who changes their mind gets a clean end, and nothing is stored."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
-    code, shown = on_terminal(tmp_path, arguments, when="API key: ", answer="\x03")
+    code, shown = on_terminal(tmp_path, arguments, when="): ", answer="\x03")
     assert code == 130
     assert "Traceback" not in shown
 

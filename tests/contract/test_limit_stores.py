@@ -237,7 +237,8 @@ def test_a_view_tells_of_the_gate_beside_each_limit(store: LimitStore) -> None:
 
 def test_a_crowded_window_is_still_exact(store: LimitStore) -> None:
     """More calls than are kept one by one are counted to the last, those on their way included."""
-    spends = (Spend("k", (window(1300, LONG), window(5000, 2 * LONG))),)
+    # Windows that do not pass while a loaded machine is at it.
+    spends = (Spend("k", (window(1300, 10 * LONG), window(5000, 20 * LONG))),)
     for number in range(1300):
         grant = _granted(store.acquire(spends, ("k",), 0.0))
         if number < 1298:

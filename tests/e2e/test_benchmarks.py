@@ -39,6 +39,14 @@ def test_a_quick_benchmark_prints_its_table_and_its_goals(name: str, tmp_path: P
     assert f"### {table['title']}" in found.stdout
 
 
+def test_clients_of_another_environment_stand_in_the_same_table() -> None:
+    """Rows that are here already are not taken from there; a note says what was."""
+    found = benchmark("pages", "--quick", "--beside", sys.executable)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("| nango_py |") == 1
+    assert "From an environment of its own, with requests measured there: nothing." in found.stdout
+
+
 def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
     """A typing mistake ends with the list of names and nothing measured."""
     found = benchmark("cups")

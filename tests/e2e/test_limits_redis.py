@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nango_py.errors import StorageError
 from nango_py.limits.model import CalendarDay, Granted, InFlight, Refused, Spend
 from nango_py.limits.redis import RedisLimits
+from nango_py.limits.redis_call import SAID
 from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, window
 from tests.own_servers import Interrupted, interrupting, own_redis
@@ -78,7 +79,7 @@ def without(*lines: str) -> str:
     return text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arrivals=histories())
 def test_the_short_way_answers_as_the_long_way_does(
     arrivals: list[Arrival], tmp_path_factory: pytest.TempPathFactory
@@ -151,6 +152,36 @@ def test_calls_go_on_after_the_server_closed_idle_connections_or_forgot_the_scri
         store.settle(_granted(store).ticket)
         assert isinstance(store.acquire(SPENDS, ("g",), 0.0), Refused)
         other.close()
+
+
+def test_a_booking_whose_answer_was_lost_is_not_made_twice() -> None:
+    """Asking once more under the same name takes no second place."""
+    with fresh_redis() as url, closing(RedisLimits(Secret(url))) as store:
+        store.settle(_granted(store).ticket)
+        head, said = store._call(SPENDS, ("g",)).acquire, SAID.pack(b"one name", 7, 0.0)
+        assert isinstance(store._ask(head, said), bytes)
+        assert store._ask(head, said)[0] == b"granted"
+        assert store.view(["k"])[0].used == 2
+
+
+def test_what_no_window_sees_any_more_is_thrown_away_and_nothing_else() -> None:
+    """A budget in steady use keeps a short text, and stays exact."""
+    clock = LimitClock()
+    spends = (Spend("k", (window(50, 1.0),)),)
+    with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=clock)) as store:
+        for _ in range(6):
+            flying = [_granted(store, spends) for _ in range(50)]
+            clock.moment += 0.25
+            assert isinstance(store.acquire(spends, (), 0.0), Refused)
+            for grant in flying:
+                store.settle(grant.ticket)
+            clock.moment += 0.999
+            assert isinstance(store.acquire(spends, (), 0.0), Refused)
+            clock.moment += 0.002
+            assert store.view(["k"])[0].used == 0
+        with closing(redis.Redis.from_url(url)) as client:
+            (key,) = client.keys("* k")
+            assert client.strlen(key) < 8 * 150
 
 
 def test_an_answer_that_was_not_awaited_is_not_taken_for_the_next() -> None:

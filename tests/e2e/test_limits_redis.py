@@ -184,6 +184,35 @@ def test_what_no_window_sees_any_more_is_thrown_away_and_nothing_else() -> None:
             assert client.strlen(key) < 8 * 150
 
 
+def test_what_is_thrown_away_ends_where_a_window_begins() -> None:
+    """Of two bursts only the one that has passed is forgotten, to the last request."""
+    clock = LimitClock()
+    spends = (Spend("k", (window(50, 1.0),)),)
+    with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=clock)) as store:
+        for count in (32, 10):
+            for grant in [_granted(store, spends) for _ in range(count)]:
+                store.settle(grant.ticket)
+            clock.moment += 0.7
+        for grant in [_granted(store, spends) for _ in range(40)]:
+            store.settle(grant.ticket)
+        assert isinstance(store.acquire(spends, (), 0.0), Refused)
+
+
+def test_counts_are_kept_as_long_as_they_matter_and_not_for_ever() -> None:
+    """A key ends by itself when its longest window has passed since a request that was never answered."""
+    with (
+        fresh_redis() as url,
+        closing(RedisLimits(Secret(url))) as store,
+        closing(redis.Redis.from_url(url)) as client,
+    ):
+        for _ in range(3):
+            grant = _granted(store)
+            (key,) = client.keys("* k")
+            assert 1000 * LONG < client.pttl(key) <= 1000 * (LONG + 10)
+            store.settle(grant.ticket)
+            assert 1000 * LONG < client.pttl(key) <= 1000 * (LONG + 10)
+
+
 def test_an_answer_that_was_not_awaited_is_not_taken_for_the_next() -> None:
     """Who was interrupted while Redis thought about it leaves no answer behind for somebody else."""
     with own_redis() as server, closing(RedisLimits(Secret(server.url))) as store:

@@ -141,6 +141,15 @@ def test_every_login_has_a_challenge_of_its_own(product: Product) -> None:
     assert not any(each in json.dumps(product.provider.authorizations) for each in verifiers)
 
 
+def test_every_signature_has_a_nonce_of_its_own(product: Product) -> None:
+    """D11: no two signed requests of any logins have the same nonce."""
+    for number in range(3):
+        assert product.visitor().login(product.session(f"user-{number}"), "bird").kind == "ok"
+    nonces = [nonce for _, _, nonce in product.provider1.calls]
+    assert len(nonces) >= 6
+    assert len(set(nonces)) == len(nonces)
+
+
 def test_an_answer_of_another_server_is_not_taken_to_ours(tmp_path: Path) -> None:
     """D4: a wrong `iss` ends the login before any token call; the right one, as everywhere here, does not."""
     with connect_server(

@@ -25,7 +25,7 @@ PAGE = """
 <script>
   window.heard = [];
   addEventListener("message", ({{origin, data}}) => heard.push({{origin, data}}));
-  const nango = new NangoConnect("{server}", {{patienceSeconds: 0}});
+  const nango = new NangoConnect("{server}", {{patienceSeconds: {patience}}});
   document.querySelector("#connect").onclick = async () => {{
     let ended;
     try {{
@@ -39,10 +39,13 @@ PAGE = """
 """
 
 
-def reports(site: Elsewhere, product: Product, integration: str, session: str = "") -> str:
+def reports(
+    site: Elsewhere, product: Product, integration: str, session: str = "", patience: int = 60
+) -> str:
     """The address of a page of this site with a button that connects an integration."""
-    session = session or product.nango.connect_session("user-1").token.reveal()
-    return site.page(PAGE.format(server=product.origin, integration=integration, session=json.dumps(session)))
+    token = json.dumps(session or product.nango.connect_session("user-1").token.reveal())
+    parts = {"server": product.origin, "integration": integration, "session": token, "patience": patience}
+    return site.page(PAGE.format(**parts))
 
 
 def click_connect(page: Page) -> Page:
@@ -98,7 +101,7 @@ def test_the_promise_rejects_with_a_code(
 ) -> None:
     """A denied login, a closed window, a blocked one and a session that is over are told apart."""
     watch.expect("400", "401")
-    page.goto(reports(elsewhere, product, "mail"))
+    page.goto(reports(elsewhere, product, "mail", patience=0))
     click_connect(page).get_by_role("button", name="Deny").click()
     denied = ended(page)
     assert (denied["name"], denied["code"], denied["integration"]) == (
@@ -125,7 +128,7 @@ def test_a_page_of_a_stranger_hears_nothing(
     """With a stolen session a page outside of connect_origins connects nothing, and learns nothing."""
     watch.expect("403", "CORS", "ERR_FAILED", "postMessage")
     stranger = servers.enter_context(Elsewhere("localhost"))
-    page.goto(reports(stranger, product, "mail"))
+    page.goto(reports(stranger, product, "mail", patience=0))
     popup = click_connect(page)
     expect(popup.get_by_role("alert")).to_contain_text("may not connect")
     popup.close()

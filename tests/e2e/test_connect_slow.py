@@ -50,7 +50,7 @@ def crowd(product: Product, size: int, said: bytes) -> Iterator[list[socket.sock
 
 
 def waited(product: Product, rounds: int = 20) -> float:
-    """How long a healthy client, with a connection of its own each time, waits; each of its requests is served.
+    """How long a healthy client, with a connection of its own each time, waits; each request is served.
 
     The middle of them, since the machine of a test has other things to do.
     """

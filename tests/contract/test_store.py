@@ -73,6 +73,7 @@ def test_what_was_registered_is_read_back(store: ConnectionStore) -> None:
     assert isinstance(found.credentials["api_key"], Secret)
     assert reveal(found.credentials) == reveal(created.credentials) == credentials
     assert found.public()["additional_config"] == settings
+    assert found.public()["status"] == "active"
     assert (found.generation, found.status, found.uuid) == (1, "active", created.uuid)
     assert found.date_created == found.last_modified == datetime.fromtimestamp(1_800_000_000, UTC)
 

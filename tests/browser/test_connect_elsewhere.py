@@ -185,11 +185,21 @@ def test_only_declared_origins_may_frame_the_page(
     """The connect page works in a frame of the product's own page, and shows nothing in one of a stranger."""
     watch.expect(*([] if who == "declared" else ["frame-ancestors", "Framing", "ERR_BLOCKED"]))
     site = elsewhere if who == "declared" else servers.enter_context(Elsewhere("localhost"))
-    page.goto(site.page("<h1>Somebody</h1><iframe title=accounts width=900 height=700></iframe>"))
-    page.evaluate("link => { document.querySelector('iframe').src = link }", product.link())
+    hear = "<script>window.heard = []; onmessage = ({origin, data}) => heard.push([origin, data])</script>"
+    page.goto(site.page(f"<h1>Somebody</h1><iframe title=accounts width=900 height=700></iframe>{hear}"))
+    link = f"{product.link()}&origin={site.origin}"
+    page.evaluate("link => { document.querySelector('iframe').src = link }", link)
     frame = page.frame_locator("iframe")
     if who == "declared":
-        expect(frame.get_by_role("button", name="Mail")).to_be_visible()
+        frame.get_by_role("button", name="Weather").click()
+        frame.get_by_role("button", name="Connect", exact=True).click()
+        expect(frame.get_by_role("dialog").get_by_role("status")).to_contain_text("Weather is connected.")
+        ((origin, said),) = page.evaluate("heard")
+        assert (origin, said["type"], said["integration"]) == (
+            product.origin,
+            "AUTHORIZATION_SUCEEDED",
+            "weather",
+        )
         return
     expect(frame.locator("#main-frame-error")).to_be_attached()
     assert frame.get_by_role("button", name="Mail").count() == 0

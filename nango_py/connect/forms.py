@@ -147,12 +147,12 @@ def _needed(integration: Integration, mode: AuthMode) -> dict[str, bool]:
     """The credentials that the templates use, and whether they cannot do without."""
     settings = integration.settings
     found: dict[str, bool] = {}
-    for path in template_places("integration", settings):
-        if path[0] in {"auth", "requests", "verification"}:
-            template = compile_template(_at(settings, path))
-            for name in template.names:
-                for part in _MADE_OF.get(name, (name,)):
-                    found[part] = found.get(part, False) or name not in template.optional_names
+    sent = {block: settings[block] for block in ("auth", "requests", "verification") if block in settings}
+    for path in template_places("integration", sent):
+        template = compile_template(_at(sent, path))
+        for name in template.names:
+            for part in _MADE_OF.get(name, (name,)):
+                found[part] = found.get(part, False) or name not in template.optional_names
     if isinstance(mode, OAuth2ClientCredentials) and "oauth_client_id" not in integration.app_variables:
         found |= dict.fromkeys(("client_id", "client_secret"), True)
     if isinstance(mode, OAuth2Jwt) and not (settings["auth"].get("assertion") or {}).get("signing_key"):

@@ -26,6 +26,37 @@ class EchoHandler(logging.Handler):
         click.echo(" ".join(self.format(record).splitlines()), err=True)
 
 
+CONNECTS = frozenset({"connected", "connect_failed"})
+
+
+class EchoConnects(EchoHandler):
+    """Writes how users' tries to connect ended, and no other record of the integrations' loggers."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print such a record."""
+        if getattr(record, "nango", {}).get("what") in CONNECTS:
+            super().emit(record)
+
+
+@contextmanager
+def shown_connects() -> Iterator[None]:
+    """While it is open, requests to the connect server and what came of them go to standard error."""
+    server, calls = logging.getLogger("nango_py.server"), logging.getLogger(ATTEMPTS)
+    # With --verbose everything is shown already.
+    is_verbose = logging.getLogger("nango_py").isEnabledFor(logging.INFO)
+    handler, levels = EchoConnects(), (server.level, calls.level)
+    server.setLevel(logging.INFO)
+    calls.setLevel(logging.INFO)
+    if not is_verbose:
+        calls.addHandler(handler)
+    try:
+        yield
+    finally:
+        calls.removeHandler(handler)
+        server.setLevel(levels[0])
+        calls.setLevel(levels[1])
+
+
 @contextmanager
 def shown_logs(*, verbose: bool) -> Iterator[None]:
     """While it is open, warnings of nango_py go to standard error, and with `verbose` every attempt too.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
+from nango_py.cli.logs import shown_connects
 from nango_py.cli.output import echo_json
 from nango_py.cli.project import Project, pass_project
 
@@ -43,8 +43,8 @@ integrations_option = click.option(
 def serve(project: Project, host: str, port: int | None, user: str | None, names: tuple[str, ...]) -> None:
     """Serve the page where users connect their accounts, until Ctrl-C.
 
-    One line for each request: method, path, status, milliseconds. Files that change are read again. SIGTERM
-    lets what is under way finish. Needs the extra `server`.
+    One line for each request (method, path, status, milliseconds) and for how each try to connect ended.
+    Files that change are read again. SIGTERM lets what is under way finish. Needs the extra `server`.
 
     \b
     Example:
@@ -58,8 +58,8 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
         listener = _listener(host, _port_of(root) if port is None else port)
         nango.finish_renewals_on_sigterm()
         _introduce(nango, listener, user, names)
-        logging.getLogger("nango_py.server").setLevel(logging.INFO)
-        server.run(sockets=[listener])
+        with shown_connects():
+            server.run(sockets=[listener])
 
 
 @click.command("connect-session")

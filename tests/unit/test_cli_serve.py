@@ -101,6 +101,9 @@ def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
             answer = requests.get(f"{url}/connect/session", headers=bearer, timeout=20)
             return str(answer.json()["product_name"])
 
+        wrong = {"credentials": {"username": 5}}
+        answer = requests.post(f"{url}/connect/integrations/close", headers=bearer, json=wrong, timeout=20)
+        assert answer.status_code == 422
         assert product_name() == ""
         text = (product.folder / "integrations.yaml").read_text()
         product.write("integrations.yaml", f"{text}config:\n  product_name: Renamed\n")
@@ -109,6 +112,8 @@ def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
         assert process.wait(30) == -signal.SIGTERM
         log = process.stderr.read()
     assert re.search(r"^GET /connect 200 \d+ ms$", log, re.MULTILINE)
+    assert "close user-1 connect_failed: invalid_credentials" in log
+    assert log.count("connect_failed") == 1
     assert "hidden_query" not in log
     assert token[1][20:] not in log
     assert "another port" in log

@@ -11,6 +11,9 @@ const QUIET = {
   "data-lpignore": "true",
 };
 
+// A browser must not fill in the password of this page's own site, and with "off" it may.
+const UNSEEN = { ...QUIET, autocomplete: "new-password", type: "password" };
+
 export class Fields {
   constructor(prefix, described) {
     this.all = described.map((field) => new FieldView(prefix, field));
@@ -151,14 +154,15 @@ class FieldView {
   }
 }
 
+const hint = ({ example }) => example && `e.g. ${example}`;
 const shown = (value) => (value === null || value === undefined ? "" : String(value));
 
 const CONTROLS = {
-  text: (field, parts) => make("input", { ...parts, ...QUIET, type: "text", placeholder: field.example, value: shown(field.value) }),
+  text: (field, parts) => make("input", { ...parts, ...QUIET, type: "text", placeholder: hint(field), value: shown(field.value) }),
   number: (field, parts) =>
-    make("input", { ...parts, ...QUIET, type: "text", inputmode: field.whole ? "numeric" : "decimal", placeholder: field.example, value: shown(field.value) }),
-  password: (field, parts) => make("input", { ...parts, ...QUIET, autocomplete: "new-password", type: "password", placeholder: field.example }),
-  multiline: (field, parts) => make("textarea", { ...parts, ...QUIET, rows: "6", placeholder: field.example }),
+    make("input", { ...parts, ...QUIET, type: "text", inputmode: field.whole ? "numeric" : "decimal", placeholder: hint(field), value: shown(field.value) }),
+  password: (field, parts) => make("input", { ...parts, ...UNSEEN, placeholder: hint(field) }),
+  multiline: (field, parts) => make("textarea", { ...parts, ...QUIET, rows: "6", placeholder: hint(field) }),
   boolean: (field, parts) => {
     const box = make("input", { ...parts, type: "checkbox" });
     box.checked = field.value === true;

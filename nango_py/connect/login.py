@@ -13,8 +13,8 @@ import re
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from nango_py.config.hosts import origin_of
 from nango_py.connect.ending import ENDINGS, LoginEnded, ended
 from nango_py.connect.grant import asked_config, login_of
 from nango_py.connect.outcome import LoginOutcome, remember, remembered, tell
@@ -157,8 +157,7 @@ class Logins:
 
     def _check_origin(self, origin: str) -> None:
         config = self._nango.configuration.config
-        root = urlsplit(config.oauth_server_root_url)
-        if origin and origin not in (*config.connect_origins, f"{root.scheme}://{root.netloc}"):
+        if origin and origin not in (*config.connect_origins, origin_of(config.oauth_server_root_url)):
             raise LoginEnded("not_allowed", "this page may not connect accounts", "origin is not declared")
 
     def _taken(self, state: str, browser: str) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nango_py.connect.forms import ADDITIONAL_CONFIG, form_of
+from nango_py.connect.outcome import LOGGER
 from nango_py.connect.saving import CONNECTED, NOT_CONNECTED
 from nango_py.connections.model import NEEDS_REAUTH
+from nango_py.errors import ConnectionNotFound, TamperError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +29,7 @@ def offers(nango: Nango, claims: SessionClaims) -> dict[str, Any]:
     """
     configuration = nango.configuration
     config = configuration.config
-    held = {view["integration"]: view for view in nango.connections_for_user(claims.user_id)}
+    held = _held(nango, claims)
     declared = (configuration.integrations.get(name) for name in dict.fromkeys(claims.integrations))
     return {
         "product_name": config.product_name,
@@ -37,9 +40,25 @@ def offers(nango: Nango, claims: SessionClaims) -> dict[str, Any]:
     }
 
 
+def _held(nango: Nango, claims: SessionClaims) -> dict[str, Mapping[str, Any]]:
+    """The user's connections by integration; one whose row does not open has to be made again."""
+    with suppress(TamperError):
+        return {view["integration"]: view for view in nango.connections_for_user(claims.user_id)}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in claims.integrations:
+        with suppress(ConnectionNotFound):
+            try:
+                found[name] = nango.connection(name, claims.user_id)
+            except TamperError as error:
+                LOGGER.error("%s", error)
+                found[name] = {"status": NEEDS_REAUTH, "additional_config": {}, "date_created": None}
+    return found
+
+
 def _offer(integration: Integration, held: Mapping[str, Any] | None) -> dict[str, Any]:
     form, settings = form_of(integration), integration.settings
     values = {} if held is None else held["additional_config"]
+    since = None if held is None else held["date_created"]
     words = settings.get("connection_config") or {}
     return {
         "name": integration.name,
@@ -49,7 +68,7 @@ def _offer(integration: Integration, held: Mapping[str, Any] | None) -> dict[str
         "help": _text(words.get("description")),
         "categories": [_text(category) for category in settings.get("categories", ())],
         "status": _status(held),
-        "connected_at": None if held is None else held["date_created"].isoformat(),
+        "connected_at": None if since is None else since.isoformat(),
         "scopes": [_text(scope) for scope in integration.oauth_scopes],
         "fields": [
             field.shown(values.get(field.name) if field.group == ADDITIONAL_CONFIG else None)

@@ -12,7 +12,7 @@ from nango_py.connect.forms import ADDITIONAL_CONFIG, NONE, OAUTH, form_of
 from nango_py.connect.outcome import LoginOutcome, remember, tell
 from nango_py.connect.typed import Typed
 from nango_py.engine.verification import ACCEPTED, MISSING_SCOPE, NOT_DECLARED, REFUSED, Verification
-from nango_py.errors import ConnectFailed, ConnectionNotFound, CredentialsError
+from nango_py.errors import ConnectFailed, ConnectionNotFound, CredentialsError, TamperError
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _submitted(
 
 def _unasked(nango: Nango, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
     """Settings that a connection has and the form does not ask for: the product put them there."""
-    with suppress(ConnectionNotFound):
+    with suppress(ConnectionNotFound, TamperError):  # a row that does not open is replaced
         settings = nango.connection(declared.name, claims.user_id)["additional_config"]
         asked = form.named(ADDITIONAL_CONFIG)
         return {name: value for name, value in settings.items() if name not in asked}

@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.field_patterns import fits
+from nango_py.config.hosts import FORMATS, usual
 from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, form_of
 from nango_py.errors import nearest, printable
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 LARGEST_NUMBER = 2**53
 """Larger ones are not the same in every JSON reader."""
+
+MOST_UNKNOWN = 20
+"""Names that no form has, of which each is looked up; what nobody typed is not worth more."""
 
 _LINES = frozenset("\n\t")
 _TRUE_OR_FALSE = {"true": True, "false": False}
@@ -39,11 +43,10 @@ class Typed:
 
     def _group(self, fields: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any]:
         values = {}
-        for name in given:
-            if name not in fields:
-                near = nearest(str(name), fields)
-                hint = f'did you mean "{near}"?' if near else "it was not stored"
-                self.faults[printable(str(name))] = f"There is no such field; {hint}"
+        for name in [name for name in given if name not in fields][:MOST_UNKNOWN]:
+            near = nearest(str(name), fields)
+            hint = f'did you mean "{near}"?' if near else "it was not stored"
+            self.faults[printable(str(name))] = f"There is no such field; {hint}"
         for name, field in fields.items():
             value, fault = typed(field, given.get(name))
             if fault:
@@ -114,6 +117,8 @@ def _text_fault(field: Field, text: str) -> str:
     if field.pattern and not fits(field.pattern, text):
         like = f" It looks like {field.example}." if field.example else ""
         return f"This does not look right.{like}"
+    if field.format and not usual(text, field.format):
+        return f"This has to be {FORMATS[field.format]}."
     return ""
 
 

@@ -204,6 +204,9 @@ def test_what_is_copied_along_is_cut_off(given: str) -> None:
         (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "PLANTED", "offered"),
         (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "", "choose"),
         (Field("additional_config", "b", "B", kind="boolean"), "PLANTED", "yes or no"),
+        (Field("additional_config", "h", "H", format="host"), "PLANTED_", "a host name such as"),
+        (Field("additional_config", "h", "H", format="host"), "10.0.0.1", "a host name such as"),
+        (Field("additional_config", "o", "O", format="origin"), "PLANTED.test", "https://"),
     ],
     ids=lambda value: repr(value)[:24] if not isinstance(value, Field) else value.kind,
 )
@@ -239,6 +242,13 @@ def test_an_unknown_field_is_named_and_the_nearest_one_too(tmp_path: Path) -> No
     """A caller that misspells a field learns it; nothing unknown is stored."""
     found = Typed(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {})
     assert found.faults == {"api_kee": 'There is no such field; did you mean "api_key"?'}
+
+
+def test_a_flood_of_unknown_fields_costs_little(tmp_path: Path) -> None:
+    """Thousands of names are refused as one is, without a search for each."""
+    flood = {f"api_kee_{number}": "x" for number in range(5000)}
+    found = Typed(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {**flood, "api_key": "y"}, {})
+    assert len(found.faults) == 20
 
 
 def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Path) -> None:

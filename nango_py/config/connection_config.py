@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.field_patterns import fits
@@ -70,6 +71,9 @@ def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, s
     kind = field.get("type", "string")
     if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "boolean"):
         yield "has the wrong type", f"expected {kind}"
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "is not a finite number", f"expected {kind}"
         return
     if "enum" in field and value not in field["enum"]:
         yield "is not one of those allowed", f"expected {', '.join(map(str, field['enum']))}"

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nango_py.config.model import UserHosts
+from nango_py.config.paths import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -58,6 +60,12 @@ def usual(value: Any, kind: str) -> str:
     if re.fullmatch(_NUMBER, found["name"].rpartition(".")[2]):
         return ""
     return f"https://{text}" if kind == "origin" else text
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL as browsers write it: in lower case, and without the usual port."""
+    parts = urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc.removesuffix(f':{DEFAULT_PORTS.get(parts.scheme)}')}"
 
 
 def host_fields(settings: Mapping[str, Any]) -> dict[str, str]:

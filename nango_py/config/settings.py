@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.hosts import user_hosts
+from nango_py.config.hosts import origin_of, user_hosts
 from nango_py.config.model import Config, RequestSettings
 from nango_py.config.proxy import proxy_of
 from nango_py.record import field_names
@@ -76,8 +76,8 @@ def config_of(written: Mapping[str, Any], folder: FilePath | None) -> Config:
         values["database_url"] = _database_url(values["database_url"], folder)
     if "blueprint_paths" in values:
         values["blueprint_paths"] = tuple(_absolute(path, folder) for path in values["blueprint_paths"])
-    for name in ("connect_origins", "connect_hosts"):
-        values[name] = tuple(values.get(name, ()))
+    values["connect_origins"] = tuple(map(origin_of, values.get("connect_origins", ())))
+    values["connect_hosts"] = tuple(values.get("connect_hosts", ()))
     return Config(**values)
 
 

@@ -73,6 +73,16 @@ class KeyRing:
         """The key of that id, if it is on the ring."""
         return self._keys.get(key_id)
 
+    def find_anew(self, key_id: str) -> Key | None:
+        """The same, after another look at the key file for one that another process has made.
+
+        Raises:
+            StorageError: the file is unreadable or wrong.
+        """
+        if key_id not in self._keys:
+            self.reload()
+        return self.find(key_id)
+
     def reload(self) -> None:
         """Read the key file again, if there is one: another process may have made or changed it.
 

@@ -106,7 +106,7 @@ class Pending:
         if not rows:
             return None
         session_id, key_id, sealed, ends_at = rows[0]
-        key = self._store.keyring.find(key_id)
+        key = self._store.keyring.find_anew(key_id)
         # One that was sealed with a key that is gone since is no loss: the user begins again.
         if ends_at <= self._store.microseconds() or key is None:
             return None

@@ -10,8 +10,10 @@ import base64
 import binascii
 import json
 import secrets
+import zlib
 from typing import TYPE_CHECKING
 
+from nango_py.config.hosts import origin_of
 from nango_py.connections.rows import moment
 from nango_py.connections.values import check_identity
 from nango_py.errors import ConnectFailed
@@ -88,6 +90,7 @@ def new_connect_session(
     """
     if not SHORTEST_SECONDS <= lifetime_seconds <= LONGEST_SECONDS:
         raise ValueError(f"lifetime_seconds must be from {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
+    origin = origin and origin_of(origin)
     if origin and origin not in config.connect_origins:
         known = ", ".join(config.connect_origins) or "none"
         raise ValueError(f"origin is not one of config.connect_origins, which are: {known}")
@@ -96,6 +99,8 @@ def new_connect_session(
         secrets.token_urlsafe(16), user_id, integrations, origin, user_label[:LONGEST_LABEL], ends_at
     )
     token = sealed_session(store.active_key, claims)
+    if len(token.reveal()) > LONGEST_TOKEN:
+        raise ValueError(f"a session cannot name {len(integrations)} integrations; name those that are shown")
     url = f"{config.oauth_server_root_url.rstrip('/')}/connect#session={token.reveal()}"
     return ConnectSession(token, url, user_id, integrations, moment(int(ends_at * 1_000_000)))
 
@@ -115,7 +120,9 @@ def sealed_session(key: Key, claims: SessionClaims) -> Secret:
         "label": claims.user_label,
         "ends": claims.ends_at,
     }
-    sealed = key.seal(json.dumps(said, separators=(",", ":")).encode(), _PLACE)
+    # Proxies take headers of 8 KiB and less, and a session may name a thousand integrations.
+    text = zlib.compress(json.dumps(said, separators=(",", ":")).encode(), level=9)
+    sealed = key.seal(text, _PLACE)
     return Secret(f"{key.id}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}")
 
 
@@ -133,7 +140,7 @@ def opened_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
     plain = _opened(keyring, Secret(token))
     if plain is None:
         raise ConnectFailed("session_invalid", "this link is not valid; ask for a new one")
-    said = json.loads(plain)
+    said = json.loads(zlib.decompress(plain))
     claims = SessionClaims(
         said["id"], said["user"], tuple(said["integrations"]), said["origin"], said["label"], said["ends"]
     )
@@ -144,14 +151,11 @@ def opened_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
 
 def _opened(keyring: KeyRing, token: Secret) -> bytes | None:
     key_id, _, encoded = token.reveal().partition(".")
-    if len(encoded) > LONGEST_TOKEN or not encoded.isascii():
+    if len(token.reveal()) > LONGEST_TOKEN or not encoded.isascii():
         return None
     try:
         sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except (binascii.Error, ValueError):
         return None
-    key = keyring.find(key_id)
-    if key is None:
-        keyring.reload()
-        key = keyring.find(key_id)
+    key = keyring.find_anew(key_id)
     return None if key is None else key.open(sealed, _PLACE)

@@ -168,8 +168,11 @@ class ConnectServer:
 def own_path(scope: Any, prefix: str) -> str:
     """The path below ours: whether we are mounted, served directly, or behind a proxy that cut the prefix."""
     root, path = scope.get("root_path", ""), scope["path"]
-    if root and path.startswith(root):
-        path = path[len(root) :]
+    # A proxy may have cut off what the outermost application knows as its own root, and only that.
+    for cut in (root, root.removeprefix(scope.get("app_root_path", ""))):
+        if cut and path.startswith(cut):
+            path = path[len(cut) :]
+            break
     if prefix and not root.endswith(prefix) and path.startswith(f"{prefix}/"):
         inner = path[len(prefix) :]
         if inner.split("/")[1] in FIRST_PARTS:

@@ -33,6 +33,7 @@ class Asked:
     Attributes:
         names: the variable parts of the path.
         host: the Host header, which was found to be ours.
+        site: the Sec-Fetch-Site header: how the page that sent the request stands to us, or "".
         cookies: by name.
         known: the If-None-Match header.
     """
@@ -42,6 +43,7 @@ class Asked:
     doors: Doors
     host: str = field(repr=False)
     origin: str = field(repr=False)
+    site: str = field(repr=False)
     content_type: str = field(repr=False)
     authorization: str = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
@@ -82,9 +84,10 @@ class Asked:
             raise Refusal(415, "wrong_type", "JSON is expected: application/json")
         try:
             value = json.loads(self.body)
+            is_deep = _depth(value) > DEEPEST_JSON
         except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict) or _depth(value) > DEEPEST_JSON:
+            value, is_deep = None, False
+        if not isinstance(value, dict) or is_deep:
             raise Refusal(400, "bad_request", "the body is not a JSON object")
         return value
 
@@ -118,6 +121,7 @@ async def read(request: Request, doors: Doors) -> Asked:
         doors=doors,
         host=headers.get("host", ""),
         origin=headers.get("origin", ""),
+        site=headers.get("sec-fetch-site", ""),
         content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
         authorization=headers.get("authorization", ""),
         cookies=request.cookies,

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nango_py.config.hosts import origin_of
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
-_PORTS = {"http": "80", "https": "443"}
 
 
 @record
@@ -81,13 +81,11 @@ def doors_of(config: Config) -> Doors:
     parts = urlsplit(config.oauth_server_root_url)
     found = _HOST.fullmatch(parts.netloc)
     name = (found[1] if found else parts.netloc).lower()
-    is_default = bool(found and found[2] == _PORTS[parts.scheme])
-    netloc = name if is_default else parts.netloc.lower()
     is_loopback = name in _LOOPBACK
     extra = {host.lower() for host in config.connect_hosts}
     with_port = {host for host in extra if (match := _HOST.fullmatch(host)) and match[2]}
     return Doors(
-        root=f"{parts.scheme}://{netloc}",
+        root=origin_of(config.oauth_server_root_url),
         prefix=parts.path.rstrip("/"),
         names=frozenset({name} | (extra - with_port) | (_LOOPBACK if is_loopback else set())),
         hosts=frozenset(with_port),

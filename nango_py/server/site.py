@@ -103,8 +103,10 @@ class Site:
     def is_ours(self, asked: Asked) -> bool:
         """Whether no page of another origin sent this, or one that may."""
         doors, origin = asked.doors, asked.origin
-        # A page that tells nobody where it is, as ours do, posts its forms with the origin `null`.
-        return origin in {"", "null", doors.own_origin(asked.host)} or doors.hears(origin)
+        if origin in {"", "null"}:
+            # So are the forms of a page that tells nobody where it is, as ours do, and foreign ones can.
+            return asked.site in {"", "same-origin"}
+        return origin == doors.own_origin(asked.host) or doors.hears(origin)
 
     def _current(self) -> tuple[Doors, Pages]:
         config = self.nango.configuration.config

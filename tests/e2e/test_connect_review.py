@@ -1,0 +1,176 @@
+"""What a second look at the connect server asked: odd addresses, keys, mounts, bodies and browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import secrets
+import sqlite3
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from nango_py import Nango
+from nango_py.connections.keys import add_key
+from nango_py.server.running import listening, new_server
+from tests.login_provider import consent
+from tests.server_support import GOOD_KEY, Product, connect_server, notice_of, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OPEN = {"auth": {"auth_mode": "NONE"}, "requests": {"base_url": "https://api.example.test/"}}
+OAUTH = {
+    "auth": {
+        "auth_mode": "OAUTH2",
+        "authorization_url": "https://login.example.test/authorize",
+        "token_url": "https://login.example.test/token",
+    },
+    "oauth_client_id": "id",
+    "oauth_client_secret": "secret",
+    "requests": {"base_url": "https://api.example.test/"},
+}
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Iterator[Product]:
+    """A product of its own for each test."""
+    with connect_server(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("root", "app", "heard"),
+    [
+        ("https://Connect.Product.TEST", "https://App.Product.TEST", "https://app.product.test"),
+        ("https://connect.product.test:443", "https://app.product.test:443", "https://app.product.test"),
+    ],
+)
+def test_origins_may_be_written_with_capitals_or_the_usual_port(
+    tmp_path: Path, root: str, app: str, heard: str
+) -> None:
+    """Browsers write an origin in lower case and without its usual port; the files need not."""
+    config = {"oauth_server_root_url": root, "connect_origins": [app], "connect_hosts": ["127.0.0.1"]}
+    with connect_server(tmp_path, config=config) as product:
+        visitor, token = product.visitor(), product.session()
+        for origin in (heard, "https://connect.product.test", ""):
+            answer = visitor.start(token, "mail", origin=origin)
+            assert (answer.status_code, notice_of(answer.text).kind) == (200, "leaving")
+        asked = visitor.ask("GET", "/connect/session", token, headers={"Origin": heard})
+        assert asked.headers.get("Access-Control-Allow-Origin") == heard
+        assert heard in asked.json()["origins"]
+
+
+@pytest.mark.parametrize("origin", [{"Origin": "null"}, {}])
+def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
+    product: Product, origin: dict[str, str]
+) -> None:
+    """A foreign form may come with the origin `null`; that it is foreign browsers say all the same."""
+    token = product.session()
+    codes = {}
+    for site in ("cross-site", "same-site", "same-origin"):
+        said = {**origin, "Sec-Fetch-Site": site}
+        answer = product.visitor().ask("POST", "/oauth/connect/mail", data={"session": token}, headers=said)
+        codes[site] = answer.status_code, "Set-Cookie" in answer.headers
+    refused = (403, False)
+    assert codes == {"cross-site": refused, "same-site": refused, "same-origin": (200, True)}
+
+
+def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: Path) -> None:
+    """A login begun by a process with a new key may end at one that has not read the key file since."""
+    with connect_server(tmp_path, encryption_keys=None) as product:
+        assert product.visitor().login(product.session(), "mail").kind == "ok"
+        add_key(tmp_path)
+        listener = listening("127.0.0.1", 0)
+        with product.sibling() as other, serving(lambda: new_server(other), listener):
+            other.store.rotate()
+            visitor = product.visitor()
+            visitor.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            token = other.connect_session("user-2").token.reveal()
+            back = consent(visitor.login_url(token, "mail"))
+            assert notice_of(visitor.callback(back).text).kind == "ok"
+
+
+def test_an_unreadable_row_can_be_connected_again(product: Product, tmp_path: Path) -> None:
+    """A row that does not open is one to connect again, and hides no other integration."""
+    visitor, token = product.visitor(), product.session()
+    typed = {"credentials": {"api_key": GOOD_KEY}}
+    assert visitor.ask("POST", "/connect/integrations/shop", token, json=typed).status_code == 200
+    assert visitor.login(token, "mail").kind == "ok"
+    with contextlib.closing(sqlite3.connect(tmp_path / "nango.db")) as database, database:
+        database.execute("UPDATE nango_connections SET status = 'needs_reauth' WHERE integration = 'shop'")
+    answer = visitor.ask("GET", "/connect/session", token)
+    assert answer.status_code == 200
+    status = {offer["name"]: offer["status"] for offer in answer.json()["integrations"]}
+    assert status == {"mail": "connected", "bird": "not_connected", "shop": "needs_reauth"}
+    again = visitor.ask("POST", "/connect/integrations/shop", token, json=typed)
+    assert again.status_code == 200
+    assert visitor.ask("DELETE", "/connect/integrations/shop", token).status_code == 200
+
+
+@pytest.mark.parametrize("depth", [40, 900, 930, 960, 990, 5000, 10_000])
+def test_json_that_is_nested_deeply_is_a_bad_request(product: Product, depth: int) -> None:
+    """Bodies as deep as the JSON reader goes are refused, and are no mistake of ours."""
+    visitor, token = product.visitor(), product.session()
+    nested = "[" * depth + "]" * depth
+    headers = {"Content-Type": "application/json"}
+    body = f'{{"credentials":{nested}}}'
+    answer = visitor.ask("POST", "/connect/integrations/shop", token, data=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+    assert visitor.start(token, "mail", config=f'{{"x":{nested}}}').status_code in {400, 422}
+
+
+def test_a_session_may_name_a_thousand_integrations(tmp_path: Path) -> None:
+    """Proxies pass its token on, every token that is made can be read, and one too long is never made."""
+    faces = "\N{GRINNING FACE}" * 256
+    with connect_server(tmp_path, integrations={f"integration-{n}": OPEN for n in range(1000)}) as product:
+        token = product.session(faces, user_label=faces)
+        assert len(token) < 8000
+        answer = product.visitor().ask("GET", "/connect/session", token)
+        assert len(answer.json()["integrations"]) == 1003
+    random = {f"x{secrets.token_hex(30)}": OPEN for _ in range(800)}
+    with Nango({"integrations": random}, database_url="sqlite:///:memory:", environ={}) as nango:
+        some = list(random)[:100]
+        assert nango.read_session(nango.connect_session("user-1", some).token.reveal()).integrations == (
+            *some,
+        )
+        with pytest.raises(ValueError, match="cannot name 800 integrations"):
+            nango.connect_session("user-1")
+
+
+def test_mounted_below_a_root_path_that_the_proxy_cut_off(tmp_path: Path) -> None:
+    """An application that knows its proxy's prefix, as with FastAPI(root_path=...), can be mounted on too."""
+
+    def server(nango: Nango) -> uvicorn.Server:
+        inner = Starlette(routes=[Mount("/nango", nango.asgi_app())])
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await inner({**scope, "root_path": "/api"}, receive, send)
+
+        return uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+
+    with connect_server(tmp_path, prefix="/api/nango", server=server) as product:
+        address = urlsplit(product.url)
+        for path, status in (("/nango/connect", 200), ("/api/nango/connect", 200), ("/connect", 404)):
+            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+            connection.request("GET", path)
+            assert connection.getresponse().status == status, path
+            connection.close()
+
+
+def test_numbers_that_are_none_are_the_users_mistake(tmp_path: Path) -> None:
+    """Not-a-number is not between any bounds, and infinity is no level."""
+    config = {"type": "object", "properties": {"level": {"type": "number", "minimum": 1}}}
+    with connect_server(tmp_path, integrations={"levels": {**OAUTH, "connection_config": config}}) as product:
+        visitor, token = product.visitor(), product.session()
+        for value in ("NaN", "Infinity", "1e999", "-Infinity", "true", "[]", '"2"'):
+            answer = visitor.start(token, "levels", config=f'{{"level":{value}}}')
+            message = notice_of(answer.text).message
+            assert message is not None
+            assert (answer.status_code, message["code"]) == (422, "invalid_credentials"), value
+        assert visitor.start(token, "levels", config='{"level":2}').status_code == 200

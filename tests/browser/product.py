@@ -79,7 +79,7 @@ class Product:
 
     Attributes:
         nango: the product's.
-        origin: of the connect server.
+        origin: of the connect server; `url` is its address with the prefix.
         mail: an OAuth 2 provider; `archive` is one whose pages cut themselves off from their opener.
         birds: an OAuth 1.0a provider.
         faults: what the API of `shop` does instead of answering, one entry for each request.
@@ -89,6 +89,7 @@ class Product:
         folder: for the database.
         origins: `config.connect_origins`.
         clock: of its Nango.
+        prefix: the path of its connect server.
         more: further integrations.
     """
 
@@ -97,9 +98,11 @@ class Product:
         folder: Path,
         origins: tuple[str, ...] = (),
         clock: Clock = SYSTEM_CLOCK,
+        prefix: str = "",
         **more: Mapping[str, Any],
     ) -> None:
         self._folder, self._origins, self._clock, self._more = folder, origins, clock, more
+        self._prefix = prefix
         self._stack = contextlib.ExitStack()
         self.received: list[Received] = []
         self._asked: list[Asked] = []
@@ -109,6 +112,7 @@ class Product:
         enter = self._stack.enter_context
         listener = socket.create_server(("127.0.0.1", 0))
         self.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.url = self.origin + self._prefix
         self.mail, self.archive = enter(LoginProvider()), enter(LoginProvider(coop=True))
         self.birds = enter(LoginProvider1())
         for provider in (self.mail, self.archive, self.birds):
@@ -117,7 +121,7 @@ class Product:
             Sandbox(SHOP, credentials={"anybody": {"api_key": RIGHT_KEY}}, faults=self.faults)
         )
         config = {
-            "oauth_server_root_url": self.origin,
+            "oauth_server_root_url": self.url,
             "connect_origins": list(self._origins),
             "product_name": "Acme Reports",
         }

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.elsewhere import Elsewhere
-from tests.browser.product import RIGHT_KEY
+from tests.browser.product import RIGHT_KEY, Product
 from tests.browser.visitor import Visitor, expect
 
 if TYPE_CHECKING:
     import contextlib
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
-    from tests.browser.product import Product
     from tests.browser.watch import Watch
 
 PAGE = """
@@ -44,7 +44,7 @@ def reports(
 ) -> str:
     """The address of a page of this site with a button that connects an integration."""
     token = json.dumps(session or product.nango.connect_session("user-1").token.reveal())
-    parts = {"server": product.origin, "integration": integration, "session": token, "patience": patience}
+    parts = {"server": product.url, "integration": integration, "session": token, "patience": patience}
     return site.page(PAGE.format(**parts))
 
 
@@ -65,10 +65,11 @@ def ended(page: Page) -> dict[str, Any]:
 
 @pytest.mark.parametrize("integration", ["mail", "archive", "birds"])
 def test_a_page_of_the_product_connects_by_a_promise(
-    page: Page, product: Product, elsewhere: Elsewhere, integration: str
+    page: Page, product: Product, elsewhere: Elsewhere, watch: Watch, integration: str
 ) -> None:
     """On another origin, `connect` goes straight to the provider and resolves, and its window closes."""
-    page.goto(reports(elsewhere, product, integration))
+    token = product.nango.connect_session("user-1").token.reveal()
+    page.goto(reports(elsewhere, product, integration, token))
     popup = click_connect(page)
     popup.get_by_role("button", name="Allow").click()
     assert ended(page) == {"integration": integration, "missingScopes": []}
@@ -76,6 +77,25 @@ def test_a_page_of_the_product_connects_by_a_promise(
     if not popup.is_closed():
         popup.wait_for_event("close")
     assert {said["origin"] for said in page.evaluate("heard")} <= {product.origin}
+    seen = [*watch.requests, *elsewhere.lines, *((asked.target,) for asked in product.received)]
+    assert not [parts for parts in seen if token in str(parts)]
+
+
+def test_a_server_may_lie_below_a_path(
+    page: Page, elsewhere: Elsewhere, servers: contextlib.ExitStack, tmp_path: Path
+) -> None:
+    """Page, script, popup and callback work where oauth_server_root_url has a path."""
+    product = servers.enter_context(Product(tmp_path, origins=(elsewhere.origin,), prefix="/accounts/nango"))
+    page.goto(reports(elsewhere, product, "birds"))
+    click_connect(page).get_by_role("button", name="Allow").click()
+    assert ended(page) == {"integration": "birds", "missingScopes": []}
+    visitor = Visitor(page, product)
+    visitor.visit()
+    assert page.url == f"{product.origin}/accounts/nango/connect"
+    expect(visitor.card("Birds").get_by_text("Connected", exact=True)).to_be_visible()
+    visitor.open("Mail")
+    visitor.allow_login("Mail")
+    assert {asked.target.split("/")[1] for asked in product.received} == {"accounts"}
 
 
 def test_a_form_in_the_window_resolves_the_promise_too(

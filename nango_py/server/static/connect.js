@@ -1,7 +1,7 @@
 // The connect page: what a user may connect, as cards, and one of them at a time to work on.
 
 import { Detail } from "./detail.js";
-import { chip, kindsOf, make, mark } from "./dom.js";
+import { button, chip, kindsOf, make, mark } from "./dom.js";
 import { opened } from "./session.js";
 
 const SEARCH_FROM = 7;
@@ -15,9 +15,9 @@ let data = null;
 let sole = null;
 
 const ENDS = {
-  session_expired: ["This link has expired", "Ask for a new one where you found it. What is connected stays connected."],
-  session_invalid: ["This link does not work", "Perhaps it was cut when it was copied. Ask for a new one where you found it."],
-  none: ["There is no link to go by", "This page is opened by a link of its own. Ask for one in the app that you came from."],
+  session_expired: ["This link has expired", "Ask for a new one where you found it. What is connected stays so."],
+  session_invalid: ["This link does not work", "Perhaps it was cut when it was copied. Ask for a new one."],
+  none: ["There is no link to go by", "This page is opened by a link of its own. Ask for one where you came from."],
   unknown_integration: ["There is nothing to connect here", "What this link was made for is not offered any more."],
 };
 
@@ -43,7 +43,8 @@ function framed() {
   at("bottom").hidden = false;
   main.removeAttribute("aria-busy");
   document.title = data.product_name ? `Connect your accounts · ${data.product_name}` : "Connect your accounts";
-  at("lead").textContent = `Choose what ${data.product_name || "this app"} may work with. You can disconnect it again at any time.`;
+  const product = data.product_name || "this app";
+  at("lead").textContent = `Choose what ${product} may work with. You can disconnect it again at any time.`;
 }
 
 function waiting() {
@@ -86,8 +87,10 @@ function drawGrid() {
 
 function card(offer) {
   const kinds = kindsOf(offer) ? make("span", { class: "kind" }, kindsOf(offer)) : null;
-  const words = make("span", { class: "words" }, make("span", { class: "name" }, offer.title), kinds, chip(offer.status));
-  return make("button", { type: "button", class: "card", "data-name": offer.name, "aria-haspopup": "dialog", onclick: () => open(offer) }, mark(offer), words);
+  const name = make("span", { class: "name" }, offer.title);
+  const words = make("span", { class: "words" }, name, kinds, chip(offer.status));
+  const parts = { type: "button", class: "card", "data-name": offer.name, "aria-haspopup": "dialog" };
+  return make("button", { ...parts, onclick: () => open(offer) }, mark(offer), words);
 }
 
 function nothing() {
@@ -97,8 +100,8 @@ function nothing() {
     drawGrid();
     query.focus();
   };
-  const button = make("button", { type: "button", class: "button is-second", onclick: clear }, "Show all");
-  return make("div", { class: "empty" }, make("h2", {}, "Nothing found"), make("p", {}, `No account here is called “${query.value.trim()}”.`), button);
+  const text = make("p", {}, `No account here is called “${query.value.trim()}”.`);
+  return make("div", { class: "empty" }, make("h2", {}, "Nothing found"), text, button("Show all", clear, "is-second"));
 }
 
 // One integration
@@ -161,10 +164,9 @@ function showSole(offer) {
 
 // The window of a login that asks for nothing first goes on by itself.
 function leaveFor(offer) {
-  const { attempt, origin } = session;
   const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
   sole.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `Going on to ${offer.title}…`));
-  session.post(offer.name, { target: "_self", attempt, origin, config: {} });
+  session.post(offer.name, { ...session.asked, target: "_self", config: {} });
 }
 
 // Who opened or embeds this page hears how it went, if it is one of the pages that may.
@@ -190,15 +192,17 @@ function end(code) {
 }
 
 function unreachable(error) {
-  showEnd("This page cannot be loaded at the moment", error.message, make("button", { type: "button", class: "button", onclick: () => location.reload() }, "Try again"));
+  const again = button("Try again", () => location.reload());
+  showEnd("This page cannot be loaded at the moment", error.message, again);
 }
 
-function showEnd(title, text, button = null) {
+function showEnd(title, text, way = null) {
   main.removeAttribute("aria-busy");
   at("intro")?.remove();
   at("bottom").hidden = true;
   const heading = make("h1", { tabindex: "-1" }, title);
-  content.replaceChildren(make("section", { class: "detail sole" }, heading, make("p", { class: "quiet" }, text), button));
+  const words = make("p", { class: "quiet" }, text);
+  content.replaceChildren(make("section", { class: "detail sole" }, heading, words, way));
   document.title = title;
   heading.focus();
 }

@@ -1,6 +1,6 @@
 // One integration: what it needs, how far it is, and what can be done with it.
 
-import { chip, day, icon, kindsOf, link, make, mark, sentence } from "./dom.js";
+import { box, button, buttons, chip, day, icon, kindsOf, link, make, mark, sentence } from "./dom.js";
 import { Fields } from "./fields.js";
 import { Login } from "./login.js";
 
@@ -9,6 +9,9 @@ const LOGIN_WORDS = {
   state_invalid: ["This login is no longer valid", "Please begin it again."],
   unavailable: ["It cannot be reached at the moment", ""],
 };
+
+const scopesOf = (names) => make("ul", { class: "scopes" }, names.map((name) => make("li", {}, name)));
+const inWords = (value) => (typeof value === "boolean" ? (value ? "Yes" : "No") : String(value));
 
 export class Detail {
   // page: {session, data, heading, changed(name), leave(), ended(error), tell(outcome), isPopup}
@@ -57,10 +60,8 @@ export class Detail {
     this.heading = make(page.heading, { id: "detail-title", tabindex: "-1" }, offer.title);
     const kinds = kindsOf(offer) ? make("p", { class: "quiet" }, kindsOf(offer)) : null;
     const state = offer.status === "not_connected" || isDone ? kinds : chip(offer.status);
-    const close = page.leave
-      ? make("button", { type: "button", class: "round", "aria-label": "Close", onclick: () => page.leave() }, icon("close"))
-      : null;
-    return make("header", {}, mark(offer, "is-large"), make("div", { class: "words" }, this.heading, state), close);
+    const words = make("div", { class: "words" }, this.heading, state);
+    return make("header", {}, mark(offer, "is-large"), words, page.leave ? this.#closeButton() : null);
   }
 
   // Views: each fills the body.
@@ -68,26 +69,26 @@ export class Detail {
   _overview(body) {
     const { offer } = this;
     body.append(make("p", {}, `Connected since ${day(offer.connected_at)}.`));
-    const held = offer.fields.filter(({ group, value }) => group === "additional_config" && value !== null && value !== "");
-    const facts = held.flatMap(({ title, value }) => [make("dt", {}, title), make("dd", {}, value === true ? "Yes" : value === false ? "No" : String(value))]);
+    const held = offer.fields.filter(({ group, value }) => group === "additional_config" && (value ?? "") !== "");
+    const facts = held.flatMap(({ title, value }) => [make("dt", {}, title), make("dd", {}, inWords(value))]);
     if (facts.length) body.append(make("dl", { class: "facts" }, facts));
-    const again = make("button", { type: "button", class: "button is-second", onclick: () => this.#go("form") }, "Connect again");
-    body.append(make("div", { class: "buttons" }, again, this.#disconnectButton()), this.#links());
+    body.append(buttons(this.#connectAgain(), this.#disconnectButton()), this.#links());
   }
 
   _form(body) {
     const { offer } = this;
     if (offer.status === "needs_reauth") {
       const why = `Connect ${offer.title} again, and everything goes on as before.`;
-      body.append(make("div", { class: "box is-warn" }, make("strong", {}, "The stored login no longer works"), make("p", {}, why)));
+      body.append(box("is-warn", "The stored login no longer works", why));
     }
     if (offer.help) body.append(make("p", { class: "quiet" }, offer.help));
     this.alert = make("div", { class: "alert" });
     this.fields = new Fields("field", offer.fields);
     this.button = make("button", { type: "submit", class: "button" }, this.#buttonText());
     this.progress = make("p", { class: "progress", role: "status" });
-    const back = offer.status === "connected" ? make("button", { type: "button", class: "button is-second", onclick: () => this.#go("overview") }, "Back") : null;
-    const form = make("form", { novalidate: true, autocomplete: "off" }, this.alert, this.fields.elements, this.#explanation(), make("div", { class: "buttons" }, back, this.button), this.progress);
+    const back = offer.status === "connected" ? button("Back", () => this.#go("overview"), "is-second") : null;
+    const parts = [this.alert, this.fields.elements, this.#explanation(), buttons(back, this.button), this.progress];
+    const form = make("form", { novalidate: true, autocomplete: "off" }, parts.flat());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submitted();
@@ -99,52 +100,51 @@ export class Detail {
 
   _confirm(body) {
     const { offer } = this;
-    const keep = make("button", { type: "button", class: "button is-second", onclick: () => this.#go(offer.status === "connected" ? "overview" : "form") }, "Keep it");
-    this.button = make("button", { type: "button", class: "button is-danger", onclick: () => this.#disconnect() }, "Disconnect");
+    const before = offer.status === "connected" ? "overview" : "form";
+    const keep = button("Keep it", () => this.#go(before), "is-second");
+    this.button = button("Disconnect", () => this.#disconnect(), "is-danger");
     this.alert = make("div", { class: "alert" });
     this.progress = make("p", { class: "progress", role: "status" });
-    body.append(
-      make("p", {}, `Disconnect ${offer.title}? What is stored here is deleted, and ${this.product} can no longer use it.`),
-      this.alert,
-      make("div", { class: "buttons" }, keep, this.button),
-      this.progress,
-    );
+    const what = `What is stored here is deleted, and ${this.product} can no longer use it.`;
+    const question = make("p", {}, `Disconnect ${offer.title}? ${what}`);
+    body.append(question, this.alert, buttons(keep, this.button), this.progress);
   }
 
   _done(body, { missing = [], isVerified = false } = {}) {
     const { offer, page } = this;
     body.classList.add("done");
-    const said = isVerified ? "It was tested, and it works." : `${this.product[0].toUpperCase()}${this.product.slice(1)} can work with it now.`;
-    body.append(make("span", { class: "badge" }, icon("check")), make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${said}`));
+    const works = isVerified ? "It was tested, and it works." : sentence(`${this.product} can work with it now`);
+    const said = make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${works}`);
+    body.append(make("span", { class: "badge" }, icon("check")), said);
     if (missing.length) {
-      const scopes = make("ul", { class: "scopes" }, missing.map((scope) => make("li", {}, scope)));
-      const again = make("button", { type: "button", class: "button is-second", onclick: () => this.#go("form") }, "Connect again");
-      body.append(make("div", { class: "box is-warn" }, make("strong", {}, "Not everything was allowed"), make("p", {}, "Some things may not work without:"), scopes, make("div", { class: "buttons" }, again)));
+      const more = [scopesOf(missing), buttons(this.#connectAgain())];
+      body.append(box("is-warn", "Not everything was allowed", "Some things may not work without:", more));
     }
     if (page.isPopup) {
       body.append(make("p", { class: "quiet" }, "You can close this window."));
       return;
     }
     const next = page.leave ? () => page.leave() : () => this.#go("overview");
-    body.append(make("button", { type: "button", class: "button", onclick: next }, page.leave ? "Done" : "Show connection"));
+    body.append(button(page.leave ? "Done" : "Show connection", next));
   }
 
   _waiting(body) {
     const { offer } = this;
     this.alert = make("div", { class: "alert" });
     const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
-    this.progress = make("p", { class: "progress", role: "status" }, spinner, `Log in to ${offer.title} in the window that opened.`);
-    const front = make("button", { type: "button", class: "button is-second", onclick: () => this.login.front() }, "Show the window");
-    const stop = make("button", { type: "button", class: "button is-second", onclick: () => this.#go("form") }, "Cancel");
-    body.append(this.progress, this.alert, make("div", { class: "buttons" }, front, stop));
+    const where = `Log in to ${offer.title} in the window that opened.`;
+    this.progress = make("p", { class: "progress", role: "status" }, spinner, where);
+    this.front = button("Show the window", () => this.login.front(), "is-second");
+    const stop = button("Cancel", () => this.#go("form"), "is-second");
+    body.append(this.progress, this.alert, buttons(this.front, stop));
   }
 
   _blocked(body) {
     const { offer } = this;
-    const open = make("button", { type: "button", class: "button", onclick: () => this.#again() }, `Open the login of ${offer.title}`);
-    const why = make("div", { class: "box is-warn", role: "alert" }, make("strong", {}, "Your browser blocked the login window"), make("p", {}, "Open it with the button below, or allow windows for this page and try again."));
-    const back = make("button", { type: "button", class: "button is-second", onclick: () => this.#go("form") }, "Back");
-    body.append(why, make("div", { class: "buttons" }, open, back));
+    const open = button(`Open the login of ${offer.title}`, () => this.#again());
+    const back = button("Back", () => this.#go("form"), "is-second");
+    const what = "Open it with the button below, or allow windows for this page and try again.";
+    body.append(box("is-warn", "Your browser blocked the login window", what, [], true), buttons(open, back));
   }
 
   // Parts of views.
@@ -156,13 +156,14 @@ export class Detail {
 
   #explanation() {
     const { offer } = this;
-    if (offer.kind === "none") return offer.fields.length ? null : make("p", { class: "quiet" }, `${offer.title} asks for no login.`);
+    const quiet = (text) => make("p", { class: "quiet" }, text);
+    if (offer.kind === "none") return offer.fields.length ? null : quiet(`${offer.title} asks for no login.`);
     if (offer.kind === "form") return null;
-    const where = this.page.isPopup ? "You log in there and come back here." : "You log in there, in a window of its own.";
-    const text = make("p", { class: "quiet" }, `${where} Your password stays with ${offer.title}.`);
+    const where = this.page.isPopup ? "and come back here" : "in a window of its own";
+    const text = quiet(`You log in there, ${where}. Your password stays with ${offer.title}.`);
     if (!offer.scopes.length) return text;
-    const scopes = make("ul", { class: "scopes" }, offer.scopes.map((scope) => make("li", {}, scope)));
-    return make("div", {}, text, make("details", {}, make("summary", {}, `What is asked for (${offer.scopes.length})`), scopes));
+    const summary = make("summary", {}, `What is asked for (${offer.scopes.length})`);
+    return make("div", {}, text, make("details", {}, summary, scopesOf(offer.scopes)));
   }
 
   #links() {
@@ -170,8 +171,17 @@ export class Detail {
     return manual ? make("p", { class: "links" }, manual) : "";
   }
 
+  #closeButton() {
+    const parts = { type: "button", class: "round", "aria-label": "Close", onclick: () => this.page.leave() };
+    return make("button", parts, icon("close"));
+  }
+
+  #connectAgain() {
+    return button("Connect again", () => this.#go("form"), "is-second");
+  }
+
   #disconnectButton() {
-    return make("button", { type: "button", class: "button is-danger", onclick: () => this.#go("confirm") }, "Disconnect");
+    return button("Disconnect", () => this.#go("confirm"), "is-danger");
   }
 
   #go(view, ...details) {
@@ -189,10 +199,9 @@ export class Detail {
     this.progress.replaceChildren(...(text ? [spinner, text] : []));
   }
 
-  #fail(title, text, ...more) {
-    const box = make("div", { class: "box is-bad", role: "alert" }, make("strong", {}, title), text ? make("p", {}, text) : null, ...more);
-    this.alert.replaceChildren(box);
-    box.scrollIntoView({ block: "nearest" });
+  #fail(title, text) {
+    this.alert.replaceChildren(box("is-bad", title, text, [], true));
+    this.alert.scrollIntoView({ block: "nearest" });
   }
 
   // What happens.
@@ -229,17 +238,20 @@ export class Detail {
     const faults = error.fields ?? {};
     const hasMarks = Object.keys(faults).some((name) => this.fields.knows(name));
     if (error.code === "invalid_credentials" && hasMarks) return this.fields.mark(faults);
-    if (error.code === "refused") this.#fail("Not accepted", `${said} Nothing was saved.`);
-    else if (error.code === "missing_scope") this.#fail("A permission is missing", `${said} Nothing was saved.`);
-    else if (error.code === "unavailable") this.#fail(`${title} cannot be reached at the moment`, `${said} Nothing was saved; what you typed is still here.`);
-    else this.#fail("That did not work", said);
+    const headings = {
+      refused: "Not accepted",
+      missing_scope: "A permission is missing",
+      unavailable: `${title} cannot be reached at the moment`,
+    };
+    const heading = headings[error.code];
+    this.#fail(heading ?? "That did not work", heading ? `${said} Nothing was saved.` : said);
     if (error.code === "unavailable" || error.code === "offline") this.button.focus();
     else this.fields.retry();
   }
 
   #begin(config) {
     const { page, offer } = this;
-    if (page.isPopup) return page.session.post(offer.name, { target: "_self", attempt: page.session.attempt, origin: page.session.origin, config });
+    if (page.isPopup) return page.session.post(offer.name, { ...page.session.asked, target: "_self", config });
     const login = new Login(page.session, offer.name, config, {
       finished: (outcome) => this.#finished(outcome),
       failed: (error) => page.ended(error),
@@ -263,11 +275,14 @@ export class Detail {
   #closed() {
     if (this.alert.childElementCount) return;
     const { config } = this.login;
-    const retry = make("button", { type: "button", class: "button", onclick: () => { this.login.end(); this.#begin(config); } }, "Open it again");
-    const box = make("div", { class: "box is-warn", role: "alert" }, make("strong", {}, "The window was closed"), make("p", {}, "Nothing was connected yet. If the login is still open somewhere, finish it there."), make("div", { class: "buttons" }, retry));
-    this.alert.replaceChildren(box);
+    const retry = button("Open it again", () => {
+      this.login.end();
+      this.#begin(config);
+    });
+    const what = "Nothing was connected yet. If the login is still open somewhere, finish it there.";
+    this.alert.replaceChildren(box("is-warn", "The window was closed", what, [buttons(retry)], true));
     this.progress.replaceChildren();
-    this.body.lastElementChild.firstElementChild.hidden = true;
+    this.front.hidden = true;
   }
 
   async #finished(outcome) {

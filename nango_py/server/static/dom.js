@@ -21,6 +21,21 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// A button that submits nothing; `look` is is-second or is-danger.
+export function button(text, onclick, look = "") {
+  return make("button", { type: "button", class: `button ${look}`.trim(), onclick }, text);
+}
+
+export function buttons(...all) {
+  return make("div", { class: "buttons" }, all);
+}
+
+// A box that is noticed: `look` is is-bad or is-warn. With isHeard it is told at once to who hears the page.
+export function box(look, title, text, more = [], isHeard = false) {
+  const parts = { class: `box ${look}`, role: isHeard ? "alert" : null };
+  return make("div", parts, make("strong", {}, title), text ? make("p", {}, text) : null, more);
+}
+
 export function icon(name) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", "0 0 20 20");

@@ -11,6 +11,8 @@ const QUIET = {
   "data-lpignore": "true",
 };
 
+const VISIBLE = { ...QUIET, type: "text" };
+
 // A browser must not fill in the password of this page's own site, and with "off" it may.
 const UNSEEN = { ...QUIET, autocomplete: "new-password", type: "password" };
 
@@ -120,7 +122,8 @@ class FieldView {
 
   #laid() {
     const { field, control } = this;
-    const optional = field.required || field.kind === "boolean" ? null : make("span", { class: "optional" }, "optional");
+    const isFree = !field.required && field.kind !== "boolean";
+    const optional = isFree ? make("span", { class: "optional" }, "optional") : null;
     const manual = field.docs_url ? link(field.docs_url, "How to find it") : null;
     const said = [field.help ? `${field.help} ` : null, manual];
     const help = make("p", { class: "help", id: `${this.id}-help`, hidden: !field.help && !manual }, said);
@@ -155,12 +158,12 @@ class FieldView {
 }
 
 const hint = ({ example }) => example && `e.g. ${example}`;
-const shown = (value) => (value === null || value === undefined ? "" : String(value));
+const begun = (field) => ({ placeholder: hint(field), value: String(field.value ?? "") });
 
 const CONTROLS = {
-  text: (field, parts) => make("input", { ...parts, ...QUIET, type: "text", placeholder: hint(field), value: shown(field.value) }),
+  text: (field, parts) => make("input", { ...parts, ...VISIBLE, ...begun(field) }),
   number: (field, parts) =>
-    make("input", { ...parts, ...QUIET, type: "text", inputmode: field.whole ? "numeric" : "decimal", placeholder: hint(field), value: shown(field.value) }),
+    make("input", { ...parts, ...VISIBLE, inputmode: field.whole ? "numeric" : "decimal", ...begun(field) }),
   password: (field, parts) => make("input", { ...parts, ...UNSEEN, placeholder: hint(field) }),
   multiline: (field, parts) => make("textarea", { ...parts, ...QUIET, rows: "6", placeholder: hint(field) }),
   boolean: (field, parts) => {

@@ -25,10 +25,6 @@
   const EVERY = 2000;
   const FATAL = ["session_expired", "session_invalid", "not_allowed"];
 
-  function failure(code, message, integration) {
-    return Object.assign(new Error(message), { name: "NangoConnectError", code, integration });
-  }
-
   function newAttempt() {
     const bytes = crypto.getRandomValues(new Uint8Array(18));
     return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_");
@@ -46,36 +42,39 @@
       return new Promise((resolve, reject) => {
         const attempt = newAttempt();
         const given = new URLSearchParams({ session, integration, attempt, origin: location.origin });
+        const fail = (code, message) => {
+          reject(Object.assign(new Error(message), { name: "NangoConnectError", code, integration }));
+        };
         const popup = open(`${this.address}/connect#${given}`, `nango-${attempt}`, "popup,width=520,height=740");
-        if (!popup || popup.closed) return reject(failure("popup_blocked", "The browser blocked the window.", integration));
+        if (!popup || popup.closed) return fail("popup_blocked", "The browser blocked the window.");
         let timer = 0;
         let closedFor = 0;
         let isOver = false;
 
-        const finish = (said, error) => {
+        const finish = (said) => {
           isOver = true;
           clearTimeout(timer);
           removeEventListener("message", hear);
-          if (error) reject(error);
-          else if (said.ok) resolve({ integration, missingScopes: said.missing_scopes || [] });
-          else reject(failure(said.code || "provider_error", said.message || "The account was not connected.", integration));
+          if (said.ok) resolve({ integration, missingScopes: said.missing_scopes || [] });
+          else fail(said.code || "provider_error", said.message || "The account was not connected.");
         };
         const hear = ({ origin, source, data }) => {
-          if (origin !== this.origin || source !== popup || !data || data.source !== "nango-connect" || data.attempt !== attempt) return;
-          finish({ ...data, ok: data.type === "AUTHORIZATION_SUCEEDED" });
+          const isOurs = origin === this.origin && source === popup && data && data.source === "nango-connect";
+          if (isOurs && data.attempt === attempt) finish({ ...data, ok: data.type === "AUTHORIZATION_SUCEEDED" });
         };
         const ask = async () => {
           if (popup.closed && document.hasFocus()) closedFor += EVERY;
           try {
             const headers = { Authorization: `Bearer ${session}` };
-            const answer = await fetch(`${this.address}/connect/attempts/${attempt}`, { headers, cache: "no-store", credentials: "omit" });
+            const options = { headers, cache: "no-store", credentials: "omit" };
+            const answer = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
             const said = await answer.json();
             if (said.done) return finish(said);
-            if (said.error && FATAL.includes(said.error.code)) return finish(null, failure(said.error.code, said.error.message, integration));
+            if (said.error && FATAL.includes(said.error.code)) return finish(said.error);
           } catch {
             // Perhaps the network is away; the window may still tell us.
           }
-          if (closedFor > this.patience) return finish(null, failure("popup_closed", "The window was closed.", integration));
+          if (closedFor > this.patience) return finish({ code: "popup_closed", message: "The window was closed." });
           if (!isOver) timer = setTimeout(ask, EVERY);
         };
         addEventListener("message", hear);

@@ -13,7 +13,8 @@
   }
   const hint = document.querySelector(".hint");
   if (kind === "ok") {
-    if (hint) hint.textContent = isTold ? "This window closes by itself." : "You can close this window and go on where you began.";
+    const next = isTold ? "This window closes by itself." : "You can close this window and go on where you began.";
+    if (hint) hint.textContent = next;
     setTimeout(() => window.close(), 1000);
     return;
   }

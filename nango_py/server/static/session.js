@@ -1,6 +1,8 @@
 // The connect session: its token, and the questions that are asked with it.
 
 const KEPT = "nango-connect";
+const AWAY = "There is no connection to this page’s server. Check your network and try again.";
+const BROKEN = "Something went wrong here. Try again in a moment.";
 const NAMES = ["session", "integration", "attempt", "origin"];
 
 // What went wrong, as the server says it: a code to decide by, a sentence to show, a sentence for each field.
@@ -48,6 +50,11 @@ export class Session {
     this.origin = origin;
   }
 
+  // What whoever opened this page as a window asked for.
+  get asked() {
+    return { attempt: this.attempt, origin: this.origin };
+  }
+
   get isThere() {
     return this.#token !== "";
   }
@@ -62,11 +69,11 @@ export class Session {
       answer = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
       said = await answer.json();
     } catch {
-      if (!answer) throw new Refused("offline", "There is no connection to this page’s server. Check your network and try again.");
+      if (!answer) throw new Refused("offline", AWAY);
     }
     if (answer.ok && said) return said;
     const error = said?.error ?? {};
-    throw new Refused(error.code ?? "broken", error.message ?? "Something went wrong here. Try again in a moment.", error.fields);
+    throw new Refused(error.code ?? "broken", error.message ?? BROKEN, error.fields);
   }
 
   offers() {
@@ -74,7 +81,8 @@ export class Session {
   }
 
   submit(name, values) {
-    return this.ask(`connect/integrations/${encodeURIComponent(name)}`, { method: "POST", body: { ...values, attempt: this.attempt } });
+    const body = { ...values, attempt: this.attempt };
+    return this.ask(`connect/integrations/${encodeURIComponent(name)}`, { method: "POST", body });
   }
 
   disconnect(name) {

@@ -89,7 +89,7 @@ def user_hosts(settings: Mapping[str, Any], base_url: Template) -> UserHosts | N
     fields = host_fields(settings)
     if not fields:
         return None
-    texts = list(_texts(settings.get("auth")))
+    texts = list(texts_of(settings.get("auth")))
     return UserHosts(
         fields,
         tuple(map(str.__str__, settings["requests"].get("allowed_networks", ()))),
@@ -129,7 +129,8 @@ def is_network(text: str) -> bool:
     return "/" in text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a tree of settings."""
     if isinstance(value, str):
         yield value
         return
@@ -137,4 +138,4 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(items, str | int | float):
         return
     for item in items:
-        yield from _texts(item)
+        yield from texts_of(item)

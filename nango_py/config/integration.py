@@ -18,6 +18,7 @@ from nango_py.config.environment import with_environment
 from nango_py.config.layers import base_of, laid
 from nango_py.config.merge import Sourced, with_nulls
 from nango_py.config.model import Config, Configuration, EnvironmentText, Integration
+from nango_py.config.own_secrets import secret_problems
 from nango_py.config.places import template_places
 from nango_py.config.proxy import proxy_problems
 from nango_py.config.schema import check_integrations, check_merged
@@ -201,6 +202,7 @@ class _Loading:
             return None
         requests = request_settings(tree.settings, compiled, config)
         self._problems += proxy_problems(tree.settings, config, requests.user_hosts, position_of)
+        self._problems += secret_problems(tree.settings, requests.user_hosts, position_of)
         if self._problems:
             return None
         self._trees[name] = (tree, blueprint)

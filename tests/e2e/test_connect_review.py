@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ from starlette.routing import Mount
 
 from nango_py import Nango
 from nango_py.connections.keys import add_key
+from nango_py.errors import ConfigError
 from nango_py.server.running import listening, new_server
-from tests.login_provider import consent
+from tests.login_provider import LoginProvider, consent, query_of
+from tests.oauth_server import CLIENT_SECRET
 from tests.server_support import GOOD_KEY, Product, connect_server, notice_of, serving
 
 if TYPE_CHECKING:
@@ -174,3 +177,35 @@ def test_numbers_that_are_none_are_the_users_mistake(tmp_path: Path) -> None:
             assert message is not None
             assert (answer.status_code, message["code"]) == (422, "invalid_credentials"), value
         assert visitor.start(token, "levels", config='{"level":2}').status_code == 200
+
+
+def self_hosted(auth: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An integration whose users name the host, with a secret of the product."""
+    host = "http://${additional_config.host}"
+    field = {"type": "string", "format": "host", **more.pop("field", {})}
+    requests = {"base_url": f"{host}/api/", "allow_http": True, "allowed_networks": ["127.0.0.0/8"]}
+    return {
+        "auth": {"authorization_url": f"{host}/authorize", "token_url": f"{host}/token", **auth},
+        "oauth_client_id": "id",
+        "oauth_client_secret": CLIENT_SECRET,
+        "connection_config": {"type": "object", "required": ["host"], "properties": {"host": field}},
+        "requests": {**requests, **more},
+    }
+
+
+def test_the_products_secret_goes_to_no_host_that_a_user_names(tmp_path: Path) -> None:
+    """With the secret the files are refused; without one a login at any host shows what is no secret."""
+    with LoginProvider() as elsewhere:
+        host = f"localhost:{urlsplit(elsewhere.url).port}"
+        entry = self_hosted({"auth_mode": "OAUTH2"})
+        listed = self_hosted({"auth_mode": "OAUTH2"}, field={"enum": [host]})
+        public = self_hosted({"auth_mode": "OAUTH2", "authorization_method": "none"})
+        with pytest.raises(ConfigError, match=r"E322.*your oauth_client_secret would be sent"):
+            _ = Nango({"integrations": {"own": entry}}, environ={}).configuration
+        with connect_server(tmp_path, integrations={"listed": listed, "public": public}) as product:
+            for name in ("listed", "public"):
+                visitor = product.visitor()
+                url = visitor.login_url(product.session(), name, config=json.dumps({"host": host}))
+                state = query_of(url)["state"]
+                visitor.ask("GET", "/oauth/callback", params={"state": state, "code": "c"})
+        assert [CLIENT_SECRET in str(call) for call in elsewhere.token_calls] == [True, False]

@@ -223,8 +223,9 @@ def test_a_host_that_a_user_names_does_not_lead_a_login_inside() -> None:
         "oauth_client_secret": "secret",
         "requests": {"base_url": f"{host}/api/"},
     }
-    oauth2 = {"auth_mode": "OAUTH2", "authorization_url": f"{host}/a", "token_url": f"{host}/t"}
-    oauth1 = {**oauth2, "auth_mode": "OAUTH1", "request_url": f"{host}/r"}
+    urls = {"authorization_url": f"{host}/a", "token_url": f"{host}/t"}
+    oauth2 = {**urls, "auth_mode": "OAUTH2", "authorization_method": "none"}
+    oauth1 = {**urls, "auth_mode": "OAUTH1", "request_url": f"{host}/r"}
     inside = {"additional_config": {"host": "localhost"}}
     with a_product({**entry, "auth": oauth2}) as nango:
         state = query_of(Logins(nango).begin("mail", "user-1", **inside))["state"]

@@ -344,13 +344,14 @@ def test_a_host_of_the_file_is_not_looked_at() -> None:
         assert nango.executor("git", "user-1").get("projects").ok
 
 
+OWN = {"client_id": "id", "client_secret": "planted-secret"}
+
+
 def test_token_requests_go_by_the_same_rules() -> None:
-    """A token endpoint on a host that the user named gets no client secret on a private network."""
+    """A token endpoint that the user named is not asked on a private network, and gets no secret there."""
     auth = {"auth_mode": "OAUTH2_CC", "token_url": "http://${additional_config.host}/token"}
     changed = {
         "auth": auth,
-        "oauth_client_id": "id",
-        "oauth_client_secret": "planted-secret",
         "requests": {
             "base_url": "https://api.example.test/",
             "headers": {"Authorization": "Bearer ${access_token}"},
@@ -361,7 +362,7 @@ def test_token_requests_go_by_the_same_rules() -> None:
         FaultServer([READ, answer(b'{"access_token": "t"}')]) as server,
         product(git=entry(BASE) | changed) as nango,
     ):
-        nango.register_connection("git", "user-1", {}, {"host": f"localhost:{server.port}"})
+        nango.register_connection("git", "user-1", OWN, {"host": f"localhost:{server.port}"})
         with pytest.raises(TransportFailed):
             nango.executor("git", "user-1").get("projects")
         assert server.requests == []
@@ -375,10 +376,10 @@ def test_token_requests_reach_a_listed_network() -> None:
         [READ, answer(b"{}")],
     ]
     settings = entry(BASE, ("127.0.0.0/8", "::1/128"))
-    settings |= {"auth": auth, "oauth_client_id": "id", "oauth_client_secret": "planted-secret"}
+    settings |= {"auth": auth}
     settings["requests"]["headers"] = {"Authorization": "Bearer ${access_token}"}
     with FaultServer(*scripts) as server, product(git=settings) as nango:
-        nango.register_connection("git", "user-1", {}, {"host": f"localhost:{server.port}"})
+        nango.register_connection("git", "user-1", OWN, {"host": f"localhost:{server.port}"})
         assert nango.executor("git", "user-1").get("projects").ok
         assert b"POST /token" in server.wait_for_requests(2)[0]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import random
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -53,7 +54,7 @@ class Granted:
     missing_scopes: tuple[str, ...] = ()
 
 
-class Login:
+class Login(ABC):
     """One user's login at one provider; it keeps nothing, and is made anew for each step."""
 
     def __init__(
@@ -65,10 +66,11 @@ class Login:
         # A login starts from nothing: what an earlier one left may belong to another account.
         self._connection = unstored(integration.name, user_id, {}, additional_config, parts.clock.now())
 
+    @abstractmethod
     def start(self, redirect_uri: str, state: str) -> tuple[str, dict[str, Any]]:
         """Where to send the browser, and what has to be kept, in secret, until it comes back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Mapping[str, Any]) -> Granted:
         """What the provider gives for its callback.
 
@@ -76,7 +78,6 @@ class Login:
             LoginEnded: the user or the provider said no in the callback.
             TokenRefused, TokenUnavailable, ConfigError: the exchange failed.
         """
-        raise NotImplementedError
 
     def context(self) -> TokenContext:
         """All that the protocol's functions know, as of now."""

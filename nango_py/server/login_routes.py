@@ -59,11 +59,19 @@ def _begun(
         origin=origin,
         attempt=attempt,
     )
-    is_form = asked.method == "POST"
-    answer = html_answer(site.pages.leaving(integration.title or name, url)) if is_form else redirect(url)
+    answer = _on_the_way(site, asked, claims, integration.title or name, url)
     for cookie in (*superfluous(asked.cookies, asked.doors), set_cookie(url, browser, asked.doors)):
         answer.headers.append("Set-Cookie", cookie)
     return answer
+
+
+def _on_the_way(site: Site, asked: Asked, claims: SessionClaims, title: str, url: str) -> Response:
+    if asked.method == "POST":
+        return html_answer(site.pages.leaving(title, url))
+    if asked.site == "cross-site":
+        # A stranger's page could send its visitors here with a session of its own, to have their accounts.
+        return html_answer(site.pages.asking(title, url, claims.user_label))
+    return redirect(url)
 
 
 def callback(site: Site, asked: Asked) -> Response:

@@ -97,6 +97,13 @@ class Pages:
         hint = f'<a href="{link}" rel="noreferrer">Continue to {escape(title)}</a>'
         return self._page("leaving", f"Going on to {title}", "One moment.", hint, head=head, is_html=True)
 
+    def asking(self, title: str, url: str, user_label: str) -> str:
+        """The same for who comes by a link on a page that nobody knows: the user has the last word."""
+        link = f'<a class="button" href="{escape(url)}" rel="noreferrer">Continue to {escape(title)}</a>'
+        whose = f" for {user_label}" if user_label else ""
+        said = f"You log in there, and your account is connected{whose}. Go on only if you want that."
+        return self._page("leaving", f"Connect {title}?", said, link, is_html=True)
+
     def _page(
         self,
         kind: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import http.client
 import json
 import secrets
@@ -82,6 +83,21 @@ def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
         codes[site] = answer.status_code, "Set-Cookie" in answer.headers
     refused = (403, False)
     assert codes == {"cross-site": refused, "same-site": refused, "same-origin": (200, True)}
+
+
+def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) -> None:
+    """A page that sends its visitors here with its own session gets no account without their click."""
+    params = {"session": product.session(user_label="<b>mallory</b>")}
+    visitor = product.visitor()
+    for site, status in (("same-site", 303), ("none", 303), ("cross-site", 200)):
+        headers = {"Sec-Fetch-Site": site}
+        answer = visitor.ask("GET", "/oauth/connect/mail", params=params, headers=headers)
+        assert answer.status_code == status
+    page = notice_of(answer.text)
+    assert (page.kind, page.next_url) == ("leaving", "")
+    assert "connected for <b>mallory</b>. Go on only if you want that." in page.text
+    link = html.unescape(answer.text.partition('class="button" href="')[2].partition('"')[0])
+    assert notice_of(visitor.callback(consent(link)).text).kind == "ok"
 
 
 def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import { button, chip, kindsOf, make, mark } from "./dom.js";
 import { opened } from "./session.js";
 
 const SEARCH_FROM = 7;
+const ANSWERS_WITHIN = 1500;
 const at = (id) => document.getElementById(id);
 const main = at("main");
 const content = at("content");
@@ -162,18 +163,40 @@ function showSole(offer) {
   }
 }
 
-// The window of a login that asks for nothing first goes on by itself.
-function leaveFor(offer) {
+// The window of a login that asks for nothing first goes on by itself, if a page that may opened it.
+async function leaveFor(offer) {
   const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
   sole.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `Going on to ${offer.title}…`));
-  session.post(offer.name, { ...session.asked, target: "_self", config: {} });
+  if (await isSent()) session.post(offer.name, { ...session.asked, target: "_self", config: {} });
+  else {
+    sole.show("form");
+    sole.focus();
+  }
+}
+
+// Whether the page that opened this window is the one that it is said to be, and means it. A stranger could
+// send people on with a session of its own, to have their accounts.
+function isSent() {
+  const { opener } = window;
+  if (!opener || !mayHear()) return false;
+  return new Promise((resolve) => {
+    addEventListener("message", ({ source, origin, data: said }) => {
+      const isAnswer = source === opener && origin === session.origin && said?.source === "nango-connect";
+      if (isAnswer && said.type === "GO_ON" && said.attempt === session.attempt) resolve(true);
+    });
+    setTimeout(resolve, ANSWERS_WITHIN, false);
+    opener.postMessage({ source: "nango-connect", type: "WINDOW_OPENED", attempt: session.attempt }, session.origin);
+  });
+}
+
+function mayHear() {
+  return session.origin === location.origin || data.origins.includes(session.origin);
 }
 
 // Who opened or embeds this page hears how it went, if it is one of the pages that may.
 function tell({ integration, missing_scopes = [] }) {
   const listener = window.opener ?? (window.parent === window ? null : window.parent);
-  const mayHear = session.origin === location.origin || data.origins.includes(session.origin);
-  if (listener && mayHear) {
+  if (listener && mayHear()) {
     const said = { integration, attempt: session.attempt, code: "", message: "", missing_scopes };
     const message = { source: "nango-connect", type: "AUTHORIZATION_SUCEEDED", ...said };
     listener.postMessage(message, session.origin);

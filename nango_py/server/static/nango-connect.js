@@ -1,5 +1,5 @@
 /*
- * Connects accounts from your own page. No dependencies; a classic script that sets NangoConnect.
+ * Connects accounts from your own page. A classic script that sets NangoConnect.
  *
  *   <script src="https://product.example/nango/nango-connect.js"></script>
  *
@@ -15,7 +15,7 @@
  * `session` is the token of nango.connect_session(...).token, fetched beforehand: connect() has to be called
  * while a click is handled, or browsers block the window. Your page's origin belongs in config.connect_origins.
  *
- * error.code: popup_blocked, popup_closed, access_denied, session_expired, and the others of docs/connect.md.
+ * error.code: popup_blocked, popup_closed, access_denied, session_expired, and others: docs/connect.md.
  * A closed window ends a try once your page has had the focus for `patienceSeconds`: some providers cut their
  * window off, and then it only looks closed; the server tells how such a login ended.
  */
@@ -60,7 +60,9 @@
         };
         const hear = ({ origin, source, data }) => {
           const isOurs = origin === this.origin && source === popup && data && data.source === "nango-connect";
-          if (isOurs && data.attempt === attempt) finish({ ...data, ok: data.type === "AUTHORIZATION_SUCEEDED" });
+          if (!isOurs || data.attempt !== attempt) return;
+          if (data.type === "WINDOW_OPENED") popup.postMessage({ ...data, type: "GO_ON" }, this.origin);
+          else finish({ ...data, ok: data.type === "AUTHORIZATION_SUCEEDED" });
         };
         const ask = async () => {
           if (popup.closed && document.hasFocus()) closedFor += EVERY;

@@ -161,7 +161,7 @@ def test_a_page_of_a_stranger_hears_nothing(
 def test_a_stranger_that_calls_itself_another_hears_nothing(
     page: Page, product: Product, elsewhere: Elsewhere, servers: contextlib.ExitStack, watch: Watch
 ) -> None:
-    """Whoever only claims a declared origin is not told the result, and sends nobody on without a click."""
+    """Its window goes on after a click of the user only, and the result goes to the origin that was named."""
     watch.expect("postMessage", "target origin")
     stranger = servers.enter_context(Elsewhere("localhost"))
     page.goto(reports(stranger, product, "mail"))
@@ -169,6 +169,8 @@ def test_a_stranger_that_calls_itself_another_hears_nothing(
     with page.expect_popup() as opening:
         page.evaluate("link => void open(link, 'mine')", link)
     popup = opening.value
+    expect(popup.get_by_role("button", name="Continue to Mail")).to_be_visible()
+    assert not product.mail.authorizations
     popup.get_by_role("button", name="Continue to Mail").click()
     popup.get_by_role("button", name="Allow").click()
     expect(popup.get_by_role("status")).to_contain_text("Mail is connected.")

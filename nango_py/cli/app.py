@@ -62,8 +62,8 @@ def nango(
     \b
     Example:
       nango init
-      nango connections register klaviyo user-1
-      nango call klaviyo user-1 GET v1/metrics
+      nango connections register klaviyo-today user-1
+      nango call klaviyo-today user-1 GET metrics
     """
     from nango_py.cli.logs import shown_logs
 

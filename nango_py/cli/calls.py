@@ -64,8 +64,8 @@ def plan(
 
     \b
     Example:
-      nango plan klaviyo user-1 GET v1/metrics -p count=50
-      nango plan klaviyo anyone POST v2/list/X/members --example --json '{"profiles": []}'
+      nango plan klaviyo-today user-1 GET profiles -p 'page[size]=50'
+      nango plan klaviyo-today anyone POST profiles --example --json '{"data": {}}'
     """
     settings = reading.json_option(config, "--config")
     if settings is not None and not example:
@@ -111,9 +111,9 @@ def call(
 
     \b
     Example:
-      nango call klaviyo user-1 GET v1/metrics -p count=50 --explain
-      nango call klaviyo user-1 POST v2/list/X/members --json @members.json
-      nango call klaviyo user-1 GET v1/metrics --curl
+      nango call klaviyo-today user-1 GET profiles -p 'page[size]=50' --explain
+      nango call klaviyo-today user-1 POST profiles --json @profile.json
+      nango call klaviyo-today user-1 GET metrics --curl
     """
     options = _options(**body)
     with _executor(project, integration, user) as executor:

@@ -27,7 +27,7 @@ def connections() -> None:
 
     \b
     Example:
-      nango connections list --integration klaviyo
+      nango connections list --integration klaviyo-today
     """
 
 
@@ -72,8 +72,8 @@ def register(
 
     \b
     Example:
-      nango connections register klaviyo user-1
-      nango connections register klaviyo user-1 --credentials-file - < key.json
+      nango connections register klaviyo-today user-1
+      nango connections register klaviyo-today user-1 --credentials-file - < key.json
     """
     settings = json_option(config, "--config")
     with project.open() as nango:
@@ -110,8 +110,8 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 
     \b
     Example:
-      nango connections test klaviyo user-1
-      nango connections test klaviyo user-1 --json
+      nango connections test klaviyo-today user-1
+      nango connections test klaviyo-today user-1 --json
     """
     with project.calling() as nango:
         found = nango.executor(integration, user).verify()
@@ -134,7 +134,7 @@ def list_(project: Project, integration: str | None, user: str | None, as_json: 
 
     \b
     Example:
-      nango connections list --integration klaviyo
+      nango connections list --integration klaviyo-today
       nango connections list --user user-1 --json
     """
     with project.open() as nango:
@@ -158,7 +158,7 @@ def show(project: Project, integration: str, user: str, as_json: bool) -> None:
 
     \b
     Example:
-      nango connections show klaviyo user-1
+      nango connections show klaviyo-today user-1
     """
     with project.open() as nango:
         view = nango.connection(integration, user)
@@ -183,7 +183,7 @@ def delete(project: Project, integration: str, user: str, yes: bool, no_revoke: 
 
     \b
     Example:
-      nango connections delete klaviyo user-1
+      nango connections delete klaviyo-today user-1
     """
     with project.open() as nango:
         nango.connection(integration, user)

@@ -53,7 +53,7 @@ def export(
     Example:
       nango keys generate export.key
       nango connections export backup.nango --key-file export.key
-      nango connections export klaviyo.nango --integration klaviyo --key-file export.key
+      nango connections export klaviyo.nango --integration klaviyo-today --key-file export.key
     """
     key = _key(key_file)
     is_pipe = str(file) == "-"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 # The APIs that your product talks to. Every key is in docs/integrations.md; `nango check` finds mistakes.
 integrations:
-  klaviyo:
+  klaviyo-today:
     extends_blueprint: klaviyo:v1     # `nango blueprints list` shows all that are known
 
   # What an entry sets wins over its blueprint:
@@ -63,7 +63,7 @@ def init(project: Project) -> None:
         _report(file.parent / ".gitignore", made=_ignore(file.parent / ".gitignore"))
     except OSError as error:
         raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
-    click.echo("next: nango check, then nango connections register klaviyo YOUR-USER-ID")
+    click.echo("next: nango check, then nango connections register klaviyo-today YOUR-USER-ID")
 
 
 def _write_new(file: Path, text: str) -> bool:

@@ -30,7 +30,7 @@ def integrations() -> None:
 
     \b
     Example:
-      nango integrations show klaviyo
+      nango integrations show klaviyo-today
     """
 
 
@@ -73,7 +73,7 @@ def show(project: Project, name: str, as_json: bool) -> None:
 
     \b
     Example:
-      nango integrations show klaviyo
+      nango integrations show klaviyo-today
     """
     from nango_py.config.integration import origin_of
 

@@ -36,8 +36,8 @@ def limits(project: Project, integration: str, user: str, watch: bool, as_json: 
 
     \b
     Example:
-      nango limits klaviyo user-1
-      nango limits klaviyo user-1 --watch
+      nango limits klaviyo-today user-1
+      nango limits klaviyo-today user-1 --watch
     """
     with project.open() as nango:
         if nango.configuration.config.rate_limit_store == "memory":

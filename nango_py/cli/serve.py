@@ -79,7 +79,7 @@ def connect_session(
 
     \b
     Example:
-      nango connect-session user-1 --integration klaviyo --lifetime 3600
+      nango connect-session user-1 --integration klaviyo-today --lifetime 3600
     """
     with project.open() as nango:
         session = _session(nango, user, names, lifetime)

@@ -126,6 +126,13 @@ class Logins:
         """How a try ended, for pages that lost sight of the window it ran in; None if it has not, yet."""
         return remembered(self._nango, session_id, attempt)
 
+    def integration_of(self, state: str) -> str:
+        """What the login logs in to that waits for a callback with this state; "" where none does."""
+        found = None
+        with suppress(StorageError):  # `finish` says so
+            found = self._nango.store.pending.peek("login", state) if STATE.fullmatch(state) else None
+        return found["integration"] if found else ""
+
     @property
     def _parts(self) -> Resources:
         return self._nango._resources  # noqa: SLF001 - logins use the network and the clock of their Nango

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -31,14 +31,19 @@ if TYPE_CHECKING:
 
     Work = Callable[[Site, Asked], Response]
 
+Result = TypeVar("Result")
+
 THREADS = 16
 """For what is answered from the store."""
 
 SLOW_THREADS = 32
 """For what waits for a provider, so that a slow one does not hold up the pages."""
 
+THREADS_OF_ONE = 24
+"""Of these, for one provider: one that hangs leaves some to the logins of the others."""
+
 MOST_WAITING = 256
-"""Requests that may wait for a thread."""
+"""Requests that may wait for a thread, or for their turn at a provider."""
 
 
 @record
@@ -99,7 +104,7 @@ class ConnectServer:
 
     def __init__(self, nango: Nango) -> None:
         self._site = Site(nango)
-        self._threads: dict[bool, anyio.CapacityLimiter] = {}
+        self._limiters: dict[str, anyio.CapacityLimiter] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, as ASGI says it."""
@@ -154,15 +159,30 @@ class ConnectServer:
         asked = await read(request, doors)
         if request.method in {"POST", "DELETE"} and not self._site.is_ours(asked):
             raise ConnectFailed("not_allowed", "this page may not connect accounts here")
-        limiter = self._limiter(is_slow=spot.is_slow)
-        if limiter.statistics().tasks_waiting >= MOST_WAITING:
-            raise ConnectFailed("busy", "too much is under way; try again in a minute")
+        if not spot.is_slow:
+            return await self._threaded(work, asked)
+        name = await self._threaded(Site.provider, asked)
+        async with self._limiter(f"of {name}", THREADS_OF_ONE):
+            return await self._threaded(work, asked, "slow", SLOW_THREADS)
+
+    async def _threaded(
+        self, work: Callable[[Site, Asked], Result], asked: Asked, pool: str = "quick", threads: int = THREADS
+    ) -> Result:
+        limiter = self._limiter(pool, threads)
         return await anyio.to_thread.run_sync(work, self._site, asked, limiter=limiter)
 
-    def _limiter(self, *, is_slow: bool) -> anyio.CapacityLimiter:
-        if is_slow not in self._threads:
-            self._threads[is_slow] = anyio.CapacityLimiter(SLOW_THREADS if is_slow else THREADS)
-        return self._threads[is_slow]
+    def _limiter(self, pool: str, threads: int) -> anyio.CapacityLimiter:
+        """What lets so many in at once; made in the event loop that asks first.
+
+        Raises:
+            ConnectFailed: `busy`: too many wait already.
+        """
+        limiter = self._limiters.get(pool)
+        if limiter is None:
+            limiter = self._limiters[pool] = anyio.CapacityLimiter(threads)
+        if limiter.statistics().tasks_waiting >= MOST_WAITING:
+            raise ConnectFailed("busy", "too much is under way; try again in a minute")
+        return limiter
 
 
 def own_path(scope: Any, prefix: str) -> str:

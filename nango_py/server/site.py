@@ -79,6 +79,11 @@ class Site:
             raise ConnectFailed("unknown_integration", "there is nothing of this name to connect")
         return found
 
+    def provider(self, asked: Asked) -> str:
+        """The integration whose provider a request may have to wait for; "" where there is none."""
+        name = asked.names.get("name") or self.logins.integration_of(asked.given().get("state", ""))
+        return name if name in self.nango.configuration.integrations else ""
+
     def title(self, name: str) -> str:
         """What people call an integration."""
         found = self.nango.configuration.integrations.get(name)

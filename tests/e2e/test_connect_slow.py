@@ -19,11 +19,11 @@ import pytest
 
 from nango_py import Nango
 from nango_py.server import protocol
-from nango_py.server.app import SLOW_THREADS
+from nango_py.server.app import SLOW_THREADS, THREADS_OF_ONE
 from nango_py.server.running import listening, new_server
 from tests.login_provider import Answer, Asked, LoginProvider, consent
 from tests.product_support import ENCRYPTION_KEY
-from tests.server_support import Product, Visitor, connect_server, notice_of
+from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ class SlowProvider(LoginProvider):
 
 
 def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
-    """As many logins as there are threads for wait for their provider, and pages are there at once."""
+    """More logins than there are threads wait for one provider: pages and other logins do not."""
     with SlowProvider() as slow, connect_server(tmp_path, integrations={"slow": slow.entry()}) as product:
         backs = []
         for number in range(SLOW_THREADS + 4):
@@ -138,11 +138,16 @@ def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
         threads = [threading.Thread(target=visitor.callback, args=(back,)) for visitor, back in backs]
         for thread in threads:
             thread.start()
-        for _ in range(SLOW_THREADS):
+        for _ in range(THREADS_OF_ONE):
             assert slow.arrived.acquire(timeout=30)
         token = product.session()
         assert waited(product) < 1
         assert product.visitor().ask("GET", "/connect/session", token).status_code == 200
+        assert product.visitor().login(token, "mail").kind == "ok"
+        typed = {"credentials": {"api_key": GOOD_KEY}}
+        answer = product.visitor().ask("POST", "/connect/integrations/shop", token, json=typed)
+        assert answer.status_code == 200
+        assert not slow.arrived.acquire(blocking=False)
         slow.gate.set()
         for thread in threads:
             thread.join(30)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nango_py.errors import CONNECT_CODES, ConnectFailed, printable
-from nango_py.server.answers import html_answer, redirect
+from nango_py.server.answers import html_answer, html_refusal, redirect
 from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie, superfluous
 from nango_py.server.data_routes import is_attempt
 from nango_py.server.pages import Heard, told
@@ -82,9 +82,10 @@ def callback(site: Site, asked: Asked) -> Response:
     try:
         outcome = site.logins.finish(query, bound(browser), integration=asked.names.get("name", ""))
     except Exception as error:  # noqa: BLE001 - the same
-        refusal = refusal_of(error)
-        page = site.pages.failed(refusal.message, refusal.code)
-        return html_answer(page, refusal.status, {**refusal.headers, **headers})
+        # No word of the connection: a page that is loaded again may be one that connected before.
+        answer = html_refusal(refusal_of(error), site.pages)
+        answer.headers.update(headers)
+        return answer
     message = told(
         ok=outcome.ok,
         integration=outcome.integration,

@@ -100,6 +100,17 @@ def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) ->
     assert notice_of(visitor.callback(consent(link)).text).kind == "ok"
 
 
+def test_a_result_that_is_loaded_again_does_not_say_that_nothing_is_connected(product: Product) -> None:
+    """Tabs are restored and pages reloaded; the second answer knows nothing of how the first one ended."""
+    visitor = product.visitor()
+    back = consent(visitor.login_url(product.session(), "mail"))
+    assert "Not connected" not in visitor.callback(back).text
+    again = visitor.callback(back)
+    assert (again.status_code, notice_of(again.text).kind) == (400, "failed")
+    assert "Not connected" not in again.text
+    assert "this login is over" in again.text
+
+
 def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: Path) -> None:
     """A login begun by a process with a new key may end at one that has not read the key file since."""
     with connect_server(tmp_path, encryption_keys=None) as product:

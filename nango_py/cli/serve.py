@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nango_py.connections.sessions import ConnectSession
 
 DEFAULT_PORT = 3003
+OTHER_PORT = "name another port in config.oauth_server_root_url and at the providers"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 integrations_option = click.option(
@@ -131,6 +133,8 @@ def _listener(host: str, port: int) -> socket.socket:
         return listening(host, port)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else type(error).__name__
+        if error.errno == errno.EADDRINUSE:
+            why += f". Stop what listens there (another nango serve?), or {OTHER_PORT}"
     raise click.UsageError(f"cannot listen on {host} port {port}: {why}")
 
 

@@ -34,13 +34,17 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\
 
 
 def load_document(
-    path: FilePath, shown_as: str | None = None, problems: list[Problem] | None = None
+    path: FilePath,
+    shown_as: str | None = None,
+    problems: list[Problem] | None = None,
+    if_missing: str = "",
 ) -> Document:
     """The values of a file.
 
     Args:
         path: the file.
         shown_as: the name that messages show, if not the path itself.
+        if_missing: what to do when there is no such file, for the message.
         problems: where to put what is wrong in one place only (a repeated key, a key that is no text), so
             that the rest of the file is checked too. Without it every problem is raised.
 
@@ -48,7 +52,7 @@ def load_document(
         ConfigError: the file cannot be read, or is not one UTF-8 YAML document within the limits.
     """
     file = shown_as if shown_as is not None else str(path)
-    raw, failure = b"", ""
+    raw, failure, help_ = b"", "", ""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -58,10 +62,11 @@ def load_document(
                 raw = opened.read(MAX_BYTES + 1)
     except OSError as error:
         failure = (error.strerror or "cannot be read").lower()
+        help_ = if_missing if isinstance(error, FileNotFoundError) else ""
     except ValueError:
         failure = "not a file name"
     if failure:
-        raise ConfigError([Problem(Position(file), "E010", failure)])
+        raise ConfigError([Problem(Position(file), "E010", failure, help=help_)])
     _check_size(file, max(found.st_size, len(raw)))
     document = parse_document(raw, file, problems)
     if found.st_mode & stat.S_IWOTH:

@@ -38,6 +38,7 @@ __all__ = ["check_blueprint_templates", "check_templates", "load_configuration",
 
 FROM_PYTHON = "Nango(integrations=...)"
 OVERRIDES = "Nango(overrides=...)"
+IF_MISSING = "run this in your product's folder, name the file (--integrations), or begin with `nango init`"
 
 
 class Loaded(NamedTuple):
@@ -148,7 +149,7 @@ class _Loading:
         if isinstance(source, Mapping):
             document = document_from_python(whole(source), FROM_PYTHON)
         else:
-            document = load_document(source, problems=self._problems)
+            document = load_document(source, problems=self._problems, if_missing=IF_MISSING)
         self._warnings += document.warnings
         self._problems += check_integrations(document)
         places = template_places("integrations_file", document.data)

@@ -159,4 +159,5 @@ def test_a_missing_integrations_file_is_said_in_one_line(product: Product, tmp_p
     found = product.run("integrations", "list")
     assert found.code == 2
     assert found.err.startswith("integrations.yaml: error[E010]")
+    assert "`nango init`" in found.err
     assert found.err.count("\n") == 1

@@ -72,6 +72,7 @@ def test_a_taken_port_is_said(product: Product) -> None:
         ran = product.run("serve", "--port", port)
     assert ran.code == 2
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ran.err
+    assert "another port in config.oauth_server_root_url" in ran.err
 
 
 def test_it_serves_until_it_is_told_to_end(product: Product) -> None:

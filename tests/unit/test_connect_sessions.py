@@ -143,6 +143,7 @@ def test_a_session_does_not_show_its_token(nango: Nango) -> None:
         ("oauth_server_root_url", "http://product.test"),
         ("oauth_server_root_url", "https://user@product.test"),
         ("oauth_server_root_url", "https://product.test/?x"),
+        ("oauth_server_root_url", "https://product.test/oauth/callback"),
         ("connect_origins", ["https://app.test/path"]),
         ("connect_origins", ["*"]),
         ("connect_hosts", ["a b"]),

@@ -8,6 +8,7 @@ from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
 from nango_py.auth.base import mode_of
 from nango_py.config.model import frozen
 from nango_py.engine.executor import Executor
+from nango_py.engine.outage import Outage
 from nango_py.engine.token_plan import new_credentials
 from nango_py.engine.verification import SECONDS, Check
 from nango_py.errors import ConfigError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.connections.model import Connection
-    from nango_py.engine.call import Steps
+    from nango_py.engine.call import Job, Steps
     from nango_py.engine.plan import Plan
     from nango_py.engine.route import Route
     from nango_py.engine.verification import Verification
@@ -84,6 +85,12 @@ class Trial(Executor):
 
     def _is_renewable(self, plan: Plan) -> bool:
         return plan.stamp.mode.answers_challenges
+
+    def _job(self, plan: Plan, deadline_seconds: float | None = None, **options: Any) -> Job:
+        job = super()._job(plan, deadline_seconds, **options)
+        # What somebody typed may be the address of nothing; that is no outage of the API that others call.
+        job.outage = Outage(self._clock)
+        return job
 
     def _forced_renewal(self, *_: Any) -> None:
         return None

@@ -18,8 +18,9 @@ from starlette.routing import Mount
 
 from nango_py import Nango
 from nango_py.connections.keys import add_key
-from nango_py.errors import ConfigError
+from nango_py.errors import ConfigError, TransportFailed
 from nango_py.server.running import listening, new_server
+from tests.clocks import ManualClock
 from tests.login_provider import LoginProvider, consent, query_of
 from tests.oauth_server import CLIENT_SECRET
 from tests.server_support import GOOD_KEY, Product, connect_server, notice_of, serving
@@ -236,3 +237,30 @@ def test_the_products_secret_goes_to_no_host_that_a_user_names(tmp_path: Path) -
                 state = query_of(url)["state"]
                 visitor.ask("GET", "/oauth/callback", params={"state": state, "code": "c"})
         assert [CLIENT_SECRET in str(call) for call in elsewhere.token_calls] == [True, False]
+
+
+def test_what_is_typed_opens_no_circuit_breaker(tmp_path: Path) -> None:
+    """A user who types the address of nothing, again and again, stops no call of another user."""
+    tenants = {
+        "auth": {"auth_mode": "API_KEY"},
+        "requests": {
+            "base_url": "http://127.0.0.1:9/${additional_config.shop}/",
+            "headers": {"X-Key": "${api_key}"},
+            "allow_http": True,
+        },
+        "connection_config": {"type": "object", "properties": {"shop": {"type": "string"}}},
+        "verification": {"method": "GET", "path": "me"},
+        "retries": {"circuit_breaker": {"failures": 5, "seconds": 1}},
+    }
+    clock = ManualClock()
+    with connect_server(tmp_path, integrations={"tenants": tenants}, clock=clock) as product:
+        product.nango.register_connection("tenants", "user-1", {"api_key": "k"}, {"shop": "good"})
+        visitor, token = product.visitor(), product.session("mallory")
+        typed = {"credentials": {"api_key": "k"}, "additional_config": {"shop": "none"}}
+        for _ in range(8):
+            answer = visitor.ask("POST", "/connect/integrations/tenants", token, json=typed)
+            assert answer.status_code == 503
+            clock.advance(1)
+        with pytest.raises(TransportFailed) as caught:
+            product.nango.executor("tenants", "user-1").get("things")
+        assert caught.value.reason == "connect"

@@ -6,8 +6,13 @@ import contextlib
 import html
 import http.client
 import json
+import os
 import secrets
 import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,12 +28,13 @@ from nango_py.server.running import listening, new_server
 from tests.clocks import ManualClock
 from tests.login_provider import LoginProvider, consent, query_of
 from tests.oauth_server import CLIENT_SECRET
-from tests.server_support import GOOD_KEY, Product, connect_server, notice_of, serving
+from tests.product_support import ENCRYPTION_KEY
+from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 OPEN = {"auth": {"auth_mode": "NONE"}, "requests": {"base_url": "https://api.example.test/"}}
 OAUTH = {
     "auth": {
@@ -264,3 +270,61 @@ def test_what_is_typed_opens_no_circuit_breaker(tmp_path: Path) -> None:
         with pytest.raises(TransportFailed) as caught:
             product.nango.executor("tenants", "user-1").get("things")
         assert caught.value.reason == "connect"
+
+
+FORKED = """
+import json, os, signal, socket, sys
+from nango_py import Nango
+from nango_py.server.running import new_server
+integrations, database, key, descriptor = json.loads(sys.argv[1])
+nango = Nango(integrations, database_url=database, encryption_keys=key, environ={})
+nango.connections_for_user("somebody")  # the store is open before the fork
+server, listener = new_server(nango), socket.socket(fileno=descriptor)
+children = []
+for _ in range(4):
+    child = os.fork()
+    if not child:
+        server.run(sockets=[listener])
+        os._exit(0)
+    children.append(child)
+print("ready", flush=True)
+sys.stdin.read()
+for child in children:
+    os.kill(child, signal.SIGTERM)
+listener.close()
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+"""
+
+
+def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> None:
+    """As gunicorn's --preload does it: four children of one process, one database, logins at all of them."""
+    listener = listening("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    database = f"sqlite:///{tmp_path}/nango.db"
+    with listener, LoginProvider() as provider:
+        integrations = {"integrations": {"mail": provider.entry()}, "config": {"oauth_server_root_url": url}}
+        given = json.dumps([integrations, database, ENCRYPTION_KEY, listener.fileno()])
+        with (
+            Nango(integrations, database_url=database, encryption_keys=ENCRYPTION_KEY, environ={}) as nango,
+            subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", FORKED, given],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=[listener.fileno()],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            ) as process,
+        ):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+
+            def log_in(number: int) -> str:
+                token = nango.connect_session(f"user-{number}").token.reveal()
+                return Visitor(url).login(token, "mail").kind
+
+            with ThreadPoolExecutor(8) as browsers:
+                assert [*browsers.map(log_in, range(40))] == ["ok"] * 40
+            said, errors = process.communicate()
+            assert (said, errors) == ("[-15, -15, -15, -15]\n", "")
+            assert len(nango.connections_for_integration("mail")) == 40

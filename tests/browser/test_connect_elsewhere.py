@@ -131,7 +131,8 @@ def test_the_promise_rejects_with_a_code(
     )
     page.reload()
     click_connect(page).close()
-    assert ended(page)["code"] == "popup_closed"
+    said = ended(page)
+    assert (said["code"], said["message"]) == ("popup_closed", "The window was closed.")
     page.goto(reports(elsewhere, product, "mail", "no-token"))
     click_connect(page)
     assert ended(page)["code"] == "session_invalid"
@@ -145,7 +146,7 @@ def test_the_promise_rejects_with_a_code(
 def test_a_page_of_a_stranger_hears_nothing(
     page: Page, product: Product, servers: contextlib.ExitStack, watch: Watch
 ) -> None:
-    """With a stolen session a page outside of connect_origins connects nothing, and learns nothing."""
+    """With a stolen session a page outside of connect_origins connects nothing, and learns why not."""
     watch.expect("403", "CORS", "ERR_FAILED", "postMessage")
     stranger = servers.enter_context(Elsewhere("localhost"))
     page.goto(reports(stranger, product, "mail", patience=0))
@@ -153,7 +154,9 @@ def test_a_page_of_a_stranger_hears_nothing(
     popup.get_by_role("button", name="Continue to Mail").click()
     expect(popup.get_by_role("alert")).to_contain_text("may not connect")
     popup.close()
-    assert ended(page)["code"] == "popup_closed"
+    said = ended(page)
+    assert (said["code"], stranger.origin in said["message"]) == ("popup_closed", True)
+    assert "connect_origins" in said["message"]
     assert page.evaluate("heard") == []
     assert not product.mail.authorizations
 

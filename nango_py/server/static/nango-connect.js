@@ -49,8 +49,14 @@
         if (!popup || popup.closed) return fail("popup_blocked", "The browser blocked the window.");
         let timer = 0;
         let closedFor = 0;
+        let isUnheard = false;
         let isOver = false;
 
+        const closed = () => {
+          if (!isUnheard) return "The window was closed.";
+          const why = `Is ${location.origin} in its connect_origins?`;
+          return `The window was closed, and ${this.origin} cannot be asked how it ended. ${why}`;
+        };
         const finish = (said) => {
           isOver = true;
           clearTimeout(timer);
@@ -71,12 +77,13 @@
             const options = { headers, cache: "no-store", credentials: "omit" };
             const answer = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
             const said = await answer.json();
+            isUnheard = false;
             if (said.done) return finish(said);
             if (said.error && FATAL.includes(said.error.code)) return finish(said.error);
           } catch {
-            // Perhaps the network is away; the window may still tell us.
+            isUnheard = true; // perhaps the network is away; the window may still tell us
           }
-          if (closedFor > this.patience) return finish({ code: "popup_closed", message: "The window was closed." });
+          if (closedFor > this.patience) return finish({ code: "popup_closed", message: closed() });
           if (!isOver) timer = setTimeout(ask, EVERY);
         };
         addEventListener("message", hear);

@@ -110,7 +110,7 @@ class Site:
         doors, origin = asked.doors, asked.origin
         if origin in {"", "null"}:
             # So are the forms of a page that tells nobody where it is, as ours do, and foreign ones can.
-            return asked.site in {"", "same-origin"}
+            return asked.site in {"", "none", "same-origin"}
         return origin == doors.own_origin(asked.host) or doors.hears(origin)
 
     def _current(self) -> tuple[Doors, Pages]:

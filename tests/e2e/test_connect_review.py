@@ -84,12 +84,13 @@ def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
     """A foreign form may come with the origin `null`; that it is foreign browsers say all the same."""
     token = product.session()
     codes = {}
-    for site in ("cross-site", "same-site", "same-origin"):
+    for site in ("cross-site", "same-site", "same-origin", "none"):
         said = {**origin, "Sec-Fetch-Site": site}
         answer = product.visitor().ask("POST", "/oauth/connect/mail", data={"session": token}, headers=said)
         codes[site] = answer.status_code, "Set-Cookie" in answer.headers
     refused = (403, False)
-    assert codes == {"cross-site": refused, "same-site": refused, "same-origin": (200, True)}
+    began = (200, True)
+    assert codes == {"cross-site": refused, "same-site": refused, "same-origin": began, "none": began}
 
 
 def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) -> None:

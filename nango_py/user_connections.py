@@ -138,9 +138,12 @@ class UserConnections:
         Raises:
             UnknownIntegration: integrations.yaml does not declare one of them.
             ValueError: the lifetime or the origin is not allowed.
+            TypeError: an argument is of another type.
         """
         from nango_py.connections.sessions import new_connect_session
 
+        if isinstance(integrations, str):
+            raise TypeError("integrations is of type str; expected a list of names")
         names = tuple(self.configuration.integrations if integrations is None else integrations)
         for name in names:
             self._integration(name)

@@ -42,6 +42,9 @@ class Files:
         cache: Callable[[Path], Cache | None] = lambda _: None,
     ) -> None:
         is_path = integrations is None or isinstance(integrations, str | os.PathLike)
+        if not is_path and not hasattr(integrations, "items"):
+            found = type(integrations).__name__
+            raise TypeError(f"integrations is of type {found}; expected a path, or what the file would say")
         self._source: Path | Mapping[str, Any] = (
             Path(integrations or "integrations.yaml") if is_path else integrations  # type: ignore[arg-type, assignment]
         )

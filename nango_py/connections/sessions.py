@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.hosts import origin_of
 from nango_py.connections.rows import moment
-from nango_py.connections.values import check_identity
+from nango_py.connections.values import check_identity, check_type
 from nango_py.errors import ConnectFailed
 from nango_py.record import field, record
 from nango_py.secret import Secret
@@ -86,8 +86,12 @@ def new_connect_session(
 
     Raises:
         ValueError: the lifetime or the origin is not allowed.
+        TypeError: the lifetime is no number, or the origin or the label no text.
         StorageError: the user id cannot be stored.
     """
+    check_type("lifetime_seconds", lifetime_seconds, (int, float), "a number of seconds")
+    check_type("origin", origin, str, "an origin such as https://app.example.com")
+    check_type("user_label", user_label, str, "text, such as the user's e-mail address")
     if not SHORTEST_SECONDS <= lifetime_seconds <= LONGEST_SECONDS:
         raise ValueError(f"lifetime_seconds must be from {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
     origin = origin and origin_of(origin)
@@ -136,7 +140,9 @@ def opened_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
 
     Raises:
         ConnectFailed: `session_invalid` for what is no token of these keys, `session_expired` for an old one.
+        TypeError: the token is no text.
     """
+    check_type("token", token, str, "the text of a connect session: session.token.reveal()")
     plain = _opened(keyring, Secret(token))
     if plain is None:
         raise ConnectFailed("session_invalid", "this link is not valid; ask for a new one")

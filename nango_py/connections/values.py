@@ -30,6 +30,16 @@ def check_identity(integration: str, user_id: str) -> None:
             raise StorageError(f"{name} {reason}; expected text of 1 to {LONGEST_NAME} bytes without NUL")
 
 
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Refuse an argument of another type by a message that says what it is and what to give instead.
+
+    Raises:
+        TypeError: the value is of none of these kinds.
+    """
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} is of type {type(value).__name__}; expected {expected}")
+
+
 def _name_fault(value: Any) -> str:
     if not isinstance(value, str):
         return f"is of type {type(value).__name__}"

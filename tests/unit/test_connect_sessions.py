@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import string
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -129,6 +129,34 @@ def test_a_session_that_cannot_work_is_not_made(nango: Nango) -> None:
             nango.connect_session("user-1", lifetime_seconds=seconds)
     with pytest.raises(StorageError, match="user_id is empty"):
         nango.connect_session("")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"integrations": "close"}, "integrations is of type str; expected a list of names"),
+        ({"lifetime_seconds": "900"}, "lifetime_seconds is of type str; expected a number of seconds"),
+        ({"user_label": 7}, "user_label is of type int; expected text"),
+        ({"origin": 7}, "origin is of type int; expected an origin"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(nango: Nango, given: dict[str, Any], said: str) -> None:
+    """A plausible slip in Python is told with what was given and what is expected."""
+    with pytest.raises(TypeError, match=said):
+        nango.connect_session("user-1", **given)
+
+
+@pytest.mark.parametrize("token", [None, b"x.y"])
+def test_a_token_that_is_no_text_is_named(nango: Nango, token: Any) -> None:
+    """Who forgot to read the header, or to reveal the token, is told so, and not sent for a new link."""
+    with pytest.raises(TypeError, match=r"token is of type .*session\.token\.reveal"):
+        nango.read_session(token)
+
+
+def test_what_is_no_file_and_no_mapping_is_named() -> None:
+    """Nango(integrations=...) of another type says what it takes."""
+    with pytest.raises(TypeError, match="integrations is of type int; expected a path"):
+        Nango(5)  # type: ignore[arg-type]  # the slip that is tried
 
 
 def test_a_session_does_not_show_its_token(nango: Nango) -> None:

@@ -13,7 +13,7 @@ from nango_py.cli.project import Project, declared, pass_project
 from nango_py.cli.reading import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from nango_py.client import Nango
@@ -76,6 +76,8 @@ def connect(
         by_browser = logs_in_by_browser(entry)
         if by_browser:
             settings = _asked(entry, nango, user) if settings is None else settings
+            reasons: list[str] = []
+            nango.on("connect_failed", lambda event: reasons.append(event.reason))
             outcome = _logged_in(
                 nango, integration, user, settings, redirect_url, timeout, _shower(no_browser)
             )
@@ -84,7 +86,7 @@ def connect(
 
         context.invoke(register, integration=integration, user=user, config=config, replace=True)
         return
-    _say(outcome, integration, user, timeout)
+    _say(outcome, integration, user, timeout, reasons)
 
 
 def _asked(entry: Integration, nango: Nango, user: str) -> dict[str, Any]:
@@ -124,12 +126,17 @@ def _logged_in(
     raise click.exceptions.Exit(1)
 
 
-def _say(outcome: LoginOutcome | None, integration: str, user: str, timeout: int) -> None:
+def _say(
+    outcome: LoginOutcome | None, integration: str, user: str, timeout: int, reasons: Sequence[str]
+) -> None:
+    """How it ended; `reasons` are what the library told developers meanwhile."""
     if outcome is None:
         echo_error(f"{integration}/{user}: nobody logged in within {timeout} seconds; nothing was stored")
         raise click.exceptions.Exit(1)
     if not outcome.ok:
-        echo_error(f"{integration}/{user}: {outcome.message} ({outcome.code}); nothing was stored")
+        is_clear = outcome.code == "access_denied" or not reasons
+        why = outcome.code if is_clear else reasons[-1]
+        echo_error(f"{integration}/{user}: {outcome.message} ({why}); nothing was stored")
         raise click.exceptions.Exit(1)
     if outcome.missing_scopes:
         click.echo(f"warning: not granted: {' '.join(outcome.missing_scopes)}", err=True)

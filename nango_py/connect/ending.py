@@ -44,6 +44,9 @@ class LoginEnded(Exception):
         super().__init__(message)
 
 
+WRONG_CLIENT = "do oauth_client_id, oauth_client_secret and authorization_method fit the provider's app?"
+"""What to do about `invalid_client`, `unauthorized_client` and what else providers call it."""
+
 ENDINGS = (LoginEnded, TokenRefused, TokenUnavailable, NangoError)
 """What the steps of a login raise; `ended` says what each means."""
 
@@ -62,7 +65,9 @@ def ended(error: Exception, *, by_user: bool) -> LoginEnded:
         return LoginEnded(error.code, str(error), fields=error.fields)
     if isinstance(error, TokenRefused):
         word = f" ({error.word})" if error.word else ""
-        return LoginEnded("exchange_failed", f"the provider refused to finish the login{word}", str(error))
+        hint = f"; {WRONG_CLIENT}" if "client" in error.word else ""
+        why = f"the provider refused to finish the login{word}"
+        return LoginEnded("exchange_failed", why, f"{error}{hint}")
     if isinstance(error, TokenUnavailable):
         return _without_token(error)
     if isinstance(error, ConfigError):

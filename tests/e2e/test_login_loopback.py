@@ -133,6 +133,21 @@ def test_a_user_who_says_no_is_told(tmp_path: Path) -> None:
     assert desktop.connections() == []
 
 
+def test_a_wrong_secret_is_told_to_the_developer(tmp_path: Path) -> None:
+    """The page says little to a user; the terminal says which settings to compare, and holds no secret."""
+    with LoginProvider() as provider:
+        desktop = a_desktop(tmp_path, provider.entry(oauth_client_secret="another_secret_0001"))
+        with desktop.connecting() as (waiting, url):
+            page = requests.get(consent(url), timeout=20)
+            _, err = waiting.communicate(timeout=20)
+    assert waiting.returncode == 1
+    assert "invalid_client" in err
+    assert "do oauth_client_id, oauth_client_secret and authorization_method fit" in err
+    assert "oauth_client" not in page.text
+    assert "another_secret" not in err + page.text
+    assert desktop.connections() == []
+
+
 def test_only_the_logins_own_callback_ends_it(tmp_path: Path) -> None:
     """Other paths, hosts and states, parameters that stand twice, and clients that say nothing."""
     with LoginProvider() as provider:

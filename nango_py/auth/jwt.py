@@ -24,7 +24,12 @@ class Jwt(TokenMode):
         "type": "object",
         "required": ["private_key"],
         "properties": {
-            "private_key": {"type": "string", "title": "Private key (PEM) or shared secret", "minLength": 1, "multiline": True},
+            "private_key": {
+                "type": "string",
+                "title": "Private key (PEM) or shared secret",
+                "minLength": 1,
+                "multiline": True,
+            },
             "private_key_id": {"type": "string", "title": "Key ID", "minLength": 1},
             "issuer": {"type": "string", "title": "Issuer", "minLength": 1},
             "token": {"type": "string", "title": "A token already made", "minLength": 1},

@@ -34,7 +34,12 @@ class MutualTls(AuthMode):
         "type": "object",
         "required": ["client_certificate", "client_key"],
         "properties": {
-            "client_certificate": {"type": "string", "title": "Certificate chain (PEM)", "minLength": 1, "multiline": True},
+            "client_certificate": {
+                "type": "string",
+                "title": "Certificate chain (PEM)",
+                "minLength": 1,
+                "multiline": True,
+            },
             "client_key": {"type": "string", "title": "Private key (PEM)", "minLength": 1, "multiline": True},
         },
         "additionalProperties": False,

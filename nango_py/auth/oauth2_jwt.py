@@ -28,7 +28,12 @@ class OAuth2Jwt(TokenMode):
         "type": "object",
         "required": [],
         "properties": {
-            "private_key": {"type": "string", "title": "Private key (PEM)", "minLength": 1, "multiline": True},
+            "private_key": {
+                "type": "string",
+                "title": "Private key (PEM)",
+                "minLength": 1,
+                "multiline": True,
+            },
             "private_key_id": {"type": "string", "title": "Key ID", "minLength": 1},
             "client_id": {"type": "string", "title": "Client ID", "minLength": 1},
             "client_email": {"type": "string", "title": "Service account", "minLength": 1},

@@ -66,7 +66,7 @@ class Pending:
         Raises:
             ConnectFailed: `busy`: too much is under way; nothing was kept.
         """
-        text, key = to_json(conceal(values), "values"), self._store.active_key
+        text, key = to_json(conceal(values), "values"), self._store.current_key()
         now = self._store.microseconds()
         identity, ends_at = _identity(kind, name), now + int(seconds * 1_000_000)
         row = {

@@ -102,7 +102,7 @@ def new_connect_session(
     claims = SessionClaims(
         secrets.token_urlsafe(16), user_id, integrations, origin, user_label[:LONGEST_LABEL], ends_at
     )
-    token = sealed_session(store.active_key, claims)
+    token = sealed_session(store.current_key(), claims)
     if len(token.reveal()) > LONGEST_TOKEN:
         raise ValueError(f"a session cannot name {len(integrations)} integrations; name those that are shown")
     url = f"{config.oauth_server_root_url.rstrip('/')}/connect#session={token.reveal()}"

@@ -280,6 +280,12 @@ class ConnectionStore:
         """The key that new values are sealed with; for the other modules of this room."""
         return self._key
 
+    def current_key(self) -> Key:
+        """The same for what is no connection, after a look whether the database still takes it."""
+        if self._key.id not in {row[0] for row in self._database.read(sql.KEYS, {})}:
+            self._choose_key()
+        return self._key
+
     def microseconds(self) -> int:
         """Now, as rows hold it."""
         return _microseconds(self._clock)
@@ -313,12 +319,9 @@ class ConnectionStore:
     def write(self, work: Callable[[Run], Result]) -> Result:
         """What `work` returns, after its statements were made durable together; see Database.write."""
         for _ in range(KEY_CHOICES):
-            try:
+            with contextlib.suppress(MissingReferenceError):
                 return self._database.write(work)
-            except MissingReferenceError:
-                pass
-            # Our key was dropped since we chose it: another process rotated.
-            self._choose_key()
+            self._choose_key()  # ours was dropped since we chose it: another process rotated
         raise StorageError("the encryption key changed again and again; nothing was stored")
 
     def _key_of(self, row: Row) -> Key:
@@ -337,10 +340,8 @@ class ConnectionStore:
         known = {row[0] for row in self._database.read(sql.KEYS, {})}
         chosen = next((key for key in self.keyring if key.id in known), None)
         if chosen is None:
-            raise StorageError(
-                f"the database no longer takes the keys of {self.keyring.source}; "
-                "start again with the new key"
-            )
+            source = self.keyring.source
+            raise StorageError(f"the database no longer takes the keys of {source}; start with the new key")
         self._key = chosen
 
 

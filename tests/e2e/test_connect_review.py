@@ -23,6 +23,7 @@ from starlette.routing import Mount
 
 from nango_py import Nango
 from nango_py.connections.keys import add_key
+from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
 from nango_py.server.running import listening, new_server
 from tests.clocks import ManualClock
@@ -132,6 +133,21 @@ def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: 
             token = other.connect_session("user-2").token.reveal()
             back = consent(visitor.login_url(token, "mail"))
             assert notice_of(visitor.callback(back).text).kind == "ok"
+
+
+def test_logins_and_links_go_on_after_the_key_was_replaced(tmp_path: Path) -> None:
+    """`nango keys rotate` beside a running server: what either of them makes afterwards is good for both."""
+    with connect_server(tmp_path, encryption_keys=None) as product:
+        visitor = product.visitor()
+        assert visitor.login(product.session(), "mail").kind == "ok"
+        with product.sibling() as other:
+            replace_key(other.store, tmp_path)
+            token = product.session("user-2")
+            assert other.read_session(token).user_id == "user-2"
+            assert visitor.login(token, "mail").kind == "ok"
+            for number in range(2):
+                token = other.connect_session(f"user-{number}").token.reveal()
+                assert visitor.login(token, "mail").kind == "ok"
 
 
 def test_an_unreadable_row_can_be_connected_again(product: Product, tmp_path: Path) -> None:

@@ -307,6 +307,20 @@ def test_the_error_tree_is_the_one_of_the_code() -> None:
         assert not parents or named[name] > named[parents[0].__name__], name
 
 
+def test_the_table_of_codes_covers_the_codes_of_the_code() -> None:
+    """Each E code of the package has a row in docs/errors.md, and no row names one that is not there."""
+    sources = "\n".join(path.read_text() for path in (ROOT / "nango_py").rglob("*.py"))
+    known = set(re.findall(r"\bE\d{3}\b", sources))
+    rows = re.findall(r"^\| (E\d{3}.*?) \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
+    assert known == codes_of(", ".join(rows))
+
+
+def codes_of(text: str) -> set[str]:
+    """`E001 to E003, E007` as single codes."""
+    ranges = re.findall(r"E(\d{3})(?: to E(\d{3}))?", text)
+    return {f"E{number:03}" for first, last in ranges for number in range(int(first), int(last or first) + 1)}
+
+
 # -- links and pictures ------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from nango_py.cli.app import nango as command_line
 from nango_py.config.document import parse_document
 from nango_py.config.schema import blueprint_schema, check_blueprint, integrations_schema
 from nango_py.engine.events import KINDS
+from nango_py.moving.nango_credentials import TYPES
 from nango_py.registry import AUTH_MODES, PAGINATORS
 from nango_py.sandbox.faults import KINDS as FAULTS
 from tests.docs_support import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
@@ -313,6 +314,18 @@ def test_the_table_of_codes_covers_the_codes_of_the_code() -> None:
     known = set(re.findall(r"\bE\d{3}\b", sources))
     rows = re.findall(r"^\| (E\d{3}.*?) \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
     assert known == codes_of(", ".join(rows))
+
+
+def test_the_table_of_nangos_types_is_the_one_of_the_code() -> None:
+    """docs/moving.md says of each type of credentials at Nango which auth modes take it here."""
+    table = (ROOT / "docs" / "moving.md").read_text().partition("| `type` there |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    said = {
+        kind: {mode for mode in re.findall(r"`(\w+)`", modes) if mode in AUTH_MODES.names()}
+        for kinds, modes in rows
+        for kind in re.findall(r"`(\w+)`", kinds)
+    }
+    assert said == {kind: set(modes) for kind, modes in TYPES.items()}
 
 
 def codes_of(text: str) -> set[str]:

@@ -22,12 +22,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from nango_py import Nango
+from nango_py.auth._protocol.answers import DEEPEST
 from nango_py.connections.keys import add_key
 from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
 from nango_py.server.running import listening, new_server
 from tests.clocks import ManualClock
-from tests.login_provider import LoginProvider, consent, query_of
+from tests.login_provider import Answer, LoginProvider, consent, query_of
 from tests.oauth_server import CLIENT_SECRET
 from tests.product_support import ENCRYPTION_KEY
 from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
@@ -345,3 +346,14 @@ def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> No
             said, errors = process.communicate()
             assert (said, errors) == ("[-15, -15, -15, -15]\n", "")
             assert len(nango.connections_for_integration("mail")) == 40
+
+
+@pytest.mark.parametrize("depth", [DEEPEST - 2, DEEPEST, 40, 200, 300, 500, 900, 960, 5000])
+def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Product, depth: int) -> None:
+    """Whatever depth a provider answers with, the page is told how it ended, and it is no mistake of ours."""
+    nested = "[" * depth + "]" * depth
+    body = f'{{"access_token": "token_1", "token_type": "Bearer", "extra": {nested}}}'
+    product.provider.token_faults.append(Answer(200, body, {"Content-Type": "application/json"}))
+    end = product.visitor().login(product.session(), "mail")
+    assert end.message is not None
+    assert end.message["code"] == ("" if depth < DEEPEST else "exchange_failed")

@@ -21,6 +21,9 @@ LONGEST_LIFE = 10 * 365 * 86_400.0
 """Seconds; a longer life that an answer claims is cut to it."""
 
 LONGEST_TOKEN = 65_536
+DEEPEST = 32
+"""Levels of a token answer; what is nested more deeply could not be stored."""
+
 _LONGEST_WAIT = 86_400.0
 _UNITS = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A
@@ -86,16 +89,25 @@ def check_passing(answer: TokenAnswer, now: float) -> None:
 def decoded(answer: TokenAnswer) -> Any:
     """The body as JSON or as a form (RFC 6749 wants JSON, some providers answer with a form).
 
-    None where it is neither, as with HTML.
+    None where it is neither, as with HTML, and where it is nested too deeply.
     """
     body = answer.body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        found = json.loads(body, parse_constant=_no_constant)
+        return None if _is_deep(found) else found
     except (ValueError, RecursionError):
         pass
     if _FORM.fullmatch(body):
         return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True))
     return None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        holders = [part for part in level if isinstance(part, dict | list)]
+        level = [item for part in holders for item in (part.values() if isinstance(part, dict) else part)]
+    return bool(level)
 
 
 def _no_constant(_: str) -> NoReturn:

@@ -60,7 +60,7 @@ def sandbox(project: Project, name: str, port: int, faults: str | None, seed: in
 
 
 def introduction(blueprint: Blueprint, base_url: str) -> str:
-    """What is served where, and two ways to call it."""
+    """What is served where, and three ways to call it."""
     overrides = {blueprint.name: {"requests": {"base_url": base_url}}}
     return "\n".join((
         f"sandbox of {blueprint.ref} on {base_url} (Ctrl-C stops it)",
@@ -69,6 +69,8 @@ def introduction(blueprint: Blueprint, base_url: str) -> str:
         f"  {_curl(blueprint, base_url)}",
         "from Python, for an integration of that name:",
         f"  Nango(overrides={overrides})",
+        "from other nango commands, in its entry of integrations.yaml:",
+        f'  requests: {{base_url: "{base_url}"}}',
         "",
     ))  # fmt: skip
 

@@ -64,7 +64,7 @@ def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
     try:
         assert process.stdout is not None
         introduction = process.stdout.readline()
-        while "Nango(" not in introduction:
+        while "requests: {" not in introduction:
             introduction += process.stdout.readline()
         yield process, introduction
     finally:
@@ -73,10 +73,10 @@ def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 
 def product(folder: Path, introduction: str) -> None:
-    """An integration whose API is the sandbox, and a connection."""
-    base_url = introduction.split(" on ")[1].split(maxsplit=1)[0]
-    settings = {"klaviyo": {"extends_blueprint": "klaviyo:v1", "requests": {"base_url": base_url}}}
-    (folder / "integrations.yaml").write_text(json.dumps({"integrations": settings}))
+    """An integration whose API is the sandbox, by the line that the sandbox prints for it, and a connection."""
+    line = introduction.splitlines()[-1].strip()
+    text = f"integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n    {line}\n"
+    (folder / "integrations.yaml").write_text(text)
     register = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-", "--no-verify"]
     assert nango(folder, *register, stdin=json.dumps({"api_key": KEY})).returncode == 0
 

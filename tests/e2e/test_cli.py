@@ -73,7 +73,7 @@ def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 
 def product(folder: Path, introduction: str) -> None:
-    """An integration whose API is the sandbox, by the line that the sandbox prints for it, and a connection."""
+    """An integration whose API is the sandbox, by the line that this prints for it, and a connection."""
     line = introduction.splitlines()[-1].strip()
     text = f"integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n    {line}\n"
     (folder / "integrations.yaml").write_text(text)

@@ -28,6 +28,7 @@ from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
 from nango_py.server.running import listening, new_server
 from tests.clocks import ManualClock
+from tests.fault_server import READ, FaultServer, answer
 from tests.login_provider import Answer, LoginProvider, consent, query_of
 from tests.oauth_server import CLIENT_SECRET
 from tests.product_support import ENCRYPTION_KEY
@@ -357,3 +358,31 @@ def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Pr
     end = product.visitor().login(product.session(), "mail")
     assert end.message is not None
     assert end.message["code"] == ("" if depth < DEEPEST else "exchange_failed")
+
+
+@pytest.mark.parametrize("depth", [900, 940, 960, 20_000])
+@pytest.mark.parametrize("status", [200, 401, 429])
+def test_an_api_that_answers_with_bottomless_json_is_no_mistake_of_ours(
+    tmp_path: Path, status: int, depth: int
+) -> None:
+    """Users may name the host that is asked about their key, and it may answer what it likes."""
+    body = b'{"error":' + b"[" * depth + b"]" * depth + b"}"
+    said = answer(body, status, {"Content-Type": "application/json", "Retry-After": "1000"})
+    with FaultServer(*[[READ, said]] * 4) as api:
+        deep = {
+            "auth": {"auth_mode": "API_KEY"},
+            "requests": {
+                "base_url": f"{api.url}/",
+                "headers": {"X-Key": "${api_key}"},
+                "allow_http": True,
+            },
+            "verification": {"method": "GET", "path": "me"},
+            "errors": {"message": "error"},
+            "retries": {"rules": [{"when": {"json": {"path": "error", "equals": "x"}}, "do": "fail"}]},
+        }
+        with connect_server(tmp_path, integrations={"deep": deep}) as product:
+            typed = {"credentials": {"api_key": "k"}}
+            answered = product.visitor().ask(
+                "POST", "/connect/integrations/deep", product.session(), json=typed
+            )
+        assert answered.status_code == {200: 200, 401: 422, 429: 503}[status]

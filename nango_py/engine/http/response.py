@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -220,14 +221,16 @@ class Response(requests.Response):
         """The body as JSON.
 
         Raises:
-            requests.exceptions.JSONDecodeError: it is not JSON.
+            requests.exceptions.JSONDecodeError: it is not JSON, or nested more deeply than Python reads.
         """
-        if not kwargs and self._content and "charset" not in self._content_type():
-            try:
-                return jsonlib.loads(self._content)
-            except ValueError:
-                pass
-        return super().json(**kwargs)
+        try:
+            if not kwargs and self._content and "charset" not in self._content_type():
+                with suppress(ValueError):
+                    return jsonlib.loads(self._content)
+            return super().json(**kwargs)
+        except RecursionError:
+            pass
+        raise requests.exceptions.JSONDecodeError("JSON is nested too deeply", "", 0)
 
     def raise_for_status(self) -> None:
         """As in `requests`; the text says where to go when this API version is over.

@@ -246,7 +246,7 @@ def test_a_token_answer_may_be_late_but_not_lost_twice() -> None:
     """A code is sent again only where the connection was never made: one that hangs up costs the login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
-        provider.token_faults.append(Answer(200, b"", {"Content-Length": "100"}))
+        provider.token_faults.append(Answer(200, b"", {"Content-Length": "100", "Connection": "close"}))
         outcome = Logins(nango).finish(callback, COOKIE)
         assert (outcome.code, len(provider.token_calls)) == ("unavailable", 1)
     with LoginProvider() as provider:

@@ -188,7 +188,15 @@ class Stamp:
         return self._variables
 
     def reach(self, base: str, target: str) -> str | None:
-        """The URL that `target` means beside `base`; None where the credentials may not go there."""
+        """The URL that `target` means beside `base`; None where the credentials may not go there.
+
+        Args:
+            base: a URL without a query that this stamp was used for.
+            target: a link or a Location.
+        """
+        # Most links to a next page name the same address with another query: nothing is left to be told.
+        if target.startswith(base) and target[len(base) : len(base) + 1] == "?" and target.isprintable():
+            return target
         try:
             url = urljoin(base, target)
             is_ours = urlsplit(url).username is None and origin_of(url) in self.origins

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -93,9 +95,23 @@ def pick(path: str, body: Any) -> Any:
 
     Source: https://jmespath.org/specification.html
     """
-    import jmespath
+    names = _names(path)
+    if names is None:
+        import jmespath
 
-    return jmespath.search(path, body)
+        return jmespath.search(path, body)
+    for name in names:
+        body = body.get(name) if isinstance(body, dict) else None
+    return body
+
+
+@lru_cache(maxsize=256)
+def _names(path: str) -> tuple[str, ...] | None:
+    """The names of a path like `links.next`, which need no interpreter; None for any other."""
+    return tuple(path.split(".")) if _PLAIN_PATH.fullmatch(path) else None
+
+
+_PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def lists_in(body: Any, within: str = "") -> Iterator[str]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+import jmespath
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nango_py.engine.paging import next_plan
 from nango_py.errors import InvalidRequest, RequestFailed
-from nango_py.pagination.base import Next, Paginator
+from nango_py.pagination.base import Next, Paginator, pick
 from nango_py.registry import PAGINATORS
 from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
 
@@ -310,3 +313,51 @@ def test_the_page_size_is_asked_for() -> None:
     assert paginator_of("offset").first_params() == (("limit", "100"),)
     assert paginator_of("page", limit_param="per_page", limit=50).first_params() == (("per_page", "50"),)
     assert paginator_of("page").first_params() == ()
+
+
+@given(
+    path=st.sampled_from(
+        ["data", "links.next", "a.b.c", "_x", "a-b", "a[0]", "data || items", '"a.b"', "@", "a.", ""]
+    ),
+    body=st.recursive(
+        st.none() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(["data", "links", "next", "a", "b", "c", "_x"]), inner, max_size=3
+            )
+        ),
+        max_leaves=8,
+    ),
+)
+def test_a_plain_path_finds_what_jmespath_finds(path: str, body: object) -> None:
+    """Names with dots are looked up without the library, and give what it gives, an error included."""
+    assert outcome_of(lambda: pick(path, body)) == outcome_of(lambda: jmespath.search(path, body))
+
+
+def outcome_of(work: Callable[[], object]) -> object:
+    """What it returns, or the type of what it raises."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - compared, whatever it is
+        return type(error)
+
+
+@pytest.mark.parametrize(
+    ("target", "reached"),
+    [
+        ("?p=2", f"{BASE}?p=2"),
+        (f"{BASE}?p=2&q=a%20b#top", f"{BASE}?p=2&q=a%20b#top"),
+        (f"{BASE}?next=https://evil.test/", f"{BASE}?next=https://evil.test/"),
+        (f"{BASE}?p=\r\n2", f"{BASE}?p=2"),
+        (f"{BASE}@evil.test/?p=2", f"{BASE}@evil.test/?p=2"),
+        ("https://api.example.test.evil.test/v1/things?p=2", None),
+        ("https://api.example.test@evil.test/v1/things?p=2", None),
+        ("https://evil.test/v1/things?p=2", None),
+        ("http://api.example.test/v1/things?p=2", None),
+        ("//evil.test?p=2", None),
+    ],
+)
+def test_a_link_reaches_the_api_only(target: str, reached: str | None) -> None:
+    """A link of the same address with another query is taken at once, and any other is looked at whole."""
+    assert a_stamp(an_integration()).reach(BASE, target) == reached

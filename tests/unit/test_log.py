@@ -20,8 +20,11 @@ NAME = "nango_py.integrations.shop"
 
 @pytest.fixture(autouse=True)
 def _fresh_logger() -> Iterator[None]:
+    logger = logging.getLogger(NAME)
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
     yield
-    logging.getLogger(NAME).setLevel(logging.NOTSET)
+    logger.setLevel(before)
 
 
 LEVELS = [

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.looks import contrasts, sideways_pixels, small_targets, too_faint, unlabelled
 from tests.browser.product import RIGHT_KEY, WRONG_KEY, Product
-from tests.browser.visitor import Visitor, expect
+from tests.browser.visitor import Visitor, expect, press_button
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def views(visitor: Visitor) -> Iterator[tuple[str, Page]]:
     yield "login", page
     popup = visitor.begin_login("Birds")
     yield "waiting", page
-    popup.get_by_role("button", name="Deny").click()
+    press_button(popup, "Deny")
     expect(popup.get_by_role("alert")).to_be_visible()
     yield "popup-failed", popup
     yield "login-denied", page

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.elsewhere import Elsewhere
 from tests.browser.product import RIGHT_KEY, Product
-from tests.browser.visitor import Visitor, expect
+from tests.browser.visitor import Visitor, expect, press_button
 
 if TYPE_CHECKING:
     import contextlib
@@ -71,7 +71,7 @@ def test_a_page_of_the_product_connects_by_a_promise(
     token = product.nango.connect_session("user-1").token.reveal()
     page.goto(reports(elsewhere, product, integration, token))
     popup = click_connect(page)
-    popup.get_by_role("button", name="Allow").click()
+    press_button(popup, "Allow")
     assert ended(page) == {"integration": integration, "missingScopes": []}
     assert product.is_connected(integration)
     if not popup.is_closed():
@@ -87,7 +87,7 @@ def test_a_server_may_lie_below_a_path(
     """Page, script, popup and callback work where oauth_server_root_url has a path."""
     product = servers.enter_context(Product(tmp_path, origins=(elsewhere.origin,), prefix="/accounts/nango"))
     page.goto(reports(elsewhere, product, "birds"))
-    click_connect(page).get_by_role("button", name="Allow").click()
+    press_button(click_connect(page), "Allow")
     assert ended(page) == {"integration": "birds", "missingScopes": []}
     visitor = Visitor(page, product)
     visitor.visit()
@@ -122,7 +122,7 @@ def test_the_promise_rejects_with_a_code(
     """A denied login, a closed window, a blocked one and a session that is over are told apart."""
     watch.expect("400", "401")
     page.goto(reports(elsewhere, product, "mail", patience=0))
-    click_connect(page).get_by_role("button", name="Deny").click()
+    press_button(click_connect(page), "Deny")
     denied = ended(page)
     assert (denied["name"], denied["code"], denied["integration"]) == (
         "NangoConnectError",
@@ -175,7 +175,7 @@ def test_a_stranger_that_calls_itself_another_hears_nothing(
     expect(popup.get_by_role("button", name="Continue to Mail")).to_be_visible()
     assert not product.mail.authorizations
     popup.get_by_role("button", name="Continue to Mail").click()
-    popup.get_by_role("button", name="Allow").click()
+    press_button(popup, "Allow")
     expect(popup.get_by_role("status")).to_contain_text("Mail is connected.")
     assert page.evaluate("heard") == []
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.browser.product import RIGHT_KEY
-from tests.browser.visitor import expect
+from tests.browser.visitor import expect, press_button
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
@@ -52,7 +52,7 @@ def test_a_frame_tells_its_page_what_was_connected(
     frame.locator(".card", has_text="Mail").click()
     with page.expect_popup() as opening:
         frame.get_by_role("button", name="Continue to Mail").click()
-    opening.value.get_by_role("button", name="Allow").click()
+    press_button(opening.value, "Allow")
     expect(frame.get_by_role("status").first).to_contain_text("Mail is connected.")
     heard: list[dict[str, Any]] = page.evaluate("heard")
     assert [said["origin"] for said in heard] == [product.origin] * 2

@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.visitor import expect
+from tests.browser.visitor import expect, press_button
 from tests.login_provider import Answer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
     from tests.browser.product import Product
     from tests.browser.visitor import Visitor
     from tests.browser.watch import Watch
-
-
-def finish(popup: Page, button: str) -> None:
-    """Click a button of the provider's page that leads back to us."""
-    popup.get_by_role("button", name=button).click()
 
 
 @pytest.mark.parametrize("title", ["Mail", "Archive", "Birds"], ids=["oauth2", "oauth2-cut-off", "oauth1"])
@@ -29,7 +22,7 @@ def test_a_login_connects(visitor: Visitor, product: Product, title: str) -> Non
     visitor.visit()
     visitor.open(title)
     popup = visitor.begin_login(title)
-    finish(popup, "Allow")
+    press_button(popup, "Allow")
     expect(visitor.dialog.get_by_role("status")).to_contain_text(f"{title} is connected.")
     assert product.is_connected(title.lower())
     if not popup.is_closed():
@@ -53,7 +46,7 @@ def test_a_denied_login_connects_nothing(
     product.birds.denial = denial
     visitor.visit()
     visitor.open(title)
-    finish(visitor.begin_login(title), "Deny")
+    press_button(visitor.begin_login(title), "Deny")
     expect(visitor.alert).to_contain_text("Access was not allowed")
     expect(visitor.button(f"Continue to {title}")).to_be_focused()
     assert not product.is_connected(title.lower())
@@ -69,14 +62,14 @@ def test_what_a_provider_says_is_shown_as_text(visitor: Visitor, product: Produc
     visitor.visit()
     visitor.open("Mail")
     popup = visitor.begin_login("Mail")
-    finish(popup, "Allow")
+    press_button(popup, "Allow")
     expect(popup.get_by_role("alert")).to_contain_text(script)
     expect(visitor.alert).to_contain_text(script)
     for page in (popup, visitor.page):
         assert page.evaluate("window.__pwned") is None
     visitor.keep("popup-result", popup)
     with popup.expect_event("close"):
-        popup.get_by_role("button", name="Close this window").click()
+        press_button(popup, "Close this window")
     assert not product.is_connected("mail")
 
 
@@ -86,7 +79,7 @@ def test_a_provider_that_is_away_is_told(visitor: Visitor, product: Product, wat
     product.mail.token_faults.append(Answer(503, ""))
     visitor.visit()
     visitor.open("Mail")
-    finish(visitor.begin_login("Mail"), "Allow")
+    press_button(visitor.begin_login("Mail"), "Allow")
     expect(visitor.alert).to_contain_text("It cannot be reached at the moment")
     assert not product.is_connected("mail")
 
@@ -110,7 +103,7 @@ def test_a_window_that_is_closed_can_be_opened_again(visitor: Visitor, product: 
     expect(visitor.alert).to_contain_text("The window was closed")
     with visitor.page.expect_popup() as opening:
         visitor.button("Open it again").click()
-    finish(opening.value, "Allow")
+    press_button(opening.value, "Allow")
     expect(visitor.dialog.get_by_role("status")).to_contain_text("Mail is connected.")
     assert product.is_connected("mail")
 
@@ -134,7 +127,7 @@ def test_a_blocked_window_shows_the_way_out(visitor: Visitor, product: Product) 
     expect(visitor.alert).to_contain_text("Your browser blocked the login window")
     with visitor.page.context.expect_page() as opening:
         visitor.button("Open the login of Mail").click()
-    finish(opening.value, "Allow")
+    press_button(opening.value, "Allow")
     expect(opening.value.get_by_role("status")).to_contain_text("Mail is connected.")
     expect(visitor.dialog.get_by_role("status")).to_contain_text("Mail is connected.")
     assert product.is_connected("mail")

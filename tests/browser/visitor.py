@@ -21,6 +21,16 @@ def expect(found: Any) -> Any:
     return playwright_expect(found)
 
 
+def press_button(window: Page, button: str) -> None:
+    """Press a button of a window that goes on, or away, by it.
+
+    The press comes after this call: a click of the driver may find the window gone before it is done.
+    """
+    found = window.get_by_role("button", name=button)
+    found.wait_for()
+    found.evaluate("button => setTimeout(() => button.click())")
+
+
 @dataclass
 class Visitor:
     """A browser window on a product's connect page."""
@@ -76,7 +86,7 @@ class Visitor:
 
     def allow_login(self, title: str) -> None:
         """Log in at the provider, from the open integration to the message that it is connected."""
-        self.begin_login(title).get_by_role("button", name="Allow").click()
+        press_button(self.begin_login(title), "Allow")
         expect(self.page.get_by_role("status").first).to_contain_text(f"{title} is connected.")
 
     def fill_shop(self, key: str, region: str = "eu") -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nango_py.limits.model import LimitStore
 
 LONG = 30.0
+SLACK = 3.0
+"""Seconds that a busy machine may take for the steps of a test."""
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "redis", "shared sqlite", "shared redis"])
@@ -51,7 +53,7 @@ def test_places_are_given_until_a_window_is_full(store: LimitStore) -> None:
     for _ in range(3):
         assert _granted(store.acquire(spends, (), 0.0)).wait == 0.0
     refusal = _refused(store.acquire(spends, (), 0.0))
-    assert refusal.wait == pytest.approx(LONG, abs=1.0)
+    assert refusal.wait == pytest.approx(LONG, abs=SLACK)
     assert refusal.window == "3/30s"
 
 
@@ -67,9 +69,9 @@ def test_a_refusal_books_nothing(store: LimitStore) -> None:
 
 def test_a_call_within_its_patience_is_booked_one_after_the_other(store: LimitStore) -> None:
     """Callers of a full window are given later and later moments, in their order."""
-    spends = (Spend("k", (window(1, 1.0),)),)
+    spends = (Spend("k", (window(1, 9.0),)),)
     waits = [_granted(store.acquire(spends, (), LONG)).wait for _ in range(4)]
-    assert waits == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.3)
+    assert waits == pytest.approx([0.0, 9.0, 18.0, 27.0], abs=SLACK)
 
 
 def test_a_released_place_can_be_used_again(store: LimitStore) -> None:
@@ -95,20 +97,20 @@ def test_a_settled_place_cannot_be_given_back(store: LimitStore) -> None:
 
 def test_a_waiting_call_that_gives_up_frees_its_place(store: LimitStore) -> None:
     """A booking that is released no longer stands before those who come later."""
-    spends = (Spend("k", (window(1, 2.0),)),)
+    spends = (Spend("k", (window(1, 12.0),)),)
     store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     waiting = _granted(store.acquire(spends, (), LONG))
     store.release(waiting.ticket)
-    assert _granted(store.acquire(spends, (), LONG)).wait == pytest.approx(2.0, abs=0.3)
+    assert _granted(store.acquire(spends, (), LONG)).wait == pytest.approx(12.0, abs=SLACK)
 
 
 def test_a_token_bucket_gives_its_burst_and_then_its_rate(store: LimitStore) -> None:
     """A full bucket lets its burst go, and then one call per refilled token."""
-    spends = (Spend("k", (bucket(3.0, 2.0),)),)
+    spends = (Spend("k", (bucket(3.0, 0.125),)),)
     for _ in range(3):
         store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     waits = [_granted(store.acquire(spends, (), LONG)).wait for _ in range(3)]
-    assert waits == pytest.approx([0.5, 1.0, 1.5], abs=0.2)
+    assert waits == pytest.approx([8.0, 16.0, 24.0], abs=SLACK)
 
 
 def test_a_cost_takes_that_many_places(store: LimitStore) -> None:
@@ -122,12 +124,12 @@ def test_a_cost_takes_that_many_places(store: LimitStore) -> None:
 
 def test_several_windows_hold_together(store: LimitStore) -> None:
     """The fullest window decides, and is the one that a refusal names."""
-    spends = (Spend("k", (window(5, 1.0), window(7, LONG))),)
+    spends = (Spend("k", (window(5, 10.0), window(7, LONG))),)
     for _ in range(5):
         store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     for _ in range(2):
-        assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
-    assert _refused(store.acquire(spends, (), 5.0)).window == "7/30s"
+        assert _granted(store.acquire(spends, (), 15.0)).wait == pytest.approx(10.0, abs=SLACK)
+    assert _refused(store.acquire(spends, (), 15.0)).window == "7/30s"
 
 
 def test_keys_do_not_touch_each_other(store: LimitStore) -> None:
@@ -142,8 +144,8 @@ def test_a_closed_gate_stops_everybody_under_it(store: LimitStore) -> None:
     """Nobody passes a gate before it opens, with or without a budget; others pass."""
     spends = (Spend("k", (window(100, LONG),)),)
     store.close_gate(("g",), 10.0)
-    assert _refused(store.acquire(spends, ("g",), 1.0)) == Refused(pytest.approx(10.0, abs=0.5), GATE)
-    assert _granted(store.acquire((), ("g",), LONG)).wait == pytest.approx(10.0, abs=0.5)
+    assert _refused(store.acquire(spends, ("g",), 1.0)) == Refused(pytest.approx(10.0, abs=SLACK), GATE)
+    assert _granted(store.acquire((), ("g",), LONG)).wait == pytest.approx(10.0, abs=SLACK)
     assert _granted(store.acquire(spends, ("other",), 0.0)).wait == 0.0
 
 
@@ -151,9 +153,9 @@ def test_a_shorter_gate_does_not_open_a_longer_one(store: LimitStore) -> None:
     """Closing a gate for less than it is closed already changes nothing."""
     store.close_gate(("g",), 10.0)
     store.close_gate(("g",), 1.0)
-    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(10.0, abs=0.5)
+    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(10.0, abs=SLACK)
     store.close_gate(("g",), 20.0)
-    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(20.0, abs=0.5)
+    assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(20.0, abs=SLACK)
 
 
 def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -> None:
@@ -161,19 +163,19 @@ def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -
     spends = (Spend("k", (window(1, 0.2),)),)
     store.settle(_granted(store.acquire(spends, ("g",), 0.0)).ticket)
     waiting = _granted(store.acquire(spends, ("g",), LONG))
-    store.close_gate(("g",), 5.0)
+    store.close_gate(("g",), 10.0)
     let_pass(waiting.wait)
-    assert store.confirm(waiting.ticket) == pytest.approx(4.8, abs=0.3)
+    assert store.confirm(waiting.ticket) == pytest.approx(9.8, abs=SLACK)
 
 
 def test_what_others_sent_can_be_counted(store: LimitStore) -> None:
     """A count takes places without a booking, and may overfill a window."""
-    spends = (Spend("k", (window(5, 1.0), window(9, LONG)), 7),)
+    spends = (Spend("k", (window(5, 10.0), window(9, LONG)), 7),)
     store.count(spends)
     spends = (Spend("k", spends[0].limits),)
-    assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
-    assert _granted(store.acquire(spends, (), 5.0)).wait == pytest.approx(1.0, abs=0.3)
-    assert _refused(store.acquire(spends, (), 5.0)).window == "9/30s"
+    for _ in range(2):
+        assert _granted(store.acquire(spends, (), 15.0)).wait == pytest.approx(10.0, abs=SLACK)
+    assert _refused(store.acquire(spends, (), 15.0)).window == "9/30s"
 
 
 def test_a_cap_lets_the_next_go_when_one_has_ended(store: LimitStore) -> None:
@@ -207,10 +209,10 @@ def test_the_view_tells_what_is_used(store: LimitStore) -> None:
     of_window, of_bucket, gate = store.view(["k", "unknown"])
     assert (of_window.key, of_window.window, of_window.limit) == ("k", "5/30s", 5)
     assert (of_window.used, of_window.left) == (2, 3)
-    assert of_window.resets_in == pytest.approx(LONG, abs=1.0)
+    assert of_window.resets_in == pytest.approx(LONG, abs=SLACK)
     assert (of_bucket.used, of_bucket.left) == pytest.approx((2.0, 2.0), abs=0.2)
     assert (gate.window, gate.left) == (GATE, 0)
-    assert gate.resets_in == pytest.approx(10.0, abs=0.5)
+    assert gate.resets_in == pytest.approx(10.0, abs=SLACK)
 
 
 def test_the_keys_of_a_scope_can_be_found(store: LimitStore) -> None:
@@ -232,7 +234,7 @@ def test_a_view_tells_of_the_gate_beside_each_limit(store: LimitStore) -> None:
     store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     assert [view.gate for view in store.view(["k"])] == [0.0, 0.0]
     store.close_gate(("k",), 10.0)
-    assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=0.5)
+    assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=SLACK)
 
 
 def test_a_crowded_window_is_still_exact(store: LimitStore) -> None:

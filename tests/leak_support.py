@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import logging
 import re
@@ -55,6 +56,20 @@ class Collector(logging.Handler):
         """Keep a record."""
         self.lines.append(self.format(record))
         self.lines.append(shown({key: value for key, value in vars(record).items() if key != "exc_info"}))
+
+
+@contextlib.contextmanager
+def listening(collector: Collector) -> Iterator[Collector]:
+    """Give it the records of every logger of the process, from DEBUG on."""
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(collector)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield collector
+    finally:
+        root.removeHandler(collector)
+        root.setLevel(level)
 
 
 def shown(value: Any, depth: int = 6) -> str:

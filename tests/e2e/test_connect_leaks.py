@@ -11,7 +11,7 @@ import pytest
 
 from nango_py import ConnectFailed, Nango
 from nango_py.server.running import new_server
-from tests.leak_support import CORE, Collector, everything_of, secret, shown, traces
+from tests.leak_support import CORE, Collector, everything_of, listening, secret, shown, traces
 from tests.login_provider import Answer, consent
 from tests.oauth_server import CLIENT_SECRET
 from tests.server_support import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
@@ -28,14 +28,10 @@ GOOD, WRONG = secret(1), secret(2)
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """Every logger of the process, uvicorn's and Starlette's too, at DEBUG."""
-    root, handler = logging.getLogger(), Collector()
+    handler = Collector()
     handler.addFilter(_is_of_the_product)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with listening(handler):
+        yield handler
 
 
 def _is_of_the_product(record: logging.LogRecord) -> bool:

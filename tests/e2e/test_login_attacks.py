@@ -17,7 +17,7 @@ from nango_py.auth._protocol import oauth1
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, NangoError
 from tests.clocks import ManualClock
-from tests.leak_support import CORE, Collector, everything_of, shown, traces
+from tests.leak_support import CORE, Collector, everything_of, listening, shown, traces
 from tests.login_provider import Answer, LoginProvider, consent, query_of
 from tests.login_provider1 import LoginProvider1
 from tests.login_support import COOKIE, a_product, callback_of, log_in, pending_rows, rows, stored
@@ -461,13 +461,8 @@ def test_settings_that_cannot_be_kept_are_refused(config: Any) -> None:
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """Every logger of the process, at DEBUG."""
-    root, handler = logging.getLogger(), Collector()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with listening(Collector()) as handler:
+        yield handler
 
 
 def leaks(text: str) -> list[str]:

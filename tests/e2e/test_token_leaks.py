@@ -10,7 +10,7 @@ import pytest
 
 from nango_py import Nango, NangoError
 from tests.clocks import ManualClock
-from tests.leak_support import CORE, Collector, everything_of, shown, traces
+from tests.leak_support import CORE, Collector, everything_of, listening, shown, traces
 from tests.oauth_server import CLIENT_SECRET, Provider
 from tests.token_support import a_nango
 
@@ -32,13 +32,8 @@ def leaks(text: str) -> list[str]:
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """Every logger of the process, at DEBUG."""
-    root, handler = logging.getLogger(), Collector()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with listening(Collector()) as handler:
+        yield handler
 
 
 def events_of(nango: Nango) -> list[Any]:

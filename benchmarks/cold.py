@@ -1,4 +1,4 @@
-"""A new process: what importing costs, when the first answer is there, and how much memory it took."""
+"""A new process: what importing costs, when the first response is there, and how much memory it took."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PROGRAMS = {
 
 
 def run(*, quick: bool) -> list[Table]:
-    """Import, and first answer with store and decryption, each in processes of its own."""
+    """Import, and first response with store and decryption, each in processes of its own."""
     rounds = 2 if quick else 15
     with server.running() as base, tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), base, {"budgets": [{"key": "${endpoint}", "otherwise": WIDE}]})
@@ -62,24 +62,25 @@ def run(*, quick: bool) -> list[Table]:
         programs = {name: codes for name, codes in PROGRAMS.items() if _runs(codes[0])}
         arguments = [base, str(path)]
         imports: dict[str, list[float]] = {name: [] for name in programs}
-        answers: dict[str, list[float]] = {name: [] for name in programs}
+        responses: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(rounds):
             for name, (importing, answering) in programs.items():
                 imports[name].append(_seconds(importing, arguments))
-                answers[name].append(_seconds(answering, arguments))
+                responses[name].append(_seconds(answering, arguments))
         memory = {name: _resident(codes[1], arguments) for name, codes in programs.items()}
-    return [_table(imports, answers, memory)]
+    return [_table(imports, responses, memory)]
 
 
 def _table(
-    imports: dict[str, list[float]], answers: dict[str, list[float]], memory: dict[str, float]
+    imports: dict[str, list[float]], responses: dict[str, list[float]], memory: dict[str, float]
 ) -> Table:
     table = Table(
-        "A new process", ("client", "import, ms", "spawn to first answer, ms", "by requests", "resident, MB")
+        "A new process",
+        ("client", "import, ms", "spawn to first response, ms", "by requests", "resident, MB"),
     )
     alone = statistics.median(imports["python alone"])
     importing = {name: statistics.median(times) - alone for name, times in imports.items()}
-    first = {name: statistics.median(times) for name, times in answers.items()}
+    first = {name: statistics.median(times) for name, times in responses.items()}
     for name in imports:
         table.add(
             name, importing[name] * 1e3, first[name] * 1e3, first[name] / first["requests"], memory[name]
@@ -87,7 +88,7 @@ def _table(
     table.notes = ["Import is beside the start of Python alone; spawning reads no file for the first time."]
     table.goals = [
         Goal("import by `import requests`", importing["nango_py"] / importing["requests"], 0.3),
-        Goal("spawn to first answer by requests", first["nango_py"] / first["requests"], 2.0),
+        Goal("spawn to first response by requests", first["nango_py"] / first["requests"], 2.0),
         Goal("resident memory, MB", memory["nango_py"], 45),
     ]
     return table

@@ -103,16 +103,16 @@ def _ask(
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     connection.request(method, f"{parts.path}?{parts.query}", body, headers or {})
-    answer = connection.getresponse()
-    text = answer.read().decode()
+    response = connection.getresponse()
+    text = response.read().decode()
     connection.close()
-    return answer.status, answer.headers, text
+    return response.status, response.headers, text
 
 
 @contextlib.contextmanager
 def _served(provider: str, folder: str) -> Iterator[tuple[str, Nango]]:
     """The connect server in a process of its own, and the product's own Nango on the same database."""
-    from nango_py.server.running import listening
+    from nango_py.server.uvicorn_server import listening
 
     with listening("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -142,10 +142,10 @@ def _entry(provider: str) -> dict[str, Any]:
 
 
 def _serve(ready: Connection, options: dict[str, Any], listener: Any) -> None:
-    from nango_py.server.running import new_server
+    from nango_py.server.uvicorn_server import make_server
 
     with Nango(**options) as nango:
-        server = new_server(nango)
+        server = make_server(nango)
         ready.send("ready")
         server.run(sockets=[listener])
 
@@ -176,12 +176,12 @@ def _authorize(ready: Connection) -> None:
 
 
 async def _answering(ready: Connection) -> None:
-    server = await asyncio.start_server(_answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(_response, "127.0.0.1", 0)
     ready.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer requests until the client goes."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:

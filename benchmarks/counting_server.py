@@ -1,6 +1,6 @@
 """A loopback API that counts by itself and refuses what is too much. It shares nothing with nango_py.
 
-It runs in a process of its own and counts each request at one moment between its coming and its answer, as
+It runs in a process of its own and counts each request at one moment between its coming and its response, as
 APIs do. What it counted is asked over a pipe.
 """
 
@@ -33,7 +33,7 @@ class Limit(Protocol):
         """One more was allowed."""
 
     def told(self, now: float) -> tuple[int, int, int]:
-        """What the answer's headers say: limit, remaining, and seconds to the reset."""
+        """What the response's headers say: limit, remaining, and seconds to the reset."""
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Counter:
     refused: int = 0
     first: float = math.inf
 
-    def answer(self) -> bytes:
+    def response(self) -> bytes:
         """Count one request and answer it."""
         now = time.monotonic()
         self.first = min(self.first, now)
@@ -154,7 +154,7 @@ class Counter:
 
 
 class Api(asyncio.Protocol):
-    """One connection: a request, its delay, its answer."""
+    """One connection: a request, its delay, its response."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
@@ -174,8 +174,8 @@ class Api(asyncio.Protocol):
             self._later(there, lambda back=delay - there: self._count(back))
 
     def _count(self, back: float) -> None:
-        answer = self._counter.answer()
-        self._later(back, lambda: self._transport.write(answer))
+        response = self._counter.response()
+        self._later(back, lambda: self._transport.write(response))
 
     @staticmethod
     def _later(seconds: float, act: Any) -> None:

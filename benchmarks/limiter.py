@@ -13,13 +13,13 @@ from benchmarks.measure import medians, ratios
 from benchmarks.report import Goal, Table
 from benchmarks.services import redis_server
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import Granted, Spend, Window
+from nango_py.limits.limit_types import Granted, Spend, Window
+from nango_py.limits.stores.memory import MemoryLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 LIMITS = (Window(100_000, 1.0, "100000/second"), Window(5_000_000, 60.0, "5000000/minute"))
 IN_FLIGHT = 8
@@ -70,8 +70,8 @@ def _times(store: LimitStore, calls: int, before: int = 0, counted: int = COUNTE
 
 
 def _sqlite(table: Table, rounds: int, calls: int) -> None:
-    from nango_py.connections.database import open_database
-    from nango_py.limits.sql import SqlLimits
+    from nango_py.database.base import open_database
+    from nango_py.limits.stores.sql_store import SqlLimits
     from nango_py.secret import Secret
 
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def _redis(table: Table, rounds: int, calls: int) -> None:
         if url is None or not importlib.util.find_spec("redis"):
             table.notes.append("No Redis here, so its store is left out.")
             return
-        from nango_py.limits.redis import RedisLimits
+        from nango_py.limits.stores.redis_store import RedisLimits
         from nango_py.secret import Secret
 
         store = RedisLimits(Secret(url))

@@ -97,9 +97,9 @@ def airbyte_requester(base: str) -> Call:
     )  # fmt: skip
 
     def call() -> Any:
-        answer = requester.send_request()
-        assert answer is not None  # noqa: S101 - it is None for an answer that is to be ignored
-        return answer.json()
+        response = requester.send_request()
+        assert response is not None  # noqa: S101 - it is None for a response that is to be ignored
+        return response.json()
 
     return call
 

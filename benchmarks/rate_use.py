@@ -64,7 +64,7 @@ class Found:
 
     Attributes:
         used: the share of the allowed rate that was used.
-        refused: the share of answers that were 429.
+        refused: the share of responses that were 429.
         least: what the process with the fewest answers got, by its even share.
         failed: calls that ended in an error before the time was over.
     """
@@ -104,7 +104,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Rate use, loopback", RATES, NEAR, used=0.98, refused=0.005),
     Setting("Rate use, 5 to 50 ms of network at random", RATES, FAR, used=0.95, refused=0.01),
     Setting(
-        "Rate use where only the headers of answers tell the limit", (TOLD,), NEAR, used=0.90, refused=0.03
+        "Rate use where only the headers of responses tell the limit", (TOLD,), NEAR, used=0.90, refused=0.03
     ),
 )
 COLUMNS = ("limit", "layout", "used", "refused", "least share of a process")
@@ -184,18 +184,18 @@ def _found(
         path = write(Path(folder), server.base, limits, store)
         with Nango(path) as nango:
             nango.register_connection("bench", USER, {"api_key": KEY})
-        answers, failed = _calls(layout, path, seconds)
+        responses, failed = _calls(layout, path, seconds)
         admitted, refused = server.counted()
     return Found(
         admitted / rate.allowed(seconds),
         refused / max(1, admitted + refused),
-        min(answers) * len(answers) / max(1, sum(answers)),
+        min(responses) * len(responses) / max(1, sum(responses)),
         failed,
     )
 
 
 def _calls(layout: Layout, path: Path, seconds: float) -> tuple[list[int], int]:
-    """Let the processes of a layout call for so long; the answers of each, and how many calls failed."""
+    """Let the processes of a layout call for so long; the responses of each, and how many calls failed."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for _ in range(layout.processes):
@@ -214,4 +214,4 @@ def _calls(layout: Layout, path: Path, seconds: float) -> tuple[list[int], int]:
     found = [pipe.recv() for pipe in pipes]
     for process in processes:
         process.join()
-    return [answers for answers, _ in found], sum(failed for _, failed in found)
+    return [responses for responses, _ in found], sum(failed for _, failed in found)

@@ -27,21 +27,21 @@ def work(pipe: Connection, path: str, callers: int, *, is_async: bool) -> None:
             asyncio.run(_tasks(nango, pipe, callers, tally))
         else:
             _threads(nango, pipe, callers, tally)
-        pipe.send((tally.answers, tally.failed))
+        pipe.send((tally.responses, tally.failed))
 
 
 class Tally:
     """What a process got."""
 
     def __init__(self) -> None:
-        self.answers = 0
+        self.responses = 0
         self.failed = 0
         self._lock = threading.Lock()
 
-    def answer(self, status: int) -> None:
-        """One call ended with an answer."""
+    def response(self, status: int) -> None:
+        """One call ended with a response."""
         with self._lock:
-            self.answers += status == 200  # noqa: PLR2004 - OK
+            self.responses += status == 200  # noqa: PLR2004 - OK
 
     def error(self, error: NangoError, left: float) -> bool:
         """One call ended without; True where that is because the time is over."""
@@ -60,7 +60,7 @@ def _threads(nango: Nango, pipe: Connection, callers: int, tally: Tally) -> None
     def call() -> None:
         while (left := end - time.monotonic()) > 0:
             try:
-                tally.answer(executor.get(PATH, deadline_seconds=left).status_code)
+                tally.response(executor.get(PATH, deadline_seconds=left).status_code)
             except NangoError as error:
                 if tally.error(error, end - time.monotonic()):
                     return
@@ -80,11 +80,11 @@ async def _tasks(nango: Nango, pipe: Connection, callers: int, tally: Tally) -> 
     async def call() -> None:
         while (left := end - time.monotonic()) > 0:
             try:
-                answer = await executor.get(PATH, deadline_seconds=left)
+                response = await executor.get(PATH, deadline_seconds=left)
             except NangoError as error:
                 if tally.error(error, end - time.monotonic()):
                     return
             else:
-                tally.answer(answer.status_code)
+                tally.response(response.status_code)
 
     await asyncio.gather(*(call() for _ in range(callers)))

@@ -33,9 +33,9 @@ class Api(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
-            self._transport.write(self._answer(head.split(b" ", 2)[1]))  # type: ignore[attr-defined]
+            self._transport.write(self._response(head.split(b" ", 2)[1]))  # type: ignore[attr-defined]
 
-    def _answer(self, target: bytes) -> bytes:
+    def _response(self, target: bytes) -> bytes:
         body = SMALL
         if b"/pages" in target:
             body = self._pages[int(target.partition(b"page=")[2] or b"1") - 1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.app import nango
+from nango_py.cli.root import nango
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

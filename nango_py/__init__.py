@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nango_py._version import __version__
     from nango_py.client import Nango
-    from nango_py.connections.model import Connection
-    from nango_py.connections.sessions import ConnectSession
+    from nango_py.connections.connect_sessions import ConnectSession
+    from nango_py.connections.connection import Connection
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
         UnknownBlueprint,
         UnknownIntegration,
     )
-    from nango_py.moving.report import ImportReport
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
+    from nango_py.transfer.report import ImportReport
 
 _HOMES = {
     "ConfigError": "errors",
     "ConnectFailed": "errors",
-    "ConnectSession": "connections.sessions",
-    "Connection": "connections.model",
+    "ConnectSession": "connections.connect_sessions",
+    "Connection": "connections.connection",
     "ConnectionAlreadyExists": "errors",
     "ConnectionNotFound": "errors",
     "CredentialsError": "errors",
     "DeadlineExceeded": "errors",
     "Event": "engine.events",
     "Executor": "engine.executor",
-    "ImportReport": "moving.report",
+    "ImportReport": "transfer.report",
     "InvalidRequest": "errors",
     "Nango": "client",
     "NangoError": "errors",

@@ -7,10 +7,10 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from nango_py.accounts import Accounts
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.resources import Resources
 from nango_py.secret import Secret, without_frames
-from nango_py.user_connections import UserConnections
+from nango_py.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from nango_py.engine.async_executor import AsyncExecutor
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
-    from nango_py.engine.http.session import Session
-    from nango_py.engine.route import Route
+    from nango_py.engine.requests_session import Session
+    from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
     ASGIApplication = Callable[
         [Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
     ]
 
 
-class Nango(UserConnections):
+class Nango(Accounts):
     """The integrations that integrations.yaml declares, and the connections stored for them.
 
     Safe to share between threads, usable as a context manager, and usable again after a fork.
@@ -69,15 +69,15 @@ class Nango(UserConnections):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         from nango_py.config.files import Files
-        from nango_py.connections.beside import CacheBeside
-        from nango_py.connections.keys import joined_keys
+        from nango_py.connections.config_cache import ConfigCacheOpener
+        from nango_py.connections.keys import join_keys
         from nango_py.engine.events import Events
 
         environ = os.environ if environ is None else environ
-        keys = joined_keys(encryption_keys)
-        cache = CacheBeside(database_url, environ, keys)
+        keys = join_keys(encryption_keys)
+        cache = ConfigCacheOpener(database_url, environ, keys)
         self._files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
-        self._resources = Resources(
+        self._resources = Services(
             lambda: self.configuration,
             self._files.folder,
             None if database_url is None else Secret(database_url),
@@ -88,8 +88,8 @@ class Nango(UserConnections):
         )
         self.events = Events()
         self._lock = threading.Lock()
-        self._routes: dict[str, tuple[Integration, Route]] = {}
-        self._sources: dict[str, Callable[[], Route]] = {}
+        self._routes: dict[str, tuple[Integration, IntegrationRuntime]] = {}
+        self._sources: dict[str, Callable[[], IntegrationRuntime]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -156,12 +156,14 @@ class Nango(UserConnections):
         credentials and settings of the wrong form, as in `register_connection`.
         """
         checked, settings = self._checked(integration, user_id, credentials, additional_config)
-        from nango_py.connections.rows import unstored
-        from nango_py.engine.trial import tried
+        from nango_py.connections.rows import unstored_connection
+        from nango_py.tokens.unstored import verify_unstored
 
         parts = self._resources
-        connection = unstored(integration, user_id, checked, settings, parts.clock.now())
-        return tried(self._route_of(integration), connection, parts.transport, parts.limits, parts.clock)
+        connection = unstored_connection(integration, user_id, checked, settings, parts.clock.now())
+        return verify_unstored(
+            self._route_of(integration), connection, parts.transport, parts.limits, parts.clock
+        )
 
     def delete_connection(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
         """Delete a connection and its credentials, and tell the provider where the blueprint says how.
@@ -177,7 +179,7 @@ class Nango(UserConnections):
         Raises:
             ConnectionNotFound: this user has none.
         """
-        from nango_py.engine import revocation
+        from nango_py.tokens import revocation
 
         parts = self._resources
         declared = self.configuration.integrations.get(integration) if revoke else None
@@ -192,7 +194,7 @@ class Nango(UserConnections):
             revocation.revoke(route, deleted, parts.transport, parts.clock, others)
 
     def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
-        """Call `callback` with each event of a kind; the answer takes it off again.
+        """Call `callback` with each event of a kind; the response takes it off again.
 
         Args:
             event: `attempt`, `wait`, `retry`, `gate`, `giving_up`, `needs_reauth`, `not_revoked`, `connected`
@@ -217,13 +219,13 @@ class Nango(UserConnections):
         Raises:
             ValueError: this is not the main thread.
         """
-        from nango_py.engine.ending import ENDING
+        from nango_py.tokens.shutdown import SHUTDOWN
 
-        ENDING.install(seconds)
+        SHUTDOWN.install(seconds)
 
     def session(self, integration: str, user_id: str) -> Session:
         """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
-        from nango_py.engine.http.session import Session
+        from nango_py.engine.requests_session import Session
 
         return Session(self.executor(integration, user_id))
 
@@ -251,21 +253,21 @@ class Nango(UserConnections):
         declared = self.configuration.integrations
         return [declared.get(view["integration"]) for view in self.store.for_user(user_id)]
 
-    def _route_of(self, name: str) -> Callable[[], Route]:
+    def _route_of(self, name: str) -> Callable[[], IntegrationRuntime]:
         """What gives the rules of an integration as they are now; one object for all its executors."""
         self._integration(name)
         return self._sources.setdefault(name, partial(self._route, name))
 
-    def _route(self, name: str) -> Route:
+    def _route(self, name: str) -> IntegrationRuntime:
         """The compiled rules of an integration; made anew when a reload changed it."""
         integration = self._integration(name)
         known = self._routes.get(name)
         if known is not None and known[0] is integration:
             return known[1]
-        from nango_py.engine.route import Route
+        from nango_py.engine.runtime import IntegrationRuntime
 
         with self._lock:
             parts = self._resources
-            route = Route(integration, parts.clock, self.events, parts.learning, parts.life)
+            route = IntegrationRuntime(integration, parts.clock, self.events, parts.learning, parts.life)
             self._routes[name] = (integration, route)
         return route

@@ -8,9 +8,9 @@
       ConnectionNotFound       nothing is stored for (integration, user_id)
       ConnectionAlreadyExists  register_connection was called twice for (integration, user_id)
       CredentialsError         the user's credentials are malformed, or were refused for good
-      RequestFailed            a call ended without an answer that the caller may use
+      RequestFailed            a call ended without a response that the caller may use
         InvalidRequest         the call cannot be made: its path, a header or its body; also a ValueError
-        TransportFailed        the API was never reached, or its answer was lost half way
+        TransportFailed        the API was never reached, or its response was lost half way
         RateLimited            waiting any longer was not allowed; see retry_at
         DeadlineExceeded       the time allowed for the whole call is over
         ProviderError          the API answered with an error (raise_for_error, actions)
@@ -170,12 +170,12 @@ class CredentialsError(NangoError):
 
 
 class RequestFailed(NangoError):
-    """A call ended without an answer that the caller may use.
+    """A call ended without a response that the caller may use.
 
     Attributes:
         plan: the request that was made or was to be made; its secrets are masked when printed.
         attempts: one masked record for each time the request was sent.
-        response: the last answer, where there was one.
+        response: the last response, where there was one.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class InvalidRequest(RequestFailed, ValueError):
 
 
 class TransportFailed(RequestFailed):
-    """The API was never reached, or its answer was lost half way.
+    """The API was never reached, or its response was lost half way.
 
     Attributes:
         reason: one of the words of docs/retries.md, such as connect, timeout, reset, truncated, tls.

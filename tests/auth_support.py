@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from nango_py.auth._protocol.tokens import TokenAnswer, TokenContext
+from nango_py.protocols.token_exchange import TokenContext, TokenResponse
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -54,19 +54,19 @@ def a_context(
     )
 
 
-def an_answer(body: Any = None, status: int = 200, **headers: str) -> TokenAnswer:
-    """A token endpoint's answer: bytes as they are, text encoded, everything else as JSON."""
+def a_response(body: Any = None, status: int = 200, **headers: str) -> TokenResponse:
+    """A token endpoint's response: bytes as they are, text encoded, everything else as JSON."""
     if isinstance(body, str):
         body = body.encode()
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return TokenAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, data)
+    return TokenResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, data)
 
 
-def renewed(context: TokenContext, *answers: TokenAnswer) -> tuple[list[Any], dict[str, Any]]:
-    """The requests of a renewal that is given these answers, and what it stores."""
+def renewed(context: TokenContext, *responses: TokenResponse) -> tuple[list[Any], dict[str, Any]]:
+    """The requests of a renewal that is given these responses, and what it stores."""
     requests = []
     renewal = AUTH_MODES.get(context.settings["auth_mode"])().renewal(context)
-    waiting = iter(answers)
+    waiting = iter(responses)
     try:
         request = next(renewal)
         while True:

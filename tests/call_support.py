@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py import Nango
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.config.model import frozen
+from nango_py.config.model import freeze
 from nango_py.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def a_sandbox(
     faults: FaultPlan | None = None, *, pages: Mapping[str, int] | None = None
 ) -> Iterator[Sandbox]:
     """A sandbox of the integration."""
-    with Sandbox(frozen(SHOP), faults=faults, pages=pages) as sandbox:
+    with Sandbox(freeze(SHOP), faults=faults, pages=pages) as sandbox:
         yield sandbox
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from requests.structures import CaseInsensitiveDict
 
-from nango_py.config.model import Integration, RequestSettings, Status, UserHosts, frozen
-from nango_py.config.names import names_of, secret_names_of
-from nango_py.config.template import compile_template
-from nango_py.connections.model import Connection
+from nango_py.config.model import Integration, RequestSettings, Status, UserHosts, freeze
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.connections.connection import Connection
+from nango_py.engine.bound_settings import BoundRequestSettings
 from nango_py.engine.plan import Call, make_plan
-from nango_py.engine.stamp import Stamp
 from nango_py.secret import Secret, conceal
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def an_integration(
         blueprint="shop:v1",
         title="Shop",
         auth_mode=auth_mode,
-        settings=frozen(settings),
+        settings=freeze(settings),
         origins={},
         requests=RequestSettings(
             base_url=compile_template(base_url),
@@ -70,8 +70,8 @@ def an_integration(
         log_level=log_level,
         app_variables={key: Secret(text) for key, text in (app or {}).items()},
         oauth_scopes=(),
-        names=names_of(auth_mode),
-        secret_names=secret_names_of(auth_mode),
+        names=variable_names(auth_mode),
+        secret_names=secret_variable_names(auth_mode),
     )
 
 
@@ -88,8 +88,8 @@ def a_connection(
         uuid="00000000-0000-4000-8000-000000000001",
         integration=integration,
         user_id=user_id,
-        credentials=frozen(conceal(dict(credentials or {"api_key": KEY}))),
-        additional_config=frozen(dict(additional_config or {})),
+        credentials=freeze(conceal(dict(credentials or {"api_key": KEY}))),
+        additional_config=freeze(dict(additional_config or {})),
         date_created=moment,
         last_modified=moment,
         generation=1,
@@ -97,16 +97,18 @@ def a_connection(
     )
 
 
-def a_stamp(integration: Integration | None = None, connection: Connection | None = None) -> Stamp:
+def a_stamp(
+    integration: Integration | None = None, connection: Connection | None = None
+) -> BoundRequestSettings:
     """The stamp of an integration and a connection."""
-    return Stamp(integration or an_integration(), connection or a_connection())
+    return BoundRequestSettings(integration or an_integration(), connection or a_connection())
 
 
 def a_plan(
     method: str = "GET",
     path: str = "things",
     *,
-    stamp: Stamp | None = None,
+    stamp: BoundRequestSettings | None = None,
     idempotency_header: str = "",
     **options: Any,
 ) -> Plan:

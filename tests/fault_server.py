@@ -55,7 +55,7 @@ Script = Sequence["bytes | float | threading.Event | Drip | Step"]
 """Bytes are sent, a number is a pause in seconds, an event is waited for; a script that ends closes."""
 
 
-def answer(body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
+def response(body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
     """An HTTP/1.1 answer; its Content-Length is right unless `headers` says otherwise."""
     told = {"Content-Length": str(len(body)), **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in told.items())

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from nango_py import Nango
 from nango_py.connections.keys import generate_key
 from nango_py.errors import NangoError
-from nango_py.moving import importing
 from nango_py.secret import reveal
+from nango_py.transfer import importing
 from tests.moving_support import an_entry
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.connections.database import open_database
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.redis import RedisLimits
-from nango_py.limits.shared import SharedLimits
-from nango_py.limits.sql import ANSWER_SECONDS, SqlLimits
+from nango_py.database.base import open_database
+from nango_py.limits.stores.failover import FailoverLimits
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.limits.stores.redis_store import RedisLimits
+from nango_py.limits.stores.sql_store import RESPONSE_SECONDS, SqlLimits
 from nango_py.secret import Secret
 from tests.services import fresh_postgres, fresh_redis
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def opened(kind: str, folder: Path) -> Iterator[LimitStore]:
         return
     with place_of(kind, folder) as url:
         limits = store_at(kind.removeprefix("shared "), url)
-        yield SharedLimits(limits, SYSTEM_CLOCK) if kind.startswith("shared ") else limits
+        yield FailoverLimits(limits, SYSTEM_CLOCK) if kind.startswith("shared ") else limits
         limits.close()
 
 
@@ -37,7 +37,7 @@ def store_at(kind: str, url: str) -> RedisLimits | SqlLimits:
     """A shared store in that place."""
     if kind == "redis":
         return RedisLimits(Secret(url))
-    database = open_database(Secret(url), ANSWER_SECONDS)
+    database = open_database(Secret(url), RESPONSE_SECONDS)
     return SqlLimits(database, SYSTEM_CLOCK, is_server=kind == "postgresql")
 
 

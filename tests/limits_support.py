@@ -11,12 +11,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.model import Bucket, Granted, Window
+from nango_py.limits.limit_types import Bucket, Granted, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nango_py.limits.model import Limit, LimitStore, Spend
+    from nango_py.limits.limit_types import Limit, LimitStore, Spend
 
 
 def let_pass(seconds: float) -> None:
@@ -49,7 +49,7 @@ class Arrival:
 
     Attributes:
         travels: seconds from sending to the API's counting.
-        answered: seconds from the counting to the answer.
+        answered: seconds from the counting to the response.
         late: seconds by which the caller oversleeps each of its waits.
     """
 

@@ -97,9 +97,9 @@ def consent(url: str, decision: str = "allow", user: str = "sarah") -> str:
     assert page.status_code == 200, page.text
     assert "Allow" in page.text
     form = {"decision": decision, "user": user}
-    answer = requests.post(url, data=form, timeout=10, allow_redirects=False)
-    assert answer.is_redirect, answer.text
-    return answer.headers["Location"]
+    response = requests.post(url, data=form, timeout=10, allow_redirects=False)
+    assert response.is_redirect, response.text
+    return response.headers["Location"]
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -125,12 +125,12 @@ class Served:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, asked: Asked) -> Answer:
-        """The answer of the route, 404 where there is none."""
+    def response(self, asked: Asked) -> Answer:
+        """The response of the route, 404 where there is none."""
         for prefix, name in self.routes.items():
             if asked.path == prefix or asked.path.startswith(f"{prefix}/"):
-                answer: Answer = getattr(self, name)(asked)
-                return answer
+                response: Answer = getattr(self, name)(asked)
+                return response
         return Answer(404, "not found")
 
 
@@ -301,10 +301,10 @@ class LoginProvider(Served):
             if self.token_faults:
                 self.token_calls.append((kind, "fault", asked.form))
                 return self.token_faults.popleft()
-            answer: Answer = self._authlib.create_token_response(request)
-            outcome = "granted" if answer.status == 200 else answer.body.get("error", "")
+            response: Answer = self._authlib.create_token_response(request)
+            outcome = "granted" if response.status == 200 else response.body.get("error", "")
             self.token_calls.append((kind, outcome, asked.form))
-            return answer
+            return response
 
     def api(self, asked: Asked) -> Answer:
         """The API: who the token's user is."""
@@ -560,13 +560,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Any request."""
         length = int(self.headers.get("Content-Length") or 0)
         asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
-        answer = self.server.owner.answer(asked)
-        body, kind = answer.body, "text/plain"
+        response = self.server.owner.response(asked)
+        body, kind = response.body, "text/plain"
         if isinstance(body, dict | list):
             body, kind = json.dumps(body), "application/json"
         raw = body if isinstance(body, bytes) else str(body or "").encode()
-        self.send_response(answer.status)
-        for name, value in {"Content-Type": kind, **answer.headers}.items():
+        self.send_response(response.status)
+        for name, value in {"Content-Type": kind, **response.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()

@@ -80,10 +80,10 @@ class LoginProvider1(Served):
 
     def request_token(self, asked: Asked) -> Answer:
         """Temporary credentials."""
-        answer = self._signed("request_token", asked, self._oauthlib.create_request_token_response)
+        response = self._signed("request_token", asked, self._oauthlib.create_request_token_response)
         if not self.confirms:
-            answer.body = answer.body.replace("oauth_callback_confirmed=true", "x=1")
-        return answer
+            response.body = response.body.replace("oauth_callback_confirmed=true", "x=1")
+        return response
 
     def access_token(self, asked: Asked) -> Answer:
         """Token credentials."""

@@ -12,7 +12,7 @@ from nango_py.secret import reveal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
 
 URL = "https://api.example.test/v1/"
 APP = {"oauth_client_id": "app-id", "oauth_client_secret": "app-secret"}

@@ -154,12 +154,12 @@ LEFT: dict[str, set[str]] = {
 }  # fmt: skip
 """The credentials of each type that have no place here."""
 
-EVERY_ANSWER = {"id", "provider", "last_fetched_at"}
-"""What every answer has and no connection here."""
+EVERY_RESPONSE = {"id", "provider", "last_fetched_at"}
+"""What every response has and no connection here."""
 
 
-def an_answer(kind: str, integration: str = "shop", user: str = "user-1", **changes: Any) -> dict[str, Any]:
-    """An answer with credentials of a type."""
+def a_response(kind: str, integration: str = "shop", user: str = "user-1", **changes: Any) -> dict[str, Any]:
+    """A response with credentials of a type."""
     config = {"privateKeyId": "kid-of-config", "issuerId": "issuer-of-config"} if kind == "APP_STORE" else {}
     return {
         "id": 18393,

@@ -60,7 +60,7 @@ class Provider:
         life: float = 3600,
         grace_seconds: float = 60,
         client_auth: str = "body",
-        answers: str = "json",
+        responses: str = "json",
         expiry: str = "expires_in",
         now: Callable[[], float] = time.time,
         clock_ahead: float = 0.0,
@@ -70,7 +70,7 @@ class Provider:
         self.life = life
         self.grace_seconds = grace_seconds
         self.client_auth = client_auth
-        self.answers = answers
+        self.responses = responses
         self.expiry = expiry
         self.now = now
         self.clock_ahead = clock_ahead
@@ -196,14 +196,14 @@ class Provider:
         access = self._named("access")
         self._ends[access] = self.now() + self.life
         self._owners[access] = family
-        answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer"}
+        response: dict[str, Any] = {"access_token": access, "token_type": "Bearer"}
         if self.expiry == "expires_in":
-            answer["expires_in"] = self.life
+            response["expires_in"] = self.life
         elif self.expiry == "expires_at":
-            answer["expires_at"] = self.now() + self.clock_ahead + self.life
+            response["expires_at"] = self.now() + self.clock_ahead + self.life
         if family.refresh and self.repeats_refresh:
-            answer["refresh_token"] = family.refresh
-        return answer
+            response["refresh_token"] = family.refresh
+        return response
 
     def api(self, token: str) -> int:
         """Judge an API call."""
@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "things" in self.path:
             page = int(self.path.partition("page=")[2] or 0)
             found |= {"items": [page], "next": f"things?page={page + 1}" if page < LAST_PAGE else None}
-        self._answer(status, json.dumps(found).encode())
+        self._response(status, json.dumps(found).encode())
 
     def _token(self, body: bytes) -> None:
         provider = self.server.provider
@@ -285,15 +285,15 @@ class _Handler(BaseHTTPRequestHandler):
             provider.token_calls.append((user, str(fault)))
             self._fail(fault)
             return
-        status, answer, outcome = provider.token(given, self.headers.get("Authorization", ""))
+        status, response, outcome = provider.token(given, self.headers.get("Authorization", ""))
         provider.token_calls.append((user, "lost" if fault == "lost" else outcome))
         if fault == "lost":
             self.close_connection = True
             return
-        if provider.answers == "form":
-            self._answer(status, urlencode(answer).encode(), "application/x-www-form-urlencoded")
+        if provider.responses == "form":
+            self._response(status, urlencode(response).encode(), "application/x-www-form-urlencoded")
         else:
-            self._answer(status, json.dumps(answer).encode())
+            self._response(status, json.dumps(response).encode())
 
     def _revoke(self, body: bytes) -> None:
         provider, given = self.server.provider, dict(parse_qsl(body.decode()))
@@ -308,20 +308,20 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in {"hang", "lost"}:
             self.close_connection = True
             return
-        self._answer(status, json.dumps({"echo": given.get("token")}).encode())
+        self._response(status, json.dumps({"echo": given.get("token")}).encode())
 
     def _fail(self, fault: Any) -> None:
         if fault == "cut":
             self.close_connection = True
         elif fault == "html":
-            self._answer(200, b"<html>Sign in again</html>", "text/html")
+            self._response(200, b"<html>Sign in again</html>", "text/html")
         elif isinstance(fault, int):
-            self._answer(fault, b"{}")
+            self._response(fault, b"{}")
         else:
             status = 401 if fault == "invalid_client" else 400
-            self._answer(status, json.dumps({"error": fault}).encode())
+            self._response(status, json.dumps({"error": fault}).encode())
 
-    def _answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
+    def _response(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

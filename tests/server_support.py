@@ -18,7 +18,7 @@ import requests
 
 from nango_py import Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.server.running import listening, new_server
+from nango_py.server.uvicorn_server import listening, make_server
 from tests.call_support import WIDE
 from tests.login_provider import LoginProvider, consent
 from tests.login_provider1 import LoginProvider1
@@ -54,7 +54,7 @@ SHOP: dict[str, Any] = {
                 "url": "https://api.example.test/v1/me",
                 "headers": {"Authorization": "Key key_test_1"},
             },
-            "answer": {"status": 200, "json": {"id": 1}},
+            "response": {"status": 200, "json": {"id": 1}},
         }
     ],
     "rate_limits": WIDE,
@@ -156,9 +156,9 @@ class Visitor:
 
     def login_url(self, token: str, integration: str, **fields: Any) -> str:
         """The login page of the provider to which the popup goes on."""
-        answer = self.start(token, integration, **fields)
-        assert answer.status_code == 200, answer.text
-        return notice_of(answer.text).next_url
+        response = self.start(token, integration, **fields)
+        assert response.status_code == 200, response.text
+        return notice_of(response.text).next_url
 
     def callback(self, url: str) -> requests.Response:
         """Come back from the provider."""
@@ -199,7 +199,7 @@ def connect_server(
     auth: Mapping[str, Any] | None = None,
     key: str = GOOD_KEY,
     clock: Clock = SYSTEM_CLOCK,
-    server: Callable[[Nango], uvicorn.Server] = new_server,
+    server: Callable[[Nango], uvicorn.Server] = make_server,
     **options: Any,
 ) -> Iterator[Product]:
     """A product with `mail` (OAuth 2), `bird` (OAuth 1.0a) and `shop` (a key, checked before it is stored).

@@ -22,11 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nango_py import CredentialsError, NangoError
+from nango_py.connections.cache import ConnectionCache
 from nango_py.connections.lease import Leases
 from nango_py.connections.store import ConnectionStore
-from nango_py.connections.stored import StoredConnections
-from nango_py.engine.http.transport import Transport
-from nango_py.engine.token_plan import TokenPlan
+from nango_py.tokens.token_requests import TokenPlan
+from nango_py.transport.sync_transport import Transport
 from tests.call_support import wait_until
 from tests.oauth_server import Provider
 from tests.token_support import a_nango, life_of, status_of
@@ -59,10 +59,10 @@ def die_at(point: str) -> None:
         is_token = isinstance(plan, TokenPlan)
         if is_token and point == "before send":
             die()
-        answer = send(self, plan, seconds)
+        response = send(self, plan, seconds)
         if is_token and point == "reply read":
             die()
-        return answer
+        return response
 
     def writing(self: ConnectionStore, work: Callable[[Any], Any]) -> Any:
         return write(self, (lambda run: die(work(run))) if renewing and point == "before commit" else work)
@@ -78,7 +78,7 @@ def die_at(point: str) -> None:
     ConnectionStore.write = writing  # type: ignore[method-assign]
     Leases.store_renewed = storing  # type: ignore[method-assign]
     if point == "before return":
-        StoredConnections.keep = die  # type: ignore[method-assign]
+        ConnectionCache.keep = die  # type: ignore[method-assign]
 
 
 class Nursery:

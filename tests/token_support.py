@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nango_py.clock import Clock
-    from nango_py.engine.renewal import TokenLife
+    from nango_py.tokens.renewal import TokenLife
 
 
 def mail(url: str, auth: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import sync_playwright
 
 from nango_py import Nango
-from nango_py.server.running import new_server
+from nango_py.server.uvicorn_server import make_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def product(folder: str) -> Iterator[Nango]:
     ) as nango:
         nango.register_connection("hubspot", "ada", {"access_token": "example"})
         nango.register_connection("stripe", "ada", {"api_key": "sk_test_example_1234567890"})
-        server = new_server(nango)
+        server = make_server(nango)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

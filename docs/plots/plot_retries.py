@@ -55,7 +55,7 @@ def lanes(asked_seconds: float) -> list[Lane]:
     refused = Fault("status", status=TOO_MANY, retry_after=asked_seconds)
     return [
         Lane("GET, two 503s", "plain", "GET", "unavailable", (503, 503)),
-        Lane("GET, no answer within 0.5 s", "plain", "GET", "silent", ("timeout",)),
+        Lane("GET, no response within 0.5 s", "plain", "GET", "silent", ("timeout",)),
         Lane("GET, connection dropped", "plain", "GET", "dropped", ("reset_after",)),
         Lane("POST, connection dropped", "plain", "POST", "orders", ("reset_after",)),
         Lane("POST with an idempotency key, dropped", "keyed", "POST", "payments", ("reset_after",)),

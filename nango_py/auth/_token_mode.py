@@ -11,12 +11,12 @@ from nango_py.errors import CredentialsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext
+    from nango_py.protocols.token_exchange import Renewal, TokenContext
 
 TOKEN_LIFE: dict[str, Any] = {
     "expires_at": {"type": ["string", "number"], "title": "Expires at"},
     "expires_in": {"type": "number", "title": "Expires in (seconds)"},
-    "raw": {"type": "object", "title": "The token endpoint's whole answer"},
+    "raw": {"type": "object", "title": "The token endpoint's whole response"},
 }
 """Fields of `credentials_schema` beside the token."""
 
@@ -25,16 +25,16 @@ class TokenMode(AuthMode):
     """Credentials that expire.
 
     `expires_at` may be a datetime, ISO 8601 text or unix seconds; `expires_in` counts from now.
-    It is stored as unix seconds. `raw` is the token endpoint's whole answer, for `${raw.team.id}`.
+    It is stored as unix seconds. `raw` is the token endpoint's whole response, for `${raw.team.id}`.
     """
 
     token_variable: ClassVar[str] = "access_token"  # noqa: S105 - a name
 
     def renewal(self, context: TokenContext) -> Renewal:
         """The token requests of `_steps`; its errors come without the frames that held credentials."""
-        from nango_py.auth._protocol.frames import unframed_renewal
+        from nango_py.protocols.frames import without_error_frames_in_renewal
 
-        return unframed_renewal(self._steps(context))
+        return without_error_frames_in_renewal(self._steps(context))
 
     def _steps(self, context: TokenContext) -> Renewal:
         """What the mode asks for; see `AuthMode.renewal`."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.frames import unframed
-from nango_py.auth._protocol.schemas import TEMPLATE
 from nango_py.auth.base import AuthMode
+from nango_py.protocols.frames import without_error_frames
+from nango_py.protocols.settings_schemas import TEMPLATE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.requests import SignedRequest
+    from nango_py.protocols.signed_request import SignedRequest
 
 
 @AUTH_MODES.register
@@ -42,19 +42,19 @@ class AwsSigV4(AuthMode):
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
     signs = True
 
-    @unframed
+    @without_error_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:
         """Authorization and the X-Amz headers that it covers."""
-        from nango_py.auth._protocol.requests import sendable, setting
-        from nango_py.auth._protocol.sigv4 import AwsKey, signature_headers
+        from nango_py.protocols.signed_request import check_headers, render_setting
+        from nango_py.protocols.sigv4 import AwsKey, signature_headers
 
         key = AwsKey(
             variables["access_key_id"],
             variables["secret_access_key"],
             str(variables.get("session_token") or ""),
-            setting(settings["region"], variables, "region"),
-            setting(settings["service"], variables, "service"),
+            render_setting(settings["region"], variables, "region"),
+            render_setting(settings["service"], variables, "service"),
         )
-        return sendable(signature_headers(request, key, now))
+        return check_headers(signature_headers(request, key, now))

@@ -11,8 +11,8 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.requests import SignedRequest
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext, TokenRequest
+    from nango_py.protocols.signed_request import SignedRequest
+    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
 
 
 class AuthMode:
@@ -117,7 +117,7 @@ class AuthMode:
         return False
 
     def renewal(self, context: TokenContext) -> Renewal:
-        """A generator that yields token requests, is sent their answers, and returns what to store.
+        """A generator that yields token requests, is sent their responses, and returns what to store.
 
         Raises:
             TokenRefused: it is final.
@@ -127,7 +127,7 @@ class AuthMode:
         raise context.missing(f"{self.name} has no token to renew")
 
     def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """The requests that withdraw the credentials when a connection is deleted; any answer will do."""
+        """The requests that withdraw the credentials when a connection is deleted; any response will do."""
         return ()
 
     def sign(
@@ -151,7 +151,7 @@ class AuthMode:
     def answer_challenge(
         self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, Any]
     ) -> dict[str, str] | None:
-        """The headers with which to send a request again after a 401; None if there is no answer.
+        """The headers with which to send a request again after a 401; None if there is no response.
 
         Args:
             headers: of the 401; several WWW-Authenticate are joined by ", ".
@@ -168,13 +168,13 @@ class AuthMode:
 _MODES: dict[type[AuthMode], AuthMode] = {}
 
 
-def mode_of(auth_mode: str) -> AuthMode:
+def get_auth_mode(auth_mode: str) -> AuthMode:
     """The mode of that name. Modes keep no state, so one object serves all connections."""
     cls: type[AuthMode] = AUTH_MODES.get(auth_mode)
     return _MODES.get(cls) or _MODES.setdefault(cls, cls())
 
 
-def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
+def validate_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The credentials as a connection of this mode stores them.
 
     Args:
@@ -187,4 +187,4 @@ def checked_credentials(auth_mode: str, credentials: Mapping[str, Any], where: s
     """
     if not hasattr(credentials, "items"):
         raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
-    return mode_of(auth_mode).check_credentials(dict(credentials), where)
+    return get_auth_mode(auth_mode).check_credentials(dict(credentials), where)

@@ -10,7 +10,7 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.requests import SignedRequest
+    from nango_py.protocols.signed_request import SignedRequest
 
 
 @AUTH_MODES.register
@@ -37,7 +37,9 @@ class Digest(AuthMode):
         self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, Any]
     ) -> dict[str, str] | None:
         """The Authorization header for the strongest Digest challenge that we know."""
-        from nango_py.auth._protocol import digest
+        from nango_py.protocols import digest_challenge
 
-        value = digest.authorization(headers, request, str(variables["username"]), str(variables["password"]))
+        value = digest_challenge.build_authorization(
+            headers, request, str(variables["username"]), str(variables["password"])
+        )
         return None if value is None else {"Authorization": value}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import ASSERTION
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.protocols.settings_schemas import ASSERTION
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext
+    from nango_py.protocols.token_exchange import Renewal, TokenContext
 
 
 @AUTH_MODES.register
@@ -54,8 +54,8 @@ class Jwt(TokenMode):
 
     def _steps(self, context: TokenContext) -> Renewal:
         """No request at all: the token is made here."""
-        from nango_py.auth._protocol import jwt
+        from nango_py.protocols import jwt_signing
 
-        token, expires_at = jwt.signed(context, context.settings.get("jwt") or {}, "jwt")
+        token, expires_at = jwt_signing.sign_jwt(context, context.settings.get("jwt") or {}, "jwt")
         yield from ()
         return {**context.credentials, "token": token, "expires_at": expires_at}

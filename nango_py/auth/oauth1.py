@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.frames import unframed
-from nango_py.auth._protocol.schemas import CALLBACK, TEXTS, URL
 from nango_py.auth.base import AuthMode
 from nango_py.errors import CredentialsError
+from nango_py.protocols.frames import without_error_frames
+from nango_py.protocols.settings_schemas import CALLBACK, TEXTS, URL
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.requests import SignedRequest
+    from nango_py.protocols.signed_request import SignedRequest
 
 
 @AUTH_MODES.register
@@ -31,7 +31,7 @@ class OAuth1(AuthMode):
         "properties": {
             "oauth_token": {"type": "string", "title": "Token", "minLength": 1},
             "oauth_token_secret": {"type": "string", "title": "Token secret", "minLength": 1},
-            "raw": {"type": "object", "title": "The token endpoint's whole answer"},
+            "raw": {"type": "object", "title": "The token endpoint's whole response"},
         },
         "additionalProperties": False,
     }
@@ -56,17 +56,19 @@ class OAuth1(AuthMode):
     secret_variables = ("oauth_token", "oauth_token_secret", "oauth_client_secret")
     signs = True
 
-    @unframed
+    @without_error_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:
         """The Authorization header, with a nonce of its own."""
-        from nango_py.auth._protocol import oauth1
-        from nango_py.auth._protocol.requests import sendable
-        from nango_py.auth._protocol.tokens import TokenRefused
+        from nango_py.protocols import oauth1_protocol
+        from nango_py.protocols.signed_request import check_headers
+        from nango_py.protocols.token_exchange import TokenRefused
 
         try:
-            return sendable({"Authorization": oauth1.authorization(request, variables, settings, now)})
+            return check_headers(
+                {"Authorization": oauth1_protocol.authorization(request, variables, settings, now)}
+            )
         except TokenRefused as refused:
             told = str(refused)
         del request, variables

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import (
+from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.protocols.settings_schemas import (
     CALLBACK,
     CLIENT,
     PARAMS,
     PATH,
     TEXT,
     TEXTS,
-    TOKEN_ANSWER,
     TOKEN_CALL,
+    TOKEN_RESPONSE_FIELDS,
     URL,
 )
-from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext, TokenRequest
+    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
 
 
 @AUTH_MODES.register
@@ -58,7 +58,7 @@ class OAuth2(TokenMode):
         **CLIENT,
         "refresh_url": URL,
         "refresh_params": PARAMS,
-        **TOKEN_ANSWER,
+        **TOKEN_RESPONSE_FIELDS,
         "refresh_token_path": PATH,
         "keep_from_callback": {"type": "array", "items": {"type": "string"}},
         "revocation_url": URL,
@@ -74,22 +74,22 @@ class OAuth2(TokenMode):
 
     def _steps(self, context: TokenContext) -> Renewal:
         """One token request."""
-        from nango_py.auth._protocol import oauth2
+        from nango_py.protocols import oauth2_protocol
 
         if context.credentials.get("refresh_token"):
-            request = oauth2.refresh_request(context)
+            request = oauth2_protocol.refresh_request(context)
         elif _is_for_the_application(context.settings):
-            request = oauth2.client_credentials_request(context)
+            request = oauth2_protocol.client_credentials_request(context)
         else:
             raise context.missing("there is no refresh token")
-        answer = yield request
-        return oauth2.credentials_of(context, answer)
+        response = yield request
+        return oauth2_protocol.read_credentials(context, response)
 
     def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
         """RFC 7009, where the blueprint names a `revocation_url`."""
-        from nango_py.auth._protocol import oauth2
+        from nango_py.protocols import oauth2_protocol
 
-        return oauth2.revocation_requests(context)
+        return oauth2_protocol.revocation_requests(context)
 
 
 def _is_for_the_application(settings: Mapping[str, Any]) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import CLIENT, TOKEN_ANSWER, TOKEN_CALL, URL
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.protocols.settings_schemas import CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS, URL
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext, TokenRequest
+    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
 
 
 @AUTH_MODES.register
@@ -50,7 +50,7 @@ class OAuth2ClientCredentials(TokenMode):
     settings_schema: ClassVar[dict[str, Any]] = {
         **TOKEN_CALL,
         **CLIENT,
-        **TOKEN_ANSWER,
+        **TOKEN_RESPONSE_FIELDS,
         "revocation_url": URL,
     }
     required_settings = ("token_url",)
@@ -66,12 +66,12 @@ class OAuth2ClientCredentials(TokenMode):
 
     def _steps(self, context: TokenContext) -> Renewal:
         """One token request."""
-        from nango_py.auth._protocol import oauth2
-        from nango_py.auth._protocol.tokens import TokenRefused
+        from nango_py.protocols import oauth2_protocol
+        from nango_py.protocols.token_exchange import TokenRefused
 
-        answer = yield oauth2.client_credentials_request(context)
+        response = yield oauth2_protocol.client_credentials_request(context)
         try:
-            return oauth2.credentials_of(context, answer)
+            return oauth2_protocol.read_credentials(context, response)
         except TokenRefused as refused:
             word, status, ends = refused.word, refused.status, refused.ends_connection
         # A client that the user gave can be mended by the user only.
@@ -80,6 +80,6 @@ class OAuth2ClientCredentials(TokenMode):
 
     def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
         """RFC 7009, where the blueprint names a `revocation_url`."""
-        from nango_py.auth._protocol import oauth2
+        from nango_py.protocols import oauth2_protocol
 
-        return oauth2.revocation_requests(context)
+        return oauth2_protocol.revocation_requests(context)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import ASSERTION, CLIENT, TOKEN_ANSWER, TOKEN_CALL
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.protocols.settings_schemas import ASSERTION, CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext
+    from nango_py.protocols.token_exchange import Renewal, TokenContext
 
 
 @AUTH_MODES.register
@@ -54,7 +54,7 @@ class OAuth2Jwt(TokenMode):
     settings_schema: ClassVar[dict[str, Any]] = {
         **TOKEN_CALL,
         **CLIENT,
-        **TOKEN_ANSWER,
+        **TOKEN_RESPONSE_FIELDS,
         "assertion": ASSERTION,
         "assertion_placement": {"enum": ["body", "header"]},
     }
@@ -73,7 +73,7 @@ class OAuth2Jwt(TokenMode):
 
     def _steps(self, context: TokenContext) -> Renewal:
         """One token request with a fresh assertion."""
-        from nango_py.auth._protocol import oauth2
+        from nango_py.protocols import oauth2_protocol
 
-        answer = yield oauth2.jwt_bearer_request(context)
-        return oauth2.credentials_of(context, answer)
+        response = yield oauth2_protocol.jwt_bearer_request(context)
+        return oauth2_protocol.read_credentials(context, response)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.frames import unframed
-from nango_py.auth._protocol.schemas import TEMPLATE
 from nango_py.auth.base import AuthMode
+from nango_py.protocols.frames import without_error_frames
+from nango_py.protocols.settings_schemas import TEMPLATE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.requests import SignedRequest
+    from nango_py.protocols.signed_request import SignedRequest
 
 PART_WORDS = (
     "method", "host", "path", "query", "target", "url", "body", "body_sha256", "body_sha256_base64",
@@ -76,14 +76,14 @@ class Signature(AuthMode):
     secret_variables = ("api_key", "api_secret")
     signs = True
 
-    @unframed
+    @without_error_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
     ) -> dict[str, str]:
         """The declared headers, with a timestamp and a nonce of this attempt."""
-        from nango_py.auth._protocol import signature
+        from nango_py.protocols import hmac_signing
 
         declared = settings.get("signature") or {}
         if declared.get("protocol") == "WSSE":
-            return signature.wsse(variables, declared, now)
-        return signature.hmac_headers(request, variables, declared, now)
+            return hmac_signing.wsse(variables, declared, now)
+        return hmac_signing.hmac_headers(request, variables, declared, now)

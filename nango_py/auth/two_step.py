@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nango_py.auth._protocol.schemas import SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.protocols.settings_schemas import SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.auth._protocol.tokens import Renewal, TokenContext
+    from nango_py.protocols.token_exchange import Renewal, TokenContext
 
 
 def _field(title: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def _field(title: str) -> dict[str, Any]:
 class TwoStep(TokenMode):
     """What the login takes; the blueprint says where each goes, and each is optional here.
 
-    Where there are `additional_steps`, the calls are made in their order. A later one sees the answers of the
+    Where there are `additional_steps`, the calls are made in their order. A later one sees the responses of the
     earlier ones as `raw`, `${raw.session_id}`; the last one's answer holds the token.
     """
 
@@ -83,13 +83,13 @@ class TwoStep(TokenMode):
 
     def _steps(self, context: TokenContext) -> Renewal:
         """One request for each step."""
-        from nango_py.auth._protocol import login
+        from nango_py.protocols import two_step_login
 
         steps = [context.settings, *(context.settings.get("additional_steps") or ())]
         seen: dict[str, Any] = {}
         for number, step in enumerate(steps):
             where = "" if number == 0 else f"additional_steps.{number - 1}."
-            answer = yield login.step_request(context, step, where, seen)
-            found = login.granted(answer, context.now)
+            response = yield two_step_login.build_step_request(context, step, where, seen)
+            found = two_step_login.read_step_response(response, context.now)
             seen = {**seen, **found} if isinstance(found, dict) else seen
-        return {**login.token_of(context, answer, found), "raw": seen}
+        return {**two_step_login.read_token(context, response, found), "raw": seen}

@@ -13,6 +13,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 for success, 1 for a call that failed, 2 for wrong files or usage, 130 after Ctrl-C.
     """
-    from nango_py.cli.running import run
+    from nango_py.cli.entry import run
 
     return run(arguments)

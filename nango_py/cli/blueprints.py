@@ -133,7 +133,7 @@ def _limits(limits: Any) -> str:
     """The limits in a line: whose they are, how many rules, and what holds for everything else."""
     budgets = limits.get("budgets", ())
     if not budgets:
-        return "as the API's answers tell" if limits else "none declared"
+        return "as the API's responses tell" if limits else "none declared"
     cases = sum(len(budget.get("cases", ())) for budget in budgets)
     others = [window for budget in budgets for window in budget.get("otherwise", ())]
     words = [f"per {limits.get('counted_per', 'connection')}"]

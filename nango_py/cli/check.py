@@ -13,7 +13,7 @@ from nango_py.errors import ConfigError, Position, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nango_py.config.blueprint import Catalogue
+    from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint
 
 
@@ -49,8 +49,8 @@ def check_files(files: Iterable[Path]) -> list[Blueprint]:
     Raises:
         ConfigError: with everything that is wrong in them.
     """
-    from nango_py.config.blueprint import Catalogue
-    from nango_py.config.folders import Folder
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.yaml.folders import Folder
 
     gathering = Gathering()
     for file in files:
@@ -109,7 +109,7 @@ class Gathering:
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
         """Read one blueprint; its warnings are printed once."""
-        from nango_py.config.checked import check_blueprint_templates
+        from nango_py.config.template.checks import check_blueprint_templates
 
         warnings: list[Problem] = []
         with self:

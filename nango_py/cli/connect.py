@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.arguments import json_option
 from nango_py.cli.output import echo_error
 from nango_py.cli.project import Project, declared, pass_project
-from nango_py.cli.reading import json_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,7 @@ def connect(
     """
     settings = json_option(config, "--config")
     with project.calling() as nango:
-        from nango_py.connect.grant import logs_in_by_browser
+        from nango_py.connect.oauth import logs_in_by_browser
 
         entry = declared(nango, integration)
         by_browser = logs_in_by_browser(entry)
@@ -91,7 +91,7 @@ def connect(
 
 def _asked(entry: Integration, nango: Nango, user: str) -> dict[str, Any]:
     """The settings that the login needs; what the user has already is offered."""
-    from nango_py.cli.asking import asked_settings
+    from nango_py.cli.prompts import asked_settings
     from nango_py.errors import ConnectionNotFound
 
     try:
@@ -110,7 +110,7 @@ def _logged_in(
     timeout: int,
     show: Callable[[str], None],
 ) -> LoginOutcome | None:
-    from nango_py.connect.loopback import log_in
+    from nango_py.connect.local_browser import log_in
     from nango_py.errors import ConnectFailed
 
     try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nango_py.cli.arguments import json_object, json_option
 from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json
 from nango_py.cli.project import Project, declared, pass_project
-from nango_py.cli.reading import json_object, json_option
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def register(
         if before is not None and not replace:
             raise ConnectionAlreadyExists(integration, user)
         kept = {} if before is None else before["additional_config"]
-        from nango_py.cli.asking import asked_credentials, asked_settings
+        from nango_py.cli.prompts import asked_credentials, asked_settings
 
         if credentials_file:
             credentials = json_object(credentials_file.read(), "the credentials file")

@@ -75,7 +75,7 @@ def show(project: Project, name: str, as_json: bool) -> None:
     Example:
       nango integrations show klaviyo-today
     """
-    from nango_py.config.integration import origin_of
+    from nango_py.config.loading import origin_of
 
     with project.open() as nango:
         integration = declared(nango, name)

@@ -13,7 +13,7 @@ from nango_py.cli.project import Project, pass_project
 from nango_py.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from nango_py.limits.model import WindowView
+    from nango_py.limits.limit_types import WindowView
 
 EVERY_SECONDS = 1.0
 HEADINGS = ("budget", "limit", "used", "left", "resets in", "gate")
@@ -32,7 +32,7 @@ ONLY_HERE = (
 def limits(project: Project, integration: str, user: str, watch: bool, as_json: bool) -> None:
     """Show how full the limits are that a user's calls count against, whichever process made them.
 
-    Limits of which nothing is used are left out. A gate is closed by an answer that asked to wait.
+    Limits of which nothing is used are left out. A gate is closed by a response that asked to wait.
 
     \b
     Example:

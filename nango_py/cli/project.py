@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py.client import Nango
-    from nango_py.config.blueprint import Catalogue
+    from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint, Integration
 
 COMMAND_LINE = "nango"
@@ -49,7 +49,7 @@ class Project:
 
     def catalogue(self) -> Catalogue:
         """The blueprints found from here, also where there is no integrations.yaml yet."""
-        from nango_py.config.blueprint import open_catalogue
+        from nango_py.config.catalogue import open_catalogue
 
         return open_catalogue(self.blueprints_folder)
 

@@ -77,7 +77,7 @@ def introduction(blueprint: Blueprint, base_url: str) -> str:
 
 def _curl(blueprint: Blueprint, base_url: str) -> str:
     """A curl command with the auth mode's example credentials."""
-    from nango_py.config.template import TemplateProblem, compile_template
+    from nango_py.config.template.compiler import TemplateProblem, compile_template
     from nango_py.registry import AUTH_MODES
 
     requests = blueprint.settings["requests"]

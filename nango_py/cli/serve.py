@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from nango_py.client import Nango
-    from nango_py.connections.sessions import ConnectSession
+    from nango_py.connections.connect_sessions import ConnectSession
 
 DEFAULT_PORT = 3003
 OTHER_PORT = "name another port in config.oauth_server_root_url and at the providers"
@@ -117,17 +117,17 @@ def _port_of(root: str) -> int:
 
 def _server(nango: Nango) -> Any:
     try:
-        from nango_py.server.running import new_server
+        from nango_py.server.uvicorn_server import make_server
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn", "anyio", "h11"}:
             raise
     else:
-        return new_server(nango)
+        return make_server(nango)
     raise click.UsageError("nango serve needs Starlette and uvicorn: pip install 'nango-py[server]'")
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    from nango_py.server.running import listening
+    from nango_py.server.uvicorn_server import listening
 
     try:
         return listening(host, port)

@@ -13,9 +13,9 @@ from nango_py.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nango_py.config.blueprint import Catalogue
-    from nango_py.config.cache import Cache
-    from nango_py.config.integration import Loaded
+    from nango_py.config.cache.cache_folder import ConfigCache
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.loading import Loaded
     from nango_py.config.model import Configuration
 
 logger = logging.getLogger("nango_py.config")
@@ -39,7 +39,7 @@ class Files:
         environ: Mapping[str, str],
         *,
         reload: bool,
-        cache: Callable[[Path], Cache | None] = lambda _: None,
+        cache: Callable[[Path], ConfigCache | None] = lambda _: None,
     ) -> None:
         is_path = integrations is None or isinstance(integrations, str | os.PathLike)
         if not is_path and not hasattr(integrations, "items"):
@@ -68,7 +68,7 @@ class Files:
 
     def catalogue(self) -> Catalogue:
         """The blueprints that can be found from here."""
-        from nango_py.config.blueprint import open_catalogue
+        from nango_py.config.catalogue import open_catalogue
 
         return open_catalogue(self._blueprints)
 
@@ -85,7 +85,7 @@ class Files:
         return loaded.configuration
 
     def _loaded(self) -> Loaded:
-        from nango_py.config.integration import load
+        from nango_py.config.loading import load
 
         return load(
             self._source, catalogue=self.catalogue(), environ=self._environ, overrides=self._overrides

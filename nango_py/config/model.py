@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.template import Template
+    from nango_py.config.template.compiler import Template
     from nango_py.errors import Position, Problem
     from nango_py.secret import Secret
 
@@ -64,14 +64,14 @@ class RefusedText(str):
 NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
 
 
-def frozen(value: Any) -> Any:
+def freeze(value: Any) -> Any:
     """The value with every mapping read-only and every list a tuple, all the way down."""
     if isinstance(value, dict | MappingProxyType):
         if not value:
             return NOTHING
-        return MappingProxyType({key: frozen(item) for key, item in value.items()})
+        return MappingProxyType({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
+        return tuple(freeze(item) for item in value)
     return value
 
 
@@ -134,7 +134,7 @@ class RequestSettings:
     Attributes:
         headers: name as written, and template; names are unique without regard to case.
         connect_seconds: the longest wait for a connection.
-        read_seconds: the longest silence while an answer is read.
+        read_seconds: the longest silence while a response is read.
         total_seconds: the longest that one attempt may take, from connecting to the last byte.
         user_hosts: the hosts that users name; None where the files name all of them.
         proxy: the address of the proxy for https; None for direct connections.

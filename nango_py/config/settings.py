@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.hosts import origin_of, user_hosts
 from nango_py.config.model import Config, RequestSettings
-from nango_py.config.proxy import proxy_of
+from nango_py.config.urls.hosts import origin_of, user_hosts
+from nango_py.config.urls.proxy import get_proxy
 from nango_py.record import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.checked import Compiled
-    from nango_py.config.template import Template
+    from nango_py.config.template.checks import Compiled
+    from nango_py.config.template.compiler import Template
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -22,7 +22,7 @@ MAX_RESPONSE_BYTES = 52_428_800
 _SQLITE = "sqlite:///"
 
 
-def whole(source: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_integrations_key(source: Mapping[str, Any]) -> Mapping[str, Any]:
     """The mapping with its `integrations:` key, which a caller in Python may leave out."""
     is_whole = "integrations" in source and all(
         key in {"integrations", "config"} or str(key).startswith("x-") for key in source
@@ -55,7 +55,7 @@ def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Co
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
         user_hosts=user_hosts(settings, base_url) if settings.get("connection_config") else None,
-        proxy=proxy_of(requests, config),
+        proxy=get_proxy(requests, config),
     )
 
 
@@ -64,7 +64,7 @@ def _templates(compiled: Compiled, block: str, requests: Mapping[str, Any]) -> I
         yield name, compiled["requests", block, name]
 
 
-def config_of(written: Mapping[str, Any], folder: FilePath | None) -> Config:
+def read_config(written: Mapping[str, Any], folder: FilePath | None) -> Config:
     """The `config:` block with its defaults; paths in it become absolute.
 
     Args:

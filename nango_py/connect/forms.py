@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.auth.base import mode_of
+from nango_py.auth.base import get_auth_mode
 from nango_py.auth.none import NoAuth
 from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
-from nango_py.config.places import template_places
-from nango_py.config.template import compile_template
-from nango_py.connect.grant import logs_in_by_browser, told_names
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.positions import template_places
+from nango_py.connect.oauth import logs_in_by_browser, provider_fields
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Form:
 
 def form_of(integration: Integration) -> Form:
     """The form of an integration."""
-    mode = mode_of(integration.auth_mode)
+    mode = get_auth_mode(integration.auth_mode)
     settings = tuple(_settings(integration))
     if logs_in_by_browser(integration):
         return Form(OAUTH, settings, {}, _decided(integration))
@@ -162,7 +162,7 @@ def _needed(integration: Integration, mode: AuthMode) -> dict[str, bool]:
 
 def _settings(integration: Integration) -> Iterator[Field]:
     declared = _plain(integration.settings.get("connection_config") or {})
-    told = told_names(integration)
+    told = provider_fields(integration)
     for name, said in declared.get("properties", {}).items():
         if name in told or said.get("asked") is False:
             continue

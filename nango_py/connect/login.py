@@ -14,21 +14,21 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.hosts import origin_of
-from nango_py.connect.ending import ENDINGS, LoginEnded, ended
-from nango_py.connect.grant import asked_config, login_of
-from nango_py.connect.outcome import LoginOutcome, remember, remembered, tell
-from nango_py.connect.typed import tidied
-from nango_py.engine.ending import ENDING
+from nango_py.config.urls.hosts import origin_of
+from nango_py.connect.failure import ENDINGS, LoginFailed, explain_failure
+from nango_py.connect.form_values import clean_settings
+from nango_py.connect.oauth import asked_config, make_login
+from nango_py.connect.outcome import LoginOutcome, recall, remember, report_outcome
 from nango_py.errors import ConnectFailed, StorageError, printable
 from nango_py.secret import without_frames
+from nango_py.tokens.shutdown import SHUTDOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nango_py.client import Nango
     from nango_py.config.model import Integration
-    from nango_py.resources import Resources
+    from nango_py.services import Services
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
@@ -84,11 +84,11 @@ class Logins:
             "attempt": attempt[:LONGEST_ATTEMPT],
             "browser": _binding(browser),
         }
-        failed: LoginEnded
+        failed: LoginFailed
         try:
             return self._begun(login, dict(additional_config or {}), redirect_uri)
         except ENDINGS as error:
-            failed = ended(error, by_user=True)
+            failed = explain_failure(error, by_user=True)
         self._told(login, failed)
         raise ConnectFailed(failed.code, failed.message, fields=failed.fields) from failed.cause
 
@@ -109,22 +109,22 @@ class Logins:
                 nobody can say, because the connection store does not answer.
         """
         login = self._taken(query.get("state", ""), browser)
-        failed: LoginEnded
-        is_held = ENDING.begin()  # SIGTERM waits: a code is good once
+        failed: LoginFailed
+        is_held = SHUTDOWN.begin()  # SIGTERM waits: a code is good once
         try:
             missing = self._stored(login, query, integration)
         except ENDINGS as error:
-            failed = ended(error, by_user=False)
+            failed = explain_failure(error, by_user=False)
         else:
             return self._told(login, None, missing)
         finally:
             if is_held:
-                ENDING.finish()
+                SHUTDOWN.finish()
         return self._told(login, failed)
 
     def attempt(self, session_id: str, attempt: str) -> LoginOutcome | None:
         """How a try ended, for pages that lost sight of the window it ran in; None if it has not, yet."""
-        return remembered(self._nango, session_id, attempt)
+        return recall(self._nango, session_id, attempt)
 
     def integration_of(self, state: str) -> str:
         """What the login logs in to that waits for a callback with this state; "" where none does."""
@@ -134,13 +134,13 @@ class Logins:
         return found["integration"] if found else ""
 
     @property
-    def _parts(self) -> Resources:
+    def _parts(self) -> Services:
         return self._nango._resources  # noqa: SLF001 - logins use the network and the clock of their Nango
 
     def _declared(self, name: str) -> Integration:
         found = self._nango.configuration.integrations.get(name)
         if found is None:
-            raise LoginEnded("unknown_integration", "there is nothing of that name to connect")
+            raise LoginFailed("unknown_integration", "there is nothing of that name to connect")
         return found
 
     def _begun(self, login: dict[str, Any], config: dict[str, Any], redirect_uri: str) -> str:
@@ -148,10 +148,10 @@ class Logins:
         self._check_origin(login["origin"])
         where = f"{declared.name}/{printable(login['user_id'])}"
         _check_size(config)
-        config = asked_config(declared, tidied(declared, config), where)
+        config = asked_config(declared, clean_settings(declared, config), where)
         uri = redirect_uri or self.redirect_uri(declared)
         state = secrets.token_urlsafe(32)
-        url, kept = login_of(self._parts, declared, login["user_id"], config).start(uri, state)
+        url, kept = make_login(self._parts, declared, login["user_id"], config).start(uri, state)
         values = {**login, "additional_config": config, "redirect_uri": uri, "kept": kept}
         self._nango.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
         return url
@@ -165,16 +165,18 @@ class Logins:
     def _check_origin(self, origin: str) -> None:
         config = self._nango.configuration.config
         if origin and origin not in (*config.connect_origins, origin_of(config.oauth_server_root_url)):
-            raise LoginEnded("not_allowed", "this page may not connect accounts", "origin is not declared")
+            raise LoginFailed("not_allowed", "this page may not connect accounts", "origin is not declared")
 
     def _taken(self, state: str, browser: str) -> dict[str, Any]:
         found = self._waiting(state) if STATE.fullmatch(state) else None
         if found is not None and hmac.compare_digest(found["browser"], _binding(browser)):
             return found
         if found is None:
-            tell(self._nango, "", "", "state_invalid", "no login waits for this callback")
+            report_outcome(self._nango, "", "", "state_invalid", "no login waits for this callback")
         else:
-            tell(self._nango, found["integration"], found["user_id"], "state_invalid", "another browser")
+            report_outcome(
+                self._nango, found["integration"], found["user_id"], "state_invalid", "another browser"
+            )
         what = "this login is over, or began in another browser; please begin again"
         raise ConnectFailed("state_invalid", what)
 
@@ -187,7 +189,7 @@ class Logins:
             return None if pending.peek("login", state) is None else pending.take("login", state)
         except StorageError as error:
             failed = str(error)
-        tell(self._nango, "", "", "unavailable", failed)
+        report_outcome(self._nango, "", "", "unavailable", failed)
         raise ConnectFailed("unavailable", "logins cannot be finished at present; try again later")
 
     def _stored(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
@@ -195,8 +197,8 @@ class Logins:
         declared = self._declared(login["integration"])
         is_own = declared.settings["auth"].get("callback_per_integration") is True
         if path != declared.name and (path or is_own):
-            raise LoginEnded("wrong_issuer", "the answer came to the address of another integration")
-        step = login_of(self._parts, declared, login["user_id"], login["additional_config"])
+            raise LoginFailed("wrong_issuer", "the response came to the address of another integration")
+        step = make_login(self._parts, declared, login["user_id"], login["additional_config"])
         granted = step.finish(query, login["redirect_uri"], login["kept"])
         self._nango.register_connection(
             declared.name, login["user_id"], granted.credentials, granted.additional_config, replace=True
@@ -204,14 +206,14 @@ class Logins:
         return granted.missing_scopes
 
     def _told(
-        self, login: Mapping[str, Any], failed: LoginEnded | None, missing: tuple[str, ...] = ()
+        self, login: Mapping[str, Any], failed: LoginFailed | None, missing: tuple[str, ...] = ()
     ) -> LoginOutcome:
         """Say how it ended: to the page that asks, to the log, and to listeners."""
         code, message = ("", "") if failed is None else (failed.code, failed.message)
         names = {name: login[name] for name in ("integration", "user_id", "origin", "attempt")}
         outcome = LoginOutcome(failed is None, **names, code=code, message=message, missing_scopes=missing)
         reason = failed.reason if failed else f"without {' '.join(missing)}" if missing else ""
-        tell(self._nango, outcome.integration, outcome.user_id, code, reason)
+        report_outcome(self._nango, outcome.integration, outcome.user_id, code, reason)
         if outcome.attempt:
             remember(self._nango, login["session_id"], outcome)
         return outcome
@@ -226,4 +228,4 @@ def _check_size(config: Mapping[str, Any]) -> None:
     with suppress(TypeError, ValueError, RecursionError):
         if len(json.dumps(config)) <= LARGEST_CONFIG:
             return
-    raise LoginEnded("invalid_credentials", f"the settings are no JSON of at most {LARGEST_CONFIG} bytes")
+    raise LoginFailed("invalid_credentials", f"the settings are no JSON of at most {LARGEST_CONFIG} bytes")

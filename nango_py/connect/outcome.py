@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nango_py.engine.events import Event
-from nango_py.engine.log import logger_of
+from nango_py.engine.log import get_logger
 from nango_py.errors import NangoError, printable
 from nango_py.record import field_names, record
 
@@ -59,7 +59,7 @@ def remember(nango: Nango, session_id: str, outcome: LoginOutcome) -> None:
         nango.store.pending.put("attempt", name, session_id, values, REMEMBERED_SECONDS)
 
 
-def remembered(nango: Nango, session_id: str, attempt: str) -> LoginOutcome | None:
+def recall(nango: Nango, session_id: str, attempt: str) -> LoginOutcome | None:
     """How a try ended; None if it has not, yet."""
     found = nango.store.pending.peek("attempt", _attempt_name(session_id, attempt))
     if found is None:
@@ -71,7 +71,7 @@ def _attempt_name(session_id: str, attempt: str) -> str:
     return f"{session_id} {attempt}"
 
 
-def tell(nango: Nango, integration: str, user_id: str, code: str = "", reason: str = "") -> None:
+def report_outcome(nango: Nango, integration: str, user_id: str, code: str = "", reason: str = "") -> None:
     """Write one log record for a try to connect, and tell those who listen.
 
     Args:
@@ -82,7 +82,7 @@ def tell(nango: Nango, integration: str, user_id: str, code: str = "", reason: s
         reason: more of it, for developers; no credential.
     """
     declared = nango.configuration.integrations.get(integration)
-    logger = LOGGER if declared is None else logger_of(declared.name, declared.log_level)
+    logger = LOGGER if declared is None else get_logger(declared.name, declared.log_level)
     facts = {
         "integration": printable(integration),
         "user_id": printable(user_id),

@@ -15,7 +15,13 @@ import os
 from typing import TYPE_CHECKING
 
 from nango_py.connections.cipher import KEY_BYTES, Key
-from nango_py.connections.folder import OTHERS, locked, make_private_folder, refused, replace_file
+from nango_py.database.private_files import (
+    OTHERS,
+    access_error,
+    lock_folder,
+    make_private_folder,
+    replace_file,
+)
 from nango_py.errors import StorageError
 from nango_py.secret import Secret
 
@@ -90,7 +96,7 @@ class KeyRing:
             StorageError: the file is unreadable or wrong.
         """
         if self._folder is not None and _has_file(self._folder):
-            with locked(self._folder):
+            with lock_folder(self._folder):
                 self._keys = {key.id: key for key in _read_file(self._folder)}
 
     def make(self, *, lasting: bool = True) -> None:
@@ -109,7 +115,7 @@ class KeyRing:
             self._folder = None
             return
         make_private_folder(self._folder)
-        with locked(self._folder):
+        with lock_folder(self._folder):
             if not _has_file(self._folder):
                 _write_file(self._folder, [generate_key()])
                 logger.info("made an encryption key in %s; keep a copy of it", self.source)
@@ -147,7 +153,7 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
     return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
 
 
-def joined_keys(keys: Iterable[str] | str | None) -> Secret | None:
+def join_keys(keys: Iterable[str] | str | None) -> Secret | None:
     """Keys given in Python as the environment would hold them."""
     if keys is None:
         return None
@@ -169,7 +175,7 @@ def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
         return None
 
 
-def one_key(text: Secret, source: str) -> Key:
+def parse_one_key(text: Secret, source: str) -> Key:
     """The one key that a text holds; lines that begin with # are skipped.
 
     Args:
@@ -200,7 +206,7 @@ def write_new_key(path: Path) -> str:
         raise StorageError(f"{path} is there already; it was left as it is")
     key = generate_key()
     replace_file(path, Secret(f"{key.reveal()}\n"))
-    return one_key(key, str(path)).id
+    return parse_one_key(key, str(path)).id
 
 
 def add_key(folder: Path) -> str:
@@ -215,7 +221,7 @@ def add_key(folder: Path) -> str:
     Raises:
         StorageError: there is no key file, or it cannot be written; the old file stands.
     """
-    with locked(folder):
+    with lock_folder(folder):
         lines = _lines(_read_text(folder), "\n")
         _read_file(folder)
         _write_file(folder, [generate_key(), *lines])
@@ -236,7 +242,7 @@ def drop_unused(folder: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
         StorageError: the file cannot be read or written; the old file stands.
     """
     used = set(used_ids)
-    with locked(folder):
+    with lock_folder(folder):
         lines = _lines(_read_text(folder), "\n")
         keys = _read_file(folder)
         kept = [place for place, key in enumerate(keys) if place == 0 or key.id in used]
@@ -250,7 +256,7 @@ def _has_file(folder: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:  # a folder that is closed to us
-        raise refused("cannot look for the key file", path, error) from None
+        raise access_error("cannot look for the key file", path, error) from None
 
 
 def _read_file(folder: Path) -> tuple[Key, ...]:
@@ -271,7 +277,7 @@ def private_text(path: Path) -> Secret:
         mode = path.stat().st_mode
         text = Secret(path.read_text(encoding="ascii", errors="replace"))
     except OSError as error:
-        raise refused("cannot read the key file", path, error) from None
+        raise access_error("cannot read the key file", path, error) from None
     if os.name == "posix" and mode & OTHERS:
         raise StorageError(f"other users can read the key file {path}; run: chmod 600 {path}")
     return text

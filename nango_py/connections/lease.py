@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.connections.model import ACTIVE, NEEDS_REAUTH
-from nango_py.connections.rows import Row, microseconds_of
-from nango_py.connections.values import to_json
+from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
+from nango_py.connections.rows import Row, to_microseconds
+from nango_py.connections.validation import to_json
 from nango_py.secret import conceal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.connections.database import Run
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
     from nango_py.connections.store import ConnectionStore
+    from nango_py.database.base import Run
 
 LONGEST_SECONDS = 600.0
 """No lease is longer, so one that seems to be was taken before the clock was set back."""
@@ -92,7 +92,7 @@ class Leases:
             to_json(seen.additional_config, "additional_config"),
         )
         # The honest time, also where the clock was set back: a token's life is counted from it.
-        created, modified = microseconds_of(seen.date_created), self._store.microseconds()
+        created, modified = to_microseconds(seen.date_created), self._store.microseconds()
         blank = Row(
             seen.uuid, seen.integration, seen.user_id, seen.generation + 1, status, "", b"", b"",
             created, modified,

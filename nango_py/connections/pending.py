@@ -10,15 +10,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from nango_py.connections.values import to_json
+from nango_py.connections.validation import to_json
 from nango_py.errors import ConnectFailed
 from nango_py.secret import conceal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.connections.database import Run
     from nango_py.connections.store import ConnectionStore
+    from nango_py.database.base import Run
 
 MOST_OF_A_SESSION = 32
 """What one connect session may have under way; what is older than the newest ones is dropped."""

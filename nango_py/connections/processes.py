@@ -9,15 +9,15 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from nango_py.connections.sql import FORGET_PROCESSES, OTHER_PROCESSES, SEE_PROCESS
+from nango_py.connections.statements import FORGET_PROCESSES, OTHER_PROCESSES, SEE_PROCESS
 from nango_py.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.clock import Clock
-    from nango_py.connections.database import Run
     from nango_py.connections.store import ConnectionStore
+    from nango_py.database.base import Run
 
 EVERY = 30.0
 """Seconds between two rows of a process for one integration."""
@@ -48,7 +48,7 @@ class Processes:
     def has_others(self, integration: str) -> bool:
         """Write this process's row; whether another was written by a living process since this one came.
 
-        A process that ended before is no other, however recently. Without the database the answer is no.
+        A process that ended before is no other, however recently. Without the database the response is no.
         """
         self._due[integration] = self._clock.monotonic() + EVERY
         store = self._store()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Protocol
 
-from nango_py.connections import sql
-from nango_py.connections.database import MissingReferenceError
+from nango_py.connections import statements
 from nango_py.connections.keys import add_key, drop_unused
-from nango_py.connections.opening import register_key
 from nango_py.connections.rows import Row
+from nango_py.connections.schema import register_key
+from nango_py.database.base import MissingReferenceError
 from nango_py.errors import TamperError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py.connections.cipher import Key
-    from nango_py.connections.database import Database, Run
     from nango_py.connections.keys import KeyRing
     from nango_py.connections.store import ConnectionStore
+    from nango_py.database.base import Database, Run
 
 BATCH = 100  # rows; holds the write lock for some milliseconds
 ROUNDS = 10  # how often rows that others sealed meanwhile with an older key are sought again
@@ -80,7 +80,7 @@ def rotate_rows(database: Database, keyring: KeyRing, now: int, progress: Progre
 
 def _one_round(database: Database, keyring: KeyRing, key: Key, progress: Progress | None) -> tuple[int, int]:
     """How many rows were sealed with the key, and how many did not open, in one walk over all rows."""
-    total = int(database.read(sql.STALE_COUNT, {"key_id": key.id})[0][0])
+    total = int(database.read(statements.STALE_COUNT, {"key_id": key.id})[0][0])
     changed, unreadable, after = 0, 0, ""
     while True:
         found, resealed, after = database.write(functools.partial(_one_batch, keyring, key, after))
@@ -95,14 +95,15 @@ def _one_round(database: Database, keyring: KeyRing, key: Key, progress: Progres
 def _one_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int, int, str]:
     """How many rows were found and how many sealed, and the last one's uuid."""
     rows = [
-        Row._make(row) for row in run(sql.STALE_TO_CHANGE, {"key_id": key.id, "after": after, "most": BATCH})
+        Row._make(row)
+        for row in run(statements.STALE_TO_CHANGE, {"key_id": key.id, "after": after, "most": BATCH})
     ]
     resealed = 0
     for row in rows:
         older = keyring.find(row.key_id)
         texts = row.texts(older) if older is not None else None
         if texts is not None:
-            run(sql.RESEAL, row.sealed(key, *texts)._asdict())
+            run(statements.RESEAL, row.sealed(key, *texts)._asdict())
             resealed += 1
     return len(rows), resealed, rows[-1].uuid if rows else after
 
@@ -110,7 +111,7 @@ def _one_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int, i
 def _forget_older_keys(database: Database, key: Key) -> bool:
     """Whether no row can come to use another key any more."""
     try:
-        database.write(lambda run: run(sql.DROP_UNUSED_KEYS, {"key_id": key.id}))
+        database.write(lambda run: run(statements.DROP_UNUSED_KEYS, {"key_id": key.id}))
     except MissingReferenceError:
         return False  # a row came to use one while it was being dropped
-    return [row[0] for row in database.read(sql.KEYS, {})] == [key.id]
+    return [row[0] for row in database.read(statements.KEYS, {})] == [key.id]

@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nango_py.config.model import frozen
-from nango_py.connections.model import ACTIVE, Connection, public_view
-from nango_py.connections.values import check_identity, to_json
+from nango_py.config.model import freeze
+from nango_py.connections.connection import ACTIVE, Connection, public_view
+from nango_py.connections.validation import check_identity, to_json
 from nango_py.errors import TamperError, printable
 from nango_py.secret import Secret, conceal
 
@@ -104,10 +104,10 @@ class Row(NamedTuple):
             self.uuid,
             sys.intern(self.integration),
             self.user_id,
-            frozen(conceal(json.loads(credentials))),
-            frozen(json.loads(additional_config)),
-            moment(self.created_at),
-            moment(self.modified_at),
+            freeze(conceal(json.loads(credentials))),
+            freeze(json.loads(additional_config)),
+            from_microseconds(self.created_at),
+            from_microseconds(self.modified_at),
             self.generation,
             sys.intern(self.status),
         )
@@ -125,8 +125,8 @@ class Row(NamedTuple):
             uuid=self.uuid,
             integration=self.integration,
             user_id=self.user_id,
-            date_created=moment(self.created_at),
-            last_modified=moment(self.modified_at),
+            date_created=from_microseconds(self.created_at),
+            last_modified=from_microseconds(self.modified_at),
             status=self.status,
             additional_config=json.loads(config),
         )
@@ -140,7 +140,7 @@ class Row(NamedTuple):
         )
 
 
-def unstored(
+def unstored_connection(
     integration: str, user_id: str, credentials: Mapping[str, Any], config: Mapping[str, Any], now: float
 ) -> Connection:
     """The connection that these would be, were they stored.
@@ -154,11 +154,11 @@ def unstored(
     return row.connection(texts[0].reveal(), texts[1].reveal())
 
 
-def moment(microseconds: int) -> datetime:
+def from_microseconds(microseconds: int) -> datetime:
     """The time in UTC of so many microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def microseconds_of(time: datetime) -> int:
+def to_microseconds(time: datetime) -> int:
     """The other way round, exactly."""
     return (time - _EPOCH) // timedelta(microseconds=1)

@@ -6,20 +6,20 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.connections import sql
-from nango_py.connections.database import (
+from nango_py.connections import statements
+from nango_py.connections.connection import ACTIVE
+from nango_py.connections.lease import Leases
+from nango_py.connections.pending import Pending
+from nango_py.connections.rotation import rotate_rows
+from nango_py.connections.rows import Row
+from nango_py.connections.schema import prepare
+from nango_py.connections.validation import check_identity, to_json
+from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     open_database,
     sqlite_folder,
 )
-from nango_py.connections.lease import Leases
-from nango_py.connections.model import ACTIVE
-from nango_py.connections.opening import prepare
-from nango_py.connections.pending import Pending
-from nango_py.connections.rotation import rotate_rows
-from nango_py.connections.rows import Row
-from nango_py.connections.values import check_identity, to_json
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, StorageError
 from nango_py.secret import Secret, conceal
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.connections.cipher import Key
-    from nango_py.connections.database import Database, Run
+    from nango_py.connections.connection import Connection
     from nango_py.connections.keys import KeyRing
-    from nango_py.connections.model import Connection
     from nango_py.connections.rotation import Progress
+    from nango_py.database.base import Database, Run
 
 __all__ = ["ConnectionStore", "open_store", "sqlite_folder"]
 
@@ -101,7 +101,7 @@ class ConnectionStore:
         blank = Row.blank(integration, user_id, _microseconds(self._clock))
         texts = to_json(credentials, "credentials"), to_json(additional_config or {}, "additional_config")
         try:
-            self.write(lambda run: run(sql.CREATE, blank.sealed(self._key, *texts)._asdict()))
+            self.write(lambda run: run(statements.CREATE, blank.sealed(self._key, *texts)._asdict()))
         except DuplicateRowError:
             pass
         else:
@@ -126,9 +126,9 @@ class ConnectionStore:
         texts = to_json(credentials, "credentials"), to_json(additional_config or {}, "additional_config")
 
         def work(run: Run) -> Connection:
-            rows = run(sql.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
+            rows = run(statements.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
             row = Row._make(rows[0]).changed(ACTIVE, blank.modified_at) if rows else blank
-            run(sql.CHANGE if rows else sql.CREATE, row.sealed(self._key, *texts)._asdict())
+            run(statements.CHANGE if rows else statements.CREATE, row.sealed(self._key, *texts)._asdict())
             return row.connection(texts[0].reveal(), texts[1].reveal())
 
         for _ in range(KEY_CHOICES):
@@ -145,7 +145,7 @@ class ConnectionStore:
             TamperError: the stored row was altered or moved; it is not used.
         """
         check_identity(integration, user_id)
-        rows = self._database.read(sql.ONE, {"integration": integration, "user_id": user_id})
+        rows = self._database.read(statements.ONE, {"integration": integration, "user_id": user_id})
         if not rows:
             raise ConnectionNotFound(integration, user_id)
         row = Row._make(rows[0])
@@ -157,13 +157,13 @@ class ConnectionStore:
         For noticing changes cheaply: nothing is decrypted, so nothing is proven either.
         """
         check_identity(integration, user_id)
-        rows = self._database.read(sql.GENERATION, {"integration": integration, "user_id": user_id})
+        rows = self._database.read(statements.GENERATION, {"integration": integration, "user_id": user_id})
         return int(rows[0][0]) if rows else None
 
     def is_current(self, connection: Connection) -> bool:
         """Whether a connection that was read is still stored as it was; nothing is decrypted."""
         identity = {"integration": connection.integration, "user_id": connection.user_id}
-        rows = self._database.read(sql.GENERATION, identity)
+        rows = self._database.read(statements.GENERATION, identity)
         # One that was deleted and registered again counts from 1 anew, under another uuid.
         return bool(rows) and tuple(rows[0]) == (connection.generation, connection.uuid)
 
@@ -199,7 +199,7 @@ class ConnectionStore:
 
     def _change(self, integration: str, user_id: str, **new: Secret) -> Connection:
         def work(run: Run) -> Connection:
-            rows = run(sql.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
+            rows = run(statements.ONE_TO_CHANGE, {"integration": integration, "user_id": user_id})
             if not rows:
                 raise ConnectionNotFound(integration, user_id)
             old = Row._make(rows[0])
@@ -207,7 +207,7 @@ class ConnectionStore:
             status = ACTIVE if "credentials" in new else old.status
             row = old.changed(status, _microseconds(self._clock))
             texts = new.get("credentials", stored[0]), new.get("additional_config", stored[1])
-            run(sql.CHANGE, row.sealed(self._key, *texts)._asdict())
+            run(statements.CHANGE, row.sealed(self._key, *texts)._asdict())
             return row.connection(texts[0].reveal(), texts[1].reveal())
 
         return self.write(work)
@@ -220,7 +220,7 @@ class ConnectionStore:
         """
         check_identity(integration, user_id)
         identity = {"integration": integration, "user_id": user_id}
-        rows = self._database.write(lambda run: run(sql.DELETE, identity))
+        rows = self._database.write(lambda run: run(statements.DELETE, identity))
         if not rows:
             raise ConnectionNotFound(integration, user_id)
         row = Row._make(rows[0])
@@ -232,12 +232,12 @@ class ConnectionStore:
     def for_user(self, user_id: str) -> list[dict[str, Any]]:
         """The public views of a user's connections, oldest first; TamperError where a row was altered."""
         check_identity("any", user_id)
-        return self._views(sql.FOR_USER, {"user_id": user_id})
+        return self._views(statements.FOR_USER, {"user_id": user_id})
 
     def for_integration(self, integration: str) -> list[dict[str, Any]]:
         """The public views of an integration's connections, oldest first; errors as in `for_user`."""
         check_identity(integration, "any")
-        return self._views(sql.FOR_INTEGRATION, {"integration": integration})
+        return self._views(statements.FOR_INTEGRATION, {"integration": integration})
 
     def _views(self, text: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
         rows = map(Row._make, self._database.read(text, parameters))
@@ -263,7 +263,7 @@ class ConnectionStore:
 
     def rows_by_key(self) -> dict[str, int]:
         """How many rows each key seals, by key id; 0 for one that is known and not used."""
-        return {key_id: int(count) for key_id, count in self._database.read(sql.ROWS_BY_KEY, {})}
+        return {key_id: int(count) for key_id, count in self._database.read(statements.ROWS_BY_KEY, {})}
 
     @property
     def leases(self) -> Leases:
@@ -282,7 +282,7 @@ class ConnectionStore:
 
     def current_key(self) -> Key:
         """The same for what is no connection, after a look whether the database still takes it."""
-        if self._key.id not in {row[0] for row in self._database.read(sql.KEYS, {})}:
+        if self._key.id not in {row[0] for row in self._database.read(statements.KEYS, {})}:
             self._choose_key()
         return self._key
 
@@ -337,7 +337,7 @@ class ConnectionStore:
 
     def _choose_key(self) -> None:
         self.keyring.reload()
-        known = {row[0] for row in self._database.read(sql.KEYS, {})}
+        known = {row[0] for row in self._database.read(statements.KEYS, {})}
         chosen = next((key for key in self.keyring if key.id in known), None)
         if chosen is None:
             source = self.keyring.source

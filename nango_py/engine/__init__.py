@@ -1,1 +1,1 @@
-"""From a call to an answer: plan (pure), run (a generator without I/O), execute (sockets and waits)."""
+"""From a call to a response: plan (pure), run (a generator without I/O), execute (sockets and waits)."""

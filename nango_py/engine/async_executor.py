@@ -8,31 +8,31 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
+from nango_py.engine.base_executor import UNWANTED, BaseExecutor
 from nango_py.engine.call import run
-from nango_py.engine.caller import UNWANTED, Caller
 from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
-from nango_py.limits.model import Granted
+from nango_py.limits.limit_types import Granted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from os import PathLike
 
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
     from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
-    from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
-    from nango_py.limits.model import WindowView
+    from nango_py.limits.limit_types import WindowView
+    from nango_py.transport.response import Response
 
 
-class AsyncExecutor(Caller):
+class AsyncExecutor(BaseExecutor):
     """Runs authenticated, paced and retried calls for one connection; any number of tasks may share it.
 
     Answers are the same `requests.Response` objects that the sync executor gives, read completely; with
-    `stream=True` read them by `async for chunk in answer.aiter_content()`.
+    `stream=True` read them by `async for chunk in response.aiter_content()`.
     """
 
     def __init__(self, *args: Any, sleep: Callable[[float], Awaitable[Any]] | None = None) -> None:
@@ -75,14 +75,14 @@ class AsyncExecutor(Caller):
         deadline_seconds: float | None = None,
         **options: Any,
     ) -> Response:
-        """Make a call and return the API's answer; arguments and errors as in `Executor.request`.
+        """Make a call and return the API's response; arguments and errors as in `Executor.request`.
 
         A cancelled call gives its place in the budgets back, or leaves it spent where it was sent.
         """
         plan = await self._ready_plan(Call(method, path, **options), deadline_seconds)
         job = self._job(plan, deadline_seconds)
-        answer: Response = await self._drive(job, raise_for_error=raise_for_error)
-        return answer
+        response: Response = await self._drive(job, raise_for_error=raise_for_error)
+        return response
 
     async def download(
         self,
@@ -97,12 +97,12 @@ class AsyncExecutor(Caller):
 
         `progress` is called in the event loop.
         """
-        from nango_py.engine.http.download import write_stream
+        from nango_py.engine.download import write_stream
 
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        answer: Any = await self.request("GET", path, raise_for_error=True, **options)
-        await write_stream(answer, target, progress)
-        return answer  # type: ignore[no-any-return]
+        response: Any = await self.request("GET", path, raise_for_error=True, **options)
+        await write_stream(response, target, progress)
+        return response  # type: ignore[no-any-return]
 
     async def paginate(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
@@ -117,9 +117,9 @@ class AsyncExecutor(Caller):
     async def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> AsyncIterator[Response]:
-        """The answers of all pages, one by one."""
+        """The responses of all pages, one by one."""
         async for page in self._walk(path, method, max_pages, options):
-            yield page.answer
+            yield page.response
 
     async def verify(self) -> Verification:
         """Whether the connection's credentials work; see `Executor.verify`."""
@@ -179,10 +179,10 @@ class AsyncExecutor(Caller):
         task = asyncio.current_task()
         if task is not None:
             self._last[task] = job.attempts
-        answer = await self._exhaust(run(job))
+        response = await self._exhaust(run(job))
         if raise_for_error and job.attempts[-1].action in UNWANTED and job.plan.stream:
-            await answer.aread()
-        return self._finished(answer, job, raise_for_error=raise_for_error)
+            await response.aread()
+        return self._finished(response, job, raise_for_error=raise_for_error)
 
     async def _exhaust(self, steps: Steps) -> Any:
         """Run steps to their end; what breaks a command is the steps' to clean up after."""
@@ -225,7 +225,7 @@ class AsyncExecutor(Caller):
             case Refresh():
                 return await self._finish_anyway(command.steps)
             case Discard():
-                return await command.answer.aclose()
+                return await command.response.aclose()
         raise AssertionError(f"unknown command {command!r}")
 
     async def _ask(self, ask: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""One call from first booking to last answer, as a generator that does no I/O.
+"""One call from first booking to last response, as a generator that does no I/O.
 
 It yields the commands of `engine.commands` and is sent their results. Everything that takes time or touches
-a socket is the executor's; everything that decides is here and in `nango_py.retry`.
+a socket is the executor's; everything that decides is here and in `nango_py.engine.retry`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from nango_py.engine.commands import (
     Wait,
 )
 from nango_py.engine.events import Event
-from nango_py.engine.plan import redirected
-from nango_py.engine.resend import answering, signed
+from nango_py.engine.plan import follow_redirect
+from nango_py.engine.replan import answer_challenge, sign
+from nango_py.engine.retry import OUTAGE_STATUSES, Facts, RetryPolicy, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
-from nango_py.limits.headers import told_wait
-from nango_py.limits.model import Refused
-from nango_py.retry import OUTAGE_STATUSES, Facts, RetryPolicy, Verdict
+from nango_py.limits.headers.response_limits import requested_wait
+from nango_py.limits.limit_types import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nango_py.engine.events import Events
     from nango_py.engine.outage import Outage
     from nango_py.engine.plan import Plan
-    from nango_py.limits.model import Spend
+    from nango_py.limits.limit_types import Spend
 
     Steps = Generator[Any, Any, Any]
 
@@ -48,7 +48,7 @@ FIRST_ERROR = 300
 FINAL = frozenset({"return", "fail"})
 NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
 """Failures that say nothing of the API's health."""
-GOOD_ANSWER = Verdict("return", "built-in: good answer")
+GOOD_RESPONSE = Verdict("return", "built-in: good response")
 
 
 @dataclass(slots=True)
@@ -56,16 +56,16 @@ class Job:
     """Everything one call needs, and what happened to it so far.
 
     Attributes:
-        lesson: what an answer tells of limits.
+        lesson: what a response tells of limits.
         spend: the budgets that a plan spends from, and the gates it obeys.
         report: told of each attempt as it ends; writes the log record.
         outage: the integration's retry budget and circuit breaker.
         events: who listens to what happens.
-        hold: seconds to wait for the first answer of an API of which nothing is known.
+        hold: seconds to wait for the first response of an API of which nothing is known.
         renewal: the steps to a newer connection than a refused plan's, or None.
-        renewable: whether there is any way to a newer credential, or to an answer to a challenge.
+        renewable: whether there is any way to a newer credential, or to a response to a challenge.
         restamp: the plan with a newer connection's credentials.
-        returns_limited: whether a last 429 is an answer (in a session) rather than RateLimited.
+        returns_limited: whether a last 429 is a response (in a session) rather than RateLimited.
     """
 
     plan: Plan
@@ -93,11 +93,11 @@ class Job:
 
 
 def run(job: Job) -> Steps:
-    """The steps of a call; its return value is the answer.
+    """The steps of a call; its return value is the response.
 
     Raises:
         RateLimited: a limit cannot be waited out within the deadline; nothing more was sent.
-        TransportFailed: no answer came, and trying again was not allowed or did not help.
+        TransportFailed: no response came, and trying again was not allowed or did not help.
         DeadlineExceeded: the time for the whole call is over.
     """
     _begin(job)
@@ -142,9 +142,9 @@ def _begin(job: Job) -> None:
 
 
 def _refreshed(job: Job, outcome: Any) -> Steps:
-    """Whether the plan has a newer credential now, or an answer to the challenge; at most once in a call."""
+    """Whether the plan has a newer credential now, or a response to the challenge; at most once in a call."""
     job.refreshed = True
-    challenged = answering(job.plan, outcome.headers)
+    challenged = answer_challenge(job.plan, outcome.headers)
     if challenged is not None:
         job.plan = challenged
         return True
@@ -171,7 +171,7 @@ def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
 def _admit(job: Job) -> Steps:
     """Wait until every budget and gate lets this call through; the booking's ticket."""
     while (held := job.hold(job.plan)) > 0 and job.clock.monotonic() + held < job.deadline:
-        yield _wait(job, held, "the API's first answer")
+        yield _wait(job, held, "the API's first response")
     job.spends, job.gates = job.spend(job.plan)
     patience = job.deadline - job.clock.monotonic()
     grant = yield Acquire(job.spends, job.gates, patience)
@@ -207,7 +207,7 @@ def _send(job: Job, ticket: Any) -> Steps:
         yield Release(ticket)
         raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
     # Interrupted half way, the API may have counted it.
-    outcome = yield from _or_else(Send(signed(job.plan, job.clock.now()), seconds), Settle(ticket))
+    outcome = yield from _or_else(Send(sign(job.plan, job.clock.now()), seconds), Settle(ticket))
     unsent = isinstance(outcome, Failure) and not outcome.sent
     yield Release(ticket) if unsent else Settle(ticket)
     job.seconds = job.clock.monotonic() - started
@@ -259,7 +259,7 @@ def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
         status = outcome.status_code
         job.outage.breaker.failed() if status in OUTAGE_STATUSES else job.outage.breaker.succeeded()
         if 200 <= status < 300 and not job.policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
-            return GOOD_ANSWER
+            return GOOD_RESPONSE
     elif outcome.reason not in NOT_THE_API:
         job.outage.breaker.failed()
     verdict = job.policy.decide(_facts(job, outcome), tried)
@@ -274,7 +274,7 @@ def _redirection(job: Job, outcome: Any) -> Plan | None:
     if isinstance(outcome, Failure) or outcome.status_code not in REDIRECTS:
         return None
     location = outcome.headers.get("Location")
-    return redirected(job.plan, location, outcome.status_code) if location else None
+    return follow_redirect(job.plan, location, outcome.status_code) if location else None
 
 
 def _facts(job: Job, outcome: Any) -> Facts:
@@ -294,25 +294,25 @@ def _facts(job: Job, outcome: Any) -> Facts:
     )  # fmt: skip
 
 
-def _told_wait(job: Job, answer: Any) -> float | None:
-    text = "" if _is_open(job, answer) else answer.text
-    return told_wait(answer.headers, text, job.clock.now(), job.limit_headers)
+def _told_wait(job: Job, response: Any) -> float | None:
+    text = "" if _is_open(job, response) else response.text
+    return requested_wait(response.headers, text, job.clock.now(), job.limit_headers)
 
 
 def _is_open(job: Job, outcome: Any) -> bool:
-    """Whether the body is still on its socket: a good answer's to a call with stream=True."""
+    """Whether the body is still on its socket: a good response's to a call with stream=True."""
     return job.plan.stream and not isinstance(outcome, Failure) and outcome.status_code < FIRST_ERROR
 
 
-def _json(answer: Any) -> Any:
+def _json(response: Any) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
         return None
 
 
 def _finish(job: Job, outcome: Any, verdict: Verdict) -> Any:
-    """The answer, or the error that stands for its absence."""
+    """The response, or the error that stands for its absence."""
     if isinstance(outcome, Failure):
         if outcome.reason == "deadline" or job.clock.monotonic() >= job.deadline:
             raise _failed(DeadlineExceeded, job, f"the deadline is over; last: {outcome.text}")
@@ -331,17 +331,17 @@ def _out_of_time(job: Job, outcome: Any, verdict: Verdict) -> Any:
     return outcome
 
 
-def _limited(job: Job, wait: float, window: str, answer: Any = None) -> RateLimited:
+def _limited(job: Job, wait: float, window: str, response: Any = None) -> RateLimited:
     retry_at = job.clock.now() + wait
     text = f"rate limited by {window}; allowed again in {wait:.3f} s, which is more than this call may wait"
-    return _failed(RateLimited, job, text, answer, retry_at=retry_at, window=window)
+    return _failed(RateLimited, job, text, response, retry_at=retry_at, window=window)
 
 
 Failed = TypeVar("Failed", bound=RequestFailed)
 
 
-def _failed(kind: type[Failed], job: Job, text: str, answer: Any = None, **details: Any) -> Failed:
+def _failed(kind: type[Failed], job: Job, text: str, response: Any = None, **details: Any) -> Failed:
     plan = job.plan
     _tell(job, "giving_up", 0.0, text)
     where = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
-    return kind(f"{where}: {text}", plan=plan, attempts=tuple(job.attempts), response=answer, **details)
+    return kind(f"{where}: {text}", plan=plan, attempts=tuple(job.attempts), response=response, **details)

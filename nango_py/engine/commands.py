@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.engine.plan import Plan
-    from nango_py.limits.model import LimitStore, Spend
+    from nango_py.limits.limit_types import LimitStore, Spend
 
 
 @record
@@ -43,7 +43,7 @@ class Confirm:
 
 @record
 class Settle:
-    """The answer is here: the booking counts from now. Answered with None."""
+    """The response is here: the booking counts from now. Answered with None."""
 
     ticket: Any
 
@@ -84,7 +84,7 @@ class Wait:
 
 @record
 class Send:
-    """Send a plan once, within so many seconds. Answered with an answer (a response) or a Failure."""
+    """Send a plan once, within so many seconds. Answered with a response (a response) or a Failure."""
 
     plan: Plan
     seconds: float
@@ -92,14 +92,14 @@ class Send:
 
 @record
 class Discard:
-    """Close an answer whose body nobody will read. Answered with None."""
+    """Close a response whose body nobody will read. Answered with None."""
 
-    answer: Any
+    response: Any
 
 
 @record
 class Learn:
-    """Take in what an answer told of limits: `learning.answered(store, *told)`. Answered with None."""
+    """Take in what a response told of limits: `learning.answered(store, *told)`. Answered with None."""
 
     learning: Any
     told: tuple[Any, ...]
@@ -155,7 +155,7 @@ class Attempt:
 
     Attributes:
         number: 1 for the first.
-        status: the HTTP status, or 0 where there was no answer.
+        status: the HTTP status, or 0 where there was no response.
         reason: the Failure's reason, or "".
         seconds: from sending to the last byte.
         waited: seconds waited before it, for budgets, gates and backoff together.

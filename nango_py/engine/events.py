@@ -64,7 +64,7 @@ class Events:
         self._lock = threading.Lock()
 
     def on(self, kind: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
-        """Call `callback` with each event of a kind; the answer takes it off again.
+        """Call `callback` with each event of a kind; the response takes it off again.
 
         Raises:
             ValueError: there is no such kind.

@@ -8,8 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine import explain as explaining
+from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.call import run
-from nango_py.engine.caller import Caller
 from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
 from nango_py.engine.paging import ParsedPage, next_plan
 from nango_py.engine.plan import Call
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
     from nango_py.engine.call import Job, Steps
     from nango_py.engine.commands import Attempt
-    from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
-    from nango_py.limits.model import WindowView
+    from nango_py.limits.limit_types import WindowView
+    from nango_py.transport.response import Response
 
 
 class LastCalls(threading.local):
@@ -41,10 +41,10 @@ class LastCalls(threading.local):
 LAST_CALLS = LastCalls()
 
 
-class Executor(Caller):
+class Executor(BaseExecutor):
     """Runs authenticated, paced and retried calls for one connection; safe to share between threads.
 
-    Any answer of the API is returned as a `requests.Response`, a 404 and (when retrying is over) a 500 too.
+    Any response of the API is returned as a `requests.Response`, a 404 and (when retrying is over) a 500 too.
     """
 
     __slots__ = ()
@@ -82,12 +82,12 @@ class Executor(Caller):
         deadline_seconds: float | None = None,
         **options: Any,
     ) -> Response:
-        """Make a call and return the API's answer.
+        """Make a call and return the API's response.
 
         Args:
             method: any HTTP method.
             path: below the blueprint's base URL, such as `v1/metrics`; may hold a query.
-            raise_for_error: raise ProviderError for a bad answer, read as the blueprint's `errors` say.
+            raise_for_error: raise ProviderError for a bad response, read as the blueprint's `errors` say.
             deadline_seconds: the time for everything, waits included; the blueprint's by default.
             options: params, json, data, files, headers, timeout and stream as `requests` takes them,
                 idempotency_key, sent under the header that the blueprint declares, and max_response_bytes
@@ -95,14 +95,14 @@ class Executor(Caller):
 
         Raises:
             InvalidRequest: the path leaves the API, or a header or body is not one; nothing was sent.
-            TransportFailed: no answer came, and trying again was not allowed or did not help.
+            TransportFailed: no response came, and trying again was not allowed or did not help.
             RateLimited: a limit cannot be waited out within the deadline; see retry_at.
             DeadlineExceeded: the time for everything is over.
             ProviderError: only with raise_for_error.
         """
         job = self._job(self.ready_plan(method, path, deadline_seconds, **options), deadline_seconds)
-        answer: Response = self._drive(job, raise_for_error=raise_for_error)
-        return answer
+        response: Response = self._drive(job, raise_for_error=raise_for_error)
+        return response
 
     def download(
         self,
@@ -126,12 +126,12 @@ class Executor(Caller):
             ProviderError: the API answered with an error; nothing was written.
             TransportFailed: the body broke off or is too large; nothing was written.
         """
-        from nango_py.engine.http.download import write_body
+        from nango_py.engine.download import write_body
 
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        answer = self.request("GET", path, raise_for_error=True, **options)
-        write_body(answer, target, progress)
-        return answer
+        response = self.request("GET", path, raise_for_error=True, **options)
+        write_body(response, target, progress)
+        return response
 
     def paginate(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
@@ -151,9 +151,9 @@ class Executor(Caller):
     def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> Iterator[Response]:
-        """The answers of all pages, one by one."""
+        """The responses of all pages, one by one."""
         for page in self._walk(path, method, max_pages, options):
-            yield page.answer
+            yield page.response
 
     def verify(self) -> Verification:
         """Whether the connection's credentials work, as the blueprint's `verification` call says.
@@ -206,8 +206,8 @@ class Executor(Caller):
 
     def send_plan(self, plan: Plan, *, returns_limited: bool = False) -> Response:
         """Run a call whose plan is made already; sessions come in here."""
-        answer: Response = self._drive(self._job(plan, returns_limited=returns_limited))
-        return answer
+        response: Response = self._drive(self._job(plan, returns_limited=returns_limited))
+        return response
 
     def _walk(
         self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
@@ -255,5 +255,5 @@ class Executor(Caller):
             case Refresh():
                 return self._exhaust(command.steps)
             case Discard():
-                return command.answer.close()
+                return command.response.close()
         raise AssertionError(f"unknown command {command!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
     from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
 
@@ -27,7 +27,7 @@ LINE = (
 DEBUG_LINE = LINE.replace("/%(endpoint)s", "%(url)s")
 
 
-def logger_of(integration: str, log_level: str | None) -> logging.Logger:
+def get_logger(integration: str, log_level: str | None) -> logging.Logger:
     """The logger of an integration, at its own level where it has one."""
     logger = logging.getLogger(f"nango_py.integrations.{integration}")
     if log_level:
@@ -36,7 +36,7 @@ def logger_of(integration: str, log_level: str | None) -> logging.Logger:
 
 
 def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
-    """Write an attempt: INFO where it brought the answer, WARNING where it did not.
+    """Write an attempt: INFO where it brought the response, WARNING where it did not.
 
     At DEBUG the record shows the whole masked URL instead of the endpoint.
     """
@@ -44,7 +44,7 @@ def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
     level = logging.INFO if good else logging.WARNING
     if not logger.isEnabledFor(level):
         return
-    facts = facts_of(plan, attempt)
+    facts = attempt_fields(plan, attempt)
     line = LINE
     if logger.isEnabledFor(logging.DEBUG):
         facts["url"], line = printable(plan.masked_url(), 2000), DEBUG_LINE
@@ -71,7 +71,7 @@ def log_token(logger: logging.Logger, connection: Connection, what: str, why: st
     logger.log(level, line, facts, extra={"nango": facts})
 
 
-def facts_of(plan: Plan, attempt: Attempt) -> dict[str, Any]:
+def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, Any]:
     """The facts of an attempt under the names that the log record uses."""
     connection = plan.stamp.connection
     return {

@@ -145,7 +145,7 @@ class CircuitBreaker:
             return 0.0
 
     def succeeded(self) -> None:
-        """An answer came that shows the API alive."""
+        """A response came that shows the API alive."""
         if self._failures:
             with self._lock:
                 self._failures = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine.plan import follow
-from nango_py.engine.query import encode_pairs
+from nango_py.engine.request_encoding import encode_pairs
 from nango_py.errors import InvalidRequest, RequestFailed
 
 if TYPE_CHECKING:
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 class ParsedPage:
-    """An answer whose JSON is read once, however often it is looked at."""
+    """A response whose JSON is read once, however often it is looked at."""
 
-    __slots__ = ("_body", "answer")
+    __slots__ = ("_body", "response")
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, response: Any) -> None:
+        self.response = response
         self._body: Any = UNREAD
 
     @property
     def headers(self) -> Any:
-        """The answer's headers."""
-        return self.answer.headers
+        """The response's headers."""
+        return self.response.headers
 
     def json(self) -> Any:
         """The body as JSON."""
         if self._body is UNREAD:
-            self._body = self.answer.json()
+            self._body = self.response.json()
         return self._body
 
 
@@ -42,7 +42,7 @@ def next_plan(paginator: Paginator, page: Any, plan: Plan, seen: set[int]) -> Pl
 
     Args:
         paginator: the blueprint's way of paging.
-        page: the answer that came.
+        page: the response that came.
         plan: the request that it answers.
         seen: the hashes of the URLs asked for so far; the walk's own memory, which this adds to.
 

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote_plus, urlsplit
 
-from nango_py.config.placement import check_header_name, check_header_value, join_path
-from nango_py.config.template import TemplateProblem
-from nango_py.engine.query import Pairs, encode_body, encode_pairs, pairs_of, requoted
+from nango_py.config.template.compiler import TemplateProblem
+from nango_py.config.template.rendering import check_header_name, check_header_value, join_path
+from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, requote, to_pairs
 from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.record import record, replaced
 from nango_py.secret import MASK, masked
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nango_py.config.model import RequestSettings
-    from nango_py.engine.stamp import Stamp
+    from nango_py.engine.bound_settings import BoundRequestSettings
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The idempotent methods of RFC 9110 section 9.2.2."""
@@ -66,7 +66,7 @@ class Plan:
         replayable: whether the body can be sent a second time.
         safe_to_repeat: whether sending it twice does no more than sending it once.
         max_bytes: the largest decoded body that is accepted; 0 means any.
-        hidden: lower-case names of headers that a signature or an answer to a challenge made.
+        hidden: lower-case names of headers that a signature or a response to a challenge made.
     """
 
     method: str
@@ -75,7 +75,7 @@ class Plan:
     body: Any
     endpoint: str
     pairs: Pairs
-    stamp: Stamp
+    stamp: BoundRequestSettings
     connect_seconds: float
     read_seconds: float
     total_seconds: float
@@ -126,7 +126,9 @@ class Plan:
         raise TypeError("a Plan holds credentials and is not pickled")
 
 
-def make_plan(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_header: str = "") -> Plan:
+def make_plan(
+    call: Call, stamp: BoundRequestSettings, settings: RequestSettings, idempotency_header: str = ""
+) -> Plan:
     """The request that `call` makes of a connection.
 
     Pure: nothing is sent or read, and the caller's mappings are left as they were.
@@ -143,7 +145,9 @@ def make_plan(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_h
     raise failed
 
 
-def _made(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_header: str) -> Plan:
+def _made(
+    call: Call, stamp: BoundRequestSettings, settings: RequestSettings, idempotency_header: str
+) -> Plan:
     method = call.method.upper()
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("the method is not a word as RFC 9110 section 5.6.2 allows")
@@ -151,7 +155,7 @@ def _made(call: Call, stamp: Stamp, settings: RequestSettings, idempotency_heade
     url = _checked(lambda: join_path(stamp.base_url, path))
     endpoint = url[len(stamp.base_url) :]
     written, pairs = _query(written.partition("#")[0], call.params, stamp.protected_params)
-    given = (*pairs_of(written), *pairs) if written else pairs
+    given = (*to_pairs(written), *pairs) if written else pairs
     query = "&".join(
         part for part in (encode_pairs(_own_pairs(stamp, given)), written, encode_pairs(pairs)) if part
     )
@@ -178,7 +182,7 @@ def _query(written: str, params: Any, protected: frozenset[str]) -> tuple[str, P
         text = params if isinstance(params, str) else params.decode("utf-8", "replace")
         written = "&".join(part for part in (written, text.lstrip("?")) if part)
     elif params:
-        pairs = pairs_of(params)
+        pairs = to_pairs(params)
         if protected:
             pairs = tuple(pair for pair in pairs if pair[0].lower() not in protected)
     return _without(written, protected) if written else "", pairs
@@ -186,14 +190,14 @@ def _query(written: str, params: Any, protected: frozenset[str]) -> tuple[str, P
 
 def _without(query: str, names: frozenset[str]) -> str:
     """A query as it is written, safe to be sent, without the parameters of these names."""
-    return requoted("&".join(part for part in query.split("&") if not _is_named(part, names)))
+    return requote("&".join(part for part in query.split("&") if not _is_named(part, names)))
 
 
 def _is_named(part: str, names: frozenset[str]) -> bool:
     return bool(names) and unquote_plus(part.partition("=")[0]).lower() in names
 
 
-def redirected(plan: Plan, location: str, status: int) -> Plan | None:
+def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
     """The plan that follows a redirect, or None where it must not be followed.
 
     Only the connection's own origins are followed, so that neither credentials nor a body reach another
@@ -223,19 +227,19 @@ def follow(plan: Plan, url: str, **changes: Any) -> Plan:
     query = _without(query, plan.stamp.protected_params)
     own = tuple(pair for pair in plan.stamp.pairs if pair[0].lower() in plan.stamp.protected_params)
     encoded = "&".join(part for part in (encode_pairs(own), query) if part)
-    head, base = requoted(head), plan.stamp.base_url
+    head, base = requote(head), plan.stamp.base_url
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave the root's slash out
         head += "/"
     return replaced(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
         endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
-        pairs=pairs_of(query),
+        pairs=to_pairs(query),
         **changes,
     )
 
 
-def _own_pairs(stamp: Stamp, pairs: Pairs) -> Pairs:
+def _own_pairs(stamp: BoundRequestSettings, pairs: Pairs) -> Pairs:
     """The blueprint's parameters beside the caller's; the caller may replace those without a credential."""
     if not stamp.pairs or not pairs:
         return stamp.pairs
@@ -246,7 +250,10 @@ def _own_pairs(stamp: Stamp, pairs: Pairs) -> Pairs:
 
 
 def _merge(
-    headers: dict[str, tuple[str, str]], given: Mapping[str, str | None], stamp: Stamp, content_type: str
+    headers: dict[str, tuple[str, str]],
+    given: Mapping[str, str | None],
+    stamp: BoundRequestSettings,
+    content_type: str,
 ) -> None:
     """The caller's headers over the blueprint's; None removes one; those with a credential stay."""
     for given_name, value in given.items():

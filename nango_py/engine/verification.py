@@ -1,16 +1,17 @@
-"""Whether credentials work: the blueprint's `verification` call, and what its answer says to their user."""
+"""Whether credentials work: the blueprint's `verification` call, and what its response says to their user."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nango_py.auth.base import mode_of
-from nango_py.config.filters import TemplateProblem
-from nango_py.config.placement import render_header, render_path
-from nango_py.config.template import compile_template
-from nango_py.connections.model import thawed
+from nango_py.auth.base import get_auth_mode
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.template.rendering import render_header, render_path
+from nango_py.connections.connection import thaw
 from nango_py.engine.plan import Call, make_plan
+from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, when_of
 from nango_py.errors import (
     ConfigError,
     CredentialsError,
@@ -22,14 +23,13 @@ from nango_py.errors import (
     printable,
 )
 from nango_py.record import record
-from nango_py.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, when_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.plan import Plan
-    from nango_py.engine.route import Route
-    from nango_py.engine.stamp import Stamp
+    from nango_py.engine.runtime import IntegrationRuntime
 
 SECONDS = 15.0
 """The time for a verification, waits included: somebody sits before a form."""
@@ -40,7 +40,7 @@ ACCEPTED, REFUSED, MISSING_SCOPE = "accepted", "refused", "missing_scope"
 UNAVAILABLE, NOT_DECLARED = "unavailable", "not_declared"
 
 NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
-"""What a verification may end in beside an answer."""
+"""What a verification may end in beside a response."""
 
 TELL_NOTHING = RETRIED_STATUSES | {RATE_LIMITED, 405, 410}
 """Answers that are about the moment, or the call: 405 and 410 say that there is no such call any more."""
@@ -57,7 +57,7 @@ class Verification:
         outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, and lack a
             permission); `unavailable` (nothing is known, for the API could not be asked); `not_declared`
             (the blueprint names no call that would tell).
-        status: the HTTP status of the last answer, None where there was none.
+        status: the HTTP status of the last response, None where there was none.
         message: a sentence for the user whose credentials they are. It holds no credential.
     """
 
@@ -78,13 +78,13 @@ class Check:
         route: its blueprint's `verification` and `retries` decide.
     """
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: IntegrationRuntime) -> None:
         integration = route.integration
         self._route = route
         self._declared: Mapping[str, Any] | None = integration.settings.get("verification")
         self._title = printable(integration.title or integration.name)
         words = integration.settings.get("credentials") or {}
-        self._what = _name_of(mode_of(integration.auth_mode).credentials_schema, words)
+        self._what = _name_of(get_auth_mode(integration.auth_mode).credentials_schema, words)
         self.policy = route.retries.at_most(ATTEMPTS)
 
     def undeclared(self) -> Verification | None:
@@ -94,7 +94,7 @@ class Check:
         text = f"The blueprint of {self._title} names no call that would test {self._what}."
         return Verification(NOT_DECLARED, None, text)
 
-    def plan(self, stamp: Stamp) -> Plan:
+    def plan(self, stamp: BoundRequestSettings) -> Plan:
         """The call, for one connection.
 
         Raises:
@@ -108,17 +108,17 @@ class Check:
             for name, text in (declared.get(block) or {}).items():
                 render = partial(place, name, compile_template(text), variables)
                 found[block][name] = _rendered(stamp, f"{block}.{name}", render)
-        call = Call(declared.get("method", "GET"), path, json=thawed(declared.get("json")), **found)
+        call = Call(declared.get("method", "GET"), path, json=thaw(declared.get("json")), **found)
         return make_plan(call, stamp, self._route.integration.requests, self.policy.idempotency_header)
 
-    def judged(self, answer: Any, plan: Plan) -> Verification:
-        """The verdict of an answer."""
+    def judged(self, response: Any, plan: Plan) -> Verification:
+        """The verdict of a response."""
         facts = Facts(
-            plan.method, plan.endpoint, status=answer.status_code, header=answer.headers.get,
-            text=lambda: answer.text, json=partial(_json, answer),
+            plan.method, plan.endpoint, status=response.status_code, header=response.headers.get,
+            text=lambda: response.text, json=partial(_json, response),
         )  # fmt: skip
         outcome = self._outcome(facts)
-        detail = "" if outcome == ACCEPTED else self._route.read_error(answer, plan)[1]
+        detail = "" if outcome == ACCEPTED else self._route.read_error(response, plan)[1]
         detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
         if any(secret in detail for secret in plan.stamp.secrets):  # too short to be masked
             detail = ""
@@ -126,17 +126,17 @@ class Check:
         return Verification(outcome, facts.status, self._sentence(outcome, why))
 
     def failed(self, error: Exception) -> Verification:
-        """The verdict where there was no answer that says something of the credentials."""
+        """The verdict where there was no response that says something of the credentials."""
         if isinstance(error, CredentialsError):
             return Verification(REFUSED, None, f"{error}.")
-        answer = getattr(error, "response", None)
-        status = None if answer is None else answer.status_code
+        response = getattr(error, "response", None)
+        status = None if response is None else response.status_code
         if isinstance(error, RateLimited):
             why = f"{status}, it is asked too often" if status else "it is asked too often"
         elif isinstance(error, TransportFailed):
-            why = WHY.get(error.reason, error.reason or "no answer")
+            why = WHY.get(error.reason, error.reason or "no response")
         else:
-            why = "no answer in time"
+            why = "no response in time"
         return Verification(UNAVAILABLE, status, self._sentence(UNAVAILABLE, why))
 
     def unfit(self, error: ConfigError) -> Verification | None:
@@ -158,7 +158,7 @@ class Check:
 
     def no_token(self, status: int) -> Verification:
         """The verdict where no first token is to be had at present."""
-        why = str(status) if status else "no answer"
+        why = str(status) if status else "no response"
         return Verification(UNAVAILABLE, status or None, self._sentence(UNAVAILABLE, why))
 
     def _outcome(self, facts: Facts) -> str:
@@ -169,7 +169,7 @@ class Check:
         if _holds(declared.get("lacks_scope", ()), facts):
             return MISSING_SCOPE
         if rule is not None and rule.do in {"fail", "refresh"} and facts.status < FIRST_ERROR:
-            return REFUSED  # an error in the clothes of a good answer, such as Slack's ok: false
+            return REFUSED  # an error in the clothes of a good response, such as Slack's ok: false
         if rule is not None and rule.do in {"wait", "retry"}:
             return UNAVAILABLE
         if _holds(declared.get("accepts", ("2xx",)), facts):
@@ -219,7 +219,7 @@ def _header(name: str, template: Any, variables: Mapping[str, Any]) -> str:
     return render_header(template, variables, name)
 
 
-def _rendered(stamp: Stamp, where: str, render: Callable[[], str]) -> str:
+def _rendered(stamp: BoundRequestSettings, where: str, render: Callable[[], str]) -> str:
     """Render, or say which setting of which connection does not fit; no frame keeps a credential."""
     try:
         return render()
@@ -230,8 +230,8 @@ def _rendered(stamp: Stamp, where: str, render: Callable[[], str]) -> str:
     raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
 
 
-def _json(answer: Any) -> Any:
+def _json(response: Any) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except ValueError:
         return None

@@ -1,1 +1,1 @@
-"""Budgets: what an API allows, who may send when, and what its answers say about it."""
+"""Budgets: what an API allows, who may send when, and what its responses say about it."""

@@ -1,10 +1,10 @@
-"""Limits that an API tells in its answers, where the blueprint does not know them or others use them too.
+"""Limits that an API tells in its responses, where the blueprint does not know them or others use them too.
 
-An API without rules: the first call goes alone. If its answer tells a limit, that limit is kept like a
+An API without rules: the first call goes alone. If its response tells a limit, that limit is kept like a
 written one from then on. If answers refuse without telling any, a rate is found by trying: four fifths of
 what went through before the refusal, and a tenth more for every quiet ten seconds.
 
-An API with rules, or with learned ones: an answer that says less is left than we counted means that somebody
+An API with rules, or with learned ones: a response that says less is left than we counted means that somebody
 else uses the same quota; the difference is counted as sent.
 """
 
@@ -16,21 +16,21 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nango_py.limits.days import ORDINARY_DAY
-from nango_py.limits.model import Bucket, CalendarDay, Spend, Window, capacity
+from nango_py.limits.counting.calendar_days import ORDINARY_DAY
+from nango_py.limits.limit_types import Bucket, CalendarDay, Spend, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nango_py.clock import Clock
-    from nango_py.limits.dialects import Observation
-    from nango_py.limits.model import Limit, LimitStore
+    from nango_py.limits.headers.dialects import Observation
+    from nango_py.limits.limit_types import Limit, LimitStore
 
 HOLD_SECONDS = 1.0
 """Until an API has answered once nothing is known of it, so one call finds out for all, or takes too long."""
 
 HOLD_STEP = 0.02
-"""How often those who wait for the first answer look."""
+"""How often those who wait for the first response look."""
 
 LEARNED_RATE = "a rate found by trying"
 LEAKS_IN = 20.0
@@ -52,7 +52,7 @@ class _Scope:
     """What is known of one quota.
 
     Attributes:
-        told: by endpoint, the limits its answers told, by source.
+        told: by endpoint, the limits its responses told, by source.
         recent: when the last answers that were no refusal came.
         rate: calls a second, found by trying; infinite while nothing was refused.
     """
@@ -64,7 +64,7 @@ class _Scope:
 
 
 class Learning:
-    """What the answers of an API have told. Safe to share between threads.
+    """What the responses of an API have told. Safe to share between threads.
 
     Args:
         clock: for rates.
@@ -95,7 +95,7 @@ class Learning:
             return HOLD_STEP if now < began + HOLD_SECONDS else 0.0
 
     def unanswered(self, scope: str) -> None:
-        """The call that went alone brought no answer; another may try at once."""
+        """The call that went alone brought no response; another may try at once."""
         self._began.pop(scope, None)
 
     def spends(self, scope: str, endpoint: str, written: tuple[Spend, ...]) -> tuple[Spend, ...]:
@@ -130,7 +130,7 @@ class Learning:
         *,
         refused: bool,
     ) -> None:
-        """Learn from an answer, once it is settled.
+        """Learn from a response, once it is settled.
 
         Args:
             store: where the budgets are.

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nango_py.config.patterns import segments_fit, segments_of
-from nango_py.limits.model import InFlight, Spend
-from nango_py.limits.written import read_limit
+from nango_py.config.urls.path_patterns import segments_fit, segments_of
+from nango_py.limits.limit_types import InFlight, Spend
+from nango_py.limits.notation import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from nango_py.limits.model import Limit
+    from nango_py.limits.limit_types import Limit
 
 CONNECTION = "connection"
 INTEGRATION = "integration"
@@ -108,7 +108,7 @@ class RateLimits:
         """
         settings = settings or {}
         if compile_text is None:
-            from nango_py.config.template import compile_template
+            from nango_py.config.template.compiler import compile_template
 
             compile_text = compile_template
         written = settings.get("counted_per", CONNECTION)
@@ -244,7 +244,7 @@ def _listed(value: str | Iterable[str]) -> Iterable[str]:
 
 
 def _limits(written: Iterable[Any]) -> tuple[Limit, ...]:
-    return tuple(dict.fromkeys(read_limit(entry) for entry in written))
+    return tuple(dict.fromkeys(parse_limit(entry) for entry in written))
 
 
 def _params_fit(wanted: tuple[tuple[str, frozenset[str]], ...], params: Mapping[str, Any]) -> bool:

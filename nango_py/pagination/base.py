@@ -1,4 +1,4 @@
-"""What a paginator is: it finds the records and the next page in an answer, and knows no socket."""
+"""What a paginator is: it finds the records and the next page in a response, and knows no socket."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Page(Protocol):
-    """As much of an answer as a paginator looks at."""
+    """As much of a response as a paginator looks at."""
 
     @property
     def headers(self) -> Any:
-        """The answer's headers, without regard to case."""
+        """The response's headers, without regard to case."""
 
     def json(self) -> Any:
         """The body as JSON."""
@@ -74,7 +74,7 @@ class Paginator:
         return found if isinstance(found, list) else []
 
     def overlooked(self, page: Page) -> tuple[str, ...]:
-        """Where the answer holds records though none are found at `records`; () where all is well.
+        """Where the response holds records though none are found at `records`; () where all is well.
 
         APIs leave a list out when it is empty, so that alone says nothing.
         """

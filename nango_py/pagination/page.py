@@ -12,7 +12,7 @@ from nango_py.registry import PAGINATORS
 @PAGINATORS.register
 @dataclass(frozen=True)
 class PageNumber(Paginator):
-    """Counts pages up until one is empty, or the answer names the last."""
+    """Counts pages up until one is empty, or the response names the last."""
 
     name = "page"
     config_schema: ClassVar[dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""single: the whole answer is one page."""
+"""single: the whole response is one page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nango_py.registry import PAGINATORS
 @PAGINATORS.register
 @dataclass(frozen=True)
 class Single(Paginator):
-    """Takes the records of one answer and asks for no other."""
+    """Takes the records of one response and asks for no other."""
 
     name = "single"
     config_schema: ClassVar[dict[str, Any]] = {"properties": {"records": RECORDS_SCHEMA}}

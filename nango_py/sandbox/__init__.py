@@ -6,10 +6,10 @@ own code, so that a mistake of the client is not repeated by what checks it.
 
 from __future__ import annotations
 
-from nango_py.sandbox.answers import Answer
-from nango_py.sandbox.counting import Counted
 from nango_py.sandbox.faults import Fault, FaultPlan
 from nango_py.sandbox.ledger import Ledger, Received
+from nango_py.sandbox.request_counts import Counted
+from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.server import Sandbox
 
-__all__ = ["Answer", "Counted", "Fault", "FaultPlan", "Ledger", "Received", "Sandbox"]
+__all__ = ["Counted", "Fault", "FaultPlan", "Ledger", "Received", "Sandbox", "SandboxResponse"]

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from nango_py.sandbox.answers import Answer, Answers
-from nango_py.sandbox.counting import Counting
 from nango_py.sandbox.credentials import Credentials, Visitor, path_of
-from nango_py.sandbox.dialect import Dialect, RetryAfter
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
+from nango_py.sandbox.limit_headers import Dialect, RetryAfter
+from nango_py.sandbox.request_counts import Counting
+from nango_py.sandbox.responses import SandboxResponse, SandboxResponses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.sandbox.budgets import Manner
     from nango_py.sandbox.faults import Fault, FaultPlan
-    from nango_py.sandbox.wire import Request
+    from nango_py.sandbox.http_socket import Request
 
 _TOO_MANY = 429
 _REMEMBERED_KEYS = 10_000
@@ -53,13 +53,13 @@ class Api:
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self._base = self.credentials.base_pattern(self.base_path)
-        self._answers = Answers(settings, pages)
+        self._responses = SandboxResponses(settings, pages)
         self._dialect = Dialect(rate_limits.get("headers"), retry_after, clock)
         self._faults = faults
         self._clock = clock
         self._retired = retired
         self._idempotency_header = idempotency_header.lower()
-        self._first_answers: dict[tuple[str, str], Answer] = {}
+        self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
         self._numbers = itertools.count(1)
 
     def fault_for(self, request: Request) -> Fault | None:
@@ -74,8 +74,8 @@ class Api:
             self.ledger.note_fault(fault.label)
         return fault
 
-    def answer_to(self, request: Request, fault: Fault | None) -> Answer | None:
-        """The answer, written down in the ledger; None when it is never to be sent."""
+    def answer_to(self, request: Request, fault: Fault | None) -> SandboxResponse | None:
+        """The response, written down in the ledger; None when it is never to be sent."""
         number = next(self._numbers)
         path, _, query = request.target.partition("?")
         params = parse_qsl(query, keep_blank_values=True)
@@ -85,10 +85,10 @@ class Api:
         if match is not None:
             in_path = tuple(map(unquote, match.groups()[:-1]))
             visitor = self.credentials.visitor(request.headers, params, in_path)
-            answer = self._decided(request, visitor, endpoint, _merged(params), number, fault)
+            response = self._decided(request, visitor, endpoint, _merged(params), number, fault)
         else:
-            answer = self._answers.error(404, "not_found", f"Nothing is served outside {self.base_path}")
-        answer, is_repeated = self._first_answer(request, visitor, answer)
+            response = self._responses.error(404, "not_found", f"Nothing is served outside {self.base_path}")
+        response, is_repeated = self._first_response(request, visitor, response)
         self.ledger.add(
             Received(
                 number=number,
@@ -100,14 +100,14 @@ class Api:
                 headers=_merged(request.headers),
                 body=request.body,
                 user=visitor.user if visitor else None,
-                status=0 if fault is not None and fault.kind in _LOST else answer.status,
+                status=0 if fault is not None and fault.kind in _LOST else response.status,
                 fault=fault.label if fault else "",
-                processed=not is_repeated and _is_processed(answer),
+                processed=not is_repeated and _is_processed(response),
             )
         )
         if fault is not None and fault.kind == "timeout":
             return None
-        return answer.with_headers({"Sandbox-Number": str(number)})
+        return response.with_headers({"Sandbox-Number": str(number)})
 
     def _decided(
         self,
@@ -117,11 +117,11 @@ class Api:
         params: Mapping[str, str],
         number: int,
         fault: Fault | None,
-    ) -> Answer:
+    ) -> SandboxResponse:
         if self._retired:
-            return self._answers.refusal(410, "gone", "This API has been retired.")
+            return self._responses.refusal(410, "gone", "This API has been retired.")
         if visitor is None:
-            return self._answers.refusal(
+            return self._responses.refusal(
                 401, "not_authenticated", "Credentials are missing, misplaced or wrong."
             )
         injected = self._injected(fault)
@@ -137,48 +137,50 @@ class Api:
             return injected
         if verdict.wait_seconds > 0:
             return self._throttled(verdict.wait_seconds)
-        answer = self._answers.to(request.method, endpoint, params, number, self.origin + self.base_path)
-        return answer.with_headers(self._dialect.numbers(verdict))
+        response = self._responses.to(request.method, endpoint, params, number, self.origin + self.base_path)
+        return response.with_headers(self._dialect.numbers(verdict))
 
-    def _injected(self, fault: Fault | None) -> Answer | None:
+    def _injected(self, fault: Fault | None) -> SandboxResponse | None:
         if fault is None or fault.kind != "status":
             return None
-        if fault.answer is not None:
-            return fault.answer
+        if fault.response is not None:
+            return fault.response
         if fault.status == _TOO_MANY:
             return self._throttled(fault.retry_after)
-        answer = self._answers.error(
+        response = self._responses.error(
             fault.status, "injected", f"The sandbox was asked to answer {fault.status}."
         )
         return (
-            answer
+            response
             if fault.retry_after is None
-            else answer.with_headers(self._dialect.retry_after(fault.retry_after))
+            else response.with_headers(self._dialect.retry_after(fault.retry_after))
         )
 
-    def _throttled(self, wait_seconds: float | None) -> Answer:
+    def _throttled(self, wait_seconds: float | None) -> SandboxResponse:
         if wait_seconds is None:
-            return self._answers.error(_TOO_MANY, "throttled", "Request was throttled.")
-        answer = self._answers.error(_TOO_MANY, "throttled", self._dialect.sentence(wait_seconds))
-        return answer.with_headers(self._dialect.retry_after(wait_seconds))
+            return self._responses.error(_TOO_MANY, "throttled", "Request was throttled.")
+        response = self._responses.error(_TOO_MANY, "throttled", self._dialect.sentence(wait_seconds))
+        return response.with_headers(self._dialect.retry_after(wait_seconds))
 
-    def _first_answer(self, request: Request, visitor: Visitor | None, answer: Answer) -> tuple[Answer, bool]:
-        """The answer that this idempotency key got first, and whether there was one."""
+    def _first_response(
+        self, request: Request, visitor: Visitor | None, response: SandboxResponse
+    ) -> tuple[SandboxResponse, bool]:
+        """The response that this idempotency key got first, and whether there was one."""
         key = request.header(self._idempotency_header) if self._idempotency_header else None
-        if key is None or visitor is None or not _is_processed(answer):
-            return answer, False
+        if key is None or visitor is None or not _is_processed(response):
+            return response, False
         place = (visitor.account, key)
-        if place in self._first_answers:
-            return self._first_answers[place], True
-        if len(self._first_answers) >= _REMEMBERED_KEYS:
-            self._first_answers.pop(next(iter(self._first_answers)))
-        self._first_answers[place] = answer
-        return answer, False
+        if place in self._first_responses:
+            return self._first_responses[place], True
+        if len(self._first_responses) >= _REMEMBERED_KEYS:
+            self._first_responses.pop(next(iter(self._first_responses)))
+        self._first_responses[place] = response
+        return response, False
 
 
-def _is_processed(answer: Answer) -> bool:
-    names = (name.lower() for name, _ in answer.headers)
-    return is_processed(answer.status, refused_for_now="retry-after" in names)
+def _is_processed(response: SandboxResponse) -> bool:
+    names = (name.lower() for name, _ in response.headers)
+    return is_processed(response.status, refused_for_now="retry-after" in names)
 
 
 def _merged(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

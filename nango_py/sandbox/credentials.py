@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nango_py.registry import AUTH_MODES
-from nango_py.sandbox.expressions import evaluate, is_template, names_of, opened, pieces
+from nango_py.sandbox.expressions import evaluate, is_template, names_of, pieces, unwrap
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Credentials:
     def __init__(self, settings: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]] | None) -> None:
         mode = (settings.get("auth") or {}).get("auth_mode")
         self._names = (frozenset(AUTH_MODES.get(mode).variables) if mode else frozenset()) - APP_NAMES
-        self._app: dict[str, Any] = {name: opened(settings[name]) for name in APP_NAMES if settings.get(name)}
+        self._app: dict[str, Any] = {name: unwrap(settings[name]) for name in APP_NAMES if settings.get(name)}
         self._slots = tuple(self._found_slots(settings.get("requests") or {}))
         self._expressions = tuple(text for slot in self._slots for text in slot.expressions)
         self._comparable = tuple(
@@ -170,7 +170,7 @@ class Credentials:
 
 def path_of(base_url: str) -> str:
     """The path of a base_url template: what follows the host."""
-    after_scheme = opened(base_url).split("://", 1)[-1]
+    after_scheme = unwrap(base_url).split("://", 1)[-1]
     _, slash, path = after_scheme.partition("/")
     return slash + path
 

@@ -87,12 +87,12 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> str:
 def render(template: str, variables: Mapping[str, Any]) -> str:
     """The template with every expression replaced by its text; raises as `evaluate` does."""
     if not is_template(template):
-        return opened(template)
+        return unwrap(template)
     parts = pieces(template)
     return "".join(evaluate(part, variables) if index % 2 else part for index, part in enumerate(parts))
 
 
-def opened(value: Any) -> str:
+def unwrap(value: Any) -> str:
     """The text of a constant, be it wrapped as a secret or as environment text, or not."""
     return str(value.reveal()) if hasattr(value, "reveal") else str(value)
 
@@ -102,7 +102,7 @@ _NO_NAMES = frozenset({*_CONSTANTS, "defined"})
 
 
 def _text(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else opened(value)
+    return ("true" if value else "false") if isinstance(value, bool) else unwrap(value)
 
 
 def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nango_py.sandbox.answers import Answer
+from nango_py.sandbox.responses import SandboxResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ class Fault:
     """One thing that goes wrong.
 
     Attributes:
-        kind: "status" answers `answer`, or the API's own error of `status`;
+        kind: "status" answers `response`, or the API's own error of `status`;
             "delay" answers after `seconds`;
             "timeout" reads the request and never answers, until the client closes;
             "reset_before" resets the connection without reading or counting the request;
@@ -30,7 +30,7 @@ class Fault:
             "truncate" sends half of the body and closes, under the Content-Length of the whole;
             "drip" sends the body `bytes_at_once` at a time, `seconds` apart.
         seconds: of "delay" and "drip".
-        status: of "status"; an answer of this status is made in the API's error shape.
+        status: of "status"; a response of this status is made in the API's error shape.
         retry_after: seconds to put into Retry-After of a "status" answer, written in the sandbox's dialect;
             None for no such header.
     """
@@ -39,7 +39,7 @@ class Fault:
     seconds: float = 0.05
     status: int = 0
     retry_after: float | None = None
-    answer: Answer | None = None
+    response: SandboxResponse | None = None
     bytes_at_once: int = 16
 
     def __post_init__(self) -> None:
@@ -51,10 +51,14 @@ class Fault:
     @property
     def label(self) -> str:
         """What the ledger writes: the kind, or the status as text."""
-        return str(self.answer.status if self.answer else self.status) if self.kind == "status" else self.kind
+        return (
+            str(self.response.status if self.response else self.status)
+            if self.kind == "status"
+            else self.kind
+        )
 
 
-def as_fault(entry: Fault | Answer | str | int | None) -> Fault | None:
+def as_fault(entry: Fault | SandboxResponse | str | int | None) -> Fault | None:
     """The fault that a script's entry means: a Fault, an Answer, a status, a kind, None or "ok".
 
     A 429 asks to wait one second; other statuses ask nothing.
@@ -63,8 +67,8 @@ def as_fault(entry: Fault | Answer | str | int | None) -> Fault | None:
         return None
     if isinstance(entry, Fault):
         return entry
-    if isinstance(entry, Answer):
-        return Fault("status", answer=entry)
+    if isinstance(entry, SandboxResponse):
+        return Fault("status", response=entry)
     if str(entry).isdecimal():
         status = int(entry)
         return Fault("status", status=status, retry_after=1.0 if status == _TOO_MANY else None)
@@ -79,7 +83,7 @@ class FaultPlan:
         rates: fault -> share of the requests that meets it. A fault is a kind or a status: {"503": 0.1}.
         limit: after so many faults nothing goes wrong any more.
         delay_seconds: the range that "delay" draws from.
-        retry_after: seconds that injected 429 answers ask to wait.
+        retry_after: seconds that injected 429 responses ask to wait.
         endpoints: when given, only requests to these paths below the base path meet faults.
     """
 
@@ -109,8 +113,8 @@ class FaultPlan:
     @classmethod
     def script(
         cls,
-        entries: Iterable[Fault | Answer | str | int | None] = (),
-        by_path: Mapping[str, Iterable[Fault | Answer | str | int | None]] | None = None,
+        entries: Iterable[Fault | SandboxResponse | str | int | None] = (),
+        by_path: Mapping[str, Iterable[Fault | SandboxResponse | str | int | None]] | None = None,
     ) -> FaultPlan:
         """A plan of explicit entries, one for each request in order of arrival; then nothing goes wrong.
 
@@ -124,7 +128,7 @@ class FaultPlan:
             plan.add(*of_path, path=path)
         return plan
 
-    def add(self, *entries: Fault | Answer | str | int | None, path: str | None = None) -> None:
+    def add(self, *entries: Fault | SandboxResponse | str | int | None, path: str | None = None) -> None:
         """Write more entries at the end of the script, also while the sandbox runs."""
         faults = [as_fault(entry) for entry in entries]
         with self._lock:

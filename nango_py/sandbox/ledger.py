@@ -29,7 +29,7 @@ class Received:
         query: as on the wire, without the question mark.
         headers: by lower-case name; repeated ones are joined with ", ".
         user: whose credential it carried; None when unknown or when no users were named.
-        status: what was answered; 0 when no answer was sent.
+        status: what was answered; 0 when no response was sent.
         fault: the injected fault, or "".
         processed: whether an API that did this would have carried the request out. Refusals
             (401, 429, 503 with Retry-After, other 3xx and 4xx) and repeated idempotency keys were not.
@@ -165,10 +165,10 @@ class Ledger:
 
 
 def is_processed(status: int, *, refused_for_now: bool) -> bool:
-    """Whether an API that answers so has carried the request out; 0 stands for an answer that was lost.
+    """Whether an API that answers so has carried the request out; 0 stands for a response that was lost.
 
     Args:
         status: what was answered.
-        refused_for_now: whether the answer carried Retry-After.
+        refused_for_now: whether the response carried Retry-After.
     """
     return status in range(300) or (status >= _SERVER_ERROR and not refused_for_now)

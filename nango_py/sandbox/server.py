@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.sandbox.api import Api
-from nango_py.sandbox.wire import Connection
+from nango_py.sandbox.http_socket import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.sandbox.budgets import Manner
-    from nango_py.sandbox.counting import Counted
-    from nango_py.sandbox.dialect import RetryAfter
     from nango_py.sandbox.faults import FaultPlan
     from nango_py.sandbox.ledger import Ledger
+    from nango_py.sandbox.limit_headers import RetryAfter
+    from nango_py.sandbox.request_counts import Counted
 
 _BACKLOG = 1024
 _TURNS_TO_ACCEPT = 4
@@ -44,7 +44,7 @@ class Sandbox:
         retry_after: how a 429 says when to come back: "seconds", "decimals", "http-date"; or "body", in the
             body's sentence only.
         retired: answer 410 to everything; only for a blueprint whose `status.retires_on` is past.
-        idempotency_header: a repeated value of this header gets the first answer again and is not processed
+        idempotency_header: a repeated value of this header gets the first response again and is not processed
             twice. None takes the blueprint's `retries.idempotency_header`, "" none.
         clock: `monotonic` is what windows are counted by; `now` is for dates.
 

@@ -8,7 +8,7 @@ from nango_py.errors import NangoError
 
 if TYPE_CHECKING:
     from nango_py.client import Nango
-    from nango_py.server.app import ConnectServer
+    from nango_py.server.asgi import ConnectServer
 
 
 def make_app(nango: Nango) -> ConnectServer:
@@ -19,7 +19,7 @@ def make_app(nango: Nango) -> ConnectServer:
         ConfigError: a file is wrong.
     """
     try:
-        from nango_py.server.app import ConnectServer
+        from nango_py.server.asgi import ConnectServer
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "anyio"}:
             raise

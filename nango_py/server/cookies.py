@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.server.doors import Doors
+    from nango_py.server.origins import PublicAddress
 
 SECONDS = 600
 MOST = 16
@@ -32,19 +32,19 @@ def new_browser() -> str:
     return secrets.token_urlsafe(32)
 
 
-def bound(browser: str) -> str:
+def bind_browser(browser: str) -> str:
     """What is kept of a cookie's value: its hash, or "" for what is none."""
     return hashlib.sha256(browser.encode()).hexdigest() if _VALUE.fullmatch(browser) else ""
 
 
-def set_cookie(url: str, browser: str, doors: Doors) -> str:
+def set_cookie(url: str, browser: str, doors: PublicAddress) -> str:
     """The Set-Cookie header for a login that goes on at this URL of the provider."""
     query = dict(parse_qsl(urlsplit(url).query))
     state = next((query[name] for name in _STATES if query.get(name)), "")
     return _header(_name(state, doors), browser, SECONDS, doors)
 
 
-def superfluous(cookies: Mapping[str, str], doors: Doors) -> list[str]:
+def superfluous(cookies: Mapping[str, str], doors: PublicAddress) -> list[str]:
     """The headers that delete all cookies of logins, where a browser has begun more than it can mean.
 
     Browsers send them with every request to this host, and servers bound what they accept.
@@ -53,7 +53,7 @@ def superfluous(cookies: Mapping[str, str], doors: Doors) -> list[str]:
     return [_header(name, "", 0, doors) for name in names] if len(names) >= MOST else []
 
 
-def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Doors) -> tuple[str, str]:
+def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: PublicAddress) -> tuple[str, str]:
     """The value of the cookie that belongs to a callback, or "", and the header that deletes it."""
     for state in (*(query[name] for name in _STATES if query.get(name)), ""):
         name = _name(state, doors)
@@ -65,15 +65,15 @@ def browser_of(query: Mapping[str, str], cookies: Mapping[str, str], doors: Door
     return (logins[0] if len(logins) == 1 else ""), ""
 
 
-def _name(state: str, doors: Doors) -> str:
+def _name(state: str, doors: PublicAddress) -> str:
     suffix = hashlib.sha256(f"nango login cookie\0{state}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{_prefix(doors)}{suffix}"
 
 
-def _prefix(doors: Doors) -> str:
+def _prefix(doors: PublicAddress) -> str:
     return "__Host-nango-login-" if doors.is_https else "nango-login-"
 
 
-def _header(name: str, value: str, seconds: int, doors: Doors) -> str:
+def _header(name: str, value: str, seconds: int, doors: PublicAddress) -> str:
     secure = "; Secure" if doors.is_https else ""
     return f"{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}"

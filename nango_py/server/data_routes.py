@@ -6,26 +6,26 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nango_py.errors import ConnectFailed
-from nango_py.server.answers import json_answer
-from nango_py.server.refusal import Refusal
+from nango_py.server.error_responses import Refusal
+from nango_py.server.http_responses import json_response
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from nango_py.server.asked import Asked
+    from nango_py.server.request import ConnectRequest
     from nango_py.server.site import Site
 
 
-def session(site: Site, asked: Asked) -> Response:
+def session(site: Site, asked: ConnectRequest) -> Response:
     """What the user may connect, and how each of them stands."""
-    from nango_py.connect.offers import offers
+    from nango_py.connect.listing import list_integrations
 
-    return json_answer(offers(site.nango, site.claims(asked.bearer())))
+    return json_response(list_integrations(site.nango, site.claims(asked.bearer())))
 
 
-def connect(site: Site, asked: Asked) -> Response:
+def connect(site: Site, asked: ConnectRequest) -> Response:
     """Check credentials that were typed, and store them."""
-    from nango_py.connect.saving import submit
+    from nango_py.connect.submit import submit
 
     claims = site.claims(asked.bearer())
     integration = site.integration(claims, asked.names["name"])
@@ -37,20 +37,20 @@ def connect(site: Site, asked: Asked) -> Response:
     if not isinstance(attempt, str) or not is_attempt(attempt):
         raise Refusal(400, "bad_request", "attempt is up to 64 letters, digits, - and _")
     site.spend_submit(claims)
-    return json_answer(submit(site.nango, claims, integration.name, credentials, settings, attempt))
+    return json_response(submit(site.nango, claims, integration.name, credentials, settings, attempt))
 
 
-def disconnect(site: Site, asked: Asked) -> Response:
+def disconnect(site: Site, asked: ConnectRequest) -> Response:
     """Delete the user's connection; that it is gone already is no error."""
-    from nango_py.connect import saving
+    from nango_py.connect import submit
 
     claims = site.claims(asked.bearer())
     integration = site.integration(claims, asked.names["name"])
     site.spend_submit(claims)
-    return json_answer(saving.disconnect(site.nango, claims, integration.name))
+    return json_response(submit.disconnect(site.nango, claims, integration.name))
 
 
-def attempt(site: Site, asked: Asked) -> Response:
+def attempt(site: Site, asked: ConnectRequest) -> Response:
     """How a try of this session ended, for pages whose window lost its opener on the way."""
     claims = site.claims(asked.bearer())
     name = asked.names["name"]
@@ -58,9 +58,9 @@ def attempt(site: Site, asked: Asked) -> Response:
         raise ConnectFailed("unknown_integration", "there is no attempt of this name")
     found = site.logins.attempt(claims.id, name)
     if found is None:
-        return json_answer({"done": False})
+        return json_response({"done": False})
     said = {"integration": found.integration, "code": found.code, "message": found.message}
-    return json_answer({"done": True, "ok": found.ok, **said, "missing_scopes": list(found.missing_scopes)})
+    return json_response({"done": True, "ok": found.ok, **said, "missing_scopes": list(found.missing_scopes)})
 
 
 def is_attempt(text: str) -> bool:

@@ -6,19 +6,19 @@ import threading
 from typing import TYPE_CHECKING
 
 from nango_py.errors import ConnectFailed
-from nango_py.server.doors import doors_of
-from nango_py.server.pace import Pace
-from nango_py.server.pages import Pages
-from nango_py.server.refusal import Refusal
-from nango_py.server.static import StaticFiles
+from nango_py.server.error_responses import Refusal
+from nango_py.server.login_pages import Pages
+from nango_py.server.origins import make_public_address
+from nango_py.server.static_files import StaticFiles
+from nango_py.server.throttle import Throttle
 
 if TYPE_CHECKING:
     from nango_py.client import Nango
     from nango_py.config.model import Config, Integration
     from nango_py.connect.login import Logins
-    from nango_py.connections.sessions import SessionClaims
-    from nango_py.server.asked import Asked
-    from nango_py.server.doors import Doors
+    from nango_py.connections.connect_sessions import SessionClaims
+    from nango_py.server.origins import PublicAddress
+    from nango_py.server.request import ConnectRequest
 
 SUBMITS_A_MINUTE = 10
 """Of one session: each calls the provider with what somebody typed."""
@@ -33,15 +33,15 @@ class Site:
         self.nango = nango
         self.static = StaticFiles()
         clock = nango._resources.clock  # noqa: SLF001 - rooms of one package share it
-        self._submits = Pace(clock, SUBMITS_A_MINUTE)
-        self._starts = Pace(clock, STARTS_A_MINUTE)
+        self._submits = Throttle(clock, SUBMITS_A_MINUTE)
+        self._starts = Throttle(clock, STARTS_A_MINUTE)
         self._lock = threading.Lock()
         self._logins: Logins | None = None
         config = nango.configuration.config
-        self._known: tuple[Config, Doors, Pages] = (config, *self._made(config))
+        self._known: tuple[Config, PublicAddress, Pages] = (config, *self._made(config))
 
     @property
-    def doors(self) -> Doors:
+    def doors(self) -> PublicAddress:
         """Where this server is, as the files say now."""
         return self._current()[0]
 
@@ -79,7 +79,7 @@ class Site:
             raise ConnectFailed("unknown_integration", "there is nothing of this name to connect")
         return found
 
-    def provider(self, asked: Asked) -> str:
+    def provider(self, asked: ConnectRequest) -> str:
         """The integration whose provider a request may have to wait for; "" where there is none."""
         name = asked.names.get("name") or self.logins.integration_of(asked.given().get("state", ""))
         return name if name in self.nango.configuration.integrations else ""
@@ -105,7 +105,7 @@ class Site:
         """
         _spend(self._starts, claims)
 
-    def is_ours(self, asked: Asked) -> bool:
+    def is_ours(self, asked: ConnectRequest) -> bool:
         """Whether no page of another origin sent this, or one that may."""
         doors, origin = asked.doors, asked.origin
         if origin in {"", "null"}:
@@ -113,18 +113,18 @@ class Site:
             return asked.site in {"", "none", "same-origin"}
         return origin == doors.own_origin(asked.host) or doors.hears(origin)
 
-    def _current(self) -> tuple[Doors, Pages]:
+    def _current(self) -> tuple[PublicAddress, Pages]:
         config = self.nango.configuration.config
         if config is not self._known[0]:
             self._known = (config, *self._made(config))
         return self._known[1], self._known[2]
 
-    def _made(self, config: Config) -> tuple[Doors, Pages]:
-        doors = doors_of(config)
+    def _made(self, config: Config) -> tuple[PublicAddress, Pages]:
+        doors = make_public_address(config)
         return doors, Pages(self.static, doors.prefix, config.product_name)
 
 
-def _spend(pace: Pace, claims: SessionClaims) -> None:
+def _spend(pace: Throttle, claims: SessionClaims) -> None:
     seconds = pace.wait(claims.id)
     if seconds:
         after = str(int(seconds) + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nango_py import CredentialsError, Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.sandbox import FaultPlan
-from nango_py.server.running import new_server
+from nango_py.server.uvicorn_server import make_server
 from tests.call_support import QUICK, WIDE
 from tests.login_provider import LoginProvider
 from tests.login_provider1 import LoginProvider1
@@ -64,12 +64,12 @@ SHOP: dict[str, Any] = {
 
 @dataclass
 class Received:
-    """A request as the connect server saw it, and the body of its answer."""
+    """A request as the connect server saw it, and the body of its response."""
 
     method: str
     target: str
     headers: dict[str, str] = field(repr=False)
-    answer: bytes = field(default=b"", repr=False)
+    response: bytes = field(default=b"", repr=False)
 
 
 class Product:
@@ -116,7 +116,7 @@ class Product:
         self.mail, self.archive = enter(LoginProvider()), enter(LoginProvider(coop=True))
         self.birds = enter(LoginProvider1())
         for provider in (self.mail, self.archive, self.birds):
-            provider.answer = self._noted(provider.answer)  # type: ignore[method-assign]
+            provider.response = self._noted(provider.response)  # type: ignore[method-assign]
         self.sandbox = enter(
             Sandbox(SHOP, credentials={"anybody": {"api_key": RIGHT_KEY}}, faults=self.faults)
         )
@@ -171,15 +171,15 @@ class Product:
             },
         }
 
-    def _noted(self, answer: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
+    def _noted(self, response: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
         def noted(asked: Asked) -> Answer:
             self._asked += [asked] if asked.path == "/authorize" else []
-            return answer(asked)
+            return response(asked)
 
         return noted
 
     def _server(self) -> uvicorn.Server:
-        server = new_server(self.nango)
+        server = make_server(self.nango)
         server.config.app = self._noting(server.config.app)
         return server
 
@@ -192,7 +192,7 @@ class Product:
             self.received.append(received)
 
             async def sending(message: Any) -> None:
-                received.answer += message.get("body", b"")
+                received.response += message.get("body", b"")
                 await send(message)
 
             await app(scope, receive, sending)

@@ -189,14 +189,14 @@ def test_only_declared_origins_may_ask_the_server(
     watch: Watch,
     who: str,
 ) -> None:
-    """Scripts of declared origins may read the answers; those of others may not, with a good token either."""
+    """Scripts of declared origins may read the responses; those of others may not, with a good token either."""
     watch.expect(*([] if who == "declared" else ["CORS", "ERR_FAILED"]))
     site = elsewhere if who == "declared" else servers.enter_context(Elsewhere("localhost"))
     page.goto(site.page("<h1>Somebody</h1>"))
     token = product.nango.connect_session("user-1").token.reveal()
     ask = """([server, token]) => Promise.all(["session", "attempts/a1"].map((path) =>
       fetch(`${server}/connect/${path}`, {headers: {Authorization: `Bearer ${token}`}})
-        .then((answer) => answer.status, () => 'refused')))"""
+        .then((answer) => response.status, () => 'refused')))"""
     found = page.evaluate(ask, [product.origin, token])
     assert found == ([200, 200] if who == "declared" else ["refused", "refused"])
 

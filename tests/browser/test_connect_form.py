@@ -69,16 +69,16 @@ SHAPE = "This does not look right. It looks like sk_test_1234567890."
 
 
 @pytest.mark.parametrize(
-    ("answers", "said", "status"),
+    ("responses", "said", "status"),
     [([403], "A permission is missing", "422"), ([503, 503], "Shop cannot be reached at the moment", "503")],
     ids=["missing-scope", "away"],
 )
 def test_a_key_that_could_not_be_accepted_is_not_stored(
-    at_shop: Visitor, product: Product, watch: Watch, answers: list[int], said: str, status: str
+    at_shop: Visitor, product: Product, watch: Watch, responses: list[int], said: str, status: str
 ) -> None:
     """A key that lacks a permission, and an API that is away, are told apart; what was typed stays."""
     watch.expect(status)
-    product.faults.add(*answers)
+    product.faults.add(*responses)
     at_shop.fill_shop(RIGHT_KEY)
     expect(at_shop.alert).to_contain_text(said)
     expect(at_shop.key).to_have_value(RIGHT_KEY)

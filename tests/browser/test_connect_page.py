@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nango_py.connections.sessions import sealed_session
+from nango_py.connections.connect_sessions import seal_session
 from tests.browser.product import SHOP, Product
 from tests.browser.visitor import Visitor, expect
 
@@ -27,7 +27,7 @@ def token_of(link: str) -> str:
 def expired(product: Product) -> str:
     """A token whose time is over, in all else a good one."""
     claims = product.nango.read_session(token_of(product.link()))
-    return sealed_session(product.nango.store.active_key, replace(claims, ends_at=1.0)).reveal()
+    return seal_session(product.nango.store.active_key, replace(claims, ends_at=1.0)).reveal()
 
 
 def edited(product: Product) -> str:

@@ -127,13 +127,13 @@ def test_a_session_token_is_in_no_address_and_no_referer(
 
 
 def test_a_key_that_was_typed_comes_back_never(visitor: Visitor, product: Product) -> None:
-    """A stored key is in no answer of the server, and the browser keeps none."""
+    """A stored key is in no response of the server, and the browser keeps none."""
     visitor.visit("shop")
     visitor.fill_shop(RIGHT_KEY)
     expect(visitor.page.get_by_role("status").first).to_contain_text("Shop is connected.")
     visitor.page.reload()
     expect(visitor.button("Disconnect")).to_be_visible()
-    assert not [received for received in product.received if RIGHT_KEY.encode() in received.answer]
+    assert not [received for received in product.received if RIGHT_KEY.encode() in received.response]
     kept = (
         "JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie, document.body.innerHTML])"
     )

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import jsonschema
 import pytest
 
-from nango_py.auth._protocol.requests import SignedRequest
-from nango_py.auth._protocol.tokens import TokenAnswer, TokenContext, TokenRefused
-from nango_py.config.names import COMMON_NAMES
+from nango_py.config.template.variables import COMMON_NAMES
 from nango_py.errors import ConfigError, CredentialsError
+from nango_py.protocols.signed_request import SignedRequest
+from nango_py.protocols.token_exchange import TokenContext, TokenRefused, TokenResponse
 from nango_py.registry import AUTH_MODES
 from tests.engine_support import a_connection, a_plan, a_stamp, an_integration
 
@@ -253,4 +253,4 @@ def echoed(renewal: Any) -> None:
     while True:
         told = f"{request.url} {dict(request.headers)} {request.body!r}"
         body = json.dumps({"error": "invalid_grant", "error_description": told}).encode()
-        request = renewal.send(TokenAnswer(400, {}, body))
+        request = renewal.send(TokenResponse(400, {}, body))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango
-from nango_py.config.blueprint import open_catalogue
-from nango_py.config.field_patterns import fits, pattern_fault
+from nango_py.config.catalogue import open_catalogue
+from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
+from nango_py.connect.form_values import FormValues
 from nango_py.connect.forms import CREDENTIALS, OAUTH, form_of
-from nango_py.connect.typed import Typed
 
 if TYPE_CHECKING:
     from nango_py.config.model import Integration
@@ -34,7 +34,7 @@ def test_every_field_is_explained(ref: str) -> None:
         if field.pattern:
             assert pattern_fault(field.pattern) == ""
             assert field.example, field.name
-            assert fits(field.pattern, field.example), field.name
+            assert matches_pattern(field.pattern, field.example), field.name
 
 
 @pytest.mark.parametrize("ref", REFS)
@@ -43,7 +43,9 @@ def test_the_examples_of_a_blueprint_could_have_been_typed(ref: str) -> None:
     integration = integration_of(ref)
     form = form_of(integration)
     for example in integration.settings.get("examples", ()):
-        typed = Typed(form, _asked(form, example, "credentials"), _asked(form, example, "additional_config"))
+        typed = FormValues(
+            form, _asked(form, example, "credentials"), _asked(form, example, "additional_config")
+        )
         missing = set() if "additional_config" in example else set(form.named("additional_config"))
         if form.kind == OAUTH or "credentials" not in example:
             missing |= set(form.named(CREDENTIALS))

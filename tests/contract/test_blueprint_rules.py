@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, Sandbox
-from nango_py.config.blueprint import Catalogue
+from nango_py.config.catalogue import Catalogue
+from nango_py.engine.retry import Facts, RetryPolicy
 from nango_py.errors import Position
 from nango_py.limits.rules import CallFacts, RateLimits
 from nango_py.pagination.base import Next
 from nango_py.registry import PAGINATORS
-from nango_py.retry import Facts, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def settings_of(ref: str) -> Mapping[str, Any]:
 
 
 def outcome(method: str, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Facts:
-    """An answer to a call, as retry rules see it."""
+    """A response to a call, as retry rules see it."""
     held = {name.lower(): value for name, value in (headers or {}).items()}
     return Facts(
         method,

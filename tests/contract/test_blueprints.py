@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from nango_py import Nango, Sandbox
-from nango_py.auth.base import mode_of
-from nango_py.config.blueprint import Catalogue
-from nango_py.config.document import load_document
-from nango_py.config.schema import check_blueprint, check_integrations
+from nango_py.auth.base import get_auth_mode
+from nango_py.config.catalogue import Catalogue
+from nango_py.config.schema.validation import check_blueprint, check_integrations
+from nango_py.config.yaml.document import load_document
 from nango_py.errors import Position
+from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits
-from nango_py.limits.written import read_limit
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def test_a_wrong_example_would_be_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("path", "number"), EXAMPLES)
 def test_the_sandbox_answers_an_example_as_it_says(path: Path, number: int, tmp_path: Path) -> None:
-    """The stand-in made from the blueprint takes the credential of the example and gives its answer."""
+    """The stand-in made from the blueprint takes the credential of the example and gives its response."""
     settings = whole_of(path)
     example = settings_of(path)["examples"][number]
     credentials = {"user": example["credentials"]}
@@ -164,10 +164,10 @@ def test_the_sandbox_answers_an_example_as_it_says(path: Path, number: int, tmp_
     ):
         nango.register_connection("it", "user", example["credentials"], example.get("additional_config"))
         call = dict(example["call"])
-        answer = nango.executor("it", "user").request(call.pop("method", "GET"), call.pop("path"), **call)
-        assert answer.status_code == example["answer"]["status"]
-        if "json" in example["answer"]:
-            assert answer.json() == example["answer"]["json"]
+        response = nango.executor("it", "user").request(call.pop("method", "GET"), call.pop("path"), **call)
+        assert response.status_code == example["response"]["status"]
+        if "json" in example["response"]:
+            assert response.json() == example["response"]["json"]
 
 
 @every_blueprint
@@ -190,7 +190,7 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
             counter = f"{limits.scope_of(variables)} {index} "
             spends = [spend for spend in limits.spends(call, variables) if spend.key.startswith(counter)]
             labels = [limit.label for limit in spends[0].limits]
-            assert labels == [read_limit(entry).label for entry in case["windows"]], match
+            assert labels == [parse_limit(entry).label for entry in case["windows"]], match
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_its_verification_tells_right_from_wrong(path: Path, tmp_path: Path) -> 
         assert refused.outcome in judged
         assert not any(text in refused.message for text in wrong.values() if isinstance(text, str))
         settings = nango.configuration.integrations["it"].settings["auth"]
-        if mode_of(settings["auth_mode"]).can_renew(right, settings):
+        if get_auth_mode(settings["auth_mode"]).can_renew(right, settings):
             return  # a refused token would be renewed, and that at the provider's own address
         nango.register_connection("it", "user", right, config)
         assert nango.executor("it", "user").verify().outcome == "accepted"

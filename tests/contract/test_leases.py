@@ -16,7 +16,7 @@ from nango_py.secret import reveal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nango_py.connections.model import Connection
+    from nango_py.connections.connection import Connection
     from tests.clocks import ManualClock
 
 OLD = {"access_token": "access_old_1", "refresh_token": "refresh_old_1"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.limits.model import GATE, Granted, InFlight, Refused, Spend
+from nango_py.limits.limit_types import GATE, Granted, InFlight, Refused, Spend
 from tests.limit_stores import opened
 from tests.limits_support import bucket, let_pass, overfull, window
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 LONG = 30.0
 SLACK = 3.0
@@ -30,14 +30,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LimitStore
         yield limits
 
 
-def _granted(answer: Granted | Refused) -> Granted:
-    assert isinstance(answer, Granted)
-    return answer
+def _granted(response: Granted | Refused) -> Granted:
+    assert isinstance(response, Granted)
+    return response
 
 
-def _refused(answer: Granted | Refused) -> Refused:
-    assert isinstance(answer, Refused)
-    return answer
+def _refused(response: Granted | Refused) -> Refused:
+    assert isinstance(response, Refused)
+    return response
 
 
 def _wait_for(store: LimitStore, grant: Granted) -> None:

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from nango_py import Nango
-from nango_py.auth._protocol import oauth2
-from nango_py.config.blueprint import Catalogue
-from nango_py.config.document import load_document
-from nango_py.connect.grant import login_of, logs_in_by_browser, told_names
+from nango_py.config.catalogue import Catalogue
+from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
+from nango_py.connect.oauth import logs_in_by_browser, make_login, provider_fields
 from nango_py.errors import Position
+from nango_py.protocols import oauth2_protocol
 from tests.login_provider import METHODS, LoginProvider, consent, query_of
 from tests.login_provider1 import LoginProvider1
 from tests.login_support import COOKIE, stored
@@ -78,11 +78,11 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
         assert len(query["state"]) == 43
         assert ("code_challenge" in query) == (auth.get("pkce") is not False)
         assert query["scope"] == auth.get("scope_separator", " ").join(["one", "two"])
-        login = login_of(nango._resources, declared, "user-1", config_of(path))
-        request = oauth2.code_request(login.context(), code="c", redirect_uri="r", verifier="v")
+        login = make_login(nango._resources, declared, "user-1", config_of(path))
+        request = oauth2_protocol.code_request(login.context(), code="c", redirect_uri="r", verifier="v")
         assert request.url.startswith("https://")
-        assert told_names(declared) == {
-            *(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_answer") or ()),
+        assert provider_fields(declared) == {
+            *(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_response") or ()),
         }  # fmt: skip
 
 

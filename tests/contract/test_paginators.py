@@ -109,9 +109,9 @@ def walk(
     while following is not None:
         plans.append(following)
         assert len(plans) <= most
-        answer = serve(dict(parse_qsl(urlsplit(following.url).query)))
-        records += paginator.records(answer)
-        following = next_plan(paginator, answer, following, seen)
+        response = serve(dict(parse_qsl(urlsplit(following.url).query)))
+        records += paginator.records(response)
+        following = next_plan(paginator, response, following, seen)
     return records, plans
 
 
@@ -210,12 +210,12 @@ OTHER_HOSTS = [
 @pytest.mark.parametrize("url", OTHER_HOSTS)
 def test_a_next_link_to_another_host_is_refused(url: str) -> None:
     """The credential stays; the error names no URL with a credential in it."""
-    for kind, answer in {
+    for kind, response in {
         "next_url": Answer(body={"data": [1], "links": {"next": url}}),
         "link_header": Answer(headers={"Link": f'<{url}>; rel="next"'}, body=[1]),
     }.items():
         with pytest.raises(InvalidRequest, match="another host") as caught:
-            walk(paginator_of(kind), lambda _, answer=answer: answer)
+            walk(paginator_of(kind), lambda _, response=response: response)
         assert KEY not in str(caught.value)
 
 
@@ -232,8 +232,8 @@ def test_a_declared_host_is_followed() -> None:
 @pytest.mark.parametrize("link", ["/v1/things?p=2", "?p=2", "things?p=2", f"{BASE}?p=2&api_key=theirs#top"])
 def test_next_links_may_be_relative_or_carry_a_key_of_their_own(link: str) -> None:
     """Relative ones are taken beside the last page; our credential replaces theirs."""
-    answer = Answer(body={"data": [1], "links": {"next": link}})
-    following = next_plan(paginator_of("next_url"), answer, a_plan(stamp=IN_QUERY), set())
+    response = Answer(body={"data": [1], "links": {"next": link}})
+    following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
     assert following is not None
     assert following.url == f"{BASE}?api_key={KEY}&p=2"
 
@@ -241,8 +241,8 @@ def test_next_links_may_be_relative_or_carry_a_key_of_their_own(link: str) -> No
 def test_a_next_link_is_kept_byte_for_byte() -> None:
     """Signed cursors do not survive being decoded and encoded again."""
     link = f"{BASE}?page%5Bcursor%5D=bmV4%2Bdg%3D%3D&sig=%FF%fe+x~!*()&flag"
-    answer = Answer(body={"data": [1], "links": {"next": link}})
-    following = next_plan(paginator_of("next_url"), answer, a_plan(stamp=IN_QUERY), set())
+    response = Answer(body={"data": [1], "links": {"next": link}})
+    following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
     assert following is not None
     assert following.url == link.replace("?", f"?api_key={KEY}&")
 
@@ -265,9 +265,9 @@ ODD_BODIES = [
 def test_an_unexpected_body_ends_the_walk(kind: str, body: Any) -> None:
     """It holds no records and no next page, and is no crash."""
     paginator = paginator_of(kind)
-    answer = Answer(body=body)
-    assert paginator.records(answer) == []
-    assert paginator.following(answer, ()) is None
+    response = Answer(body=body)
+    assert paginator.records(response) == []
+    assert paginator.following(response, ()) is None
 
 
 def test_links_are_read_as_rfc_8288_writes_them() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.connections import pending
-from nango_py.connections.database import open_database
 from nango_py.connections.keys import generate_key, load_keyring
 from nango_py.connections.store import ConnectionStore, open_store
+from nango_py.database.base import open_database
 from nango_py.errors import ConnectFailed
 from nango_py.secret import Secret
 

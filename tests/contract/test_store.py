@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.connections import sql
-from nango_py.connections.database import open_database
+from nango_py.connections import statements
 from nango_py.connections.keys import KEY_FILE, KeyRing, add_key, drop_unused, generate_key, load_keyring
 from nango_py.connections.rotation import replace_key
 from nango_py.connections.store import ConnectionStore, open_store
+from nango_py.database.base import open_database
 from nango_py.errors import (
     ConnectionAlreadyExists,
     ConnectionNotFound,
@@ -57,8 +57,8 @@ def everything(database_url: str) -> list[Any]:
     """All rows of all tables, as they lie in the database."""
     database = open_database(Secret(database_url))
     try:
-        columns = sql.ONE.partition("WHERE")[0]
-        texts = (sql.KEYS, columns + "ORDER BY uuid", "SELECT * FROM nango_schema ORDER BY version")
+        columns = statements.ONE.partition("WHERE")[0]
+        texts = (statements.KEYS, columns + "ORDER BY uuid", "SELECT * FROM nango_schema ORDER BY version")
         return [row for text in texts for row in database.read(text, {})]
     finally:
         database.close()
@@ -550,7 +550,7 @@ def test_a_newer_schema_is_refused(database_url: str, clock: ManualClock) -> Non
     """A database that a newer program made is not touched."""
     key = generate_key()
     with open_store(database_url, ring(key), clock) as store:
-        store._database.write(lambda run: run(sql.ADD_VERSION, {"version": 99, "now": 0}))
+        store._database.write(lambda run: run(statements.ADD_VERSION, {"version": 99, "now": 0}))
     before = everything(database_url)
     with pytest.raises(StorageError, match="schema version 99"):
         open_store(database_url, ring(key), clock)

@@ -15,7 +15,18 @@ import pytest
 from nango_py.errors import RequestFailed
 from tests.call_support import QUICK, calling
 from tests.clocks import ManualClock
-from tests.fault_server import CLOSE, HANG, READ, RESET, Drip, FaultServer, Tls, answer, black_hole, gzip_bomb
+from tests.fault_server import (
+    CLOSE,
+    HANG,
+    READ,
+    RESET,
+    Drip,
+    FaultServer,
+    Tls,
+    black_hole,
+    gzip_bomb,
+    response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,13 +36,13 @@ if TYPE_CHECKING:
 
 
 def says(body: bytes = b'{"a": 1}', status: int = 200, **headers: str) -> bytes:
-    """An answer on a connection that is not used again."""
+    """A response on a connection that is not used again."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
-    return answer(body, status, {"Connection": "close", **told})
+    return response(body, status, {"Connection": "close", **told})
 
 
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> bytes:
-    """An answer whose size is not announced."""
+    """A response whose size is not announced."""
     head = says(b"", **headers, Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
 
@@ -65,7 +76,7 @@ TWICE = {"max_attempts": 2}
 
 
 def failed(reason: str, times: int = 1, last: str = "fail") -> Attempts:
-    """Attempts without an answer, the last of which is not followed by another."""
+    """Attempts without a response, the last of which is not followed by another."""
     return [*[(0, reason, "retry")] * (times - 1), (0, reason, last)]
 
 
@@ -170,7 +181,7 @@ CASES = [
         ("TransportFailed", "timeout"), failed("timeout"), "POST", {"deadline_seconds": 0.2},
     ),
     Case(
-        "a rule retries good answers", ([READ, says(b"wait")], OK), 200, [(200, "", "retry"), *GOOD],
+        "a rule retries good responses", ([READ, says(b"wait")], OK), 200, [(200, "", "retry"), *GOOD],
         retries={"rules": [{"when": {"status": 200, "body_contains": "wait"}, "do": "retry"}]},
     ),
 ]  # fmt: skip
@@ -187,9 +198,9 @@ def serving(case: Case) -> Iterator[tuple[FaultServer, Any]]:
         yield server, nango
 
 
-def story(answer_: Any, error: RequestFailed | None, server: FaultServer) -> dict[str, Any]:
+def story(response_: Any, error: RequestFailed | None, server: FaultServer) -> dict[str, Any]:
     """What a caller and a server see of a call, in a form that can be compared."""
-    attempts = (error or answer_).attempts
+    attempts = (error or response_).attempts
     told: dict[str, Any] = {
         "attempts": [(one.status, one.reason, one.action) for one in attempts],
         "rules": [one.rule for one in attempts],
@@ -197,8 +208,8 @@ def story(answer_: Any, error: RequestFailed | None, server: FaultServer) -> dic
         "requests": [sorted(request.split(b"\r\n")) for request in server.requests],
     }
     if error is None:
-        told |= {"ends": answer_.status_code, "body": answer_.content, "headers": dict(answer_.headers)}
-        return told | {"reason": answer_.reason, "url": answer_.url.partition("/things")[2]}
+        told |= {"ends": response_.status_code, "body": response_.content, "headers": dict(response_.headers)}
+        return told | {"reason": response_.reason, "url": response_.url.partition("/things")[2]}
     why = getattr(error, "reason", "") or ("Retry-After" if hasattr(error, "window") else "")
     return told | {"ends": (type(error).__name__, why), "context": (error.__cause__, error.__context__)}
 
@@ -291,7 +302,7 @@ def failure_at(url: str, case: Case, name: str, **settings: Any) -> Any:
 
 
 def answered(nango: Nango, name: str, method: str, path: str, **options: Any) -> Any:
-    """The answer by the named executor."""
+    """The response by the named executor."""
     if name == "sync":
         return nango.executor("shop", "user-1").request(method, path, **options)
     return asyncio.run(nango.async_executor("shop", "user-1").request(method, path, **options))

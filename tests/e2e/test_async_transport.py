@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import NangoError, ProviderError, StorageError, TransportFailed
-from nango_py.limits.memory import MemoryLimits
+from nango_py.limits.stores.memory import MemoryLimits
 from tests.call_support import KEY, QUICK, a_sandbox, calling, wait_until
 from tests.clocks import ManualClock
-from tests.fault_server import HANG, READ, FaultServer, Tls, answer
+from tests.fault_server import HANG, READ, FaultServer, Tls, response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -78,7 +78,7 @@ async def until(is_so: Callable[[], object]) -> None:
 def test_a_stream_is_read_piece_by_piece() -> None:
     """The first piece is there before the server has sent the last."""
     more = threading.Event()
-    whole = answer(b"first" + b"later" * 1000)
+    whole = response(b"first" + b"later" * 1000)
 
     async def work(executor: AsyncExecutor) -> bytes:
         found = await executor.get("things", stream=True)
@@ -95,7 +95,7 @@ def test_a_stream_is_read_piece_by_piece() -> None:
 
 
 def test_a_stream_can_be_read_at_once() -> None:
-    """After aread() the answer is like any other."""
+    """After aread() the response is like any other."""
 
     async def work(executor: AsyncExecutor) -> None:
         async with await executor.get("things", stream=True) as found:
@@ -108,7 +108,7 @@ def test_a_stream_can_be_read_at_once() -> None:
             assert [piece async for piece in found.aiter_content(3)] == [b'{"a', b'": ', b"1}"]
             found.close()
 
-    with FaultServer([READ, answer(b'{"a": 1}')]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b'{"a": 1}')]) as server, calling(server.url) as nango:
         run(nango, work)
 
 
@@ -122,16 +122,16 @@ def test_closing_a_stream_early_frees_its_socket() -> None:
         await found.aclose()
         await until(lambda: not server._open)
 
-    with FaultServer([READ, answer(b"x" * 100)[:-50], HANG]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b"x" * 100)[:-50], HANG]) as server, calling(server.url) as nango:
         run(nango, work)
 
 
 @pytest.mark.parametrize(
     ("script", "options", "reason"),
     [
-        pytest.param([READ, answer(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
-        pytest.param([READ, answer(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
-        pytest.param([READ, answer(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+        pytest.param([READ, response(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
+        pytest.param([READ, response(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
+        pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
     ],
 )
 def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> None:
@@ -156,7 +156,7 @@ def test_a_stream_s_cap_can_be_lifted() -> None:
         found = await executor.get("things", stream=True, max_response_bytes=0)
         return len(await found.aread())
 
-    with FaultServer([READ, answer(b"x" * 5000)]) as server:
+    with FaultServer([READ, response(b"x" * 5000)]) as server:
         requests = {"max_response_bytes": 1000}
         with calling(server.url, requests=requests) as nango:
             assert run(nango, work) == 5000
@@ -174,8 +174,8 @@ def test_a_refused_stream_is_tried_again_and_read() -> None:
             await executor.get("things", stream=True, raise_for_error=True)
 
     script = [
-        READ, answer(b"soon", 409), READ, answer(b"", 503), READ, answer(b"good"),
-        READ, answer(b'{"error": {"message": "no such thing"}}', 404),
+        READ, response(b"soon", 409), READ, response(b"", 503), READ, response(b"good"),
+        READ, response(b'{"error": {"message": "no such thing"}}', 404),
     ]  # fmt: skip
     with (
         FaultServer(script) as server,
@@ -186,14 +186,14 @@ def test_a_refused_stream_is_tried_again_and_read() -> None:
 
 
 def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
-    """The first good answer's socket is not left behind."""
+    """The first good response's socket is not left behind."""
     rules = [{"when": {"status": 200, "header": "X-Again"}, "do": "retry"}]
 
     async def work(executor: AsyncExecutor) -> None:
         found = await executor.get("things", stream=True)
         assert await found.aread() == b"good"
 
-    scripts = [[READ, answer(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, answer(b"good")]]
+    scripts = [[READ, response(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, response(b"good")]]
     with (
         FaultServer(*scripts) as server,
         calling(server.url, retries={"rules": rules, "backoff": QUICK}) as nango,
@@ -365,7 +365,7 @@ async def gathering(number: int) -> AsyncIterator[str]:
         if come == number:
             everybody.set()
         await everybody.wait()
-        writer.write(answer(b"together", headers={"Connection": "close"}))
+        writer.write(response(b"together", headers={"Connection": "close"}))
         await writer.drain()
         writer.close()
 
@@ -417,7 +417,7 @@ def test_pages_are_the_same_as_the_sync_executor_s() -> None:
 def test_event_loops_one_after_the_other_need_no_closing() -> None:
     """What a loop leaves open is closed at its end, and the next one gets connections of its own."""
     with (
-        FaultServer([READ, answer(b"ok"), READ, answer(b"ok"), READ]) as server,
+        FaultServer([READ, response(b"ok"), READ, response(b"ok"), READ]) as server,
         calling(server.url) as nango,
     ):
         executor = nango.async_executor("shop", "user-1")
@@ -441,7 +441,7 @@ def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         await until(lambda: not server._open)
         assert len((await executor.post("things")).attempts) == 1
 
-    with FaultServer([READ, answer(b"ok")]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b"ok")]) as server, calling(server.url) as nango:
         run(nango, work)
         assert server.connections == 2
 
@@ -466,7 +466,7 @@ def test_each_task_explains_its_own_call() -> None:
 
 def test_without_httpx2_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra's name, and everything else goes on."""
-    monkeypatch.delitem(sys.modules, "nango_py.engine.async_transport", raising=False)
+    monkeypatch.delitem(sys.modules, "nango_py.transport.async_transport", raising=False)
     monkeypatch.setitem(sys.modules, "httpx2", None)
     with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
         with pytest.raises(NangoError, match=r"pip install 'nango-py\[async\]'"):
@@ -481,7 +481,10 @@ def test_without_httpx2_the_error_says_what_to_install(monkeypatch: pytest.Monke
 def test_a_cookie_reaches_no_other_call(name: str) -> None:
     """An API client keeps none: the next call may be another user's."""
     headers = {"Set-Cookie": "session=user-1; Path=/"}
-    with FaultServer([READ, answer(headers=headers), READ, answer()]) as server, calling(server.url) as nango:
+    with (
+        FaultServer([READ, response(headers=headers), READ, response()]) as server,
+        calling(server.url) as nango,
+    ):
         if name == "sync":
             for _ in range(2):
                 nango.executor("shop", "user-1").get("things")
@@ -516,7 +519,7 @@ def test_no_log_of_any_library_holds_the_key(key: str, caplog: pytest.LogCapture
         await executor.get("gone")
 
     requests = {"headers": {}, "params": {"api_key": "${api_key}"}}
-    script = [READ, answer(b"ok"), READ, answer(b"", 404)]
+    script = [READ, response(b"ok"), READ, response(b"", 404)]
     with (
         caplog.at_level(logging.DEBUG),
         FaultServer(script) as server,
@@ -547,7 +550,7 @@ def test_certificates_are_always_checked(tls: Tls, reason: str) -> None:
         except TransportFailed as error:
             return error.reason
 
-    with FaultServer([READ, answer(b"ok")], tls=tls) as server:
+    with FaultServer([READ, response(b"ok")], tls=tls) as server:
         with calling(server.url, ca_bundle=server.certificate) as nango:
             assert run(nango, work) == reason
         assert bool(server.requests) == (not reason)

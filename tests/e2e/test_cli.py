@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.cli.demo_result import Outcome, Result, Witness
+from nango_py.cli.demo.result import Outcome, Result, Witness
 from nango_py.engine.commands import Attempt
 from tests.oauth_server import Provider
 from tests.token_support import mail
@@ -99,7 +99,7 @@ def test_a_call_prints_the_body_and_explains_itself(tmp_path: Path) -> None:
 
 
 def test_a_refused_and_a_failed_call_have_exit_code_1(tmp_path: Path) -> None:
-    """A status of 400 or above prints the API's answer and fails; so does an API that is not there."""
+    """A status of 400 or above prints the API's response and fails; so does an API that is not there."""
     with sandbox(tmp_path, "klaviyo:v1") as (_, introduction):
         product(tmp_path, introduction)
         refused = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "profiles/none")
@@ -206,7 +206,7 @@ def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
 
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     """Ctrl-C in the middle of the calls is exit code 130, and the folder with the database is gone."""
-    code, shown = on_terminal(tmp_path, ["demo"], when="attempts", answer="\x03", TMPDIR=str(tmp_path))
+    code, shown = on_terminal(tmp_path, ["demo"], when="attempts", response="\x03", TMPDIR=str(tmp_path))
     assert code == 130
     assert "Traceback" not in shown
     assert not list(tmp_path.iterdir())
@@ -276,7 +276,7 @@ def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
     """The key is neither on the screen nor among the arguments that `ps` shows."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
-    code, shown = on_terminal(tmp_path, arguments, when="): ", answer=KEY)
+    code, shown = on_terminal(tmp_path, arguments, when="): ", response=KEY)
     assert code == 0
     assert "registered klaviyo/user-1" in shown
     assert KEY not in shown
@@ -311,15 +311,15 @@ def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
     """Who changes their mind gets a clean end, and nothing is stored."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
-    code, shown = on_terminal(tmp_path, arguments, when="): ", answer="\x03")
+    code, shown = on_terminal(tmp_path, arguments, when="): ", response="\x03")
     assert code == 130
     assert "Traceback" not in shown
 
 
 def on_terminal(
-    folder: Path, arguments: list[str], when: str = "", answer: str = "", **more: str
+    folder: Path, arguments: list[str], when: str = "", response: str = "", **more: str
 ) -> tuple[int, str]:
-    """Run the command on a terminal of its own; type `answer` when it shows `when`."""
+    """Run the command on a terminal of its own; type `response` when it shows `when`."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
@@ -336,7 +336,7 @@ def on_terminal(
             shown += read.decode("utf-8", "replace")
             if not has_answered and when in shown:
                 assert KEY.encode() not in Path(f"/proc/{child}/cmdline").read_bytes()
-                os.write(terminal, answer.encode() + (b"" if answer < " " else b"\r"))
+                os.write(terminal, response.encode() + (b"" if response < " " else b"\r"))
                 has_answered = True
     finally:
         os.close(terminal)

@@ -46,15 +46,15 @@ def raw(product: Product, target: str, headers: dict[str, str]) -> tuple[int, An
     parts = urlsplit(product.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     connection.request("GET", target, headers=headers)
-    answer = connection.getresponse()
-    body = answer.read().decode()
+    response = connection.getresponse()
+    body = response.read().decode()
     connection.close()
-    return answer.status, answer.headers, body
+    return response.status, response.headers, body
 
 
-def nothing_came_of_it(product: Product, *answers: requests.Response) -> None:
+def nothing_came_of_it(product: Product, *responses: requests.Response) -> None:
     """No code was exchanged and nothing was stored."""
-    assert [answer.status_code for answer in answers] == [400] * len(answers)
+    assert [response.status_code for response in responses] == [400] * len(responses)
     assert product.provider.exchanges() == []
     assert product.nango.connections_for_integration("mail") == []
 
@@ -67,15 +67,15 @@ def test_a_callback_with_a_forged_or_missing_state_does_nothing(product: Product
     visitor, token = product.visitor(), product.session()
     good = query_of(consent(visitor.login_url(token, "mail")))
     states = [None, "", "x", good["state"][:-1], good["state"] + "A", good["state"].swapcase(), "a" * 9_000]
-    answers = [
+    responses = [
         visitor.ask(
             "GET", "/oauth/callback", params={"code": good["code"], "state": state, "iss": good["iss"]}
         )
         for state in states
     ]
     twice = f"/oauth/callback?{urlencode(good)}&state={good['state']}"
-    nothing_came_of_it(product, *answers, visitor.ask("GET", twice))
-    assert all(notice_of(answer.text).message is None for answer in answers)
+    nothing_came_of_it(product, *responses, visitor.ask("GET", twice))
+    assert all(notice_of(response.text).message is None for response in responses)
     assert notice_of(visitor.ask("GET", "/oauth/callback", params=good).text).kind == "ok"
 
 
@@ -164,8 +164,8 @@ def test_a_code_of_one_integration_is_not_taken_to_another(product: Product) -> 
     """D4: the callback of another integration ends the login."""
     visitor = product.visitor()
     back = query_of(consent(visitor.login_url(product.session(), "mail")))
-    answer = visitor.ask("GET", "/oauth/callback/bird", params=back)
-    nothing_came_of_it(product, answer)
+    response = visitor.ask("GET", "/oauth/callback/bird", params=back)
+    nothing_came_of_it(product, response)
 
 
 # Hosts, origins and redirects.
@@ -200,16 +200,16 @@ def test_the_way_back_is_made_of_the_files_alone(product: Product) -> None:
     link = f"/oauth/connect/mail?session={product.session()}"
     for header in ("X-Forwarded-Host", "Forwarded", "X-Original-Host", "X-Host", "Referer"):
         value = "host=evil.test;proto=https" if header == "Forwarded" else "evil.test"
-        answer = product.visitor().ask("GET", link, headers={header: value})
-        assert query_of(answer.headers["Location"])["redirect_uri"] == f"{product.url}/oauth/callback"
-        assert "evil" not in f"{answer.headers}{answer.text}"
+        response = product.visitor().ask("GET", link, headers={header: value})
+        assert query_of(response.headers["Location"])["redirect_uri"] == f"{product.url}/oauth/callback"
+        assert "evil" not in f"{response.headers}{response.text}"
 
 
 def test_there_is_no_other_way_to_be_sent_somewhere(product: Product) -> None:
     """D6, D7: fields that could name a place or a user do not exist."""
     for name in ("next", "redirect_uri", "return_to", "userId", "user_id", "browser"):
-        answer = product.visitor().start(product.session(), "mail", **{name: "//evil.test"})
-        assert (answer.status_code, "evil" in answer.text) == (400, False)
+        response = product.visitor().start(product.session(), "mail", **{name: "//evil.test"})
+        assert (response.status_code, "evil" in response.text) == (400, False)
     assert product.provider.authorizations == []
 
 
@@ -217,9 +217,9 @@ def test_nobody_else_hears_how_a_login_ends(product: Product) -> None:
     """D6, D8: an origin that is not configured is refused, and gets no message about that either."""
     others = [EVIL, "null", "*", f"{APP}.evil.test", f"{APP}/", f"{APP}:8443", "javascript:1", SCRIPT]
     for origin in others:
-        answer = product.visitor().start(product.session(), "mail", origin=origin)
-        notice = notice_of(answer.text)
-        assert (answer.status_code, notice.message, notice.origin) == (403, None, "")
+        response = product.visitor().start(product.session(), "mail", origin=origin)
+        notice = notice_of(response.text)
+        assert (response.status_code, notice.message, notice.origin) == (403, None, "")
     assert product.provider.authorizations == []
 
 
@@ -256,7 +256,7 @@ def test_a_session_reaches_its_own_user_and_integrations_only(product: Product) 
         visitor.start(mine, "mail"),
         visitor.start(mine, "nothing"),
     ]
-    assert [answer.status_code for answer in refused] == [404] * 5
+    assert [response.status_code for response in refused] == [404] * 5
     # What is declared and what is not look the same from here.
     assert refused[0].json() == refused[2].json()
     assert len(product.nango.connections_for_user("victim")) == 2
@@ -288,19 +288,19 @@ def test_what_others_say_is_text(tmp_path: Path) -> None:
         visitor, token = product.visitor(), product.session(SCRIPT, user_label=SCRIPT)
         assert visitor.login(token, "mail").tags.count("script") == 1
         product.provider.refusals.append({"error": SCRIPT, "error_description": SCRIPT})
-        answers = [
+        responses = [
             visitor.callback(consent(visitor.login_url(token, "mail"))),
             visitor.start(token, quote(SCRIPT, safe=""), attempt="a1", origin=APP),
             visitor.ask("GET", f"/{quote(SCRIPT)}", headers={"Accept": "text/html"}),
             visitor.ask("GET", "/oauth/callback", params={"error": SCRIPT, "state": SCRIPT}),
         ]
-        for answer in answers:
-            notice = notice_of(answer.text)
-            assert answer.status_code >= 400
-            assert notice.tags.count("script") == (1 if notice.message else 0), answer.text
+        for response in responses:
+            notice = notice_of(response.text)
+            assert response.status_code >= 400
+            assert notice.tags.count("script") == (1 if notice.message else 0), response.text
             assert "img" not in notice.tags
-            assert "<script>alert" not in answer.text
-        heard = notice_of(answers[0].text)
+            assert "<script>alert" not in response.text
+        heard = notice_of(responses[0].text)
         assert heard.message is not None
         assert (heard.message["code"], "alert(1)" in heard.message["message"]) == ("provider_error", True)
         assert visitor.ask("GET", "/connect/session", token).headers["Content-Type"] == "application/json"
@@ -317,7 +317,7 @@ def test_markup_would_be_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         Answer(200, [1, 2]),
         Answer(200, "<html>Sign in</html>", {"Content-Type": "text/html"}),
@@ -332,9 +332,9 @@ def test_markup_would_be_noticed() -> None:
     ],
     ids=["list", "html", "missing", "type", "10MB", "header", "token_type", "500", "400", "redirect"],
 )
-def test_a_hostile_answer_of_the_token_endpoint_is_an_error(product: Product, answer: Answer) -> None:
+def test_a_hostile_answer_of_the_token_endpoint_is_an_error(product: Product, response: Answer) -> None:
     """D12: nothing is stored, the page says so, and the server goes on."""
-    product.provider.token_faults.append(answer)
+    product.provider.token_faults.append(response)
     end = product.visitor().login(product.session(), "mail")
     assert end.kind == "failed"
     assert end.tags.count("script") == 1
@@ -406,11 +406,11 @@ def test_keys_cannot_be_tried_out_in_bulk(tmp_path: Path) -> None:
             body = {"credentials": {"api_key": key}}
             return visitor.ask("POST", "/connect/integrations/shop", token, json=body)
 
-        answers = [guess(f"key_guessed_{number:04d}") for number in range(SUBMITS_A_MINUTE + 3)]
-        statuses = [answer.status_code for answer in answers]
+        responses = [guess(f"key_guessed_{number:04d}") for number in range(SUBMITS_A_MINUTE + 3)]
+        statuses = [response.status_code for response in responses]
         assert statuses == [422] * SUBMITS_A_MINUTE + [429] * 3
-        assert answers[-1].json()["error"]["code"] == "too_many"
-        clock.advance(float(answers[-1].headers["Retry-After"]))
+        assert responses[-1].json()["error"]["code"] == "too_many"
+        clock.advance(float(responses[-1].headers["Retry-After"]))
         assert guess(GOOD_KEY).status_code == 200
         assert len(product.sandbox.ledger) == SUBMITS_A_MINUTE + 1
 
@@ -430,7 +430,7 @@ WORDS = [
 
 
 def test_nonsense_gets_no_traceback(product: Product) -> None:
-    """J8: random methods, paths, headers and bodies: every answer is one of ours, and none is a 500."""
+    """J8: random methods, paths, headers and bodies: every response is one of ours, and none is a 500."""
     collector, root, dice = Collector(), logging.getLogger(), random.Random(20_261_126)
     root.addHandler(collector)
     parts, token = urlsplit(product.url), product.session()
@@ -440,11 +440,11 @@ def test_nonsense_gets_no_traceback(product: Product) -> None:
             method, target, headers, body = nonsense(dice, token)
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
             connection.request(method, target, body, {"Host": parts.netloc, **headers})
-            answer = connection.getresponse()
-            shown = answer.read().decode() + str(answer.headers)
+            response = connection.getresponse()
+            shown = response.read().decode() + str(response.headers)
             connection.close()
-            statuses[answer.status] = statuses.get(answer.status, 0) + 1
-            assert answer.status < 500, (method, target, headers, body, shown)
+            statuses[response.status] = statuses.get(response.status, 0) + 1
+            assert response.status < 500, (method, target, headers, body, shown)
             for word in ("Traceback", "Error:", ".py", "nango_py", "Exception"):
                 assert word not in shown, (method, target, body, shown)
     finally:

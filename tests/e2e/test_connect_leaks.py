@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from nango_py import ConnectFailed, Nango
-from nango_py.server.running import new_server
+from nango_py.server.uvicorn_server import make_server
 from tests.leak_support import CORE, Collector, everything_of, listening, secret, shown, traces
 from tests.login_provider import Answer, consent
 from tests.oauth_server import CLIENT_SECRET
@@ -53,12 +53,12 @@ class Seen:
         self._tokens.append(text[len(text) // 4 : len(text) // 4 + 24])
         return text
 
-    def answer(self, answer: requests.Response, *, is_way_out: bool = False) -> requests.Response:
+    def response(self, response: requests.Response, *, is_way_out: bool = False) -> requests.Response:
         """What the server said; the way to the provider and the cookie are for this browser alone."""
-        headers = {name: value for name, value in answer.headers.items() if name != "Set-Cookie"}
+        headers = {name: value for name, value in response.headers.items() if name != "Set-Cookie"}
         if not is_way_out:
-            self._texts += [answer.text, str(headers)]
-        return answer
+            self._texts += [response.text, str(headers)]
+        return response
 
     def text(self, text: str) -> None:
         """Anything else."""
@@ -97,28 +97,28 @@ def journeys(product: Product, seen: Seen) -> None:
     ]
     for number, fault in enumerate(faults):
         product.provider.token_faults.extend([fault] if fault else [])
-        began = seen.answer(visitor.start(token, "mail", attempt=f"m{number}", origin=APP), is_way_out=True)
+        began = seen.response(visitor.start(token, "mail", attempt=f"m{number}", origin=APP), is_way_out=True)
         back = consent(notice_of(began.text).next_url)
         for _ in range(2):
-            seen.answer(visitor.callback(back))
-        seen.answer(visitor.ask("GET", f"/connect/attempts/m{number}", token))
+            seen.response(visitor.callback(back))
+        seen.response(visitor.ask("GET", f"/connect/attempts/m{number}", token))
     link = visitor.ask("GET", f"/oauth/connect/bird?session={token}")
-    seen.answer(visitor.callback(consent(link.headers["Location"])))
-    seen.answer(product.visitor().callback(back))
+    seen.response(visitor.callback(consent(link.headers["Location"])))
+    seen.response(product.visitor().callback(back))
     for key in (WRONG, GOOD):
         for name in ("shop", "keyed"):
             body = {"credentials": {"api_key": key}, "additional_config": {"x": key}}
-            seen.answer(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
+            seen.response(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
             del body["additional_config"]
-            seen.answer(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
-    seen.answer(visitor.ask("GET", "/connect/session", token))
+            seen.response(visitor.ask("POST", f"/connect/integrations/{name}", token, json=body))
+    seen.response(visitor.ask("GET", "/connect/session", token))
     for path in (
         "/connect/integrations/shop",
         "/nowhere",
         "/oauth/callback",
         f"/oauth/connect/shop?session={token}",
     ):
-        seen.answer(visitor.ask("GET", f"{path}", token, headers={"Accept": "text/html"}))
+        seen.response(visitor.ask("GET", f"{path}", token, headers={"Accept": "text/html"}))
     verifiers = [
         given["code_verifier"] for _, _, given in product.provider.token_calls if "code_verifier" in given
     ]
@@ -140,8 +140,8 @@ def odd_requests(product: Product, seen: Seen) -> None:
     ):
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
         connection.request("GET", target, headers={"Host": parts.netloc, **headers})
-        answer = connection.getresponse()
-        seen.text(answer.read().decode() + str(answer.headers))
+        response = connection.getresponse()
+        seen.text(response.read().decode() + str(response.headers))
         connection.close()
 
 
@@ -153,14 +153,14 @@ def broken_store(product: Product, folder: Path, seen: Seen) -> None:
     (folder / "nango.db").rename(folder / "gone.db")
     (folder / "nango.db").mkdir()
     body = {"credentials": {"api_key": GOOD}}
-    answers = [
-        seen.answer(visitor.callback(back)),
-        seen.answer(visitor.ask("POST", "/connect/integrations/shop", token, json=body)),
-        seen.answer(visitor.ask("GET", "/connect/session", token)),
-        seen.answer(visitor.start(token, "mail")),
+    responses = [
+        seen.response(visitor.callback(back)),
+        seen.response(visitor.ask("POST", "/connect/integrations/shop", token, json=body)),
+        seen.response(visitor.ask("GET", "/connect/session", token)),
+        seen.response(visitor.start(token, "mail")),
     ]
-    assert [answer.status_code for answer in answers] == [503] * 4
-    assert all("Reference" in answer.text for answer in answers[1:])
+    assert [response.status_code for response in responses] == [503] * 4
+    assert all("Reference" in response.text for response in responses[1:])
 
 
 def test_nothing_is_shown(tmp_path: Path, collector: Collector) -> None:
@@ -182,11 +182,11 @@ def test_nothing_is_shown(tmp_path: Path, collector: Collector) -> None:
 
 
 def test_a_planted_leak_is_found(tmp_path: Path, collector: Collector) -> None:
-    """The control: uvicorn's own access log, and an answer that holds a token, are noticed."""
+    """The control: uvicorn's own access log, and a response that holds a token, are noticed."""
     seen = Seen(collector)
 
     def talkative(nango: Nango) -> Any:
-        server = new_server(nango, access_log=True)
+        server = make_server(nango, access_log=True)
         logging.getLogger("uvicorn.access").propagate = True
         return server
 

@@ -22,13 +22,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from nango_py import Nango
-from nango_py.auth._protocol.answers import DEEPEST
 from nango_py.connections.keys import add_key
 from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
-from nango_py.server.running import listening, new_server
+from nango_py.protocols.token_responses import DEEPEST
+from nango_py.server.uvicorn_server import listening, make_server
 from tests.clocks import ManualClock
-from tests.fault_server import READ, FaultServer, answer
+from tests.fault_server import READ, FaultServer, response
 from tests.login_provider import Answer, LoginProvider, consent, query_of
 from tests.oauth_server import CLIENT_SECRET
 from tests.product_support import ENCRYPTION_KEY
@@ -73,8 +73,8 @@ def test_origins_may_be_written_with_capitals_or_the_usual_port(
     with connect_server(tmp_path, config=config) as product:
         visitor, token = product.visitor(), product.session()
         for origin in (heard, "https://connect.product.test", ""):
-            answer = visitor.start(token, "mail", origin=origin)
-            assert (answer.status_code, notice_of(answer.text).kind) == (200, "leaving")
+            response = visitor.start(token, "mail", origin=origin)
+            assert (response.status_code, notice_of(response.text).kind) == (200, "leaving")
         asked = visitor.ask("GET", "/connect/session", token, headers={"Origin": heard})
         assert asked.headers.get("Access-Control-Allow-Origin") == heard
         assert heard in asked.json()["origins"]
@@ -89,8 +89,8 @@ def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
     codes = {}
     for site in ("cross-site", "same-site", "same-origin", "none"):
         said = {**origin, "Sec-Fetch-Site": site}
-        answer = product.visitor().ask("POST", "/oauth/connect/mail", data={"session": token}, headers=said)
-        codes[site] = answer.status_code, "Set-Cookie" in answer.headers
+        response = product.visitor().ask("POST", "/oauth/connect/mail", data={"session": token}, headers=said)
+        codes[site] = response.status_code, "Set-Cookie" in response.headers
     refused = (403, False)
     began = (200, True)
     assert codes == {"cross-site": refused, "same-site": refused, "same-origin": began, "none": began}
@@ -102,12 +102,12 @@ def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) ->
     visitor = product.visitor()
     for site, status in (("same-site", 303), ("none", 303), ("cross-site", 200)):
         headers = {"Sec-Fetch-Site": site}
-        answer = visitor.ask("GET", "/oauth/connect/mail", params=params, headers=headers)
-        assert answer.status_code == status
-    page = notice_of(answer.text)
+        response = visitor.ask("GET", "/oauth/connect/mail", params=params, headers=headers)
+        assert response.status_code == status
+    page = notice_of(response.text)
     assert (page.kind, page.next_url) == ("leaving", "")
     assert "connected for <b>mallory</b>. Go on only if you want that." in page.text
-    link = html.unescape(answer.text.partition('class="button" href="')[2].partition('"')[0])
+    link = html.unescape(response.text.partition('class="button" href="')[2].partition('"')[0])
     assert notice_of(visitor.callback(consent(link)).text).kind == "ok"
 
 
@@ -128,7 +128,7 @@ def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: 
         assert product.visitor().login(product.session(), "mail").kind == "ok"
         add_key(tmp_path)
         listener = listening("127.0.0.1", 0)
-        with product.sibling() as other, serving(lambda: new_server(other), listener):
+        with product.sibling() as other, serving(lambda: make_server(other), listener):
             other.store.rotate()
             visitor = product.visitor()
             visitor.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -160,9 +160,9 @@ def test_an_unreadable_row_can_be_connected_again(product: Product, tmp_path: Pa
     assert visitor.login(token, "mail").kind == "ok"
     with contextlib.closing(sqlite3.connect(tmp_path / "nango.db")) as database, database:
         database.execute("UPDATE nango_connections SET status = 'needs_reauth' WHERE integration = 'shop'")
-    answer = visitor.ask("GET", "/connect/session", token)
-    assert answer.status_code == 200
-    status = {offer["name"]: offer["status"] for offer in answer.json()["integrations"]}
+    response = visitor.ask("GET", "/connect/session", token)
+    assert response.status_code == 200
+    status = {offer["name"]: offer["status"] for offer in response.json()["integrations"]}
     assert status == {"mail": "connected", "bird": "not_connected", "shop": "needs_reauth"}
     again = visitor.ask("POST", "/connect/integrations/shop", token, json=typed)
     assert again.status_code == 200
@@ -176,8 +176,8 @@ def test_json_that_is_nested_deeply_is_a_bad_request(product: Product, depth: in
     nested = "[" * depth + "]" * depth
     headers = {"Content-Type": "application/json"}
     body = f'{{"credentials":{nested}}}'
-    answer = visitor.ask("POST", "/connect/integrations/shop", token, data=body, headers=headers)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+    response = visitor.ask("POST", "/connect/integrations/shop", token, data=body, headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_request")
     assert visitor.start(token, "mail", config=f'{{"x":{nested}}}').status_code in {400, 422}
 
 
@@ -187,8 +187,8 @@ def test_a_session_may_name_a_thousand_integrations(tmp_path: Path) -> None:
     with connect_server(tmp_path, integrations={f"integration-{n}": OPEN for n in range(1000)}) as product:
         token = product.session(faces, user_label=faces)
         assert len(token) < 8000
-        answer = product.visitor().ask("GET", "/connect/session", token)
-        assert len(answer.json()["integrations"]) == 1003
+        response = product.visitor().ask("GET", "/connect/session", token)
+        assert len(response.json()["integrations"]) == 1003
     random = {f"x{secrets.token_hex(30)}": OPEN for _ in range(800)}
     with Nango({"integrations": random}, database_url="sqlite:///:memory:", environ={}) as nango:
         some = list(random)[:100]
@@ -225,10 +225,10 @@ def test_numbers_that_are_none_are_the_users_mistake(tmp_path: Path) -> None:
     with connect_server(tmp_path, integrations={"levels": {**OAUTH, "connection_config": config}}) as product:
         visitor, token = product.visitor(), product.session()
         for value in ("NaN", "Infinity", "1e999", "-Infinity", "true", "[]", '"2"'):
-            answer = visitor.start(token, "levels", config=f'{{"level":{value}}}')
-            message = notice_of(answer.text).message
+            response = visitor.start(token, "levels", config=f'{{"level":{value}}}')
+            message = notice_of(response.text).message
             assert message is not None
-            assert (answer.status_code, message["code"]) == (422, "invalid_credentials"), value
+            assert (response.status_code, message["code"]) == (422, "invalid_credentials"), value
         assert visitor.start(token, "levels", config='{"level":2}').status_code == 200
 
 
@@ -283,8 +283,8 @@ def test_what_is_typed_opens_no_circuit_breaker(tmp_path: Path) -> None:
         visitor, token = product.visitor(), product.session("mallory")
         typed = {"credentials": {"api_key": "k"}, "additional_config": {"shop": "none"}}
         for _ in range(8):
-            answer = visitor.ask("POST", "/connect/integrations/tenants", token, json=typed)
-            assert answer.status_code == 503
+            response = visitor.ask("POST", "/connect/integrations/tenants", token, json=typed)
+            assert response.status_code == 503
             clock.advance(1)
         with pytest.raises(TransportFailed) as caught:
             product.nango.executor("tenants", "user-1").get("things")
@@ -294,11 +294,11 @@ def test_what_is_typed_opens_no_circuit_breaker(tmp_path: Path) -> None:
 FORKED = """
 import json, os, signal, socket, sys
 from nango_py import Nango
-from nango_py.server.running import new_server
+from nango_py.server.uvicorn_server import make_server
 integrations, database, key, descriptor = json.loads(sys.argv[1])
 nango = Nango(integrations, database_url=database, encryption_keys=key, environ={})
 nango.connections_for_user("somebody")  # the store is open before the fork
-server, listener = new_server(nango), socket.socket(fileno=descriptor)
+server, listener = make_server(nango), socket.socket(fileno=descriptor)
 children = []
 for _ in range(4):
     child = os.fork()
@@ -367,7 +367,7 @@ def test_an_api_that_answers_with_bottomless_json_is_no_mistake_of_ours(
 ) -> None:
     """Users may name the host that is asked about their key, and it may answer what it likes."""
     body = b'{"error":' + b"[" * depth + b"]" * depth + b"}"
-    said = answer(body, status, {"Content-Type": "application/json", "Retry-After": "1000"})
+    said = response(body, status, {"Content-Type": "application/json", "Retry-After": "1000"})
     with FaultServer(*[[READ, said]] * 4) as api:
         deep = {
             "auth": {"auth_mode": "API_KEY"},

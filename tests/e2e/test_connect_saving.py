@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConnectFailed, Sandbox
-from nango_py.connect.offers import offers
-from nango_py.connect.outcome import remembered
-from nango_py.connect.saving import disconnect, submit
+from nango_py.connect.listing import list_integrations
+from nango_py.connect.outcome import recall
+from nango_py.connect.submit import disconnect, submit
 from nango_py.sandbox import FaultPlan
 from tests.call_support import QUICK, WIDE
-from tests.fault_server import CLOSE, READ, FaultServer, answer
+from tests.fault_server import CLOSE, READ, FaultServer, response
 from tests.leak_support import Collector, everything_of, secret, traces
 from tests.product_support import a_nango
 
@@ -94,9 +94,9 @@ def test_a_right_key_is_stored_and_a_wrong_one_is_not(nango: Nango, tmp_path: Pa
     said = submit(nango, claims, "shop", {"api_key": f" {RIGHT}\n"}, {"region": "eu"}, "try-1")
     assert said == {"status": "connected", "verified": True, "message": ""}
     assert nango.store.get("shop", "u1").credentials["api_key"].reveal() == RIGHT
-    (offer,) = offers(nango, claims)["integrations"]
+    (offer,) = list_integrations(nango, claims)["integrations"]
     assert (offer["status"], offer["fields"][1]["value"]) == ("connected", "eu")
-    outcome = remembered(nango, claims.id, "try-1")
+    outcome = recall(nango, claims.id, "try-1")
     assert outcome is not None
     assert outcome.ok
 
@@ -117,7 +117,7 @@ def test_a_refused_reconnect_changes_not_a_byte(nango: Nango, tmp_path: Path) ->
 
 def test_a_missing_permission_is_told_apart(tmp_path: Path) -> None:
     """A 403 says that the key is right and may too little; nothing is stored."""
-    told = [READ, answer(b'{"error": {"message": "Read only."}}', 403, {"Connection": "close"}), CLOSE]
+    told = [READ, response(b'{"error": {"message": "Read only."}}', 403, {"Connection": "close"}), CLOSE]
     with FaultServer(told) as server, a_nango(tmp_path, f"{server.url}v1/", SHOP) as nango:
         failed = refusal(nango, RIGHT)
         assert failed.code == "missing_scope"
@@ -135,7 +135,7 @@ def test_an_api_that_is_away_is_no_wrong_key(nango: Nango, tmp_path: Path, fault
 
 
 def test_without_a_verification_it_is_stored_untried(tmp_path: Path) -> None:
-    """A blueprint that names no call cannot test a key; the answer says that it was not."""
+    """A blueprint that names no call cannot test a key; the response says that it was not."""
     with Sandbox(SHOP) as api, a_nango(tmp_path, api.base_url, {**SHOP, "verification": None}) as nango:
         said = submit(nango, claims_of(nango), "shop", {"api_key": WRONG}, {})
     assert (said["status"], said["verified"]) == ("connected", False)

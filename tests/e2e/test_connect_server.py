@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from nango_py.server.app import SPOTS
-from nango_py.server.running import listening, new_server
-from nango_py.server.static import FOLDER
+from nango_py.server.asgi import SPOTS
+from nango_py.server.static_files import FOLDER
+from nango_py.server.uvicorn_server import listening, make_server
 from tests.clocks import ManualClock
 from tests.login_provider import consent, query_of
 from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of, serving
@@ -56,10 +56,10 @@ def raw(product: Product, method: str, target: str, headers: dict[str, str]) -> 
     parts = urlsplit(product.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     connection.request(method, target, headers={"Host": parts.netloc, **headers})
-    answer = connection.getresponse()
-    body = answer.read()
+    response = connection.getresponse()
+    body = response.read()
     connection.close()
-    return answer.status, answer.headers, body
+    return response.status, response.headers, body
 
 
 # What users do.
@@ -162,7 +162,7 @@ def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> Non
         back = consent(visitor.login_url(token, "mail", attempt="t1"))
         other, listener = product.sibling(), listening("127.0.0.1", 0)
         there = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with other, serving(lambda: new_server(other), listener):
+        with other, serving(lambda: make_server(other), listener):
             end = visitor.callback(back.replace(product.url, there))
             assert notice_of(end.text).kind == "ok"
         assert visitor.ask("GET", "/connect/attempts/t1", token).json()["ok"] is True
@@ -173,9 +173,9 @@ def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> Non
 def test_a_form_that_cannot_begin_says_so_to_the_page(product: Product) -> None:
     """An error before the provider is shown in the popup and told to the page, whose origin was checked."""
     visitor, token = product.visitor(), product.session("gil", ["mail"])
-    answer = visitor.start(token, "shop", attempt="t9", origin=APP)
-    notice = notice_of(answer.text)
-    assert (answer.status_code, notice.kind, notice.origin) == (404, "failed", APP)
+    response = visitor.start(token, "shop", attempt="t9", origin=APP)
+    notice = notice_of(response.text)
+    assert (response.status_code, notice.kind, notice.origin) == (404, "failed", APP)
     assert notice.message is not None
     assert (notice.message["attempt"], notice.message["code"]) == ("t9", "unknown_integration")
 
@@ -187,11 +187,11 @@ def test_a_session_that_is_over_is_refused_everywhere(tmp_path: Path) -> None:
         token, visitor = product.session(lifetime_seconds=60), product.visitor()
         clock.advance(61)
         for method, path in DATA:
-            answer = visitor.ask(method, path, token, json={} if method == "POST" else None)
-            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "session_expired")
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
-        answer = visitor.start(token, "mail")
-        assert (answer.status_code, notice_of(answer.text).message) == (401, None)
+            response = visitor.ask(method, path, token, json={} if method == "POST" else None)
+            assert (response.status_code, response.json()["error"]["code"]) == (401, "session_expired")
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+        response = visitor.start(token, "mail")
+        assert (response.status_code, notice_of(response.text).message) == (401, None)
         assert product.provider.authorizations == []
 
 
@@ -200,8 +200,8 @@ def test_a_session_that_is_over_is_refused_everywhere(tmp_path: Path) -> None:
 def test_data_needs_a_session(product: Product, method: str, path: str, authorization: str) -> None:
     """Without a good token there is no data, whichever way it is missing."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}
-    answer = product.visitor().ask(method, path, headers=headers, data=b"{}" if method == "POST" else None)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "session_invalid")
+    response = product.visitor().ask(method, path, headers=headers, data=b"{}" if method == "POST" else None)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "session_invalid")
 
 
 # Headers.
@@ -210,9 +210,9 @@ def test_data_needs_a_session(product: Product, method: str, path: str, authoriz
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_every_answer_has_its_security_headers(product: Product, method: str, path: str) -> None:
     """Whatever the status, browsers are told to allow nothing that the page does not need."""
-    answer = product.visitor().ask(method, path)
+    response = product.visitor().ask(method, path)
     policy = dict(
-        part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";")
+        part.strip().partition(" ")[::2] for part in response.headers["Content-Security-Policy"].split(";")
     )
     assert policy["default-src"] == "'none'"
     assert policy["base-uri"] == "'none'"
@@ -220,16 +220,16 @@ def test_every_answer_has_its_security_headers(product: Product, method: str, pa
     assert policy["frame-ancestors"] == (APP if path == "/connect" else "'none'")
     assert policy.get("script-src", "'self'") == policy.get("style-src", "'self'") == "'self'"
     assert "unsafe" not in str(policy)
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert "camera=()" in answer.headers["Permissions-Policy"]
-    assert ("X-Frame-Options" in answer.headers) == (path != "/connect")
-    is_file = answer.status_code == 200 and path.startswith(("/static", "/nango"))
-    assert answer.headers["Cache-Control"] == ("no-cache" if is_file else "no-store")
-    assert "Strict-Transport-Security" not in answer.headers
-    assert "Server" not in answer.headers
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert "camera=()" in response.headers["Permissions-Policy"]
+    assert ("X-Frame-Options" in response.headers) == (path != "/connect")
+    is_file = response.status_code == 200 and path.startswith(("/static", "/nango"))
+    assert response.headers["Cache-Control"] == ("no-cache" if is_file else "no-store")
+    assert "Strict-Transport-Security" not in response.headers
+    assert "Server" not in response.headers
     is_window = path == "/connect" or path.startswith("/oauth/")
-    assert answer.headers["Cross-Origin-Opener-Policy"] == ("unsafe-none" if is_window else "same-origin")
+    assert response.headers["Cross-Origin-Opener-Policy"] == ("unsafe-none" if is_window else "same-origin")
     assert policy.get("require-trusted-types-for") == ("'script'" if is_window else None)
 
 
@@ -302,10 +302,10 @@ def test_configured_pages_may_read_and_others_may_not(product: Product) -> None:
         "null",
         APP.upper(),
     ):
-        answer = visitor.ask("GET", "/connect/session", token, headers={"Origin": origin})
-        assert answer.headers["Vary"] == "Origin"
-        assert answer.headers.get("Access-Control-Allow-Origin") == (APP if origin == APP else None)
-        assert "Access-Control-Allow-Credentials" not in answer.headers
+        response = visitor.ask("GET", "/connect/session", token, headers={"Origin": origin})
+        assert response.headers["Vary"] == "Origin"
+        assert response.headers.get("Access-Control-Allow-Origin") == (APP if origin == APP else None)
+        assert "Access-Control-Allow-Credentials" not in response.headers
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         preflight = visitor.ask("OPTIONS", "/connect/integrations/shop", headers=asked)
         assert preflight.status_code == 204
@@ -320,8 +320,8 @@ def test_pages_of_other_origins_change_nothing(product: Product, method: str, pa
     """A request that a browser sends for a foreign page is refused, even with a good session."""
     token = product.session()
     form = {"data": {"session": token}} if "oauth" in path else {"json": {}}
-    answer = product.visitor().ask(method, path, token, headers={"Origin": "https://evil.test"}, **form)
-    assert answer.status_code == 403
+    response = product.visitor().ask(method, path, token, headers={"Origin": "https://evil.test"}, **form)
+    assert response.status_code == 403
 
 
 # Where it is served.
@@ -361,7 +361,7 @@ def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path)
     """Servers that speak ASGI's lifespan are answered, and the application starts and ends with them."""
 
     def server(nango: Nango) -> uvicorn.Server:
-        return new_server(nango, lifespan="on")
+        return make_server(nango, lifespan="on")
 
     with connect_server(tmp_path, server=server) as product:
         assert product.visitor().ask("GET", "/connect").status_code == 200
@@ -385,9 +385,9 @@ def test_methods_that_mean_nothing_are_refused(product: Product, path: str) -> N
     """405 names what is allowed; OPTIONS does too; HEAD has no body, and never begins or ends a login."""
     visitor = product.visitor()
     for method in ("PUT", "PATCH", "TRACE", "CONNEXION"):
-        answer = visitor.ask(method, path)
-        assert (answer.status_code, "Allow" in answer.headers) == (405, True)
-    assert visitor.ask("OPTIONS", path).headers["Allow"] == answer.headers["Allow"]
+        response = visitor.ask(method, path)
+        assert (response.status_code, "Allow" in response.headers) == (405, True)
+    assert visitor.ask("OPTIONS", path).headers["Allow"] == response.headers["Allow"]
     head = visitor.ask("HEAD", path)
     assert (head.content, head.status_code) == (b"", 405 if "/oauth/" in path or "/connect/" in path else 200)
 

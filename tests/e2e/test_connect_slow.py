@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from nango_py import Nango
-from nango_py.server import protocol
-from nango_py.server.app import SLOW_THREADS, THREADS_OF_ONE
-from nango_py.server.running import listening, new_server
+from nango_py.server import slow_clients
+from nango_py.server.asgi import SLOW_THREADS, THREADS_OF_ONE
+from nango_py.server.uvicorn_server import listening, make_server
 from tests.login_provider import Answer, Asked, LoginProvider, consent
 from tests.product_support import ENCRYPTION_KEY
 from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of
@@ -91,7 +91,7 @@ def test_uvicorn_itself_would_wait(tmp_path: Path) -> None:
     """The control of J7: with uvicorn's own protocol the same silence is waited for."""
 
     def plain(nango: Nango) -> uvicorn.Server:
-        return new_server(nango, http="h11")
+        return make_server(nango, http="h11")
 
     with connect_server(tmp_path, server=plain) as product, crowd(product, 1, b"GET /conn") as (client,):
         client.settimeout(0.5)
@@ -99,12 +99,12 @@ def test_uvicorn_itself_would_wait(tmp_path: Path) -> None:
             client.recv(1)
 
 
-class _Hasty(protocol.PunctualProtocol):
+class _Hasty(slow_clients.PunctualProtocol):
     request_seconds = 0.5
 
 
 def _hasty(nango: Nango) -> uvicorn.Server:
-    return new_server(nango, http=_Hasty)
+    return make_server(nango, http=_Hasty)
 
 
 def _heard(client: socket.socket) -> bytes:
@@ -145,8 +145,8 @@ def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
         assert product.visitor().ask("GET", "/connect/session", token).status_code == 200
         assert product.visitor().login(token, "mail").kind == "ok"
         typed = {"credentials": {"api_key": GOOD_KEY}}
-        answer = product.visitor().ask("POST", "/connect/integrations/shop", token, json=typed)
-        assert answer.status_code == 200
+        response = product.visitor().ask("POST", "/connect/integrations/shop", token, json=typed)
+        assert response.status_code == 200
         assert not slow.arrived.acquire(blocking=False)
         slow.gate.set()
         for thread in threads:
@@ -157,11 +157,11 @@ def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
 SERVE = """
 import json, socket, sys
 from nango_py import Nango
-from nango_py.server.running import new_server
+from nango_py.server.uvicorn_server import make_server
 integrations, database, key, descriptor = json.loads(sys.argv[1])
 with Nango(integrations, database_url=database, encryption_keys=key, environ={}) as nango:
     nango.finish_renewals_on_sigterm()
-    server, listener = new_server(nango), socket.socket(fileno=descriptor)
+    server, listener = make_server(nango), socket.socket(fileno=descriptor)
     print("ready", flush=True)
     server.run(sockets=[listener])
 """

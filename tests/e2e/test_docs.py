@@ -16,13 +16,13 @@ import pytest
 
 import nango_py
 from nango_py import Nango, errors
-from nango_py.cli.app import nango as command_line
-from nango_py.config.document import parse_document
-from nango_py.config.schema import blueprint_schema, check_blueprint, integrations_schema
+from nango_py.cli.root import nango as command_line
+from nango_py.config.schema.validation import blueprint_schema, check_blueprint, integrations_schema
+from nango_py.config.yaml.document import parse_document
 from nango_py.engine.events import KINDS
-from nango_py.moving.nango_credentials import TYPES
 from nango_py.registry import AUTH_MODES, PAGINATORS
 from nango_py.sandbox.faults import KINDS as FAULTS
+from nango_py.transfer.nango.credential_fields import TYPES
 from tests.docs_support import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
 
 if TYPE_CHECKING:

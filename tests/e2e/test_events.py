@@ -15,7 +15,7 @@ from nango_py.errors import RateLimited, RequestFailed, TransportFailed
 from nango_py.sandbox import Fault, FaultPlan
 from tests.call_support import KEY, WIDE, a_sandbox, calling
 from tests.clocks import ManualClock
-from tests.fault_server import READ, RESET, FaultServer, answer
+from tests.fault_server import READ, RESET, FaultServer, response
 
 if TYPE_CHECKING:
     from nango_py import Event, Nango
@@ -84,8 +84,8 @@ def test_a_limit_that_cannot_be_waited_out_is_told() -> None:
 @pytest.mark.parametrize("place", ["headers", "params"])
 def test_no_event_holds_a_secret(name: str, place: str) -> None:
     """Not the key, and not what an API echoes of it; nor can a listener change what others see."""
-    echo = answer(json.dumps({"error": {"message": f"bad key {KEY}", "code": KEY}}).encode(), 500)
-    again = answer(KEY.encode(), 429, {"Retry-After": "1", "X-Echo": KEY})
+    echo = response(json.dumps({"error": {"message": f"bad key {KEY}", "code": KEY}}).encode(), 500)
+    again = response(KEY.encode(), 429, {"Retry-After": "1", "X-Echo": KEY})
     text = {"headers": "Key ${api_key}", "params": "${api_key}"}[place]
     requests = {"headers": {}, "params": {}, place: {"Authorization": text}}
     retries = {"max_attempts": 3}

@@ -23,9 +23,9 @@ from nango_py import (
     Sandbox,
     TransportFailed,
 )
-from nango_py.sandbox import Answer, Fault, FaultPlan
+from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
 from tests.clocks import ManualClock
-from tests.fault_server import CLOSE, READ, FaultServer, answer
+from tests.fault_server import CLOSE, READ, FaultServer, response
 from tests.product_support import ENCRYPTION_KEY, SHOP, a_nango, a_product, key_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def test_every_answer_of_the_api_is_returned(tmp_path: Path) -> None:
     settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}},
                 "errors": {"message": "error.detail", "code": "error.code"}}  # fmt: skip
     body = {"error": {"code": "no_such", "detail": f"nothing for {key_of(0)}"}}
-    faults = FaultPlan.script([Answer.of(body, status=404), 500, 500, Answer.of(body, status=404)])
+    faults = FaultPlan.script(
+        [SandboxResponse.of(body, status=404), 500, 500, SandboxResponse.of(body, status=404)]
+    )
     with a_product(tmp_path, settings, faults=faults) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
         assert shop.get("a").status_code == 404
@@ -184,7 +186,7 @@ def test_changes_of_another_process_are_seen_within_a_second(tmp_path: Path, *, 
 
 def test_it_can_be_configured_from_python_alone(tmp_path: Path) -> None:
     """No file, the same checks: a wrong setting is refused with its path."""
-    with FaultServer([READ, answer(b'{"ok": true}')]) as server, a_nango(tmp_path, server.url) as nango:
+    with FaultServer([READ, response(b'{"ok": true}')]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "python_key_1"})
         assert nango.executor("shop", "u").get("x").json() == {"ok": True}
     with pytest.raises(nango_py.ConfigError, match="base_ulr") as caught:
@@ -197,7 +199,7 @@ def test_it_can_be_configured_from_python_alone(tmp_path: Path) -> None:
 
 def test_a_context_manager_closes_and_can_be_used_again(tmp_path: Path) -> None:
     """After close() the next call opens database and sockets anew."""
-    with FaultServer([READ, answer(b"ok")] * 9) as server:
+    with FaultServer([READ, response(b"ok")] * 9) as server:
         with a_nango(tmp_path, server.url) as nango:
             nango.register_connection("shop", "u", {"api_key": "some_key_1"})
             nango.executor("shop", "u").get("x")
@@ -210,7 +212,7 @@ def test_a_context_manager_closes_and_can_be_used_again(tmp_path: Path) -> None:
 
 def test_an_executor_survives_close(tmp_path: Path) -> None:
     """An executor that was made before goes on."""
-    with FaultServer([READ, answer(b"ok")]) as server, a_nango(tmp_path, server.url) as nango:
+    with FaultServer([READ, response(b"ok")]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})
         shop = nango.executor("shop", "u")
         shop.get("x")
@@ -228,8 +230,8 @@ def test_a_forked_child_goes_on_by_itself(tmp_path: Path) -> None:
             code = 1
             try:
                 nango.update_connection_config("shop", "u0", {"seen": "child"})
-                answers = [shop.get("child"), nango.executor("shop", "u1").get("child")]
-                code = 0 if all(found.status_code == 200 for found in answers) else 2
+                responses = [shop.get("child"), nango.executor("shop", "u1").get("child")]
+                code = 0 if all(found.status_code == 200 for found in responses) else 2
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -240,7 +242,7 @@ def test_a_forked_child_goes_on_by_itself(tmp_path: Path) -> None:
 
 
 def test_sixty_four_threads_share_one_nango(tmp_path: Path) -> None:
-    """Every answer belongs to its caller, and `attempts` and explain() to its thread."""
+    """Every response belongs to its caller, and `attempts` and explain() to its thread."""
     with a_product(tmp_path, users=8) as (nango, sandbox):
         executors = [nango.executor("shop", f"u{number}") for number in range(8)]
         failures: list[BaseException] = []
@@ -356,7 +358,7 @@ def test_a_session_sends_its_credential_nowhere_else(url: str, tmp_path: Path) -
 
 
 def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
-    """429s are waited out; a last 429 is an answer; what has no answer raises what SDKs catch."""
+    """429s are waited out; a last 429 is a response; what has no response raises what SDKs catch."""
     settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}}}
     limited = Fault("status", status=429, retry_after=0.2)
     faults = FaultPlan.script([503, None, limited, limited, "reset_after", "reset_after"])
@@ -379,7 +381,7 @@ def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
 def test_a_stream_is_read_as_it_comes(tmp_path: Path) -> None:
     """iter_content and iter_lines work, and the connection is given up with the response."""
     lines = b"".join(b"line %d\n" % number for number in range(1000))
-    with FaultServer([READ, answer(lines)]) as server, a_nango(tmp_path, server.url) as nango:
+    with FaultServer([READ, response(lines)]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})
         shop = nango.executor("shop", "u")
         with shop.get("export", stream=True) as found:
@@ -439,7 +441,11 @@ RECORDS = [
     ("data", {"total": 0}, []),  # Gmail and X leave an empty list out
     ("data", {"data": None, "errors": []}, []),
     ("items || @", {"items": [], "total": 0}, []),  # to JMESPath an empty list is nothing
-    ("dta", {"data": [{"id": 1}]}, 'pagination.records "dta" is no list in this answer; it has one at data'),
+    (
+        "dta",
+        {"data": [{"id": 1}]},
+        'pagination.records "dta" is no list in this response; it has one at data',
+    ),
     ("data.items", {"data": {"rows": [{"id": 1}]}}, "it has one at data.rows"),
     ("", {"data": [{"id": 1}]}, "the body itself is no list"),
     ("data", [{"id": 1}], "it has one at @"),
@@ -455,7 +461,7 @@ def test_records_that_are_not_where_the_blueprint_says_are_an_error(
 ) -> None:
     """A typo in `records` does not look like an empty list; a list that is left out is one."""
     paging = {"kind": "next_url", "next": "links.next", **({"records": records} if records else {})}
-    faults = FaultPlan.script([Answer.of(body)])
+    faults = FaultPlan.script([SandboxResponse.of(body)])
 
     async def walked(nango: nango_py.Nango) -> list[Any]:
         async with nango:
@@ -477,22 +483,22 @@ def test_records_that_are_not_where_the_blueprint_says_are_an_error(
 
 def test_only_the_first_page_is_looked_at_so(tmp_path: Path) -> None:
     """A last page without its list ends the walk, whatever else it holds."""
-    last = Answer.of({"notes": [{"text": "that is all"}]})
+    last = SandboxResponse.of({"notes": [{"text": "that is all"}]})
     paging = {"kind": "page", "param": "page", "records": "data"}
-    faults = FaultPlan.script([Answer.of({"data": [{"id": 1}]}), last])
+    faults = FaultPlan.script([SandboxResponse.of({"data": [{"id": 1}]}), last])
     with a_product(tmp_path, {**SHOP, "pagination": paging}, faults=faults) as (nango, _):
         assert list(nango.executor("shop", "u0").paginate("things")) == [{"id": 1}]
 
 
 def test_redirects_stay_at_home(tmp_path: Path) -> None:
     """A 302 within the API is followed with the credential; one to another port brings nothing there."""
-    with FaultServer([READ, answer(b"caught")]) as other:
-        answers = [
-            Answer.of(status=302, headers={"Location": "/v1/moved?x=1"}), None,
-            Answer.of(status=302, headers={"Location": other.url}),
-            Answer.of(status=307, headers={"Location": other.url}),
+    with FaultServer([READ, response(b"caught")]) as other:
+        responses = [
+            SandboxResponse.of(status=302, headers={"Location": "/v1/moved?x=1"}), None,
+            SandboxResponse.of(status=302, headers={"Location": other.url}),
+            SandboxResponse.of(status=307, headers={"Location": other.url}),
         ]  # fmt: skip
-        with a_product(tmp_path, faults=FaultPlan.script(answers)) as (nango, sandbox):
+        with a_product(tmp_path, faults=FaultPlan.script(responses)) as (nango, sandbox):
             shop = nango.executor("shop", "u0")
             assert shop.get("old").status_code == 200
             assert shop.get("away").status_code == 302
@@ -541,7 +547,7 @@ def test_a_response_is_what_requests_returns(tmp_path: Path) -> None:
         "requests": {"base_url": "https://x.example.test/", "params": {"api_key": "${api_key}"}},
     }
     headers = {"Content-Type": "application/json; charset=utf-8", "Set-Cookie": "a=b; Path=/", "X-Many": "1"}
-    given = Answer.of({"é": 1}, headers=headers)
+    given = SandboxResponse.of({"é": 1}, headers=headers)
     with a_product(tmp_path, settings, faults=FaultPlan.script([given])) as (nango, _):
         found = nango.executor("shop", "u0").get("x")
     assert isinstance(found, requests.Response)
@@ -565,11 +571,11 @@ def test_a_response_is_what_requests_returns(tmp_path: Path) -> None:
 
 
 def test_a_truncated_answer_is_tried_again(tmp_path: Path) -> None:
-    """A GET recovers; the caller sees one whole answer and the story in explain()."""
+    """A GET recovers; the caller sees one whole response and the story in explain()."""
     settings = {**SHOP, "retries": {"backoff": {"base_seconds": 0.001}}}
     broken = [READ, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", CLOSE]
     with (
-        FaultServer(broken, [READ, answer(b"unbroken")]) as server,
+        FaultServer(broken, [READ, response(b"unbroken")]) as server,
         a_nango(tmp_path, server.url, settings) as nango,
     ):
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})

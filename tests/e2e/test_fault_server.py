@@ -13,7 +13,18 @@ import zlib
 
 import pytest
 
-from tests.fault_server import CLOSE, HANG, READ, RESET, Drip, FaultServer, Tls, answer, black_hole, gzip_bomb
+from tests.fault_server import (
+    CLOSE,
+    HANG,
+    READ,
+    RESET,
+    Drip,
+    FaultServer,
+    Tls,
+    black_hole,
+    gzip_bomb,
+    response,
+)
 
 
 def received(
@@ -30,18 +41,18 @@ def received(
 
 def test_connections_run_their_scripts_in_turn() -> None:
     """The first connection gets the first script, all after the last get the last."""
-    with FaultServer([READ, answer(b"one")], [READ, answer(b"two", 503, {"X": "y"})]) as server:
-        answers = [received(server, b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab") for _ in range(3)]
+    with FaultServer([READ, response(b"one")], [READ, response(b"two", 503, {"X": "y"})]) as server:
+        responses = [received(server, b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab") for _ in range(3)]
         assert server.connections == 3
         assert server.wait_for_requests(3) == [b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"] * 3
-    assert answers[0] == b"HTTP/1.1 200 Whatever\r\nContent-Length: 3\r\n\r\none"
-    assert answers[1] == answers[2] == b"HTTP/1.1 503 Whatever\r\nContent-Length: 3\r\nX: y\r\n\r\ntwo"
+    assert responses[0] == b"HTTP/1.1 200 Whatever\r\nContent-Length: 3\r\n\r\none"
+    assert responses[1] == responses[2] == b"HTTP/1.1 503 Whatever\r\nContent-Length: 3\r\nX: y\r\n\r\ntwo"
 
 
 def test_a_reset_is_a_reset() -> None:
-    """The client sees ECONNRESET and not an end of file, also after part of an answer."""
+    """The client sees ECONNRESET and not an end of file, also after part of a response."""
     with (
-        FaultServer([READ, answer(b"hello")[:-2], 0.05, RESET]) as server,
+        FaultServer([READ, response(b"hello")[:-2], 0.05, RESET]) as server,
         pytest.raises(ConnectionResetError),
     ):
         received(server)
@@ -49,7 +60,7 @@ def test_a_reset_is_a_reset() -> None:
 
 def test_a_short_body_ends_early() -> None:
     """A close before the announced length is an incomplete read."""
-    with FaultServer([READ, answer(b"short", headers={"Content-Length": "100"}), CLOSE]) as server:
+    with FaultServer([READ, response(b"short", headers={"Content-Length": "100"}), CLOSE]) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         connection.request("GET", "/")
         with pytest.raises(http.client.IncompleteRead):
@@ -60,7 +71,7 @@ def test_a_short_body_ends_early() -> None:
 def test_interim_answers_and_huge_heads_are_bytes_too() -> None:
     """1xx answers come before the real one, and a head may be as large as one likes."""
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
-    with FaultServer([READ, interim, answer(b"x", headers={"X-Big": "a" * 300_000})]) as server:
+    with FaultServer([READ, interim, response(b"x", headers={"X-Big": "a" * 300_000})]) as server:
         got = received(server)
     assert got.startswith(interim + b"HTTP/1.1 200")
     assert len(got) > 300_000
@@ -68,18 +79,18 @@ def test_interim_answers_and_huge_heads_are_bytes_too() -> None:
 
 def test_a_drip_is_slow_and_whole() -> None:
     """Head and body come in pieces, each after its pause."""
-    with FaultServer([READ, Drip(answer(b"0123456789"), bytes_at_once=16, seconds=0.01)]) as server:
+    with FaultServer([READ, Drip(response(b"0123456789"), bytes_at_once=16, seconds=0.01)]) as server:
         begin = time.monotonic()
         got = received(server)
         took = time.monotonic() - begin
-    assert got == answer(b"0123456789")
+    assert got == response(b"0123456789")
     assert took >= (len(got) // 16) * 0.01
 
 
 def test_an_event_holds_an_answer_back() -> None:
     """Nothing is sent until the test says so."""
     go = threading.Event()
-    with FaultServer([READ, go, answer(b"late")]) as server:
+    with FaultServer([READ, go, response(b"late")]) as server:
         with pytest.raises(TimeoutError):
             received(server, timeout_seconds=0.05)
         go.set()
@@ -113,7 +124,7 @@ def test_a_gzip_bomb_is_small_on_the_wire() -> None:
 
 def test_tls_is_spoken_with_its_own_certificate() -> None:
     """Who trusts the certificate is served, under an https address."""
-    with FaultServer([READ, answer(b"safe")], tls=Tls()) as server:
+    with FaultServer([READ, response(b"safe")], tls=Tls()) as server:
         assert server.url == f"https://127.0.0.1:{server.port}/"
         trusting = ssl.create_default_context(cafile=str(server.certificate))
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trusting)
@@ -132,7 +143,7 @@ def test_tls_is_spoken_with_its_own_certificate() -> None:
 )
 def test_a_certificate_can_be_wrong(tls: Tls, reason: str, *, is_trusted: bool) -> None:
     """A client that checks refuses it and says why, and the server goes on."""
-    with FaultServer([READ, answer(b"safe")], tls=tls) as server:
+    with FaultServer([READ, response(b"safe")], tls=tls) as server:
         context = ssl.create_default_context(cafile=str(server.certificate) if is_trusted else None)
         connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context)
         for _ in range(2):

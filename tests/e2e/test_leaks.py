@@ -14,7 +14,7 @@ import requests
 
 from nango_py import ConfigError, Nango, NangoError, TamperError
 from tests.e2e_servers import closed_port
-from tests.fault_server import CLOSE, HANG, READ, RESET, FaultServer, answer, gzip_bomb
+from tests.fault_server import CLOSE, HANG, READ, RESET, FaultServer, gzip_bomb, response
 from tests.leak_support import Collector, everything_of, secret, shown, traces
 from tests.product_support import ENCRYPTION_KEY
 
@@ -46,7 +46,7 @@ def echo(number: int, place: str, status: int) -> bytes:
     """An error answer that repeats the credential, as some APIs do."""
     value = secret(number, TAILS[place])
     body = {"error": {"code": value, "detail": f"the key {value} is wrong"}}
-    return answer(json.dumps(body).encode(), status, {"X-Echo": "1"})
+    return response(json.dumps(body).encode(), status, {"X-Echo": "1"})
 
 
 class Shown:
@@ -70,7 +70,7 @@ def get(executor: Executor) -> Any:
 
 
 def strict(executor: Executor) -> Any:
-    """A call that raises for bad answers."""
+    """A call that raises for bad responses."""
     return executor.get("things", raise_for_error=True)
 
 
@@ -80,7 +80,7 @@ def status(executor: Executor) -> Any:
 
 
 def as_json(executor: Executor) -> Any:
-    """Reads an answer that is no JSON."""
+    """Reads a response that is no JSON."""
     return executor.get("things").json()
 
 
@@ -129,7 +129,7 @@ def bad_calls(executor: Executor) -> Any:
 
 def session(executor: Executor, **options: Any) -> Any:
     """A third-party SDK."""
-    from nango_py.engine.http.session import Session
+    from nango_py.engine.requests_session import Session
 
     return Session(executor).get("things", params={"q": "1"}, **options).raise_for_status()
 
@@ -138,18 +138,18 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /things?again=1\r\nContent-Length: 
 AWAY = b"HTTP/1.1 307 Away\r\nLocation: http://127.0.0.2:1/\r\nContent-Length: 0\r\n\r\n"
 LIMITED = b"HTTP/1.1 429 Slow\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n"
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"
-OTHER_HOST = answer(b'{"data": [1], "links": {"next": "https://evil.test/?api_key=x"}}')
+OTHER_HOST = response(b'{"data": [1], "links": {"next": "https://evil.test/?api_key=x"}}')
 
 # What the server does (None: nobody listens; a status: the credential repeated), and what the program calls.
 MODES: dict[str, tuple[Any, Callable[[Executor], Any]]] = {
-    "good": ([READ, answer(b'{"ok": true}')], get),
+    "good": ([READ, response(b'{"ok": true}')], get),
     "401 with an echo": (401, status),
     "403 with an echo": (403, strict),
     "404 with an echo": (404, session),
     "422 with an echo": (422, post),
-    "410 gone": ([READ, answer(b"gone", 410)], strict),
-    "500 twice": ([READ, answer(b"oops", 500)], status),
-    "503 for a post": ([READ, answer(b"oops", 503, {"Retry-After": "1"})], post),
+    "410 gone": ([READ, response(b"gone", 410)], strict),
+    "500 twice": ([READ, response(b"oops", 500)], status),
+    "503 for a post": ([READ, response(b"oops", 503, {"Retry-After": "1"})], post),
     "429 for ever": ([READ, LIMITED % b"0.1"], get),
     "429 for days": ([READ, LIMITED % b"999999"], get),
     "429 in a session": ([READ, LIMITED % b"999999"], session),
@@ -162,11 +162,11 @@ MODES: dict[str, tuple[Any, Callable[[Executor], Any]]] = {
     "no HTTP": ([READ, b"junk\r\n\r\n", CLOSE], get),
     "silence": ([READ, HANG], lambda executor: executor.get("things", timeout=0.02)),
     "silence in a session": ([READ, HANG], lambda executor: session(executor, timeout=0.02)),
-    "too large": ([READ, answer(gzip_bomb(3_000_000), headers={"Content-Encoding": "gzip"})], get),
-    "no gzip": ([READ, answer(b"plain", headers={"Content-Encoding": "gzip"})], get),
+    "too large": ([READ, response(gzip_bomb(3_000_000), headers={"Content-Encoding": "gzip"})], get),
+    "no gzip": ([READ, response(b"plain", headers={"Content-Encoding": "gzip"})], get),
     "redirects for ever": ([READ, REDIRECT], get),
     "redirect away": ([READ, AWAY], status),
-    "no JSON": ([READ, answer(b"<html>")], as_json),
+    "no JSON": ([READ, response(b"<html>")], as_json),
     "a page elsewhere": ([READ, OTHER_HOST], walk),
     "a page in a circle": ("circle", walk),
     "a page that fails": (400, walk),
@@ -188,7 +188,7 @@ def scripts_of(script: Any, numbers: range) -> list[Any]:
         values = [secret(number, TAILS[place_of(number)]) for number in numbers]
         links = [f"/things?api_key={requests.utils.quote(value, safe='')}&p=1" for value in values]
         bodies = [json.dumps({"data": [1], "links": {"next": link}}).encode() for link in links]
-        return [[READ, answer(body)] * 4 for body in bodies]
+        return [[READ, response(body)] * 4 for body in bodies]
     return [script * 8 if script[-1] not in {RESET, CLOSE, HANG} else script]
 
 
@@ -382,7 +382,7 @@ def test_application_secrets_are_hidden_like_those_of_users(tmp_path: Path, coll
     """An app key from the environment shows in no plan, repr, configuration or log."""
     found = Shown()
     entries = with_entry()
-    with FaultServer([READ, answer(b"ok")]) as server:
+    with FaultServer([READ, response(b"ok")]) as server:
         entries["shop"]["requests"]["base_url"] = server.url
         with Nango(entries, environ={"PLANTED": secret(80)}, encryption_keys=ENCRYPTION_KEY,
                    database_url=f"sqlite:///{tmp_path}/n.db") as nango:  # fmt: skip

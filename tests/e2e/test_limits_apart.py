@@ -12,7 +12,7 @@ import pytest
 
 from nango_py import Nango
 from nango_py.connections.processes import EVERY
-from nango_py.resources import FIRST_AFTER
+from nango_py.services import FIRST_AFTER
 from tests.clocks import ManualClock
 from tests.product_support import ENCRYPTION_KEY, SHOP
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import redis
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.limits.model import Granted, Spend
-from nango_py.limits.redis import RedisLimits
-from nango_py.limits.shared import SharedLimits
+from nango_py.limits.limit_types import Granted, Spend
+from nango_py.limits.stores.failover import FailoverLimits
+from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
 from tests.limits_support import let_pass, overfull, window
 from tests.services import fresh_redis
@@ -112,11 +112,11 @@ def test_limits_hold_through_an_outage_and_a_flush(caplog: pytest.LogCaptureFixt
     stop = threading.Event()
     with fresh_redis() as url, relayed(url) as (relay, through):
         stores = [RedisLimits(Secret(through)) for _ in range(2)]
-        users = [SharedLimits(store, SYSTEM_CLOCK) for store in stores]
+        users = [FailoverLimits(store, SYSTEM_CLOCK) for store in stores]
         for user, store in zip(users, stores, strict=True):
             store.processes(user._name)
 
-        def work(user: SharedLimits) -> None:
+        def work(user: FailoverLimits) -> None:
             while not stop.is_set():
                 grant = user.acquire(SPENDS, (), 60.0)
                 assert isinstance(grant, Granted)
@@ -164,7 +164,7 @@ def _emptied(url: str) -> object:
 
 def test_a_password_is_in_no_error(caplog: pytest.LogCaptureFixture) -> None:
     """A store that cannot be reached says so without its URL."""
-    limits = SharedLimits(RedisLimits(Secret("redis://:planted-secret@127.0.0.1:1/0")), SYSTEM_CLOCK)
+    limits = FailoverLimits(RedisLimits(Secret("redis://:planted-secret@127.0.0.1:1/0")), SYSTEM_CLOCK)
     with caplog.at_level(logging.DEBUG):
         assert isinstance(limits.acquire(SPENDS, (), 0.0), Granted)
     assert "planted-secret" not in caplog.text

@@ -15,7 +15,7 @@ from tests.limits_support import overfull, window
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import json, sys, threading, time
-from nango_py.limits.model import Spend, Window
+from nango_py.limits.limit_types import Spend, Window
 from tests.limit_stores import store_at
 from tests.limits_support import let_pass
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nango_py.errors import StorageError
-from nango_py.limits.model import CalendarDay, Granted, InFlight, Refused, Spend
-from nango_py.limits.redis import RedisLimits
-from nango_py.limits.redis_call import SAID
+from nango_py.limits.limit_types import CalendarDay, Granted, InFlight, Refused, Spend
+from nango_py.limits.stores.redis_commands import SAID
+from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, window
 from tests.own_servers import Interrupted, interrupting, own_redis
@@ -136,9 +136,9 @@ def test_a_short_way_that_forgets_to_look_back_is_found_out(tmp_path: Path) -> N
 
 
 def _granted(store: RedisLimits, spends: tuple[Spend, ...] = SPENDS) -> Granted:
-    answer = store.acquire(spends, ("g",), 0.0)
-    assert isinstance(answer, Granted)
-    return answer
+    response = store.acquire(spends, ("g",), 0.0)
+    assert isinstance(response, Granted)
+    return response
 
 
 def test_calls_go_on_after_the_server_closed_idle_connections_or_forgot_the_script() -> None:
@@ -214,20 +214,20 @@ def test_counts_are_kept_as_long_as_they_matter_and_not_for_ever() -> None:
 
 
 def test_an_answer_that_was_not_awaited_is_not_taken_for_the_next() -> None:
-    """Who was interrupted while Redis thought about it leaves no answer behind for somebody else."""
+    """Who was interrupted while Redis thought about it leaves no response behind for somebody else."""
     with own_redis() as server, closing(RedisLimits(Secret(server.url))) as store:
         other = redis.Redis.from_url(server.url)
         store.settle(_granted(store).ticket)
         other.client_pause(400, all=True)
         with pytest.raises(Interrupted), interrupting(0.1):
             store.acquire(SPENDS, ("g",), 0.0)
-        # An answer to the booking would be no list of views.
+        # A response to the booking would be no list of views.
         assert store.view(["k"])[0].limit == 3
         other.close()
 
 
 def test_a_failed_step_does_not_spoil_its_connection() -> None:
-    """An error that the server answers is one of the store, and the next answer is that of the next call."""
+    """An error that the server answers is one of the store, and the next response is that of the next call."""
     with fresh_redis() as url, closing(RedisLimits(Secret(url))) as store:
         other = redis.Redis.from_url(url)
         store.settle(_granted(store).ticket)

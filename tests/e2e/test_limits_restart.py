@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import redis
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.limits.model import Granted, Spend
-from nango_py.limits.shared import SharedLimits
+from nango_py.limits.limit_types import Granted, Spend
+from nango_py.limits.stores.failover import FailoverLimits
 from tests.limit_stores import store_at
 from tests.limits_support import let_pass, overfull, window
 from tests.own_servers import own_postgres, own_redis
@@ -48,7 +48,7 @@ class Storm:
         self.slowest = 0.0
         self._stop = threading.Event()
         self._stores = [store_at(kind, url) for _ in range(2)]
-        self._users = [SharedLimits(store, SYSTEM_CLOCK) for store in self._stores]
+        self._users = [FailoverLimits(store, SYSTEM_CLOCK) for store in self._stores]
         for user, store in zip(self._users, self._stores, strict=True):
             store.processes(user._name)
 
@@ -74,7 +74,7 @@ class Storm:
                 store.close()
         return [*marks, time.monotonic()]
 
-    def _work(self, user: SharedLimits) -> None:
+    def _work(self, user: FailoverLimits) -> None:
         while not self._stop.is_set():
             started = time.monotonic()
             grant = user.acquire(SPENDS, (), 60.0)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import CredentialsError
-from nango_py.auth._protocol.oauth2 import code_challenge
 from nango_py.connect.login import Logins
 from nango_py.connect.outcome import LoginOutcome
 from nango_py.errors import ConfigError, ConnectFailed
+from nango_py.protocols.oauth2_protocol import code_challenge
 from tests.clocks import ManualClock
 from tests.login_provider import METHODS, LoginProvider, consent, query_of
 from tests.login_provider1 import LoginProvider1
@@ -30,8 +30,8 @@ def test_a_user_logs_in_by_oauth_2(method: str, database_url: str) -> None:
     """From the click to a call, however the application says who it is; on SQLite and PostgreSQL."""
     with LoginProvider(method) as provider, a_product(provider.entry(), database_url) as nango:
         assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
-        answer = nango.executor("mail", "user-1").get("me")
-        assert (answer.status_code, answer.json()["user"]) == (200, "sarah")
+        response = nango.executor("mail", "user-1").get("me")
+        assert (response.status_code, response.json()["user"]) == (200, "sarah")
         assert provider.exchanges() == ["granted"]
         assert provider.api_calls == [(stored(nango)["access_token"], 200)]
         assert pending_rows(nango) == 0
@@ -42,8 +42,8 @@ def test_a_user_logs_in_by_oauth_1(method: str, database_url: str) -> None:
     """Temporary credentials, consent, token credentials and a signed call, each judged by oauthlib."""
     with LoginProvider1(method) as provider, a_product(provider.entry(), database_url) as nango:
         assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
-        answer = nango.executor("mail", "user-1").get("me?a=b c&a=%26")
-        assert (answer.status_code, answer.json()["user"]) == (200, "sarah")
+        response = nango.executor("mail", "user-1").get("me?a=b c&a=%26")
+        assert (response.status_code, response.json()["user"]) == (200, "sarah")
         assert [(route, outcome) for route, outcome, _ in provider.calls] == [
             ("request_token", "granted"), ("access_token", "granted"), ("api", "good"),
         ]  # fmt: skip
@@ -166,16 +166,16 @@ def test_a_login_starts_from_nothing() -> None:
     """A refresh token of an earlier login, perhaps of another account, is not kept beside a new token."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         nango.register_connection("mail", "user-1", {"access_token": "old", "refresh_token": "old refresh"})
-        answer = b'{"access_token": "new", "token_type": "Bearer"}'
+        response = b'{"access_token": "new", "token_type": "Bearer"}'
         callback = callback_of(nango)
-        provider.token_faults.append(_answer(answer))
+        provider.token_faults.append(_response(response))
         assert Logins(nango).finish(callback, COOKIE).ok
         found = stored(nango)
         assert found["access_token"] == "new"
         assert "refresh_token" not in found
 
 
-def _answer(body: bytes) -> Any:
+def _response(body: bytes) -> Any:
     from tests.login_provider import Answer
 
     return Answer(200, body, {"Content-Type": "application/json"})
@@ -278,7 +278,7 @@ def test_unknown_integrations_and_pages_cannot_begin() -> None:
 
 def test_settings_are_asked_for_before_and_told_after() -> None:
     """What the user says is checked first; what callback and answer tell is kept, and checked as well."""
-    auth = {"keep_from_callback": ["iss"], "keep_from_answer": {"kind": "token_type"}}
+    auth = {"keep_from_callback": ["iss"], "keep_from_response": {"kind": "token_type"}}
     schema = {
         "type": "object",
         "required": ["tenant", "iss", "kind"],
@@ -304,7 +304,7 @@ def test_settings_are_asked_for_before_and_told_after() -> None:
             "tenant": "acme", "iss": provider.url, "kind": "Bearer",
         }  # fmt: skip
         callback = callback_of(nango, additional_config=asked)
-        provider.token_faults.append(_answer(b'{"access_token": "new"}'))
+        provider.token_faults.append(_response(b'{"access_token": "new"}'))
         outcome = Logins(nango).finish(callback, COOKIE)
         assert (outcome.ok, outcome.code) == (False, "exchange_failed")
         assert stored(nango)["access_token"] != "new"

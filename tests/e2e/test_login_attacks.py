@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.auth._protocol import oauth1
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, NangoError
+from nango_py.protocols import oauth1_protocol
 from tests.clocks import ManualClock
 from tests.leak_support import CORE, Collector, everything_of, listening, shown, traces
 from tests.login_provider import Answer, LoginProvider, consent, query_of
@@ -291,11 +291,11 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_token_answers_are_typed_endings(name: str) -> None:
     """Nothing is stored, nobody is asked twice, and the memory of an earlier login stays as it was."""
-    answer, code = HOSTILE[name]
+    response, code = HOSTILE[name]
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         nango.register_connection("mail", "user-1", {"access_token": "old"})
         callback = callback_of(nango)
-        provider.token_faults.append(answer)
+        provider.token_faults.append(response)
         outcome = Logins(nango).finish(callback, COOKIE)
         assert (outcome.ok, outcome.code) == (False, code)
         assert provider.exchanges() == ["fault"]
@@ -326,7 +326,7 @@ def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         Answer(200, "oauth_token=a"),
         Answer(200, "<html>"),
@@ -336,11 +336,11 @@ def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
         Answer(302, "", {"Location": "http://127.0.0.1:1/"}),
     ],
 )
-def test_hostile_answers_of_oauth_1(answer: Answer) -> None:
+def test_hostile_answers_of_oauth_1(response: Answer) -> None:
     """The same for the older protocol."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
-        provider.token_faults.append(answer)
+        provider.token_faults.append(response)
         assert Logins(nango).finish(callback, COOKIE).code == "exchange_failed"
         assert rows(nango) == []
 
@@ -381,7 +381,7 @@ def test_a_store_that_does_not_answer_is_said() -> None:
 
 
 def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
-    """An answer to another login, or one that nobody confirmed, is not exchanged."""
+    """A response to another login, or one that nobody confirmed, is not exchanged."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         other = callback_of(nango)
         for change, code in (
@@ -400,7 +400,7 @@ def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
 
 def test_a_million_nonces_are_unlike() -> None:
     """128 bits each."""
-    assert len({oauth1.nonce() for _ in range(1_000_000)}) == 1_000_000
+    assert len({oauth1_protocol.nonce() for _ in range(1_000_000)}) == 1_000_000
 
 
 def test_each_attempt_is_signed_anew() -> None:

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from nango_py import Nango
-from nango_py.connect.loopback import Listener, LoopbackRefused, checked
+from nango_py.connect.local_browser import Listener, LoopbackRefused, checked
 from tests.login_provider import LoginProvider, consent, query_of
 from tests.login_provider1 import LoginProvider1
 from tests.product_support import ENCRYPTION_KEY

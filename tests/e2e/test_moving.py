@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, NangoError
-from nango_py.connections.moving import stored_rows
+from nango_py.connections.bulk import iter_rows
 from tests.leak_support import Collector, everything_of, secret, shown, traces
 from tests.moving_support import MODES, a_key, a_nango, an_entry, everything, example_of
-from tests.nango_answers import an_answer
+from tests.nango_answers import a_response
 from tests.services import fresh_postgres
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_connections_pass_one_by_one() -> None:
         assert len(content) > 10 * MEGABYTE
         assert peak(lambda: nango.export_connections(Nowhere(), KEY)) < 5 * MEGABYTE  # type: ignore[arg-type]
         assert peak(lambda: nango.import_connections(io.BytesIO(content), KEY)) < 5 * MEGABYTE
-        assert peak(lambda: list(stored_rows(nango.store))) > 10 * MEGABYTE
+        assert peak(lambda: list(iter_rows(nango.store))) > 10 * MEGABYTE
 
 
 class Nowhere:
@@ -137,7 +137,7 @@ def peak(work: Callable[[], object]) -> int:
 
 def failures(nango: Nango, folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """Ways in which exports and imports fail while they hold secrets, by name."""
-    whole, plain, other = folder / "whole", folder / "answer.json", a_key()
+    whole, plain, other = folder / "whole", folder / "response.json", a_key()
     nango.export_connections(whole, KEY)
     damaged = bytearray(whole.read_bytes())
     damaged[-80] ^= 1
@@ -146,7 +146,7 @@ def failures(nango: Nango, folder: Path) -> Iterator[tuple[str, Callable[[], obj
     yield "key", lambda: nango.import_connections(whole, secret(9))
     nango.update_connection_credentials("api-key", "user-0", {"api_key": secret(2)})
     yield "another connection", lambda: nango.import_connections(whole, KEY)
-    answers: tuple[tuple[str, dict[str, Any]], ...] = (
+    responses: tuple[tuple[str, dict[str, Any]], ...] = (
         ("other mode", {"credentials": {"type": "BASIC", "username": "u", "password": secret(3)}}),
         ("not text", {"credentials": {"type": "API_KEY", "apiKey": [secret(4)]}}),
         ("masked", {"credentials": {"type": "API_KEY", "apiKey": secret(5), "raw": "REDACTED"}}),
@@ -156,17 +156,17 @@ def failures(nango: Nango, folder: Path) -> Iterator[tuple[str, Callable[[], obj
         ),
         ("another one", {"connection_id": "user-0", "connection_config": {"api_token": secret(7)}}),
     )
-    for name, changes in answers:
-        answer = an_answer("API_KEY", "api-key", **changes)
-        yield name, lambda answer=answer: read_answer(nango, plain, json.dumps(answer))  # type: ignore[misc]
-    yield "not JSON", lambda: read_answer(nango, plain, f'{{"a": "{secret(8)}"')
+    for name, changes in responses:
+        response = a_response("API_KEY", "api-key", **changes)
+        yield name, lambda response=response: read_response(nango, plain, json.dumps(response))  # type: ignore[misc]
+    yield "not JSON", lambda: read_response(nango, plain, f'{{"a": "{secret(8)}"')
     nango.store.close()
     yield "closed", lambda: nango.export_connections(folder / "other", KEY)
     yield "closed for imports", lambda: nango.import_connections(whole, KEY)
 
 
-def read_answer(nango: Nango, path: Path, text: str) -> object:
-    """An import of an answer that fails."""
+def read_response(nango: Nango, path: Path, text: str) -> object:
+    """An import of a response that fails."""
     path.write_text(text)
     return nango.import_from_nango(path)
 
@@ -193,11 +193,11 @@ def test_no_failure_shows_a_secret(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 def test_no_report_shows_a_secret(tmp_path: Path) -> None:
     """A dry run's report, with problems and what was left out, has names and reasons only."""
-    answer = an_answer(
+    response = a_response(
         "API_KEY", "api-key", connection_config={"api_token": secret(1)}, tags={"a": secret(2)}
     )
-    wrong = an_answer("OAUTH2", "api-key", credentials={"type": "OAUTH2", "access_token": secret(3)})
-    (tmp_path / "answers.json").write_text(json.dumps([answer, wrong]))
+    wrong = a_response("OAUTH2", "api-key", credentials={"type": "OAUTH2", "access_token": secret(3)})
+    (tmp_path / "answers.json").write_text(json.dumps([response, wrong]))
     with a_nango("sqlite:///:memory:") as nango:
         report = nango.import_from_nango(tmp_path / "answers.json", dry_run=True)
     assert len(report.problems) == 1

@@ -16,7 +16,7 @@ SHIPPED = sorted(path.name for path in (ROOT / "blueprints").glob("*.yaml"))
 STATIC = {f"nango_py/server/static/{path.name}" for path in (ROOT / "nango_py/server/static").iterdir()}
 
 LIST = """
-from nango_py.config.blueprint import open_catalogue
+from nango_py.config.catalogue import open_catalogue
 from pathlib import Path
 for ref in open_catalogue(Path("nowhere")).refs():
     print(Path(ref.path).name)
@@ -58,7 +58,7 @@ def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
     assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
     assert {"nango_py/server/static/connect.html", "nango_py/server/static/nango-connect.js"} <= STATIC
     assert set(names) >= STATIC
-    assert any(name.startswith("nango_py/config/schemas/") for name in names)
+    assert any(name.startswith("nango_py/config/schema/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import DeadlineExceeded, Nango, RequestFailed
-from tests.fault_server import HANG, READ, RESET, Drip, FaultServer, _read_request, answer, black_hole
+from tests.fault_server import HANG, READ, RESET, Drip, FaultServer, _read_request, black_hole, response
 from tests.product_support import SHOP, a_nango
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ GRACE = 0.5
 FAST = 1.0
 """Seconds in which nine of ten healthy calls are answered, on a machine that does other things too."""
 
-WHOLE = answer(b"x" * 1000)
+WHOLE = response(b"x" * 1000)
 SCRIPTS: dict[str, list[Any]] = {
     "body drip": [WHOLE[:-1000], Drip(WHOLE[-1000:], 1, 0.05)],
     "head drip": [Drip(WHOLE, 1, 0.05)],
@@ -55,7 +55,7 @@ class Ward(FaultServer):
         while request := _read_request(stream):
             if b"key-of-ill" in request:
                 return all(super(Ward, self)._run(stream, one) for one in self._of_the_ill)
-            stream.sendall(answer(b"{}"))
+            stream.sendall(response(b"{}"))
         return False
 
 

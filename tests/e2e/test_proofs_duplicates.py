@@ -46,7 +46,7 @@ def in_threads(work: Callable[[int], None], calls: int) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_no_faulty_post_is_carried_out_twice(method: str, tmp_path: Path) -> None:
-    """Lost answers end in an error or an answer, and never in a second sending."""
+    """Lost answers end in an error or a response, and never in a second sending."""
     faults = FaultPlan(SEED, RATES)
     outcomes: Counter[str] = Counter()
     with a_product(tmp_path, QUICK, users=USERS, faults=faults) as (nango, sandbox):

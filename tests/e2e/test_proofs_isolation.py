@@ -6,7 +6,7 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-from nango_py.engine.stamp import Stamp
+from nango_py.engine.bound_settings import BoundRequestSettings
 from tests.product_support import SHOP, a_product, key_of
 
 if TYPE_CHECKING:
@@ -79,16 +79,16 @@ def test_no_call_uses_another_users_key(tmp_path: Path) -> None:
 def test_a_crossed_key_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: stamps that are mixed up now and then are found in the ledger."""
     previous: list[Any] = []
-    original = Stamp.headers_for
+    original = BoundRequestSettings.headers_for
 
-    def mixed_up(self: Stamp, method: str, endpoint: str) -> Any:
+    def mixed_up(self: BoundRequestSettings, method: str, endpoint: str) -> Any:
         headers = original(self, method, endpoint)
         previous.append(headers["authorization"])
         if len(previous) % 50 == 0:
             headers["authorization"] = previous[-2]
         return headers
 
-    monkeypatch.setattr(Stamp, "headers_for", mixed_up)
+    monkeypatch.setattr(BoundRequestSettings, "headers_for", mixed_up)
     # The sandbox would refuse a mixed up request, so here it takes any credential.
     with a_product(tmp_path, BOTH_PLACES, users=40) as (nango, sandbox):
         for number in range(100):

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from nango_py.engine.async_transport import AsyncTransport
 from nango_py.engine.commands import Failure
-from nango_py.engine.http.transport import Transport
 from nango_py.secret import Secret
+from nango_py.transport.async_transport import AsyncTransport
+from nango_py.transport.sync_transport import Transport
 from tests.call_support import wait_until
 from tests.engine_support import KEY, a_plan, a_stamp, an_integration
-from tests.fault_server import READ, FaultServer, Tls, answer
+from tests.fault_server import READ, FaultServer, Tls, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.transport.response import Response
 
     Outcomes = list[Response | Failure]
     Send = Callable[..., Outcomes]
@@ -141,17 +141,17 @@ def a_plan_by(proxy: str, port: int = 443, *, host: str = NAME, scheme: str = "h
 
 
 def told(outcomes: Outcomes) -> list[tuple[str, bool]]:
-    """The reasons of failures, and whether anything was sent; "answer" for answers."""
-    return [(one.reason, one.sent) if isinstance(one, Failure) else ("answer", True) for one in outcomes]
+    """The reasons of failures, and whether anything was sent; "response" for answers."""
+    return [(one.reason, one.sent) if isinstance(one, Failure) else ("response", True) for one in outcomes]
 
 
 @SENDS
 def test_a_call_goes_through_a_tunnel(send: Send) -> None:
     """The proxy is told name and port and gets its login, the API gets the call; neither sees more."""
-    script = [READ, answer(b"{}"), READ, answer(b"{}")]
+    script = [READ, response(b"{}"), READ, response(b"{}")]
     with FaultServer(script, tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(f"us%40er:{PASSWORD}"), server.port)
-        assert told(send([plan, plan], str(server.certificate))) == [("answer", True)] * 2
+        assert told(send([plan, plan], str(server.certificate))) == [("response", True)] * 2
         requests = server.wait_for_requests(2)
     (head,) = proxy.heads
     assert head.startswith(f"CONNECT {NAME}:{server.port} HTTP/1.".encode())
@@ -191,10 +191,10 @@ def test_the_certificate_is_the_apis(send: Send) -> None:
 @SENDS
 def test_a_connection_of_one_proxy_is_not_anothers(send: Send) -> None:
     """The same origin by two logins is two tunnels."""
-    scripts = [[READ, answer(b"{}")], [READ, answer(b"{}")]]
+    scripts = [[READ, response(b"{}")], [READ, response(b"{}")]]
     with FaultServer(*scripts, tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plans = [a_plan_by(proxy.url(login), server.port) for login in ("a:b", "c:d")]
-        assert told(send(plans, str(server.certificate))) == [("answer", True)] * 2
+        assert told(send(plans, str(server.certificate))) == [("response", True)] * 2
     assert len(proxy.heads) == 2
 
 
@@ -203,10 +203,10 @@ def test_a_connection_of_one_proxy_is_not_anothers(send: Send) -> None:
 def test_this_machine_and_plain_http_are_called_directly(send: Send, host: str, scheme: str) -> None:
     """What is not encrypted is never shown to a proxy, and no proxy knows the way to this machine."""
     tls = Tls() if scheme == "https" else None
-    with FaultServer([READ, answer(b"{}")], tls=tls) as server, TunnelProxy(server.port) as proxy:
+    with FaultServer([READ, response(b"{}")], tls=tls) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(), server.port, host=host, scheme=scheme)
         certificate = str(server.certificate) if tls else None
-        assert told(send([plan], certificate)) == [("answer", True)]
+        assert told(send([plan], certificate)) == [("response", True)]
     assert proxy.heads == []
 
 
@@ -214,9 +214,9 @@ def test_this_machine_and_plain_http_are_called_directly(send: Send, host: str, 
 def test_the_login_is_in_no_log(send: Send, caplog: pytest.LogCaptureFixture) -> None:
     """Libraries log what they connect to; the password is masked there, raw and encoded."""
     caplog.set_level(logging.DEBUG)
-    with FaultServer([READ, answer(b"{}")], tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
+    with FaultServer([READ, response(b"{}")], tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(f"user:{PASSWORD}"), server.port)
-        assert told(send([plan], str(server.certificate))) == [("answer", True)]
+        assert told(send([plan], str(server.certificate))) == [("response", True)]
         wait_until(lambda: proxy.heads)
     assert PASSWORD not in caplog.text
     assert "dXNlcjpwbGFudGVk" not in caplog.text

@@ -28,11 +28,11 @@ PAGED = """
   - call: {method: GET, path: orders}
     credentials: {token: token_test_1234}
     sends: {url: https://api.northwind.test/v1/orders, headers: {}}
-    answer: {status: 200, headers: {X-Next-Page: "?page=2"}, json: {items: [1, 2]}}
+    response: {status: 200, headers: {X-Next-Page: "?page=2"}, json: {items: [1, 2]}}
   - call: {method: GET, path: orders, params: {page: "2"}}
     credentials: {token: token_test_1234}
     sends: {url: "https://api.northwind.test/v1/orders?page=2", headers: {}}
-    answer: {status: 200, json: {items: [3]}}
+    response: {status: 200, json: {items: [3]}}
 
 gotchas:"""
 """Two pages for the example's list."""

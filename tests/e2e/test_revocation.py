@@ -11,9 +11,9 @@ import pytest
 
 from nango_py import ConnectionNotFound, Nango
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.connections.database import open_database
-from nango_py.engine import revocation
+from nango_py.database.base import open_database
 from nango_py.secret import Secret
+from nango_py.tokens import revocation
 from tests.clocks import ManualClock
 from tests.leak_support import Collector, secret, shown, traces
 from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
@@ -102,7 +102,7 @@ def test_without_a_declared_place_nothing_is_sent(provider: Provider) -> None:
         ([400], "the provider answered 400"),
         ([200, 500], "the provider answered 500"),
         ([302], "the provider answered 302"),
-        (["lost"], "no answer (reset)"),
+        (["lost"], "no response (reset)"),
     ],
 )
 def test_a_provider_that_fails_is_told_of_and_no_error(
@@ -140,7 +140,7 @@ def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: 
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
     assert arrived.is_set()
-    assert [event.reason for event in events] == ["no answer (timeout)"]
+    assert [event.reason for event in events] == ["no response (timeout)"]
 
 
 def test_nobody_listens_at_all() -> None:
@@ -152,7 +152,7 @@ def test_nobody_listens_at_all() -> None:
         nango.register_connection("mail", "user-1", credentials)
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
-    assert [event.reason for event in events] == ["no answer (connect)"]
+    assert [event.reason for event in events] == ["no response (connect)"]
 
 
 def test_an_integration_that_is_declared_no_longer(provider: Provider, database_url: str) -> None:
@@ -259,11 +259,11 @@ def test_a_renewal_under_way_is_waited_for(provider: Provider, database_url: str
         old = connect(nango, provider, expired=True)
         provider.gate.clear()
         with ThreadPoolExecutor(1) as thread:
-            answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+            response = thread.submit(nango.executor("mail", "user-1").get, "things")
             assert provider.arrived.acquire(timeout=10)
             other.delete_connection("mail", "user-1")
             # The call's own token is withdrawn before it is used, or the connection is gone.
-            ended = answer.exception(20) or answer.result()
+            ended = response.exception(20) or response.result()
         assert isinstance(ended, ConnectionNotFound) or ended.status_code in {200, 401}
         assert_gone(nango)
         assert_gone(other)
@@ -282,13 +282,13 @@ def test_a_renewal_that_hangs_is_not_waited_for_long(provider: Provider) -> None
         connect(nango, provider, expired=True)
         provider.gate.clear()
         with ThreadPoolExecutor(1) as thread:
-            answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+            response = thread.submit(nango.executor("mail", "user-1").get, "things")
             assert provider.arrived.acquire(timeout=10)
             nango.delete_connection("mail", "user-1")  # the clock of this test does not really wait
             assert_gone(nango)
             provider.gate.set()
             with pytest.raises(ConnectionNotFound):
-                answer.result(20)
+                response.result(20)
         assert_gone(nango)
         assert nango.connections_for_user("user-1") == []
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from nango_py.config.model import frozen
-from nango_py.sandbox import Answer, Fault, FaultPlan, Sandbox
+from nango_py.config.model import freeze
+from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,13 +43,13 @@ KLAVIYO: dict[str, Any] = {
     "examples": [
         {
             "call": {"method": "GET", "path": "metrics/"},
-            "answer": {"status": 200, "json": {"data": [{"id": "m1"}], "links": {"next": None}}},
+            "response": {"status": 200, "json": {"data": [{"id": "m1"}], "links": {"next": None}}},
         },
         {
             "call": {"method": "GET", "path": "metrics/", "params": {"count": 50}},
-            "answer": {"status": 200, "json": {"data": []}},
+            "response": {"status": 200, "json": {"data": []}},
         },
-        {"call": {"method": "POST", "path": "events/"}, "answer": {"status": 202}},
+        {"call": {"method": "POST", "path": "events/"}, "response": {"status": 202}},
     ],
 }
 LEGACY: dict[str, Any] = {
@@ -75,7 +75,7 @@ def get(sandbox: Sandbox, path: str = "metrics/", **arguments: Any) -> requests.
 def klaviyo() -> Iterator[Sandbox]:
     """Today's Klaviyo with two users."""
     users = {"u1": {"api_key": "pk_one"}, "u2": {"api_key": "pk_two"}}
-    with Sandbox(frozen(KLAVIYO), credentials=users) as sandbox:
+    with Sandbox(freeze(KLAVIYO), credentials=users) as sandbox:
         yield sandbox
 
 
@@ -109,10 +109,10 @@ def test_the_ledger_says_whose_credential_was_seen(klaviyo: Sandbox) -> None:
 def test_a_credential_in_another_place_is_refused(
     klaviyo: Sandbox, headers: Mapping[str, str], params: Mapping[str, str]
 ) -> None:
-    """The answer is 401 in the API's own error shape."""
-    answer = get(klaviyo, headers=headers, params=params)
-    assert answer.status_code == 401
-    assert answer.json()["errors"][0]["code"] == "not_authenticated"
+    """The response is 401 in the API's own error shape."""
+    response = get(klaviyo, headers=headers, params=params)
+    assert response.status_code == 401
+    assert response.json()["errors"][0]["code"] == "not_authenticated"
     assert klaviyo.ledger.received[0].user is None
     assert not klaviyo.ledger.received[0].processed
 
@@ -205,10 +205,10 @@ def test_credentials_may_stand_in_the_path_and_in_expressions() -> None:
 
 def test_an_example_of_a_refusal_is_the_refusal() -> None:
     """When the blueprint shows a 401, that is the 401 of the sandbox."""
-    shown = {"call": {"path": "metrics/"}, "answer": {"status": 401, "text": "who are you?"}}
+    shown = {"call": {"path": "metrics/"}, "response": {"status": 401, "text": "who are you?"}}
     with Sandbox({**KLAVIYO, "examples": [shown]}, credentials={}) as sandbox:
-        answer = get(sandbox)
-    assert (answer.status_code, answer.text) == (401, "who are you?")
+        response = get(sandbox)
+    assert (response.status_code, response.text) == (401, "who are you?")
 
 
 def test_examples_are_served(klaviyo: Sandbox) -> None:
@@ -216,8 +216,8 @@ def test_examples_are_served(klaviyo: Sandbox) -> None:
     assert get(klaviyo, "metrics").json()["data"] == [{"id": "m1"}]
     assert get(klaviyo, "metrics", params={"count": "50", "other": "1"}).json() == {"data": []}
     assert get(klaviyo, "metrics").headers["Content-Type"] == "application/vnd.api+json"
-    answer = get(klaviyo, "events/", method="POST", json={"a": 1})
-    assert (answer.status_code, answer.content) == (202, b"")
+    response = get(klaviyo, "events/", method="POST", json={"a": 1})
+    assert (response.status_code, response.content) == (202, b"")
     assert klaviyo.ledger.received[-1].json() == {"a": 1}
 
 
@@ -246,20 +246,20 @@ def test_pages_follow_one_another() -> None:
 
 
 def test_too_many_requests_are_refused(klaviyo: Sandbox) -> None:
-    """The 429 carries Retry-After and no numbers; other answers carry the numbers; users do not share."""
-    while (answer := get(klaviyo)).status_code == 200:
-        assert answer.headers["RateLimit-Limit"] == "400"
-        assert 0 <= int(answer.headers["RateLimit-Remaining"]) < 400
-        assert 0 <= int(answer.headers["RateLimit-Reset"]) <= 60
+    """The 429 carries Retry-After and no numbers; other responses carry the numbers; users do not share."""
+    while (response := get(klaviyo)).status_code == 200:
+        assert response.headers["RateLimit-Limit"] == "400"
+        assert 0 <= int(response.headers["RateLimit-Remaining"]) < 400
+        assert 0 <= int(response.headers["RateLimit-Reset"]) <= 60
         connection = http.client.HTTPConnection("127.0.0.1", klaviyo.port)
         for _ in range(60):
             connection.request("GET", "/api/metrics/", headers=KEY)
             connection.getresponse().read()
         connection.close()
-    assert answer.status_code == 429
-    assert int(answer.headers["Retry-After"]) >= 1
-    assert "RateLimit-Remaining" not in answer.headers
-    assert answer.json()["errors"][0]["detail"].startswith("Request was throttled. Expected available in ")
+    assert response.status_code == 429
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "RateLimit-Remaining" not in response.headers
+    assert response.json()["errors"][0]["detail"].startswith("Request was throttled. Expected available in ")
     assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_two"}).status_code == 200
     assert max(counted.most for counted in klaviyo.counted if counted.label == "50/second") > 50
 
@@ -277,12 +277,12 @@ def test_the_wait_is_told_in_any_form(dialect: Any, pattern: str) -> None:
     """Retry-After is seconds, decimals or a date, or stays away and the body says it."""
     limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
     with Sandbox({**LEGACY, "rate_limits": limits}, retry_after=dialect) as sandbox:
-        answers = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
-    assert answers[1].status_code == 429
-    retry_after = answers[1].headers.get("Retry-After", "")
+        responses = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
+    assert responses[1].status_code == 429
+    retry_after = responses[1].headers.get("Retry-After", "")
     assert re.fullmatch(pattern, retry_after)
-    assert "Expected available in" in answers[1].text
-    assert (".0 seconds" in answers[1].text) is (dialect == "body")
+    assert "Expected available in" in responses[1].text
+    assert (".0 seconds" in responses[1].text) is (dialect == "body")
 
 
 @pytest.mark.parametrize(
@@ -322,25 +322,25 @@ def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
 def test_a_retired_api_answers_gone() -> None:
     """A blueprint whose end is past can be played as it is today, others cannot."""
     with Sandbox(LEGACY, retired=True) as sandbox:
-        answer = get(sandbox, "v1/metrics", headers={}, params={"api_key": "k"})
-    assert answer.status_code == 410
+        response = get(sandbox, "v1/metrics", headers={}, params={"api_key": "k"})
+    assert response.status_code == 410
     with pytest.raises(ValueError, match="retires_on"):
         Sandbox(KLAVIYO, retired=True)
 
 
 def test_a_script_injects_one_entry_for_each_request(klaviyo: Sandbox) -> None:
     """Statuses, answers with a Location and ordinary answers come in their order, then nothing goes wrong."""
-    moved = Answer(307, (("Location", "/elsewhere"),))
+    moved = SandboxResponse(307, (("Location", "/elsewhere"),))
     plan = FaultPlan.script(
         [503, None, moved, Fault("status", status=503, retry_after=2)], by_path={"flows": ["429"]}
     )
     with Sandbox(KLAVIYO, faults=plan) as sandbox:
-        answers = [get(sandbox) for _ in range(5)]
+        responses = [get(sandbox) for _ in range(5)]
         limited = get(sandbox, "flows/")
         records = sandbox.ledger.received
-    assert [answer.status_code for answer in answers] == [503, 200, 307, 503, 200]
-    assert answers[2].headers["Location"] == "/elsewhere"
-    assert (answers[3].headers["Retry-After"], limited.headers["Retry-After"]) == ("2", "1")
+    assert [response.status_code for response in responses] == [503, 200, 307, 503, 200]
+    assert responses[2].headers["Location"] == "/elsewhere"
+    assert (responses[3].headers["Retry-After"], limited.headers["Retry-After"]) == ("2", "1")
     assert [record.fault for record in records] == ["503", "", "307", "503", "", "429"]
     assert [record.processed for record in records] == [True, True, False, False, True, False]
     assert not klaviyo.ledger.received
@@ -422,7 +422,7 @@ def test_a_seeded_plan_is_repeatable_and_ends() -> None:
 
 
 def test_duplicates_are_calls_that_were_carried_out_twice() -> None:
-    """A naive retry of a lost answer is found; refusals and repeatable methods are not duplicates."""
+    """A naive retry of a lost response is found; refusals and repeatable methods are not duplicates."""
     plan = FaultPlan.script(["reset_after", None, 429, None, None, None])
     with Sandbox(OPEN, faults=plan) as sandbox:
         for body, method in (
@@ -443,7 +443,7 @@ def test_duplicates_are_calls_that_were_carried_out_twice() -> None:
 
 
 def test_an_idempotency_key_is_carried_out_once() -> None:
-    """An API that knows such keys gives the first answer again."""
+    """An API that knows such keys gives the first response again."""
     plan = FaultPlan.script(["reset_after"])
     with Sandbox(OPEN, faults=plan, idempotency_header="Idempotency-Key") as sandbox:
         with pytest.raises(requests.ConnectionError):
@@ -459,10 +459,10 @@ def test_requests_are_read_as_http_says() -> None:
     with Sandbox(OPEN) as sandbox:
         get(sandbox, "x", method="POST", data=iter([b"one", b"two"]))
         assert sandbox.ledger.received[0].body == b"onetwo"
-        answers = raw(
+        responses = raw(
             sandbox, b"GET /v1/a HTTP/1.1\r\n\r\n\r\nGET /v1/b HTTP/1.1\r\nConnection: close\r\n\r\n"
         )
-        assert answers.count(b"HTTP/1.1 200 OK") == 2
+        assert responses.count(b"HTTP/1.1 200 OK") == 2
         assert get(sandbox, "x", method="HEAD").content == b""
         assert raw(sandbox, b"GET /v1/a HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
         expecting = (

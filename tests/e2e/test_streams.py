@@ -13,7 +13,7 @@ import pytest
 
 from nango_py.errors import ProviderError, TransportFailed
 from tests.call_support import QUICK, a_sandbox, calling, wait_until
-from tests.fault_server import HANG, READ, RESET, FaultServer, answer
+from tests.fault_server import HANG, READ, RESET, FaultServer, response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def get(nango: Nango, **options: Any) -> Any:
 def test_a_stream_is_read_piece_by_piece() -> None:
     """The first piece is there before the server has sent the last."""
     more = threading.Event()
-    whole = answer(b"first" + b"later" * 1000)
+    whole = response(b"first" + b"later" * 1000)
     cut = len(whole) - 5000
     with FaultServer([READ, whole[:cut], more, whole[cut:]]) as server, calling(server.url) as nango:
         found = get(nango)
@@ -55,7 +55,7 @@ def test_a_stream_is_decoded_as_it_is_read() -> None:
     """gzip, lines and text work as in requests."""
     lines = "\n".join(f"row {number} é" for number in range(500))
     headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
-    body = answer(gzip.compress(lines.encode()), headers=headers)
+    body = response(gzip.compress(lines.encode()), headers=headers)
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
         assert list(get(nango).iter_lines(decode_unicode=True)) == lines.split("\n")
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
@@ -65,7 +65,7 @@ def test_a_stream_is_decoded_as_it_is_read() -> None:
 @pytest.mark.parametrize("way", ["close", "with"])
 def test_closing_a_stream_early_frees_its_socket(way: str) -> None:
     """The server sees the connection end."""
-    with FaultServer([READ, answer(b"x" * 100)[:-50], HANG]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b"x" * 100)[:-50], HANG]) as server, calling(server.url) as nango:
         found = get(nango)
         assert next(found.iter_content(10)) == b"x" * 10
         if way == "close":
@@ -79,10 +79,10 @@ def test_closing_a_stream_early_frees_its_socket(way: str) -> None:
 @pytest.mark.parametrize(
     ("script", "options", "reason"),
     [
-        pytest.param([READ, answer(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
-        pytest.param([READ, answer(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
-        pytest.param([READ, answer(b"x" * 100)[:-1], 0.05, RESET], {}, "truncated", id="reset"),
-        pytest.param([READ, answer(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+        pytest.param([READ, response(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
+        pytest.param([READ, response(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
+        pytest.param([READ, response(b"x" * 100)[:-1], 0.05, RESET], {}, "truncated", id="reset"),
+        pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
     ],
 )
 def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> None:
@@ -98,7 +98,7 @@ def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> Non
 
 def test_a_stream_s_cap_is_the_blueprint_s_unless_it_is_lifted() -> None:
     """max_response_bytes counts decoded bytes; the call's own number wins, and 0 means any size."""
-    body = answer(gzip.compress(b"x" * 5000), headers={"Content-Encoding": "gzip"})
+    body = response(gzip.compress(b"x" * 5000), headers={"Content-Encoding": "gzip"})
     requests = {"max_response_bytes": 1000}
     with FaultServer([READ, body]) as server, calling(server.url, requests=requests) as nango:
         with pytest.raises(TransportFailed, match="max_response_bytes"):
@@ -110,7 +110,7 @@ def test_a_stream_s_cap_is_the_blueprint_s_unless_it_is_lifted() -> None:
 def test_a_refused_stream_is_tried_again_on_the_same_connection() -> None:
     """An error's body is read at once, so that rules can look at it and its socket is used again."""
     rules = [{"when": {"status": 409, "body_contains": "soon"}, "do": "retry"}]
-    script = [READ, answer(b"soon", 409), READ, answer(b"", 503), READ, answer(b"good")]
+    script = [READ, response(b"soon", 409), READ, response(b"", 503), READ, response(b"good")]
     with (
         FaultServer(script) as server,
         calling(server.url, retries={"rules": rules, "backoff": QUICK}) as nango,
@@ -122,9 +122,9 @@ def test_a_refused_stream_is_tried_again_on_the_same_connection() -> None:
 
 
 def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
-    """The first good answer's socket is not left behind."""
+    """The first good response's socket is not left behind."""
     rules = [{"when": {"status": 200, "header": "X-Again"}, "do": "retry"}]
-    scripts = [[READ, answer(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, answer(b"good")]]
+    scripts = [[READ, response(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, response(b"good")]]
     with (
         FaultServer(*scripts) as server,
         calling(server.url, retries={"rules": rules, "backoff": QUICK}) as nango,
@@ -135,7 +135,7 @@ def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
 
 def test_a_refused_stream_can_be_raised_with_the_api_s_own_words() -> None:
     """raise_for_error reads the body of an error."""
-    body = answer(b'{"error": {"message": "no such thing", "code": "E7"}}', 404)
+    body = response(b'{"error": {"message": "no such thing", "code": "E7"}}', 404)
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
         with pytest.raises(ProviderError, match="no such thing") as raised:
             get(nango, raise_for_error=True)
@@ -170,8 +170,8 @@ def test_an_upload_arrives_whole(name: str, body: str) -> None:
 @pytest.mark.parametrize("name", ["sync", "async"])
 @pytest.mark.parametrize("body", bodies())
 def test_a_stream_that_was_sent_is_not_sent_again(name: str, body: str) -> None:
-    """A 503 is the answer, a lost connection the error; both say why there was one attempt only."""
-    with FaultServer([READ, answer(b"", 503)], [READ, RESET]) as server, calling(server.url) as nango:
+    """A 503 is the response, a lost connection the error; both say why there was one attempt only."""
+    with FaultServer([READ, response(b"", 503)], [READ, RESET]) as server, calling(server.url) as nango:
         found = put(nango, name, data=bodies()[body], headers={"Connection": "close"})
         assert (found.status_code, len(found.attempts)) == (503, 1)
         with pytest.raises(TransportFailed, match="the body cannot be sent again") as raised:
@@ -181,9 +181,9 @@ def test_a_stream_that_was_sent_is_not_sent_again(name: str, body: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_a_stream_follows_no_redirect(name: str) -> None:
-    """307 asks for the body again, which is gone; the redirect is the answer."""
-    moved = answer(b"", 307, {"Location": "/elsewhere", "Connection": "close"})
-    with FaultServer([READ, moved], [READ, answer(b"ok")]) as server, calling(server.url) as nango:
+    """307 asks for the body again, which is gone; the redirect is the response."""
+    moved = response(b"", 307, {"Location": "/elsewhere", "Connection": "close"})
+    with FaultServer([READ, moved], [READ, response(b"ok")]) as server, calling(server.url) as nango:
         assert put(nango, name, data=io.BytesIO(b"large")).status_code == 307
         assert put(nango, name, data=b"small").status_code == 200
 
@@ -193,7 +193,7 @@ def test_files_are_sent_as_a_form_and_may_be_sent_again(name: str) -> None:
     """A multipart form is read into memory once, so a PUT of it survives a 503."""
     files = {"upload": ("rows.csv", io.BytesIO(b"a,b\n1,2\n"), "text/csv")}
     with (
-        FaultServer([READ, answer(b"", 503), READ, answer(b"ok")]) as server,
+        FaultServer([READ, response(b"", 503), READ, response(b"ok")]) as server,
         calling(server.url, retries={"backoff": QUICK}) as nango,
     ):
         found = put(nango, name, files=files, data={"kind": "profiles"})
@@ -243,7 +243,7 @@ def test_a_download_writes_the_file_and_tells_its_progress(name: str, tmp_path: 
     target = tmp_path / "rows.bin"
     target.write_bytes(b"old")
     told: list[tuple[int, int | None]] = []
-    with FaultServer([READ, answer(body)]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(body)]) as server, calling(server.url) as nango:
         found = download(nango, name, target, progress=lambda *numbers: told.append(numbers))
     assert found.status_code == 200
     assert target.read_bytes() == body
@@ -258,7 +258,7 @@ def test_a_download_writes_the_file_and_tells_its_progress(name: str, tmp_path: 
 def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> None:
     """The announced size is that of the compressed body, so progress knows none."""
     told: list[Any] = []
-    body = answer(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"})
+    body = response(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"})
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
         download(nango, name, tmp_path / "rows", progress=lambda *numbers: told.append(numbers))
     assert (tmp_path / "rows").read_bytes() == b"x" * 100_000
@@ -269,9 +269,9 @@ def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("script", "options", "reason"),
     [
-        pytest.param([READ, answer(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
-        pytest.param([READ, answer(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
-        pytest.param([READ, answer(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
+        pytest.param([READ, response(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
+        pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+        pytest.param([READ, response(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
     ],
 )
 def test_a_broken_download_leaves_the_old_file(
@@ -293,7 +293,10 @@ def test_a_broken_download_leaves_the_old_file(
 def test_a_download_has_no_cap_of_the_blueprint(name: str, tmp_path: Path) -> None:
     """That is for answers in memory; a download takes any size unless the call says otherwise."""
     requests = {"max_response_bytes": 1000}
-    with FaultServer([READ, answer(b"x" * 5000)]) as server, calling(server.url, requests=requests) as nango:
+    with (
+        FaultServer([READ, response(b"x" * 5000)]) as server,
+        calling(server.url, requests=requests) as nango,
+    ):
         download(nango, name, tmp_path / "rows")
     assert (tmp_path / "rows").stat().st_size == 5000
 
@@ -301,7 +304,7 @@ def test_a_download_has_no_cap_of_the_blueprint(name: str, tmp_path: Path) -> No
 @NAMES
 def test_a_refused_download_writes_nothing(name: str, tmp_path: Path) -> None:
     """The error has the API's own words."""
-    body = answer(b'{"error": {"message": "no such thing"}}', 404)
+    body = response(b'{"error": {"message": "no such thing"}}', 404)
     refused = pytest.raises(ProviderError, match="no such thing")
     with FaultServer([READ, body]) as server, calling(server.url) as nango, refused:
         download(nango, name, tmp_path / "rows")
@@ -311,7 +314,7 @@ def test_a_refused_download_writes_nothing(name: str, tmp_path: Path) -> None:
 @NAMES
 def test_a_folder_that_is_missing_is_the_caller_s_error(name: str, tmp_path: Path) -> None:
     """The system's own words, and the socket is free."""
-    with FaultServer([READ, answer(b"x" * 100)[:-1], HANG]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b"x" * 100)[:-1], HANG]) as server, calling(server.url) as nango:
         with pytest.raises(FileNotFoundError):
             download(nango, name, tmp_path / "missing" / "rows")
         wait_until(lambda: not server._open)
@@ -324,7 +327,7 @@ def test_a_progress_that_raises_ends_the_download(name: str, tmp_path: Path) -> 
     def stop(_written: int, _total: int | None) -> None:
         raise InterruptedError("stopped by the user")
 
-    with FaultServer([READ, answer(b"x" * 100_000)[:-1], HANG]) as server, calling(server.url) as nango:
+    with FaultServer([READ, response(b"x" * 100_000)[:-1], HANG]) as server, calling(server.url) as nango:
         with pytest.raises(InterruptedError, match="stopped by the user"):
             download(nango, name, tmp_path / "rows", progress=stop)
         wait_until(lambda: not server._open)

@@ -34,13 +34,13 @@ def nango(provider: Provider, tmp_path: Path) -> Iterator[Nango]:
 
 
 def test_many_tasks_renew_once(nango: Nango, provider: Provider) -> None:
-    """One token call, and every task gets its answer."""
+    """One token call, and every task gets its response."""
 
     async def main() -> list[int]:
         async with nango:
             mail = nango.async_executor("mail", "user-1")
-            answers = await asyncio.gather(*(mail.get("things") for _ in range(100)))
-            return [answer.status_code for answer in answers]
+            responses = await asyncio.gather(*(mail.get("things") for _ in range(100)))
+            return [response.status_code for response in responses]
 
     assert set(asyncio.run(main())) == {200}
     assert provider.calls_of("user-1") == ["granted"]

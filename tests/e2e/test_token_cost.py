@@ -9,8 +9,8 @@ import pytest
 
 from nango_py.connections.keys import load_keyring
 from nango_py.connections.store import open_store
-from nango_py.engine.token_memory import renew_at
 from nango_py.record import replaced
+from nango_py.tokens.expiry import renew_at
 from tests.clocks import ManualClock
 from tests.engine_support import a_connection
 from tests.oauth_server import Provider

@@ -68,8 +68,8 @@ def test_nothing_is_shown(collector: Collector, kind: str, fault: Any, place: st
         mail = nango.executor("mail", "user-1")
         for _ in range(2):
             try:
-                answer = mail.get("things") if kind == "sync" else asyncio.run(_async(nango))
-                texts += [repr(answer), answer.url, repr(answer.request)]
+                response = mail.get("things") if kind == "sync" else asyncio.run(_async(nango))
+                texts += [repr(response), response.url, repr(response.request)]
             except NangoError as error:
                 texts.append(everything_of(error, __file__))
         texts += [repr(mail.attempts), mail.explain(), repr(nango.store.get("mail", "user-1"))]

@@ -75,11 +75,11 @@ def test_short_lives_do_not_loop(nango: Nango, provider: Provider, clock: Manual
 
 
 @pytest.mark.parametrize("client_auth", ["header", "body"])
-@pytest.mark.parametrize("answers", ["json", "form"])
-def test_every_way_to_ask_and_to_answer(clock: ManualClock, client_auth: str, answers: str) -> None:
-    """The client in header or body, the answer as JSON or as a form."""
+@pytest.mark.parametrize("responses", ["json", "form"])
+def test_every_way_to_ask_and_to_answer(clock: ManualClock, client_auth: str, responses: str) -> None:
+    """The client in header or body, the response as JSON or as a form."""
     with (
-        Provider(now=clock.now, client_auth=client_auth, answers=answers) as provider,
+        Provider(now=clock.now, client_auth=client_auth, responses=responses) as provider,
         a_nango(provider.url, clock=clock, auth={"authorization_method": client_auth}) as nango,
     ):
         register(nango, provider, expired=True)
@@ -98,8 +98,8 @@ def test_a_token_in_the_query_is_replaced_too(provider: Provider, clock: ManualC
     with a_nango(provider.url, clock=clock, requests=places) as nango:
         old = register(nango, provider)
         provider.forget(old["access_token"])
-        answer = nango.executor("mail", "user-1").get("things", params={"q": "1"})
-    seen = answer.json()
+        response = nango.executor("mail", "user-1").get("things", params={"q": "1"})
+    seen = response.json()
     assert seen["token"] == provider.api_calls[-1][0] != old["access_token"]
     assert seen["path"].count(seen["token"]) == 1
     assert old["access_token"] not in seen["path"]
@@ -218,7 +218,7 @@ def test_an_ended_token_and_an_endpoint_that_is_down(
 
 
 def test_an_outage_asks_for_its_own_pause(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """A lost answer is asked for once more at once; a failure is cleared by the next success."""
+    """A lost response is asked for once more at once; a failure is cleared by the next success."""
     provider.rotation = "grace"
     register(nango, provider, expired=True)
     provider.faults.append("lost")
@@ -286,11 +286,11 @@ def test_a_refusal_after_a_sibling_won_is_no_refusal(nango: Nango, provider: Pro
     provider.faults.append("invalid_grant")
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        response = thread.submit(nango.executor("mail", "user-1").get, "things")
         assert provider.arrived.acquire(timeout=10)
         nango.update_connection_credentials("mail", "user-1", provider.grant("user-1"))
         provider.gate.set()
-        assert answer.result(10).status_code == 200
+        assert response.result(10).status_code == 200
     assert status_of(nango) == "active"
 
 
@@ -334,12 +334,12 @@ def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Pr
     register(nango, provider, expired=True)
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        response = thread.submit(nango.executor("mail", "user-1").get, "things")
         assert provider.arrived.acquire(timeout=10)
         nango.delete_connection("mail", "user-1")
         provider.gate.set()
         with pytest.raises(ConnectionNotFound):
-            answer.result(10)
+            response.result(10)
     with pytest.raises(ConnectionNotFound):
         nango.connection("mail", "user-1")
     assert nango.connections_for_user("user-1") == []
@@ -350,13 +350,13 @@ def test_a_login_meanwhile_wins_over_the_renewal(nango: Nango, provider: Provide
     register(nango, provider, expired=True)
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        response = thread.submit(nango.executor("mail", "user-1").get, "things")
         assert provider.arrived.acquire(timeout=10)
         before = nango.store.get("mail", "user-1")
         login = provider.grant("user-1")
         nango.register_connection("mail", "user-1", login, {"color": "blue"}, replace=True)
         provider.gate.set()
-        assert answer.result(10).status_code == 200
+        assert response.result(10).status_code == 200
     after = nango.store.get("mail", "user-1")
     assert (after.uuid, after.generation) == (before.uuid, before.generation + 1)
     assert after.credentials["access_token"].reveal() == login["access_token"]
@@ -368,11 +368,11 @@ def test_settings_changed_meanwhile_do_not_cost_the_token(nango: Nango, provider
     register(nango, provider, expired=True)
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(nango.executor("mail", "user-1").get, "things")
+        response = thread.submit(nango.executor("mail", "user-1").get, "things")
         assert provider.arrived.acquire(timeout=10)
         nango.update_connection_config("mail", "user-1", {"color": "blue"})
         provider.gate.set()
-        assert answer.result(10).status_code == 200
+        assert response.result(10).status_code == 200
     assert nango.connection("mail", "user-1")["additional_config"] == {"color": "blue"}
     assert provider.calls_of("user-1") == ["granted"]
 

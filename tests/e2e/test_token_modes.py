@@ -505,9 +505,9 @@ def test_without_a_certificate_the_server_refuses(tmp_path: Path) -> None:
 
 def test_no_key_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key's file is private while it is there, and gone when the context is made."""
-    from nango_py.engine.http import certificate
+    from nango_py.transport import certificates
 
-    monkeypatch.setattr(certificate.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(certificates.tempfile, "tempdir", str(tmp_path))
     modes = []
     load = ssl.SSLContext.load_cert_chain
 
@@ -522,7 +522,7 @@ def test_no_key_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     cut = both.index("-----BEGIN CERTIFICATE-----")
     import certifi
 
-    one = certificate.Certificate(both[cut:], both[:cut])
+    one = certificates.Certificate(both[cut:], both[:cut])
     one.context(certifi.where())
     assert modes == [0o600]
     assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ def test_without_leases_they_would_renew_more_often(tmp_path: Path) -> None:
 def test_kill_at_any_point_loses_nothing_in_silence(database_url: str) -> None:
     """SIGKILL at six points of a renewal, three kinds of rotation.
 
-    Without rotation and with grace nothing is lost; where a provider forgives no lost answer, the loss is
+    Without rotation and with grace nothing is lost; where a provider forgives no lost response, the loss is
     said by the next call, and nobody asks again and again.
     """
     told = drill("kill", 36, database_url)
@@ -76,7 +76,7 @@ def test_without_the_handler_sigterm_loses_tokens(tmp_path: Path) -> None:
 
 
 def test_a_holder_that_slept_past_its_lease_writes_nothing(database_url: str) -> None:
-    """Its late answer is refused, the newest token stays, and the sleeper goes on with that one."""
+    """Its late response is refused, the newest token stays, and the sleeper goes on with that one."""
     told = drill("stop", 3, database_url)
     assert told["faults"] == []
     assert told["counts"] == {"good": 3}

@@ -20,9 +20,9 @@ import pytest
 import requests
 
 from nango_py.engine.commands import Failure
-from nango_py.engine.http.response import Response
-from nango_py.engine.http.transport import Transport
 from nango_py.errors import TransportFailed
+from nango_py.transport.response import Response
+from nango_py.transport.sync_transport import Transport
 from tests.engine_support import KEY, a_plan, a_stamp, an_integration
 from tests.fault_server import (
     CLOSE,
@@ -32,9 +32,9 @@ from tests.fault_server import (
     Drip,
     FaultServer,
     Tls,
-    answer,
     black_hole,
     gzip_bomb,
+    response,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def failure_of(transport: Transport, plan: Plan, seconds: float = 5.0) -> Failur
 
 def test_an_answer_comes_back_whole(transport: Transport) -> None:
     """Status, headers and body, and the request as it was planned on the wire."""
-    with FaultServer([READ, answer(b'{"ok": true}', 201, {"X-Id": "7"})]) as server:
+    with FaultServer([READ, response(b'{"ok": true}', 201, {"X-Id": "7"})]) as server:
         got = transport.send(plan_for(server.url, "POST", "a b?x=1", json={"n": 1}), 5.0)
         (request,) = server.wait_for_requests(1)
     assert isinstance(got, Response)
@@ -143,7 +143,7 @@ BROKEN: list[tuple[str, list[Any], str]] = [
     ("no status", [READ, b"HTTP/1.1 xyz OK\r\n\r\n", CLOSE], "protocol"),
     ("endless header line", [READ, b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000, CLOSE], "protocol"),
     ("too many headers", [READ, b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n", CLOSE], "protocol"),
-    ("no gzip", [READ, answer(b"plain text", headers={"Content-Encoding": "gzip"})], "protocol"),
+    ("no gzip", [READ, response(b"plain text", headers={"Content-Encoding": "gzip"})], "protocol"),
     ("bad chunk size", [READ, CHUNKED + b"zz\r\nab\r\n0\r\n\r\n", CLOSE], "truncated protocol"),
 ]
 
@@ -211,7 +211,7 @@ def test_an_upload_may_take_longer_than_connecting(transport: Transport) -> None
     """Sending is bounded by the attempt, neither by the connect timeout nor by that of reading."""
     gate = threading.Event()
     threading.Timer(1.2, gate.set).start()
-    with FaultServer([gate, READ, answer(b"ok")]) as server:
+    with FaultServer([gate, READ, response(b"ok")]) as server:
         plan = plan_for(server.url, "PUT", data=b"x" * 8_000_000, connect_seconds=0.2, read_seconds=1.0)
         got = transport.send(plan, 5.0)
     assert isinstance(got, Response), got
@@ -237,7 +237,7 @@ def test_a_decompression_bomb_is_refused_with_bounded_memory() -> None:
     """204 KB that mean 200 MB end at the cap; measured in a process of its own."""
     code = """
 import resource, sys
-from nango_py.engine.http.transport import Transport
+from nango_py.transport.sync_transport import Transport
 from tests.engine_support import a_plan, a_stamp, an_integration
 transport = Transport()
 plan = a_plan(stamp=a_stamp(an_integration(sys.argv[1], max_response_bytes=20_000_000)))
@@ -245,7 +245,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 outcome = transport.send(plan, 20.0)
 print(outcome.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    with FaultServer([READ, answer(gzip_bomb(), headers={"Content-Encoding": "gzip"})]) as server:
+    with FaultServer([READ, response(gzip_bomb(), headers={"Content-Encoding": "gzip"})]) as server:
         found = subprocess.run(
             [sys.executable, "-c", code, server.url], capture_output=True, text=True, check=True
         )
@@ -275,7 +275,7 @@ def test_a_body_without_a_size_is_cut_off_at_the_cap(transport: Transport) -> No
 
 def test_gzip_and_deflate_are_decoded(transport: Transport) -> None:
     """As requests does."""
-    with FaultServer([READ, answer(gzip_bomb(1000), headers={"Content-Encoding": "gzip"})]) as server:
+    with FaultServer([READ, response(gzip_bomb(1000), headers={"Content-Encoding": "gzip"})]) as server:
         got = transport.send(plan_for(server.url), 5.0)
     assert isinstance(got, Response)
     assert got.content == bytes(1000)
@@ -287,7 +287,7 @@ BAD_TLS = [Tls(), Tls(names=("other.example.test",)), Tls(is_expired=True)]
 @pytest.mark.parametrize("tls", BAD_TLS, ids=["self-signed", "wrong host", "expired"])
 def test_an_untrusted_certificate_stops_before_anything_is_sent(transport: Transport, tls: Tls) -> None:
     """Reason tls; the server sees no request."""
-    with FaultServer([READ, answer(b"caught")], tls=tls) as server:
+    with FaultServer([READ, response(b"caught")], tls=tls) as server:
         found = failure_of(transport, plan_for(server.url))
         assert server.requests == []
     assert (found.reason, found.sent) == ("tls", False)
@@ -297,7 +297,7 @@ def test_an_untrusted_certificate_stops_before_anything_is_sent(transport: Trans
 def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
     """The control: with ca_bundle the same server is trusted, unless the name or the time is wrong."""
     for tls, works in ((BAD_TLS[0], True), (BAD_TLS[1], False), (BAD_TLS[2], False)):
-        with FaultServer([READ, answer(b"ok")], tls=tls) as server:
+        with FaultServer([READ, response(b"ok")], tls=tls) as server:
             transport = Transport(str(server.certificate))
             outcome = transport.send(plan_for(server.url), 5.0)
             transport.close()
@@ -327,7 +327,7 @@ def test_netrc_is_not_read(transport: Transport, tmp_path: Path, monkeypatch: py
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login planted password planted-password\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with FaultServer([READ, answer(b"ok")]) as server:
+    with FaultServer([READ, response(b"ok")]) as server:
         transport.send(plan_for(server.url), 5.0)
         (request,) = server.wait_for_requests(1)
     assert f"Authorization: Key {KEY}".encode() in request
@@ -341,7 +341,10 @@ def test_proxies_of_the_environment_are_not_used(
     """No process variable decides who sees the credential."""
     for other in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(other, raising=False)
-    with FaultServer([READ, answer(b"proxied")]) as proxy, FaultServer([READ, answer(b"direct")]) as server:
+    with (
+        FaultServer([READ, response(b"proxied")]) as proxy,
+        FaultServer([READ, response(b"direct")]) as server,
+    ):
         monkeypatch.setenv(name, proxy.url)
         got = transport.send(plan_for(server.url), 5.0)
         assert isinstance(got, Response)
@@ -351,7 +354,7 @@ def test_proxies_of_the_environment_are_not_used(
 
 def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """REQUESTS_CA_BUNDLE and its like add no trust."""
-    with FaultServer([READ, answer(b"caught")], tls=Tls()) as server:
+    with FaultServer([READ, response(b"caught")], tls=Tls()) as server:
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             monkeypatch.setenv(name, str(server.certificate))
         transport = Transport()
@@ -360,7 +363,7 @@ def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.Monkey
 
 def test_connections_are_used_again(transport: Transport) -> None:
     """A hundred calls in a row take one connection."""
-    with FaultServer([READ, answer(b"ok")] * 100 + [HANG]) as server:
+    with FaultServer([READ, response(b"ok")] * 100 + [HANG]) as server:
         plan = plan_for(server.url)
         for _ in range(100):
             assert isinstance(transport.send(plan, 5.0), Response)
@@ -369,7 +372,7 @@ def test_connections_are_used_again(transport: Transport) -> None:
 
 def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -> None:
     """An idle connection that died meanwhile costs no failure."""
-    with FaultServer([READ, answer(b"ok")]) as server:
+    with FaultServer([READ, response(b"ok")]) as server:
         for _ in range(3):
             assert isinstance(transport.send(plan_for(server.url, "POST", json={}), 5.0), Response)
             (pool,) = transport._pools.values()
@@ -379,7 +382,7 @@ def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -
 
 def test_an_answer_that_says_close_is_obeyed(transport: Transport) -> None:
     """The connection is not kept."""
-    with FaultServer([READ, answer(b"ok", headers={"Connection": "close"}), HANG]) as server:
+    with FaultServer([READ, response(b"ok", headers={"Connection": "close"}), HANG]) as server:
         for _ in range(2):
             assert isinstance(transport.send(plan_for(server.url), 5.0), Response)
         assert server.connections == 2
@@ -387,7 +390,7 @@ def test_an_answer_that_says_close_is_obeyed(transport: Transport) -> None:
 
 def test_bodies_that_must_not_be_there_do_not_confuse_the_connection(transport: Transport) -> None:
     """HEAD, 204 and 304 answers have none, whatever they announce."""
-    script = [READ, HEAD, READ, answer(b"", 204), READ, answer(b"", 304), READ, answer(b"ok"), HANG]
+    script = [READ, HEAD, READ, response(b"", 204), READ, response(b"", 304), READ, response(b"ok"), HANG]
     with FaultServer(script) as server:
         outcomes = [
             transport.send(plan_for(server.url, method), 5.0) for method in ("HEAD", "GET", "GET", "GET")
@@ -402,8 +405,8 @@ def test_bodies_that_must_not_be_there_do_not_confuse_the_connection(transport: 
 
 
 def test_an_early_answer_to_a_large_upload_is_read(transport: Transport) -> None:
-    """A server may refuse before it has read everything; its answer is worth more than a reset."""
-    with FaultServer([answer(b"too large", 413), 0.2, CLOSE]) as server:
+    """A server may refuse before it has read everything; its response is worth more than a reset."""
+    with FaultServer([response(b"too large", 413), 0.2, CLOSE]) as server:
         outcome = transport.send(plan_for(server.url, "POST", data=b"x" * 200_000), 5.0)
     assert isinstance(outcome, Response) or outcome.reason == "reset"
 
@@ -450,7 +453,7 @@ def test_a_stream_that_fails_is_an_error_that_everyone_knows(
 
 def test_an_iterator_is_sent_in_chunks_and_its_own_error_is_kept(transport: Transport) -> None:
     """What the caller's generator raises comes back as it is, without frames that hold the request."""
-    with FaultServer([READ, answer(b"ok"), HANG]) as server:
+    with FaultServer([READ, response(b"ok"), HANG]) as server:
 
         def parts() -> Iterator[bytes]:
             yield b"part"
@@ -476,7 +479,7 @@ def open_files() -> int:
 
 def test_no_file_descriptor_is_lost() -> None:
     """Two thousand calls, good and bad, leave no more open than the pool keeps."""
-    good = [READ, answer(b"ok")] * 50
+    good = [READ, response(b"ok")] * 50
     scripts: list[Any] = [good, [READ, RESET], [READ, HEAD, CLOSE], [READ, b"junk\r\n"], [RESET]]
     with FaultServer(*scripts * 40, [*good] * 4) as server:
         transport = Transport()
@@ -493,7 +496,9 @@ def test_no_file_descriptor_is_lost() -> None:
 
 def test_a_forked_child_has_connections_of_its_own(transport: Transport) -> None:
     """Parent and child go on after a fork without reading each other's answers."""
-    with FaultServer([READ, answer(b"one"), READ, answer(b"two"), HANG], [READ, answer(b"child")]) as server:
+    with FaultServer(
+        [READ, response(b"one"), READ, response(b"two"), HANG], [READ, response(b"child")]
+    ) as server:
         plan = plan_for(server.url)
         assert transport.send(plan, 5.0).text == "one"
         child = os.fork()
@@ -509,8 +514,8 @@ def test_a_forked_child_has_connections_of_its_own(transport: Transport) -> None
 
 
 def test_many_threads_share_a_transport(transport: Transport) -> None:
-    """Every thread gets its own answer."""
-    with FaultServer([READ, answer(b"ok")] * 400) as server:
+    """Every thread gets its own response."""
+    with FaultServer([READ, response(b"ok")] * 400) as server:
         plan = plan_for(server.url)
         texts: list[str] = []
 

@@ -1,4 +1,4 @@
-"""A refused credential that cannot be renewed is an answer, and an error where errors are wanted."""
+"""A refused credential that cannot be renewed is a response, and an error where errors are wanted."""
 
 from __future__ import annotations
 

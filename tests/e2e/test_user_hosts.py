@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConfigError, InvalidRequest, Nango, TransportFailed
-from nango_py.engine.addresses import check_addresses
-from nango_py.engine.async_transport import AsyncTransport
 from nango_py.engine.commands import Failure
-from nango_py.engine.http import transport as transports
-from nango_py.engine.http.lookups import MOST_AT_ONCE, Lookups
-from nango_py.engine.http.sockets import Way
-from nango_py.engine.http.transport import Transport
-from nango_py.engine.plan import redirected
+from nango_py.engine.plan import follow_redirect
+from nango_py.transport import sync_transport as transports
+from nango_py.transport.addresses import check_addresses
+from nango_py.transport.async_transport import AsyncTransport
+from nango_py.transport.lookups import MOST_AT_ONCE, Lookups
+from nango_py.transport.sockets import Connector
+from nango_py.transport.sync_transport import Transport
 from tests.call_support import QUICK, WIDE, wait_until
-from tests.fault_server import READ, FaultServer, Tls, answer
+from tests.fault_server import READ, FaultServer, Tls, response
 from tests.host_support import (
     NO_HOSTS,
     NOT_PUBLIC,
@@ -41,8 +41,8 @@ from tests.host_support import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nango_py.engine.http.response import Response
     from nango_py.engine.plan import Plan
+    from nango_py.transport.response import Response
 
     Outcomes = list[Response | Failure]
     Send = Callable[..., Outcomes]
@@ -78,8 +78,8 @@ SENDS = pytest.mark.parametrize("send", [send_sync, send_async])
 
 
 def told(outcomes: Outcomes) -> list[str]:
-    """The reasons of failures, "answer" for answers."""
-    return [outcome.reason if isinstance(outcome, Failure) else "answer" for outcome in outcomes]
+    """The reasons of failures, "response" for answers."""
+    return [outcome.reason if isinstance(outcome, Failure) else "response" for outcome in outcomes]
 
 
 def by_name(addresses: Iterable[str]) -> tuple[list[str], Any]:
@@ -155,24 +155,24 @@ def test_one_private_address_blocks_a_name(send: Send) -> None:
     assert connected == []
 
 
-# --- the answer that changes
+# --- the response that changes
 
 
-class Unpinned(Way):
+class Unpinned(Connector):
     """A way as one would write it without care: it checks, and lets the connection look up once more."""
 
     def socket_to(self, connection: Any) -> socket.socket:
         """A socket to wherever the second look-up leads."""
         found = self.lookups.addresses(connection.host, connection.port, 1.0)
         check_addresses([address[0] for *_, address in found], self.networks or ())
-        return Way(self.lookups).socket_to(connection)
+        return Connector(self.lookups).socket_to(connection)
 
 
 @WATCHED
 @SENDS
 def test_a_name_that_changes_its_address_is_not_followed(send: Send) -> None:
     """Public when it is checked, 127.0.0.1 ever after: the connection goes to what was checked."""
-    with FaultServer([READ, answer(b"victim")]) as victim, no_network() as connected:
+    with FaultServer([READ, response(b"victim")]) as victim, no_network() as connected:
         look_up = flipping(PUBLIC, "127.0.0.1")
         outcomes = send([a_plan_to(f"{NAME}:{victim.port}", scheme="http")], look_up)
         assert victim.requests == []
@@ -193,7 +193,7 @@ def test_nor_between_two_calls(send: Send) -> None:
 
 def test_the_change_would_be_seen_without_the_pin() -> None:
     """The control: checking a name and connecting to the name reaches the victim."""
-    with FaultServer([READ, answer(b"victim")]) as victim:
+    with FaultServer([READ, response(b"victim")]) as victim:
         connection: Any = transports.PlainConnection(NAME, victim.port)
         connection.timeout = 1.0
         connection.way = Unpinned(Lookups(flipping(PUBLIC, "127.0.0.1")), ())
@@ -208,9 +208,9 @@ def test_the_change_would_be_seen_without_the_pin() -> None:
 @SENDS
 def test_a_network_that_is_listed_is_called(send: Send) -> None:
     """With the networks of integrations.yaml a private host is called like any other."""
-    with FaultServer([READ, answer(b"{}")]) as server:
+    with FaultServer([READ, response(b"{}")]) as server:
         plan = a_plan_to(f"{NAME}:{server.port}", networks=LOOPBACK, scheme="http")
-        assert told(send([plan], addresses_of("127.0.0.1"))) == ["answer"]
+        assert told(send([plan], addresses_of("127.0.0.1"))) == ["response"]
         (request,) = server.wait_for_requests(1)
     assert f"Host: {NAME}:{server.port}".encode() in request
 
@@ -218,7 +218,7 @@ def test_a_network_that_is_listed_is_called(send: Send) -> None:
 @SENDS
 def test_a_connection_of_one_integration_is_not_anothers(send: Send) -> None:
     """An idle connection that a listed network allowed is not used where it is not listed."""
-    with FaultServer([READ, answer(b"{}"), READ, answer(b"{}")]) as server:
+    with FaultServer([READ, response(b"{}"), READ, response(b"{}")]) as server:
         host = f"{NAME}:{server.port}"
         plans = [
             a_plan_to(host, networks=LOOPBACK, scheme="http"),
@@ -226,16 +226,16 @@ def test_a_connection_of_one_integration_is_not_anothers(send: Send) -> None:
             a_plan_to(host, networks=LOOPBACK, scheme="http"),
         ]
         outcomes = send(plans, addresses_of("127.0.0.1"))
-    assert told(outcomes) == ["answer", "blocked", "answer"]
+    assert told(outcomes) == ["response", "blocked", "response"]
 
 
 @SENDS
 def test_the_certificate_is_for_the_name(send: Send) -> None:
     """The connection goes to an address, and TLS still asks for the name and checks it."""
-    with FaultServer([READ, answer(b"{}")], tls=Tls((NAME,))) as server:
+    with FaultServer([READ, response(b"{}")], tls=Tls((NAME,))) as server:
         plan = a_plan_to(f"{NAME}:{server.port}", networks=LOOPBACK)
-        assert told(send([plan], addresses_of("127.0.0.1"), str(server.certificate))) == ["answer"]
-    with FaultServer([READ, answer(b"{}")], tls=Tls(("other.example.test", "127.0.0.1"))) as server:
+        assert told(send([plan], addresses_of("127.0.0.1"), str(server.certificate))) == ["response"]
+    with FaultServer([READ, response(b"{}")], tls=Tls(("other.example.test", "127.0.0.1"))) as server:
         plan = a_plan_to(f"{NAME}:{server.port}", networks=LOOPBACK)
         assert told(send([plan], addresses_of("127.0.0.1"), str(server.certificate))) == ["tls"]
         assert server.requests == []
@@ -245,22 +245,22 @@ def test_the_certificate_is_for_the_name(send: Send) -> None:
 @SENDS
 def test_the_next_address_is_tried(send: Send) -> None:
     """A name with two addresses is reached by the second when nobody listens at the first."""
-    with FaultServer([READ, answer(b"{}")]) as server:
+    with FaultServer([READ, response(b"{}")]) as server:
         plan = a_plan_to(f"{NAME}:{server.port}", networks=LOOPBACK, scheme="http")
-        assert told(send([plan], addresses_of("127.0.0.9", "127.0.0.1"))) == ["answer"]
+        assert told(send([plan], addresses_of("127.0.0.9", "127.0.0.1"))) == ["response"]
 
 
 def test_a_redirect_leaves_the_host_for_nowhere() -> None:
     """Only the host that the user named is followed, on its own scheme and port."""
     plan = a_plan_to("git.example.test:8443")
-    assert redirected(plan, "/api/other", 302) is not None
+    assert follow_redirect(plan, "/api/other", 302) is not None
     for location in (
         "http://169.254.169.254/",
         "https://git.example.test/",
         "//127.0.0.1/",
         "https://[::1]/",
     ):
-        assert redirected(plan, location, 302) is None
+        assert follow_redirect(plan, location, 302) is None
 
 
 # --- what a caller sees
@@ -296,7 +296,7 @@ BASE = "http://${additional_config.host}/api/"
 
 def test_a_private_host_is_one_clear_error() -> None:
     """It names integration, user and host and what to do; no address, no second attempt, nothing sent."""
-    with FaultServer([READ, answer(b"{}")]) as server, product(git=entry(BASE)) as nango:
+    with FaultServer([READ, response(b"{}")]) as server, product(git=entry(BASE)) as nango:
         nango.register_connection("git", "user-1", {"api_key": KEY}, {"host": f"localhost:{server.port}"})
         git = nango.executor("git", "user-1")
         with pytest.raises(TransportFailed) as caught:
@@ -332,14 +332,14 @@ def test_the_async_executor_says_the_same() -> None:
 def test_a_listed_network_opens_the_host() -> None:
     """integrations.yaml lists loopback, and the call goes through."""
     both = ("127.0.0.0/8", "::1/128")
-    with FaultServer([READ, answer(b'{"id": 7}')]) as server, product(git=entry(BASE, both)) as nango:
+    with FaultServer([READ, response(b'{"id": 7}')]) as server, product(git=entry(BASE, both)) as nango:
         nango.register_connection("git", "user-1", {"api_key": KEY}, {"host": f"localhost:{server.port}"})
         assert nango.executor("git", "user-1").get("projects").json() == {"id": 7}
 
 
 def test_a_host_of_the_file_is_not_looked_at() -> None:
     """Whoever writes integrations.yaml may name any host; the field alone changes nothing."""
-    with FaultServer([READ, answer(b"{}")]) as server, product(git=entry(f"{server.url}/api/")) as nango:
+    with FaultServer([READ, response(b"{}")]) as server, product(git=entry(f"{server.url}/api/")) as nango:
         nango.register_connection("git", "user-1", {"api_key": KEY}, {"host": "gitlab.com"})
         assert nango.executor("git", "user-1").get("projects").ok
 
@@ -359,7 +359,7 @@ def test_token_requests_go_by_the_same_rules() -> None:
         },
     }
     with (
-        FaultServer([READ, answer(b'{"access_token": "t"}')]) as server,
+        FaultServer([READ, response(b'{"access_token": "t"}')]) as server,
         product(git=entry(BASE) | changed) as nango,
     ):
         nango.register_connection("git", "user-1", OWN, {"host": f"localhost:{server.port}"})
@@ -372,8 +372,8 @@ def test_token_requests_reach_a_listed_network() -> None:
     """The control: with the network listed the same product gets its token, and calls with it."""
     auth = {"auth_mode": "OAUTH2_CC", "token_url": "http://${additional_config.host}/token"}
     scripts = [
-        [READ, answer(b'{"access_token": "token_1", "token_type": "Bearer"}')],
-        [READ, answer(b"{}")],
+        [READ, response(b'{"access_token": "token_1", "token_type": "Bearer"}')],
+        [READ, response(b"{}")],
     ]
     settings = entry(BASE, ("127.0.0.0/8", "::1/128"))
     settings |= {"auth": auth}
@@ -446,14 +446,14 @@ def test_hosts_of_users_that_hang_hold_up_no_others() -> None:
         return addresses_of("127.0.0.1")(host, port)
 
     with (
-        FaultServer([READ, answer(b"{}")]) as server,
+        FaultServer([READ, response(b"{}")]) as server,
         contextlib.closing(Transport(None, look_up)) as transport,
     ):
         for number in range(MOST_AT_ONCE + 1):
             failed = transport.send(a_plan_to(f"h{number}.example.test"), 0.001)
             assert told([failed]) == ["dns"]
         plan = a_plan_to(f"api.example.test:{server.port}", scheme="http", guarded=False)
-        assert told([transport.send(plan, 3.0)]) == ["answer"]
+        assert told([transport.send(plan, 3.0)]) == ["response"]
         release.set()
     wait_until(lambda: "nango-dns" not in {thread.name for thread in threading.enumerate()})
 
@@ -480,7 +480,7 @@ def test_a_loop_keeps_its_threads() -> None:
 
 
 def test_questions_of_one_name_are_one() -> None:
-    """Sixteen callers at once ask the system once, and all get the answer."""
+    """Sixteen callers at once ask the system once, and all get the response."""
     release, asked = threading.Event(), []
 
     def look_up(host: str, port: int) -> list[Any]:
@@ -501,7 +501,7 @@ def test_questions_of_one_name_are_one() -> None:
         caller.join()
     assert len(found) == 16
     assert len(asked) < 16
-    assert all(answer[0][4] == (PUBLIC, 443) for answer in found)
+    assert all(response[0][4] == (PUBLIC, 443) for response in found)
 
 
 def test_look_ups_that_hang_do_not_pile_up() -> None:

@@ -1,4 +1,4 @@
-"""Testing credentials over real sockets: what each answer says to the user whose credentials they are."""
+"""Testing credentials over real sockets: what each response says to the user whose credentials they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nango_py.connections.lease import Leases
 from nango_py.engine.verification import SECONDS
 from tests.call_support import KEY, QUICK, WIDE, calling, settings_of
 from tests.clocks import ManualClock
-from tests.fault_server import CLOSE, HANG, READ, FaultServer, answer
+from tests.fault_server import CLOSE, HANG, READ, FaultServer, response
 from tests.leak_support import Collector, everything_of, secret, shown, traces
 from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
 from tests.product_support import ENCRYPTION_KEY
@@ -30,9 +30,9 @@ NEW = {"api_key": "pk_new_planted_0123456789"}
 
 
 def told(status: int, message: str = "") -> list[Any]:
-    """A connection on which one request gets this answer, in the shape of the API's errors."""
+    """A connection on which one request gets this response, in the shape of the API's errors."""
     body = json.dumps({"error": {"message": message, "code": "wrong"}} if message else {}).encode()
-    return [READ, answer(body, status, {"Content-Type": "application/json", "Connection": "close"}), CLOSE]
+    return [READ, response(body, status, {"Content-Type": "application/json", "Connection": "close"}), CLOSE]
 
 
 def verdict_of(
@@ -78,7 +78,7 @@ def test_each_status_says_something_else(status: int, outcome: str, start: str) 
 
 def test_too_many_requests_say_nothing_of_the_key() -> None:
     """A 429 that asks for more time than a form has is `unavailable`, at once and with its status."""
-    many = [READ, answer(b"{}", 429, {"Retry-After": "60", "Connection": "close"}), CLOSE]
+    many = [READ, response(b"{}", 429, {"Retry-After": "60", "Connection": "close"}), CLOSE]
     found = verdict_of(many)
     assert (found.outcome, found.status) == ("unavailable", 429)
     assert "asked too often" in found.message
@@ -147,7 +147,7 @@ def test_the_blueprint_has_the_last_word(
     words: dict[str, Any], status: int, body: dict[str, Any], outcome: str
 ) -> None:
     """What `accepts`, `refuses` and `lacks_scope` say counts more than what statuses usually mean."""
-    script = [READ, answer(json.dumps(body).encode(), status, {"Connection": "close"}), CLOSE]
+    script = [READ, response(json.dumps(body).encode(), status, {"Connection": "close"}), CLOSE]
     assert verdict_of(script, verification={**CHECK, **words}).outcome == outcome
 
 
@@ -160,7 +160,7 @@ def test_an_error_dressed_as_a_good_answer_is_one() -> None:
     policy = {"rules": rules, "backoff": QUICK}
 
     def verdict(body: dict[str, Any]) -> str:
-        script = [READ, answer(json.dumps(body).encode(), 200, {"Connection": "close"}), CLOSE]
+        script = [READ, response(json.dumps(body).encode(), 200, {"Connection": "close"}), CLOSE]
         return verdict_of(script, retries=policy).outcome
 
     assert verdict({"ok": False, "error": "invalid_auth"}) == "refused"
@@ -380,7 +380,7 @@ def test_a_key_may_come_back_through_a_redirect_of_its_own_api_only() -> None:
     with FaultServer(told(200)) as elsewhere:
         away = [
             READ,
-            answer(b"", 302, {"Location": f"{elsewhere.url}v1/me", "Connection": "close"}),
+            response(b"", 302, {"Location": f"{elsewhere.url}v1/me", "Connection": "close"}),
             CLOSE,
         ]
         assert verdict_of(away).outcome == "refused"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.engine.addresses import DENIED, AddressRefusedError, check_addresses, is_allowed
+from nango_py.transport.addresses import DENIED, AddressRefusedError, check_addresses, is_allowed
 from tests.host_support import NOT_PUBLIC, ON_THE_INTERNET
 
 

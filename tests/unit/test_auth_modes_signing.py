@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from nango_py.auth._protocol import digest
-from nango_py.auth._protocol.requests import SignedRequest
 from nango_py.errors import ConfigError, CredentialsError, InvalidRequest
+from nango_py.protocols import digest_challenge
+from nango_py.protocols.signed_request import SignedRequest
 from nango_py.registry import AUTH_MODES
 from tests.auth_support import NOW, PLANTED, frames_of
 
@@ -32,11 +32,11 @@ DOE = (
 
 
 def answered(challenge: str, request: SignedRequest = PAGE, **login: str) -> dict[str, str]:
-    """The parameters of the answer to a challenge."""
+    """The parameters of the response to a challenge."""
     who = {"username": "Mufasa", "password": "Circle of Life", "client_nonce": NONCE, **login}
-    value = digest.authorization({"WWW-Authenticate": challenge}, request, **who)
+    value = digest_challenge.build_authorization({"WWW-Authenticate": challenge}, request, **who)
     assert value is not None
-    (found,) = digest.challenges(value)
+    (found,) = digest_challenge.parse_challenges(value)
     return found
 
 
@@ -81,7 +81,7 @@ def test_the_strongest_challenge_is_answered() -> None:
     """Several in one header or in several, Basic among them; MD5 only where nothing better is offered."""
     both = f'{MUFASA.format(algorithm="MD5")}, Basic realm="x", {MUFASA.format(algorithm="SHA-256")}'
     assert answered(both)["algorithm"] == "SHA-256"
-    assert len(digest.challenges(both)) == 2
+    assert len(digest_challenge.parse_challenges(both)) == 2
     assert (
         answered(f'Negotiate, Basic realm="a, Digest nonce=1", {MUFASA.format(algorithm="md5")}')["algorithm"]
         == "MD5"
@@ -97,7 +97,7 @@ def test_the_strongest_challenge_is_answered() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_not(challenge: str) -> None:
-    """The 401 is then the answer."""
+    """The 401 is then the response."""
     mode = AUTH_MODES.get("DIGEST")()
     variables = {"username": "ada", "password": "planted-password"}
     assert mode.answer_challenge({"www-authenticate": challenge}, PAGE, variables) is None
@@ -124,7 +124,7 @@ def test_a_session_and_a_server_of_rfc_2069_and_a_signed_body() -> None:
     assert entity["response"] == md5(f"{base}:n:00000001:{NONCE}:auth-int:{what}")
     stream = SignedRequest("POST", "https://h.test/", {}, None)
     headers = {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth-int"'}
-    assert digest.authorization(headers, stream, "u", "p") is None
+    assert digest_challenge.build_authorization(headers, stream, "u", "p") is None
 
 
 def test_an_answer_never_holds_the_password_and_never_repeats() -> None:
@@ -135,7 +135,7 @@ def test_an_answer_never_holds_the_password_and_never_repeats() -> None:
     values = [mode.answer_challenge(headers, PAGE, variables)["Authorization"] for _ in range(100)]
     assert len(set(values)) == 100
     assert not any(PLANTED in value for value in values)
-    assert digest.challenges(values[0])[0]["username"] == 'a"b\\c'
+    assert digest_challenge.parse_challenges(values[0])[0]["username"] == 'a"b\\c'
 
 
 VARIABLES = {"api_key": "key-1", "api_secret": "planted-secret", "additional_config": {"app": "A1"}}

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 
-from nango_py.auth._protocol import oauth1
-from nango_py.auth._protocol.requests import SignedRequest
-from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
 from nango_py.errors import ConfigError
+from nango_py.protocols import oauth1_protocol
+from nango_py.protocols.signed_request import SignedRequest
+from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED, a_context, an_answer, pem, rsa_key
+from tests.auth_support import NOW, PLANTED, a_context, a_response, pem, rsa_key
 
 FORM = "application/x-www-form-urlencoded"
 VARIABLES = {
@@ -38,13 +38,13 @@ def fields_of(header: str) -> dict[str, str]:
 @pytest.fixture
 def without_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """The RFC's examples leave out the optional oauth_version, which some providers want."""
-    base = oauth1._client_class()
+    base = oauth1_protocol._client_class()
 
     class Bare(base):  # type: ignore[misc, valid-type]
         def get_oauth_params(self, request: Any) -> list[tuple[str, str]]:
             return [pair for pair in super().get_oauth_params(request) if pair[0] != "oauth_version"]
 
-    monkeypatch.setattr(oauth1, "_client_class", lambda: Bare)
+    monkeypatch.setattr(oauth1_protocol, "_client_class", lambda: Bare)
 
 
 @pytest.mark.usefixtures("without_version")
@@ -79,7 +79,7 @@ def test_the_signatures_are_those_of_rfc_5849_section_1_2(
 ) -> None:
     """The three requests of the RFC's printer."""
     client = {"oauth_client_id": "dpf43f3p2l4k3l03", "oauth_client_secret": "kd94hf93k423kf44"}
-    header = oauth1.authorization(
+    header = oauth1_protocol.authorization(
         SignedRequest(*request_), {**client, **own}, {"realm": "Photos"}, timestamp, unique=nonce, **special
     )
     fields = fields_of(header)
@@ -105,7 +105,7 @@ def test_a_signature_is_that_of_twitters_manual(version: str, signature: str) ->
         b"status=Hello+Ladies+%2B+Gentlemen%2C+a+signed+OAuth+request!",
     )
     unique = "kYjzVBB8Y0ZFabxSWbWovY3uYSQ2pTgmZeNu2VS4cg"
-    header = oauth1.authorization(request, variables, {}, 1318622958, unique=unique)
+    header = oauth1_protocol.authorization(request, variables, {}, 1318622958, unique=unique)
     assert fields_of(header)["oauth_signature"] == signature
 
 
@@ -212,7 +212,7 @@ def test_any_parameters_are_signed_as_authlib_signs_them(
     url = base if in_body or not encoded else f"{base}?{encoded}"
     body = encoded if in_body and encoded else None
     request = SignedRequest("POST", url, {"Content-Type": FORM} if body else {}, (body or "").encode())
-    header = oauth1.authorization(request, VARIABLES, {}, NOW)
+    header = oauth1_protocol.authorization(request, VARIABLES, {}, NOW)
     assert fields_of(header)["oauth_signature"] == authlib_signature_of(header, "POST", url, body)
     assert is_right(header, "POST", url, body, VARIABLES)
 
@@ -221,8 +221,8 @@ def test_a_body_that_is_no_form_is_left_alone() -> None:
     """RFC 5849 3.4.1.3.1: only a form takes part in the signature."""
     url = "https://api.example.test/r"
     with_json = SignedRequest("POST", url, {"Content-Type": "application/json"}, b'{"a": 1}')
-    one = oauth1.authorization(with_json, VARIABLES, {}, NOW, unique="n")
-    two = oauth1.authorization(SignedRequest("POST", url), VARIABLES, {}, NOW, unique="n")
+    one = oauth1_protocol.authorization(with_json, VARIABLES, {}, NOW, unique="n")
+    two = oauth1_protocol.authorization(SignedRequest("POST", url), VARIABLES, {}, NOW, unique="n")
     assert one == two
     assert "body_hash" not in one
 
@@ -237,14 +237,16 @@ def test_each_attempt_has_a_nonce_of_its_own() -> None:
     assert first["oauth_timestamp"] == str(int(NOW))
     later = fields_of(mode.sign(request, VARIABLES, {}, NOW + 5)["Authorization"])
     assert later["oauth_timestamp"] == str(int(NOW) + 5)
-    assert len({oauth1.nonce() for _ in range(100_000)}) == 100_000
-    assert len(oauth1.nonce()) == 32
+    assert len({oauth1_protocol.nonce() for _ in range(100_000)}) == 100_000
+    assert len(oauth1_protocol.nonce()) == 32
 
 
 def test_signing_writes_nothing_to_a_log(caplog: pytest.LogCaptureFixture) -> None:
     """Oauthlib logs base strings and signatures; ours do not pass there."""
     with caplog.at_level(logging.DEBUG):
-        oauth1.authorization(SignedRequest("GET", "https://api.example.test/r?k=planted"), VARIABLES, {}, NOW)
+        oauth1_protocol.authorization(
+            SignedRequest("GET", "https://api.example.test/r?k=planted"), VARIABLES, {}, NOW
+        )
     assert caplog.records == []
 
 
@@ -255,7 +257,7 @@ def test_a_key_that_cannot_sign_is_refused_unseen(method: str, secret: str) -> N
     """The method is named, the key is not shown."""
     variables = {**VARIABLES, "oauth_client_secret": secret}
     with pytest.raises(TokenRefused, match="cannot be signed by") as caught:
-        oauth1.authorization(
+        oauth1_protocol.authorization(
             SignedRequest("GET", "https://h.test/"), variables, {"signature_method": method}, NOW
         )
     assert PLANTED not in str(caught.value)
@@ -274,22 +276,22 @@ def test_the_three_steps_of_the_flow() -> None:
     context = a_context(
         "OAUTH1", request_params={"scope": "a b"}, authorization_params={"expiration": "never"}, **URLS
     )
-    asked = oauth1.temporary_request(context, "https://me.test/cb")
+    asked = oauth1_protocol.temporary_request(context, "https://me.test/cb")
     assert (asked.method, asked.url) == ("POST", "https://id.example.test/request?scope=a%20b")
     assert fields_of(asked.headers["Authorization"])["oauth_callback"] == "https://me.test/cb"
     assert "oauth_token" not in fields_of(asked.headers["Authorization"])
-    temporary = oauth1.temporary_of(
-        context, an_answer("oauth_token=tmp&oauth_token_secret=planted-tmp&oauth_callback_confirmed=true")
+    temporary = oauth1_protocol.read_temporary_credentials(
+        context, a_response("oauth_token=tmp&oauth_token_secret=planted-tmp&oauth_callback_confirmed=true")
     )
     assert temporary == {"oauth_token": "tmp", "oauth_token_secret": "planted-tmp"}
-    shown = oauth1.authorization_url(context, "tmp&x")
+    shown = oauth1_protocol.authorization_url(context, "tmp&x")
     assert parse_qs(urlsplit(shown).query) == {"x": ["1"], "expiration": ["never"], "oauth_token": ["tmp&x"]}
-    exchange = oauth1.token_request(context, temporary, "verified")
+    exchange = oauth1_protocol.token_request(context, temporary, "verified")
     header = exchange.headers["Authorization"]
     assert fields_of(header)["oauth_verifier"] == "verified"
     assert is_right(header, "POST", exchange.url, None, {**CLIENT, **temporary})
-    answer = an_answer("oauth_token=t&oauth_token_secret=planted-s&screen_name=ada&user_id=7")
-    assert oauth1.credentials_of(context, answer) == {
+    response = a_response("oauth_token=t&oauth_token_secret=planted-s&screen_name=ada&user_id=7")
+    assert oauth1_protocol.read_credentials(context, response) == {
         "oauth_token": "t", "oauth_token_secret": "planted-s", "raw": {"screen_name": "ada", "user_id": "7"}
     }  # fmt: skip
 
@@ -298,14 +300,16 @@ def test_the_methods_of_the_token_calls_are_declared() -> None:
     """Trello's are GET."""
     context = a_context("OAUTH1", request_http_method="GET", token_http_method="GET", **URLS)
     pair = {"oauth_token": "t", "oauth_token_secret": "s"}
-    assert oauth1.temporary_request(context, "oob").method == "GET"
-    assert oauth1.token_request(context, pair, "v").method == "GET"
+    assert oauth1_protocol.temporary_request(context, "oob").method == "GET"
+    assert oauth1_protocol.token_request(context, pair, "v").method == "GET"
 
 
 def test_an_unconfirmed_callback_is_refused() -> None:
     """OAuth 1.0 without a, whose session an attacker can fix."""
     with pytest.raises(TokenRefused, match="did not confirm the callback"):
-        oauth1.temporary_of(a_context("OAUTH1"), an_answer("oauth_token=a&oauth_token_secret=planted"))
+        oauth1_protocol.read_temporary_credentials(
+            a_context("OAUTH1"), a_response("oauth_token=a&oauth_token_secret=planted")
+        )
 
 
 @pytest.mark.parametrize(
@@ -326,9 +330,9 @@ def test_an_unconfirmed_callback_is_refused() -> None:
 def test_a_bad_answer_is_a_typed_error(
     body: Any, status: int, error: type[Exception], *, ends: bool | None
 ) -> None:
-    """Refused or later, without a word of the answer that is no error word."""
+    """Refused or later, without a word of the response that is no error word."""
     with pytest.raises(error) as caught:
-        oauth1.credentials_of(a_context("OAUTH1"), an_answer(body, status))
+        oauth1_protocol.read_credentials(a_context("OAUTH1"), a_response(body, status))
     assert getattr(caught.value, "ends_connection", None) is ends
     assert PLANTED not in str(caught.value)
 
@@ -336,6 +340,6 @@ def test_a_bad_answer_is_a_typed_error(
 def test_a_flow_without_an_application_says_what_to_set() -> None:
     """The consumer key, or the URL."""
     with pytest.raises(ConfigError, match="a consumer key is missing: set oauth_client_id"):
-        oauth1.temporary_request(a_context("OAUTH1", app={}, **URLS), "oob")
+        oauth1_protocol.temporary_request(a_context("OAUTH1", app={}, **URLS), "oob")
     with pytest.raises(ConfigError, match=r"auth\.request_url is missing"):
-        oauth1.temporary_request(a_context("OAUTH1"), "oob")
+        oauth1_protocol.temporary_request(a_context("OAUTH1"), "oob")

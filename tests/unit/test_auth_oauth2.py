@@ -1,4 +1,4 @@
-"""OAuth 2: what is sent for a token, and what is made of the answer."""
+"""OAuth 2: what is sent for a token, and what is made of the response."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from authlib.oauth2.rfc7523 import JWTBearerGrant, PrivateKeyJWT
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.jwk import RSAKey
 
-from nango_py.auth._protocol import oauth2
-from nango_py.auth._protocol.answers import LONGEST_LIFE
-from nango_py.auth._protocol.tokens import (
-    LARGEST_ANSWER,
+from nango_py.errors import ConfigError
+from nango_py.protocols import oauth2_protocol
+from nango_py.protocols.token_exchange import (
+    LARGEST_RESPONSE,
     TokenRefused,
     TokenRequest,
     TokenUnavailable,
 )
-from nango_py.errors import ConfigError
+from nango_py.protocols.token_responses import LONGEST_LIFE
 from nango_py.registry import AUTH_MODES
 from tests.auth_support import (
     APP,
     NOW,
     PLANTED,
     a_context,
-    an_answer,
+    a_response,
     ec_key,
     frames_of,
     pem,
@@ -62,9 +62,9 @@ def read_token(token: str) -> dict[str, Any]:
     return claims
 
 
-def refreshed(answer: Any, **settings: Any) -> dict[str, Any]:
-    """What is stored after a refresh with this answer."""
-    return renewed(a_context(credentials=HELD, **settings), answer)[1]
+def refreshed(response: Any, **settings: Any) -> dict[str, Any]:
+    """What is stored after a refresh with this response."""
+    return renewed(a_context(credentials=HELD, **settings), response)[1]
 
 
 class Session:
@@ -92,14 +92,14 @@ class Session:
 def test_the_challenge_is_that_of_rfc_7636_appendix_b() -> None:
     """S256 of the verifier that the RFC gives; Authlib says the same of any."""
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    assert oauth2.code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
-    mine = oauth2.code_verifier()
-    assert oauth2.code_challenge(mine) == create_s256_code_challenge(mine)
+    assert oauth2_protocol.code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    mine = oauth2_protocol.code_verifier()
+    assert oauth2_protocol.code_challenge(mine) == create_s256_code_challenge(mine)
 
 
 def test_verifiers_are_as_rfc_7636_wants_and_never_the_same() -> None:
     """43 to 128 unreserved characters, from the system's random source."""
-    made = {oauth2.code_verifier() for _ in range(1000)}
+    made = {oauth2_protocol.code_verifier() for _ in range(1000)}
     assert len(made) == 1000
     assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier) for verifier in made)
 
@@ -112,13 +112,15 @@ def test_the_authorization_url_says_who_asks_for_what() -> None:
         authorization_params={"audience": "https://api.example.test", "prompt": "${additional_config.p}"},
         config={"p": "a b&c=d"},
     )  # fmt: skip
-    url = oauth2.authorization_url(context, redirect_uri="https://me.test/cb", state="s t", verifier="v" * 43)
+    url = oauth2_protocol.authorization_url(
+        context, redirect_uri="https://me.test/cb", state="s t", verifier="v" * 43
+    )
     assert url.startswith("https://id.example.test/authorize?tenant=a&response_type=code&client_id=app-id&")
     assert parse_qs(urlsplit(url).query) == {
         "tenant": ["a"], "response_type": ["code"], "client_id": ["app-id"],
         "redirect_uri": ["https://me.test/cb"], "state": ["s t"], "scope": ["channels:read,chat:write"],
         "audience": ["https://api.example.test"], "prompt": ["a b&c=d"],
-        "code_challenge": [oauth2.code_challenge("v" * 43)], "code_challenge_method": ["S256"],
+        "code_challenge": [oauth2_protocol.code_challenge("v" * 43)], "code_challenge_method": ["S256"],
     }  # fmt: skip
     assert "+" not in url
     assert PLANTED not in url
@@ -129,16 +131,21 @@ def test_a_blueprint_cannot_replace_what_binds_the_answer() -> None:
     own = {"state": "x", "redirect_uri": "https://evil.test/", "code_challenge": "x", "scope": "other"}
     context = a_context(authorization_params=own, scopes=("a",))
     query = parse_qs(
-        urlsplit(oauth2.authorization_url(context, redirect_uri="r", state="s", verifier="v" * 43)).query
+        urlsplit(
+            oauth2_protocol.authorization_url(context, redirect_uri="r", state="s", verifier="v" * 43)
+        ).query
     )
     assert query["state"] == ["s"]
     assert query["redirect_uri"] == ["r"]
-    assert query["code_challenge"] == [oauth2.code_challenge("v" * 43)]
+    assert query["code_challenge"] == [oauth2_protocol.code_challenge("v" * 43)]
     assert query["scope"] == ["other"]
     without = a_context(authorization_params=own, pkce=False)
-    url = oauth2.authorization_url(without, redirect_uri="r", state="s", verifier="v" * 43)
+    url = oauth2_protocol.authorization_url(without, redirect_uri="r", state="s", verifier="v" * 43)
     assert "code_challenge" not in url
-    assert b"verifier" not in oauth2.code_request(without, code="c", redirect_uri="r", verifier="v" * 43).body
+    assert (
+        b"verifier"
+        not in oauth2_protocol.code_request(without, code="c", redirect_uri="r", verifier="v" * 43).body
+    )
 
 
 def test_our_authorization_url_and_authlibs_mean_the_same() -> None:
@@ -149,7 +156,7 @@ def test_our_authorization_url_and_authlibs_mean_the_same() -> None:
     theirs, _ = client.create_authorization_url(
         "https://id.example.test/authorize", state="s", code_verifier="v" * 43
     )
-    ours = oauth2.authorization_url(
+    ours = oauth2_protocol.authorization_url(
         a_context(scopes=("a", "b")), redirect_uri="https://me.test/cb", state="s", verifier="v" * 43
     )
     assert parse_qs(urlsplit(ours).query) == parse_qs(urlsplit(theirs).query)
@@ -170,9 +177,11 @@ def test_our_token_requests_and_authlibs_are_the_same(method: str, theirs: str) 
     client.fetch_token(TOKEN_URL, grant_type="client_credentials")
     context = a_context(credentials=HELD, authorization_method=method)
     ours = [
-        oauth2.code_request(context, code="c0de/+ ", redirect_uri="https://me.test/cb", verifier="v" * 43),
-        oauth2.refresh_request(context),
-        oauth2.client_credentials_request(a_context("OAUTH2_CC", authorization_method=method)),
+        oauth2_protocol.code_request(
+            context, code="c0de/+ ", redirect_uri="https://me.test/cb", verifier="v" * 43
+        ),
+        oauth2_protocol.refresh_request(context),
+        oauth2_protocol.client_credentials_request(a_context("OAUTH2_CC", authorization_method=method)),
     ]
     assert len(session.sent) == len(ours)
     for mine, (verb, url, sent) in zip(ours, session.sent, strict=True):
@@ -184,7 +193,9 @@ def test_our_token_requests_and_authlibs_are_the_same(method: str, theirs: str) 
 def test_basic_client_authentication_encodes_both_parts_first() -> None:
     """RFC 6749 2.3.1: an id with a colon does not shift the secret."""
     app = {"oauth_client_id": "a:b c", "oauth_client_secret": "s%:/é"}
-    request = oauth2.refresh_request(a_context(credentials=HELD, app=app, authorization_method="header"))
+    request = oauth2_protocol.refresh_request(
+        a_context(credentials=HELD, app=app, authorization_method="header")
+    )
     sent = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
     assert sent == "a%3Ab%20c:s%25%3A%2F%C3%A9"
     assert set(params_of(request)) == {"grant_type", "refresh_token"}
@@ -196,7 +207,7 @@ def test_basic_client_authentication_encodes_both_parts_first() -> None:
 )
 def test_the_client_says_who_it_is_as_declared(method: str, sent: set[str]) -> None:
     """In the body, in the header, or by its id alone."""
-    request = oauth2.refresh_request(a_context(credentials=HELD, authorization_method=method))
+    request = oauth2_protocol.refresh_request(a_context(credentials=HELD, authorization_method=method))
     assert set(params_of(request)) - {"grant_type", "refresh_token"} == sent
     assert ("Authorization" in request.headers) is (method == "header")
 
@@ -208,7 +219,7 @@ def test_a_private_key_says_who_the_client_is() -> None:
         app={"oauth_client_id": "app-id", "oauth_client_secret": pem(rsa_key())},
         client_assertion={"header": {"kid": "k1"}, "expires_in": 120},
     )  # fmt: skip
-    sent = params_of(oauth2.refresh_request(context))
+    sent = params_of(oauth2_protocol.refresh_request(context))
     assert sent["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     assert "client_secret" not in sent
     mine = read_token(sent["client_assertion"])
@@ -217,7 +228,7 @@ def test_a_private_key_says_who_the_client_is() -> None:
     assert (mine["iss"], mine["sub"], mine["aud"]) == (theirs["iss"], theirs["sub"], theirs["aud"])
     assert mine["exp"] - mine["iat"] == 120
     assert jwt.get_unverified_header(sent["client_assertion"])["kid"] == "k1"
-    other = params_of(oauth2.refresh_request(context))["client_assertion"]
+    other = params_of(oauth2_protocol.refresh_request(context))["client_assertion"]
     assert read_token(other)["jti"] != mine["jti"]
 
 
@@ -238,7 +249,7 @@ def test_the_parameters_stand_where_the_blueprint_says(body_format: str, content
         credentials=HELD, body_format=body_format, token_headers={"X-App": "${oauth_client_id}"},
         token_params={"resource": "a&b", "nested": {"x": 1, "y": True}},
     )  # fmt: skip
-    request = oauth2.refresh_request(context)
+    request = oauth2_protocol.refresh_request(context)
     assert request.headers.get("Content-Type") == content_type
     assert request.headers["X-App"] == "app-id"
     flat = {
@@ -257,10 +268,12 @@ def test_the_parameters_stand_where_the_blueprint_says(body_format: str, content
 
 def test_a_refresh_has_its_own_url_and_parameters_where_declared() -> None:
     """token_params otherwise, and never their grant_type."""
-    usual = oauth2.refresh_request(a_context(credentials=HELD, token_params={"grant_type": "x", "a": "1"}))
+    usual = oauth2_protocol.refresh_request(
+        a_context(credentials=HELD, token_params={"grant_type": "x", "a": "1"})
+    )
     assert params_of(usual)["grant_type"] == "refresh_token"
     assert params_of(usual)["a"] == "1"
-    own = oauth2.refresh_request(
+    own = oauth2_protocol.refresh_request(
         a_context(
             credentials=HELD,
             refresh_url="https://id.example.test/refresh",
@@ -277,10 +290,12 @@ def test_a_token_url_takes_values_by_their_place() -> None:
     """One label in the host, percent-encoded behind it; a value cannot lead elsewhere."""
     url = "https://${additional_config.shop}.example.test/t/${additional_config.tenant}/token?v=${additional_config.tenant}"
     good = a_context(credentials=HELD, token_url=url, config={"shop": "acme", "tenant": "a/b c"})
-    assert oauth2.refresh_request(good).url == "https://acme.example.test/t/a%2Fb%20c/token?v=a%2Fb%20c"
+    assert (
+        oauth2_protocol.refresh_request(good).url == "https://acme.example.test/t/a%2Fb%20c/token?v=a%2Fb%20c"
+    )
     bad = a_context(credentials=HELD, token_url=url, config={"shop": "evil.test/", "tenant": "a"})
     with pytest.raises(ConfigError, match=r"auth.token_url.*not one DNS label") as caught:
-        oauth2.refresh_request(bad)
+        oauth2_protocol.refresh_request(bad)
     assert caught.value.__context__ is None
 
 
@@ -290,18 +305,18 @@ def test_a_missing_value_is_named() -> None:
     with pytest.raises(
         ConfigError, match=r'auth.token_params.x .*"additional_config.region" has no value'
     ) as caught:
-        oauth2.refresh_request(context)
+        oauth2_protocol.refresh_request(context)
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
     with pytest.raises(ConfigError, match="a client id is missing"):
-        oauth2.refresh_request(a_context(credentials=HELD, app={}))
+        oauth2_protocol.refresh_request(a_context(credentials=HELD, app={}))
 
 
 def test_an_answer_becomes_credentials() -> None:
-    """Unix seconds, and the whole answer as raw, over what raw had."""
+    """Unix seconds, and the whole response as raw, over what raw had."""
     held = {**HELD, "raw": {"team": {"id": "T1"}, "expires_in": 1}, "expires_at": 5.0}
     _, stored = renewed(
-        a_context(credentials=held, scopes=("a", "b")), an_answer({**GRANT, "refresh_token": "r2"})
+        a_context(credentials=held, scopes=("a", "b")), a_response({**GRANT, "refresh_token": "r2"})
     )
     assert stored == {
         "access_token": "planted-new-access", "refresh_token": "r2", "expires_at": NOW + 3600,
@@ -314,13 +329,13 @@ def test_an_answer_becomes_credentials() -> None:
 def test_an_answer_without_a_refresh_token_keeps_the_old_one() -> None:
     """RFC 6749 6; also where it says null or an empty text."""
     for extra in ({}, {"refresh_token": None}, {"refresh_token": ""}):
-        assert refreshed(an_answer({**GRANT, **extra}))["refresh_token"] == "planted-old-refresh"
+        assert refreshed(a_response({**GRANT, **extra}))["refresh_token"] == "planted-old-refresh"
 
 
 def test_narrowed_scopes_are_noted_and_no_error() -> None:
     """RFC 6749 3.3 lets a provider grant less than was asked for."""
-    assert refreshed(an_answer({**GRANT, "scope": "a"}), scopes=("a", "b"))["scope"] == "a"
-    assert refreshed(an_answer({**GRANT, "scope": ["a", "b"]}))["scope"] == "a b"
+    assert refreshed(a_response({**GRANT, "scope": "a"}), scopes=("a", "b"))["scope"] == "a"
+    assert refreshed(a_response({**GRANT, "scope": ["a", "b"]}))["scope"] == "a b"
 
 
 @pytest.mark.parametrize(
@@ -352,20 +367,20 @@ def test_a_life_is_read_in_every_form(
     extra: dict[str, Any], settings: dict[str, Any], expires_at: float | None
 ) -> None:
     """What says nothing leaves expires_at away; what says too much is cut to ten years."""
-    answer = {"access_token": "planted-new-access", **extra}
-    assert refreshed(an_answer(answer), **settings).get("expires_at") == expires_at
+    response = {"access_token": "planted-new-access", **extra}
+    assert refreshed(a_response(response), **settings).get("expires_at") == expires_at
 
 
 def test_a_token_may_stand_deeper() -> None:
     """Slack's user token: its life and refresh token stand beside it."""
-    answer = {
+    response = {
         "ok": True, "access_token": "planted-bot",
         "authed_user": {
             "access_token": "planted-user", "refresh_token": "planted-r2", "expires_in": 60,
             "scope": "x", "token_type": "user",
         },
     }  # fmt: skip
-    stored = refreshed(an_answer(answer), token_path="authed_user.access_token")
+    stored = refreshed(a_response(response), token_path="authed_user.access_token")
     assert stored["access_token"] == "planted-user"
     assert stored["refresh_token"] == "planted-r2"
     assert (stored["expires_at"], stored["scope"], stored["token_type"]) == (NOW + 60, "x", "user")
@@ -374,18 +389,18 @@ def test_a_token_may_stand_deeper() -> None:
 
 def test_a_form_is_an_answer_too() -> None:
     """GitHub answers so unless it is asked for JSON."""
-    stored = refreshed(an_answer("access_token=planted-x%21&scope=repo&token_type=bearer&expires_in=60"))
+    stored = refreshed(a_response("access_token=planted-x%21&scope=repo&token_type=bearer&expires_in=60"))
     assert (stored["access_token"], stored["scope"], stored["expires_at"]) == ("planted-x!", "repo", NOW + 60)
 
 
 def test_values_are_kept_for_additional_config() -> None:
-    """From the answer by path, from the callback by name; what is not there is left out."""
+    """From the response by path, from the callback by name; what is not there is left out."""
     context = a_context(
-        keep_from_answer={"instance": "urls.instance", "none": "x.y", "whole": "urls"},
+        keep_from_response={"instance": "urls.instance", "none": "x.y", "whole": "urls"},
         keep_from_callback=["realmId", "other"],
     )  # fmt: skip
-    answer = an_answer({**GRANT, "urls": {"instance": "acme"}})
-    kept = oauth2.kept_values(context, answer, {"realmId": "123", "code": "planted-code"})
+    response = a_response({**GRANT, "urls": {"instance": "acme"}})
+    kept = oauth2_protocol.values_to_keep(context, response, {"realmId": "123", "code": "planted-code"})
     assert kept == {"instance": "acme", "realmId": "123"}
 
 
@@ -399,7 +414,7 @@ HOSTILE = {
     "binary": b"\xff\xfe\x00",
     "NaN": b'{"access_token": NaN}',
     "too deep": b"[" * 100_000,
-    "too large": b'{"access_token": "' + b"x" * LARGEST_ANSWER + b'"}',
+    "too large": b'{"access_token": "' + b"x" * LARGEST_RESPONSE + b'"}',
     "10 MB": b"x" * 10_000_000,
     "no token": {"token_type": "Bearer"},
     "an empty token": {"access_token": ""},
@@ -416,7 +431,7 @@ HOSTILE = {
 def test_a_hostile_answer_is_a_typed_error(body: Any) -> None:
     """It is tried again later; nothing of it is in the error."""
     with pytest.raises(TokenUnavailable) as caught:
-        refreshed(an_answer(body))
+        refreshed(a_response(body))
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
@@ -426,7 +441,7 @@ def test_a_hostile_answer_is_a_typed_error(body: Any) -> None:
 def test_a_token_that_needs_a_key_is_refused(kind: str) -> None:
     """RFC 6749 7.1: a client must not use a token whose type it does not understand."""
     with pytest.raises(TokenRefused, match="of a type"):
-        refreshed(an_answer({**GRANT, "token_type": kind}))
+        refreshed(a_response({**GRANT, "token_type": kind}))
 
 
 @pytest.mark.parametrize(
@@ -451,7 +466,7 @@ def test_a_final_refusal_carries_its_word_and_no_secret(
 ) -> None:
     """Only what the user can mend ends the connection."""
     with pytest.raises(TokenRefused) as caught:
-        refreshed(an_answer(body, status))
+        refreshed(a_response(body, status))
     assert (caught.value.word, caught.value.ends_connection, caught.value.status) == (word, ends, status)
     assert PLANTED not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
     assert caught.value.__context__ is None
@@ -481,21 +496,21 @@ def test_what_passes_by_itself_is_unavailable(
 ) -> None:
     """5xx, 429, redirects and the words of RFC 6749 for later; the wait is the server's own."""
     with pytest.raises(TokenUnavailable) as caught:
-        refreshed(an_answer(body, status, **headers))
+        refreshed(a_response(body, status, **headers))
     assert (caught.value.retry_after, caught.value.status) == (wait, status)
     assert PLANTED not in str(caught.value)
 
 
 def test_authlib_refuses_what_we_refuse() -> None:
-    """The control: an error in an answer is one for both."""
+    """The control: an error in a response is one for both."""
     with pytest.raises(OAuth2Error):
         OAuth2Client(Session(), "x").parse_response_token(_Refusing())
     with pytest.raises(TokenRefused):
-        refreshed(an_answer({"error": "invalid_grant"}, 400))
+        refreshed(a_response({"error": "invalid_grant"}, 400))
 
 
 class _Refusing(Session):
-    """An answer with an error."""
+    """A response with an error."""
 
     status_code = 400
 
@@ -511,7 +526,7 @@ def test_only_a_refresh_token_renews_a_users_grant() -> None:
     assert mode.can_renew(HELD, {})
     assert not mode.can_renew({"access_token": "x"}, {})
     assert mode.can_renew({"access_token": "x"}, own)
-    (request,), _ = renewed(a_context(credentials={"access_token": "x"}, **own), an_answer(GRANT))
+    (request,), _ = renewed(a_context(credentials={"access_token": "x"}, **own), a_response(GRANT))
     assert params_of(request)["grant_type"] == "client_credentials"
     with pytest.raises(ConfigError, match="no refresh token"):
         renewed(a_context(credentials={"access_token": "x"}))
@@ -539,18 +554,18 @@ def test_a_mode_knows_how_long_its_credentials_live() -> None:
 def test_client_credentials_are_the_connections_or_the_applications() -> None:
     """The connection's own come first; a refusal of them is the user's to mend."""
     own = {"client_id": "user-id", "client_secret": "planted-user-secret"}
-    (request,), stored = renewed(a_context("OAUTH2_CC", own, scopes=("a",)), an_answer(GRANT))
+    (request,), stored = renewed(a_context("OAUTH2_CC", own, scopes=("a",)), a_response(GRANT))
     assert params_of(request) == {
         "grant_type": "client_credentials", "scope": "a", "client_id": "user-id",
         "client_secret": "planted-user-secret",
     }  # fmt: skip
     assert stored["client_secret"] == "planted-user-secret"
     assert stored["access_token"] == "planted-new-access"
-    (request,), _ = renewed(a_context("OAUTH2_CC"), an_answer(GRANT))
+    (request,), _ = renewed(a_context("OAUTH2_CC"), a_response(GRANT))
     assert params_of(request)["client_id"] == "app-id"
     for held, ends in ((own, True), ({}, False)):
         with pytest.raises(TokenRefused) as caught:
-            renewed(a_context("OAUTH2_CC", held), an_answer({"error": "invalid_client"}, 401))
+            renewed(a_context("OAUTH2_CC", held), a_response({"error": "invalid_client"}, 401))
         assert caught.value.ends_connection is ends
         assert caught.value.__context__ is None
 
@@ -559,7 +574,7 @@ def test_the_password_grant_is_declared() -> None:
     """RFC 6749 4.3 needs no code: token_params name the grant and its two parameters."""
     declared = {"grant_type": "password", "username": "${username}", "password": "${password}"}
     held = {"username": "ada", "password": "planted-password"}
-    (request,), _ = renewed(a_context("OAUTH2_CC", held, token_params=declared), an_answer(GRANT))
+    (request,), _ = renewed(a_context("OAUTH2_CC", held, token_params=declared), a_response(GRANT))
     assert params_of(request) == {
         **declared, **held, "client_id": "app-id", "client_secret": "planted-app-secret"
     }  # fmt: skip
@@ -582,7 +597,7 @@ def test_a_jwt_bearer_request_is_that_of_rfc_7523() -> None:
             "payload": {"iss": "${client_email}", "sub": '${additional_config.subject | default("")}'},
         },
     )  # fmt: skip
-    (request,), stored = renewed(context, an_answer(GRANT))
+    (request,), stored = renewed(context, a_response(GRANT))
     sent = params_of(request)
     assert set(sent) == {"grant_type", "assertion"}
     assert sent["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -600,7 +615,7 @@ def test_our_assertion_and_authlibs_are_the_same() -> None:
     """The same header and the same claims, both verified by the public key."""
     declared = {"payload": {"iss": "${client_email}", "jti": "unique"}}
     context = a_context("OAUTH2_JWT", SERVICE_ACCOUNT, assertion=declared)
-    mine = params_of(renewed(context, an_answer(GRANT))[0][0])["assertion"]
+    mine = params_of(renewed(context, a_response(GRANT))[0][0])["assertion"]
     theirs = JWTBearerGrant.sign(
         RSAKey.import_key(SERVICE_ACCOUNT["private_key"]), "robot@example.test", TOKEN_URL,
         issued_at=int(NOW), expires_at=int(NOW) + 300, claims={"jti": "unique"}, header={"alg": "RS256"},
@@ -610,7 +625,7 @@ def test_our_assertion_and_authlibs_are_the_same() -> None:
 
 
 def test_a_github_app_sends_its_assertion_as_bearer_token() -> None:
-    """The key is the application's; the answer says token and an ISO expires_at."""
+    """The key is the application's; the response says token and an ISO expires_at."""
     app = {"oauth_client_id": "12345", "oauth_client_secret": pem(rsa_key()).replace("\n", "\\n")}
     context = a_context(
         "OAUTH2_JWT", app=app, config={"installation": "77"}, assertion_placement="header",
@@ -619,8 +634,8 @@ def test_a_github_app_sends_its_assertion_as_bearer_token() -> None:
         assertion={"signing_key": "${oauth_client_secret}", "payload": {"iss": "${oauth_client_id}"},
                    "expires_in": 540, "issued_ago": 60},
     )  # fmt: skip
-    answer = an_answer({"token": "planted-ghs", "expires_at": "2027-01-15T09:00:00Z"}, 201)
-    (request,), stored = renewed(context, answer)
+    response = a_response({"token": "planted-ghs", "expires_at": "2027-01-15T09:00:00Z"}, 201)
+    (request,), stored = renewed(context, response)
     assert request.url == "https://api.github.com/app/installations/77/access_tokens"
     assert request.body == b"{}"
     claims = jwt.decode(
@@ -704,9 +719,9 @@ def test_revocation_withdraws_both_tokens() -> None:
 def test_requests_and_contexts_never_show_what_they_hold() -> None:
     """Neither repr, nor str, nor pickle."""
     context = a_context(credentials=HELD, body_format="query")
-    request = oauth2.refresh_request(context)
+    request = oauth2_protocol.refresh_request(context)
     assert PLANTED in request.url
-    for value in (context, request, an_answer(GRANT)):
+    for value in (context, request, a_response(GRANT)):
         assert PLANTED not in f"{value!r} {value}"
         with pytest.raises(TypeError, match="not pickled"):
             pickle.dumps(value)
@@ -716,16 +731,16 @@ def test_requests_and_contexts_never_show_what_they_hold() -> None:
 def test_a_wrong_path_is_told_as_the_settings_fault(path: str) -> None:
     """Not as the provider's."""
     with pytest.raises(ConfigError, match=r"auth\.token_path is not a JMESPath"):
-        refreshed(an_answer({"n": 1, "access_token": 5}), token_path=path)
+        refreshed(a_response({"n": 1, "access_token": 5}), token_path=path)
 
 
 def test_a_moment_is_read_by_the_servers_clock() -> None:
     """With our clock an hour late a token would seem to live an hour longer; seconds are noise."""
     ahead = "Fri, 15 Jan 2027 09:00:00 GMT"
-    answer = {"access_token": "planted", "expires_at": NOW + 4200}
-    assert refreshed(an_answer(answer, Date=ahead))["expires_at"] == NOW + 600
-    assert refreshed(an_answer(answer, Date="Fri, 15 Jan 2027 08:00:20 GMT"))["expires_at"] == NOW + 4200
-    assert refreshed(an_answer(GRANT, Date=ahead))["expires_at"] == NOW + 3600
+    response = {"access_token": "planted", "expires_at": NOW + 4200}
+    assert refreshed(a_response(response, Date=ahead))["expires_at"] == NOW + 600
+    assert refreshed(a_response(response, Date="Fri, 15 Jan 2027 08:00:20 GMT"))["expires_at"] == NOW + 4200
+    assert refreshed(a_response(GRANT, Date=ahead))["expires_at"] == NOW + 3600
 
 
 def test_a_header_of_a_token_call_is_checked_before_it_is_sent() -> None:
@@ -738,24 +753,26 @@ def test_a_header_of_a_token_call_is_checked_before_it_is_sent() -> None:
     with pytest.raises(
         ConfigError, match=r'auth\.token_headers header "X-Tenant" holds a line break'
     ) as caught:
-        oauth2.refresh_request(context)
+        oauth2_protocol.refresh_request(context)
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "answer"),
+    ("settings", "response"),
     [
-        ({"token_params": {"a": "${additional_config.none}"}}, an_answer(GRANT)),
-        ({"app": {}}, an_answer(GRANT)),
-        ({}, an_answer({"error": "invalid_grant", "echo": "planted"}, 400)),
-        ({}, an_answer({**GRANT, "access_token": "planted\n"})),
-        ({"token_path": "x["}, an_answer(GRANT)),
+        ({"token_params": {"a": "${additional_config.none}"}}, a_response(GRANT)),
+        ({"app": {}}, a_response(GRANT)),
+        ({}, a_response({"error": "invalid_grant", "echo": "planted"}, 400)),
+        ({}, a_response({**GRANT, "access_token": "planted\n"})),
+        ({"token_path": "x["}, a_response(GRANT)),
     ],
 )
-def test_the_frames_of_an_error_hold_no_secret(settings: dict[str, Any], answer: Any) -> None:
+def test_the_frames_of_an_error_hold_no_secret(settings: dict[str, Any], response: Any) -> None:
     """Error trackers print the local variables of each frame."""
     with pytest.raises((ConfigError, TokenRefused, TokenUnavailable)) as caught:
-        renewed(a_context(credentials=HELD, **settings), answer)
-    assert "guarded" in frames_of(caught.value) or "unframed_renewal" in frames_of(caught.value)
+        renewed(a_context(credentials=HELD, **settings), response)
+    assert "guarded" in frames_of(caught.value) or "without_error_frames_in_renewal" in frames_of(
+        caught.value
+    )
     assert PLANTED not in frames_of(caught.value)

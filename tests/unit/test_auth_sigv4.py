@@ -12,8 +12,8 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nango_py.auth._protocol.requests import SignedRequest
-from nango_py.auth._protocol.sigv4 import AwsKey, signature_headers
+from nango_py.protocols.signed_request import SignedRequest
+from nango_py.protocols.sigv4 import AwsKey, signature_headers
 from nango_py.registry import AUTH_MODES
 
 SUITE_SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

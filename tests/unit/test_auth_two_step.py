@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from nango_py.auth._protocol.tokens import TokenRefused, TokenUnavailable
 from nango_py.errors import ConfigError
+from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED, a_context, an_answer, renewed
+from tests.auth_support import NOW, PLANTED, a_context, a_response, renewed
 
 HELD = {"username": "ada", "password": "planted-password"}
 LOGIN = {
@@ -26,14 +26,14 @@ LOGIN = {
 }
 
 
-def logged_in(*answers: Any, **settings: Any) -> tuple[list[Any], dict[str, Any]]:
+def logged_in(*responses: Any, **settings: Any) -> tuple[list[Any], dict[str, Any]]:
     """The requests of a login, and what is stored."""
-    return renewed(a_context("TWO_STEP", HELD, **{**LOGIN, **settings}), *answers)
+    return renewed(a_context("TWO_STEP", HELD, **{**LOGIN, **settings}), *responses)
 
 
 def test_a_login_call_gives_a_token_with_a_life() -> None:
     """JSON unless told otherwise; the login stays stored for the next time."""
-    (request,), stored = logged_in(an_answer({"data": {"token": "planted-token", "ttl": "600"}}))
+    (request,), stored = logged_in(a_response({"data": {"token": "planted-token", "ttl": "600"}}))
     assert (request.method, request.url) == ("POST", "https://api.example.test/login")
     assert json.loads(request.body) == {"user": {"name": "ada", "pass": "planted-password"}, "keep": True}
     assert request.headers == {
@@ -61,9 +61,9 @@ def test_a_login_call_gives_a_token_with_a_life() -> None:
 def test_a_life_is_a_moment_or_a_length_or_declared(
     places: dict[str, str], body: dict[str, Any], expires_at: float
 ) -> None:
-    """`expireAt` or `expireIn`; `token_lifetime_seconds` where the answer says nothing."""
+    """`expireAt` or `expireIn`; `token_lifetime_seconds` where the response says nothing."""
     _, stored = logged_in(
-        an_answer({"t": "planted", **body}),
+        a_response({"t": "planted", **body}),
         token_response={"token": "t", **places},
         token_lifetime_seconds=120,
     )
@@ -71,7 +71,7 @@ def test_a_life_is_a_moment_or_a_length_or_declared(
 
 
 def test_later_steps_see_the_earlier_answers() -> None:
-    """`raw` holds what came so far; the last answer holds the token."""
+    """`raw` holds what came so far; the last response holds the token."""
     steps = [
         {
             "token_url": "https://api.example.test/accounts/${raw.account}/session",
@@ -84,9 +84,9 @@ def test_later_steps_see_the_earlier_answers() -> None:
         },
     ]  # fmt: skip
     requests, stored = logged_in(
-        an_answer({"session": "planted-s", "account": "a/b"}),
-        an_answer({"id": 7}),
-        an_answer({"access_token": "planted-token"}),
+        a_response({"session": "planted-s", "account": "a/b"}),
+        a_response({"id": 7}),
+        a_response({"access_token": "planted-token"}),
         additional_steps=steps, token_response=None,
     )  # fmt: skip
     assert requests[1].url == "https://api.example.test/accounts/a%2Fb/session"
@@ -106,46 +106,48 @@ def test_later_steps_see_the_earlier_answers() -> None:
 
 def test_a_token_may_come_in_a_header_or_as_text() -> None:
     """And as a form, or as the whole of a JSON text."""
-    header = an_answer(b"", 201, X_Auth_Token="planted-h")
+    header = a_response(b"", 201, X_Auth_Token="planted-h")
     assert logged_in(header, token_response={"token_header": "x-auth-token"})[1]["token"] == "planted-h"
-    text = an_answer("planted-text\n", Content_Type="text/plain; charset=utf-8")
+    text = a_response("planted-text\n", Content_Type="text/plain; charset=utf-8")
     assert logged_in(text, token_response={"token": "@"})[1]["token"] == "planted-text"
-    assert logged_in(an_answer('"planted-json"'), token_response={"token": "@"})[1]["token"] == "planted-json"
     assert (
-        logged_in(an_answer("sid=planted-form&x=1"), token_response={"token": "sid"})[1]["token"]
+        logged_in(a_response('"planted-json"'), token_response={"token": "@"})[1]["token"] == "planted-json"
+    )
+    assert (
+        logged_in(a_response("sid=planted-form&x=1"), token_response={"token": "sid"})[1]["token"]
         == "planted-form"
     )
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "ends"),
+    ("response", "error", "ends"),
     [
-        (an_answer({"error": "bad_login", "planted": "planted"}, 401), TokenRefused, True),
-        (an_answer(b"planted", 403), TokenRefused, True),
-        (an_answer({"planted": 1}, 400), TokenRefused, False),
-        (an_answer(b"planted", 429, Retry_After="7"), TokenUnavailable, None),
-        (an_answer(b"planted", 502), TokenUnavailable, None),
-        (an_answer(b"<html>planted</html>"), TokenUnavailable, None),
-        (an_answer({"data": {"token": 5}}), TokenUnavailable, None),
-        (an_answer([1]), TokenUnavailable, None),
-        (an_answer({}), TokenUnavailable, None),
+        (a_response({"error": "bad_login", "planted": "planted"}, 401), TokenRefused, True),
+        (a_response(b"planted", 403), TokenRefused, True),
+        (a_response({"planted": 1}, 400), TokenRefused, False),
+        (a_response(b"planted", 429, Retry_After="7"), TokenUnavailable, None),
+        (a_response(b"planted", 502), TokenUnavailable, None),
+        (a_response(b"<html>planted</html>"), TokenUnavailable, None),
+        (a_response({"data": {"token": 5}}), TokenUnavailable, None),
+        (a_response([1]), TokenUnavailable, None),
+        (a_response({}), TokenUnavailable, None),
     ],
 )
-def test_a_bad_answer_is_a_typed_error(answer: Any, error: type[Exception], *, ends: bool | None) -> None:
+def test_a_bad_answer_is_a_typed_error(response: Any, error: type[Exception], *, ends: bool | None) -> None:
     """401 and 403 are the user's to mend."""
     with pytest.raises(error) as caught:
-        logged_in(answer)
+        logged_in(response)
     assert getattr(caught.value, "ends_connection", None) is ends
     assert PLANTED not in str(caught.value)
-    if isinstance(caught.value, TokenUnavailable) and answer.status == 429:
+    if isinstance(caught.value, TokenUnavailable) and response.status == 429:
         assert caught.value.retry_after == 7.0
 
 
 def test_an_earlier_answer_that_lacks_a_value_is_told() -> None:
-    """The step and the name, nothing of the answer."""
+    """The step and the name, nothing of the response."""
     with pytest.raises(ConfigError, match=r"auth\.additional_steps\.0\.token_params\.id .*raw\.id") as caught:
         logged_in(
-            an_answer({"planted": "planted"}),
+            a_response({"planted": "planted"}),
             additional_steps=[{"token_url": "https://h.test/", "token_params": {"id": "${raw.id}"}}],
         )
     assert PLANTED not in str(caught.value)
@@ -154,7 +156,7 @@ def test_an_earlier_answer_that_lacks_a_value_is_told() -> None:
 def test_basic_authentication_of_a_login_call() -> None:
     """`basic_auth_encoded` exists where there is a user name."""
     (request,), _ = logged_in(
-        an_answer({"data": {"token": "t"}}), token_headers={"Authorization": "Basic ${basic_auth_encoded}"}
+        a_response({"data": {"token": "t"}}), token_headers={"Authorization": "Basic ${basic_auth_encoded}"}
     )
     assert (
         base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"ada:planted-password"

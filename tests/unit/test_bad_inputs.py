@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.config.blueprint import Catalogue
-from nango_py.config.integration import load_configuration
-from nango_py.config.placement import TemplateProblem, render_url
+from nango_py.config.catalogue import Catalogue
+from nango_py.config.loading import load_configuration
+from nango_py.config.template.rendering import TemplateProblem, render_url
 from nango_py.errors import ConfigError, Position
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.config.blueprint import Catalogue, open_catalogue, shipped_folder
-from nango_py.config.document import parse_document
-from nango_py.config.merge import Sourced, merged, sourced, with_nulls
+from nango_py.config.catalogue import Catalogue, open_catalogue, shipped_folder
+from nango_py.config.yaml.document import parse_document
+from nango_py.config.yaml.merge import Sourced, merge, sourced, with_nulls
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def test_merging_changes_neither_side_and_keeps_places() -> None:
         parse_document("a: {y: {z: [3], w: null}, x: null, new: {p: null, q: 1}}\nb: {c: 1}\n", "over")
     )
     assert base.settings == {"a": {"x": 1, "y": {"z": [1, 2]}}, "b": [1]}
-    result = merged(base, over)
+    result = merge(base, over)
     assert result.settings == {"a": {"y": {"z": [3]}, "new": {"q": 1}}, "b": {"c": 1}}
     assert {path: str(place) for path, place in result.origins.items()} == {
         (): "over:1:1",
@@ -262,4 +262,4 @@ def test_merging_changes_neither_side_and_keeps_places() -> None:
     assert str(result.origins.key_position(("a", "new", "q"))) == "over:1:51"
     assert str(result.origins.position(("a", "gone", "deeper"))) == "over:1:4"
     assert base.settings["a"]["x"] == 1
-    assert merged(Sourced({}, base.origins), base).settings == base.settings
+    assert merge(Sourced({}, base.origins), base).settings == base.settings

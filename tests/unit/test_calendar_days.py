@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nango_py.connections.database import open_database
-from nango_py.limits.days import CLOCKS_DIFFER, day_around, midnights
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import CalendarDay, Granted, Refused, Spend
-from nango_py.limits.redis import RedisLimits
+from nango_py.database.base import open_database
+from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, day_around, midnights
+from nango_py.limits.limit_types import CalendarDay, Granted, Refused, Spend
+from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits
-from nango_py.limits.sql import SqlLimits
-from nango_py.limits.written import read_limit
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.limits.stores.redis_store import RedisLimits
+from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, window
 from tests.services import fresh_redis
@@ -26,7 +26,7 @@ from tests.services import fresh_redis
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 NEW_YORK = "America/New_York"
 HOUR = 3600.0
@@ -244,7 +244,7 @@ def test_a_blueprint_may_name_the_time_zone() -> None:
     )
     (spend,) = rules.spends(CallFacts("GET", "a"), {"integration": "i", "user_id": "u"})
     assert spend.limits == (CalendarDay(9, NEW_YORK, "9/day America/New_York"),)
-    assert read_limit({"requests": 9, "per": "day"}) == CalendarDay(9, "UTC", "9/day UTC")
+    assert parse_limit({"requests": 9, "per": "day"}) == CalendarDay(9, "UTC", "9/day UTC")
     for zone in ("America/New_Yorck", "../../etc/passwd", ""):
         with pytest.raises(ValueError, match="unknown time zone"):
-            read_limit({"requests": 9, "per": "day", "time_zone": zone})
+            parse_limit({"requests": 9, "per": "day", "time_zone": zone})

@@ -9,9 +9,9 @@ import pytest
 
 from nango_py.engine.call import MAX_REDIRECTS, Job, run
 from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Release, Send, Settle, Wait
-from nango_py.engine.route import Route
+from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
-from nango_py.limits.model import Granted, Refused
+from nango_py.limits.limit_types import Granted, Refused
 from tests.clocks import ManualClock
 from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
 
@@ -47,7 +47,7 @@ class World:
     def call(self, plan: Plan | None = None, *, settings: Any = None, **options: Any) -> Any:
         """Run a call to its end; `job` is left for a look at its attempts."""
         plan = plan or a_plan()
-        route = Route(an_integration(retries=settings or {}), self.clock)
+        route = IntegrationRuntime(an_integration(retries=settings or {}), self.clock)
         self.job = Job(
             plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events, **options
         )
@@ -97,7 +97,7 @@ class World:
 
 
 def test_a_good_call_books_sends_and_settles() -> None:
-    """Nothing more happens for an answer that comes at once."""
+    """Nothing more happens for a response that comes at once."""
     world = World()
     assert world.call().status_code == 200
     assert world.words == ["Acquire", "Send", "Settle"]
@@ -123,7 +123,7 @@ def test_a_booking_that_moved_is_waited_for_again() -> None:
 
 
 def test_what_was_never_sent_gives_its_place_back() -> None:
-    """A refused connection spends no budget; a lost answer does."""
+    """A refused connection spends no budget; a lost response does."""
     world = World([REFUSED, RESET, Answer(200)])
     world.call()
     ends = [word for word in world.words if word in {"Release", "Settle"}]
@@ -229,7 +229,7 @@ def test_a_session_gets_a_final_429_as_an_answer() -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_an_api_that_is_down_is_asked_exactly_max_attempts_times(limit: int) -> None:
-    """The last answer comes back; there is no second layer of retries."""
+    """The last response comes back; there is no second layer of retries."""
     world = World([Answer(503)])
     assert world.call(settings={"max_attempts": limit}).status_code == 503
     assert len(world.sent) == limit
@@ -245,7 +245,7 @@ def test_an_api_that_is_down_is_asked_five_times_by_default() -> None:
 
 
 def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
-    """The answer is on the error."""
+    """The response is on the error."""
     world = World([Answer(429, {"Retry-After": "1"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
@@ -253,7 +253,7 @@ def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
     assert caught.value.response.status_code == 429
 
 
-@pytest.mark.parametrize("outcome", [RESET, Failure("timeout", sent=True, text="no answer"), Answer(500)])
+@pytest.mark.parametrize("outcome", [RESET, Failure("timeout", sent=True, text="no response"), Answer(500)])
 def test_a_post_whose_answer_is_lost_is_sent_once(outcome: Any) -> None:
     """The API may have carried it out."""
     world = World([outcome])
@@ -353,10 +353,10 @@ ELSEWHERE = [
 def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, status: int) -> None:
     """Neither the credential nor the body reaches another origin; what stays here stays here."""
     world = World([Answer(status, {"Location": location}), Answer(200)])
-    answer = world.call(a_plan("POST", json={"n": 1}))
+    response = world.call(a_plan("POST", json={"n": 1}))
     assert all(send.plan.url.startswith("https://api.example.test/") for send in world.sent)
     if len(world.sent) == 1:
-        assert answer.status_code == status
+        assert response.status_code == status
 
 
 def test_the_redirect_test_would_see_a_follower() -> None:
@@ -390,7 +390,7 @@ def test_a_redirect_without_a_location_is_an_answer() -> None:
 
 
 def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
-    """The stream is gone; the answer says what the API wanted."""
+    """The stream is gone; the response says what the API wanted."""
     world = World([Answer(307, {"Location": "/v1/b"})])
     assert world.call(a_plan("POST", data=iter([b"x"]))).status_code == 307
     assert len(world.sent) == 1
@@ -398,7 +398,9 @@ def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
 
 def test_one_deadline_covers_everything() -> None:
     """Attempts and waits share it, and each attempt may take only what is left."""
-    world = World([Failure("timeout", sent=True, text="no answer from api.example.test in time")], takes=25.0)
+    world = World(
+        [Failure("timeout", sent=True, text="no response from api.example.test in time")], takes=25.0
+    )
     with pytest.raises(DeadlineExceeded):
         world.call(deadline_seconds=60.0)
     assert [round(send.seconds) for send in world.sent][:1] == [30]
@@ -416,7 +418,7 @@ def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
 
 
 def test_an_answer_that_cannot_be_retried_in_time_is_returned() -> None:
-    """A 500 near the deadline is an answer, not an exception."""
+    """A 500 near the deadline is a response, not an exception."""
     world = World([Answer(500)], takes=59.9999)
     assert world.call(deadline_seconds=60.0, settings={"backoff": {"base_seconds": 60}}).status_code == 500
 

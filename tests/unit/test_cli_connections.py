@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from nango_py.cli.app import nango
+from nango_py.cli.root import nango
 from nango_py.client import Nango
 from nango_py.sandbox import Sandbox
 
@@ -33,7 +33,7 @@ def stored(integration: str, user: str) -> dict[str, str]:
 
 
 def test_register_reads_a_file_and_says_nothing_of_it(product: Product) -> None:
-    """The answer names the connection and not the key, and the store has the key."""
+    """The response names the connection and not the key, and the store has the key."""
     found = product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}), "--config", '{"list": "X"}')
     assert found.code == 0
     assert found.out.startswith("registered klaviyo/user-1 (")
@@ -254,7 +254,7 @@ def test_what_the_api_refuses_is_not_stored(product: Product) -> None:
 
 
 def test_an_api_that_is_away_lets_nothing_be_stored_unasked(product: Product, shop: Sandbox) -> None:
-    """Without an answer nothing is stored, and the message says which option stores it all the same."""
+    """Without a response nothing is stored, and the message says which option stores it all the same."""
     shop.stop()
     path = product.write("key.json", json.dumps({"api_key": KEY}))
     words = ("connections", "register", "shop", "user-1", "--credentials-file", str(path), *CONFIG)

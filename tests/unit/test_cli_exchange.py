@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from nango_py.cli.app import nango
-from tests.nango_answers import an_answer
+from nango_py.cli.root import nango
+from tests.nango_answers import a_response
 
 if TYPE_CHECKING:
     from tests.cli_support import Product
@@ -149,16 +149,16 @@ def test_a_key_is_made_once(filled: Product) -> None:
 
 def test_todays_nango_is_read(product: Product) -> None:
     """Names are mapped, what has no place is reported with a reason, and a plain file is a reason to warn."""
-    product.write("answers/1.json", json.dumps(an_answer("API_KEY", "prod", tags={"a": "b"})))
-    product.write("answers/2.json", json.dumps(an_answer("BASIC", "close", "user-2")))
-    command = ("connections", "import", "--from-nango", "answers")
+    product.write("responses/1.json", json.dumps(a_response("API_KEY", "prod", tags={"a": "b"})))
+    product.write("responses/2.json", json.dumps(a_response("BASIC", "close", "user-2")))
+    command = ("connections", "import", "--from-nango", "responses")
     refused = product.run(*command, "--dry-run")
     assert refused.code == 2
     assert 'no integration "prod"' in refused.err
     done = product.run(*command, "--map", "prod=klaviyo")
     assert (done.code, done.out) == (0, "imported 2 connections\n")
     assert "left out: klaviyo tags (1 connection, such as user-1): it has no place here\n" in done.err
-    assert "answers holds credentials in plain text: delete it when all is well\n" in done.err
+    assert "responses holds credentials in plain text: delete it when all is well\n" in done.err
     assert "planted" not in done.err
     again = product.run(*command, "--map", "prod=klaviyo", "--json", "--dry-run")
     found = json.loads(again.out)
@@ -173,9 +173,9 @@ def test_todays_nango_is_read(product: Product) -> None:
 def test_the_end_user_and_other_fields_are_chosen(product: Product) -> None:
     """--user-from and --field do what they do in Python."""
     product.write("integrations.yaml", "integrations:\n  zendesk:\n    extends_blueprint: zendesk:v2\n")
-    answer = an_answer("BASIC", "zendesk", connection_config={"site": "acme"}, end_user={"id": "ada"})
-    product.write("answer.json", json.dumps(answer))
-    command = ("connections", "import", "--from-nango", "answer.json", "--user-from", "end_user")
+    response = a_response("BASIC", "zendesk", connection_config={"site": "acme"}, end_user={"id": "ada"})
+    product.write("response.json", json.dumps(response))
+    command = ("connections", "import", "--from-nango", "response.json", "--user-from", "end_user")
     assert "zendesk/ada: additional_config.subdomain is missing" in product.run(*command).err
     assert product.run(*command, "--field", "zendesk.site=subdomain").code == 0
     shown = json.loads(product.run("connections", "show", "zendesk", "ada", "--json").out)

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from nango_py.cli.app import nango
+from nango_py.cli.root import nango
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATOR = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))

@@ -99,12 +99,12 @@ def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
         assert requests.get(f"{url}/connect?secret=hidden_query", timeout=20).status_code == 200
 
         def product_name() -> str:
-            answer = requests.get(f"{url}/connect/session", headers=bearer, timeout=20)
-            return str(answer.json()["product_name"])
+            response = requests.get(f"{url}/connect/session", headers=bearer, timeout=20)
+            return str(response.json()["product_name"])
 
         wrong = {"credentials": {"username": 5}}
-        answer = requests.post(f"{url}/connect/integrations/close", headers=bearer, json=wrong, timeout=20)
-        assert answer.status_code == 422
+        response = requests.post(f"{url}/connect/integrations/close", headers=bearer, json=wrong, timeout=20)
+        assert response.status_code == 422
         assert product_name() == ""
         text = (product.folder / "integrations.yaml").read_text()
         product.write("integrations.yaml", f"{text}config:\n  product_name: Renamed\n")

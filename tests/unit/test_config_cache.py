@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.config import cache as caching
-from nango_py.config import inputs as inputs_of
-from nango_py.config.cache import Cache
+from nango_py.config.cache import cache_folder as caching
+from nango_py.config.cache import fingerprint as inputs_of
+from nango_py.config.cache.cache_folder import ConfigCache
+from nango_py.config.cache.serialized import LazyOrigins
 from nango_py.config.files import Files
-from nango_py.config.form import LazyOrigins
 from nango_py.config.model import EnvironmentText, TemplateText
 from nango_py.errors import ConfigError
 from nango_py.registry import AUTH_MODES
@@ -113,7 +113,7 @@ class Project:
 
     def load(self, *, cached: bool = True) -> Configuration:
         """The configuration as a start finds it."""
-        cache = Cache(self.nango, Secret(self.key), self.clock)
+        cache = ConfigCache(self.nango, Secret(self.key), self.clock)
         return Files(
             self.source,
             self.folder / "blueprints",
@@ -288,10 +288,19 @@ def test_a_changed_module_of_the_program_is_a_miss(
     """In a checkout the version stays while the checks change, so the files of the checks count too."""
     copy = tmp_path / "copy" / "config"
     copy.mkdir(parents=True)
-    for name in ("auth", "pagination", "config/schemas"):
+    for name in (
+        "auth",
+        "pagination",
+        "protocols",
+        "config/schema",
+        "config/template",
+        "config/urls",
+        "config/yaml",
+    ):
         (tmp_path / "copy" / name).mkdir()
-    (copy / "inputs.py").write_text("# here")
-    monkeypatch.setattr(inputs_of, "__file__", str(copy / "inputs.py"))
+    (copy / "cache").mkdir()
+    (copy / "cache" / "fingerprint.py").write_text("# here")
+    monkeypatch.setattr(inputs_of, "__file__", str(copy / "cache" / "fingerprint.py"))
     project.load()
     assert was_hit(project.load())
     (tmp_path / "copy" / "auth" / "new_mode.py").write_text("# a new mode")
@@ -358,13 +367,15 @@ def test_a_form_sealed_with_another_key_is_ignored(project: Project) -> None:
     seal, _, body = project.forms[0].read_bytes().partition(b"\n")
     forged = body.replace(b"https://mail.example.test/", b"https://evil.example.test/")
     assert forged != body
-    inputs = Cache(project.nango, Secret("guess" * 9)).inputs(project.file, None, project.folder, {})
+    inputs = ConfigCache(project.nango, Secret("guess" * 9)).inputs(project.file, None, project.folder, {})
     project.forms[0].write_bytes(inputs.seal(forged).encode() + b"\n" + forged)
     loaded = project.load()
     assert not was_hit(loaded)
     assert loaded.integrations["plain"].requests.base_url.source == "https://mail.example.test/"
     # The control: with the right key the forged form would have been taken.
-    right = Cache(project.nango, Secret(KEY), project.clock).inputs(project.file, None, project.folder, {})
+    right = ConfigCache(project.nango, Secret(KEY), project.clock).inputs(
+        project.file, None, project.folder, {}
+    )
     project.forms[0].write_bytes(right.seal(forged).encode() + b"\n" + forged)
     assert project.load().integrations["plain"].requests.base_url.source == "https://evil.example.test/"
     assert seal.decode() != right.seal(forged)
@@ -411,7 +422,7 @@ def test_a_folder_that_cannot_be_written_does_no_harm(
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("nango_py.config.cache.os.open", refuse)
+    monkeypatch.setattr("nango_py.config.cache.cache_folder.os.open", refuse)
     assert not was_hit(project.load())
     assert not was_hit(project.load())
     assert project.forms == []
@@ -465,7 +476,7 @@ def test_a_form_that_is_too_large_is_not_kept(project: Project, monkeypatch: pyt
 
 def test_a_file_that_changes_while_it_is_checked_leaves_no_form(project: Project) -> None:
     """A form is of the bytes that were checked, and not of those that stand there a moment later."""
-    cache = Cache(project.nango, Secret(KEY), project.clock)
+    cache = ConfigCache(project.nango, Secret(KEY), project.clock)
     files = Files(
         project.file, project.folder / "blueprints", None, project.environ, reload=False, cache=lambda _: None
     )
@@ -492,11 +503,11 @@ def test_a_hit_imports_no_parser(project: Project) -> None:
     """With a kept form neither YAML, JSON Schema nor Jinja is imported; without one YAML is."""
     code = """
         import json, pathlib, sys
-        from nango_py.config.cache import Cache
+        from nango_py.config.cache.cache_folder import ConfigCache
         from nango_py.config.files import Files
         from nango_py.secret import Secret
         folder = pathlib.Path(sys.argv[1])
-        cache = Cache(folder / ".nango", Secret("k" * 44))
+        cache = ConfigCache(folder / ".nango", Secret("k" * 44))
         file, environ = folder / "integrations.yaml", {"MAIL_SECRET": "s"}
         Files(file, None, None, environ, reload=False, cache=lambda _: cache)
         costly = {"yaml", "jsonschema", "jinja2", "importlib.metadata", "dataclasses"}

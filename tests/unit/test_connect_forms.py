@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConfigError, Nango
+from nango_py.connect.form_values import FormValues, clean_settings, clean_text, parse_value
 from nango_py.connect.forms import Field, form_of
-from nango_py.connect.offers import offers
-from nango_py.connect.typed import Typed, cleaned, tidied, typed
+from nango_py.connect.listing import list_integrations
 from tests.product_support import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ LOGIN = {
         "auth_mode": "OAUTH2",
         "authorization_url": "https://acme.test/login",
         "token_url": "https://acme.test/token",
-        "keep_from_answer": {"instance": "instance_id"},
+        "keep_from_response": {"instance": "instance_id"},
     },
     "oauth_client_id": "id",
     "oauth_client_secret": "secret",
@@ -79,12 +79,12 @@ def test_what_is_always_the_same_is_not_asked_for(tmp_path: Path) -> None:
     words = {"username": {"title": "API key", "secret": True}, "password": {"value": ""}}
     found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}, "credentials": words})
     assert asked(found) == {"username": ("password", True)}
-    assert Typed(found, {"username": "k"}, {}).credentials == {"username": "k", "password": ""}
-    assert "password" in Typed(found, {"username": "k", "password": "x"}, {}).faults
+    assert FormValues(found, {"username": "k"}, {}).credentials == {"username": "k", "password": ""}
+    assert "password" in FormValues(found, {"username": "k", "password": "x"}, {}).faults
 
 
 def test_a_login_asks_only_for_what_the_provider_does_not_tell(tmp_path: Path) -> None:
-    """For OAuth there are no credentials to type, and settings from the token answer are left out."""
+    """For OAuth there are no credentials to type, and settings from the token response are left out."""
     found = form(tmp_path, LOGIN)
     assert (found.kind, asked(found)) == ("oauth", {"region": ("choice", True)})
 
@@ -129,7 +129,7 @@ def test_keys_of_many_lines_get_many_lines(tmp_path: Path) -> None:
     found = form(tmp_path, {"auth": {"auth_mode": "MTLS"}})
     assert {field.kind for field in found.fields} == {"multiline"}
     pem = "-----BEGIN CERTIFICATE-----\r\nabc\r\n-----END CERTIFICATE-----\r\n"
-    assert typed(found.fields[0], pem) == (pem.replace("\r\n", "\n").strip(), "")
+    assert parse_value(found.fields[0], pem) == (pem.replace("\r\n", "\n").strip(), "")
 
 
 def test_settings_become_fields_of_their_kind(tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_what_the_product_decides_is_stored_and_not_asked_for(tmp_path: Path) ->
         },
     }
     found = form(tmp_path, {"auth": {"auth_mode": "NONE"}, "connection_config": config})
-    assert (found.fields, Typed(found, {}, {}).additional_config) == ((), {"version": "2026-10"})
-    assert Typed(found, {}, {"version": "1999"}).faults
+    assert (found.fields, FormValues(found, {}, {}).additional_config) == ((), {"version": "2026-10"})
+    assert FormValues(found, {}, {"version": "1999"}).faults
 
 
 FIELD = Field("additional_config", "site", "Site", suffix=".acme.test", pattern="^[a-z]+$", example="shop")
@@ -176,7 +176,7 @@ FIELD = Field("additional_config", "site", "Site", suffix=".acme.test", pattern=
 )
 def test_what_is_copied_along_is_cut_off(given: str) -> None:
     """Blanks, invisible characters and the address around a name are no part of it."""
-    assert typed(FIELD, given) == ("shop", "")
+    assert parse_value(FIELD, given) == ("shop", "")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_what_is_copied_along_is_cut_off(given: str) -> None:
 )
 def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, says: str) -> None:
     """The sentence tells what to do about the field; what was typed is not in it."""
-    value, fault = typed(field, given)
+    value, fault = parse_value(field, given)
     assert value is None
     assert says in fault
     assert "PLANTED" not in fault
@@ -235,19 +235,21 @@ def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, sa
 )
 def test_what_is_right_is_stored_in_its_own_type(field: Field, given: Any, value: Any) -> None:
     """Numbers, choices and switches are what the blueprint declares, and not the text of the form."""
-    assert typed(field, given) == (value, "")
+    assert parse_value(field, given) == (value, "")
 
 
 def test_an_unknown_field_is_named_and_the_nearest_one_too(tmp_path: Path) -> None:
     """A caller that misspells a field learns it; nothing unknown is stored."""
-    found = Typed(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {})
+    found = FormValues(
+        form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {}
+    )
     assert found.faults == {"api_kee": 'There is no such field; did you mean "api_key"?'}
 
 
 def test_a_flood_of_unknown_fields_costs_little(tmp_path: Path) -> None:
     """Thousands of names are refused as one is, without a search for each."""
     flood = {f"api_kee_{number}": "x" for number in range(5000)}
-    found = Typed(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {**flood, "api_key": "y"}, {})
+    found = FormValues(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {**flood, "api_key": "y"}, {})
     assert len(found.faults) == 20
 
 
@@ -255,7 +257,7 @@ def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Pa
     """A pasted address of a shop becomes the shop; what the form does not know is left as it is."""
     entry = {"extends_blueprint": "shopify:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
     shop = nango_of(tmp_path, shop=entry).configuration.integrations["shop"]
-    found = tidied(shop, {"shop": " https://acme.myshopify.com/admin ", "more": 1})
+    found = clean_settings(shop, {"shop": " https://acme.myshopify.com/admin ", "more": 1})
     assert found == {"shop": "acme", "more": 1, "api_version": "2026-10"}
 
 
@@ -293,16 +295,16 @@ def test_offers_say_what_the_page_needs_and_no_credential(tmp_path: Path) -> Non
     first = nango_of(tmp_path, shop=shop, old={"auth": {"auth_mode": "NONE"}, "requests": REQUESTS})
     first.register_connection("shop", "u1", {"access_token": "PLANTED"}, {"instance": "i", "region": "eu"})
     claims = first.read_session(first.connect_session("u1", ["shop", "old"]).token.reveal())
-    found = offers(nango_of(tmp_path, shop=shop), claims)
+    found = list_integrations(nango_of(tmp_path, shop=shop), claims)
     assert found["product_name"] == "Acme Reports"
     (offer,) = found["integrations"]
     assert (offer["title"], offer["kind"], offer["status"]) == ("Shop", "oauth", "connected")
     assert [field["value"] for field in offer["fields"]] == ["eu"]
     assert "PLANTED" not in repr(found)
     other = first.read_session(first.connect_session("u2", ["shop"]).token.reveal())
-    assert offers(first, other)["integrations"][0]["status"] == "not_connected"
+    assert list_integrations(first, other)["integrations"][0]["status"] == "not_connected"
 
 
 def test_cleaning_leaves_a_text_of_its_own_alone() -> None:
     """A slash or a dot inside a key is part of it."""
-    assert cleaned(" a/b.c==\n", Field("credentials", "k", "K")) == "a/b.c=="
+    assert clean_text(" a/b.c==\n", Field("credentials", "k", "K")) == "a/b.c=="

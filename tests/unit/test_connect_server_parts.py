@@ -9,14 +9,14 @@ import pytest
 
 from nango_py.config.model import Config
 from nango_py.errors import CONNECT_CODES
-from nango_py.server.app import own_path
-from nango_py.server.cookies import bound, browser_of, new_browser, set_cookie
-from nango_py.server.doors import Doors, doors_of
-from nango_py.server.headers import cors_headers, security_headers
-from nango_py.server.pace import MOST_SESSIONS, Pace
-from nango_py.server.pages import Heard, Pages, told
-from nango_py.server.refusal import refusal_of
-from nango_py.server.static import StaticFiles
+from nango_py.server.asgi import own_path
+from nango_py.server.cookies import bind_browser, browser_of, new_browser, set_cookie
+from nango_py.server.error_responses import make_refusal
+from nango_py.server.login_pages import Heard, Pages, told
+from nango_py.server.origins import PublicAddress, make_public_address
+from nango_py.server.security_headers import cors_headers, security_headers
+from nango_py.server.static_files import StaticFiles
+from nango_py.server.throttle import MOST_SESSIONS, Throttle
 from tests.clocks import ManualClock
 from tests.server_support import notice_of
 
@@ -24,9 +24,11 @@ APP = "https://app.product.test"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> Doors:
+def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> PublicAddress:
     """The doors of a `config:`."""
-    return doors_of(Config(oauth_server_root_url=root, connect_hosts=hosts, connect_origins=origins))
+    return make_public_address(
+        Config(oauth_server_root_url=root, connect_hosts=hosts, connect_origins=origins)
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,15 +129,15 @@ def test_what_is_kept_of_a_cookie_is_a_hash() -> None:
     """A value of 256 bits is bound by its hash; anything else is no browser at all."""
     value = new_browser()
     assert len(value) == 43
-    assert value not in bound(value)
-    assert len(bound(value)) == 64
-    assert bound("") == bound("x") == bound(value + "=") == bound("é" * 43) == ""
+    assert value not in bind_browser(value)
+    assert len(bind_browser(value)) == 64
+    assert bind_browser("") == bind_browser("x") == bind_browser(value + "=") == bind_browser("é" * 43) == ""
 
 
 def test_pace_is_kept_for_each_session() -> None:
     """Ten at once and ten a minute: the eleventh waits six seconds, and another session does not."""
     clock = ManualClock()
-    pace = Pace(clock, 10)
+    pace = Throttle(clock, 10)
     assert [pace.wait("a") for _ in range(10)] == [0.0] * 10
     assert pace.wait("a") == pytest.approx(6.0)
     assert pace.wait("b") == 0.0
@@ -150,7 +152,7 @@ def test_pace_is_kept_for_each_session() -> None:
 
 def test_pace_remembers_no_more_than_it_may() -> None:
     """A hundred thousand sessions leave memory flat, and the ones at work are not forgotten."""
-    pace = Pace(ManualClock(), 2)
+    pace = Throttle(ManualClock(), 2)
     for number in range(100_000):
         pace.wait(f"session-{number}")
         pace.wait("busy")
@@ -180,8 +182,8 @@ def test_every_page_is_text_in_its_frame() -> None:
 
 
 def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a foreign exception neither the answer nor the log has the text; the same reference is in both."""
-    refusal = refusal_of(KeyError("pk_live_secret"))
+    """Of a foreign exception neither the response nor the log has the text; the same reference is in both."""
+    refusal = make_refusal(KeyError("pk_live_secret"))
     assert (refusal.status, refusal.code) == (500, "mistake")
     assert "pk_live" not in f"{refusal.message} {caplog.text}"
     assert refusal.message.split()[-1] in caplog.text
@@ -189,7 +191,7 @@ def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_no_policy_allows_anything_inline() -> None:
-    """For each kind of answer the policy begins with nothing, and HSTS comes with https only."""
+    """For each kind of response the policy begins with nothing, and HSTS comes with https only."""
     for kind in ("page", "notice", "data", "script"):
         local = security_headers(kind, doors("http://localhost:3003"))  # type: ignore[arg-type]  # a literal
         assert local["Content-Security-Policy"].startswith("default-src 'none'")

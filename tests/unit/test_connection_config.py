@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nango_py import ConfigError
-from nango_py.config.connection_config import check_additional_config
+from nango_py.config.schema.additional_config import check_additional_config
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.config.document import document_from_python, load_document, parse_document
-from nango_py.config.merge import sourced
+from nango_py.config.yaml.document import document_from_python, load_document, parse_document
+from nango_py.config.yaml.merge import sourced
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_problems_can_be_collected_with_a_document() -> None:
 def test_deep_input_is_refused_before_it_is_composed(opening: str, place: str) -> None:
     """200,000 open brackets are an error at level 51: no crash of libyaml, no RecursionError."""
     script = (
-        "import sys; from nango_py.config.document import parse_document, ConfigError\n"
+        "import sys; from nango_py.config.yaml.document import parse_document, ConfigError\n"
         "try: parse_document(sys.argv[1] * 200_000, 'i')\n"
         "except ConfigError as error: found = error.problems[0]\n"
         "print(f'{found.position.line}:{found.position.column} {found.code}')"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.engine.ending import Ending
+from nango_py.tokens.shutdown import Shutdown
 from tests.call_support import wait_until
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def heard() -> Iterator[list[int]]:
 
 def test_without_exchanges_the_signal_does_what_it_did(heard: list[int]) -> None:
     """The handler that was there is called at once."""
-    ending = Ending()
+    ending = Shutdown()
     ending.install(30)
     os.kill(os.getpid(), signal.SIGTERM)
     assert heard == [signal.SIGTERM]
@@ -36,7 +36,7 @@ def test_without_exchanges_the_signal_does_what_it_did(heard: list[int]) -> None
 
 def test_the_last_exchange_sends_it_again(heard: list[int]) -> None:
     """Until all are finished nothing happens, and none begins."""
-    ending = Ending()
+    ending = Shutdown()
     ending.install(30)
     assert ending.begin()
     assert ending.begin()
@@ -51,7 +51,7 @@ def test_the_last_exchange_sends_it_again(heard: list[int]) -> None:
 
 def test_a_wish_that_was_granted_is_not_sent_again(heard: list[int]) -> None:
     """A program whose own handler goes on is not ended by the time limit of an exchange that is over."""
-    ending = Ending()
+    ending = Shutdown()
     ending.install(0.05)
     ending.begin()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -66,7 +66,7 @@ def test_a_wish_that_was_granted_is_not_sent_again(heard: list[int]) -> None:
 
 def test_it_does_not_wait_for_ever(heard: list[int]) -> None:
     """An exchange that hangs holds the end up for the time that was given, and no longer."""
-    ending = Ending()
+    ending = Shutdown()
     ending.install(0.05)
     ending.begin()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -76,7 +76,7 @@ def test_it_does_not_wait_for_ever(heard: list[int]) -> None:
 
 def test_installing_twice_does_no_harm(heard: list[int]) -> None:
     """The handler is not its own predecessor."""
-    ending = Ending()
+    ending = Shutdown()
     ending.install(30)
     ending.install(30)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     """Waiting for exchanges gives an ignored signal no new meaning."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        ending = Ending()
+        ending = Shutdown()
         ending.install(30)
         os.kill(os.getpid(), signal.SIGTERM)
         assert ending.begin()
@@ -101,7 +101,7 @@ def test_only_the_main_thread_can_install_it() -> None:
 
     def install() -> None:
         try:
-            Ending().install(30)
+            Shutdown().install(30)
         except ValueError as error:
             failed.append(error)
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.connections import exchange
 from nango_py.connections.cipher import Key
-from nango_py.connections.exchange import ExportWriter, read_export
 from nango_py.connections.rows import Row
 from nango_py.errors import StorageError, TamperError
 from nango_py.secret import Secret, reveal
+from nango_py.transfer import export_file
+from nango_py.transfer.export_file import ExportWriter, read_export
 
 if TYPE_CHECKING:
-    from nango_py.connections.exchange import Moved
+    from nango_py.transfer.export_file import ExportedConnection
 
 KEY = Key(bytes(range(32)))
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ def written(count: int = 2, key: Key = KEY) -> bytes:
     return file.getvalue()
 
 
-def read(content: bytes, key: Key = KEY) -> list[Moved]:
+def read(content: bytes, key: Key = KEY) -> list[ExportedConnection]:
     """All of an export."""
     return list(read_export(io.BytesIO(content), key, "backup"))
 
@@ -132,7 +132,8 @@ def test_without_what_lines_are_bound_to_a_swap_would_pass() -> None:
     """The control: a format that binds a line to nothing reads the same file with two users exchanged."""
     head, *lines = written().splitlines()
     texts = [
-        KEY.open(base64.b64decode(line), exchange.place(head, at)) for at, line in enumerate(lines, start=1)
+        KEY.open(base64.b64decode(line), export_file.place(head, at))
+        for at, line in enumerate(lines, start=1)
     ]
     first, second, _ = (KEY.seal(text or b"", b"") for text in texts)
     swapped = [json.loads(KEY.open(line, b"") or b"") for line in (second, first)]
@@ -197,7 +198,7 @@ def sealed_by_hand(value: Any) -> bytes:
     head = written(0).splitlines()[0]
     lines = [value, {"end": 1}]
     sealed = [
-        KEY.seal(json.dumps(line).encode(), exchange.place(head, number))
+        KEY.seal(json.dumps(line).encode(), export_file.place(head, number))
         for number, line in enumerate(lines, start=1)
     ]
     return b"\n".join([head, *map(base64.b64encode, sealed), b""])

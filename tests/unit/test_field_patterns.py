@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nango_py.config.field_patterns import LONGEST_TEXT, fits, pattern_fault
+from nango_py.config.schema.field_patterns import LONGEST_TEXT, matches_pattern, pattern_fault
 
 USABLE = [
     "^[a-z]{2}(-[a-z]+)+-[0-9]+$",
@@ -58,7 +58,7 @@ def test_a_usual_pattern_is_accepted_and_quick_on_hostile_texts(pattern: str) ->
     assert pattern_fault(pattern) == ""
     for text in HOSTILE:
         begin = time.thread_time()
-        fits(pattern, text)
+        matches_pattern(pattern, text)
         assert time.thread_time() - begin < 0.25
 
 
@@ -80,5 +80,5 @@ def test_the_refusal_of_nested_repetitions_prevents_a_slow_match() -> None:
 
 def test_a_longer_text_fits_no_pattern() -> None:
     """What is matched has at most 1024 characters, so the count of steps holds."""
-    assert fits("^a", "a" * LONGEST_TEXT)
-    assert not fits("^a", "a" * (LONGEST_TEXT + 1))
+    assert matches_pattern("^a", "a" * LONGEST_TEXT)
+    assert not matches_pattern("^a", "a" * (LONGEST_TEXT + 1))

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nango_py import ConfigError, ImportReport, Nango
-from nango_py.moving.nango_credentials import TYPES
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
+from nango_py.transfer.nango.credential_fields import TYPES
 from tests.moving_support import MODES, a_nango, an_entry
-from tests.nango_answers import CREDENTIALS, EVERY_ANSWER, LEFT, TAKEN, an_answer
+from tests.nango_answers import CREDENTIALS, EVERY_RESPONSE, LEFT, TAKEN, a_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +29,16 @@ def nango() -> Iterator[Nango]:
         yield opened
 
 
-def imported(nango: Nango, folder: Path, *answers: Any, **options: Any) -> ImportReport:
+def imported(nango: Nango, folder: Path, *responses: Any, **options: Any) -> ImportReport:
     """The report for some answers in one file."""
     path = folder / "answers.json"
-    path.write_text(json.dumps(list(answers)))
+    path.write_text(json.dumps(list(responses)))
     return nango.import_from_nango(path, **options)
 
 
 def left(report: ImportReport) -> set[str]:
-    """The fields that were left out, but those that every answer has."""
-    return {each.field for each in report.left_out} - EVERY_ANSWER
+    """The fields that were left out, but those that every response has."""
+    return {each.field for each in report.left_out} - EVERY_RESPONSE
 
 
 @pytest.mark.parametrize(("kind", "integration"), TAKEN)
@@ -46,17 +46,17 @@ def test_every_type_of_credentials_is_taken_over(
     nango: Nango, tmp_path: Path, kind: str, integration: str
 ) -> None:
     """In the words of the auth mode, with what it has no word for reported."""
-    report = imported(nango, tmp_path, an_answer(kind, integration))
+    report = imported(nango, tmp_path, a_response(kind, integration))
     assert report.imported == 1
     connection = nango.store.get(integration, "user-1")
     assert reveal(connection.credentials) == TAKEN[kind, integration]
     assert connection.additional_config == {}
     assert left(report) == LEFT.get(kind, set())
-    assert {each.field for each in report.left_out} >= EVERY_ANSWER
+    assert {each.field for each in report.left_out} >= EVERY_RESPONSE
     assert connection.date_created == datetime(2024, 3, 8, 10, 43, 3, 123000, tzinfo=UTC)
     assert connection.last_modified == datetime(2025, 3, 8, 10, 43, 3, 456000, tzinfo=UTC)
     assert connection.status == "active"
-    again = imported(nango, tmp_path, an_answer(kind, integration))
+    again = imported(nango, tmp_path, a_response(kind, integration))
     assert (again.imported, again.unchanged) == (0, 1)
 
 
@@ -89,7 +89,7 @@ def test_a_key_comes_in_three_forms(
     nango: Nango, tmp_path: Path, given: dict[str, Any], taken: dict[str, str]
 ) -> None:
     """As an object with its id, as Ghost's id:secret, and as it is."""
-    imported(nango, tmp_path, an_answer("JWT", "jwt", credentials={"type": "JWT", **given}))
+    imported(nango, tmp_path, a_response("JWT", "jwt", credentials={"type": "JWT", **given}))
     assert reveal(nango.store.get("jwt", "user-1").credentials) == taken
 
 
@@ -97,27 +97,27 @@ def test_a_client_certificate_becomes_one(nango: Nango, tmp_path: Path) -> None:
     """Where the integration logs in by it."""
     pem = "-----BEGIN CERTIFICATE-----\nx", "-----BEGIN PRIVATE KEY-----\nplanted"
     given = {**CREDENTIALS["OAUTH2_CC"], "client_certificate": pem[0], "client_private_key": pem[1]}
-    report = imported(nango, tmp_path, an_answer("OAUTH2_CC", "mtls", credentials=given))
+    report = imported(nango, tmp_path, a_response("OAUTH2_CC", "mtls", credentials=given))
     assert reveal(nango.store.get("mtls", "user-1").credentials) == {
         "client_certificate": pem[0], "client_key": pem[1],
     }  # fmt: skip
     assert "credentials.client_secret" in left(report)
-    report = imported(nango, tmp_path, an_answer("OAUTH2_CC", "oauth2-cc", credentials=given))
+    report = imported(nango, tmp_path, a_response("OAUTH2_CC", "oauth2-cc", credentials=given))
     assert left(report) == {"credentials.client_certificate", "credentials.client_private_key"}
 
 
 def test_a_missing_refresh_token_is_said_aloud(nango: Nango, tmp_path: Path) -> None:
-    """A token that ends and cannot be renewed logs the user out; the answer has it only when asked for."""
+    """A token that ends and cannot be renewed logs the user out; the response has it only when asked for."""
     given = {name: value for name, value in CREDENTIALS["OAUTH2"].items() if name != "refresh_token"}
-    report = imported(nango, tmp_path, an_answer("OAUTH2", "oauth2", credentials=given))
+    report = imported(nango, tmp_path, a_response("OAUTH2", "oauth2", credentials=given))
     (told,) = [each for each in report.left_out if each.field == "credentials.refresh_token"]
     assert "refresh_token=true" in told.why
     within = {**given, "raw": {"refresh_token": "rt-of-raw"}}
-    report = imported(nango, tmp_path, an_answer("OAUTH2", "oauth2", user="user-2", credentials=within))
+    report = imported(nango, tmp_path, a_response("OAUTH2", "oauth2", user="user-2", credentials=within))
     assert left(report) == set()
     assert reveal(nango.store.get("oauth2", "user-2").credentials)["refresh_token"] == "rt-of-raw"
     for_ever = {"type": "OAUTH2", "access_token": "planted"}
-    assert not left(imported(nango, tmp_path, an_answer("OAUTH2", "oauth2", "user-3", credentials=for_ever)))
+    assert not left(imported(nango, tmp_path, a_response("OAUTH2", "oauth2", "user-3", credentials=for_ever)))
 
 
 @pytest.mark.parametrize("mask", ["REDACTED", "[redacted]", "********"])
@@ -127,50 +127,50 @@ def test_masked_credentials_are_refused(nango: Nango, tmp_path: Path, mask: str)
     with pytest.raises(
         ConfigError, match=r"masked credentials; ask with an API key .*read_credentials"
     ) as caught:
-        imported(nango, tmp_path, an_answer("OAUTH2", "oauth2", credentials=given))
+        imported(nango, tmp_path, a_response("OAUTH2", "oauth2", credentials=given))
     assert "planted" not in str(caught.value)
     masked = {"type": "API_KEY", "apiKey": "x", "raw": {"deep": [mask]}}
     with pytest.raises(ConfigError, match="masked"):
-        imported(nango, tmp_path, an_answer("API_KEY", "api-key", credentials=masked))
+        imported(nango, tmp_path, a_response("API_KEY", "api-key", credentials=masked))
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "a list": ({"connections": []}, "the answer of GET /connections has no credentials"),
+    "a list": ({"connections": []}, "the response of GET /connections has no credentials"),
     "no object": (7, "expected the JSON object that GET /connections/<id> answers"),
-    "no key": (an_answer("NONE", provider_config_key=""), "provider_config_key is missing"),
-    "no id": (an_answer("NONE", connection_id=None), "connection_id is missing"),
+    "no key": (a_response("NONE", provider_config_key=""), "provider_config_key is missing"),
+    "no id": (a_response("NONE", connection_id=None), "connection_id is missing"),
     "no credentials": (
         {"provider_config_key": "none", "connection_id": "u"},
         "credentials is missing; ask with",
     ),
-    "empty credentials": (an_answer("NONE", "api-key"), "api-key/user-1 has no credentials; ask with"),
+    "empty credentials": (a_response("NONE", "api-key"), "api-key/user-1 has no credentials; ask with"),
     "credentials are a text": (
-        an_answer("NONE", "none", credentials="planted"),
+        a_response("NONE", "none", credentials="planted"),
         "credentials must be an object",
     ),
     "no type": (
-        an_answer("NONE", "api-key", credentials={"apiKey": "planted"}),
+        a_response("NONE", "api-key", credentials={"apiKey": "planted"}),
         'of type ""; expected one of',
     ),
-    "unknown type": (an_answer("NONE", "none", credentials={"type": ["NEW"]}), "of type \"['NEW']\""),
+    "unknown type": (a_response("NONE", "none", credentials={"type": ["NEW"]}), "of type \"['NEW']\""),
     "other mode": (
-        an_answer("API_KEY", "oauth2"),
+        a_response("API_KEY", "oauth2"),
         "oauth2/user-1 has credentials of type API_KEY, and the integration's auth_mode is OAUTH2; expected",
     ),
     "incomplete": (
-        an_answer("OAUTH1", "oauth1", credentials={"type": "OAUTH1", "oauth_token": "planted"}),
+        a_response("OAUTH1", "oauth1", credentials={"type": "OAUTH1", "oauth_token": "planted"}),
         'oauth1/user-1: OAUTH1 needs credential "oauth_token_secret"',
     ),
     "wrong kind": (
-        an_answer("API_KEY", "api-key", credentials={"type": "API_KEY", "apiKey": ["planted"]}),
+        a_response("API_KEY", "api-key", credentials={"type": "API_KEY", "apiKey": ["planted"]}),
         'api-key/user-1: credential "api_key" must be string',
     ),
     "wrong date": (
-        an_answer("OAUTH2", "oauth2", credentials={**CREDENTIALS["OAUTH2"], "expires_at": "soon"}),
+        a_response("OAUTH2", "oauth2", credentials={**CREDENTIALS["OAUTH2"], "expires_at": "soon"}),
         '"expires_at" must be ISO 8601 text',
     ),
     "unknown integration": (
-        an_answer("API_KEY", "api-kye"),
+        a_response("API_KEY", "api-kye"),
         'no integration "api-kye"; did you mean "api-key"?; 1 connection is of it',
     ),
 }
@@ -178,10 +178,10 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_cannot_be_taken_over_is_refused(nango: Nango, tmp_path: Path, case: str) -> None:
-    """The message has the place, and no credential; the good answer beside it is not stored either."""
-    answer, said = WRONG[case]
+    """The message has the place, and no credential; the good response beside it is not stored either."""
+    response, said = WRONG[case]
     with pytest.raises(ConfigError) as caught:
-        imported(nango, tmp_path, an_answer("NONE", "none", "good"), answer)
+        imported(nango, tmp_path, a_response("NONE", "none", "good"), response)
     assert said in str(caught.value)
     assert "answers.json[1]: error[E60" in str(caught.value)
     assert "planted" not in str(caught.value)
@@ -190,38 +190,38 @@ def test_what_cannot_be_taken_over_is_refused(nango: Nango, tmp_path: Path, case
 
 def test_all_problems_are_named_at_once(nango: Nango, tmp_path: Path) -> None:
     """One line for each, in the order of the file."""
-    answers = [answer for answer, _ in WRONG.values()]
-    report = imported(nango, tmp_path, *answers, dry_run=True)
-    assert len(report.problems) == len(answers)
+    responses = [response for response, _ in WRONG.values()]
+    report = imported(nango, tmp_path, *responses, dry_run=True)
+    assert len(report.problems) == len(responses)
     with pytest.raises(ConfigError) as caught:
-        imported(nango, tmp_path, *answers)
-    assert len(caught.value.problems) == len(answers)
+        imported(nango, tmp_path, *responses)
+    assert len(caught.value.problems) == len(responses)
 
 
 def test_names_are_mapped(nango: Nango, tmp_path: Path) -> None:
     """A provider_config_key becomes the integration that it is said to be."""
-    report = imported(nango, tmp_path, an_answer("API_KEY", "shop-prod"), names={"shop-prod": "api-key"})
+    report = imported(nango, tmp_path, a_response("API_KEY", "shop-prod"), names={"shop-prod": "api-key"})
     assert report.imported == 1
     assert nango.connection("api-key", "user-1")
     with pytest.raises(ConfigError, match='no integration "api-kye"'):
-        imported(nango, tmp_path, an_answer("API_KEY", "shop-prod"), names={"shop-prod": "api-kye"})
+        imported(nango, tmp_path, a_response("API_KEY", "shop-prod"), names={"shop-prod": "api-kye"})
 
 
 def test_the_user_can_be_the_end_user(nango: Nango, tmp_path: Path) -> None:
     """Then connection_id is reported as left out; two connections of one end user are a problem."""
     end_user = {"id": "ada", "email": "ada@example.test", "display_name": None, "organization": {"id": "o"}}
-    answer = an_answer("API_KEY", "api-key", end_user=end_user)
-    report = imported(nango, tmp_path, answer, user_from="end_user")
+    response = a_response("API_KEY", "api-key", end_user=end_user)
+    report = imported(nango, tmp_path, response, user_from="end_user")
     assert nango.connection("api-key", "ada")
     assert left(report) == {"end_user.email", "end_user.organization", "connection_id"}
     with pytest.raises(ConfigError, match="user-2: there is no end_user with an id"):
-        imported(nango, tmp_path, an_answer("API_KEY", "api-key", "user-2"), user_from="end_user")
+        imported(nango, tmp_path, a_response("API_KEY", "api-key", "user-2"), user_from="end_user")
     with pytest.raises(ConfigError, match="api-key/ada is there twice"):
-        imported(nango, tmp_path, answer, {**answer, "connection_id": "user-9"}, user_from="end_user")
-    report = imported(nango, tmp_path, answer)
+        imported(nango, tmp_path, response, {**response, "connection_id": "user-9"}, user_from="end_user")
+    report = imported(nango, tmp_path, response)
     assert left(report) == {"end_user.id", "end_user.email", "end_user.organization"}
     with pytest.raises(ValueError, match="user_from must be one of connection_id, end_user"):
-        imported(nango, tmp_path, answer, user_from="email")
+        imported(nango, tmp_path, response, user_from="email")
 
 
 SCHEMA = {
@@ -263,9 +263,9 @@ SECRET = {
 def test_connection_config_fits_what_the_blueprint_declares(tmp_path: Path) -> None:
     """Names in its spelling, numbers as the text it declares; secrets are shown nowhere and so not taken."""
     integrations = {"it": an_entry("AWS_SIGV4", connection_config=SCHEMA)}
-    answer = an_answer("AWS_SIGV4", "it", connection_config=CONFIG, metadata={"plan": {"a": [1]}})
+    response = a_response("AWS_SIGV4", "it", connection_config=CONFIG, metadata={"plan": {"a": [1]}})
     with a_nango("sqlite:///:memory:", integrations) as nango:
-        report = imported(nango, tmp_path, answer)
+        report = imported(nango, tmp_path, response)
         assert nango.connection("it", "user-1")["additional_config"] == {
             "subdomain": "acme",
             "tenant_id": "12",
@@ -282,9 +282,9 @@ def test_connection_config_fits_what_the_blueprint_declares(tmp_path: Path) -> N
 def test_a_closed_connection_config_takes_nothing_else(tmp_path: Path) -> None:
     """Where it allows no further names, further values and metadata are reported."""
     integrations = {"it": an_entry("API_KEY", connection_config={**SCHEMA, "additionalProperties": False})}
-    answer = an_answer("API_KEY", "it", connection_config=CONFIG, metadata={"plan": 1})
+    response = a_response("API_KEY", "it", connection_config=CONFIG, metadata={"plan": 1})
     with a_nango("sqlite:///:memory:", integrations) as nango:
-        report = imported(nango, tmp_path, answer)
+        report = imported(nango, tmp_path, response)
         assert set(nango.connection("it", "user-1")["additional_config"]) == {
             "subdomain", "tenant_id", "size", "site_token",
         }  # fmt: skip
@@ -294,11 +294,11 @@ def test_a_closed_connection_config_takes_nothing_else(tmp_path: Path) -> None:
 def test_a_field_with_another_name_is_given_one(tmp_path: Path) -> None:
     """Without it the missing field is named."""
     integrations = {"it": an_entry("API_KEY", connection_config=SCHEMA)}
-    answer = an_answer("API_KEY", "it", connection_config={"shop": "acme"})
+    response = a_response("API_KEY", "it", connection_config={"shop": "acme"})
     with a_nango("sqlite:///:memory:", integrations) as nango:
         with pytest.raises(ConfigError, match=r"it/user-1: additional_config\.subdomain is missing"):
-            imported(nango, tmp_path, answer)
-        imported(nango, tmp_path, answer, fields={"it.shop": "subdomain"})
+            imported(nango, tmp_path, response)
+        imported(nango, tmp_path, response, fields={"it.shop": "subdomain"})
         assert nango.connection("it", "user-1")["additional_config"] == {"subdomain": "acme"}
 
 
@@ -310,8 +310,10 @@ def test_everything_else_is_reported(nango: Nango, tmp_path: Path) -> None:
         "errors": [{"type": "auth"}],
         "new": 1,
     }
-    answers = [an_answer("API_KEY", "api-key", f"user-{n}", created_at="yesterday", **more) for n in range(3)]
-    report = imported(nango, tmp_path, *answers)
+    responses = [
+        a_response("API_KEY", "api-key", f"user-{n}", created_at="yesterday", **more) for n in range(3)
+    ]
+    report = imported(nango, tmp_path, *responses)
     assert left(report) == {*more, "created_at"}
     assert {(each.integration, each.connections, each.example) for each in report.left_out} == {
         ("api-key", 3, "user-0")
@@ -331,7 +333,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_files_come_in_several_forms(nango: Nango, tmp_path: Path, form: str) -> None:
     """One answer, an array, or one on each line; a file, or a folder of files."""
-    one, two = (an_answer("API_KEY", "api-key", f"user-{n}") for n in range(2))
+    one, two = (a_response("API_KEY", "api-key", f"user-{n}") for n in range(2))
     files = FORMS[form](one, two)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -374,7 +376,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-ANSWER_FIELDS = sorted(an_answer("NONE"))
+RESPONSE_FIELDS = sorted(a_response("NONE"))
 CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in given})
 
 
@@ -382,7 +384,7 @@ CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in g
 @given(
     kind=st.sampled_from(sorted(CREDENTIALS)),
     integration=st.sampled_from(sorted(MODES)),
-    changes=st.dictionaries(st.sampled_from(ANSWER_FIELDS), JSON, max_size=3),
+    changes=st.dictionaries(st.sampled_from(RESPONSE_FIELDS), JSON, max_size=3),
     credentials=st.dictionaries(st.sampled_from(CREDENTIAL_FIELDS) | st.text(max_size=6), JSON, max_size=3),
 )
 def test_whatever_an_answer_holds_there_is_a_report(
@@ -390,13 +392,13 @@ def test_whatever_an_answer_holds_there_is_a_report(
 ) -> None:
     """Any JSON in any place is taken over or named as a problem; nothing raises what nobody foresaw."""
     given_credentials = {**CREDENTIALS[kind], **credentials}
-    answer = {**an_answer(kind, integration, credentials=given_credentials), **changes}
-    report = imported(nango, tmp_path, answer, dry_run=True, on_existing="replace")
+    response = {**a_response(kind, integration, credentials=given_credentials), **changes}
+    report = imported(nango, tmp_path, response, dry_run=True, on_existing="replace")
     assert report.total + len(report.problems) >= 1
     if report.ok:
-        done = imported(nango, tmp_path, answer, on_existing="replace")
+        done = imported(nango, tmp_path, response, on_existing="replace")
         assert done.total == 1
-        assert imported(nango, tmp_path, answer).unchanged == 1
+        assert imported(nango, tmp_path, response).unchanged == 1
 
 
 NAMES = st.text("abcdefgXYZ_", min_size=1, max_size=12)
@@ -430,16 +432,16 @@ def test_nothing_is_dropped_in_silence(
     planted = {name: f"credential-{number}" for number, name in enumerate(credentials) if name != "type"}
     settled = {name: f"config-{number}" for number, name in enumerate(config)}
     beside = {f"x{name}": f"field-{number}" for number, name in enumerate(fields)}
-    answer = an_answer(
+    response = a_response(
         kind, "it", credentials={**CREDENTIALS[kind], **planted}, connection_config=settled,
         metadata={"m": "metadata-0"}, tags={"t": "tag-0"}, **beside,
     )  # fmt: skip
     entry = an_entry(MODES[integration]["auth"]["auth_mode"], connection_config=schema)
     with a_nango("sqlite:///:memory:", {"it": entry}) as nango:
-        report = imported(nango, tmp_path, answer, dry_run=True)
+        report = imported(nango, tmp_path, response, dry_run=True)
         if not report.ok:
             return
-        imported(nango, tmp_path, answer)
+        imported(nango, tmp_path, response)
         stored = nango.store.get("it", "user-1")
     kept = json.dumps([reveal(stored.credentials), reveal(stored.additional_config)])
     reported = {each.field for each in report.left_out}

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py import ConfigError, Nango
-from nango_py.config.connection_config import check_additional_config
-from nango_py.config.hosts import usual
-from nango_py.config.placement import check_base_url, render_url
-from nango_py.config.template import TemplateProblem, compile_template
-from nango_py.engine.stamp import origin_of
+from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.rendering import check_base_url, render_url
+from nango_py.config.urls.hosts import normalize_host
+from nango_py.engine.bound_settings import origin_of
 from tests.host_support import HOSTS, NO_HOSTS, REAL_HOSTS
 from tests.product_support import ENCRYPTION_KEY
 
@@ -41,7 +41,7 @@ def test_what_is_no_host_is_refused_twice(value: str) -> None:
     assert caught.value.code in {"E305", "E314"}
     assert caught.value.__context__ is None
     assert len(value) < 4 or value not in str(caught.value)
-    assert usual(f"https://{value}", "origin") in {"", f"https://{value.lower().removesuffix('/')}"}
+    assert normalize_host(f"https://{value}", "origin") in {"", f"https://{value.lower().removesuffix('/')}"}
 
 
 @pytest.mark.parametrize(("value", "kept"), HOSTS.items(), ids=range(len(HOSTS)))
@@ -57,8 +57,8 @@ def test_a_host_is_kept_in_its_usual_form(value: str, kept: str) -> None:
 @pytest.mark.parametrize("host", REAL_HOSTS)
 def test_real_hosts_are_hosts(host: str) -> None:
     """None of those that people really use is refused."""
-    assert usual(host, "host") == host
-    assert usual(f"https://{host}/", "origin") == f"https://{host}"
+    assert normalize_host(host, "host") == host
+    assert normalize_host(f"https://{host}/", "origin") == f"https://{host}"
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,14 @@ BROWSER_FIXTURES = ROOT / "tests" / "browser" / "conftest.py"
 
 LAYERS = (
     {"_version", "errors", "secret", "clock", "record", "registry"},
-    {"config"},
-    {"auth", "connections", "limits", "retry", "pagination"},
-    {"engine"},
-    {"resources", "moving"},
-    {"user_connections"},
+    {"config", "database"},
+    {"protocols"},
+    {"auth", "connections", "limits", "pagination"},
+    {"transport"},
+    {"engine", "tokens"},
+    {"transfer"},
+    {"services"},
+    {"accounts"},
     {"client"},
     {"actions"},
     {"sandbox"},
@@ -37,18 +40,18 @@ LAYERS = (
 """Lower layers first; a module imports its own room or a lower layer."""
 
 OWNERS = {
-    "yaml": {"config/document.py", "config/reader.py", "config/tree.py"},
-    "jsonschema": {"config/schema.py"},
-    "jinja2": {"config/template.py"},
-    "backoff": {"retry.py"},
-    "sqlite3": {"connections/sqlite_driver.py"},
-    "psycopg": {"connections/postgres_driver.py"},
-    "psycopg_pool": {"connections/postgres_driver.py"},
-    "requests": {"engine/http/"},
-    "urllib3": {"engine/http/"},
-    "redis": {"limits/redis.py"},
-    "httpx2": {"engine/async_transport.py", "engine/async_checked.py"},
-    "httpcore2": {"engine/async_checked.py"},
+    "yaml": {"config/yaml/document.py", "config/yaml/reader.py", "config/yaml/tree.py"},
+    "jsonschema": {"config/schema/validation.py"},
+    "jinja2": {"config/template/compiler.py"},
+    "backoff": {"engine/retry.py"},
+    "sqlite3": {"database/sqlite.py"},
+    "psycopg": {"database/postgres.py"},
+    "psycopg_pool": {"database/postgres.py"},
+    "requests": {"transport/", "engine/"},
+    "urllib3": {"transport/", "engine/"},
+    "redis": {"limits/stores/redis_store.py"},
+    "httpx2": {"transport/async_transport.py", "transport/async_addresses.py"},
+    "httpcore2": {"transport/async_addresses.py"},
     "starlette": {"server/"},
     "uvicorn": {"server/"},
     "anyio": {"server/"},
@@ -154,7 +157,7 @@ def test_importing_the_package_loads_none_of_its_libraries() -> None:
 
 def test_the_lazy_import_test_would_see_a_library() -> None:
     """The control: a name that needs requests loads it."""
-    assert "requests" in modules_after("from nango_py.engine.http import response")
+    assert "requests" in modules_after("from nango_py.transport import response")
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.config.blueprint import open_catalogue
-from nango_py.config.integration import check_blueprint_templates, load_configuration, origin_of
-from nango_py.config.placement import render_url
+from nango_py.config.catalogue import open_catalogue
+from nango_py.config.loading import check_blueprint_templates, load_configuration, origin_of
+from nango_py.config.template.rendering import render_url
 from nango_py.errors import ConfigError, Position
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nango_py.engine.http.certificate import MOST_KEPT, Kept
+from nango_py.transport.certificates import MOST_KEPT, BoundedCache
 
 
 def test_the_one_that_was_used_least_recently_goes_first() -> None:
     """What is used stays, however long ago it was made."""
     dropped: list[int] = []
-    kept: Kept[int] = Kept(dropped.append)
+    kept: BoundedCache[int] = BoundedCache(dropped.append)
     for number in range(MOST_KEPT):
         kept.get(number, lambda number=number: number)  # type: ignore[misc]  # mypy cannot infer it
     kept.get(0, lambda: -1)

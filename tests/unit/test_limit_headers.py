@@ -10,16 +10,16 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nango_py.limits.headers import (
+from nango_py.limits.headers.header_reader import MOST_SETS, HeaderReader
+from nango_py.limits.headers.response_limits import (
     FLOOR_SECONDS,
     Observation,
     body_wait,
     observe,
+    requested_wait,
     retry_after,
     strictest,
-    told_wait,
 )
-from nango_py.limits.reading import MOST_SETS, HeaderReader
 
 NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
 
@@ -80,7 +80,7 @@ def test_no_header_makes_it_fail(text: str) -> None:
         "RateLimit-Limit",
         "Date",
     ):
-        wait = told_wait({name: text, "X-RateLimit-Remaining": "0"}, text, NOW)
+        wait = requested_wait({name: text, "X-RateLimit-Remaining": "0"}, text, NOW)
         assert wait is None or wait >= FLOOR_SECONDS
 
 
@@ -202,15 +202,15 @@ RECORDED: list[Any] = [
 @pytest.mark.parametrize(("headers", "wait"), RECORDED)
 def test_recorded_headers_give_the_right_wait(headers: dict[str, str], wait: float | None) -> None:
     """Each API's own headers on a refusal are turned into the wait that they mean."""
-    assert told_wait(headers, "", NOW) == wait
+    assert requested_wait(headers, "", NOW) == wait
 
 
 def test_the_body_is_asked_last() -> None:
     """A sentence in the body counts only where no header tells a wait."""
     body = "Expected available in 56.0 seconds."
-    assert told_wait({}, body, NOW) == 56.0
-    assert told_wait({"Retry-After": "2"}, body, NOW) == 2.0
-    assert told_wait({"Retry-After": "soon"}, body, NOW) == 56.0
+    assert requested_wait({}, body, NOW) == 56.0
+    assert requested_wait({"Retry-After": "2"}, body, NOW) == 2.0
+    assert requested_wait({"Retry-After": "soon"}, body, NOW) == 56.0
 
 
 def test_a_blueprint_names_its_own_headers() -> None:
@@ -223,8 +223,8 @@ def test_a_blueprint_names_its_own_headers() -> None:
     }
     headers = {"x-left": "0", "x-most": "9", "x-again": "1445412475000", "RateLimit-Remaining": "3"}
     assert observe(headers, NOW, declared) == (Observation(0.0, 9.0, 5.0, "x-left"),)
-    assert told_wait(headers, "", NOW, declared) == 5.0
-    assert told_wait({**headers, "X-Wait": "7"}, "", NOW, declared) == 7.0
+    assert requested_wait(headers, "", NOW, declared) == 5.0
+    assert requested_wait({**headers, "X-Wait": "7"}, "", NOW, declared) == 7.0
     assert observe({"Other": "1"}, NOW, declared) == ()
 
 
@@ -311,7 +311,7 @@ def test_reading_many_answers_gives_what_reading_one_gives(
 
 
 def test_sets_of_header_names_are_forgotten_when_there_are_many() -> None:
-    """A server that makes up names in every answer fills no memory."""
+    """A server that makes up names in every response fills no memory."""
     reader = HeaderReader(None)
     for number in range(3 * MOST_SETS):
         assert len(reader.read({f"x-{number}": "1", "ratelimit-remaining": "5"}, NOW)) == 1

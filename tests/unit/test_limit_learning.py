@@ -1,4 +1,4 @@
-"""Limits that nobody wrote down: found in answers, or by trying."""
+"""Limits that nobody wrote down: found in responses, or by trying."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.limits.dialects import Observation
+from nango_py.limits.headers.dialects import Observation
 from nango_py.limits.learning import LEARNED_RATE, Learning
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import Bucket, Granted, Spend, Window
+from nango_py.limits.limit_types import Bucket, Granted, Spend, Window
+from nango_py.limits.stores.memory import MemoryLimits
 from tests.limits_support import LimitClock, window
 
 if TYPE_CHECKING:
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 
 class Api:
@@ -66,7 +66,7 @@ class Api:
 
 @pytest.mark.parametrize(("requests", "seconds"), [(10, 1.0), (100, 60.0), (3, 2.0)])
 def test_a_limit_known_from_headers_only_is_used_and_kept(requests: int, seconds: float) -> None:
-    """After the first answer a told limit is as good as a written one."""
+    """After the first response a told limit is as good as a written one."""
     api = Api(requests, seconds)
     while api.clock.moment < 20 * seconds:
         api.call()
@@ -96,7 +96,7 @@ def test_a_rate_is_found_by_trying() -> None:
 
 
 def test_the_first_call_goes_alone() -> None:
-    """While nothing is known of an API, one call finds out and the others wait for its answer."""
+    """While nothing is known of an API, one call finds out and the others wait for its response."""
     clock = LimitClock(0.0)
     store, learning = MemoryLimits(clock), Learning(clock)
     assert learning.hold("s") == 0.0

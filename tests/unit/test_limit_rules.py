@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from nango_py.config.patterns import path_fits
-from nango_py.limits.model import Bucket, InFlight, Spend, Window
+from nango_py.config.urls.path_patterns import path_fits
+from nango_py.limits.limit_types import Bucket, InFlight, Spend, Window
+from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
-from nango_py.limits.written import read_limit
 
 WHO = {"integration": "klaviyo", "user_id": "user-1", "additional_config": {"account": "acme"}}
 
@@ -282,7 +282,7 @@ def test_a_pattern_fits_segment_by_segment(pattern: str, path: str, *, fits: boo
 )
 def test_limits_are_written_in_three_forms(written: Any, limit: Window | Bucket) -> None:
     """Text, requests per seconds, and token buckets."""
-    assert read_limit(written) == limit
+    assert parse_limit(written) == limit
 
 
 @pytest.mark.parametrize(
@@ -306,4 +306,4 @@ def test_limits_are_written_in_three_forms(written: Any, limit: Window | Bucket)
 def test_what_is_no_limit_is_refused(written: Any) -> None:
     """A window that cannot be meant is an error with the forms that can."""
     with pytest.raises(ValueError, match="expected"):
-        read_limit(written)
+        parse_limit(written)

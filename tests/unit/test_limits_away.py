@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import StorageError
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import Granted, Refused, Spend, Window
-from nango_py.limits.shared import AGAIN_AFTER, AGREE_SECONDS, SharedLimits
+from nango_py.limits.limit_types import Granted, Refused, Spend, Window
+from nango_py.limits.stores.failover import AGAIN_AFTER, AGREE_SECONDS, FailoverLimits
+from nango_py.limits.stores.memory import MemoryLimits
 from tests.limits_support import LimitClock, bucket, window
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from nango_py.limits.model import WindowView
+    from nango_py.limits.limit_types import WindowView
 
 TEN = (Spend("k", (window(10, 1.0),)),)
 
@@ -38,48 +38,48 @@ class Breakable:
 
     def processes(self, _name: str) -> int:
         """As many as the test says."""
-        self._answer()
+        self._response()
         return self.count
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
     ) -> Granted | Refused:
         """Of the store inside."""
-        self._answer()
+        self._response()
         return self.inner.acquire(spends, gates, patience)
 
     def confirm(self, ticket: Any) -> float:
         """Of the store inside."""
-        self._answer()
+        self._response()
         return self.inner.confirm(ticket)
 
     def settle(self, ticket: Any) -> None:
         """Of the store inside."""
-        self._answer()
+        self._response()
         self.inner.settle(ticket)
 
     def release(self, ticket: Any) -> None:
         """Of the store inside."""
-        self._answer()
+        self._response()
         self.inner.release(ticket)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Of the store inside."""
-        self._answer()
+        self._response()
         self.inner.close_gate(gates, seconds)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         """Of the store inside."""
-        self._answer()
+        self._response()
         return self.inner.view(keys)
 
-    def _answer(self) -> None:
+    def _response(self) -> None:
         self.asked += 1
         if self.is_away:
             raise StorageError("the store is away")
 
 
-def _sent(limits: SharedLimits, most: int, spends: tuple[Spend, ...] = TEN) -> int:
+def _sent(limits: FailoverLimits, most: int, spends: tuple[Spend, ...] = TEN) -> int:
     """How many of so many calls may be sent at once."""
     sent = 0
     for _ in range(most):
@@ -94,7 +94,7 @@ def test_each_process_keeps_to_its_part(caplog: pytest.LogCaptureFixture) -> Non
     """Without the store four processes may send a quarter each, and each says so once."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 4)
-    four = [SharedLimits(store, clock) for _ in range(4)]
+    four = [FailoverLimits(store, clock) for _ in range(4)]
     assert [_sent(limits, 0) or _sent(limits, 1) for limits in four] == [1, 1, 1, 1]
     clock.moment = 5.0
     store.is_away = True
@@ -110,7 +110,7 @@ def test_what_was_sent_before_counts_after() -> None:
     """A process that used its part through the store has none left when the store goes."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 2)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     minute = (Spend("m", (window(10, 60.0),)),)
     assert _sent(limits, 5, minute) == 5
     clock.moment = 30.0
@@ -124,7 +124,7 @@ def test_a_store_that_is_away_is_asked_once_a_second() -> None:
     """No call waits for a store that is known to be away; one caller at a time looks whether it is back."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     store.is_away = True
     _sent(limits, 3)
     asked = store.asked
@@ -139,7 +139,7 @@ def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.L
     """After an outage the store decides again; for a while the own part must agree."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 2)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     _sent(limits, 1)
     clock.moment = 10.0
     store.is_away = True
@@ -161,7 +161,7 @@ def test_a_store_that_lost_its_counts_is_not_believed_at_once() -> None:
     """After a flush nobody sends a second full window: what this process remembers holds."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     assert _sent(limits, 10) == 10
     store.lose()
     clock.moment = 0.5
@@ -174,7 +174,7 @@ def test_a_caller_who_waits_when_the_store_goes_is_booked_anew() -> None:
     """A booking that the store can no longer confirm becomes one of this process."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     assert _sent(limits, 10) == 10
     grant = limits.acquire(TEN, (), 10.0)
     assert isinstance(grant, Granted)
@@ -191,7 +191,7 @@ def test_a_store_that_lost_everything_does_not_make_a_process_think_it_is_alone(
     """While the others have not come again, each keeps to the part that it had."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 2)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     assert _sent(limits, 1) == 1
     clock.moment += 20.0
     store.lose()
@@ -208,7 +208,7 @@ def test_gates_hold_without_the_store() -> None:
     """A gate that was closed while the store answered stays closed when it does not."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
-    limits = SharedLimits(store, clock)
+    limits = FailoverLimits(store, clock)
     limits.close_gate(("g",), 5.0)
     assert limits.view(["g"])[0].resets_in == 5.0
     store.is_away = True
@@ -223,7 +223,7 @@ def test_a_limit_too_small_to_share_is_stretched(limit: Any) -> None:
     """Ten processes with three a second send no more than three a second together."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 10)
-    ten = [SharedLimits(store, clock) for _ in range(10)]
+    ten = [FailoverLimits(store, clock) for _ in range(10)]
     for limits in ten:
         limits.acquire((), (), 0.0)
     store.is_away = True

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from limits.storage import memory as their_memory
 
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import CalendarDay, Granted, Spend
+from nango_py.limits.limit_types import CalendarDay, Granted, Spend
+from nango_py.limits.stores.memory import MemoryLimits
 from tests.limits_support import LimitClock, window
 
 TICK, SHIFT = 2.0**-7, 2.0**-20

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nango_py.connections.database import open_database
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import Limit, Spend
-from nango_py.limits.redis import RedisLimits
-from nango_py.limits.sql import SqlLimits
+from nango_py.database.base import open_database
+from nango_py.limits.limit_types import Limit, Spend
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.limits.stores.redis_store import RedisLimits
+from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
 from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, overfull, window
 from tests.services import fresh_redis
@@ -125,7 +125,7 @@ def test_calls_with_the_same_keys_go_in_order_of_arrival(gaps: list[float], of: 
 )
 @pytest.mark.parametrize(("slowest", "share"), [(0.002, 0.985), (0.05, 0.95)], ids=["loopback", "delayed"])
 def test_the_rate_is_used(of: tuple[Limit, ...], allowed: float, slowest: float, share: float) -> None:
-    """Eight callers that never rest send almost all that the limits allow, whatever the answers' delay."""
+    """Eight callers that never rest send almost all that the limits allow, whatever the responses' delay."""
     clock = LimitClock()
     dice = random.Random(7)
     arrivals = [

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.headers import observe
+from nango_py.limits.headers.response_limits import observe
 from nango_py.limits.learning import Learning
-from nango_py.limits.live import live_view
-from nango_py.limits.memory import MemoryLimits
-from nango_py.limits.model import GATE
+from nango_py.limits.limit_types import GATE
 from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.limits.usage import usage_view
 from tests.limits_support import LimitClock
 
 if TYPE_CHECKING:
-    from nango_py.limits.model import LimitStore
+    from nango_py.limits.limit_types import LimitStore
 
 WHO = {"integration": "shop", "user_id": "user 1"}
 SETTINGS: dict[str, Any] = {
@@ -41,7 +41,7 @@ def test_the_limits_of_a_connection_are_named_as_the_blueprint_names_them() -> N
     store = MemoryLimits(LimitClock())
     scope = _call(store, SETTINGS, "slow")
     _call(store, SETTINGS, "slow", {**WHO, "user_id": "user 1 0"})
-    seen = [(view.key, view.window, view.used, view.left) for view in live_view(store, scope)]
+    seen = [(view.key, view.window, view.used, view.left) for view in usage_view(store, scope)]
     assert seen == [
         ("all", "100/60s", 1, 99),
         ("GET slow", "1/second", 1, 0),
@@ -55,18 +55,18 @@ def test_a_gate_stands_beside_its_limits_or_alone() -> None:
     store = MemoryLimits(LimitClock())
     scope = _call(store, SETTINGS, "quick")
     store.close_gate(tuple(store.keys(f"{scope} 1")), 5.0)
-    assert [(view.key, view.gate) for view in live_view(store, scope)] == [
+    assert [(view.key, view.gate) for view in usage_view(store, scope)] == [
         ("all", 0.0),
         ("GET quick", 5.0),
         ("GET quick in flight", 5.0),
     ]
     alone = RateLimits.from_settings({}).scope_of({"integration": "plain", "user_id": "u"})
     store.close_gate((alone,), 3.0)
-    assert [(view.key, view.window, view.gate) for view in live_view(store, alone)] == [("", GATE, 3.0)]
+    assert [(view.key, view.window, view.gate) for view in usage_view(store, alone)] == [("", GATE, 3.0)]
 
 
 def test_learned_limits_are_shown_too() -> None:
-    """What nobody wrote and an answer told is a limit like any other."""
+    """What nobody wrote and a response told is a limit like any other."""
     clock = LimitClock()
     store, learning = MemoryLimits(clock), Learning(clock)
     told = observe(
@@ -75,7 +75,7 @@ def test_learned_limits_are_shown_too() -> None:
     learning.answered(store, "shop 1:u", "GET a", (), told, refused=False)
     spends = learning.spends("shop 1:u", "GET a", ())
     store.settle(store.acquire(spends, (), 0.0).ticket)  # type: ignore[union-attr]
-    (view,) = live_view(store, "shop 1:u")
+    (view,) = usage_view(store, "shop 1:u")
     assert view.key.startswith("told ratelimit-*")
     assert (view.limit, view.window) == (10, "10 in 60 s, as told")
 
@@ -85,7 +85,7 @@ def test_what_others_have_counted_before_the_scope_was_widened_is_left_out() -> 
     store = MemoryLimits(LimitClock())
     _call(store, SETTINGS, "slow")
     wide = {**SETTINGS, "counted_per": "integration"}
-    assert [view.key for view in live_view(store, _call(store, wide, "b"))] == [
+    assert [view.key for view in usage_view(store, _call(store, wide, "b"))] == [
         "all",
         "GET b",
         "GET b in flight",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.engine.commands import Attempt
-from nango_py.engine.log import log_attempt, logger_of
+from nango_py.engine.log import get_logger, log_attempt
 from tests.engine_support import KEY, a_connection, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ LEVELS = [
 def test_an_attempt_is_logged_at_the_level_of_its_outcome(
     attempt: Attempt, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """INFO where it brought an answer for the caller, WARNING where it did not."""
+    """INFO where it brought a response for the caller, WARNING where it did not."""
     with caplog.at_level(logging.DEBUG, NAME):
-        log_attempt(logger_of("shop", None), a_plan(), attempt)
+        log_attempt(get_logger("shop", None), a_plan(), attempt)
     assert [record.levelname for record in caplog.records] == [level]
 
 
@@ -55,7 +55,7 @@ def test_the_record_has_the_facts_for_people_and_machines(caplog: pytest.LogCapt
         2, status=200, seconds=0.25, waited=1.5, received=12, rule="built-in: 200", action="return"
     )
     with caplog.at_level(logging.INFO, NAME):
-        log_attempt(logger_of("shop", None), a_plan(path="v1/metrics?count=1"), attempt)
+        log_attempt(get_logger("shop", None), a_plan(path="v1/metrics?count=1"), attempt)
     (record,) = caplog.records
     assert record.getMessage() == (
         "shop user-1 GET /v1/metrics -> 200 in 250 ms "
@@ -74,7 +74,7 @@ def test_a_record_names_the_endpoint_without_its_query(caplog: pytest.LogCapture
     """What a caller asks for is its own business; the plan is not in the record."""
     with caplog.at_level(logging.INFO, NAME):
         plan = a_plan(params={"q": "private"}, stamp=a_stamp(IN_QUERY))
-        log_attempt(logger_of("shop", None), plan, Attempt(1, status=200))
+        log_attempt(get_logger("shop", None), plan, Attempt(1, status=200))
     text = f"{caplog.text}{[vars(record) for record in caplog.records]}"
     assert KEY not in text
     assert "private" not in text
@@ -87,7 +87,7 @@ def test_at_debug_the_record_shows_the_url_with_the_credential_masked(
     """Who debugs sees the query; the credential is hidden by its place, however short."""
     stamp = a_stamp(IN_QUERY, a_connection({"api_key": key}))
     with caplog.at_level(logging.DEBUG, NAME):
-        log_attempt(logger_of("shop", None), a_plan(params={"q": "1"}, stamp=stamp), Attempt(1, status=200))
+        log_attempt(get_logger("shop", None), a_plan(params={"q": "1"}, stamp=stamp), Attempt(1, status=200))
     assert "GET https://api.example.test/v1/things?api_key=***&q=1 -> 200" in caplog.text
 
 
@@ -95,7 +95,7 @@ def test_a_user_id_cannot_write_a_line_of_its_own(caplog: pytest.LogCaptureFixtu
     """Line breaks and terminal codes are escaped."""
     stamp = a_stamp(connection=a_connection(user_id="x\n2026 INFO fake \x1b[31m"))
     with caplog.at_level(logging.DEBUG, NAME):
-        log_attempt(logger_of("shop", None), a_plan(stamp=stamp), Attempt(1, status=200))
+        log_attempt(get_logger("shop", None), a_plan(stamp=stamp), Attempt(1, status=200))
     message = caplog.records[0].getMessage()
     assert "\n" not in message
     assert "\x1b" not in message
@@ -107,7 +107,7 @@ def test_the_integrations_level_decides_what_is_written(
 ) -> None:
     """`log_level` of integrations.yaml is the level of that integration's logger."""
     with caplog.at_level(logging.DEBUG):
-        logger = logger_of("shop", log_level)
+        logger = get_logger("shop", log_level)
         log_attempt(logger, a_plan(), Attempt(1, status=200, action="return"))
         log_attempt(logger, a_plan(), Attempt(1, status=500, action="retry"))
     assert len(caplog.records) == count
@@ -115,5 +115,5 @@ def test_the_integrations_level_decides_what_is_written(
 
 def test_without_a_level_the_host_decides() -> None:
     """A library does not decide what its host prints."""
-    assert logger_of("shop", None).level == logging.NOTSET
-    assert logger_of("shop", "warn").level == logging.WARNING
+    assert get_logger("shop", None).level == logging.NOTSET
+    assert get_logger("shop", "warn").level == logging.WARNING

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConfigError, ConnectionNotFound, ImportReport, Nango, StorageError, TamperError
-from nango_py.connections import keys, moving
+from nango_py.connections import bulk, keys
 from nango_py.secret import Secret, reveal
 from tests.moving_support import MODES, a_key, a_nango, an_entry, everything
 
@@ -338,19 +338,19 @@ def test_a_key_file_is_new_and_private(tmp_path: Path) -> None:
     path = tmp_path / "export.key"
     key_id = keys.write_new_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert keys.one_key(keys.private_text(path), "it").id == key_id
+    assert keys.parse_one_key(keys.private_text(path), "it").id == key_id
     with pytest.raises(StorageError, match="is there already"):
         keys.write_new_key(path)
 
 
 def test_connections_registered_meanwhile_are_met_once(clock: ManualClock) -> None:
     """Rows are read page by page by their identity, so deleting and registering again doubles nothing."""
-    users = [f"u{number:04}" for number in range(2 * moving.PAGE + 7)]
+    users = [f"u{number:04}" for number in range(2 * bulk.PAGE + 7)]
     with a_nango("sqlite:///:memory:", clock=clock) as nango:
         for user in users:
             nango.register_connection("api-key", user, {"api_key": "x"})
         met = []
-        for row, *_ in moving.stored_rows(nango.store):
+        for row, *_ in bulk.iter_rows(nango.store):
             met.append(row.user_id)
             nango.delete_connection("api-key", row.user_id)
             nango.register_connection("api-key", row.user_id, {"api_key": "y"})

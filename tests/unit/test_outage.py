@@ -253,7 +253,7 @@ def test_a_probe_that_never_ends_does_not_close_the_way_for_ever(
 
 
 def test_any_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """A late answer of another call will do, and afterwards the first pause is the short one again."""
+    """A late response of another call will do, and afterwards the first pause is the short one again."""
     opened(breaker, clock)
     clock.advance(5.0)
     breaker.wait()

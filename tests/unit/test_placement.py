@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.config.model import EnvironmentText
-from nango_py.config.placement import (
+from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.rendering import (
     check_base_url,
     check_header_name,
     check_header_template,
@@ -19,7 +20,6 @@ from nango_py.config.placement import (
     render_path,
     render_url,
 )
-from nango_py.config.template import TemplateProblem, compile_template
 
 BASE = "https://a.klaviyo.com/api/"
 SUBDOMAIN = "https://${additional_config.sub}.zendesk.com/api/v2/"

@@ -377,10 +377,10 @@ BAD_KEYS = ["line\nbreak", "cr\rx", "nul\x00x", "space-after ", "euro €", "emo
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
 def test_a_credential_that_fits_no_header_is_named_and_not_shown(key: str) -> None:
     """The error names connection, header and problem; neither text nor traceback frames hold the value."""
-    from nango_py.engine.stamp import stamp_of
+    from nango_py.engine.bound_settings import bind_settings
 
     with pytest.raises(ConfigError) as caught:
-        stamp_of(an_integration(), a_connection({"api_key": key}))
+        bind_settings(an_integration(), a_connection({"api_key": key}))
     text = str(caught.value)
     assert text.startswith("shop/user-1: error[E312]: requests.headers.Authorization: ")
     assert key not in text
@@ -390,7 +390,7 @@ def test_a_credential_that_fits_no_header_is_named_and_not_shown(key: str) -> No
     while trace is not None:
         frames.append(trace.tb_frame.f_code.co_name)
         trace = trace.tb_next
-    assert frames[-1] == "stamp_of"
+    assert frames[-1] == "bind_settings"
 
 
 def test_values_are_encoded_in_the_query() -> None:

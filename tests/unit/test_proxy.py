@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nango_py import ConfigError, Nango
-from nango_py.config.proxy import proxy_parts
-from nango_py.engine.proxy import Proxy, is_local, refuses
+from nango_py.config.urls.proxy import parse_proxy
+from nango_py.transport.proxy_tunnel import Proxy, is_local, refuses
 from tests.product_support import ENCRYPTION_KEY
 
 PASSWORD = "planted-proxy-password"
@@ -64,7 +64,7 @@ def proxy_in(nango: Nango) -> str:
 )
 def test_the_address_of_a_proxy_is_read(url: str, parts: tuple[Any, ...] | None) -> None:
     """A plain http proxy with or without a login; everything else is none."""
-    assert proxy_parts(url) == parts
+    assert parse_proxy(url) == parts
 
 
 def test_the_entry_counts_more_than_the_file() -> None:

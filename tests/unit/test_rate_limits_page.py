@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from nango_py.config.document import parse_document
-from nango_py.limits.headers import told_wait
+from nango_py.config.yaml.document import parse_document
+from nango_py.limits.headers.response_limits import requested_wait
+from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits
-from nango_py.limits.written import read_limit
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "rate-limits.md"
 NOW = 1_790_000_000.0
@@ -64,9 +64,9 @@ def test_every_form_of_a_limit_is_read() -> None:
         written = words[0]
         if written.startswith("{"):
             written = ast.literal_eval(re.sub(r"([A-Za-z_/]+)", r"'\1'", written))
-        assert read_limit(written)
+        assert parse_limit(written)
         for unit in words[1:]:
-            assert read_limit(f"10/{unit}")
+            assert parse_limit(f"10/{unit}")
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_a_wait_is_read_where_the_page_says(
     headers: dict[str, str], text: str, seconds: float | None
 ) -> None:
     """Retry-After wins, then what has nothing left, then the body."""
-    assert told_wait(headers, text, NOW) == (seconds if seconds is None else pytest.approx(seconds))
+    assert requested_wait(headers, text, NOW) == (seconds if seconds is None else pytest.approx(seconds))
 
 
 def test_a_date_is_compared_with_the_answers_own() -> None:
     """A machine whose clock is an hour off waits no hour too long."""
     headers = {"Retry-After": formatdate(NOW + 30, usegmt=True), "Date": formatdate(NOW, usegmt=True)}
-    assert told_wait(headers, "", NOW - 3600) == pytest.approx(30.0)
+    assert requested_wait(headers, "", NOW - 3600) == pytest.approx(30.0)

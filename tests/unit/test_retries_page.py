@@ -12,17 +12,17 @@ import pytest
 from nango_py.engine.call import Job, run
 from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Refresh, Send, Wait
 from nango_py.engine.outage import BreakerSettings, CircuitBreaker
-from nango_py.engine.route import Route
+from nango_py.engine.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIED, UNSENT_RETRIED
+from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
-from nango_py.limits.model import Granted
-from nango_py.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIED, UNSENT_RETRIED
+from nango_py.limits.limit_types import Granted
 from tests.clocks import ManualClock
 from tests.engine_support import Answer, a_plan, an_integration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"
 RENEWABLE = "X-Renewable"
-"""Marks an answer to a call whose credential can be renewed."""
+"""Marks a response to a call whose credential can be renewed."""
 
 NEVER_SENT = {"dns", "connect", "tls"}
 
@@ -56,7 +56,7 @@ def methods(head: str) -> list[tuple[str, bool]]:
 
 
 class Api:
-    """Plays limiter, network and API: the first sending brings one outcome, the next a good answer."""
+    """Plays limiter, network and API: the first sending brings one outcome, the next a good response."""
 
     def __init__(self, outcome: Any, clock: ManualClock) -> None:
         self.outcome = outcome
@@ -85,8 +85,8 @@ class Api:
         return None
 
     def call(self, plan: Any) -> Any:
-        """The answer of a call, or the error that it ends in."""
-        route = Route(an_integration(), self.clock)
+        """The response of a call, or the error that it ends in."""
+        route = IntegrationRuntime(an_integration(), self.clock)
         if getattr(self.outcome, "reason", "") == "circuit":
             route.outage.breaker = CircuitBreaker(self.clock, BreakerSettings(failures=1, seconds=0.0))
             route.outage.breaker.failed()
@@ -115,7 +115,7 @@ def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
         return "error"
     if api.sent == 1:
         assert end is outcome
-        return "answer; others wait" if api.gates else "answer"
+        return "response; others wait" if api.gates else "response"
     assert (api.sent, end.status_code) == (2, 200)
     if api.renewed:
         return "renew once, then again"
@@ -141,11 +141,11 @@ def test_a_cell_says_what_happens(head: str, column: str, promised: str) -> None
 def test_a_wrong_cell_would_be_noticed() -> None:
     """The control: what the table says of a GET does not hold for a POST."""
     assert what_happens(Answer(503), "GET", keyed=False) == "again"
-    assert what_happens(Answer(503), "POST", keyed=False) == "answer"
+    assert what_happens(Answer(503), "POST", keyed=False) == "response"
 
 
 def test_no_status_or_reason_of_the_code_is_left_out() -> None:
-    """Everything that nango_py.retry treats in a way of its own stands in the table."""
+    """Everything that nango_py.engine.retry treats in a way of its own stands in the table."""
     heads = " ".join(head for head, _, _ in CELLS)
     statuses = set(map(int, re.findall(r"\d{3}", heads)))
     reasons = set(re.findall(r"`(\w+)`", heads))
@@ -156,7 +156,7 @@ def test_no_status_or_reason_of_the_code_is_left_out() -> None:
 def test_the_numbers_of_the_page_are_the_defaults() -> None:
     """Attempts, deadline, backoff, retry budget and breaker are as the page says."""
     text = " ".join(PAGE.read_text().split())
-    route = Route(an_integration(), ManualClock())
+    route = IntegrationRuntime(an_integration(), ManualClock())
     policy, breaker = route.retries, BreakerSettings()
     assert f"at most {policy.max_attempts} times" in text
     assert f"at most {policy.deadline_seconds:.0f} seconds" in text

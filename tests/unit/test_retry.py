@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nango_py.retry import Backoff, Facts, RetryPolicy, Verdict
+from nango_py.engine.retry import Backoff, Facts, RetryPolicy, Verdict
 
 # One row for each outcome; the columns are GET, HEAD, PUT, DELETE, POST, PATCH and POST with an
-# idempotency key. r: again after our backoff; w: again after the told wait; .: an answer; x: a failure.
+# idempotency key. r: again after our backoff; w: again after the told wait; .: a response; x: a failure.
 TABLE = """
 200         . . . . . . .
 204         . . . . . . .
@@ -86,7 +86,7 @@ def test_the_table_is_large_enough_to_mean_something() -> None:
 
 
 def test_a_refused_503_of_an_unsafe_method_still_closes_the_gate() -> None:
-    """A POST is not sent again, but everybody else keeps the wait that its answer asked for."""
+    """A POST is not sent again, but everybody else keeps the wait that its response asked for."""
     verdict = RetryPolicy().decide(facts_of("503+told", "POST"), 1)
     assert (verdict.action, verdict.gate_seconds, verdict.limited) == ("fail", 7.0, False)
 
@@ -110,7 +110,7 @@ def test_a_body_that_is_gone_is_not_sent_again(outcome: str) -> None:
 
 
 def test_a_429_whose_body_is_gone_is_a_rate_limit() -> None:
-    """It cannot be waited out, so it is RateLimited and not an answer."""
+    """It cannot be waited out, so it is RateLimited and not a response."""
     verdict = RetryPolicy().decide(facts_of("429", "POST", replayable=False), 1)
     assert (verdict.action, verdict.limited, verdict.gate_seconds) == ("fail", True, 7.0)
 

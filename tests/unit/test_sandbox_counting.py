@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.sandbox.counting import Counting
+from nango_py.sandbox.request_counts import Counting
 
 KLAVIYO = {
     "counted_per": "connection",

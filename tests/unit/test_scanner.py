@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.config import template as templates
-from nango_py.config.scanner import scanned
-from nango_py.config.template import TemplateProblem, compile_template
+from nango_py.config.template import compiler as templates
+from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.scanner import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,13 +118,13 @@ def by_jinja(expression: str) -> Any:
 @pytest.mark.parametrize("expression", READ)
 def test_what_the_scanner_reads_is_what_jinja_reads(expression: str) -> None:
     """Names, texts, filters and `or` give one and the same tree."""
-    assert tree_of(scanned(expression)) == tree_of(by_jinja(expression))
+    assert tree_of(scan(expression)) == tree_of(by_jinja(expression))
 
 
 @pytest.mark.parametrize("expression", LEFT_TO_JINJA)
 def test_everything_else_is_left_to_jinja(expression: str) -> None:
-    """Where Jinja's lexer has rules of its own the scanner gives no answer."""
-    assert scanned(expression) is None
+    """Where Jinja's lexer has rules of its own the scanner gives no response."""
+    assert scan(expression) is None
 
 
 def expressions_of(folder: Path) -> Iterator[str]:
@@ -151,9 +151,9 @@ def texts_of(value: Any) -> Iterator[str]:
 def test_the_shipped_blueprints_are_read_alike() -> None:
     """Of the expressions in our own blueprints, those the scanner reads are as Jinja reads them."""
     found = sorted(set(expressions_of(ROOT / "blueprints")))
-    read = [expression for expression in found if scanned(expression) is not None]
+    read = [expression for expression in found if scan(expression) is not None]
     assert len(read) > len(found) / 2
-    assert [tree_of(scanned(one)) for one in read] == [tree_of(by_jinja(one)) for one in read]
+    assert [tree_of(scan(one)) for one in read] == [tree_of(by_jinja(one)) for one in read]
 
 
 PIECES = [
@@ -182,7 +182,7 @@ def test_short_expressions_are_read_alike() -> None:
     answered = 0
     for pieces in itertools.product(PIECES, repeat=4):
         expression = "".join(pieces)
-        tree = scanned(expression)
+        tree = scan(expression)
         if tree is not None:
             answered += 1
             assert tree_of(tree) == tree_of(by_jinja(expression)), expression
@@ -193,7 +193,7 @@ def test_short_expressions_are_read_alike() -> None:
 def test_longer_expressions_are_read_alike(pieces: list[str]) -> None:
     """The same for any longer run of pieces."""
     expression = "".join(pieces)
-    tree = scanned(expression)
+    tree = scan(expression)
     if tree is not None:
         assert tree_of(tree) == tree_of(by_jinja(expression))
 
@@ -201,7 +201,7 @@ def test_longer_expressions_are_read_alike(pieces: list[str]) -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_read_alike(expression: str) -> None:
     """And for any text at all."""
-    tree = scanned(expression)
+    tree = scan(expression)
     if tree is not None:
         assert tree_of(tree) == tree_of(by_jinja(expression))
 
@@ -232,11 +232,11 @@ def test_both_roads_render_alike(
     """Names, texts and refusals are the same whichever of the two has read the expression."""
     text = f"<${{{expression}}}>"
     ours = outcome(text, variables)
-    monkeypatch.setattr(templates, "scanned", lambda _: None)
+    monkeypatch.setattr(templates, "scan", lambda _: None)
     assert outcome(text, variables) == ours
 
 
 def test_the_comparison_would_see_a_difference() -> None:
     """The control: trees of different expressions differ."""
-    assert tree_of(scanned("a | lower")) != tree_of(by_jinja("a | upper"))
-    assert tree_of(scanned("a or b")) != tree_of(by_jinja("b or a"))
+    assert tree_of(scan("a | lower")) != tree_of(by_jinja("a | upper"))
+    assert tree_of(scan("a or b")) != tree_of(by_jinja("b or a"))

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from nango_py.config import format as file_format
-from nango_py.config import schema as schema_module
-from nango_py.config.document import document_from_python, parse_document
-from nango_py.config.schema import (
+from nango_py.config.schema import format as file_format
+from nango_py.config.schema import validation as schema_module
+from nango_py.config.schema.validation import (
     blueprint_schema,
     check_blueprint,
     check_integrations,
     check_merged,
     integrations_schema,
 )
+from nango_py.config.yaml.document import document_from_python, parse_document
 from nango_py.errors import Position
 from nango_py.registry import AUTH_MODES, PAGINATORS
 
@@ -95,7 +95,7 @@ examples:
   - call: {method: GET, path: me, params: {a: 1}}
     credentials: {access_token: t}
     sends: {url: "https://example.test/api/me?a=1&lang=en", headers: {Authorization: Bearer t}}
-    answer: {status: 200, json: {a: null}}
+    response: {status: 200, json: {a: null}}
 gotchas: [None that matter]
 """
 
@@ -134,7 +134,7 @@ def test_published_schemas_are_schemas(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_file_for_editors_is_current(name: str) -> None:
     """The schema file that the first line of a blueprint names is what the command prints."""
-    file = ROOT / "nango_py" / "config" / "schemas" / f"{name}.schema.json"
+    file = ROOT / "nango_py" / "config" / "schema" / f"{name}.schema.json"
     assert json.loads(file.read_text("utf-8")) == SCHEMAS[name](), f"nango schema {name} > {file}"
 
 
@@ -239,7 +239,7 @@ def test_an_entry_without_a_blueprint_needs_auth_and_requests() -> None:
         ("rate_limits: {headers: {reset: {name: X, means: second}}}", "16:49 E204 expected seconds, "),
         ("connection_config: {properties: {a: {$ref: 'http://h/'}}}", '16:38 E202 unknown key "$ref"'),
         ("comment: x\nx-ok: .nan", "17:7 E401 expected a finite"),
-        ("examples: [{call: {path: a}, answer: {status: 200, json: {a: -.inf}}}]", "16:62 E401 expected a"),
+        ("examples: [{call: {path: a}, response: {status: 200, json: {a: -.inf}}}]", "16:64 E401 expected a"),
         ("gotchas: [null]", "16:11 E201 expected text, found nothing"),
     ],
 )  # fmt: skip
@@ -389,7 +389,7 @@ def test_the_quick_check_accepts_nothing_that_is_wrong(part: int, monkeypatch: p
     sample = random.Random(part).sample(odd, 120)
     documents = [document_from_python(data) for data in sample]
     quick = [bool(check_blueprint(document)) for document in documents]
-    monkeypatch.setattr(schema_module, "fits_surely", lambda *_: False)
+    monkeypatch.setattr(schema_module, "is_surely_valid", lambda *_: False)
     assert [bool(check_blueprint(document)) for document in documents] == quick
     assert 0 < sum(quick) < len(quick)
 
@@ -397,7 +397,7 @@ def test_the_quick_check_accepts_nothing_that_is_wrong(part: int, monkeypatch: p
 def test_right_files_need_no_validator() -> None:
     """Shipped blueprints pass the quick check, so reading them imports no jsonschema."""
     script = (
-        "import sys; from nango_py.config.blueprint import open_catalogue\n"
+        "import sys; from nango_py.config.catalogue import open_catalogue\n"
         "from nango_py.errors import Position\n"
         "catalogue = open_catalogue()\n"
         "found = [catalogue.find(f'{r.name}:{r.version}', Position('i')) for r in catalogue.refs()]\n"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.config.model import EnvironmentText
-from nango_py.config.template import TemplateProblem, compile_template
+from nango_py.config.template.compiler import TemplateProblem, compile_template
 from nango_py.secret import Secret
 
 VALUES: dict[str, Any] = {
@@ -277,7 +277,7 @@ def test_template_cannot_be_changed() -> None:
 def test_what_blueprints_are_made_of_needs_no_jinja() -> None:
     """Plain text, names, filters and defaults are compiled and rendered without importing Jinja."""
     program = (
-        "import sys; from nango_py.config.template import compile_template as c;"
+        "import sys; from nango_py.config.template.compiler import compile_template as c;"
         "assert c('Bearer ${a.b}').render({'a': {'b': 'x'}}) == 'Bearer x';"
         "c('${a | default(\"x\")}${a.b or \"y\" | upper}'); assert 'jinja2' not in sys.modules;"
         "c('${a if b else c}'); assert 'jinja2' in sys.modules"

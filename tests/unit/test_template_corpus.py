@@ -9,7 +9,7 @@ import time
 import jinja2
 import pytest
 
-from nango_py.config.template import TemplateProblem, compile_template
+from nango_py.config.template.compiler import TemplateProblem, compile_template
 
 HOSTILE = [
     # ways out of a sandbox

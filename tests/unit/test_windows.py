@@ -10,12 +10,12 @@ import threading
 
 import pytest
 
-from nango_py.limits.book import LOST_AFTER, Book
-from nango_py.limits.memory import SWEEP_EVERY, MemoryLimits
-from nango_py.limits.meter import COUNTED_WITHIN, Meter
-from nango_py.limits.model import Granted, Spend
-from nango_py.limits.points import COARSE_ABOVE, Points
-from nango_py.limits.slot import Slot
+from nango_py.limits.counting.booking import Booking
+from nango_py.limits.counting.bookings import LOST_AFTER, Bookings
+from nango_py.limits.counting.counted_log import COARSE_ABOVE, CountedLog
+from nango_py.limits.counting.meter import COUNTED_WITHIN, Meter
+from nango_py.limits.limit_types import Granted, Spend
+from nango_py.limits.stores.memory import SWEEP_EVERY, MemoryLimits
 from tests.limits_support import LimitClock, bucket, window
 
 TEN = (Spend("k", (window(10, 1.0),)),)
@@ -29,7 +29,7 @@ def _send(store: MemoryLimits, spends: tuple[Spend, ...] = TEN) -> object:
 
 
 def test_a_place_counts_from_the_answer() -> None:
-    """A window frees a place when it has passed since the answer, not since the sending."""
+    """A window frees a place when it has passed since the response, not since the sending."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     spends = (Spend("k", (window(1, 1.0),)),)
@@ -42,7 +42,7 @@ def test_a_place_counts_from_the_answer() -> None:
 
 
 def test_a_booking_moves_when_answers_come_late() -> None:
-    """Who was booked on the sending of another is told at confirm how much longer the answer made it."""
+    """Who was booked on the sending of another is told at confirm how much longer the response made it."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     spends = (Spend("k", (window(1, 1.0),)),)
@@ -60,7 +60,7 @@ def test_a_booking_moves_when_answers_come_late() -> None:
 
 
 def test_an_answer_that_never_comes_does_not_hold_its_place_for_ever() -> None:
-    """A request without an answer counts as counted some seconds after its sending."""
+    """A request without a response counts as counted some seconds after its sending."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     spends = (Spend("k", (window(1, 1.0),)),)
@@ -185,7 +185,7 @@ def test_nothing_is_kept_of_a_connection_that_is_idle() -> None:
 def test_a_connection_in_use_is_not_forgotten() -> None:
     """The sweep keeps what is on its way, what is booked, and what a window still sees."""
     clock = LimitClock(0.0)
-    book = Book()
+    book = Bookings()
     day = (Spend("day", (window(2, 86400.0),)),)
     book.acquire(day, (), 0.0, clock.moment)
     book.sweep(COUNTED_WITHIN + 60.0)
@@ -199,7 +199,7 @@ def test_an_idle_connection_with_a_full_minute_is_small() -> None:
     meter = Meter()
     meter.apply((window(10, 1.0), window(15, 60.0)))
     for number in range(15):
-        slot = Slot(number, (), ())
+        slot = Booking(number, (), ())
         meter.send(slot, float(number), 1)
         meter.land(slot, float(number))
     parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.flying, meter.booked, meter.levels]
@@ -208,7 +208,7 @@ def test_an_idle_connection_with_a_full_minute_is_small() -> None:
 
 def test_a_large_window_is_kept_small_and_errs_towards_waiting() -> None:
     """100,000 a day take some thousand numbers; each is let go a little late and never early."""
-    log = Points()
+    log = CountedLog()
     exact = [number * 0.864 for number in range(100_000)]
     for moment in exact:
         log.add(moment, 1)

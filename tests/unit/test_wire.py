@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from urllib3.connection import HTTPConnection
 
-from nango_py.engine.http.wire import is_usual, message, read_head
+from nango_py.transport.http1 import encode_request, is_simple, parse_head
 
 HEADS = {
     "plain": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n",
@@ -71,9 +71,9 @@ class Pipe:
 
 def by_http_client(data: bytes, method: str) -> http.client.HTTPResponse:
     """The head as the standard library reads it."""
-    answer = http.client.HTTPResponse(Pipe(data), method=method)  # type: ignore[arg-type]
-    answer.begin()
-    return answer
+    response = http.client.HTTPResponse(Pipe(data), method=method)  # type: ignore[arg-type]
+    response.begin()
+    return response
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
@@ -81,7 +81,7 @@ def by_http_client(data: bytes, method: str) -> http.client.HTTPResponse:
 def test_a_usual_head_is_read_as_http_client_reads_it(name: str, method: str) -> None:
     """Status, reason, headers, framing and the end of the connection are the same."""
     data = HEADS[name]
-    ours, theirs = read_head(data, method), by_http_client(data, method)
+    ours, theirs = parse_head(data, method), by_http_client(data, method)
     assert ours is not None
     assert ours.size == len(data)
     assert (ours.status, ours.reason) == (theirs.status, theirs.reason)
@@ -94,7 +94,7 @@ def test_a_usual_head_is_read_as_http_client_reads_it(name: str, method: str) ->
 @pytest.mark.parametrize("name", LEFT_TO_HTTP_CLIENT)
 def test_what_is_not_usual_is_left_to_http_client(name: str) -> None:
     """Anything that could be read in two ways is not read here."""
-    assert read_head(LEFT_TO_HTTP_CLIENT[name], "GET") is None
+    assert parse_head(LEFT_TO_HTTP_CLIENT[name], "GET") is None
 
 
 def plan(method: str = "GET", body: Any = None, **headers: str) -> Any:
@@ -121,7 +121,7 @@ def plan(method: str = "GET", body: Any = None, **headers: str) -> Any:
 )
 def test_a_request_is_written_as_urllib3_writes_it(asked: Any) -> None:
     """The same request line, the same headers and the same body, whatever the headers' order."""
-    assert is_usual(asked)
+    assert is_simple(asked)
     connection = HTTPConnection("api.example.com", 8080)
     pipe: Any = Pipe()
     connection.sock = pipe
@@ -131,7 +131,7 @@ def test_a_request_is_written_as_urllib3_writes_it(asked: Any) -> None:
     asked.headers = {name.lower(): (name, value) for name, value in headers.items()}
     connection.request(asked.method, "/v1/x?a=b", asked.body, headers)
     theirs, _, their_body = pipe.sent.partition(b"\r\n\r\n")
-    ours, _, our_body = message(asked, "api.example.com:8080", "/v1/x?a=b").partition(b"\r\n\r\n")
+    ours, _, our_body = encode_request(asked, "api.example.com:8080", "/v1/x?a=b").partition(b"\r\n\r\n")
     assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
     assert sorted(ours.split(b"\r\n")) == sorted(theirs.split(b"\r\n"))
     assert our_body == their_body
@@ -146,13 +146,13 @@ def test_a_request_is_written_as_urllib3_writes_it(asked: Any) -> None:
 )  # fmt: skip
 def test_an_unusual_request_takes_the_ordinary_road(asked: Any) -> None:
     """Streams, and framing of the caller's own, are http.client's business."""
-    assert not is_usual(asked)
+    assert not is_simple(asked)
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: 1", "a\nb", "a\rb"])
 def test_a_line_break_passes_no_door(value: str) -> None:
     """Even a plan that was not checked cannot split a request."""
     with pytest.raises(http.client.InvalidURL):
-        message(plan(X=value), "h", "/")
+        encode_request(plan(X=value), "h", "/")
     with pytest.raises(http.client.InvalidURL):
-        message(plan(), "h", "/" + value)
+        encode_request(plan(), "h", "/" + value)

@@ -76,7 +76,7 @@
             const headers = { Authorization: `Bearer ${session}` };
             const options = { headers, cache: "no-store", credentials: "omit" };
             const answer = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
-            const said = await answer.json();
+            const said = await response.json();
             isUnheard = false;
             if (said.done) return finish(said);
             if (said.error && FATAL.includes(said.error.code)) return finish(said.error);

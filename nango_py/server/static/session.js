@@ -67,7 +67,7 @@ export class Session {
     try {
       const text = body === undefined ? undefined : JSON.stringify(body);
       answer = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
-      said = await answer.json();
+      said = await response.json();
     } catch {
       if (!answer) throw new Refused("offline", AWAY);
     }

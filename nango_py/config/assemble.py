@@ -1,0 +1,63 @@
+"""The last step of loading: from a merged tree that passed every check to an Integration."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.model import EnvironmentText, Integration, Status, freeze
+from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.config.model import Path, RequestSettings
+    from nango_py.errors import Position
+
+_APP_NAMES = ("app_api_key", "oauth_client_id", "oauth_client_secret")
+_APP_SECRETS = frozenset({"app_api_key", "oauth_client_secret"})
+
+
+def assemble_integration(
+    name: str,
+    parent: Parent,
+    tree: Mapping[str, Any],
+    origins: Mapping[Path, Position],
+    requests: RequestSettings,
+) -> Integration:
+    """The integration of a merged tree; nothing is checked here."""
+    settings = dict(tree)
+    auth_mode = str.__str__(settings["auth"]["auth_mode"])
+    app = {key: str.__str__(settings[key]) for key in _APP_NAMES if settings.get(key)}
+    # Written out or from the environment: what is secret does not show when settings are printed.
+    settings.update({key: EnvironmentText(app[key]) for key in _APP_SECRETS & app.keys()})
+    if settings["requests"].get("proxy_url"):
+        hidden = EnvironmentText(str.__str__(settings["requests"]["proxy_url"]))
+        settings["requests"] = {**settings["requests"], "proxy_url": hidden}
+    return Integration(
+        name=name,
+        blueprint=parent.ref,
+        title=str(settings.get("title") or parent.title or name),
+        auth_mode=auth_mode,
+        settings=freeze(settings),
+        origins=origins,
+        requests=requests,
+        status=parent.status,
+        log_level=str.__str__(settings["log_level"]) if "log_level" in settings else None,
+        app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
+        oauth_scopes=tuple(map(str.__str__, settings.get("oauth_scopes", ()))),
+        names=variable_names(auth_mode),
+        secret_names=secret_variable_names(auth_mode),
+    )
+
+
+class Parent:
+    """What an integration keeps of the blueprint it extends; empty for one without."""
+
+    __slots__ = ("ref", "status", "title")
+
+    def __init__(self, ref: str = "", title: str = "", status: Status | None = None) -> None:
+        self.ref = ref
+        self.title = title
+        self.status = Status() if status is None else status

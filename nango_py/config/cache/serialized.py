@@ -1,0 +1,249 @@
+"""A checked configuration as JSON without a single text of integrations.yaml, and back.
+
+Trees of blueprints are kept as they are. For a text of integrations.yaml only the place is kept: the piece of
+the file, or the path in the settings given from Python, that it can be read from again. So a secret that
+stands there, or that the environment gives, is not in the form.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nango_py.config.assemble import Parent, assemble_integration
+from nango_py.config.model import Configuration, EnvironmentText, Status, TemplateText
+from nango_py.config.settings import read_config, request_settings
+from nango_py.config.template.compiler import compile_template, substitute_environment
+from nango_py.config.yaml.merge import Origins
+from nango_py.errors import Position, Problem
+from nango_py.record import field_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path as FilePath
+
+    from nango_py.config.loading import Loaded
+    from nango_py.config.model import Config, Integration, Path
+    from nango_py.config.template.compiler import Template
+    from nango_py.config.yaml.merge import Place
+    from nango_py.config.yaml.tree import Node
+
+Form = dict[str, Any]
+FILE, SOURCE, OVERRIDES = "file", "source", "overrides"
+
+
+class NotSerializableError(Exception):
+    """A text cannot be read from its place again, such as one that is written with escapes."""
+
+
+class Texts(NamedTuple):
+    """What the texts of a form are read from.
+
+    Attributes:
+        file: the whole text of integrations.yaml; "" for settings from Python.
+        source: the settings from Python, with their `integrations:` key.
+        overrides: the settings laid over them.
+    """
+
+    file: str
+    source: Any
+    overrides: Any
+
+
+def serialize(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
+    """The form, and as one line of JSON for each integration where its settings were written.
+
+    Raises:
+        NoFormError: see there.
+    """
+    writer = _Writer(loaded, texts)
+    document, configuration = loaded.document, loaded.configuration
+    config = document.data.get("config") or {}
+    if any(isinstance(name, EnvironmentText) for name in _names_of_files(loaded, config)):
+        raise NotSerializableError  # the environment's text would be part of a path or a name in the form
+    form: Form = {
+        "file": document.file,
+        "config": writer.tree(config, ("config",), lambda path: document.place(("config", *path))),
+        "warnings": [_shown(warning) for warning in configuration.warnings],
+        "integrations": {},
+    }
+    places = []
+    for name, (tree, blueprint) in loaded.trees.items():
+        status = configuration.integrations[name].status
+        form["integrations"][name] = {
+            "blueprint": "" if blueprint is None else blueprint.ref,
+            "title": "" if blueprint is None else blueprint.title,
+            "status": {part: getattr(status, part) for part in field_names(Status)},
+            "tree": writer.tree(tree.settings, ("integrations", name), tree.origins.place),
+        }
+        lines = [[path, *tree.origins.place(path)] for path in tree.origins]
+        places.append(json.dumps(lines, separators=(",", ":")))
+    return form, places
+
+
+def deserialize(
+    form: Form, places: list[bytes], texts: Texts, environ: Mapping[str, str], folder: FilePath | None
+) -> Configuration:
+    """The configuration of a form, made without any check: whoever calls this knows that nothing changed."""
+    config = read_config(_tree(form["config"], texts, environ), folder)
+    integrations = {
+        name: _integration(name, kept, line, texts, environ, config)
+        for (name, kept), line in zip(form["integrations"].items(), places, strict=True)
+    }
+    warnings = tuple(Problem(Position(*where), *said) for where, said in form["warnings"])
+    return Configuration(MappingProxyType(integrations), config, form["file"], warnings)
+
+
+def _integration(
+    name: str, kept: Form, line: bytes, texts: Texts, environ: Mapping[str, str], config: Config
+) -> Integration:
+    tree = _tree(kept["tree"], texts, environ)
+    parent = Parent(kept["blueprint"], kept["title"], Status(**kept["status"]))
+    requests = request_settings(tree, _Compiling(tree), config)
+    return assemble_integration(name, parent, tree, LazyOrigins(line), requests)
+
+
+def _names_of_files(loaded: Loaded, config: Mapping[str, Any]) -> Iterator[Any]:
+    yield from config.get("blueprint_paths") or ()
+    for tree, _ in loaded.trees.values():
+        yield tree.settings.get("extends_blueprint")
+
+
+class _Compiling(dict["Path", "Template"]):
+    """The templates of a tree, compiled when they are asked for."""
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        self._tree = tree
+
+    def __missing__(self, path: Path) -> Template:
+        template = self[path] = compile_template(_at(self._tree, path))
+        return template
+
+
+class LazyOrigins(Origins):
+    """Origins whose places are read when the first one is asked for: messages need them, calls do not."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: bytes) -> None:
+        self._line = line
+
+    def __getattr__(self, name: str) -> dict[Path, Place]:
+        if name != "_places":
+            raise AttributeError(name)
+        self._places = {tuple(path): tuple(place) for path, *place in json.loads(self._line)}
+        return self._places
+
+
+class _Writer:
+    """Trees with the places of texts in their stead."""
+
+    def __init__(self, loaded: Loaded, texts: Texts) -> None:
+        self._texts = texts
+        self._file = loaded.document.file
+        self._over = loaded.overrides.file
+        self._from_python = loaded.document.from_python
+        self._scalars = {} if loaded.document.root is None else dict(_scalars(loaded.document.root))
+        self._starts = [0, *(match.end() for match in re.finditer("\r\n|[\n\r\x85\u2028\u2029]", texts.file))]
+
+    def tree(self, settings: Mapping[str, Any], at: Path, place_of: Callable[[Path], Place]) -> Form:
+        """The settings with null for each text of integrations.yaml, and the places of these texts."""
+        texts: list[Any] = []
+
+        def of(value: Any, path: Path) -> Any:
+            if hasattr(value, "items"):
+                return {key: of(item, (*path, key)) for key, item in value.items()}
+            if isinstance(value, list | tuple):
+                return [of(item, (*path, index)) for index, item in enumerate(value)]
+            if not isinstance(value, str):
+                return value
+            origin = self._origin(value, (*at, *path), place_of(path))
+            if origin is None:
+                return value
+            texts.append([path, isinstance(value, EnvironmentText | TemplateText), *origin])
+            return None
+
+        return {"settings": of(settings, ()), "texts": texts}
+
+    def _origin(self, value: str, path: Path, place: Place) -> tuple[str, Any] | None:
+        """Where the text can be read again; None for one of a blueprint."""
+        file, line, column, _, _ = place
+        found: list[Any] | None
+        if file.startswith(self._over):
+            kind, raw, found = OVERRIDES, _at(self._texts.overrides, path[1:]), list(path[1:])
+        elif self._from_python and file.startswith(self._file):
+            kind, raw, found = SOURCE, _at(self._texts.source, path), list(path)
+        elif file == self._file:
+            raw = self._scalars.get((line, column))
+            kind, found = FILE, self._pieces(raw, line, column) if isinstance(raw, str) else None
+        elif type(value) is str:
+            return None
+        else:
+            raise NotSerializableError
+        is_changed = isinstance(value, EnvironmentText | TemplateText)
+        if found is None or not isinstance(raw, str) or (raw != value and not is_changed):
+            raise NotSerializableError
+        return kind, found
+
+    def _pieces(self, text: str, line: int, column: int) -> list[Any] | None:
+        """The offset and length of each piece of the file that the text is made of, blanks between them."""
+        index = self._starts[line - 1] + column - 1
+        whole = self._texts.file.find(text, index, index + len(text) + 1)
+        if whole >= 0:
+            return [[whole, len(text)]]
+        pieces: list[Any] = []
+        for part in re.split(r"(\s+)", text):
+            if part.isspace() or not part:
+                pieces.append(part)
+                continue
+            index = self._texts.file.find(part, index)
+            if index < 0:
+                return None
+            pieces.append([index, len(part)])
+            index += len(part)
+        return pieces
+
+
+def _scalars(node: Node) -> Iterator[tuple[tuple[int, int], Any]]:
+    if isinstance(node.value, str):
+        yield (node.line, node.column), node.value
+    for *_, below in node.entries.values():
+        yield from _scalars(below)
+    for below in node.items:
+        yield from _scalars(below)
+
+
+def _tree(kept: Form, texts: Texts, environ: Mapping[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = kept["settings"]
+    for path, is_changed, kind, found in kept["texts"]:
+        text = _read(kind, found, texts)
+        if is_changed:
+            text = substitute_environment(text, environ, is_template=True)
+        _at(settings, path[:-1])[path[-1]] = text
+    return settings
+
+
+def _read(kind: str, found: Any, texts: Texts) -> str:
+    if kind == FILE:
+        pieces = (
+            part if isinstance(part, str) else texts.file[part[0] : part[0] + part[1]] for part in found
+        )
+        return "".join(pieces)
+    text: str = _at(texts.overrides if kind == OVERRIDES else texts.source, found)
+    return text
+
+
+def _at(value: Any, path: Any) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _shown(problem: Problem) -> list[Any]:
+    where = problem.position
+    return [
+        [where.file, where.line, where.column],
+        [problem.code, problem.what, problem.expected, problem.help],
+    ]

@@ -1,0 +1,55 @@
+"""An entry of integrations.yaml laid over its blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.yaml.merge import Origins, Sourced, merge
+
+if TYPE_CHECKING:
+    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.yaml.tree import Document
+
+
+def inherited_settings(blueprint: Blueprint | None, document: Document, path: Path) -> Sourced:
+    """What the entry at `path` of integrations.yaml is laid over: its blueprint, or nothing."""
+    if blueprint is None:
+        return Sourced({}, Origins({(): document.place(path)}))
+    return Sourced(_thawed(blueprint.settings), _origins_of(blueprint))
+
+
+def _origins_of(blueprint: Blueprint) -> Origins:
+    origins = blueprint.origins
+    if isinstance(origins, Origins):
+        return origins
+    return Origins(
+        {
+            path: (place.file, place.line, place.column, place.line, place.column)
+            for path, place in origins.items()
+        }
+    )
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def overlay(base: Sourced, over: Sourced) -> Sourced:
+    """`over` laid over `base`, where a header replaces the one that differs from it in case only."""
+    settings = dict(base.settings)
+    for block in ("requests", "verification"):
+        lower, upper = _headers(settings, block), _headers(over.settings, block)
+        replaced = {name.lower(): name for name in upper}
+        kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
+        if len(kept) < len(lower):
+            settings[block] = {**settings[block], "headers": kept}
+    return merge(Sourced(settings, base.origins), over)
+
+
+def _headers(settings: Mapping[str, Any], block: str) -> Mapping[str, Any]:
+    within = settings.get(block)
+    headers = within.get("headers") if isinstance(within, dict) else None
+    return headers if isinstance(headers, dict) else {}

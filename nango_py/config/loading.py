@@ -1,0 +1,300 @@
+"""integrations.yaml, or the same from Python, to a checked and frozen Configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.assemble import Parent, assemble_integration
+from nango_py.config.inheritance import inherited_settings, overlay
+from nango_py.config.model import Config, Configuration, EnvironmentText, Integration
+from nango_py.config.schema.validation import check_integrations, check_merged
+from nango_py.config.settings import read_config, request_settings, with_integrations_key
+from nango_py.config.template.checks import check_blueprint_templates, check_templates
+from nango_py.config.template.environment import resolve_environment
+from nango_py.config.template.positions import template_places
+from nango_py.config.urls.app_secrets import check_app_secrets
+from nango_py.config.urls.proxy import check_proxy
+from nango_py.config.yaml.document import document_from_python, load_document
+from nango_py.config.yaml.merge import Sourced, with_nulls
+from nango_py.errors import ConfigError, Problem, unknown_name
+from nango_py.registry import AUTH_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py.clock import Clock
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.yaml.tree import Document
+
+__all__ = ["check_blueprint_templates", "check_templates", "load_configuration", "origin_of"]
+
+FROM_PYTHON = "Nango(integrations=...)"
+OVERRIDES = "Nango(overrides=...)"
+IF_MISSING = "run this in your product's folder, name the file (--integrations), or begin with `nango init`"
+
+
+class Loaded(NamedTuple):
+    """A configuration and what it was made of.
+
+    Attributes:
+        document: integrations.yaml, or the same from Python, with the environment in its places.
+        overrides: the settings that were laid over it.
+        trees: of each integration the merged tree and its blueprint.
+        catalogue: the one that gave the blueprints.
+        environ: the names of the environment that were asked for.
+    """
+
+    configuration: Configuration
+    document: Document
+    overrides: Document
+    trees: Mapping[str, tuple[Sourced, Blueprint | None]]
+    catalogue: Catalogue
+    environ: frozenset[str]
+
+
+def load_configuration(
+    source: FilePath | Mapping[str, Any],
+    *,
+    catalogue: Catalogue,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Configuration:
+    """Everything that the files say, or every problem of all of them.
+
+    Args:
+        source: integrations.yaml, or its content: `{"integrations": {...}, "config": {...}}` or only the
+            integrations by name.
+        catalogue: where blueprints are found; the folders of `config.blueprint_paths` are added to it.
+        environ: what `${UPPER_CASE}` names are read from, once; the process's environment by default.
+        overrides: settings by integration, laid over those of `source`.
+        clock: tells which blueprints are retired.
+
+    Raises:
+        ConfigError: with all problems, sorted by place.
+    """
+    given = os.environ if environ is None else environ
+    return load(source, catalogue=catalogue, environ=given, overrides=overrides, clock=clock).configuration
+
+
+def load(
+    source: FilePath | Mapping[str, Any],
+    *,
+    catalogue: Catalogue,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Loaded:
+    """As `load_configuration`, with what the configuration was made of."""
+    return _Loading(environ, clock).loaded(source, catalogue, overrides or {})
+
+
+def origin_of(integration: Integration, path: Path) -> str:
+    """`file:line` of the setting at `path`, or of the nearest thing around it that was written."""
+    while path and path not in integration.origins:
+        path = path[:-1]
+    position = integration.origins.get(path)
+    if position is None:
+        return ""
+    return f"{position.file}:{position.line}" if position.line else position.file
+
+
+class _Loading:
+    """One run over one source; it gathers problems and warnings."""
+
+    def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
+        self._environ = _Noted(environ)
+        self._clock = clock
+        self._trees: dict[str, tuple[Sourced, Blueprint | None]] = {}
+        self._problems: list[Problem] = []
+        self._warnings: list[Problem] = []
+        self._folders: list[FilePath] = []
+
+    def loaded(
+        self,
+        source: FilePath | Mapping[str, Any],
+        catalogue: Catalogue,
+        overrides: Mapping[str, Mapping[str, Any]],
+    ) -> Loaded:
+        folder = None if isinstance(source, Mapping) else source.parent
+        self._folders = [folder or FilePath()]
+        document = self._document(source)
+        over = self._overrides(overrides, document)
+        config = Config()
+        if isinstance(document.data, dict) and isinstance(document.data.get("config"), dict):
+            config = self._config(document.data["config"], folder)
+        if config.blueprint_paths:
+            catalogue = catalogue.with_folders(config.blueprint_paths)
+        entries = document.data.get("integrations") if isinstance(document.data, dict) else None
+        integrations = {}
+        for name in entries if isinstance(entries, dict) else ():
+            found = self._integration(name, document, over, catalogue, config)
+            if found is not None:
+                integrations[name] = found
+        if self._problems:
+            raise ConfigError(dict.fromkeys(self._problems))
+        warnings = tuple(sorted(dict.fromkeys(self._warnings), key=lambda warning: warning.position))
+        configuration = Configuration(MappingProxyType(integrations), config, document.file, warnings)
+        return Loaded(configuration, document, over, self._trees, catalogue, frozenset(self._environ.asked))
+
+    def _document(self, source: FilePath | Mapping[str, Any]) -> Document:
+        if isinstance(source, Mapping):
+            document = document_from_python(with_integrations_key(source), FROM_PYTHON)
+        else:
+            document = load_document(source, problems=self._problems, if_missing=IF_MISSING)
+        self._warnings += document.warnings
+        self._problems += check_integrations(document)
+        places = template_places("integrations_file", document.data)
+        complete = resolve_environment(document, places, self._environ, self._folders, self._problems)
+        if complete.data != document.data:
+            self._problems += check_integrations(complete)
+        return complete
+
+    def _overrides(self, overrides: Mapping[str, Mapping[str, Any]], document: Document) -> Document:
+        over = document_from_python(overrides, OVERRIDES)
+        known = document.data.get("integrations") if isinstance(document.data, dict) else None
+        for name in over.data:
+            if isinstance(known, dict) and name not in known:
+                what = unknown_name("integration", name, known)
+                self._problems.append(Problem(over.position((name,)), "E101", what))
+        places = {
+            (name, *path): kind
+            for name, entry in over.data.items()
+            for path, kind in template_places("integration", entry).items()
+        }
+        return resolve_environment(over, places, self._environ, self._folders, self._problems)
+
+    def _config(self, written: Mapping[str, Any], folder: FilePath | None) -> Config:
+        # A value of the wrong type is a problem that the schema check has found already.
+        lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
+        kinds: dict[str, Any] = {**lists, "default_http_request_timeout_seconds": int | float}
+        fitting = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
+        return read_config(fitting, folder)
+
+    def _integration(
+        self, name: str, document: Document, over: Document, catalogue: Catalogue, config: Config
+    ) -> Integration | None:
+        path: Path = ("integrations", name)
+        entry = document.data["integrations"][name]
+        if not isinstance(entry, dict):
+            return None
+        blueprint = self._blueprint(entry, path, document, catalogue)
+        if blueprint is None and "extends_blueprint" in entry:
+            return None
+        tree = overlay(inherited_settings(blueprint, document, path), with_nulls(document, path))
+        if isinstance(over.data.get(name), dict):
+            tree = overlay(tree, with_nulls(over, (name,)))
+        position_of, key_position_of = tree.origins.position, tree.origins.key_position
+        said = {(problem.position, problem.code) for problem in self._problems}
+        with_integrations_key = check_merged(tree.settings, position_of, key_position_of)
+        self._problems += [
+            problem for problem in with_integrations_key if (problem.position, problem.code) not in said
+        ]
+        self._problems += _missing_app_settings(tree, blueprint, document, path)
+        compiled, problems = check_templates(tree.settings, position_of, key_position_of, self._folders)
+        self._problems += problems
+        if self._problems:
+            return None
+        requests = request_settings(tree.settings, compiled, config)
+        self._problems += check_proxy(tree.settings, config, requests.user_hosts, position_of)
+        self._problems += check_app_secrets(tree.settings, requests.user_hosts, position_of)
+        if self._problems:
+            return None
+        self._trees[name] = (tree, blueprint)
+        parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
+        return assemble_integration(name, parent, tree.settings, tree.origins, requests)
+
+    def _blueprint(
+        self, entry: Mapping[str, Any], path: Path, document: Document, catalogue: Catalogue
+    ) -> Blueprint | None:
+        ref = entry.get("extends_blueprint")
+        if not isinstance(ref, str):
+            return None
+        where = document.position((*path, "extends_blueprint"))
+        failure: ConfigError | None = None
+        blueprint: Blueprint | None = None
+        try:
+            blueprint = catalogue.find(str.__str__(ref), where, self._warnings)
+        except ConfigError as error:
+            failure = error
+        if failure is not None:
+            hidden = isinstance(ref, EnvironmentText)
+            self._problems += [
+                _unnamed(problem) if hidden and problem.position == where else problem
+                for problem in failure.problems
+            ]
+            return None
+        assert blueprint is not None  # noqa: S101 - find gives one or raises
+        self._folders += [blueprint.source.parent, blueprint.source.parent.parent]
+        self._warnings += _life(blueprint, where, self._clock)
+        return blueprint
+
+
+class _Noted(Mapping[str, str]):
+    """The environment; it notes which names were asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
+
+    def __len__(self) -> int:
+        return len(self._environ)
+
+
+def _missing_app_settings(
+    tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
+) -> list[Problem]:
+    auth = tree.settings.get("auth")
+    if not isinstance(auth, dict):
+        return []
+    mode = auth.get("auth_mode")
+    if not isinstance(mode, str) or mode not in AUTH_MODES.names():
+        return []
+    mode = str.__str__(mode)
+    source = f" (from blueprint {blueprint.ref})" if blueprint is not None else ""
+    where = document.key_position(path)
+    # A public client, such as a desktop app, has no secret (RFC 6749 2.1).
+    spared = {"oauth_client_secret"} if auth.get("authorization_method") == "none" else set()
+    return [
+        Problem(where, "E208", f"{mode}{source} needs {name}")
+        for name in AUTH_MODES.get(mode).required_app_settings
+        if not tree.settings.get(name) and name not in spared
+    ]
+
+
+def _unnamed(problem: Problem) -> Problem:
+    """The same problem without the name, which the environment gave."""
+    return replace(problem, what="the environment names no blueprint that can be found", help="")
+
+
+def _life(blueprint: Blueprint, where: Any, clock: Clock) -> list[Problem]:
+    """A warning where the API that a blueprint speaks is switched off, or will be."""
+    today = datetime.fromtimestamp(clock.now(), UTC).date().isoformat()
+    status = blueprint.status
+    help_ = f"extend {status.migrate_to} instead" if status.migrate_to else ""
+    if status.retires_on and status.retires_on <= today:
+        return [
+            Problem(
+                where, "W503", f"the API of {blueprint.ref} was retired on {status.retires_on}", "", help_
+            )
+        ]
+    if status.deprecated_on and status.deprecated_on <= today:
+        ends = f" and retires on {status.retires_on}" if status.retires_on else ""
+        what = f"the API of {blueprint.ref} is deprecated since {status.deprecated_on}{ends}"
+        return [Problem(where, "W504", what, "", help_)]
+    return []

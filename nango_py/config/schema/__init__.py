@@ -1,0 +1,1 @@
+"""The file format as JSON Schema, and the checks of documents against it."""

@@ -1,0 +1,91 @@
+"""Checks a connection's additional_config against the blueprint's `connection_config`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.schema.field_patterns import matches_pattern
+from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host
+from nango_py.errors import ConfigError, Position, Problem, nearest, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+
+
+def check_additional_config(
+    schema: Mapping[str, Any] | None, values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The values as they are stored, hosts in their usual form; or everything that is wrong with them.
+
+    The messages do not show the values themselves.
+
+    Args:
+        schema: the blueprint's `connection_config`, a flat JSON Schema; None accepts everything.
+        values: what the caller gave.
+        where: "integration/user", for the messages.
+
+    Raises:
+        ConfigError: a value is missing, unknown or not as declared.
+    """
+    if schema is None:
+        return dict(values)
+    problems = [
+        Problem(Position(where), "E317", f"additional_config.{printable(name)} {what}", expected)
+        for name, what, expected in _faults(schema, values)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    fields = schema.get("properties", {})
+    return {
+        name: normalize_host(value, fields[name]["format"]) if "format" in fields.get(name, {}) else value
+        for name, value in values.items()
+    }
+
+
+def _faults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    fields = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in values:
+            yield name, "is missing", str(fields.get(name, {}).get("title", ""))
+    for name, value in values.items():
+        if name in fields:
+            yield from ((name, what, expected) for what, expected in _field_faults(fields[name], value))
+        elif schema.get("additionalProperties") is False:
+            near = nearest(str(name), fields)
+            yield (
+                str(name),
+                "is unknown",
+                f'did you mean "{near}"?' if near else f"known: {', '.join(fields)}",
+            )
+
+
+def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
+    kind = field.get("type", "string")
+    if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        yield "has the wrong type", f"expected {kind}"
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "is not a finite number", f"expected {kind}"
+        return
+    if "enum" in field and value not in field["enum"]:
+        yield "is not one of those allowed", f"expected {', '.join(map(str, field['enum']))}"
+    if "format" in field and not normalize_host(value, field["format"]):
+        yield f"is not {ARTICLES[field['format']]}", f"expected {FORMATS[field['format']]}"
+        return
+    if isinstance(value, str) and "pattern" in field and not matches_pattern(field["pattern"], value):
+        yield "does not look right", f"expected {field.get('title', 'text')} like {field['pattern']}"
+    size = len(value) if isinstance(value, str) else value
+    low, high = ("minLength", "maxLength") if isinstance(value, str) else ("minimum", "maximum")
+    unit = " characters" if isinstance(value, str) else ""
+    if low in field and size < field[low]:
+        yield "is too small", f"expected at least {field[low]}{unit}"
+    if high in field and size > field[high]:
+        yield "is too large", f"expected at most {field[high]}{unit}"

@@ -1,0 +1,141 @@
+"""The file format as JSON Schema 2020-12, put together from `schemas/format.json` and the registered parts.
+
+Each auth mode and paginator brings the schema of its own keys, so a new one needs no other change.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from nango_py.registry import AUTH_MODES, PAGINATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Schema = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_EXTENSION: Schema = {"^x-": {}}
+_LOCAL = "#/$defs/"
+
+
+def blueprint_schema() -> Schema:
+    """The schema of a blueprint file: self-contained, for editors and for `nango schema blueprint`."""
+    return _published("blueprint", "blueprint_file", "A nango_py blueprint")
+
+
+def integrations_schema() -> Schema:
+    """The schema of integrations.yaml: self-contained, for editors and for `nango schema integrations`."""
+    return _published("integrations", "integrations_file", "The integrations.yaml of nango_py")
+
+
+def _published(name: str, root: str, title: str) -> Schema:
+    every = definitions()
+    needed: dict[str, Any] = {}
+    waiting = [root]
+    while waiting:
+        definition = waiting.pop()
+        if definition not in needed:
+            needed[definition] = every[definition]
+            waiting.extend(_references(every[definition]))
+    return {
+        "$schema": _DIALECT,
+        "$id": f"urn:nango:{name}",
+        "title": title,
+        "$ref": _LOCAL + root,
+        "$defs": {key: needed[key] for key in sorted(needed)},
+    }
+
+
+def _references(schema: Any) -> list[str]:
+    if isinstance(schema, list):
+        return [found for item in schema for found in _references(item)]
+    if not isinstance(schema, dict):
+        return []
+    own = [schema["$ref"].removeprefix(_LOCAL)] if "$ref" in schema else []
+    return own + [found for item in schema.values() for found in _references(item)]
+
+
+@functools.cache
+def definitions() -> dict[str, Schema]:
+    """Every definition by name, those of the parts included; shared, not to be changed."""
+    text = files("nango_py.config.schema").joinpath("format.json").read_text("utf-8")
+    found: dict[str, Schema] = json.loads(text)["$defs"]
+    modes = {
+        name: (mode.settings_schema, list(mode.required_settings)) for name, mode in AUTH_MODES.all().items()
+    }
+    found["auth_mode"] = {"enum": list(modes)}
+    found["auth"] = _chosen_by("auth_mode", {"$ref": _LOCAL + "auth_mode"}, modes)
+    found["auth_complete"] = _required_by("auth_mode", modes)
+    kinds = {
+        name: (kind.config_schema.get("properties", {}), list(kind.config_schema.get("required", ())))
+        for name, kind in PAGINATORS.all().items()
+    }
+    found["pagination"] = (
+        _chosen_by("kind", {"enum": list(kinds)}, kinds)
+        if kinds
+        else {"type": "object", "properties": {"kind": {"type": "string"}}}
+    )
+    found["pagination_complete"] = _required_by("kind", kinds)
+    return found
+
+
+def _chosen_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
+    """A mapping whose other keys depend on the value of `selector`; none is required yet.
+
+    Without the selector, as in an override of one key, the keys of every part are allowed.
+    """
+    union = {key: value for properties, _ in parts.values() for key, value in properties.items()}
+    known = {"properties": {selector: {"enum": list(parts)}}, "required": [selector]}
+    branches: list[Schema] = [
+        {"if": _is(selector, name), "then": {"properties": properties}}
+        for name, (properties, _) in parts.items()
+        if properties
+    ]
+    return {
+        "type": "object",
+        "properties": {selector: choice},
+        "patternProperties": _EXTENSION,
+        "allOf": [*branches, {"if": {"not": known}, "then": {"properties": union}}],
+        "unevaluatedProperties": False,
+    }
+
+
+def _required_by(selector: str, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
+    branches = [
+        {"if": _is(selector, name), "then": {"required": required}}
+        for name, (_, required) in parts.items()
+        if required
+    ]
+    return {"type": "object", "required": [selector], **({"allOf": branches} if branches else {})}
+
+
+def _is(selector: str, name: str) -> Schema:
+    return {"properties": {selector: {"const": name}}, "required": [selector]}
+
+
+@functools.cache
+def resolve_references(name: str) -> Schema:
+    """A definition for the validator: references are replaced by what they name, so it looks nothing up.
+
+    `x-` keys are left to the keyword that closes a mapping, which is quicker than a pattern for each key.
+    """
+    schema: Schema = _resolved(definitions()[name])
+    return schema
+
+
+def _resolved(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_resolved(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return resolve_references(schema["$ref"].removeprefix(_LOCAL))
+    return {
+        key: _resolved(item)
+        for key, item in schema.items()
+        if not (key == "patternProperties" and item == _EXTENSION)
+    }

@@ -1,0 +1,224 @@
+"""Documents checked against the file format: every problem at once, in our own words.
+
+The only jsonschema import.
+The library's messages repeat the value that is wrong, and that may be a secret; ours name the key, the kind
+that was found and what is expected. References stay inside the format: nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.schema.format import blueprint_schema, integrations_schema, resolve_references
+from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
+from nango_py.config.schema.quick import (
+    NEVER_NULL,
+    is_integer,
+    is_missing,
+    is_number,
+    is_surely_valid,
+    known_keys,
+)
+from nango_py.config.schema.wording import Fault, Place, problem_of
+from nango_py.errors import Position, Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from nango_py.config.model import Path
+    from nango_py.config.yaml.document import Document
+
+__all__ = [
+    "blueprint_schema",
+    "check_blueprint",
+    "check_integrations",
+    "check_merged",
+    "integrations_schema",
+]
+
+_PARENT_KEYS = ("extends", "extends_blueprint")
+_ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
+
+
+def check_blueprint(document: Document) -> list[Problem]:
+    """Every problem of a blueprint file, sorted; keys that an extended blueprint may give are not missed."""
+    if document.data is None:
+        return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
+    found = _problems("blueprint_file", document.data, document, _below_version)
+    found += lint_blueprint(document)
+    if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
+        found += lint_settings(document.data, document)
+    return sorted(found, key=_place_of)
+
+
+def check_integrations(document: Document) -> list[Problem]:
+    """Every problem of an integrations.yaml, sorted; what a blueprint may give is not missed.
+
+    Text that is one `${UPPER_CASE}` is accepted for `log_level` and `auth_mode`; check_merged
+    checks its value.
+    """
+    if document.data is None:
+        help_ = 'expected "integrations:" (see docs/quickstart.md)'
+        return [Problem(Position(document.file, 1, 1), "E203", "file is empty", help_)]
+    found = _problems("integrations_file", document.data, document, _below_integration)
+    return sorted([*found, *lint_names(document)], key=_place_of)
+
+
+def check_merged(
+    settings: Mapping[str, Any],
+    position_of: Callable[[Path], Position],
+    key_position_of: Callable[[Path], Position] | None = None,
+) -> list[Problem]:
+    """What is missing or contradictory once everything is merged, sorted.
+
+    Args:
+        settings: a blueprint's or an integration's whole tree; each file in it was checked before.
+        position_of: where the value at a path was written, or the nearest thing around it.
+        key_position_of: the same for its key; `position_of` by default.
+    """
+    place = Place(position_of, key_position_of or position_of)
+    found = _problems("merged", settings, place, lambda _: True)
+    return sorted([*found, *lint_settings(settings, place)], key=_place_of)
+
+
+def _below_version(path: Path) -> bool:
+    return path[0] != "versions" or len(path) > len(("versions", "v0"))
+
+
+def _below_integration(path: Path) -> bool:
+    return path[0] != "integrations" or len(path) > len(("integrations", "name"))
+
+
+def _problems(
+    definition: str, data: Any, place: Place | Document, removable: Callable[[Path], bool]
+) -> list[Problem]:
+    if is_surely_valid(resolve_references(definition), data) and not any(_not_finite(data, ())):
+        return []
+    shown = Place(place.position, place.key_position, place.source_text)
+    found: list[Problem] = []
+    faulty: set[Path] = set()
+    for error in _validator(definition).iter_errors(data):
+        fault = _fault(error)
+        if fault.path in faulty and fault.keyword in {"type", "enum"}:
+            continue
+        if fault.value is None and fault.keyword in {"type", "enum"} and _removes(fault.path, removable):
+            continue
+        if fault.path == ("integrations",) and fault.value is None:
+            continue  # it is missed as a key
+        if fault.keyword == "required" and _misspells_parent(fault):
+            continue
+        if fault.keyword == "enum" and fault.path[:1] == ("integrations",) and _from_environment(fault.value):
+            continue
+        faulty.add(fault.path)
+        found.append(problem_of(fault, shown))
+    found.extend(
+        Problem(place.position(path), "E401", "expected a finite number")
+        for path in _not_finite(data, ())
+        if path not in faulty
+    )
+    return found
+
+
+def _fault(error: Any) -> Fault:
+    path: Path = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        return Fault("propertyNames", (*path, error.instance), error.instance, error.schema, error.message)
+    known = error.validator_value if isinstance(error.validator_value, frozenset) else frozenset()
+    return Fault(error.validator, path, error.instance, error.schema, error.message, known)
+
+
+def _removes(path: Path, removable: Callable[[Path], bool]) -> bool:
+    in_list = any(isinstance(part, int) for part in path)
+    return bool(path) and not in_list and path[-1] not in NEVER_NULL and removable(path)
+
+
+def _misspells_parent(fault: Fault) -> bool:
+    """Whether auth or requests are missing only because the key that names the blueprint is misspelt."""
+    misspelt = (key for key in fault.value if key not in _PARENT_KEYS and nearest(key, _PARENT_KEYS))
+    return fault.name in {"auth", "requests"} and any(misspelt)
+
+
+def _from_environment(value: Any) -> bool:
+    return isinstance(value, str) and _ENVIRONMENT.match(value) is not None
+
+
+def _not_finite(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path
+    elif not isinstance(value, str | int):
+        pairs = value.items() if hasattr(value, "items") else enumerate(value or ())
+        for key, item in pairs:
+            yield from _not_finite(item, (*path, key))
+
+
+def _place_of(problem: Problem) -> Position:
+    return problem.position
+
+
+@functools.cache
+def _validator(definition: str) -> Any:
+    import jsonschema
+    from referencing import Registry
+
+    base = jsonschema.Draft202012Validator
+    types = base.TYPE_CHECKER.redefine_many(
+        {
+            "object": lambda _, value: isinstance(value, Mapping),
+            "array": lambda _, value: isinstance(value, list | tuple),
+            "number": lambda _, value: is_number(value),
+            "integer": lambda _, value: is_integer(value),
+        }
+    )
+    keywords = {
+        "required": _required,
+        "additionalProperties": _closed,
+        "unevaluatedProperties": _closed,
+        "dependentRequired": _dependent,
+    }
+    extend: Any = jsonschema.validators.extend
+    cls = extend(base, keywords, type_checker=types)
+    return cls(resolve_references(definition), registry=Registry())
+
+
+# The keywords that concern a key: one error for each key, whose message is the key itself.
+def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, Mapping):
+        for name in names:
+            if is_missing(instance, name):
+                yield ValidationError(name)
+
+
+def _dependent(_: Any, needs: Mapping[str, list[str]], instance: Any, __: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, Mapping):
+        for key, names in needs.items():
+            for name in names:
+                if key in instance and name not in instance:
+                    yield ValidationError(f"{key}:{name}")
+
+
+def _closed(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, Mapping):
+        return
+
+    def holds(condition: Any, value: Any) -> bool:
+        return bool(validator.evolve(schema=condition).is_valid(value))
+
+    known = schema.get("properties", {})
+    for key in instance:
+        if key in known:
+            continue
+        if allowed is not False:
+            yield from validator.descend(instance[key], allowed, path=key, schema_path="additionalProperties")
+        elif not key.startswith("x-") and key not in (known := known_keys(schema, instance, holds)):
+            yield ValidationError(key, validator_value=frozenset(known))

@@ -1,0 +1,1 @@
+"""`${...}` expressions: compiled and checked at load, rendered at each call."""

@@ -1,0 +1,163 @@
+"""The templates of a settings tree, compiled and checked: what each may name and where it may stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.model import RefusedText
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.template.positions import locate_problem, template_places
+from nango_py.config.template.rendering import (
+    check_base_url,
+    check_header_name,
+    check_header_template,
+    check_path_template,
+)
+from nango_py.config.template.variables import check_variables
+from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
+from nango_py.errors import Position, Problem
+from nango_py.registry import AUTH_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path as FilePath
+
+    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.template.compiler import Template
+
+Compiled = dict["Path", "Template"]
+_BASE_URL = ("requests", "base_url")
+_SCOPES = frozenset({"connection", "integration"})
+
+
+def check_templates(
+    settings: Mapping[str, Any],
+    position_of: Callable[[Path], Position],
+    key_position_of: Callable[[Path], Position],
+    folders: Iterable[FilePath] = (),
+) -> tuple[Compiled, list[Problem]]:
+    """Every template of a merged tree by its path, and what is wrong with them.
+
+    Args:
+        settings: the merged settings of a blueprint or an integration.
+        position_of: where a value was written.
+        key_position_of: where its key was written.
+        folders: where the files of these places may be found, to name the exact column.
+    """
+    compiled: Compiled = {}
+    problems: list[Problem] = []
+    folders = tuple(folders)
+    auth_mode = _auth_mode(settings)
+    fields = host_fields(settings)
+    allow_http = _at(settings, ("requests", "allow_http")) is True
+    for path, kind in template_places("integration", settings).items():
+        text = _at(settings, path)
+        if isinstance(text, RefusedText):
+            continue
+        try:
+            template = compile_template(text)
+            compiled[path] = template
+            _check_place(template, kind, path, fields, allow_http=allow_http)
+        except TemplateProblem as problem:
+            problems.append(locate_problem(problem, text, position_of(path), folders))
+            continue
+        if auth_mode:
+            problems += [
+                locate_problem(problem, text, position_of(path), folders)
+                for problem in check_variables(template, kind, auth_mode)
+            ]
+    problems += _header_names(settings, key_position_of)
+    problems += _host_fields(settings, fields, position_of)
+    return compiled, problems
+
+
+def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
+    """What is wrong with the templates of a blueprint that no integration extends yet."""
+
+    def position_of(path: Path) -> Position:
+        while path and path not in blueprint.origins:
+            path = path[:-1]
+        return blueprint.origins.get(path, Position(str(blueprint.source)))
+
+    key_position_of = getattr(blueprint.origins, "key_position", position_of)
+    folders = (blueprint.source.parent, blueprint.source.parent.parent)
+    return check_templates(blueprint.settings, position_of, key_position_of, folders)[1]
+
+
+def _check_place(
+    template: Template, kind: str, path: Path, fields: Mapping[str, str], *, allow_http: bool
+) -> None:
+    if kind == "url":
+        check_base_url(
+            template, allow_http=allow_http, allow_query=path != _BASE_URL,
+            fields={name: kind for name, kind in fields.items() if kind in FORMATS},
+        )  # fmt: skip
+    elif kind == "path":
+        check_path_template(template)
+    elif kind == "header":
+        check_header_template(template, str(path[-1]))
+    elif path == ("rate_limits", "counted_per") and template.is_constant and template.source not in _SCOPES:
+        raise TemplateProblem(
+            "E204", "expected connection, integration or a template", hint="e.g. ${additional_config.account}"
+        )
+
+
+def _host_fields(
+    settings: Mapping[str, Any], fields: Mapping[str, str], position_of: Callable[[Path], Position]
+) -> Iterator[Problem]:
+    """Fields that are declared as a host and could never be one (E204)."""
+    for name, kind in fields.items():
+        place = ("connection_config", "properties", name.removeprefix(ROOT))
+        field = _at(settings, place)
+        if kind not in FORMATS:
+            continue  # the schema check says so
+        if field.get("type", "string") != "string":
+            yield Problem(
+                position_of((*place, "type")), "E204", f"{ARTICLES[kind]} is a text", "expected string"
+            )
+        if "default" in field and not normalize_host(field["default"], kind):
+            yield Problem(
+                position_of((*place, "default")), "E204", f"not {ARTICLES[kind]}", f"expected {FORMATS[kind]}"
+            )
+
+
+def _header_names(
+    settings: Mapping[str, Any], key_position_of: Callable[[Path], Position]
+) -> Iterator[Problem]:
+    """Header names that are no tokens (E313), or that differ in case only (E105)."""
+    for block in ("requests", "verification"):
+        headers = _at(settings, (block, "headers"))
+        seen: dict[str, str] = {}
+        for name in headers if hasattr(headers, "items") else ():
+            path = (block, "headers", name)
+            try:
+                check_header_name(name)
+            except TemplateProblem as problem:
+                where = key_position_of(path)
+                yield Problem(where, problem.code, problem.what, problem.expected, problem.help)
+                continue
+            first = seen.setdefault(name.lower(), name)
+            if first != name:
+                where = key_position_of(path)
+                defined = key_position_of((block, "headers", first))
+                what = f'header "{name}" already defined at {defined}'
+                yield Problem(where, "E105", what, "", "header names do not differ by case; remove one")
+
+
+def _auth_mode(settings: Mapping[str, Any]) -> str:
+    """The registered mode of the settings, or "" where it is missing or wrong: the schema check says so."""
+    mode = _at(settings, ("auth", "auth_mode"))
+    return str.__str__(mode) if isinstance(mode, str) and mode in AUTH_MODES.names() else ""
+
+
+def _at(settings: Any, path: Path) -> Any:
+    """The value at a path, or None."""
+    for part in path:
+        if hasattr(settings, "items"):
+            settings = settings.get(part)
+        elif isinstance(settings, list | tuple) and isinstance(part, int):
+            settings = settings[part]
+        else:
+            return None
+    return settings

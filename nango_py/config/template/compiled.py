@@ -1,0 +1,154 @@
+"""A compiled template: the pieces of a text, ready to be joined with the values of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from nango_py.config.model import EnvironmentText
+from nango_py.config.template.filters import Absent, TemplateProblem, to_text
+from nango_py.record import field, record
+from nango_py.secret import MASK
+
+LONGEST_OUTPUT = 65_536
+
+Evaluate = Callable[[Mapping[str, Any]], Any]
+
+
+@record
+class Variable:
+    """A piece of a template that is a plain name."""
+
+    name: str
+    keys: tuple[str, ...]
+
+    def value(self, variables: Mapping[str, Any]) -> Any:
+        """What the name stands for, an Absent when there is nothing."""
+        value: Any = variables
+        for key in self.keys:
+            try:
+                value = value[key]
+            except (KeyError, TypeError, IndexError):
+                return Absent(self.name)
+        return value
+
+    def text(self, variables: Mapping[str, Any]) -> str:
+        """The value as text, or a TemplateProblem."""
+        value = self.value(variables)
+        return value if value.__class__ is str else to_text(value, self.name)
+
+
+@record
+class Expression:
+    """A piece of a template that is more than a name."""
+
+    name: str
+    names: tuple[str, ...]
+    hidden: bool
+    evaluate: Evaluate = field(repr=False)
+
+    def text(self, variables: Mapping[str, Any]) -> str:
+        """The value as text, or a TemplateProblem."""
+        return to_text(self.evaluate(variables), self.name)
+
+
+@record(eq=False)
+class Template:
+    """A checked text; make one with `compile_template`.
+
+    Attributes:
+        source: the text as it was written; `***` for a text that came from the environment.
+        names: the dotted names it uses, in order of appearance, environment variables not counted.
+        optional_names: those of `names` that need no value: they stand under `default`, `or` or `if`.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    optional_names: frozenset[str]
+    _offsets: Mapping[str, int] = field(repr=False)
+    _pieces: tuple[str | Variable | Expression, ...] = field(repr=False)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it renders to the same text for everyone."""
+        return not self.names
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a value of the environment takes part in it."""
+        return any(
+            isinstance(piece, EnvironmentText) or (isinstance(piece, Expression) and piece.hidden)
+            for piece in self._pieces
+        )
+
+    def offset_of(self, name: str) -> int:
+        """Where `name` first stands in `source`."""
+        return self._offsets.get(name, 0)
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """The text with its values. A value is never read as a template.
+
+        Raises:
+            TemplateProblem: a variable has no value (the message names it), or the text is over 64 KiB.
+        """
+        text = "".join([piece if isinstance(piece, str) else piece.text(variables) for piece in self._pieces])
+        if len(text) > LONGEST_OUTPUT:
+            del text
+            raise TemplateProblem("E315", f"the rendered text is longer than {LONGEST_OUTPUT} characters")
+        return text
+
+    def render_parts(self, variables: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The pieces of the rendered text as (text, name): name is "" for what the file itself says.
+
+        For who has to encode or check each value by its position; see `nango_py.config.template.rendering`.
+        """
+        parts = [
+            (str.__str__(piece), "") if isinstance(piece, str) else (piece.text(variables), piece.name)
+            for piece in self._pieces
+        ]
+        if sum(len(text) for text, _ in parts) > LONGEST_OUTPUT:
+            del parts
+            raise TemplateProblem("E315", f"the rendered text is longer than {LONGEST_OUTPUT} characters")
+        return parts
+
+    def outline(self) -> list[tuple[str, str]]:
+        """The pieces as `render_parts` gives them, with "" in place of every variable text."""
+        return [
+            (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
+        ]
+
+    def names_by_piece(self) -> list[tuple[str, ...]]:
+        """For each piece of `outline` the names that take part in it; () for what the file itself says."""
+        return [
+            () if isinstance(piece, str) else (piece.name,) if isinstance(piece, Variable) else piece.names
+            for piece in self._pieces
+        ]
+
+    def mask(self, variables: Mapping[str, Any], secret_names: Collection[str]) -> str:
+        """The rendered text with `***` for secret variables and for values of the environment.
+
+        An expression in which a secret takes part is masked as a whole.
+        """
+        return "".join(text for text, _ in self.mask_parts(variables, secret_names))
+
+    def mask_parts(
+        self, variables: Mapping[str, Any], secret_names: Collection[str]
+    ) -> list[tuple[str, str]]:
+        """The pieces of `mask`, as `render_parts` gives those of `render`."""
+        return [_masked(piece, variables, secret_names) for piece in self._pieces]
+
+
+def _masked(
+    piece: str | Variable | Expression, variables: Mapping[str, Any], secret_names: Collection[str]
+) -> tuple[str, str]:
+    if isinstance(piece, str):
+        return (MASK if isinstance(piece, EnvironmentText) else piece, "")
+    if isinstance(piece, Variable):
+        is_secret = _is_secret(piece.name, secret_names)
+    else:
+        is_secret = piece.hidden or any(_is_secret(name, secret_names) for name in piece.names)
+    return (MASK if is_secret else piece.text(variables), piece.name)
+
+
+def _is_secret(name: str, secret_names: Collection[str]) -> bool:
+    return name in secret_names or name.partition(".")[0] in secret_names

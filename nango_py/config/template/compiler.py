@@ -1,0 +1,251 @@
+"""Texts with `${...}` in them: checked and compiled at load, rendered at each call.
+
+Texts that hold only names are cut into pieces by the scanner here and joined at call time. Expressions are
+read by `nango_py.config.template.scanner`, the rarer ones by Jinja's parser. Their syntax tree is checked against what
+design allows, and translated to closures over our own filters: Jinja's code generator never runs, so nothing
+but what stands here is ever evaluated.
+
+Inside `${ }`: dotted names, the filters of `nango_py.config.template.filters` and `default`, `or`, text and number
+literals, and `a if b else c` where b is a name, `x == y`, `x != y`, `x is defined`, or `not` one of these.
+Everything else (`{{ }}`, `{% %}`, `{# #}`, `$x`) is plain text. A literal `${` is written `${ "${" }`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from nango_py.config.model import EnvironmentText, TemplateText
+from nango_py.config.template.compiled import Evaluate, Expression, Template, Variable
+from nango_py.config.template.expression import NAME, Translation, refuse
+from nango_py.config.template.filters import Absent, TemplateProblem, to_text
+from nango_py.config.template.scanner import scan
+from nango_py.secret import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jinja2 import Environment, nodes
+
+__all__ = ["Template", "TemplateProblem", "compile_template", "substitute_environment"]
+
+LONGEST_SOURCE = 16_384
+LONGEST_EXPRESSION = 1_000
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_RESERVED = frozenset(
+    {"true", "false", "none", "True", "False", "None", "if", "else", "or", "and", "not", "in", "is"}
+)
+
+
+def compile_template(
+    text: str, environ: Mapping[str, str] | None = None, *, allow_env: bool = False
+) -> Template:
+    """The checked template of a text.
+
+    Args:
+        text: the text as it stands in the file; an EnvironmentText is a constant and is not parsed.
+        environ: the environment that UPPER_CASE names are read from, once and now.
+        allow_env: whether the text may name environment variables (integrations.yaml only).
+
+    Raises:
+        TemplateProblem: E307 never closed, E308 not allowed, E310 unset variable of the environment,
+            E311 environment not allowed here, E315 too long.
+    """
+    if isinstance(text, EnvironmentText):
+        return Template(MASK, (), frozenset(), {}, (text,))
+    if isinstance(text, TemplateText):
+        return text.template
+    if "${" not in text:
+        return Template(text, (), frozenset(), {}, (text,) if text else ())
+    if len(text) > LONGEST_SOURCE:
+        raise TemplateProblem("E315", f"a template may have at most {LONGEST_SOURCE} characters")
+    return _Compiler(text, environ if environ is not None else {}, allow_env=allow_env).template()
+
+
+def substitute_environment(text: str, environ: Mapping[str, str], *, is_template: bool) -> str:
+    """A text of integrations.yaml with the values of the environment in their places.
+
+    A text that holds names of the environment only becomes an EnvironmentText, a template that mixes them
+    with other names a TemplateText.
+
+    Raises:
+        TemplateProblem: as `compile_template`; E306 names a variable where only the environment can be.
+    """
+    template = compile_template(text, environ, allow_env=True)
+    if template.is_constant and template.is_hidden:
+        return EnvironmentText(template.render({}))
+    if is_template:
+        return TemplateText(text, template) if template.is_hidden else text
+    if template.is_constant:
+        return template.render({})
+    name = template.names[0]
+    raise TemplateProblem(
+        "E306",
+        f'unknown variable "{name}"',
+        expected="expected a variable of the environment here, such as ${SLACK_CLIENT_SECRET}",
+        offset=template.offset_of(name),
+    )
+
+
+def _end_of(text: str, start: int) -> int:
+    """The index of the `}` that closes the expression which begins at `start`, or -1."""
+    depth = 0
+    index = start
+    while index < len(text):
+        char = text[index]
+        if char in "\"'":
+            quoted = _QUOTED.match(text, index)
+            if quoted is None:
+                return -1
+            index = quoted.end()
+            continue
+        if char == "}" and depth == 0:
+            return index
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        index += 1
+    return -1
+
+
+class _Compiler:
+    """One run over one text; it gathers pieces and names."""
+
+    def __init__(self, text: str, environ: Mapping[str, str], *, allow_env: bool) -> None:
+        self._text = text
+        self._environ = environ
+        self._allow_env = allow_env
+        self._required: dict[str, bool] = {}
+        self._offsets: dict[str, int] = {}
+        # What belongs to the expression that is being read:
+        self._start = 0
+        self._expression = ""
+        self._expression_names: list[str] = []
+        self._hidden = False
+
+    def template(self) -> Template:
+        pieces: list[str | Variable | Expression] = []
+        index = 0
+        while (opened := self._text.find("${", index)) >= 0:
+            if opened > index:
+                pieces.append(self._text[index:opened])
+            end = _end_of(self._text, opened + 2)
+            if end < 0:
+                raise TemplateProblem(
+                    "E307", '"${" is never closed', hint='close it with }, or write ${ "${" }', offset=opened
+                )
+            pieces.append(self._piece(opened, self._text[opened + 2 : end]))
+            index = end + 1
+        if index < len(self._text):
+            pieces.append(self._text[index:])
+        optional = frozenset(name for name, required in self._required.items() if not required)
+        offsets = MappingProxyType(self._offsets)
+        return Template(self._text, tuple(self._required), optional, offsets, tuple(pieces))
+
+    def _piece(self, opened: int, inner: str) -> str | Variable | Expression:
+        self._start, self._expression, self._expression_names, self._hidden = opened, inner, [], False
+        name = inner.strip()
+        if NAME.fullmatch(name) and name.partition(".")[0] not in _RESERVED:
+            return self._plain_name(name)
+        if len(inner) > LONGEST_EXPRESSION:
+            raise refuse(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
+        reading = Translation(self._value_of, self._expression_names, opened)
+        tree = scan(inner)
+        evaluate = reading.value(self._parsed(inner) if tree is None else tree, needed=True)
+        names = tuple(self._expression_names)
+        if names:
+            return Expression(names[0], names, self._hidden, evaluate)
+        return self._constant(evaluate)
+
+    def _constant(self, evaluate: Evaluate) -> str:
+        """The text of an expression without names: literals and the environment only."""
+        try:
+            text = to_text(evaluate({}), "expression")
+        except TemplateProblem as problem:
+            problem.offset = self._start
+            raise
+        return EnvironmentText(text) if self._hidden else text
+
+    def _plain_name(self, name: str) -> str | Variable:
+        if _is_environment(name):
+            return EnvironmentText(to_text(self._environment(name, needed=True), name))
+        return self._use(name, needed=True)
+
+    def _use(self, name: str, *, needed: bool) -> Variable:
+        self._required[name] = self._required.get(name, False) or needed
+        self._offsets.setdefault(name, self._offset_of(name))
+        self._expression_names.append(name)
+        return Variable(name, tuple(name.split(".")))
+
+    def _value_of(self, name: str, *, needed: bool) -> Evaluate:
+        """What a name inside an expression evaluates to."""
+        if _is_environment(name):
+            value = self._environment(name, needed=needed)
+            return lambda _: value
+        return self._use(name, needed=needed).value
+
+    def _offset_of(self, name: str) -> int:
+        blanked = _QUOTED.sub(lambda match: " " * len(match[0]), self._expression)
+        found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", blanked)
+        return self._start + 2 + (found.start() if found else 0)
+
+    def _environment(self, name: str, *, needed: bool) -> str | Absent:
+        offset = self._offset_of(name)
+        if "." in name:
+            raise TemplateProblem("E308", "a variable of the environment has no parts", offset=offset)
+        if not self._allow_env:
+            raise TemplateProblem(
+                "E311",
+                "blueprints may not read the environment",
+                hint="set it in integrations.yaml",
+                offset=offset,
+            )
+        self._hidden = True
+        if name not in self._environ and needed:
+            raise TemplateProblem("E310", f"environment variable {name} is not set", offset=offset)
+        return self._environ.get(name, Absent(name))
+
+    def _parsed(self, inner: str) -> nodes.Expr:
+        """The syntax tree of an expression; nothing is compiled or evaluated."""
+        from jinja2 import TemplateSyntaxError
+        from jinja2.parser import Parser
+
+        try:
+            parser = Parser(_parsing_environment(), inner, state="variable")
+            expression = parser.parse_expression()
+            complete = parser.stream.eos
+        except (TemplateSyntaxError, RecursionError, ValueError):
+            complete = False
+        if not complete:
+            raise refuse(self._start)
+        return expression
+
+
+def _is_environment(name: str) -> bool:
+    return _ENVIRONMENT_NAME.fullmatch(name.partition(".")[0]) is not None
+
+
+@functools.cache
+def _parsing_environment() -> Environment:
+    """Jinja's parser with our delimiters. It is a sandbox without names, should anyone compile with it."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        variable_start_string="${",
+        variable_end_string="}",
+        block_start_string="<%!",
+        block_end_string="%!>",
+        comment_start_string="<#!",
+        comment_end_string="#!>",
+        undefined=StrictUndefined,
+        autoescape=False,
+        cache_size=0,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()
+    environment.filters.clear()
+    environment.tests.clear()
+    return environment

@@ -1,0 +1,63 @@
+"""The environment in integrations.yaml: `${UPPER_CASE}` at any depth, read once while loading."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.model import RefusedText
+from nango_py.config.template.compiler import substitute_environment
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.template.positions import locate_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path as FilePath
+
+    from nango_py.config.model import Path
+    from nango_py.config.yaml.document import Document
+    from nango_py.errors import Problem
+
+# Prose about templates may show `${...}`; nothing is ever read from it.
+_PROSE = frozenset({"comment", "docs_url", "examples", "gotchas", "title"})
+
+
+def resolve_environment(
+    document: Document,
+    places: Mapping[Path, str],
+    environ: Mapping[str, str],
+    folders: Iterable[FilePath],
+    problems: list[Problem],
+) -> Document:
+    """The document with every value of the environment in its place.
+
+    A text that holds names of the environment only becomes an EnvironmentText, which nothing reads as a
+    template again; a template that mixes them with other names becomes a TemplateText.
+
+    Args:
+        document: integrations.yaml, or the same from Python.
+        places: the paths of texts that are templates; elsewhere only the environment may be named.
+        environ: the environment.
+        folders: where the document's file may be found again, to place a problem exactly.
+        problems: where to put unset variables (E310) and malformed templates.
+    """
+    folders = tuple(folders)
+
+    def of(value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: item if _is_prose(key) else of(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [of(item, (*path, index)) for index, item in enumerate(value)]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        try:
+            return substitute_environment(value, environ, is_template=path in places)
+        except TemplateProblem as problem:
+            problems.append(locate_problem(problem, value, document.position(path), folders))
+            return RefusedText(value)
+
+    return replace(document, data=of(document.data, ()))
+
+
+def _is_prose(key: str) -> bool:
+    return key in _PROSE or key.startswith("x-")

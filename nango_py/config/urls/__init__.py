@@ -1,0 +1,1 @@
+"""Base URLs, hosts, paths and proxies: what files and users may write in them."""

@@ -1,0 +1,83 @@
+"""Secrets of the product itself, and hosts that its users name: the former do not go to the latter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.urls.hosts import ROOT, iter_texts, whole_host
+from nango_py.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nango_py.config.model import Path, UserHosts
+    from nango_py.errors import Position
+
+SECRETS = ("oauth_client_secret", "app_api_key")
+_KEPT_BY_US = frozenset({"none", "private_key_jwt"})
+"""Values of `authorization_method` that prove the secret, or do without it, and never send it."""
+
+
+def check_app_secrets(
+    settings: Mapping[str, Any], hosts: UserHosts | None, position_of: Callable[[Path], Position]
+) -> Iterator[Problem]:
+    """What of the product's own would be sent wherever a user likes (E322).
+
+    A field with an `enum` is no such host: the file lists where the secret may go.
+    """
+    own = [name for name in SECRETS if settings.get(name)]
+    if hosts is None or not own:
+        return
+    fields = _open_fields(settings, hosts)
+    auth, requests = settings["auth"], settings["requests"]
+    sent = {"oauth_client_secret"} if _sends_client_secret(auth) else set()
+    blocks = [value for key, value in _members(auth) if key.endswith(("params", "headers", "body"))]
+    of_auth = sent | _named(own, blocks)
+    signed = sent if auth["auth_mode"] == "OAUTH1" else set()
+    blocks = [requests.get("headers"), requests.get("params"), settings.get("verification")]
+    places = {("requests", "base_url"): signed | _named(own, blocks)}
+    places |= {("auth", key): of_auth for key in auth if key.endswith("_url") and key != "authorization_url"}
+    places[("auth", "additional_steps")] = of_auth
+    for (block, key), names in places.items():
+        leaking = [name for name in own if name in names]
+        value = settings[block].get(key)
+        if leaking and any(_leads_anywhere(text, hosts, fields) for text in iter_texts(value)):
+            what = f"your {' and '.join(leaking)} would be sent to whatever host a user names"
+            help_ = "list the hosts that may have it in an enum of that field, or write the host itself here"
+            yield Problem(position_of((block, key)), "E322", what, "", help_)
+
+
+def _open_fields(settings: Mapping[str, Any], hosts: UserHosts) -> set[str]:
+    """The names that stand for any host there is."""
+    properties = settings["connection_config"]["properties"]
+    return {name for name in hosts.fields if "enum" not in properties[name.removeprefix(ROOT)]}
+
+
+def _leads_anywhere(text: str, hosts: UserHosts, fields: set[str]) -> bool:
+    template = compile_template(text)
+    index, kind = whole_host(template, hosts.fields)
+    return bool(kind) and not fields.isdisjoint(template.names_by_piece()[index])
+
+
+def _sends_client_secret(auth: Mapping[str, Any]) -> bool:
+    """Whether the auth mode itself puts it into requests."""
+    mode, method = auth["auth_mode"], auth.get("authorization_method")
+    if mode == "OAUTH1":
+        return auth.get("signature_method") == "PLAINTEXT"  # the others only sign with it
+    if mode == "OAUTH2_JWT":
+        return method is not None and method not in _KEPT_BY_US
+    return mode in {"OAUTH2", "OAUTH2_CC"} and method not in _KEPT_BY_US
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    """The keys and values of a mapping, and of the mappings in its lists."""
+    for key, member in value.items():
+        yield key, member
+        for part in member if isinstance(member, list | tuple) else ():
+            if hasattr(part, "items"):
+                yield from part.items()
+
+
+def _named(own: list[str], blocks: list[Any]) -> set[str]:
+    return {name for name in own for text in iter_texts(blocks) if name in text}

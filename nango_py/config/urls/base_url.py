@@ -1,0 +1,196 @@
+"""Base URLs: what a file may write, and what a connection's values may make of it.
+
+Pure functions. They raise TemplateProblem, whose message never holds a value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.model import NOTHING as NO_FIELDS
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host, whole_host
+from nango_py.config.urls.paths import DEFAULT_PORTS, URL, check_dots, path_value
+from nango_py.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nango_py.config.template.compiler import Template
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # compiled when a host has variables
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_LOOPBACK = re.compile(
+    r"localhost|[a-z0-9-]+\.localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]", re.IGNORECASE
+)
+EXAMPLES = {"host": "host.example", "origin": "https://host.example"}
+_VARIABLE = "\x00"  # stands for a value in a URL's outline; no file can hold it
+
+# Second levels under which anybody may register a name: `${x}.co.uk` would be a whole registrable domain.
+_PUBLIC_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
+
+
+def check_base_url(
+    template: Template,
+    *,
+    allow_http: bool = False,
+    allow_query: bool = False,
+    fields: Mapping[str, str] = NO_FIELDS,
+) -> None:
+    """Refuse a base URL that no connection could use safely. Called once, at load.
+
+    Args:
+        template: the URL.
+        allow_http: whether plain http may go to other hosts than loopback.
+        allow_query: whether a query may follow; for the URLs of `auth`, which nothing is joined to.
+        fields: the names that may be a whole host, and the format of each (`nango_py.config.urls.hosts`).
+
+    Raises:
+        TemplateProblem: E301 to E304, E316.
+    """
+    outline = _outline(template, fields)
+    if allow_query and "#" not in outline:
+        outline = outline.partition("?")[0]
+    scheme = _SCHEME.match(outline)
+    if scheme is None:
+        if outline.startswith(_VARIABLE):
+            raise _variable_host()
+        raise TemplateProblem("E301", "URL has no scheme", hint=_with_scheme(template))
+    if scheme[1].lower() not in DEFAULT_PORTS:
+        raise TemplateProblem(
+            "E301", f'URL has the scheme "{printable(scheme[1], 20)}"', expected="expected https"
+        )
+    authority = re.split(r"[/?#\\]", outline[scheme.end() :], maxsplit=1)[0]
+    if "@" in authority:
+        raise TemplateProblem("E303", "credentials in a URL", hint="move them to auth or to headers")
+    host = _checked_host(authority)
+    if not URL.fullmatch(outline.replace(_VARIABLE, "x")) or not _is_host(host):
+        raise TemplateProblem(
+            "E301",
+            "not a base URL",
+            expected="expected https://host/path/ without ?, #, spaces or backslashes",
+        )
+    check_dots(outline[scheme.end() + len(authority) :].replace(_VARIABLE, "x"))
+    if scheme[1].lower() == "http" and not allow_http and not _LOOPBACK.fullmatch(host):
+        raise _plain_http()
+
+
+def _outline(template: Template, fields: Mapping[str, str]) -> str:
+    """The URL with NUL for each value, and an example for one that may be the whole host."""
+    pieces = [text if not name else _VARIABLE for text, name in template.outline()]
+    if fields:
+        index, kind = whole_host(template, fields)
+        if kind:
+            pieces[index] = EXAMPLES[kind]
+    return "".join(pieces)
+
+
+def _with_scheme(template: Template) -> str:
+    if template.is_hidden or not re.match(r"[A-Za-z0-9-]+\.[A-Za-z0-9.-]+(?:/|$)", template.source):
+        return "write https://host/path/"
+    return f"did you mean https://{printable(template.source.rstrip('/'))}/?"
+
+
+def _variable_host() -> TemplateProblem:
+    return TemplateProblem(
+        "E304",
+        "a variable may not be the whole host",
+        hint="fix the domain, e.g. https://${additional_config.subdomain}.example.com",
+    )
+
+
+def _checked_host(authority: str) -> str:
+    """The host of an authority in which NUL stands for each variable, if its end is written in the file."""
+    host, colon, port = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
+    if not colon:
+        host, port = authority, ""
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):  # noqa: PLR2004
+        code = "E304" if _VARIABLE in port else "E301"
+        raise TemplateProblem(code, "the port must be a number from 1 to 65535, written in the file")
+    labels = host.split(".")
+    varying = [index for index, label in enumerate(labels) if _VARIABLE in label]
+    if not varying:
+        return host
+    fixed = [label.lower() for label in labels[varying[-1] + 1 :]]
+    public = len(fixed) == 2 and fixed[0] in _PUBLIC_SECOND_LEVELS and len(fixed[1]) == 2  # noqa: PLR2004
+    if fixed == ["localhost"] or (len(fixed) >= 2 and not fixed[-1].isdigit() and not public):  # noqa: PLR2004
+        return host.replace(_VARIABLE, "x")
+    raise _variable_host()
+
+
+def render_url(
+    template: Template, variables: Mapping[str, Any], fields: Mapping[str, str] = NO_FIELDS
+) -> str:
+    """The base URL of a connection, from a template that `check_base_url` has seen.
+
+    A value in the host is one DNS label, or the whole host if `fields` declares it; a value in the path is
+    percent-encoded.
+
+    Raises:
+        TemplateProblem: E305 a host value is not what may stand there, E314 or E316 a path value does not
+            fit.
+    """
+    if template.is_constant:
+        return template.render(variables)
+    parts = template.render_parts(variables)
+    if fields:
+        index, kind = whole_host(template, fields)
+        if kind:
+            parts[index] = (_whole(parts[index], kind), "")
+    text = _placed(parts)
+    found = URL.fullmatch(text)
+    del text
+    if found is None or not _is_host(found["host"]):
+        raise TemplateProblem("E305", "the values of this connection do not make a host name")
+    return found[0]
+
+
+def _is_host(host: str) -> bool:
+    return host.startswith("[") or all(re.fullmatch(_LABEL, label) for label in host.split("."))
+
+
+def _plain_http() -> TemplateProblem:
+    return TemplateProblem(
+        "E302",
+        "credentials would travel unencrypted",
+        hint="use https:// (requests.allow_http: true only for local tests)",
+    )
+
+
+def _placed(parts: Iterable[tuple[str, str]]) -> str:
+    """The parts joined, each value checked or encoded by whether it stands in the host or behind it."""
+    text = ""
+    host_ended = False
+    path_start = 0
+    for part, name in parts:
+        if not name:
+            text += part
+            start = text.find("://")
+            if not host_ended and start >= 0 and (slash := text.find("/", start + 3)) >= 0:
+                host_ended, path_start = True, slash
+        elif not host_ended:
+            text += _label(part, name)
+        else:
+            text += path_value(part, name)
+    if host_ended:
+        check_dots(text[path_start:])
+    return text
+
+
+def _whole(part: tuple[str, str], kind: str) -> str:
+    value, name = part
+    found = normalize_host(value, kind)
+    del part, value
+    if found:
+        return found
+    raise TemplateProblem("E305", f'"{name}" is not {ARTICLES[kind]}', expected=f"expected {FORMATS[kind]}")
+
+
+def _label(value: str, name: str) -> str:
+    if re.fullmatch(_LABEL, value):
+        return value
+    del value
+    raise TemplateProblem(
+        "E305", f'"{name}" is not one DNS label', expected="expected a-z 0-9 - without dots"
+    )

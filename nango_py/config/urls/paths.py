@@ -1,0 +1,144 @@
+"""Paths below a base URL: the values in them, and the refusal of whatever leads out.
+
+Pure functions. They raise TemplateProblem, whose message never holds a value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from nango_py.config.template.filters import TemplateProblem, percent_encoded, utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.config.template.compiler import Template
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+DEFAULT_PORTS = {"https": 443, "http": 80}
+# An absolute URL without userinfo, query and fragment.
+URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/[!\"$->@-\[\]-~]*)?",
+    re.IGNORECASE,
+)
+
+
+def path_value(value: str, name: str) -> str:
+    """A value as it stands in a path or a query of a file: percent-encoded, and never empty."""
+    if value:
+        return percent_encoded(value, name)
+    raise TemplateProblem("E314", f'"{name}" is empty, so the path would have another meaning')
+
+
+def render_path(template: Template, variables: Mapping[str, Any]) -> str:
+    """A path (and query) of a file with every value percent-encoded, for `join_path`.
+
+    Raises:
+        TemplateProblem: E314 a value is missing or empty, E316 the values make a dot segment.
+    """
+    if template.is_constant:
+        return template.render(variables)
+    path = "".join(
+        path_value(text, name) if name else text for text, name in template.render_parts(variables)
+    )
+    check_dots(path.partition("?")[0])
+    return path
+
+
+def check_path_template(template: Template) -> None:
+    """Refuse a path of a file that would not stay below its base URL. Called once, at load.
+
+    Raises:
+        TemplateProblem: E316.
+    """
+    join_path("https://host.invalid/", "".join("x" if name else text for text, name in template.outline()))
+
+
+def check_dots(path: str) -> None:
+    """Refuse `.` and `..` segments in every spelling that some server decodes to them."""
+    decoded = path
+    for _ in range(8):
+        before, decoded = decoded, unquote(decoded, errors="replace")
+        if before == decoded:
+            break
+    else:
+        decoded = "/../"
+    segments = re.split(r"[/\\]", decoded)
+    has_dots = any(segment.partition(";")[0].strip() in {".", ".."} for segment in segments)
+    has_control = _CONTROL.search(decoded) is not None
+    del path, decoded, segments
+    if has_dots:
+        raise TemplateProblem(
+            "E316", "the path has a dot segment", expected='expected no "." or ".." between slashes'
+        )
+    if has_control:
+        raise TemplateProblem("E316", "the path holds a control character")
+
+
+_PLAIN_PATH = re.compile(r"/?[A-Za-z0-9_~-][A-Za-z0-9_.~/-]*")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# What requests leaves alone too, without "#".
+_EXPECTED = "expected a path below base_url"
+_KEPT = "!$%&'()*+,/:;=?@[]~"
+
+
+def join_path(base_url: str, path: str) -> str:
+    """The URL of a path below the base URL, encoded as it is sent.
+
+    One leading slash is ignored; a query may follow a `?`. A full URL is taken if it has the origin of the
+    base URL and lies below it.
+
+    Raises:
+        TemplateProblem: E316; the path names another origin, or may lead out of the base URL.
+    """
+    if _PLAIN_PATH.fullmatch(path) and "/." not in path and "//" not in path:
+        return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
+    if re.match(r"[a-z][a-z0-9+.-]*:[/\\]|https?:", path, re.IGNORECASE):
+        path = _below(base_url, path)
+    _check_shape(path)
+    target, mark, query = path.partition("?")
+    check_dots(target)
+    encoded = quote(utf8(_STRAY_PERCENT.sub("%25", target + mark + query), "path"), safe=_KEPT)
+    if not target:
+        return base_url + encoded
+    return f"{base_url.rstrip('/')}/{encoded.removeprefix('/')}"
+
+
+def _check_shape(path: str) -> None:
+    what = ""
+    if _CONTROL.search(path) or _CONTROL.search(unquote(path, errors="replace")):
+        what = "holds a control character"
+    elif path != path.strip():
+        what = "begins or ends with a space"
+    elif "\\" in path:
+        what = "holds a backslash"
+    elif "#" in path:
+        what = "holds a fragment (#), which is never sent"
+    elif path.startswith("//"):
+        what = 'begins with "//", which names another host'
+    if what:
+        raise TemplateProblem("E316", f"the path {what}", expected=_EXPECTED)
+
+
+def _below(base_url: str, url: str) -> str:
+    """The part of a full URL that lies below the base URL."""
+    target, mark, query = url.partition("?")
+    base, found = _parts_of(base_url), _parts_of(target)
+    if base is None or found is None or found[0] != base[0]:
+        raise TemplateProblem("E316", "the URL has another origin", expected=_EXPECTED)
+    base_path, path = base[1].rstrip("/"), found[1]
+    if path != base_path and not path.startswith(base_path + "/"):
+        raise TemplateProblem("E316", "the URL does not lie below base_url", expected=_EXPECTED)
+    return path[len(base_path) :] + mark + query
+
+
+def _parts_of(url: str) -> tuple[tuple[str, str, int], str] | None:
+    """The origin (RFC 6454: scheme, host, port) and the path of a URL."""
+    found = URL.fullmatch(url)
+    if found is None:
+        return None
+    scheme = found["scheme"].lower()
+    return (scheme, found["host"].lower(), int(found["port"] or DEFAULT_PORTS[scheme])), found["path"] or "/"

@@ -1,0 +1,236 @@
+"""Files to plain values with YAML 1.2 types, every value and key with its place. The only yaml import.
+
+Only what the files need is read: one UTF-8 document of text, numbers, true/false, null, lists and mappings
+with text keys. `no`, `on`, `012`, `1_000` and dates stay text (YAML 1.2, section 10.3, without its leading
+zeros).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.yaml.reader import INVISIBLE, MAX_DEPTH, MAX_VALUES, Reader, StopError
+from nango_py.config.yaml.tree import Document, kind_of
+from nango_py.errors import ConfigError, Position, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path as FilePath
+
+    from nango_py.config.model import Path
+
+__all__ = ["MAX_BYTES", "Document", "document_from_python", "load_document", "parse_document"]
+
+MAX_BYTES = 1_048_576
+_MAX_INVISIBLE_WARNINGS = 10
+_TOO_DEEP = "nesting depth"  # in libyaml's words
+# What neither YAML allows nor libyaml gives a place for.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def load_document(
+    path: FilePath,
+    shown_as: str | None = None,
+    problems: list[Problem] | None = None,
+    if_missing: str = "",
+) -> Document:
+    """The values of a file.
+
+    Args:
+        path: the file.
+        shown_as: the name that messages show, if not the path itself.
+        if_missing: what to do when there is no such file, for the message.
+        problems: where to put what is wrong in one place only (a repeated key, a key that is no text), so
+            that the rest of the file is checked too. Without it every problem is raised.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not one UTF-8 YAML document within the limits.
+    """
+    file = shown_as if shown_as is not None else str(path)
+    raw, failure, help_ = b"", "", ""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            failure = "not a regular file"
+        elif found.st_size <= MAX_BYTES:
+            with path.open("rb") as opened:
+                raw = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        failure = (error.strerror or "cannot be read").lower()
+        help_ = if_missing if isinstance(error, FileNotFoundError) else ""
+    except ValueError:
+        failure = "not a file name"
+    if failure:
+        raise ConfigError([Problem(Position(file), "E010", failure, help=help_)])
+    _check_size(file, max(found.st_size, len(raw)))
+    document = parse_document(raw, file, problems)
+    if found.st_mode & stat.S_IWOTH:
+        warning = Problem(Position(file), "W501", "other users can write this file", "", "chmod 600")
+        return replace(document, warnings=(warning, *document.warnings))
+    return document
+
+
+def parse_document(text: str | bytes, file: str, problems: list[Problem] | None = None) -> Document:
+    """The values of a YAML text; arguments and errors are those of `load_document`."""
+    _check_size(file, len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass")))
+    decoded = _decoded(text, file)
+    control = _CONTROL.search(decoded)
+    if control is not None:
+        what = f"control character U+{ord(control[0]):04X}"
+        raise ConfigError([Problem(_at(file, decoded, control.start()), "E004", what, "plain text only")])
+    found = problems if problems is not None else []
+    reader = Reader(file, found)
+    failure = _read(reader, decoded)
+    if failure is not None:
+        raise ConfigError([*found, failure])
+    if problems is None and found:
+        raise ConfigError(found)
+    warnings = () if decoded.isascii() else tuple(_invisible(decoded, file))
+    data = reader.root.value if reader.root is not None else None
+    digest = hashlib.sha256(text).hexdigest() if isinstance(text, bytes) else ""
+    return Document(data, file, warnings, reader.root, digest=digest)
+
+
+def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Document:
+    """Settings given from Python, checked like a file's; places are key paths such as `name["klaviyo"]`.
+
+    Raises:
+        ConfigError: a key is not text, a value is of another type, or the data nests too deep.
+    """
+    copy = _PythonCopy(name)
+    settings = copy.of(data, ())
+    if copy.problems:
+        raise ConfigError(copy.problems)
+    return Document(settings, name, from_python=True)
+
+
+class _PythonCopy:
+    def __init__(self, name: str) -> None:
+        self.problems: list[Problem] = []
+        self._shown = Document(None, name, from_python=True)
+        self._values = 0
+
+    def of(self, value: Any, path: Path) -> Any:
+        self._values += 1
+        if len(path) > MAX_DEPTH:
+            self._stop(path, "E007", f"nested deeper than {MAX_DEPTH} levels")
+        if self._values > MAX_VALUES:
+            self._stop(path, "E006", f"more than {MAX_VALUES} values")
+        if isinstance(value, Mapping):
+            return self._of_mapping(value, path)
+        if isinstance(value, list | tuple):
+            return [self.of(item, (*path, index)) for index, item in enumerate(value)]
+        if value is not None and not isinstance(value, str | bool | int | float):
+            what = f"expected text, a number, a list or a mapping, found {kind_of(value)}"
+            self.problems.append(Problem(self._shown.position(path), "E201", what))
+        return value
+
+    def _of_mapping(self, value: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+        for key in value:
+            if not isinstance(key, str):
+                what = f"keys are text, found {kind_of(key)} as a key"
+                self.problems.append(Problem(self._shown.position(path), "E207", what))
+        return {key: self.of(item, (*path, key)) for key, item in value.items() if isinstance(key, str)}
+
+    def _stop(self, path: Path, code: str, what: str) -> None:
+        raise ConfigError([*self.problems, Problem(self._shown.position(path[:2]), code, what)])
+
+
+def _read(reader: Reader, text: str) -> Problem | None:
+    """The problem that ended the reading, or None."""
+    import yaml
+
+    failure: Problem | None = None
+    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        reader.read(_events(parser))
+    except StopError as stopped:
+        failure = stopped.problem
+    except yaml.MarkedYAMLError as error:
+        if _TOO_DEEP in str(error.problem) and type(parser) is not yaml.SafeLoader:
+            failure = _found_in_python(reader.file, text)
+        failure = failure or _syntax_problem(error, reader, text)
+    finally:
+        parser.dispose()
+    return failure
+
+
+def _found_in_python(file: str, text: str) -> Problem | None:
+    """What ends the reading by the parser in Python, which looks less far ahead than libyaml.
+
+    libyaml has a limit of its own since 0.2.6, and hits it before it gives the events of the first levels.
+    """
+    import yaml
+
+    parser = yaml.SafeLoader(text)
+    try:
+        Reader(file, []).read(_events(parser))
+    except StopError as stopped:
+        return stopped.problem
+    except yaml.MarkedYAMLError:
+        pass
+    finally:
+        parser.dispose()
+    return None
+
+
+def _events(parser: Any) -> Iterator[Any]:
+    while parser.check_event():
+        yield parser.get_event()
+
+
+def _syntax_problem(error: Any, reader: Reader, text: str) -> Problem:
+    mark, opened, said = error.problem_mark, error.context_mark, str(error.problem)
+    here = Position(reader.file, mark.line + 1, mark.column + 1)
+    never_closed = "quote opened here is never closed"
+    lines = text.splitlines()
+    if lines[mark.line : mark.line + 1] and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        return Problem(here, "E001", "tab used for indentation", "YAML needs spaces")
+    if "quoted scalar" in str(error.context) and ("end of stream" in said or "document indicator" in said):
+        return Problem(Position(reader.file, opened.line + 1, opened.column + 1), "E002", never_closed)
+    quoted = reader.last_quoted
+    if quoted is None or quoted.end_mark.line != mark.line:
+        return Problem(here, "E002", f"not YAML: {said}")
+    start = quoted.start_mark
+    if start.line < mark.line:
+        closed = f"the next quote is on line {mark.line + 1}"
+        return Problem(Position(reader.file, start.line + 1, start.column + 1), "E002", never_closed, closed)
+    doubled = "inside single quotes an apostrophe is written twice" if quoted.style == "'" else ""
+    return Problem(here, "E002", f"not YAML: {said}", "", doubled)
+
+
+def _decoded(text: str | bytes, file: str) -> str:
+    if isinstance(text, str):
+        return text.removeprefix("\ufeff")
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The error holds the whole file, so only its place is kept.
+        start = error.start
+    before = text[:start].decode("utf-8")
+    what = f"not UTF-8 (byte 0x{text[start]:02X})"
+    problem = Problem(_at(file, before, len(before)), "E004", what, "", "save the file as UTF-8")
+    raise ConfigError([problem])
+
+
+def _check_size(file: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise ConfigError([Problem(Position(file), "E008", f"{size} bytes", f"limit is {MAX_BYTES}")])
+
+
+def _at(file: str, text: str, offset: int) -> Position:
+    start = text.rfind("\n", 0, offset) + 1
+    return Position(file, text.count("\n", 0, offset) + 1, offset - start + 1)
+
+
+def _invisible(text: str, file: str) -> Iterator[Problem]:
+    for number, match in enumerate(INVISIBLE.finditer(text)):
+        if number == _MAX_INVISIBLE_WARNINGS:
+            return
+        what = f"invisible character U+{ord(match[0]):04X}"
+        yield Problem(_at(file, text, match.start()), "W502", what, "", "the text may not be what it seems")

@@ -1,0 +1,272 @@
+"""From a YAML parser's events to a tree of values and places, iteratively and within limits.
+
+The events are consumed one by one and never composed by the library: libyaml's composer recurses and
+crashes the process on deep input, PyYAML keeps the last of two equal keys, and neither counts what
+aliases expand to.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from nango_py.config.yaml.tree import Node, kind_of
+from nango_py.errors import Position, Problem, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH = 50
+MAX_VALUES = 100_000
+MAX_ALIASES = 100
+_INT64 = 2**63
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
+_INT_OF_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+
+_CORE_TAGS: dict[str, tuple[type, ...]] = {
+    "tag:yaml.org,2002:str": (str,),
+    "tag:yaml.org,2002:int": (int,),
+    "tag:yaml.org,2002:float": (int, float),
+    "tag:yaml.org,2002:bool": (bool,),
+    "tag:yaml.org,2002:null": (type(None),),
+    "tag:yaml.org,2002:map": (dict,),
+    "tag:yaml.org,2002:seq": (list,),
+}
+
+
+class StopError(Exception):
+    """Reading cannot go on; `problem` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+class _Frame:
+    """A list or mapping that is still open."""
+
+    __slots__ = ("anchor", "before", "deepest", "key", "mapping", "node")
+
+    def __init__(self, node: Node, anchor: str | None, before: int, *, mapping: bool) -> None:
+        self.node = node
+        self.anchor = anchor
+        self.before = before
+        self.mapping = mapping
+        self.deepest = 0
+        self.key: tuple[str, int, int, bool] | None = None
+
+    @property
+    def wants_key(self) -> bool:
+        return self.mapping and self.key is None
+
+
+class Reader:
+    """Reads the events of one document.
+
+    Attributes:
+        root: the tree; None when there was no document.
+        problems: what is wrong in one place only; reading went on after each.
+        last_quoted: the event of the last quoted scalar, which explains many syntax errors after it.
+    """
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        self.root: Node | None = None
+        self.last_quoted: Any = None
+        self._open: list[_Frame] = []
+        self._anchors: dict[str, tuple[Node, int, int]] = {}
+        self._open_anchors: dict[str, Position] = {}
+        self._values = 0
+        self._aliases = 0
+
+    def read(self, events: Iterable[Any]) -> None:
+        """Build the tree. Raises StopError where reading cannot go on, and what `events` raises."""
+        steps = {
+            "ScalarEvent": self._scalar,
+            "MappingStartEvent": self._start,
+            "SequenceStartEvent": self._start,
+            "MappingEndEvent": self._end,
+            "SequenceEndEvent": self._end,
+            "AliasEvent": self._alias,
+            "DocumentStartEvent": self._document,
+        }
+        for event in events:
+            step = steps.get(type(event).__name__)
+            if step is not None:
+                step(event)
+
+    def _document(self, event: Any) -> None:
+        if self.root is not None:
+            raise self._stop(event, "E003", 'second document ("---")', "only one is allowed")
+
+    def _scalar(self, event: Any) -> None:
+        plain: bool = event.implicit[0]
+        if event.style in {"'", '"'}:
+            self.last_quoted = event
+        if self._open and self._open[-1].wants_key:
+            self._key(self._open[-1], event, plain=plain)
+            return
+        text: str = event.value
+        if event.tag is not None and event.tag != "!":
+            value = self._tagged(event, text)
+        else:
+            value = plain_value(text) if plain else text
+        if isinstance(value, int) and not -_INT64 <= value < _INT64:
+            what = "the number does not fit into 64 bits"
+            self._note(event, "E401", what, "", "quote it if it is an identifier")
+            value = 0
+        mark = event.start_mark
+        node = Node(mark.line + 1, mark.column + 1, value, text if plain else "")
+        self._count(event, 1)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (node, 1, 0)
+        self._attach(node)
+
+    def _key(self, frame: _Frame, event: Any, *, plain: bool) -> None:
+        text: str = event.value
+        value = plain_value(text) if plain else text
+        if text == "<<" and plain:
+            help_ = 'write the keys out, or use "extends"'
+            self._note(event, "E011", 'merge key "<<"', "YAML 1.2 has none", help_)
+        elif not isinstance(value, str):
+            self.problems.append(key_problem(_position(self.file, event), text, value))
+        elif not text.isascii() and INVISIBLE.search(text):
+            self._note(event, "E012", f'invisible character in the key "{printable(text)}"')
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        earlier = frame.node.entries.get(text)
+        if earlier is not None:
+            what = f'"{printable(text)}" already defined at {self.file}:{earlier[0]}:{earlier[1]}'
+            self._note(event, "E105", what, "", "rename or remove one")
+        frame.key = (text, line, column, plain)
+
+    def _start(self, event: Any) -> None:
+        if len(self._open) >= MAX_DEPTH:
+            raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
+        if self._open and self._open[-1].wants_key:
+            raise self._stop(event, "E207", "a key must be text, found a list or a mapping")
+        mapping = type(event).__name__ == "MappingStartEvent"
+        value: Any = {} if mapping else []
+        if event.tag is not None and event.tag != "!":
+            self._tagged(event, value)
+        node = Node(event.start_mark.line + 1, event.start_mark.column + 1, value)
+        self._count(event, 1)
+        if event.anchor is not None:
+            self._anchors.pop(event.anchor, None)
+            self._open_anchors[event.anchor] = _position(self.file, event)
+        self._open.append(_Frame(node, event.anchor, self._values, mapping=mapping))
+
+    def _end(self, _: Any) -> None:
+        frame = self._open.pop()
+        height = frame.deepest + 1
+        if frame.anchor is not None:
+            self._open_anchors.pop(frame.anchor, None)
+            self._anchors[frame.anchor] = (frame.node, self._values - frame.before + 1, height)
+        if self._open:
+            self._open[-1].deepest = max(self._open[-1].deepest, height)
+        self._attach(frame.node)
+
+    def _alias(self, event: Any) -> None:
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            raise self._stop(event, "E006", f"more than {MAX_ALIASES} aliases")
+        if self._open and self._open[-1].wants_key:
+            raise self._stop(event, "E207", "a key must be text, found an alias")
+        name = printable(event.anchor)
+        if event.anchor in self._open_anchors:
+            raise StopError(Problem(self._open_anchors[event.anchor], "E009", f'"*{name}" contains itself'))
+        if event.anchor not in self._anchors:
+            raise self._stop(event, "E002", f'no value is anchored as "&{name}"')
+        node, size, height = self._anchors[event.anchor]
+        self._count(event, size, "aliases expand to more than")
+        if len(self._open) + height > MAX_DEPTH:
+            raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
+        if self._open:
+            self._open[-1].deepest = max(self._open[-1].deepest, height)
+        self._attach(node)
+
+    def _count(self, event: Any, size: int, words: str = "more than") -> None:
+        self._values += size
+        if self._values > MAX_VALUES:
+            raise self._stop(event, "E006", f"{words} {MAX_VALUES} values")
+
+    def _attach(self, node: Node) -> None:
+        if not self._open:
+            self.root = node
+            return
+        frame = self._open[-1]
+        if not frame.mapping:
+            frame.node.items.append(node)
+            frame.node.value.append(node.value)
+        elif frame.key is not None:
+            text, line, column, plain = frame.key
+            frame.key = None
+            if text not in frame.node.entries:
+                frame.node.entries[text] = (line, column, plain, node)
+                frame.node.value[text] = node.value
+
+    def _tagged(self, event: Any, value: Any) -> Any:
+        """A value with a core tag, made what the tag says; any other tag ends the reading."""
+        kinds = _CORE_TAGS.get(event.tag)
+        made = plain_value(value) if isinstance(value, str) and kinds != (str,) else value
+        if kinds is None or not isinstance(made, kinds):
+            # Whoever wrote the tag expects another document than the one read without it.
+            raise self._stop(event, "E005", "tag not allowed", "plain YAML only")
+        return made
+
+    def _note(self, event: Any, code: str, *parts: str) -> None:
+        self.problems.append(self._stop(event, code, *parts).problem)
+
+    def _stop(self, event: Any, code: str, *parts: str) -> StopError:
+        return StopError(Problem(_position(self.file, event), code, *parts))
+
+
+def _position(file: str, event: Any) -> Position:
+    return Position(file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def plain_value(text: str) -> Any:
+    """What YAML 1.2's core schema makes of an unquoted text, leading zeros staying text.
+
+    An integer of more digits than 64 bits hold becomes 2**63, whatever its length.
+    """
+    if text in _NULL:
+        return None
+    if text[0] not in "+-.0123456789":
+        return _BOOL.get(text, text)
+    return _number(text)
+
+
+def _number(text: str) -> Any:
+    if _INT.match(text):
+        return int(text) if len(text) < 25 else _INT64  # noqa: PLR2004 - longer than any 64-bit number
+    if _INT_OF_BASE.match(text):
+        return int(text, 0)
+    if _FLOAT.match(text):
+        return float(text)
+    if _NOT_FINITE.match(text):
+        return math.nan if text.lower().endswith("nan") else math.inf
+    return text
+
+
+def key_problem(position: Position, text: str, value: Any) -> Problem:
+    """The problem of a key that is not text; `text` is how it was written."""
+    shown = printable(text, 30)
+    if value is None:
+        read = "nothing"
+    elif isinstance(value, bool):
+        read = str(value).lower()
+    else:
+        read = kind_of(value)
+    return Problem(
+        position, "E207", f'YAML reads "{shown}" as {read}', "keys are text", f'quote it: "{shown}"'
+    )

@@ -1,0 +1,304 @@
+"""What one connection puts on each of its requests: base URL, headers and parameters, rendered once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urljoin, urlsplit
+
+from nango_py._version import __version__
+from nango_py.auth.base import AuthMode, get_auth_mode
+from nango_py.config.template.compiler import TemplateProblem
+from nango_py.config.template.rendering import check_header_value, render_url
+from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.secret import MASK, reveal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.config.model import Integration, UserHosts
+    from nango_py.config.template.compiler import Template
+    from nango_py.connections.connection import Connection
+    from nango_py.engine.request_encoding import Pairs
+    from nango_py.secret import Secret
+    from nango_py.transport.addresses import Guard
+    from nango_py.transport.certificates import Certificate
+    from nango_py.transport.proxy_tunnel import Proxy
+
+DEFAULT_HEADERS = {
+    "user-agent": ("User-Agent", f"nango_py/{__version__}"),
+    "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
+    "accept": ("Accept", "*/*"),
+}
+CALL_NAMES = frozenset({"method", "path", "endpoint"})
+"""Template names whose values differ from call to call."""
+
+Origin = tuple[str, str, int]
+
+
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port of a URL: what credentials never leave (RFC 6454)."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+class BoundRequestSettings:
+    """A connection's rendered request settings.
+
+    Holds credentials: its repr is masked and it does not pickle.
+
+    Attributes:
+        base_url: ends with a slash.
+        origins: where this connection's credentials may go.
+        headers: constant headers by lower-case name: (name as written, value).
+        protected_headers: lower-case names of headers that carry a credential; a caller cannot replace them.
+        pairs: the blueprint's query parameters.
+        protected_params: lower-case names of those that carry a credential.
+        secrets: every text that must not be seen, for masking by value.
+        mode: the auth mode, and `auth_settings` its block of YAML.
+        client_certificate: what TLS connections present, or None.
+        guard: what the host may lead to; None where files name it, and nothing is checked.
+        proxy: what https is tunnelled through, or None.
+        is_apart: whether its connections are not for everyone: one of the last three is there.
+        signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
+            as Trello's does.
+    """
+
+    __slots__ = (
+        "_call_headers",
+        "_variables",
+        "auth_settings",
+        "base_url",
+        "client_certificate",
+        "connection",
+        "guard",
+        "headers",
+        "integration",
+        "is_apart",
+        "mode",
+        "origins",
+        "pairs",
+        "protected_headers",
+        "protected_params",
+        "proxy",
+        "secrets",
+        "signer",
+    )
+
+    def __init__(self, integration: Integration, connection: Connection) -> None:
+        self.integration = integration
+        self.connection = connection
+        self.mode = get_auth_mode(integration.auth_mode)
+        self.client_certificate = _certificate_of(self.mode, connection)
+        self.auth_settings: Mapping[str, Any] = integration.settings.get("auth", {})
+        self._variables = template_variables(integration, connection)
+        settings, secret = integration.requests, integration.secret_names
+        hosts = settings.user_hosts
+        self.guard = None if hosts is None or not hosts.in_base_url else guard_of(hosts, connection)
+        self.proxy = None if settings.proxy is None else _proxy_of(settings.proxy)
+        self.is_apart = any((self.guard, self.proxy, self.client_certificate))
+        fields: Mapping[str, str] = {} if hosts is None else hosts.fields
+        self.base_url = self._render(
+            "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
+        )
+        if not self.base_url.endswith("/"):
+            self.base_url += "/"
+        scheme, _, port = own = origin_of(self.base_url)
+        self.origins: frozenset[Origin] = _shared(frozenset(
+            {own, *(origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port)
+                    for host in settings.allowed_hosts)}
+        ))  # fmt: skip
+        self.protected_headers = _shared(
+            frozenset(name.lower() for name, value in settings.headers if _holds(value, secret))
+        )
+        self.protected_params = _shared(
+            frozenset(name.lower() for name, value in settings.params if _holds(value, secret))
+        )
+        writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
+        self.signer = self.mode if self.mode.signs and not writes_own else None
+        if self.signer is not None or self.mode.answers_challenges:
+            self.protected_headers = _shared(self.protected_headers | {"authorization"})
+        self.headers = dict(DEFAULT_HEADERS)
+        self._call_headers: tuple[tuple[str, Template], ...] = tuple(
+            (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
+        )
+        for name, value in settings.headers:
+            if CALL_NAMES.isdisjoint(value.names):
+                self.headers[name.lower()] = (name, self._header(name, value, self._variables))
+        self.pairs: Pairs = tuple(
+            (name, self._render(f"requests.params.{name}", lambda value=value: value.render(self._variables)))  # type: ignore[misc]
+            for name, value in settings.params
+        )
+        self.secrets = self._all_secrets()
+
+    def _render(self, where: str, render: Callable[[], str]) -> str:
+        """Render, or say which setting of which connection does not fit."""
+        try:
+            return render()
+        except TemplateProblem as found:
+            problem = found
+        place = connection_label(self.connection)
+        raise ConfigError(
+            [
+                Problem(
+                    Position(place), problem.code, f"{where}: {problem.what}", problem.expected, problem.help
+                )
+            ]
+        )
+
+    def _header(self, name: str, template: Template, variables: Mapping[str, Any]) -> str:
+        def render() -> str:
+            value = template.render(variables)
+            check_header_value(value, name)
+            return value
+
+        return self._render(f"requests.headers.{name}", render)
+
+    def _all_secrets(self) -> tuple[str, ...]:
+        names = self.integration.secret_names
+        found = {str(self._variables[name]) for name in names if self._variables.get(name)}
+        found |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
+        # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
+        found |= {value.rpartition(" ")[2] for value in tuple(found)}
+        found |= {value for name, value in self.pairs if name.lower() in self.protected_params}
+        found |= set(
+            leaves(
+                reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
+            )
+        )
+        if self.proxy is not None:
+            found |= set(self.proxy.secrets)
+        return tuple(found)
+
+    def headers_for(self, method: str, endpoint: str) -> dict[str, tuple[str, str]]:
+        """A fresh copy of this connection's headers for one request, by lower-case name."""
+        headers = self.headers.copy()
+        if self._call_headers:
+            variables = {**self._variables, "method": method, "endpoint": endpoint, "path": endpoint}
+            for name, template in self._call_headers:
+                headers[name.lower()] = (name, self._header(name, template, variables))
+        return headers
+
+    def variables(self) -> Mapping[str, Any]:
+        """The template variables of this connection; for budgets' keys. Holds credentials."""
+        return self._variables
+
+    def reach(self, base: str, target: str) -> str | None:
+        """The URL that `target` means beside `base`; None where the credentials may not go there.
+
+        Args:
+            base: a URL without a query that this stamp was used for.
+            target: a link or a Location.
+        """
+        # Most links to a next page name the same address with another query: nothing is left to be told.
+        if target.startswith(base) and target[len(base) : len(base) + 1] == "?" and target.isprintable():
+            return target
+        try:
+            url = urljoin(base, target)
+            is_ours = urlsplit(url).username is None and origin_of(url) in self.origins
+        except ValueError:  # not a URL at all
+            return None
+        return url if is_ours else None
+
+    def masked_base(self) -> str:
+        """base_url with credentials shown as `***`."""
+        template = self.integration.requests.base_url
+        if not _holds(template, self.integration.secret_names):
+            return self.base_url
+        shown = template.mask(self._variables, self.integration.secret_names)
+        return shown if shown.endswith("/") else shown + "/"
+
+    def masked_header(self, name: str) -> str:
+        """A protected header's value with only its credential hidden: `Klaviyo-API-Key ***`."""
+        for written, template in self.integration.requests.headers:
+            if written.lower() == name.lower():
+                variables = {**self._variables, **dict.fromkeys(CALL_NAMES, "")}
+                return template.mask(variables, self.integration.secret_names)
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"<Stamp of {self.connection!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Stamp holds credentials and is not pickled")
+
+
+def connection_label(connection: Connection) -> str:
+    """The connection in a message: "integration/user"."""
+    return f"{connection.integration}/{printable(connection.user_id)}"
+
+
+def guard_of(hosts: UserHosts, connection: Connection) -> Guard:
+    """What the hosts that this connection names may lead to."""
+    from nango_py.transport.addresses import Guard
+
+    return Guard(hosts.networks, connection_label(connection))
+
+
+def _proxy_of(url: Secret) -> Proxy | None:
+    from nango_py.transport.proxy_tunnel import open_proxy
+
+    return open_proxy(url)
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[Any]) -> frozenset[Any]:
+    """One object for equal sets: ten thousand connections of an integration have equal ones."""
+    return names
+
+
+def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | None:
+    if type(mode).client_certificate is AuthMode.client_certificate:
+        return None  # most modes; their credentials need not be opened for this
+    pair = mode.client_certificate(reveal(connection.credentials))
+    if pair is None:
+        return None
+    from nango_py.transport.certificates import Certificate
+
+    return Certificate(*pair)
+
+
+def bind_settings(integration: Integration, connection: Connection) -> BoundRequestSettings:
+    """The stamp of a connection.
+
+    Raises:
+        ConfigError: a setting of the connection does not fit the blueprint's templates.
+    """
+    try:
+        return BoundRequestSettings(integration, connection)
+    except ConfigError as error:
+        problems = error.problems
+    # Raised anew: the frames that rendered hold credentials, and error trackers print what frames hold.
+    raise ConfigError(problems)
+
+
+def template_variables(integration: Integration, connection: Connection) -> dict[str, Any]:
+    """Every template variable of a connection, by the names of docs/blueprints.md."""
+    credentials = reveal(connection.credentials)
+    mode = get_auth_mode(integration.auth_mode)
+    return {
+        **reveal(integration.app_variables),
+        **mode.variables_of(credentials),
+        "additional_config": connection.additional_config,
+        "raw": credentials.get("raw", {}),
+        "user_id": connection.user_id,
+        "integration": integration.name,
+    }
+
+
+def _holds(template: Template, secret: frozenset[str]) -> bool:
+    """True where a credential, or a value from the environment, is part of the rendered text."""
+    return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
+
+
+def leaves(value: Any, skip: tuple[str, ...] = ()) -> list[str]:
+    """Every text in nested values, but those under the names to skip."""
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() if key not in skip for leaf in leaves(item, skip)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item, skip)]
+    return [value] if isinstance(value, str) else []

@@ -1,0 +1,97 @@
+"""A streamed body on its way into a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.transport.async_transport import StreamedResponse
+    from nango_py.transport.response import Response
+
+    Progress = Callable[[int, int | None], object]
+
+CHUNK = 1 << 16
+
+
+class PartialFile:
+    """A file that appears under its name when it is complete; until then it lies beside it.
+
+    It is for this user's eyes only (mode 0600). As a context manager it leaves nothing behind where it was
+    not completed.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], response: Response, progress: Progress | None) -> None:
+        announced = response.headers.get("Content-Length", "")
+        is_as_announced = announced.isdigit() and "content-encoding" not in response.headers
+        self._total = int(announced) if is_as_announced else None
+        self._progress = progress
+        self._written = 0
+        self._target = Path(target)
+        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=".nango-")
+        self._path = Path(name)
+        self._file = os.fdopen(handle, "wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Write a piece and tell how far it is."""
+        self._written += self._file.write(chunk)
+        if self._progress is not None:
+            self._progress(self._written, self._total)
+
+    def complete(self) -> None:
+        """Put the file in its place in one step, safe from a loss of power."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._path.replace(self._target)
+
+
+def write_body(response: Response, target: str | os.PathLike[str], progress: Progress | None) -> None:
+    """Write a streamed body to `target`.
+
+    Raises:
+        TransportFailed: the body broke off, or is larger than it may be; `target` is as it was.
+        OSError: the disk's own fault; `target` is as it was.
+    """
+    try:
+        with PartialFile(target, response, progress) as file:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+            file.complete()
+    finally:
+        response.close()
+
+
+async def write_stream(
+    response: StreamedResponse, target: str | os.PathLike[str], progress: Progress | None
+) -> None:
+    """As `write_body`, from a stream of asyncio."""
+    try:
+        with PartialFile(target, response, progress) as file:
+            async for chunk in response.aiter_content(CHUNK):
+                file.write(chunk)
+            await _in_thread(file.complete)
+    finally:
+        await response.aclose()
+
+
+async def _in_thread(work: Callable[[], Any]) -> None:
+    """Work that must end before what comes after it, cancelled or not."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise

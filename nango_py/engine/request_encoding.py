@@ -1,0 +1,125 @@
+"""Query strings and bodies as `requests` encodes them, without its cost for the usual shapes."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus
+
+from nango_py.errors import InvalidRequest
+
+Pairs = tuple[tuple[str, str], ...]
+"""Query parameters in the order they are sent, before encoding."""
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def to_pairs(params: Any) -> Pairs:
+    """The pairs that `params` of a call means; a None value leaves its parameter out.
+
+    Raises:
+        InvalidRequest: `params` is neither a mapping, a sequence of pairs nor a query string.
+    """
+    if not params:
+        return ()
+    if isinstance(params, bytes):
+        params = params.decode()
+    if isinstance(params, str):
+        return tuple(parse_qsl(params.lstrip("?"), keep_blank_values=True))
+    items = params.items() if isinstance(params, Mapping) else params
+    pairs: list[tuple[str, str]] = []
+    for item in items if isinstance(items, Iterable) else (items,):
+        if not isinstance(item, tuple | list) or len(item) != 2:  # noqa: PLR2004 - a pair
+            raise InvalidRequest("params must be a mapping, pairs of name and value, or a query string")
+        name, value = item
+        if isinstance(value, str | int | float | bytes) or not isinstance(value, Iterable):
+            value = (value,)
+        pairs.extend((_text(name), _text(one)) for one in value if one is not None)
+    return tuple(pairs)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        pass
+    raise InvalidRequest("params and form fields must be text, or bytes in UTF-8")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest("the text holds half a surrogate pair, which UTF-8 cannot write")
+
+
+def encode_pairs(pairs: Pairs) -> str:
+    """The pairs as `application/x-www-form-urlencoded` (blanks as +)."""
+    try:
+        return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest("a parameter holds half a surrogate pair, which UTF-8 cannot write")
+
+
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def requote(text: str) -> str:
+    """A part of a URL as it is written, with only what may not be sent percent-encoded."""
+    encoded = quote(_utf8(_STRAY_PERCENT.sub("%25", text)), safe="!#$%&'()*+,/:;=?@[]~")
+    return encoded if isinstance(encoded, str) else ""
+
+
+def encode_body(json: Any, data: Any, files: Any) -> tuple[Any, str, bool]:
+    """Body, content type and whether the body can be sent again.
+
+    Raises:
+        InvalidRequest: the body has no encoding, or more than one was given.
+    """
+    if files:
+        from nango_py.transport.multipart import encode_files
+
+        return encode_files(data, files)
+    if json is not None:
+        if data:
+            raise InvalidRequest("give json= or data=, not both")
+        return encode_json(json), "application/json", True
+    # As in `requests`, an empty text or form is no body.
+    return encode_data(data) if data else (None, "", True)
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON in UTF-8.
+
+    Raises:
+        InvalidRequest: the value has no JSON form (RFC 8259 knows no NaN either).
+    """
+    try:
+        return jsonlib.dumps(value, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        reason = type(error).__name__ + ": " + str(error)[:200]
+    raise InvalidRequest(f"json= cannot be written as JSON: {reason}")
+
+
+def encode_data(data: Any) -> tuple[Any, str, bool]:
+    """Body, content type and whether it can be sent again, for `data=` of a call.
+
+    Text and bytes go as they are, mappings and pairs as a form, files and iterators as a stream.
+    """
+    if isinstance(data, bytes | bytearray):
+        return bytes(data), "", True
+    if isinstance(data, str):
+        return _utf8(data), "", True
+    if isinstance(data, Mapping | list | tuple):
+        return encode_pairs(to_pairs(data)).encode(), FORM, True
+    if hasattr(data, "read") or isinstance(data, Iterable):
+        return data, "", False
+    raise InvalidRequest(
+        f"data= must be text, bytes, a mapping, pairs, a file or an iterator, not {type(data).__name__}"
+    )

@@ -1,0 +1,1 @@
+"""What the headers and bodies of responses say about limits."""

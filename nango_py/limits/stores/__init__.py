@@ -1,0 +1,1 @@
+"""Where limits are counted: in memory, in a database, in Redis."""

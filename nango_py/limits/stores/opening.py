@@ -1,0 +1,50 @@
+"""Where budgets are kept, by `config.rate_limit_store`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.database.base import open_database, sqlite_folder
+from nango_py.errors import NangoError
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.secret import Secret
+
+if TYPE_CHECKING:
+    from nango_py.clock import Clock
+    from nango_py.limits.limit_types import LimitStore
+
+LIMITS_FILE = "limits.db"
+"""Beside the connections' SQLite file, not in it: counts may be lost in a power cut, connections may not."""
+
+
+def open_limits(where: Secret, database_url: Secret, clock: Clock) -> LimitStore:
+    """The store of `memory`, `sql` or `redis://...`.
+
+    Args:
+        where: `config.rate_limit_store`.
+        database_url: the connections' database, for `sql`.
+        clock: the time of this machine.
+
+    Raises:
+        NangoError: the extra that the store needs is not installed.
+        StorageError: the database cannot be reached.
+    """
+    kind = where.reveal()
+    if kind == "memory":
+        return MemoryLimits(clock)
+    from nango_py.limits.stores.failover import FailoverLimits
+
+    if kind == "sql":
+        from nango_py.limits.stores.sql_store import RESPONSE_SECONDS, SqlLimits
+
+        folder = sqlite_folder(database_url.reveal())
+        beside = database_url if folder is None else Secret(f"sqlite:///{folder / LIMITS_FILE}")
+        database = open_database(beside, RESPONSE_SECONDS)
+        return FailoverLimits(SqlLimits(database, clock, is_server=database.is_server), clock)
+    try:
+        from nango_py.limits.stores.redis_store import RedisLimits
+    except ModuleNotFoundError:
+        pass
+    else:
+        return FailoverLimits(RedisLimits(where), clock)
+    raise NangoError("a rate_limit_store of redis://... needs redis: pip install 'nango-py[redis]'")

@@ -1,0 +1,1 @@
+"""OAuth, JWT, Digest and signatures as pure functions: no sockets, no clock."""

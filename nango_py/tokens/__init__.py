@@ -1,0 +1,1 @@
+"""The life of access tokens: expiry, refresh, revocation."""

@@ -1,0 +1,1 @@
+"""Connections to and from files: exports, imports, and imports from Nango."""

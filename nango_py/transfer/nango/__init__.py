@@ -1,0 +1,1 @@
+"""Exports of today's Nango, read as connections."""

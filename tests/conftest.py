@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.clocks import ManualClock
-from tests.services import fresh_postgres, fresh_redis
+from tests.support.databases import fresh_postgres, fresh_redis
+from tests.support.fake_clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from nango_py import CredentialsError, Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.sandbox import FaultPlan
 from nango_py.server.uvicorn_server import make_server
-from tests.call_support import QUICK, WIDE
-from tests.login_provider import LoginProvider
-from tests.login_provider1 import LoginProvider1
-from tests.product_support import ENCRYPTION_KEY
-from tests.server_support import serving
+from tests.support.connect_product import serving
+from tests.support.nango_at_server import QUICK, WIDE
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import LoginProvider
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from nango_py.clock import Clock
-    from tests.login_provider import Answer, Asked
+    from tests.support.oauth2_login_provider import Answer, Asked
 
 RIGHT_KEY = "sk_test_right_0123456789"
 WRONG_KEY = "sk_test_wrong_0123456789"

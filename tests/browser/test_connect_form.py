@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.watch import Watch
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 
 @pytest.fixture

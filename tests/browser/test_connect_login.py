@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.visitor import expect, press_button
-from tests.login_provider import Answer
+from tests.support.oauth2_login_provider import Answer
 
 if TYPE_CHECKING:
     from tests.browser.product import Product

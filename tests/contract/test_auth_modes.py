@@ -14,7 +14,7 @@ from nango_py.errors import ConfigError, CredentialsError
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.protocols.token_exchange import TokenContext, TokenRefused, TokenResponse
 from nango_py.registry import AUTH_MODES
-from tests.engine_support import a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import a_connection, a_plan, a_stamp, an_integration
 
 APP = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
 every_mode = pytest.mark.parametrize("name", AUTH_MODES.names())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nango_py.connections.connection import Connection
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 OLD = {"access_token": "access_old_1", "refresh_token": "refresh_old_1"}
 NEW = {"access_token": "access_new_2", "refresh_token": "refresh_new_2"}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.limits.limit_types import GATE, Granted, InFlight, Refused, Spend
-from tests.limit_stores import opened
-from tests.limits_support import bucket, let_pass, overfull, window
+from tests.support.limit_stores import opened
+from tests.support.simulated_api import bucket, let_pass, overfull, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

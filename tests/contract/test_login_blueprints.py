@@ -15,11 +15,11 @@ from nango_py.connect.login import Logins
 from nango_py.connect.oauth import logs_in_by_browser, make_login, provider_fields
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol
-from tests.login_provider import METHODS, LoginProvider, consent, query_of
-from tests.login_provider1 import LoginProvider1
-from tests.login_support import COOKIE, stored
-from tests.oauth_server import CLIENT_ID, CLIENT_SECRET
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.login_product import COOKIE, stored
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import METHODS, LoginProvider, consent, query_of
+from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "blueprints").glob("*.yaml"))
 CATALOGUE = Catalogue([("local", FILES[0].parent)])

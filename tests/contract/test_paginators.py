@@ -16,7 +16,7 @@ from nango_py.engine.paging import next_plan
 from nango_py.errors import InvalidRequest, RequestFailed
 from nango_py.pagination.base import Next, Paginator, pick
 from nango_py.registry import PAGINATORS
-from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from nango_py.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 VALUES = {"verifier": "verifier_planted_0001", "user_id": "user-1"}
 

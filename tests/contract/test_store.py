@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 PLANTED = "pk_planted_secret_1234567890"
 

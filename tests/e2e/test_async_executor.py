@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import RequestFailed
-from tests.call_support import QUICK, calling
-from tests.clocks import ManualClock
-from tests.fault_server import (
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import (
     CLOSE,
     HANG,
     READ,
@@ -27,12 +26,13 @@ from tests.fault_server import (
     gzip_bomb,
     response,
 )
+from tests.support.nango_at_server import QUICK, calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nango_py import Nango
-    from tests.fault_server import Script
+    from tests.support.fault_server import Script
 
 
 def says(body: bytes = b'{"a": 1}', status: int = 200, **headers: str) -> bytes:

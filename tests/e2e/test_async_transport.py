@@ -15,9 +15,9 @@ import pytest
 
 from nango_py.errors import NangoError, ProviderError, StorageError, TransportFailed
 from nango_py.limits.stores.memory import MemoryLimits
-from tests.call_support import KEY, QUICK, a_sandbox, calling, wait_until
-from tests.clocks import ManualClock
-from tests.fault_server import HANG, READ, FaultServer, Tls, response
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import HANG, READ, FaultServer, Tls, response
+from tests.support.nango_at_server import KEY, QUICK, a_sandbox, calling, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

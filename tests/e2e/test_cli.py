@@ -19,8 +19,8 @@ import pytest
 
 from nango_py.cli.demo.result import Outcome, Result, Witness
 from nango_py.engine.commands import Attempt
-from tests.oauth_server import Provider
-from tests.token_support import mail
+from tests.support.oauth_product import mail
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

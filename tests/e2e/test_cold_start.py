@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango
-from tests.fault_server import READ, FaultServer, response
+from tests.support.fault_server import READ, FaultServer, response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,10 +19,10 @@ import pytest
 
 from nango_py.connections.pending import MOST_OF_A_SESSION
 from nango_py.server.site import STARTS_A_MINUTE, SUBMITS_A_MINUTE
-from tests.clocks import ManualClock
-from tests.leak_support import Collector
-from tests.login_provider import Answer, consent, query_of
-from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of
+from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth2_login_provider import Answer, consent, query_of
+from tests.support.planted_secrets import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

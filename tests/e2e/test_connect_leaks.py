@@ -11,10 +11,10 @@ import pytest
 
 from nango_py import ConnectFailed, Nango
 from nango_py.server.uvicorn_server import make_server
-from tests.leak_support import CORE, Collector, everything_of, listening, secret, shown, traces
-from tests.login_provider import Answer, consent
-from tests.oauth_server import CLIENT_SECRET
-from tests.server_support import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
+from tests.support.connect_product import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
+from tests.support.oauth2_login_provider import Answer, consent
+from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.planted_secrets import CORE, Collector, everything_of, listening, secret, shown, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

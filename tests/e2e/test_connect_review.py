@@ -27,12 +27,12 @@ from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
 from nango_py.protocols.token_responses import DEEPEST
 from nango_py.server.uvicorn_server import listening, make_server
-from tests.clocks import ManualClock
-from tests.fault_server import READ, FaultServer, response
-from tests.login_provider import Answer, LoginProvider, consent, query_of
-from tests.oauth_server import CLIENT_SECRET
-from tests.product_support import ENCRYPTION_KEY
-from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
+from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import READ, FaultServer, response
+from tests.support.oauth2_login_provider import Answer, LoginProvider, consent, query_of
+from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ from nango_py.connect.listing import list_integrations
 from nango_py.connect.outcome import recall
 from nango_py.connect.submit import disconnect, submit
 from nango_py.sandbox import FaultPlan
-from tests.call_support import QUICK, WIDE
-from tests.fault_server import CLOSE, READ, FaultServer, response
-from tests.leak_support import Collector, everything_of, secret, traces
-from tests.product_support import a_nango
+from tests.support.fault_server import CLOSE, READ, FaultServer, response
+from tests.support.nango_at_server import QUICK, WIDE
+from tests.support.planted_secrets import Collector, everything_of, secret, traces
+from tests.support.sandbox_product import a_nango
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 from nango_py.server.asgi import SPOTS
 from nango_py.server.static_files import FOLDER
 from nango_py.server.uvicorn_server import listening, make_server
-from tests.clocks import ManualClock
-from tests.login_provider import consent, query_of
-from tests.server_support import APP, GOOD_KEY, Product, connect_server, notice_of, serving
+from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of, serving
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth2_login_provider import consent, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,9 +21,9 @@ from nango_py import Nango
 from nango_py.server import slow_clients
 from nango_py.server.asgi import SLOW_THREADS, THREADS_OF_ONE
 from nango_py.server.uvicorn_server import listening, make_server
-from tests.login_provider import Answer, Asked, LoginProvider, consent
-from tests.product_support import ENCRYPTION_KEY
-from tests.server_support import GOOD_KEY, Product, Visitor, connect_server, notice_of
+from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of
+from tests.support.oauth2_login_provider import Answer, Asked, LoginProvider, consent
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

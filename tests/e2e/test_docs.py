@@ -23,7 +23,7 @@ from nango_py.engine.events import KINDS
 from nango_py.registry import AUTH_MODES, PAGINATORS
 from nango_py.sandbox.faults import KINDS as FAULTS
 from nango_py.transfer.nango.credential_fields import TYPES
-from tests.docs_support import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
+from tests.support.run_docs import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ import pytest
 from nango_py.engine.events import KINDS
 from nango_py.errors import RateLimited, RequestFailed, TransportFailed
 from nango_py.sandbox import Fault, FaultPlan
-from tests.call_support import KEY, WIDE, a_sandbox, calling
-from tests.clocks import ManualClock
-from tests.fault_server import READ, RESET, FaultServer, response
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import READ, RESET, FaultServer, response
+from tests.support.nango_at_server import KEY, WIDE, a_sandbox, calling
 
 if TYPE_CHECKING:
     from nango_py import Event, Nango

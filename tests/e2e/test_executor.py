@@ -20,13 +20,12 @@ from nango_py import (
     Nango,
     ProviderError,
     RateLimited,
-    Sandbox,
     TransportFailed,
 )
 from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
-from tests.clocks import ManualClock
-from tests.fault_server import CLOSE, READ, FaultServer, response
-from tests.product_support import ENCRYPTION_KEY, SHOP, a_nango, a_product, key_of
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import CLOSE, READ, FaultServer, response
+from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP, a_nango, a_product, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

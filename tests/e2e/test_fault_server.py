@@ -13,7 +13,7 @@ import zlib
 
 import pytest
 
-from tests.fault_server import (
+from tests.support.fault_server import (
     CLOSE,
     HANG,
     READ,

@@ -13,10 +13,10 @@ import pytest
 import requests
 
 from nango_py import ConfigError, Nango, NangoError, TamperError
-from tests.e2e_servers import closed_port
-from tests.fault_server import CLOSE, HANG, READ, RESET, FaultServer, gzip_bomb, response
-from tests.leak_support import Collector, everything_of, secret, shown, traces
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.fault_server import CLOSE, HANG, READ, RESET, FaultServer, gzip_bomb, response
+from tests.support.planted_secrets import Collector, everything_of, secret, shown, traces
+from tests.support.sandbox_product import ENCRYPTION_KEY
+from tests.support.sockets import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,15 +13,15 @@ import pytest
 from nango_py import Nango
 from nango_py.connections.processes import EVERY
 from nango_py.services import FIRST_AFTER
-from tests.clocks import ManualClock
-from tests.product_support import ENCRYPTION_KEY, SHOP
+from tests.support.fake_clock import ManualClock
+from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITED: dict[str, Any] = {**SHOP, "rate_limits": {"budgets": [{"key": "all", "otherwise": ["9/minute"]}]}}
 OTHER = """
 import sys
 from nango_py import Nango
-from tests.clocks import ManualClock
+from tests.support.fake_clock import ManualClock
 from tests.e2e.test_limits_apart import LIMITED, a_nango
 
 clock = ManualClock(float(sys.argv[2]))

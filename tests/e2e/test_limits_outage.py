@@ -18,8 +18,8 @@ from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.failover import FailoverLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
-from tests.limits_support import let_pass, overfull, window
-from tests.services import fresh_redis
+from tests.support.databases import fresh_redis
+from tests.support.simulated_api import let_pass, overfull, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.limit_stores import place_of
-from tests.limits_support import overfull, window
+from tests.support.limit_stores import place_of
+from tests.support.simulated_api import overfull, window
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import json, sys, threading, time
 from nango_py.limits.limit_types import Spend, Window
-from tests.limit_stores import store_at
-from tests.limits_support import let_pass
+from tests.support.limit_stores import store_at
+from tests.support.simulated_api import let_pass
 
 kind, url = sys.argv[1:]
 spends = (Spend("k", (Window(10, 0.5, "10/0.5s"),)),)

@@ -15,9 +15,9 @@ from nango_py.limits.limit_types import CalendarDay, Granted, InFlight, Refused,
 from nango_py.limits.stores.redis_commands import SAID
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
-from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, window
-from tests.own_servers import Interrupted, interrupting, own_redis
-from tests.services import fresh_redis
+from tests.support.databases import fresh_redis
+from tests.support.simulated_api import Arrival, LimitClock, World, broken_limits, bucket, window
+from tests.support.stoppable_servers import Interrupted, interrupting, own_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

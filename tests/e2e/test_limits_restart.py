@@ -14,9 +14,9 @@ import redis
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.failover import FailoverLimits
-from tests.limit_stores import store_at
-from tests.limits_support import let_pass, overfull, window
-from tests.own_servers import own_postgres, own_redis
+from tests.support.limit_stores import store_at
+from tests.support.simulated_api import let_pass, overfull, window
+from tests.support.stoppable_servers import own_postgres, own_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, Sandbox
-from tests.limit_stores import place_of
-from tests.product_support import ENCRYPTION_KEY, SHOP
+from tests.support.limit_stores import place_of
+from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP
 
 if TYPE_CHECKING:
     from pathlib import Path

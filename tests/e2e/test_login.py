@@ -14,10 +14,19 @@ from nango_py.connect.login import Logins
 from nango_py.connect.outcome import LoginOutcome
 from nango_py.errors import ConfigError, ConnectFailed
 from nango_py.protocols.oauth2_protocol import code_challenge
-from tests.clocks import ManualClock
-from tests.login_provider import METHODS, LoginProvider, consent, query_of
-from tests.login_provider1 import LoginProvider1
-from tests.login_support import COOKIE, ROOT_URL, a_product, callback_of, log_in, pending_rows, rows, stored
+from tests.support.fake_clock import ManualClock
+from tests.support.login_product import (
+    COOKIE,
+    ROOT_URL,
+    a_product,
+    callback_of,
+    log_in,
+    pending_rows,
+    rows,
+    stored,
+)
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import METHODS, LoginProvider, consent, query_of
 
 if TYPE_CHECKING:
     from nango_py.engine.events import Event
@@ -176,7 +185,7 @@ def test_a_login_starts_from_nothing() -> None:
 
 
 def _response(body: bytes) -> Any:
-    from tests.login_provider import Answer
+    from tests.support.oauth2_login_provider import Answer
 
     return Answer(200, body, {"Content-Type": "application/json"})
 

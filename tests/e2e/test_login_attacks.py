@@ -16,13 +16,13 @@ import pytest
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, NangoError
 from nango_py.protocols import oauth1_protocol
-from tests.clocks import ManualClock
-from tests.leak_support import CORE, Collector, everything_of, listening, shown, traces
-from tests.login_provider import Answer, LoginProvider, consent, query_of
-from tests.login_provider1 import LoginProvider1
-from tests.login_support import COOKIE, a_product, callback_of, log_in, pending_rows, rows, stored
-from tests.login_workers import flood
-from tests.oauth_server import CLIENT_SECRET
+from tests.support.fake_clock import ManualClock
+from tests.support.login_processes import flood
+from tests.support.login_product import COOKIE, a_product, callback_of, log_in, pending_rows, rows, stored
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import Answer, LoginProvider, consent, query_of
+from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.planted_secrets import CORE, Collector, everything_of, listening, shown, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,7 @@ def in_two_processes(provider: LoginProvider, database_url: str, care: str) -> l
     with a_product(provider.entry(), database_url) as nango:
         callback = callback_of(nango)
     job = json.dumps({"entry": provider.entry(), "callback": callback, "threads": 32})
-    command = [sys.executable, "-m", "tests.login_workers", care, database_url]
+    command = [sys.executable, "-m", "tests.support.login_processes", care, database_url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]  # type: ignore[call-overload]
     for worker in workers:

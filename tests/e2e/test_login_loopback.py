@@ -18,9 +18,9 @@ import requests
 
 from nango_py import Nango
 from nango_py.connect.local_browser import Listener, LoopbackRefused, checked
-from tests.login_provider import LoginProvider, consent, query_of
-from tests.login_provider1 import LoginProvider1
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import LoginProvider, consent, query_of
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

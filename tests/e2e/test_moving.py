@@ -15,10 +15,10 @@ import pytest
 
 from nango_py import Nango, NangoError
 from nango_py.connections.bulk import iter_rows
-from tests.leak_support import Collector, everything_of, secret, shown, traces
-from tests.moving_support import MODES, a_key, a_nango, an_entry, everything, example_of
-from tests.nango_answers import a_response
-from tests.services import fresh_postgres
+from tests.support.databases import fresh_postgres
+from tests.support.nango_exports import a_response
+from tests.support.planted_secrets import Collector, everything_of, secret, shown, traces
+from tests.support.transfer_products import MODES, a_key, a_nango, an_entry, everything, example_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def test_a_thousand_connections_go_to_postgresql_and_back(tmp_path: Path) -> Non
 
 def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
     """What the killer found."""
-    killer = str(ROOT / "tests/import_killer.py")
+    killer = str(ROOT / "tests/support/import_killer.py")
     command = [sys.executable, killer, job, str(kills), "20261126", url, str(folder)]
     done = subprocess.run(
         command,

@@ -10,8 +10,8 @@ import pytest
 
 from nango_py.errors import TransportFailed
 from nango_py.sandbox import FaultPlan
-from tests.call_support import a_sandbox, calling
-from tests.clocks import ManualClock
+from tests.support.fake_clock import ManualClock
+from tests.support.nango_at_server import a_sandbox, calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

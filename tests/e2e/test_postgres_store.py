@@ -14,12 +14,12 @@ import pytest
 from nango_py.connections.keys import KeyRing
 from nango_py.connections.store import ConnectionStore, open_store
 from nango_py.errors import StorageError
-from tests.services import connected
+from tests.support.databases import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "planted-database-password"

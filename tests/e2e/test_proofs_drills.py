@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import DeadlineExceeded, Nango, RequestFailed
-from tests.fault_server import HANG, READ, RESET, Drip, FaultServer, _read_request, black_hole, response
-from tests.product_support import SHOP, a_nango
+from tests.support.fault_server import (
+    HANG,
+    READ,
+    RESET,
+    Drip,
+    FaultServer,
+    _read_request,
+    black_hole,
+    response,
+)
+from tests.support.sandbox_product import SHOP, a_nango
 
 if TYPE_CHECKING:
     import socket

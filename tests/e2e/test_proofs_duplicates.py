@@ -11,7 +11,7 @@ import requests
 
 from nango_py import RequestFailed
 from nango_py.sandbox import FaultPlan
-from tests.product_support import SHOP, a_product, key_of
+from tests.support.sandbox_product import SHOP, a_product, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nango_py.engine.bound_settings import BoundRequestSettings
-from tests.product_support import SHOP, a_product, key_of
+from tests.support.sandbox_product import SHOP, a_product, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import DeadlineExceeded, RateLimited
-from tests.product_support import SHOP, a_nango, a_product
+from tests.support.sandbox_product import SHOP, a_nango, a_product
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from nango_py.engine.commands import Failure
 from nango_py.secret import Secret
 from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.sync_transport import Transport
-from tests.call_support import wait_until
-from tests.engine_support import KEY, a_plan, a_stamp, an_integration
-from tests.fault_server import READ, FaultServer, Tls, response
+from tests.support.fault_server import READ, FaultServer, Tls, response
+from tests.support.made_values import KEY, a_plan, a_stamp, an_integration
+from tests.support.nango_at_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

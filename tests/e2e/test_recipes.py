@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs_support import ROOT, blocks
+from tests.support.run_docs import ROOT, blocks
 
 if TYPE_CHECKING:
     from pathlib import Path

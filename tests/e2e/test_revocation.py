@@ -14,11 +14,11 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.database.base import open_database
 from nango_py.secret import Secret
 from nango_py.tokens import revocation
-from tests.clocks import ManualClock
-from tests.leak_support import Collector, secret, shown, traces
-from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
-from tests.product_support import ENCRYPTION_KEY
-from tests.token_support import a_nango, mail
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth_product import a_nango, mail
+from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.planted_secrets import Collector, secret, shown, traces
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

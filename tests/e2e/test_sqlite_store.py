@@ -19,7 +19,7 @@ from nango_py.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "user-with-a-long-planted-name"

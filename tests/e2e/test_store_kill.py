@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.services import fresh_postgres
+from tests.support.databases import fresh_postgres
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,7 @@ def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
     """What the killer found."""
     command = [
         sys.executable,
-        str(ROOT / "tests/store_killer.py"),
+        str(ROOT / "tests/support/store_killer.py"),
         job,
         str(kills),
         "20261122",

@@ -12,7 +12,7 @@ from nango_py.connections.store import open_store
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
 

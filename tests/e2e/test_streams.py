@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import ProviderError, TransportFailed
-from tests.call_support import QUICK, a_sandbox, calling, wait_until
-from tests.fault_server import HANG, READ, RESET, FaultServer, response
+from tests.support.fault_server import HANG, READ, RESET, FaultServer, response
+from tests.support.nango_at_server import QUICK, a_sandbox, calling, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 TEXTS = ("uuid", "integration", "user_id", "status", "key_id")
 NUMBERS = ("generation", "created_at", "modified_at")

@@ -9,9 +9,9 @@ import pytest
 
 from nango_py import CredentialsError, Nango, NangoError, RequestFailed
 from nango_py.secret import reveal
-from tests.clocks import ManualClock
-from tests.oauth_server import Provider
-from tests.token_support import a_nango, status_of
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth_product import a_nango, status_of
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

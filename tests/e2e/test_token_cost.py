@@ -11,10 +11,10 @@ from nango_py.connections.keys import load_keyring
 from nango_py.connections.store import open_store
 from nango_py.record import replaced
 from nango_py.tokens.expiry import renew_at
-from tests.clocks import ManualClock
-from tests.engine_support import a_connection
-from tests.oauth_server import Provider
-from tests.token_support import a_nango
+from tests.support.fake_clock import ManualClock
+from tests.support.made_values import a_connection
+from tests.support.oauth_product import a_nango
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, NangoError
-from tests.clocks import ManualClock
-from tests.leak_support import CORE, Collector, everything_of, listening, shown, traces
-from tests.oauth_server import CLIENT_SECRET, Provider
-from tests.token_support import a_nango
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth_product import a_nango
+from tests.support.oauth_token_server import CLIENT_SECRET, Provider
+from tests.support.planted_secrets import CORE, Collector, everything_of, listening, shown, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ import pytest
 from nango_py import ConnectionNotFound, CredentialsError, Nango, StorageError, TransportFailed
 from nango_py.connections.lease import Leases
 from nango_py.secret import reveal
-from tests.clocks import ManualClock
-from tests.oauth_server import Provider
-from tests.token_support import a_nango, life_of, status_of
+from tests.support.fake_clock import ManualClock
+from tests.support.oauth_product import a_nango, life_of, status_of
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

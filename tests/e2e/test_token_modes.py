@@ -25,10 +25,10 @@ from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 
 from nango_py import CredentialsError, Nango, TransportFailed
 from nango_py.secret import reveal
-from tests.auth_support import pem, rsa_key
-from tests.call_support import WIDE
-from tests.fault_server import Tls
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.fault_server import Tls
+from tests.support.nango_at_server import WIDE
+from tests.support.sandbox_product import ENCRYPTION_KEY
+from tests.support.token_contexts import pem, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

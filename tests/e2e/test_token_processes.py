@@ -1,6 +1,6 @@
 """One renewal for any number of processes, and no login lost by killing, stopping or ending them.
 
-Longer forms: `python -m tests.token_workers rounds 100`, `python -m tests.token_killer kill 300 URL`.
+Longer forms: `python -m tests.support.token_processes rounds 100`, `python -m tests.support.token_killer kill 300 URL`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.oauth_server import Provider
-from tests.token_killer import KEPT, POINTS, ROTATIONS
-from tests.token_support import a_nango
-from tests.token_workers import rounds
+from tests.support.oauth_product import a_nango
+from tests.support.oauth_token_server import Provider
+from tests.support.token_killer import KEPT, POINTS, ROTATIONS
+from tests.support.token_processes import rounds
 
 ROOT = Path(__file__).parents[2]
 
 
 def drill(job: str, runs: int, database_url: str) -> dict[str, Any]:
     """What a drill counted."""
-    command = [sys.executable, "-m", "tests.token_killer", job, str(runs), database_url]
+    command = [sys.executable, "-m", "tests.support.token_killer", job, str(runs), database_url]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])

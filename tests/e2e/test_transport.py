@@ -23,8 +23,7 @@ from nango_py.engine.commands import Failure
 from nango_py.errors import TransportFailed
 from nango_py.transport.response import Response
 from nango_py.transport.sync_transport import Transport
-from tests.engine_support import KEY, a_plan, a_stamp, an_integration
-from tests.fault_server import (
+from tests.support.fault_server import (
     CLOSE,
     HANG,
     READ,
@@ -36,6 +35,7 @@ from tests.fault_server import (
     gzip_bomb,
     response,
 )
+from tests.support.made_values import KEY, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,7 +238,7 @@ def test_a_decompression_bomb_is_refused_with_bounded_memory() -> None:
     code = """
 import resource, sys
 from nango_py.transport.sync_transport import Transport
-from tests.engine_support import a_plan, a_stamp, an_integration
+from tests.support.made_values import a_plan, a_stamp, an_integration
 transport = Transport()
 plan = a_plan(stamp=a_stamp(an_integration(sys.argv[1], max_response_bytes=20_000_000)))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -23,9 +23,8 @@ from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.lookups import MOST_AT_ONCE, Lookups
 from nango_py.transport.sockets import Connector
 from nango_py.transport.sync_transport import Transport
-from tests.call_support import QUICK, WIDE, wait_until
-from tests.fault_server import READ, FaultServer, Tls, response
-from tests.host_support import (
+from tests.support.fault_server import READ, FaultServer, Tls, response
+from tests.support.host_names import (
     NO_HOSTS,
     NOT_PUBLIC,
     ON_THE_INTERNET,
@@ -37,6 +36,7 @@ from tests.host_support import (
     no_network,
     plain,
 )
+from tests.support.nango_at_server import QUICK, WIDE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

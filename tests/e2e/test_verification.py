@@ -13,14 +13,14 @@ import pytest
 from nango_py import ConfigError, CredentialsError, Nango, UnknownIntegration, Verification
 from nango_py.connections.lease import Leases
 from nango_py.engine.verification import SECONDS
-from tests.call_support import KEY, QUICK, WIDE, calling, settings_of
-from tests.clocks import ManualClock
-from tests.fault_server import CLOSE, HANG, READ, FaultServer, response
-from tests.leak_support import Collector, everything_of, secret, shown, traces
-from tests.oauth_server import CLIENT_ID, CLIENT_SECRET, Provider
-from tests.product_support import ENCRYPTION_KEY
-from tests.token_support import a_nango
-from tests.token_support import mail as mail_settings
+from tests.support.fake_clock import ManualClock
+from tests.support.fault_server import CLOSE, HANG, READ, FaultServer, response
+from tests.support.nango_at_server import KEY, QUICK, WIDE, calling, settings_of
+from tests.support.oauth_product import a_nango
+from tests.support.oauth_product import mail as mail_settings
+from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.planted_secrets import Collector, everything_of, secret, shown, traces
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

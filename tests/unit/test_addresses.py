@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.transport.addresses import DENIED, AddressRefusedError, check_addresses, is_allowed
-from tests.host_support import NOT_PUBLIC, ON_THE_INTERNET
+from tests.support.host_names import NOT_PUBLIC, ON_THE_INTERNET
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)

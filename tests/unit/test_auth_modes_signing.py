@@ -15,7 +15,7 @@ from nango_py.errors import ConfigError, CredentialsError, InvalidRequest
 from nango_py.protocols import digest_challenge
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED, frames_of
+from tests.support.token_contexts import NOW, PLANTED, frames_of
 
 MUFASA = (
     'Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm={algorithm}, '

@@ -20,7 +20,7 @@ from nango_py.protocols import oauth1_protocol
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED, a_context, a_response, pem, rsa_key
+from tests.support.token_contexts import NOW, PLANTED, a_context, a_response, pem, rsa_key
 
 FORM = "application/x-www-form-urlencoded"
 VARIABLES = {

@@ -27,7 +27,7 @@ from nango_py.protocols.token_exchange import (
 )
 from nango_py.protocols.token_responses import LONGEST_LIFE
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import (
+from tests.support.token_contexts import (
     APP,
     NOW,
     PLANTED,

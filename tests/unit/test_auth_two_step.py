@@ -15,7 +15,7 @@ import pytest
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.auth_support import NOW, PLANTED, a_context, a_response, renewed
+from tests.support.token_contexts import NOW, PLANTED, a_context, a_response, renewed
 
 HELD = {"username": "ada", "password": "planted-password"}
 LOGIN = {

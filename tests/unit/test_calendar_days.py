@@ -20,8 +20,8 @@ from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
-from tests.limits_support import Arrival, LimitClock, World, window
-from tests.services import fresh_redis
+from tests.support.databases import fresh_redis
+from tests.support.simulated_api import Arrival, LimitClock, World, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

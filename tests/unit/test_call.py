@@ -12,8 +12,8 @@ from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Relea
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
 from nango_py.limits.limit_types import Granted, Refused
-from tests.clocks import ManualClock
-from tests.engine_support import KEY, Answer, a_plan, a_stamp, an_integration
+from tests.support.fake_clock import ManualClock
+from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

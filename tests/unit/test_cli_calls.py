@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli_support import Product
+    from tests.support.cli_product import Product
 
-pytest_plugins = ("tests.cli_support",)
+pytest_plugins = ("tests.support.cli_product",)
 
 KEY = "pk_planted_0123456789"
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.cli_support import Product, Ran
+    from tests.support.cli_product import Product, Ran
 
-pytest_plugins = ("tests.cli_support",)
+pytest_plugins = ("tests.support.cli_product",)
 
 KEY = "pk_planted_0123456789"
 

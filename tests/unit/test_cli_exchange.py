@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from nango_py.cli.root import nango
-from tests.nango_answers import a_response
+from tests.support.nango_exports import a_response
 
 if TYPE_CHECKING:
-    from tests.cli_support import Product
+    from tests.support.cli_product import Product
 
-pytest_plugins = ("tests.cli_support",)
+pytest_plugins = ("tests.support.cli_product",)
 
 PLANTED = "pk_planted_0123456789"
 ELSEWHERE = ("--database", "sqlite:///elsewhere/nango.db")

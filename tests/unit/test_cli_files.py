@@ -10,9 +10,9 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli_support import Product
+    from tests.support.cli_product import Product
 
-pytest_plugins = ("tests.cli_support",)
+pytest_plugins = ("tests.support.cli_product",)
 
 ACME = """\
 name: acme

@@ -18,9 +18,9 @@ import requests
 from nango_py import Nango
 
 if TYPE_CHECKING:
-    from tests.cli_support import Product
+    from tests.support.cli_product import Product
 
-pytest_plugins = ["tests.cli_support"]
+pytest_plugins = ["tests.support.cli_product"]
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -21,7 +21,7 @@ from nango_py.config.model import EnvironmentText, TemplateText
 from nango_py.errors import ConfigError
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import Secret
-from tests.clocks import ManualClock
+from tests.support.fake_clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from nango_py import ConfigError, Nango
 from nango_py.connect.form_values import FormValues, clean_settings, clean_text, parse_value
 from nango_py.connect.forms import Field, form_of
 from nango_py.connect.listing import list_integrations
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

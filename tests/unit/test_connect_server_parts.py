@@ -17,8 +17,8 @@ from nango_py.server.origins import PublicAddress, make_public_address
 from nango_py.server.security_headers import cors_headers, security_headers
 from nango_py.server.static_files import StaticFiles
 from nango_py.server.throttle import MOST_SESSIONS, Throttle
-from tests.clocks import ManualClock
-from tests.server_support import notice_of
+from tests.support.connect_product import notice_of
+from tests.support.fake_clock import ManualClock
 
 APP = "https://app.product.test"
 ROOT = Path(__file__).resolve().parents[2]

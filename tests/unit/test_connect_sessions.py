@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py import ConnectSession
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2)]
 INTEGRATIONS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.tokens.shutdown import Shutdown
-from tests.call_support import wait_until
+from tests.support.nango_at_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

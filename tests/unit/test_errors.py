@@ -29,7 +29,7 @@ from nango_py.errors import (
     printable,
     unknown_name,
 )
-from tests.engine_support import KEY, a_plan
+from tests.support.made_values import KEY, a_plan
 
 
 def drawn_tree() -> dict[str, str]:

@@ -14,8 +14,8 @@ from nango_py import ConfigError, ImportReport, Nango
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import reveal
 from nango_py.transfer.nango.credential_fields import TYPES
-from tests.moving_support import MODES, a_nango, an_entry
-from tests.nango_answers import CREDENTIALS, EVERY_RESPONSE, LEFT, TAKEN, a_response
+from tests.support.nango_exports import CREDENTIALS, EVERY_RESPONSE, LEFT, TAKEN, a_response
+from tests.support.transfer_products import MODES, a_nango, an_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from nango_py.config.template.compiler import TemplateProblem, compile_template
 from nango_py.config.template.rendering import check_base_url, render_url
 from nango_py.config.urls.hosts import normalize_host
 from nango_py.engine.bound_settings import origin_of
-from tests.host_support import HOSTS, NO_HOSTS, REAL_HOSTS
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.host_names import HOSTS, NO_HOSTS, REAL_HOSTS
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 FIELDS = {"additional_config.host": "host", "additional_config.url": "origin"}
 HOST = "https://${additional_config.host}/api/v4/"

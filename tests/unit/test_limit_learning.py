@@ -11,7 +11,7 @@ from nango_py.limits.headers.dialects import Observation
 from nango_py.limits.learning import LEARNED_RATE, Learning
 from nango_py.limits.limit_types import Bucket, Granted, Spend, Window
 from nango_py.limits.stores.memory import MemoryLimits
-from tests.limits_support import LimitClock, window
+from tests.support.simulated_api import LimitClock, window
 
 if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitStore

@@ -11,7 +11,7 @@ from nango_py.errors import StorageError
 from nango_py.limits.limit_types import Granted, Refused, Spend, Window
 from nango_py.limits.stores.failover import AGAIN_AFTER, AGREE_SECONDS, FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
-from tests.limits_support import LimitClock, bucket, window
+from tests.support.simulated_api import LimitClock, bucket, window
 
 if TYPE_CHECKING:
     from collections.abc import Collection

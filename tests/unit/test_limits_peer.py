@@ -13,7 +13,7 @@ from limits.storage import memory as their_memory
 
 from nango_py.limits.limit_types import CalendarDay, Granted, Spend
 from nango_py.limits.stores.memory import MemoryLimits
-from tests.limits_support import LimitClock, window
+from tests.support.simulated_api import LimitClock, window
 
 TICK, SHIFT = 2.0**-7, 2.0**-20
 """Arrivals lie on ticks, each shifted by a little more than the one before it: so no two are exactly a window

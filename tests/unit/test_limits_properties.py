@@ -16,8 +16,8 @@ from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
-from tests.limits_support import Arrival, LimitClock, World, broken_limits, bucket, overfull, window
-from tests.services import fresh_redis
+from tests.support.databases import fresh_redis
+from tests.support.simulated_api import Arrival, LimitClock, World, broken_limits, bucket, overfull, window
 
 windows = st.builds(
     window, st.integers(1, 7), st.sampled_from([0.25, 1.0, 2.0, 3.7]) | st.floats(0.05, 5.0, allow_nan=False)

@@ -10,7 +10,7 @@ from nango_py.limits.limit_types import GATE
 from nango_py.limits.rules import CallFacts, RateLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.usage import usage_view
-from tests.limits_support import LimitClock
+from tests.support.simulated_api import LimitClock
 
 if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitStore

@@ -10,7 +10,7 @@ import pytest
 
 from nango_py.engine.commands import Attempt
 from nango_py.engine.log import get_logger, log_attempt
-from tests.engine_support import KEY, a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_connection, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

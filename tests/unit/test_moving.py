@@ -14,13 +14,13 @@ import pytest
 from nango_py import ConfigError, ConnectionNotFound, ImportReport, Nango, StorageError, TamperError
 from nango_py.connections import bulk, keys
 from nango_py.secret import Secret, reveal
-from tests.moving_support import MODES, a_key, a_nango, an_entry, everything
+from tests.support.transfer_products import MODES, a_key, a_nango, an_entry, everything
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.clocks import ManualClock
+    from tests.support.fake_clock import ManualClock
 
 KEY = a_key()
 PLAIN_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

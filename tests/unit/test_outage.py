@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.engine.outage import BreakerSettings, CircuitBreaker, Outage, RetryBudget
-from tests.clocks import ManualClock
+from tests.support.fake_clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from nango_py.errors import ConfigError, InvalidRequest
-from tests.engine_support import KEY, a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_connection, a_plan, a_stamp, an_integration
 
 BASE = "https://api.example.test/v1/"
 PLAIN = a_stamp(an_integration(headers={}, params={}))

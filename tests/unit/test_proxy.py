@@ -11,7 +11,7 @@ import pytest
 from nango_py import ConfigError, Nango
 from nango_py.config.urls.proxy import parse_proxy
 from nango_py.transport.proxy_tunnel import Proxy, is_local, refuses
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 PASSWORD = "planted-proxy-password"
 PROXY = f"http://user:{PASSWORD}@proxy.example.test:3128"

@@ -16,8 +16,8 @@ from nango_py.engine.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIE
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
 from nango_py.limits.limit_types import Granted
-from tests.clocks import ManualClock
-from tests.engine_support import Answer, a_plan, an_integration
+from tests.support.fake_clock import ManualClock
+from tests.support.made_values import Answer, a_plan, an_integration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"

@@ -16,7 +16,7 @@ from nango_py.limits.counting.counted_log import COARSE_ABOVE, CountedLog
 from nango_py.limits.counting.meter import COUNTED_WITHIN, Meter
 from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.memory import SWEEP_EVERY, MemoryLimits
-from tests.limits_support import LimitClock, bucket, window
+from tests.support.simulated_api import LimitClock, bucket, window
 
 TEN = (Spend("k", (window(10, 1.0),)),)
 

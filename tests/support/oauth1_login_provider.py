@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from oauthlib.oauth1 import RequestValidator, WebApplicationServer
 from oauthlib.oauth1.rfc5849.errors import OAuth1Error
 
-from tests.auth_support import pem, rsa_key
-from tests.call_support import QUICK, WIDE
-from tests.login_provider import PAGE, Answer, Asked, Served
-from tests.oauth_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.nango_at_server import QUICK, WIDE
+from tests.support.oauth2_login_provider import PAGE, Answer, Asked, Served
+from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.token_contexts import pem, rsa_key
 
 
 class LoginProvider1(Served):

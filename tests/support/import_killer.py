@@ -24,7 +24,7 @@ from nango_py.connections.keys import generate_key
 from nango_py.errors import NangoError
 from nango_py.secret import reveal
 from nango_py.transfer import importing
-from tests.moving_support import an_entry
+from tests.support.transfer_products import an_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

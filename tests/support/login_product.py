@@ -8,8 +8,8 @@ from nango_py import Nango
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.connect.login import Logins
 from nango_py.secret import reveal
-from tests.login_provider import consent, query_of
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.oauth2_login_provider import consent, query_of
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

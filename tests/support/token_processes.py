@@ -1,11 +1,11 @@
 """A process with sixteen callers, told on standard input whose token to use at once.
 
-    python -m tests.token_workers DATABASE_URL PROVIDER_URL careful|careless
+    python -m tests.support.token_processes DATABASE_URL PROVIDER_URL careful|careless
 
 Each line of input is a user; each line of output is JSON, one text for each caller: the token that the API
 saw, or the name of an error. `careless` switches the leases off: the control.
 
-    python -m tests.token_workers rounds 100
+    python -m tests.support.token_processes rounds 100
 
 runs the whole proof as often as told, on SQLite and on PostgreSQL, and prints what was counted.
 """
@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nango_py import NangoError
 from nango_py.connections.lease import Leases
-from tests.oauth_server import Provider
-from tests.token_support import a_nango
+from tests.support.oauth_product import a_nango
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from nango_py import Nango
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CALLERS = 16
 PROCESSES = 4
 
@@ -68,7 +68,7 @@ class Workers:
     """Four such processes."""
 
     def __init__(self, database_url: str, provider_url: str, care: str = "careful") -> None:
-        command = [sys.executable, "-m", "tests.token_workers", database_url, provider_url, care]
+        command = [sys.executable, "-m", "tests.support.token_processes", database_url, provider_url, care]
         self._processes = [
             subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -113,7 +113,7 @@ def rounds(
 
 def main(number: int) -> None:
     """The long form."""
-    from tests.services import fresh_postgres
+    from tests.support.databases import fresh_postgres
 
     with tempfile.TemporaryDirectory() as folder, fresh_postgres() as postgres:
         for url in (f"sqlite:///{folder}/nango.db", postgres):

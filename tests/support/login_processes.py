@@ -1,12 +1,12 @@
 """A process in which many threads bring the same callback at once, and a process that begins logins.
 
-    python -m tests.login_workers finish DATABASE_URL < job
+    python -m tests.support.login_processes finish DATABASE_URL < job
 
 The job is one line of JSON: the integration's entry, the callback's parameters and the number of threads. It
 says `ready`, waits for a second line, and prints how each thread ended. `careless` instead of `finish` lets a
 state be used more than once: the control.
 
-    python -m tests.login_workers flood 100000
+    python -m tests.support.login_processes flood 100000
 
 begins as many logins of one session, and prints rows and memory before and after.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from nango_py.connect.login import Logins
 from nango_py.connections.pending import Pending
 from nango_py.errors import ConnectFailed
-from tests.login_support import COOKIE, a_product, pending_rows
+from tests.support.login_product import COOKIE, a_product, pending_rows
 
 ENTRY = {
     "auth": {

@@ -142,7 +142,7 @@ TAKEN: dict[tuple[str, str], dict[str, Any]] = {
         "session_token": "st-planted",
     },
 }
-"""What an integration of tests/moving_support.py stores for a type of credentials."""
+"""What an integration of tests/support/transfer_products.py stores for a type of credentials."""
 
 LEFT: dict[str, set[str]] = {
     "TBA": {"credentials.config_override"},

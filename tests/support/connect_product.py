@@ -19,10 +19,10 @@ import requests
 from nango_py import Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.server.uvicorn_server import listening, make_server
-from tests.call_support import WIDE
-from tests.login_provider import LoginProvider, consent
-from tests.login_provider1 import LoginProvider1
-from tests.product_support import ENCRYPTION_KEY
+from tests.support.nango_at_server import WIDE
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     import socket

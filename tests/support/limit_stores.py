@@ -12,7 +12,7 @@ from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.limits.stores.sql_store import RESPONSE_SECONDS, SqlLimits
 from nango_py.secret import Secret
-from tests.services import fresh_postgres, fresh_redis
+from tests.support.databases import fresh_postgres, fresh_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

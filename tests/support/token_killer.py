@@ -1,9 +1,9 @@
 """A program that kills, stops or ends processes in the middle of a token renewal.
 
-    python -m tests.token_killer kill RUNS DATABASE_URL      SIGKILL at six points, three kinds of rotation
-    python -m tests.token_killer sigterm RUNS DATABASE_URL   SIGTERM while the provider is answering
-    python -m tests.token_killer careless RUNS DATABASE_URL  the control: the same without the handler
-    python -m tests.token_killer stop RUNS DATABASE_URL      SIGSTOP of the lease's holder, and SIGCONT
+    python -m tests.support.token_killer kill RUNS DATABASE_URL      SIGKILL at six points, three kinds of rotation
+    python -m tests.support.token_killer sigterm RUNS DATABASE_URL   SIGTERM while the provider is answering
+    python -m tests.support.token_killer careless RUNS DATABASE_URL  the control: the same without the handler
+    python -m tests.support.token_killer stop RUNS DATABASE_URL      SIGSTOP of the lease's holder, and SIGCONT
 
 Each child is a process of its own, forked from one that has neither threads nor an open store. The last
 line of output is JSON with what was counted.
@@ -27,9 +27,9 @@ from nango_py.connections.lease import Leases
 from nango_py.connections.store import ConnectionStore
 from nango_py.tokens.token_requests import TokenPlan
 from nango_py.transport.sync_transport import Transport
-from tests.call_support import wait_until
-from tests.oauth_server import Provider
-from tests.token_support import a_nango, life_of, status_of
+from tests.support.nango_at_server import wait_until
+from tests.support.oauth_product import a_nango, life_of, status_of
+from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.model import UserHosts
-from tests.engine_support import a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import a_connection, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@
         provider.token_calls, provider.api_calls                   # what really happened
 
 The rules of the protocol are Authlib's, the independent implementation that ours is measured by: code grant,
-PKCE (required), refresh tokens, and each way for a client to say who it is. `tests.login_provider1` has the
+PKCE (required), refresh tokens, and each way for a client to say who it is. `tests.support.oauth1_login_provider` has the
 same for OAuth 1.0a.
 """
 
@@ -40,9 +40,9 @@ from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter
 
-from tests.auth_support import pem, rsa_key
-from tests.call_support import QUICK, WIDE
-from tests.oauth_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.nango_at_server import QUICK, WIDE
+from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.token_contexts import pem, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

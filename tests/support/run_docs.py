@@ -1,6 +1,6 @@
 """The docs as programs: their code blocks, and the place where they are run.
 
-Started as a program (`python -m tests.docs_support FILE`), it runs the Python blocks of one file in the
+Started as a program (`python -m tests.support.run_docs FILE`), it runs the Python blocks of one file in the
 working folder, with `nango_py.Nango` pointed at the sandboxes that DOCS_OVERRIDES names.
 """
 
@@ -22,7 +22,7 @@ from nango_py import Nango, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TEXTS = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 OVERRIDES = "DOCS_OVERRIDES"
@@ -111,7 +111,7 @@ def documented_place(folder: Path) -> Iterator[Place]:
 def run_page(page: Path, place: Place) -> str:
     """The output of a page's Python blocks, run in order in one process of their own."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.docs_support", str(page)],
+        [sys.executable, "-W", "error", "-m", "tests.support.run_docs", str(page)],
         cwd=place.folder,
         env=place.environment(),
         capture_output=True,

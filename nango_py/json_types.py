@@ -1,0 +1,18 @@
+"""Names for JSON values in annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+"""Any JSON value, as `json.loads` returns it."""
+
+JsonObject: TypeAlias = dict[str, JsonValue]
+"""A JSON object."""
+
+Settings: TypeAlias = Mapping[str, Any]
+"""Settings that passed the file schema, which guarantees the types of the values; mypy does not know them."""
+
+Schema: TypeAlias = Mapping[str, Any]
+"""A JSON Schema (draft 2020-12), or a part of one."""

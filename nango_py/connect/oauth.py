@@ -19,13 +19,13 @@ from nango_py.auth.oauth2 import OAuth2
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
-from nango_py.engine.commands import Failure
 from nango_py.errors import printable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol
 from nango_py.protocols.token_exchange import TokenResponse, error_word
 from nango_py.record import field, record
 from nango_py.secret import masked
 from nango_py.tokens.token_requests import NOT_SENT_AGAIN, make_shield, make_token_plan, token_context
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

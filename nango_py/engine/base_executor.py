@@ -19,11 +19,11 @@ from nango_py.tokens.refusals import check_usable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call import Steps
-    from nango_py.engine.commands import Attempt
     from nango_py.engine.paging import ParsedPage
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.limits.limit_types import LimitStore, WindowView

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nango_py.attempt import Attempt
 from nango_py.engine.commands import (
     Acquire,
-    Attempt,
     CloseGate,
     Confirm,
     Discard,
-    Failure,
     Refresh,
     Release,
     Send,
@@ -29,6 +28,7 @@ from nango_py.engine.retry import OUTAGE_STATUSES, Facts, RetryPolicy, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers.response_limits import requested_wait
 from nango_py.limits.limit_types import Refused
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

@@ -12,7 +12,7 @@ from nango_py.record import record
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.engine.commands import Attempt
+    from nango_py.attempt import Attempt
 
 logger = logging.getLogger("nango_py.events")
 

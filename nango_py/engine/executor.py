@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
+    from nango_py.attempt import Attempt
     from nango_py.connections.connection import Connection
     from nango_py.engine.call import Job, Steps
-    from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import WindowView

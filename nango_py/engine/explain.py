@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nango_py.engine.commands import Attempt
+    from nango_py.attempt import Attempt
 
 
 def explain(attempts: Sequence[Attempt]) -> str:
     """One line for each attempt: what came, which rule judged it, and what followed.
 
-    >>> from nango_py.engine.commands import Attempt
+    >>> from nango_py.attempt import Attempt
     >>> print(explain([Attempt(number=1, status=200, seconds=0.012, action="return", rule="built-in: 200")]))
     attempt 1: 200 after 0.012 s -> return (built-in: 200)
     """

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
+    from nango_py.attempt import Attempt
     from nango_py.connections.connection import Connection
-    from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
 
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}

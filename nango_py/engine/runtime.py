@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.engine.commands import Failure, Learn
+from nango_py.engine.commands import Learn
 from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import get_logger, log_attempt, log_token
 from nango_py.engine.outage import Outage
@@ -18,13 +18,14 @@ from nango_py.limits.learning import Learning
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
 from nango_py.secret import masked
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
+    from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
-    from nango_py.engine.commands import Attempt
     from nango_py.engine.plan import Plan
     from nango_py.engine.request_encoding import Pairs
     from nango_py.limits.limit_types import Spend

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth.base import get_auth_mode
-from nango_py.engine.commands import Failure
 from nango_py.errors import ConfigError, NangoError, TamperError
 from nango_py.tokens.token_requests import make_shield, make_token_plan, token_context
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import connection_label, leaves, template_variables
-from nango_py.engine.commands import Failure, Send, Wait
+from nango_py.engine.commands import Send, Wait
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenContext, TokenResponse, TokenUnavailable
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, reveal
 from nango_py.transport.addresses import Guard
 from nango_py.transport.proxy_tunnel import open_proxy
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator

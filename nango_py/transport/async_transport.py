@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from nango_py.engine.commands import Failure
 from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
 from nango_py.transport.addresses import AddressRefusedError, refusal
@@ -24,12 +23,13 @@ from nango_py.transport.http1 import BODILESS
 from nango_py.transport.lookups import Lookups, system_look_up
 from nango_py.transport.proxy_tunnel import is_local, refuses
 from nango_py.transport.response import STREAM_ENDED, Response, is_streamed, most_bytes
+from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-    from nango_py.engine.plan import Plan
     from nango_py.transport.lookups import LookUp
+    from nango_py.transport.sendable import Sendable
 
 PoolName = tuple[tuple[str, ...], tuple[str, ...] | None]
 EVERYBODY: PoolName = (("", ""), None)
@@ -61,7 +61,7 @@ class StreamedResponse(Response):
     Also an async context manager, which frees the connection at its end.
     """
 
-    def __init__(self, plan: Plan, response: httpx2.Response, body: bytes | None, seconds: float) -> None:
+    def __init__(self, plan: Sendable, response: httpx2.Response, body: bytes | None, seconds: float) -> None:
         super().__init__(plan, RawResponse(response), body, seconds)
         self._response = response
         self._limit = plan.max_bytes
@@ -151,7 +151,7 @@ class AsyncTransport:
         self._pools: weakref.WeakKeyDictionary[Any, dict[PoolName, _Pool]] = weakref.WeakKeyDictionary()
         mask_library_loggers()
 
-    async def send(self, plan: Plan, seconds: float) -> Response | Failure:
+    async def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send once. Every way to fail comes back as a Failure; only a cancellation is raised."""
         sent: list[bool] = []
         started = time.monotonic()
@@ -172,7 +172,7 @@ class AsyncTransport:
         for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
             await pool.ending.aclose()
 
-    async def _exchange(self, plan: Plan, sent: list[bool], started: float) -> Response:
+    async def _exchange(self, plan: Sendable, sent: list[bool], started: float) -> Response:
         async def trace(event: str, info: Any) -> None:
             if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
                 sent.append(True)
@@ -186,7 +186,7 @@ class AsyncTransport:
         finally:
             pool.busy -= 1
 
-    async def _answered(self, plan: Plan, response: httpx2.Response, started: float) -> Response:
+    async def _answered(self, plan: Sendable, response: httpx2.Response, started: float) -> Response:
         if is_streamed(plan, response.status_code):
             return StreamedResponse(plan, response, None, time.monotonic() - started)
         try:
@@ -198,7 +198,7 @@ class AsyncTransport:
             return StreamedResponse(plan, response, body, seconds)
         return Response(plan, RawResponse(response), body, seconds)
 
-    async def _pool(self, plan: Plan) -> _Pool:
+    async def _pool(self, plan: Sendable) -> _Pool:
         """The connections of the running loop.
 
         Those of a client certificate are nobody else's, and those to hosts that users name belong to who
@@ -258,7 +258,7 @@ async def _closed_at_the_end(pool: httpx2.AsyncHTTPTransport) -> AsyncGenerator[
         await pool.aclose()
 
 
-def _request(plan: Plan, trace: Any) -> httpx2.Request:
+def _request(plan: Sendable, trace: Any) -> httpx2.Request:
     """The plan as httpx2 takes it, its target and headers to the byte as the sync road sends them."""
     seconds = httpx2.Timeout(plan.read_seconds, connect=plan.connect_seconds, pool=None)
     target = "/" + plan.url.split("/", 3)[3]

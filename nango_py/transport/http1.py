@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from nango_py.engine.plan import Plan
+    from nango_py.transport.sendable import Sendable
 
 UNUSUAL = frozenset({"host", "content-length", "transfer-encoding", "expect"})
 """Headers with which a request is left to http.client."""
@@ -33,26 +33,27 @@ HEAD = re.compile(
 BODYLESS_STATUSES = frozenset({204, 304})
 
 
-def is_simple(plan: Plan) -> bool:
+def is_simple(plan: Sendable) -> bool:
     """Whether `message` can say the whole request."""
     return (plan.body is None or isinstance(plan.body, bytes)) and UNUSUAL.isdisjoint(plan.headers)
 
 
-def encode_request(plan: Plan, host: str, target: str) -> bytes:
+def encode_request(plan: Sendable, host: str, target: str) -> bytes:
     """The request as it goes over the wire.
 
     Raises:
         http.client.InvalidURL: a part holds a line break. The plan has checked each; this is the last door.
     """
+    body = plan.body if isinstance(plan.body, bytes) else b""
     lines = [f"{plan.method} {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in plan.headers.values()]
     if plan.body is not None or plan.method not in BODILESS:
-        lines.append(f"Content-Length: {len(plan.body or b'')}")
+        lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join(lines)
     breaks = len(lines) - 1
     if head.count("\n") != breaks or head.count("\r") != breaks:
         raise http.client.InvalidURL
-    return f"{head}\r\n\r\n".encode("iso-8859-1") + (plan.body or b"")
+    return f"{head}\r\n\r\n".encode("iso-8859-1") + body
 
 
 class Head(NamedTuple):

@@ -17,8 +17,8 @@ from nango_py.errors import TransportFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nango_py.engine.commands import Attempt
-    from nango_py.engine.plan import Plan
+    from nango_py.attempt import Attempt
+    from nango_py.transport.sendable import Sendable
 
 _NOT_YET: Any = object()
 
@@ -33,12 +33,12 @@ FIRST_ERROR = 300
 LARGEST_ERROR_BODY = 2**20
 
 
-def is_streamed(plan: Plan, status: int) -> bool:
+def is_streamed(plan: Sendable, status: int) -> bool:
     """Whether a body is left on the socket: only a good response's; others are read to be judged."""
     return plan.stream and status < FIRST_ERROR
 
 
-def most_bytes(plan: Plan) -> int:
+def most_bytes(plan: Sendable) -> int:
     """The largest decoded body to read at once; 0 means any."""
     return plan.max_bytes or (LARGEST_ERROR_BODY if plan.stream else 0)
 
@@ -57,12 +57,12 @@ class Response(requests.Response):
         attempts: one record for each sending that led to this response.
     """
 
-    _plan: Plan | None
+    _plan: Sendable | None
     raw: Any
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Sendable,
         raw: Any,
         content: bytes | None,
         seconds: float,
@@ -152,7 +152,8 @@ class Response(requests.Response):
             shown = requests.PreparedRequest()
             shown.url = self.url
             if self._plan is not None:
-                shown.method, shown.body = self._plan.method, self._plan.body
+                shown.method = self._plan.method
+                shown.body = self._plan.body  # type: ignore[assignment] # a file or iterator, as in requests
                 shown.headers = CaseInsensitiveDict(self._plan.masked_headers())
             shown.hooks = {"response": []}
             self._request = shown

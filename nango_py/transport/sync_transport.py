@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import urllib3
 import urllib3.exceptions
 
-from nango_py.engine.commands import Failure
 from nango_py.secret import live_secrets, mask_library_loggers
 from nango_py.transport.addresses import AddressRefusedError, refusal
 from nango_py.transport.certificates import BoundedCache, tls_context
@@ -21,6 +20,7 @@ from nango_py.transport.http1 import encode_request, is_simple
 from nango_py.transport.lookups import Lookups, system_look_up
 from nango_py.transport.proxy_tunnel import ProxyRefusedError, is_local
 from nango_py.transport.response import Response, is_streamed, most_bytes
+from nango_py.transport.sendable import Failure
 from nango_py.transport.sockets import (
     ATTEMPT,
     FOREVER,
@@ -34,10 +34,8 @@ from nango_py.transport.sockets import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nango_py.engine.bound_settings import BoundRequestSettings
-    from nango_py.engine.plan import Plan
-    from nango_py.tokens.token_requests import Shield
     from nango_py.transport.lookups import LookUp
+    from nango_py.transport.sendable import Sendable, SocketSettings
     from nango_py.transport.sockets import Connection
 
 POOL_SIZE = 64
@@ -77,7 +75,7 @@ class Transport:
         self._pid = os.getpid()
         mask_library_loggers()
 
-    def send(self, plan: Plan, seconds: float) -> Response | Failure:
+    def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send once. Every way to fail comes back as a Failure, so no library's message travels on."""
         origin = _origin(plan.url)
         started = time.monotonic()
@@ -124,7 +122,7 @@ class Transport:
             pool.close()
         self._apart.clear()
 
-    def _pool(self, origin: Origin, stamp: BoundRequestSettings | Shield) -> Pool:
+    def _pool(self, origin: Origin, stamp: SocketSettings) -> Pool:
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets, nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
@@ -137,7 +135,7 @@ class Transport:
                 pool = self._pools.setdefault(origin, Pool(lambda: self._open(origin), POOL_SIZE))
         return pool
 
-    def _pool_apart(self, origin: Origin, stamp: BoundRequestSettings | Shield) -> Pool:
+    def _pool_apart(self, origin: Origin, stamp: SocketSettings) -> Pool:
         """The connections that not everyone may use.
 
         One with a client certificate speaks for whoever made it. One to a host that a user named was allowed
@@ -194,7 +192,7 @@ def _outside(trace: TracebackType | None) -> TracebackType | None:
 INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl")
 
 
-def _exchange(connection: Connection, plan: Plan, seconds: float) -> DeadlineResponse:
+def _exchange(connection: Connection, plan: Sendable, seconds: float) -> DeadlineResponse:
     """Send the request and read the response's head."""
     host, _, target = plan.url.partition("://")[2].partition("/")
     target = "/" + target

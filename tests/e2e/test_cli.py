@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nango_py.attempt import Attempt
 from nango_py.cli.demo.result import Outcome, Result, Witness
-from nango_py.engine.commands import Attempt
 from tests.support.oauth_product import mail
 from tests.support.oauth_token_server import Provider
 

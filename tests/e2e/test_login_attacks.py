@@ -412,7 +412,7 @@ def test_each_attempt_is_signed_anew() -> None:
         """A network in which nothing answers; it notes what would have been sent."""
 
         def send(self, plan: Any, _: float) -> Any:
-            from nango_py.engine.commands import Failure
+            from nango_py.transport.sendable import Failure
 
             header = plan.headers["authorization"][1].removeprefix("OAuth ")
             seen.append(dict(part.split("=", 1) for part in header.split(", ")))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from nango_py.engine.commands import Failure
 from nango_py.secret import Secret
 from nango_py.transport.async_transport import AsyncTransport
+from nango_py.transport.sendable import Failure
 from nango_py.transport.sync_transport import Transport
 from tests.support.fault_server import READ, FaultServer, Tls, response
 from tests.support.made_values import KEY, a_plan, a_stamp, an_integration

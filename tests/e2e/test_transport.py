@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from nango_py.engine.commands import Failure
 from nango_py.errors import TransportFailed
 from nango_py.transport.response import Response
+from nango_py.transport.sendable import Failure
 from nango_py.transport.sync_transport import Transport
 from tests.support.fault_server import (
     CLOSE,

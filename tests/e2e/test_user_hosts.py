@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConfigError, InvalidRequest, Nango, TransportFailed
-from nango_py.engine.commands import Failure
 from nango_py.engine.plan import follow_redirect
 from nango_py.transport import sync_transport as transports
 from nango_py.transport.addresses import check_addresses
 from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.lookups import MOST_AT_ONCE, Lookups
+from nango_py.transport.sendable import Failure
 from nango_py.transport.sockets import Connector
 from nango_py.transport.sync_transport import Transport
 from tests.support.fault_server import READ, FaultServer, Tls, response

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.engine.call import MAX_REDIRECTS, Job, run
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Release, Send, Settle, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
 from nango_py.limits.limit_types import Granted, Refused
+from nango_py.transport.sendable import Failure
 from tests.support.fake_clock import ManualClock
 from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nango_py import errors
-from nango_py.engine.commands import Attempt
+from nango_py.attempt import Attempt
 from nango_py.errors import (
     ConfigError,
     ConnectionAlreadyExists,

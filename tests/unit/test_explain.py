@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nango_py.engine.commands import Attempt
+from nango_py.attempt import Attempt
 from nango_py.engine.explain import explain
 
 

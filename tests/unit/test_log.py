@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.engine.commands import Attempt
+from nango_py.attempt import Attempt
 from nango_py.engine.log import get_logger, log_attempt
 from tests.support.made_values import KEY, a_connection, a_plan, a_stamp, an_integration
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from nango_py.engine.call import Job, run
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Failure, Refresh, Send, Wait
+from nango_py.engine.commands import Acquire, CloseGate, Confirm, Refresh, Send, Wait
 from nango_py.engine.outage import BreakerSettings, CircuitBreaker
 from nango_py.engine.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIED, UNSENT_RETRIED
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
 from nango_py.limits.limit_types import Granted
+from nango_py.transport.sendable import Failure
 from tests.support.fake_clock import ManualClock
 from tests.support.made_values import Answer, a_plan, an_integration
 

@@ -12,7 +12,7 @@ from nango_py.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nango_py.engine.commands import Attempt
+    from nango_py.attempt import Attempt
     from nango_py.sandbox import Sandbox
 
 OUR_LOGGER = "nango_py.integrations"

@@ -237,15 +237,14 @@ class BaseExecutor:
             ConfigError: the first one has some, and not where the blueprint says.
         """
         paginator = self._paginator()
-        overlooked = paginator.overlooked(page) if is_first else ()
-        if not overlooked:
+        other_paths = paginator.suggest_records_paths(page) if is_first else ()
+        if not other_paths:
             return paginator.records(page)
         wanted = (
             f'pagination.records "{paginator.records_path}"' if paginator.records_path else "the body itself"
         )
-        what = (
-            f"{wanted} is no list in this response; it has one at {', '.join(map(printable, overlooked[:5]))}"
-        )
+        found = ", ".join(map(printable, other_paths[:5]))
+        what = f"{wanted} is no list in this response; it has one at {found}"
         help_ = "set pagination.records in the blueprint or the entry; `[]` behind || stands for none"
         raise ConfigError([Problem(Position(self._route.integration.name), "E502", what, help=help_)])
 

@@ -10,7 +10,7 @@ from nango_py.errors import InvalidRequest, RequestFailed
 
 if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
-    from nango_py.pagination.base import Next, Paginator
+    from nango_py.pagination.base import NextRequest, Paginator
 
 
 class ParsedPage:
@@ -68,7 +68,7 @@ OTHER_HOST: Any = object()
 
 def _following(paginator: Paginator, page: Any, plan: Plan) -> Plan | None:
     """The next page's request, None after the last, or OTHER_HOST; URLs stay in this frame."""
-    target = paginator.following(page, plan.pairs)
+    target = paginator.next_request(page, plan.pairs)
     if target is None:
         return None
     base = plan.url.partition("?")[0]
@@ -76,7 +76,7 @@ def _following(paginator: Paginator, page: Any, plan: Plan) -> Plan | None:
     return OTHER_HOST if url is None else follow(plan, url)
 
 
-def _with_params(base: str, plan: Plan, target: Next) -> str:
+def _with_params(base: str, plan: Plan, target: NextRequest) -> str:
     changed = {name for name, _ in target.params}
     pairs = tuple(pair for pair in plan.pairs if pair[0] not in changed) + target.params
     given = {name for name, _ in pairs}

@@ -1,1 +1,1 @@
-"""Ways to find the next page: one file each, found by name (see `nango_py.registry`)."""
+"""Kinds of pagination: one file each, found by name (see `nango_py.registry`)."""

@@ -1,129 +1,133 @@
-"""What a paginator is: it finds the records and the next page in a response, and knows no socket."""
+"""The base class of paginators: they find the records and the next page in a response, without I/O."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
+
+from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Pairs = tuple[tuple[str, str], ...]
+    from nango_py.json_types import JsonValue, Schema, Settings
+
+Params: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Page(Protocol):
-    """As much of a response as a paginator looks at."""
+    """The part of a response that paginators read."""
 
     @property
-    def headers(self) -> Any:
-        """The response's headers, without regard to case."""
+    def headers(self) -> Mapping[str, str]:
+        """The response headers, case-insensitive."""
 
-    def json(self) -> Any:
-        """The body as JSON."""
+    def json(self) -> JsonValue:
+        """The parsed body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Where the next page is: a URL (absolute, or relative to the last), or parameters to set."""
+@record
+class NextRequest:
+    """How to request the next page: its URL (absolute or relative), or query parameters to change."""
 
     url: str = ""
-    params: Pairs = ()
+    params: Params = ()
 
 
-@dataclass(frozen=True)
 class Paginator:
-    """One kind of paging, as a blueprint configures it. Stateless: it looks at the last request and answer.
+    """One kind of pagination. Subclasses are records whose fields are the keys of the `pagination:` block.
 
     Attributes:
-        records_path: JMESPath to the list of records; "" where the body itself is the list.
+        records_path: JMESPath to the list of records; "" if the body itself is the list.
     """
+
+    __slots__ = ()
 
     name: ClassVar[str]
     """The `kind` of a blueprint's `pagination:` block."""
 
-    config_schema: ClassVar[dict[str, Any]]
-    """JSON Schema of the keys beside `kind`."""
+    config_schema: ClassVar[Schema]
+    """JSON Schema of the other keys of the block."""
 
-    example_config: ClassVar[dict[str, Any]]
-    """Settings that fit the schema; contract tests and docs use them."""
+    example_config: ClassVar[Settings]
+    """Valid settings, used by the contract tests and the docs."""
 
     records_path: str = ""
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Paginator:
-        """The paginator that a checked `pagination:` block means."""
-        known = {field.name for field in fields(cls)}
-        renamed = {cls.yaml_names().get(key, key): value for key, value in settings.items()}
-        return cls(**{key: value for key, value in renamed.items() if key in known})
+    def from_settings(cls, settings: Settings) -> Self:
+        """The paginator for a validated `pagination:` block."""
+        values = {cls.yaml_names().get(key, key): value for key, value in settings.items()}
+        return cls(**{name: values[name] for name in field_names(cls) if name in values})
 
     @classmethod
     def yaml_names(cls) -> dict[str, str]:
-        """YAML keys to attribute names where the two differ."""
+        """Field names of the YAML keys that have a different name."""
         return {"records": "records_path", "next": "next_path", "cursor": "cursor_path"}
 
-    def first_params(self) -> Pairs:
-        """Parameters that the first page is asked with, unless the caller gives them."""
+    def first_params(self) -> Params:
+        """Query parameters of the first request, unless the caller sets them."""
         return ()
 
-    def records(self, page: Page) -> list[Any]:
+    def records(self, page: Page) -> list[JsonValue]:
         """The records of one page."""
-        body = page.json()
-        found = pick(self.records_path, body) if self.records_path else body
+        found = self._records_value(page)
         return found if isinstance(found, list) else []
 
-    def overlooked(self, page: Page) -> tuple[str, ...]:
-        """Where the response holds records though none are found at `records`; () where all is well.
+    def suggest_records_paths(self, page: Page) -> tuple[str, ...]:
+        """The paths of other lists in the response if there is none at `records`, for the error message.
 
-        APIs leave a list out when it is empty, so that alone says nothing.
+        An absent list is not an error by itself: some APIs leave empty lists out.
         """
-        body = page.json()
-        found = pick(self.records_path, body) if self.records_path else body
-        return () if isinstance(found, list) else tuple(lists_in(body))
+        return () if isinstance(self._records_value(page), list) else tuple(find_lists(page.json()))
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The page after `page`, which was asked for with `params`; None after the last."""
-        raise TypeError(f"{type(self).__name__} does not say how its pages follow")
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The request after the one with `params`, whose response is `page`; None after the last page."""
+        raise TypeError(f"{type(self).__name__} does not implement next_request()")
 
-
-RECORDS_SCHEMA: dict[str, Any] = {"type": "string", "description": "JMESPath to the list of records"}
+    def _records_value(self, page: Page) -> JsonValue:
+        return search_json(self.records_path, page.json()) if self.records_path else page.json()
 
 
-def pick(path: str, body: Any) -> Any:
-    """What a JMESPath finds in a body, or None.
+RECORDS_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the list of records"}
+
+
+def search_json(path: str, body: JsonValue) -> JsonValue:
+    """The value at a JMESPath, or None.
 
     Source: https://jmespath.org/specification.html
     """
-    names = _names(path)
+    names = _split_plain_path(path)
     if names is None:
         import jmespath
 
-        return jmespath.search(path, body)
+        found: JsonValue = jmespath.search(path, body)
+        return found
     for name in names:
         body = body.get(name) if isinstance(body, dict) else None
     return body
 
 
 @lru_cache(maxsize=256)
-def _names(path: str) -> tuple[str, ...] | None:
-    """The names of a path like `links.next`, which need no interpreter; None for any other."""
+def _split_plain_path(path: str) -> tuple[str, ...] | None:
+    """The names of a path such as `links.next`, which needs no JMESPath parser; None for other paths."""
     return tuple(path.split(".")) if _PLAIN_PATH.fullmatch(path) else None
 
 
 _PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
-def lists_in(body: Any, within: str = "") -> Iterator[str]:
-    """The paths of lists of mappings, at most two names deep; "@" is the body itself."""
+def find_lists(body: JsonValue, prefix: str = "") -> Iterator[str]:
+    """The paths of lists of objects, at most two names deep; "@" is the body itself."""
     if isinstance(body, list) and body and isinstance(body[0], dict):
-        yield within or "@"
-    elif isinstance(body, dict) and "." not in within:
+        yield prefix or "@"
+    elif isinstance(body, dict) and "." not in prefix:
         for name, value in body.items():
-            yield from lists_in(value, f"{within}.{name}" if within else name)
+            yield from find_lists(value, f"{prefix}.{name}" if prefix else name)
 
 
-def number(params: Pairs, name: str, default: int) -> int:
-    """A whole number among the parameters."""
+def int_param(params: Params, name: str, default: int) -> int:
+    """The value of an integer parameter."""
     value = dict(params).get(name, "")
     return int(value) if value.isdigit() else default

@@ -1,35 +1,39 @@
-"""cursor: the body holds a token that asks for the next page (Slack's `response_metadata.next_cursor`)."""
+"""cursor: the body holds a token for the next page (Slack's `response_metadata.next_cursor`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs, pick
+from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params, search_json
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class Cursor(Paginator):
-    """Sends the token found at a JMESPath as a query parameter until it is empty."""
+    """Sends the token found at a JMESPath as a query parameter, until the token is empty."""
 
     name = "cursor"
-    config_schema: ClassVar[dict[str, Any]] = {
+    config_schema: ClassVar[Schema] = {
         "required": ["cursor", "param"],
         "properties": {
-            "cursor": {"type": "string", "description": "JMESPath to the next page's token"},
-            "param": {"type": "string", "description": "the query parameter that takes it"},
+            "cursor": {"type": "string", "description": "JMESPath to the token of the next page"},
+            "param": {"type": "string", "description": "query parameter for the token"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[dict[str, Any]] = {"cursor": "meta.next", "param": "cursor", "records": "items"}
+    example_config: ClassVar[Settings] = {"cursor": "meta.next", "param": "cursor", "records": "items"}
     cursor_path: str = ""
     param: str = "cursor"
+    records_path: str = ""
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The token as a parameter; "" or null ends the walk."""
-        token = pick(self.cursor_path, page.json())
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The token as a parameter; None if it is "" or null."""
+        token = search_json(self.cursor_path, page.json())
         if isinstance(token, bool) or not isinstance(token, str | int) or token == "":
             return None
-        return Next(params=((self.param, str(token)),))
+        return NextRequest(params=((self.param, str(token)),))

@@ -1,13 +1,16 @@
-"""link_header: the `Link` header names the next page (RFC 8288), as GitHub and Greenhouse do."""
+"""link_header: the `Link` header holds the URL of the next page (RFC 8288), as at GitHub and Greenhouse."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs
+from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 # One link-value of RFC 8288 section 3: a target in angle brackets and its parameters.
 LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s";,]+))?)*)')
@@ -15,24 +18,25 @@ REL = re.compile(r'\brel\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class LinkHeader(Paginator):
-    """Follows the link of relation `next` (or another) in the Link header."""
+    """Follows the link with the relation `next` (or another one) in the Link header."""
 
     name = "link_header"
-    config_schema: ClassVar[dict[str, Any]] = {
+    config_schema: ClassVar[Schema] = {
         "properties": {
-            "rel": {"type": "string", "description": "the link relation, `next` by default"},
+            "rel": {"type": "string", "description": "link relation, `next` by default"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[dict[str, Any]] = {"rel": "next"}
+    example_config: ClassVar[Settings] = {"rel": "next"}
     rel: str = "next"
+    records_path: str = ""
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The target of the link; its absence ends the walk."""
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The target of the link; None if there is no such link."""
         for target, attributes in LINK.findall(page.headers.get("Link") or ""):
             relation = REL.search(attributes)
             if relation and self.rel in (relation[1] or relation[2] or "").lower().split():
-                return Next(url=target)
+                return NextRequest(url=target)
         return None

@@ -1,16 +1,19 @@
-"""next_url: the body holds the address of the next page (JSON:API `links.next`, OData `@odata.nextLink`)."""
+"""next_url: the body holds the URL of the next page (JSON:API `links.next`, OData `@odata.nextLink`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs, pick
+from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params, search_json
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class NextUrl(Paginator):
     """Follows the URL found at a JMESPath until there is none.
 
@@ -18,17 +21,18 @@ class NextUrl(Paginator):
     """
 
     name = "next_url"
-    config_schema: ClassVar[dict[str, Any]] = {
+    config_schema: ClassVar[Schema] = {
         "required": ["next"],
         "properties": {
-            "next": {"type": "string", "description": "JMESPath to the next page's URL"},
+            "next": {"type": "string", "description": "JMESPath to the URL of the next page"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[dict[str, Any]] = {"next": "links.next", "records": "data"}
+    example_config: ClassVar[Settings] = {"next": "links.next", "records": "data"}
     next_path: str = "links.next"
+    records_path: str = ""
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The next page's URL, absolute or relative; an empty one or null ends the walk."""
-        url = pick(self.next_path, page.json())
-        return Next(url=url) if isinstance(url, str) and url else None
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The URL of the next page, absolute or relative; None if it is "" or null."""
+        url = search_json(self.next_path, page.json())
+        return NextRequest(url=url) if isinstance(url, str) and url else None

@@ -1,31 +1,42 @@
-"""offset: pages are asked for by the number of records before them (Close's `_skip` and `_limit`)."""
+"""offset: a query parameter is the number of records to skip (Close's `_skip` and `_limit`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs, number, pick
+from nango_py.pagination.base import (
+    RECORDS_SCHEMA,
+    NextRequest,
+    Page,
+    Paginator,
+    Params,
+    int_param,
+    search_json,
+)
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class Offset(Paginator):
-    """Raises the offset by the records that came, until a page is empty or says that it is the last."""
+    """Adds the number of records received to the offset, until a page is empty or marked as the last."""
 
     name = "offset"
-    config_schema: ClassVar[dict[str, Any]] = {
+    config_schema: ClassVar[Schema] = {
         "required": ["param"],
         "properties": {
-            "param": {"type": "string", "description": "the query parameter of the offset"},
-            "limit_param": {"type": "string", "description": "the query parameter of the page size"},
-            "limit": {"type": "integer", "minimum": 1, "description": "the page size to ask for"},
-            "has_more": {"type": "string", "description": "JMESPath to a flag that more follows"},
+            "param": {"type": "string", "description": "query parameter for the offset"},
+            "limit_param": {"type": "string", "description": "query parameter for the page size"},
+            "limit": {"type": "integer", "minimum": 1, "description": "page size to request"},
+            "has_more": {"type": "string", "description": "JMESPath to the flag for more pages"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[dict[str, Any]] = {
+    example_config: ClassVar[Settings] = {
         "param": "offset",
         "limit_param": "limit",
         "limit": 100,
@@ -35,17 +46,18 @@ class Offset(Paginator):
     limit_param: str = ""
     limit: int = 0
     has_more: str = ""
+    records_path: str = ""
 
-    def first_params(self) -> Pairs:
-        """The page size, where the blueprint names one."""
+    def first_params(self) -> Params:
+        """The page size, if the blueprint sets one."""
         return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The next offset. A short page is the last one only where the API has no flag to say so."""
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The next offset. A short page is the last one only if the API has no `has_more` flag."""
         count = len(self.records(page))
-        size = number(params, self.limit_param, self.limit)
-        if not count or (self.has_more and not pick(self.has_more, page.json())):
+        size = int_param(params, self.limit_param, self.limit)
+        if not count or (self.has_more and not search_json(self.has_more, page.json())):
             return None
         if not self.has_more and size and count < size:
             return None
-        return Next(params=((self.param, str(number(params, self.param, 0) + count)),))
+        return NextRequest(params=((self.param, str(int_param(params, self.param, 0) + count)),))

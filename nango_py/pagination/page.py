@@ -1,53 +1,61 @@
-"""page: pages are asked for by their number."""
+"""page: a query parameter is the number of the page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs, number, pick
+from nango_py.pagination.base import (
+    RECORDS_SCHEMA,
+    NextRequest,
+    Page,
+    Paginator,
+    Params,
+    int_param,
+    search_json,
+)
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class PageNumber(Paginator):
-    """Counts pages up until one is empty, or the response names the last."""
+    """Requests page after page until one is empty, or until the number of pages in the body is reached."""
 
     name = "page"
-    config_schema: ClassVar[dict[str, Any]] = {
+    config_schema: ClassVar[Schema] = {
         "required": ["param"],
         "properties": {
-            "param": {"type": "string", "description": "the query parameter of the page number"},
-            "start": {
-                "type": "integer",
-                "minimum": 0,
-                "description": "the first page's number, 1 by default",
-            },
-            "limit_param": {"type": "string", "description": "the query parameter of the page size"},
-            "limit": {"type": "integer", "minimum": 1, "description": "the page size to ask for"},
+            "param": {"type": "string", "description": "query parameter for the page number"},
+            "start": {"type": "integer", "minimum": 0, "description": "first page number, 1 by default"},
+            "limit_param": {"type": "string", "description": "query parameter for the page size"},
+            "limit": {"type": "integer", "minimum": 1, "description": "page size to request"},
             "total_pages": {"type": "string", "description": "JMESPath to the number of pages"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[dict[str, Any]] = {"param": "page", "start": 1, "records": "items"}
+    example_config: ClassVar[Settings] = {"param": "page", "start": 1, "records": "items"}
     param: str = "page"
     start: int = 1
     limit_param: str = ""
     limit: int = 0
     total_pages: str = ""
+    records_path: str = ""
 
-    def first_params(self) -> Pairs:
-        """The page size, where the blueprint names one."""
+    def first_params(self) -> Params:
+        """The page size, if the blueprint sets one."""
         return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """The next number; an empty page ends the walk, and so does the last of `total_pages`."""
-        current = number(params, self.param, self.start)
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """The next page number; None after an empty page or the last of `total_pages`."""
+        current = int_param(params, self.param, self.start)
         if not self.records(page):
             return None
         if self.total_pages:
-            total = pick(self.total_pages, page.json())
+            total = search_json(self.total_pages, page.json())
             if isinstance(total, int) and current + 1 >= total + self.start:
                 return None
-        return Next(params=((self.param, str(current + 1)),))
+        return NextRequest(params=((self.param, str(current + 1)),))

@@ -1,23 +1,27 @@
-"""single: the whole response is one page."""
+"""single: the API returns everything in one response."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.pagination.base import RECORDS_SCHEMA, Next, Page, Paginator, Pairs
+from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params
+from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
-@dataclass(frozen=True)
+@record
 class Single(Paginator):
-    """Takes the records of one response and asks for no other."""
+    """Returns the records of one response and requests no other page."""
 
     name = "single"
-    config_schema: ClassVar[dict[str, Any]] = {"properties": {"records": RECORDS_SCHEMA}}
-    example_config: ClassVar[dict[str, Any]] = {"records": "data"}
+    config_schema: ClassVar[Schema] = {"properties": {"records": RECORDS_SCHEMA}}
+    example_config: ClassVar[Settings] = {"records": "data"}
+    records_path: str = ""
 
-    def following(self, page: Page, params: Pairs) -> Next | None:
-        """None: there is no other page."""
+    def next_request(self, page: Page, params: Params) -> NextRequest | None:
+        """None: there is no next page."""
         return None

@@ -14,7 +14,7 @@ from nango_py.config.catalogue import Catalogue
 from nango_py.engine.retry import Facts, RetryPolicy
 from nango_py.errors import Position
 from nango_py.limits.rules import CallFacts, RateLimits
-from nango_py.pagination.base import Next
+from nango_py.pagination.base import NextRequest
 from nango_py.registry import PAGINATORS
 
 if TYPE_CHECKING:
@@ -194,11 +194,11 @@ NETSUITE = "https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/c
 def test_the_next_page_is_where_the_api_puts_it(ref: str, body: Any, following: Any) -> None:
     """The paginator of a blueprint finds what leads on, and the end."""
     settings = settings_of(ref)["pagination"]
-    found = PAGINATORS.get(settings["kind"]).from_settings(settings).following(Body(body), ())
+    found = PAGINATORS.get(settings["kind"]).from_settings(settings).next_request(Body(body), ())
     if isinstance(following, dict):
-        assert found == Next(params=tuple(following.items()))
+        assert found == NextRequest(params=tuple(following.items()))
     else:
-        assert found == (None if following is None else Next(url=following))
+        assert found == (None if following is None else NextRequest(url=following))
 
 
 @pytest.mark.parametrize("body", [[{"id": 1}], {"total_count": 1, "items": [{"id": 1}]}])

@@ -1,4 +1,4 @@
-"""What every paginator keeps, and how each kind walks."""
+"""Rules for all paginators, and the pages that each kind requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from nango_py.engine.paging import next_plan
 from nango_py.errors import InvalidRequest, RequestFailed
-from nango_py.pagination.base import Next, Paginator, pick
+from nango_py.pagination.base import NextRequest, Paginator, search_json
+from nango_py.record import field_names
 from nango_py.registry import PAGINATORS
 from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
 
@@ -30,9 +31,9 @@ IN_QUERY = a_stamp(an_integration(params={"api_key": "${api_key}", "format": "js
 Serve = "Callable[[dict[str, str]], Answer]"
 
 
-def linked(link: Callable[[int], Answer]) -> Any:
-    """An API whose pages name the next by URL."""
-    return lambda params: link(int(params.get("p", "1")))
+def linked(respond: Callable[[int], Answer]) -> Any:
+    """An API whose pages hold the URL of the next page."""
+    return lambda params: respond(int(params.get("p", "1")))
 
 
 def next_body(page: int, url: str = BASE) -> Answer:
@@ -48,19 +49,19 @@ def next_link(page: int, url: str = BASE) -> Answer:
     return Answer(headers={"Link": links}, body=[page])
 
 
-def cursored(params: dict[str, str]) -> Answer:
+def respond_with_cursor(params: dict[str, str]) -> Answer:
     """Pages "", "c2", "c3"."""
     page = {"": 1, "c2": 2, "c3": 3}[params.get("cursor", "")]
     return Answer(body={"items": [page], "meta": {"next": f"c{page + 1}" if page < 3 else ""}})
 
 
-def numbered(params: dict[str, str]) -> Answer:
+def respond_to_page_number(params: dict[str, str]) -> Answer:
     """Pages 1 to 3, then empty."""
     page = int(params.get("page", "1"))
     return Answer(body={"items": [page] if page <= 3 else []})
 
 
-def skipping(params: dict[str, str]) -> Answer:
+def respond_to_offset(params: dict[str, str]) -> Answer:
     """250 records."""
     start, size = int(params.get("offset", "0")), int(params["limit"])
     return Answer(body={"data": list(range(start, min(start + size, 250)))})
@@ -68,39 +69,39 @@ def skipping(params: dict[str, str]) -> Answer:
 
 @dataclass(frozen=True)
 class Walk:
-    """How an API of a kind behaves, and what a walk over three pages of it brings.
+    """How an API with one kind of pagination responds, and the records of all its pages.
 
     Attributes:
-        writes_links: whether the API writes the next page's whole URL itself.
+        has_links: whether the API returns the URL of the next page.
     """
 
     serve: Any
     records: list[int]
     pages: int = 3
-    writes_links: bool = False
+    has_links: bool = False
 
 
 WALKS = {
     "single": Walk(lambda _: Answer(body={"data": [1, 2]}), [1, 2], 1),
-    "next_url": Walk(linked(next_body), [1, 2, 3], writes_links=True),
-    "link_header": Walk(linked(next_link), [1, 2, 3], writes_links=True),
-    "cursor": Walk(cursored, [1, 2, 3]),
-    "page": Walk(numbered, [1, 2, 3], 4),
-    "offset": Walk(skipping, list(range(250))),
+    "next_url": Walk(linked(next_body), [1, 2, 3], has_links=True),
+    "link_header": Walk(linked(next_link), [1, 2, 3], has_links=True),
+    "cursor": Walk(respond_with_cursor, [1, 2, 3]),
+    "page": Walk(respond_to_page_number, [1, 2, 3], 4),
+    "offset": Walk(respond_to_offset, list(range(250))),
 }
 
 
 def paginator_of(kind: str, **config: Any) -> Paginator:
-    """A paginator as a blueprint's block makes it."""
+    """The paginator for a blueprint's `pagination:` block."""
     cls = PAGINATORS.get(kind)
-    made: Paginator = cls.from_settings({"kind": kind, **cls.example_config, **config})
-    return made
+    paginator: Paginator = cls.from_settings({"kind": kind, **cls.example_config, **config})
+    return paginator
 
 
 def walk(
     paginator: Paginator, serve: Any, plan: Plan | None = None, most: int = 20
 ) -> tuple[list[Any], list[Plan]]:
-    """The records and requests of a whole walk."""
+    """The records of all pages and the requests for them."""
     plan = plan or a_plan(params=paginator.first_params(), stamp=IN_QUERY)
     seen: set[int] = set()
     records: list[Any] = []
@@ -116,8 +117,8 @@ def walk(
 
 
 @every_kind
-def test_the_config_schema_is_a_json_schema_and_the_example_fits(kind: str) -> None:
-    """The keys beside `kind`, with examples that docs use."""
+def test_the_config_schema_is_a_json_schema_and_the_example_is_valid(kind: str) -> None:
+    """Each kind declares its keys in a JSON Schema, with an example that the docs use."""
     cls = PAGINATORS.get(kind)
     schema = {"type": "object", "additionalProperties": False, **cls.config_schema}
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -128,24 +129,25 @@ def test_the_config_schema_is_a_json_schema_and_the_example_fits(kind: str) -> N
 
 @every_kind
 def test_every_key_of_the_schema_reaches_the_paginator(kind: str) -> None:
-    """A key that the schema takes and the class forgets would be silently ignored."""
+    """No key that the schema accepts is silently ignored by the class."""
     cls = PAGINATORS.get(kind)
     samples = {"string": "sample", "integer": 7, "boolean": True}
     for key, entry in cls.config_schema["properties"].items():
         value = samples[entry["type"]]
-        assert value in vars(paginator_of(kind, **{key: value})).values(), key
+        paginator = paginator_of(kind, **{key: value})
+        assert value in [getattr(paginator, name) for name in field_names(type(paginator))], key
 
 
 def test_every_built_in_kind_is_walked() -> None:
-    """The table above has no gaps."""
+    """WALKS has an entry for every built-in kind."""
     assert set(WALKS) == {
         name for name, cls in PAGINATORS.all().items() if cls.__module__.startswith("nango_py.")
     }
 
 
 @pytest.mark.parametrize("kind", WALKS)
-def test_a_walk_brings_every_record_once_and_stops(kind: str) -> None:
-    """Three pages, each asked for once, with the credential on each and once."""
+def test_every_record_is_returned_once(kind: str) -> None:
+    """Each page is requested once, with the credential in the query exactly once."""
     expected = WALKS[kind]
     records, plans = walk(paginator_of(kind), expected.serve)
     assert records == expected.records
@@ -156,40 +158,40 @@ def test_a_walk_brings_every_record_once_and_stops(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", WALKS)
-def test_the_callers_parameters_go_along(kind: str) -> None:
-    """A filter holds for every page, where the API does not write whole links itself."""
+def test_the_callers_parameters_are_kept(kind: str) -> None:
+    """A filter is sent with every page, unless the API returns the URL of the next page."""
     paginator = paginator_of(kind)
     plan = a_plan(params=(*paginator.first_params(), ("filter", "a b"), ("filter", "c")), stamp=IN_QUERY)
     _, plans = walk(paginator, WALKS[kind].serve, plan)
-    for later in plans[:1] if WALKS[kind].writes_links else plans:
+    for later in plans[:1] if WALKS[kind].has_links else plans:
         query = parse_qsl(urlsplit(later.url).query)
         assert [value for name, value in query if name == "filter"] == ["a b", "c"]
         assert ("format", "json") in query
 
 
-CIRCLES: dict[str, Any] = {
+LOOPS: dict[str, Any] = {
     "next_url": lambda _: Answer(body={"data": [1], "links": {"next": f"{BASE}?p=1"}}),
     "link_header": lambda _: Answer(headers={"Link": f'<{BASE}?p=1>; rel="next"'}, body=[1]),
     "cursor": lambda _: Answer(body={"items": [1], "meta": {"next": "same"}}),
 }
 
 
-@pytest.mark.parametrize("kind", CIRCLES)
-def test_a_circle_is_found(kind: str) -> None:
-    """An API that names the same page again ends in an error, not in a walk without end."""
-    with pytest.raises(RequestFailed, match="names itself or an earlier one") as caught:
-        walk(paginator_of(kind), CIRCLES[kind])
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_loop_is_an_error(kind: str) -> None:
+    """An API that names the same page again raises an error instead of looping forever."""
+    with pytest.raises(RequestFailed, match="page") as caught:
+        walk(paginator_of(kind), LOOPS[kind])
     assert KEY not in f"{caught.value} {caught.value.plan}"
 
 
-def test_a_longer_circle_is_found() -> None:
-    """Two pages that name each other are one too."""
+def test_a_longer_loop_is_an_error() -> None:
+    """Two pages that name each other are a loop too."""
 
     def serve(params: dict[str, str]) -> Answer:
         other = "b" if params.get("cursor") == "a" else "a"
         return Answer(body={"items": [1], "meta": {"next": other}})
 
-    with pytest.raises(RequestFailed, match="names itself or an earlier one"):
+    with pytest.raises(RequestFailed, match="page"):
         walk(paginator_of("cursor"), serve)
 
 
@@ -209,18 +211,18 @@ OTHER_HOSTS = [
 
 @pytest.mark.parametrize("url", OTHER_HOSTS)
 def test_a_next_link_to_another_host_is_refused(url: str) -> None:
-    """The credential stays; the error names no URL with a credential in it."""
+    """The credential is not sent to it, and is not in the error message."""
     for kind, response in {
         "next_url": Answer(body={"data": [1], "links": {"next": url}}),
         "link_header": Answer(headers={"Link": f'<{url}>; rel="next"'}, body=[1]),
     }.items():
-        with pytest.raises(InvalidRequest, match="another host") as caught:
+        with pytest.raises(InvalidRequest, match="host") as caught:
             walk(paginator_of(kind), lambda _, response=response: response)
         assert KEY not in str(caught.value)
 
 
 def test_a_declared_host_is_followed() -> None:
-    """The control: `requests.allowed_hosts` is what makes the difference."""
+    """Control: a next link to a host in `requests.allowed_hosts` is followed."""
     stamp = a_stamp(an_integration(allowed_hosts=("eu.example.test",)))
     serve = linked(lambda page: next_body(page, "https://eu.example.test/v1/things"))
     records, plans = walk(paginator_of("next_url"), serve, a_plan(stamp=stamp))
@@ -230,8 +232,8 @@ def test_a_declared_host_is_followed() -> None:
 
 
 @pytest.mark.parametrize("link", ["/v1/things?p=2", "?p=2", "things?p=2", f"{BASE}?p=2&api_key=theirs#top"])
-def test_next_links_may_be_relative_or_carry_a_key_of_their_own(link: str) -> None:
-    """Relative ones are taken beside the last page; our credential replaces theirs."""
+def test_next_links_may_be_relative_or_hold_a_credential(link: str) -> None:
+    """Relative links are resolved against the last URL; a credential in the link is replaced."""
     response = Answer(body={"data": [1], "links": {"next": link}})
     following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
     assert following is not None
@@ -239,7 +241,7 @@ def test_next_links_may_be_relative_or_carry_a_key_of_their_own(link: str) -> No
 
 
 def test_a_next_link_is_kept_byte_for_byte() -> None:
-    """Signed cursors do not survive being decoded and encoded again."""
+    """Links are not decoded and encoded again, which would break signed cursors."""
     link = f"{BASE}?page%5Bcursor%5D=bmV4%2Bdg%3D%3D&sig=%FF%fe+x~!*()&flag"
     response = Answer(body={"data": [1], "links": {"next": link}})
     following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
@@ -263,15 +265,15 @@ ODD_BODIES = [
 @every_kind
 @pytest.mark.parametrize("body", ODD_BODIES, ids=repr)
 def test_an_unexpected_body_ends_the_walk(kind: str, body: Any) -> None:
-    """It holds no records and no next page, and is no crash."""
+    """A body of another shape has no records and no next page, and does not raise."""
     paginator = paginator_of(kind)
     response = Answer(body=body)
     assert paginator.records(response) == []
-    assert paginator.following(response, ()) is None
+    assert paginator.next_request(response, ()) is None
 
 
-def test_links_are_read_as_rfc_8288_writes_them() -> None:
-    """Several relations, several links, unquoted values, commas and semicolons in quotes, any case."""
+def test_link_headers_are_parsed_as_in_rfc_8288() -> None:
+    """Several relations or links, unquoted values, quoted commas and semicolons, and any case work."""
     paginator = paginator_of("link_header")
     for header, url in {
         "</a>; rel=next": "/a",
@@ -283,33 +285,35 @@ def test_links_are_read_as_rfc_8288_writes_them() -> None:
         '</a>; rel="nextish"': None,
         "": None,
     }.items():
-        found = paginator.following(Answer(headers={"Link": header}, body=[]), ())
-        assert found == (None if url is None else Next(url=url)), header
+        found = paginator.next_request(Answer(headers={"Link": header}, body=[]), ())
+        assert found == (None if url is None else NextRequest(url=url)), header
 
 
 def test_offsets_stop_at_a_flag_or_a_short_page() -> None:
-    """With a flag a short page goes on; without one it is the last."""
+    """A short page is the last one only if the API has no `has_more` flag."""
     with_flag = paginator_of("offset", has_more="more")
     page = Answer(body={"data": [1, 2], "more": True})
-    assert with_flag.following(page, (("offset", "10"), ("limit", "100"))) == Next(params=(("offset", "12"),))
+    assert with_flag.next_request(page, (("offset", "10"), ("limit", "100"))) == NextRequest(
+        params=(("offset", "12"),)
+    )
     last = Answer(body={"data": [1, 2], "more": False})
-    assert with_flag.following(last, ()) is None
-    assert paginator_of("offset").following(page, ()) is None
+    assert with_flag.next_request(last, ()) is None
+    assert paginator_of("offset").next_request(page, ()) is None
 
 
-def test_page_numbers_stop_at_the_last_page_where_the_api_names_it() -> None:
-    """No empty page is asked for then; counting from 0 works too."""
+def test_page_numbers_stop_at_total_pages() -> None:
+    """No empty page is requested after the last of `total_pages`, also if pages start at 0."""
     counted = paginator_of("page", total_pages="pages")
     page = Answer(body={"items": [1], "pages": 3})
-    assert counted.following(page, (("page", "2"),)) == Next(params=(("page", "3"),))
-    assert counted.following(page, (("page", "3"),)) is None
+    assert counted.next_request(page, (("page", "2"),)) == NextRequest(params=(("page", "3"),))
+    assert counted.next_request(page, (("page", "3"),)) is None
     from_zero = paginator_of("page", total_pages="pages", start=0)
-    assert from_zero.following(page, (("page", "1"),)) == Next(params=(("page", "2"),))
-    assert from_zero.following(page, (("page", "2"),)) is None
+    assert from_zero.next_request(page, (("page", "1"),)) == NextRequest(params=(("page", "2"),))
+    assert from_zero.next_request(page, (("page", "2"),)) is None
 
 
-def test_the_page_size_is_asked_for() -> None:
-    """Where the blueprint names one."""
+def test_the_page_size_is_requested() -> None:
+    """The first request has the page size, if the blueprint sets one."""
     assert paginator_of("offset").first_params() == (("limit", "100"),)
     assert paginator_of("page", limit_param="per_page", limit=50).first_params() == (("per_page", "50"),)
     assert paginator_of("page").first_params() == ()
@@ -331,12 +335,12 @@ def test_the_page_size_is_asked_for() -> None:
     ),
 )
 def test_a_plain_path_finds_what_jmespath_finds(path: str, body: object) -> None:
-    """Names with dots are looked up without the library, and give what it gives, an error included."""
-    assert outcome_of(lambda: pick(path, body)) == outcome_of(lambda: jmespath.search(path, body))
+    """Paths of plain names give the same value or error as the jmespath library."""
+    assert outcome_of(lambda: search_json(path, body)) == outcome_of(lambda: jmespath.search(path, body))
 
 
 def outcome_of(work: Callable[[], object]) -> object:
-    """What it returns, or the type of what it raises."""
+    """What `work` returns, or the type of what it raises."""
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - compared, whatever it is
@@ -358,6 +362,6 @@ def outcome_of(work: Callable[[], object]) -> object:
         ("//evil.test?p=2", None),
     ],
 )
-def test_a_link_reaches_the_api_only(target: str, reached: str | None) -> None:
-    """A link of the same address with another query is taken at once, and any other is looked at whole."""
+def test_links_lead_to_the_api_only(target: str, reached: str | None) -> None:
+    """Only links to the host of the API are followed, however they are written."""
     assert a_stamp(an_integration()).reach(BASE, target) == reached

@@ -145,7 +145,7 @@ def _serve(ready: Connection, options: dict[str, Any], listener: Any) -> None:
     from nango_py.server.uvicorn_server import make_server
 
     with Nango(**options) as nango:
-        server = make_server(nango)
+        server = make_server(nango.accounts)
         ready.send("ready")
         server.run(sockets=[listener])
 

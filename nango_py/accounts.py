@@ -1,123 +1,120 @@
-"""The connections of a product's users: registered, changed and listed."""
+"""The connections of users: registered, verified, changed, listed and deleted."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth.base import validate_credentials
 from nango_py.config.schema.additional_config import check_additional_config
-from nango_py.errors import UnknownIntegration, printable
+from nango_py.errors import printable
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
-    from typing import BinaryIO
 
-    from nango_py.config.files import Files
-    from nango_py.config.model import Configuration, Integration
+    from nango_py.config.model import Integration
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
-    from nango_py.connections.store import ConnectionStore
-    from nango_py.secret import Secret
+    from nango_py.engine.verification import Verification
     from nango_py.services import Services
-    from nango_py.transfer.report import ImportReport
+
+    Credentials = Mapping[str, Any]
+    AdditionalConfig = Mapping[str, Any]
+    ConnectionView = dict[str, Any]
 
 
 class Accounts:
-    """What a Nango does with connections, before any call is made with them."""
+    """The connections of a product's users. `Nango` documents the arguments and errors of each method."""
 
-    _files: Files
-    _resources: Services
-
-    @property
-    def configuration(self) -> Configuration:
-        """What the files say, checked; with reload=True as they say it now."""
-        return self._files.current()
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
     @without_frames
-    def register_connection(
+    def register(
         self,
         integration: str,
         user_id: str,
-        credentials: Mapping[str, Any],
-        additional_config: Mapping[str, Any] | None = None,
+        credentials: Credentials,
+        additional_config: AdditionalConfig | None = None,
         *,
         replace: bool = False,
-    ) -> dict[str, Any]:
-        """Store one user's credentials, encrypted, and return the public view of the connection.
-
-        Args:
-            integration: a name that integrations.yaml declares.
-            user_id: your own name for the user, up to 1 KiB of any text.
-            credentials: the fields of the integration's auth mode (docs/integrations.md).
-            additional_config: JSON values for templates, such as a subdomain.
-            replace: put both in the place of those of a user who is connected already, and make the
-                connection active again; uuid and date_created stay.
-
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-            CredentialsError: a field is missing, unknown or of the wrong type; the message names it.
-            ConfigError: additional_config is not what the blueprint's connection_config asks for.
-            ConnectionAlreadyExists: this user has one, and replace is False; it was left as it was.
-            StorageError: it could not be written; nothing was stored.
-        """
-        checked, settings = self._checked(integration, user_id, credentials, additional_config)
+    ) -> ConnectionView:
+        """Store a user's credentials and return the public view of the connection."""
+        checked, config = self._check(integration, user_id, credentials, additional_config or {})
+        store = self.services.store
         if not replace:
-            return self.store.create(integration, user_id, checked, settings).public()
-        stored = self.store.put(integration, user_id, checked, settings)
-        self._resources.stored.forget(integration, user_id)
+            return store.create(integration, user_id, checked, config).public()
+        stored = store.put(integration, user_id, checked, config)
+        self.services.cache.forget(integration, user_id)
         return stored.public()
 
     @without_frames
-    def update_connection_credentials(
-        self, integration: str, user_id: str, credentials: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Replace the credentials of an existing connection; the errors of register_connection."""
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        checked = validate_credentials(declared.auth_mode, credentials, where)
-        updated = self.store.update_credentials(integration, user_id, checked)
-        self._resources.stored.forget(integration, user_id)
+    def update_credentials(self, integration: str, user_id: str, credentials: Credentials) -> ConnectionView:
+        """Replace the credentials of a connection."""
+        declared = self.services.integration(integration)
+        checked = validate_credentials(declared.auth_mode, credentials, _place(integration, user_id))
+        updated = self.services.store.update_credentials(integration, user_id, checked)
+        self.services.cache.forget(integration, user_id)
         return updated.public()
 
-    def update_connection_config(
-        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Replace the additional_config of an existing connection.
-
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        schema = declared.settings.get("connection_config")
-        settings = check_additional_config(schema, additional_config, where)
-        updated = self.store.update_config(integration, user_id, settings)
-        self._resources.stored.forget(integration, user_id)
+    def update_config(self, integration: str, user_id: str, config: AdditionalConfig) -> ConnectionView:
+        """Replace the additional_config of a connection."""
+        schema = self.services.integration(integration).settings.get("connection_config")
+        checked = check_additional_config(schema, config, _place(integration, user_id))
+        updated = self.services.store.update_config(integration, user_id, checked)
+        self.services.cache.forget(integration, user_id)
         return updated.public()
 
-    def connection(self, integration: str, user_id: str) -> dict[str, Any]:
-        """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
+    def get(self, integration: str, user_id: str) -> ConnectionView:
+        """The public view of a connection."""
+        return self.services.store.get(integration, user_id).public()
 
-        `status` is `active`, or `needs_reauth` when the provider refused the credentials for good.
+    def list_for_user(self, user_id: str) -> list[ConnectionView]:
+        """The public views of a user's connections."""
+        return self.services.store.for_user(user_id)
 
-        Raises:
-            ConnectionNotFound: this user has none.
-        """
-        return self.store.get(integration, user_id).public()
+    def list_for_integration(self, integration: str) -> list[ConnectionView]:
+        """The public views of an integration's connections."""
+        self.services.integration(integration)
+        return self.services.store.for_integration(integration)
 
-    def connections_for_user(self, user_id: str) -> list[dict[str, Any]]:
-        """The public views of a user's connections; [] when there are none."""
-        return self.store.for_user(user_id)
+    @without_frames
+    def verify(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Credentials,
+        additional_config: AdditionalConfig | None = None,
+    ) -> Verification:
+        """Test credentials at the API without storing them."""
+        checked, config = self._check(integration, user_id, credentials, additional_config or {})
+        from nango_py.connections.rows import unstored_connection
+        from nango_py.tokens.unstored import verify_unstored
 
-    def connections_for_integration(self, integration: str) -> list[dict[str, Any]]:
-        """The public views of an integration's connections; [] when there are none.
+        services = self.services
+        connection = unstored_connection(integration, user_id, checked, config, services.clock.now())
+        runtime_source = services.runtime_source(integration)
+        return verify_unstored(
+            runtime_source, connection, services.transport, services.limits, services.clock
+        )
 
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-        """
-        self._integration(integration)
-        return self.store.for_integration(integration)
+    def delete(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
+        """Delete a connection, then revoke its tokens at the provider if the blueprint says how."""
+        from nango_py.tokens import revocation
 
-    def connect_session(
+        services = self.services
+        declared = services.configuration.integrations.get(integration) if revoke else None
+        runtime = None
+        if declared is not None and revocation.is_declared(declared):
+            runtime = services.runtime(integration)
+            revocation.settle(services.store, integration, user_id, services.clock)
+        deleted = services.store.delete(integration, user_id)
+        services.cache.forget(integration, user_id)
+        if runtime is not None and deleted is not None:
+            others = partial(self._integrations_of, user_id)
+            revocation.revoke(runtime, deleted, services.transport, services.clock, others)
+
+    def create_session(
         self,
         user_id: str,
         integrations: Iterable[str] | None = None,
@@ -126,167 +123,40 @@ class Accounts:
         origin: str = "",
         user_label: str = "",
     ) -> ConnectSession:
-        """The permission for one user's browser to connect accounts: a link to the connect page.
-
-        Args:
-            user_id: whose connections they become.
-            integrations: those that may be connected; all that are declared by default.
-            lifetime_seconds: from one minute to a day.
-            origin: the one of `config.connect_origins` that hears how logins end; any of them by default.
-            user_label: what the page calls the user, such as an e-mail address.
-
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare one of them.
-            ValueError: the lifetime or the origin is not allowed.
-            TypeError: an argument is of another type.
-        """
+        """A link with which one user's browser may connect accounts."""
         from nango_py.connections.connect_sessions import new_connect_session
 
         if isinstance(integrations, str):
-            raise TypeError("integrations is of type str; expected a list of names")
-        names = tuple(self.configuration.integrations if integrations is None else integrations)
+            raise TypeError("integrations must be a list of names, not a str")
+        configuration = self.services.configuration
+        names = tuple(configuration.integrations if integrations is None else integrations)
         for name in names:
-            self._integration(name)
+            self.services.integration(name)
         return new_connect_session(
-            self.store, self.configuration.config, user_id, names, lifetime_seconds, origin, user_label
+            self.services.store, configuration.config, user_id, names, lifetime_seconds, origin, user_label
         )
 
     @without_frames
     def read_session(self, token: str) -> SessionClaims:
-        """What the token of a connect session says.
-
-        Raises:
-            ConnectFailed: `session_invalid` or `session_expired`.
-        """
+        """The claims of a connect session's token."""
         from nango_py.connections.connect_sessions import open_session
 
-        return open_session(self.store.keyring, token, self._resources.clock.now())
+        return open_session(self.services.store.keyring, token, self.services.clock.now())
 
-    @without_frames
-    def export_connections(
-        self,
-        target: str | os.PathLike[str] | BinaryIO,
-        key: str | Secret,
-        *,
-        integration: str | None = None,
-        user_id: str | None = None,
-    ) -> int:
-        """Write connections to a file that only `key` opens, and say how many they are (docs/moving.md).
+    def _integrations_of(self, user_id: str) -> list[Integration | None]:
+        """What a user is connected to; None for an integration that is no longer declared."""
+        declared = self.services.configuration.integrations
+        return [declared.get(view["integration"]) for view in self.list_for_user(user_id)]
 
-        Args:
-            target: a path, where the file is put as a whole and for its owner only (0600), or a file that is
-                open for writing bytes. An older export there is replaced, any other file is not.
-            key: 32 random bytes in base64; `nango keys generate` makes some.
-            integration: only its connections.
-            user_id: only the connections of this user.
-
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-            StorageError: the key is none, or the file cannot be written.
-            TamperError: a stored connection was altered; no file was written.
-        """
-        from nango_py.transfer.exporting import write_export
-
-        if integration is not None:
-            self._integration(integration)
-        return write_export(self.store, target, key, integration or "", user_id or "")
-
-    @without_frames
-    def import_connections(
-        self,
-        source: str | os.PathLike[str] | BinaryIO,
-        key: str | Secret,
-        *,
-        on_existing: str = "refuse",
-        dry_run: bool = False,
-    ) -> ImportReport:
-        """Store the connections of an export. All of the file is checked before anything is written.
-
-        Connections that are stored already, just so, are left alone; an import that was stopped in the
-        middle is finished by the same import.
-
-        Args:
-            source: a path, or a file that is open for reading bytes.
-            key: the one the file was made with.
-            on_existing: what happens where a user has another connection: "refuse" the whole import,
-                "skip" this one, or "replace" what is stored.
-            dry_run: only check and count; the report names what stands in the way.
-
-        Raises:
-            ConfigError: an integration is not declared, credentials do not fit its auth mode, or a user has
-                another connection; all of them are named, and nothing was written.
-            TamperError: the file was altered or cut; nothing was written.
-            StorageError: another key, no export, or the database failed.
-        """
-        from nango_py.transfer.importing import Importer, import_export
-
-        importer = Importer(self.store, self.configuration, on_existing, dry_run)
-        try:
-            return import_export(importer, source, key)
-        finally:
-            self._resources.stored.clear()
-
-    @without_frames
-    def import_from_nango(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        names: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
-        user_from: str = "connection_id",
-        on_existing: str = "refuse",
-        dry_run: bool = False,
-    ) -> ImportReport:
-        """Store connections of today's Nango, from what it answers to `GET /connections/:id`.
-
-        Args:
-            path: a file with one response, an array of them or one on each line, or a folder of such files.
-            names: the integration here for a provider_config_key there, where they differ.
-            fields: the name in additional_config here for an "integration.name" of connection_config there,
-                where they differ by more than capitals and underscores.
-            user_from: "connection_id" or "end_user": what becomes the user_id.
-            on_existing: as in `import_connections`.
-            dry_run: as in `import_connections`.
-
-        Raises:
-            ConfigError: as in `import_connections`; also a file that is not JSON, and masked credentials.
-            StorageError: the database failed.
-        """
-        from nango_py.transfer.importing import Importer
-        from nango_py.transfer.nango.translation import import_nango
-
-        importer = Importer(self.store, self.configuration, on_existing, dry_run)
-        try:
-            return import_nango(importer, path, names or {}, fields or {}, user_from)
-        finally:
-            self._resources.stored.clear()
-
-    @property
-    def store(self) -> ConnectionStore:
-        """The connection store, opened when it is first needed.
-
-        Raises:
-            StorageError: it cannot be opened, or the encryption key is missing or wrong.
-        """
-        return self._resources.store
-
-    def _checked(
-        self,
-        integration: str,
-        user_id: str,
-        credentials: Mapping[str, Any],
-        additional_config: Mapping[str, Any] | None,
+    def _check(
+        self, integration: str, user_id: str, credentials: Credentials, config: AdditionalConfig
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Credentials and settings as a connection of the integration stores them."""
-        declared, where = self._integration(integration), f"{integration}/{printable(str(user_id))}"
-        checked = validate_credentials(declared.auth_mode, credentials, where)
+        """Validated credentials and additional_config, as a connection stores them."""
+        declared, place = self.services.integration(integration), _place(integration, user_id)
+        checked = validate_credentials(declared.auth_mode, credentials, place)
         schema = declared.settings.get("connection_config")
-        settings = check_additional_config(schema, additional_config or {}, where)
-        return checked, settings
+        return checked, check_additional_config(schema, config, place)
 
-    def _integration(self, name: str) -> Integration:
-        integrations = self.configuration.integrations
-        found = integrations.get(name)
-        if found is None:
-            raise UnknownIntegration(name, integrations, hint=f"declared in {self.configuration.source}")
-        return found
+
+def _place(integration: str, user_id: str) -> str:
+    return f"{integration}/{printable(str(user_id))}"

@@ -1,10 +1,8 @@
-"""class Nango: the integrations of one product and the connections of its users."""
+"""class Nango: the integrations of a product and the connections of its users."""
 
 from __future__ import annotations
 
 import os
-import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.accounts import Accounts
@@ -15,43 +13,47 @@ from nango_py.services import Services
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
+    from typing import BinaryIO
 
     from nango_py.clock import Clock
-    from nango_py.config.model import Integration
+    from nango_py.config.model import Configuration
+    from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
+    from nango_py.connections.store import ConnectionStore
     from nango_py.engine.async_executor import AsyncExecutor
-    from nango_py.engine.events import Event
+    from nango_py.engine.events import Event, Events
     from nango_py.engine.executor import Executor
     from nango_py.engine.requests_session import Session
-    from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore
+    from nango_py.transfer.importing import Importer
+    from nango_py.transfer.report import ImportReport
 
     ASGIApplication = Callable[
         [Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
     ]
 
 
-class Nango(Accounts):
-    """The integrations that integrations.yaml declares, and the connections stored for them.
+class Nango:
+    """The integrations declared in integrations.yaml, and the connections stored for them.
 
-    Safe to share between threads, usable as a context manager, and usable again after a fork.
+    Safe to share between threads, usable as a context manager, and usable after a fork.
 
     Args:
         integrations: the path of integrations.yaml (in the current folder by default), or the same
             content as a mapping, with or without its `integrations:` key.
         blueprints: a folder of blueprints; `blueprints/` beside integrations.yaml by default.
-        database_url: `sqlite:///path` or `postgresql://...`; `config.database_url` by default, else
+        database_url: `sqlite:///path` or `postgresql://...`; by default `config.database_url`, else
             `.nango/nango.db` beside integrations.yaml.
-        encryption_keys: base64 keys of 32 bytes, the active one first; NANGO_ENCRYPTION_KEYS or the key
-            file beside the database by default.
+        encryption_keys: base64 keys of 32 bytes, the active one first; by default NANGO_ENCRYPTION_KEYS or
+            the key file beside the database.
         overrides: settings per integration merged over integrations.yaml, such as another base URL.
-        environ: what `${UPPER_CASE}` names are read from; the process's environment by default.
-        reload: re-read files when they change; for development.
+        environ: where `${UPPER_CASE}` names are looked up; the environment of the process by default.
+        reload: reread files when they change; for development.
         ca_bundle: a file of trusted TLS certificates instead of certifi's.
-        clock: the time, for tests.
+        clock: the clock, for tests.
 
     Raises:
-        ConfigError: a file is wrong; all problems are named at once.
+        ConfigError: a file is invalid; the error lists every problem.
     """
 
     @without_frames
@@ -71,25 +73,15 @@ class Nango(Accounts):
         from nango_py.config.files import Files
         from nango_py.connections.config_cache import ConfigCacheOpener
         from nango_py.connections.keys import join_keys
-        from nango_py.engine.events import Events
 
         environ = os.environ if environ is None else environ
         keys = join_keys(encryption_keys)
         cache = ConfigCacheOpener(database_url, environ, keys)
-        self._files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
-        self._resources = Services(
-            lambda: self.configuration,
-            self._files.folder,
-            None if database_url is None else Secret(database_url),
-            environ,
-            keys,
-            None if ca_bundle is None else os.fspath(ca_bundle),
-            clock,
-        )
-        self.events = Events()
-        self._lock = threading.Lock()
-        self._routes: dict[str, tuple[Integration, IntegrationRuntime]] = {}
-        self._sources: dict[str, Callable[[], IntegrationRuntime]] = {}
+        files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
+        url = None if database_url is None else Secret(database_url)
+        bundle = None if ca_bundle is None else os.fspath(ca_bundle)
+        self.services = Services(files, url, environ, keys, bundle, clock)
+        self.accounts = Accounts(self.services)
 
     def __enter__(self) -> Self:
         return self
@@ -107,40 +99,99 @@ class Nango(Accounts):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Close what the running event loop uses, and everything else, after renewals under way in it."""
-        await self._resources.aclose()
-
     def close(self) -> None:
-        """Close database and network connections; what is called later opens them again."""
-        self._resources.close()
+        """Close database and network connections. Later calls open them again."""
+        self.services.close()
+
+    async def aclose(self) -> None:
+        """Wait for token refreshes in the running event loop, then close all connections."""
+        await self.services.aclose()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The checked configuration; with reload=True, of the files as they are now."""
+        return self.services.configuration
+
+    @property
+    def store(self) -> ConnectionStore:
+        """The connection store, opened on first use.
+
+        Raises:
+            StorageError: the database cannot be opened, or the encryption key is missing or wrong.
+        """
+        return self.services.store
+
+    @property
+    def limits(self) -> LimitStore:
+        """The rate limit counters that all executors share, in the store of `config.rate_limit_store`."""
+        return self.services.limits
+
+    @property
+    def events(self) -> Events:
+        """The registered callbacks; see `on`."""
+        return self.services.events
 
     def executor(self, integration: str, user_id: str) -> Executor:
-        """Calls for one connection: `.get(path)`, `.post(path, json=...)`, `.paginate(path)`.
+        """An executor for one connection: `.get(path)`, `.post(path, json=...)`, `.paginate(path)`.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
-            ConnectionNotFound: this user has no connection.
+            ConnectionNotFound: the user has no connection.
             ConfigError: the connection's additional_config does not fit the blueprint's templates.
         """
         from nango_py.engine.executor import Executor
 
-        parts = self._resources
-        source = parts.stored.source(integration, user_id)
-        return Executor(self._route_of(integration), source, parts.transport, parts.limits, parts.clock)
+        services = self.services
+        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
+        return Executor(source, connection, services.transport, services.limits, services.clock)
 
     def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
-        """The same calls for asyncio: `await executor.get(path)`; needs the extra `async`.
+        """The same for asyncio: `await executor.get(path)`. Needs the extra `async`.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
-            ConnectionNotFound: this user has no connection.
+            ConnectionNotFound: the user has no connection.
         """
         from nango_py.engine.async_executor import AsyncExecutor
 
-        parts = self._resources
-        source, transport = parts.stored.source(integration, user_id), parts.async_transport
-        return AsyncExecutor(self._route_of(integration), source, transport, parts.limits, parts.clock)
+        services = self.services
+        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
+        return AsyncExecutor(source, connection, services.async_transport, services.limits, services.clock)
+
+    def session(self, integration: str, user_id: str) -> Session:
+        """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
+        from nango_py.engine.requests_session import Session
+
+        return Session(self.executor(integration, user_id))
+
+    @without_frames
+    def register_connection(
+        self,
+        integration: str,
+        user_id: str,
+        credentials: Mapping[str, Any],
+        additional_config: Mapping[str, Any] | None = None,
+        *,
+        replace: bool = False,
+    ) -> dict[str, Any]:
+        """Store one user's credentials, encrypted, and return the public view of the connection.
+
+        Args:
+            integration: a name declared in integrations.yaml.
+            user_id: your own identifier of the user, any text up to 1 KiB.
+            credentials: the fields of the integration's auth mode (docs/integrations.md).
+            additional_config: JSON values for templates, such as a subdomain.
+            replace: overwrite an existing connection and make it active again; it keeps its uuid and
+                date_created.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            CredentialsError: a field is missing, unknown or of the wrong type; the message names it.
+            ConfigError: additional_config does not match the blueprint's connection_config.
+            ConnectionAlreadyExists: the user has a connection and replace is False; it is unchanged.
+            StorageError: the write failed; nothing was stored.
+        """
+        return self.accounts.register(integration, user_id, credentials, additional_config, replace=replace)
 
     @without_frames
     def verify_credentials(
@@ -150,68 +201,225 @@ class Nango(Accounts):
         credentials: Mapping[str, Any],
         additional_config: Mapping[str, Any] | None = None,
     ) -> Verification:
-        """Whether credentials work that are not stored, as the blueprint's `verification` call says.
+        """Test credentials with the blueprint's `verification` call, without storing them.
 
-        Nothing is stored. A first token is fetched where the auth mode takes one. Arguments, and errors for
-        credentials and settings of the wrong form, as in `register_connection`.
+        If the auth mode uses tokens, a first one is requested. Arguments are those of `register_connection`,
+        and so are the errors for malformed credentials and settings.
         """
-        checked, settings = self._checked(integration, user_id, credentials, additional_config)
-        from nango_py.connections.rows import unstored_connection
-        from nango_py.tokens.unstored import verify_unstored
+        return self.accounts.verify(integration, user_id, credentials, additional_config)
 
-        parts = self._resources
-        connection = unstored_connection(integration, user_id, checked, settings, parts.clock.now())
-        return verify_unstored(
-            self._route_of(integration), connection, parts.transport, parts.limits, parts.clock
-        )
+    @without_frames
+    def update_connection_credentials(
+        self, integration: str, user_id: str, credentials: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Replace the credentials of a connection; raises the errors of `register_connection`."""
+        return self.accounts.update_credentials(integration, user_id, credentials)
+
+    def update_connection_config(
+        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Replace the additional_config of a connection.
+
+        Raises:
+            ConnectionNotFound: the user has no connection.
+        """
+        return self.accounts.update_config(integration, user_id, additional_config)
 
     def delete_connection(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
-        """Delete a connection and its credentials, and tell the provider where the blueprint says how.
+        """Delete a connection with its credentials, and revoke its tokens if the blueprint says how.
 
-        The connection is gone for good before the provider is asked. A provider that refuses, or does not
-        answer within ten seconds, is logged and told as the event `not_revoked`, and is no error.
+        The connection is deleted before the provider is asked. If the provider refuses, or does not respond
+        within ten seconds, the failure is logged and emitted as the event `not_revoked`; no error is raised.
 
         Args:
-            integration: any name; one that is declared no longer is deleted without telling anybody.
-            user_id: whose connection it is.
+            integration: any name. If it is no longer declared, nothing is revoked.
+            user_id: the owner of the connection.
             revoke: False leaves the tokens valid, for a connection that moves elsewhere.
 
         Raises:
-            ConnectionNotFound: this user has none.
+            ConnectionNotFound: the user has no connection.
         """
-        from nango_py.tokens import revocation
+        self.accounts.delete(integration, user_id, revoke=revoke)
 
-        parts = self._resources
-        declared = self.configuration.integrations.get(integration) if revoke else None
-        route = None
-        if declared is not None and revocation.is_declared(declared):
-            route = self._route(integration)
-            revocation.settle(self.store, integration, user_id, parts.clock)
-        deleted = self.store.delete(integration, user_id)
-        parts.stored.forget(integration, user_id)
-        if route is not None and deleted is not None:
-            others = partial(self._integrations_of, user_id)
-            revocation.revoke(route, deleted, parts.transport, parts.clock, others)
+    def connection(self, integration: str, user_id: str) -> dict[str, Any]:
+        """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
 
-    def on(self, event: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
-        """Call `callback` with each event of a kind; the response takes it off again.
+        `status` is `active`, or `needs_reauth` if the provider no longer accepts the credentials.
+
+        Raises:
+            ConnectionNotFound: the user has no connection.
+        """
+        return self.accounts.get(integration, user_id)
+
+    def connections_for_user(self, user_id: str) -> list[dict[str, Any]]:
+        """The public views of a user's connections; [] if there are none."""
+        return self.accounts.list_for_user(user_id)
+
+    def connections_for_integration(self, integration: str) -> list[dict[str, Any]]:
+        """The public views of an integration's connections; [] if there are none.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        return self.accounts.list_for_integration(integration)
+
+    def connect_session(
+        self,
+        user_id: str,
+        integrations: Iterable[str] | None = None,
+        *,
+        lifetime_seconds: float = 1800,
+        origin: str = "",
+        user_label: str = "",
+    ) -> ConnectSession:
+        """A link to the connect page, where one user may connect accounts.
+
+        Args:
+            user_id: the user who will own the connections.
+            integrations: those that may be connected; all declared ones by default.
+            lifetime_seconds: from one minute to a day.
+            origin: the one of `config.connect_origins` that receives results; any of them by default.
+            user_label: what the page calls the user, such as an email address.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare one of them.
+            ValueError: the lifetime or the origin is not allowed.
+            TypeError: an argument has the wrong type.
+        """
+        return self.accounts.create_session(
+            user_id, integrations, lifetime_seconds=lifetime_seconds, origin=origin, user_label=user_label
+        )
+
+    @without_frames
+    def read_session(self, token: str) -> SessionClaims:
+        """The claims in the token of a connect session.
+
+        Raises:
+            ConnectFailed: `session_invalid` or `session_expired`.
+        """
+        return self.accounts.read_session(token)
+
+    @without_frames
+    def export_connections(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        key: str | Secret,
+        *,
+        integration: str | None = None,
+        user_id: str | None = None,
+    ) -> int:
+        """Write connections to a file encrypted with `key`, and return how many (docs/moving.md).
+
+        Args:
+            target: a path, written atomically and readable by its owner only (0600), or a file opened for
+                writing bytes. An older export at the path is replaced; any other file is not.
+            key: 32 random bytes in base64, as `nango keys generate` prints them.
+            integration: export only its connections.
+            user_id: export only this user's connections.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            StorageError: the key is invalid, or the file cannot be written.
+            TamperError: a stored connection was altered; no file was written.
+        """
+        from nango_py.transfer.exporting import write_export
+
+        if integration is not None:
+            self.services.integration(integration)
+        return write_export(self.store, target, key, integration or "", user_id or "")
+
+    @without_frames
+    def import_connections(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        key: str | Secret,
+        *,
+        on_existing: str = "refuse",
+        dry_run: bool = False,
+    ) -> ImportReport:
+        """Store the connections of an export. The whole file is checked before anything is written.
+
+        Identical connections that are stored already are left alone, so an interrupted import is finished
+        by running it again.
+
+        Args:
+            source: a path, or a file opened for reading bytes.
+            key: the key that the file was exported with.
+            on_existing: what to do if the user has a different connection: "refuse" the whole import,
+                "skip" this connection, or "replace" the stored one.
+            dry_run: only check and count; the report lists the conflicts.
+
+        Raises:
+            ConfigError: an integration is not declared, credentials do not fit its auth mode, or a user has
+                another connection. The error lists all of them; nothing was written.
+            TamperError: the file was altered or truncated; nothing was written.
+            StorageError: the key is wrong, the file is not an export, or the database failed.
+        """
+        from nango_py.transfer.importing import import_export
+
+        try:
+            return import_export(self._importer(on_existing, dry_run=dry_run), source, key)
+        finally:
+            self.services.cache.clear()
+
+    @without_frames
+    def import_from_nango(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        names: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+        user_from: str = "connection_id",
+        on_existing: str = "refuse",
+        dry_run: bool = False,
+    ) -> ImportReport:
+        """Store connections saved from Nango's `GET /connections/:id`.
+
+        Args:
+            path: a file with one response, an array of them or one per line, or a folder of such files.
+            names: the integration here by provider_config_key there, if they differ.
+            fields: the name in additional_config here by "integration.name" of connection_config there, if
+                they differ in more than case and underscores.
+            user_from: which field becomes the user_id: "connection_id" or "end_user".
+            on_existing: as in `import_connections`.
+            dry_run: as in `import_connections`.
+
+        Raises:
+            ConfigError: as in `import_connections`; also if a file is not JSON or has masked credentials.
+            StorageError: the database failed.
+        """
+        from nango_py.transfer.nango.translation import import_nango
+
+        importer = self._importer(on_existing, dry_run=dry_run)
+        try:
+            return import_nango(importer, path, names or {}, fields or {}, user_from)
+        finally:
+            self.services.cache.clear()
+
+    def _importer(self, on_existing: str, *, dry_run: bool) -> Importer:
+        from nango_py.transfer.importing import Importer
+
+        return Importer(self.store, self.configuration, on_existing, dry_run)
+
+    def on(self, event: str, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Call `callback` for each event of a kind. Returns a function that removes the callback.
 
         Args:
             event: `attempt`, `wait`, `retry`, `gate`, `giving_up`, `needs_reauth`, `not_revoked`, `connected`
                 or `connect_failed`.
-            callback: takes a frozen record (`nango_py.Event`); what it raises is logged and does no harm.
+            callback: receives a frozen `nango_py.Event`. Exceptions that it raises are logged and ignored.
 
         Raises:
             ValueError: there is no such kind of event.
         """
-        return self.events.on(event, callback)
+        return self.services.events.on(event, callback)
 
     def finish_renewals_on_sigterm(self, seconds: float = 30.0) -> None:
-        """Have SIGTERM end this process only after the token renewals that are under way in it.
+        """On SIGTERM, let token refreshes in flight finish before the process ends.
 
-        A provider that replaces refresh tokens has forgotten the old one by then, and the new one must be
-        stored. What the signal did before is done afterwards: by default the process ends. For programs that
-        handle SIGTERM themselves and finish their calls, this is not needed.
+        A provider that rotates refresh tokens has already invalidated the old one, so the new one must be
+        stored. The previous signal handler runs afterwards; by default the process ends. Programs that
+        handle SIGTERM themselves and finish their calls do not need this.
 
         Args:
             seconds: the longest wait.
@@ -223,51 +431,16 @@ class Nango(Accounts):
 
         SHUTDOWN.install(seconds)
 
-    def session(self, integration: str, user_id: str) -> Session:
-        """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
-        from nango_py.engine.requests_session import Session
-
-        return Session(self.executor(integration, user_id))
-
     def asgi_app(self) -> ASGIApplication:
-        """The connect server as an ASGI application, to be mounted in your own; needs the extra `server`.
+        """The connect server as an ASGI application to mount in your own. Needs the extra `server`.
 
-        It answers below the path of `config.oauth_server_root_url`, if that has one, whether it is served by
-        itself or mounted there: `Mount("/nango", nango.asgi_app())`. See docs/connect.md.
+        If `config.oauth_server_root_url` has a path, the application responds below it, whether it is served
+        on its own or mounted there: `Mount("/nango", nango.asgi_app())`. See docs/connect.md.
 
         Raises:
             NangoError: Starlette is not installed.
-            ConfigError: a file is wrong.
+            ConfigError: a file is invalid.
         """
         from nango_py.server import make_app
 
-        return make_app(self)
-
-    @property
-    def limits(self) -> LimitStore:
-        """The budgets that all executors share, where `config.rate_limit_store` keeps them."""
-        return self._resources.limits
-
-    def _integrations_of(self, user_id: str) -> list[Integration | None]:
-        """What a user is connected to; None for what is declared no longer."""
-        declared = self.configuration.integrations
-        return [declared.get(view["integration"]) for view in self.store.for_user(user_id)]
-
-    def _route_of(self, name: str) -> Callable[[], IntegrationRuntime]:
-        """What gives the rules of an integration as they are now; one object for all its executors."""
-        self._integration(name)
-        return self._sources.setdefault(name, partial(self._route, name))
-
-    def _route(self, name: str) -> IntegrationRuntime:
-        """The compiled rules of an integration; made anew when a reload changed it."""
-        integration = self._integration(name)
-        known = self._routes.get(name)
-        if known is not None and known[0] is integration:
-            return known[1]
-        from nango_py.engine.runtime import IntegrationRuntime
-
-        with self._lock:
-            parts = self._resources
-            route = IntegrationRuntime(integration, parts.clock, self.events, parts.learning, parts.life)
-            self._routes[name] = (integration, route)
-        return route
+        return make_app(self.accounts)

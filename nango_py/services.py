@@ -1,90 +1,134 @@
-"""What a Nango opens when it is first needed: the store, the network, the budgets, the life of tokens."""
+"""The parts that everything in a running Nango shares: store, network, rate limits, tokens, runtimes."""
 
 from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from nango_py.errors import NangoError
+from nango_py.errors import NangoError, UnknownIntegration
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from nango_py.clock import Clock
-    from nango_py.config.model import Config, Configuration
+    from nango_py.config.files import Files
+    from nango_py.config.model import Configuration, Integration
     from nango_py.connections.cache import ConnectionCache
     from nango_py.connections.connection import Connection
+    from nango_py.connections.processes import Processes
     from nango_py.connections.store import ConnectionStore
+    from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.limits.learning import Learning
     from nango_py.limits.limit_types import LimitStore
     from nango_py.tokens.renewal import TokenLife
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sync_transport import Transport
 
-FIRST_AFTER = 10.0
-"""Seconds for which a program runs before it looks for others like it; short ones pay nothing for that."""
+Part = TypeVar("Part")
+
+FIRST_PROCESS_CHECK_SECONDS = 10.0
+"""Uptime before a process looks for others that share its quotas. Short programs never pay for the check."""
+
+
+class Lazy(Generic[Part]):
+    """A value created on first use, once for all threads."""
+
+    __slots__ = ("_create", "_lock", "current")
+
+    def __init__(self, create: Callable[[], Part]) -> None:
+        self._create = create
+        self._lock = threading.RLock()
+        self.current: Part | None = None
+
+    def get(self) -> Part:
+        """The value, created now if this is its first use."""
+        value = self.current
+        if value is None:
+            with self._lock:
+                value = self.current
+                if value is None:
+                    value = self.current = self._create()
+        return value
+
+    def discard(self) -> Part | None:
+        """Forget the value, so that the next use creates a new one, and return it."""
+        with self._lock:
+            value, self.current = self.current, None
+        return value
 
 
 class Services:
-    """The shared parts of all executors, each made once. Safe to share between threads.
+    """The shared parts of one Nango. Each is created on first use; safe to share between threads.
 
     Args:
-        configuration: what the files say now.
-        folder: where `.nango/` is, unless a database URL says otherwise.
-        database_url: the one that was given for the database, or None for the configured one.
-        environ: the environment, for encryption keys.
-        keys: encryption keys that were given; they count more than those of the environment.
-        ca_bundle: a file of trusted certificates, or None.
+        files: integrations.yaml and the blueprints.
+        database_url: None for the configured database.
+        environ: environment variables, for encryption keys.
+        keys: encryption keys that take precedence over the environment.
+        ca_bundle: a file of trusted certificates, or None for the default ones.
         clock: the time.
+
+    Attributes:
+        events: the callbacks registered for events.
     """
 
     def __init__(
         self,
-        configuration: Callable[[], Configuration],
-        folder: Path,
+        files: Files,
         database_url: Secret | None,
         environ: Mapping[str, str],
         keys: Secret | None,
         ca_bundle: str | None,
         clock: Clock,
     ) -> None:
-        self._configuration = configuration
-        self._folder = folder
+        from nango_py.engine.events import Events
+
+        self._files = files
         self._database_url = database_url
         self._environ = environ
         self._keys = keys
         self._ca_bundle = ca_bundle
         self.clock = clock
-        self._watch_at = clock.monotonic() + FIRST_AFTER
+        self.events = Events()
+        self._lock = threading.Lock()
+        self._runtimes: dict[str, IntegrationRuntime] = {}
+        self._runtime_sources: dict[str, Callable[[], IntegrationRuntime]] = {}
+        self._store = Lazy(self._open_store)
+        self._cache = Lazy(self._create_cache)
+        self._transport = Lazy(self._open_transport)
+        self._async_transport = Lazy(self._open_async_transport)
+        self._limits = Lazy(self._open_limits)
+        self._learning = Lazy(self._create_learning)
+        self._tokens = Lazy(self._create_tokens)
+        self._processes = Lazy(self._create_processes)
+        self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = False
-        self._lock = threading.RLock()
-        self._made: dict[str, Any] = {}
+
+    @property
+    def configuration(self) -> Configuration:
+        """The checked configuration; with reload=True, of the files as they are now."""
+        return self._files.current()
 
     @property
     def store(self) -> ConnectionStore:
         """The connection store.
 
         Raises:
-            StorageError: it cannot be opened, or the encryption key is missing or wrong.
+            StorageError: the database cannot be opened, or the encryption key is missing or wrong.
         """
-        return self._get("store", self._open_store)  # type: ignore[no-any-return]
+        return self._store.get()
 
     @property
-    def stored(self) -> ConnectionCache:
-        """The connections that were used last, looked at again once a second."""
-        from nango_py.connections.cache import ConnectionCache
-
-        return self._get("stored", lambda: ConnectionCache(lambda: self.store, self.clock, self._in_use))  # type: ignore[no-any-return]
+    def cache(self) -> ConnectionCache:
+        """Recently used connections, checked for changes once a second."""
+        return self._cache.get()
 
     @property
     def transport(self) -> Transport:
         """The network connections of sync executors."""
-        from nango_py.transport.sync_transport import Transport
-
-        return self._get("transport", partial(Transport, self._ca_bundle))  # type: ignore[no-any-return]
+        return self._transport.get()
 
     @property
     def async_transport(self) -> AsyncTransport:
@@ -93,39 +137,95 @@ class Services:
         Raises:
             NangoError: the extra `async` is not installed.
         """
-        return self._get("async_transport", self._open_async_transport)  # type: ignore[no-any-return]
+        return self._async_transport.get()
 
     @property
     def limits(self) -> LimitStore:
-        """The budgets, where `config.rate_limit_store` keeps them."""
-        return self._get("limits", self._open_limits)  # type: ignore[no-any-return]
+        """The rate limit counters, in the store that `config.rate_limit_store` names."""
+        return self._limits.get()
 
     @property
     def learning(self) -> Learning:
-        """What answers have told of limits."""
-        from nango_py.limits.learning import Learning
-
-        return self._get("learning", partial(Learning, self.clock))  # type: ignore[no-any-return]
+        """Rate limits learned from response headers."""
+        return self._learning.get()
 
     @property
-    def life(self) -> TokenLife:
-        """The renewals of tokens."""
-        from nango_py.tokens.renewal import TokenLife
+    def tokens(self) -> TokenLife:
+        """Token refreshes."""
+        return self._tokens.get()
 
-        return self._get("life", lambda: TokenLife(lambda: self.store, self._remember, self.clock))  # type: ignore[no-any-return]
+    def integration(self, name: str) -> Integration:
+        """The integration of that name.
 
-    def _in_use(self, integration: str) -> None:
-        """Warn once where another process counts the same budgets in a memory of its own."""
-        if self.clock.monotonic() < self._watch_at:
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        configuration = self.configuration
+        integration = configuration.integrations.get(name)
+        if integration is None:
+            known = configuration.integrations
+            raise UnknownIntegration(name, known, hint=f"declared in {configuration.source}")
+        return integration
+
+    def runtime(self, name: str) -> IntegrationRuntime:
+        """The compiled rules of an integration, compiled again after a reload changed them.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        integration = self.integration(name)
+        runtime = self._runtimes.get(name)
+        if runtime is not None and runtime.integration is integration:
+            return runtime
+        from nango_py.engine.runtime import IntegrationRuntime
+
+        with self._lock:
+            runtime = self._runtimes.get(name)
+            if runtime is None or runtime.integration is not integration:
+                runtime = IntegrationRuntime(integration, self.clock, self.events, self.learning, self.tokens)
+                self._runtimes[name] = runtime
+        return runtime
+
+    def runtime_source(self, name: str) -> Callable[[], IntegrationRuntime]:
+        """A function that returns the current runtime; all executors of an integration share it.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        self.integration(name)
+        return self._runtime_sources.setdefault(name, partial(self.runtime, name))
+
+    def close(self) -> None:
+        """Close database and network connections. Later calls open them again."""
+        self._cache.discard()
+        store = self._store.discard()
+        if store is not None:
+            store.close()
+        transport = self._transport.current  # kept, because existing executors refer to it
+        if transport is not None:
+            transport.close()
+
+    async def aclose(self) -> None:
+        """Wait for token refreshes in the running event loop, then close all connections."""
+        try:
+            if self._tokens.current is not None:
+                await self._tokens.current.finished()
+            if self._async_transport.current is not None:
+                await self._async_transport.current.aclose()
+        finally:
+            self.close()
+
+    def _warn_if_limits_are_not_shared(self, integration: str) -> None:
+        """Warn once if another process calls the same API and both count its rate limits in memory."""
+        if self.clock.monotonic() < self._next_process_check:
             return
-        from nango_py.connections.processes import Processes
-
-        processes = self._get("processes", lambda: Processes(lambda: self.store, self.clock))
+        processes = self._processes.get()
         if not processes.is_due(integration):
             return
-        declared = self._configuration().integrations.get(integration)
-        counts = declared is not None and (declared.settings.get("rate_limits") or {}).get("budgets")
-        if not counts or self._config().rate_limit_store != "memory":
+        configuration = self.configuration
+        declared = configuration.integrations.get(integration)
+        has_limits = declared is not None and (declared.settings.get("rate_limits") or {}).get("budgets")
+        if not has_limits or configuration.config.rate_limit_store != "memory":
             return
         if not processes.has_others(integration) or self._has_warned:
             return
@@ -133,68 +233,35 @@ class Services:
         import logging
 
         logging.getLogger("nango_py.limits").warning(
-            "several processes call %s, and each counts its rate limits in its own memory, so together they "
-            "may exceed them; set config.rate_limit_store: sql (or redis://...)",
+            "several processes call %s and each counts its rate limits in its own memory, so together they "
+            "may exceed them; set config.rate_limit_store to sql or redis://...",
             integration,
         )
 
-    def _config(self) -> Config:
-        return self._configuration().config
-
-    def _remember(self, connection: Connection) -> None:
-        self.stored.keep(connection)
-
-    def close(self) -> None:
-        """Close database and network connections; what is needed later is opened again."""
-        with self._lock:
-            store = self._made.pop("store", None)
-            self._made.pop("stored", None)
-            transport = self._made.get("transport")  # kept: executors made before have it too
-        if store is not None:
-            store.close()
-        if transport is not None:
-            transport.close()
-
-    async def aclose(self) -> None:
-        """Close what the running event loop uses, and everything else, after its renewals of tokens."""
-        try:
-            life = self._made.get("life")
-            if life is not None:
-                await life.finished()
-            transport = self._made.get("async_transport")
-            if transport is not None:
-                await transport.aclose()
-        finally:
-            self.close()
-
-    def _get(self, name: str, make: Callable[[], Any]) -> Any:
-        made = self._made.get(name)
-        if made is None:
-            with self._lock:
-                made = self._made.get(name)
-                if made is None:
-                    made = self._made[name] = make()
-        return made
-
-    def _url(self) -> Secret:
-        """The database's URL. It may hold a password, so no frame keeps it as text."""
+    def _resolve_database_url(self) -> Secret:
+        # The URL may hold a password, so no frame keeps it as text.
         if self._database_url is not None:
             return self._database_url
-        configured = self._config().database_url
-        return Secret(configured or f"sqlite:///{self._folder / '.nango' / 'nango.db'}")
+        configured = self.configuration.config.database_url
+        return Secret(configured or f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}")
 
     def _open_store(self) -> ConnectionStore:
         from nango_py.connections.keys import load_keyring, with_keys
         from nango_py.connections.store import open_store, sqlite_folder
 
-        url = self._url()
-        folder = sqlite_folder(url.reveal()) or self._folder / ".nango"
+        url = self._resolve_database_url()
+        folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
         return open_store(url, load_keyring(with_keys(self._environ, self._keys), folder), self.clock)
 
-    def _open_limits(self) -> LimitStore:
-        from nango_py.limits.stores.opening import open_limits
+    def _create_cache(self) -> ConnectionCache:
+        from nango_py.connections.cache import ConnectionCache
 
-        return open_limits(Secret(self._config().rate_limit_store), self._url(), self.clock)
+        return ConnectionCache(self._store.get, self.clock, self._warn_if_limits_are_not_shared)
+
+    def _open_transport(self) -> Transport:
+        from nango_py.transport.sync_transport import Transport
+
+        return Transport(self._ca_bundle)
 
     def _open_async_transport(self) -> AsyncTransport:
         try:
@@ -202,3 +269,27 @@ class Services:
         except ModuleNotFoundError as error:
             raise NangoError("async calls need httpx2: pip install 'nango-py[async]'") from error
         return AsyncTransport(self._ca_bundle)
+
+    def _open_limits(self) -> LimitStore:
+        from nango_py.limits.stores.opening import open_limits
+
+        url = Secret(self.configuration.config.rate_limit_store)
+        return open_limits(url, self._resolve_database_url(), self.clock)
+
+    def _create_learning(self) -> Learning:
+        from nango_py.limits.learning import Learning
+
+        return Learning(self.clock)
+
+    def _create_tokens(self) -> TokenLife:
+        from nango_py.tokens.renewal import TokenLife
+
+        return TokenLife(self._store.get, self._remember, self.clock)
+
+    def _remember(self, connection: Connection) -> None:
+        self.cache.keep(connection)
+
+    def _create_processes(self) -> Processes:
+        from nango_py.connections.processes import Processes
+
+        return Processes(self._store.get, self.clock)

@@ -63,7 +63,7 @@ def product(folder: str) -> Iterator[Nango]:
     ) as nango:
         nango.register_connection("hubspot", "ada", {"access_token": "example"})
         nango.register_connection("stripe", "ada", {"api_key": "sk_test_example_1234567890"})
-        server = make_server(nango)
+        server = make_server(nango.accounts)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -115,7 +115,7 @@ def _logged_in(
 
     try:
         return log_in(
-            nango, integration, user,
+            nango.accounts, integration, user,
             show=show, additional_config=settings, redirect_url=redirect_url, seconds=timeout,
         )  # fmt: skip
     except ConnectFailed as error:

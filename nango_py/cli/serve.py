@@ -122,7 +122,7 @@ def _server(nango: Nango) -> Any:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn", "anyio", "h11"}:
             raise
     else:
-        return make_server(nango)
+        return make_server(nango.accounts)
     raise click.UsageError("nango serve needs Starlette and uvicorn: pip install 'nango-py[server]'")
 
 

@@ -15,21 +15,21 @@ from nango_py.errors import ConnectionNotFound, TamperError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
     from nango_py.connections.connect_sessions import SessionClaims
 
 
-def list_integrations(nango: Nango, claims: SessionClaims) -> dict[str, Any]:
+def list_integrations(accounts: Accounts, claims: SessionClaims) -> dict[str, Any]:
     """The page's data as JSON values; no credential is read for it.
 
     Returns:
         `product_name`, `user_label`, `expires_at` (ISO 8601), `origins` (the pages that may hear of it), and
         `integrations`, in the session's order, without those that are not declared any more.
     """
-    configuration = nango.configuration
+    configuration = accounts.services.configuration
     config = configuration.config
-    held = _held(nango, claims)
+    held = _held(accounts, claims)
     declared = (configuration.integrations.get(name) for name in dict.fromkeys(claims.integrations))
     return {
         "product_name": config.product_name,
@@ -40,15 +40,15 @@ def list_integrations(nango: Nango, claims: SessionClaims) -> dict[str, Any]:
     }
 
 
-def _held(nango: Nango, claims: SessionClaims) -> dict[str, Mapping[str, Any]]:
+def _held(accounts: Accounts, claims: SessionClaims) -> dict[str, Mapping[str, Any]]:
     """The user's connections by integration; one whose row does not open has to be made again."""
     with suppress(TamperError):
-        return {view["integration"]: view for view in nango.connections_for_user(claims.user_id)}
+        return {view["integration"]: view for view in accounts.list_for_user(claims.user_id)}
     found: dict[str, Mapping[str, Any]] = {}
     for name in claims.integrations:
         with suppress(ConnectionNotFound):
             try:
-                found[name] = nango.connection(name, claims.user_id)
+                found[name] = accounts.get(name, claims.user_id)
             except TamperError as error:
                 LOGGER.error("%s", error)
                 found[name] = {"status": NEEDS_REAUTH, "additional_config": {}, "date_created": None}

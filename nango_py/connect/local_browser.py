@@ -21,7 +21,7 @@ from nango_py.errors import ConnectFailed, NangoError, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.connect.outcome import LoginOutcome
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -51,7 +51,7 @@ class LoopbackRefused(NangoError):
 
 
 def log_in(
-    nango: Nango,
+    accounts: Accounts,
     integration: str,
     user_id: str,
     *,
@@ -63,7 +63,7 @@ def log_in(
     """Log a user in with a browser on this machine; how it ended, None if nobody came back in time.
 
     Args:
-        nango: its store takes the connection.
+        accounts: its store takes the connection.
         integration: one with a login by browser.
         user_id: whose connection it becomes.
         show: given the URL of the login page, for a browser.
@@ -76,8 +76,8 @@ def log_in(
         LoopbackRefused: the URL is not of this machine, or its port is taken.
         ConnectFailed: the login cannot begin.
     """
-    logins = Logins(nango)
-    url = redirect_url or logins.redirect_uri(nango.configuration.integrations[integration])
+    logins = Logins(accounts)
+    url = redirect_url or logins.redirect_uri(accounts.services.configuration.integrations[integration])
     with Listener(*checked(url, is_given=bool(redirect_url)), logins, integration) as listener:
         settings = additional_config
         show(logins.begin(integration, user_id, additional_config=settings, redirect_uri=listener.url))

@@ -26,9 +26,8 @@ from nango_py.tokens.shutdown import SHUTDOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
-    from nango_py.services import Services
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
@@ -44,8 +43,9 @@ CALLBACK_PATH = "/oauth/callback"
 class Logins:
     """The OAuth logins of a product. Safe to share between threads; nothing is kept in the process."""
 
-    def __init__(self, nango: Nango) -> None:
-        self._nango = nango
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._services = accounts.services
 
     @without_frames
     def begin(
@@ -124,21 +124,17 @@ class Logins:
 
     def attempt(self, session_id: str, attempt: str) -> LoginOutcome | None:
         """How a try ended, for pages that lost sight of the window it ran in; None if it has not, yet."""
-        return recall(self._nango, session_id, attempt)
+        return recall(self._services, session_id, attempt)
 
     def integration_of(self, state: str) -> str:
         """What the login logs in to that waits for a callback with this state; "" where none does."""
         found = None
         with suppress(StorageError):  # `finish` says so
-            found = self._nango.store.pending.peek("login", state) if STATE.fullmatch(state) else None
+            found = self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
         return found["integration"] if found else ""
 
-    @property
-    def _parts(self) -> Services:
-        return self._nango._resources  # noqa: SLF001 - logins use the network and the clock of their Nango
-
     def _declared(self, name: str) -> Integration:
-        found = self._nango.configuration.integrations.get(name)
+        found = self._services.configuration.integrations.get(name)
         if found is None:
             raise LoginFailed("unknown_integration", "there is nothing of that name to connect")
         return found
@@ -151,19 +147,19 @@ class Logins:
         config = asked_config(declared, clean_settings(declared, config), where)
         uri = redirect_uri or self.redirect_uri(declared)
         state = secrets.token_urlsafe(32)
-        url, kept = make_login(self._parts, declared, login["user_id"], config).start(uri, state)
+        url, kept = make_login(self._services, declared, login["user_id"], config).start(uri, state)
         values = {**login, "additional_config": config, "redirect_uri": uri, "kept": kept}
-        self._nango.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
+        self._services.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
         return url
 
     def redirect_uri(self, integration: Integration) -> str:
         """Where the provider sends browsers back to. It is made from the files alone."""
-        root = self._nango.configuration.config.oauth_server_root_url.rstrip("/")
+        root = self._services.configuration.config.oauth_server_root_url.rstrip("/")
         is_own = integration.settings["auth"].get("callback_per_integration") is True
         return f"{root}{CALLBACK_PATH}" + (f"/{integration.name}" if is_own else "")
 
     def _check_origin(self, origin: str) -> None:
-        config = self._nango.configuration.config
+        config = self._services.configuration.config
         if origin and origin not in (*config.connect_origins, origin_of(config.oauth_server_root_url)):
             raise LoginFailed("not_allowed", "this page may not connect accounts", "origin is not declared")
 
@@ -172,10 +168,10 @@ class Logins:
         if found is not None and hmac.compare_digest(found["browser"], _binding(browser)):
             return found
         if found is None:
-            report_outcome(self._nango, "", "", "state_invalid", "no login waits for this callback")
+            report_outcome(self._services, "", "", "state_invalid", "no login waits for this callback")
         else:
             report_outcome(
-                self._nango, found["integration"], found["user_id"], "state_invalid", "another browser"
+                self._services, found["integration"], found["user_id"], "state_invalid", "another browser"
             )
         what = "this login is over, or began in another browser; please begin again"
         raise ConnectFailed("state_invalid", what)
@@ -184,12 +180,12 @@ class Logins:
         """The login that a state names, for the first that asks."""
         failed = ""
         try:
-            pending = self._nango.store.pending
+            pending = self._services.store.pending
             # Looked for first: a flood of made-up callbacks takes no turn at writing.
             return None if pending.peek("login", state) is None else pending.take("login", state)
         except StorageError as error:
             failed = str(error)
-        report_outcome(self._nango, "", "", "unavailable", failed)
+        report_outcome(self._services, "", "", "unavailable", failed)
         raise ConnectFailed("unavailable", "logins cannot be finished at present; try again later")
 
     def _stored(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
@@ -198,9 +194,9 @@ class Logins:
         is_own = declared.settings["auth"].get("callback_per_integration") is True
         if path != declared.name and (path or is_own):
             raise LoginFailed("wrong_issuer", "the response came to the address of another integration")
-        step = make_login(self._parts, declared, login["user_id"], login["additional_config"])
+        step = make_login(self._services, declared, login["user_id"], login["additional_config"])
         granted = step.finish(query, login["redirect_uri"], login["kept"])
-        self._nango.register_connection(
+        self._accounts.register(
             declared.name, login["user_id"], granted.credentials, granted.additional_config, replace=True
         )
         return granted.missing_scopes
@@ -213,9 +209,9 @@ class Logins:
         names = {name: login[name] for name in ("integration", "user_id", "origin", "attempt")}
         outcome = LoginOutcome(failed is None, **names, code=code, message=message, missing_scopes=missing)
         reason = failed.reason if failed else f"without {' '.join(missing)}" if missing else ""
-        report_outcome(self._nango, outcome.integration, outcome.user_id, code, reason)
+        report_outcome(self._services, outcome.integration, outcome.user_id, code, reason)
         if outcome.attempt:
-            remember(self._nango, login["session_id"], outcome)
+            remember(self._services, login["session_id"], outcome)
         return outcome
 
 

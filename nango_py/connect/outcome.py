@@ -12,7 +12,7 @@ from nango_py.errors import NangoError, printable
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
-    from nango_py.client import Nango
+    from nango_py.services import Services
 
 REMEMBERED_SECONDS = 600.0
 """How long a page may ask how a try went."""
@@ -51,17 +51,17 @@ class LoginOutcome:
     missing_scopes: tuple[str, ...] = ()
 
 
-def remember(nango: Nango, session_id: str, outcome: LoginOutcome) -> None:
+def remember(services: Services, session_id: str, outcome: LoginOutcome) -> None:
     """Keep how a try ended, for pages that lost sight of the window it ran in."""
     values = {part: getattr(outcome, part) for part in field_names(LoginOutcome)}
     with suppress(NangoError):  # the window itself tells it too
         name = _attempt_name(session_id, outcome.attempt)
-        nango.store.pending.put("attempt", name, session_id, values, REMEMBERED_SECONDS)
+        services.store.pending.put("attempt", name, session_id, values, REMEMBERED_SECONDS)
 
 
-def recall(nango: Nango, session_id: str, attempt: str) -> LoginOutcome | None:
+def recall(services: Services, session_id: str, attempt: str) -> LoginOutcome | None:
     """How a try ended; None if it has not, yet."""
-    found = nango.store.pending.peek("attempt", _attempt_name(session_id, attempt))
+    found = services.store.pending.peek("attempt", _attempt_name(session_id, attempt))
     if found is None:
         return None
     return LoginOutcome(**{**found, "missing_scopes": tuple(found["missing_scopes"])})
@@ -71,17 +71,19 @@ def _attempt_name(session_id: str, attempt: str) -> str:
     return f"{session_id} {attempt}"
 
 
-def report_outcome(nango: Nango, integration: str, user_id: str, code: str = "", reason: str = "") -> None:
+def report_outcome(
+    services: Services, integration: str, user_id: str, code: str = "", reason: str = ""
+) -> None:
     """Write one log record for a try to connect, and tell those who listen.
 
     Args:
-        nango: whose events are `connected` and `connect_failed`.
+        services: whose events are `connected` and `connect_failed`.
         integration: the name that was asked for; it need not be declared. "" where nobody knows.
         user_id: whose connection it is to be.
         code: why there is none, one of `errors.CONNECT_CODES`; "" where there is one.
         reason: more of it, for developers; no credential.
     """
-    declared = nango.configuration.integrations.get(integration)
+    declared = services.configuration.integrations.get(integration)
     logger = LOGGER if declared is None else get_logger(declared.name, declared.log_level)
     facts = {
         "integration": printable(integration),
@@ -93,7 +95,7 @@ def report_outcome(nango: Nango, integration: str, user_id: str, code: str = "",
     line = "%(integration)s %(user_id)s %(what)s" if integration else "%(what)s"
     line += (": %(code)s" if code else "") + (" (%(reason)s)" if reason else "")
     logger.log(LEVELS.get(code, logging.WARNING), line, facts, extra={"nango": facts})
-    if integration and nango.events.wanted(facts["what"]):
-        now = nango.store.microseconds() / 1_000_000
+    if integration and services.events.wanted(facts["what"]):
+        now = services.store.microseconds() / 1_000_000
         said = ": ".join(part for part in (code, facts["reason"]) if part)
-        nango.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))
+        services.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))

@@ -18,7 +18,7 @@ from nango_py.secret import without_frames
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
     from nango_py.connect.forms import Form
     from nango_py.connections.connect_sessions import SessionClaims
@@ -29,7 +29,7 @@ _FIELD = re.compile(r'credential "(\w+)" (.+)', re.DOTALL)
 
 @without_frames
 def submit(
-    nango: Nango,
+    accounts: Accounts,
     claims: SessionClaims,
     integration: str,
     credentials: Mapping[str, Any],
@@ -39,7 +39,7 @@ def submit(
     """Store what a user typed, once the API has accepted it; a connection that is there is replaced.
 
     Args:
-        nango: whose connection store it is.
+        accounts: whose connection store it is.
         claims: of the user's connect session.
         integration: one of the session's.
         credentials: the fields of its form, as they were typed.
@@ -53,33 +53,35 @@ def submit(
         ConnectFailed: `not_allowed` or `unknown_integration`; `invalid_credentials` with a sentence for each
             wrong field; `refused`, `missing_scope` or `unavailable` as the API said. Nothing was stored.
     """
-    declared = permitted(nango, claims, integration)
+    declared = permitted(accounts, claims, integration)
     failed: ConnectFailed
     try:
         form = form_of(declared)
         if form.kind == OAUTH:
             what = f"{declared.title or declared.name} is connected by logging in there, not by a form"
             raise ConnectFailed("not_allowed", what)
-        return _submitted(nango, claims, declared, FormValues(form, credentials, additional_config), attempt)
+        return _submitted(
+            accounts, claims, declared, FormValues(form, credentials, additional_config), attempt
+        )
     except ENDINGS as error:
         failed = _failure(error, declared)
-    report_outcome(nango, integration, claims.user_id, failed.code, str(failed))
+    report_outcome(accounts.services, integration, claims.user_id, failed.code, str(failed))
     raise failed
 
 
-def disconnect(nango: Nango, claims: SessionClaims, integration: str) -> dict[str, Any]:
+def disconnect(accounts: Accounts, claims: SessionClaims, integration: str) -> dict[str, Any]:
     """Delete a user's connection, and tell the provider where the blueprint says how; it may be gone already.
 
     Raises:
         ConnectFailed: `not_allowed` or `unknown_integration`.
     """
-    permitted(nango, claims, integration)
+    permitted(accounts, claims, integration)
     with suppress(ConnectionNotFound):
-        nango.delete_connection(integration, claims.user_id)
+        accounts.delete(integration, claims.user_id)
     return {"status": NOT_CONNECTED}
 
 
-def permitted(nango: Nango, claims: SessionClaims, integration: str) -> Integration:
+def permitted(accounts: Accounts, claims: SessionClaims, integration: str) -> Integration:
     """The integration, if the session may connect it.
 
     Raises:
@@ -87,37 +89,37 @@ def permitted(nango: Nango, claims: SessionClaims, integration: str) -> Integrat
     """
     if integration not in claims.integrations:
         raise ConnectFailed("not_allowed", "this link is not for that account; ask for another one")
-    declared = nango.configuration.integrations.get(integration)
+    declared = accounts.services.configuration.integrations.get(integration)
     if declared is None:
         raise ConnectFailed("unknown_integration", "there is nothing of that name to connect any more")
     return declared
 
 
 def _submitted(
-    nango: Nango, claims: SessionClaims, declared: Integration, typed: FormValues, attempt: str
+    accounts: Accounts, claims: SessionClaims, declared: Integration, typed: FormValues, attempt: str
 ) -> dict[str, Any]:
     if typed.faults:
         raise ConnectFailed("invalid_credentials", "Please look at the marked fields.", fields=typed.faults)
     form = form_of(declared)
-    config = {**typed.additional_config, **_unasked(nango, claims, declared, form)}
+    config = {**typed.additional_config, **_unasked(accounts, claims, declared, form)}
     tried = Verification(NOT_DECLARED)
     if form.kind != NONE:
-        tried = nango.verify_credentials(declared.name, claims.user_id, typed.credentials, config)
+        tried = accounts.verify(declared.name, claims.user_id, typed.credentials, config)
     if not tried.ok:
         code = tried.outcome if tried.outcome in {REFUSED, MISSING_SCOPE} else "unavailable"
         raise ConnectFailed(code, tried.message)
-    nango.register_connection(declared.name, claims.user_id, typed.credentials, config, replace=True)
-    report_outcome(nango, declared.name, claims.user_id)
+    accounts.register(declared.name, claims.user_id, typed.credentials, config, replace=True)
+    report_outcome(accounts.services, declared.name, claims.user_id)
     if attempt:
         outcome = LoginOutcome(True, declared.name, claims.user_id, claims.origin, attempt)  # noqa: FBT003 - ok
-        remember(nango, claims.id, outcome)
+        remember(accounts.services, claims.id, outcome)
     return {"status": CONNECTED, "verified": tried.outcome == ACCEPTED, "message": ""}
 
 
-def _unasked(nango: Nango, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
+def _unasked(accounts: Accounts, claims: SessionClaims, declared: Integration, form: Form) -> dict[str, Any]:
     """Settings that a connection has and the form does not ask for: the product put them there."""
     with suppress(ConnectionNotFound, TamperError):  # a row that does not open is replaced
-        settings = nango.connection(declared.name, claims.user_id)["additional_config"]
+        settings = accounts.get(declared.name, claims.user_id)["additional_config"]
         asked = form.named(ADDITIONAL_CONFIG)
         return {name: value for name, value in settings.items() if name not in asked}
     return {}

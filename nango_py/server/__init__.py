@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from nango_py.errors import NangoError
 
 if TYPE_CHECKING:
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.server.asgi import ConnectServer
 
 
-def make_app(nango: Nango) -> ConnectServer:
+def make_app(accounts: Accounts) -> ConnectServer:
     """The ASGI application of a product; see `Nango.asgi_app`.
 
     Raises:
@@ -28,4 +28,4 @@ def make_app(nango: Nango) -> ConnectServer:
         missing = False
     if missing:
         raise NangoError("the connect server needs Starlette: pip install 'nango-py[server]'")
-    return ConnectServer(nango)
+    return ConnectServer(accounts)

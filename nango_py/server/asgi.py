@@ -1,4 +1,4 @@
-"""The connect server as an ASGI application: the same checks for every request, headers for every response."""
+"""The connect server as an ASGI application: the checks of every request and response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nango_py.server.site import Site
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.server.origins import PublicAddress
     from nango_py.server.request import ConnectRequest
 
@@ -102,8 +102,8 @@ NOWHERE = Spot(re.compile("(?!)"), "data", {}, is_slow=False)
 class ConnectServer:
     """The application. One serves one event loop; see `Nango.asgi_app`."""
 
-    def __init__(self, nango: Nango) -> None:
-        self._site = Site(nango)
+    def __init__(self, accounts: Accounts) -> None:
+        self._site = Site(accounts)
         self._limiters: dict[str, anyio.CapacityLimiter] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

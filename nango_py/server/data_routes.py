@@ -20,7 +20,7 @@ def session(site: Site, asked: ConnectRequest) -> Response:
     """What the user may connect, and how each of them stands."""
     from nango_py.connect.listing import list_integrations
 
-    return json_response(list_integrations(site.nango, site.claims(asked.bearer())))
+    return json_response(list_integrations(site.accounts, site.claims(asked.bearer())))
 
 
 def connect(site: Site, asked: ConnectRequest) -> Response:
@@ -37,7 +37,7 @@ def connect(site: Site, asked: ConnectRequest) -> Response:
     if not isinstance(attempt, str) or not is_attempt(attempt):
         raise Refusal(400, "bad_request", "attempt is up to 64 letters, digits, - and _")
     site.spend_submit(claims)
-    return json_response(submit(site.nango, claims, integration.name, credentials, settings, attempt))
+    return json_response(submit(site.accounts, claims, integration.name, credentials, settings, attempt))
 
 
 def disconnect(site: Site, asked: ConnectRequest) -> Response:
@@ -47,7 +47,7 @@ def disconnect(site: Site, asked: ConnectRequest) -> Response:
     claims = site.claims(asked.bearer())
     integration = site.integration(claims, asked.names["name"])
     site.spend_submit(claims)
-    return json_response(submit.disconnect(site.nango, claims, integration.name))
+    return json_response(submit.disconnect(site.accounts, claims, integration.name))
 
 
 def attempt(site: Site, asked: ConnectRequest) -> Response:

@@ -13,7 +13,7 @@ from nango_py.server.static_files import StaticFiles
 from nango_py.server.throttle import Throttle
 
 if TYPE_CHECKING:
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
     from nango_py.config.model import Config, Integration
     from nango_py.connect.login import Logins
     from nango_py.connections.connect_sessions import SessionClaims
@@ -29,15 +29,16 @@ STARTS_A_MINUTE = 60
 class Site:
     """A product's connect server, without the network: its Nango, pages and bounds."""
 
-    def __init__(self, nango: Nango) -> None:
-        self.nango = nango
+    def __init__(self, accounts: Accounts) -> None:
+        self.accounts = accounts
+        self.services = accounts.services
         self.static = StaticFiles()
-        clock = nango._resources.clock  # noqa: SLF001 - rooms of one package share it
+        clock = self.services.clock
         self._submits = Throttle(clock, SUBMITS_A_MINUTE)
         self._starts = Throttle(clock, STARTS_A_MINUTE)
         self._lock = threading.Lock()
         self._logins: Logins | None = None
-        config = nango.configuration.config
+        config = self.services.configuration.config
         self._known: tuple[Config, PublicAddress, Pages] = (config, *self._made(config))
 
     @property
@@ -57,7 +58,7 @@ class Site:
             if self._logins is None:
                 from nango_py.connect.login import Logins
 
-                self._logins = Logins(self.nango)
+                self._logins = Logins(self.accounts)
             return self._logins
 
     def claims(self, token: str) -> SessionClaims:
@@ -66,7 +67,7 @@ class Site:
         Raises:
             ConnectFailed: `session_invalid` or `session_expired`.
         """
-        return self.nango.read_session(token)
+        return self.accounts.read_session(token)
 
     def integration(self, claims: SessionClaims, name: str) -> Integration:
         """An integration of this session; one that the session does not name is as unknown as any other.
@@ -74,7 +75,7 @@ class Site:
         Raises:
             ConnectFailed: `unknown_integration`.
         """
-        found = self.nango.configuration.integrations.get(name) if name in claims.integrations else None
+        found = self.services.configuration.integrations.get(name) if name in claims.integrations else None
         if found is None:
             raise ConnectFailed("unknown_integration", "there is nothing of this name to connect")
         return found
@@ -82,11 +83,11 @@ class Site:
     def provider(self, asked: ConnectRequest) -> str:
         """The integration whose provider a request may have to wait for; "" where there is none."""
         name = asked.names.get("name") or self.logins.integration_of(asked.given().get("state", ""))
-        return name if name in self.nango.configuration.integrations else ""
+        return name if name in self.services.configuration.integrations else ""
 
     def title(self, name: str) -> str:
         """What people call an integration."""
-        found = self.nango.configuration.integrations.get(name)
+        found = self.services.configuration.integrations.get(name)
         return (found.title or name) if found is not None else name
 
     def spend_submit(self, claims: SessionClaims) -> None:
@@ -114,7 +115,7 @@ class Site:
         return origin == doors.own_origin(asked.host) or doors.hears(origin)
 
     def _current(self) -> tuple[PublicAddress, Pages]:
-        config = self.nango.configuration.config
+        config = self.services.configuration.config
         if config is not self._known[0]:
             self._known = (config, *self._made(config))
         return self._known[1], self._known[2]

@@ -11,7 +11,7 @@ from nango_py.server.asgi import ConnectServer
 from nango_py.server.slow_clients import LARGEST_HEADERS, PunctualProtocol
 
 if TYPE_CHECKING:
-    from nango_py.client import Nango
+    from nango_py.accounts import Accounts
 
 MOST_CONNECTIONS = 900
 """Below the 1,024 open files that a process may have by default; beyond it the response is 503."""
@@ -20,7 +20,7 @@ DRAIN_SECONDS = 60
 """What requests under way get when the server ends: longer than a login's exchange may take."""
 
 
-def make_server(nango: Nango, **more: Any) -> uvicorn.Server:
+def make_server(accounts: Accounts, **more: Any) -> uvicorn.Server:
     """A server for the connect pages of a product; `run(sockets=[...])` serves until a signal.
 
     Its log is that of `nango_py.server`: uvicorn's own would show the query of a callback.
@@ -39,7 +39,7 @@ def make_server(nango: Nango, **more: Any) -> uvicorn.Server:
         "timeout_graceful_shutdown": DRAIN_SECONDS,
         **more,
     }
-    return uvicorn.Server(uvicorn.Config(ConnectServer(nango), **options))
+    return uvicorn.Server(uvicorn.Config(ConnectServer(accounts), **options))
 
 
 def listening(host: str, port: int) -> socket.socket:

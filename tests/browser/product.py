@@ -179,7 +179,7 @@ class Product:
         return noted
 
     def _server(self) -> uvicorn.Server:
-        server = make_server(self.nango)
+        server = make_server(self.nango.accounts)
         server.config.app = self._noting(server.config.app)
         return server
 

@@ -68,7 +68,7 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
     with product(path, oauth_scopes=["one", "two"]) as nango:
         declared = nango.configuration.integrations["mail"]
         assert logs_in_by_browser(declared)
-        url = Logins(nango).begin("mail", "user-1", additional_config=config_of(path))
+        url = Logins(nango.accounts).begin("mail", "user-1", additional_config=config_of(path))
         parts, query = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
         assert parts.scheme == "https"
         fixed = urlsplit(auth["authorization_url"].replace("$", "").replace("{", "").replace("}", ""))
@@ -78,7 +78,7 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
         assert len(query["state"]) == 43
         assert ("code_challenge" in query) == (auth.get("pkce") is not False)
         assert query["scope"] == auth.get("scope_separator", " ").join(["one", "two"])
-        login = make_login(nango._resources, declared, "user-1", config_of(path))
+        login = make_login(nango.services, declared, "user-1", config_of(path))
         request = oauth2_protocol.code_request(login.context(), code="c", redirect_uri="r", verifier="v")
         assert request.url.startswith("https://")
         assert provider_fields(declared) == {
@@ -99,8 +99,10 @@ def test_a_login_by_its_rules_is_stored_and_renewed(path: Path) -> None:
             "issuer": provider.url,
         }
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
-            url = Logins(nango).begin("mail", "user-1", browser=COOKIE, additional_config=config_of(path))
-            outcome = Logins(nango).finish(query_of(consent(url)), COOKIE)
+            url = Logins(nango.accounts).begin(
+                "mail", "user-1", browser=COOKIE, additional_config=config_of(path)
+            )
+            outcome = Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)
             assert outcome.ok, outcome.message
             assert outcome.missing_scopes == ()
             assert provider.exchanges() == ["granted"]
@@ -123,8 +125,10 @@ def test_a_signed_login_by_its_rules_is_stored(path: Path) -> None:
             "token_url": f"{provider.url}/access_token",
         }
         with product(path, auth=auth) as nango:
-            url = Logins(nango).begin("mail", "user-1", browser=COOKIE, additional_config=config_of(path))
-            outcome = Logins(nango).finish(query_of(consent(url)), COOKIE)
+            url = Logins(nango.accounts).begin(
+                "mail", "user-1", browser=COOKIE, additional_config=config_of(path)
+            )
+            outcome = Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)
             assert outcome.ok, outcome.message
             assert provider.exchanges() == ["granted"]
             assert set(stored(nango)) == {"oauth_token", "oauth_token_secret", "raw"}

@@ -186,7 +186,7 @@ def test_a_planted_leak_is_found(tmp_path: Path, collector: Collector) -> None:
     seen = Seen(collector)
 
     def talkative(nango: Nango) -> Any:
-        server = make_server(nango, access_log=True)
+        server = make_server(nango.accounts, access_log=True)
         logging.getLogger("uvicorn.access").propagate = True
         return server
 

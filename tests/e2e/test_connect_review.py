@@ -128,7 +128,7 @@ def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: 
         assert product.visitor().login(product.session(), "mail").kind == "ok"
         add_key(tmp_path)
         listener = listening("127.0.0.1", 0)
-        with product.sibling() as other, serving(lambda: make_server(other), listener):
+        with product.sibling() as other, serving(lambda: make_server(other.accounts), listener):
             other.store.rotate()
             visitor = product.visitor()
             visitor.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -298,7 +298,7 @@ from nango_py.server.uvicorn_server import make_server
 integrations, database, key, descriptor = json.loads(sys.argv[1])
 nango = Nango(integrations, database_url=database, encryption_keys=key, environ={})
 nango.connections_for_user("somebody")  # the store is open before the fork
-server, listener = make_server(nango), socket.socket(fileno=descriptor)
+server, listener = make_server(nango.accounts), socket.socket(fileno=descriptor)
 children = []
 for _ in range(4):
     child = os.fork()

@@ -74,7 +74,7 @@ def claims_of(nango: Nango, *integrations: str, user: str = "u1") -> SessionClai
 def refusal(nango: Nango, key: str, **more: Any) -> ConnectFailed:
     """How a submission fails."""
     with pytest.raises(ConnectFailed) as caught:
-        submit(nango, claims_of(nango), "shop", {"api_key": key}, more)
+        submit(nango.accounts, claims_of(nango), "shop", {"api_key": key}, more)
     return caught.value
 
 
@@ -91,12 +91,12 @@ def test_a_right_key_is_stored_and_a_wrong_one_is_not(nango: Nango, tmp_path: Pa
     assert str(failed).startswith("Shop did not accept this secret key (401")
     assert rows(tmp_path) == []
     claims = claims_of(nango)
-    said = submit(nango, claims, "shop", {"api_key": f" {RIGHT}\n"}, {"region": "eu"}, "try-1")
+    said = submit(nango.accounts, claims, "shop", {"api_key": f" {RIGHT}\n"}, {"region": "eu"}, "try-1")
     assert said == {"status": "connected", "verified": True, "message": ""}
     assert nango.store.get("shop", "u1").credentials["api_key"].reveal() == RIGHT
-    (offer,) = list_integrations(nango, claims)["integrations"]
+    (offer,) = list_integrations(nango.accounts, claims)["integrations"]
     assert (offer["status"], offer["fields"][1]["value"]) == ("connected", "eu")
-    outcome = recall(nango, claims.id, "try-1")
+    outcome = recall(nango.services, claims.id, "try-1")
     assert outcome is not None
     assert outcome.ok
 
@@ -108,7 +108,7 @@ def test_a_refused_reconnect_changes_not_a_byte(nango: Nango, tmp_path: Path) ->
     refusal(nango, WRONG)
     refusal(nango, RIGHT, region="mars")
     assert rows(tmp_path) == before
-    submit(nango, claims_of(nango), "shop", {"api_key": RIGHT}, {"region": "us"})
+    submit(nango.accounts, claims_of(nango), "shop", {"api_key": RIGHT}, {"region": "us"})
     after = nango.connection("shop", "u1")
     assert after["uuid"] == uuid
     assert after["additional_config"] == {"region": "us", "plan": "gold"}  # what the product put there stays
@@ -137,7 +137,7 @@ def test_an_api_that_is_away_is_no_wrong_key(nango: Nango, tmp_path: Path, fault
 def test_without_a_verification_it_is_stored_untried(tmp_path: Path) -> None:
     """A blueprint that names no call cannot test a key; the response says that it was not."""
     with Sandbox(SHOP) as api, a_nango(tmp_path, api.base_url, {**SHOP, "verification": None}) as nango:
-        said = submit(nango, claims_of(nango), "shop", {"api_key": WRONG}, {})
+        said = submit(nango.accounts, claims_of(nango), "shop", {"api_key": WRONG}, {})
     assert (said["status"], said["verified"]) == ("connected", False)
 
 
@@ -146,7 +146,7 @@ def test_an_api_without_login_is_connected_at_once(tmp_path: Path) -> None:
     entry = {**SHOP, "auth": {"auth_mode": "NONE"}, "credentials": None, "verification": None}
     entry["requests"] = {"base_url": "https://api.shop.test/"}
     with a_nango(tmp_path, "https://api.shop.test/", entry) as nango:
-        assert submit(nango, claims_of(nango), "shop", {}, {})["status"] == "connected"
+        assert submit(nango.accounts, claims_of(nango), "shop", {}, {})["status"] == "connected"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_wrong_fields_are_named_before_anything_is_sent(
 ) -> None:
     """Each has a sentence that does not repeat what was typed."""
     with pytest.raises(ConnectFailed) as caught:
-        submit(nango, claims_of(nango), "shop", credentials, config)
+        submit(nango.accounts, claims_of(nango), "shop", credentials, config)
     assert (caught.value.code, set(caught.value.fields)) == ("invalid_credentials", fields)
     assert "PLANTED" not in f"{caught.value}{caught.value.fields}"
 
@@ -179,7 +179,7 @@ def test_what_only_the_mode_knows_is_said_at_the_field(tmp_path: Path) -> None:
         a_nango(tmp_path, api.base_url, entry) as nango,
         pytest.raises(ConnectFailed) as caught,
     ):
-        submit(nango, claims_of(nango), "shop", typed, {})
+        submit(nango.accounts, claims_of(nango), "shop", typed, {})
     assert list(caught.value.fields) == ["username"]
     assert "colon" in caught.value.fields["username"]
 
@@ -190,12 +190,12 @@ def test_a_session_reaches_its_own_integrations_only(nango: Nango) -> None:
     claims = claims_of(nango)
     for name in ("other", "../shop", ""):
         with pytest.raises(ConnectFailed) as caught:
-            submit(nango, claims, name, {}, {})
+            submit(nango.accounts, claims, name, {}, {})
         assert caught.value.code == "not_allowed"
         with pytest.raises(ConnectFailed) as caught:
-            disconnect(nango, claims, name)
+            disconnect(nango.accounts, claims, name)
         assert caught.value.code == "not_allowed"
-    assert disconnect(nango, claims, "shop") == {"status": "not_connected"}
+    assert disconnect(nango.accounts, claims, "shop") == {"status": "not_connected"}
     assert nango.connection("shop", "u2")
 
 
@@ -207,7 +207,7 @@ def test_an_integration_that_is_gone_cannot_be_connected(nango: Nango, tmp_path:
         a_nango(tmp_path, "https://api.shop.test/", **other) as later,
         pytest.raises(ConnectFailed) as caught,
     ):
-        submit(later, claims, "shop", {"api_key": RIGHT}, {})
+        submit(later.accounts, claims, "shop", {"api_key": RIGHT}, {})
     assert caught.value.code == "unknown_integration"
 
 
@@ -216,7 +216,7 @@ def test_a_login_by_browser_has_no_form(tmp_path: Path) -> None:
     entry = {"extends_blueprint": "slack:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
     declared, address = {"integrations": {"shop": entry}}, "https://api.shop.test/"
     with a_nango(tmp_path, address, **declared) as nango, pytest.raises(ConnectFailed) as caught:
-        submit(nango, claims_of(nango), "shop", {"access_token": "x"}, {})
+        submit(nango.accounts, claims_of(nango), "shop", {"access_token": "x"}, {})
     assert caught.value.code == "not_allowed"
 
 
@@ -224,7 +224,7 @@ def test_disconnecting_deletes_and_can_be_repeated(nango: Nango, tmp_path: Path)
     """The row is gone; a second click finds nothing to do."""
     nango.register_connection("shop", "u1", {"api_key": RIGHT})
     for _ in range(2):
-        assert disconnect(nango, claims_of(nango), "shop") == {"status": "not_connected"}
+        assert disconnect(nango.accounts, claims_of(nango), "shop") == {"status": "not_connected"}
     assert rows(tmp_path) == []
 
 
@@ -244,10 +244,10 @@ def test_nothing_that_was_typed_leaks(nango: Nango, tmp_path: Path, faults: Faul
     found = ""
     try:
         if ending == "stored":
-            found = repr(submit(nango, claims_of(nango), "shop", planted, {}))
+            found = repr(submit(nango.accounts, claims_of(nango), "shop", planted, {}))
         else:
             with pytest.raises(ConnectFailed) as caught:
-                submit(nango, claims_of(nango), "shop", planted, {})
+                submit(nango.accounts, claims_of(nango), "shop", planted, {})
             found = everything_of(caught.value, __file__)
             found += "".join(traceback.format_exception(caught.value, chain=True))
     finally:

@@ -162,7 +162,7 @@ def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> Non
         back = consent(visitor.login_url(token, "mail", attempt="t1"))
         other, listener = product.sibling(), listening("127.0.0.1", 0)
         there = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with other, serving(lambda: make_server(other), listener):
+        with other, serving(lambda: make_server(other.accounts), listener):
             end = visitor.callback(back.replace(product.url, there))
             assert notice_of(end.text).kind == "ok"
         assert visitor.ask("GET", "/connect/attempts/t1", token).json()["ok"] is True
@@ -361,7 +361,7 @@ def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path)
     """Servers that speak ASGI's lifespan are answered, and the application starts and ends with them."""
 
     def server(nango: Nango) -> uvicorn.Server:
-        return make_server(nango, lifespan="on")
+        return make_server(nango.accounts, lifespan="on")
 
     with connect_server(tmp_path, server=server) as product:
         assert product.visitor().ask("GET", "/connect").status_code == 200

@@ -91,7 +91,7 @@ def test_uvicorn_itself_would_wait(tmp_path: Path) -> None:
     """The control of J7: with uvicorn's own protocol the same silence is waited for."""
 
     def plain(nango: Nango) -> uvicorn.Server:
-        return make_server(nango, http="h11")
+        return make_server(nango.accounts, http="h11")
 
     with connect_server(tmp_path, server=plain) as product, crowd(product, 1, b"GET /conn") as (client,):
         client.settimeout(0.5)
@@ -104,7 +104,7 @@ class _Hasty(slow_clients.PunctualProtocol):
 
 
 def _hasty(nango: Nango) -> uvicorn.Server:
-    return make_server(nango, http=_Hasty)
+    return make_server(nango.accounts, http=_Hasty)
 
 
 def _heard(client: socket.socket) -> bytes:
@@ -161,7 +161,7 @@ from nango_py.server.uvicorn_server import make_server
 integrations, database, key, descriptor = json.loads(sys.argv[1])
 with Nango(integrations, database_url=database, encryption_keys=key, environ={}) as nango:
     nango.finish_renewals_on_sigterm()
-    server, listener = make_server(nango), socket.socket(fileno=descriptor)
+    server, listener = make_server(nango.accounts), socket.socket(fileno=descriptor)
     print("ready", flush=True)
     server.run(sockets=[listener])
 """

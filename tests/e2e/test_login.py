@@ -86,9 +86,9 @@ def test_a_user_may_say_no(kind: Any, denial: str) -> None:
 def test_the_code_is_bound_to_a_verifier_that_only_we_know() -> None:
     """PKCE: S256 of 43 characters or more, other ones in each login, and nowhere in the browser's URL."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
-        urls = [Logins(nango).begin("mail", "user-1", browser=COOKIE) for _ in range(5)]
+        urls = [Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE) for _ in range(5)]
         for url in urls:
-            Logins(nango).finish(query_of(consent(url)), COOKIE)
+            Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)
         verifiers = [form["code_verifier"] for _, _, form in provider.token_calls]
         challenges = [asked["code_challenge"] for asked in provider.authorizations]
         assert challenges == [code_challenge(verifier) for verifier in verifiers]
@@ -110,7 +110,7 @@ def test_a_provider_that_requires_pkce_refuses_a_login_without() -> None:
 def test_state_is_256_random_bits() -> None:
     """43 characters of base64url, unlike any other, in each login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
-        states = {query_of(Logins(nango).begin("mail", "user-1"))["state"] for _ in range(200)}
+        states = {query_of(Logins(nango.accounts).begin("mail", "user-1"))["state"] for _ in range(200)}
     assert len(states) == 200
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", state) for state in states)
 
@@ -121,10 +121,10 @@ def test_the_redirect_uri_is_the_one_of_the_files(kind: Any) -> None:
     config = {"oauth_server_root_url": f"{ROOT_URL}/"}
     with kind() as provider, a_product(provider.entry(), config=config) as nango:
         if kind is LoginProvider:
-            uri = query_of(Logins(nango).begin("mail", "user-1"))["redirect_uri"]
+            uri = query_of(Logins(nango.accounts).begin("mail", "user-1"))["redirect_uri"]
         else:
             with pytest.raises(ConnectFailed):  # this provider takes only callbacks to this machine
-                Logins(nango).begin("mail", "user-1")
+                Logins(nango.accounts).begin("mail", "user-1")
             uri = provider.callbacks[0].partition("?")[0]
     assert uri == f"{ROOT_URL}/oauth/callback"
 
@@ -178,7 +178,7 @@ def test_a_login_starts_from_nothing() -> None:
         response = b'{"access_token": "new", "token_type": "Bearer"}'
         callback = callback_of(nango)
         provider.token_faults.append(_response(response))
-        assert Logins(nango).finish(callback, COOKIE).ok
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
         found = stored(nango)
         assert found["access_token"] == "new"
         assert "refresh_token" not in found
@@ -204,7 +204,7 @@ def test_scopes_that_were_not_granted_are_named() -> None:
 def test_how_it_ended_can_be_asked_for() -> None:
     """By session and attempt, for pages that lost sight of the window: first nothing, then the outcome."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
-        logins = Logins(nango)
+        logins = Logins(nango.accounts)
         callback = callback_of(nango, session_id="s1", attempt="a1")
         assert logins.attempt("s1", "a1") is None
         outcome = logins.finish(callback, COOKIE)
@@ -224,8 +224,8 @@ def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
         schema = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
         with a_product({**entry, "connection_config": schema}) as nango:
             with pytest.raises(ConnectFailed) as caught:
-                Logins(nango).begin("mail", "user-1", session_id="s1", attempt="a1")
-            found = Logins(nango).attempt("s1", "a1")
+                Logins(nango.accounts).begin("mail", "user-1", session_id="s1", attempt="a1")
+            found = Logins(nango.accounts).attempt("s1", "a1")
     assert (caught.value.code, caught.value.fields) == ("invalid_credentials", {"tenant": "is missing"})
     assert found is not None
     assert (found.ok, found.code) == (False, "invalid_credentials")
@@ -236,7 +236,7 @@ def test_what_only_the_developer_should_know_is_the_cause(caplog: pytest.LogCapt
     auth = {"authorization_params": {"tenant": "${additional_config.tenant}"}}
     with LoginProvider() as provider, a_product(provider.entry(auth)) as nango:
         with pytest.raises(ConnectFailed) as caught:
-            Logins(nango).begin("mail", "user-1")
+            Logins(nango.accounts).begin("mail", "user-1")
         assert pending_rows(nango) == 0
     assert (caught.value.code, caught.value.status) == ("misconfigured", 500)
     assert "tenant" not in str(caught.value)
@@ -266,7 +266,7 @@ def test_what_only_the_developer_should_know_is_the_cause(caplog: pytest.LogCapt
 def test_integrations_without_a_login_page_say_so(entry: dict[str, Any]) -> None:
     """Keys are entered, and tokens of the application need no user."""
     with a_product(entry) as nango, pytest.raises(ConnectFailed) as caught:
-        Logins(nango).begin("mail", "user-1")
+        Logins(nango.accounts).begin("mail", "user-1")
     assert caught.value.code == "not_allowed"
 
 
@@ -274,7 +274,7 @@ def test_unknown_integrations_and_pages_cannot_begin() -> None:
     """Only what is declared: names in integrations.yaml, origins in connect_origins and our own."""
     config = {"oauth_server_root_url": ROOT_URL, "connect_origins": ["https://app.example.test"]}
     with LoginProvider() as provider, a_product(provider.entry(), config=config) as nango:
-        logins = Logins(nango)
+        logins = Logins(nango.accounts)
         for origin in ("", "https://app.example.test", "https://connect.example.test"):
             assert logins.begin("mail", "user-1", origin=origin)
         for name, origin, code in (
@@ -304,7 +304,7 @@ def test_settings_are_asked_for_before_and_told_after() -> None:
     ):
         for wrong, field in (({}, "tenant"), ({"tenant": "A1"}, "tenant"), ({"tenant": "a", "x": 1}, "x")):
             with pytest.raises(ConnectFailed) as caught:
-                Logins(nango).begin("mail", "user-1", additional_config=wrong)
+                Logins(nango.accounts).begin("mail", "user-1", additional_config=wrong)
             assert (caught.value.code, list(caught.value.fields)) == ("invalid_credentials", [field])
         # What the provider tells cannot come from the user.
         asked = {"tenant": "acme", "kind": "MAC"}
@@ -314,7 +314,7 @@ def test_settings_are_asked_for_before_and_told_after() -> None:
         }  # fmt: skip
         callback = callback_of(nango, additional_config=asked)
         provider.token_faults.append(_response(b'{"access_token": "new"}'))
-        outcome = Logins(nango).finish(callback, COOKIE)
+        outcome = Logins(nango.accounts).finish(callback, COOKIE)
         assert (outcome.ok, outcome.code) == (False, "exchange_failed")
         assert stored(nango)["access_token"] != "new"
 
@@ -334,9 +334,9 @@ def test_a_users_setting_cannot_lead_the_login_elsewhere(shop: str) -> None:
     }
     with a_product(entry) as nango:
         with pytest.raises(ConnectFailed) as caught:
-            Logins(nango).begin("mail", "user-1", additional_config={"shop": shop})
+            Logins(nango.accounts).begin("mail", "user-1", additional_config={"shop": shop})
         assert caught.value.code == "invalid_credentials"
-        url = Logins(nango).begin("mail", "user-1", additional_config={"shop": "acme"})
+        url = Logins(nango.accounts).begin("mail", "user-1", additional_config={"shop": "acme"})
         assert url.startswith("https://acme.shop.example/authorize?")
 
 
@@ -347,9 +347,11 @@ def test_many_users_at_once_get_what_is_theirs(kind: Any, database_url: str) -> 
 
         def whole(number: int) -> tuple[str, str]:
             user = f"user-{number}"
-            url = Logins(nango).begin("mail", user, browser=f"cookie {number}", session_id=f"s{number}")
+            url = Logins(nango.accounts).begin(
+                "mail", user, browser=f"cookie {number}", session_id=f"s{number}"
+            )
             callback = query_of(consent(url, user=f"account-{number}"))
-            assert Logins(nango).finish(callback, f"cookie {number}").ok
+            assert Logins(nango.accounts).finish(callback, f"cookie {number}").ok
             return user, nango.executor("mail", user).get("me").json()["user"]
 
         with ThreadPoolExecutor(16) as threads:
@@ -369,7 +371,7 @@ def test_listeners_and_the_log_hear_of_each_login(caplog: pytest.LogCaptureFixtu
             log_in(nango)
             log_in(nango, "deny")
             with pytest.raises(ConnectFailed):
-                Logins(nango).finish({"state": "x"}, COOKIE)
+                Logins(nango.accounts).finish({"state": "x"}, COOKIE)
     assert [(event.kind, event.user_id) for event in heard] == [
         ("connected", "user-1"), ("connect_failed", "user-1"),
     ]  # fmt: skip

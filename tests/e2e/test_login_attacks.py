@@ -36,7 +36,7 @@ KINDS = [LoginProvider, LoginProvider1]
 def refused(nango: Nango, callback: dict[str, str], browser: str = COOKIE) -> str:
     """The code with which a callback is turned away."""
     with pytest.raises(ConnectFailed) as caught:
-        Logins(nango).finish(callback, browser)
+        Logins(nango.accounts).finish(callback, browser)
     assert caught.value.status == 400
     return caught.value.code
 
@@ -55,7 +55,7 @@ def test_a_state_that_is_not_ours_is_turned_away(kind: Any) -> None:
         assert refused(nango, {}) == "state_invalid"
         assert provider.exchanges() == []
         assert rows(nango) == []
-        assert Logins(nango).finish(callback, COOKIE).ok
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,7 +76,9 @@ def test_a_login_is_over_after_ten_minutes() -> None:
     with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
         early, late = callback_of(nango), callback_of(nango)
         clock.advance(599)
-        assert Logins(nango).finish(early, COOKIE).code == "exchange_failed"  # the provider's code is older
+        assert (
+            Logins(nango.accounts).finish(early, COOKIE).code == "exchange_failed"
+        )  # the provider's code is older
         clock.advance(2)
         assert refused(nango, late) == "state_invalid"
         assert len(provider.exchanges()) == 1
@@ -87,10 +89,10 @@ def test_a_callback_is_good_once(kind: Any) -> None:
     """Whether it went well or not, and whatever else it says the second time."""
     with kind() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
-        assert Logins(nango).finish(callback, COOKIE).ok
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
         assert refused(nango, callback) == "state_invalid"
         denied = callback_of(nango, "deny")
-        assert not Logins(nango).finish(denied, COOKIE).ok
+        assert not Logins(nango.accounts).finish(denied, COOKIE).ok
         assert refused(nango, {**denied, "code": "code"}) == "state_invalid"
         assert provider.exchanges() == ["granted"]
 
@@ -104,7 +106,7 @@ def test_sixty_four_equal_callbacks_are_one_exchange(kind: Any, database_url: st
         def bring(_: int) -> str:
             start.wait()
             try:
-                return "connected" if Logins(nango).finish(callback, COOKIE).ok else "failed"
+                return "connected" if Logins(nango.accounts).finish(callback, COOKIE).ok else "failed"
             except ConnectFailed as error:
                 return error.code
 
@@ -168,7 +170,7 @@ def test_iss_is_compared_to_the_letter(change: str) -> None:
             with a_product(provider.entry(auth)) as nango:
                 callback = callback_of(nango)
                 callback["iss"] += change or "x"
-                assert Logins(nango).finish(callback, COOKIE).code == code
+                assert Logins(nango.accounts).finish(callback, COOKIE).code == code
 
 
 def test_a_missing_iss_is_refused_where_the_blueprint_requires_it() -> None:
@@ -185,7 +187,7 @@ def test_a_missing_iss_is_refused_where_the_blueprint_requires_it() -> None:
 def test_a_callback_comes_to_the_path_of_its_own_integration(kind: Any) -> None:
     """With `callback_per_integration` the redirect URI names it, and another path, or none, is refused."""
     with kind() as provider, a_product(provider.entry({"callback_per_integration": True})) as nango:
-        logins = Logins(nango)
+        logins = Logins(nango.accounts)
         uri = logins.redirect_uri(nango.configuration.integrations["mail"])
         assert uri == "http://localhost:3003/oauth/callback/mail"
         for path, code in (("", "wrong_issuer"), ("other", "wrong_issuer"), ("mail", "")):
@@ -195,7 +197,10 @@ def test_a_callback_comes_to_the_path_of_its_own_integration(kind: Any) -> None:
             assert logins.finish(query_of(back), COOKIE, integration=path).code == code
         assert provider.exchanges() == ["granted"]
     with kind() as provider, a_product(provider.entry()) as nango:
-        assert Logins(nango).finish(callback_of(nango), COOKIE, integration="other").code == "wrong_issuer"
+        assert (
+            Logins(nango.accounts).finish(callback_of(nango), COOKIE, integration="other").code
+            == "wrong_issuer"
+        )
 
 
 def test_what_a_provider_says_is_inert() -> None:
@@ -228,17 +233,17 @@ def test_a_host_that_a_user_names_does_not_lead_a_login_inside() -> None:
     oauth1 = {**urls, "auth_mode": "OAUTH1", "request_url": f"{host}/r"}
     inside = {"additional_config": {"host": "localhost"}}
     with a_product({**entry, "auth": oauth2}) as nango:
-        state = query_of(Logins(nango).begin("mail", "user-1", **inside))["state"]
-        outcome = Logins(nango).finish({"state": state, "code": "c"}, "")
+        state = query_of(Logins(nango.accounts).begin("mail", "user-1", **inside))["state"]
+        outcome = Logins(nango.accounts).finish({"state": state, "code": "c"}, "")
         assert outcome.code == "invalid_credentials"
         assert "127" not in outcome.message
         for wrong in ("127.0.0.1", "user@localhost", "[::1]", "0x7f000001"):
             with pytest.raises(ConnectFailed) as caught:
-                Logins(nango).begin("mail", "user-1", additional_config={"host": wrong})
+                Logins(nango.accounts).begin("mail", "user-1", additional_config={"host": wrong})
             assert (caught.value.code, [*caught.value.fields]) == ("invalid_credentials", ["host"])
     with a_product({**entry, "auth": oauth1}) as nango:
         with pytest.raises(ConnectFailed) as caught:
-            Logins(nango).begin("mail", "user-1", **inside)
+            Logins(nango.accounts).begin("mail", "user-1", **inside)
         assert caught.value.code == "invalid_credentials"
 
 
@@ -247,7 +252,7 @@ def test_a_token_answer_may_be_late_but_not_lost_twice() -> None:
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         provider.token_faults.append(Answer(200, b"", {"Content-Length": "100", "Connection": "close"}))
-        outcome = Logins(nango).finish(callback, COOKIE)
+        outcome = Logins(nango.accounts).finish(callback, COOKIE)
         assert (outcome.code, len(provider.token_calls)) == ("unavailable", 1)
     with LoginProvider() as provider:
         entry = provider.entry({"token_url": "http://127.0.0.1:1/token"})
@@ -296,7 +301,7 @@ def test_hostile_token_answers_are_typed_endings(name: str) -> None:
         nango.register_connection("mail", "user-1", {"access_token": "old"})
         callback = callback_of(nango)
         provider.token_faults.append(response)
-        outcome = Logins(nango).finish(callback, COOKIE)
+        outcome = Logins(nango.accounts).finish(callback, COOKIE)
         assert (outcome.ok, outcome.code) == (False, code)
         assert provider.exchanges() == ["fault"]
         assert stored(nango) == {"access_token": "old"}
@@ -320,7 +325,7 @@ def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
     with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
         callback = callback_of(nango)
         provider.token_faults.append(Answer(200, {"access_token": "a", "expires_in": said}))
-        assert Logins(nango).finish(callback, COOKIE).ok
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
         expected = None if seconds is None else clock.now() + seconds
         assert stored(nango).get("expires_at") == expected
 
@@ -341,7 +346,7 @@ def test_hostile_answers_of_oauth_1(response: Answer) -> None:
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         provider.token_faults.append(response)
-        assert Logins(nango).finish(callback, COOKIE).code == "exchange_failed"
+        assert Logins(nango.accounts).finish(callback, COOKIE).code == "exchange_failed"
         assert rows(nango) == []
 
 
@@ -350,7 +355,7 @@ def test_hostile_answers_of_oauth_1(response: Answer) -> None:
 def test_what_cannot_be_a_code_is_not_sent(kind: Any, name: str, value: str) -> None:
     """Empty, endless, or with characters that no code has (RFC 6749 appendix A)."""
     with kind() as provider, a_product(provider.entry()) as nango:
-        outcome = Logins(nango).finish({**callback_of(nango), name: value}, COOKIE)
+        outcome = Logins(nango.accounts).finish({**callback_of(nango), name: value}, COOKIE)
         assert (outcome.ok, outcome.code) == (False, "provider_error")
         assert provider.exchanges() == []
 
@@ -358,7 +363,7 @@ def test_what_cannot_be_a_code_is_not_sent(kind: Any, name: str, value: str) -> 
 def test_names_that_browsers_make_up_do_no_harm() -> None:
     """Half a surrogate pair as attempt, browser or parameter is a name like any other."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
-        logins, odd = Logins(nango), "\ud800\0"
+        logins, odd = Logins(nango.accounts), "\ud800\0"
         callback = query_of(consent(logins.begin("mail", "user-1", browser=odd, attempt=odd)))
         assert logins.attempt("", odd) is None
         assert logins.finish({**callback, odd: odd}, odd).ok
@@ -374,10 +379,10 @@ def test_a_store_that_does_not_answer_is_said() -> None:
         store = nango.store
         store.write(lambda run: run("ALTER TABLE nango_pending RENAME TO nango_elsewhere", {}))
         with pytest.raises(ConnectFailed) as caught:
-            Logins(nango).finish(callback, COOKIE)
+            Logins(nango.accounts).finish(callback, COOKIE)
         assert (caught.value.code, caught.value.status) == ("unavailable", 503)
         store.write(lambda run: run("ALTER TABLE nango_elsewhere RENAME TO nango_pending", {}))
-        assert Logins(nango).finish(callback, COOKIE).ok
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
 
 
 def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
@@ -390,7 +395,7 @@ def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
             ({"oauth_verifier": ""}, "provider_error"),
         ):
             callback = {**callback_of(nango), **change}
-            assert Logins(nango).finish(callback, COOKIE).code == code
+            assert Logins(nango.accounts).finish(callback, COOKIE).code == code
         assert provider.exchanges() == []
     with LoginProvider1(confirms=False) as provider, a_product(provider.entry()) as nango:
         with pytest.raises(ConnectFailed) as caught:
@@ -423,9 +428,9 @@ def test_each_attempt_is_signed_anew() -> None:
             """Nothing is open."""
 
     with LoginProvider1() as provider, a_product(provider.entry(), clock=clock) as nango:
-        nango._resources._made["transport"] = Refusing()
+        nango.services._transport.current = Refusing()
         with pytest.raises(ConnectFailed):
-            Logins(nango).begin("mail", "user-1")
+            Logins(nango.accounts).begin("mail", "user-1")
     first, second = seen
     assert first["oauth_nonce"] != second["oauth_nonce"]
     assert first["oauth_timestamp"] != second["oauth_timestamp"]
@@ -444,7 +449,7 @@ def test_the_newest_logins_of_a_session_are_the_ones_kept() -> None:
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callbacks = [callback_of(nango, session_id="s1") for _ in range(34)]
         assert refused(nango, callbacks[0]) == "state_invalid"
-        assert Logins(nango).finish(callbacks[-1], COOKIE).ok
+        assert Logins(nango.accounts).finish(callbacks[-1], COOKIE).ok
         assert pending_rows(nango) == 31
 
 
@@ -453,7 +458,7 @@ def test_settings_that_cannot_be_kept_are_refused(config: Any) -> None:
     """Too long, or no JSON."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         with pytest.raises(ConnectFailed) as caught:
-            Logins(nango).begin("mail", "user-1", additional_config=config)
+            Logins(nango.accounts).begin("mail", "user-1", additional_config=config)
         assert caught.value.code in {"invalid_credentials", "unavailable"}
         assert pending_rows(nango) == 0
 
@@ -485,7 +490,7 @@ def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: An
         heard: list[Any] = []
         for event in ("connected", "connect_failed"):
             nango.on(event, heard.append)
-        logins = Logins(nango)
+        logins = Logins(nango.accounts)
         url = logins.begin("mail", "user-1", browser=COOKIE, attempt="a1")
         ours = len(collector.lines)
         callback = query_of(consent(url, "deny" if ending == "deny" else "allow"))
@@ -515,7 +520,7 @@ def test_who_reads_the_database_can_finish_no_login(tmp_path: Path, kind: Any) -
             callback = callback_of(nango, attempt="a1")
             assert pending_rows(nango) == 1
             files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-            assert Logins(nango).finish(callback, COOKIE).ok
+            assert Logins(nango.accounts).finish(callback, COOKIE).ok
         secrets = [callback["state"], COOKIE]
         secrets += [form["code_verifier"] for _, _, form in getattr(provider, "token_calls", [])]
     assert b"nango_pending" in files
@@ -528,7 +533,7 @@ def test_a_bad_template_shows_nothing(collector: Collector) -> None:
     auth = {"token_params": {"extra": "${raw.missing}"}}
     with LoginProvider(prefix=CORE) as provider, a_product(provider.entry(auth)) as nango:
         callback = callback_of(nango)
-        outcome = Logins(nango).finish(callback, COOKIE)
+        outcome = Logins(nango.accounts).finish(callback, COOKIE)
         assert outcome.code == "misconfigured"
         assert provider.token_calls == []
         assert leaks(shown(outcome)) == []

@@ -160,7 +160,7 @@ def test_refused_calls_earn_no_retries(down: Sandbox, clock: ManualClock) -> Non
             clock.advance(0.5)
         for _ in range(1000):
             assert status(nango) == "circuit"
-        budget = nango._route("shop").outage.budget
+        budget = nango.services.runtime("shop").outage.budget
         assert sum(budget.take() for _ in range(200)) == 60
 
 

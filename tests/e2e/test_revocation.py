@@ -128,7 +128,7 @@ def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: 
     with product(provider) as nango:
         events = told(nango)
         connect(nango, provider)
-        transport = nango._resources.transport
+        transport = nango.services.transport
         send = transport.send
 
         def watched(*arguments: Any) -> Any:
@@ -175,7 +175,7 @@ def test_an_altered_row_is_deleted_without_a_word(provider: Provider, database_u
         database = open_database(Secret(database_url))
         database.write(lambda run: run("UPDATE nango_connections SET credentials = :c", {"c": b"no"}))
         database.close()
-        nango._resources.stored.clear()
+        nango.services.cache.clear()
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
     assert provider.revocations == []

@@ -178,7 +178,7 @@ def _told_async(nango: Nango, method: str) -> list[Any]:
     with asyncio.Runner() as runner:
         mail = nango.async_executor("mail", "user-1")
         found = told(nango, lambda: runner.run(mail.request(method, "things")))
-        runner.run(nango._resources.async_transport.aclose())
+        runner.run(nango.services.async_transport.aclose())
         return found
 
 

@@ -48,7 +48,7 @@ async def _async(nango: Nango) -> Any:
     try:
         return await nango.async_executor("mail", "user-1").get("things", raise_for_error=True)
     finally:
-        await nango._resources.async_transport.aclose()
+        await nango.services.async_transport.aclose()
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -74,7 +74,7 @@ def test_nothing_is_shown(collector: Collector, kind: str, fault: Any, place: st
                 texts.append(everything_of(error, __file__))
         texts += [repr(mail.attempts), mail.explain(), repr(nango.store.get("mail", "user-1"))]
         texts += [shown(event) for event in heard]
-        life = nango._resources.life
+        life = nango.services.tokens
         texts += [repr(life), shown(vars(life)), shown(vars(life.memory))]
         assert provider.token_calls
     texts += collector.lines

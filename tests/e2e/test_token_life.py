@@ -457,7 +457,7 @@ def test_a_session_renews_too(nango: Nango, provider: Provider) -> None:
 def test_many_threads_renew_once(provider: Provider, tmp_path: Path) -> None:
     """Thirty-two threads with an ended token: one token call, and all of them succeed."""
     with a_nango(provider.url, f"sqlite:///{tmp_path}/nango.db") as nango:
-        provider.now = nango._resources.clock.now
+        provider.now = nango.services.clock.now
         register(nango, provider, expired=True)
         start = threading.Barrier(32)
 

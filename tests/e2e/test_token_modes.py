@@ -142,7 +142,7 @@ def call(nango: Nango, kind: str, *calls: tuple[str, str, dict[str, Any]], user:
                 for method, path, options in calls
             ]
         finally:
-            await nango._resources.async_transport.aclose()
+            await nango.services.async_transport.aclose()
 
     return asyncio.run(main())
 

@@ -199,7 +199,7 @@ def connect_server(
     auth: Mapping[str, Any] | None = None,
     key: str = GOOD_KEY,
     clock: Clock = SYSTEM_CLOCK,
-    server: Callable[[Nango], uvicorn.Server] = make_server,
+    server: Callable[[Nango], uvicorn.Server] = lambda nango: make_server(nango.accounts),
     **options: Any,
 ) -> Iterator[Product]:
     """A product with `mail` (OAuth 2), `bird` (OAuth 1.0a) and `shop` (a key, checked before it is stored).

@@ -49,7 +49,7 @@ def finish(database_url: str, care: str) -> None:
         def bring(_: int) -> str:
             start.wait()
             try:
-                return "connected" if Logins(nango).finish(job["callback"], COOKIE).ok else "failed"
+                return "connected" if Logins(nango.accounts).finish(job["callback"], COOKIE).ok else "failed"
             except ConnectFailed as error:
                 return error.code
 
@@ -66,7 +66,7 @@ def flood(count: int, database_url: str) -> dict[str, float]:
     """Begin so many logins of one session; rows and megabytes of memory after a tenth, and at the end."""
     told: dict[str, float] = {}
     with a_product(ENTRY, database_url) as nango:
-        logins, started = Logins(nango), time.monotonic()
+        logins, started = Logins(nango.accounts), time.monotonic()
         for number in range(count):
             logins.begin("mail", "user-1", session_id="s1", browser=COOKIE, attempt=f"a{number}")
             if number + 1 in {count // 10, count}:

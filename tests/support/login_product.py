@@ -40,13 +40,13 @@ def a_product(
 
 def callback_of(nango: Nango, decision: str = "allow", **begin: Any) -> dict[str, str]:
     """Begin a login of user-1 in sarah's browser, choose, and bring back the callback's parameters."""
-    url = Logins(nango).begin("mail", "user-1", browser=COOKIE, **begin)
+    url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, **begin)
     return query_of(consent(url, decision))
 
 
 def log_in(nango: Nango, decision: str = "allow", **begin: Any) -> LoginOutcome:
     """A whole login of user-1."""
-    return Logins(nango).finish(callback_of(nango, decision, **begin), COOKIE)
+    return Logins(nango.accounts).finish(callback_of(nango, decision, **begin), COOKIE)
 
 
 def stored(nango: Nango) -> dict[str, Any]:

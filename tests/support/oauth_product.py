@@ -59,7 +59,7 @@ def a_nango(
 
 def life_of(nango: Nango) -> TokenLife:
     """The renewals of a product, to shorten leases in tests."""
-    return nango._resources.life
+    return nango.services.tokens
 
 
 def status_of(nango: Nango, user: str = "user-1") -> str:

@@ -295,14 +295,14 @@ def test_offers_say_what_the_page_needs_and_no_credential(tmp_path: Path) -> Non
     first = nango_of(tmp_path, shop=shop, old={"auth": {"auth_mode": "NONE"}, "requests": REQUESTS})
     first.register_connection("shop", "u1", {"access_token": "PLANTED"}, {"instance": "i", "region": "eu"})
     claims = first.read_session(first.connect_session("u1", ["shop", "old"]).token.reveal())
-    found = list_integrations(nango_of(tmp_path, shop=shop), claims)
+    found = list_integrations(nango_of(tmp_path, shop=shop).accounts, claims)
     assert found["product_name"] == "Acme Reports"
     (offer,) = found["integrations"]
     assert (offer["title"], offer["kind"], offer["status"]) == ("Shop", "oauth", "connected")
     assert [field["value"] for field in offer["fields"]] == ["eu"]
     assert "PLANTED" not in repr(found)
     other = first.read_session(first.connect_session("u2", ["shop"]).token.reveal())
-    assert list_integrations(first, other)["integrations"][0]["status"] == "not_connected"
+    assert list_integrations(first.accounts, other)["integrations"][0]["status"] == "not_connected"
 
 
 def test_cleaning_leaves_a_text_of_its_own_alone() -> None:

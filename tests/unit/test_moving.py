@@ -242,7 +242,7 @@ def test_calls_see_what_was_imported(old: Nango, clock: ManualClock) -> None:
     old.import_connections(backup, KEY, on_existing="replace")
     with pytest.raises(ConnectionNotFound):
         old.executor("api-key", "nobody").plan("GET", "x")
-    assert reveal(old._resources.stored.source("api-key", "ada")().credentials) == {"api_key": "planted-1"}
+    assert reveal(old.services.cache.source("api-key", "ada")().credentials) == {"api_key": "planted-1"}
     assert clock.now() > 0
 
 

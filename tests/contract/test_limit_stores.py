@@ -249,27 +249,23 @@ def test_a_crowded_window_is_still_exact(store: LimitStore) -> None:
     assert [view.used for view in store.view(["k"])] == [1300, 1300]
 
 
-def test_threads_never_overfill_and_all_are_served(store: LimitStore) -> None:
-    """Eight threads in real time: no window of any alignment holds too many, and nobody is left out."""
+def test_threads_never_overfill_a_window_and_all_are_served(store: LimitStore) -> None:
+    """Eight threads in real time get all that they ask for, and no window of any alignment holds too many."""
     limit = window(10, 0.25)
     spends = (Spend("k", (limit,)),)
     sent: list[tuple[float, int]] = []
-    served = [0] * 8
-    until = time.monotonic() + 1.5
 
-    def work(number: int) -> None:
-        while time.monotonic() < until:
+    def work() -> None:
+        for _ in range(6):
             grant = _granted(store.acquire(spends, (), LONG))
             _wait_for(store, grant)
             sent.append((time.monotonic(), 1))
             store.settle(grant.ticket)
-            served[number] += 1
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert overfull(limit, sent) == ""
-    assert len(sent) >= 0.8 * 10 * 6
-    assert min(served) >= sum(served) / 8 / 2
+    assert len(sent) == 8 * 6

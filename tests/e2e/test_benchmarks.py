@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROWS = {
     "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
+    "tasks": {"nango_py async", "httpx2"},
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},
@@ -51,4 +52,4 @@ def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
     """A typing mistake ends with the list of names and nothing measured."""
     found = benchmark("cups")
     assert found.returncode == 2
-    assert "no benchmark is called cups; there are cpu, pages" in found.stderr
+    assert "no benchmark is called cups; there are cpu, tasks, pages" in found.stderr

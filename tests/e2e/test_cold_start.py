@@ -70,8 +70,14 @@ def test_the_second_process_parses_and_checks_nothing(file: Path, server: FaultS
     assert heavy.isdisjoint(second["modules"])
     own = {name for name in second["modules"] if name.startswith("nango_py.config.")}
     checks = {
-        "yaml.document", "yaml.reader", "schema.validation", "schema.wording", "template.checks", "catalogue", "loading",
-    }  # fmt: skip
+        "yaml.document",
+        "yaml.reader",
+        "schema.validation",
+        "schema.wording",
+        "template.checks",
+        "catalogue",
+        "loading",
+    }
     assert own.isdisjoint({f"nango_py.config.{name}" for name in checks})
     assert (first["status"], first["body"]) == (second["status"], second["body"]) == (200, {"data": []})
     sent = [request.partition(b"\r\n\r\n")[0].lower() for request in server.requests]

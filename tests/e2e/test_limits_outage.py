@@ -6,28 +6,25 @@ import contextlib
 import logging
 import socket
 import threading
-import time
-from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import redis
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.limits.limit_types import Granted, Spend
+from nango_py.limits.limit_types import Granted
 from nango_py.limits.stores.failover import FailoverLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
 from tests.support.databases import fresh_redis
-from tests.support.simulated_api import let_pass, overfull, window
+from tests.support.limit_storm import BACK, LIMIT, LOST, SPENDS, Storm
+from tests.support.simulated_api import overfull
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
-
-LIMIT = window(20, 0.5)
-SPENDS = (Spend("k", (LIMIT,)),)
 
 
 class Relay:
@@ -108,58 +105,17 @@ def relayed(url: str) -> Iterator[tuple[Relay, str]]:
 
 def test_limits_hold_through_an_outage_and_a_flush(caplog: pytest.LogCaptureFixture) -> None:
     """Two users of one Redis keep to a limit while it is cut off, is back, and loses everything."""
-    sent: list[tuple[float, int]] = []
-    stop = threading.Event()
     with fresh_redis() as url, relayed(url) as (relay, through):
-        stores = [RedisLimits(Secret(through)) for _ in range(2)]
-        users = [FailoverLimits(store, SYSTEM_CLOCK) for store in stores]
-        for user, store in zip(users, stores, strict=True):
-            store.processes(user._name)
 
-        def work(user: FailoverLimits) -> None:
-            while not stop.is_set():
-                grant = user.acquire(SPENDS, (), 60.0)
-                assert isinstance(grant, Granted)
-                wait = grant.wait
-                while wait > 0:
-                    let_pass(wait)
-                    wait = user.confirm(grant.ticket)
-                sent.append((time.monotonic(), 1))
-                user.settle(grant.ticket)
+        def flush() -> None:
+            with contextlib.closing(redis.Redis.from_url(url)) as client:
+                client.flushdb()
 
-        threads = [threading.Thread(target=work, args=(user,)) for user in users for _ in range(2)]
-        marks = []
+        storm = Storm("redis", through, caplog)
         with caplog.at_level(logging.INFO, "nango_py.limits"):
-            for thread in threads:
-                thread.start()
-            try:
-                for act in (lambda: None, relay.cut, relay.mend, _emptied(url)):
-                    marks.append(time.monotonic())
-                    act()
-                    stop.wait(2.0)
-            finally:
-                stop.set()
-                for thread in threads:
-                    thread.join()
-        marks.append(time.monotonic())
-        for store in stores:
-            store.close()
-    assert overfull(LIMIT, sent) == ""
-    for begin, end in pairwise(marks):
-        assert sum(begin <= moment < end for moment, _ in sent) >= 0.6 * 20 * 4
-    said = [record.getMessage() for record in caplog.records]
-    assert sum("this process keeps to 1/2" in text for text in said) == 2
-    assert said.count("the rate limit store is back") == 2
-    assert sum("has lost its counts" in text for text in said) == 2
-
-
-def _emptied(url: str) -> object:
-    def flush() -> None:
-        client = redis.Redis.from_url(url)
-        client.flushdb()
-        client.close()
-
-    return flush
+            storm.live_through([(relay.cut, LOST), (relay.mend, BACK), (flush, "has lost its counts")])
+    assert overfull(LIMIT, storm.sent) == ""
+    assert storm.slowest < HANG_SECONDS
 
 
 def test_a_password_is_in_no_error(caplog: pytest.LogCaptureFixture) -> None:

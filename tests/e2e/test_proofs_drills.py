@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import statistics
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from tests.support.fault_server import (
     response,
 )
 from tests.support.sandbox_product import SHOP, a_nango
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     import socket
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEADLINE = 2.0
-GRACE = 0.5
-FAST = 1.0
-"""Seconds in which nine of ten healthy calls are answered, on a machine that does other things too."""
+HEALTHY_CALLS = 20
 
 WHOLE = response(b"x" * 1000)
 SCRIPTS: dict[str, list[Any]] = {
@@ -89,96 +87,86 @@ def drilled(name: str, folder: Path) -> Iterator[tuple[Nango, str]]:
         yield nango, of_the_ill
 
 
+HANGING = [name for name in DRILLS if not name.startswith("reset")]
+"""The faults under which a call stays in flight until its deadline."""
+
+
 @pytest.mark.parametrize("name", DRILLS)
-def test_a_faulty_server_costs_its_own_calls_their_deadline_and_nobody_else_anything(
-    name: str, tmp_path: Path
-) -> None:
-    """Four threads that meet the fault end within the deadline and half a second; others never wait."""
+def test_a_fault_costs_only_the_calls_that_meet_it(name: str, tmp_path: Path) -> None:
+    """Four threads that meet the fault end by their deadline; the calls of others are served before."""
     with drilled(name, tmp_path) as (nango, of_the_ill):
-        took: list[float] = []
-        healthy: list[float] = []
-        over = threading.Event()
+        ended: list[float] = []
 
         def meet() -> None:
             started = time.monotonic()
             with pytest.raises((RequestFailed, DeadlineExceeded)):
                 nango.executor(of_the_ill, "ill").get("things", deadline_seconds=DEADLINE)
-            took.append(time.monotonic() - started)
+            ended.append(time.monotonic() - started)
 
-        def call() -> None:
-            while not over.is_set():
-                started = time.monotonic()
-                nango.executor("shop", "well").get("things", deadline_seconds=DEADLINE)
-                healthy.append(time.monotonic() - started)
-
-        callers = [threading.Thread(target=call) for _ in range(2)]
         patients = [threading.Thread(target=meet) for _ in range(4)]
-        for thread in (*callers, *patients):
+        for thread in patients:
             thread.start()
+        for _ in range(HEALTHY_CALLS):
+            nango.executor("shop", "well").get("things")
+        has_overtaken = not ended
         for thread in patients:
             thread.join()
-        over.set()
-        for thread in callers:
-            thread.join()
-    assert len(took) == 4
-    assert max(took) <= DEADLINE + GRACE
-    assert len(healthy) >= 10
-    assert statistics.quantiles(healthy, n=10)[-1] <= FAST
+    assert len(ended) == 4
+    assert max(ended) < HANG_SECONDS
+    if name in HANGING:
+        assert has_overtaken
 
 
 @pytest.mark.parametrize("name", DRILLS)
-def test_tasks_are_kept_apart_as_well(name: str, tmp_path: Path) -> None:
+def test_a_fault_costs_only_the_tasks_that_meet_it(name: str, tmp_path: Path) -> None:
     """The same with asyncio: twenty calls that meet the fault hold up nothing in the loop."""
 
-    async def drill(nango: Nango, of_the_ill: str) -> tuple[list[float], list[float]]:
+    async def drill(nango: Nango, of_the_ill: str) -> tuple[list[float], bool]:
         ill, well = nango.async_executor(of_the_ill, "ill"), nango.async_executor("shop", "well")
-        took: list[float] = []
-        healthy: list[float] = []
-        over = asyncio.Event()
+        ended: list[float] = []
 
         async def meet() -> None:
             started = time.monotonic()
             with pytest.raises((RequestFailed, DeadlineExceeded)):
                 await ill.get("things", deadline_seconds=DEADLINE)
-            took.append(time.monotonic() - started)
-
-        async def call() -> None:
-            while not over.is_set():
-                started = time.monotonic()
-                await well.get("things", deadline_seconds=DEADLINE)
-                healthy.append(time.monotonic() - started)
+            ended.append(time.monotonic() - started)
 
         await well.get("things")
-        caller = asyncio.create_task(call())
-        await asyncio.gather(*(meet() for _ in range(20)))
-        over.set()
-        await caller
-        return took, healthy
+        patients = [asyncio.create_task(meet()) for _ in range(20)]
+        for _ in range(HEALTHY_CALLS):
+            await well.get("things")
+        has_overtaken = not ended
+        await asyncio.gather(*patients)
+        return ended, has_overtaken
 
-    with drilled(name, tmp_path) as told:
-        took, healthy = asyncio.run(drill(*told))
-    assert len(took) == 20
-    assert max(took) <= DEADLINE + GRACE
-    assert len(healthy) >= 10
-    assert statistics.quantiles(healthy, n=10)[-1] <= FAST
+    with drilled(name, tmp_path) as (nango, of_the_ill):
+        ended, has_overtaken = asyncio.run(drill(nango, of_the_ill))
+    assert len(ended) == 20
+    assert max(ended) < HANG_SECONDS
+    if name in HANGING:
+        assert has_overtaken
 
 
-def test_a_caller_who_waits_for_another_would_be_seen(tmp_path: Path) -> None:
-    """The control: one lock around all calls makes the healthy ones slow."""
+def test_a_call_that_waits_for_another_is_seen(tmp_path: Path) -> None:
+    """The control: with one lock around all calls, no healthy call ends before the one that hangs."""
     lock = threading.Lock()
     with drilled("silence", tmp_path) as (nango, of_the_ill):
         inside = threading.Event()
+        ended: list[str] = []
 
         def meet() -> None:
             with lock, contextlib.suppress(RequestFailed, DeadlineExceeded):
                 inside.set()
-                nango.executor(of_the_ill, "ill").get("things", deadline_seconds=DEADLINE)
+                try:
+                    nango.executor(of_the_ill, "ill").get("things", deadline_seconds=DEADLINE)
+                finally:
+                    ended.append("ill")
 
         patient = threading.Thread(target=meet)
         patient.start()
         inside.wait()
-        started = time.monotonic()
         with lock:
             nango.executor("shop", "well").get("things")
+            has_overtaken = not ended
         patient.join()
-        assert time.monotonic() - started > FAST
+    assert not has_overtaken

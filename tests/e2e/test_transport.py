@@ -36,6 +36,7 @@ from tests.support.fault_server import (
     response,
 )
 from tests.support.made_values import KEY, a_plan, a_stamp, an_integration
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,18 +114,18 @@ def test_a_black_hole_ends_with_the_connect_timeout(transport: Transport) -> Non
     """Nobody answers the attempt to connect; it takes as long as it may, and no longer."""
     with black_hole() as port:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=0.3))
+        found = failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=0.3), 60.0)
         took = time.monotonic() - started
     assert (found.reason, found.sent) == ("connect", False)
-    assert 0.25 <= took < 0.8
+    assert 0.25 <= took < HANG_SECONDS
 
 
 def test_the_total_time_bounds_connecting_too(transport: Transport) -> None:
     """What is left of the deadline may be less than the connect timeout."""
     with black_hole() as port:
         started = time.monotonic()
-        failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=30.0), 0.3)
-        assert time.monotonic() - started < 0.8
+        failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=60.0), 0.3)
+        assert time.monotonic() - started < HANG_SECONDS
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/plain\r\n\r\n"
@@ -178,13 +179,13 @@ SLOW: list[tuple[str, list[Any]]] = [
 
 @pytest.mark.parametrize("script", [case[1] for case in SLOW], ids=[case[0] for case in SLOW])
 def test_a_slow_answer_ends_with_the_total_time(transport: Transport, script: list[Any]) -> None:
-    """However the bytes trickle in, the attempt is over in time: total plus half a second at most."""
+    """However the bytes trickle in, the total time ends the attempt; the read timeout never would."""
     with FaultServer(script) as server:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(server.url, read_seconds=5.0), 0.4)
+        found = failure_of(transport, plan_for(server.url, read_seconds=60.0), 0.4)
         took = time.monotonic() - started
     assert (found.reason, found.sent) == ("timeout", True)
-    assert took < 0.9
+    assert took < HANG_SECONDS
 
 
 def test_the_drip_would_go_on_with_a_read_timeout_alone() -> None:
@@ -202,8 +203,8 @@ def test_a_silence_ends_with_the_read_timeout(transport: Transport) -> None:
     """Between bytes no more than read_seconds may pass."""
     with FaultServer([READ, HEAD, HANG]) as server:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(server.url, read_seconds=0.3))
-        assert time.monotonic() - started < 0.8
+        found = failure_of(transport, plan_for(server.url, read_seconds=0.3), 60.0)
+        assert time.monotonic() - started < HANG_SECONDS
     assert found.reason == "timeout"
 
 
@@ -224,7 +225,7 @@ def test_an_upload_that_nobody_reads_ends_with_the_total_time(transport: Transpo
     with FaultServer([never]) as server:
         started = time.monotonic()
         found = failure_of(transport, plan_for(server.url, "PUT", data=b"x" * 20_000_000), 0.4)
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < HANG_SECONDS
     assert (found.reason, found.sent) == ("timeout", True)
 
 

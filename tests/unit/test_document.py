@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -189,18 +188,16 @@ def test_depth_is_counted_through_aliases() -> None:
 
 
 def test_an_alias_bomb_is_counted_and_never_expanded() -> None:
-    """Nine levels of ten are refused in a moment and within a few megabytes."""
+    """Nine levels of ten aliases are refused within a few megabytes, not after 10^9 values."""
     lines = ["a: &a [" + ",".join(["lol"] * 10) + "]"]
     lines += [
         f"{this}: &{this} [" + ",".join([f"*{last}"] * 10) + "]"
         for last, this in zip("abcdefgh", "bcdefghi", strict=True)
     ]
     tracemalloc.start()
-    started = time.perf_counter()
     assert [found.split()[1] for found in problems_of("\n".join(lines))] == ["E006"]
-    took, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert took < 2
     assert peak < 50_000_000
 
 
@@ -210,13 +207,11 @@ def test_more_than_a_hundred_aliases_are_refused() -> None:
     assert len(parse_document("a: &a x\nb: [" + ", ".join(["*a"] * 100) + "]", "i").data["b"]) == 100
 
 
-def test_a_merge_key_bomb_costs_nothing() -> None:
+def test_a_merge_key_bomb_is_not_merged() -> None:
     """Merge keys are not merged: each is one problem."""
     base = "a: &a {" + ", ".join(f"k{n}: 1" for n in range(1000)) + "}\n"
-    started = time.perf_counter()
     found = problems_of(base + "\n".join(f"m{n}:\n  <<: *a" for n in range(90)))
     assert {code.split()[1] for code in found} == {"E011"}
-    assert time.perf_counter() - started < 2
 
 
 def test_no_process_is_started_by_a_tag(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -16,9 +17,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# How long an example takes says something of the machine only; benchmarks measure.
-hypothesis.settings.register_profile("suite", deadline=None)
-hypothesis.settings.load_profile("suite")
+# A shell that runs the suite in the background lets it ignore Ctrl-C, and the commands that tests start
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes depends on the machine; benchmarks measure that. `--thorough` is for a weekly run.
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--thorough`."""
+    parser.addoption("--thorough", action="store_true", help="try a thousand examples in each property test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples the property tests try."""
+    hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "suite")
 
 
 @pytest.fixture(autouse=True)

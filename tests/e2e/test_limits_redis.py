@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.errors import StorageError
@@ -79,7 +79,6 @@ def without(*lines: str) -> str:
     return text
 
 
-@settings(max_examples=80)
 @given(arrivals=histories())
 def test_the_short_way_answers_as_the_long_way_does(
     arrivals: list[Arrival], tmp_path_factory: pytest.TempPathFactory

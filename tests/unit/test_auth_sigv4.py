@@ -9,7 +9,7 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.protocols.signed_request import SignedRequest
@@ -118,7 +118,6 @@ class _Now:
 TEXT = st.text("aZ09-_.~ /%é!'()*", min_size=1, max_size=6)
 
 
-@settings(max_examples=80)
 @given(
     service=st.sampled_from(["s3", "execute-api"]),
     segments=st.lists(TEXT.filter(lambda text: set(text) - {"."} != set()), max_size=3),

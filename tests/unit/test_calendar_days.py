@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.database.base import open_database
@@ -105,7 +105,6 @@ def test_a_day_is_as_long_as_its_clocks_make_it(place: str, day: tuple[int, int,
     assert day_around(place, end)[0] == day_around(place, begin - 1e-6)[1] + hours * HOUR == end
 
 
-@settings(max_examples=200)
 @given(
     st.sampled_from(
         [NEW_YORK, "Africa/Cairo", "America/Havana", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
@@ -206,21 +205,18 @@ def _check(kind: str, played: tuple[DayClock, list[Arrival], float]) -> None:
     assert sorted(request.number for request in sent) == list(range(len(arrivals)))
 
 
-@settings(max_examples=200)
 @given(histories())
 def test_no_day_holds_more_than_it_may(played: tuple[DayClock, list[Arrival], float]) -> None:
     """Counted by date alone, by an API whose clock may be a second off, no day is ever overfilled."""
     _check("memory", played)
 
 
-@settings(max_examples=40)
 @given(histories())
 def test_rows_keep_days_as_memory_does(played: tuple[DayClock, list[Arrival], float]) -> None:
     """The same with every state written down and read again."""
     _check("sqlite", played)
 
 
-@settings(max_examples=40)
 @given(histories())
 def test_the_script_in_redis_keeps_days(played: tuple[DayClock, list[Arrival], float]) -> None:
     """The same by the arithmetic in Redis, which knows midnights and no time zones."""

@@ -380,7 +380,7 @@ RESPONSE_FIELDS = sorted(a_response("NONE"))
 CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in given})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(sorted(CREDENTIALS)),
     integration=st.sampled_from(sorted(MODES)),
@@ -404,7 +404,7 @@ def test_whatever_an_answer_holds_there_is_a_report(
 NAMES = st.text("abcdefgXYZ_", min_size=1, max_size=12)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     case=st.sampled_from(sorted(TAKEN)),
     config=st.lists(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.limits.headers.header_reader import MOST_SETS, HeaderReader
@@ -267,7 +267,6 @@ def test_the_strictest_of_several_sets_is_the_one_with_least_left() -> None:
     assert strictest([]) is None
 
 
-@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import limits as peer
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from limits.storage import memory as their_memory
 
@@ -27,7 +27,6 @@ def _admitted(store: MemoryLimits, spends: tuple[Spend, ...]) -> bool:
     return isinstance(grant, Granted)
 
 
-@settings(max_examples=150)
 @given(st.integers(1, 8), st.integers(1, 30), st.lists(st.integers(0, 600), min_size=1, max_size=80))
 def test_a_window_admits_what_a_moving_window_admits(requests: int, seconds: int, pauses: list[int]) -> None:
     """Call by call, a window lets through what the moving window of the other package lets through."""
@@ -42,7 +41,6 @@ def test_a_window_admits_what_a_moving_window_admits(requests: int, seconds: int
             assert _admitted(store, spends) is theirs.hit(item, "k")
 
 
-@settings(max_examples=150)
 @given(st.integers(1, 8), st.lists(st.integers(0, 40_000), min_size=1, max_size=80))
 def test_a_day_admits_what_a_fixed_window_admits(requests: int, pauses: list[int]) -> None:
     """Away from midnight, where ours allows for other clocks, a day is a fixed window under its date."""

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.database.base import open_database
@@ -49,7 +49,6 @@ def _most(of: tuple[Limit, ...]) -> int:
     return min(int(getattr(limit, "requests", 0) or getattr(limit, "burst", 0)) for limit in of)
 
 
-@settings(max_examples=300)
 @given(histories())
 def test_no_window_of_any_alignment_is_exceeded(arrivals: list[Arrival]) -> None:
     """Whatever comes when, and whenever the API counts and answers, no limit is ever broken."""
@@ -58,7 +57,6 @@ def test_no_window_of_any_alignment_is_exceeded(arrivals: list[Arrival]) -> None
     assert broken_limits(sent) == []
 
 
-@settings(max_examples=200)
 @given(histories())
 def test_everybody_is_served(arrivals: list[Arrival]) -> None:
     """No caller starves: each is sent, and none after more than all the work before it could have taken."""
@@ -72,7 +70,6 @@ def test_everybody_is_served(arrivals: list[Arrival]) -> None:
     assert all(request.sent - request.came <= 2 * slowest + 1 for request in sent)
 
 
-@settings(max_examples=60)
 @given(histories())
 def test_a_database_keeps_the_windows_as_exactly_as_memory(arrivals: list[Arrival]) -> None:
     """The store that keeps every state as a row sends each request at the moment at which memory does."""
@@ -84,7 +81,6 @@ def test_a_database_keeps_the_windows_as_exactly_as_memory(arrivals: list[Arriva
     assert [(one.number, one.sent) for one in sent] == [(one.number, one.sent) for one in expected]
 
 
-@settings(max_examples=60)
 @given(histories())
 def test_the_script_in_redis_keeps_every_window(arrivals: list[Arrival]) -> None:
     """The arithmetic in Redis breaks no limit either, and serves everybody."""
@@ -102,7 +98,6 @@ def _slowest(spend: Spend) -> float:
     )
 
 
-@settings(max_examples=200)
 @given(st.lists(moments, min_size=2, max_size=40), limits)
 def test_calls_with_the_same_keys_go_in_order_of_arrival(gaps: list[float], of: tuple[Limit, ...]) -> None:
     """Who came first under the same keys is sent first, when all wake on time."""

@@ -3,7 +3,7 @@
     import_killer.py JOB KILLS SEED URL FOLDER
 
 The store has the connections of one export. Each worker imports another one over them and dies by SIGKILL
-at a random moment; then every connection is read, and the same import is run to its end. The last line of
+at a counted point; then every connection is read, and the same import is run to its end. The last line of
 output is JSON: how many kills came, how many in the middle of the writing, and every fault.
 """
 
@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from nango_py.connections.keys import generate_key
 from nango_py.errors import NangoError
 from nango_py.secret import reveal
 from nango_py.transfer import importing
+from tests.support.kill_points import count_points, die_at_point
 from tests.support.transfer_products import an_entry
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class ImportKiller:
         self.chance = random.Random(seed)
         self.faults: list[str] = []
         self.in_the_middle = 0
-        self.seconds = 0.0
+        self.points = 0
 
     def open(self) -> Nango:
         """A product with the store."""
@@ -68,41 +67,34 @@ class ImportKiller:
         return path
 
     def prepare(self) -> None:
-        """The half of the connections that is there before, and how long an import takes."""
+        """Store half of the connections, and count the points of an import."""
         with self.open() as nango:
             for each in range(0, USERS, 2):
                 user = f"user-{each:04}"
                 nango.register_connection("shop", user, *values(user, 0))
-            begin = time.monotonic()
-            nango.import_connections(self.export(1), KEY, on_existing="replace")
-            self.seconds = time.monotonic() - begin
+        source = self.export(1)
+        self.points = count_points(lambda: self.work(self.open(), source), self.folder)
 
     def kill_one(self, number: int) -> None:
         """Import the export of this number, die, look, and import it to the end."""
         source = self.export(number)
-        reading, writing = os.pipe()
+        point = self.chance.randint(1, self.points)
         worker = os.fork()
         if worker == 0:
-            self.live(source, writing)
-        os.close(writing)
-        os.read(reading, 1)
-        # Nobody writes on the second list: this only lets a random time pass.
-        select.select([], [], [], self.chance.uniform(0, self.seconds))
-        os.kill(worker, signal.SIGKILL)
-        os.waitpid(worker, 0)
-        os.close(reading)
+            self.live(source, point)
+        _, status = os.waitpid(worker, 0)
+        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+            self.faults.append(f"a worker ended by itself with {status} before point {point}")
         try:
             self.check(number)
         except NangoError as error:
             self.faults.append(str(error))
 
-    def live(self, source: Path, writing: int) -> None:
-        """The worker's life."""
+    def live(self, source: Path, point: int) -> None:
+        """Import until the point at which this process dies."""
         try:
-            nango = self.open()
-            nango.connections_for_user("nobody")
-            os.write(writing, b"!")
-            self.work(nango, source)
+            die_at_point(point, self.folder)
+            self.work(self.open(), source)
         finally:
             os._exit(0)
 

@@ -2,11 +2,10 @@
 
     store_killer.py JOB KILLS SEED URL FOLDER
 
-Each worker is a process of its own, forked before the store is opened, and dies by SIGKILL at a random
-moment, now and then while it still opens the store. After each kill the store is opened again and every row
-is read.
-The last line of output is JSON: how many kills came, how many before the worker was ready, how many changes
-workers had been told were stored, and every fault that was found.
+Each worker is forked before the store is opened, and kills itself with SIGKILL at a counted point: at a
+statement, before or after a commit, at the change of a file, now and then while it still opens the store.
+After each kill the store is opened again and every row is read. The last line of output is JSON: the number
+of kills, of those before the worker was ready, of changes that workers reported as stored, and every fault.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import signal
 import sys
 from pathlib import Path
@@ -26,6 +24,7 @@ from nango_py.connections.rotation import replace_key
 from nango_py.connections.store import open_store
 from nango_py.errors import NangoError
 from nango_py.secret import reveal
+from tests.support.kill_points import die_at_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,10 @@ if TYPE_CHECKING:
     from nango_py.connections.store import ConnectionStore
 
 USERS = 40
-LONGEST_LIFE_SECONDS = {"sqlite": 0.02, "postgresql": 0.1}
+LAST_POINT = {"register": 40, "update": 60, "rotate": 250, "rotate_carelessly": 250}
+"""For each job the last point at which a worker dies: after several changes or rotations."""
+OPENING_POINTS = 3
+"""Points that a worker passes, about, while it opens an existing store."""
 
 
 class Killer:
@@ -49,7 +51,6 @@ class Killer:
         self.job = job
         self.url = url
         self.folder = folder
-        self.longest_life = LONGEST_LIFE_SECONDS[url.partition(":")[0]]
         self.chance = random.Random(seed)
         self.known: dict[str, int] = {}
         self.faults: list[str] = []
@@ -100,35 +101,32 @@ class Killer:
                 self.known[f"user-{number}"] = 1
 
     def kill_one(self) -> None:
-        """Start a worker, kill it, and check what it left."""
+        """Start a worker that dies, and check what it leaves behind."""
+        last = OPENING_POINTS if self.chance.random() < 0.2 else LAST_POINT[self.job]
+        point = self.chance.randint(1, last)
         reading, writing = os.pipe()
         worker = os.fork()
         if worker == 0:
-            self.live(writing)
+            self.live(writing, point)
         os.close(writing)
         reports = b""
-        if self.chance.random() < 0.8:
-            reports = os.read(reading, 1)
-        else:
-            self.early += 1
-        # Nobody writes on the second list: this only lets a random time pass.
-        select.select([], [], [], self.chance.uniform(0, self.longest_life))
-        os.kill(worker, signal.SIGKILL)
-        _, status = os.waitpid(worker, 0)
-        if not os.WIFSIGNALED(status):
-            self.faults.append(f"a worker ended by itself with {status}")
         while part := os.read(reading, 1 << 16):
             reports += part
         os.close(reading)
+        _, status = os.waitpid(worker, 0)
+        if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
+            self.faults.append(f"a worker ended by itself with {status}")
+        self.early += not reports
         self.check(reports.decode())
 
-    def live(self, writing: int) -> None:
-        """The worker's life; only its killer ends it."""
+    def live(self, writing: int, point: int) -> None:
+        """Work until the point at which this process dies."""
 
         def report(user: str, number: int) -> None:
             os.write(writing, f"{user} {number}\n".encode())
 
         try:
+            die_at_point(point, self.folder)
             store = self.open()
             os.write(writing, b"ready\n")
             self.work(store, report)

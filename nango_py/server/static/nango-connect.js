@@ -75,7 +75,7 @@
           try {
             const headers = { Authorization: `Bearer ${session}` };
             const options = { headers, cache: "no-store", credentials: "omit" };
-            const answer = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
+            const response = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
             const said = await response.json();
             isUnheard = false;
             if (said.done) return finish(said);

@@ -62,16 +62,16 @@ export class Session {
   async ask(path, { method = "GET", body } = {}) {
     const headers = { Authorization: `Bearer ${this.#token}` };
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    let answer;
+    let response;
     let said = null;
     try {
       const text = body === undefined ? undefined : JSON.stringify(body);
-      answer = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
+      response = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
       said = await response.json();
     } catch {
-      if (!answer) throw new Refused("offline", AWAY);
+      if (!response) throw new Refused("offline", AWAY);
     }
-    if (answer.ok && said) return said;
+    if (response.ok && said) return said;
     const error = said?.error ?? {};
     throw new Refused(error.code ?? "broken", error.message ?? BROKEN, error.fields);
   }

@@ -70,7 +70,7 @@ def _times(store: LimitStore, calls: int, before: int = 0, counted: int = COUNTE
 
 
 def _sqlite(table: Table, rounds: int, calls: int) -> None:
-    from nango_py.database.base import open_database
+    from nango_py.database.opening import open_database
     from nango_py.limits.stores.sql_store import SqlLimits
     from nango_py.secret import Secret
 

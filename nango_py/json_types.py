@@ -16,3 +16,6 @@ Settings: TypeAlias = Mapping[str, Any]
 
 Schema: TypeAlias = Mapping[str, Any]
 """A JSON Schema (draft 2020-12), or a part of one."""
+
+Credentials: TypeAlias = Mapping[str, Any]
+"""A user's credentials: named fields of the auth mode's `credentials_schema`; stored texts are `Secret`s."""

@@ -247,7 +247,8 @@ class Services:
 
     def _open_store(self) -> ConnectionStore:
         from nango_py.connections.keys import load_keyring, with_keys
-        from nango_py.connections.store import open_store, sqlite_folder
+        from nango_py.connections.store import open_store
+        from nango_py.database.opening import sqlite_folder
 
         url = self._resolve_database_url()
         folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"

@@ -23,8 +23,8 @@ def _field(title: str) -> dict[str, Any]:
 class TwoStep(TokenMode):
     """What the login takes; the blueprint says where each goes, and each is optional here.
 
-    Where there are `additional_steps`, the calls are made in their order. A later one sees the responses of the
-    earlier ones as `raw`, `${raw.session_id}`; the last one's answer holds the token.
+    Where there are `additional_steps`, the calls are made in their order. A later one sees the responses of
+    the earlier ones as `raw`, `${raw.session_id}`; the last one's answer holds the token.
     """
 
     name = "TWO_STEP"

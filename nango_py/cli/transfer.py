@@ -155,11 +155,11 @@ def _key(file: Path | None) -> Secret:
         click.UsageError: there is none.
         StorageError: other users can read its file.
     """
-    from nango_py.connections.keys import private_text
+    from nango_py.connections.keys import read_private_text
     from nango_py.secret import Secret
 
     if file is not None:
-        return private_text(file)
+        return read_private_text(file)
     if os.environ.get(KEY_VARIABLE, "").strip():
         return Secret(os.environ[KEY_VARIABLE])
     raise click.UsageError(

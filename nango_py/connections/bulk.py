@@ -1,148 +1,177 @@
-"""Rows that leave a store for an export, and connections that come into one from elsewhere."""
+"""Many connections at once: read for an export, and stored by an import."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.connections import statements
 from nango_py.connections.connection import thaw
 from nango_py.connections.rows import Row
+from nango_py.connections.sealed_database import ATTEMPTS
 from nango_py.connections.validation import check_identity, to_json
 from nango_py.database.base import DuplicateRowError
-from nango_py.errors import ConnectionAlreadyExists, StorageError, TamperError
+from nango_py.errors import ConnectionAlreadyExists, Position, StorageError, TamperError
+from nango_py.record import field, record
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nango_py.connections.store import ConnectionStore
-    from nango_py.database.base import Run
+    from nango_py.connections.sealed_database import SealedDatabase
+    from nango_py.database.base import Rows, Run
+    from nango_py.json_types import Credentials, Settings
     from nango_py.secret import Secret
-    from nango_py.transfer.export_file import ExportedConnection
 
-PAGE = 500  # rows in memory at once
-BATCH = 100  # rows of one transaction; holds the write lock for some milliseconds
-ATTEMPTS = 10
+PAGE_SIZE = 500  # rows in memory at once
+BATCH_SIZE = 100  # rows per transaction; holds the write lock for a few milliseconds
 
 REFUSE, SKIP, REPLACE = "refuse", "skip", "replace"
 ON_EXISTING = (REFUSE, SKIP, REPLACE)
-"""What is done with a connection whose user has another one for that integration."""
+"""What to do with a connection whose user already has a different one for that integration."""
 
 IMPORTED, REPLACED, SKIPPED, UNCHANGED = "imported", "replaced", "skipped", "unchanged"
 OUTCOMES = (IMPORTED, REPLACED, SKIPPED, UNCHANGED)
 
 
+@record(eq=False)
+class ExportedConnection:
+    """A connection from elsewhere that is to be stored.
+
+    Attributes:
+        credentials: every text in it is a `Secret`.
+        uuid: "" to generate one.
+        created_at: microseconds since 1970; 0 for now.
+        modified_at: as `created_at`.
+        place: where it was read, for messages.
+    """
+
+    integration: str
+    user_id: str
+    credentials: Credentials
+    additional_config: Settings = field(repr=False)
+    status: str
+    uuid: str
+    created_at: int
+    modified_at: int
+    place: Position
+
+    def to_json(self) -> tuple[Secret, Secret]:
+        """The JSON texts of credentials and additional_config.
+
+        Raises:
+            StorageError: a value is not a JSON value.
+        """
+        return to_json(self.credentials, "credentials"), to_json(self.additional_config, "additional_config")
+
+
 def iter_rows(
-    store: ConnectionStore, integration: str = "", user_id: str = ""
+    database: SealedDatabase, integration: str = "", user_id: str = ""
 ) -> Iterator[tuple[Row, Secret, Secret]]:
     """Every row with the JSON texts of its credentials and settings, by integration and user; "" for all.
 
-    What is registered or deleted meanwhile may be among them or not.
+    May or may not include connections that are registered or deleted during the iteration.
 
     Raises:
         TamperError: a row was altered.
     """
-    wanted = {"integration": integration, "user_id": user_id, "most": PAGE}
+    filters = {"integration": integration, "user_id": user_id, "limit": PAGE_SIZE}
     last = ("", "")
     while True:
-        rows = store.read(statements.PAGE, {**wanted, "after_integration": last[0], "after_user": last[1]})
+        rows = database.read(
+            statements.PAGE, {**filters, "after_integration": last[0], "after_user": last[1]}
+        )
         for row in map(Row._make, rows):
-            yield (row, *store.texts(row))
+            yield (row, *database.decrypt(row))
             last = (row.integration, row.user_id)
-        if len(rows) < PAGE:
+        if len(rows) < PAGE_SIZE:
             return
 
 
-def check_storable(moved: ExportedConnection) -> None:
-    """Refuse names and values that cannot be stored.
+def check_storable(connection: ExportedConnection) -> None:
+    """Check that the names and values can be stored.
 
     Raises:
-        StorageError: it has one; the message says which.
+        StorageError: one of them cannot; the message says which.
     """
-    check_identity(moved.integration, moved.user_id)
-    _texts(moved)
+    check_identity(connection.integration, connection.user_id)
+    connection.to_json()
 
 
-def predict_outcome(store: ConnectionStore, moved: ExportedConnection, on_existing: str) -> str:
-    """What `store_moved` would do with a connection now; "refuse" where it would raise."""
-    rows = store.read(statements.ONE, {"integration": moved.integration, "user_id": moved.user_id})
-    return _outcome(store, moved, rows, on_existing)
+def predict_outcome(database: SealedDatabase, connection: ExportedConnection, on_existing: str) -> str:
+    """The outcome that `store_connections` would have now; "refuse" if it would raise."""
+    identity = {"integration": connection.integration, "user_id": connection.user_id}
+    return _outcome(database, connection, database.read(statements.ONE, identity), on_existing)
 
 
 def store_connections(
-    store: ConnectionStore, batch: Sequence[ExportedConnection], on_existing: str
+    database: SealedDatabase, batch: Sequence[ExportedConnection], on_existing: str
 ) -> list[str]:
-    """Store connections together, and say what became of each, in the words of OUTCOMES.
+    """Store connections in one transaction and return the outcome of each, one of OUTCOMES.
 
-    Where the user has none, it comes with its dates, its status and, if that is free, its uuid. Where one
-    is replaced, its uuid and date_created stay.
+    A new connection keeps its dates, its status and, unless taken, its uuid. A replaced one keeps the uuid
+    and date_created that it has in the store.
 
     Raises:
-        ConnectionAlreadyExists: one is there and `on_existing` is "refuse"; nothing of the batch was stored.
+        ConnectionAlreadyExists: there is one and `on_existing` is "refuse"; nothing of the batch was stored.
         StorageError: nothing of the batch was stored.
     """
 
     def work(run: Run) -> list[str]:
-        return [_store_one(store, run, moved, on_existing) for moved in batch]
+        return [_store(database, run, connection, on_existing) for connection in batch]
 
     for _ in range(ATTEMPTS):
-        # Registered by somebody else between our look and our write: then there is one to look at.
+        # Another process registered one between our SELECT and our INSERT: the next attempt will see it.
         with contextlib.suppress(DuplicateRowError):
-            return store.write(work)
-    raise StorageError("others registered the same connections again and again; none of these was stored")
+            return database.write(work)
+    raise StorageError("other processes kept registering the same connections; none of these was stored")
 
 
-def _store_one(store: ConnectionStore, run: Run, moved: ExportedConnection, on_existing: str) -> str:
-    rows = run(statements.ONE_TO_CHANGE, {"integration": moved.integration, "user_id": moved.user_id})
-    outcome = _outcome(store, moved, rows, on_existing)
+def _store(database: SealedDatabase, run: Run, connection: ExportedConnection, on_existing: str) -> str:
+    identity = {"integration": connection.integration, "user_id": connection.user_id}
+    rows = run(statements.ONE_FOR_UPDATE, identity)
+    outcome = _outcome(database, connection, rows, on_existing)
     if outcome == REFUSE:
-        raise ConnectionAlreadyExists(moved.integration, moved.user_id)
+        raise ConnectionAlreadyExists(connection.integration, connection.user_id)
+    now = database.microseconds()
     if outcome == IMPORTED:
-        row = _new_row(run, moved, store.microseconds())
-        run(statements.CREATE, row.sealed(store.active_key, *_texts(moved))._asdict())
+        row = _new_row(run, connection, now)
+        run(statements.INSERT, row.seal(database.active_key, *connection.to_json())._asdict())
     elif outcome == REPLACED:
-        row = Row._make(rows[0]).changed(moved.status, store.microseconds())
-        run(statements.CHANGE, row.sealed(store.active_key, *_texts(moved))._asdict())
+        row = Row._make(rows[0]).next_generation(connection.status, now)
+        run(statements.UPDATE, row.seal(database.active_key, *connection.to_json())._asdict())
     return outcome
 
 
-def _outcome(
-    store: ConnectionStore, moved: ExportedConnection, rows: list[tuple[Any, ...]], on_existing: str
-) -> str:
+def _outcome(database: SealedDatabase, connection: ExportedConnection, rows: Rows, on_existing: str) -> str:
     if not rows:
         return IMPORTED
-    if _is_same(store, moved, Row._make(rows[0])):
+    if _is_same(database, connection, Row._make(rows[0])):
         return UNCHANGED
     return {SKIP: SKIPPED, REPLACE: REPLACED}.get(on_existing, REFUSE)
 
 
-def _is_same(store: ConnectionStore, moved: ExportedConnection, row: Row) -> bool:
-    """Whether a row holds this already: then an import that was stopped can simply be run again."""
+def _is_same(database: SealedDatabase, connection: ExportedConnection, row: Row) -> bool:
+    """Whether a row already has these values, so that an interrupted import can simply be run again."""
     try:
-        credentials, settings = store.texts(row)
+        credentials, settings = database.decrypt(row)
     except TamperError:
         return False
     return bool(
-        json.loads(credentials.reveal()) == thaw(reveal(moved.credentials))
-        and json.loads(settings.reveal()) == thaw(moved.additional_config)
+        json.loads(credentials.reveal()) == thaw(reveal(connection.credentials))
+        and json.loads(settings.reveal()) == thaw(connection.additional_config)
     )
 
 
-def _new_row(run: Run, moved: ExportedConnection, now: int) -> Row:
-    blank = Row.blank(moved.integration, moved.user_id, now)
-    is_free = bool(moved.uuid) and not run(statements.TAKEN, {"uuid": moved.uuid})
-    return blank._replace(
-        uuid=moved.uuid if is_free else blank.uuid,
-        # Above every number that an earlier row of this uuid can have had: what processes remember of that
-        # row by uuid and generation must not pass for this one.
+def _new_row(run: Run, connection: ExportedConnection, now: int) -> Row:
+    row = Row.new(connection.integration, connection.user_id, now)
+    is_free = bool(connection.uuid) and not run(statements.UUID_EXISTS, {"uuid": connection.uuid})
+    return row._replace(
+        uuid=connection.uuid if is_free else row.uuid,
+        # Greater than the generation of any earlier row with this uuid: caches compare uuid and generation.
         generation=now,
-        status=moved.status,
-        created_at=moved.created_at or now,
-        modified_at=moved.modified_at or now,
+        status=connection.status,
+        created_at=connection.created_at or now,
+        modified_at=connection.modified_at or now,
     )
-
-
-def _texts(moved: ExportedConnection) -> tuple[Secret, Secret]:
-    return to_json(moved.credentials, "credentials"), to_json(moved.additional_config, "additional_config")

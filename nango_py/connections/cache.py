@@ -1,4 +1,4 @@
-"""Connections as the store has them, without asking it at every call."""
+"""A cache of connections, so that not every call reads the database."""
 
 from __future__ import annotations
 
@@ -13,126 +13,127 @@ if TYPE_CHECKING:
     from nango_py.connections.store import ConnectionStore
 
 FRESH_SECONDS = 1.0
-"""How long connections are used before another process's changes are looked for."""
+"""How long cached connections are used before checking for changes by other processes."""
 
-MOST_KEPT = 4096
-"""Decrypted connections kept for executors to come; the least recently read one goes first."""
+MAX_CACHED = 4096
+"""Maximum number of decrypted connections; the least recently read one is evicted first."""
 
 
-class Known(NamedTuple):
-    """A connection, and the era in which it was last seen to be as it is stored."""
+class CacheEntry(NamedTuple):
+    """A connection, and the cache version at which it was last known to be current."""
 
     connection: Connection
-    era: int
+    version: int
 
 
 class ConnectionCache:
-    """The connections this process used last.
+    """The most recently used connections of this process.
 
-    Time is cut into eras: a new one begins with each change that this process makes, and, looked for once a
-    second, with each change of anybody else. What was read in the running era needs no question. Where the
-    database cannot tell of changes as a whole, each second is an era of its own.
+    The cache has a version that increases with each change that this process makes and, checked once a
+    second, with each change made elsewhere. An entry of the current version is used without reading the
+    database. If the database has no version number (`Database.version`), the cache version increases every
+    second.
 
-    Safe to share between threads: each step on the dict is atomic, and the worst race reads a row twice.
+    Safe to share between threads: each operation on the dict is atomic, and the worst race reads a row twice.
 
     Args:
-        store: where they are stored.
+        store: where the connections are stored.
         clock: the time.
-        in_use: told the integration of each connection that was looked at.
+        on_read: called with the integration of each connection that was checked in the store.
     """
 
     def __init__(
-        self, store: Callable[[], ConnectionStore], clock: Clock, in_use: Callable[[str], None] | None = None
+        self, store: Callable[[], ConnectionStore], clock: Clock, on_read: Callable[[str], None] | None = None
     ) -> None:
         self._store = store
         self._clock = clock
-        self._in_use = in_use
-        self._era = 0
-        self._looked_at = -FRESH_SECONDS
-        self._version: tuple[ConnectionStore, int] | None = None
-        self._kept: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._on_read = on_read
+        self._version = 0
+        self._checked_at = -FRESH_SECONDS
+        self._store_version: tuple[ConnectionStore, int] | None = None
+        self._entries: OrderedDict[tuple[str, str], CacheEntry] = OrderedDict()
 
     def source(self, integration: str, user_id: str) -> CachedConnection:
-        """Where one connection comes from."""
+        """A handle that returns this connection whenever it is called."""
         return CachedConnection(self, integration, user_id)
 
     def forget(self, integration: str, user_id: str) -> None:
-        """Read this connection anew the next time."""
-        self._kept.pop((integration, user_id), None)
-        self._era += 1
+        """Drop this connection from the cache."""
+        self._entries.pop((integration, user_id), None)
+        self._version += 1
 
-    def keep(self, connection: Connection) -> None:
-        """Use a connection that was written or read a moment ago."""
-        self._era += 1
-        self._kept[connection.integration, connection.user_id] = Known(connection, self._era)
+    def put(self, connection: Connection) -> None:
+        """Cache a connection that was just written or read."""
+        self._version += 1
+        self._entries[connection.integration, connection.user_id] = CacheEntry(connection, self._version)
 
     def clear(self) -> None:
-        """Read every connection anew."""
-        self._kept.clear()
-        self._era += 1
+        """Drop every connection from the cache."""
+        self._entries.clear()
+        self._version += 1
 
-    def known(self, key: tuple[str, str], own: Known | None) -> Known | None:
-        """What may be used of a connection without asking the store: the caller's own copy, or ours."""
-        if self._clock.monotonic() - self._looked_at >= FRESH_SECONDS:
+    def get(self, key: tuple[str, str], own: CacheEntry | None) -> CacheEntry | None:
+        """The caller's own entry or the cached one, if it may be used without reading the database."""
+        if self._clock.monotonic() - self._checked_at >= FRESH_SECONDS:
             return None
-        if own is not None and own.era == self._era:
+        if own is not None and own.version == self._version:
             return own
-        kept = self._kept.get(key)
-        return kept if kept is not None and kept.era == self._era else None
+        entry = self._entries.get(key)
+        return entry if entry is not None and entry.version == self._version else None
 
-    def read(self, key: tuple[str, str], own: Known | None) -> Known:
-        """A connection as it is stored now.
+    def read(self, key: tuple[str, str], own: CacheEntry | None) -> CacheEntry:
+        """The connection as it is stored now.
 
         Raises:
-            ConnectionNotFound: nothing is stored, or no longer.
+            ConnectionNotFound: it is not stored, or was deleted.
         """
         store = self._store()
-        era = self._look(store)
-        known = self._kept.get(key, own)
-        if known is None:
-            known = Known(store.get(*key), era)
-        elif known.era != era:
-            is_current = store.is_current(known.connection)
-            known = Known(known.connection if is_current else store.get(*key), era)
-        self._kept[key] = known
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        if self._in_use is not None:
-            self._in_use(key[0])
-        return known
+        version = self._check_version(store)
+        entry = self._entries.get(key, own)
+        if entry is None:
+            entry = CacheEntry(store.get(*key), version)
+        elif entry.version != version:
+            is_current = store.is_current(entry.connection)
+            entry = CacheEntry(entry.connection if is_current else store.get(*key), version)
+        self._entries[key] = entry
+        if len(self._entries) > MAX_CACHED:
+            self._entries.popitem(last=False)
+        if self._on_read is not None:
+            self._on_read(key[0])
+        return entry
 
-    def _look(self, store: ConnectionStore) -> int:
-        """The era that runs now; a new one where somebody may have changed something."""
+    def _check_version(self, store: ConnectionStore) -> int:
+        """The cache version, increased first if something may have changed in the store."""
         now = self._clock.monotonic()
-        if now - self._looked_at >= FRESH_SECONDS:
+        if now - self._checked_at >= FRESH_SECONDS:
             version = store.version()
-            seen = None if version is None else (store, version)
-            if seen is None or seen != self._version:
-                self._era += 1
-            self._version, self._looked_at = seen, now
-        return self._era
+            store_version = None if version is None else (store, version)
+            if store_version is None or store_version != self._store_version:
+                self._version += 1
+            self._store_version, self._checked_at = store_version, now
+        return self._version
 
 
 class CachedConnection:
-    """One connection as the store has it; another process's change is seen within a second.
+    """One connection of a cache; sees the changes of other processes within a second.
 
-    It holds what it read, so that an executor in use needs no place among the `MOST_KEPT`.
+    It keeps the last entry, so that an executor in use works without the cache's `MAX_CACHED` entries.
     """
 
-    __slots__ = ("_key", "_own", "_stored")
+    __slots__ = ("_cache", "_entry", "_key")
 
-    def __init__(self, stored: ConnectionCache, integration: str, user_id: str) -> None:
-        self._stored = stored
+    def __init__(self, cache: ConnectionCache, integration: str, user_id: str) -> None:
+        self._cache = cache
         self._key = (integration, user_id)
-        self._own: Known | None = None
+        self._entry: CacheEntry | None = None
 
-    def fresh(self) -> Connection | None:
-        """The connection where it is known without asking the store, else None."""
-        known = self._stored.known(self._key, self._own)
-        if known is None:
+    def get_cached(self) -> Connection | None:
+        """The connection, if it may be used without reading the database."""
+        entry = self._cache.get(self._key, self._entry)
+        if entry is None:
             return None
-        self._own = known
-        return known.connection
+        self._entry = entry
+        return entry.connection
 
     def __call__(self) -> Connection:
         """The connection as it is stored.
@@ -140,8 +141,8 @@ class CachedConnection:
         Raises:
             ConnectionNotFound: it was deleted.
         """
-        connection = self.fresh()
+        connection = self.get_cached()
         if connection is None:
-            self._own = self._stored.read(self._key, self._own)
-            connection = self._own.connection
+            self._entry = self._cache.read(self._key, self._entry)
+            connection = self._entry.connection
         return connection

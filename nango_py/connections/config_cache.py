@@ -1,4 +1,4 @@
-"""The cache of checked files, sealed with what the connections are sealed with."""
+"""The configuration cache, sealed with the key that seals the connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.cache.cache_folder import ConfigCache
 from nango_py.connections.keys import key_text, with_keys
-from nango_py.database.base import sqlite_folder
+from nango_py.database.opening import sqlite_folder
 from nango_py.errors import StorageError
 from nango_py.secret import Secret
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class ConfigCacheOpener:
-    """Gives the place where the checked form of files is kept: beside the database, once there are keys.
+    """Opens the cache of checked configuration files: next to the database, once there is an encryption key.
 
     Args:
-        database_url: the one that was given for the database, or None for the usual place.
+        database_url: None for the default database.
         environ: the environment.
-        keys: encryption keys that were given; they count more than those of the environment.
+        keys: encryption keys that take precedence over those of the environment.
     """
 
     def __init__(self, database_url: str | None, environ: Mapping[str, str], keys: Secret | None) -> None:
@@ -32,9 +32,9 @@ class ConfigCacheOpener:
 
     def __call__(self, folder: Path) -> ConfigCache | None:
         """The cache for files in `folder`, or None."""
-        beside = None
-        with contextlib.suppress(StorageError):  # a wrong URL is told when the store is opened
-            beside = sqlite_folder(self._database_url.reveal())
-        home = beside or folder / ".nango"
-        key = key_text(with_keys(self._environ, self._keys), home)
-        return None if key is None else ConfigCache(home, key)
+        database_folder = None
+        with contextlib.suppress(StorageError):  # a malformed URL is reported when the store is opened
+            database_folder = sqlite_folder(self._database_url.reveal())
+        cache_folder = database_folder or folder / ".nango"
+        key = key_text(with_keys(self._environ, self._keys), cache_folder)
+        return None if key is None else ConfigCache(cache_folder, key)

@@ -1,7 +1,7 @@
-"""Connect sessions: the permission for one user to connect some integrations, for some minutes.
+"""Connect sessions: short-lived permission for one user to connect certain integrations.
 
-A token is its claims as JSON, sealed with the active encryption key: every process with the same keys can
-read it, nobody else can read, make or change one, and nothing is stored.
+A token is its claims as JSON, sealed with the active encryption key. Nothing is stored: only processes with
+the same keys can read, create or change a token.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from nango_py.connections.keys import KeyRing
     from nango_py.connections.store import ConnectionStore
 
-LONGEST_TOKEN = 16_384
-LONGEST_LABEL = 200
-_PLACE = b"nango connect session 1"
+MAX_TOKEN_LENGTH = 16_384
+MAX_LABEL_LENGTH = 200
+_ASSOCIATED_DATA = b"nango connect session 1"
 
 
 @record
 class ConnectSession:
-    """A permission to connect, to be handed to the user's browser. Its repr shows neither token nor URL.
+    """Permission to connect, to be passed to the user's browser. Its repr shows neither token nor URL.
 
     Attributes:
-        token: what `nango-connect.js` and the connect page are given.
-        url: the connect page with the token in its fragment, which browsers send to no server.
+        token: for `nango-connect.js` and the connect page.
+        url: the connect page with the token in the fragment, which browsers do not send to servers.
         expires_at: in UTC.
     """
 
@@ -52,13 +52,13 @@ class ConnectSession:
 
 @record
 class SessionClaims:
-    """What a valid token says.
+    """The claims of a valid token.
 
     Attributes:
-        id: names the session, and tells nothing else of it.
+        id: a random id of the session.
         integrations: those that the user may connect.
-        origin: the page that hears how logins end; "" for those of `config.connect_origins`.
-        user_label: what the page calls the user, or "".
+        origin: the origin that receives the results of logins; "" for those of `config.connect_origins`.
+        user_label: the user's name on the page, or "".
         ends_at: unix seconds.
     """
 
@@ -70,7 +70,7 @@ class SessionClaims:
     ends_at: float
 
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 60, 86_400
+MIN_SECONDS, MAX_SECONDS = 60, 86_400
 
 
 def new_connect_session(
@@ -82,29 +82,31 @@ def new_connect_session(
     origin: str,
     user_label: str,
 ) -> ConnectSession:
-    """A session from now on; the arguments as in `Nango.connect_session`.
+    """A session that starts now; for the arguments see `Nango.connect_session`.
 
     Raises:
         ValueError: the lifetime or the origin is not allowed.
-        TypeError: the lifetime is no number, or the origin or the label no text.
+        TypeError: the lifetime is not a number, or the origin or the label is not text.
         StorageError: the user id cannot be stored.
     """
     check_type("lifetime_seconds", lifetime_seconds, (int, float), "a number of seconds")
     check_type("origin", origin, str, "an origin such as https://app.example.com")
     check_type("user_label", user_label, str, "text, such as the user's e-mail address")
-    if not SHORTEST_SECONDS <= lifetime_seconds <= LONGEST_SECONDS:
-        raise ValueError(f"lifetime_seconds must be from {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
+    if not MIN_SECONDS <= lifetime_seconds <= MAX_SECONDS:
+        raise ValueError(f"lifetime_seconds must be from {MIN_SECONDS} to {MAX_SECONDS}")
     origin = origin and origin_of(origin)
     if origin and origin not in config.connect_origins:
-        known = ", ".join(config.connect_origins) or "none"
-        raise ValueError(f"origin is not one of config.connect_origins, which are: {known}")
+        allowed = ", ".join(config.connect_origins) or "none"
+        raise ValueError(f"origin is not in config.connect_origins; allowed: {allowed}")
     ends_at = store.microseconds() / 1_000_000 + lifetime_seconds
     claims = SessionClaims(
-        secrets.token_urlsafe(16), user_id, integrations, origin, user_label[:LONGEST_LABEL], ends_at
+        secrets.token_urlsafe(16), user_id, integrations, origin, user_label[:MAX_LABEL_LENGTH], ends_at
     )
     token = seal_session(store.current_key(), claims)
-    if len(token.reveal()) > LONGEST_TOKEN:
-        raise ValueError(f"a session cannot name {len(integrations)} integrations; name those that are shown")
+    if len(token.reveal()) > MAX_TOKEN_LENGTH:
+        raise ValueError(
+            f"{len(integrations)} integrations are too many for one session; pass only those to be shown"
+        )
     url = f"{config.oauth_server_root_url.rstrip('/')}/connect#session={token.reveal()}"
     return ConnectSession(token, url, user_id, integrations, from_microseconds(int(ends_at * 1_000_000)))
 
@@ -116,7 +118,7 @@ def seal_session(key: Key, claims: SessionClaims) -> Secret:
         StorageError: the user id cannot be stored.
     """
     check_identity("any", claims.user_id)
-    said = {
+    content = {
         "id": claims.id,
         "user": claims.user_id,
         "integrations": list(claims.integrations),
@@ -124,9 +126,9 @@ def seal_session(key: Key, claims: SessionClaims) -> Secret:
         "label": claims.user_label,
         "ends": claims.ends_at,
     }
-    # Proxies take headers of 8 KiB and less, and a session may name a thousand integrations.
-    text = zlib.compress(json.dumps(said, separators=(",", ":")).encode(), level=9)
-    sealed = key.seal(text, _PLACE)
+    # Proxies accept headers of 8 KiB or less, and a session may have a thousand integrations.
+    text = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), level=9)
+    sealed = key.seal(text, _ASSOCIATED_DATA)
     return Secret(f"{key.id}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}")
 
 
@@ -134,34 +136,40 @@ def open_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
     """The claims of a token.
 
     Args:
-        keyring: of the store; the file is read again for a key that another process has made.
-        token: what `sealed_session` gave.
+        keyring: of the store; the key file is read again for a key that another process created.
+        token: the result of `seal_session`.
         now: unix seconds.
 
     Raises:
-        ConnectFailed: `session_invalid` for what is no token of these keys, `session_expired` for an old one.
-        TypeError: the token is no text.
+        ConnectFailed: `session_invalid` if it is not a token of these keys, `session_expired` if it has
+            expired.
+        TypeError: the token is not text.
     """
     check_type("token", token, str, "the text of a connect session: session.token.reveal()")
-    plain = _opened(keyring, Secret(token))
+    plain = _decrypt(keyring, Secret(token))
     if plain is None:
         raise ConnectFailed("session_invalid", "this link is not valid; ask for a new one")
-    said = json.loads(zlib.decompress(plain))
+    content = json.loads(zlib.decompress(plain))
     claims = SessionClaims(
-        said["id"], said["user"], tuple(said["integrations"]), said["origin"], said["label"], said["ends"]
+        content["id"],
+        content["user"],
+        tuple(content["integrations"]),
+        content["origin"],
+        content["label"],
+        content["ends"],
     )
     if claims.ends_at <= now:
         raise ConnectFailed("session_expired", "this link has expired; ask for a new one")
     return claims
 
 
-def _opened(keyring: KeyRing, token: Secret) -> bytes | None:
+def _decrypt(keyring: KeyRing, token: Secret) -> bytes | None:
     key_id, _, encoded = token.reveal().partition(".")
-    if len(token.reveal()) > LONGEST_TOKEN or not encoded.isascii():
+    if len(token.reveal()) > MAX_TOKEN_LENGTH or not encoded.isascii():
         return None
     try:
         sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except (binascii.Error, ValueError):
         return None
-    key = keyring.find_anew(key_id)
-    return None if key is None else key.open(sealed, _PLACE)
+    key = keyring.find_or_reload(key_id)
+    return None if key is None else key.open(sealed, _ASSOCIATED_DATA)

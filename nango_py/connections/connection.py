@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nango_py.record import record
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from nango_py.json_types import Credentials, Settings
+
+PublicView: TypeAlias = dict[str, Any]
+"""What may be shown of a connection; see `Connection.public`."""
 
 ACTIVE = "active"
 NEEDS_REAUTH = "needs_reauth"
@@ -19,30 +24,30 @@ class Connection:
     """One user's account at one API, as it was stored when it was read.
 
     Attributes:
-        uuid: its name for ever; a connection that is deleted and registered again gets another.
+        uuid: never changes; a connection that is deleted and registered again gets a new one.
         integration: the name in integrations.yaml.
-        user_id: the caller's own name for the user.
+        user_id: the caller's own id of the user.
         credentials: read-only; every text in it is a `Secret`.
         additional_config: read-only, plain values.
         date_created: in UTC.
         last_modified: in UTC, when credentials or settings last changed.
-        generation: grows by one with every change; 1 when registered, and more when imported than any earlier
-            connection of this uuid can have had.
-        status: `active`, or `needs_reauth` when the provider refused the credentials for good.
+        generation: increases by one with every change; starts at 1, or, for an imported connection, above any
+            earlier connection with this uuid.
+        status: `active`, or `needs_reauth` if the provider rejected the credentials permanently.
     """
 
     uuid: str
     integration: str
     user_id: str
-    credentials: Mapping[str, Any]
-    additional_config: Mapping[str, Any]
+    credentials: Credentials
+    additional_config: Settings
     date_created: datetime
     last_modified: datetime
     generation: int
     status: str
 
-    def public(self) -> dict[str, Any]:
-        """What may be shown: all but the credentials, as new plain values; dates are datetimes."""
+    def public(self) -> PublicView:
+        """Everything but the credentials, as new plain values; dates are datetimes."""
         return public_view(
             uuid=self.uuid,
             integration=self.integration,
@@ -60,13 +65,13 @@ class Connection:
         )
 
 
-def public_view(*, additional_config: Any, **fields: Any) -> dict[str, Any]:
-    """The public fields of a connection, with the settings as mappings and lists of the caller's own."""
+def public_view(*, additional_config: Settings, **fields: object) -> PublicView:
+    """The public fields of a connection, with a mutable copy of the settings."""
     return {**fields, "additional_config": thaw(additional_config)}
 
 
 def thaw(value: Any) -> Any:
-    """The value with read-only mappings and tuples turned into dicts and lists."""
+    """The value with read-only mappings and tuples converted to dicts and lists."""
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

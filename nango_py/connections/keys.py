@@ -1,9 +1,9 @@
-"""Where encryption keys come from: the environment, or a private file beside the database.
+"""Encryption keys: from the environment, or from a private file next to the database.
 
-`NANGO_ENCRYPTION_KEYS` holds base64 texts of 32 random bytes, divided by commas; the first one seals, all of
-them open. Without it the key file `nango.key` is used, one key a line, made when the first store is opened.
-`NANGO_ENV` says where the program runs: anything but `development` or `test` makes the use of a key file a
-reason to warn, because a disk that holds both the key and the database protects neither.
+`NANGO_ENCRYPTION_KEYS` is a comma-separated list of 32 random bytes in base64; the first key encrypts, all of
+them decrypt. Without the variable, the key file `nango.key` is used, with one key per line; it is created
+when the first store is opened. If `NANGO_ENV` is set to anything but `development` or `test`, using a key
+file logs a warning, because a disk that holds both the key and the database protects neither.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.connections.cipher import KEY_BYTES, Key
 from nango_py.database.private_files import (
-    OTHERS,
+    GROUP_AND_OTHERS,
     access_error,
     lock_folder,
     make_private_folder,
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEYS_VARIABLE = "NANGO_ENCRYPTION_KEYS"
-PLACE_VARIABLE = "NANGO_ENV"
+ENV_VARIABLE = "NANGO_ENV"
 KEY_FILE = "nango.key"
-PLACES_FOR_KEY_FILES = ("", "dev", "development", "test", "testing")
+ENVS_FOR_KEY_FILES = ("", "dev", "development", "test", "testing")
 
-_FILE_HEAD = (
-    "# nango_py: encryption keys, the first one is active. Keep a copy: without it connections are lost.\n"
+_FILE_HEADER = (
+    "# nango_py: encryption keys; the first one is active. Back this up: without it, connections are lost.\n"
 )
 
 logger = logging.getLogger("nango_py.keys")
@@ -49,14 +49,14 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[Key], source: str, folder: Path | None = None) -> None:
-        # Replaced as a whole, never changed, so that readers need no lock.
+        # Replaced as a whole, never modified, so that readers need no lock.
         self._keys = {key.id: key for key in keys}
         self._folder = folder
         self.source = source
 
     @classmethod
     def throwaway(cls) -> KeyRing:
-        """A ring with one fresh key that dies with the process; for stores in memory."""
+        """A ring with one new key that is never stored; for stores in memory."""
         return cls([Key(os.urandom(KEY_BYTES))], "this process")
 
     @property
@@ -64,53 +64,53 @@ class KeyRing:
         """The key that seals new values.
 
         Raises:
-            StorageError: the key file was not made yet.
+            StorageError: the key file does not exist yet.
         """
         for key in self._keys.values():
             return key
-        raise StorageError(f"there is no encryption key yet in {self.source}")
+        raise StorageError(f"no encryption key in {self.source} yet; it is created when the store is opened")
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all keys, the active one first; empty while the key file is still to be made."""
+        """The ids of all keys, the active one first; empty if the key file does not exist yet."""
         return tuple(self._keys)
 
     def find(self, key_id: str) -> Key | None:
-        """The key of that id, if it is on the ring."""
+        """The key with that id, or None."""
         return self._keys.get(key_id)
 
-    def find_anew(self, key_id: str) -> Key | None:
-        """The same, after another look at the key file for one that another process has made.
+    def find_or_reload(self, key_id: str) -> Key | None:
+        """The key with that id; reads the key file again if it is not on the ring.
 
         Raises:
-            StorageError: the file is unreadable or wrong.
+            StorageError: the file is unreadable or malformed.
         """
         if key_id not in self._keys:
             self.reload()
         return self.find(key_id)
 
     def reload(self) -> None:
-        """Read the key file again, if there is one: another process may have made or changed it.
+        """Read the key file again, if there is one: another process may have created or changed it.
 
         Raises:
-            StorageError: the file is unreadable or wrong.
+            StorageError: the file is unreadable or malformed.
         """
         if self._folder is not None and _has_file(self._folder):
             with lock_folder(self._folder):
                 self._keys = {key.id: key for key in _read_file(self._folder)}
 
-    def make(self, *, lasting: bool = True) -> None:
-        """Make the key file if there is none; processes that race end up with the same key.
+    def create(self, *, is_persistent: bool = True) -> None:
+        """Create the key file if there is none; concurrent processes end up with the same key.
 
         Args:
-            lasting: False for a database that dies with this process, whose key need not outlive it.
+            is_persistent: False for an in-memory database, whose key is not written to a file.
 
         Raises:
             StorageError: the file cannot be written.
         """
         if self._folder is None or self._keys:
             return
-        if not lasting:
+        if not is_persistent:
             self._keys = {key.id: key for key in KeyRing.throwaway()}
             self._folder = None
             return
@@ -118,7 +118,7 @@ class KeyRing:
         with lock_folder(self._folder):
             if not _has_file(self._folder):
                 _write_file(self._folder, [generate_key()])
-                logger.info("made an encryption key in %s; keep a copy of it", self.source)
+                logger.info("created an encryption key in %s; back it up", self.source)
             self._keys = {key.id: key for key in _read_file(self._folder)}
 
     def __iter__(self) -> Iterator[Key]:
@@ -129,57 +129,57 @@ class KeyRing:
 
 
 def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) -> KeyRing:  # noqa: FBT001, FBT002
-    """The key ring of this process. Nothing is written: a missing key file is made by `KeyRing.make`.
+    """The key ring of this process. Nothing is written: `KeyRing.create` creates a missing key file.
 
     Args:
         environ: the environment variables.
         folder: where the key file is, or will be.
-        warn: whether to log the use of a key file where `NANGO_ENV` names no place of development.
+        warn: whether to log a warning if a key file is used and `NANGO_ENV` is not a development environment.
 
     Raises:
         StorageError: a key is malformed, or the key file can be read by other users. No key is shown.
     """
-    given = Secret(environ[KEYS_VARIABLE]) if KEYS_VARIABLE in environ else None
-    place = environ.get(PLACE_VARIABLE, "").strip()
+    keys = Secret(environ[KEYS_VARIABLE]) if KEYS_VARIABLE in environ else None
+    env = environ.get(ENV_VARIABLE, "").strip()
     del environ  # it would show the keys in a traceback with locals
-    if given is not None:
-        return KeyRing(_parse(given, ",", KEYS_VARIABLE), KEYS_VARIABLE)
+    if keys is not None:
+        return KeyRing(_parse(keys, ",", KEYS_VARIABLE), KEYS_VARIABLE)
     path = folder / KEY_FILE
-    if warn and place.lower() not in PLACES_FOR_KEY_FILES:
+    if warn and env.lower() not in ENVS_FOR_KEY_FILES:
         logger.warning(
-            "%s is %s, but the encryption key is the file %s; set %s from your secret store",
-            *(PLACE_VARIABLE, ascii(place), path, KEYS_VARIABLE),
+            "%s is %s, but the encryption key is in the file %s; set %s from your secret store",
+            *(ENV_VARIABLE, ascii(env), path, KEYS_VARIABLE),
         )
     return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
 
 
 def join_keys(keys: Iterable[str] | str | None) -> Secret | None:
-    """Keys given in Python as the environment would hold them."""
+    """Keys passed in Python, in the format of `NANGO_ENCRYPTION_KEYS`."""
     if keys is None:
         return None
     return Secret(keys if isinstance(keys, str) else ",".join(keys))
 
 
-def with_keys(environ: Mapping[str, str], given: Secret | None) -> dict[str, str]:
-    """The environment, with the keys that were given in place of its own."""
-    return {**environ, **({} if given is None else {KEYS_VARIABLE: given.reveal()})}
+def with_keys(environ: Mapping[str, str], keys: Secret | None) -> dict[str, str]:
+    """The environment, with its keys replaced by these unless they are None."""
+    return {**environ, **({} if keys is None else {KEYS_VARIABLE: keys.reveal()})}
 
 
 def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
-    """The text that holds the keys, not read as keys; None while there is none that is private."""
+    """The text with the keys, unparsed; None if there is none, or if other users can read it."""
     if KEYS_VARIABLE in environ:
         return Secret(environ[KEYS_VARIABLE]) if environ[KEYS_VARIABLE].strip() else None
     try:
-        return _read_text(folder) if _has_file(folder) else None
+        return read_private_text(folder / KEY_FILE) if _has_file(folder) else None
     except StorageError:
         return None
 
 
 def parse_one_key(text: Secret, source: str) -> Key:
-    """The one key that a text holds; lines that begin with # are skipped.
+    """The one key in a text; lines that start with # are skipped.
 
     Args:
-        text: base64 of 32 bytes.
+        text: 32 bytes in base64.
         source: where it comes from, for messages.
 
     Raises:
@@ -187,126 +187,116 @@ def parse_one_key(text: Secret, source: str) -> Key:
     """
     keys = _parse(text, "\n", source)
     if len(keys) > 1:
-        raise StorageError(f"{source} holds {len(keys)} keys; expected one")
+        raise StorageError(f"{source} has {len(keys)} keys; expected one")
     return keys[0]
 
 
 def generate_key() -> Secret:
-    """A new key as base64 text, fit for the environment variable and the key file."""
+    """A new key in base64, for the environment variable or the key file."""
     return Secret(base64.b64encode(os.urandom(KEY_BYTES)).decode())
 
 
 def write_new_key(path: Path) -> str:
-    """Write a new key into a new file, for its owner only, and return the key's id.
+    """Write a new key to a new file with mode 0600, and return the key's id.
 
     Raises:
-        StorageError: something is there already, or the file cannot be written.
+        StorageError: the path already exists, or the file cannot be written.
     """
     if path.exists() or path.is_symlink():
-        raise StorageError(f"{path} is there already; it was left as it is")
+        raise StorageError(f"{path} already exists and was left unchanged; choose another name")
     key = generate_key()
     replace_file(path, Secret(f"{key.reveal()}\n"))
     return parse_one_key(key, str(path)).id
 
 
 def add_key(folder: Path) -> str:
-    """Put a new key first in the key file, and so make it the active one.
+    """Make a new key the first, and so the active one, of the key file, and return its id.
 
-    Rows under the older keys stay readable. Processes that run already take the new key when they
-    meet the first row under it.
-
-    Returns:
-        The id of the new key.
+    Rows sealed with older keys stay readable. Running processes switch to the new key when they read the
+    first row that is sealed with it.
 
     Raises:
-        StorageError: there is no key file, or it cannot be written; the old file stands.
+        StorageError: there is no key file, or it cannot be written; the old file is unchanged.
     """
     with lock_folder(folder):
-        lines = _lines(_read_text(folder), "\n")
+        lines = _split(read_private_text(folder / KEY_FILE), "\n")
         _read_file(folder)
         _write_file(folder, [generate_key(), *lines])
         return _read_file(folder)[0].id
 
 
 def drop_unused(folder: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
-    """Remove from the key file every key but the active one that no row uses.
+    """Remove all keys but the active one and the used ones from the key file; return the removed ids.
 
     Args:
         folder: where the key file is.
-        used_ids: the ids that `ConnectionStore.rows_by_key` names.
-
-    Returns:
-        The ids of the removed keys.
+        used_ids: the ids in `ConnectionStore.rows_by_key`.
 
     Raises:
-        StorageError: the file cannot be read or written; the old file stands.
+        StorageError: the file cannot be read or written; the old file is unchanged.
     """
     used = set(used_ids)
     with lock_folder(folder):
-        lines = _lines(_read_text(folder), "\n")
+        lines = _split(read_private_text(folder / KEY_FILE), "\n")
         keys = _read_file(folder)
-        kept = [place for place, key in enumerate(keys) if place == 0 or key.id in used]
+        kept = [index for index, key in enumerate(keys) if index == 0 or key.id in used]
         if len(kept) < len(keys):
-            _write_file(folder, [lines[place] for place in kept])
-        return tuple(key.id for place, key in enumerate(keys) if place not in kept)
+            _write_file(folder, [lines[index] for index in kept])
+        return tuple(key.id for index, key in enumerate(keys) if index not in kept)
 
 
 def _has_file(folder: Path) -> bool:
     path = folder / KEY_FILE
     try:
         return path.exists()
-    except OSError as error:  # a folder that is closed to us
-        raise access_error("cannot look for the key file", path, error) from None
+    except OSError as error:  # no permission to read the folder
+        raise access_error("cannot access the key file", path, error) from None
 
 
 def _read_file(folder: Path) -> tuple[Key, ...]:
-    return _parse(_read_text(folder), "\n", str(folder / KEY_FILE))
+    return _parse(read_private_text(folder / KEY_FILE), "\n", str(folder / KEY_FILE))
 
 
-def _read_text(folder: Path) -> Secret:
-    return private_text(folder / KEY_FILE)
-
-
-def private_text(path: Path) -> Secret:
-    """What a key file holds.
+def read_private_text(path: Path) -> Secret:
+    """The content of a key file.
 
     Raises:
-        StorageError: it cannot be read, or others than its owner can read it.
+        StorageError: it cannot be read, or other users can read it.
     """
     try:
         mode = path.stat().st_mode
         text = Secret(path.read_text(encoding="ascii", errors="replace"))
     except OSError as error:
         raise access_error("cannot read the key file", path, error) from None
-    if os.name == "posix" and mode & OTHERS:
+    if os.name == "posix" and mode & GROUP_AND_OTHERS:
         raise StorageError(f"other users can read the key file {path}; run: chmod 600 {path}")
     return text
 
 
 def _write_file(folder: Path, keys: list[Secret]) -> None:
     lines = "".join(f"{key.reveal()}\n" for key in keys)
-    replace_file(folder / KEY_FILE, Secret(_FILE_HEAD + lines))
+    replace_file(folder / KEY_FILE, Secret(_FILE_HEADER + lines))
 
 
-def _lines(text: Secret, divider: str) -> list[Secret]:
-    parts = (part.strip() for part in text.reveal().split(divider))
+def _split(text: Secret, separator: str) -> list[Secret]:
+    parts = (part.strip() for part in text.reveal().split(separator))
     return [Secret(part) for part in parts if part and not part.startswith("#")]
 
 
-def _parse(text: Secret, divider: str, source: str) -> tuple[Key, ...]:
+def _parse(text: Secret, separator: str, source: str) -> tuple[Key, ...]:
     keys = []
-    for number, part in enumerate(_lines(text, divider), start=1):
+    for number, part in enumerate(_split(text, separator), start=1):
         key = _decode(part)
         if isinstance(key, str):
-            raise StorageError(f"{source}: key {number} {key}; expected base64 of {KEY_BYTES} random bytes")
+            raise StorageError(f"{source}: key {number} {key}; expected {KEY_BYTES} random bytes in base64")
         keys.append(key)
     if not keys:
-        raise StorageError(f"{source} holds no key; expected base64 of {KEY_BYTES} random bytes")
+        raise StorageError(f"{source} has no key; expected {KEY_BYTES} random bytes in base64")
     return tuple(keys)
 
 
 def _decode(text: Secret) -> Key | str:
-    """The key, or what is wrong with the text, in words that do not repeat it."""
+    """The key, or what is wrong with the text, without repeating it."""
     try:
         raw = base64.b64decode(text.reveal().replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):

@@ -1,12 +1,12 @@
-"""Who may renew a connection's token: one owner at a time, over all processes and machines.
+"""The right to refresh a connection's token: one owner at a time across all processes and machines.
 
-A lease is a row with an owner and an end. Whoever lets it end, say because the process was stopped for a
-while, has lost it: what it writes later is refused, so an old token never replaces a newer one.
+A lease is a row with an owner and an end. An owner whose lease has ended, say because its process was
+suspended, has lost it: its late write is rejected, so an old token never replaces a newer one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
 from nango_py.connections.rows import Row, to_microseconds
@@ -14,16 +14,15 @@ from nango_py.connections.validation import to_json
 from nango_py.secret import conceal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.connections.connection import Connection
-    from nango_py.connections.store import ConnectionStore
+    from nango_py.connections.sealed_database import SealedDatabase
     from nango_py.database.base import Run
+    from nango_py.json_types import Credentials
 
 LONGEST_SECONDS = 600.0
-"""No lease is longer, so one that seems to be was taken before the clock was set back."""
+"""The longest lease. One that seems longer was acquired before the clock was set back."""
 
-TAKE = """
+ACQUIRE = """
 INSERT INTO nango_leases (uuid, owner, ends_at)
 SELECT uuid, :owner, :now + :length FROM nango_connections WHERE uuid = :uuid
 ON CONFLICT (uuid) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
@@ -31,14 +30,16 @@ WHERE nango_leases.owner = excluded.owner OR nango_leases.ends_at <= :now
   OR nango_leases.ends_at > :now + :longest
 RETURNING owner
 """
-# A server's own time, so that machines need not agree.
-TAKE_BY_SERVER_TIME = TAKE.replace(":now", "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)")
-GIVE_BACK = "DELETE FROM nango_leases WHERE uuid = :uuid AND owner = :owner"
-WRITE = """
+# The server's own clock, so that the clocks of the machines need not agree.
+ACQUIRE_BY_SERVER_TIME = ACQUIRE.replace(
+    ":now", "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
+)
+RELEASE = "DELETE FROM nango_leases WHERE uuid = :uuid AND owner = :owner"
+UPDATE_WITH_LEASE = """
 UPDATE nango_connections
 SET generation = :generation, status = :status, key_id = :key_id, credentials = :credentials,
   additional_config = :additional_config, modified_at = :modified_at
-WHERE uuid = :uuid AND generation = :seen
+WHERE uuid = :uuid AND generation = :old_generation
   AND EXISTS (SELECT 1 FROM nango_leases WHERE nango_leases.uuid = :uuid AND nango_leases.owner = :owner)
 RETURNING generation
 """
@@ -47,62 +48,56 @@ RETURNING generation
 class Leases:
     """The leases of a store. Safe to share between threads."""
 
-    def __init__(self, store: ConnectionStore) -> None:
-        self._store = store
+    def __init__(self, database: SealedDatabase) -> None:
+        self._database = database
 
-    def take(self, connection: Connection, owner: str, seconds: float) -> bool:
-        """Whether the lease is the owner's now, for so many seconds; it can be taken again to prolong it.
-
-        There is no lease on a connection that was deleted.
-        """
+    def acquire(self, connection: Connection, owner: str, seconds: float) -> bool:
+        """Acquire or extend the lease; False if another owner has it or the connection was deleted."""
         parameters = {
             "uuid": connection.uuid,
             "owner": owner,
-            "now": self._store.microseconds(),
+            "now": self._database.microseconds(),
             "length": int(min(seconds, LONGEST_SECONDS) * 1_000_000),
             "longest": int(LONGEST_SECONDS * 1_000_000),
         }
-        text = TAKE_BY_SERVER_TIME if self._store.is_shared else TAKE
-        return bool(self._store.write(lambda run: run(text, parameters)))
+        sql = ACQUIRE_BY_SERVER_TIME if self._database.is_shared else ACQUIRE
+        return bool(self._database.write(lambda run: run(sql, parameters)))
 
-    def give_back(self, connection: Connection, owner: str) -> None:
+    def release(self, connection: Connection, owner: str) -> None:
         """End the lease, if it is still the owner's."""
         parameters = {"uuid": connection.uuid, "owner": owner}
-        self._store.write(lambda run: run(GIVE_BACK, parameters))
+        self._database.write(lambda run: run(RELEASE, parameters))
 
-    def store_renewed(
-        self, connection: Connection, owner: str, credentials: Mapping[str, Any]
+    def store_refreshed(
+        self, connection: Connection, owner: str, credentials: Credentials
     ) -> Connection | None:
-        """The connection with new credentials, durable and active, or None where the lease was lost.
+        """Store refreshed credentials, release the lease, and return the now active connection.
 
-        The lease ends with it.
-
-        Nothing is written where the connection was changed or deleted since it was read, or where another
-        owner has the lease: a late write never replaces a newer token, nor brings back what was deleted.
+        Returns None, and writes nothing, if the lease was lost, or if the connection was changed or deleted
+        since it was read: a late write never replaces a newer token, nor restores a deleted connection.
         """
-        return self._write(connection, owner, conceal(credentials), ACTIVE)
+        return self._update(connection, owner, conceal(credentials), ACTIVE)
 
-    def refuse(self, connection: Connection, owner: str) -> Connection | None:
-        """The connection marked `needs_reauth`, or None where the lease was lost; the lease ends with it."""
-        return self._write(connection, owner, connection.credentials, NEEDS_REAUTH)
+    def mark_needs_reauth(self, connection: Connection, owner: str) -> Connection | None:
+        """Set the status to `needs_reauth` and release the lease; None as in `store_refreshed`."""
+        return self._update(connection, owner, connection.credentials, NEEDS_REAUTH)
 
-    def _write(self, seen: Connection, owner: str, credentials: Any, status: str) -> Connection | None:
-        secret, settings = (
-            to_json(credentials, "credentials"),
-            to_json(seen.additional_config, "additional_config"),
-        )
-        # The honest time, also where the clock was set back: a token's life is counted from it.
-        created, modified = to_microseconds(seen.date_created), self._store.microseconds()
-        blank = Row(
-            seen.uuid, seen.integration, seen.user_id, seen.generation + 1, status, "", b"", b"",
+    def _update(
+        self, old: Connection, owner: str, credentials: Credentials, status: str
+    ) -> Connection | None:
+        texts = to_json(credentials, "credentials"), to_json(old.additional_config, "additional_config")
+        # The real time, even if the clock was set back: the lifetime of a token counts from it.
+        created, modified = to_microseconds(old.date_created), self._database.microseconds()
+        row = Row(
+            old.uuid, old.integration, old.user_id, old.generation + 1, status, "", b"", b"",
             created, modified,
         )  # fmt: skip
 
         def work(run: Run) -> Connection | None:
-            row = blank.sealed(self._store.active_key, secret, settings)
-            if not run(WRITE, {**row._asdict(), "seen": seen.generation, "owner": owner}):
+            sealed = row.seal(self._database.active_key, *texts)._asdict()
+            if not run(UPDATE_WITH_LEASE, {**sealed, "old_generation": old.generation, "owner": owner}):
                 return None
-            run(GIVE_BACK, {"uuid": seen.uuid, "owner": owner})
-            return row.connection(secret.reveal(), settings.reveal())
+            run(RELEASE, {"uuid": old.uuid, "owner": owner})
+            return row.to_connection(*texts)
 
-        return self._store.write(work)
+        return self._database.write(work)

@@ -1,4 +1,4 @@
-"""Changing the encryption key of a store that is in use."""
+"""Rotation of the encryption key while the store is in use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from nango_py.connections import statements
 from nango_py.connections.keys import add_key, drop_unused
 from nango_py.connections.rows import Row
 from nango_py.connections.schema import register_key
-from nango_py.database.base import MissingReferenceError
 from nango_py.errors import TamperError
 
 if TYPE_CHECKING:
@@ -17,101 +16,112 @@ if TYPE_CHECKING:
 
     from nango_py.connections.cipher import Key
     from nango_py.connections.keys import KeyRing
-    from nango_py.connections.store import ConnectionStore
-    from nango_py.database.base import Database, Run
+    from nango_py.connections.sealed_database import SealedDatabase
+    from nango_py.database.base import Run
 
-BATCH = 100  # rows; holds the write lock for some milliseconds
-ROUNDS = 10  # how often rows that others sealed meanwhile with an older key are sought again
+BATCH = 100  # rows per transaction; holds the write lock for a few milliseconds
+ROUNDS = 10  # passes over rows that other processes sealed with an older key during the rotation
 
 
 class Progress(Protocol):
-    """Told how far a rotation is."""
+    """Called after each batch of a rotation."""
 
     def __call__(self, done: int, total: int, /) -> None:
         """Rows done so far, and rows to do in all."""
 
 
-def replace_key(store: ConnectionStore, folder: Path, progress: Progress | None = None) -> int:
-    """Put a new key in the key file, seal every row with it, and remove the older keys.
+def replace_key(database: SealedDatabase, folder: Path, progress: Progress | None = None) -> int:
+    """Add a new key to the key file, seal every row with it, and remove the older keys.
 
-    Safe to stop at any moment: run again, it first finishes what was begun and adds no further key.
-    For keys from the environment, change `NANGO_ENCRYPTION_KEYS` and use `ConnectionStore.rotate` instead.
+    Safe to interrupt at any moment: the next run first finishes the interrupted rotation and adds no further
+        key.
+    For keys from the environment, change `NANGO_ENCRYPTION_KEYS` and call `rotate` instead.
 
     Args:
-        store: opened with the ring of that key file.
+        database: opened with the ring of that key file.
         folder: where the key file is.
-        progress: see `ConnectionStore.rotate`.
+        progress: see `rotate`.
 
     Returns:
-        How many rows were changed.
+        The number of rows that were changed.
 
     Raises:
         StorageError: the key file or the database failed; no row is lost.
-        TamperError: some rows did not open; the older keys were kept.
+        TamperError: some rows could not be decrypted; the older keys were kept.
     """
-    store.keyring.reload()
-    if len(store.keyring.ids) == 1:
+    keyring = database.keyring
+    keyring.reload()
+    if len(keyring.ids) == 1:
         add_key(folder)
-        store.keyring.reload()
-    changed = store.rotate(progress)
-    # A key that the database still knows may be used again at any time, with rows or without.
-    drop_unused(folder, store.rows_by_key())
-    store.keyring.reload()
+        keyring.reload()
+    changed = rotate(database, progress)
+    # A key that the database still accepts may be used again at any time, with rows or without.
+    drop_unused(folder, database.rows_by_key())
+    keyring.reload()
     return changed
 
 
-def rotate_rows(database: Database, keyring: KeyRing, now: int, progress: Progress | None) -> int:
-    """Seal every row with the ring's active key; see `ConnectionStore.rotate`."""
-    key = keyring.active
+def rotate(database: SealedDatabase, progress: Progress | None = None) -> int:
+    """Seal every row with the active key of the ring, while other processes read and write.
+
+    Safe to interrupt at any moment and to run again. The database forgets keys without rows, so that nothing
+    can be sealed with them again.
+
+    Args:
+        database: opened with the new ring.
+        progress: called with (rows done, rows to do) after each batch.
+
+    Returns:
+        The number of rows that were changed.
+
+    Raises:
+        TamperError: some rows could not be decrypted. They were left unchanged; all others were changed.
+    """
+    key, now = database.use_active_key(), database.microseconds()
     database.write(lambda run: register_key(run, key, now))
     changed, unreadable = 0, 0
     for _ in range(ROUNDS):
-        resealed, unreadable = _one_round(database, keyring, key, progress)
+        resealed, unreadable = _reseal_all(database, key, progress)
         changed += resealed
-        if unreadable or _forget_older_keys(database, key):
+        if unreadable or _drop_older_keys(database, key):
             break
     if unreadable:
         raise TamperError(
-            f"{unreadable} stored connections were altered and were left as they are; {changed} others were "
-            "sealed with the active key. Delete them and have their users connect again"
+            f"{unreadable} stored connections were altered and left unchanged; {changed} others were sealed "
+            "with the active key. Delete them and have their users connect again"
         )
     return changed
 
 
-def _one_round(database: Database, keyring: KeyRing, key: Key, progress: Progress | None) -> tuple[int, int]:
-    """How many rows were sealed with the key, and how many did not open, in one walk over all rows."""
+def _reseal_all(database: SealedDatabase, key: Key, progress: Progress | None) -> tuple[int, int]:
+    """The number of rows that were resealed, and of those that could not be decrypted, in one pass."""
     total = int(database.read(statements.STALE_COUNT, {"key_id": key.id})[0][0])
     changed, unreadable, after = 0, 0, ""
     while True:
-        found, resealed, after = database.write(functools.partial(_one_batch, keyring, key, after))
+        size, resealed, after = database.write(functools.partial(_reseal_batch, database.keyring, key, after))
         changed += resealed
-        unreadable += found - resealed
-        if progress is not None and found:
+        unreadable += size - resealed
+        if progress is not None and size:
             progress(changed, max(total, changed))
-        if found < BATCH:
+        if size < BATCH:
             return changed, unreadable
 
 
-def _one_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int, int, str]:
-    """How many rows were found and how many sealed, and the last one's uuid."""
-    rows = [
-        Row._make(row)
-        for row in run(statements.STALE_TO_CHANGE, {"key_id": key.id, "after": after, "most": BATCH})
-    ]
+def _reseal_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int, int, str]:
+    """The size of the batch, the number of rows that were resealed, and the uuid of the last row."""
+    parameters = {"key_id": key.id, "after": after, "limit": BATCH}
+    rows = [Row._make(row) for row in run(statements.STALE_FOR_UPDATE, parameters)]
     resealed = 0
     for row in rows:
         older = keyring.find(row.key_id)
-        texts = row.texts(older) if older is not None else None
+        texts = row.decrypt(older) if older is not None else None
         if texts is not None:
-            run(statements.RESEAL, row.sealed(key, *texts)._asdict())
+            run(statements.RESEAL, row.seal(key, *texts)._asdict())
             resealed += 1
     return len(rows), resealed, rows[-1].uuid if rows else after
 
 
-def _forget_older_keys(database: Database, key: Key) -> bool:
-    """Whether no row can come to use another key any more."""
-    try:
-        database.write(lambda run: run(statements.DROP_UNUSED_KEYS, {"key_id": key.id}))
-    except MissingReferenceError:
-        return False  # a row came to use one while it was being dropped
+def _drop_older_keys(database: SealedDatabase, key: Key) -> bool:
+    """Whether the database now accepts no other key."""
+    database.write(lambda run: run(statements.DROP_UNUSED_KEYS, {"key_id": key.id}))
     return [row[0] for row in database.read(statements.KEYS, {})] == [key.id]

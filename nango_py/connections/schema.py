@@ -1,9 +1,9 @@
-"""Opening a store: the right key first, then the schema; a refusal changes nothing."""
+"""Opening a store: check the keys, then create or upgrade the schema; an error changes nothing."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.connections import statements
 from nango_py.errors import StorageError, TamperError
@@ -11,36 +11,34 @@ from nango_py.errors import StorageError, TamperError
 if TYPE_CHECKING:
     from nango_py.connections.cipher import Key
     from nango_py.connections.keys import KeyRing
-    from nango_py.database.base import Database, Run
-
-KeyRow = tuple[Any, ...]  # id, proof, whether rows use it
+    from nango_py.database.base import Database, Rows, Run
 
 _PROOF = b"nango_py key proof"
 
 
 def prepare(database: Database, keyring: KeyRing, now: int) -> None:
-    """Make the database ready for this program and this key ring.
+    """Prepare the database for this program and this key ring.
 
-    A database that is ready is only read. Otherwise the steps that are missing run in one transaction
-    under a lock, so that processes that start together agree.
+    An up-to-date database is only read. Otherwise the missing migrations run in one transaction under a lock,
+    so that processes that start together agree.
 
     Args:
         database: not opened yet.
-        keyring: its key file is made if there is none and nothing stored needs one.
+        keyring: its key file is created if it does not exist and no stored row needs one.
         now: microseconds since 1970.
 
     Raises:
-        StorageError: rows are sealed with a key that is not on the ring, or the database was made by
-            a newer program. Not a byte of the database was changed.
+        StorageError: rows are sealed with a key that is not on the ring, or the schema is of a newer
+            nango_py. Not a byte of the database was changed.
     """
     with database.opening():
-        rows = database.existing(statements.VERSION)
+        rows = database.read_existing(statements.VERSION)
         version = rows[0][0] if rows else 0
-        known = database.existing(statements.KEYS) if version else []
+        keys = database.read_existing(statements.KEYS) if version else []
         _check_version(version)
-        check_keys(known, keyring)
-        keyring.make(lasting=database.lasting)
-        if version < len(statements.STEPS) or keyring.active.id not in {row[0] for row in known}:
+        _check_keys(keys, keyring)
+        keyring.create(is_persistent=database.is_persistent)
+        if version < len(statements.MIGRATIONS) or keyring.active.id not in {row[0] for row in keys}:
             database.write(functools.partial(_upgrade, keyring, now, database.schema_lock))
 
 
@@ -50,60 +48,62 @@ def _upgrade(keyring: KeyRing, now: int, schema_lock: str, run: Run) -> None:
     run(statements.CREATE_VERSIONS)
     version = run(statements.VERSION)[0][0]
     _check_version(version)
-    for number, step in enumerate(statements.STEPS[version:], start=version + 1):
-        step(run)
+    for number, migration in enumerate(statements.MIGRATIONS[version:], start=version + 1):
+        for statement in migration:
+            run(statement)
         run(statements.ADD_VERSION, {"version": number, "now": now})
-    # Again, inside the lock: another process may have been first.
-    known = run(statements.KEYS)
-    check_keys(known, keyring)
-    for key_id, _, _ in known:
+    # Check again inside the lock: another process may have been first.
+    keys = run(statements.KEYS)
+    _check_keys(keys, keyring)
+    for key_id, _, _ in keys:
         if keyring.find(key_id) is None:
-            # Unused and not ours: nobody may begin to use it, for we could not read what it seals.
+            # No row uses it, and we could not read rows that begin to.
             run(statements.DROP_KEY, {"key_id": key_id})
     register_key(run, keyring.active, now)
 
 
 def register_key(run: Run, key: Key, now: int) -> None:
-    """Let rows be sealed with the key; harmless when repeated."""
-    run(statements.ADD_KEY, {"key_id": key.id, "proof": key.seal(_PROOF, _place(key)), "now": now})
+    """Accept rows that are sealed with the key; harmless when repeated."""
+    run(statements.ADD_KEY, {"key_id": key.id, "proof": key.seal(_PROOF, _associated_data(key)), "now": now})
 
 
-def check_keys(known: list[KeyRow], keyring: KeyRing) -> None:
-    """Refuse a ring that cannot open what is stored.
+def _check_keys(keys: Rows, keyring: KeyRing) -> None:
+    """Check that the ring can decrypt the stored rows.
 
     Raises:
         StorageError: rows are sealed with a key that is not on the ring.
         TamperError: a key's proof was altered.
     """
-    if _missing(known, keyring):
-        keyring.reload()  # another process may have made or replaced the key since the ring was loaded
-    missing = _missing(known, keyring)
+    if _missing_keys(keys, keyring):
+        keyring.reload()  # another process may have created or replaced the key since the ring was loaded
+    missing = _missing_keys(keys, keyring)
     if missing:
-        held = f"it holds {', '.join(keyring.ids)}" if keyring.ids else "there is none"
+        present = f"it has {', '.join(keyring.ids)}" if keyring.ids else "it has none"
         raise StorageError(
             f"the connections are sealed with the key {', '.join(map(str, missing))}, which is not in "
-            f"{keyring.source} ({held}); give that key, "
-            "or restore the key file from a copy. Nothing was changed"
+            f"{keyring.source} ({present}); provide that key or restore the key file from a backup. "
+            "Nothing was changed"
         )
-    for key_id, proof, _ in known:
+    for key_id, proof, _ in keys:
         key = keyring.find(key_id)
-        if key is not None and key.open(proof, _place(key)) != _PROOF:
+        if key is not None and key.open(proof, _associated_data(key)) != _PROOF:
             raise TamperError(
                 f"the proof of the key {key_id} in the database was altered. Nothing was changed"
             )
 
 
-def _missing(known: list[KeyRow], keyring: KeyRing) -> list[str]:
-    return [key_id for key_id, _, used in known if used and keyring.find(key_id) is None]
+def _missing_keys(keys: Rows, keyring: KeyRing) -> list[str]:
+    return [key_id for key_id, _, is_used in keys if is_used and keyring.find(key_id) is None]
 
 
 def _check_version(version: int) -> None:
-    if version > len(statements.STEPS):
+    supported = len(statements.MIGRATIONS)
+    if version > supported:
         raise StorageError(
-            f"the connection store has schema version {version}; this nango_py knows {len(statements.STEPS)}. "
+            f"the connection store has schema version {version}; this nango_py supports up to {supported}. "
             "Install a newer nango_py. Nothing was changed"
         )
 
 
-def _place(key: Key) -> bytes:
+def _associated_data(key: Key) -> bytes:
     return f"nango key proof 1\0{key.id}".encode()

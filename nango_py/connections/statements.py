@@ -1,17 +1,10 @@
-"""The one SQL text of the store, for SQLite and PostgreSQL alike, and the numbered steps of its schema.
+"""The SQL statements of the store, the same for SQLite and PostgreSQL, and the migrations of its schema.
 
-Parameters are written `:name`; times are microseconds since 1970. `FOR UPDATE` is understood by both:
-SQLite's driver leaves it out, since a writer has the whole database for itself there.
+Parameters are written `:name`; times are microseconds since 1970. The SQLite driver removes `FOR UPDATE`,
+because a writer locks the whole database there.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nango_py.database.base import Run
 
 VERSION = "SELECT coalesce(max(version), 0) FROM nango_schema"
 CREATE_VERSIONS = """
@@ -19,20 +12,38 @@ CREATE TABLE IF NOT EXISTS nango_schema (version BIGINT NOT NULL PRIMARY KEY, ap
 """
 ADD_VERSION = "INSERT INTO nango_schema (version, applied_at) VALUES (:version, :now)"
 
-CREATE = """
+INSERT = """
 INSERT INTO nango_connections
   (uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
   created_at, modified_at)
 VALUES (:uuid, :integration, :user_id, :generation, :status, :key_id, :credentials, :additional_config,
   :created_at, :modified_at)
 """
-ONE = """
+ALL = """
 SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
   created_at, modified_at
-FROM nango_connections WHERE integration = :integration AND user_id = :user_id
+FROM nango_connections
 """
-ONE_TO_CHANGE = ONE + "FOR UPDATE"
-CHANGE = """
+ONE = ALL + "WHERE integration = :integration AND user_id = :user_id "
+ONE_FOR_UPDATE = ONE + "FOR UPDATE"
+# By identity, so that a connection that is deleted and registered again in between is not returned twice.
+PAGE = (
+    ALL
+    + """
+WHERE (integration, user_id) > (:after_integration, :after_user)
+  AND (:integration = '' OR integration = :integration) AND (:user_id = '' OR user_id = :user_id)
+ORDER BY integration, user_id LIMIT :limit
+"""
+)
+# Lists do not show credentials, so they are not read.
+WITHOUT_CREDENTIALS = ALL.replace("credentials", "NULL")
+FOR_USER = WITHOUT_CREDENTIALS + "WHERE user_id = :user_id ORDER BY created_at, uuid"
+FOR_INTEGRATION = WITHOUT_CREDENTIALS + "WHERE integration = :integration ORDER BY created_at, uuid"
+GENERATION = (
+    "SELECT generation, uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
+)
+UUID_EXISTS = "SELECT 1 FROM nango_connections WHERE uuid = :uuid"
+UPDATE = """
 UPDATE nango_connections
 SET generation = :generation, status = :status, key_id = :key_id, credentials = :credentials,
   additional_config = :additional_config, modified_at = :modified_at
@@ -43,30 +54,6 @@ DELETE FROM nango_connections WHERE integration = :integration AND user_id = :us
 RETURNING uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
   created_at, modified_at
 """
-GENERATION = (
-    "SELECT generation, uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
-)
-# Lists show no credentials, so none are read.
-FOR_USER = """
-SELECT uuid, integration, user_id, generation, status, key_id, NULL, additional_config,
-  created_at, modified_at
-FROM nango_connections WHERE user_id = :user_id ORDER BY created_at, uuid
-"""
-FOR_INTEGRATION = """
-SELECT uuid, integration, user_id, generation, status, key_id, NULL, additional_config,
-  created_at, modified_at
-FROM nango_connections WHERE integration = :integration ORDER BY created_at, uuid
-"""
-# By identity, so that a connection that is deleted and registered again meanwhile is not met twice.
-PAGE = """
-SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
-  created_at, modified_at
-FROM nango_connections
-WHERE (integration, user_id) > (:after_integration, :after_user)
-  AND (:integration = '' OR integration = :integration) AND (:user_id = '' OR user_id = :user_id)
-ORDER BY integration, user_id LIMIT :most
-"""
-TAKEN = "SELECT 1 FROM nango_connections WHERE uuid = :uuid"
 
 KEYS = """
 SELECT key_id, proof,
@@ -82,119 +69,95 @@ DROP_KEY = """
 DELETE FROM nango_keys WHERE key_id = :key_id
 AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
 """
-DROP_UNUSED_KEYS = """
-DELETE FROM nango_keys WHERE key_id <> :key_id
-AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
-"""
+DROP_UNUSED_KEYS = DROP_KEY.replace("key_id = :key_id", "key_id <> :key_id")
 ROWS_BY_KEY = """
 SELECT nango_keys.key_id, count(nango_connections.uuid) FROM nango_keys
 LEFT JOIN nango_connections ON nango_connections.key_id = nango_keys.key_id
 GROUP BY nango_keys.key_id ORDER BY nango_keys.key_id
 """
 STALE_COUNT = "SELECT count(*) FROM nango_connections WHERE key_id <> :key_id"
-STALE_TO_CHANGE = """
-SELECT uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
-  created_at, modified_at
-FROM nango_connections WHERE key_id <> :key_id AND uuid > :after ORDER BY uuid LIMIT :most
-FOR UPDATE
-"""
+STALE_FOR_UPDATE = ALL + "WHERE key_id <> :key_id AND uuid > :after ORDER BY uuid LIMIT :limit FOR UPDATE"
 RESEAL = """
 UPDATE nango_connections
 SET key_id = :key_id, credentials = :credentials, additional_config = :additional_config
 WHERE uuid = :uuid
 """
 
-SEE_PROCESS = """
+WRITE_PROCESS = """
 INSERT INTO nango_processes (integration, name, seen_at) VALUES (:integration, :name, :now)
 ON CONFLICT (integration, name) DO UPDATE SET seen_at = excluded.seen_at
 """
-FORGET_PROCESSES = "DELETE FROM nango_processes WHERE seen_at < :old OR seen_at > :future"
-OTHER_PROCESSES = """
+DELETE_OLD_PROCESSES = "DELETE FROM nango_processes WHERE seen_at < :old OR seen_at > :future"
+COUNT_OTHER_PROCESSES = """
 SELECT count(*) FROM nango_processes
 WHERE integration = :integration AND name <> :name AND seen_at >= :since
 """
 
-
-def _first(run: Run) -> None:
-    """Connections, and a proof for each key by which a wrong one is known before anything is written.
-
-    The reference from rows to keys is what makes dropping a key safe: no row can come to use a
-    key that was dropped while another process still held it.
+# Each key has a proof, so that a wrong key is recognized before anything is written. The reference from rows
+# to keys makes it safe to drop a key: no row can begin to use one that was dropped while a process still had
+# it.
+_CONNECTIONS = (
     """
-    run(
-        """
-        CREATE TABLE nango_keys (
-          key_id TEXT NOT NULL PRIMARY KEY,
-          proof BYTEA NOT NULL,
-          created_at BIGINT NOT NULL
-        )
-        """
+    CREATE TABLE nango_keys (
+      key_id TEXT NOT NULL PRIMARY KEY,
+      proof BYTEA NOT NULL,
+      created_at BIGINT NOT NULL
     )
-    run(
-        """
-        CREATE TABLE nango_connections (
-          uuid TEXT NOT NULL PRIMARY KEY,
-          integration TEXT NOT NULL,
-          user_id TEXT NOT NULL,
-          generation BIGINT NOT NULL,
-          status TEXT NOT NULL,
-          key_id TEXT NOT NULL REFERENCES nango_keys (key_id),
-          credentials BYTEA NOT NULL,
-          additional_config BYTEA NOT NULL,
-          created_at BIGINT NOT NULL,
-          modified_at BIGINT NOT NULL,
-          UNIQUE (integration, user_id)
-        )
-        """
+    """,
+    """
+    CREATE TABLE nango_connections (
+      uuid TEXT NOT NULL PRIMARY KEY,
+      integration TEXT NOT NULL,
+      user_id TEXT NOT NULL,
+      generation BIGINT NOT NULL,
+      status TEXT NOT NULL,
+      key_id TEXT NOT NULL REFERENCES nango_keys (key_id),
+      credentials BYTEA NOT NULL,
+      additional_config BYTEA NOT NULL,
+      created_at BIGINT NOT NULL,
+      modified_at BIGINT NOT NULL,
+      UNIQUE (integration, user_id)
     )
-    run("CREATE INDEX nango_connections_by_user ON nango_connections (user_id)")
-    run("CREATE INDEX nango_connections_by_key ON nango_connections (key_id)")
-
-
-def _leases(run: Run) -> None:
-    """Who renews a connection's token at the moment; a deleted connection's lease goes with it."""
-    run(
-        """
-        CREATE TABLE nango_leases (
-          uuid TEXT NOT NULL PRIMARY KEY REFERENCES nango_connections (uuid) ON DELETE CASCADE,
-          owner TEXT NOT NULL,
-          ends_at BIGINT NOT NULL
-        )
-        """
+    """,
+    "CREATE INDEX nango_connections_by_user ON nango_connections (user_id)",
+    "CREATE INDEX nango_connections_by_key ON nango_connections (key_id)",
+)
+# Who refreshes a connection's token; the lease of a deleted connection is deleted with it.
+_LEASES = (
+    """
+    CREATE TABLE nango_leases (
+      uuid TEXT NOT NULL PRIMARY KEY REFERENCES nango_connections (uuid) ON DELETE CASCADE,
+      owner TEXT NOT NULL,
+      ends_at BIGINT NOT NULL
     )
-
-
-def _processes(run: Run) -> None:
-    """Which processes use which integration's connections at the moment."""
-    run(
-        """
-        CREATE TABLE nango_processes (
-          integration TEXT NOT NULL,
-          name TEXT NOT NULL,
-          seen_at BIGINT NOT NULL,
-          PRIMARY KEY (integration, name)
-        )
-        """
+    """,
+)
+# Which processes use which integration's connections.
+_PROCESSES = (
+    """
+    CREATE TABLE nango_processes (
+      integration TEXT NOT NULL,
+      name TEXT NOT NULL,
+      seen_at BIGINT NOT NULL,
+      PRIMARY KEY (integration, name)
     )
-
-
-def _pending(run: Run) -> None:
-    """Logins that wait for their callback, and how the last ones ended."""
-    run(
-        """
-        CREATE TABLE nango_pending (
-          id TEXT NOT NULL PRIMARY KEY,
-          session_id TEXT NOT NULL,
-          key_id TEXT NOT NULL,
-          sealed BYTEA NOT NULL,
-          created_at BIGINT NOT NULL,
-          ends_at BIGINT NOT NULL
-        )
-        """
+    """,
+)
+# Logins that wait for their callback, and the outcomes of recent ones.
+_PENDING = (
+    """
+    CREATE TABLE nango_pending (
+      id TEXT NOT NULL PRIMARY KEY,
+      session_id TEXT NOT NULL,
+      key_id TEXT NOT NULL,
+      sealed BYTEA NOT NULL,
+      created_at BIGINT NOT NULL,
+      ends_at BIGINT NOT NULL
     )
-    run("CREATE INDEX nango_pending_by_session ON nango_pending (session_id, created_at)")
-    run("CREATE INDEX nango_pending_by_end ON nango_pending (ends_at)")
+    """,
+    "CREATE INDEX nango_pending_by_session ON nango_pending (session_id, created_at)",
+    "CREATE INDEX nango_pending_by_end ON nango_pending (ends_at)",
+)
 
-
-STEPS: tuple[Callable[[Run], None], ...] = (_first, _leases, _processes, _pending)
-"""The schema's history: step n brings version n - 1 to n. A step that was released is never changed."""
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_CONNECTIONS, _LEASES, _PROCESSES, _PENDING)
+"""Migration n upgrades schema version n - 1 to n. A released migration never changes."""

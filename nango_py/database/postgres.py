@@ -25,9 +25,9 @@ from nango_py.errors import StorageError
 from nango_py.secret import Secret, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from nango_py.database.base import Run
+    from nango_py.database.base import Parameters, Rows, Run
 
     Server = psycopg.Connection[tuple[Any, ...]]
     Pool = psycopg_pool.ConnectionPool[Server]
@@ -36,74 +36,74 @@ POOL_SIZE = 8
 CONNECT_SECONDS = 10
 ATTEMPTS = 3
 
-# Held by whoever changes the schema, until its transaction ends. The number only has to be ours.
+# Held while the schema is changed, until the transaction ends. Any number that no other program uses will do.
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"
 
-# Transactions that the server itself undid, because two of them met.
-_UNDONE = (errors.SerializationFailure, errors.DeadlockDetected)
+# The server rolled the transaction back because it conflicted with another one.
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
 class PostgresDatabase:
-    """A PostgreSQL database behind a small pool that is opened when it is first used.
+    """A PostgreSQL database behind a small pool that is opened on first use.
 
-    A statement or transaction that finds its server connection dead is done again with a new one, twice at
-    most. When the connection is lost during COMMIT itself, the error says that the outcome is not known.
+    A statement or transaction whose connection turns out to be dead is retried on a new one, at most twice.
+    If the connection is lost during COMMIT itself, the error says that the outcome is unknown.
 
     Args:
         url: `postgresql://...`.
-        patience: the seconds for which it is tried to connect.
+        connect_timeout: seconds to wait for a connection.
     """
 
-    lasting = True
+    is_persistent = True
     is_server = True
     schema_lock = _SCHEMA_LOCK
 
-    def __init__(self, url: Secret, patience: float = CONNECT_SECONDS) -> None:
+    def __init__(self, url: Secret, connect_timeout: float = CONNECT_SECONDS) -> None:
         self._conninfo, self._password, self.name = _read_url(url)
-        self._patience = patience
+        self._connect_timeout = connect_timeout
         self._closed = False
         self._pools: list[Pool] = []  # none or one
         self._lock = threading.Lock()
         forget_in_children(self)
-        # A pool that nobody closed would hold up the end of the process, waiting for its own threads.
+        # A pool that was not closed would delay the end of the process, waiting for its own threads.
         weakref.finalize(self, _close_all, self._pools)
 
     def forget_inherited(self) -> None:
-        """Start with no pool: a forked child may not speak on its parent's sockets."""
+        """Start with no pool: a forked child must not use its parent's sockets."""
         never_collect(*self._pools)
         self._pools.clear()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """Nothing to hold: the schema's lock is enough here."""
+        """Nothing to lock: `schema_lock` is enough for a server."""
         yield
 
-    def existing(self, sql: str) -> list[tuple[Any, ...]]:
+    def read_existing(self, sql: str) -> Rows:
         """Rows of a table that may not exist yet.
 
-        It uses a connection of its own, because a pool would go on trying where the server's refusal
-        (a wrong password, no such database) is what the caller must see.
+        Connects without the pool, which would keep retrying when the server refuses the login (wrong
+        password, no such database) instead of reporting it.
         """
         try:
             with psycopg.connect(self._conninfo.reveal(), autocommit=True) as server:
-                return server.execute(_translated(sql)).fetchall()
+                return server.execute(_to_postgres(sql)).fetchall()
         except errors.UndefinedTable:
             return []
         except psycopg.Error as error:
             failure = self._failure(error)
         raise failure
 
-    def read(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT."""
-        return self._with_server(lambda server: server.execute(_translated(sql), parameters).fetchall())
+    def read(self, sql: str, parameters: Parameters) -> Rows:
+        """See `Database.read`."""
+        return self._with_server(lambda server: server.execute(_to_postgres(sql), parameters).fetchall())
 
     def write(self, work: Callable[[Run], Result]) -> Result:
-        """What `work` returns, once its statements are durable; see `Database.write`."""
-        return self._with_server(lambda server: self._transact(server, work))
+        """See `Database.write`."""
+        return self._with_server(lambda server: self._run_transaction(server, work))
 
     def version(self) -> int | None:
-        """None: PostgreSQL keeps no such number that costs less than asking for a row."""
+        """None: PostgreSQL has no such number that is cheaper than reading a row."""
         return None
 
     def close(self) -> None:
@@ -120,17 +120,17 @@ class PostgresDatabase:
                 with pool.connection() as server:
                     return work(server)
             except psycopg.Error as error:
-                # `closed` is what psycopg says of a connection whose server went away.
-                again = isinstance(error, _UNDONE) or (server is not None and server.closed)
+                # psycopg marks a connection as closed when its server went away.
+                is_retryable = isinstance(error, _CONFLICTS) or (server is not None and server.closed)
                 failure = self._failure(error)
-            if not again or attempt == ATTEMPTS:
+            if not is_retryable or attempt == ATTEMPTS:
                 break
-            pool.check()  # the others in the pool most likely died with this one
+            pool.check()  # the other connections most likely died too
         raise failure
 
-    def _transact(self, server: Server, work: Callable[[Run], Result]) -> Result:
-        def run(sql: str, parameters: Mapping[str, Any] | None = None, /) -> list[tuple[Any, ...]]:
-            cursor = server.execute(_translated(sql), parameters)
+    def _run_transaction(self, server: Server, work: Callable[[Run], Result]) -> Result:
+        def run(sql: str, parameters: Parameters | None = None, /) -> Rows:
+            cursor = server.execute(_to_postgres(sql), parameters)
             return cursor.fetchall() if cursor.description is not None else []
 
         is_committing = False
@@ -144,8 +144,8 @@ class PostgresDatabase:
         else:
             return result
         raise StorageError(
-            f"the connection store {self.name} was lost while it stored a change; whether it is stored is "
-            "not known. Read it before trying again"
+            f"the connection to the store {self.name} was lost during COMMIT; the change may or may not be "
+            "stored. Read the connection before you try again"
         )
 
     def _pool(self) -> Pool:
@@ -158,9 +158,9 @@ class PostgresDatabase:
                     kwargs={"autocommit": True},
                     min_size=0,
                     max_size=POOL_SIZE,
-                    timeout=self._patience,
-                    # Who comes later makes a try of its own, instead of waiting for one that was put off.
-                    reconnect_timeout=self._patience,
+                    timeout=self._connect_timeout,
+                    # A later caller connects at once instead of waiting for a delayed attempt.
+                    reconnect_timeout=self._connect_timeout,
                     num_workers=1,
                     name="nango_py",
                     open=True,
@@ -170,13 +170,13 @@ class PostgresDatabase:
 
     def _failure(self, error: psycopg.Error) -> StorageError:
         if isinstance(error, errors.UniqueViolation):
-            return DuplicateRowError("the row exists already")
+            return DuplicateRowError("the row already exists")
         if isinstance(error, errors.ForeignKeyViolation):
-            return MissingReferenceError("the row points at one that does not exist")
-        # The server's own sentence; its details may repeat parameters.
-        said = error.diag.message_primary or str(error) or type(error).__name__
-        sentence = masked(" ".join(said.split()), [self._password.reveal()])
-        return StorageError(f"the connection store {self.name} failed: {sentence}")
+            return MissingReferenceError("the referenced row does not exist")
+        # Only the server's primary message: its details may repeat parameters.
+        message = error.diag.message_primary or str(error) or type(error).__name__
+        message = masked(" ".join(message.split()), [self._password.reveal()])
+        return StorageError(f"the connection store {self.name} failed: {message}")
 
 
 def _close_all(pools: list[Pool]) -> None:
@@ -185,16 +185,16 @@ def _close_all(pools: list[Pool]) -> None:
 
 
 @functools.cache
-def _translated(sql: str) -> str:
-    # Every text comes from sql.py or the schema's steps; values are always parameters.
+def _to_postgres(sql: str) -> str:
+    # Every statement is a constant of this package; values are always parameters.
     return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", sql.replace("%", "%%"))
 
 
 def _read_url(url: Secret) -> tuple[Secret, Secret, str]:
-    """What psycopg connects with, the password, and the name to show; nothing of a wrong URL is repeated."""
+    """The connection string, the password, and a name to show. The error does not repeat a malformed URL."""
     with contextlib.suppress(psycopg.Error):
         settings = conninfo_to_dict(url.reveal())
         settings = {"connect_timeout": CONNECT_SECONDS, "application_name": "nango_py", **settings}
         name = f"postgresql://{settings.get('host') or ''}/{settings.get('dbname') or ''}"
         return Secret(make_conninfo("", **settings)), Secret(str(settings.get("password") or "")), name
-    raise StorageError("database_url cannot be read; expected postgresql://user:password@host:5432/database")
+    raise StorageError("database_url is malformed; expected postgresql://user:password@host:5432/database")

@@ -1,4 +1,4 @@
-"""Private folders and files: 0700 and 0600 under any umask, replaced as a whole or not at all."""
+"""Private folders and files: modes 0700 and 0600 under any umask, replaced atomically."""
 
 from __future__ import annotations
 
@@ -19,36 +19,35 @@ if TYPE_CHECKING:
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
-OTHERS = 0o077
+GROUP_AND_OTHERS = 0o077
 
 
 def access_error(what: str, path: Path, error: OSError) -> StorageError:
-    """The error for a file or folder that the system would not give us."""
+    """The error for a file or folder that the operating system does not let us use."""
     return StorageError(f"{what} {path}: {error.strerror or type(error).__name__}")
 
 
 def make_private_folder(path: Path) -> None:
-    """Make the folder and its missing parents, each 0700. One that exists is left as it is.
+    """Create the folder and its missing parents, each with mode 0700. An existing folder keeps its mode.
 
     Raises:
-        StorageError: the system refused.
+        StorageError: the folder cannot be created.
     """
     try:
         for folder in (*reversed(path.parents), path):
             if not folder.exists():
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     except OSError as error:
-        raise access_error("cannot make the folder", path, error) from None
+        raise access_error("cannot create the folder", path, error) from None
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file, 0600. One that exists is not opened, only closed to other users.
+    """Create an empty file with mode 0600. An existing file is not opened, only closed to other users.
 
-    An SQLite database must never be opened and closed beside SQLite: that would drop the locks of
-    this process on it.
+    An SQLite database must never be opened and closed except by SQLite: that would drop this process's locks.
 
     Raises:
-        StorageError: the system refused.
+        StorageError: the file cannot be created.
     """
     try:
         if path.exists():
@@ -58,22 +57,22 @@ def make_private_file(path: Path) -> None:
         os.close(descriptor)
         path.chmod(PRIVATE_FILE)
     except OSError as error:
-        raise access_error("cannot make the file", path, error) from None
+        raise access_error("cannot create the file", path, error) from None
 
 
 def close_to_others(path: Path) -> None:
-    """Take away what other users may do with a file, where it exists and is ours to change."""
+    """Remove the permissions of group and others from a file, if it exists and belongs to us."""
     with contextlib.suppress(OSError):
         mode = path.stat().st_mode & 0o777
-        if mode & OTHERS:
-            path.chmod(mode & ~OTHERS)
+        if mode & GROUP_AND_OTHERS:
+            path.chmod(mode & ~GROUP_AND_OTHERS)
 
 
 def replace_file(path: Path, text: Secret) -> None:
-    """Write a 0600 file so that a reader, or a crash, finds the old text or the new one, whole.
+    """Write a file with mode 0600. Readers, also after a crash, see the whole old text or the whole new one.
 
     Raises:
-        StorageError: the system refused; the old text stands.
+        StorageError: the file cannot be written; the old text is still there.
     """
     with replacing_file(path) as file:
         file.write(text.reveal().encode())
@@ -81,10 +80,10 @@ def replace_file(path: Path, text: Secret) -> None:
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[BinaryIO]:
-    """A draft to write, 0600, which takes the file's place when the block ends well, and else is gone.
+    """A draft with mode 0600 that replaces the file if the block succeeds and is deleted otherwise.
 
     Raises:
-        StorageError: the system refused; the old file stands.
+        StorageError: the file cannot be written; the old one is still there.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     failure = None
@@ -105,7 +104,7 @@ def replacing_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _new_private_file(path: Path) -> BinaryIO:
-    path.unlink(missing_ok=True)  # left by a killed process with our numbers
+    path.unlink(missing_ok=True)  # left by a killed process with the same process and thread ids
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
     path.chmod(PRIVATE_FILE)
     return os.fdopen(descriptor, "wb")
@@ -121,21 +120,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_held = threading.local()
+_thread = threading.local()
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Only one process and thread is inside at a time, for one folder; a thread may enter twice.
+    """Exclusive lock on a folder, between threads and processes; reentrant within a thread.
 
-    The system lets go of the lock when its holder dies. It is taken on the folder itself, so no file is left.
+    The operating system releases the lock if its holder dies. It locks the folder itself, so it leaves no
+    file.
 
     Raises:
-        StorageError: the folder cannot be opened or its file system has no locks.
+        StorageError: the folder cannot be opened, or its file system has no locks.
     """
-    inside: set[str] = _held.__dict__.setdefault("folders", set())
+    locked: set[str] = _thread.__dict__.setdefault("folders", set())
     name = str(folder.resolve())
-    if sys.platform == "win32" or name in inside:
+    if sys.platform == "win32" or name in locked:
         yield
         return
     import fcntl
@@ -146,11 +146,11 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise access_error("cannot open the folder", folder, error) from None
     try:
         _lock(descriptor, folder)
-        inside.add(name)
+        locked.add(name)
         yield
     finally:
-        inside.discard(name)
-        # Said aloud, because a child that was forked meanwhile keeps the descriptor open.
+        locked.discard(name)
+        # Closing is not enough: a child forked inside the block keeps the descriptor open.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

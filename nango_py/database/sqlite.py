@@ -8,10 +8,9 @@ import itertools
 import sqlite3
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.database.base import (
-    MEMORY,
     DuplicateRowError,
     MissingReferenceError,
     Result,
@@ -27,36 +26,38 @@ from nango_py.database.private_files import (
 from nango_py.errors import StorageError, TamperError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from nango_py.database.base import Run
+    from nango_py.database.base import Parameters, Rows, Run
 
 BUSY_SECONDS = 15
-OLDEST = (3, 35)  # RETURNING
+OLDEST_VERSION = (3, 35)  # has RETURNING
+MEMORY = ":memory:"
 
 # Settings of a connection, none of which writes to the file. FULL makes a commit survive a power cut;
-# secure_delete overwrites what is deleted, and is off in some builds.
+# secure_delete overwrites deleted content, and is off in some builds.
 _SETTINGS = ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "trusted_schema = OFF")
 
-_SENTENCES = {
-    sqlite3.SQLITE_FULL: "the disk is full; nothing was stored and what is stored can be read",
-    sqlite3.SQLITE_READONLY: "it is read-only; what is stored can be read",
-    sqlite3.SQLITE_BUSY: f"other processes kept it locked for {BUSY_SECONDS} seconds; nothing was stored",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened or made",
-    sqlite3.SQLITE_NOTADB: "it is not an SQLite database",
-    sqlite3.SQLITE_CORRUPT: "it is damaged",
-    sqlite3.SQLITE_IOERR: "the disk failed or is full; nothing was stored",
-    sqlite3.SQLITE_PERM: "the system denies access to it",
+_REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full; nothing was stored, existing connections can still be read",
+    sqlite3.SQLITE_READONLY: "the file is read-only; existing connections can still be read",
+    sqlite3.SQLITE_BUSY: f"locked by other processes for {BUSY_SECONDS} seconds; nothing was stored",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_IOERR: "disk I/O error, or the disk is full; nothing was stored",
+    sqlite3.SQLITE_PERM: "permission denied",
 }
-_DUPLICATE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+_DUPLICATE_CODES = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
 class _Holder:
-    """Closes a connection when its thread or database is gone.
+    """Closes a connection as soon as its thread or database is gone.
 
-    A connection is part of a cycle with its statements, and would wait for the garbage collector.
+    A connection forms a reference cycle with its statements, so it would stay open until the garbage
+    collector runs.
     """
 
     __slots__ = ("__weakref__", "connection")
@@ -68,15 +69,15 @@ class _Holder:
         self.connection.close()
 
 
-_WATCHES = itertools.count(1)
+_VERSION_CONNECTIONS = itertools.count(1)
 
 
 class SqliteDatabase:
-    """What the file and the memory database share."""
+    """Base of the file and the in-memory database."""
 
-    lasting = True
+    is_persistent = True
     is_server = False
-    schema_lock = ""  # BEGIN IMMEDIATE is one
+    schema_lock = ""  # BEGIN IMMEDIATE locks the schema too
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -85,20 +86,20 @@ class SqliteDatabase:
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
         raise NotImplementedError
 
-    def read(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT."""
+    def read(self, sql: str, parameters: Parameters) -> Rows:
+        """See `Database.read`."""
         try:
             with self._connection() as connection:
-                return connection.execute(_translated(sql), parameters).fetchall()
+                return connection.execute(_to_sqlite(sql), parameters).fetchall()
         except sqlite3.Error as error:
             failure = self._failure(error)
         raise failure
 
     def write(self, work: Callable[[Run], Result]) -> Result:
-        """What `work` returns, once its statements are durable; see `Database.write`."""
+        """See `Database.write`."""
         try:
             with self._connection() as connection:
-                return _transact(connection, work)
+                return _run_transaction(connection, work)
         except sqlite3.Error as error:
             failure = self._failure(error)
         raise failure
@@ -109,30 +110,28 @@ class SqliteDatabase:
 
     def _failure(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0)
-        if code in _DUPLICATE:
-            return DuplicateRowError("the row exists already")
+        if code in _DUPLICATE_CODES:
+            return DuplicateRowError("the row already exists")
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return MissingReferenceError("the row points at one that does not exist")
+            return MissingReferenceError("the referenced row does not exist")
         if "decode to UTF-8" in str(error):
             return TamperError(
-                f"the connection store {self.name} was altered: it holds a text that is not UTF-8"
+                f"the connection store {self.name} was altered: it contains text that is not UTF-8"
             )
-        reason = (
-            _SENTENCES.get(code & 0xFF) or getattr(error, "sqlite_errorname", None) or type(error).__name__
-        )
+        reason = _REASONS.get(code & 0xFF) or getattr(error, "sqlite_errorname", None) or type(error).__name__
         return StorageError(f"the connection store {self.name} failed: {reason}")
 
 
 @functools.cache
-def _translated(sql: str) -> str:
+def _to_sqlite(sql: str) -> str:
     return sql.replace("FOR UPDATE", "")
 
 
-def _transact(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
-    def run(sql: str, parameters: Mapping[str, Any] | None = None, /) -> list[tuple[Any, ...]]:
-        return connection.execute(_translated(sql), parameters or {}).fetchall()
+def _run_transaction(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
+    def run(sql: str, parameters: Parameters | None = None, /) -> Rows:
+        return connection.execute(_to_sqlite(sql), parameters or {}).fetchall()
 
-    # A transaction that reads first and locks later fails with BUSY at once, whatever the timeout.
+    # A transaction that reads before it locks fails with BUSY at once, whatever the timeout.
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = work(run)
@@ -145,7 +144,7 @@ def _transact(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> 
     return result
 
 
-def _configured(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _configure(connection: sqlite3.Connection) -> sqlite3.Connection:
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
     return connection
@@ -155,56 +154,57 @@ class FileDatabase(SqliteDatabase):
     """An SQLite file in WAL mode, with one connection for each thread."""
 
     def __init__(self, path: Path) -> None:
-        # Absolute, so that a later chdir does not lead new threads to another file.
+        # Absolute, so that threads that start after a chdir open the same file.
         self._path = path.absolute()
         super().__init__(str(path))
-        if sqlite3.sqlite_version_info < OLDEST:
-            raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 or newer is needed")
+        if sqlite3.sqlite_version_info < OLDEST_VERSION:
+            raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old; install 3.35 or newer")
         self._ready = False
         self.forget_inherited()
         forget_in_children(self)
 
     def forget_inherited(self) -> None:
-        """Start with no connection. SQLite forbids even to close one that was opened before a fork."""
+        """Start with no connection. SQLite forbids even closing one that was opened before a fork."""
         never_collect(*self.__dict__.get("_opened", ()))
         self._threads = threading.local()
         self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._watching: _Holder | None = None
-        self._watch = 0
-        self._watch_lock = threading.Lock()
+        self._version_holder: _Holder | None = None
+        self._version_connection = 0
+        self._version_lock = threading.Lock()
 
     def version(self) -> int | None:
-        """Changes whenever any other connection to the file, in whatever process, has changed it.
+        """Changes with every change made through another connection, in this or another process.
 
         Source: https://www.sqlite.org/pragma.html#pragma_data_version
         """
         try:
-            with self._watch_lock:
+            with self._version_lock:
                 self._check_open()
-                if self._watching is None:
-                    # It never writes, so every change is another's.
-                    self._watching, self._watch = _Holder(self._connect("rw")), next(_WATCHES)
+                if self._version_holder is None:
+                    # This connection never writes, so its number changes with every write of the others.
+                    self._version_holder = _Holder(self._connect("rw"))
+                    self._version_connection = next(_VERSION_CONNECTIONS)
                     with self._lock:
-                        self._opened.add(self._watching)
-                seen = self._watching.connection.execute("PRAGMA data_version").fetchone()[0]
-                # Two connections' numbers cannot be compared.
-                return (self._watch << 32) + int(seen)
+                        self._opened.add(self._version_holder)
+                version = self._version_holder.connection.execute("PRAGMA data_version").fetchone()[0]
+                # The numbers of two connections cannot be compared.
+                return (self._version_connection << 32) + int(version)
         except sqlite3.Error as error:
             failure = self._failure(error)
         raise failure
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """Held while the store is opened: turning WAL on does not wait for others, it fails."""
+        """Held while the store is opened: switching to WAL fails at once if another process is doing it."""
         make_private_folder(self._path.parent)
         with lock_folder(self._path.parent):
             for suffix in ("", "-wal", "-shm"):
                 close_to_others(self._path.with_name(self._path.name + suffix))
             yield
 
-    def existing(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a table that may not exist yet, through a connection that cannot write."""
+    def read_existing(self, sql: str) -> Rows:
+        """Rows of a table that may not exist yet, read through a read-only connection."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return []
         failure = None
@@ -219,7 +219,7 @@ class FileDatabase(SqliteDatabase):
         return []
 
     def close(self) -> None:
-        """Close the connections of all threads; the last one folds the WAL into the file."""
+        """Close the connections of all threads; closing the last one checkpoints the WAL."""
         self._closed = True
         with self._lock:
             opened = list(self._opened)
@@ -227,7 +227,7 @@ class FileDatabase(SqliteDatabase):
         for holder in opened:
             holder.connection.close()
         self._threads = threading.local()
-        self._watching = None
+        self._version_holder = None
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -239,9 +239,9 @@ class FileDatabase(SqliteDatabase):
     def _open_for_thread(self) -> _Holder:
         self._check_open()
         if not self._ready:
-            # SQLite would make it readable for all under a common umask; -wal and -shm take its mode.
+            # SQLite would create a file that others can read; -wal and -shm inherit its mode.
             make_private_file(self._path)
-        connection = _configured(self._connect("rw"))
+        connection = _configure(self._connect("rw"))
         if not self._ready:
             mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
             if mode != "wal":
@@ -263,37 +263,36 @@ class FileDatabase(SqliteDatabase):
 
 
 class MemoryDatabase(SqliteDatabase):
-    """A database that lives and dies with this object; its threads take turns."""
+    """A database that lives as long as this object; threads take turns on one connection."""
 
-    lasting = False
-    is_server = False
+    is_persistent = False
 
     def __init__(self) -> None:
         super().__init__(MEMORY)
         connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
-        self._shared = _Holder(_configured(connection))
+        self._shared = _Holder(_configure(connection))
         self.forget_inherited()
         forget_in_children(self)
 
     def forget_inherited(self) -> None:
-        """The copy of a forked child is its own; only the lock may be held by a thread that is gone."""
+        """A forked child has a copy of its own; only the lock may be held by a thread that is gone."""
         self._turn = threading.RLock()
 
     def version(self) -> int | None:
-        """Always the same: nobody else can change it."""
+        """Always 0: no other connection can change it."""
         return 0
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """Nobody else can open it."""
+        """Nothing to lock: no other process can open it."""
         yield
 
-    def existing(self, sql: str) -> list[tuple[Any, ...]]:
-        """Nothing: it is new."""
+    def read_existing(self, sql: str) -> Rows:
+        """No rows: the database is new."""
         return []
 
     def close(self) -> None:
-        """Forget everything."""
+        """Discard the data."""
         self._closed = True
         with self._turn:
             self._shared.connection.close()

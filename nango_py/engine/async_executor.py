@@ -152,7 +152,7 @@ class AsyncExecutor(BaseExecutor):
         return self._plan(call, await self._ready_connection(deadline_seconds))
 
     async def _ready_connection(self, deadline_seconds: float | None = None) -> Connection:
-        connection = self._read_connection.fresh()
+        connection = self._read_connection.get_cached()
         if connection is None:
             connection = await asyncio.to_thread(self._read_connection)
         if self._is_due(connection):

@@ -41,7 +41,7 @@ class ConnectionSource(Protocol):
     def __call__(self) -> Connection:
         """The connection as it is stored now; may ask the store."""
 
-    def fresh(self) -> Connection | None:
+    def get_cached(self) -> Connection | None:
         """The connection where it is known well enough without asking the store, else None."""
 
 

@@ -139,7 +139,8 @@ def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
 def read_credentials(context: TokenContext, response: TokenResponse) -> dict[str, Any]:
     """The credentials to store after a token response.
 
-    What the connection had and the response does not repeat is kept: the refresh token (RFC 6749 6), the scope,
+    What the connection had and the response does not repeat is kept: the refresh token (RFC 6749 6), the
+        scope,
     members of `raw`. An `expires_at` is not: where the response says nothing, nothing is known.
 
     Raises:

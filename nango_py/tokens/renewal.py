@@ -158,7 +158,7 @@ class TokenLife:
             if is_newer(current, seen):
                 return current
         pause = 0.02
-        while not (yield Ask(store.leases.take, (seen, turn.owner, self.lease_seconds))):
+        while not (yield Ask(store.leases.acquire, (seen, turn.owner, self.lease_seconds))):
             current = yield Ask(store.get, turn.key)
             if is_newer(current, seen):
                 return current
@@ -193,7 +193,7 @@ class TokenLife:
         if turn.holds:
             turn.holds = False
             with contextlib.suppress(StorageError):  # it ends by itself; what went before matters more
-                yield Ask(self._store().leases.give_back, (turn.seen, turn.owner))
+                yield Ask(self._store().leases.release, (turn.seen, turn.owner))
 
     def _pause(self, turn: RefreshAttempt, seconds: float, what: str) -> Wait:
         if self._clock.monotonic() + seconds > turn.deadline:
@@ -240,7 +240,7 @@ class TokenLife:
                 raise client_refused(current, str(refused))
             return None
         self.memory.forget(current)
-        written = yield from self._kept(turn, self._store().leases.refuse, (current, turn.owner))
+        written = yield from self._kept(turn, self._store().leases.mark_needs_reauth, (current, turn.owner))
         if written is None:
             return (yield Ask(self._store().get, turn.key))
         route.tell_of_token(written, NEEDS_REAUTH, refused.word or str(refused))
@@ -251,7 +251,7 @@ class TokenLife:
         store = self._store()
         while True:
             arguments = (current, turn.owner, credentials)
-            written = yield from self._kept(turn, store.leases.store_renewed, arguments)
+            written = yield from self._kept(turn, store.leases.store_refreshed, arguments)
             if written is not None:
                 return written
             found = yield Ask(store.get, turn.key)

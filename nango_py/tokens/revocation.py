@@ -61,7 +61,7 @@ def settle(store: ConnectionStore, integration: str, user_id: str, clock: Clock)
     except TamperError:
         return  # it is deleted all the same, and nobody can renew it
     # Who has the lease renews; it is gone with the connection that is deleted next.
-    while not store.leases.take(connection, owner, SECONDS) and clock.monotonic() < until:
+    while not store.leases.acquire(connection, owner, SECONDS) and clock.monotonic() < until:
         clock.sleep(0.05)
 
 

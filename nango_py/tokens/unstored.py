@@ -63,11 +63,11 @@ class Unstored:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def fresh(self) -> Connection:
+    def get_cached(self) -> Connection:
         """The connection."""
         return self._connection
 
-    __call__ = fresh
+    __call__ = get_cached
 
 
 class Trial(Executor):

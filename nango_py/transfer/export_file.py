@@ -17,14 +17,14 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
 from nango_py.connections.rows import from_microseconds, to_microseconds
 from nango_py.errors import Position, StorageError, TamperError, printable
-from nango_py.record import field, record
 from nango_py.secret import Secret, conceal, reveal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from nango_py.connections.cipher import Key
@@ -34,29 +34,6 @@ FORMAT = "nango connections"
 VERSION = 1
 LONGEST_LINE = 1 << 24
 """Bytes; nothing longer is read into memory."""
-
-
-@record(eq=False)
-class ExportedConnection:
-    """A connection on its way into a store.
-
-    Attributes:
-        credentials: every text in it is a `Secret`.
-        uuid: the one it had, or "" for a new one.
-        created_at: microseconds since 1970; 0 for now.
-        modified_at: as `created_at`.
-        place: where it was read, for messages.
-    """
-
-    integration: str
-    user_id: str
-    credentials: Mapping[str, Any]
-    additional_config: Mapping[str, Any] = field(repr=False)
-    status: str
-    uuid: str
-    created_at: int
-    modified_at: int
-    place: Position
 
 
 def place(head: bytes, number: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nango_py.auth.base import validate_credentials
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.bulk import (
-    BATCH,
+    BATCH_SIZE,
     ON_EXISTING,
     OUTCOMES,
     REFUSE,
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from nango_py.config.model import Configuration
+    from nango_py.connections.bulk import ExportedConnection
     from nango_py.connections.store import ConnectionStore
     from nango_py.secret import Secret
-    from nango_py.transfer.export_file import ExportedConnection
     from nango_py.transfer.report import ImportReport
 
     Source = Callable[[Notes], Iterator[ExportedConnection]]
@@ -85,7 +85,7 @@ class Importer:
             seen.add(hash(whose))
             outcome = predict_outcome(self.store, moved, self.on_existing)
             if outcome == REFUSE:
-                what = f"{connection_label(*whose)} has another connection already; it can be skipped or replaced"
+                what = f"{connection_label(*whose)} already has a connection; skip or replace it"
                 notes.problem(moved.place, EXISTS, what, whose)
             yield outcome
 
@@ -118,7 +118,7 @@ class Importer:
         outcomes: Counter[str] = Counter()
         notes = Notes()
         fit = self._fit(source, notes)
-        while batch := list(islice(fit, BATCH)):
+        while batch := list(islice(fit, BATCH_SIZE)):
             if not notes.is_empty:
                 break
             try:

@@ -43,7 +43,7 @@ def test_only_one_of_many_gets_the_lease(store: ConnectionStore, connection: Con
 
     def ask(number: int) -> bool:
         gate.wait()
-        return store.leases.take(connection, f"owner-{number}", 60)
+        return store.leases.acquire(connection, f"owner-{number}", 60)
 
     with ThreadPoolExecutor(16) as threads:
         assert sum(threads.map(ask, range(16))) == 1
@@ -53,21 +53,21 @@ def test_a_lease_can_be_prolonged_given_back_and_taken_again(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """The owner may take it twice; others get it only once it is given back."""
-    assert store.leases.take(connection, "a", 60)
-    assert store.leases.take(connection, "a", 60)
-    assert not store.leases.take(connection, "b", 60)
-    store.leases.give_back(connection, "b")
-    assert not store.leases.take(connection, "b", 60)
-    store.leases.give_back(connection, "a")
-    assert store.leases.take(connection, "b", 60)
+    assert store.leases.acquire(connection, "a", 60)
+    assert store.leases.acquire(connection, "a", 60)
+    assert not store.leases.acquire(connection, "b", 60)
+    store.leases.release(connection, "b")
+    assert not store.leases.acquire(connection, "b", 60)
+    store.leases.release(connection, "a")
+    assert store.leases.acquire(connection, "b", 60)
 
 
 def test_what_is_renewed_is_durable_and_nothing_else_changes(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """New credentials, the next generation, the same settings and dates of birth."""
-    assert store.leases.take(connection, "a", 60)
-    renewed = store.leases.store_renewed(connection, "a", NEW)
+    assert store.leases.acquire(connection, "a", 60)
+    renewed = store.leases.store_refreshed(connection, "a", NEW)
     assert renewed is not None
     found = store.get("slack", "u1")
     assert reveal(found.credentials) == reveal(renewed.credentials) == NEW
@@ -78,41 +78,41 @@ def test_what_is_renewed_is_durable_and_nothing_else_changes(
 
 def test_a_late_owner_writes_nothing(store: ConnectionStore, connection: Connection) -> None:
     """Whoever lost the lease is refused, whether the other has written yet or not."""
-    assert store.leases.take(connection, "late", 60)
+    assert store.leases.acquire(connection, "late", 60)
     expire(store, connection)
-    assert store.leases.take(connection, "next", 60)
-    assert store.leases.store_renewed(connection, "late", OLD) is None
-    assert store.leases.store_renewed(connection, "next", NEW) is not None
-    assert store.leases.store_renewed(connection, "late", OLD) is None
-    assert store.leases.refuse(connection, "late") is None
+    assert store.leases.acquire(connection, "next", 60)
+    assert store.leases.store_refreshed(connection, "late", OLD) is None
+    assert store.leases.store_refreshed(connection, "next", NEW) is not None
+    assert store.leases.store_refreshed(connection, "late", OLD) is None
+    assert store.leases.mark_needs_reauth(connection, "late") is None
     assert reveal(store.get("slack", "u1").credentials) == NEW
 
 
 def test_without_the_fence_the_late_write_would_win(store: ConnectionStore, connection: Connection) -> None:
     """The control: an ordinary update by the late owner does replace the newer token."""
-    assert store.leases.take(connection, "late", 60)
+    assert store.leases.acquire(connection, "late", 60)
     expire(store, connection)
-    assert store.leases.take(connection, "next", 60)
-    store.leases.store_renewed(connection, "next", NEW)
+    assert store.leases.acquire(connection, "next", 60)
+    store.leases.store_refreshed(connection, "next", NEW)
     store.update_credentials("slack", "u1", OLD)
     assert reveal(store.get("slack", "u1").credentials) == OLD
 
 
 def test_a_deleted_connection_stays_deleted(store: ConnectionStore, connection: Connection) -> None:
     """A renewal that ends after the deletion brings nothing back, and its lease is gone."""
-    assert store.leases.take(connection, "a", 60)
+    assert store.leases.acquire(connection, "a", 60)
     store.delete("slack", "u1")
-    assert store.leases.store_renewed(connection, "a", NEW) is None
-    assert not store.leases.take(connection, "a", 60)
+    assert store.leases.store_refreshed(connection, "a", NEW) is None
+    assert not store.leases.acquire(connection, "a", 60)
     with pytest.raises(ConnectionNotFound):
         store.get("slack", "u1")
 
 
 def test_a_change_in_between_wins_over_the_renewal(store: ConnectionStore, connection: Connection) -> None:
     """What the user registered while the token was renewed is kept."""
-    assert store.leases.take(connection, "a", 60)
+    assert store.leases.acquire(connection, "a", 60)
     store.update_credentials("slack", "u1", {"access_token": "by_hand_1"})
-    assert store.leases.store_renewed(connection, "a", NEW) is None
+    assert store.leases.store_refreshed(connection, "a", NEW) is None
     assert reveal(store.get("slack", "u1").credentials) == {"access_token": "by_hand_1"}
 
 
@@ -120,8 +120,8 @@ def test_a_final_refusal_is_kept_until_new_credentials_come(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """The connection is `needs_reauth` with its old credentials, and active again once they are replaced."""
-    assert store.leases.take(connection, "a", 60)
-    refused = store.leases.refuse(connection, "a")
+    assert store.leases.acquire(connection, "a", 60)
+    refused = store.leases.mark_needs_reauth(connection, "a")
     assert refused is not None
     assert store.get("slack", "u1").status == refused.status == "needs_reauth"
     assert reveal(store.get("slack", "u1").credentials) == OLD
@@ -134,15 +134,15 @@ def test_a_lease_from_before_the_clock_was_set_back_does_not_last(
     """A lease that seems longer than any may be is nobody's."""
     if store.is_shared:
         return  # the server's clock is not ours to set
-    assert store.leases.take(connection, "a", 60)
+    assert store.leases.acquire(connection, "a", 60)
     clock.set_now(clock.now() - 3600)
-    assert store.leases.take(connection, "b", 60)
+    assert store.leases.acquire(connection, "b", 60)
 
 
 def test_the_renewed_row_is_bound_to_its_place(store: ConnectionStore, connection: Connection) -> None:
     """A renewed row is sealed like any other: an altered generation is refused."""
-    assert store.leases.take(connection, "a", 60)
-    store.leases.store_renewed(connection, "a", NEW)
+    assert store.leases.acquire(connection, "a", 60)
+    store.leases.store_refreshed(connection, "a", NEW)
     store.write(lambda run: run("UPDATE nango_connections SET generation = 1"))
     with pytest.raises(TamperError):
         store.get("slack", "u1")

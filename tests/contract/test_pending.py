@@ -11,7 +11,7 @@ import pytest
 from nango_py.connections import pending
 from nango_py.connections.keys import generate_key, load_keyring
 from nango_py.connections.store import ConnectionStore, open_store
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.errors import ConnectFailed
 from nango_py.secret import Secret
 
@@ -80,10 +80,10 @@ def test_it_ends(store: ConnectionStore, clock: ManualClock, database_url: str) 
 def test_a_flood_of_one_session_stays_small(store: ConnectionStore, database_url: str) -> None:
     """A session that begins again and again keeps its newest logins, and others keep theirs."""
     store.pending.put("login", "other", "session-2", VALUES, 600)
-    for number in range(3 * pending.MOST_OF_A_SESSION):
+    for number in range(3 * pending.MAX_PER_SESSION):
         store.pending.put("login", f"state-{number}", "session-1", VALUES, 600)
-    assert len(rows(database_url)) <= pending.MOST_OF_A_SESSION + 1
-    assert store.pending.peek("login", f"state-{3 * pending.MOST_OF_A_SESSION - 1}") == VALUES
+    assert len(rows(database_url)) <= pending.MAX_PER_SESSION + 1
+    assert store.pending.peek("login", f"state-{3 * pending.MAX_PER_SESSION - 1}") == VALUES
     assert store.pending.peek("login", "other") == VALUES
 
 
@@ -91,7 +91,7 @@ def test_a_flood_of_sessions_is_refused(
     store: ConnectionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When too much is under way the next one is told to come back, and can when some have ended."""
-    monkeypatch.setattr(pending, "MOST", 5)
+    monkeypatch.setattr(pending, "MAX_TOTAL", 5)
     for number in range(5):
         store.pending.put("login", f"state-{number}", f"session-{number}", VALUES, 600)
     with pytest.raises(ConnectFailed) as caught:

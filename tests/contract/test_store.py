@@ -16,7 +16,7 @@ from nango_py.connections import statements
 from nango_py.connections.keys import KEY_FILE, KeyRing, add_key, drop_unused, generate_key, load_keyring
 from nango_py.connections.rotation import replace_key
 from nango_py.connections.store import ConnectionStore, open_store
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.errors import (
     ConnectionAlreadyExists,
     ConnectionNotFound,
@@ -179,8 +179,8 @@ def test_put_registers_whom_nobody_knows(store: ConnectionStore) -> None:
 def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: ManualClock) -> None:
     """What it is called and since when stays; all else is the new, and the connection is active again."""
     before = store.create("klaviyo", "user-1", {"api_key": "old", "raw": {"x": "y"}}, {"a": 1, "b": 2})
-    assert store.leases.take(before, "a", 60)
-    assert store.leases.refuse(before, "a") is not None
+    assert store.leases.acquire(before, "a", 60)
+    assert store.leases.mark_needs_reauth(before, "a") is not None
     clock.advance(60)
     store.put("klaviyo", "user-1", {"api_key": "new"}, {"a": 3})
     after = store.get("klaviyo", "user-1")
@@ -195,14 +195,14 @@ def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: Manual
 def test_a_renewal_under_way_loses_against_put(store: ConnectionStore) -> None:
     """What a renewal of the old credentials brings later is refused, though it still has the lease."""
     before = store.create("klaviyo", "user-1", {"access_token": "old"})
-    assert store.leases.take(before, "a", 60)
+    assert store.leases.acquire(before, "a", 60)
     store.put("klaviyo", "user-1", {"access_token": "by_login"})
-    assert store.leases.store_renewed(before, "a", {"access_token": "late"}) is None
-    assert store.leases.refuse(before, "a") is None
+    assert store.leases.store_refreshed(before, "a", {"access_token": "late"}) is None
+    assert store.leases.mark_needs_reauth(before, "a") is None
     found = store.get("klaviyo", "user-1")
     assert (reveal(found.credentials), found.status) == ({"access_token": "by_login"}, "active")
     # The control: read again, the same owner may write.
-    assert store.leases.store_renewed(found, "a", {"access_token": "later"}) is not None
+    assert store.leases.store_refreshed(found, "a", {"access_token": "later"}) is not None
 
 
 def test_a_damaged_row_is_replaced_by_put(database_url: str, clock: ManualClock) -> None:
@@ -298,12 +298,12 @@ def test_any_text_is_a_user(store: ConnectionStore, user_id: str) -> None:
     ("user_id", "why"),
     [
         ("", "user_id is empty"),
-        ("a\0b", "user_id holds a NUL"),
-        ("x" * 1025, "user_id is too long"),
-        ("é" * 513, "user_id is too long"),
-        ("\ud800", "user_id holds half of a surrogate pair"),
-        (7, "user_id is of type int"),
-        (None, "user_id is of type NoneType"),
+        ("a\0b", "user_id .*NUL"),
+        ("x" * 1025, "user_id .*too long"),
+        ("é" * 513, "user_id .*too long"),
+        ("\ud800", "user_id .*surrogate"),
+        (7, "user_id .*int"),
+        (None, "user_id .*NoneType"),
     ],
     ids=lambda value: ascii(value)[:24],
 )
@@ -334,15 +334,15 @@ def looped() -> dict[str, Any]:
     [
         (
             {"a": {"b": [1, Decimal(1)]}},
-            r"additional_config.a.b\[1\] cannot be stored: it is of type Decimal",
+            r"additional_config.a.b\[1\] .*Decimal",
         ),
-        ({"a": float("nan")}, "additional_config.a cannot be stored: it is not a finite number"),
-        ({"a": {1: 2}}, "additional_config.a cannot be stored: a key is of type int"),
-        ({"a": b"bytes"}, "additional_config.a cannot be stored: it is of type bytes"),
-        ({"a": {1, 2}}, "additional_config.a cannot be stored: it is of type set"),
-        (looped(), "nested deeper than 50"),
-        (["list"], "additional_config cannot be stored: expected a mapping, found list"),
-        ("text", "additional_config cannot be stored: expected a mapping, found str"),
+        ({"a": float("nan")}, "additional_config.a .*finite"),
+        ({"a": {1: 2}}, "additional_config.a .*key .*int"),
+        ({"a": b"bytes"}, "additional_config.a .*bytes"),
+        ({"a": {1, 2}}, "additional_config.a .*set"),
+        (looped(), "additional_config.*50"),
+        (["list"], "additional_config .*mapping.*list"),
+        ("text", "additional_config .*mapping.*str"),
     ],
     ids=["decimal", "nan", "key", "bytes", "set", "loop", "list", "text"],
 )
@@ -359,9 +359,7 @@ def test_settings_that_json_cannot_say_are_refused(store: ConnectionStore, setti
 
 def test_a_refused_credential_is_not_repeated(store: ConnectionStore) -> None:
     """The message on credentials that cannot be stored holds the place and no value, its locals neither."""
-    with pytest.raises(
-        StorageError, match=r"credentials.token cannot be stored: it is of type bytes"
-    ) as caught:
+    with pytest.raises(StorageError, match=r"credentials.token .*bytes") as caught:
         store.create("klaviyo", "user-1", {"api_key": PLANTED, "token": PLANTED.encode()})
     assert PLANTED not in str(caught.value)
     assert caught.value.__context__ is None
@@ -409,7 +407,7 @@ def test_a_missing_key_file_is_not_made_anew(database_url: str, clock: ManualClo
         store.create("klaviyo", "user-1", {"api_key": PLANTED})
     saved = folder / KEY_FILE
     kept = saved.rename(folder / "copy")
-    with pytest.raises(StorageError, match="restore the key file from a copy"):
+    with pytest.raises(StorageError, match="restore the key file"):
         open_store(database_url, load_keyring({}, folder), clock)
     assert not saved.exists()
     kept.rename(saved)
@@ -422,7 +420,7 @@ def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock)
     first = open_store(database_url, ring(generate_key()), clock)
     with open_store(database_url, ring(generate_key()), clock) as second:
         second.create("klaviyo", "user-1", {"api_key": "a"})
-    with pytest.raises(StorageError, match="no longer takes"):
+    with pytest.raises(StorageError, match="no longer accepts"):
         first.create("klaviyo", "user-2", {"api_key": "b"})
     first.close()
 
@@ -443,7 +441,7 @@ def test_rotation_seals_every_row_anew(database_url: str, clock: ManualClock) ->
             found = store.get("klaviyo", connection.user_id)
             assert (found.public(), found.generation) == (connection.public(), 1)
             assert found.credentials == connection.credentials
-    with pytest.raises(StorageError, match="which is not in"):
+    with pytest.raises(StorageError, match="sealed with the key"):
         open_store(database_url, ring(old), clock)
 
 
@@ -540,7 +538,7 @@ def test_a_damaged_row_does_not_stop_a_rotation(database_url: str, clock: Manual
         store._database.write(
             lambda run: run("UPDATE nango_connections SET generation = 9 WHERE user_id = 'user-3'")
         )
-        with pytest.raises(TamperError, match=r"^1 stored connections were altered.*; 4 others"):
+        with pytest.raises(TamperError, match="^1 .*altered.* 4 others"):
             store.rotate()
         assert sorted(store.rows_by_key().values()) == [1, 4]
         assert store.get("klaviyo", "user-2").user_id == "user-2"

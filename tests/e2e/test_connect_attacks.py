@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from nango_py.connections.pending import MOST_OF_A_SESSION
+from nango_py.connections.pending import MAX_PER_SESSION
 from nango_py.server.site import STARTS_A_MINUTE, SUBMITS_A_MINUTE
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of
 from tests.support.fake_clock import ManualClock
@@ -377,7 +377,7 @@ def test_a_flood_of_starts_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
         counts = flood(600)
         gc.collect()
         assert sys.getallocatedblocks() - before < 20_000
-        assert pending_rows(tmp_path) == rows == MOST_OF_A_SESSION
+        assert pending_rows(tmp_path) == rows == MAX_PER_SESSION
         assert counts.keys() == {200, 429}
         assert counts[200] <= 6 * STARTS_A_MINUTE // 2 + STARTS_A_MINUTE
 

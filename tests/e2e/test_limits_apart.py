@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nango_py import Nango
-from nango_py.connections.processes import EVERY
+from nango_py.connections.processes import HEARTBEAT_SECONDS
 from nango_py.services import FIRST_AFTER
 from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP
@@ -60,7 +60,7 @@ def test_two_processes_with_counts_of_their_own_are_noticed(
     clock = ManualClock()
     with a_nango(tmp_path, clock) as nango:
         nango.register_connection("shop", "user-1", {"api_key": "key_1234567890"})
-        _use(nango, clock, FIRST_AFTER, EVERY)
+        _use(nango, clock, FIRST_AFTER, HEARTBEAT_SECONDS)
         assert _warnings(caplog) == []
         command = [sys.executable, "-c", OTHER, str(tmp_path), repr(clock.now() - FIRST_AFTER)]
         with subprocess.Popen(
@@ -71,7 +71,7 @@ def test_two_processes_with_counts_of_their_own_are_noticed(
             other.stdin.write(f"{FIRST_AFTER}\n")
             other.stdin.flush()
             assert other.stdout.readline() == "used\n"
-            _use(nango, clock, EVERY, EVERY, EVERY)
+            _use(nango, clock, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)
             other.stdin.close()
     (warning,) = _warnings(caplog)
     assert "several processes call shop" in warning
@@ -94,8 +94,8 @@ def test_where_nothing_is_counted_apart_nothing_is_said(
     ):
         one.register_connection("shop", "user-1", {"api_key": "key_1234567890"})
         for _ in range(4):
-            _use(one, clock, EVERY)
-            _use(two, clock, EVERY)
+            _use(one, clock, HEARTBEAT_SECONDS)
+            _use(two, clock, HEARTBEAT_SECONDS)
         assert one.store._database.read("SELECT count(*) FROM nango_processes", {}) == [(0,)]
     assert _warnings(caplog) == []
 
@@ -118,5 +118,5 @@ def test_a_process_that_ended_before_is_no_other(tmp_path: Path, caplog: pytest.
         with a_nango(tmp_path, clock) as nango, caplog.at_level(logging.INFO, "nango_py.limits"):
             if not run:
                 nango.register_connection("shop", "user-1", {"api_key": "key_1234567890"})
-            _use(nango, clock, FIRST_AFTER, EVERY, EVERY)
+            _use(nango, clock, FIRST_AFTER, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)
     assert _warnings(caplog) == []

@@ -38,8 +38,8 @@ def fill(nango: Nango) -> None:
         nango.register_connection(name, user, example_of(name, number), settings)
         if number % 50 == 0:
             connection = nango.store.get(name, user)
-            nango.store.leases.take(connection, "me", 60)
-            nango.store.leases.refuse(connection, "me")
+            nango.store.leases.acquire(connection, "me", 60)
+            nango.store.leases.mark_needs_reauth(connection, "me")
 
 
 def test_a_thousand_connections_go_to_postgresql_and_back(tmp_path: Path) -> None:

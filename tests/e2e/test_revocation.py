@@ -11,7 +11,7 @@ import pytest
 
 from nango_py import ConnectionNotFound, Nango
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.secret import Secret
 from nango_py.tokens import revocation
 from tests.support.fake_clock import ManualClock

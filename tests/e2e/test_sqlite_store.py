@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.connections.keys import KEY_FILE, KeyRing, load_keyring
-from nango_py.connections.store import ConnectionStore, open_store, sqlite_folder
+from nango_py.connections.store import ConnectionStore, open_store
+from nango_py.database.opening import sqlite_folder
 from nango_py.errors import StorageError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def test_a_refused_key_changes_no_byte(url: str, folder: Path, clock: ManualCloc
     before = contents(folder)
     assert len(before["nango.db-wal"]) > 0
     for _ in range(2):
-        with pytest.raises(StorageError, match="which is not in this process"):
+        with pytest.raises(StorageError, match="not in this process"):
             open_store(url, KeyRing.throwaway(), clock)
         assert contents(folder) == before
     with open_store(url, load_keyring({}, folder), clock) as store:
@@ -241,7 +242,7 @@ def test_what_is_no_database_is_refused(url: str, folder: Path, clock: ManualClo
     folder.mkdir(parents=True)
     (folder / "nango.db").write_bytes(b"not a database, but a long enough text to be taken for one" * 100)
     before = contents(folder)
-    with pytest.raises(StorageError, match="is not an SQLite database"):
+    with pytest.raises(StorageError, match="not an SQLite database"):
         open_store(url, load_keyring({}, folder), clock)
     assert contents(folder) == before
 
@@ -249,5 +250,5 @@ def test_what_is_no_database_is_refused(url: str, folder: Path, clock: ManualClo
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: ManualClock) -> None:
     """Where a file stands in the way, the message names the folder."""
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match=r"cannot make the folder .*file/\.nango"):
+    with pytest.raises(StorageError, match=r"folder .*file/\.nango"):
         open_store(f"sqlite:///{tmp_path}/file/.nango/nango.db", KeyRing.throwaway(), clock)

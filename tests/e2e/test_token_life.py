@@ -300,14 +300,14 @@ def test_a_store_that_fails_at_the_worst_moment(
     """The provider has answered and the database fails: the write is tried again, and no token is lost."""
     register(nango, provider, expired=True)
     failures = [StorageError("the disk is full"), StorageError("the disk is full")]
-    store_renewed = Leases.store_renewed
+    store_renewed = Leases.store_refreshed
 
     def failing(self: Leases, *given: Any) -> Any:
         if failures:
             raise failures.pop()
         return store_renewed(self, *given)
 
-    monkeypatch.setattr(Leases, "store_renewed", failing)
+    monkeypatch.setattr(Leases, "store_refreshed", failing)
     assert nango.executor("mail", "user-1").get("things").status_code == 200
     assert provider.calls_of("user-1") == ["granted"]
 
@@ -322,7 +322,7 @@ def test_no_token_is_asked_for_where_nothing_can_be_stored(
 
     register(nango, provider, expired=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Leases, "take", full)
+        patch.setattr(Leases, "acquire", full)
         with pytest.raises(StorageError):
             nango.executor("mail", "user-1").get("things")
     assert provider.token_calls == []

@@ -293,7 +293,7 @@ def cc(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Nango:
     def taken(*_: Any) -> bool:
         raise AssertionError("a lease was taken")
 
-    monkeypatch.setattr(Leases, "take", taken)
+    monkeypatch.setattr(Leases, "acquire", taken)
     settings = mail_settings(provider.url, verification={"path": "things"}, title="Mail")
     settings["auth"] = {"auth_mode": "OAUTH2_CC", "token_url": f"{provider.url}/token"}
     settings["auth"]["authorization_method"] = "body"

@@ -148,7 +148,7 @@ def generate_key_of(folder: Path) -> str:
 
 def main(job: str, kills: str, seed: str, url: str, folder: str) -> None:
     """Kill so many imports and report."""
-    importing.BATCH = 7  # more moments between two commits
+    importing.BATCH_SIZE = 7  # more moments between two commits
     killer = ImportKiller(job, url, Path(folder), int(seed))
     killer.prepare()
     for number in range(2, 2 + int(kills)):

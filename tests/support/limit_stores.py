@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.limits.stores.failover import FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits

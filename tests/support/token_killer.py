@@ -52,7 +52,7 @@ def die(*_: Any) -> NoReturn:
 
 def die_at(point: str) -> None:
     """Have this process die at a point of its next renewal; "sent" is the provider's to see."""
-    send, write, store_renewed = Transport.send, ConnectionStore.write, Leases.store_renewed
+    send, write, store_renewed = Transport.send, ConnectionStore.write, Leases.store_refreshed
     renewing: list[bool] = []
 
     def sending(self: Transport, plan: Any, seconds: float) -> Any:
@@ -76,7 +76,7 @@ def die_at(point: str) -> None:
 
     Transport.send = sending  # type: ignore[method-assign]
     ConnectionStore.write = writing  # type: ignore[method-assign]
-    Leases.store_renewed = storing  # type: ignore[method-assign]
+    Leases.store_refreshed = storing  # type: ignore[method-assign]
     if point == "before return":
         ConnectionCache.keep = die  # type: ignore[method-assign]
 

@@ -39,13 +39,13 @@ PROCESSES = 4
 def work(database_url: str, provider_url: str, care: str) -> None:
     """Call whenever told, with all callers at once."""
     if care == "careless":
-        take = Leases.take
+        take = Leases.acquire
 
         def everybody(*given: Any) -> bool:
             take(*given)
             return True
 
-        Leases.take = everybody  # type: ignore[method-assign]
+        Leases.acquire = everybody  # type: ignore[method-assign]
     start = threading.Barrier(CALLERS)
     with a_nango(provider_url, database_url) as nango, ThreadPoolExecutor(CALLERS) as threads:
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, day_around, midnights
 from nango_py.limits.limit_types import CalendarDay, Granted, Refused, Spend
 from nango_py.limits.notation import parse_limit

@@ -141,7 +141,7 @@ def test_a_key_is_made_once(filled: Product) -> None:
     """A file is not replaced; standard output gets the key alone, for a secret store."""
     again = filled.run("keys", "generate", "export.key")
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     printed = filled.run("keys", "generate", "-")
     assert len(printed.out.strip()) == 44
     assert printed.err == ""

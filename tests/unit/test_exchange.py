@@ -18,7 +18,7 @@ from nango_py.transfer import export_file
 from nango_py.transfer.export_file import ExportWriter, read_export
 
 if TYPE_CHECKING:
-    from nango_py.transfer.export_file import ExportedConnection
+    from nango_py.connections.bulk import ExportedConnection
 
 KEY = Key(bytes(range(32)))
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

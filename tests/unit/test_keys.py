@@ -37,7 +37,7 @@ def test_the_first_key_of_the_environment_is_active(tmp_path: Path) -> None:
     """Keys stand in the order given, spaces and the URL-safe alphabet are accepted, and no file is made."""
     url_safe = base64.urlsafe_b64encode(b"\xff" * 32).decode()
     ring = load_keyring({KEYS_VARIABLE: f" {KEY} ,\n{url_safe} , "}, tmp_path / "none")
-    ring.make()
+    ring.create()
     assert len(ring.ids) == 2
     assert ring.active.id == ring.ids[0] == load_keyring({KEYS_VARIABLE: KEY}, tmp_path).ids[0]
     assert list(tmp_path.iterdir()) == []
@@ -46,8 +46,8 @@ def test_the_first_key_of_the_environment_is_active(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "holds no key"),
-        (" , ", "holds no key"),
+        ("", "has no key"),
+        (" , ", "has no key"),
         (KEY[:-4], "key 1 has 30 bytes|key 1 is not base64"),
         (f"{KEY},c2hvcnQgc2VjcmV0", "key 2 has 12 bytes"),
         (f"{KEY},{'ä' * 44}", "key 2 is not base64"),
@@ -76,7 +76,7 @@ def test_the_key_file_is_made_when_it_is_needed(tmp_path: Path) -> None:
         ring = load_keyring({}, folder)
         assert ring.ids == ()
         assert not folder.exists()
-        ring.make()
+        ring.create()
     finally:
         os.umask(before)
     assert mode(folder) == mode(folder.parent) == 0o700
@@ -89,14 +89,14 @@ def test_those_who_make_it_together_share_one_key(tmp_path: Path) -> None:
     """Sixteen rings made at once from no file hold the same key."""
     rings = [load_keyring({}, tmp_path) for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda ring: ring.make(), rings))
+        list(pool.map(lambda ring: ring.create(), rings))
     assert len({ring.ids for ring in rings}) == 1
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o666])
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, bits: int) -> None:
     """The message says which command mends it."""
-    load_keyring({}, tmp_path).make()
+    load_keyring({}, tmp_path).create()
     path = tmp_path / KEY_FILE
     path.chmod(bits)
     with pytest.raises(StorageError, match=f"chmod 600 {re.escape(str(path))}"):
@@ -109,7 +109,7 @@ def test_a_damaged_key_file_is_refused_and_kept(tmp_path: Path) -> None:
     for text in (b"", b"# nothing\n", b"\xff\xfe\n"):
         path.write_bytes(text)
         path.chmod(0o600)
-        with pytest.raises(StorageError, match="expected base64"):
+        with pytest.raises(StorageError, match="in base64"):
             load_keyring({}, tmp_path)
         assert path.read_bytes() == text
 
@@ -117,7 +117,7 @@ def test_a_damaged_key_file_is_refused_and_kept(tmp_path: Path) -> None:
 def test_a_new_key_becomes_active_and_the_old_one_stays(tmp_path: Path) -> None:
     """add_key puts a key first; drop_unused removes what no row uses, but never the active one."""
     ring = load_keyring({}, tmp_path)
-    ring.make()
+    ring.create()
     (old,) = ring.ids
     middle = add_key(tmp_path)
     new = add_key(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.database.base import open_database
+from nango_py.database.opening import open_database
 from nango_py.limits.limit_types import Limit, Spend
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits

@@ -78,8 +78,8 @@ def test_an_empty_place_gets_everything(old: Nango, new: Nango, tmp_path: Path) 
 def test_the_state_of_a_connection_comes_along(old: Nango, new: Nango) -> None:
     """A user who has to connect again has to do so in the new place."""
     connection = old.store.get("api-key", "ada")
-    assert old.store.leases.take(connection, "me", 60)
-    old.store.leases.refuse(connection, "me")
+    assert old.store.leases.acquire(connection, "me", 60)
+    old.store.leases.mark_needs_reauth(connection, "me")
     new.import_connections(exported(old), KEY)
     assert new.store.get("api-key", "ada").status == "needs_reauth"
     assert new.store.get("basic", "bob").status == "active"
@@ -137,14 +137,14 @@ def test_replacing_keeps_what_the_other_connection_is_called(old: Nango, new: Na
     """Its uuid and date_created stay, the rest changes, and a renewal under way is fenced off."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
     before = new.store.get("basic", "bob")
-    assert new.store.leases.take(before, "me", 60)
+    assert new.store.leases.acquire(before, "me", 60)
     assert counts(new.import_connections(exported(old), KEY, on_existing="replace")) == (2, 1, 0, 0)
     after = new.store.get("basic", "bob")
     assert (after.uuid, after.date_created) == (before.uuid, before.date_created)
     assert reveal(after.credentials) == {"username": "b", "password": ""}
     assert after.additional_config == {"a": {"b": 1}}
     assert after.generation == before.generation + 1
-    assert new.store.leases.store_renewed(before, "me", {"username": "late", "password": "x"}) is None
+    assert new.store.leases.store_refreshed(before, "me", {"username": "late", "password": "x"}) is None
 
 
 def test_a_connection_that_was_altered_is_another_one(old: Nango, new: Nango) -> None:
@@ -338,14 +338,14 @@ def test_a_key_file_is_new_and_private(tmp_path: Path) -> None:
     path = tmp_path / "export.key"
     key_id = keys.write_new_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert keys.parse_one_key(keys.private_text(path), "it").id == key_id
-    with pytest.raises(StorageError, match="is there already"):
+    assert keys.parse_one_key(keys.read_private_text(path), "it").id == key_id
+    with pytest.raises(StorageError, match="already exists"):
         keys.write_new_key(path)
 
 
 def test_connections_registered_meanwhile_are_met_once(clock: ManualClock) -> None:
     """Rows are read page by page by their identity, so deleting and registering again doubles nothing."""
-    users = [f"u{number:04}" for number in range(2 * bulk.PAGE + 7)]
+    users = [f"u{number:04}" for number in range(2 * bulk.PAGE_SIZE + 7)]
     with a_nango("sqlite:///:memory:", clock=clock) as nango:
         for user in users:
             nango.register_connection("api-key", user, {"api_key": "x"})

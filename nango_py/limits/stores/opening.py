@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.database.base import open_database, sqlite_folder
+from nango_py.database.opening import open_database, sqlite_folder
 from nango_py.errors import NangoError
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.secret import Secret

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE
 from nango_py.connections.rows import to_microseconds
-from nango_py.connections.validation import DEEPEST
+from nango_py.connections.validation import MAX_DEPTH
 from nango_py.errors import printable
 from nango_py.record import record
 from nango_py.secret import conceal
-from nango_py.transfer.export_file import ExportedConnection
 from nango_py.transfer.nango.connection_settings import Declared, settings_of
 from nango_py.transfer.nango.credential_fields import TYPES, WHY, is_masked, map_credentials
 from nango_py.transfer.nango.exported_files import read_exports
@@ -156,13 +156,13 @@ def _shape_fault(response: Any) -> str:
         if not isinstance(response.get(name, {}), dict | None):
             return f"{name} must be an object"
     if _is_deep(response):
-        return f"it is nested deeper than {DEEPEST} levels"
+        return f"it is nested deeper than {MAX_DEPTH} levels"
     return "" if "credentials" in response else f"credentials is missing; {SCOPE}"
 
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [below for each in level for below in _inside(each)]
     return bool(level)
 

@@ -288,7 +288,7 @@ class Services:
         return TokenLife(self._store.get, self._remember, self.clock)
 
     def _remember(self, connection: Connection) -> None:
-        self.cache.keep(connection)
+        self.cache.put(connection)
 
     def _create_processes(self) -> Processes:
         from nango_py.connections.processes import Processes

@@ -538,7 +538,7 @@ def test_a_damaged_row_does_not_stop_a_rotation(database_url: str, clock: Manual
         store._database.write(
             lambda run: run("UPDATE nango_connections SET generation = 9 WHERE user_id = 'user-3'")
         )
-        with pytest.raises(TamperError, match="^1 .*altered.* 4 others"):
+        with pytest.raises(TamperError, match=r"^1 .*altered.* 4 others"):
             store.rotate()
         assert sorted(store.rows_by_key().values()) == [1, 4]
         assert store.get("klaviyo", "user-2").user_id == "user-2"

@@ -74,7 +74,7 @@ def test_users_who_have_another_connection(filled: Product) -> None:
     command = ("connections", "import", "backup.nango", "--key-file", "export.key")
     refused = filled.run(*command)
     assert refused.code == 2
-    assert "klaviyo/user-1 has another connection already" in refused.err
+    assert "klaviyo/user-1 already has a connection" in refused.err
     assert "planted" not in refused.err
     tried = filled.run(*command, "--dry-run", "--json")
     assert tried.code == 2

@@ -119,7 +119,7 @@ def test_the_same_import_again_changes_nothing(old: Nango, new: Nango) -> None:
 def test_another_connection_of_a_user_stops_everything(old: Nango, new: Nango) -> None:
     """It is named, and not one of the others is stored."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
-    with pytest.raises(ConfigError, match="basic/bob has another connection already") as caught:
+    with pytest.raises(ConfigError, match="basic/bob already has a connection") as caught:
         new.import_connections(exported(old), KEY)
     assert "planted" not in str(caught.value)
     assert len(everything(new)) == 1

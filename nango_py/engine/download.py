@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.transport.async_transport import StreamedResponse
-    from nango_py.transport.response import Response
+    from nango_py.transport.response import Response, StreamedResponse
 
     Progress = Callable[[int, int | None], object]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import Spend
     from nango_py.pagination.base import Paginator
     from nango_py.tokens.renewal import TokenLife
-    from nango_py.transport.certificates import BoundedCache
+    from nango_py.transport.pools import BoundedCache
 
 
 class IntegrationRuntime:
@@ -92,9 +92,9 @@ class IntegrationRuntime:
 
     @cached_property
     def _outages(self) -> BoundedCache[Outage]:
-        from nango_py.transport.certificates import BoundedCache
+        from nango_py.transport.pools import BoundedCache
 
-        return BoundedCache(lambda _: None)
+        return BoundedCache()
 
     def spend(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, and the gates it obeys; learned where none are written."""

@@ -1,339 +1,353 @@
-"""Sends one plan once, without blocking an event loop; the only module that imports httpx2."""
+"""Sends a request once without blocking the event loop: the async transport.
+
+The only module that imports httpx2 and its lower layer httpcore2.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import time
 import weakref
-from http.client import HTTPMessage
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
+import httpcore2
 import httpx2
 
-from nango_py.errors import TransportFailed
 from nango_py.secret import live_secrets, mask_library_loggers
-from nango_py.transport.addresses import AddressRefusedError, refusal
-from nango_py.transport.async_addresses import CheckedTransport
-from nango_py.transport.certificates import MOST_KEPT, tls_context
-from nango_py.transport.http1 import BODILESS
+from nango_py.transport.addresses import AddressRefusedError, blocked_message, check_addresses
+from nango_py.transport.certificates import tls_context
+from nango_py.transport.http1 import METHODS_WITHOUT_BODY
 from nango_py.transport.lookups import Lookups, system_look_up
-from nango_py.transport.proxy_tunnel import is_local, refuses
-from nango_py.transport.response import STREAM_ENDED, Response, is_streamed, most_bytes
+from nango_py.transport.pools import MAX_CACHED, PoolKey, pool_key
+from nango_py.transport.proxy_tunnel import REFUSALS
+from nango_py.transport.response import (
+    CHUNK_SIZE,
+    Response,
+    ResponseHead,
+    StreamBroken,
+    StreamedResponse,
+    is_streamed,
+    max_body_size,
+)
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from nango_py.transport.lookups import LookUp
-    from nango_py.transport.sendable import Sendable
+    from nango_py.transport.sendable import Sendable, StreamedBody
 
-PoolName = tuple[tuple[str, ...], tuple[str, ...] | None]
-EVERYBODY: PoolName = (("", ""), None)
-CHUNK = 1 << 16
+    SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
 POOL_SIZE = 1000
-"""Sockets per event loop; calls beyond it wait for one within their own time."""
+"""Sockets per event loop; further calls wait for one within their own timeout."""
+
+SHARED_POOL = PoolKey()
 
 
-class _TooLargeError(Exception):
-    """The decoded body is larger than the plan accepts."""
-
-
-class RawResponse:
-    """The head of a response, in the shape that Response reads."""
-
-    __slots__ = ("headers", "reason", "status")
-
-    def __init__(self, response: httpx2.Response) -> None:
-        self.status = response.status_code
-        self.reason = response.reason_phrase
-        self.headers = HTTPMessage()
-        for name, value in response.headers.raw:
-            self.headers[name.decode("latin-1")] = value.decode("latin-1")
-
-
-class StreamedResponse(Response):
-    """A response whose body is still on its way; read it with `async for` over `aiter_content()`.
-
-    Also an async context manager, which frees the connection at its end.
-    """
-
-    def __init__(self, plan: Sendable, response: httpx2.Response, body: bytes | None, seconds: float) -> None:
-        super().__init__(plan, RawResponse(response), body, seconds)
-        self._response = response
-        self._limit = plan.max_bytes
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.aclose()
-
-    async def aiter_content(self, chunk_size: int = CHUNK) -> AsyncIterator[bytes]:
-        """The decoded body as it comes, in pieces of at most `chunk_size` bytes.
-
-        Raises:
-            TransportFailed: it broke off, fell silent, or is larger than max_response_bytes.
-        """
-        if self._content_consumed:
-            for chunk in self.iter_content(chunk_size):
-                yield chunk
-            return
-        size, reason = 0, ""
-        try:
-            async with contextlib.aclosing(self._response.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if self._limit and size > self._limit:
-                        reason = "too_large"
-                        break
-                    for start in range(0, len(chunk), chunk_size):
-                        yield chunk[start : start + chunk_size]
-        except httpx2.TimeoutException:
-            reason = "timeout"
-        except (httpx2.HTTPError, OSError):
-            reason = "truncated"
-        finally:
-            await self.aclose()
-        if reason:
-            raise TransportFailed(STREAM_ENDED[reason], reason=reason, response=self)
-
-    async def aread(self) -> bytes:
-        """The whole body; afterwards `content`, `text` and `json()` have it too."""
-        if not self._content_consumed:
-            self._content = b"".join([chunk async for chunk in self.aiter_content()])
-            self._content_consumed = True
-        return self.content
-
-    async def aclose(self) -> None:
-        """Give up what was not read."""
-        await self._response.aclose()
-
-    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
-        """The body once `aread()` has read it.
-
-        Raises:
-            RuntimeError: it is still on its way, and only asyncio can wait for it.
-        """
-        if not self._content_consumed:
-            raise RuntimeError(
-                "read this response with `async for chunk in response.aiter_content()`, or aread()"
-            )
-        return super().iter_content(chunk_size, decode_unicode)
-
-    def close(self) -> None:
-        """Nothing for a response that was read.
-
-        Raises:
-            RuntimeError: the body is still on its way; `await answer.aclose()` frees its connection.
-        """
-        if not (self._content_consumed or self._response.is_closed):
-            raise RuntimeError("close this response with `await answer.aclose()`")
+class _BodyTooLargeError(Exception):
+    """The decoded body exceeds the limit of its request."""
 
 
 class AsyncTransport:
-    """The connections of one process, kept apart for each event loop.
+    """The connections of one process, separate for each event loop.
 
-    No proxy, netrc or certificate setting is taken from the environment; TLS is always checked; redirects
-    and retries are not its business.
+    No proxy, netrc or certificate setting is taken from the environment. TLS is always checked. Redirects and
+    retries are left to the caller.
 
     Args:
-        ca_bundle: a file of trusted certificates instead of certifi's.
-        look_up: gives the addresses of hosts that users name; the system does by default.
+        ca_bundle: a file of trusted certificates to use instead of certifi's.
+        look_up: returns the addresses of hosts that users name; the system's resolver by default.
     """
 
     def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
         self._ca_bundle = ca_bundle
         self._lookups = Lookups(look_up)
-        self._pools: weakref.WeakKeyDictionary[Any, dict[PoolName, _Pool]] = weakref.WeakKeyDictionary()
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[PoolKey, _Pool]] = (
+            weakref.WeakKeyDictionary()
+        )
         mask_library_loggers()
 
     async def send(self, plan: Sendable, seconds: float) -> Response | Failure:
-        """Send once. Every way to fail comes back as a Failure; only a cancellation is raised."""
-        sent: list[bool] = []
+        """Send a request once, within a time.
+
+        Whatever goes wrong is returned as a Failure; only a cancellation is raised.
+        """
+        progress = _Progress()
         started = time.monotonic()
-        shield = live_secrets.set(plan.stamp.secrets)
+        secrets = live_secrets.set(plan.stamp.secrets)
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(plan, sent, started)
+                return await self._exchange(plan, progress, started)
         except AddressRefusedError:
-            return Failure("blocked", sent=False, text=refusal(plan.stamp.guard, plan.url.split("/")[2]))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, _TooLargeError, UnicodeError) as error:
-            late = time.monotonic() - started >= seconds
-            return failure(error, host=plan.url.split("/")[2].rpartition("@")[2], sent=bool(sent), late=late)
+            netloc = plan.url.split("/")[2]
+            return Failure("blocked", sent=False, text=blocked_message(plan.stamp.guard, netloc))
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, _BodyTooLargeError, UnicodeError) as error:
+            host = plan.url.split("/")[2].rpartition("@")[2]
+            return _failure(error, host, progress, is_late=time.monotonic() - started >= seconds)
         finally:
-            live_secrets.reset(shield)
+            live_secrets.reset(secrets)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         for pool in self._pools.pop(asyncio.get_running_loop(), {}).values():
-            await pool.ending.aclose()
+            await pool.closer.aclose()
 
-    async def _exchange(self, plan: Sendable, sent: list[bool], started: float) -> Response:
-        async def trace(event: str, info: Any) -> None:
-            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-                sent.append(True)
-
+    async def _exchange(self, plan: Sendable, progress: _Progress, started: float) -> Response:
         pool = await self._pool(plan)
-        pool.busy += 1
+        pool.active += 1
         try:
-            # The pool and not a client: a client keeps cookies, and would show them to other users' calls.
-            response = await pool.transport.handle_async_request(_request(plan, trace))
-            return await self._answered(plan, response, started)
+            # Not a client: that would keep cookies, and send them with other users' requests.
+            response = await pool.transport.handle_async_request(_encode(plan, progress))
+            return await self._read(plan, response, started)
         finally:
-            pool.busy -= 1
+            pool.active -= 1
 
-    async def _answered(self, plan: Sendable, response: httpx2.Response, started: float) -> Response:
-        if is_streamed(plan, response.status_code):
-            return StreamedResponse(plan, response, None, time.monotonic() - started)
-        try:
-            body = await _read(response, most_bytes(plan))
-        finally:
-            await response.aclose()
+    async def _read(self, plan: Sendable, response: httpx2.Response, started: float) -> Response:
+        content = None
+        if not is_streamed(plan, response.status_code):
+            try:
+                content = await _read_body(response, max_body_size(plan))
+            finally:
+                await response.aclose()
         seconds = time.monotonic() - started
+        head = ResponseHead(response.status_code, response.reason_phrase, response.headers.raw)
         if plan.stream:
-            return StreamedResponse(plan, response, body, seconds)
-        return Response(plan, RawResponse(response), body, seconds)
+            return StreamedResponse(plan, head, content, seconds, _stream(response), response.aclose)
+        return Response(plan, head, content, seconds)
 
     async def _pool(self, plan: Sendable) -> _Pool:
-        """The connections of the running loop.
-
-        Those of a client certificate are nobody else's, and those to hosts that users name belong to who
-        allows the same networks. Proxies are not mixed either.
-        """
+        """The connections of the running event loop that a request may use."""
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        stamp, name = plan.stamp, EVERYBODY
-        certificate, guard, proxy = None, stamp.guard, None
-        if stamp.is_apart:
-            if plan.url.startswith("https:"):
-                certificate = stamp.client_certificate
-                proxy = None if is_local(urlsplit(plan.url).hostname or "") else stamp.proxy
-            networks = None if guard is None else guard.networks
-            name = tuple("" if part is None else part.name for part in (certificate, proxy)), networks
-        known = pools.get(name)
-        if known is not None:
-            return known
-        import certifi
-
-        trusted = self._ca_bundle or certifi.where()
-        context = tls_context(trusted) if certificate is None else certificate.context(trusted)
-        limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
-        via = None if proxy is None else httpx2.Proxy(proxy.url, auth=proxy.login)
-        pool = _Pool(
-            httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=via)
-            if guard is None
-            else CheckedTransport(context, limits, self._lookups, guard.networks)
-        )
-        pools[name] = pool
-        await anext(pool.ending)
-        if len(pools) > MOST_KEPT:
-            idle = next(
-                (key for key, one in pools.items() if key != EVERYBODY and not one.busy and one is not pool),
-                None,
-            )
-            if idle is not None:
-                await pools.pop(idle).ending.aclose()
+        key = pool_key(plan) if plan.stamp.is_apart else SHARED_POOL
+        pool = pools.get(key)
+        if pool is None:
+            pool = pools[key] = _Pool(self._new_transport(key))
+            await anext(pool.closer)
+            if len(pools) > MAX_CACHED:
+                await _close_idle_pool(pools)
         return pool
+
+    def _new_transport(self, key: PoolKey) -> httpx2.AsyncHTTPTransport:
+        make_context = tls_context if key.certificate is None else key.certificate.context
+        context = make_context(self._ca_bundle)
+        limits = httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=100)
+        if key.networks is not None:
+            return _CheckedTransport(context, limits, self._lookups, key.networks)
+        proxy = None if key.proxy is None else httpx2.Proxy(key.proxy.url, auth=key.proxy.login)
+        return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits, proxy=proxy)
 
 
 class _Pool:
-    """Connections, and how many calls use them."""
+    """Connections, and the number of calls that use them."""
 
-    __slots__ = ("busy", "ending", "transport")
+    __slots__ = ("active", "closer", "transport")
 
     def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
         self.transport = transport
-        # asyncio.run() ends the async generators that are left, and so closes what nobody did.
-        self.ending = _closed_at_the_end(transport)
-        self.busy = 0
+        # asyncio.run() closes open async generators, and so the connections that nothing else closed.
+        self.closer = _close_at_end(transport)
+        self.active = 0
 
 
-async def _closed_at_the_end(pool: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None]:
+async def _close_at_end(transport: httpx2.AsyncHTTPTransport) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await pool.aclose()
+        await transport.aclose()
 
 
-def _request(plan: Sendable, trace: Any) -> httpx2.Request:
-    """The plan as httpx2 takes it, its target and headers to the byte as the sync road sends them."""
+async def _close_idle_pool(pools: dict[PoolKey, _Pool]) -> None:
+    """Close the oldest pool that is not in use, except the shared one and the newest."""
+    for key, pool in list(pools.items())[:-1]:
+        if key != SHARED_POOL and not pool.active:
+            await pools.pop(key).closer.aclose()
+            return
+
+
+class _Progress:
+    """How far an attempt got, as httpcore2 traces it."""
+
+    __slots__ = ("has_head", "is_tunnelling", "sent", "tunnel_status")
+
+    def __init__(self) -> None:
+        self.sent = False
+        self.has_head = False
+        self.is_tunnelling = False
+        self.tunnel_status = 0
+
+    async def trace(self, event: str, info: dict[str, object]) -> None:
+        """Take note of an event."""
+        match event, info:
+            case "http11.send_request_headers.started", {"request": httpcore2.Request(method=method)}:
+                self.is_tunnelling = method == b"CONNECT"
+                self.sent = not self.is_tunnelling
+            case "http11.receive_response_headers.complete", {"return_value": (_, int(status), *_)}:
+                if self.is_tunnelling:
+                    self.tunnel_status = status
+                else:
+                    self.has_head = True
+
+
+class _CheckedTransport(httpx2.AsyncHTTPTransport):
+    """Connects to the public internet and the given networks only.
+
+    Connections are pooled by host name, and TLS checks the name; only the address is chosen here.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext, limits: httpx2.Limits, lookups: Lookups, networks: tuple[str, ...]
+    ) -> None:
+        super().__init__(verify=context, trust_env=False, limits=limits)
+        # httpx2 has no argument for the part of httpcore2 that opens sockets.
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            network_backend=_CheckedBackend(lookups, networks),
+        )
+
+
+class _CheckedBackend(httpcore2.AsyncNetworkBackend):
+    """Opens sockets to checked addresses only."""
+
+    def __init__(self, lookups: Lookups, networks: tuple[str, ...]) -> None:
+        self._inner = httpcore2.AnyIOBackend()
+        self._lookups = lookups
+        self._networks = networks
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature of httpcore2
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to the first address that accepts.
+
+        Raises:
+            AddressRefusedError: the host resolves to a network that is not allowed; no socket was opened.
+        """
+        seconds = 30.0 if timeout is None else timeout
+        try:
+            found = await self._lookups.resolve_async(host, port, seconds)
+        except socket.gaierror as error:
+            raise httpcore2.ConnectError from error
+        addresses = [address[0] for *_, address in found]
+        check_addresses(addresses, self._networks)
+        failure: Exception = httpcore2.ConnectError("the name has no address")
+        for address in addresses:
+            try:
+                return await self._inner.connect_tcp(address, port, seconds, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between attempts of the pool to connect."""
+        await self._inner.sleep(seconds)
+
+
+def _encode(plan: Sendable, progress: _Progress) -> httpx2.Request:
+    """The request for httpx2, with the same target and headers that the sync transport sends."""
     seconds = httpx2.Timeout(plan.read_seconds, connect=plan.connect_seconds, pool=None)
     target = "/" + plan.url.split("/", 3)[3]
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in plan.headers.values()]
-    if plan.body is None and plan.method not in BODILESS:
+    if plan.body is None and plan.method not in METHODS_WITHOUT_BODY:
         headers.append((b"Content-Length", b"0"))
     return httpx2.Request(
         plan.method,
         plan.url,
         headers=headers,
-        content=_content(plan.body),
-        extensions={"trace": trace, "timeout": seconds.as_dict(), "target": target.encode("ascii")},
+        content=plan.body if plan.body is None or isinstance(plan.body, bytes) else _read_pieces(plan.body),
+        extensions={
+            "trace": progress.trace,
+            "timeout": seconds.as_dict(),
+            "target": target.encode("ascii"),
+        },
     )
 
 
-def _content(body: Any) -> Any:
-    """A body as httpx2 takes it: a file is read piece by piece."""
-    if body is None or isinstance(body, bytes) or hasattr(body, "__aiter__"):
-        return body
-
-    async def pieces() -> AsyncIterator[bytes]:
-        source = iter(lambda: body.read(CHUNK), b"") if hasattr(body, "read") else iter(body)
-        for piece in source:
-            yield piece.encode() if isinstance(piece, str) else piece
-
-    return pieces()
+async def _read_pieces(body: StreamedBody) -> AsyncGenerator[bytes]:
+    """A file or iterable piece by piece, as httpx2 takes it."""
+    read = getattr(body, "read", None)
+    for piece in body if read is None else iter(lambda: read(CHUNK_SIZE) or None, None):
+        yield piece.encode() if isinstance(piece, str) else piece
 
 
-async def _read(response: httpx2.Response, max_bytes: int) -> bytes:
+async def _read_body(response: httpx2.Response, max_bytes: int) -> bytes:
     announced = response.headers.get("content-length", "")
     if max_bytes and announced.isdigit() and int(announced) > max_bytes:
-        raise _TooLargeError
+        raise _BodyTooLargeError
     chunks, size = [], 0
-    async for chunk in response.aiter_bytes(CHUNK):
+    async for chunk in response.aiter_bytes(CHUNK_SIZE):
         size += len(chunk)
         if max_bytes and size > max_bytes:
-            raise _TooLargeError
+            raise _BodyTooLargeError
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def failure(error: BaseException, *, host: str, sent: bool, late: bool) -> Failure:
-    """What a library's exception means, without its text: that may hold the URL."""
-    if isinstance(error, _TooLargeError):
-        return Failure("too_large", sent, f"the response of {host} is larger than max_response_bytes")
-    if not sent:
-        return _unsent(error, host)
-    if late or isinstance(error, httpx2.TimeoutException | TimeoutError):
-        return Failure("timeout", sent, f"no response from {host} in time")
+async def _stream(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """The decoded body as it arrives; raises StreamBroken."""
+    try:
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except httpx2.TimeoutException:
+        broken = StreamBroken("timeout")
+    except (httpx2.HTTPError, OSError):
+        broken = StreamBroken("truncated")
+    else:
+        return
+    raise broken
+
+
+def _failure(error: BaseException, host: str, progress: _Progress, *, is_late: bool) -> Failure:
+    """The failure that a library's exception means, without its text: that may contain the URL."""
+    if isinstance(error, _BodyTooLargeError):
+        return Failure.of("too_large", host, sent=progress.sent)
+    if not progress.sent:
+        return _unsent_failure(error, host, progress)
+    if is_late or isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return Failure.of("timeout", host, sent=True)
     if isinstance(error, httpx2.RemoteProtocolError):
-        # httpcore2 has one class for a response that broke off and for one that never began.
-        if "incomplete" in str(error) or "without sending complete" in str(error):
-            return Failure("truncated", sent, f"the response of {host} broke off")
-        if "disconnected" in str(error):
-            return Failure("reset", sent, f"{host} closed the connection")
-        return Failure("protocol", sent, f"{host} did not speak HTTP correctly")
-    if isinstance(error, httpx2.NetworkError | OSError):
-        return Failure("reset", sent, f"{host} closed the connection")
-    return Failure("protocol", sent, f"{host} did not speak HTTP correctly ({type(error).__name__})")
+        if progress.has_head:
+            return Failure.of("truncated", host, sent=True)
+        if not _is_parse_error(error):
+            return Failure.of("reset", host, sent=True)
+    elif isinstance(error, httpx2.NetworkError | OSError):
+        return Failure.of("reset", host, sent=True)
+    return Failure.of("protocol", host, sent=True, detail=type(error).__name__)
 
 
-def _unsent(error: BaseException, host: str) -> Failure:
-    if isinstance(error, httpx2.ProxyError) and refuses(str(error)):
-        return Failure("proxy", sent=False, text=f"the proxy lets no connection through to {host}")
-    causes = list(_causes(error))
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if tls is not None:
-        return Failure("tls", sent=False, text=f"no trusted TLS connection to {host}: {tls.reason}")
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Failure("dns", sent=False, text=f"the name {host} could not be resolved")
-    return Failure("connect", sent=False, text=f"no connection to {host}")
+def _is_parse_error(error: httpx2.RemoteProtocolError) -> bool:
+    """Whether h11, and not httpcore2 itself, found fault with the response.
+
+    httpcore2 raises an error of its own if the server closes the connection before it responds.
+    """
+    *_, root = _causes(error)
+    return not isinstance(root, httpcore2.RemoteProtocolError)
 
 
-def _causes(error: BaseException) -> Any:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+def _unsent_failure(error: BaseException, host: str, progress: _Progress) -> Failure:
+    if progress.tunnel_status in REFUSALS:
+        return Failure.of("proxy", host, sent=False)
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return Failure.of("tls", host, sent=False, detail=cause.reason)
+        if isinstance(cause, socket.gaierror):
+            return Failure.of("dns", host, sent=False)
+    return Failure.of("connect", host, sent=False)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

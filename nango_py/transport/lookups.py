@@ -1,4 +1,4 @@
-"""Names to addresses within a time: getaddrinfo itself knows no end."""
+"""DNS lookups with a timeout: getaddrinfo itself has none."""
 
 from __future__ import annotations
 
@@ -6,134 +6,115 @@ import os
 import re
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from urllib3.util import connection as urllib3_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+    AddressInfo = tuple[
+        socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]
+    ]
     LookUp = Callable[[str, int], list[AddressInfo]]
+    Lookup = Future["list[AddressInfo] | socket.gaierror"]
 
-MOST_AT_ONCE = 64
-"""Names that are looked up at one time. A look-up that hangs keeps its thread until the system gives up."""
+MAX_CONCURRENT = 64
+"""Maximum number of lookups at a time. One that hangs keeps its thread until the system gives up."""
 
 
 def system_look_up(host: str, port: int) -> list[AddressInfo]:
-    """What the system knows of a name; blocks as long as the system likes.
+    """The addresses of a host, as the system resolves them; blocks for as long as it takes.
 
     Raises:
-        OSError: nothing is known of it.
+        OSError: the name could not be resolved.
     """
-    found: list[Any] = socket.getaddrinfo(
-        host, port, urllib3_connection.allowed_gai_family(), socket.SOCK_STREAM
-    )
-    return found
-
-
-class Question:
-    """One look-up, under way or done, and whoever waits for it."""
-
-    __slots__ = ("_error", "_listeners", "_lock", "_response", "is_done")
-
-    def __init__(self) -> None:
-        self.is_done = threading.Event()
-        self._lock = threading.Lock()
-        self._listeners: list[Callable[[], object]] = []
-        self._response: list[AddressInfo] = []
-        self._error: tuple[Any, ...] | None = None
-
-    def ask(self, look_up: LookUp, host: str, port: int) -> None:
-        """Look up, and tell who waits."""
-        try:
-            self._response = look_up(host, port)
-        except (OSError, UnicodeError) as error:
-            self._error = error.args if isinstance(error, socket.gaierror) else (socket.EAI_FAIL, "failed")
-        finally:
-            with self._lock:
-                self.is_done.set()
-            for tell in self._listeners:
-                tell()
-
-    def then(self, tell: Callable[[], object]) -> None:
-        """Call `tell`, from whatever thread, once there is a result."""
-        with self._lock:
-            if not self.is_done.is_set():
-                self._listeners.append(tell)
-                return
-        tell()
-
-    def result(self) -> list[AddressInfo]:
-        """The addresses.
-
-        Raises:
-            socket.gaierror: there are none, or none came so far.
-        """
-        if not self.is_done.is_set():
-            raise socket.gaierror(socket.EAI_AGAIN, "no response in time")
-        if self._error is not None:
-            raise socket.gaierror(*self._error)
-        return self._response
+    family = urllib3_connection.allowed_gai_family()
+    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)  # type: ignore[return-value] # no AF_BLUETOOTH
 
 
 class Lookups:
-    """Look-ups with a deadline; safe to share between threads and after a fork.
+    """Lookups with a timeout; safe to share between threads and after a fork.
 
-    Several of one name at one time are one.
+    Concurrent lookups of one name share one thread.
 
     Args:
-        look_up: gives the addresses of a name, as getaddrinfo does.
+        look_up: returns the addresses of a host, as getaddrinfo does.
     """
 
     def __init__(self, look_up: LookUp = system_look_up) -> None:
         self._look_up = look_up
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], Question] = {}
+        self._running: dict[tuple[str, int], Lookup] = {}
         self._pid = os.getpid()
 
-    def addresses(self, host: str, port: int, seconds: float) -> list[AddressInfo]:
-        """The addresses of a host, in the order in which they are to be tried.
+    def resolve(self, host: str, port: int, seconds: float) -> list[AddressInfo]:
+        """The addresses of a host, in the order in which to try them.
 
         Raises:
-            socket.gaierror: there are none, or none came in time.
+            socket.gaierror: the name has no address, or none was found in time.
         """
-        question = self.question(host, port)
-        question.is_done.wait(seconds)
-        return question.result()
+        try:
+            found = self._start(host, port).result(seconds)
+        except TimeoutError:
+            found = socket.gaierror(socket.EAI_AGAIN, "no response in time")
+        return _addresses(found)
 
-    def question(self, host: str, port: int) -> Question:
-        """The look-up of a name, under way in a thread of its own.
+    async def resolve_async(self, host: str, port: int, seconds: float) -> list[AddressInfo]:
+        """The same without blocking the event loop."""
+        import asyncio
 
-        Raises:
-            socket.gaierror: too many names are looked up already.
-        """
-        if host == "localhost" or re.fullmatch(r"[0-9.]+|.*:.*", host):
-            question = Question()  # an address, or of the hosts file: nobody is asked
-            question.ask(self._look_up, host, port)
-            return question
+        lookup = self._start(host, port)
+        try:
+            found = await asyncio.wait_for(asyncio.wrap_future(lookup), seconds)
+        except TimeoutError:
+            found = socket.gaierror(socket.EAI_AGAIN, "no response in time")
+        return _addresses(found)
+
+    def _start(self, host: str, port: int) -> Lookup:
         if self._pid != os.getpid():
-            # The parent's threads do not exist in its child, and will never answer there.
+            # The parent's threads do not exist in a forked child.
             self._running, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+        if host == "localhost" or re.fullmatch(r"[0-9.]+|.*:.*", host):
+            lookup = _new_lookup()  # an address, or in the hosts file: no DNS server is asked
+            self._run(lookup, host, port)
+            return lookup
         with self._lock:
-            known = self._running.get((host, port))
-            if known is not None:
-                return known
-            if len(self._running) >= MOST_AT_ONCE:
-                raise socket.gaierror(socket.EAI_AGAIN, "too many names are looked up at once")
-            question = self._running[host, port] = Question()
-        asking = threading.Thread(
-            target=self._ask, args=(question, host, port), name="nango-dns", daemon=True
-        )
+            running = self._running.get((host, port))
+            if running is not None:
+                return running
+            if len(self._running) >= MAX_CONCURRENT:
+                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups at once")
+            lookup = self._running[host, port] = _new_lookup()
+        thread = threading.Thread(target=self._run, args=(lookup, host, port), name="nango-dns", daemon=True)
         try:
-            asking.start()
-        except RuntimeError:  # no thread can be had: better late than never
-            self._ask(question, host, port)
-        return question
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._run(lookup, host, port)
+        return lookup
 
-    def _ask(self, question: Question, host: str, port: int) -> None:
+    def _run(self, lookup: Lookup, host: str, port: int) -> None:
+        found: list[AddressInfo] | socket.gaierror = socket.gaierror(socket.EAI_FAIL, "failed")
         try:
-            question.ask(self._look_up, host, port)
+            found = self._look_up(host, port)
+        except socket.gaierror as error:
+            found = socket.gaierror(*error.args)
+        except (OSError, UnicodeError):
+            pass
         finally:
             with self._lock:
                 self._running.pop((host, port), None)
+            lookup.set_result(found)
+
+
+def _new_lookup() -> Lookup:
+    lookup: Lookup = Future()
+    lookup.set_running_or_notify_cancel()  # one caller that gives up must not cancel it for the others
+    return lookup
+
+
+def _addresses(found: list[AddressInfo] | socket.gaierror) -> list[AddressInfo]:
+    if isinstance(found, socket.gaierror):
+        raise socket.gaierror(*found.args)  # a new one, as several threads may raise it
+    return found

@@ -1,4 +1,4 @@
-"""Bodies that are worth leaving to `requests`: multipart uploads."""
+"""Multipart uploads, encoded by `requests`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from nango_py.errors import InvalidRequest
 
 
 def encode_files(data: Any, files: Any) -> tuple[bytes, str, bool]:
-    """Body, content type and replayability of an upload, as `requests.post(files=...)` encodes it (RFC 7578).
+    """Body, content type and True: the body can be sent again.
+
+    Args:
+        data: further fields, as in `requests.post(data=...)`.
+        files: as in `requests.post(files=...)` (RFC 7578).
 
     Raises:
-        InvalidRequest: the fields or files have no multipart form.
+        InvalidRequest: `requests` cannot encode them.
     """
     try:
         prepared = requests.Request("POST", "https://localhost/", data=data, files=files).prepare()
     except (TypeError, ValueError, OSError) as error:
         reason = type(error).__name__
     else:
-        body = prepared.body
-        return (
-            body if isinstance(body, bytes) else str(body or "").encode(),
-            prepared.headers["Content-Type"],
-            True,
-        )
+        body = prepared.body or b""
+        return body if isinstance(body, bytes) else body.encode(), prepared.headers["Content-Type"], True
     raise InvalidRequest(f"files= cannot be encoded as multipart ({reason})")

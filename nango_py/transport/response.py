@@ -1,11 +1,12 @@
-"""The response callers get: a requests.Response whose URL and request are shown with secrets masked."""
+"""Responses: a `requests.Response` that shows its URL and request with secrets masked."""
 
 from __future__ import annotations
 
 import json as jsonlib
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPMessage
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 from requests.cookies import MockRequest, MockResponse, RequestsCookieJar
@@ -15,49 +16,67 @@ from requests.utils import get_encoding_from_headers
 from nango_py.errors import TransportFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from nango_py.attempt import Attempt
-    from nango_py.transport.sendable import Sendable
+    from nango_py.transport.sendable import FailureReason, Sendable
 
-_NOT_YET: Any = object()
+CHUNK_SIZE = 65536
+FIRST_ERROR_STATUS = 300
+MAX_ERROR_BODY = 2**20
 
-STREAM_ENDED = {
-    "too_large": "the streamed answer is larger than max_response_bytes",
-    "timeout": "the streamed answer fell silent",
-    "truncated": "the streamed answer broke off",
+_STREAM_MESSAGES: dict[FailureReason, str] = {
+    "too_large": "the streamed response is larger than max_response_bytes",
+    "timeout": "the streamed response stopped: no more data in time",
+    "truncated": "the streamed response is incomplete",
 }
-"""What a stream's TransportFailed says, by its reason."""
-
-FIRST_ERROR = 300
-LARGEST_ERROR_BODY = 2**20
 
 
-def is_streamed(plan: Sendable, status: int) -> bool:
-    """Whether a body is left on the socket: only a good response's; others are read to be judged."""
-    return plan.stream and status < FIRST_ERROR
+def is_streamed(request: Sendable, status: int) -> bool:
+    """Whether to leave a body on the socket: only that of a success; others are read, to be judged."""
+    return request.stream and status < FIRST_ERROR_STATUS
 
 
-def most_bytes(plan: Sendable) -> int:
-    """The largest decoded body to read at once; 0 means any."""
-    return plan.max_bytes or (LARGEST_ERROR_BODY if plan.stream else 0)
+def max_body_size(request: Sendable) -> int:
+    """Maximum size of a decoded body that is read at once; 0 for no limit."""
+    return request.max_bytes or (MAX_ERROR_BODY if request.stream else 0)
 
 
 class StreamFailed(TransportFailed, requests.exceptions.ChunkedEncodingError):
-    """The body of a stream was lost half way: an error of this package and of `requests` alike."""
+    """The body of a streamed response could not be read to its end; also an error of `requests`."""
+
+
+class StreamBroken(Exception):
+    """How the chunks of a `StreamedResponse` end if the body could not be read to its end."""
+
+    def __init__(self, reason: FailureReason) -> None:
+        self.reason = reason
+
+
+class ResponseHead:
+    """Status and headers of a response, in the shape that `Response` reads."""
+
+    __slots__ = ("headers", "reason", "status")
+
+    def __init__(self, status: int, reason: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = HTTPMessage()
+        for name, value in headers:
+            self.headers[name.decode("latin-1")] = value.decode("latin-1")
 
 
 class Response(requests.Response):
-    """What `requests` returns, made cheaply and safe to log.
+    """A `requests.Response` that costs little to make and is safe to log.
 
-    `url` and `request` show credentials as `***`, so that `raise_for_status()` and error trackers do not
-    print them. Headers, cookies and the rest are computed when they are asked for.
+    `url` and `request` show credentials as `***`, so that neither `raise_for_status()` nor error trackers
+    print them. Headers, cookies and other attributes are computed when they are first read.
 
     Attributes:
-        attempts: one record for each sending that led to this response.
+        attempts: one record for each attempt that led to this response.
+        hint: what `raise_for_status()` adds to its message.
     """
 
-    _plan: Sendable | None
     raw: Any
 
     def __init__(
@@ -68,8 +87,8 @@ class Response(requests.Response):
         seconds: float,
         release: Callable[[], None] | None = None,
     ) -> None:
-        # requests.Response.__init__ builds a cookie jar and a header dict that most calls never look at.
-        self._plan = plan
+        # requests.Response.__init__ builds a cookie jar and a header dict that most callers never read.
+        self._plan: Sendable | None = plan
         self._seconds = seconds
         self._release = release
         self._content: Any = False if content is None else content
@@ -79,31 +98,31 @@ class Response(requests.Response):
         self.raw = raw
         self.attempts: tuple[Attempt, ...] = ()
         self.hint = ""
-        self._headers: Any = _NOT_YET
-        self._encoding: Any = _NOT_YET
+        self._headers: CaseInsensitiveDict[str] | None = None
+        self._encoding: str | None = ""  # until it is read or set
         self._history: list[requests.Response] = []
 
     @property
     def headers(self) -> CaseInsensitiveDict[str]:
-        """The response's headers, without regard to case."""
-        if self._headers is _NOT_YET:
+        """The response's headers; names are not case-sensitive."""
+        if self._headers is None:
             self._headers = CaseInsensitiveDict()
             for name, value in self.raw.headers.items():
-                known = self._headers.get(name)
-                # RFC 9110 section 5.3: lines of one name are one list.
-                self._headers[name] = value if known is None else f"{known}, {value}"
-        return self._headers  # type: ignore[no-any-return]
+                earlier = self._headers.get(name)
+                # RFC 9110 section 5.3: several lines of one name are one list.
+                self._headers[name] = value if earlier is None else f"{earlier}, {value}"
+        return self._headers
 
     @headers.setter
-    def headers(self, value: Any) -> None:
+    def headers(self, value: CaseInsensitiveDict[str]) -> None:
         self._headers = value
 
     @property
     def encoding(self) -> str | None:
-        """The text encoding that the headers name; may be set."""
-        if self._encoding is _NOT_YET:
+        """The text encoding that the headers name; can be set."""
+        if self._encoding == "":
             self._encoding = get_encoding_from_headers(self.headers)
-        return self._encoding  # type: ignore[no-any-return]
+        return self._encoding
 
     @encoding.setter
     def encoding(self, value: str | None) -> None:
@@ -111,7 +130,7 @@ class Response(requests.Response):
 
     @property
     def url(self) -> str:
-        """The URL that was asked, credentials masked."""
+        """The URL of the request, with credentials masked."""
         return self._url if self._plan is None else self._plan.masked_url()
 
     @url.setter
@@ -120,7 +139,7 @@ class Response(requests.Response):
 
     @property
     def reason(self) -> str:
-        """The status line's words."""
+        """The reason phrase of the status line."""
         return self._reason if self.raw is None else str(self.raw.reason or "")
 
     @reason.setter
@@ -129,7 +148,7 @@ class Response(requests.Response):
 
     @property
     def elapsed(self) -> timedelta:
-        """From sending to the last byte of the response."""
+        """The time from sending the request to the last byte of the response."""
         return timedelta(seconds=self._seconds)
 
     @elapsed.setter
@@ -138,7 +157,7 @@ class Response(requests.Response):
 
     @property
     def history(self) -> list[requests.Response]:
-        """Empty: redirects are attempts; see `attempts`."""
+        """Always empty: redirects are attempts; see `attempts`."""
         return self._history
 
     @history.setter
@@ -147,16 +166,16 @@ class Response(requests.Response):
 
     @property
     def request(self) -> requests.PreparedRequest:
-        """The request that was sent, credentials masked."""
+        """The request that was sent, with credentials masked."""
         if "_request" not in vars(self):
-            shown = requests.PreparedRequest()
-            shown.url = self.url
+            masked = requests.PreparedRequest()
+            masked.url = self.url
             if self._plan is not None:
-                shown.method = self._plan.method
-                shown.body = self._plan.body  # type: ignore[assignment] # a file or iterator, as in requests
-                shown.headers = CaseInsensitiveDict(self._plan.masked_headers())
-            shown.hooks = {"response": []}
-            self._request = shown
+                masked.method = self._plan.method
+                masked.body = self._plan.body  # type: ignore[assignment] # a file or iterator, as in requests
+                masked.headers = CaseInsensitiveDict(self._plan.masked_headers())
+            masked.hooks = {"response": []}
+            self._request = masked
         return self._request
 
     @request.setter
@@ -165,12 +184,12 @@ class Response(requests.Response):
 
     @property
     def cookies(self) -> RequestsCookieJar:
-        """The cookies of this response. They are not sent back: an API client keeps none."""
+        """The cookies that this response sets. They are not sent back."""
         if "_cookies" not in vars(self):
             self._cookies = RequestsCookieJar()
             if self.raw is not None and "set-cookie" in self.raw.headers:
-                response, question = MockResponse(self.raw.headers), MockRequest(self.request)
-                self._cookies.extract_cookies(response, question)  # type: ignore[arg-type]
+                response, request = MockResponse(self.raw.headers), MockRequest(self.request)
+                self._cookies.extract_cookies(response, request)  # type: ignore[arg-type]
         return self._cookies
 
     @cookies.setter
@@ -178,15 +197,16 @@ class Response(requests.Response):
         self._cookies = value
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
-        """The decoded body piece by piece; the connection is closed after the last.
+        """The decoded body in chunks; the connection is closed after the last one.
 
         Raises:
-            StreamFailed: a stream broke off, fell silent, or is larger than max_response_bytes.
+            StreamFailed: the body is incomplete, did not come in time, or exceeds max_response_bytes.
         """
         if self._content_consumed or self._plan is None:
             yield from super().iter_content(chunk_size, decode_unicode)
             return
-        size, reason = 0, ""
+        size = 0
+        reason: FailureReason | None = None
         try:
             for chunk in super().iter_content(chunk_size, decode_unicode):
                 size += len(chunk)
@@ -194,17 +214,17 @@ class Response(requests.Response):
                     reason = "too_large"
                     break
                 yield chunk
-        except requests.RequestException as error:
-            # requests has one class for silence, and another for a stream that broke off.
-            silent = isinstance(error, requests.ConnectionError)
-            reason = "timeout" if silent else "truncated"
+        except requests.ConnectionError:  # how requests reports a read timeout
+            reason = "timeout"
+        except requests.RequestException:
+            reason = "truncated"
         if reason:
             self.close()
-            raise StreamFailed(STREAM_ENDED[reason], reason=reason, response=self)
+            raise StreamFailed(_STREAM_MESSAGES[reason], reason=reason, response=self)
         self._free()
 
     def close(self) -> None:
-        """Give up what was not read of a stream."""
+        """Give up the part of a streamed body that was not read."""
         super().close()
         self._free()
 
@@ -213,16 +233,11 @@ class Response(requests.Response):
         if release is not None:
             release()
 
-    def _content_type(self) -> str:
-        """As the response says it; the whole of `headers` is not made for it."""
-        known = self.raw.headers if self._headers is _NOT_YET else self._headers
-        return str(known.get("content-type", ""))
-
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON.
 
         Raises:
-            requests.exceptions.JSONDecodeError: it is not JSON, or nested more deeply than Python reads.
+            requests.exceptions.JSONDecodeError: the body is not JSON, or is nested too deeply for Python.
         """
         try:
             if not kwargs and self._content and "charset" not in self._content_type():
@@ -233,8 +248,13 @@ class Response(requests.Response):
             pass
         raise requests.exceptions.JSONDecodeError("JSON is nested too deeply", "", 0)
 
+    def _content_type(self) -> str:
+        # Without computing all `headers`.
+        headers = self.raw.headers if self._headers is None else self._headers
+        return str(headers.get("content-type", ""))
+
     def raise_for_status(self) -> None:
-        """As in `requests`; the text says where to go when this API version is over.
+        """As in `requests`; the message also says when this API version is retired.
 
         Raises:
             requests.HTTPError: the status is 400 or above.
@@ -250,13 +270,106 @@ class Response(requests.Response):
 
     def __getstate__(self) -> dict[str, Any]:
         content = self.content
-        shown = {name: getattr(self, name) for name in self.__attrs__ if name not in {"_content", "request"}}
-        return {**shown, "_content": content, "attempts": self.attempts, "hint": self.hint}
+        state = {name: getattr(self, name) for name in self.__attrs__ if name not in {"_content", "request"}}
+        return {**state, "_content": content, "attempts": self.attempts, "hint": self.hint}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A plan holds credentials and stays behind; what it showed comes along.
+        # A plan holds credentials and is not pickled; what it masks is.
         self._plan = self.raw = self._release = None
         self._request = requests.PreparedRequest()
         for name, value in state.items():
             setattr(self, name, value)
         self._content_consumed = True
+
+
+class StreamedResponse(Response):
+    """A response with `stream=True` under asyncio: read it with `async for` over `aiter_content()`.
+
+    Also an async context manager that closes the response.
+
+    Args:
+        chunks: the decoded body; may raise `StreamBroken`.
+        aclose: closes the connection.
+    """
+
+    def __init__(
+        self,
+        plan: Sendable,
+        head: ResponseHead,
+        content: bytes | None,
+        seconds: float,
+        chunks: AsyncGenerator[bytes],
+        aclose: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(plan, head, content, seconds)
+        self._chunks = chunks
+        self._aclose = aclose
+        self._limit = plan.max_bytes
+        self._is_closed = content is not None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+    async def aiter_content(self, chunk_size: int = CHUNK_SIZE) -> AsyncIterator[bytes]:
+        """The decoded body in chunks of at most `chunk_size` bytes, as they arrive.
+
+        Raises:
+            TransportFailed: the body is incomplete, did not come in time, or exceeds max_response_bytes.
+        """
+        if self._content_consumed:
+            for chunk in self.iter_content(chunk_size):
+                yield chunk
+            return
+        size = 0
+        reason: FailureReason | None = None
+        try:
+            async with aclosing(self._chunks) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if self._limit and size > self._limit:
+                        reason = "too_large"
+                        break
+                    for start in range(0, len(chunk), chunk_size):
+                        yield chunk[start : start + chunk_size]
+        except StreamBroken as broken:
+            reason = broken.reason
+        finally:
+            await self.aclose()
+        if reason:
+            raise TransportFailed(_STREAM_MESSAGES[reason], reason=reason, response=self)
+
+    async def aread(self) -> bytes:
+        """Read the whole body; afterwards `content`, `text` and `json()` work too."""
+        if not self._content_consumed:
+            self._content = b"".join([chunk async for chunk in self.aiter_content()])
+            self._content_consumed = True
+        return self.content
+
+    async def aclose(self) -> None:
+        """Give up the part of the body that was not read."""
+        self._is_closed = True
+        await self._aclose()
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
+        """The body in chunks, after `aread()`.
+
+        Raises:
+            RuntimeError: the body was not read yet, and reading it would block the event loop.
+        """
+        if not self._content_consumed:
+            raise RuntimeError(
+                "read it with `async for chunk in response.aiter_content()` or `await response.aread()`"
+            )
+        return super().iter_content(chunk_size, decode_unicode)
+
+    def close(self) -> None:
+        """Does nothing once the response was read or closed.
+
+        Raises:
+            RuntimeError: it was not; `await response.aclose()` closes the connection.
+        """
+        if not (self._content_consumed or self._is_closed):
+            raise RuntimeError("close this response with `await response.aclose()`")

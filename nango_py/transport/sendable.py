@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
 
-    Body = bytes | IO[bytes] | IO[str] | Iterable[bytes | str] | None
-    """The body of a request: encoded, or a file or iterable that is read while it is sent."""
+    StreamedBody = IO[bytes] | IO[str] | Iterable[bytes | str]
+    """A body that is read while it is sent."""
+
+    Body = bytes | StreamedBody | None
 
 
 class SocketSettings(Protocol):
@@ -102,6 +104,18 @@ FailureReason = Literal[
     "protocol",  # the response is not HTTP
 ]
 
+_MESSAGES: dict[FailureReason, str] = {
+    "dns": "the host name {} could not be resolved",
+    "connect": "could not connect to {}",
+    "tls": "no trusted TLS connection to {}",
+    "proxy": "the proxy refuses to connect to {}",
+    "timeout": "no complete response from {} in time",
+    "reset": "{} closed the connection",
+    "truncated": "the response from {} is incomplete",
+    "too_large": "the response from {} is larger than max_response_bytes",
+    "protocol": "the response from {} is not valid HTTP",
+}
+
 
 @record
 class Failure:
@@ -116,3 +130,9 @@ class Failure:
     reason: FailureReason
     sent: bool
     text: str
+
+    @classmethod
+    def of(cls, reason: FailureReason, host: str, *, sent: bool, detail: str = "") -> Failure:
+        """The failure with the usual message for its reason."""
+        text = _MESSAGES[reason].format(host)
+        return cls(reason, sent, f"{text}: {detail}" if detail else text)

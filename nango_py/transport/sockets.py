@@ -1,13 +1,14 @@
-"""Connections that keep one deadline for a whole attempt, and that know whether anything was sent.
+"""Connections with one deadline for a whole attempt, which record whether anything was sent.
 
-A socket timeout starts anew with every read, so a server that sends a byte now and then holds a client for
-ever. Here each read may take no longer than what is left of the attempt.
+A socket timeout starts anew with every read, so a server that sends a byte now and then could hold a client
+forever. Here no read may take longer than the rest of the attempt.
 """
 
 from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from urllib3.exceptions import NameResolutionError
 
 from nango_py.transport.addresses import check_addresses
 from nango_py.transport.http1 import parse_head
-from nango_py.transport.proxy_tunnel import ProxyRefusedError, refuses
+from nango_py.transport.proxy_tunnel import REFUSALS, ProxyRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,57 +28,64 @@ if TYPE_CHECKING:
     from nango_py.transport.lookups import Lookups
     from nango_py.transport.proxy_tunnel import Proxy
 
-FOREVER = float("inf")
-INTERIM = range(102, 200)
+_INTERIM_STATUSES = range(102, 200)
 
 
-class AttemptClock(threading.local):
-    """What the attempt that runs in this thread may take, and how far it got."""
+class AttemptState(threading.local):
+    """The limits of this thread's attempt, and how far it got.
 
-    deadline: float = FOREVER
+    Attributes:
+        sent: whether the API may have received something.
+        status: of the last response that was read, that of a proxy included.
+    """
+
+    deadline: float = math.inf
     read_seconds: float = 30.0
     sent: bool = False
+    status: int = 0
 
 
-ATTEMPT = AttemptClock()
+ATTEMPT = AttemptState()
 
 
 class DeadlineReader(io.RawIOBase):
-    """The raw stream under a response; every read is bounded by silence and by the attempt's end."""
+    """The raw stream of a response; each read ends at the read timeout or the attempt's deadline."""
 
-    def __init__(self, raw: Any, sock: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
         self._read_seconds = ATTEMPT.read_seconds
         self.deadline = ATTEMPT.deadline
 
     def readable(self) -> bool:
-        """True, as `io` asks of what BufferedReader wraps."""
+        """True; BufferedReader asks."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has come, or raise TimeoutError at the deadline."""
+        """Read available bytes.
+
+        Raises:
+            TimeoutError: none came in time.
+        """
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for this attempt is over")
         self._sock.settimeout(min(self._read_seconds, left))
-        count: int | None = self._raw.readinto(buffer)
-        return count
+        return self._raw.readinto(buffer)
 
     def fileno(self) -> int:
-        """The socket's file number."""
-        number: int = self._raw.fileno()
-        return number
+        """The socket's file descriptor."""
+        return self._raw.fileno()
 
     def close(self) -> None:
-        """Close the stream, and the socket with it when nothing else uses it."""
+        """Close the stream, and the socket with it unless something else uses it."""
         if not self.closed:
             self._raw.close()
         super().close()
 
 
 class DeadlineResponse(http.client.HTTPResponse):
-    """An HTTP answer that is read under the attempt's deadline, status line and headers included."""
+    """An HTTP response that is read before the attempt's deadline, status line and headers included."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -85,14 +93,15 @@ class DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self.reader)
 
     def begin(self) -> None:
-        """Read the head; http.client's mail parser is only for heads that are not usual."""
-        unread: Any = self.headers is None  # None until the head is read, whatever the stubs say
-        method = self._method  # type: ignore[attr-defined]  # http.client sets it
-        head = parse_head(self.fp.peek(1), method) if unread else None
+        """Read the head; the mail parser of http.client is used for unusual ones only."""
+        head = None
+        if self.headers is None:
+            method = self._method  # type: ignore[unreachable] # None until the head is read; set by http.client
+            head = parse_head(self.fp.peek(1), method)
         if head is None:
             super().begin()
             return
-        self.fp.read(head.size)
+        self.fp.read(head.size)  # type: ignore[unreachable]
         self.headers = self.msg = head.headers
         self.code = self.status = head.status
         self.reason, self.version = head.reason, 11
@@ -100,31 +109,23 @@ class DeadlineResponse(http.client.HTTPResponse):
         self.length, self.will_close = head.length, head.will_close
 
     def _read_status(self) -> tuple[str, int, str]:
-        """The final status line: http.client skips no interim answer but 100 (RFC 9110 section 15.2)."""
-        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-        while found[1] in INTERIM:
+        # The final status line: http.client skips 100 but no other interim response (RFC 9110 section 15.2).
+        line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        while line[1] in _INTERIM_STATUSES:
             http.client.parse_headers(self.fp)
-            found = super()._read_status()  # type: ignore[misc]
-        return found
-
-
-def _allow_sending(connection: HTTPConnection) -> None:
-    """From here on the API may have seen something; an upload may take all of the attempt's time."""
-    if connection.sock is None:
-        connection.connect()
-    ATTEMPT.sent = True
-    if ATTEMPT.deadline != FOREVER:
-        connection.sock.settimeout(max(0.001, ATTEMPT.deadline - time.monotonic()))
+            line = super()._read_status()  # type: ignore[misc]
+        ATTEMPT.status = line[1]
+        return line
 
 
 class Connector:
-    """How connections find the way to their host; one for those of a pool.
+    """Opens the sockets of a pool.
 
     Args:
-        lookups: names to addresses.
-        networks: what a host may lead to beside the public internet; None where files name the host, and
-            nothing is checked.
-        proxy: what the connections are tunnelled through, or None.
+        lookups: resolves names.
+        networks: allowed for the host besides the public internet; None to allow every address, if the
+            configuration names the host.
+        proxy: the proxy to tunnel through, or None.
     """
 
     __slots__ = ("lookups", "networks", "proxy")
@@ -136,14 +137,14 @@ class Connector:
         self.networks = networks
         self.proxy = proxy
 
-    def socket_to(self, connection: HTTPConnection) -> socket.socket:
-        """A connected socket; each address may take the connection's timeout, and all the attempt's time.
+    def open_socket(self, connection: HTTPConnection) -> socket.socket:
+        """A connected socket for a connection; its timeout holds for each address.
 
-        The name stays the connection's: TLS asks for it and checks the certificate against it.
+        The connection keeps the host name: TLS sends it and checks the certificate against it.
 
         Raises:
-            NameResolutionError: the name has no address, or none in time.
-            AddressRefusedError: it leads where it may not; no socket was opened.
+            NameResolutionError: the name has no address, or none was found in time.
+            AddressRefusedError: the name resolves to a network that is not allowed; no socket was opened.
         """
         seconds: Any = connection.timeout
         host, port = connection.host, connection.port
@@ -151,82 +152,71 @@ class Connector:
             connection.set_tunnel(host, port, self.proxy.headers())
             host, port = self.proxy.host, self.proxy.port
         try:
-            found = self.lookups.addresses(host, port, _left(seconds))
+            addresses = self.lookups.resolve(host, port, _time_left(seconds))
         except socket.gaierror as error:
             raise NameResolutionError(host, connection, error) from error
         if self.networks is not None:
-            check_addresses([address[0] for *_, address in found], self.networks)
-        failed: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in found:
-            opened = socket.socket(family, kind, protocol)
+            check_addresses([address[0] for *_, address in addresses], self.networks)
+        failure = OSError("the name has no address")
+        for family, kind, protocol, _, address in addresses:
+            sock = socket.socket(family, kind, protocol)
             try:
                 for option in connection.socket_options or ():
-                    opened.setsockopt(*option)
-                opened.settimeout(_left(seconds))
-                opened.connect(address)
+                    sock.setsockopt(*option)
+                sock.settimeout(_time_left(seconds))
+                sock.connect(address)
             except OSError as error:
-                failed = error
-                opened.close()
+                failure = error
+                sock.close()
             else:
-                return opened
-        raise failed
+                return sock
+        raise failure
 
 
-def _left(seconds: float) -> float:
-    """The seconds, or what is left of the attempt if that is less."""
+def _time_left(seconds: float) -> float:
+    """The seconds, or the rest of the attempt if that is less."""
     return max(0.001, min(seconds, ATTEMPT.deadline - time.monotonic()))
 
 
-class PlainConnection(HTTPConnection):
-    """A connection for loopback and for who allowed plain http."""
+class Connection(HTTPConnection):
+    """A plain connection: to loopback, or to a host for which http is allowed."""
 
     response_class = DeadlineResponse
-    way: Connector
+    connector: Connector
 
     def _new_conn(self) -> socket.socket:
-        return self.way.socket_to(self)
+        return self.connector.open_socket(self)
 
     def send(self, data: Any) -> None:
-        """Send, and remember that the API may have seen something from here on."""
-        _allow_sending(self)
+        """Send, and record that the API may have received something; only the deadline bounds an upload."""
+        if self.sock is None:
+            self.connect()
+        ATTEMPT.sent = True
+        if ATTEMPT.deadline != math.inf:
+            self.sock.settimeout(max(0.001, ATTEMPT.deadline - time.monotonic()))
         super().send(data)
 
 
-class TlsConnection(HTTPSConnection):
+class TlsConnection(Connection, HTTPSConnection):
     """A connection whose certificate and host name are always checked."""
 
-    response_class = DeadlineResponse
-    way: Connector
-
-    def _new_conn(self) -> socket.socket:
-        return self.way.socket_to(self)
-
     def _tunnel(self) -> None:
-        refused = False
+        ATTEMPT.status = 0
         try:
             super()._tunnel()
-        except OSError as error:
-            refused = refuses(str(error))
-            if not refused:
+        except OSError:
+            if ATTEMPT.status not in REFUSALS:
                 raise
         finally:
-            ATTEMPT.sent = False  # what was sent so far is not for the API
-        if refused:
+            ATTEMPT.sent = False  # what was sent so far went to the proxy, not to the API
+        if ATTEMPT.status in REFUSALS:
             raise ProxyRefusedError
-
-    def send(self, data: Any) -> None:
-        """Send, and remember that the API may have seen something from here on."""
-        _allow_sending(self)
-        super().send(data)
-
-
-Connection = PlainConnection | TlsConnection
 
 
 class Pool:
-    """The idle connections of one origin; the last one used is the first one taken.
+    """The idle connections of one origin; the most recently used one is taken first.
 
-    Safe to share between threads: a deque's ends are atomic. More calls at once than `size` open more
+    Safe to share between threads: both ends of a deque are atomic. Calls beyond `size` open additional
     connections, which are closed afterwards.
     """
 
@@ -247,13 +237,13 @@ class Pool:
         return self._open()
 
     def give_back(self, connection: Connection) -> None:
-        """Keep the connection for the next call, where it can take one."""
+        """Keep a connection for the next call, or close it if the pool is full."""
         if connection.sock is None or len(self._idle) == self._idle.maxlen:
             connection.close()
         else:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close all idle connections."""
         while self._idle:
             self._idle.pop().close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import io
 import logging
 import resource
 import sys
@@ -207,6 +208,17 @@ def test_an_upload_may_come_from_a_generator() -> None:
 
     async def work(executor: AsyncExecutor) -> None:
         await executor.put("things", data=(piece for piece in (b"one ", "zwölf")))
+
+    with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
+        run(nango, work)
+        assert sandbox.ledger.received[0].body == "one zwölf".encode()
+
+
+def test_an_upload_may_be_a_text_file() -> None:
+    """A file that was opened as text ends where it ends, and is sent as UTF-8."""
+
+    async def work(executor: AsyncExecutor) -> None:
+        await executor.put("things", data=io.StringIO("one zwölf"))
 
     with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
         run(nango, work)

@@ -16,10 +16,10 @@ import pytest
 
 from nango_py import ConfigError, InvalidRequest, Nango, TransportFailed
 from nango_py.engine.plan import follow_redirect
-from nango_py.transport import sync_transport as transports
+from nango_py.transport import sockets
 from nango_py.transport.addresses import check_addresses
 from nango_py.transport.async_transport import AsyncTransport
-from nango_py.transport.lookups import MOST_AT_ONCE, Lookups
+from nango_py.transport.lookups import MAX_CONCURRENT, Lookups
 from nango_py.transport.sendable import Failure
 from nango_py.transport.sockets import Connector
 from nango_py.transport.sync_transport import Transport
@@ -162,11 +162,11 @@ def test_one_private_address_blocks_a_name(send: Send) -> None:
 class Unpinned(Connector):
     """A way as one would write it without care: it checks, and lets the connection look up once more."""
 
-    def socket_to(self, connection: Any) -> socket.socket:
+    def open_socket(self, connection: Any) -> socket.socket:
         """A socket to wherever the second look-up leads."""
-        found = self.lookups.addresses(connection.host, connection.port, 1.0)
+        found = self.lookups.resolve(connection.host, connection.port, 1.0)
         check_addresses([address[0] for *_, address in found], self.networks or ())
-        return Connector(self.lookups).socket_to(connection)
+        return Connector(self.lookups).open_socket(connection)
 
 
 @WATCHED
@@ -195,9 +195,9 @@ def test_nor_between_two_calls(send: Send) -> None:
 def test_the_change_would_be_seen_without_the_pin() -> None:
     """The control: checking a name and connecting to the name reaches the victim."""
     with FaultServer([READ, response(b"victim")]) as victim:
-        connection: Any = transports.PlainConnection(NAME, victim.port)
+        connection: Any = sockets.Connection(NAME, victim.port)
         connection.timeout = 1.0
-        connection.way = Unpinned(Lookups(flipping(PUBLIC, "127.0.0.1")), ())
+        connection.connector = Unpinned(Lookups(flipping(PUBLIC, "127.0.0.1")), ())
         connection.request("GET", "/")
         victim.wait_for_requests(1)
         connection.close()
@@ -306,8 +306,8 @@ def test_a_private_host_is_one_clear_error() -> None:
     error = caught.value
     assert (error.reason, len(error.attempts)) == ("blocked", 1)
     text = str(error)
-    assert f"[E318] the host localhost:{server.port} of git/user-1 is not of the public internet" in text
-    assert "requests.allowed_networks" in text
+    for part in ("[E318]", f"localhost:{server.port}", "git/user-1", "requests.allowed_networks"):
+        assert part in text
     assert "127.0.0.1" not in text
     assert KEY not in text
 
@@ -450,7 +450,7 @@ def test_hosts_of_users_that_hang_hold_up_no_others() -> None:
         FaultServer([READ, response(b"{}")]) as server,
         contextlib.closing(Transport(None, look_up)) as transport,
     ):
-        for number in range(MOST_AT_ONCE + 1):
+        for number in range(MAX_CONCURRENT + 1):
             failed = transport.send(a_plan_to(f"h{number}.example.test"), 0.001)
             assert told([failed]) == ["dns"]
         plan = a_plan_to(f"api.example.test:{server.port}", scheme="http", guarded=False)
@@ -491,7 +491,7 @@ def test_questions_of_one_name_are_one() -> None:
 
     lookups, found = Lookups(look_up), []
     callers = [
-        threading.Thread(target=lambda: found.append(lookups.addresses("a.example", 443, 20.0)))
+        threading.Thread(target=lambda: found.append(lookups.resolve("a.example", 443, 20.0)))
         for _ in range(16)
     ]
     for caller in callers:
@@ -510,12 +510,12 @@ def test_look_ups_that_hang_do_not_pile_up() -> None:
     release = threading.Event()
     lookups = Lookups(lambda *_: release.wait(60) and [])
     try:
-        for number in range(MOST_AT_ONCE):
+        for number in range(MAX_CONCURRENT):
             with pytest.raises(socket.gaierror):
-                lookups.addresses(f"h{number}.example", 443, 0.0)
+                lookups.resolve(f"h{number}.example", 443, 0.0)
         threads = threading.active_count()
         with pytest.raises(socket.gaierror, match="too many"):
-            lookups.addresses("one.more.example", 443, 5.0)
+            lookups.resolve("one.more.example", 443, 5.0)
         assert threading.active_count() == threads
     finally:
         release.set()
@@ -534,10 +534,10 @@ def test_a_forked_child_asks_anew() -> None:
 
     lookups = Lookups(look_up)
     with pytest.raises(socket.gaierror):
-        lookups.addresses("a.example", 443, 0.0)
+        lookups.resolve("a.example", 443, 0.0)
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(
-        target=lambda: theirs.send(lookups.addresses("a.example", 443, 5.0)[0][4][0])
+        target=lambda: theirs.send(lookups.resolve("a.example", 443, 5.0)[0][4][0])
     )
     child.start()
     assert ours.poll(10)

@@ -47,7 +47,7 @@ def outcomes(head: str) -> list[Any]:
     if word is not None:
         return [Failure(word[1], sent=word[1] not in NEVER_SENT, text="it broke")]
     headers = {"Retry-After": "2"} if "with a wait" in head else {}
-    headers |= {RENEWABLE: "yes"} if "can be renewed" in head else {}
+    headers |= {RENEWABLE: "yes"} if "refreshable" in head else {}
     return [Answer(int(status), headers) for status in re.findall(r"\b\d{3}\b", head)]
 
 
@@ -119,8 +119,8 @@ def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
         return "response; others wait" if api.gates else "response"
     assert (api.sent, end.status_code) == (2, 200)
     if api.renewed:
-        return "renew once, then again"
-    return "wait, then again" if api.gates else "again"
+        return "refresh once, then retry"
+    return "wait, then retry" if api.gates else "retry"
 
 
 def test_the_table_has_all_its_cells() -> None:
@@ -141,7 +141,7 @@ def test_a_cell_says_what_happens(head: str, column: str, promised: str) -> None
 
 def test_a_wrong_cell_would_be_noticed() -> None:
     """The control: what the table says of a GET does not hold for a POST."""
-    assert what_happens(Answer(503), "GET", keyed=False) == "again"
+    assert what_happens(Answer(503), "GET", keyed=False) == "retry"
     assert what_happens(Answer(503), "POST", keyed=False) == "response"
 
 
@@ -159,7 +159,7 @@ def test_the_numbers_of_the_page_are_the_defaults() -> None:
     text = " ".join(PAGE.read_text().split())
     route = IntegrationRuntime(an_integration(), ManualClock())
     policy, breaker = route.retries, BreakerSettings()
-    assert f"at most {policy.max_attempts} times" in text
+    assert f"at most {policy.max_attempts} attempts" in text
     assert f"at most {policy.deadline_seconds:.0f} seconds" in text
     assert re.search(
         rf"from 0 to {policy.backoff.base} \S 2\S+ seconds, at most {policy.backoff.cap:.0f} seconds", text
@@ -167,4 +167,4 @@ def test_the_numbers_of_the_page_are_the_defaults() -> None:
     assert f"after {breaker.failures} failures in a row, over at least {breaker.seconds:.0f} seconds" in text
     assert f"After {breaker.pause_seconds:.0f} seconds one call is let through" in text
     assert breaker.longest_pause_seconds == 60
-    assert "(`budget_share: 0.1`), but 60 are always" in text
+    assert "(`budget_share: 0.1`), but 60 are always allowed" in text

@@ -1,4 +1,4 @@
-"""The `nango` command. One file for each group of commands; what they need is imported when they run."""
+"""The `nango` command: one file per group of commands, which import their libraries when they run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code.
-
-    0 for success, 1 for a call that failed, 2 for wrong files or usage, 130 after Ctrl-C.
-    """
+    """Run the `nango` command with `sys.argv` or other arguments, and return its exit code."""
     from nango_py.cli.entry import run
 
     return run(arguments)

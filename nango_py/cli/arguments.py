@@ -1,46 +1,49 @@
-"""Values that commands take: JSON, bodies, headers and parameters from arguments, files and pipes."""
+"""Parsers of command line values: JSON, bodies, headers and query parameters."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from nango_py.json_types import JsonObject, JsonValue
 
-def json_option(text: str | None, option: str) -> dict[str, Any] | None:
-    """The JSON object of an option, given as text, `@FILE` or `-`; None when it was not given.
+
+def parse_json_option(text: str | None, option: str) -> JsonObject | None:
+    """The JSON object of an option: text, `@FILE`, or `-` for standard input.
 
     Raises:
-        click.UsageError: it is not a JSON object. The text is not repeated.
+        click.UsageError: not a JSON object. The message does not repeat the text.
     """
-    if text is None:
-        return None
-    return json_object(bytes_option(text), option)
+    return None if text is None else parse_json_object(read_bytes_option(text), option)
 
 
-def json_object(raw: bytes, source: str) -> dict[str, Any]:
-    """The JSON object of a text; errors as in `json_option`."""
-    value = json_value(raw, source)
+def parse_json_object(raw: bytes, source: str) -> JsonObject:
+    """Parse a JSON object; raises as `parse_json_option`."""
+    value = parse_json(raw, source)
     if not isinstance(value, dict):
-        raise click.UsageError(f"{source} must be a JSON object of named values")
+        raise click.UsageError(f"{source} must be a JSON object")
     return value
 
 
-def json_value(raw: bytes, source: str) -> Any:
-    """The JSON value of a text; errors as in `json_option`."""
+def parse_json(raw: bytes, source: str) -> JsonValue:
+    """Parse a JSON value; raises as `parse_json_option`."""
     try:
-        return json.loads(raw)
+        value: JsonValue = json.loads(raw)
     except json.JSONDecodeError as error:
-        place = f"{error.msg} at line {error.lineno} column {error.colno}"
+        reason = f"{error.msg} at line {error.lineno} column {error.colno}"
     except UnicodeDecodeError:
-        place = "it is not UTF-8"
-    raise click.UsageError(f"{source} is not JSON: {place}")
+        reason = "not UTF-8"
+    else:
+        return value
+    raise click.UsageError(f"{source} is not valid JSON: {reason}")
 
 
-def bytes_option(text: str) -> bytes:
-    """The bytes that an option means: itself, those of `@FILE`, or standard input for `-`.
+def read_bytes_option(text: str) -> bytes:
+    """The bytes of an option: its text, the content of `@FILE`, or standard input for `-`.
 
     Raises:
         click.UsageError: the file cannot be read.
@@ -50,38 +53,38 @@ def bytes_option(text: str) -> bytes:
     if not text.startswith("@"):
         return text.encode("utf-8", "surrogateescape")
     try:
-        with open(text[1:], "rb") as opened:  # noqa: PTH123 - the name is as the user wrote it
-            return opened.read()
+        with open(text[1:], "rb") as file:  # noqa: PTH123 - the name exactly as typed
+            return file.read()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a file name"
+        reason = getattr(error, "strerror", None) or "invalid file name"
     raise click.UsageError(f"cannot read {text[1:]}: {reason}")
 
 
-def pairs(texts: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The parameters of `-p name=value` options.
+def parse_params(texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The query parameters of `-p name=value` options.
 
     Raises:
-        click.UsageError: one has no `=`.
+        click.UsageError: an option has no `=`.
     """
-    found = []
+    params = []
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name:
             raise click.UsageError("-p takes name=value")
-        found.append((name, value))
-    return found
+        params.append((name, value))
+    return params
 
 
-def headers(texts: tuple[str, ...]) -> dict[str, str]:
+def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
     """The headers of `-H 'Name: value'` options.
 
     Raises:
-        click.UsageError: one has no colon. The value is not repeated.
+        click.UsageError: an option has no colon. The message does not repeat the value.
     """
-    found = {}
+    headers = {}
     for text in texts:
         name, sign, value = text.partition(":")
         if not sign or not name.strip():
             raise click.UsageError("-H takes 'Name: value'")
-        found[name.strip()] = value.strip()
-    return found
+        headers[name.strip()] = value.strip()
+    return headers

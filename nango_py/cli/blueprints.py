@@ -1,21 +1,22 @@
-"""`nango blueprints`: the APIs that are known."""
+"""`nango blueprints`: the available APIs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.output import cell, echo_columns, echo_fields, echo_json
+from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_cell
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
+    from nango_py.json_types import Settings
 
 
 @click.group()
 def blueprints() -> None:
-    """The blueprints that can be extended: yours, those of installed packs, and the shipped ones.
+    """The available blueprints: yours, those of installed packages, and the built-in ones.
 
     \b
     Example:
@@ -27,7 +28,7 @@ def blueprints() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    """List every blueprint with its login and where it was found.
+    """List all blueprints with their auth modes and origins.
 
     \b
     Example:
@@ -35,50 +36,51 @@ def list_(project: Project, as_json: bool) -> None:
       nango blueprints list --json
     """
     catalogue = project.catalogue()
-    found = [_summary(project.blueprint(f"{ref.name}:{ref.version}", catalogue)) for ref in catalogue.refs()]
+    rows = [_summary(project.blueprint(f"{ref.name}:{ref.version}", catalogue)) for ref in catalogue.refs()]
     if as_json:
-        echo_json(found)
+        echo_json(rows)
         return
-    rows = [(row["blueprint"], row["title"], row["auth_mode"], row["layer"], row["status"]) for row in found]
-    echo_columns(("blueprint", "title", "login", "from", "status"), rows, "no blueprints")
+    names = ("blueprint", "title", "auth_mode", "layer", "status")
+    cells = [[row[name] for name in names] for row in rows]
+    echo_columns(("blueprint", "title", "login", "from", "status"), cells, "no blueprints")
 
 
 @blueprints.command()
 @click.argument("name", metavar="NAME[:VERSION]")
 @pass_project
 def show(project: Project, name: str) -> None:
-    """Print what a blueprint says: login, what users are asked for, base URL, limits, pages, gotchas, file.
+    """Print a blueprint: login, fields of the connect form, base URL, limits, pagination, gotchas, file.
 
-    Without a version it is the newest.
+    The default version is the newest.
 
     \b
     Example:
       nango blueprints show klaviyo:v1
     """
     catalogue = project.catalogue()
-    found = project.blueprint(name, catalogue)
-    settings = found.settings
+    blueprint = project.blueprint(name, catalogue)
+    settings = blueprint.settings
     requests = settings.get("requests", {})
     echo_fields({
-        "blueprint": found.ref,
-        "title": found.title,
+        "blueprint": blueprint.ref,
+        "title": blueprint.title,
         "manual": settings.get("docs_url"),
-        "status": status_text(found),
-        "file": f"{found.source} ({found.layer})",
-        "hides": ", ".join(str(other.path) for other in catalogue.shadowed(found.ref)),
+        "status": format_status(blueprint),
+        "file": f"{blueprint.source} ({blueprint.layer})",
+        "hides": ", ".join(str(other.path) for other in catalogue.shadowed(blueprint.ref)),
         "extends": settings.get("extends"),
         "login": settings.get("auth", {}).get("auth_mode"),
-        **_asked(settings),
+        **_form_fields(settings),
         "base URL": requests.get("base_url"),
         **{f"header {key}": value for key, value in requests.get("headers", {}).items()},
         **{f"param {key}": value for key, value in requests.get("params", {}).items()},
-        "limits": _limits(settings.get("rate_limits", {})),
-        "pages": settings.get("pagination", {}).get("kind"),
+        "limits": format_limits(settings.get("rate_limits", {})),
+        "pagination": settings.get("pagination", {}).get("kind"),
     })  # fmt: skip
     if settings.get("comment"):
         click.echo("\n" + click.wrap_text(settings["comment"], 100))
     if settings.get("gotchas"):
-        click.echo("\nGood to know:")
+        click.echo("\nGotchas:")
         for gotcha in settings["gotchas"]:
             click.echo(click.wrap_text(gotcha, 100, "  - ", "    "))
 
@@ -87,7 +89,7 @@ def show(project: Project, name: str) -> None:
 @click.argument("name", metavar="NAME[:VERSION]")
 @pass_project
 def path(project: Project, name: str) -> None:
-    """Print the path of a blueprint's file, to copy or to read it.
+    """Print the path of a blueprint's file.
 
     \b
     Example:
@@ -96,8 +98,8 @@ def path(project: Project, name: str) -> None:
     click.echo(str(project.blueprint(name).source))
 
 
-def status_text(blueprint: Blueprint) -> str:
-    """What a blueprint says of its API's life, or ""."""
+def format_status(blueprint: Blueprint) -> str:
+    """The deprecation or retirement of the blueprint's API, or ""."""
     status = blueprint.status
     target = f", use {status.migrate_to}" if status.migrate_to else ""
     if status.retires_on:
@@ -105,7 +107,7 @@ def status_text(blueprint: Blueprint) -> str:
     return f"deprecated since {status.deprecated_on}{target}" if status.deprecated_on else ""
 
 
-def _summary(blueprint: Blueprint) -> dict[str, Any]:
+def _summary(blueprint: Blueprint) -> dict[str, str | None]:
     return {
         "blueprint": blueprint.ref,
         "title": blueprint.title,
@@ -113,38 +115,39 @@ def _summary(blueprint: Blueprint) -> dict[str, Any]:
         "base_url": blueprint.settings.get("requests", {}).get("base_url"),
         "layer": blueprint.layer,
         "file": str(blueprint.source),
-        "status": status_text(blueprint),
+        "status": format_status(blueprint),
     }
 
 
-def _asked(settings: Any) -> dict[str, str]:
-    """What the connect page asks for in the blueprint's own words, by field."""
-    found = {}
-    for name, said in settings.get("credentials", {}).items():
-        if "value" not in said:
-            found[f"credential {name}"] = ": ".join(filter(None, (said.get("title"), said.get("help"))))
-    for name, said in settings.get("connection_config", {}).get("properties", {}).items():
-        if said.get("asked") is not False:
-            found[f"setting {name}"] = ": ".join(filter(None, (said.get("title"), said.get("description"))))
-    return found
+def _form_fields(settings: Settings) -> dict[str, str]:
+    """The titles and help texts of the connect form's fields."""
+    fields = {}
+    for name, words in settings.get("credentials", {}).items():
+        if "value" not in words:
+            fields[f"credential {name}"] = ": ".join(filter(None, (words.get("title"), words.get("help"))))
+    for name, schema in settings.get("connection_config", {}).get("properties", {}).items():
+        if schema.get("asked") is not False:
+            texts = (schema.get("title"), schema.get("description"))
+            fields[f"setting {name}"] = ": ".join(filter(None, texts))
+    return fields
 
 
-def _limits(limits: Any) -> str:
-    """The limits in a line: whose they are, how many rules, and what holds for everything else."""
+def format_limits(limits: Settings) -> str:
+    """The rate limits on one line: who shares them, the number of rules, and the default windows."""
     budgets = limits.get("budgets", ())
     if not budgets:
-        return "as the API's responses tell" if limits else "none declared"
+        return "from response headers" if limits else "none declared"
     cases = sum(len(budget.get("cases", ())) for budget in budgets)
-    others = [window for budget in budgets for window in budget.get("otherwise", ())]
+    windows = [window for budget in budgets for window in budget.get("otherwise", ())]
     words = [f"per {limits.get('counted_per', 'connection')}"]
     if cases:
         words.append(f"{cases} rules for single endpoints")
-    if others:
-        words.append("otherwise " + ", ".join(map(_window, others)))
+    if windows:
+        words.append("otherwise " + ", ".join(map(_format_window, windows)))
     return "; ".join(words)
 
 
-def _window(window: Any) -> str:
-    if hasattr(window, "items"):
-        return " ".join(f"{key} {cell(value)}" for key, value in window.items())
-    return str(window)
+def _format_window(window: str | Settings) -> str:
+    if isinstance(window, str):
+        return window
+    return " ".join(f"{key} {format_cell(value)}" for key, value in window.items())

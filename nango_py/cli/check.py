@@ -1,4 +1,4 @@
-"""`nango check`: every problem of every file, before anything runs."""
+"""`nango check`: reports every problem of every file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.output import format_count
 from nango_py.cli.project import Project, pass_project
 from nango_py.errors import ConfigError, Position, Problem
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 )
 @pass_project
 def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
-    """Check integrations.yaml and all blueprints of yours, or only the blueprint files that are named.
+    """Check integrations.yaml and all your blueprints, or only the given blueprint files.
 
-    Every problem of every file is printed as `file:line:column: error[CODE]: what; expected; help`.
+    Prints every problem of every file as `file:line:column: error[CODE]: what; expected; help`.
 
     \b
     Example:
@@ -36,61 +37,63 @@ def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
       nango check blueprints/acme.v1.yaml
     """
     if blueprint_files:
-        checked = check_files(blueprint_files)
-        click.echo(f"{_counted(len(checked), 'blueprint')}: no problems")
-        return
-    integrations, blueprints = check_project(project)
-    click.echo(f"{_counted(integrations, 'integration')}, {_counted(blueprints, 'blueprint')}: no problems")
+        counts = format_count(len(check_files(blueprint_files)), "blueprint")
+    else:
+        integrations, blueprints = check_project(project)
+        counts = f"{format_count(integrations, 'integration')}, {format_count(blueprints, 'blueprint')}"
+    click.echo(f"{counts}: no problems")
 
 
 def check_files(files: Iterable[Path]) -> list[Blueprint]:
-    """The blueprints in the files, which may extend others of the same folder and shipped ones.
+    """Load blueprint files, which may extend blueprints of the same folder and built-in ones.
 
     Raises:
-        ConfigError: with everything that is wrong in them.
+        ConfigError: with all problems of all files.
     """
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.yaml.folders import Folder
 
-    gathering = Gathering()
+    collector = ProblemCollector()
     for file in files:
         catalogue = Catalogue([("local", file.parent)], installed=True)
-        with gathering:
-            versions = Folder("local", file.parent).versions(file.name.partition(".")[0])
-            named = [version for version, path in versions.items() if path.name == file.name]
-            if not named:
+        with collector:
+            name = file.name.partition(".")[0]
+            versions = Folder("local", file.parent).versions(name)
+            matching = [version for version, path in versions.items() if path.name == file.name]
+            if not matching:
                 what = "a blueprint file is called name.version.yaml"
                 raise ConfigError([Problem(Position(str(file)), "E109", what, "such as acme.v1.yaml")])
-            for version in named:
-                gathering.check(catalogue, f"{file.name.partition('.')[0]}:{version}", Position(str(file)))
-    return gathering.result()
+            for version in matching:
+                collector.check(catalogue, f"{name}:{version}", Position(str(file)))
+    return collector.result()
 
 
 def check_project(project: Project) -> tuple[int, int]:
-    """How many integrations and blueprints there are, all of them right.
+    """Load integrations.yaml, the blueprints that it extends, and all blueprints of the project's folders.
 
-    The blueprints are those that integrations extend, and all in the folders of the project.
+    Returns:
+        the number of integrations and of blueprints.
 
     Raises:
-        ConfigError: with everything that is wrong in any file.
+        ConfigError: with all problems of all files.
     """
-    gathering = Gathering()
+    collector = ProblemCollector()
     catalogue, used, integrations = project.catalogue(), set(), 0
-    with gathering, project.open() as nango:
+    with collector, project.open() as nango:
         configuration = nango.configuration
-        gathering.warn(configuration.warnings)
+        collector.warn(configuration.warnings)
         integrations = len(configuration.integrations)
         used = {integration.blueprint for integration in configuration} - {""}
         catalogue = catalogue.with_folders(configuration.config.blueprint_paths)
-    with gathering:
+    with collector:
         for ref in catalogue.refs():
             if ref.layer in {"local", "path"}:
-                gathering.check(catalogue, f"{ref.name}:{ref.version}", Position(str(ref.path)))
-    return integrations, len(used | {blueprint.ref for blueprint in gathering.result()})
+                collector.check(catalogue, f"{ref.name}:{ref.version}", Position(str(ref.path)))
+    return integrations, len(used | {blueprint.ref for blueprint in collector.result()})
 
 
-class Gathering:
-    """The blueprints that are right, and everything that is wrong, of many files; used as a context."""
+class ProblemCollector:
+    """Collects valid blueprints and the problems of the others. As a context it collects a ConfigError."""
 
     def __init__(self) -> None:
         self._warned: set[Problem] = set()
@@ -98,17 +101,16 @@ class Gathering:
         self._blueprints: list[Blueprint] = []
 
     def __enter__(self) -> None:
-        """Errors in files are kept from here on."""
+        pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        """Keep what is wrong in a file, and let other errors pass."""
         if isinstance(error, ConfigError):
             self._problems |= dict.fromkeys(error.problems)
             return True
         return False
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
-        """Read one blueprint; its warnings are printed once."""
+        """Load one blueprint and print its warnings."""
         from nango_py.config.template.checks import check_blueprint_templates
 
         warnings: list[Problem] = []
@@ -119,7 +121,7 @@ class Gathering:
         self.warn(warnings)
 
     def warn(self, warnings: Iterable[Problem]) -> None:
-        """Print warnings that were not printed yet."""
+        """Print each warning once."""
         for warning in warnings:
             if warning not in self._warned:
                 click.echo(str(warning), err=True)
@@ -129,12 +131,8 @@ class Gathering:
         """The blueprints.
 
         Raises:
-            ConfigError: something was wrong.
+            ConfigError: there were problems.
         """
         if self._problems:
             raise ConfigError(self._problems)
         return self._blueprints
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

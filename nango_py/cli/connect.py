@@ -1,20 +1,21 @@
-"""`nango connections connect`: log a user in with a browser on this machine."""
+"""`nango connections connect`: log a user in with the browser of this machine."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.cli.arguments import json_option
+from nango_py.cli.arguments import parse_json_option
+from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import echo_error
-from nango_py.cli.project import Project, declared, pass_project
+from nango_py.cli.project import Project, find_integration, pass_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from nango_py.client import Nango
     from nango_py.config.model import Integration
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     metavar="JSON",
-    help="What the blueprint asks for before the login, as a JSON object or @FILE; asked for by default.",
+    help="The settings that the login needs, as a JSON object or @FILE.  [default: prompt for them]",
 )
-@click.option("--no-browser", is_flag=True, help="Print the URL of the login page, and open nothing.")
+@click.option("--no-browser", is_flag=True, help="Print the URL of the login page instead of opening it.")
 @click.option(
     "--redirect-url",
     metavar="URL",
     default="",
-    help="Where the login comes back to, as it is registered at the provider: an http:// address of this "
-    "machine.  [default: the callback of config.oauth_server_root_url]",
+    help="The redirect URL registered with the provider: an http:// address of this machine.  "
+    "[default: the callback of config.oauth_server_root_url]",
 )
 @click.option(
     "--timeout",
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for the login.",
+    help="Maximum time to wait for the login.",
 )
 @pass_project
 @click.pass_context
@@ -57,111 +58,91 @@ def connect(
     redirect_url: str,
     timeout: int,
 ) -> None:
-    """Connect one user's account by a login in this machine's browser.
+    """Connect a user's account by a login in this machine's browser.
 
-    Opens the provider's login page, or prints its URL, and waits until the browser comes back to a port of
-    this machine; no server has to run. A user who is connected already gets new tokens. Integrations without
-    a login page are asked for their credentials, as `nango connections register` does.
+    Opens the provider's login page, or prints its URL, and waits for the redirect to a port of this machine;
+    no server is needed. If the user is connected already, the tokens are replaced. For integrations without a
+    login page it prompts for credentials, like `nango connections register`.
 
     \b
     Example:
       nango connections connect slack user-1
       nango connections connect slack user-1 --no-browser --redirect-url http://127.0.0.1:8765/oauth/callback
     """
-    settings = json_option(config, "--config")
-    with project.calling() as nango:
+    settings: dict[str, Any] | None = parse_json_option(config, "--config")
+    with project.open_for_calls() as nango:
         from nango_py.connect.oauth import logs_in_by_browser
 
-        entry = declared(nango, integration)
-        by_browser = logs_in_by_browser(entry)
-        if by_browser:
-            settings = _asked(entry, nango, user) if settings is None else settings
+        entry = find_integration(nango, integration)
+        has_login_page = logs_in_by_browser(entry)
+        if has_login_page:
+            settings = _prompt_for_settings(entry, nango, user) if settings is None else settings
             reasons: list[str] = []
             nango.on("connect_failed", lambda event: reasons.append(event.reason))
-            outcome = _logged_in(
-                nango, integration, user, settings, redirect_url, timeout, _shower(no_browser)
-            )
-    if not by_browser:
+            show = click.echo if no_browser else _open_or_print
+            login = partial(_log_in, nango, integration, user, show=show, additional_config=settings)
+            outcome = login(redirect_url=redirect_url, seconds=timeout)
+    if not has_login_page:
         from nango_py.cli.connections import register
 
         context.invoke(register, integration=integration, user=user, config=config, replace=True)
         return
-    _say(outcome, integration, user, timeout, reasons)
+    _report(outcome, f"{integration}/{user}", timeout, reasons)
 
 
-def _asked(entry: Integration, nango: Nango, user: str) -> dict[str, Any]:
-    """The settings that the login needs; what the user has already is offered."""
-    from nango_py.cli.prompts import asked_settings
+def _prompt_for_settings(entry: Integration, nango: Nango, user: str) -> dict[str, Any]:
+    """Prompt for the settings that the login needs, with the user's stored ones as defaults."""
+    from nango_py.cli.prompts import prompt_for_settings
     from nango_py.errors import ConnectionNotFound
 
     try:
         stored = nango.connection(entry.name, user)["additional_config"]
     except ConnectionNotFound:
         stored = {}
-    return asked_settings(entry, stored, by_login=True)
+    return prompt_for_settings(entry, stored, is_login=True)
 
 
-def _logged_in(
-    nango: Nango,
-    integration: str,
-    user: str,
-    settings: Mapping[str, Any],
-    redirect_url: str,
-    timeout: int,
-    show: Callable[[str], None],
-) -> LoginOutcome | None:
+def _log_in(nango: Nango, integration: str, user: str, **options: Any) -> LoginOutcome | None:
     from nango_py.connect.local_browser import log_in
     from nango_py.errors import ConnectFailed
 
     try:
-        return log_in(
-            nango.accounts, integration, user,
-            show=show, additional_config=settings, redirect_url=redirect_url, seconds=timeout,
-        )  # fmt: skip
+        return log_in(nango.accounts, integration, user, **options)
     except ConnectFailed as error:
         failed, cause = error, error.__cause__
     if cause is not None:
-        raise cause  # whoever sits here is the developer
+        raise cause  # the developer's own configuration or network, so it is shown in full
     echo_error(f"{integration}/{user}: {failed}")
-    raise click.exceptions.Exit(1)
+    raise click.exceptions.Exit(FAILED)
 
 
-def _say(
-    outcome: LoginOutcome | None, integration: str, user: str, timeout: int, reasons: Sequence[str]
-) -> None:
-    """How it ended; `reasons` are what the library told developers meanwhile."""
+def _report(outcome: LoginOutcome | None, user: str, timeout: int, reasons: Sequence[str]) -> None:
+    """Print the outcome; `reasons` are the developer messages of failed logins."""
     if outcome is None:
-        echo_error(f"{integration}/{user}: nobody logged in within {timeout} seconds; nothing was stored")
-        raise click.exceptions.Exit(1)
-    if not outcome.ok:
-        is_clear = outcome.code == "access_denied" or not reasons
-        why = outcome.code if is_clear else reasons[-1]
-        echo_error(f"{integration}/{user}: {outcome.message} ({why}); nothing was stored")
-        raise click.exceptions.Exit(1)
-    if outcome.missing_scopes:
-        click.echo(f"warning: not granted: {' '.join(outcome.missing_scopes)}", err=True)
-    click.echo(f"connected {integration}/{user}")
+        echo_error(f"{user}: no login within {timeout} seconds; nothing was stored")
+    elif not outcome.ok:
+        is_denied = outcome.code == "access_denied" or not reasons
+        reason = outcome.code if is_denied else reasons[-1]
+        echo_error(f"{user}: {outcome.message} ({reason}); nothing was stored")
+    else:
+        if outcome.missing_scopes:
+            click.echo(f"warning: scopes not granted: {' '.join(outcome.missing_scopes)}", err=True)
+        click.echo(f"connected {user}")
+        return
+    raise click.exceptions.Exit(FAILED)
 
 
-def _shower(no_browser: bool) -> Callable[[str], None]:
-    """What is done with the URL of the login page."""
-
-    def show(url: str) -> None:
-        if no_browser:
-            click.echo(url)
-            sys.stdout.flush()
-            return
-        opened = _open(url)
-        told = "the login page is open in your browser; if not, it is at" if opened else "log in at"
-        click.echo(f"{told} {url}", err=True)
-
-    return show
+def _open_or_print(url: str) -> None:
+    """Open the login page in a browser, and print its URL in case that fails."""
+    is_open = _open(url)
+    prefix = "the login page is open in your browser; if not, go to" if is_open else "log in at"
+    click.echo(f"{prefix} {url}", err=True)
 
 
 def _open(url: str) -> bool:
-    """Whether a browser took the URL. One that runs in this terminal would hide what we say."""
-    is_elsewhere = sys.platform in {"win32", "darwin"} or os.environ.get("BROWSER")
-    if not is_elsewhere and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    """Open the URL in a graphical browser, not in one that would take over this terminal."""
+    is_graphical = sys.platform in {"win32", "darwin"} or os.environ.get("BROWSER")
+    if not is_graphical and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     import webbrowser
 

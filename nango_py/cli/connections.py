@@ -1,4 +1,4 @@
-"""`nango connections`: who is connected. Credentials come in by a prompt, a file or a pipe only."""
+"""`nango connections`: stored connections. Credentials come from a prompt, a file or a pipe only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.cli.arguments import json_object, json_option
+from nango_py.cli.arguments import parse_json_object, parse_json_option
+from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json
-from nango_py.cli.project import Project, declared, pass_project
+from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
     from nango_py.client import Nango
@@ -23,7 +25,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 @click.group()
 def connections() -> None:
-    """The stored connections: one user's credentials for one integration.
+    """The stored connections: each holds one user's credentials for one integration.
 
     \b
     Example:
@@ -41,15 +43,15 @@ def connections() -> None:
     help="A file with the credentials as a JSON object; - reads standard input.",
 )
 @click.option(
-    "--config", metavar="JSON", help="additional_config as a JSON object, or @FILE; not for secrets."
+    "--config", metavar="JSON", help="additional_config as a JSON object or @FILE. Not for secrets."
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace the credentials of a user who is connected already, and the settings if --config is given.",
+    help="Replace the credentials of a connected user, and the settings too if --config is given.",
 )
 @click.option(
-    "--no-verify", is_flag=True, help="Store them without asking the API whether they work; nothing is sent."
+    "--no-verify", is_flag=True, help="Store the credentials without verifying them; nothing is sent."
 )
 @pass_project
 def register(
@@ -61,40 +63,40 @@ def register(
     replace: bool,
     no_verify: bool,
 ) -> None:
-    """Store one user's credentials, encrypted, once the API has accepted them.
+    """Verify one user's credentials with the API and store them, encrypted.
 
-    They are asked for at a hidden prompt, or read from a JSON file or standard input. No option takes them,
-    because other users of a machine can see the arguments of its processes. At the prompt the settings that
-    the blueprint wants are asked for too, unless --config gives them.
+    The credentials come from a prompt without echo, from a JSON file or from standard input. There is no
+    option for them, because other users of the machine can see command line arguments. The prompt also asks
+    for the settings of the blueprint, unless --config is given.
 
-    Before anything is stored the API is asked, where the blueprint says how. If it refuses them, or cannot be
-    asked, nothing is stored and the exit code is 1.
+    The credentials are verified if the blueprint declares how. If the API rejects them, or is unreachable,
+    nothing is stored and the exit code is 1.
 
     \b
     Example:
       nango connections register klaviyo-today user-1
       nango connections register klaviyo-today user-1 --credentials-file - < key.json
     """
-    settings = json_option(config, "--config")
+    settings: dict[str, Any] | None = parse_json_option(config, "--config")
     with project.open() as nango:
-        entry = declared(nango, integration)
-        before = _stored(nango, integration, user)
-        if before is not None and not replace:
+        entry = find_integration(nango, integration)
+        stored = _stored_settings(nango, integration, user)
+        if stored is not None and not replace:
             raise ConnectionAlreadyExists(integration, user)
-        kept = {} if before is None else before["additional_config"]
-        from nango_py.cli.prompts import asked_credentials, asked_settings
+        from nango_py.cli.prompts import prompt_for_credentials, prompt_for_settings
 
+        credentials: Mapping[str, object]
         if credentials_file:
-            credentials = json_object(credentials_file.read(), "the credentials file")
+            credentials = parse_json_object(credentials_file.read(), "the credentials file")
         else:
-            credentials = asked_credentials(entry)
+            credentials = prompt_for_credentials(entry)
         if settings is None:
-            settings = kept if credentials_file else asked_settings(entry, kept)
+            settings = (stored or {}) if credentials_file else prompt_for_settings(entry, stored or {})
         if not no_verify:
             _verify(nango, integration, user, credentials, settings)
         view = nango.register_connection(integration, user, credentials, settings, replace=replace)
-    done = "registered" if before is None else "replaced"
-    click.echo(f"{done} {integration}/{user} ({view['uuid']})")
+    verb = "registered" if stored is None else "replaced"
+    click.echo(f"{verb} {integration}/{user} ({view['uuid']})")
 
 
 @connections.command()
@@ -103,25 +105,25 @@ def register(
 @as_json_option
 @pass_project
 def test(project: Project, integration: str, user: str, as_json: bool) -> None:
-    """Ask the API whether a connection's credentials work.
+    """Verify a connection's credentials with the API.
 
-    Prints what it says: accepted, refused, missing_scope, unavailable, or not_declared where the blueprint
-    names no call that would tell. The exit code is 0 for accepted and not_declared, else 1.
+    Prints the outcome: accepted, refused, missing_scope, unavailable, or not_declared if the blueprint
+    declares no request for it. The exit code is 0 for accepted and not_declared, else 1.
 
     \b
     Example:
       nango connections test klaviyo-today user-1
       nango connections test klaviyo-today user-1 --json
     """
-    with project.calling() as nango:
-        found = nango.executor(integration, user).verify()
+    with project.open_for_calls() as nango:
+        verification = nango.executor(integration, user).verify()
     if as_json:
-        told = {name: getattr(found, name) for name in ("outcome", "ok", "status", "message")}
-        echo_json({"integration": integration, "user_id": user, **told})
+        fields = {name: getattr(verification, name) for name in ("outcome", "ok", "status", "message")}
+        echo_json({"integration": integration, "user_id": user, **fields})
     else:
-        click.echo(f"{found.outcome}: {found.message}")
-    if not found.ok:
-        raise click.exceptions.Exit(1)
+        click.echo(f"{verification.outcome}: {verification.message}")
+    if not verification.ok:
+        raise click.exceptions.Exit(FAILED)
 
 
 @connections.command("list")
@@ -130,7 +132,7 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @as_json_option
 @pass_project
 def list_(project: Project, integration: str | None, user: str | None, as_json: bool) -> None:
-    """List connections, without their credentials.
+    """List connections, without credentials.
 
     \b
     Example:
@@ -138,13 +140,12 @@ def list_(project: Project, integration: str | None, user: str | None, as_json: 
       nango connections list --user user-1 --json
     """
     with project.open() as nango:
-        found = _found(nango, integration, user)
+        views = _find(nango, integration, user)
     if as_json:
-        echo_json(found)
+        echo_json(views)
         return
-    rows = [
-        (view["integration"], view["user_id"], view["date_created"], view["last_modified"]) for view in found
-    ]
+    names = ("integration", "user_id", "date_created", "last_modified")
+    rows = [[view[name] for name in names] for view in views]
     echo_columns(("integration", "user", "created", "modified"), rows, "no connections")
 
 
@@ -172,14 +173,14 @@ def show(project: Project, integration: str, user: str, as_json: bool) -> None:
 @connections.command()
 @click.argument("integration")
 @click.argument("user")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--no-revoke", is_flag=True, help="Leave the tokens valid at the provider; nothing is sent.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--no-revoke", is_flag=True, help="Do not revoke the tokens; nothing is sent.")
 @pass_project
 def delete(project: Project, integration: str, user: str, yes: bool, no_revoke: bool) -> None:
     """Delete a connection and its credentials.
 
-    Where the blueprint says how, the provider is asked afterwards to withdraw the tokens. It may take ten
-    seconds; what it says changes nothing.
+    If the blueprint declares how, the tokens are then revoked at the provider, which may take ten seconds.
+    The connection stays deleted if that fails.
 
     \b
     Example:
@@ -189,45 +190,46 @@ def delete(project: Project, integration: str, user: str, yes: bool, no_revoke: 
         nango.connection(integration, user)
         if not yes and not click.confirm(f"Delete the connection {integration}/{user}?", err=True):
             click.echo("nothing was deleted", err=True)
-            raise click.exceptions.Exit(1)
+            raise click.exceptions.Exit(FAILED)
         nango.on("not_revoked", _warn)
         nango.delete_connection(integration, user, revoke=not no_revoke)
     click.echo(f"deleted {integration}/{user}")
 
 
 def _warn(event: Event) -> None:
-    who = f"{event.integration}/{printable(event.user_id)}"
-    click.echo(f"warning: the provider did not withdraw the tokens of {who}: {event.reason}", err=True)
+    connection = f"{event.integration}/{printable(event.user_id)}"
+    click.echo(f"warning: the tokens of {connection} were not revoked: {event.reason}", err=True)
 
 
-def _stored(nango: Nango, integration: str, user: str) -> dict[str, Any] | None:
-    """The connection that a user has already, if any."""
+def _stored_settings(nango: Nango, integration: str, user: str) -> dict[str, Any] | None:
+    """The additional_config of the user's connection, or None if there is no connection."""
     try:
-        return nango.connection(integration, user)
+        settings: dict[str, Any] = nango.connection(integration, user)["additional_config"]
     except ConnectionNotFound:
         return None
+    return settings
 
 
-def _found(nango: Nango, integration: str | None, user: str | None) -> list[dict[str, Any]]:
-    if integration is not None:
-        found = nango.connections_for_integration(integration)
-    elif user is not None:
+def _find(nango: Nango, integration: str | None, user: str | None) -> list[dict[str, Any]]:
+    if integration is None and user is not None:
         return nango.connections_for_user(user)
-    else:
-        names = sorted(nango.configuration.integrations)
-        found = [view for name in names for view in nango.connections_for_integration(name)]
-    return [view for view in found if user is None or view["user_id"] == user]
+    names = sorted(nango.configuration.integrations) if integration is None else [integration]
+    views = [view for name in names for view in nango.connections_for_integration(name)]
+    return [view for view in views if user is None or view["user_id"] == user]
 
 
 def _verify(
-    nango: Nango, integration: str, user: str, credentials: dict[str, Any], settings: dict[str, Any]
+    nango: Nango,
+    integration: str,
+    user: str,
+    credentials: Mapping[str, object],
+    settings: Mapping[str, object],
 ) -> None:
-    """Go on only where nothing speaks against the credentials."""
     from nango_py.engine.verification import UNAVAILABLE
 
-    found = nango.verify_credentials(integration, user, credentials, settings)
-    if found.ok:
+    verification = nango.verify_credentials(integration, user, credentials, settings)
+    if verification.ok:
         return
-    hint = "; --no-verify stores them all the same" if found.outcome == UNAVAILABLE else ""
-    echo_error(f"{found.message} Nothing was stored{hint}")
-    raise click.exceptions.Exit(1)
+    hint = "; use --no-verify to store them anyway" if verification.outcome == UNAVAILABLE else ""
+    echo_error(f"{verification.message} Nothing was stored{hint}")
+    raise click.exceptions.Exit(FAILED)

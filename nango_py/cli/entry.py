@@ -1,4 +1,4 @@
-"""From the process's arguments to its exit code: every way a command can end, in one place."""
+"""Runs the `nango` command and turns every outcome into an exit code."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.exit_codes import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE_ERROR
 from nango_py.cli.output import echo_error
 from nango_py.errors import ConfigError, InvalidRequest, NangoError, RequestFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-CALL_FAILED = 1
-WRONG_USE = 2
-INTERRUPTED = 130
-PIPE_CLOSED = 141
-"""128 + SIGPIPE: what a shell reports of any program whose reader has gone."""
 
 TRACEBACK_VARIABLE = "NANGO_TRACEBACK"
 
@@ -35,10 +30,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         if error.errno == errno.EPIPE:
-            _silence()
+            _redirect_output_to_devnull()
             return PIPE_CLOSED
         echo_error(f"{error.strerror or type(error).__name__}: {error.filename or 'no file'}")
-        return WRONG_USE
+        return USAGE_ERROR
     return code
 
 
@@ -53,42 +48,40 @@ def _run(nango: click.Command, arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except click.ClickException as error:
         _show(error)
-        return WRONG_USE
+        return USAGE_ERROR
     except ConfigError as error:
         click.echo(str(error), err=True)
-        return WRONG_USE
+        return USAGE_ERROR
     except NangoError as error:
         echo_error(str(error))
         is_call = isinstance(error, RequestFailed) and not isinstance(error, InvalidRequest)
-        return CALL_FAILED if is_call else WRONG_USE
+        return FAILED if is_call else USAGE_ERROR
     except OSError:
         raise
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        # An unforeseen exception's text could hold anything, so only its kind is shown.
-        echo_error(
-            f"{type(error).__name__}; this is a mistake in nango_py ({TRACEBACK_VARIABLE}=1 shows where)"
-        )
-        return CALL_FAILED
+        # The text of an unexpected exception may hold a credential, so only its type is shown.
+        echo_error(f"{type(error).__name__}: a bug in nango_py; set {TRACEBACK_VARIABLE}=1 for a traceback")
+        return FAILED
     return 0
 
 
 def _show(error: click.ClickException) -> None:
-    """One line for what was typed wrong, and the way to the help of that command."""
+    """Print a usage error on one line, with the command for help."""
     context = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError":  # a group alone, since click 8.2
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command, since click 8.2
         error.show()
         return
-    more = f"; see {context.command_path} --help" if context is not None else ""
-    echo_error(error.format_message().rstrip(".") + more)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    echo_error(error.format_message().rstrip(".") + hint)
 
 
-def _silence() -> None:
-    """Nobody reads any more: let the interpreter's last flush go nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _redirect_output_to_devnull() -> None:
+    """Keep the interpreter's last flush from failing on the closed pipe."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(devnull, stream.fileno())
         except (OSError, ValueError):
             continue

@@ -1,4 +1,4 @@
-"""`nango init`: the first files of a product."""
+"""`nango init`: the first files of a project."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXAMPLE = """\
-# The APIs that your product talks to. Every key is in docs/integrations.md; `nango check` finds mistakes.
+# The APIs that your product calls. docs/integrations.md lists all keys; `nango check` finds mistakes.
 integrations:
   klaviyo-today:
-    extends_blueprint: klaviyo:v1     # `nango blueprints list` shows all that are known
+    extends_blueprint: klaviyo:v1     # `nango blueprints list` shows all blueprints
 
-  # What an entry sets wins over its blueprint:
+  # Settings of an entry override those of its blueprint:
   # klaviyo-slow:
   #   extends_blueprint: klaviyo:v1
   #   http_request_timeout_seconds: 60
   #   log_level: debug
 
-  # UPPER_CASE names are environment variables, so no secret needs to stand here:
+  # UPPER_CASE names are environment variables: keep secrets there, not in this file.
   # slack:
   #   extends_blueprint: slack:v0
   #   oauth_client_id: "2710526930471.2710526930472"
   #   oauth_client_secret: ${SLACK_CLIENT_SECRET}
   #   oauth_scopes: [channels:read, chat:write]
 
-  # An API without a blueprint; give it one in blueprints/ once a second product needs it:
+  # An API without a blueprint. Write one in blueprints/ if other products use the API too:
   # in-house:
   #   auth: {auth_mode: USERNAME_PASSWORD}
   #   requests:
@@ -38,7 +38,7 @@ integrations:
   #     headers: {Authorization: "Basic ${basic_auth_encoded}"}
 
 # config:
-#   database_url: postgresql:///nango   # connections are in .nango/nango.db otherwise
+#   database_url: postgresql:///nango   # default: .nango/nango.db
 """
 IGNORED = ".nango/"
 
@@ -46,7 +46,7 @@ IGNORED = ".nango/"
 @click.command()
 @pass_project
 def init(project: Project) -> None:
-    """Write integrations.yaml, blueprints/ and a .gitignore entry; nothing is ever overwritten.
+    """Create integrations.yaml, blueprints/ and a .gitignore entry. Existing files are not overwritten.
 
     \b
     Example:
@@ -55,36 +55,36 @@ def init(project: Project) -> None:
     file = project.integrations
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _report(file, made=_write_new(file, EXAMPLE))
+        _report(file, is_new=_write_new(file, EXAMPLE))
         folder = project.blueprints_folder
-        missing = not folder.is_dir()
+        is_missing = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        _report(folder, made=missing)
-        _report(file.parent / ".gitignore", made=_ignore(file.parent / ".gitignore"))
+        _report(folder, is_new=is_missing)
+        _report(file.parent / ".gitignore", is_new=_add_to_gitignore(file.parent / ".gitignore"))
     except OSError as error:
         raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from None
     click.echo("next: nango check, then nango connections register klaviyo-today YOUR-USER-ID")
 
 
 def _write_new(file: Path, text: str) -> bool:
-    """Whether the file was not there and has been written."""
+    """Whether the file was created; False if it exists."""
     try:
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
     except FileExistsError:
         return False
     return True
 
 
-def _ignore(file: Path) -> bool:
-    """Whether git had to be told to leave the folder of keys and connections alone."""
-    known = file.read_text(encoding="utf-8") if file.exists() else ""
-    if {IGNORED, IGNORED.rstrip("/")} & {line.strip().lstrip("/") for line in known.splitlines()}:
+def _add_to_gitignore(file: Path) -> bool:
+    """Whether the folder of keys and connections was added to .gitignore."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    if {IGNORED, IGNORED.rstrip("/")} & {line.strip().lstrip("/") for line in text.splitlines()}:
         return False
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(("\n" if known and not known.endswith("\n") else "") + IGNORED + "\n")
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(("\n" if text and not text.endswith("\n") else "") + IGNORED + "\n")
     return True
 
 
-def _report(path: Path, *, made: bool) -> None:
-    click.echo(f"{'wrote' if made else 'kept '} {path}")
+def _report(path: Path, *, is_new: bool) -> None:
+    click.echo(f"{'wrote' if is_new else 'kept '} {path}")

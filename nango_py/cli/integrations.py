@@ -1,32 +1,33 @@
-"""`nango integrations`: what integrations.yaml declares, and where each setting came from."""
+"""`nango integrations`: the entries of integrations.yaml, and the origin of each setting."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
-from nango_py.cli.output import cell, echo_columns, echo_json
-from nango_py.cli.project import Project, declared, pass_project
+from nango_py.cli.output import echo_columns, echo_json, format_cell
+from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from nango_py.config.model import Path
 
 SECRET_SETTINGS = frozenset({"app_api_key", "oauth_client_secret"})
 PROSE = frozenset({"examples", "gotchas"})
-# A literal under such a name is a secret that somebody wrote into the file.
+# A literal value under such a name is a secret written into the file.
 _SECRET_NAME = re.compile(r"auth|cookie|key|passw|secret|signature|token", re.IGNORECASE)
-_ONE_LINE = 150
+_MAX_LINE = 150
 
 
 @click.group()
 def integrations() -> None:
-    """The integrations that integrations.yaml declares.
+    """The integrations declared in integrations.yaml.
 
     \b
     Example:
@@ -38,14 +39,14 @@ def integrations() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    """List the integrations, the blueprint each extends, and its base URL.
+    """List the integrations with their blueprints, auth modes and base URLs.
 
     \b
     Example:
       nango integrations list --json
     """
     with project.open() as nango:
-        found = [
+        rows = [
             {
                 "integration": integration.name,
                 "blueprint": integration.blueprint,
@@ -55,10 +56,10 @@ def list_(project: Project, as_json: bool) -> None:
             for integration in nango.configuration
         ]
     if as_json:
-        echo_json(found)
+        echo_json(rows)
         return
-    rows = [tuple(row.values()) for row in found]
-    echo_columns(("integration", "blueprint", "login", "base URL"), rows, "no integrations")
+    cells = [tuple(row.values()) for row in rows]
+    echo_columns(("integration", "blueprint", "login", "base URL"), cells, "no integrations")
 
 
 @integrations.command()
@@ -66,10 +67,9 @@ def list_(project: Project, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
 def show(project: Project, name: str, as_json: bool) -> None:
-    """Print every setting of an integration, and the file and line that it came from.
+    """Print every setting of an integration with the file and line that it comes from.
 
-    Values of secret settings and of the environment are masked. Examples and gotchas, which set nothing, are
-    left out.
+    Secret settings and values from the environment are masked. Examples and gotchas are left out.
 
     \b
     Example:
@@ -78,10 +78,10 @@ def show(project: Project, name: str, as_json: bool) -> None:
     from nango_py.config.loading import origin_of
 
     with project.open() as nango:
-        integration = declared(nango, name)
+        integration = find_integration(nango, name)
     lines = [
-        (dotted(path), value, origin_of(integration, path))
-        for path, value in settings_lines(integration.settings)
+        (format_path(path), value, origin_of(integration, path))
+        for path, value in list_settings(integration.settings)
         if path[0] not in PROSE
     ]
     if as_json:
@@ -89,48 +89,55 @@ def show(project: Project, name: str, as_json: bool) -> None:
         return
     width = max(len(key) for key, _, _ in lines)
     for key, value, origin in lines:
-        click.echo(f"{key.ljust(width)}  {cell(_text(value))}" + (f"  ({origin})" if origin else ""))
+        click.echo(
+            f"{key.ljust(width)}  {format_cell(_to_text(value))}" + (f"  ({origin})" if origin else "")
+        )
 
 
-def settings_lines(settings: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """The leaves of a settings tree with their paths, secrets masked; short lists and flat items whole."""
+def list_settings(settings: Mapping[str, object], path: Path = ()) -> Iterator[tuple[Path, object]]:
+    """The leaves of a settings tree with their paths, secrets masked; short list items are one leaf."""
     for key, value in settings.items():
-        yield from _lines((*path, key), value)
+        yield from _leaves((*path, key), value)
 
 
-def dotted(path: Path) -> str:
-    """A path as people write it: `rate_limits.budgets[0].key`."""
+def format_path(path: Path) -> str:
+    """A path as text: `rate_limits.budgets[0].key`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
-def _lines(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    if hasattr(value, "items") and value:
-        if any(isinstance(part, int) for part in path) and len(_text(_masked(path, value))) <= _ONE_LINE:
-            yield path, _masked(path, value)
+def _leaves(path: Path, value: object) -> Iterator[tuple[Path, object]]:
+    if isinstance(value, Mapping) and value:
+        masked = _mask(path, value)
+        if any(isinstance(part, int) for part in path) and len(_to_text(masked)) <= _MAX_LINE:
+            yield path, masked
         else:
-            yield from settings_lines(value, path)
-    elif isinstance(value, list | tuple) and any(hasattr(item, "items") for item in value):
+            yield from list_settings(value, path)
+    elif _is_list(value) and any(isinstance(item, Mapping) for item in value):
         for number, item in enumerate(value):
-            yield from _lines((*path, number), item)
+            yield from _leaves((*path, number), item)
     else:
-        yield path, _masked(path, value)
+        yield path, _mask(path, value)
 
 
-def _masked(path: Path, value: Any) -> Any:
-    """The value as plain data in which nothing secret is left."""
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
+
+
+def _mask(path: Path, value: object) -> object:
+    """The value as plain JSON data, with secrets masked."""
     from nango_py.config.model import EnvironmentText
 
     if isinstance(value, EnvironmentText):
         return MASK
-    if hasattr(value, "items"):
-        return {key: _masked((*path, key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(path, item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _mask((*path, key), item) for key, item in value.items()}
+    if _is_list(value):
+        return [_mask(path, item) for item in value]
     return MASK if value and _is_secret(path, value) else value
 
 
-def _is_secret(path: Path, value: Any) -> bool:
+def _is_secret(path: Path, value: object) -> bool:
     name = str(path[-1])
     if name in SECRET_SETTINGS:
         return True
@@ -138,5 +145,5 @@ def _is_secret(path: Path, value: Any) -> bool:
     return is_sent and "${" not in str(value) and _SECRET_NAME.search(name) is not None
 
 
-def _text(value: Any) -> str:
+def _to_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`nango keys`: the encryption keys of the connection store."""
+"""`nango keys`: the encryption keys of stored connections."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @pass_project
 def show(project: Project, as_json: bool) -> None:
-    """Print where the keys come from, their ids, and how many connections each one seals.
+    """Print where the keys come from, their ids, and the number of connections encrypted with each.
 
-    An id is a fingerprint; the keys themselves are never shown.
+    An id is a fingerprint; the keys themselves are never printed.
 
     \b
     Example:
@@ -34,25 +34,23 @@ def show(project: Project, as_json: bool) -> None:
     """
     with project.open() as nango:
         ring, used = nango.store.keyring, nango.store.rows_by_key()
-    listed = [
-        {"id": key_id, "active": number == 0, "connections": used.get(key_id, 0)}
-        for number, key_id in enumerate(ring.ids)
-    ]
+    rows = [(key_id, number == 0, used.get(key_id, 0)) for number, key_id in enumerate(ring.ids)]
     if as_json:
-        echo_json({"source": ring.source, "keys": listed})
+        names = ("id", "active", "connections")
+        echo_json({"source": ring.source, "keys": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     click.echo(f"keys from {ring.source}")
-    rows = [(key["id"], "active" if key["active"] else "old", key["connections"]) for key in listed]
-    echo_columns(("id", "state", "connections"), rows, "no keys")
+    cells = [(key_id, "active" if is_active else "old", count) for key_id, is_active, count in rows]
+    echo_columns(("id", "state", "connections"), cells, "no keys")
 
 
 @keys.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def generate(file: Path) -> None:
-    """Make a key: 32 random bytes in base64, in a new file for its owner only; - writes to standard output.
+    """Write a new key, 32 random bytes in base64, to a new file that only you can read; - prints it.
 
-    For exports of connections, and for NANGO_ENCRYPTION_KEYS. Keep a copy: what is sealed with a key opens
-    with that key only.
+    Use it for exports of connections or for NANGO_ENCRYPTION_KEYS. Keep a backup: without the key the data
+    cannot be decrypted.
 
     \b
     Example:
@@ -69,11 +67,11 @@ def generate(file: Path) -> None:
 @keys.command()
 @pass_project
 def rotate(project: Project) -> None:
-    """Encrypt every connection under a new key, while other processes go on.
+    """Encrypt every connection with a new key, while other processes keep running.
 
-    With a key file a new key is made, and the old ones are removed when no connection needs them any more.
-    With NANGO_ENCRYPTION_KEYS put the new key first, keep the old one behind it, start your processes
-    anew, rotate, and only then remove the old one. A rotation that was stopped is resumed by the next.
+    With a key file, a new key is created, and old keys are removed once no connection uses them. With
+    NANGO_ENCRYPTION_KEYS, put the new key first and keep the old one after it, restart your processes,
+    rotate, and only then remove the old key. An interrupted rotation is resumed by the next one.
 
     \b
     Example:
@@ -85,14 +83,13 @@ def rotate(project: Project) -> None:
     with project.open() as nango:
         store = nango.store
         if store.keyring.source == KEYS_VARIABLE:
-            changed = store.rotate(_progress)
+            changed = store.rotate(_echo_progress)
         else:
-            changed = replace_key(store, Path(store.keyring.source).parent, _progress)
+            changed = replace_key(store, Path(store.keyring.source).parent, _echo_progress)
         active = store.keyring.ids[0]
-    click.echo(
-        f"{changed} {'connection is' if changed == 1 else 'connections are'} now sealed with key {active}"
-    )
+    noun = "connection is" if changed == 1 else "connections are"
+    click.echo(f"{changed} {noun} now encrypted with key {active}")
 
 
-def _progress(done: int, total: int) -> None:
+def _echo_progress(done: int, total: int) -> None:
     click.echo(f"{done} of {total}", err=True)

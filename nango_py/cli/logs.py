@@ -1,4 +1,4 @@
-"""What commands show of the library's log: warnings always, attempts when asked."""
+"""The log records that commands show: always warnings, attempts on request."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ATTEMPTS = "nango_py.integrations"
-"""The parent of the loggers that write one record for each attempt."""
+"""Parent of the loggers with one record per attempt."""
 
-FILES = "nango_py.config"
-"""The logger of what is suspicious in files."""
+CONFIG = "nango_py.config"
+"""Logger of warnings about configuration files."""
+
+CONNECT_EVENTS = frozenset({"connected", "connect_failed"})
 
 
 class EchoHandler(logging.Handler):
-    """Writes log records to standard error as it is at that moment."""
+    """Writes log records to the current standard error, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record's message on one line."""
+        """Print the record."""
         click.echo(" ".join(self.format(record).splitlines()), err=True)
 
 
-CONNECTS = frozenset({"connected", "connect_failed"})
-
-
-class EchoConnects(EchoHandler):
-    """Writes how users' tries to connect ended, and no other record of the integrations' loggers."""
+class ConnectEventHandler(EchoHandler):
+    """Writes only records of connections that succeeded or failed."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print such a record."""
-        if getattr(record, "nango", {}).get("what") in CONNECTS:
+        """Print the record if it is one of `CONNECT_EVENTS`."""
+        if getattr(record, "nango", {}).get("what") in CONNECT_EVENTS:
             super().emit(record)
 
 
 @contextmanager
-def shown_connects() -> Iterator[None]:
-    """While it is open, requests to the connect server and what came of them go to standard error."""
+def show_connect_logs() -> Iterator[None]:
+    """Log requests to the connect server and their outcomes to standard error."""
     server, calls = logging.getLogger("nango_py.server"), logging.getLogger(ATTEMPTS)
-    # With --verbose everything is shown already.
+    # --verbose shows these records already.
     is_verbose = logging.getLogger("nango_py").isEnabledFor(logging.INFO)
-    handler, levels = EchoConnects(), (server.level, calls.level)
+    handler, levels = ConnectEventHandler(), (server.level, calls.level)
     server.setLevel(logging.INFO)
     calls.setLevel(logging.INFO)
     if not is_verbose:
@@ -58,14 +57,13 @@ def shown_connects() -> Iterator[None]:
 
 
 @contextmanager
-def shown_logs(*, verbose: bool) -> Iterator[None]:
-    """While it is open, warnings of nango_py go to standard error, and with `verbose` every attempt too.
+def show_logs(*, verbose: bool) -> Iterator[None]:
+    """Log warnings of nango_py to standard error, and every attempt if `verbose`.
 
-    A call tells how it ended in one line of its own, so its attempts are shown on request only; what is
-    suspicious in files is what `nango check` prints.
+    Warnings about files are left to `nango check`.
     """
     handler, logger = EchoHandler(), logging.getLogger("nango_py")
-    hidden = (FILES,) if verbose else (FILES, ATTEMPTS)
+    hidden = (CONFIG,) if verbose else (CONFIG, ATTEMPTS)
     handler.addFilter(lambda record: not record.name.startswith(hidden))
     level = logger.level
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

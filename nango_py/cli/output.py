@@ -1,10 +1,10 @@
-"""What commands print: plain columns, JSON, and one line for each thing that went wrong."""
+"""Output of commands: aligned columns, JSON, and one line per error."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 WIDEST_CELL = 200
 
 
-def columns(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The rows under their headings, aligned by spaces; no line ends in one."""
-    cells = [list(headings), *([cell(value) for value in row] for row in rows)]
+def format_columns(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table aligned by spaces, without trailing spaces."""
+    cells = [list(headings), *([format_cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -26,8 +26,8 @@ def columns(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
-def cell(value: Any) -> str:
-    """A value on one line, controls escaped; "-" for nothing."""
+def format_cell(value: object) -> str:
+    """A value on one line with control characters escaped; "-" for None and ""."""
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):
@@ -35,35 +35,38 @@ def cell(value: Any) -> str:
     return printable(value if type(value) is str else str(value), WIDEST_CELL)
 
 
-def echo_columns(headings: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
-    """Print the rows, or on standard error the sentence for having none, so that a pipe gets no rows."""
+def echo_columns(headings: Sequence[str], rows: Sequence[Sequence[object]], empty_message: str) -> None:
+    """Print a table, or `empty_message` on standard error if there are no rows."""
     if rows:
-        click.echo(columns(headings, rows))
+        click.echo(format_columns(headings, rows))
     else:
-        click.echo(nothing, err=True)
+        click.echo(empty_message, err=True)
 
 
-def echo_json(value: Any) -> None:
-    """Print a value as JSON; dates are in ISO 8601."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+def echo_json(value: object) -> None:
+    """Print a value as JSON, dates in ISO 8601."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json))
 
 
-def echo_fields(fields: Mapping[str, Any]) -> None:
-    """Print names and values, one pair on a line; pairs without a value are left out."""
-    shown = {name: cell(value) for name, value in fields.items() if value not in (None, "")}
+def echo_fields(fields: Mapping[str, object]) -> None:
+    """Print one name and value per line, without the empty ones."""
+    shown = {name: format_cell(value) for name, value in fields.items() if value not in (None, "")}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         click.echo(f"{name.ljust(width)}  {value}")
 
 
 def echo_error(text: str) -> None:
-    """Print what went wrong as one line on standard error."""
+    """Print an error on one line of standard error."""
     click.echo("error: " + " ".join(text.splitlines()), err=True)
 
 
-def _plain(value: Any) -> Any:
+def format_count(number: int, noun: str) -> str:
+    """A number with its noun: `1 connection`, `2 connections`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _to_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
-    if hasattr(value, "items"):
-        return dict(value)
-    return str(value)
+    return dict(value.items()) if hasattr(value, "items") else str(value)

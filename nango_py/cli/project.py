@@ -1,4 +1,4 @@
-"""Which files and which database a command works on: the options before its name."""
+"""The files and the database that a command works on: the options before its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from nango_py.errors import UnknownIntegration
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from nango_py.client import Nango
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Blueprint, Integration
 
 COMMAND_LINE = "nango"
-"""What messages name as the place of a name that was typed."""
+"""The place that error messages name for names typed on the command line."""
 
 
 @record
@@ -30,10 +29,10 @@ class Project:
     database: str | None
 
     def open(self, **changes: Any) -> Nango:
-        """The Nango of these files; the arguments of `Nango` may be changed."""
+        """A Nango for these files; `changes` are other arguments of `Nango`."""
         from nango_py.client import Nango
 
-        settings: Mapping[str, Any] = {
+        settings: dict[str, Any] = {
             "integrations": self.integrations,
             "blueprints": self.blueprints,
             "database_url": self.database,
@@ -41,14 +40,14 @@ class Project:
         }
         return Nango(**settings)
 
-    def calling(self) -> Nango:
-        """The Nango of a command that calls APIs: SIGTERM ends it once a token on its way is stored."""
+    def open_for_calls(self) -> Nango:
+        """A Nango that, on SIGTERM, stores the token of a refresh in flight before the process ends."""
         nango = self.open()
         nango.finish_renewals_on_sigterm()
         return nango
 
     def catalogue(self) -> Catalogue:
-        """The blueprints found from here, also where there is no integrations.yaml yet."""
+        """The available blueprints; integrations.yaml need not exist."""
         from nango_py.config.catalogue import open_catalogue
 
         return open_catalogue(self.blueprints_folder)
@@ -57,7 +56,7 @@ class Project:
         """The blueprint of a `name:version`, or the newest of a `name`.
 
         Raises:
-            ConfigError: it cannot be found, or its file is wrong.
+            ConfigError: there is no such blueprint, or its file is invalid.
         """
         from nango_py.errors import Position
 
@@ -72,13 +71,13 @@ class Project:
 pass_project = click.make_pass_decorator(Project)
 
 
-def declared(nango: Nango, name: str) -> Integration:
+def find_integration(nango: Nango, name: str) -> Integration:
     """The integration of that name.
 
     Raises:
         UnknownIntegration: integrations.yaml does not declare it.
     """
-    known = nango.configuration.integrations
-    if name not in known:
-        raise UnknownIntegration(name, known, hint=f"declared in {nango.configuration.source}")
-    return known[name]
+    integrations = nango.configuration.integrations
+    if name not in integrations:
+        raise UnknownIntegration(name, integrations, hint=f"declared in {nango.configuration.source}")
+    return integrations[name]

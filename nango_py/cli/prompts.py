@@ -1,4 +1,4 @@
-"""What is asked for at the prompt: the fields of the connect page's form, with its words and checks."""
+"""Prompts for credentials and settings: the fields of the connect form, with its titles and checks."""
 
 from __future__ import annotations
 
@@ -22,120 +22,118 @@ YES_OR_NO = {"y": "true", "yes": "true", "n": "false", "no": "false"}
 TRIES = 3
 
 
-def asked_credentials(integration: Integration) -> dict[str, Any]:
-    """The credentials, asked for field by field; what would be a secret is not echoed.
+def prompt_for_credentials(integration: Integration) -> dict[str, Any]:
+    """Prompt for each credential, without echo for secrets.
 
     Raises:
-        click.UsageError: nothing can be asked, or what was typed is wrong again and again.
+        click.UsageError: there is no input, or it is still invalid after several tries.
     """
     form = form_of(integration)
     if form.kind != OAUTH:
-        return {**form.fixed, **_asked(map(_as_the_mode_allows, form.named(CREDENTIALS).values()))}
+        return {**form.fixed, **_prompt_for_fields(map(_allow_blank, form.named(CREDENTIALS).values()))}
     command = f"nango connections connect {integration.name} USER"
     click.echo(f"To log in with a browser instead: {command}", err=True)
-    return _asked(_token_fields(integration))
+    return _prompt_for_fields(_token_fields(integration))
 
 
-def asked_settings(
-    integration: Integration, stored: Mapping[str, Any], *, by_login: bool = False
+def prompt_for_settings(
+    integration: Integration, stored: Mapping[str, Any], *, is_login: bool = False
 ) -> dict[str, Any]:
-    """additional_config, asked for as the blueprint's `connection_config` says.
+    """Prompt for additional_config as the blueprint's `connection_config` declares it.
 
     Args:
-        integration: its form is asked for; where it has none, nothing is asked.
-        stored: what the user has already; it is offered, and what the form does not ask for is kept.
-        by_login: a login follows, and brings what the provider tells.
+        integration: without `connection_config` there is no prompt.
+        stored: the user's settings, offered as defaults. Settings without a field are kept.
+        is_login: a login follows, so settings that the provider returns are not asked for.
 
     Raises:
-        click.UsageError: as in `asked_credentials`.
+        click.UsageError: as in `prompt_for_credentials`.
     """
-    fields = form_of(integration if by_login else _untold(integration)).named(ADDITIONAL_CONFIG)
+    fields = form_of(integration if is_login else _without_login(integration)).named(ADDITIONAL_CONFIG)
     offered = [replaced(field, default=stored.get(name, field.default)) for name, field in fields.items()]
-    return {**{name: value for name, value in stored.items() if name not in fields}, **_asked(offered)}
+    others = {name: value for name, value in stored.items() if name not in fields}
+    return {**others, **_prompt_for_fields(offered)}
 
 
-def _untold(integration: Integration) -> Integration:
-    """The integration as if a login told it nothing: who brings a token brings all else too."""
-    kept = {
+def _without_login(integration: Integration) -> Integration:
+    """The integration as if the provider returned no settings: without a login, the user has to enter all."""
+    auth = {
         key: value for key, value in integration.settings["auth"].items() if not key.startswith("keep_from")
     }
-    return replaced(integration, settings={**integration.settings, "auth": kept})
+    return replaced(integration, settings={**integration.settings, "auth": auth})
 
 
-def _as_the_mode_allows(field: Field) -> Field:
-    """The field, where "" will do for its mode: APIs that take their key as user name have no password."""
+def _allow_blank(field: Field) -> Field:
+    """Make a field optional if its auth mode allows "": APIs with a key as user name use no password."""
     may_be_blank = field.required and field.shortest == 0
     return replaced(field, required=False, blank=True) if may_be_blank else field
 
 
 def _token_fields(integration: Integration) -> list[Field]:
-    """The token that a login would have brought, and what renews it."""
+    """Fields for the tokens that a login would have returned."""
     mode = get_auth_mode(integration.auth_mode)
     required = mode.credentials_schema.get("required", ())
     return [
-        Field(CREDENTIALS, name, said["title"], kind="password", required=name in required)
-        for name, said in mode.credentials_schema["properties"].items()
+        Field(CREDENTIALS, name, schema["title"], kind="password", required=name in required)
+        for name, schema in mode.credentials_schema["properties"].items()
         if name in required or name in mode.secret_variables or name == "refresh_token"
     ]
 
 
-def _asked(fields: Iterable[Field]) -> dict[str, Any]:
-    found = {}
+def _prompt_for_fields(fields: Iterable[Field]) -> dict[str, Any]:
+    values = {}
     for field in fields:
-        value = _response(field)
+        value = _prompt_for_value(field)
         if value is not None or field.blank:
-            found[field.name] = "" if value is None else value
-    return found
+            values[field.name] = "" if value is None else value
+    return values
 
 
-def _response(field: Field) -> Any:
-    """What the user says, checked as the connect page checks it; None for nothing."""
+def _prompt_for_value(field: Field) -> object:
+    """The value of one field, checked as on the connect page; None if left empty."""
     if field.help or field.docs_url:
         click.echo(" ".join(part for part in (field.help, field.docs_url) if part), err=True)
     for _ in range(TRIES):
-        text = _prompt(field)
-        value, fault = parse_value(field, _meant(field, text))
-        if not fault:
+        value, problem = parse_value(field, _expand(field, _read_line(field)))
+        if not problem:
             return value
-        click.echo(fault, err=True)
+        click.echo(problem, err=True)
         if not sys.stdin.isatty():
             break
-    raise click.UsageError(f'"{field.title}" was not given as it is needed; nothing was stored')
+    raise click.UsageError(f'invalid value for "{field.title}"; nothing was stored')
 
 
-def _meant(field: Field, text: str) -> str:
+def _expand(field: Field, text: str) -> str:
+    """Translate yes or no, and read the file of `@FILE`."""
     if field.kind == "boolean":
         return YES_OR_NO.get(text.strip().lower(), text)
     if field.kind == "multiline" and text.startswith("@"):
         try:
             return Path(text[1:]).read_text("utf-8")
         except (OSError, ValueError):
-            raise click.UsageError(f'the file for "{field.title}" cannot be read') from None
+            raise click.UsageError(f'cannot read the file for "{field.title}"') from None
     return text
 
 
-def _prompt(field: Field) -> str:
-    default = _default_of(field)
-    may_be_empty = default is not None or not field.required
+def _read_line(field: Field) -> str:
+    default = _default_text(field)
+    is_optional = default is not None or not field.required
     try:
-        response: str = click.prompt(
+        text: str = click.prompt(
             _question(field),
             hide_input=field.kind in {"password", "multiline"},
             err=True,
             show_default=default is not None,
-            default="" if default is None and may_be_empty else default,
+            default="" if default is None and is_optional else default,
         )
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        response = default or ""
-        if not may_be_empty:
-            response = "\0"
-    if response != "\0":
-        return response
-    raise click.UsageError(
-        "nothing was entered; without a terminal use --credentials-file FILE, or - for a pipe"
-    )
+    else:
+        return text
+    if is_optional:
+        return default or ""
+    raise click.UsageError("no input; without a terminal use --credentials-file FILE, or - for a pipe")
 
 
 def _question(field: Field) -> str:
@@ -148,12 +146,12 @@ def _question(field: Field) -> str:
         notes.append("one line, or @FILE")
     elif field.example or field.pattern:
         notes.append(f"like {field.example or field.pattern}")
-    if not field.required and _default_of(field) is None:
+    if not field.required and _default_text(field) is None:
         notes.append("Enter for none")
     return f"{field.title} ({'; '.join(notes)})" if notes else field.title
 
 
-def _default_of(field: Field) -> str | None:
+def _default_text(field: Field) -> str | None:
     if field.default is None:
         return None
     if isinstance(field.default, bool):

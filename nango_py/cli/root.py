@@ -1,4 +1,4 @@
-"""The `nango` command itself: its options, and the commands below it."""
+"""The `nango` command: its global options and its commands."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from nango_py.cli.transfer import export, import_
     "--blueprints",
     "blueprints_folder",
     type=click.Path(path_type=Path),
-    help="The folder of your own blueprints.  [default: blueprints/ beside the integrations file]",
+    help="The folder of your own blueprints.  [default: blueprints/ next to the integrations file]",
 )
 @click.option(
     "--database",
     metavar="URL",
-    help="Where connections are stored: sqlite:///path or postgresql://...  "
-    "[default: config.database_url, else .nango/nango.db]",
+    help="Database of connections: sqlite:///path or postgresql://...  "
+    "[default: config.database_url, or .nango/nango.db]",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show one masked log line for each attempt of a call.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every attempt of a call, with credentials masked.")
 @click.pass_context
 def nango(
     context: click.Context,
@@ -57,7 +57,7 @@ def nango(
 ) -> None:
     """Authenticated, paced and retried API calls for your users' accounts.
 
-    Exit codes: 0 done, 1 a call failed, 2 wrong files or usage, 130 Ctrl-C.
+    Exit codes: 0 success, 1 a call failed, 2 invalid arguments or files, 130 Ctrl-C.
 
     \b
     Example:
@@ -65,9 +65,9 @@ def nango(
       nango connections register klaviyo-today user-1
       nango call klaviyo-today user-1 GET metrics
     """
-    from nango_py.cli.logs import shown_logs
+    from nango_py.cli.logs import show_logs
 
-    context.with_resource(shown_logs(verbose=verbose))
+    context.with_resource(show_logs(verbose=verbose))
     context.obj = Project(integrations_file, blueprints_folder, database)
 
 

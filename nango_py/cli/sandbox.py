@@ -1,9 +1,10 @@
-"""`nango sandbox`: a stand-in for an API, until Ctrl-C."""
+"""`nango sandbox`: a local simulation of an API."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import click
 
@@ -16,25 +17,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", metavar="NAME[:VERSION]")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1.  [default: a free one]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: any free port]"
+)
 @click.option(
     "--faults",
     metavar="FAULT=SHARE,...",
-    help="What goes wrong and how often: statuses (429, 503, ...), delay, timeout, reset_before, "
-    "reset_after, truncate, drip.",
+    help="Faults and the share of requests that they affect: a status (429, 503, ...), delay, timeout, "
+    "reset_before, reset_after, truncate or drip.",
 )
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Of the faults; one seed gives one plan."
-)
-@click.option(
-    "--retired", is_flag=True, help="Answer 410 to everything, as an API does after its retirement."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random faults.")
+@click.option("--retired", is_flag=True, help="Respond to every request with 410, like a retired API.")
 @pass_project
 def sandbox(project: Project, name: str, port: int, faults: str | None, seed: int, retired: bool) -> None:
-    """Serve a local stand-in for an API, made from its blueprint, until Ctrl-C.
+    """Serve a local simulation of an API, generated from its blueprint, until Ctrl-C.
 
-    It checks that a credential came where the blueprint says, enforces the limits with 429s, serves the
-    blueprint's examples, and fails on demand. Any credential in the right place is accepted.
+    It requires a credential where the blueprint sends one, enforces the rate limits with 429, serves the
+    blueprint's examples, and injects faults. It accepts any credential.
 
     \b
     Example:
@@ -45,7 +44,7 @@ def sandbox(project: Project, name: str, port: int, faults: str | None, seed: in
 
     blueprint = project.blueprint(name)
     try:
-        server = Sandbox(blueprint.settings, port=port, faults=_plan(faults, seed), retired=retired)
+        server = Sandbox(blueprint.settings, port=port, faults=_parse_faults(faults, seed), retired=retired)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
@@ -60,7 +59,7 @@ def sandbox(project: Project, name: str, port: int, faults: str | None, seed: in
 
 
 def introduction(blueprint: Blueprint, base_url: str) -> str:
-    """What is served where, and three ways to call it."""
+    """The URL of the sandbox, and three ways to call it."""
     overrides = {blueprint.name: {"requests": {"base_url": base_url}}}
     return "\n".join((
         f"sandbox of {blueprint.ref} on {base_url} (Ctrl-C stops it)",
@@ -84,53 +83,50 @@ def _curl(blueprint: Blueprint, base_url: str) -> str:
     mode = AUTH_MODES.get(blueprint.settings["auth"]["auth_mode"])()
     variables = {**mode.variables_of(mode.example_credentials), "additional_config": {}, "raw": {}}
 
-    def rendered(text: str) -> str:
+    def render(text: str) -> str:
         try:
             return compile_template(text).render(variables)
         except TemplateProblem:
-            return text  # needs what only a connection has; the reader fills it in
+            return text  # only a real connection has the values; they are left to the reader
 
-    from urllib.parse import urlencode
-
-    query = urlencode({name: rendered(str(value)) for name, value in requests.get("params", {}).items()})
+    query = urlencode({name: render(str(value)) for name, value in requests.get("params", {}).items()})
     words = ["curl"]
     for name, value in requests.get("headers", {}).items():
-        words += ["-H", f"{name}: {rendered(str(value))}"]
-    return shlex.join([*words, base_url + _first_path(blueprint) + (f"?{query}" if query else "")])
+        words += ["-H", f"{name}: {render(str(value))}"]
+    return shlex.join([*words, base_url + _example_path(blueprint) + (f"?{query}" if query else "")])
 
 
-def _first_path(blueprint: Blueprint) -> str:
-    """A path that has an example, or the one that verifies a connection."""
+def _example_path(blueprint: Blueprint) -> str:
+    """The path of an example with GET, or of the blueprint's verification request."""
     for example in blueprint.settings.get("examples", ()):
         if example["call"].get("method", "GET") == "GET":
             return str(example["call"]["path"]).lstrip("/")
     return str(blueprint.settings.get("verification", {}).get("path", "")).lstrip("/")
 
 
-def _plan(text: str | None, seed: int) -> FaultPlan | None:
-    """The plan that `429=0.05,timeout=0.02` means.
+def _parse_faults(text: str | None, seed: int) -> FaultPlan | None:
+    """The faults of `503=0.1,delay=0.2`.
 
     Raises:
-        ValueError: a fault is unknown, or a share is none.
+        ValueError: unknown fault, or invalid share.
     """
     from nango_py.sandbox import FaultPlan
 
     if not text:
         return None
-    rates: dict[str, Any] = {}
+    rates: dict[str, float] = {}
     for part in text.split(","):
         name, _, share = part.strip().partition("=")
         try:
             rates[name] = float(share)
         except ValueError:
-            rates[name] = None
-        if rates[name] is None:
-            raise ValueError(
+            message = (
                 f"--faults takes FAULT=SHARE with shares from 0 to 1, such as 503=0.1, not {part.strip()!r}"
             )
+            raise ValueError(message) from None
     return FaultPlan(seed, rates)
 
 
 def _summary(server: Sandbox) -> str:
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(server.ledger.faults.items()))
-    return f"{len(server.ledger)} requests were received; faults injected: {faults or 'none'}"
+    return f"{len(server.ledger)} requests received; faults injected: {faults or 'none'}"

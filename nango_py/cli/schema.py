@@ -12,7 +12,7 @@ from nango_py.cli.output import echo_json
 def schema(kind: str) -> None:
     """Print the JSON Schema of blueprints or of integrations.yaml.
 
-    Editors complete keys with it; name it in a file's first line:
+    Editors use it to complete and check keys. Name it in the first line of a file:
     `# yaml-language-server: $schema=blueprint.schema.json`
 
     \b

@@ -1,4 +1,4 @@
-"""`nango connections export` and `import`: connections to another place, or from one."""
+"""`nango connections export` and `nango connections import`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.cli.entry import WRONG_USE
-from nango_py.cli.output import cell, echo_json
+from nango_py.cli.exit_codes import USAGE_ERROR
+from nango_py.cli.output import echo_json, format_cell, format_count
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
-    from nango_py.client import Nango
     from nango_py.secret import Secret
     from nango_py.transfer.report import ImportReport
 
@@ -24,7 +23,7 @@ key_file_option = click.option(
     "--key-file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help=f"The file with the key of the export.  [default: the variable {KEY_VARIABLE}]",
+    help=f"The file with the encryption key of the export.  [default: the variable {KEY_VARIABLE}]",
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -44,10 +43,10 @@ def export(
     key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Write connections to a file, encrypted: a backup, or to move them.
+    """Export connections to an encrypted file, for a backup or to move them.
 
-    The file holds credentials, status and dates, and opens with the same key only, which is not the key of
-    the database. It is put in its place as a whole, for its owner only; - writes to standard output.
+    The file holds credentials, status and dates. It is encrypted with the export key, not with the key of
+    the database. It is written atomically and only you can read it; - writes to standard output.
 
     \b
     Example:
@@ -55,7 +54,7 @@ def export(
       nango connections export backup.nango --key-file export.key
       nango connections export klaviyo.nango --integration klaviyo-today --key-file export.key
     """
-    key = _key(key_file)
+    key = _read_key(key_file)
     is_pipe = str(file) == "-"
     with project.open() as nango:
         target = sys.stdout.buffer if is_pipe else file
@@ -63,7 +62,8 @@ def export(
     if as_json and not is_pipe:
         echo_json({"exported": count, "file": str(file)})
     else:
-        click.echo(f"exported {_connections(count)}" + ("" if is_pipe else f" to {file}"), err=is_pipe)
+        target_name = "" if is_pipe else f" to {file}"
+        click.echo(f"exported {format_count(count, 'connection')}{target_name}", err=is_pipe)
 
 
 @click.command("import")
@@ -72,37 +72,35 @@ def export(
     "--replace",
     "on_existing",
     flag_value="replace",
-    help="Replace the other connection of a user who has one; without it such users stop the import.",
+    help="Replace different connections of the same users; by default they are an error.",
 )
-@click.option(
-    "--skip", "on_existing", flag_value="skip", help="Leave users alone who have another connection."
-)
-@click.option("--dry-run", is_flag=True, help="Only check, and say what would happen.")
+@click.option("--skip", "on_existing", flag_value="skip", help="Skip users who have a different connection.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print the result, but store nothing.")
 @click.option(
     "--from-nango",
     is_flag=True,
-    help="SOURCE is a file, or a folder of files, of what today's Nango answers to GET /connections/<id>.",
+    help="SOURCE is a file or folder with responses of the Nango server to GET /connections/<id>.",
 )
 @click.option(
     "--map",
     "names",
     metavar="THEIRS=OURS",
     multiple=True,
-    help="With --from-nango: the integration here for a provider_config_key there.",
+    help="With --from-nango: provider_config_key of Nango = integration here; repeatable.",
 )
 @click.option(
     "--field",
     "fields",
     metavar="INTEGRATION.THEIRS=OURS",
     multiple=True,
-    help="With --from-nango: the name in additional_config for an INTEGRATION.NAME of connection_config.",
+    help="With --from-nango: key of connection_config = key of additional_config; repeatable.",
 )
 @click.option(
     "--user-from",
     type=click.Choice(["connection_id", "end_user"]),
     default="connection_id",
     show_default=True,
-    help="With --from-nango: what becomes the user_id.",
+    help="With --from-nango: the value to use as user_id.",
 )
 @key_file_option
 @as_json_option
@@ -119,41 +117,38 @@ def import_(
     key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Store the connections of an export, or of today's Nango.
+    """Import the connections of an export or of a Nango server.
 
-    Everything is checked first, and nothing is stored where anything does not fit. Connections that are
-    stored already, just so, are left alone: an import that was stopped is finished by the same command.
+    Everything is checked first; if there is any problem, nothing is stored. Connections that are already
+    stored unchanged are skipped, so an interrupted import can be repeated with the same command.
 
     \b
     Example:
       nango connections import backup.nango --key-file export.key --dry-run
       nango connections import backup.nango --key-file export.key --replace
-      nango connections import --from-nango answers/ --map google-mail-prod=google-mail
+      nango connections import --from-nango responses/ --map google-mail-prod=google-mail
     """
-    choices: dict[str, Any] = {"dry_run": dry_run, "on_existing": on_existing or "refuse"}
+    options: dict[str, Any] = {"dry_run": dry_run, "on_existing": on_existing or "refuse"}
     with project.open() as nango:
         if from_nango:
-            choices |= {"names": _pairs(names, "--map"), "fields": _pairs(fields, "--field")}
-            report = nango.import_from_nango(source, user_from=user_from, **choices)
+            options |= {"names": _parse_map(names, "--map"), "fields": _parse_map(fields, "--field")}
+            report = nango.import_from_nango(source, user_from=user_from, **options)
         else:
-            report = _import(nango, source, _key(key_file), choices)
-    _show(report, as_json=as_json)
+            stream = sys.stdin.buffer if str(source) == "-" else source
+            report = nango.import_connections(stream, _read_key(key_file), **options)
+    _echo_report(report, as_json=as_json)
     if from_nango and not dry_run:
-        click.echo(f"{source} holds credentials in plain text: delete it when all is well", err=True)
+        click.echo(f"{source} holds unencrypted credentials: delete it after the import", err=True)
     if not report.ok:
-        raise click.exceptions.Exit(WRONG_USE)
+        raise click.exceptions.Exit(USAGE_ERROR)
 
 
-def _import(nango: Nango, source: Path, key: Secret, choices: dict[str, Any]) -> ImportReport:
-    return nango.import_connections(sys.stdin.buffer if str(source) == "-" else source, key, **choices)
-
-
-def _key(file: Path | None) -> Secret:
-    """The key that was given.
+def _read_key(file: Path | None) -> Secret:
+    """The key of `--key-file` or of the environment.
 
     Raises:
-        click.UsageError: there is none.
-        StorageError: other users can read its file.
+        click.UsageError: neither is set.
+        StorageError: other users can read the file.
     """
     from nango_py.connections.keys import read_private_text
     from nango_py.secret import Secret
@@ -163,56 +158,48 @@ def _key(file: Path | None) -> Secret:
     if os.environ.get(KEY_VARIABLE, "").strip():
         return Secret(os.environ[KEY_VARIABLE])
     raise click.UsageError(
-        f"an export needs a key: --key-file FILE or {KEY_VARIABLE}; `nango keys generate FILE` makes one"
+        f"an export needs a key: use --key-file FILE or {KEY_VARIABLE}; "
+        "`nango keys generate FILE` creates one"
     )
 
 
-def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
-    found = {}
+def _parse_map(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    names = {}
     for text in texts:
         theirs, _, ours = text.rpartition("=")
         if not theirs or not ours:
             raise click.UsageError(f"{option} takes THEIRS=OURS")
-        found[theirs] = ours
-    return found
+        names[theirs] = ours
+    return names
 
 
-def _show(report: ImportReport, *, as_json: bool) -> None:
+def _echo_report(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
-        echo_json(_plain(report))
+        echo_json(_to_json(report))
         return
     for each in report.problems:
         click.echo(str(each.problem), err=True)
     for left in report.left_out:
-        users = f"{_connections(left.connections)}, such as {cell(left.example)}"
-        click.echo(f"left out: {left.integration} {left.field} ({users}): {left.why}", err=True)
+        users = f"{format_count(left.connections, 'connection')}, such as {format_cell(left.example)}"
+        click.echo(f"not imported: {left.integration} {left.field} ({users}): {left.why}", err=True)
     counts = ", ".join(
         f"{getattr(report, word)} {word}"
         for word in ("replaced", "skipped", "unchanged")
         if getattr(report, word)
     )
-    begin = "would import" if report.dry_run else "imported"
-    click.echo(f"{begin} {_connections(report.imported)}" + (f" ({counts})" if counts else ""))
+    verb = "would import" if report.dry_run else "imported"
+    imported = format_count(report.imported, "connection")
+    click.echo(f"{verb} {imported}" + (f" ({counts})" if counts else ""))
 
 
-def _plain(report: ImportReport) -> dict[str, Any]:
-    counts = {word: getattr(report, word) for word in ("imported", "replaced", "skipped", "unchanged")}
-    problems = [
-        {"integration": each.integration, "user_id": each.user_id, "problem": str(each.problem)}
-        for each in report.problems
-    ]
-    left = [
-        {
-            "integration": each.integration,
-            "field": each.field,
-            "why": each.why,
-            "connections": each.connections,
-            "example": each.example,
-        }
-        for each in report.left_out
-    ]
-    return {**counts, "problems": problems, "left_out": left, "dry_run": report.dry_run}
-
-
-def _connections(count: int) -> str:
-    return "1 connection" if count == 1 else f"{count} connections"
+def _to_json(report: ImportReport) -> dict[str, object]:
+    names = ("integration", "field", "why", "connections", "example")
+    return {
+        **{word: getattr(report, word) for word in ("imported", "replaced", "skipped", "unchanged")},
+        "problems": [
+            {"integration": each.integration, "user_id": each.user_id, "problem": str(each.problem)}
+            for each in report.problems
+        ],
+        "left_out": [{name: getattr(left, name) for name in names} for left in report.left_out],
+        "dry_run": report.dry_run,
+    }

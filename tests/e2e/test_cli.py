@@ -1,4 +1,4 @@
-"""The nango command as a process: real sockets, signals, pipes and terminals."""
+"""The nango command as a process, with real sockets, signals, pipes and terminals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.attempt import Attempt
-from nango_py.cli.demo.result import Outcome, Result, Witness
+from nango_py.cli.demo.result import CallOutcome, Result, SandboxCounts
 from tests.support.oauth_product import mail
 from tests.support.oauth_token_server import Provider
 
@@ -31,13 +31,13 @@ NANGO = [sys.executable, "-m", "nango_py"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The process's environment, in which the package of this checkout is found."""
+    """An environment where Python imports the package of this checkout."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NANGO_")}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 def nango(folder: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder until it ends."""
+    """Run the command in a folder."""
     return subprocess.run(
         [*NANGO, *arguments],
         cwd=folder,
@@ -52,7 +52,7 @@ def nango(folder: Path, *arguments: str, stdin: str = "", **more: str) -> subpro
 
 @contextmanager
 def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`nango sandbox` while it runs, and how it introduced itself."""
+    """A running `nango sandbox` and its introduction."""
     process = subprocess.Popen(
         [*NANGO, "sandbox", *arguments],
         cwd=folder,
@@ -73,7 +73,7 @@ def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
 
 
 def product(folder: Path, introduction: str) -> None:
-    """An integration whose API is the sandbox, by the line that this prints for it, and a connection."""
+    """Write an integrations.yaml for the sandbox, with the line of its introduction, and register a user."""
     line = introduction.splitlines()[-1].strip()
     text = f"integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n    {line}\n"
     (folder / "integrations.yaml").write_text(text)
@@ -82,7 +82,7 @@ def product(folder: Path, introduction: str) -> None:
 
 
 def test_a_call_prints_the_body_and_explains_itself(tmp_path: Path) -> None:
-    """Through a faulty API the body comes alone on standard output, and the story on standard error."""
+    """The body is printed on standard output, and the explanation on standard error."""
     with sandbox(tmp_path, "klaviyo:v1", "--faults", "503=0.5", "--seed", "3") as (_, introduction):
         product(tmp_path, introduction)
         found = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics", "--explain")
@@ -98,8 +98,8 @@ def test_a_call_prints_the_body_and_explains_itself(tmp_path: Path) -> None:
         assert KEY not in one.stdout + one.stderr
 
 
-def test_a_refused_and_a_failed_call_have_exit_code_1(tmp_path: Path) -> None:
-    """A status of 400 or above prints the API's response and fails; so does an API that is not there."""
+def test_failed_calls_have_exit_code_1(tmp_path: Path) -> None:
+    """A status of 400 or above, and an unreachable API, exit with code 1."""
     with sandbox(tmp_path, "klaviyo:v1") as (_, introduction):
         product(tmp_path, introduction)
         refused = nango(tmp_path, "call", "klaviyo", "user-1", "GET", "profiles/none")
@@ -113,8 +113,8 @@ def test_a_refused_and_a_failed_call_have_exit_code_1(tmp_path: Path) -> None:
     assert gone.stderr.count("\n") == 1
 
 
-def test_a_retired_api_says_where_to_go(tmp_path: Path) -> None:
-    """A 410 of the retired Klaviyo API names the blueprint that replaces it."""
+def test_a_retired_api_names_its_replacement(tmp_path: Path) -> None:
+    """A 410 of the retired Klaviyo API names the blueprint to use instead."""
     with sandbox(tmp_path, "klaviyo:v0", "--retired") as (_, introduction):
         product(tmp_path, introduction)
         text = (tmp_path / "integrations.yaml").read_text()
@@ -126,7 +126,7 @@ def test_a_retired_api_says_where_to_go(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
-    """It prints commands that work, and after Ctrl-C what it received; the exit code is 130."""
+    """It prints example commands, and after Ctrl-C a summary; the exit code is 130."""
     with sandbox(tmp_path, "klaviyo:v1") as (process, introduction):
         product(tmp_path, introduction)
         assert nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics").returncode == 0
@@ -134,48 +134,48 @@ def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
         err = process.communicate(timeout=20)[1]
     assert process.returncode == 130
     assert "Klaviyo-API-Key key_example_1234" in introduction
-    assert err == "1 requests were received; faults injected: none\n"
+    assert err == "1 requests received; faults injected: none\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("klavio",), "E101"),
-        (("klaviyo:v1", "--faults", "explosion=0.1"), "unknown fault"),
+        (("klaviyo:v1", "--faults", "explosion=0.1"), "explosion"),
         (("klaviyo:v1", "--faults", "503"), "FAULT=SHARE"),
         (("klaviyo:v1", "--retired"), "retires_on"),
     ],
 )
-def test_a_sandbox_that_cannot_be_is_wrong_usage(
+def test_invalid_sandbox_arguments_are_usage_errors(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    """Unknown names and faults are told before anything listens."""
+    """Unknown names and faults are errors before the sandbox listens."""
     found = nango(tmp_path, "sandbox", *arguments)
     assert found.returncode == 2
     assert said in found.stderr
     assert found.stderr.count("\n") == 1
 
 
-def test_the_demo_does_its_work_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Calls through every kind of fault end well, nothing happens twice, and no file is left."""
+def test_the_demo_succeeds_and_removes_its_files(tmp_path: Path) -> None:
+    """No call fails in spite of the faults, no request is carried out twice, and no file is left."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     found = nango(tmp_path, "demo", "--calls", "60", "--json", TMPDIR=str(temporary))
     assert found.stderr == ""
     assert found.returncode == 0
-    told = json.loads(found.stdout)
-    together = {label: numbers["together"] for label, numbers in told["counts"].items()}
+    printed = json.loads(found.stdout)
+    together = {label: numbers["together"] for label, numbers in printed["counts"].items()}
     assert together["calls"] == 60
-    assert together["answered"] + together["POST not repeated, answer lost"] == 60
+    assert together["succeeded"] + together["POST not retried, outcome unknown"] == 60
     assert together["attempts"] >= 60
-    assert together["duplicates"] == together["limits overrun"] == told["keys_found"] == 0
-    assert len(told["records"]) == 3
+    assert together["duplicates"] == together["limits exceeded"] == printed["keys_found"] == 0
+    assert len(printed["records"]) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
     assert not list(temporary.iterdir())
 
 
-def test_the_demo_keeps_its_files_when_asked(tmp_path: Path) -> None:
-    """What is kept can be opened, and holds no key; a folder in use is left alone."""
+def test_the_demo_keeps_its_files_with_keep(tmp_path: Path) -> None:
+    """--keep writes the database and the records without keys, to an empty folder only."""
     found = nango(tmp_path, "demo", "--calls", "12", "--keep", "kept")
     assert found.returncode == 0
     assert "calls" in found.stdout
@@ -194,7 +194,7 @@ def test_the_demo_keeps_its_files_when_asked(tmp_path: Path) -> None:
 
 
 def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
-    """On a terminal there is a live bar and a table; in a pipe there is neither."""
+    """The progress bar and the drawn table appear on a terminal, not in a pipe."""
     code, shown = on_terminal(tmp_path, ["demo", "--calls", "12"])
     assert code == 0
     assert "12/12" in shown
@@ -204,8 +204,8 @@ def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in piped
 
 
-def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of the calls is exit code 130, and the folder with the database is gone."""
+def test_an_interrupted_demo_removes_its_files(tmp_path: Path) -> None:
+    """Ctrl-C exits with code 130 and removes the temporary folder."""
     code, shown = on_terminal(tmp_path, ["demo"], when="attempts", response="\x03", TMPDIR=str(tmp_path))
     assert code == 130
     assert "Traceback" not in shown
@@ -213,7 +213,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_demo_runs_from_a_wheel_in_any_folder(tmp_path: Path) -> None:
-    """What is installed has all that the demo needs."""
+    """The wheel contains every file that the demo needs."""
     build = f"import hatchling.build as b; print(b.build_wheel({str(tmp_path)!r}))"
     built = subprocess.run(
         [sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True, check=True
@@ -227,36 +227,36 @@ def test_the_demo_runs_from_a_wheel_in_any_folder(tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def result(outcome: Outcome, witness: Witness, keys_found: int = 0) -> Result:
-    """A demo in which one call was made."""
-    return Result({"klaviyo": "klaviyo:v0"}, (outcome,), {"klaviyo": witness}, (), 1.0, keys_found)
+def result(outcome: CallOutcome, counts: SandboxCounts, keys_found: int = 0) -> Result:
+    """The result of a demo with one call."""
+    return Result({"klaviyo": "klaviyo:v0"}, (outcome,), {"klaviyo": counts}, (), 1.0, keys_found)
 
 
 ONCE = (Attempt(number=1),)
-FINE = Outcome("klaviyo", "GET", 200, "", ONCE)
+SUCCESS = CallOutcome("klaviyo", "GET", 200, "", ONCE)
 
 
 @pytest.mark.parametrize(
-    ("told", "complaints"),
+    ("outcome", "problems"),
     [
-        (result(FINE, Witness(1, 0, 0)), 0),
-        (result(Outcome("klaviyo", "POST", 0, "timeout", ONCE), Witness(1, 0, 0)), 0),
-        (result(Outcome("klaviyo", "POST", 503, "", ONCE), Witness(1, 0, 0)), 0),
-        (result(Outcome("klaviyo", "POST", 0, "tls", ONCE), Witness(1, 0, 0)), 1),
-        (result(Outcome("klaviyo", "GET", 503, "", ONCE), Witness(1, 0, 0)), 1),
-        (result(Outcome("klaviyo", "GET", 401, "", ONCE), Witness(1, 0, 0)), 1),
-        (result(FINE, Witness(1, 1, 0)), 1),
-        (result(FINE, Witness(1, 0, 1)), 1),
-        (result(FINE, Witness(1, 0, 0), keys_found=1), 1),
+        (result(SUCCESS, SandboxCounts(1, 0, 0)), 0),
+        (result(CallOutcome("klaviyo", "POST", 0, "timeout", ONCE), SandboxCounts(1, 0, 0)), 0),
+        (result(CallOutcome("klaviyo", "POST", 503, "", ONCE), SandboxCounts(1, 0, 0)), 0),
+        (result(CallOutcome("klaviyo", "POST", 0, "tls", ONCE), SandboxCounts(1, 0, 0)), 1),
+        (result(CallOutcome("klaviyo", "GET", 503, "", ONCE), SandboxCounts(1, 0, 0)), 1),
+        (result(CallOutcome("klaviyo", "GET", 401, "", ONCE), SandboxCounts(1, 0, 0)), 1),
+        (result(SUCCESS, SandboxCounts(1, 1, 0)), 1),
+        (result(SUCCESS, SandboxCounts(1, 0, 1)), 1),
+        (result(SUCCESS, SandboxCounts(1, 0, 0), keys_found=1), 1),
     ],
 )
-def test_the_demo_would_complain(told: Result, complaints: int) -> None:
-    """The control: a duplicate, an overrun limit, a lost call or a visible key makes the demo fail."""
-    assert len(told.complaints()) == complaints
+def test_the_demo_reports_problems(outcome: Result, problems: int) -> None:
+    """Control: a duplicate, an exceeded limit, a failed call or a visible key makes the demo fail."""
+    assert len(outcome.problems()) == problems
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    """A closed pipe ends the command without a word."""
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
+    """A command whose output pipe is closed exits without a message."""
     process = subprocess.Popen(
         [*NANGO, "schema", "blueprint"],
         cwd=tmp_path,
@@ -273,7 +273,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 
 def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
-    """The key is neither on the screen nor among the arguments that `ps` shows."""
+    """The key is neither on the screen nor in the arguments that `ps` shows."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
     code, shown = on_terminal(tmp_path, arguments, when="): ", response=KEY)
@@ -285,8 +285,8 @@ def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words", [("call", "mail", "user-1", "GET", "things"), ("connections", "test", "mail", "user-1")]
 )
-def test_sigterm_waits_for_a_token_that_is_on_its_way(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """A command that is ended during a renewal stores the new token first: the provider knows no other."""
+def test_sigterm_waits_for_a_token_refresh(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A command that gets SIGTERM during a token refresh stores the new token before it exits."""
     with Provider("strict") as provider:
         entry = mail(provider.url, verification={"path": "things"})
         (tmp_path / "integrations.yaml").write_text(json.dumps({"integrations": {"mail": entry}}))
@@ -308,7 +308,7 @@ def test_sigterm_waits_for_a_token_that_is_on_its_way(tmp_path: Path, words: tup
 
 
 def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
-    """Who changes their mind gets a clean end, and nothing is stored."""
+    """Ctrl-C at a prompt exits without a traceback."""
     (tmp_path / "integrations.yaml").write_text("integrations: {klaviyo: {extends_blueprint: klaviyo:v1}}\n")
     arguments = ["connections", "register", "klaviyo", "user-1", "--config", "{}", "--no-verify"]
     code, shown = on_terminal(tmp_path, arguments, when="): ", response="\x03")
@@ -319,25 +319,25 @@ def test_ctrl_c_at_the_prompt_is_exit_code_130(tmp_path: Path) -> None:
 def on_terminal(
     folder: Path, arguments: list[str], when: str = "", response: str = "", **more: str
 ) -> tuple[int, str]:
-    """Run the command on a terminal of its own; type `response` when it shows `when`."""
+    """Run the command on a pseudo-terminal; type `response` when it shows `when`."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120", **more))  # noqa: S606 - no shell is meant
-    shown, has_answered = "", not when
+        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120", **more))  # noqa: S606 - no shell is needed
+    shown, has_typed = "", not when
     try:
         while select.select([terminal], [], [], 60)[0]:
             try:
                 read = os.read(terminal, 65536)
-            except OSError:  # Linux says so when the other end is closed
+            except OSError:  # raised on Linux when the other end is closed
                 break
             if not read:
                 break
             shown += read.decode("utf-8", "replace")
-            if not has_answered and when in shown:
+            if not has_typed and when in shown:
                 assert KEY.encode() not in Path(f"/proc/{child}/cmdline").read_bytes()
                 os.write(terminal, response.encode() + (b"" if response < " " else b"\r"))
-                has_answered = True
+                has_typed = True
     finally:
         os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown

@@ -211,7 +211,8 @@ def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
         desktop = a_desktop(tmp_path, provider.entry())
         run = desktop.run("--no-browser", "--timeout", "1")
     assert run.returncode == 1
-    assert "nobody logged in within 1 seconds; nothing was stored" in run.stderr
+    assert "within 1 seconds" in run.stderr
+    assert "nothing was stored" in run.stderr
     with socket.socket() as again:
         again.bind(("127.0.0.1", int(desktop.root_url.rpartition(":")[2])))
 

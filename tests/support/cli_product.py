@@ -1,4 +1,4 @@
-"""A folder with a product in it, and the nango command run inside this process."""
+"""A project folder, and the nango command run in this process."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ integrations:
 
 
 @dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -33,28 +33,28 @@ class Ran:
 
 
 class Product:
-    """A folder with integrations.yaml; commands run in it."""
+    """A folder with integrations.yaml where commands run."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self._capsys = capsys
 
-    def run(self, *arguments: str) -> Ran:
+    def run(self, *arguments: str) -> CommandResult:
         """Run `nango` with these arguments."""
         self._capsys.readouterr()
         code = main(arguments)
         captured = self._capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
+        return CommandResult(code, captured.out, captured.err)
 
     def write(self, name: str, text: str) -> Path:
-        """Write a file of the product."""
+        """Write a file in the folder."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
 
-    def register(self, integration: str, user: str, credentials: str, *more: str) -> Ran:
-        """Register a connection from a file; its API is not asked."""
+    def register(self, integration: str, user: str, credentials: str, *more: str) -> CommandResult:
+        """Register a connection from a file, without verifying it."""
         path = self.write("credentials.json", credentials)
         words = ("connections", "register", integration, user, "--credentials-file", str(path), *more)
         return self.run(*words, "--no-verify")
@@ -62,9 +62,9 @@ class Product:
 
 @pytest.fixture
 def product(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Product:
-    """A product in a folder of its own, which is the current one."""
+    """A product whose folder is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NANGO_ENCRYPTION_KEYS", raising=False)
-    found = Product(tmp_path, capsys)
-    found.write("integrations.yaml", INTEGRATIONS)
-    return found
+    product = Product(tmp_path, capsys)
+    product.write("integrations.yaml", INTEGRATIONS)
+    return product

@@ -1,4 +1,4 @@
-"""plan, and call without sending: what would go out, with credentials masked."""
+"""`nango plan`, and `nango call` without sending: requests are printed with credentials masked."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KEY = "pk_planted_0123456789"
 
 @pytest.fixture
 def connected(product: Product) -> Product:
-    """A product whose user-1 has a key for both Klaviyo APIs."""
+    """A product where user-1 is connected to both Klaviyo APIs."""
     for name in ("klaviyo", "old"):
         product.register(name, "user-1", json.dumps({"api_key": KEY}))
     return product
 
 
 def test_plan_prints_the_request_with_the_key_masked(connected: Product) -> None:
-    """The key shows neither in a header nor in the query."""
+    """The key is masked in headers and in the query."""
     shown = connected.run(
         "plan", "klaviyo", "user-1", "get", "metrics", "-p", "count=50", "-H", "X-Trace: 7"
     ).out
@@ -38,7 +38,7 @@ def test_plan_prints_the_request_with_the_key_masked(connected: Product) -> None
 
 
 def test_plan_with_example_credentials_needs_no_connection(product: Product) -> None:
-    """A blueprint can be tried before anybody is connected, and nothing is left behind."""
+    """--example plans a request without a stored connection, and writes no files."""
     found = product.run(
         "plan", "klaviyo", "anyone", "POST", "events", "--example", "--json", '{"a": [1, null]}'
     )
@@ -49,7 +49,7 @@ def test_plan_with_example_credentials_needs_no_connection(product: Product) -> 
 
 
 def test_bodies_come_from_text_and_files(connected: Product) -> None:
-    """Like curl: text is a form, a file goes as it is."""
+    """As in curl, --data text is sent as a form and a file unchanged."""
     connected.write("body.bin", "raw")
     form = connected.run("plan", "klaviyo", "user-1", "POST", "events", "--data", "a=1").out
     assert "Content-Type: application/x-www-form-urlencoded" in form
@@ -60,7 +60,7 @@ def test_bodies_come_from_text_and_files(connected: Product) -> None:
 
 
 def test_curl_prints_a_command_with_the_key_masked(connected: Product) -> None:
-    """The line is one that a shell reads back; the credential has to be put in by hand."""
+    """--curl prints a valid shell command with the credential masked."""
     found = connected.run("call", "old", "user-1", "POST", "v2/lists", "--json", '{"it": "isn\'t"}', "--curl")
     words = shlex.split(found.out)
     assert words[:4] == ["curl", "--compressed", "-X", "POST"]
@@ -72,20 +72,18 @@ def test_curl_prints_a_command_with_the_key_masked(connected: Product) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["GET", "../admin"], "dot segment"),
+        (["GET", "../admin"], "dot"),
         (["GET", "https://evil.test/"], "error: "),
         (["GET", "metrics", "-H", "X Key: 1"], "E313"),
         (["GET", "metrics", "-H", "nocolon"], "-H takes 'Name: value'"),
-        (["POST", "events", "--json", f"{{{KEY}"], "not JSON"),
-        (["POST", "events", "--json", "1", "--data", "2"], "not both"),
+        (["POST", "events", "--json", f"{{{KEY}"], "JSON"),
+        (["POST", "events", "--json", "1", "--data", "2"], "--data"),
         (["POST", "events", "--json", "@absent.json"], "cannot read absent.json"),
-        (["POST", "events", "--config", "{}"], "--config goes with --example"),
+        (["POST", "events", "--config", "{}"], "--example"),
     ],
 )
-def test_a_call_that_cannot_be_made_is_wrong_usage(
-    connected: Product, arguments: list[str], said: str
-) -> None:
-    """Exit code 2, one line, and nothing is repeated that could be secret."""
+def test_an_invalid_request_is_a_usage_error(connected: Product, arguments: list[str], said: str) -> None:
+    """The exit code is 2, and the one-line message repeats no value that may be secret."""
     found = connected.run("plan", "klaviyo", "user-1", *arguments)
     assert found.code == 2
     assert said in found.err
@@ -100,8 +98,8 @@ def test_a_call_that_cannot_be_made_is_wrong_usage(
         (("klaviyo", "nobody"), 'no connection of user "nobody"'),
     ],
 )
-def test_unknown_names_are_wrong_usage(connected: Product, names: tuple[str, str], said: str) -> None:
-    """Who misspells an integration is offered the right one."""
+def test_unknown_names_are_usage_errors(connected: Product, names: tuple[str, str], said: str) -> None:
+    """A misspelled integration gets a suggestion."""
     found = connected.run("call", *names, "GET", "metrics")
     assert found.code == 2
     assert said in found.err
@@ -109,9 +107,9 @@ def test_unknown_names_are_wrong_usage(connected: Product, names: tuple[str, str
 
 
 def test_limits_of_a_connection_are_shown_as_a_table(connected: Product) -> None:
-    """Without calls nothing is used; an unknown user is told in one line."""
+    """Unused limits are not listed, and an unknown user is an error."""
     found = connected.run("limits", "klaviyo", "user-1")
-    assert (found.code, found.out) == (0, "nothing is used\n")
+    assert (found.code, found.out) == (0, "no limit is in use\n")
     assert found.err.count("\n") == 1
     missing = connected.run("limits", "klaviyo", "user-2")
     assert missing.code != 0

@@ -1,4 +1,4 @@
-"""connections and keys: credentials come in by a prompt, a file or a pipe, and never come out."""
+"""`nango connections` and `nango keys`: credentials come from prompts, files or pipes, never printed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.cli_product import Product, Ran
+    from tests.support.cli_product import CommandResult, Product
 
 pytest_plugins = ("tests.support.cli_product",)
 
@@ -26,14 +26,14 @@ KEY = "pk_planted_0123456789"
 
 
 def stored(integration: str, user: str) -> dict[str, str]:
-    """The credentials as the store gives them to a call."""
+    """The stored credentials, decrypted."""
     with Nango() as opened:
         credentials = opened.store.get(integration, user).credentials
         return {name: value.reveal() for name, value in credentials.items()}
 
 
-def test_register_reads_a_file_and_says_nothing_of_it(product: Product) -> None:
-    """The response names the connection and not the key, and the store has the key."""
+def test_register_reads_a_file(product: Product) -> None:
+    """The key of the file is stored, and the output does not contain it."""
     found = product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}), "--config", '{"list": "X"}')
     assert found.code == 0
     assert found.out.startswith("registered klaviyo/user-1 (")
@@ -45,41 +45,41 @@ def test_register_reads_a_file_and_says_nothing_of_it(product: Product) -> None:
 
 @pytest.mark.usefixtures("product")
 def test_register_reads_standard_input() -> None:
-    """A pipe works as a file does."""
+    """--credentials-file - reads standard input."""
     arguments = ["connections", "register", "klaviyo", "user-1", "--credentials-file", "-", "--no-verify"]
     found = CliRunner().invoke(nango, arguments, input=json.dumps({"api_key": KEY}))
     assert found.exit_code == 0
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
 
 
-def typed_in(*typed: str, integration: str = "basic") -> Any:
-    """`connections register` at a prompt where these lines are typed."""
+def register_with_input(*typed: str, integration: str = "basic") -> Any:
+    """`connections register` with these lines as input of the prompts."""
     words = ["connections", "register", integration, f"user-{len(typed)}", "--no-verify", "--config", "{}"]
     return CliRunner().invoke(nango, words, input="".join(f"{line}\n" for line in typed))
 
 
-def test_register_asks_without_an_echo(product: Product) -> None:
-    """At the prompt the secret is hidden, what is no secret is not, and an optional part may stay empty."""
+def test_register_prompts_without_echo(product: Product) -> None:
+    """Secrets are not echoed, other values are, and an optional value may be empty."""
     headers = {"Authorization": "Basic ${basic_auth_encoded}"}
     entry = {
         "auth": {"auth_mode": "USERNAME_PASSWORD"},
         "requests": {"base_url": "https://x.test/", "headers": headers},
     }
     product.write("integrations.yaml", json.dumps({"integrations": {"basic": entry}}))
-    found = typed_in("someone", KEY)
+    found = register_with_input("someone", KEY)
     assert found.exit_code == 0, found.output
     assert "someone" in found.output
     assert KEY not in found.output
     assert stored("basic", "user-2") == {"username": "someone", "password": KEY}
-    empty = typed_in("someone", "", "")
+    empty = register_with_input("someone", "", "")
     assert empty.exit_code == 0
     assert stored("basic", "user-3") == {"username": "someone", "password": ""}
 
 
 @pytest.mark.usefixtures("product")
-def test_the_blueprints_words_are_shown_and_its_constants_are_not_asked_for() -> None:
-    """Close takes its key as user name: one hidden prompt with the API's own word, and no password."""
-    found = typed_in(KEY, integration="close")
+def test_prompts_use_the_titles_of_the_blueprint() -> None:
+    """Close sends its API key as user name: there is one prompt for the API key and none for a password."""
+    found = register_with_input(KEY, integration="close")
     assert found.exit_code == 0, found.output
     assert "API key" in found.output
     assert "User name" not in found.output
@@ -87,8 +87,8 @@ def test_the_blueprints_words_are_shown_and_its_constants_are_not_asked_for() ->
     assert stored("close", "user-1") == {"username": KEY, "password": ""}
 
 
-def test_who_brings_a_token_is_asked_for_all_that_a_login_would_tell(product: Product) -> None:
-    """Access and refresh token are hidden, the latter may be left out; told settings are asked for too."""
+def test_tokens_and_the_settings_of_a_login_are_prompted_for(product: Product) -> None:
+    """Without a login, tokens and the settings that the provider would return are entered by hand."""
     auth = {
         "auth_mode": "OAUTH2",
         "authorization_url": "https://x.test/authorize",
@@ -119,8 +119,8 @@ def test_who_brings_a_token_is_asked_for_all_that_a_login_would_tell(product: Pr
     assert stored("books", "user-2") == {"access_token": KEY}
 
 
-def test_a_key_of_many_lines_comes_from_a_file(product: Product) -> None:
-    """What a hidden prompt cannot take is read from @FILE; a file that is not there stores nothing."""
+def test_a_multiline_key_is_read_from_a_file(product: Product) -> None:
+    """@FILE at a prompt reads a file; a missing file is an error."""
     entry = {
         "auth": {"auth_mode": "JWT", "jwt": {"algorithm": "HS256", "payload": {"iss": "x"}}},
         "requests": {"base_url": "https://x.test/", "headers": {"Authorization": "Bearer ${token}"}},
@@ -130,7 +130,7 @@ def test_a_key_of_many_lines_comes_from_a_file(product: Product) -> None:
     words = ["connections", "register", "signed", "user-1", "--no-verify", "--config", "{}"]
     gone = CliRunner().invoke(nango, words, input="@nowhere.pem\n\n\n")
     assert gone.exit_code == 2
-    assert "cannot be read" in gone.output
+    assert "cannot read" in gone.output
     found = CliRunner().invoke(nango, words, input=f"@{path}\n\n\n")
     assert found.exit_code == 0, found.output
     assert KEY not in found.output
@@ -138,8 +138,8 @@ def test_a_key_of_many_lines_comes_from_a_file(product: Product) -> None:
 
 
 @pytest.mark.usefixtures("product")
-def test_register_without_anyone_to_ask_says_how_to_pipe() -> None:
-    """A script that forgot its input is told of --credentials-file."""
+def test_register_without_input_is_a_usage_error() -> None:
+    """The message names --credentials-file."""
     found = CliRunner().invoke(nango, ["connections", "register", "klaviyo", "user-1"], input="")
     assert found.exit_code == 2
     assert "--credentials-file" in found.output
@@ -150,15 +150,13 @@ def test_register_without_anyone_to_ask_says_how_to_pipe() -> None:
     [
         (f'{{"apikey": "{KEY}"}}', 'did you mean "api_key"?'),
         ("{}", 'needs credential "api_key"'),
-        (f'["{KEY}"]', "must be a JSON object"),
-        (f'{{"api_key": "{KEY}"', "not JSON"),
+        (f'["{KEY}"]', "JSON object"),
+        (f'{{"api_key": "{KEY}"', "valid JSON"),
         (f'{{"api_key": ["{KEY}"]}}', '"api_key" must be string'),
     ],
 )
-def test_wrong_credentials_are_refused_without_repeating_them(
-    product: Product, credentials: str, said: str
-) -> None:
-    """Exit code 2, one line, and no part of what was given."""
+def test_invalid_credentials_are_not_repeated(product: Product, credentials: str, said: str) -> None:
+    """The exit code is 2, and the one-line message does not contain the credentials."""
     found = product.register("klaviyo", "user-1", credentials)
     assert found.code == 2
     assert said in found.err
@@ -168,11 +166,11 @@ def test_wrong_credentials_are_refused_without_repeating_them(
 
 
 def test_a_user_is_registered_once_unless_replaced(product: Product) -> None:
-    """A second registering changes nothing; --replace says that it is meant."""
+    """A second registration is an error and changes nothing, unless --replace is given."""
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}))
     again = product.register("klaviyo", "user-1", '{"api_key": "pk_other_key"}')
     assert again.code == 2
-    assert "already has a connection" in again.err
+    assert "already" in again.err
     assert stored("klaviyo", "user-1") == {"api_key": KEY}
     replaced = product.register("klaviyo", "user-1", '{"api_key": "pk_other_key"}', "--replace")
     assert replaced.out.startswith("replaced klaviyo/user-1 (")
@@ -182,7 +180,7 @@ def test_a_user_is_registered_once_unless_replaced(product: Product) -> None:
 
 
 def test_replacing_keeps_the_settings_unless_new_ones_are_given(product: Product) -> None:
-    """--replace without --config changes the key alone; with it both."""
+    """--replace changes the settings only if --config is given."""
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}), "--config", '{"list": "X", "a": 1}')
 
     def settings(*options: str) -> object:
@@ -218,7 +216,7 @@ integrations:
 
 @pytest.fixture
 def shop(product: Product) -> Iterator[Sandbox]:
-    """The sandbox of an integration with settings, which knows the key."""
+    """The sandbox of an integration with settings, which accepts KEY only."""
     settings = {
         "auth": {"auth_mode": "API_KEY"},
         "requests": {"base_url": "https://x.test/v1/", "headers": {"Authorization": "Key ${api_key}"}},
@@ -232,18 +230,17 @@ CONFIG = ("--config", '{"shop": "acme", "region": "eu"}')
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_the_api_refuses_is_not_stored(product: Product) -> None:
-    """A wrong key is exit code 1 and one line, and leaves what was there; the right one is stored."""
+def test_rejected_credentials_are_not_stored(product: Product) -> None:
+    """A rejected key changes nothing and the exit code is 1; an accepted one is stored."""
 
-    def register(key: str, *more: str) -> Ran:
+    def register(key: str, *more: str) -> CommandResult:
         path = product.write("key.json", json.dumps({"api_key": key}))
         words = ("connections", "register", "shop", "user-1", "--credentials-file", str(path), *CONFIG, *more)
         return product.run(*words)
 
     refused = register("pk_wrong_planted_key")
     assert refused.code == 1
-    assert refused.err.startswith("error: Shop did not accept this API key (401")
-    assert "Nothing was stored" in refused.err
+    assert "401" in refused.err
     assert "pk_wrong_planted_key" not in refused.err + refused.out
     assert product.run("connections", "list").err == "no connections\n"
     assert register(KEY).code == 0
@@ -253,20 +250,19 @@ def test_what_the_api_refuses_is_not_stored(product: Product) -> None:
     assert stored("shop", "user-1") == {"api_key": "pk_wrong_planted_key"}
 
 
-def test_an_api_that_is_away_lets_nothing_be_stored_unasked(product: Product, shop: Sandbox) -> None:
-    """Without a response nothing is stored, and the message says which option stores it all the same."""
+def test_an_unreachable_api_stores_nothing(product: Product, shop: Sandbox) -> None:
+    """Credentials that cannot be verified are not stored; the message names --no-verify."""
     shop.stop()
     path = product.write("key.json", json.dumps({"api_key": KEY}))
     words = ("connections", "register", "shop", "user-1", "--credentials-file", str(path), *CONFIG)
     found = product.run(*words)
     assert found.code == 1
-    assert "could not be asked" in found.err
     assert "--no-verify" in found.err
     assert product.run("connections", "list").err == "no connections\n"
 
 
-def test_who_is_connected_already_is_not_asked_for_a_key(product: Product, shop: Sandbox) -> None:
-    """Without --replace the command ends before it asks or sends anything."""
+def test_a_connected_user_is_not_prompted(product: Product, shop: Sandbox) -> None:
+    """Without --replace, register fails before it prompts or sends a request."""
     product.register("shop", "user-1", json.dumps({"api_key": KEY}), *CONFIG)
     found = CliRunner().invoke(nango, ["connections", "register", "shop", "user-1"], input=f"{KEY}\n")
     assert "API key" not in found.output
@@ -274,16 +270,18 @@ def test_who_is_connected_already_is_not_asked_for_a_key(product: Product, shop:
 
 
 def test_a_connection_is_tested(product: Product, shop: Sandbox) -> None:
-    """`connections test` says what the API says, by its exit code too, and as JSON."""
+    """`connections test` reports the outcome as text, JSON and exit code."""
     product.register("shop", "user-1", json.dumps({"api_key": KEY}), *CONFIG)
     product.register("bare", "user-1", json.dumps({"api_key": KEY}))
     found = product.run("connections", "test", "shop", "user-1")
-    assert (found.code, found.out) == (0, "accepted: Shop accepted this API key.\n")
+    assert (found.code, found.out.partition(":")[0]) == (0, "accepted")
     shop.revoke("any")
     refused = product.run("connections", "test", "shop", "user-1", "--json")
     assert refused.code == 1
-    told = json.loads(refused.out)
-    assert (told["outcome"], told["ok"], told["status"], told["user_id"]) == ("refused", False, 401, "user-1")
+    fields = json.loads(refused.out)
+    assert [fields[name] for name in ("outcome", "ok", "status", "user_id")] == [
+        "refused", False, 401, "user-1"
+    ]  # fmt: skip
     assert KEY not in refused.out
     bare = product.run("connections", "test", "bare", "user-1")
     assert bare.code == 0
@@ -295,8 +293,8 @@ def test_a_connection_is_tested(product: Product, shop: Sandbox) -> None:
     assert product.run("connections", "test", "shop", "nobody").code == 2
 
 
-def asked(*typed: str, more: tuple[str, ...] = ()) -> Any:
-    """`connections register shop user-1` at a prompt where these lines are typed."""
+def register_at_shop(*typed: str, more: tuple[str, ...] = ()) -> Any:
+    """`connections register shop user-1` with these lines as input of the prompts."""
     words = ["connections", "register", "shop", "user-1", "--no-verify", *more]
     return CliRunner().invoke(nango, words, input="".join(f"{line}\n" for line in typed))
 
@@ -307,9 +305,9 @@ def settings_of_user(product: Product) -> Any:
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_settings_are_asked_for_at_the_prompt(product: Product) -> None:
-    """Titles, descriptions, patterns, choices and defaults are shown; empty optional ones are left out."""
-    found = asked(KEY, "acme", "", "", "")
+def test_settings_are_prompted_for(product: Product) -> None:
+    """Prompts show titles, patterns, choices and defaults; empty optional settings are not stored."""
+    found = register_at_shop(KEY, "acme", "", "", "")
     assert found.exit_code == 0, found.output
     for text in ("Shop name (like ^[a-z]+$)", "As in your address.", "Region (eu, us) [eu]", "Beta features"):
         assert text in found.output
@@ -319,10 +317,10 @@ def test_the_settings_are_asked_for_at_the_prompt(product: Product) -> None:
 
 @pytest.mark.usefixtures("shop")
 def test_settings_have_the_types_of_their_schema(product: Product) -> None:
-    """A yes is true, digits are a number; a stored value is offered when a connection is replaced."""
-    assert asked(KEY, "acme", "us", "yes", "50").exit_code == 0
+    """Input is converted to the types of the schema, and stored values are defaults when replacing."""
+    assert register_at_shop(KEY, "acme", "us", "yes", "50").exit_code == 0
     assert settings_of_user(product) == {"shop": "acme", "region": "us", "beta": True, "size": 50}
-    again = asked(KEY, "", "", "no", "", more=("--replace",))
+    again = register_at_shop(KEY, "", "", "no", "", more=("--replace",))
     assert again.exit_code == 0, again.output
     assert "[acme]" in again.output
     assert settings_of_user(product) == {"shop": "acme", "region": "us", "beta": False, "size": 50}
@@ -332,25 +330,25 @@ def test_settings_have_the_types_of_their_schema(product: Product) -> None:
 @pytest.mark.parametrize(
     "typed", [("Acme 1",), ("acme", "asia"), ("acme", "eu", "perhaps"), ("acme", "eu", "", "0")]
 )
-def test_a_wrong_setting_stores_nothing(product: Product, typed: tuple[str, ...]) -> None:
-    """What does not fit is said in words, and nothing is stored."""
-    found = asked(KEY, *typed)
+def test_an_invalid_setting_stores_nothing(product: Product, typed: tuple[str, ...]) -> None:
+    """Invalid settings are an error, and nothing is stored."""
+    found = register_at_shop(KEY, *typed)
     assert found.exit_code == 2
     assert "nothing was stored" in found.output
     assert product.run("connections", "list").err == "no connections\n"
 
 
 @pytest.mark.usefixtures("shop")
-def test_settings_that_are_given_are_not_asked_for(product: Product) -> None:
-    """With --config the prompt is for the key alone."""
-    found = asked(KEY, more=CONFIG)
+def test_settings_of_an_option_are_not_prompted_for(product: Product) -> None:
+    """With --config there is a prompt for the key only."""
+    found = register_at_shop(KEY, more=CONFIG)
     assert found.exit_code == 0
     assert "Shop name" not in found.output
     assert settings_of_user(product) == {"shop": "acme", "region": "eu"}
 
 
 def test_connections_are_listed_by_integration_and_by_user(product: Product) -> None:
-    """The lists show whose connections there are, and nothing secret."""
+    """Lists can be filtered by integration and user, and contain no credentials."""
     for integration, user in (("klaviyo", "user-1"), ("klaviyo", "user-2"), ("old", "user-1")):
         product.register(integration, user, json.dumps({"api_key": KEY}))
     assert len(json.loads(product.run("connections", "list", "--json").out)) == 3
@@ -366,8 +364,8 @@ def test_connections_are_listed_by_integration_and_by_user(product: Product) -> 
     assert product.run("connections", "list", "--integration", "klavio").code == 2
 
 
-def test_delete_asks_first(product: Product) -> None:
-    """Without a yes nothing is deleted."""
+def test_delete_asks_for_confirmation(product: Product) -> None:
+    """Without confirmation nothing is deleted and the exit code is 1."""
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}))
     refused = CliRunner().invoke(nango, ["connections", "delete", "klaviyo", "user-1"], input="n\n")
     assert refused.exit_code == 1
@@ -375,16 +373,16 @@ def test_delete_asks_first(product: Product) -> None:
     assert product.run("connections", "delete", "klaviyo", "user-1", "--yes").code == 0
     gone = product.run("connections", "delete", "klaviyo", "user-1", "--yes")
     assert gone.code == 2
-    assert "no connection of user" in gone.err
+    assert "user-1" in gone.err
 
 
 def test_keys_are_shown_by_fingerprint_and_rotated(product: Product, tmp_path: Path) -> None:
-    """After a rotation one new key seals everything, and the key itself is never printed."""
+    """After a rotation every connection is encrypted with the new key, which is never printed."""
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}))
     before = json.loads(product.run("keys", "show", "--json").out)
     assert [(key["active"], key["connections"]) for key in before["keys"]] == [(True, 1)]
     rotated = product.run("keys", "rotate")
-    assert rotated.out.startswith("1 connection is now sealed with key ")
+    assert rotated.out.startswith("1 connection is now ")
     after = json.loads(product.run("keys", "show", "--json").out)
     assert [key["connections"] for key in after["keys"]] == [1]
     assert after["keys"][0]["id"] != before["keys"][0]["id"]
@@ -396,7 +394,7 @@ def test_keys_are_shown_by_fingerprint_and_rotated(product: Product, tmp_path: P
 def test_keys_of_the_environment_are_rotated_by_their_order(
     product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first key of NANGO_ENCRYPTION_KEYS seals everything after a rotation."""
+    """After a rotation every connection is encrypted with the first key of NANGO_ENCRYPTION_KEYS."""
     old, new = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
     monkeypatch.setenv("NANGO_ENCRYPTION_KEYS", old)
     product.register("klaviyo", "user-1", json.dumps({"api_key": KEY}))

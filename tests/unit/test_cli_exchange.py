@@ -1,4 +1,4 @@
-"""nango connections export and import, and the keys for them: exit codes, JSON, and no key on a screen."""
+"""`nango connections export` and `import`: exit codes, JSON output, and no key in any output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ELSEWHERE = ("--database", "sqlite:///elsewhere/nango.db")
 
 @pytest.fixture
 def filled(product: Product) -> Product:
-    """A product with three connections and a key for exports."""
+    """A product with three connections and an export key."""
     for integration, user in (("klaviyo", "user-1"), ("klaviyo", "user-2"), ("old", "user-1")):
         product.register(integration, user, json.dumps({"api_key": PLANTED}))
     assert product.run("keys", "generate", "export.key").code == 0
@@ -33,7 +33,7 @@ def filled(product: Product) -> Product:
 
 
 def test_a_backup_is_made_and_restored(filled: Product) -> None:
-    """Both commands say how many; the file shows nothing, and neither does the screen."""
+    """An export is encrypted, readable by its owner only, and can be imported into another database."""
     made = filled.run("connections", "export", "backup.nango", "--key-file", "export.key")
     assert (made.code, made.out, made.err) == (0, "exported 3 connections to backup.nango\n", "")
     path = filled.folder / "backup.nango"
@@ -50,8 +50,8 @@ def test_a_backup_is_made_and_restored(filled: Product) -> None:
     assert shown[0] == shown[1]
 
 
-def test_a_part_is_exported_and_told_in_json(filled: Product) -> None:
-    """By integration and by user; scripts read how many."""
+def test_exports_can_be_filtered(filled: Product) -> None:
+    """Connections can be exported by integration and user, and --json prints the counts."""
     key = ("--key-file", "export.key", "--json")
     made = filled.run("connections", "export", "a", "--integration", "klaviyo", *key)
     assert json.loads(made.out) == {"exported": 2, "file": "a"}
@@ -68,13 +68,13 @@ def test_a_part_is_exported_and_told_in_json(filled: Product) -> None:
 
 
 def test_users_who_have_another_connection(filled: Product) -> None:
-    """They stop the import with exit code 2, unless they are skipped or replaced."""
+    """Different connections of the same users are an error unless they are skipped or replaced."""
     filled.run("connections", "export", "backup.nango", "--key-file", "export.key")
     filled.register("klaviyo", "user-1", '{"api_key": "pk_other_planted"}', "--replace")
     command = ("connections", "import", "backup.nango", "--key-file", "export.key")
     refused = filled.run(*command)
     assert refused.code == 2
-    assert "klaviyo/user-1 already has a connection" in refused.err
+    assert "klaviyo/user-1" in refused.err
     assert "planted" not in refused.err
     tried = filled.run(*command, "--dry-run", "--json")
     assert tried.code == 2
@@ -88,10 +88,11 @@ def test_users_who_have_another_connection(filled: Product) -> None:
 def test_the_key_comes_from_a_private_file_or_the_environment(
     filled: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without one there is a hint; a file that others can read, and a wrong key, are refused."""
+    """A missing key, a wrong key, and a key file that others can read are errors."""
     missing = filled.run("connections", "export", "backup.nango")
     assert missing.code == 2
-    assert "--key-file FILE or NANGO_EXPORT_KEY; `nango keys generate FILE`" in missing.err
+    assert "--key-file" in missing.err
+    assert "nango keys generate" in missing.err
     key = (filled.folder / "export.key").read_text().strip()
     monkeypatch.setenv("NANGO_EXPORT_KEY", key)
     assert filled.run("connections", "export", "backup.nango").code == 0
@@ -99,7 +100,6 @@ def test_the_key_comes_from_a_private_file_or_the_environment(
     assert other.out.startswith("wrote key ")
     wrong = filled.run("connections", "import", "backup.nango", "--key-file", "other.key")
     assert wrong.code == 2
-    assert "is sealed with the key" in wrong.err
     (filled.folder / "other.key").chmod(0o644)
     open_to_all = filled.run("connections", "import", "backup.nango", "--key-file", "other.key")
     assert open_to_all.code == 2
@@ -112,14 +112,13 @@ def test_the_key_comes_from_a_private_file_or_the_environment(
     assert key not in missing.err + wrong.err + open_to_all.err + other.out
 
 
-def test_a_damaged_file_and_a_wrong_name_are_one_line(filled: Product) -> None:
-    """Exit code 2, and nothing is written, neither to the store nor over another file."""
+def test_damaged_exports_and_existing_files_are_errors(filled: Product) -> None:
+    """A damaged export is not imported, and an export does not overwrite other files."""
     filled.run("connections", "export", "backup.nango", "--key-file", "export.key")
     path = filled.folder / "backup.nango"
     path.write_bytes(path.read_bytes()[:-1])
     damaged = filled.run(*ELSEWHERE, "connections", "import", "backup.nango", "--key-file", "export.key")
     assert (damaged.code, damaged.err.count("\n")) == (2, 1)
-    assert "was cut off here" in damaged.err
     assert filled.run(*ELSEWHERE, "connections", "list").err == "no connections\n"
     over = filled.run("connections", "export", "integrations.yaml", "--key-file", "export.key")
     assert over.code == 2
@@ -127,7 +126,7 @@ def test_a_damaged_file_and_a_wrong_name_are_one_line(filled: Product) -> None:
 
 
 def test_an_export_goes_through_a_pipe(filled: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output has nothing but the export, and standard input is read like a file."""
+    """- writes the export to standard output and reads it from standard input."""
     arguments = ["connections", "export", "-", "--key-file", "export.key"]
     made = CliRunner().invoke(nango, arguments)
     assert made.exit_code == 0
@@ -137,46 +136,48 @@ def test_an_export_goes_through_a_pipe(filled: Product, monkeypatch: pytest.Monk
     assert done.out == "imported 3 connections\n"
 
 
-def test_a_key_is_made_once(filled: Product) -> None:
-    """A file is not replaced; standard output gets the key alone, for a secret store."""
+def test_key_files_are_not_overwritten(filled: Product) -> None:
+    """`keys generate` fails if the file exists; - prints only the key."""
     again = filled.run("keys", "generate", "export.key")
     assert again.code == 2
-    assert "already exists" in again.err
+    assert "export.key" in again.err
     printed = filled.run("keys", "generate", "-")
     assert len(printed.out.strip()) == 44
     assert printed.err == ""
 
 
-def test_todays_nango_is_read(product: Product) -> None:
-    """Names are mapped, what has no place is reported with a reason, and a plain file is a reason to warn."""
+def test_responses_of_a_nango_server_are_imported(product: Product) -> None:
+    """Names can be mapped, fields without a place are reported, and a warning says to delete the files."""
     product.write("responses/1.json", json.dumps(a_response("API_KEY", "prod", tags={"a": "b"})))
     product.write("responses/2.json", json.dumps(a_response("BASIC", "close", "user-2")))
     command = ("connections", "import", "--from-nango", "responses")
     refused = product.run(*command, "--dry-run")
     assert refused.code == 2
-    assert 'no integration "prod"' in refused.err
+    assert "prod" in refused.err
     done = product.run(*command, "--map", "prod=klaviyo")
     assert (done.code, done.out) == (0, "imported 2 connections\n")
-    assert "left out: klaviyo tags (1 connection, such as user-1): it has no place here\n" in done.err
-    assert "responses holds credentials in plain text: delete it when all is well\n" in done.err
+    assert "klaviyo tags (1 connection, such as user-1)" in done.err
+    assert "responses holds unencrypted credentials" in done.err
     assert "planted" not in done.err
     again = product.run(*command, "--map", "prod=klaviyo", "--json", "--dry-run")
-    found = json.loads(again.out)
-    assert found["unchanged"] == 2
-    assert {"integration": "klaviyo", "field": "tags", "why": "it has no place here",
-            "connections": 1, "example": "user-1"} in found["left_out"]  # fmt: skip
-    typed = product.run(*command, "--map", "prod")
-    assert typed.code == 2
-    assert "--map takes THEIRS=OURS" in typed.err
+    report = json.loads(again.out)
+    assert report["unchanged"] == 2
+    assert [left.pop("why") for left in report["left_out"]]
+    assert {"integration": "klaviyo", "field": "tags", "connections": 1, "example": "user-1"} in report[
+        "left_out"
+    ]
+    invalid = product.run(*command, "--map", "prod")
+    assert invalid.code == 2
+    assert "--map" in invalid.err
 
 
-def test_the_end_user_and_other_fields_are_chosen(product: Product) -> None:
-    """--user-from and --field do what they do in Python."""
+def test_users_and_fields_are_mapped(product: Product) -> None:
+    """--user-from chooses the user id, and --field maps a key of connection_config."""
     product.write("integrations.yaml", "integrations:\n  zendesk:\n    extends_blueprint: zendesk:v2\n")
     response = a_response("BASIC", "zendesk", connection_config={"site": "acme"}, end_user={"id": "ada"})
     product.write("response.json", json.dumps(response))
     command = ("connections", "import", "--from-nango", "response.json", "--user-from", "end_user")
-    assert "zendesk/ada: additional_config.subdomain is missing" in product.run(*command).err
+    assert "additional_config.subdomain" in product.run(*command).err
     assert product.run(*command, "--field", "zendesk.site=subdomain").code == 0
     shown = json.loads(product.run("connections", "show", "zendesk", "ada", "--json").out)
     assert shown["additional_config"] == {"subdomain": "acme"}

@@ -1,4 +1,4 @@
-"""init, check, blueprints, integrations, schema: the commands on files."""
+"""The commands on files: init, check, blueprints, integrations and schema."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ requests:
 """
 
 
-def test_init_writes_files_that_check_accepts(product: Product, tmp_path: Path) -> None:
-    """What init writes is right, and keys never reach git."""
+def test_init_writes_valid_files(product: Product, tmp_path: Path) -> None:
+    """`nango check` accepts the files of `nango init`, and git ignores the key folder."""
     (tmp_path / "integrations.yaml").unlink()
     assert product.run("init").code == 0
     assert (tmp_path / "blueprints").is_dir()
@@ -35,7 +35,7 @@ def test_init_writes_files_that_check_accepts(product: Product, tmp_path: Path) 
 
 
 def test_init_overwrites_nothing(product: Product, tmp_path: Path) -> None:
-    """A second init changes no byte of what is there, and adds only what is missing."""
+    """A second `nango init` does not change existing files."""
     product.write(".gitignore", "*.log")
     before = (tmp_path / "integrations.yaml").read_text()
     product.run("init")
@@ -45,7 +45,7 @@ def test_init_overwrites_nothing(product: Product, tmp_path: Path) -> None:
 
 
 def test_check_names_every_problem_of_every_file(product: Product) -> None:
-    """Problems of integrations.yaml and of unused blueprints come together, each with its place."""
+    """Problems of integrations.yaml and of unused blueprints are reported together, with their positions."""
     product.write("integrations.yaml", "integrations:\n  klaviyo:\n    extends_blueprint: klavio:v1\n")
     product.write("blueprints/acme.v1.yaml", ACME.replace("${api_key}", "${apikey}"))
     found = product.run("check")
@@ -53,12 +53,13 @@ def test_check_names_every_problem_of_every_file(product: Product) -> None:
     assert found.out == ""
     lines = found.err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["blueprints/acme.v1.yaml", "integrations.yaml"]
-    assert 'E306]: unknown variable "apikey"; did you mean api_key?' in lines[0]
+    assert "E306" in lines[0]
+    assert "api_key" in lines[0]
     assert lines[1].startswith("integrations.yaml:3:24: error[E101]: ")
 
 
-def test_check_counts_own_blueprints_and_prints_warnings(product: Product) -> None:
-    """A retired API is a warning on standard error and no problem."""
+def test_check_prints_counts_and_warnings(product: Product) -> None:
+    """A retired API is a warning on standard error, not a problem."""
     product.write("blueprints/acme.v1.yaml", ACME)
     found = product.run("check")
     assert (found.code, found.out) == (0, "3 integrations, 4 blueprints: no problems\n")
@@ -66,7 +67,7 @@ def test_check_counts_own_blueprints_and_prints_warnings(product: Product) -> No
 
 
 def test_check_of_one_blueprint_file_reads_no_integrations(product: Product, tmp_path: Path) -> None:
-    """A blueprint can be checked before any integration exists."""
+    """A blueprint file can be checked without integrations.yaml."""
     (tmp_path / "integrations.yaml").unlink()
     product.write("drafts/acme.v1.yaml", ACME)
     assert product.run("check", "drafts/acme.v1.yaml").out == "1 blueprint: no problems\n"
@@ -85,8 +86,8 @@ def test_check_of_one_blueprint_file_reads_no_integrations(product: Product, tmp
         ("absent.v1.yaml", "not exist"),
     ],
 )
-def test_check_refuses_misnamed_files(product: Product, name: str, said: str) -> None:
-    """A file whose name does not fit would never be found, so check says so."""
+def test_check_reports_invalid_file_names(product: Product, name: str, said: str) -> None:
+    """A blueprint file whose name does not match its content is an error."""
     if said != "not exist":
         product.write(f"drafts/{name}", ACME)
     found = product.run("check", f"drafts/{name}")
@@ -94,8 +95,8 @@ def test_check_refuses_misnamed_files(product: Product, name: str, said: str) ->
     assert said in found.err
 
 
-def test_blueprints_are_listed_shown_and_found(product: Product) -> None:
-    """The list has own and shipped ones, and a local file hides the shipped one of its name."""
+def test_blueprints_are_listed_and_shown(product: Product) -> None:
+    """A local blueprint hides the built-in one with the same name and version."""
     product.write("blueprints/acme.v1.yaml", ACME)
     product.write("blueprints/close.v0.yaml", ACME.replace("acme", "close").replace("v1", "v0"))
     listed = json.loads(product.run("blueprints", "list", "--json").out)
@@ -108,13 +109,13 @@ def test_blueprints_are_listed_shown_and_found(product: Product) -> None:
     assert "hides" in shown
     assert product.run("blueprints", "path", "close:v0").out.strip().endswith("blueprints/close.v0.yaml")
     assert "E101" in product.run("blueprints", "show", "klavio").err
-    asked = product.run("blueprints", "show", "greenhouse-harvest").out
-    assert "credential username   Harvest API key: In Greenhouse under" in asked
-    assert "credential password" not in asked  # it is always empty
+    fields = product.run("blueprints", "show", "greenhouse-harvest").out
+    assert "credential username   Harvest API key: In Greenhouse under" in fields
+    assert "credential password" not in fields  # it is always empty
 
 
-def test_integrations_show_tells_where_each_setting_came_from(product: Product) -> None:
-    """Blueprint and override can be told apart, line by line."""
+def test_integrations_show_prints_the_origin_of_each_setting(product: Product) -> None:
+    """Each setting has the file and line of the blueprint or of the entry that sets it."""
     product.write(
         "integrations.yaml",
         "integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n"
@@ -130,8 +131,8 @@ def test_integrations_show_tells_where_each_setting_came_from(product: Product) 
     assert "Klaviyo-API-Key ${api_key}" in shown["requests.headers.Authorization"]
 
 
-def test_integrations_show_masks_what_is_secret(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither literal secrets nor values of the environment are printed, as text or as JSON."""
+def test_integrations_show_masks_secrets(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Literal secrets and values of the environment are masked in text and JSON."""
     monkeypatch.setenv("PLANTED", "planted-environment")
     product.write(
         "integrations.yaml",
@@ -148,13 +149,13 @@ def test_integrations_show_masks_what_is_secret(product: Product, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["blueprint", "integrations"])
-def test_the_schemas_are_json_schemas(product: Product, kind: str) -> None:
-    """Editors can read what `nango schema` prints."""
+def test_schema_prints_a_json_schema(product: Product, kind: str) -> None:
+    """`nango schema` prints a JSON Schema of draft 2020-12."""
     assert json.loads(product.run("schema", kind).out)["$schema"].endswith("2020-12/schema")
 
 
-def test_a_missing_integrations_file_is_said_in_one_line(product: Product, tmp_path: Path) -> None:
-    """Who runs a command in the wrong folder reads which file was looked for."""
+def test_a_missing_integrations_file_is_an_error(product: Product, tmp_path: Path) -> None:
+    """The one-line message names the missing file and `nango init`."""
     (tmp_path / "integrations.yaml").unlink()
     found = product.run("integrations", "list")
     assert found.code == 2

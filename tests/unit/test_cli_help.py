@@ -1,4 +1,4 @@
-"""The commands explain themselves, and docs/cli.md says the same."""
+"""Every command has help, and docs/cli.md is generated from it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HEAVY = {"rich", "requests", "urllib3", "jsonschema", "jinja2", "cryptography", 
          "starlette", "uvicorn"}  # fmt: skip
 
 
-def test_the_page_of_the_command_line_is_fresh() -> None:
-    """docs/cli.md is what `python docs/generate_cli.py` would write now."""
+def test_the_command_line_page_is_up_to_date() -> None:
+    """docs/cli.md is the output of `python docs/generate_cli.py`."""
     assert (ROOT / "docs" / "cli.md").read_text() == GENERATOR["page"]()
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    """`--help` of every command says what it does and shows a line to copy."""
+    """`--help` of every command includes an example."""
     shown = CliRunner().invoke(nango, [*name.split()[1:], "--help"])
     assert shown.exit_code == 0
     example = shown.output.partition("Example:\n")[2]
@@ -38,14 +38,14 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_is_explained(name: str) -> None:
-    """No option stands in the help without a sentence, and every flag has a purpose."""
+    """Every option has a help text."""
     for option in COMMANDS[name].params:
         if isinstance(option, click.Option):
             assert option.help, f"{name} {option.name}"
 
 
 def test_no_option_takes_a_credential() -> None:
-    """Arguments are seen by every user of a machine, so there is nowhere to type a secret."""
+    """No option takes a secret, because other users of the machine can see arguments."""
     options = [
         option.name or ""
         for command in COMMANDS.values()
@@ -58,7 +58,7 @@ def test_no_option_takes_a_credential() -> None:
 
 
 def modules_after(arguments: list[str]) -> set[str]:
-    """The top-level modules that a fresh interpreter has loaded after a command."""
+    """The top-level modules that a new interpreter has loaded after a command."""
     code = (
         f"import sys\nfrom nango_py.cli import main\nmain({arguments!r})\n"
         "print('MODULES', *{name.split('.')[0] for name in sys.modules})"
@@ -68,12 +68,12 @@ def modules_after(arguments: list[str]) -> set[str]:
 
 
 def test_help_loads_no_library_but_click() -> None:
-    """`nango --help` is there at once."""
+    """`nango --help` starts fast because it imports no heavy library."""
     assert not modules_after(["--help"]) & HEAVY
 
 
-def test_a_command_that_reads_files_loads_what_it_needs() -> None:
-    """The control: the same measurement sees a library where one is used."""
+def test_a_command_that_reads_files_loads_yaml() -> None:
+    """Control: the same measurement detects a library that a command imports."""
     assert "yaml" in modules_after(["blueprints", "list"])
 
 
@@ -86,10 +86,10 @@ def test_a_command_that_reads_files_loads_what_it_needs() -> None:
         (["plan", "a", "b", "GET", "c", "-p", "novalue"], "-p takes name=value"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(
+def test_usage_errors_have_one_line_and_exit_code_2(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was typed wrong is said in one line, with the way to the help."""
+    """A usage error prints one line on standard error."""
     from nango_py.cli import main
 
     assert main(arguments) == 2

@@ -1,4 +1,4 @@
-"""`nango serve` and `nango connect-session`: what they print, refuse, and leave behind."""
+"""`nango serve` and `nango connect-session`: output, errors and log."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def with_root(product: Product, url: str) -> None:
-    """Say in integrations.yaml where browsers reach the server."""
+    """Set the root URL of the connect server in integrations.yaml."""
     text = (product.folder / "integrations.yaml").read_text()
     product.write("integrations.yaml", f"{text}config:\n  oauth_server_root_url: {url}\n")
 
 
-def test_a_link_is_printed(product: Product) -> None:
-    """The link holds the token in its fragment, for the integrations that were named."""
+def test_connect_session_prints_a_link(product: Product) -> None:
+    """The link has the session token in its fragment, limited to the named integrations."""
     ran = product.run("connect-session", "user-1", "--integration", "close", "--lifetime", "60")
     found = re.fullmatch(r"http://localhost:3003/connect#session=(\S+)\n", ran.out)
     assert found is not None
@@ -40,43 +40,43 @@ def test_a_link_is_printed(product: Product) -> None:
     assert (claims.user_id, claims.integrations) == ("user-1", ("close",))
 
 
-def test_a_link_as_json(product: Product) -> None:
-    """Scripts get the link with what it is for."""
-    said = json.loads(product.run("connect-session", "user-1", "--json").out)
-    assert said["url"].startswith("http://localhost:3003/connect#session=")
-    assert said["integrations"] == ["klaviyo", "old", "close"]
-    assert said.keys() == {"url", "user_id", "integrations", "expires_at"}
+def test_connect_session_prints_json(product: Product) -> None:
+    """--json prints the link with its user, integrations and expiry."""
+    session = json.loads(product.run("connect-session", "user-1", "--json").out)
+    assert session["url"].startswith("http://localhost:3003/connect#session=")
+    assert session["integrations"] == ["klaviyo", "old", "close"]
+    assert session.keys() == {"url", "user_id", "integrations", "expires_at"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["connect-session", "user-1", "--lifetime", "5"], "lifetime_seconds must be from 60 to 86400"),
+        (["connect-session", "user-1", "--lifetime", "5"], "86400"),
         (["connect-session", "user-1", "--integration", "closse"], 'did you mean "close"'),
-        (["serve", "--host", "::"], "set it to the https:// address that browsers use"),
-        (["serve", "--host", "192.0.2.7"], "oauth_server_root_url is http://localhost:3003"),
-        (["serve", "--port", "70000"], "70000 is not in the range"),
+        (["serve", "--host", "::"], "https://"),
+        (["serve", "--host", "192.0.2.7"], "http://localhost:3003"),
+        (["serve", "--port", "70000"], "70000"),
     ],
 )
-def test_what_cannot_be_is_refused(product: Product, arguments: list[str], said: str) -> None:
-    """J1: one line that says what to do, exit code 2, and nobody listens."""
+def test_invalid_arguments_are_usage_errors(product: Product, arguments: list[str], said: str) -> None:
+    """Invalid arguments exit with code 2 before the server listens."""
     ran = product.run(*arguments)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
 
 
-def test_a_taken_port_is_said(product: Product) -> None:
-    """A second server on one port ends with what is wrong."""
+def test_a_port_in_use_is_an_error(product: Product) -> None:
+    """A second server on the same port exits with code 2 and names the port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ran = product.run("serve", "--port", port)
     assert ran.code == 2
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ran.err
-    assert "another port in config.oauth_server_root_url" in ran.err
+    assert f"127.0.0.1 port {port}" in ran.err
+    assert "oauth_server_root_url" in ran.err
 
 
-def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
-    """It prints a link, logs requests without their query, reads changed files, and ends by SIGTERM."""
+def test_serve_runs_until_sigterm(product: Product) -> None:
+    """`nango serve` prints a link, logs requests without their query, and reloads changed files."""
     command = [sys.executable, "-W", "error", "-m", "nango_py", "serve", "--port", "0", "--user", "user-1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -120,8 +120,8 @@ def test_it_serves_until_it_is_told_to_end(product: Product) -> None:
     assert "another port" in log
 
 
-def test_without_the_extra_it_says_what_to_install(product: Product, tmp_path: Path) -> None:
-    """Where Starlette is missing, command and method name the extra, and nothing else breaks."""
+def test_without_starlette_the_error_names_the_extra(product: Product, tmp_path: Path) -> None:
+    """Only `nango serve` and `asgi_app()` need the extra `server`."""
     hidden = tmp_path / "hidden"
     (hidden / "starlette").mkdir(parents=True)
     (hidden / "starlette" / "__init__.py").write_text("raise ImportError('no starlette', name='starlette')\n")
@@ -136,5 +136,5 @@ def test_without_the_extra_it_says_what_to_install(product: Product, tmp_path: P
     ran = run("-m", "nango_py", "serve")
     assert (ran.returncode, "pip install 'nango-py[server]'" in ran.stderr) == (2, True)
     ran = run("-c", "from nango_py import Nango; Nango().asgi_app()")
-    assert "NangoError: the connect server needs Starlette: pip install 'nango-py[server]'" in ran.stderr
+    assert "pip install 'nango-py[server]'" in ran.stderr
     assert run("-m", "nango_py", "connect-session", "user-1").returncode == 0

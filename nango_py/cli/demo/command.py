@@ -1,4 +1,4 @@
-"""`nango demo`: the whole of nango_py at work, on this machine alone."""
+"""`nango demo`: calls through injected failures, on this machine only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.output import echo_error, echo_json
+from nango_py.cli.exit_codes import FAILED
+from nango_py.cli.output import echo_error, echo_json, format_columns
 
 if TYPE_CHECKING:
     from nango_py.cli.demo.result import Result
@@ -20,21 +21,21 @@ if TYPE_CHECKING:
     "--keep",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the database, its key and all log records in this new folder.",
+    help="Keep the database, its key and the log records in this new folder.",
 )
 @click.option(
-    "--calls", type=click.IntRange(4, 2000), default=200, show_default=True, help="How many calls to make."
+    "--calls", type=click.IntRange(4, 2000), default=200, show_default=True, help="Number of calls."
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Of the calls and the faults.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Seed of the calls and faults.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
-    """Make some 200 calls through injected failures, and show what happened.
+    """Make 200 calls through injected failures, and show the result.
 
-    Stand-ins for two Klaviyo APIs are started on 127.0.0.1 and two users are registered in an encrypted store
-    in a temporary folder. The calls are paced to the limits of the blueprints and meet 429s, timeouts, resets
-    and 503s. It takes less than 30 seconds, needs no network and leaves nothing behind.
+    Starts sandboxes of two Klaviyo APIs on 127.0.0.1 and registers two users in an encrypted database in a
+    temporary folder. The calls are paced to the rate limits of the blueprints and meet 429s, timeouts, resets
+    and 503s. The demo takes less than 30 seconds, needs no network, and removes its files.
 
-    The exit code is 0 only if every call ended as it should and nothing was carried out twice.
+    The exit code is 0 only if every call had the expected outcome and no request was carried out twice.
 
     \b
     Example:
@@ -47,7 +48,7 @@ def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
 
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nango-demo-")))
         else:
-            folder = _made(keep)
+            folder = _create_empty_folder(keep)
         result = _run(calls, seed, folder, live=sys.stdout.isatty() and not as_json)
         if keep is not None:
             (keep / "records.log").write_text("\n".join(result.records) + "\n", encoding="utf-8")
@@ -57,10 +58,10 @@ def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
         _show(result, live=sys.stdout.isatty())
         if keep is not None:
             click.echo(f"kept: {keep}")
-    for complaint in result.complaints():
-        echo_error(complaint)
-    if result.complaints():
-        raise click.exceptions.Exit(1)
+    for problem in result.problems():
+        echo_error(problem)
+    if result.problems():
+        raise click.exceptions.Exit(FAILED)
 
 
 def _run(calls: int, seed: int, folder: Path, *, live: bool) -> Result:
@@ -80,27 +81,25 @@ def _show(result: Result, *, live: bool) -> None:
 
         show_result(result)
         return
-    from nango_py.cli.output import columns
-
     click.echo(result.title())
     click.echo()
-    click.echo(columns(("", *result.names), result.rows()))
+    click.echo(format_columns(("", *result.names), result.rows()))
     click.echo("\nThree of the log records:")
-    for record in result.chosen_records():
+    for record in result.example_records():
         click.echo(f"  {record}")
 
 
-def _made(folder: Path) -> Path:
-    """The folder, made now or empty.
+def _create_empty_folder(folder: Path) -> Path:
+    """Create the folder unless it exists.
 
     Raises:
-        click.UsageError: it holds something, or cannot be made.
+        click.UsageError: it is not empty, or cannot be created.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
     except OSError as error:
-        raise click.UsageError(f"cannot make {folder}: {error.strerror}") from None
+        raise click.UsageError(f"cannot create {folder}: {error.strerror}") from None
     if not is_empty:
-        raise click.UsageError(f"{folder} is not empty; --keep takes a new folder")
+        raise click.UsageError(f"{folder} is not empty; --keep needs a new folder")
     return folder

@@ -1,4 +1,4 @@
-"""What the demo does: two sandboxes, two users, an encrypted store, and calls through faults."""
+"""Runs the demo: two sandboxes, two users, an encrypted database, and calls through faults."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nango_py.cli.demo.result import Capture, Outcome, Result, Witness
-from nango_py.cli.project import declared
+from nango_py.cli.demo.result import CallOutcome, LogCapture, Result, SandboxCounts
+from nango_py.cli.project import find_integration
 from nango_py.client import Nango
 from nango_py.errors import RequestFailed
+from nango_py.record import field, record
 from nango_py.sandbox import FaultPlan, Sandbox
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py.engine.executor import Executor
+    from nango_py.sandbox.limit_headers import RetryAfter
 
-INTEGRATIONS = {"klaviyo": "body", "klaviyo-today": "seconds"}
-"""Names in the shipped integrations.yaml, and how each API says in a 429 when to come back."""
+INTEGRATIONS: dict[str, RetryAfter] = {"klaviyo": "body", "klaviyo-today": "seconds"}
+"""Entries of the shipped integrations.yaml, and where the API's 429 holds the time to wait."""
 
 USERS = ("user-1", "user-2")
 THREADS = 16
@@ -35,16 +36,16 @@ RATES = {
     "503": 0.04,
     "truncate": 0.01,
 }
-IMPATIENCE: dict[str, Any] = {
-    # Short waits, so that the demo is over soon; limits stay those of the blueprint.
+SHORT_WAITS: dict[str, Any] = {
+    # Short timeouts and backoff keep the demo short. The rate limits are those of the blueprints.
     "requests": {"timeout_seconds": {"connect": 2, "read": 0.5}},
     "retries": {"max_attempts": 8, "backoff": {"base_seconds": 0.1, "max_seconds": 1}},
 }
 SLOW_CALLS = 5
-"""For each user: calls of an endpoint that is limited to one a second."""
+"""Calls per user to an endpoint that is limited to one request per second."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Task:
     """One call to make."""
 
@@ -56,62 +57,62 @@ class Task:
 
 
 def shipped_integrations() -> Path:
-    """The integrations.yaml that comes with the package: inside a wheel, or beside it in a checkout."""
+    """The integrations.yaml of the package: inside a wheel, or next to the package in a checkout."""
     from nango_py.config.catalogue import shipped_folder
 
     return shipped_folder().parent / "integrations.yaml"
 
 
-def run_demo(calls: int, seed: int, folder: Path, progress: Callable[[Outcome], None]) -> Result:
-    """Make the calls and say what happened.
+def run_demo(calls: int, seed: int, folder: Path, progress: Callable[[CallOutcome], None]) -> Result:
+    """Make the calls.
 
     Args:
-        calls: how many.
-        seed: of the choice of calls and of the faults.
-        folder: where the encrypted database and its key are put.
-        progress: told of each call that has ended, in the caller's thread.
+        calls: the number of calls.
+        seed: seed of the calls and faults.
+        folder: the folder for the encrypted database and its key.
+        progress: called with each outcome, in this thread.
     """
     keys = {user: f"pk_{secrets.token_hex(16)}" for user in USERS}
-    capture = Capture()
+    capture = LogCapture()
     with ExitStack() as stack:
-        stack.enter_context(capture.listening())
+        stack.enter_context(capture.capturing())
         sandboxes = stack.enter_context(_sandboxes(seed, keys))
-        nango = stack.enter_context(_product(folder, sandboxes))
+        nango = stack.enter_context(_open_nango(folder, sandboxes))
         executors = {}
         for name in INTEGRATIONS:
             for user, key in keys.items():
                 nango.register_connection(name, user, {"api_key": key})
                 executors[name, user] = nango.executor(name, user)
         started = time.monotonic()
-        outcomes = _all(executors, tasks(calls, seed), progress)
+        outcomes = _run_tasks(executors, make_tasks(calls, seed), progress)
         seconds = time.monotonic() - started
-        witnesses = {name: Witness.of(sandbox) for name, sandbox in sandboxes.items()}
-        titles = {name: declared(nango, name).blueprint for name in INTEGRATIONS}
+        counts = {name: SandboxCounts.of(sandbox) for name, sandbox in sandboxes.items()}
+        blueprints = {name: find_integration(nango, name).blueprint for name in INTEGRATIONS}
     stored = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    found = sum(stored.count(key.encode()) + capture.count(key) for key in keys.values())
-    return Result(titles, tuple(outcomes), witnesses, tuple(capture.records), seconds, found)
+    keys_found = sum(stored.count(key.encode()) + capture.count(key) for key in keys.values())
+    return Result(blueprints, tuple(outcomes), counts, tuple(capture.records), seconds, keys_found)
 
 
-def tasks(calls: int, seed: int) -> list[Task]:
-    """The calls, in a random order: both APIs, both users, five GETs to each POST."""
-    chance = random.Random(seed)  # noqa: S311 - a demo that can be repeated
-    found = []
+def make_tasks(calls: int, seed: int) -> list[Task]:
+    """The calls in random order: both APIs, both users, five GETs per POST."""
+    generator = random.Random(seed)  # noqa: S311 - the demo is repeatable
+    tasks = []
     slow = dict.fromkeys(USERS, SLOW_CALLS)
     for number in range(calls):
         user = USERS[number % len(USERS)]
         if number // len(USERS) % len(INTEGRATIONS):
-            found.append(_old_call(user, number, chance))
+            tasks.append(_old_api_task(user, number, generator))
         elif slow[user] and number % 3 == 0:
             slow[user] -= 1
-            found.append(Task("klaviyo-today", user, "GET", "accounts"))
+            tasks.append(Task("klaviyo-today", user, "GET", "accounts"))
         else:
-            found.append(_new_call(user, number, chance))
-    chance.shuffle(found)
-    return found
+            tasks.append(_new_api_task(user, number, generator))
+    generator.shuffle(tasks)
+    return tasks
 
 
-def _old_call(user: str, number: int, chance: random.Random) -> Task:
-    match chance.randrange(6):
+def _old_api_task(user: str, number: int, generator: random.Random) -> Task:
+    match generator.randrange(6):
         case 0:
             body = {"profiles": [{"email": f"person-{number}@example.com"}]}
             return Task("klaviyo", user, "POST", "v2/list/Y6nRLr/members", {"json": body})
@@ -121,8 +122,8 @@ def _old_call(user: str, number: int, chance: random.Random) -> Task:
             return Task("klaviyo", user, "GET", "v1/metrics", {"params": {"count": 50, "page": number}})
 
 
-def _new_call(user: str, number: int, chance: random.Random) -> Task:
-    match chance.randrange(6):
+def _new_api_task(user: str, number: int, generator: random.Random) -> Task:
+    match generator.randrange(6):
         case 0:
             body = {"data": {"type": "event", "attributes": {"unique_id": f"demo-{number}"}}}
             return Task("klaviyo-today", user, "POST", "events", {"json": body})
@@ -134,41 +135,41 @@ def _new_call(user: str, number: int, chance: random.Random) -> Task:
 
 @contextmanager
 def _sandboxes(seed: int, keys: dict[str, str]) -> Iterator[dict[str, Sandbox]]:
-    """A running stand-in for each API, which knows the users' keys."""
+    """A sandbox of each API, which accepts the users' keys only."""
     credentials = {user: {"api_key": key} for user, key in keys.items()}
     with ExitStack() as stack:
         nango = stack.enter_context(Nango(shipped_integrations(), environ={}))
         yield {
             name: stack.enter_context(
                 Sandbox(
-                    declared(nango, name).settings,
+                    find_integration(nango, name).settings,
                     credentials=credentials,
                     faults=FaultPlan(seed + number, RATES, retry_after=1.0),
-                    retry_after=form,  # type: ignore[arg-type]  # the forms of INTEGRATIONS are such
+                    retry_after=retry_after,
                 )
             )
-            for number, (name, form) in enumerate(INTEGRATIONS.items())
+            for number, (name, retry_after) in enumerate(INTEGRATIONS.items())
         }
 
 
-def _product(folder: Path, sandboxes: dict[str, Sandbox]) -> Nango:
-    """The shipped integrations.yaml, with its APIs replaced by the sandboxes."""
+def _open_nango(folder: Path, sandboxes: dict[str, Sandbox]) -> Nango:
+    """A Nango for the shipped integrations.yaml, with the base URLs of the sandboxes."""
     overrides = {
-        name: {**IMPATIENCE, "requests": {**IMPATIENCE["requests"], "base_url": sandbox.base_url}}
+        name: {**SHORT_WAITS, "requests": {**SHORT_WAITS["requests"], "base_url": sandbox.base_url}}
         for name, sandbox in sandboxes.items()
     }
     database = f"sqlite:///{(folder / 'nango.db').absolute()}"
     return Nango(shipped_integrations(), overrides=overrides, database_url=database, environ={})
 
 
-def _all(
-    executors: dict[tuple[str, str], Executor], todo: list[Task], progress: Callable[[Outcome], None]
-) -> list[Outcome]:
+def _run_tasks(
+    executors: dict[tuple[str, str], Executor], tasks: list[Task], progress: Callable[[CallOutcome], None]
+) -> list[CallOutcome]:
     outcomes = []
     pool = ThreadPoolExecutor(THREADS)
     try:
         for future in as_completed(
-            [pool.submit(_one, executors[task.integration, task.user], task) for task in todo]
+            [pool.submit(_call, executors[task.integration, task.user], task) for task in tasks]
         ):
             outcomes.append(future.result())
             progress(outcomes[-1])
@@ -177,10 +178,10 @@ def _all(
     return outcomes
 
 
-def _one(executor: Executor, task: Task) -> Outcome:
+def _call(executor: Executor, task: Task) -> CallOutcome:
     status, reason = 0, ""
     try:
         status = executor.request(task.method, task.path, **task.options).status_code
     except RequestFailed as error:
         reason = getattr(error, "reason", "") or type(error).__name__
-    return Outcome(task.integration, task.method, status, reason, executor.attempts)
+    return CallOutcome(task.integration, task.method, status, reason, executor.attempts)

@@ -93,10 +93,8 @@ class Accounts:
 
         services = self.services
         connection = unstored_connection(integration, user_id, checked, config, services.clock.now())
-        runtime_source = services.runtime_source(integration)
-        return verify_unstored(
-            runtime_source, connection, services.transport, services.limits, services.clock
-        )
+        runtime = services.runtime(integration)
+        return verify_unstored(runtime, connection, services.transport, services.limits, services.clock)
 
     def delete(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
         """Delete a connection, then revoke its tokens at the provider if the blueprint says how."""

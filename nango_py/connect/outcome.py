@@ -95,7 +95,7 @@ def report_outcome(
     line = "%(integration)s %(user_id)s %(what)s" if integration else "%(what)s"
     line += (": %(code)s" if code else "") + (" (%(reason)s)" if reason else "")
     logger.log(LEVELS.get(code, logging.WARNING), line, facts, extra={"nango": facts})
-    if integration and services.events.wanted(facts["what"]):
+    if integration and services.events.has_listeners(facts["what"]):
         now = services.store.microseconds() / 1_000_000
         said = ": ".join(part for part in (code, facts["reason"]) if part)
         services.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))

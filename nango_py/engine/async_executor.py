@@ -1,70 +1,125 @@
-"""An integration and a connection, ready to call from asyncio: the same rules, driven without blocking."""
+"""An integration and a connection, ready to call from asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from nango_py.engine import explain as explaining
-from nango_py.engine.base_executor import UNWANTED, BaseExecutor
-from nango_py.engine.call import run
-from nango_py.engine.commands import LIMIT_COMMANDS, Ask, Discard, Refresh, Send, Wait
-from nango_py.engine.paging import ParsedPage, next_plan
+from nango_py.engine.base_executor import BaseExecutor
+from nango_py.engine.paging import PageWalk
 from nango_py.engine.plan import Call
 from nango_py.limits.limit_types import Granted
+from nango_py.transport.response import Response, StreamedResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from os import PathLike
 
     from nango_py.attempt import Attempt
-    from nango_py.connections.connection import Connection
-    from nango_py.engine.call import Job, Steps
-    from nango_py.engine.plan import Plan
+    from nango_py.clock import Clock
+    from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
-    from nango_py.limits.limit_types import WindowView
-    from nango_py.transport.response import Response
+    from nango_py.limits.limit_types import LimitStore, WindowView
+    from nango_py.transport.async_transport import AsyncTransport
+    from nango_py.transport.sendable import Failure, Sendable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class AsyncExecutor(BaseExecutor):
-    """Runs authenticated, paced and retried calls for one connection; any number of tasks may share it.
+class _AsyncIO:
+    """Sends and waits without blocking the event loop; what may block runs in a thread."""
 
-    Answers are the same `requests.Response` objects that the sync executor gives, read completely; with
+    def __init__(
+        self, transport: AsyncTransport, limits: LimitStore, sleep: Callable[[float], Awaitable[object]]
+    ) -> None:
+        self.limits = limits
+        self._transport = transport
+        self._sleep = sleep
+
+    async def send(self, request: Sendable, seconds: float) -> Response | Failure:
+        return await self._transport.send(request, seconds)
+
+    async def wait(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+    async def ask_store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def ask_limits(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the limit store; one that waits for a database or a server is called in a thread.
+
+        A cancelled call waits for the thread to end and releases a booking it made.
+        """
+        if not getattr(self.limits, "is_remote", False):
+            return function(*args, **kwargs)
+        thread = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        try:
+            return await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await _wait_until_done(thread)
+            result = None if thread.cancelled() or thread.exception() else thread.result()
+            if isinstance(result, Granted):
+                release = asyncio.to_thread(self.limits.release, result.ticket)
+                await _wait_until_done(asyncio.ensure_future(release))
+            raise
+
+    async def finish(self, steps: Coroutine[object, None, R], tasks: Tasks) -> R:
+        task = asyncio.ensure_future(steps)
+
+        def forget(done: asyncio.Future[R]) -> None:
+            tasks.discard(done)
+            if not done.cancelled():
+                done.exception()  # retrieved, so that asyncio does not log it if nobody awaits the task
+
+        tasks.add(task)
+        task.add_done_callback(forget)
+        return await asyncio.shield(task)
+
+    async def read(self, response: Response) -> None:
+        await _as_stream(response).aread()
+
+    async def discard(self, response: Response) -> None:
+        await _as_stream(response).aclose()
+
+
+def _as_stream(response: Response) -> StreamedResponse:
+    assert isinstance(response, StreamedResponse)  # noqa: S101 - what AsyncTransport returns
+    return response
+
+
+async def _wait_until_done(future: asyncio.Future[R]) -> None:
+    """Wait for a future, however often this task is cancelled."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({future})
+
+
+class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
+    """Makes authenticated, paced and retried calls for one connection; any number of tasks may share it.
+
+    Responses are the `requests.Response` objects that the sync executor returns, read completely; with
     `stream=True` read them by `async for chunk in response.aiter_content()`.
     """
 
-    def __init__(self, *args: Any, sleep: Callable[[float], Awaitable[Any]] | None = None) -> None:
-        super().__init__(*args)
-        # A clock that is not the machine's own brings its own way to wait.
-        own: Callable[[float], Awaitable[Any]] = getattr(self._clock, "async_sleep", asyncio.sleep)
-        self._sleep = sleep or own
-        self._last: weakref.WeakKeyDictionary[Any, list[Attempt]] = weakref.WeakKeyDictionary()
-
-    async def get(self, path: str, **options: Any) -> Response:
-        """GET a path below the base URL; options as in `Executor.request`."""
-        return await self.request("GET", path, **options)
-
-    async def post(self, path: str, **options: Any) -> Response:
-        """POST to a path; it is sent twice only where that is safe (docs/retries.md)."""
-        return await self.request("POST", path, **options)
-
-    async def put(self, path: str, **options: Any) -> Response:
-        """PUT to a path; options as in `Executor.request`."""
-        return await self.request("PUT", path, **options)
-
-    async def patch(self, path: str, **options: Any) -> Response:
-        """PATCH a path; it is sent twice only where that is safe (docs/retries.md)."""
-        return await self.request("PATCH", path, **options)
-
-    async def delete(self, path: str, **options: Any) -> Response:
-        """DELETE a path; options as in `Executor.request`."""
-        return await self.request("DELETE", path, **options)
-
-    async def head(self, path: str, **options: Any) -> Response:
-        """HEAD of a path; options as in `Executor.request`."""
-        return await self.request("HEAD", path, **options)
+    def __init__(
+        self,
+        get_runtime: Callable[[], IntegrationRuntime],
+        read_connection: ConnectionSource,
+        transport: AsyncTransport,
+        limits: LimitStore,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
+    ) -> None:
+        # A clock that is not the system's has its own way to wait.
+        own_sleep: Callable[[float], Awaitable[object]] = getattr(clock, "async_sleep", asyncio.sleep)
+        io = _AsyncIO(transport, limits, sleep or own_sleep)
+        super().__init__(get_runtime, read_connection, io, clock)
+        self._last: weakref.WeakKeyDictionary[asyncio.Task[Any], list[Attempt]] = weakref.WeakKeyDictionary()
 
     async def request(
         self,
@@ -77,12 +132,11 @@ class AsyncExecutor(BaseExecutor):
     ) -> Response:
         """Make a call and return the API's response; arguments and errors as in `Executor.request`.
 
-        A cancelled call gives its place in the budgets back, or leaves it spent where it was sent.
+        A cancelled call releases its place in the budgets, or leaves it spent if the request was sent.
         """
-        plan = await self._ready_plan(Call(method, path, **options), deadline_seconds)
-        job = self._job(plan, deadline_seconds)
-        response: Response = await self._drive(job, raise_for_error=raise_for_error)
-        return response
+        return await self._request(
+            Call(method, path, **options), raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
+        )
 
     async def download(
         self,
@@ -100,156 +154,45 @@ class AsyncExecutor(BaseExecutor):
         from nango_py.engine.download import write_stream
 
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        response: Any = await self.request("GET", path, raise_for_error=True, **options)
-        await write_stream(response, target, progress)
-        return response  # type: ignore[no-any-return]
+        response = await self.request("GET", path, raise_for_error=True, **options)
+        await write_stream(_as_stream(response), target, progress)
+        return response
 
     async def paginate(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> AsyncIterator[Any]:
         """The records of all pages, one by one; errors as in `Executor.paginate`."""
-        is_first = True
-        async for page in self._walk(path, method, max_pages, options):
-            for record in self._records(page, is_first=is_first):
+        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
+        while (page := await self._next_page(walk)) is not None:
+            for record in walk.records(page):
                 yield record
-            is_first = False
 
     async def pages(
         self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
     ) -> AsyncIterator[Response]:
         """The responses of all pages, one by one."""
-        async for page in self._walk(path, method, max_pages, options):
+        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
+        while (page := await self._next_page(walk)) is not None:
             yield page.response
 
     async def verify(self) -> Verification:
         """Whether the connection's credentials work; see `Executor.verify`."""
-        attempts: list[Attempt] = []
-        task = asyncio.current_task()
-        if task is not None:
-            self._last[task] = attempts
-        found: Verification = await self._exhaust(self._verified(attempts))
-        return found
+        return await self._verify()
 
     async def limits(self) -> tuple[WindowView, ...]:
-        """How full the limits of this connection's quota are now; see `Executor.limits`."""
-        return await asyncio.to_thread(self._live)
-
-    def explain(self) -> str:
-        """What happened in this task's last call, attempt by attempt, and which rule decided it."""
-        return explaining.explain(self.attempts)
+        """How much of this connection's quota is used now; see `Executor.limits`."""
+        return await asyncio.to_thread(self._usage)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts of this task's last call, finished or failed."""
+        """The attempts of this task's last call, successful or not."""
         try:
             task = asyncio.current_task()
-        except RuntimeError:  # no event loop runs here
+        except RuntimeError:  # no event loop is running
             task = None
         return () if task is None else tuple(self._last.get(task, ()))
 
-    async def _ready_plan(self, call: Call, deadline_seconds: float | None = None) -> Plan:
-        """The plan; a token that ends is renewed first, and the store is asked outside the event loop."""
-        return self._plan(call, await self._ready_connection(deadline_seconds))
-
-    async def _ready_connection(self, deadline_seconds: float | None = None) -> Connection:
-        connection = self._read_connection.get_cached()
-        if connection is None:
-            connection = await asyncio.to_thread(self._read_connection)
-        if self._is_due(connection):
-            renewed: Connection = await self._finish_anyway(self._renewal(connection, deadline_seconds))
-            return renewed
-        return connection
-
-    async def _walk(
-        self, path: str, method: str, max_pages: int | None, options: dict[str, Any]
-    ) -> AsyncIterator[ParsedPage]:
-        plan: Plan | None = await self._ready_plan(Call(method, path, **self._first_options(options)))
-        seen: set[int] = set()
-        count = 0
-        while plan is not None and (max_pages is None or count < max_pages):
-            page = ParsedPage(await self._drive(self._job(plan), raise_for_error=True))
-            yield page
-            count += 1
-            plan = next_plan(self._paginator(), page, plan, seen)
-            if plan is not None:
-                plan = self._kept_up(plan, await self._ready_connection())
-
-    async def _drive(self, job: Job, *, raise_for_error: bool) -> Any:
-        """Carry out what the call generator asks for, until it ends; what breaks is its to clean up."""
+    def _remember(self, attempts: list[Attempt]) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._last[task] = job.attempts
-        response = await self._exhaust(run(job))
-        if raise_for_error and job.attempts[-1].action in UNWANTED and job.plan.stream:
-            await response.aread()
-        return self._finished(response, job, raise_for_error=raise_for_error)
-
-    async def _exhaust(self, steps: Steps) -> Any:
-        """Run steps to their end; what breaks a command is the steps' to clean up after."""
-        try:
-            command = next(steps)
-            while True:
-                try:
-                    result = await self._carry_out(command)
-                except BaseException as error:  # noqa: BLE001 - handed on, cancellation included
-                    command = steps.throw(error)
-                else:
-                    command = steps.send(result)
-        except StopIteration as end:
-            return end.value
-
-    async def _finish_anyway(self, steps: Steps) -> Any:
-        """Run steps in a task of their own: a token on its way is stored though its caller is gone."""
-        task = asyncio.ensure_future(self._exhaust(steps))
-        tasks = self._route.life.tasks
-
-        def ended(task: asyncio.Future[Any]) -> None:
-            tasks.discard(task)
-            if not task.cancelled():
-                task.exception()  # looked at, so that asyncio does not complain where nobody waits any more
-
-        tasks.add(task)
-        task.add_done_callback(ended)
-        return await asyncio.shield(task)
-
-    async def _carry_out(self, command: Any) -> Any:
-        if isinstance(command, LIMIT_COMMANDS):
-            return await self._ask(command.ask, self._limits)
-        match command:
-            case Send():
-                return await self._transport.send(command.plan, command.seconds)
-            case Wait():
-                return await self._sleep(command.seconds)
-            case Ask():
-                return await asyncio.to_thread(command.question, *command.arguments)
-            case Refresh():
-                return await self._finish_anyway(command.steps)
-            case Discard():
-                return await command.response.aclose()
-        raise AssertionError(f"unknown command {command!r}")
-
-    async def _ask(self, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """Ask the limit store; one that waits for a database or a server does so in a thread.
-
-        A booking is never lost to a cancellation: the thread is waited for, then the call ends.
-        """
-        if not getattr(self._limits, "is_remote", False):
-            return ask(*arguments)
-        asked = asyncio.ensure_future(asyncio.to_thread(ask, *arguments))
-        try:
-            return await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            await _outlived(asked)
-            granted = None if asked.cancelled() or asked.exception() else asked.result()
-            if isinstance(granted, Granted):
-                await _outlived(
-                    asyncio.ensure_future(asyncio.to_thread(self._limits.release, granted.ticket))
-                )
-            raise
-
-
-async def _outlived(asked: asyncio.Future[Any]) -> None:
-    """Return when the store has answered, however often this task is cancelled meanwhile."""
-    while not asked.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({asked})
+            self._last[task] = attempts

@@ -1,256 +1,285 @@
-"""What the sync and the async executor have in common: plans, jobs, pages and explanations."""
+"""What the sync and the async executor share: everything but how to send and wait."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
-from nango_py.engine.call import Job, run
-from nango_py.engine.commands import Ask, Refresh
-from nango_py.engine.plan import Call, Plan, make_plan
+from nango_py.engine.call import ApiCall
+from nango_py.engine.explain import explain
+from nango_py.engine.plan import Call, Plan, make_plan, move_to_url
 from nango_py.engine.replan import with_credentials_of
-from nango_py.engine.request_encoding import to_pairs
-from nango_py.errors import ConfigError, Position, Problem, TransportFailed, printable
+from nango_py.errors import InvalidRequest, TransportFailed
 from nango_py.record import replaced
-from nango_py.secret import Secret, reveal
-from nango_py.tokens.refusals import check_usable
+from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
+    from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
-    from nango_py.engine.call import Steps
-    from nango_py.engine.paging import ParsedPage
+    from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenSpan
+    from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.runtime import IntegrationRuntime
-    from nango_py.limits.limit_types import LimitStore, WindowView
-    from nango_py.pagination.base import Paginator
-    from nango_py.tokens.expiry import Span
-
+    from nango_py.engine.verification import Verification
+    from nango_py.limits.limit_types import WindowView
+    from nango_py.transport.response import Response
 
 UNWANTED = frozenset({"fail", "refresh"})
-"""How the last attempt of a call ends whose answer is an error; `refresh` where nothing could be renewed."""
+"""How the last attempt of a call ends if its response is an error; `refresh` if there was no newer token."""
+
+Result = TypeVar("Result")
+"""What a call returns: a response, or a coroutine that brings one."""
 
 
-class ConnectionSource(Protocol):
-    """Where the stored connection comes from."""
-
-    def __call__(self) -> Connection:
-        """The connection as it is stored now; may ask the store."""
-
-    def get_cached(self) -> Connection | None:
-        """The connection where it is known well enough without asking the store, else None."""
-
-
-class BaseExecutor:
+class BaseExecutor(ABC, Generic[Result]):
     """An integration and a connection; its subclasses send.
 
+    Each call takes the integration's runtime once, so that with `Nango(reload=True)` a call, and a walk over
+    pages, has one configuration from beginning to end.
+
     Args:
-        route: gives the integration's compiled rules as they are now.
+        get_runtime: gives the integration's compiled configuration as it is now.
         read_connection: gives the connection as it is stored now.
+        io: how to send and wait.
+        clock: the time.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_clock",
-        "_current_route",
-        "_limits",
-        "_looked_at",
-        "_read_connection",
-        "_stamp",
-        "_transport",
-    )
+    __slots__ = ("__weakref__", "_bound", "_clock", "_get_runtime", "_io", "_read_connection", "_token")
 
     def __init__(
         self,
-        route: Callable[[], IntegrationRuntime],
+        get_runtime: Callable[[], IntegrationRuntime],
         read_connection: ConnectionSource,
-        transport: Any,
-        limits: LimitStore,
+        io: CallIO,
         clock: Clock,
     ) -> None:
-        self._current_route = route
+        self._get_runtime = get_runtime
         self._read_connection = read_connection
-        self._transport = transport
-        self._limits = limits
+        self._io = io
         self._clock = clock
-        self._stamp: BoundRequestSettings | None = None
-        self._looked_at: tuple[Connection | None, Span | None] = (None, None)
-        connection, mode = read_connection(), get_auth_mode(route().integration.auth_mode)
-        if mode.is_ready(connection.credentials):
-            self._stamp = bind_settings(route().integration, connection)
+        self._bound: BoundRequestSettings | None = None
+        self._token: tuple[Connection, Integration, TokenSpan | None] | None = None
+        runtime, connection = get_runtime(), read_connection()
+        if get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
+            self._bind(runtime, connection)
+
+    def get(self, path: str, **options: Any) -> Result:
+        """GET a path below the base URL; options as in `request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Result:
+        """POST to a path; retried only if that is safe (docs/retries.md)."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Result:
+        """PUT to a path; options as in `request`."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Result:
+        """PATCH a path; retried only if that is safe (docs/retries.md)."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Result:
+        """DELETE a path; options as in `request`."""
+        return self.request("DELETE", path, **options)
+
+    def head(self, path: str, **options: Any) -> Result:
+        """HEAD of a path; options as in `request`."""
+        return self.request("HEAD", path, **options)
+
+    @abstractmethod
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        raise_for_error: bool = False,
+        deadline_seconds: float | None = None,
+        **options: Any,
+    ) -> Result:
+        """Make a call."""
+
+    @property
+    @abstractmethod
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts of the last call."""
+
+    def explain(self) -> str:
+        """What happened in the last call of this thread or task: each attempt, and the rule that decided."""
+        return explain(self.attempts)
 
     def plan(self, method: str, path: str, **options: Any) -> Plan:
         """The request that a call would send, without sending it; `print(plan)` masks credentials.
 
-        Where the first call has yet to fetch a token, a made-up one stands in its place.
+        If the first call has yet to fetch a token, a placeholder stands in for it.
         """
-        call, connection = Call(method, path, **options), self._read_connection()
-        mode = get_auth_mode(self._route.integration.auth_mode)
+        call, runtime, connection = (
+            Call(method, path, **options),
+            self._get_runtime(),
+            self._read_connection(),
+        )
+        mode = get_auth_mode(runtime.integration.auth_mode)
         if mode.is_ready(connection.credentials):
-            return self._plan(call, connection)
+            return self._plan(runtime, connection, call)
         credentials = {**connection.credentials, mode.token_variable: Secret("token_of_the_first_call")}
-        planned = replaced(connection, credentials=credentials)
-        route = self._route
-        stamp = bind_settings(route.integration, planned)
-        return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
-
-    def _live(self) -> tuple[WindowView, ...]:
-        from nango_py.limits.usage import usage_view
-
-        return usage_view(self._limits, self._route.scope(self._stamp_of(self._read_connection())))
+        settings = bind_settings(runtime.integration, replaced(connection, credentials=credentials))
+        return make_plan(call, settings, runtime.retries.idempotency_header)
 
     @property
     def base_url(self) -> str:
-        """Where this connection's paths are taken from; shown nowhere, as it may hold a credential."""
-        return self._stamp_of(self._read_connection()).base_url
+        """The URL that paths are relative to. Do not show it: it may hold a credential."""
+        return self._bind(self._get_runtime(), self._read_connection()).base_url
 
-    @property
-    def _route(self) -> IntegrationRuntime:
-        return self._current_route()
+    def _bind(self, runtime: IntegrationRuntime, connection: Connection) -> BoundRequestSettings:
+        integration, bound = runtime.integration, self._bound
+        if bound is None or connection is not bound.connection or integration is not bound.integration:
+            self._bound = bound = bind_settings(integration, connection)
+        return bound
 
-    def _plan(self, call: Call, connection: Connection) -> Plan:
-        route = self._route
-        stamp = self._stamp_of(connection)
-        return make_plan(call, stamp, route.integration.requests, route.retries.idempotency_header)
+    async def _fresh_settings(self) -> BoundRequestSettings:
+        runtime = self._get_runtime()
+        return self._bind(runtime, await self._usable_connection(runtime))
 
-    def _stamp_of(self, connection: Connection) -> BoundRequestSettings:
-        integration, stamp = self._route.integration, self._stamp
-        if stamp is None or connection is not stamp.connection or integration is not stamp.integration:
-            self._stamp = stamp = bind_settings(integration, connection)
-        return stamp
+    def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
+        return make_plan(call, self._bind(runtime, connection), runtime.retries.idempotency_header)
 
-    def _is_due(self, connection: Connection) -> bool:
-        """Whether the token is to be renewed before it is used.
+    def _usage(self) -> tuple[WindowView, ...]:
+        from nango_py.limits.usage import usage_view
 
-        Raises:
-            CredentialsError: the provider has refused for good; the user must connect again.
-        """
-        looked_at, span = self._looked_at
-        if connection is not looked_at:
-            check_usable(connection)
-            span = self._span(connection)
-            self._looked_at = (connection, span)
-        return span is not None and self._route.life.memory.is_past(span, span.due)
+        runtime = self._get_runtime()
+        return usage_view(self._io.limits, runtime.scope_of(self._bind(runtime, self._read_connection())))
 
-    def _span(self, connection: Connection) -> Span | None:
-        """The life of the connection's token; None where it cannot be renewed."""
-        integration = self._route.integration
-        mode = get_auth_mode(integration.auth_mode)
-        if not mode.can_renew(reveal(connection.credentials), integration.settings["auth"]):
-            return None
-        return self._route.life.memory.span(integration, connection)
+    @abstractmethod
+    def _remember(self, attempts: list[Attempt]) -> None:
+        """Keep the attempts of a call that begins, for `attempts` and `explain`."""
 
-    def _renewal(self, connection: Connection, deadline_seconds: float | None = None) -> Steps:
-        """The steps to a newer connection, or to the one there is while its token lives.
+    async def _request(
+        self, call: Call, *, raise_for_error: bool = False, deadline_seconds: float | None = None
+    ) -> Response:
+        runtime = self._get_runtime()
+        connection = await self._usable_connection(runtime, deadline_seconds)
+        plan = self._plan(runtime, connection, call)
+        api_call = ApiCall(plan, runtime, self._io, deadline_seconds=deadline_seconds)
+        return await self._run(api_call, runtime, raise_for_error=raise_for_error)
+
+    async def _request_url(self, call: Call, url: str) -> Response:
+        """Make a call to an absolute URL, for sessions.
 
         Raises:
-            TransportFailed: the token endpoint cannot be reached, and the old token has ended.
+            InvalidRequest: the URL belongs to another API.
         """
-        route = self._route
-        seconds = route.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
-        renewed = yield from route.life.renewal(route, connection, self._clock.monotonic() + seconds)
-        if renewed is not None:
-            return renewed
-        if route.life.memory.has_ended(route.integration, connection):
-            text = f"{connection.integration}: no new token can be had at present, and the old one has ended"
+        runtime = self._get_runtime()
+        settings = self._bind(runtime, await self._usable_connection(runtime))
+        is_below = url.startswith(settings.base_url)
+        path = url[len(settings.base_url) :] if is_below else ""
+        plan = make_plan(replaced(call, path=path), settings, runtime.retries.idempotency_header)
+        if not is_below:
+            reached = settings.reach(url, url)
+            if reached is None:
+                raise InvalidRequest(f"this session sends its credentials only to {settings.masked_base()}")
+            plan = move_to_url(plan, reached)
+        return await self._run(ApiCall(plan, runtime, self._io, returns_limited=True), runtime)
+
+    async def _run(
+        self, call: ApiCall, runtime: IntegrationRuntime, *, raise_for_error: bool = False
+    ) -> Response:
+        """Run a call; an error response is raised if that is wanted."""
+        self._remember(call.attempts)
+        response = await call.run()
+        response.attempts = tuple(call.attempts)
+        response.hint = runtime.end_of_life
+        if raise_for_error and call.attempts[-1].action in UNWANTED:
+            if call.plan.stream:
+                await self._io.read(response)
+            raise runtime.provider_error(response, call.plan)
+        return response
+
+    async def _usable_connection(
+        self, runtime: IntegrationRuntime, deadline_seconds: float | None = None
+    ) -> Connection:
+        """The stored connection; a token that is about to expire is refreshed first."""
+        connection = self._read_connection.get_cached()
+        if connection is None:
+            connection = await self._io.ask_store(self._read_connection)
+        if self._is_due(runtime, connection):
+            return await self._refresh(runtime, connection, deadline_seconds)
+        return connection
+
+    def _is_due(self, runtime: IntegrationRuntime, connection: Connection) -> bool:
+        """Whether to refresh the token before using it.
+
+        Raises:
+            CredentialsError: the provider has refused the credentials; the user must connect again.
+        """
+        tokens, integration, known = runtime.tokens, runtime.integration, self._token
+        if tokens is None:
+            return False
+        if known is None or known[0] is not connection or known[1] is not integration:
+            self._token = known = (connection, integration, tokens.span(integration, connection))
+        span = known[2]
+        return span is not None and tokens.is_due(span)
+
+    async def _refresh(
+        self, runtime: IntegrationRuntime, connection: Connection, deadline_seconds: float | None
+    ) -> Connection:
+        """A connection with a newer token, or this one while its token is valid.
+
+        Raises:
+            TransportFailed: the token cannot be refreshed at present, and has expired.
+        """
+        tokens = runtime.tokens
+        if tokens is None:
+            return connection
+        seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
+        refreshed = await tokens.refresh(runtime, connection, self._clock.monotonic() + seconds, self._io)
+        if refreshed is not None:
+            return refreshed
+        if tokens.has_expired(runtime.integration, connection):
+            text = f"{connection.integration}: the token has expired and cannot be refreshed at present"
             raise TransportFailed(text, reason="token")
         return connection
 
-    def _job(
-        self, plan: Plan, deadline_seconds: float | None = None, *, returns_limited: bool = False
-    ) -> Job:
-        route = self._route
-        return Job(
-            plan, route.retries, self._clock, route.spend, route.report, route.outage_of(plan.stamp),
-            route.events, route.limit_headers, route.lesson,
-            deadline_seconds=deadline_seconds, returns_limited=returns_limited,
-            renewal=self._forced_renewal, renewable=self._is_renewable, restamp=self._restamped,
-            hold=route.hold,
-        )  # fmt: skip
+    async def _next_page(self, walk: PageWalk) -> ParsedPage | None:
+        """The next page of a walk, or None after the last."""
+        plan = walk.next_plan()
+        if plan is not None or walk.is_at_start:
+            connection = await self._usable_connection(walk.runtime)
+            if plan is None:
+                plan = self._plan(walk.runtime, connection, walk.first_call)
+            elif connection is not plan.stamp.connection:
+                plan = with_credentials_of(plan, self._bind(walk.runtime, connection))
+        if plan is None or walk.is_over:
+            return None
+        response = await self._run(ApiCall(plan, walk.runtime, self._io), walk.runtime, raise_for_error=True)
+        return walk.add_page(plan, response)
 
-    def _verified(self, attempts: list[Attempt]) -> Steps:
-        """The steps of a verification; the attempts of its call are put down in the list."""
+    async def _verify(self) -> Verification:
+        """Make the blueprint's verification call and judge its response."""
         from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
 
-        check = Check(self._route)
+        attempts: list[Attempt] = []
+        self._remember(attempts)
+        runtime = self._get_runtime()
+        check = Check(runtime)
         undeclared = check.undeclared()
         if undeclared is not None:
             return undeclared
         ends = self._clock.monotonic() + SECONDS
         try:
-            connection = yield Ask(self._read_connection)
-            if self._is_due(connection):
-                connection = yield Refresh(self._renewal(connection, SECONDS))
-            left = max(1.0, ends - self._clock.monotonic())
-            job = self._job(check.plan(self._stamp_of(connection)), left)
-            job.policy, job.attempts = check.policy, attempts
-            response = yield from run(job)
+            connection = await self._io.ask_store(self._read_connection)
+            if self._is_due(runtime, connection):
+                connection = await self._refresh(runtime, connection, SECONDS)
+            seconds = max(1.0, ends - self._clock.monotonic())
+            plan = check.plan(self._bind(runtime, connection))
+            call = ApiCall(plan, runtime, self._io, policy=check.policy, deadline_seconds=seconds)
+            call.attempts = attempts
+            response = await call.run()
         except NO_VERDICT as error:
             return check.failed(error)
-        return check.judged(response, job.plan)
-
-    def _is_renewable(self, plan: Plan) -> bool:
-        stamp = plan.stamp
-        credentials = reveal(stamp.connection.credentials)
-        return stamp.mode.answers_challenges or stamp.mode.can_renew(credentials, stamp.auth_settings)
-
-    def _forced_renewal(self, plan: Plan, deadline: float) -> Steps | None:
-        """The steps to a token newer than the one of a refused plan; None where there is no way to one."""
-        stamp, route = plan.stamp, self._route
-        if not stamp.mode.can_renew(reveal(stamp.connection.credentials), stamp.auth_settings):
-            return None
-        if route.life.memory.is_forced(stamp.connection):
-            return None
-        return route.life.renewal(route, stamp.connection, deadline, forced=True)
-
-    def _kept_up(self, plan: Plan, connection: Connection) -> Plan:
-        """A plan that was made of an earlier one, with the credentials of today."""
-        return plan if connection is plan.stamp.connection else self._restamped(plan, connection)
-
-    def _restamped(self, plan: Plan, connection: Connection) -> Plan:
-        return with_credentials_of(plan, self._stamp_of(connection))
-
-    def _finished(self, response: Any, job: Job, *, raise_for_error: bool) -> Any:
-        """The response with its story; a bad one as an error where that is wanted."""
-        response.attempts = tuple(job.attempts)
-        response.hint = self._route.hint
-        if raise_for_error and job.attempts[-1].action in UNWANTED:
-            raise self._route.provider_error(response, job.plan)
-        return response
-
-    def _paginator(self) -> Paginator:
-        route = self._route
-        if route.paginator is None:
-            place = Position(route.integration.name)
-            help_ = "add pagination: {kind: ...} to the blueprint or the entry"
-            raise ConfigError([Problem(place, "E501", "the blueprint names no pagination", help=help_)])
-        return route.paginator
-
-    def _records(self, page: ParsedPage, *, is_first: bool) -> list[Any]:
-        """The records of a page.
-
-        Raises:
-            ConfigError: the first one has some, and not where the blueprint says.
-        """
-        paginator = self._paginator()
-        other_paths = paginator.suggest_records_paths(page) if is_first else ()
-        if not other_paths:
-            return paginator.records(page)
-        wanted = (
-            f'pagination.records "{paginator.records_path}"' if paginator.records_path else "the body itself"
-        )
-        found = ", ".join(map(printable, other_paths[:5]))
-        what = f"{wanted} is no list in this response; it has one at {found}"
-        help_ = "set pagination.records in the blueprint or the entry; `[]` behind || stands for none"
-        raise ConfigError([Problem(Position(self._route.integration.name), "E502", what, help=help_)])
-
-    def _first_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options of the first page's call: the caller's parameters win over the paginator's."""
-        given = to_pairs(options.get("params"))
-        names = {name for name, _ in given}
-        added = tuple(pair for pair in self._paginator().first_params() if pair[0] not in names)
-        return {**options, "params": added + given}
+        return check.judge(response, call.plan)

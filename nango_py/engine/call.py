@@ -1,347 +1,346 @@
-"""One call from first booking to last response, as a generator that does no I/O.
+"""One call, from booking its place in the budgets to the last response.
 
-It yields the commands of `engine.commands` and is sent their results. Everything that takes time or touches
-a socket is the executor's; everything that decides is here and in `nango_py.engine.retry`.
+Everything that waits or sends goes through `CallIO`. What happens next is decided here and in
+`nango_py.engine.retry`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from nango_py.attempt import Attempt
-from nango_py.engine.commands import (
-    Acquire,
-    CloseGate,
-    Confirm,
-    Discard,
-    Refresh,
-    Release,
-    Send,
-    Settle,
-    Wait,
-)
+from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.plan import follow_redirect
-from nango_py.engine.replan import answer_challenge, sign
-from nango_py.engine.retry import OUTAGE_STATUSES, Facts, RetryPolicy, Verdict
+from nango_py.engine.replan import answer_challenge, sign, with_credentials_of
+from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers.response_limits import requested_wait
 from nango_py.limits.limit_types import Refused
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-
-    from nango_py.clock import Clock
-    from nango_py.engine.commands import Learn
-    from nango_py.engine.events import Events
-    from nango_py.engine.outage import Outage
+    from nango_py.engine.interfaces import CallIO
     from nango_py.engine.plan import Plan
+    from nango_py.engine.retry import RetryPolicy
+    from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.json_types import JsonValue
     from nango_py.limits.limit_types import Spend
+    from nango_py.transport.response import Response
 
-    Steps = Generator[Any, Any, Any]
+    Outcome = Response | Failure
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 FIRST_ERROR = 300
-FINAL = frozenset({"return", "fail"})
+FINAL = frozenset({"return", "fail", "refresh"})
 NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
-"""Failures that say nothing of the API's health."""
+"""Failures that say nothing about the health of the API."""
 GOOD_RESPONSE = Verdict("return", "built-in: good response")
 
+Error = TypeVar("Error", bound=RequestFailed)
 
-@dataclass(slots=True)
-class Job:
-    """Everything one call needs, and what happened to it so far.
+
+class ApiCall:
+    """One call under one configuration: the runtime it is given decides until it ends.
+
+    Args:
+        plan: the request.
+        runtime: the integration's rules, limits and events.
+        io: how to send and wait.
+        policy: the retry policy, if it is not the integration's.
+        deadline_seconds: the time for everything, waits included; the policy's by default.
+        returns_limited: return a final 429 (for sessions) instead of raising RateLimited.
 
     Attributes:
-        lesson: what a response tells of limits.
-        spend: the budgets that a plan spends from, and the gates it obeys.
-        report: told of each attempt as it ends; writes the log record.
-        outage: the integration's retry budget and circuit breaker.
-        events: who listens to what happens.
-        hold: seconds to wait for the first response of an API of which nothing is known.
-        renewal: the steps to a newer connection than a refused plan's, or None.
-        renewable: whether there is any way to a newer credential, or to a response to a challenge.
-        restamp: the plan with a newer connection's credentials.
-        returns_limited: whether a last 429 is a response (in a session) rather than RateLimited.
+        plan: the request of the last or next attempt.
+        attempts: the attempts so far.
     """
 
-    plan: Plan
-    policy: RetryPolicy
-    clock: Clock
-    spend: Callable[[Plan], tuple[tuple[Spend, ...], tuple[str, ...]]]
-    report: Callable[[Plan, Attempt], None]
-    outage: Outage
-    events: Events
-    limit_headers: Mapping[str, Any] | None = None
-    lesson: Callable[..., Learn | None] = lambda *_, **__: None
-    deadline_seconds: float | None = None
-    returns_limited: bool = False
-    renewal: Callable[[Plan, float], Steps | None] = lambda *_: None
-    restamp: Callable[[Plan, Any], Plan] = lambda plan, _: plan
-    hold: Callable[[Plan], float] = lambda _: 0.0
-    renewable: Callable[[Plan], bool] = lambda _: True
-    refreshed: bool = False
-    attempts: list[Attempt] = field(default_factory=list)
-    deadline: float = 0.0
-    waited: float = 0.0
-    seconds: float = 0.0
-    spends: tuple[Spend, ...] = ()
-    gates: tuple[str, ...] = ()
+    __slots__ = (
+        "_clock", "_deadline", "_gates", "_has_refreshed", "_io", "_outage", "_policy", "_returns_limited",
+        "_runtime", "_seconds", "_spends", "_waited", "attempts", "plan",
+    )  # fmt: skip
 
+    def __init__(
+        self,
+        plan: Plan,
+        runtime: IntegrationRuntime,
+        io: CallIO,
+        *,
+        policy: RetryPolicy | None = None,
+        deadline_seconds: float | None = None,
+        returns_limited: bool = False,
+    ) -> None:
+        self.plan = plan
+        self.attempts: list[Attempt] = []
+        self._runtime = runtime
+        self._io = io
+        self._policy = policy or runtime.retries
+        self._clock = runtime.clock
+        seconds = self._policy.deadline_seconds if deadline_seconds is None else deadline_seconds
+        self._deadline = self._clock.monotonic() + seconds
+        self._returns_limited = returns_limited
+        self._outage = runtime.outage_for(plan.stamp)
+        self._has_refreshed = False
+        self._waited = self._seconds = 0.0
+        self._spends: tuple[Spend, ...] = ()
+        self._gates: tuple[str, ...] = ()
 
-def run(job: Job) -> Steps:
-    """The steps of a call; its return value is the response.
+    async def run(self) -> Response:
+        """Make the call and return the last response.
 
-    Raises:
-        RateLimited: a limit cannot be waited out within the deadline; nothing more was sent.
-        TransportFailed: no response came, and trying again was not allowed or did not help.
-        DeadlineExceeded: the time for the whole call is over.
-    """
-    _begin(job)
-    hops = 0
-    while True:
-        ticket = yield from _admit(job)
-        outcome = yield from _send(job, ticket)
-        following = _redirection(job, outcome)
-        if following is not None:
-            hops += 1
-            if hops > MAX_REDIRECTS:
-                _record(job, outcome, Verdict("fail", "too many redirects"))
-                raise _failed(TransportFailed, job, "too many redirects", outcome, reason="redirects")
-            _record(job, outcome, Verdict("redirect", f"redirect {hops} of at most {MAX_REDIRECTS}"))
-            job.plan = following
-            continue
-        verdict = _judge(job, outcome, len(job.attempts) + 1 - hops)
-        _record(job, outcome, verdict)
-        yield from _pass_on(job, outcome, verdict)
-        if verdict.action == "refresh" and (yield from _refreshed(job, outcome)):
-            continue
-        if verdict.action in FINAL or verdict.action == "refresh":
-            return _finish(job, outcome, verdict)
-        if job.clock.monotonic() + verdict.seconds >= job.deadline:
-            return _out_of_time(job, outcome, verdict)
-        _tell(job, "retry", verdict.seconds, verdict.rule, job.attempts[-1])
-        if _is_open(job, outcome):
-            yield Discard(outcome)
-        if verdict.action == "retry":
-            # A `wait` needs none of its own: the gate it closed holds this call like every other.
-            yield _wait(job, verdict.seconds, verdict.rule)
+        Raises:
+            RateLimited: a limit cannot be waited out within the deadline; nothing more was sent.
+            TransportFailed: there was no response, and retrying was not allowed or did not help.
+            DeadlineExceeded: the time for the whole call is over.
+        """
+        self._pass_circuit_breaker()
+        redirects = 0
+        while True:
+            outcome = await self._send(await self._acquire())
+            redirected = self._redirected_plan(outcome)
+            if redirected is not None:
+                redirects += 1
+                self._follow_redirect(outcome, redirected, redirects)
+                continue
+            verdict = self._judge(outcome, len(self.attempts) + 1 - redirects)
+            self._record(outcome, verdict)
+            is_refused = verdict.gate_seconds > 0
+            learn = self._runtime.learner(self.plan, self._spends, outcome, is_refused=is_refused)
+            if learn is not None:
+                await self._io.ask_limits(learn, self._io.limits)
+            if is_refused:
+                await self._close_gates(verdict)
+            if verdict.action == "refresh" and await self._refresh(outcome):
+                continue
+            if verdict.action in FINAL:
+                return self._result(outcome, verdict)
+            if self._clock.monotonic() + verdict.seconds >= self._deadline:
+                return self._result_out_of_time(outcome, verdict)
+            self._emit("retry", verdict.seconds, verdict.rule, self.attempts[-1])
+            if self._is_open(outcome):
+                await self._io.discard(outcome)
+            if verdict.action == "retry":
+                # A `wait` is not waited for here: the gate it closed holds this call like all others.
+                await self._wait(verdict.seconds, verdict.rule)
 
+    def _pass_circuit_breaker(self) -> None:
+        pause = self._outage.breaker.wait()
+        if pause > 0:
+            text = f"the circuit breaker is open; the next attempt is allowed in {pause:.1f} s"
+            raise self._error(TransportFailed, text, reason="circuit")
+        self._outage.budget.count_call()
 
-def _begin(job: Job) -> None:
-    seconds = job.policy.deadline_seconds if job.deadline_seconds is None else job.deadline_seconds
-    job.deadline = job.clock.monotonic() + seconds
-    pause = job.outage.breaker.wait()
-    if pause > 0:
-        text = f"the API has failed for a while; the next call may try in {pause:.1f} s"
-        raise _failed(TransportFailed, job, text, reason="circuit")
-    job.outage.budget.call()
+    async def _acquire(self) -> object:
+        """Book a place in every budget and wait for it; the ticket of the booking."""
+        while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
+            if self._clock.monotonic() + seconds >= self._deadline:
+                break
+            await self._wait(seconds, "the API's first response")
+        self._spends, self._gates = self._runtime.spends_of(self.plan)
+        io, limits = self._io, self._io.limits
+        patience = self._deadline - self._clock.monotonic()
+        grant = await io.ask_limits(limits.acquire, self._spends, self._gates, patience)
+        if isinstance(grant, Refused):
+            raise self._limited(grant.wait, grant.window)
+        ticket, wait = grant.ticket, grant.wait
+        if wait <= 0:
+            return ticket
+        try:
+            self._check_wait(wait)
+            while wait > 0:
+                await self._wait(wait, "a limit or a closed gate")
+                wait = await io.ask_limits(limits.confirm, ticket)
+                self._check_wait(wait)
+        except GeneratorExit:
+            raise  # the event loop has ended: nothing can be awaited
+        except BaseException:
+            await io.ask_limits(limits.release, ticket)
+            raise
+        return ticket
 
+    def _check_wait(self, seconds: float) -> None:
+        if seconds > 0 and self._clock.monotonic() + seconds > self._deadline:
+            raise self._limited(seconds, "a limit that closed during the wait")
 
-def _refreshed(job: Job, outcome: Any) -> Steps:
-    """Whether the plan has a newer credential now, or a response to the challenge; at most once in a call."""
-    job.refreshed = True
-    challenged = answer_challenge(job.plan, outcome.headers)
-    if challenged is not None:
-        job.plan = challenged
+    async def _send(self, ticket: object) -> Outcome:
+        started = self._clock.monotonic()
+        seconds = min(self.plan.total_seconds, self._deadline - started)
+        io, limits = self._io, self._io.limits
+        if seconds <= 0:
+            await io.ask_limits(limits.release, ticket)
+            raise self._error(DeadlineExceeded, "the deadline passed before the request could be sent")
+        try:
+            outcome = await io.send(sign(self.plan, self._clock.now()), seconds)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # The API may have counted an interrupted request.
+            await io.ask_limits(limits.settle, ticket)
+            raise
+        is_unsent = isinstance(outcome, Failure) and not outcome.sent
+        await io.ask_limits(limits.release if is_unsent else limits.settle, ticket)
+        self._seconds = self._clock.monotonic() - started
+        return outcome
+
+    async def _wait(self, seconds: float, reason: str) -> None:
+        self._waited += seconds
+        self._emit("wait", seconds, reason)
+        await self._io.wait(seconds)
+
+    async def _close_gates(self, verdict: Verdict) -> None:
+        """Stop all calls under the same keys for as long as the API asked."""
+        self._emit("gate", verdict.gate_seconds, verdict.rule)
+        await self._io.ask_limits(self._io.limits.close_gate, self._gates, verdict.gate_seconds)
+
+    async def _refresh(self, outcome: Outcome) -> bool:
+        """Replace refused credentials, or answer the response's challenge; at most once in a call."""
+        self._has_refreshed = True
+        plan, tokens = self.plan, self._runtime.tokens
+        if isinstance(outcome, Failure):
+            return False
+        challenged = answer_challenge(plan, outcome.headers)
+        if challenged is not None:
+            self.plan = challenged
+            return True
+        if tokens is None or not tokens.can_refresh(plan.stamp):
+            return False
+        current = plan.stamp.connection
+        connection = await tokens.refresh(self._runtime, current, self._deadline, self._io, is_refused=True)
+        if connection is None or connection is current:
+            return False
+        self.plan = with_credentials_of(plan, bind_settings(self._runtime.integration, connection))
         return True
-    steps = job.renewal(job.plan, job.deadline)
-    if steps is None:
-        return False
-    connection = yield Refresh(steps)
-    if connection is None or connection is job.plan.stamp.connection:
-        return False
-    job.plan = job.restamp(job.plan, connection)
-    return True
 
+    def _can_refresh(self) -> bool:
+        plan, tokens = self.plan, self._runtime.tokens
+        if self._has_refreshed or not plan.replayable:
+            return False
+        return plan.stamp.mode.answers_challenges or (tokens is not None and tokens.can_refresh(plan.stamp))
 
-def _pass_on(job: Job, outcome: Any, verdict: Verdict) -> Steps:
-    """Tell the limit store what everyone under this call's keys should know."""
-    lesson = job.lesson(job.plan, job.spends, outcome, refused=verdict.gate_seconds > 0)
-    if lesson is not None:
-        yield lesson
-    if verdict.gate_seconds > 0:
-        _tell(job, "gate", verdict.gate_seconds, verdict.rule)
-        yield CloseGate(job.gates, verdict.gate_seconds)
+    def _judge(self, outcome: Outcome, attempt: int) -> Verdict:
+        """The policy's verdict. Most responses are good ones that no rule mentions."""
+        breaker = self._outage.breaker
+        if not isinstance(outcome, Failure):
+            status = outcome.status_code
+            breaker.record_failure() if status in OUTAGE_STATUSES else breaker.record_success()
+            if 200 <= status < 300 and not self._policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
+                return GOOD_RESPONSE
+        elif outcome.reason not in NOT_THE_API:
+            breaker.record_failure()
+        verdict = self._policy.decide(self._facts(outcome), attempt)
+        if verdict.action == "retry" and breaker.is_open:
+            return Verdict("fail", f"{verdict.rule}, but the circuit breaker is open")
+        if verdict.action == "retry" and not self._outage.budget.take():
+            return Verdict("fail", f"{verdict.rule}, but this integration's retry budget is spent")
+        return verdict
 
-
-def _admit(job: Job) -> Steps:
-    """Wait until every budget and gate lets this call through; the booking's ticket."""
-    while (held := job.hold(job.plan)) > 0 and job.clock.monotonic() + held < job.deadline:
-        yield _wait(job, held, "the API's first response")
-    job.spends, job.gates = job.spend(job.plan)
-    patience = job.deadline - job.clock.monotonic()
-    grant = yield Acquire(job.spends, job.gates, patience)
-    if isinstance(grant, Refused):
-        raise _limited(job, grant.wait, grant.window)
-    wait = grant.wait
-    while wait > 0:
-        if job.clock.monotonic() + wait > job.deadline:
-            yield Release(grant.ticket)
-            raise _limited(job, wait, "a limit that closed meanwhile")
-        yield from _or_else(_wait(job, wait, "a limit or a closed gate"), Release(grant.ticket))
-        wait = yield from _or_else(Confirm(grant.ticket), Release(grant.ticket))
-    return grant.ticket
-
-
-def _or_else(command: Wait | Confirm | Send, ending: Release | Settle) -> Steps:
-    """Carry out a command; a booking ends also where that is interrupted."""
-    try:
-        result = yield command
-    except GeneratorExit:
-        raise  # nobody is there to carry anything out
-    except BaseException:
-        yield ending
-        raise
-    return result
-
-
-def _send(job: Job, ticket: Any) -> Steps:
-    """Send once; the outcome."""
-    started = job.clock.monotonic()
-    seconds = min(job.plan.total_seconds, job.deadline - started)
-    if seconds <= 0:
-        yield Release(ticket)
-        raise _failed(DeadlineExceeded, job, "the deadline was over before the request could be sent")
-    # Interrupted half way, the API may have counted it.
-    outcome = yield from _or_else(Send(sign(job.plan, job.clock.now()), seconds), Settle(ticket))
-    unsent = isinstance(outcome, Failure) and not outcome.sent
-    yield Release(ticket) if unsent else Settle(ticket)
-    job.seconds = job.clock.monotonic() - started
-    return outcome
-
-
-def _wait(job: Job, seconds: float, reason: str) -> Wait:
-    job.waited += seconds
-    _tell(job, "wait", seconds, reason)
-    return Wait(seconds)
-
-
-def _tell(job: Job, kind: str, seconds: float, reason: str, attempt: Attempt | None = None) -> None:
-    """Tell who listens; a record is made only for them."""
-    if not job.events.wanted(kind):
-        return
-    connection, plan = job.plan.stamp.connection, job.plan
-    job.events.emit(
-        Event(
-            kind, job.clock.now(), connection.integration, connection.user_id, plan.method, plan.endpoint,
-            seconds, reason, attempt,
-        )
-    )  # fmt: skip
-
-
-def _record(job: Job, outcome: Any, verdict: Verdict) -> None:
-    failed = isinstance(outcome, Failure)
-    attempt = Attempt(
-        len(job.attempts) + 1,
-        0 if failed else outcome.status_code,
-        outcome.reason if failed else "",
-        job.seconds,
-        job.waited,
-        0 if failed or _is_open(job, outcome) else len(outcome.content),
-        verdict.rule,
-        verdict.action,
-        verdict.seconds,
-        job.plan.endpoint,
-    )
-    job.waited = 0.0
-    job.attempts.append(attempt)
-    job.report(job.plan, attempt)
-    _tell(job, "attempt", job.seconds, verdict.rule, attempt)
-
-
-def _judge(job: Job, outcome: Any, tried: int) -> Verdict:
-    """The policy's verdict; most answers are good ones that no rule speaks of."""
-    if not isinstance(outcome, Failure):
-        status = outcome.status_code
-        job.outage.breaker.failed() if status in OUTAGE_STATUSES else job.outage.breaker.succeeded()
-        if 200 <= status < 300 and not job.policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
-            return GOOD_RESPONSE
-    elif outcome.reason not in NOT_THE_API:
-        job.outage.breaker.failed()
-    verdict = job.policy.decide(_facts(job, outcome), tried)
-    if verdict.action == "retry" and job.outage.breaker.is_open:
-        return Verdict("fail", f"{verdict.rule}, but the API has failed for a while")
-    if verdict.action == "retry" and not job.outage.budget.take():
-        return Verdict("fail", f"{verdict.rule}, but this integration's retry budget is spent")
-    return verdict
-
-
-def _redirection(job: Job, outcome: Any) -> Plan | None:
-    if isinstance(outcome, Failure) or outcome.status_code not in REDIRECTS:
-        return None
-    location = outcome.headers.get("Location")
-    return follow_redirect(job.plan, location, outcome.status_code) if location else None
-
-
-def _facts(job: Job, outcome: Any) -> Facts:
-    plan = job.plan
-    if isinstance(outcome, Failure):
+    def _facts(self, outcome: Outcome) -> Facts:
+        plan = self.plan
+        if isinstance(outcome, Failure):
+            return Facts(
+                plan.method, plan.endpoint, reason=outcome.reason, safe=plan.safe_to_repeat,
+                sent=outcome.sent, replayable=plan.replayable or not outcome.sent,
+            )  # fmt: skip
         return Facts(
-            plan.method, plan.endpoint, reason=outcome.reason, safe=plan.safe_to_repeat, sent=outcome.sent,
-            replayable=plan.replayable or not outcome.sent,
+            plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
+            text=lambda: self._text(outcome),
+            json=lambda: None if self._is_open(outcome) else read_json(outcome),
+            requested_wait=lambda: requested_wait(
+                outcome.headers, self._text(outcome), self._clock.now(), self._runtime.limit_headers
+            ),
+            safe=plan.safe_to_repeat, replayable=plan.replayable, refreshable=self._can_refresh(),
         )  # fmt: skip
-    return Facts(
-        plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
-        text=lambda: "" if _is_open(job, outcome) else outcome.text,
-        json=lambda: None if _is_open(job, outcome) else _json(outcome),
-        told_wait=lambda: _told_wait(job, outcome),
-        safe=plan.safe_to_repeat, replayable=plan.replayable,
-        refreshable=not job.refreshed and plan.replayable and job.renewable(plan),
-    )  # fmt: skip
+
+    def _text(self, response: Response) -> str:
+        return "" if self._is_open(response) else response.text
+
+    def _is_open(self, outcome: Outcome) -> TypeGuard[Response]:
+        """Whether the body is still on the socket: a good response to a call with stream=True."""
+        return self.plan.stream and not isinstance(outcome, Failure) and outcome.status_code < FIRST_ERROR
+
+    def _redirected_plan(self, outcome: Outcome) -> Plan | None:
+        if isinstance(outcome, Failure) or outcome.status_code not in REDIRECTS:
+            return None
+        location = outcome.headers.get("Location")
+        return follow_redirect(self.plan, location, outcome.status_code) if location else None
+
+    def _follow_redirect(self, outcome: Outcome, redirected: Plan, number: int) -> None:
+        if number > MAX_REDIRECTS:
+            self._record(outcome, Verdict("fail", "too many redirects"))
+            raise self._error(TransportFailed, "too many redirects", outcome, reason="redirects")
+        self._record(outcome, Verdict("redirect", f"redirect {number} of at most {MAX_REDIRECTS}"))
+        self.plan = redirected
+
+    def _record(self, outcome: Outcome, verdict: Verdict) -> None:
+        status, reason, received = 0, "", 0
+        if isinstance(outcome, Failure):
+            reason = outcome.reason
+        else:
+            status = outcome.status_code
+            received = 0 if self._is_open(outcome) else len(outcome.content)
+        attempt = Attempt(
+            len(self.attempts) + 1, status, reason, self._seconds, self._waited, received, verdict.rule,
+            verdict.action, verdict.seconds, self.plan.endpoint,
+        )  # fmt: skip
+        self._waited = 0.0
+        self.attempts.append(attempt)
+        self._runtime.log_attempt(self.plan, attempt)
+        self._emit("attempt", self._seconds, verdict.rule, attempt)
+
+    def _emit(self, kind: str, seconds: float, reason: str, attempt: Attempt | None = None) -> None:
+        events, plan = self._runtime.events, self.plan
+        if not events.has_listeners(kind):
+            return
+        connection = plan.stamp.connection
+        events.emit(
+            Event(
+                kind, self._clock.now(), connection.integration, connection.user_id, plan.method,
+                plan.endpoint, seconds, reason, attempt,
+            )
+        )  # fmt: skip
+
+    def _result(self, outcome: Outcome, verdict: Verdict) -> Response:
+        """The response, or the error if there is none."""
+        if isinstance(outcome, Failure):
+            if self._clock.monotonic() >= self._deadline:
+                raise self._error(DeadlineExceeded, f"the deadline has passed; last: {outcome.text}")
+            raise self._error(TransportFailed, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
+        if verdict.limited and not self._returns_limited:
+            raise self._limited(
+                verdict.gate_seconds, f"status {outcome.status_code}, {verdict.rule}", outcome
+            )
+        return outcome
+
+    def _result_out_of_time(self, outcome: Outcome, verdict: Verdict) -> Response:
+        """The result if the next attempt would be after the deadline."""
+        if isinstance(outcome, Failure):
+            raise self._error(DeadlineExceeded, f"no time is left to retry; last: {outcome.text}")
+        if verdict.action == "wait" and not self._returns_limited:
+            raise self._limited(verdict.seconds, f"status {outcome.status_code}", outcome)
+        return outcome
+
+    def _limited(self, wait: float, window: str, response: Response | None = None) -> RateLimited:
+        retry_at = self._clock.now() + wait
+        text = (
+            f"rate limited by {window}; allowed again in {wait:.3f} s, which is more than this call may wait"
+        )
+        return self._error(RateLimited, text, response, retry_at=retry_at, window=window)
+
+    def _error(self, kind: type[Error], text: str, response: Outcome | None = None, **details: Any) -> Error:
+        plan = self.plan
+        self._emit("giving_up", 0.0, text)
+        place = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
+        return kind(
+            f"{place}: {text}", plan=plan, attempts=tuple(self.attempts), response=response, **details
+        )
 
 
-def _told_wait(job: Job, response: Any) -> float | None:
-    text = "" if _is_open(job, response) else response.text
-    return requested_wait(response.headers, text, job.clock.now(), job.limit_headers)
-
-
-def _is_open(job: Job, outcome: Any) -> bool:
-    """Whether the body is still on its socket: a good response's to a call with stream=True."""
-    return job.plan.stream and not isinstance(outcome, Failure) and outcome.status_code < FIRST_ERROR
-
-
-def _json(response: Any) -> Any:
+def read_json(response: Response) -> JsonValue:
+    """The body as JSON, or None if it is not JSON."""
     try:
-        return response.json()
+        value: JsonValue = response.json()
     except ValueError:
         return None
-
-
-def _finish(job: Job, outcome: Any, verdict: Verdict) -> Any:
-    """The response, or the error that stands for its absence."""
-    if isinstance(outcome, Failure):
-        if outcome.reason == "deadline" or job.clock.monotonic() >= job.deadline:
-            raise _failed(DeadlineExceeded, job, f"the deadline is over; last: {outcome.text}")
-        raise _failed(TransportFailed, job, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
-    if verdict.limited and not job.returns_limited:
-        raise _limited(job, verdict.gate_seconds, f"status {outcome.status_code}, {verdict.rule}", outcome)
-    return outcome
-
-
-def _out_of_time(job: Job, outcome: Any, verdict: Verdict) -> Any:
-    """What a call ends in when its next attempt would lie beyond the deadline."""
-    if isinstance(outcome, Failure):
-        raise _failed(DeadlineExceeded, job, f"no time is left to try again; last: {outcome.text}")
-    if verdict.action == "wait" and not job.returns_limited:
-        raise _limited(job, verdict.seconds, f"status {outcome.status_code}", outcome)
-    return outcome
-
-
-def _limited(job: Job, wait: float, window: str, response: Any = None) -> RateLimited:
-    retry_at = job.clock.now() + wait
-    text = f"rate limited by {window}; allowed again in {wait:.3f} s, which is more than this call may wait"
-    return _failed(RateLimited, job, text, response, retry_at=retry_at, window=window)
-
-
-Failed = TypeVar("Failed", bound=RequestFailed)
-
-
-def _failed(kind: type[Failed], job: Job, text: str, response: Any = None, **details: Any) -> Failed:
-    plan = job.plan
-    _tell(job, "giving_up", 0.0, text)
-    where = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
-    return kind(f"{where}: {text}", plan=plan, attempts=tuple(job.attempts), response=response, **details)
+    return value

@@ -81,7 +81,7 @@ class Events:
 
         return off
 
-    def wanted(self, kind: str) -> bool:
+    def has_listeners(self, kind: str) -> bool:
         """Whether anybody listens; asked before a record is made."""
         return bool(self._callbacks) and bool(self._callbacks.get(kind))
 

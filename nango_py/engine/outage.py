@@ -67,7 +67,7 @@ class RetryBudget:
         self._calls = Tally(WINDOW_SECONDS)
         self._extra = Tally(WINDOW_SECONDS + SLICE_SECONDS)
 
-    def call(self) -> None:
+    def count_call(self) -> None:
         """A call begins."""
         with self._lock:
             now = self._clock.monotonic()
@@ -144,7 +144,7 @@ class CircuitBreaker:
             self._probing = True
             return 0.0
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """A response came that shows the API alive."""
         if self._failures:
             with self._lock:
@@ -152,7 +152,7 @@ class CircuitBreaker:
                 self._pause = 0.0
                 self._probing = False
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """An attempt failed by the API's fault, or the way to it."""
         settings = self._settings
         if not settings.failures:

@@ -126,9 +126,7 @@ class Plan:
         raise TypeError("a Plan holds credentials and is not pickled")
 
 
-def make_plan(
-    call: Call, stamp: BoundRequestSettings, settings: RequestSettings, idempotency_header: str = ""
-) -> Plan:
+def make_plan(call: Call, stamp: BoundRequestSettings, idempotency_header: str = "") -> Plan:
     """The request that `call` makes of a connection.
 
     Pure: nothing is sent or read, and the caller's mappings are left as they were.
@@ -138,17 +136,15 @@ def make_plan(
     """
     failed: ConfigError | InvalidRequest
     try:
-        return _made(call, stamp, settings, idempotency_header)
+        return _make_plan(call, stamp, idempotency_header)
     except (ConfigError, InvalidRequest) as error:
         # The frames below hold the rendered request, and error trackers print what frames hold.
         failed = error.with_traceback(None)
     raise failed
 
 
-def _made(
-    call: Call, stamp: BoundRequestSettings, settings: RequestSettings, idempotency_header: str
-) -> Plan:
-    method = call.method.upper()
+def _make_plan(call: Call, stamp: BoundRequestSettings, idempotency_header: str) -> Plan:
+    method, settings = call.method.upper(), stamp.integration.requests
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("the method is not a word as RFC 9110 section 5.6.2 allows")
     path, _, written = call.path.partition("?")
@@ -214,14 +210,14 @@ def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
         }
     elif body is not None and not plan.replayable:
         return None
-    return follow(plan, url, method=method, body=body, headers=headers)
+    return move_to_url(plan, url, method=method, body=body, headers=headers)
 
 
 SEE_OTHER = 303
 MOVED = frozenset({301, 302})
 
 
-def follow(plan: Plan, url: str, **changes: Any) -> Plan:
+def move_to_url(plan: Plan, url: str, **changes: Any) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
     head, _, query = url.partition("#")[0].partition("?")
     query = _without(query, plan.stamp.protected_params)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.engine.plan import follow
+from nango_py.engine.plan import move_to_url
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.record import replaced
 
@@ -28,7 +28,7 @@ def with_credentials_of(plan: Plan, stamp: BoundRequestSettings) -> Plan:
     url = plan.url
     if url.startswith(old.base_url):
         url = stamp.base_url + url[len(old.base_url) :]
-    return follow(replaced(plan, stamp=stamp, headers=headers), url)
+    return move_to_url(replaced(plan, stamp=stamp, headers=headers), url)
 
 
 def sign(plan: Plan, now: float) -> Plan:

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from nango_py.engine.plan import follow
-from nango_py.errors import InvalidRequest
-
 if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
-    from nango_py.engine.plan import Plan
 
 
 class Session(requests.Session):
@@ -39,51 +35,34 @@ class Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request as the executor would."""
-        failed = None
+        failed: Exception | None = None
         try:
-            response = self._executor.send_plan(self._planned(request, kwargs), returns_limited=True)
-        except Exception as error:  # noqa: BLE001 - translated for who knows only requests
+            response = self._send(request, kwargs)
+        except Exception as error:  # noqa: BLE001 - translated for callers that know only requests
             failed = error
         if failed is not None:
-            raise _translated(failed)
+            raise _translate(failed)
         for hook in request.hooks.get("response", []):
             response = hook(response, **kwargs) or response
         return response
 
-    def _planned(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> Plan:
-        """The plan of a prepared request; whole where it lies below the base URL, else of its own parts."""
-        url = (request.url or "").partition("#")[0]
-        base = self._executor.base_url
-        is_below = url.startswith(base)
-        plan = self._executor.ready_plan(
+    def _send(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        timeout = kwargs.get("timeout")
+        return self._executor.send_url(
             request.method or "GET",
-            url[len(base) :] if is_below else "",
+            (request.url or "").partition("#")[0],
             headers=dict(request.headers),
             data=request.body,
-            timeout=_timeout(kwargs.get("timeout")),
+            # (3, None) has no meaning for a call: the blueprint's timeouts apply.
+            timeout=None if isinstance(timeout, tuple) and None in timeout else timeout,
             stream=bool(kwargs.get("stream")),
-        )
-        if is_below:
-            return plan
-        reached = plan.stamp.reach(url, url)
-        if reached is not None:
-            return follow(plan, reached)
-        raise InvalidRequest(
-            f"this session is for {plan.stamp.masked_base()} and sends its credentials nowhere else"
         )
 
 
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def _timeout(value: Any) -> Any:
-    """The timeout of `requests` as a call takes it; half-open pairs fall back to the blueprint's."""
-    if isinstance(value, tuple) and None in value:
-        return None
-    return value
-
-
-def _translated(error: Exception) -> Exception:
+def _translate(error: Exception) -> Exception:
     from nango_py.errors import DeadlineExceeded, TransportFailed
 
     kind: type[requests.RequestException]

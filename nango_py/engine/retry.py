@@ -40,7 +40,7 @@ class Facts:
         header: value of a header by name, or None.
         text: the body as text, read when a rule asks.
         json: the body as JSON, or None where it is not JSON.
-        told_wait: the seconds that the response asks to wait (Retry-After, reset headers, body), or None.
+        requested_wait: seconds that the response asks to wait (Retry-After, reset headers, body), or None.
         safe: whether the request may be sent a second time once the API may have seen it.
         sent: whether the API may have seen the request.
         replayable: whether the body still exists to be sent again.
@@ -54,7 +54,7 @@ class Facts:
     header: Callable[[str], str | None] = lambda _: None
     text: Callable[[], str] = lambda: ""
     json: Callable[[], Any] = lambda: None
-    told_wait: Callable[[], float | None] = lambda: None
+    requested_wait: Callable[[], float | None] = lambda: None
     safe: bool = False
     sent: bool = True
     replayable: bool = True
@@ -224,10 +224,10 @@ class RetryPolicy:
             return self._again("retry", name, facts, attempt) if may else Verdict("fail", name)
         if status == RATE_LIMITED:
             return self._again("wait", name, facts, attempt)
-        if status == UNAVAILABLE and facts.told_wait() is not None:
+        if status == UNAVAILABLE and facts.requested_wait() is not None:
             if facts.safe:
                 return self._again("wait", name, facts, attempt)
-            return Verdict("fail", f"{name}, not repeatable", gate_seconds=facts.told_wait() or 0.0)
+            return Verdict("fail", f"{name}, not repeatable", gate_seconds=facts.requested_wait() or 0.0)
         if status in RETRIED_STATUSES:
             if facts.safe:
                 return self._again("retry", name, facts, attempt)
@@ -246,7 +246,7 @@ class RetryPolicy:
         backoff: Backoff | None = None,
     ) -> Verdict:
         """Once more, unless the attempts are used up or the body is gone."""
-        told = facts.told_wait() if action == "wait" else None
+        told = facts.requested_wait() if action == "wait" else None
         seconds = (backoff or self.backoff).seconds(attempt) if told is None else told
         gate = seconds if action == "wait" else 0.0
         limited = action == "wait"

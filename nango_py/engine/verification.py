@@ -109,9 +109,9 @@ class Check:
                 render = partial(place, name, compile_template(text), variables)
                 found[block][name] = _rendered(stamp, f"{block}.{name}", render)
         call = Call(declared.get("method", "GET"), path, json=thaw(declared.get("json")), **found)
-        return make_plan(call, stamp, self._route.integration.requests, self.policy.idempotency_header)
+        return make_plan(call, stamp, self.policy.idempotency_header)
 
-    def judged(self, response: Any, plan: Plan) -> Verification:
+    def judge(self, response: Any, plan: Plan) -> Verification:
         """The verdict of a response."""
         facts = Facts(
             plan.method, plan.endpoint, status=response.status_code, header=response.headers.get,

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.engine.interfaces import TokenSpan
 from nango_py.record import record
 from nango_py.secret import reveal
 
@@ -47,22 +48,6 @@ def renew_at(connection: Connection, expires_at: float | None, now: float = math
 
 
 @record
-class Span:
-    """The life of one token.
-
-    Attributes:
-        due: when it is to be renewed, in unix seconds; infinite where it has no end or cannot be renewed.
-        end: when it ends.
-        offset: the wall clock minus the monotonic one when the token was first seen.
-    """
-
-    generation: int
-    due: float
-    end: float
-    offset: float
-
-
-@record
 class Pause:
     """Why a token is not to be renewed at present.
 
@@ -83,11 +68,11 @@ class TokenMemory:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._spans: OrderedDict[str, Span] = OrderedDict()
+        self._spans: OrderedDict[str, TokenSpan] = OrderedDict()
         self._pauses: OrderedDict[str, Pause] = OrderedDict()
         self._forced: OrderedDict[str, Pause] = OrderedDict()
 
-    def span(self, integration: Integration, connection: Connection) -> Span:
+    def span(self, integration: Integration, connection: Connection) -> TokenSpan:
         """The life of a connection's token, as it was when this process first saw it."""
         known = self._spans.get(connection.uuid)
         if known is not None and known.generation == connection.generation:
@@ -101,13 +86,13 @@ class TokenMemory:
         due = renew_at(connection, end, now)
         if due is None or end is None or not mode.can_renew(credentials, integration.settings["auth"]):
             due = math.inf
-        span = Span(
+        span = TokenSpan(
             connection.generation, due, math.inf if end is None else end, now - self._clock.monotonic()
         )
         _keep(self._spans, connection.uuid, span)
         return span
 
-    def is_past(self, span: Span, moment: float) -> bool:
+    def is_past(self, span: TokenSpan, moment: float) -> bool:
         """Whether a moment of a token's life is over by either clock.
 
         A wall clock that is set back does not keep an old token alive, nor does a machine's sleep.
@@ -174,7 +159,9 @@ class TokenMemory:
         return pause if pause is not None and pause.generation == connection.generation else None
 
 
-def _keep(kept: OrderedDict[str, Span] | OrderedDict[str, Pause], name: str, value: Span | Pause) -> None:
+def _keep(
+    kept: OrderedDict[str, TokenSpan] | OrderedDict[str, Pause], name: str, value: TokenSpan | Pause
+) -> None:
     kept[name] = value  # type: ignore[assignment]
     if len(kept) > MOST_KEPT:
         kept.popitem(last=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
-    from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.engine.interfaces import CallIO, IntegrationView
 
 Key = tuple[str, str]
 """A connection's name in the store: integration and user."""
@@ -23,16 +23,18 @@ class RefreshAttempt:
         seen: the connection whose token is used up, or was refused.
         deadline: the monotonic time by which the caller wants to be done.
         patient: whether it waits for others; not where its token still lives.
+        io: how to send, wait and ask the store.
         owner: the name under which it takes the lease.
         holds: whether it has the lease.
         has_waited: whether somebody else had the turn before.
         found: what it came to, and `refusal` what the provider said for good, once it `is_over`.
     """
 
-    route: IntegrationRuntime
+    route: IntegrationView
     seen: Connection
     deadline: float
     patient: bool
+    io: CallIO
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     holds: bool = False
     has_waited: bool = False

@@ -1,7 +1,6 @@
 """The life of a token: renewed before it ends, once for any number of callers, and never lost by our fault.
 
-Like a call, a renewal is a generator without I/O: it asks for store calls, waits and sendings of token
-requests. What it promises:
+A renewal is a coroutine that waits, sends and asks the store through `CallIO`. What it promises:
 
 - one renewal at a time for a connection, over threads, tasks, processes and machines: in a process the first
   caller renews and the others wait; between processes a lease decides (`nango_py.connections.lease`);
@@ -18,12 +17,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
+from nango_py.auth.base import get_auth_mode
 from nango_py.connections.connection import NEEDS_REAUTH
-from nango_py.engine.commands import Ask, Wait
 from nango_py.errors import CredentialsError, DeadlineExceeded, NangoError, StorageError, TamperError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
+from nango_py.secret import reveal
 from nango_py.tokens.expiry import TokenMemory
 from nango_py.tokens.refresh_attempt import RefreshAttempt
 from nango_py.tokens.refusals import check_usable, client_refused, is_newer, needs_reauth
@@ -31,16 +31,17 @@ from nango_py.tokens.shutdown import SHUTDOWN
 from nango_py.tokens.token_requests import request_credentials
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Mapping
 
     from nango_py.clock import Clock
+    from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.connections.store import ConnectionStore
-    from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.engine.interfaces import CallIO, IntegrationView, Tasks, TokenSpan
     from nango_py.tokens.refresh_attempt import Key
 
-    Steps = Generator[Any, Any, Any]
+P = ParamSpec("P")
 
 TOKEN_CALL_SECONDS = 20.0
 LEASE_SECONDS = TOKEN_CALL_SECONDS + 10.0
@@ -77,7 +78,7 @@ class TokenLife:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._busy: dict[Key, RefreshAttempt] = {}
-        self.tasks: set[asyncio.Future[Any]] = set()
+        self.tasks: Tasks = set()
 
     async def finished(self) -> None:
         """Return when the renewals that run in this event loop have ended, whoever asked for them."""
@@ -88,32 +89,72 @@ class TokenLife:
         if mine:
             await asyncio.wait(mine, timeout=self.lease_seconds)
 
-    def renewal(
-        self, route: IntegrationRuntime, seen: Connection, deadline: float, *, forced: bool = False
-    ) -> Steps:
-        """The steps to a newer connection than `seen`; returns it, or None where none is to be had now.
-
-        While the old token lives nobody waits for another caller's renewal: the response is None then too.
-
-        Args:
-            route: whose integration says how to renew; it is told what happens.
-            seen: the connection whose token is used up, or was refused.
-            deadline: the monotonic time by which the caller wants to be done.
-            forced: the API has refused the token, whatever is known of its life.
+    def span(self, integration: Integration, connection: Connection) -> TokenSpan | None:
+        """The lifetime of the connection's token; None if it cannot be refreshed.
 
         Raises:
-            CredentialsError: the provider refused for good.
-            DeadlineExceeded: somebody else is renewing, and it takes too long.
-            ConnectionNotFound: the connection was deleted meanwhile.
+            CredentialsError: the provider has refused the credentials; the user must connect again.
         """
+        check_usable(connection)
+        mode = get_auth_mode(integration.auth_mode)
+        if not mode.can_renew(reveal(connection.credentials), integration.settings["auth"]):
+            return None
+        return self.memory.span(integration, connection)
+
+    def is_due(self, span: TokenSpan) -> bool:
+        """Whether to refresh the token before using it."""
+        return self.memory.is_past(span, span.due)
+
+    def has_expired(self, integration: Integration, connection: Connection) -> bool:
+        """Whether the token can no longer be used."""
+        return self.memory.has_ended(integration, connection)
+
+    def can_refresh(self, settings: BoundRequestSettings) -> bool:
+        """Whether a refused token can be replaced, and is not itself the replacement of one."""
+        credentials = reveal(settings.connection.credentials)
+        return settings.mode.can_renew(credentials, settings.auth_settings)
+
+    async def refresh(
+        self,
+        runtime: IntegrationView,
+        connection: Connection,
+        deadline: float,
+        io: CallIO,
+        *,
+        is_refused: bool = False,
+    ) -> Connection | None:
+        """A newer connection, or None if there is none at present; finished even if the caller is cancelled.
+
+        While the old token is valid nobody waits for another caller's refresh: the result is None then too.
+
+        Args:
+            runtime: its integration says how to refresh; it logs the result.
+            connection: whose token is due, or was refused.
+            deadline: when the caller gives up, by the monotonic clock.
+            io: how to send and wait.
+            is_refused: the API refused the token, whatever its lifetime.
+
+        Raises:
+            CredentialsError: the provider has refused the credentials; the user must connect again.
+            DeadlineExceeded: another caller is still refreshing the token.
+            ConnectionNotFound: the connection was deleted in the meantime.
+        """
+        if is_refused and self.memory.is_forced(connection):
+            return None
+        steps = self._refresh(runtime, connection, deadline, io, forced=is_refused)
+        return await io.finish(steps, self.tasks)
+
+    async def _refresh(
+        self, route: IntegrationView, seen: Connection, deadline: float, io: CallIO, *, forced: bool
+    ) -> Connection | None:
         patient = forced or self.memory.has_ended(route.integration, seen)
-        turn = RefreshAttempt(route, seen, deadline, patient)
+        turn = RefreshAttempt(route, seen, deadline, patient, io)
         pause = 0.005
         while (ahead := self._ahead(turn)) is not None:
             if not patient:
                 return None
             while not ahead.is_over:
-                yield self._pause(turn, pause, "another call is still renewing the token")
+                await self._pause(turn, pause, "another call is still renewing the token")
                 pause = min(pause * 1.5, 0.1)
             turn.has_waited = True
             if ahead.refusal is not None:
@@ -121,7 +162,7 @@ class TokenLife:
             if ahead.found is not None and is_newer(ahead.found, seen):
                 return ahead.found
         try:
-            turn.found = yield from self._alone(turn)
+            turn.found = await self._alone(turn)
             if turn.found is not None:
                 check_usable(turn.found)
                 self._remember(turn.found)
@@ -146,7 +187,7 @@ class TokenLife:
             known = self._busy.setdefault(turn.key, turn)
         return None if known is turn else known
 
-    def _alone(self, turn: RefreshAttempt) -> Steps:
+    async def _alone(self, turn: RefreshAttempt) -> Connection | None:
         """What another caller has brought, or the renewal itself."""
         store, seen = self._store(), turn.seen
         if self.memory.is_cooling(seen, siblings_too=not turn.patient):
@@ -154,117 +195,123 @@ class TokenLife:
                 raise client_refused(seen, refusal)
             return None
         if turn.has_waited:
-            current = yield Ask(store.get, turn.key)
+            current = await turn.io.ask_store(store.get, *turn.key)
             if is_newer(current, seen):
                 return current
         pause = 0.02
-        while not (yield Ask(store.leases.acquire, (seen, turn.owner, self.lease_seconds))):
-            current = yield Ask(store.get, turn.key)
+        while not await turn.io.ask_store(store.leases.acquire, seen, turn.owner, self.lease_seconds):
+            current = await turn.io.ask_store(store.get, *turn.key)
             if is_newer(current, seen):
                 return current
             if not turn.patient:
                 self.memory.cool(seen, SIBLING_SECONDS)
                 return None
-            yield self._pause(turn, pause, "another process is still renewing the token")
+            await self._pause(turn, pause, "another process is still renewing the token")
             pause = min(pause * 1.5, 0.25)
         turn.holds = True
-        return (yield from self._leased(turn))
+        return await self._leased(turn)
 
-    def _leased(self, turn: RefreshAttempt) -> Steps:
+    async def _leased(self, turn: RefreshAttempt) -> Connection | None:
         """Read again, renew, and give the lease back."""
         try:
-            found = yield Ask(self._store().get, turn.key)
-            if not is_newer(found, turn.seen):
-                found = yield from self._exchanged(turn, found)
+            current = await turn.io.ask_store(self._store().get, *turn.key)
+            found: Connection | None = current
+            if not is_newer(current, turn.seen):
+                found = await self._exchanged(turn, current)
         except GeneratorExit:
             raise  # nobody is there to carry anything out; the lease ends by itself
         except BaseException:
-            yield from self._give_back(turn)
+            await self._give_back(turn)
             raise
-        yield from self._give_back(turn)
+        await self._give_back(turn)
         if found is None or is_newer(found, turn.seen):
             return found
         # The lease was lost, and whoever has it now is still at it.
-        yield self._pause(turn, 0.1, "another process is still renewing the token")
+        await self._pause(turn, 0.1, "another process is still renewing the token")
         turn.has_waited = True
-        return (yield from self._alone(turn))
+        return await self._alone(turn)
 
-    def _give_back(self, turn: RefreshAttempt) -> Steps:
+    async def _give_back(self, turn: RefreshAttempt) -> None:
         if turn.holds:
             turn.holds = False
             with contextlib.suppress(StorageError):  # it ends by itself; what went before matters more
-                yield Ask(self._store().leases.release, (turn.seen, turn.owner))
+                await turn.io.ask_store(self._store().leases.release, turn.seen, turn.owner)
 
-    def _pause(self, turn: RefreshAttempt, seconds: float, what: str) -> Wait:
+    async def _pause(self, turn: RefreshAttempt, seconds: float, what: str) -> None:
         if self._clock.monotonic() + seconds > turn.deadline:
             raise DeadlineExceeded(f"{turn.seen.integration}: {what}")
-        return Wait(seconds)
+        await turn.io.wait(seconds)
 
-    def _exchanged(self, turn: RefreshAttempt, current: Connection) -> Steps:
+    async def _exchanged(self, turn: RefreshAttempt, current: Connection) -> Connection | None:
         """Ask the provider and store what it says; None where it cannot be asked now."""
         while not SHUTDOWN.begin():
-            yield self._pause(turn, 0.05, "the process is about to end")
+            await self._pause(turn, 0.05, "the process is about to end")
         try:
-            return (yield from self._asked_and_stored(turn, current))
+            return await self._asked_and_stored(turn, current)
         finally:
             SHUTDOWN.finish()
 
-    def _asked_and_stored(self, turn: RefreshAttempt, current: Connection) -> Steps:
+    async def _asked_and_stored(self, turn: RefreshAttempt, current: Connection) -> Connection | None:
         route, refused = turn.route, None
         try:
-            credentials = yield from request_credentials(
-                route.integration, current, self._clock, self.call_seconds
+            credentials = await request_credentials(
+                route.integration, current, self._clock, self.call_seconds, turn.io
             )
         except TokenUnavailable as error:
             self.memory.failed(current, error.retry_after)
-            route.tell_of_token(current, "no new token", str(error))
+            route.report_token(current, "no new token", str(error))
             return None
         except TokenRefused as error:
             refused = error.with_traceback(None)
         if refused is not None:
-            return (yield from self._refused(turn, current, refused))
+            return await self._refused(turn, current, refused)
         self.memory.forget(current)
-        written = yield from self._stored(turn, current, credentials)
+        written = await self._stored(turn, current, credentials)
         if written is not None:
-            route.tell_of_token(written, "token renewed")
+            route.report_token(written, "token renewed")
         # Fenced off: somebody changed or renewed the connection meanwhile, and theirs is the newer one.
-        return written or (yield Ask(self._store().get, turn.key))
+        return written or (await turn.io.ask_store(self._store().get, *turn.key))
 
-    def _refused(self, turn: RefreshAttempt, current: Connection, refused: TokenRefused) -> Steps:
+    async def _refused(
+        self, turn: RefreshAttempt, current: Connection, refused: TokenRefused
+    ) -> Connection | None:
         """Mark a connection whose grant is gone; a mistake of the application's own passes with time."""
         route = turn.route
         if not refused.ends_connection:
             self.memory.failed(current, None, refusal=str(refused))
-            route.tell_of_token(current, "the application's own settings are refused", str(refused))
+            route.report_token(current, "the application's own settings are refused", str(refused))
             if turn.patient:
                 raise client_refused(current, str(refused))
             return None
         self.memory.forget(current)
-        written = yield from self._kept(turn, self._store().leases.mark_needs_reauth, (current, turn.owner))
+        written = await self._kept(turn, self._store().leases.mark_needs_reauth, current, turn.owner)
         if written is None:
-            return (yield Ask(self._store().get, turn.key))
-        route.tell_of_token(written, NEEDS_REAUTH, refused.word or str(refused))
+            return await turn.io.ask_store(self._store().get, *turn.key)
+        route.report_token(written, NEEDS_REAUTH, refused.word or str(refused))
         raise needs_reauth(written, refused.word)
 
-    def _stored(self, turn: RefreshAttempt, current: Connection, credentials: Any) -> Steps:
+    async def _stored(
+        self, turn: RefreshAttempt, current: Connection, credentials: Mapping[str, Any]
+    ) -> Connection | None:
         """Write new credentials; None where the lease was lost, or somebody replaced the old ones."""
         store = self._store()
         while True:
-            arguments = (current, turn.owner, credentials)
-            written = yield from self._kept(turn, store.leases.store_refreshed, arguments)
+            written = await self._kept(turn, store.leases.store_refreshed, current, turn.owner, credentials)
             if written is not None:
                 return written
-            found = yield Ask(store.get, turn.key)
+            found = await turn.io.ask_store(store.get, *turn.key)
             if is_newer(found, current) or found.generation == current.generation:
                 return None
             current = found  # settings were changed, which is no reason to lose a token
 
-    def _kept(self, turn: RefreshAttempt, write: Callable[..., Any], arguments: tuple[Any, ...]) -> Steps:
+    async def _kept(
+        self, turn: RefreshAttempt, write: Callable[P, Connection | None], *args: P.args, **kwargs: P.kwargs
+    ) -> Connection | None:
         """Write what a provider said, again and again while the store fails: it cannot be asked for twice."""
         until, pause = self._clock.monotonic() + self.call_seconds, 0.05
         while True:
             try:
-                written = yield Ask(write, arguments)
+                written = await turn.io.ask_store(write, *args, **kwargs)
             except TamperError:
                 raise
             except StorageError:
@@ -273,5 +320,5 @@ class TokenLife:
             else:
                 turn.holds = turn.holds and written is None  # the lease ends with the write
                 return written
-            yield Wait(pause)
+            await turn.io.wait(pause)
             pause = min(pause * 2, 2.0)

@@ -85,7 +85,7 @@ def revoke(
         why = "a setting that its revocation_url needs is missing"
     except NangoError as error:
         why = type(error).__name__
-    route.tell_of_token(connection, NOT_REVOKED if why else REVOKED, why)
+    route.report_token(connection, NOT_REVOKED if why else REVOKED, why)
 
 
 def _asked(integration: Integration, connection: Connection, transport: Transport, clock: Clock) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import connection_label, leaves, template_variables
-from nango_py.engine.commands import Send, Wait
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenContext, TokenResponse, TokenUnavailable
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, reveal
@@ -16,16 +15,16 @@ from nango_py.transport.proxy_tunnel import open_proxy
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Mapping
 
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
+    from nango_py.engine.interfaces import CallIO
     from nango_py.protocols.token_exchange import TokenRequest
     from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
-
-    Steps = Generator[Any, Any, Any]
+    from nango_py.transport.response import Response
 
 NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
 """Failures of a token request after which a second one would most likely fail alike."""
@@ -104,7 +103,7 @@ def make_shield(context: TokenContext) -> Shield:
     return Shield(secrets if proxy is None else (*proxy.secrets, *secrets), guard=guard, proxy=proxy)
 
 
-def make_token_plan(request: TokenRequest, shield: Shield) -> Any:
+def make_token_plan(request: TokenRequest, shield: Shield) -> TokenPlan:
     """The plan of a token request; redirects and retries are not made with it."""
     headers = {
         "user-agent": ("User-Agent", "nango_py"),
@@ -114,8 +113,10 @@ def make_token_plan(request: TokenRequest, shield: Shield) -> Any:
     return TokenPlan(request.method, request.url, headers, request.body or None, shield)
 
 
-def request_credentials(integration: Integration, current: Connection, clock: Clock, seconds: float) -> Steps:
-    """Drive the mode's own generator: token requests out, answers in, sealed credentials at the end.
+async def request_credentials(
+    integration: Integration, current: Connection, clock: Clock, seconds: float, io: CallIO
+) -> Mapping[str, Any]:
+    """Drive the mode's generator: send the token requests it yields; the concealed credentials at the end.
 
     Raises:
         TokenRefused: the provider said no, and would say so again.
@@ -130,21 +131,22 @@ def request_credentials(integration: Integration, current: Connection, clock: Cl
         try:
             request = steps.send(response)
         except StopIteration as end:
-            return conceal(end.value)
-        outcome = yield from _sent(make_token_plan(request, shield), clock, ends)
+            credentials: dict[str, Any] = conceal(end.value)
+            return credentials
+        outcome = await _sent(make_token_plan(request, shield), clock, ends, io)
         if isinstance(outcome, Failure):
             raise TokenUnavailable(outcome.text)
         response = TokenResponse(outcome.status_code, outcome.headers, outcome.content)
 
 
-def _sent(plan: Any, clock: Clock, ends: float) -> Steps:
+async def _sent(plan: TokenPlan, clock: Clock, ends: float, io: CallIO) -> Response | Failure:
     """Send a token request, and once more where it or its response was lost.
 
     A provider that replaces refresh tokens forgives a lost response only for a while, if at all.
     """
-    outcome = yield Send(plan, max(0.001, ends - clock.monotonic()))
+    outcome = await io.send(plan, max(0.001, ends - clock.monotonic()))
     if isinstance(outcome, Failure) and outcome.reason not in NOT_SENT_AGAIN:
-        yield Wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
+        await io.wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
         left = ends - clock.monotonic()
-        outcome = (yield Send(plan, left)) if left > 0 else outcome
+        outcome = (await io.send(plan, left)) if left > 0 else outcome
     return outcome

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.model import freeze
 from nango_py.engine.executor import Executor
-from nango_py.engine.outage import Outage
-from nango_py.engine.verification import SECONDS, Check
+from nango_py.engine.interfaces import TokenSpan
+from nango_py.engine.verification import Check
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.record import replaced
@@ -16,21 +16,21 @@ from nango_py.secret import reveal
 from nango_py.tokens.token_requests import request_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nango_py.clock import Clock
+    from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
-    from nango_py.engine.call import Job, Steps
-    from nango_py.engine.plan import Plan
+    from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.engine.interfaces import CallIO, IntegrationView
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore
+    from nango_py.transport.sync_transport import Transport
 
 
 def verify_unstored(
-    route: Callable[[], IntegrationRuntime],
+    runtime: IntegrationRuntime,
     connection: Connection,
-    transport: Any,
+    transport: Transport,
     limits: LimitStore,
     clock: Clock,
 ) -> Verification:
@@ -39,9 +39,12 @@ def verify_unstored(
     Raises:
         ConfigError: a setting of the connection does not fit the blueprint's templates.
     """
-    check = Check(route())
+    check = Check(runtime)
+    # What somebody typed may be the address of nothing; that is no outage of the API that others call.
+    own_runtime = runtime.with_tokens(FirstTokenOnly(clock))
+    source = UnstoredSource(connection)
     try:
-        return Trial(route, Unstored(connection), transport, limits, clock).verify()
+        return Executor(lambda: own_runtime, source, transport, limits, clock).verify()
     except TokenRefused as error:
         word, status, ends = error.word, error.status, error.ends_connection
     except TokenUnavailable as error:
@@ -55,8 +58,8 @@ def verify_unstored(
     return check.refused_token(word, status, by_user=ends or not word or bool(connection.credentials))
 
 
-class Unstored:
-    """The source of a connection that is nowhere but here."""
+class UnstoredSource:
+    """The source of a connection that is not stored."""
 
     __slots__ = ("_connection",)
 
@@ -70,33 +73,49 @@ class Unstored:
     __call__ = get_cached
 
 
-class Trial(Executor):
-    """An executor whose connection is not stored.
+class FirstTokenOnly:
+    """Fetches a first token if the auth mode needs one, and never refreshes an existing token.
 
-    A first token is fetched where the mode takes one. A token that there is already is not renewed: a
-    provider that replaces refresh tokens would forget the one that is about to be stored.
+    A provider that rotates refresh tokens would forget the one that is about to be stored.
     """
 
-    __slots__ = ()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
-    def _is_due(self, connection: Connection) -> bool:
-        return not get_auth_mode(self._route.integration.auth_mode).is_ready(reveal(connection.credentials))
+    def span(self, integration: Integration, connection: Connection) -> TokenSpan | None:
+        """A lifetime that is always due if there is no token yet."""
+        mode = get_auth_mode(integration.auth_mode)
+        if mode.is_ready(reveal(connection.credentials)):
+            return None
+        return TokenSpan(connection.generation, due=0.0, end=0.0, offset=0.0)
 
-    def _renewal(self, connection: Connection, deadline_seconds: float | None = None) -> Steps:
-        seconds = SECONDS if deadline_seconds is None else deadline_seconds
-        credentials = yield from request_credentials(
-            self._route.integration, connection, self._clock, seconds
-        )
+    def is_due(self, span: TokenSpan) -> bool:
+        """Whether there is no token yet."""
+        return True
+
+    def has_expired(self, integration: Integration, connection: Connection) -> bool:
+        """Not known of a token that is not stored."""
+        return False
+
+    def can_refresh(self, settings: BoundRequestSettings) -> bool:
+        """Never."""
+        return False
+
+    async def refresh(
+        self,
+        runtime: IntegrationView,
+        connection: Connection,
+        deadline: float,
+        io: CallIO,
+        *,
+        is_refused: bool = False,
+    ) -> Connection | None:
+        """The connection with its first token.
+
+        Raises:
+            TokenRefused: the provider refuses the credentials.
+            TokenUnavailable: the provider cannot be asked at present.
+        """
+        seconds = deadline - self._clock.monotonic()
+        credentials = await request_credentials(runtime.integration, connection, self._clock, seconds, io)
         return replaced(connection, credentials=freeze(credentials))
-
-    def _is_renewable(self, plan: Plan) -> bool:
-        return plan.stamp.mode.answers_challenges
-
-    def _job(self, plan: Plan, deadline_seconds: float | None = None, **options: Any) -> Job:
-        job = super()._job(plan, deadline_seconds, **options)
-        # What somebody typed may be the address of nothing; that is no outage of the API that others call.
-        job.outage = Outage(self._clock)
-        return job
-
-    def _forced_renewal(self, *_: Any) -> None:
-        return None

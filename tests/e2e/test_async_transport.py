@@ -48,14 +48,14 @@ def run(nango: Nango, work: Callable[[AsyncExecutor], Coroutine[Any, Any, Any]])
 
 def used(executor: AsyncExecutor) -> float:
     """How much of the budget is spent."""
-    spends, _ = executor._route.spend(executor.plan("GET", "things"))
-    views = executor._limits.view([spend.key for spend in spends])
+    spends, _ = executor._get_runtime().spends_of(executor.plan("GET", "things"))
+    views = executor._io.limits.view([spend.key for spend in spends])
     return sum(view.used for view in views)
 
 
 def booked(executor: AsyncExecutor) -> int:
     """How many calls wait for a place in a budget."""
-    limits: Any = executor._limits
+    limits: Any = executor._io.limits
     return sum(len(meter.booked) for meter in limits._book.meters.values())
 
 
@@ -315,9 +315,9 @@ def test_a_call_cancelled_while_a_remote_store_answers_loses_nothing(
     limits = RemoteLimits(clock, held)
 
     async def work(executor: AsyncExecutor) -> None:
-        executor._limits = limits
+        executor._io.limits = limits
         if held == "confirm":
-            _, gates = executor._route.spend(executor.plan("GET", "things"))
+            _, gates = executor._get_runtime().spends_of(executor.plan("GET", "things"))
             limits.close_gate(gates, 5.0)
         call = asyncio.create_task(executor.get("things"))
         await until(limits.entered.is_set)
@@ -338,7 +338,7 @@ def test_a_store_that_breaks_while_a_call_is_cancelled_does_not_hide_the_cancell
     limits.breaks = True
 
     async def work(executor: AsyncExecutor) -> None:
-        executor._limits = limits
+        executor._io.limits = limits
         call = asyncio.create_task(executor.get("things"))
         await until(limits.entered.is_set)
         threading.Timer(0.05, limits.go.set).start()
@@ -353,7 +353,7 @@ def test_a_remote_store_is_asked_outside_the_event_loop() -> None:
     limits = RemoteLimits(ManualClock())
 
     async def work(executor: AsyncExecutor) -> None:
-        executor._limits = limits
+        executor._io.limits = limits
         await executor.get("things")
 
     with a_sandbox() as sandbox, calling(sandbox.base_url, rate_limits=ONE_A_MINUTE) as nango:

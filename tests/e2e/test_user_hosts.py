@@ -391,12 +391,12 @@ def test_a_dead_host_does_not_open_the_breaker_of_others() -> None:
         nango.register_connection("git", "user-1", {"api_key": KEY}, {"host": "localhost:9"})
         nango.register_connection("git", "user-2", {"api_key": KEY}, {"host": "localhost:10"})
         first, second = nango.executor("git", "user-1"), nango.executor("git", "user-2")
-        route = first._route
+        runtime = first._get_runtime()
         plans = [executor.plan("GET", "projects") for executor in (first, second)]
-        mine, other = (route.outage_of(plan.stamp) for plan in plans)
+        mine, other = (runtime.outage_for(plan.stamp) for plan in plans)
         assert mine is not other
-        assert mine is route.outage_of(plans[0].stamp)
-        assert route.outage not in {mine, other}
+        assert mine is runtime.outage_for(plans[0].stamp)
+        assert runtime.outage not in {mine, other}
 
 
 # --- look-ups end

@@ -114,7 +114,7 @@ def a_plan(
 ) -> Plan:
     """The plan of a call."""
     stamp = stamp or a_stamp()
-    return make_plan(Call(method, path, **options), stamp, stamp.integration.requests, idempotency_header)
+    return make_plan(Call(method, path, **options), stamp, idempotency_header)
 
 
 class Answer:
@@ -125,6 +125,8 @@ class Answer:
         self.headers = CaseInsensitiveDict(headers or {})
         self.content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.attempts: tuple[Any, ...] = ()
+        self.raw = self
+        self.hint = ""
 
     @property
     def text(self) -> str:

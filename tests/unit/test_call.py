@@ -2,115 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.engine.call import MAX_REDIRECTS, Job, run
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Release, Send, Settle, Wait
+from nango_py.engine.call import MAX_REDIRECTS, ApiCall
+from nango_py.engine.interfaces import run_sync
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.transport.sendable import Failure
-from tests.support.fake_clock import ManualClock
+from tests.support.fake_call_io import FakeCallIO
 from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from nango_py.engine.plan import Plan
 
 RESET = Failure("reset", sent=True, text="api.example.test closed the connection")
 REFUSED = Failure("connect", sent=False, text="no connection to api.example.test")
 
 
-@dataclass
-class World:
-    """Plays executor, limiter and API for the call generator, and writes down what it was asked.
-
-    Attributes:
-        outcomes: what sendings bring, in order; the last one for ever.
-        grants: what the limiter answers, in order; then Granted(0.0).
-        confirms: what confirmations answer, in order; then 0.0.
-        takes: seconds that a sending takes.
-    """
-
-    outcomes: Iterable[Any] = (Answer(200),)
-    grants: list[Any] = field(default_factory=list)
-    confirms: list[float] = field(default_factory=list)
-    takes: float = 0.1
-    clock: ManualClock = field(default_factory=ManualClock)
-    commands: list[Any] = field(default_factory=list)
-    gates: dict[tuple[str, ...], float] = field(default_factory=dict)
-    before: Callable[[Any], None] = lambda _: None
+class World(FakeCallIO):
+    """Makes calls; `job` is the last one."""
 
     def call(self, plan: Plan | None = None, *, settings: Any = None, **options: Any) -> Any:
-        """Run a call to its end; `job` is left for a look at its attempts."""
-        plan = plan or a_plan()
-        route = IntegrationRuntime(an_integration(retries=settings or {}), self.clock)
-        self.job = Job(
-            plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events, **options
-        )
-        steps = run(self.job)
-        self._left = list(self.outcomes)
-        result = None
-        try:
-            while True:
-                command = steps.send(result)
-                self.commands.append(command)
-                try:
-                    self.before(command)
-                except KeyboardInterrupt as interruption:
-                    command = steps.throw(interruption)
-                    self.commands.append(command)
-                result = self.carry_out(command)
-        except StopIteration as end:
-            return end.value
-
-    def carry_out(self, command: Any) -> Any:
-        """What an executor would answer."""
-        match command:
-            case Acquire():
-                if self.grants:
-                    return self.grants.pop(0)
-                return Granted(self.gates.pop(command.gates, 0.0), f"ticket {len(self.commands)}")
-            case Wait():
-                self.clock.advance(command.seconds)
-            case Confirm():
-                return self.confirms.pop(0) if self.confirms else 0.0
-            case CloseGate():
-                self.gates[command.gates] = command.seconds
-            case Send():
-                self.clock.advance(self.takes)
-                return self._left.pop(0) if len(self._left) > 1 else self._left[0]
-        return None
-
-    @property
-    def words(self) -> list[str]:
-        """The commands' names in order."""
-        return [type(command).__name__ for command in self.commands]
-
-    @property
-    def sent(self) -> list[Send]:
-        """The sendings in order."""
-        return [command for command in self.commands if isinstance(command, Send)]
+        """The response of a call."""
+        runtime = IntegrationRuntime(an_integration(retries=settings or {}), self.clock)
+        self.job = ApiCall(plan or a_plan(), runtime, self, **options)
+        return run_sync(self.job.run())
 
 
 def test_a_good_call_books_sends_and_settles() -> None:
     """Nothing more happens for a response that comes at once."""
     world = World()
     assert world.call().status_code == 200
-    assert world.words == ["Acquire", "Send", "Settle"]
-    assert world.commands[2].ticket == "ticket 1"
+    assert world.names == ["acquire", "send", "settle"]
+    assert world.steps[2] == ("settle", "ticket 1")
 
 
 def test_a_booking_is_waited_for_and_confirmed_before_sending() -> None:
     """Order: acquire, wait, confirm, send, settle."""
     world = World(grants=[Granted(2.5, "place")])
     world.call()
-    assert world.words == ["Acquire", "Wait", "Confirm", "Send", "Settle"]
-    assert world.commands[1].seconds == 2.5
+    assert world.names == ["acquire", "wait", "confirm", "send", "settle"]
+    assert world.values("wait") == [2.5]
     assert world.job.attempts[0].waited == 2.5
 
 
@@ -118,8 +53,8 @@ def test_a_booking_that_moved_is_waited_for_again() -> None:
     """A gate that closes during the wait is obeyed before anything is sent."""
     world = World(grants=[Granted(1.0, "place")], confirms=[4.0, 0.5, 0.0])
     world.call()
-    assert world.words == ["Acquire", *["Wait", "Confirm"] * 3, "Send", "Settle"]
-    assert [command.seconds for command in world.commands if isinstance(command, Wait)] == [1.0, 4.0, 0.5]
+    assert world.names == ["acquire", *["wait", "confirm"] * 3, "send", "settle"]
+    assert world.values("wait") == [1.0, 4.0, 0.5]
     assert world.job.attempts[0].waited == 5.5
 
 
@@ -127,8 +62,8 @@ def test_what_was_never_sent_gives_its_place_back() -> None:
     """A refused connection spends no budget; a lost response does."""
     world = World([REFUSED, RESET, Answer(200)])
     world.call()
-    ends = [word for word in world.words if word in {"Release", "Settle"}]
-    assert ends == ["Release", "Settle", "Settle"]
+    ends = [word for word in world.names if word in {"release", "settle"}]
+    assert ends == ["release", "settle", "settle"]
 
 
 def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
@@ -136,7 +71,7 @@ def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
     world = World(grants=[Refused(300.0, "150/minute")])
     with pytest.raises(RateLimited) as caught:
         world.call()
-    assert world.words == ["Acquire"]
+    assert world.names == ["acquire"]
     assert caught.value.window == "150/minute"
     assert caught.value.retry_at == world.clock.now() + 300.0
     assert caught.value.attempts == ()
@@ -145,9 +80,9 @@ def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
 
 def test_the_limiter_is_told_how_long_the_call_may_wait() -> None:
     """Patience is what is left of the deadline."""
-    world = World([Answer(500), Answer(200)], takes=4.0)
+    world = World([Answer(500), Answer(200)], seconds=4.0)
     world.call(deadline_seconds=60.0)
-    patience = [command.patience for command in world.commands if isinstance(command, Acquire)]
+    patience = world.values("acquire")
     assert patience[0] == 60.0
     assert 55.0 <= patience[1] <= 56.0
 
@@ -157,35 +92,31 @@ def test_a_place_that_moves_beyond_the_deadline_is_given_back() -> None:
     world = World(grants=[Granted(1.0, "place")], confirms=[500.0])
     with pytest.raises(RateLimited):
         world.call()
-    assert world.words == ["Acquire", "Wait", "Confirm", "Release"]
+    assert world.names == ["acquire", "wait", "confirm", "release"]
 
 
-@pytest.mark.parametrize(("stopped_at", "ending"), [(Wait, Release), (Send, Settle)])
-def test_an_interrupted_call_ends_its_booking(stopped_at: type, ending: type) -> None:
+@pytest.mark.parametrize(("stopped_at", "ending"), [("wait", "release"), ("send", "settle")])
+def test_an_interrupted_call_ends_its_booking(stopped_at: str, ending: str) -> None:
     """Ctrl-C while waiting gives the place back; while sending the place counts, as the API may count it."""
 
-    def interrupt(command: Any) -> None:
-        if isinstance(command, stopped_at):
+    def interrupt(step: str) -> None:
+        if step == stopped_at:
             raise KeyboardInterrupt
 
     world = World(grants=[Granted(1.0, "place")], before=interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.call()
-    assert isinstance(world.commands[-1], ending)
-    assert world.commands[-1].ticket == "place"
+    assert world.steps[-1] == (ending, "place")
 
 
 def test_a_429_closes_the_gate_for_exactly_the_told_time() -> None:
     """The call itself waits at the gate like everybody else, and no second wait is added."""
     world = World([Answer(429, {"Retry-After": "7"}), Answer(200)])
     assert world.call().status_code == 200
-    assert world.words == [
-        "Acquire", "Send", "Settle", "CloseGate", "Acquire", "Wait", "Confirm", "Send", "Settle",
+    assert world.names == [
+        "acquire", "send", "settle", "close_gate", "acquire", "wait", "confirm", "send", "settle",
     ]  # fmt: skip
-    assert [command.seconds for command in world.commands if isinstance(command, CloseGate | Wait)] == [
-        7.0,
-        7.0,
-    ]
+    assert world.values("close_gate", "wait") == [7.0, 7.0]
     first, second = world.job.attempts
     assert (first.action, first.wait, second.waited) == ("wait", 7.0, 7.0)
 
@@ -206,7 +137,7 @@ def test_every_way_to_ask_for_a_wait_is_kept(headers: dict[str, str], body: Any,
     """Whole and decimal seconds, an HTTP date, and the sentence of Klaviyo's old body."""
     world = World([Answer(429, headers, body), Answer(200)])
     world.call()
-    waited = [command.seconds for command in world.commands if isinstance(command, Wait)]
+    waited = world.values("wait")
     assert waited == [pytest.approx(seconds, abs=0.11)]
     assert waited[0] >= seconds - 1e-6 or "Date" in headers
 
@@ -216,7 +147,7 @@ def test_a_told_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() ->
     world = World([Answer(429, {"Retry-After": "999999"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
-    assert world.words == ["Acquire", "Send", "Settle", "CloseGate"]
+    assert world.names == ["acquire", "send", "settle", "close_gate"]
     assert caught.value.response.status_code == 429
     assert caught.value.retry_at == pytest.approx(world.clock.now() + 999999)
     assert len(caught.value.attempts) == 1
@@ -233,7 +164,7 @@ def test_an_api_that_is_down_is_asked_exactly_max_attempts_times(limit: int) -> 
     """The last response comes back; there is no second layer of retries."""
     world = World([Answer(503)])
     assert world.call(settings={"max_attempts": limit}).status_code == 503
-    assert len(world.sent) == limit
+    assert len(world.plans) == limit
     assert [attempt.number for attempt in world.job.attempts] == list(range(1, limit + 1))
     assert world.job.attempts[-1].action == "fail"
 
@@ -242,7 +173,7 @@ def test_an_api_that_is_down_is_asked_five_times_by_default() -> None:
     """The default number of attempts."""
     world = World([Answer(503)])
     world.call()
-    assert len(world.sent) == 5
+    assert len(world.plans) == 5
 
 
 def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
@@ -250,7 +181,7 @@ def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
     world = World([Answer(429, {"Retry-After": "1"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
-    assert len(world.sent) == 5
+    assert len(world.plans) == 5
     assert caught.value.response.status_code == 429
 
 
@@ -265,7 +196,7 @@ def test_a_post_whose_answer_is_lost_is_sent_once(outcome: Any) -> None:
         assert caught.value.reason == outcome.reason
     else:
         assert world.call(plan).status_code == 500
-    assert len(world.sent) == 1
+    assert len(world.plans) == 1
 
 
 def test_a_post_that_never_left_is_sent_again() -> None:
@@ -278,8 +209,8 @@ def test_a_post_with_an_idempotency_key_has_the_same_key_on_every_attempt() -> N
     """That is what makes sending it again safe."""
     world = World([RESET, Answer(500), Answer(201)])
     world.call(a_plan("POST", json={}, idempotency_header="Idempotency-Key"))
-    keys = {send.plan.headers["idempotency-key"] for send in world.sent}
-    assert len(world.sent) == 3
+    keys = {plan.headers["idempotency-key"] for plan in world.plans}
+    assert len(world.plans) == 3
     assert len(keys) == 1
 
 
@@ -294,7 +225,7 @@ def test_a_consumed_stream_is_not_sent_again() -> None:
     world = World([Answer(503)])
     plan = a_plan("PUT", data=iter([b"part"]))
     assert world.call(plan).status_code == 503
-    assert len(world.sent) == 1
+    assert len(world.plans) == 1
     assert "the body cannot be sent again" in world.job.attempts[-1].rule
 
 
@@ -324,7 +255,7 @@ def test_a_redirect_to_the_same_origin_is_followed(
     world = World([Answer(status, {"Location": "/v1/moved?x=1"}), Answer(200)])
     body = {"json": {"n": 1}} if method in {"POST", "PUT"} else {}
     assert world.call(a_plan(method, **body)).status_code == 200
-    plan = world.sent[1].plan
+    plan = world.plans[1]
     assert (plan.method, plan.url) == (then, "https://api.example.test/v1/moved?x=1")
     assert plan.endpoint == "moved"
     assert (plan.body is not None) is keeps_body
@@ -355,8 +286,8 @@ def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, st
     """Neither the credential nor the body reaches another origin; what stays here stays here."""
     world = World([Answer(status, {"Location": location}), Answer(200)])
     response = world.call(a_plan("POST", json={"n": 1}))
-    assert all(send.plan.url.startswith("https://api.example.test/") for send in world.sent)
-    if len(world.sent) == 1:
+    assert all(plan.url.startswith("https://api.example.test/") for plan in world.plans)
+    if len(world.plans) == 1:
         assert response.status_code == status
 
 
@@ -365,7 +296,7 @@ def test_the_redirect_test_would_see_a_follower() -> None:
     stamp = a_stamp(an_integration(allowed_hosts=("evil.test",)))
     world = World([Answer(302, {"Location": ELSEWHERE[0]}), Answer(200)])
     world.call(a_plan(stamp=stamp))
-    assert world.sent[1].plan.url == ELSEWHERE[0]
+    assert world.plans[1].url == ELSEWHERE[0]
 
 
 def test_a_circle_of_redirects_ends() -> None:
@@ -374,14 +305,14 @@ def test_a_circle_of_redirects_ends() -> None:
     with pytest.raises(TransportFailed) as caught:
         world.call()
     assert caught.value.reason == "redirects"
-    assert len(world.sent) == MAX_REDIRECTS + 1
+    assert len(world.plans) == MAX_REDIRECTS + 1
 
 
 def test_redirects_do_not_count_as_attempts() -> None:
     """After a hop the same number of attempts is left."""
     world = World([Answer(302, {"Location": "/v1/b"}), Answer(503)])
     world.call(settings={"max_attempts": 3})
-    assert len(world.sent) == 4
+    assert len(world.plans) == 4
 
 
 def test_a_redirect_without_a_location_is_an_answer() -> None:
@@ -394,33 +325,33 @@ def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
     """The stream is gone; the response says what the API wanted."""
     world = World([Answer(307, {"Location": "/v1/b"})])
     assert world.call(a_plan("POST", data=iter([b"x"]))).status_code == 307
-    assert len(world.sent) == 1
+    assert len(world.plans) == 1
 
 
 def test_one_deadline_covers_everything() -> None:
     """Attempts and waits share it, and each attempt may take only what is left."""
     world = World(
-        [Failure("timeout", sent=True, text="no response from api.example.test in time")], takes=25.0
+        [Failure("timeout", sent=True, text="no response from api.example.test in time")], seconds=25.0
     )
     with pytest.raises(DeadlineExceeded):
         world.call(deadline_seconds=60.0)
-    assert [round(send.seconds) for send in world.sent][:1] == [30]
-    assert world.sent[-1].seconds < 30.0
-    assert len(world.sent) <= 3
+    assert [round(seconds) for _, seconds in world.values("send")][:1] == [30]
+    assert world.values("send")[-1][1] < 30.0
+    assert len(world.plans) <= 3
 
 
 def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
     """The place is given back."""
     world = World(grants=[Granted(1.0, "place")])
-    world.before = lambda command: world.clock.advance(100) if isinstance(command, Confirm) else None
+    world.before = lambda step: world.clock.advance(100) if step == "confirm" else None
     with pytest.raises(DeadlineExceeded):
         world.call(deadline_seconds=60.0)
-    assert world.words == ["Acquire", "Wait", "Confirm", "Release"]
+    assert world.names == ["acquire", "wait", "confirm", "release"]
 
 
 def test_an_answer_that_cannot_be_retried_in_time_is_returned() -> None:
     """A 500 near the deadline is a response, not an exception."""
-    world = World([Answer(500)], takes=59.9999)
+    world = World([Answer(500)], seconds=59.9999)
     assert world.call(deadline_seconds=60.0, settings={"backoff": {"base_seconds": 60}}).status_code == 500
 
 
@@ -440,7 +371,7 @@ def test_errors_carry_the_plan_and_the_attempts() -> None:
 
 def test_an_attempt_says_what_happened() -> None:
     """Number, status, duration, waits, bytes and the rule are all kept."""
-    world = World([Answer(500), Answer(200, body={"ok": True})], takes=0.25)
+    world = World([Answer(500), Answer(200, body={"ok": True})], seconds=0.25)
     world.call()
     first, second = world.job.attempts
     assert (first.number, first.status, first.action, first.seconds) == (1, 500, "retry", 0.25)

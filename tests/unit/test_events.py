@@ -54,7 +54,7 @@ def test_taken_off_it_hears_no_more() -> None:
     off()
     events.emit(an_event("retry"))
     assert len(heard) == 1
-    assert not events.wanted("retry")
+    assert not events.has_listeners("retry")
 
 
 def test_a_callback_registered_twice_is_taken_off_once() -> None:
@@ -71,9 +71,9 @@ def test_a_callback_registered_twice_is_taken_off_once() -> None:
 def test_nobody_listens_at_first() -> None:
     """`wanted` is how the engine learns that no record is needed."""
     events = Events()
-    assert not any(map(events.wanted, KINDS))
+    assert not any(map(events.has_listeners, KINDS))
     events.on("wait", print)
-    assert [kind for kind in KINDS if events.wanted(kind)] == ["wait"]
+    assert [kind for kind in KINDS if events.has_listeners(kind)] == ["wait"]
 
 
 def test_what_a_callback_raises_is_logged_and_others_still_hear(caplog: pytest.LogCaptureFixture) -> None:
@@ -128,7 +128,7 @@ def test_threads_lose_no_registration() -> None:
     events.emit(an_event())
     assert len(heard) == 1600
     run_all(lambda: [ends.pop()() for _ in range(200)], 8)
-    assert not events.wanted("attempt")
+    assert not events.has_listeners("attempt")
 
 
 def run_all(work: Callable[[], object], number: int) -> None:

@@ -42,7 +42,7 @@ def most_over(
         for _ in range(times):
             now = clock.monotonic()
             if kind == "call":
-                budget.call()
+                budget.count_call()
                 calls.append(now)
             elif budget.take():
                 extra.append(now)
@@ -86,7 +86,7 @@ def test_a_quiet_program_may_retry() -> None:
     """Sixty extra attempts a minute are allowed with a single call, and not one more."""
     clock = ManualClock()
     budget = RetryBudget(clock)
-    budget.call()
+    budget.count_call()
     assert [budget.take() for _ in range(61)] == [True] * 60 + [False]
 
 
@@ -94,7 +94,7 @@ def test_a_busy_program_gets_a_tenth() -> None:
     """A thousand calls allow a hundred extra attempts."""
     budget = RetryBudget(ManualClock())
     for _ in range(1000):
-        budget.call()
+        budget.count_call()
     assert sum(budget.take() for _ in range(1000)) == 100
 
 
@@ -114,7 +114,7 @@ def test_calls_of_an_hour_ago_allow_nothing() -> None:
     clock = ManualClock()
     budget = RetryBudget(clock, floor=0)
     for _ in range(1000):
-        budget.call()
+        budget.count_call()
     clock.advance(3600.0)
     assert not budget.take()
 
@@ -124,7 +124,7 @@ def test_memory_does_not_grow_with_time() -> None:
     clock = ManualClock()
     budget = RetryBudget(clock, share=1.0)
     for _ in range(2000):
-        budget.call()
+        budget.count_call()
         budget.take()
         clock.advance(43.2)
     assert len(budget._calls._slices) + len(budget._extra._slices) < 10
@@ -165,23 +165,23 @@ def breaker(clock: ManualClock) -> CircuitBreaker:
 def opened(breaker: CircuitBreaker, clock: ManualClock) -> None:
     """Let the breaker open now."""
     for _ in range(SETTINGS.failures):
-        breaker.failed()
+        breaker.record_failure()
     clock.advance(SETTINGS.seconds)
-    breaker.failed()
+    breaker.record_failure()
     assert breaker.is_open
 
 
 def test_it_opens_after_enough_failures_over_enough_time(breaker: CircuitBreaker, clock: ManualClock) -> None:
     """Neither many failures in a moment nor few over long open it; both together do."""
     for _ in range(1000):
-        breaker.failed()
+        breaker.record_failure()
     assert not breaker.is_open
     assert breaker.wait() == 0.0
     clock.advance(9.999)
-    breaker.failed()
+    breaker.record_failure()
     assert not breaker.is_open
     clock.advance(0.001)
-    breaker.failed()
+    breaker.record_failure()
     assert breaker.is_open
     assert breaker.wait() == 5.0
 
@@ -189,22 +189,22 @@ def test_it_opens_after_enough_failures_over_enough_time(breaker: CircuitBreaker
 def test_few_failures_over_a_long_time_do_not_open_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
     """The count must be reached too."""
     for _ in range(4):
-        breaker.failed()
+        breaker.record_failure()
         clock.advance(3600.0)
     assert not breaker.is_open
-    breaker.failed()
+    breaker.record_failure()
     assert breaker.is_open
 
 
 def test_one_success_begins_the_count_anew(breaker: CircuitBreaker, clock: ManualClock) -> None:
     """Failures are counted in a row, and their time from the first of that row."""
     for _ in range(100):
-        breaker.failed()
+        breaker.record_failure()
         clock.advance(9.0)
-        breaker.failed()
-        breaker.succeeded()
+        breaker.record_failure()
+        breaker.record_success()
     for _ in range(100):
-        breaker.failed()
+        breaker.record_failure()
     assert not breaker.is_open
 
 
@@ -227,7 +227,7 @@ def test_a_failed_probe_doubles_the_pause_up_to_the_longest(
         pauses.append(breaker.wait())
         clock.advance(pauses[-1])
         assert breaker.wait() == 0.0
-        breaker.failed()
+        breaker.record_failure()
     assert pauses == [5.0, 10.0, 20.0, 30.0, 30.0]
 
 
@@ -237,7 +237,7 @@ def test_failures_of_calls_that_were_under_way_do_not_lengthen_the_pause(
     """Only a probe says that the outage goes on."""
     opened(breaker, clock)
     for _ in range(50):
-        breaker.failed()
+        breaker.record_failure()
     assert breaker.wait() == 5.0
 
 
@@ -257,8 +257,8 @@ def test_any_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> N
     opened(breaker, clock)
     clock.advance(5.0)
     breaker.wait()
-    breaker.failed()
-    breaker.succeeded()
+    breaker.record_failure()
+    breaker.record_success()
     assert not breaker.is_open
     assert [breaker.wait() for _ in range(3)] == [0.0, 0.0, 0.0]
     opened(breaker, clock)
@@ -277,9 +277,9 @@ def test_only_one_of_many_threads_is_the_probe(breaker: CircuitBreaker, clock: M
 def test_threads_lose_no_failure(clock: ManualClock) -> None:
     """Failures from eight threads are all counted."""
     breaker = CircuitBreaker(clock, BreakerSettings(failures=4001, seconds=0.0))
-    in_threads(8, lambda: [breaker.failed() for _ in range(500)])
+    in_threads(8, lambda: [breaker.record_failure() for _ in range(500)])
     assert not breaker.is_open
-    breaker.failed()
+    breaker.record_failure()
     assert breaker.is_open
 
 
@@ -287,7 +287,7 @@ def test_false_switches_the_breaker_off(clock: ManualClock) -> None:
     """`circuit_breaker: false` never refuses; true and nothing mean the defaults."""
     breaker = Outage(clock, {"circuit_breaker": False}).breaker
     for _ in range(200):
-        breaker.failed()
+        breaker.record_failure()
         clock.advance(1.0)
     assert breaker.wait() == 0.0
     assert BreakerSettings.from_settings(True) == BreakerSettings.from_settings(None) == BreakerSettings()  # noqa: FBT003 - YAML's true
@@ -297,9 +297,9 @@ def test_the_settings_of_a_blueprint_arrive(clock: ManualClock) -> None:
     """budget_share and circuit_breaker are what the block says."""
     outage = Outage(clock, {"budget_share": 0.5, "circuit_breaker": {"failures": 2, "seconds": 1}})
     for _ in range(1000):
-        outage.budget.call()
+        outage.budget.count_call()
     assert sum(outage.budget.take() for _ in range(1000)) == 500
-    outage.breaker.failed()
+    outage.breaker.record_failure()
     clock.advance(1.0)
-    outage.breaker.failed()
+    outage.breaker.record_failure()
     assert outage.breaker.is_open

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nango_py.engine.call import Job, run
-from nango_py.engine.commands import Acquire, CloseGate, Confirm, Refresh, Send, Wait
+from nango_py.engine.call import ApiCall
+from nango_py.engine.interfaces import run_sync
 from nango_py.engine.outage import BreakerSettings, CircuitBreaker
 from nango_py.engine.retry import OUTAGE_STATUSES, RETRIED_STATUSES, SENT_RETRIED, UNSENT_RETRIED
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
-from nango_py.limits.limit_types import Granted
 from nango_py.transport.sendable import Failure
+from tests.support.fake_call_io import FakeCallIO
 from tests.support.fake_clock import ManualClock
-from tests.support.made_values import Answer, a_plan, an_integration
+from tests.support.made_values import Answer, a_connection, a_plan, an_integration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"
@@ -56,71 +55,65 @@ def methods(head: str) -> list[tuple[str, bool]]:
     return [(method, "with an idempotency key" in head) for method in re.findall(r"[A-Z]{3,}", head)]
 
 
-class Api:
-    """Plays limiter, network and API: the first sending brings one outcome, the next a good response."""
+class Tokens:
+    """A refresher that brings a new connection for a refused token."""
 
-    def __init__(self, outcome: Any, clock: ManualClock) -> None:
+    def __init__(self) -> None:
+        self.refreshed = 0
+
+    def can_refresh(self, settings: Any) -> bool:
+        """Always."""
+        return True
+
+    async def refresh(self, *_: Any, **__: Any) -> Any:
+        """Another connection of the same user."""
+        self.refreshed += 1
+        return a_connection({"api_key": "pk_live_refreshed"})
+
+
+class Api(FakeCallIO):
+    """The first request brings one outcome, the next a good response; redirects never end."""
+
+    def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
-        self.clock = clock
-        self.sent = self.gates = self.renewed = 0
-
-    def carry_out(self, command: Any) -> Any:
-        """What an executor would answer to a command of the call."""
-        match command:
-            case Acquire():
-                return Granted(0.0, "ticket")
-            case Confirm():
-                return 0.0
-            case Wait():
-                self.clock.advance(command.seconds)
-            case CloseGate():
-                self.gates += 1
-            case Refresh():
-                self.renewed += 1
-                return SimpleNamespace(generation=99)
-            case Send():
-                self.sent += 1
-                if getattr(self.outcome, "reason", "") == "redirects":
-                    return Answer(307, {"Location": f"hop-{self.sent}"})
-                return Answer(200) if self.sent > 1 else self.outcome
-        return None
+        self.tokens = Tokens()
+        reason = getattr(outcome, "reason", "")
+        hops = [Answer(307, {"Location": f"hop-{number}"}) for number in range(1, 10)]
+        if reason == "deadline":  # the request takes longer than the whole call may
+            super().__init__([Failure("timeout", sent=True, text="no response")], seconds=200.0)
+        else:
+            super().__init__(hops if reason == "redirects" else [outcome, Answer(200)])
 
     def call(self, plan: Any) -> Any:
         """The response of a call, or the error that it ends in."""
-        route = IntegrationRuntime(an_integration(), self.clock)
+        tokens: Any = self.tokens if RENEWABLE in getattr(self.outcome, "headers", {}) else None
+        runtime = IntegrationRuntime(an_integration(), self.clock, tokens=tokens)
         if getattr(self.outcome, "reason", "") == "circuit":
-            route.outage.breaker = CircuitBreaker(self.clock, BreakerSettings(failures=1, seconds=0.0))
-            route.outage.breaker.failed()
-        job = Job(plan, route.retries, self.clock, route.spend, route.report, route.outage, route.events)
-        if RENEWABLE in getattr(self.outcome, "headers", {}):
-            job.renewal = lambda *_: iter(())
-        steps, result = run(job), None
+            runtime.outage.breaker = CircuitBreaker(self.clock, BreakerSettings(failures=1, seconds=0.0))
+            runtime.outage.breaker.record_failure()
         try:
-            while True:
-                result = self.carry_out(steps.send(result))
-        except StopIteration as end:
-            return end.value
+            return run_sync(ApiCall(plan, runtime, self).run())
         except RequestFailed as error:
             return error
 
 
 def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
     """The words of the table for a call whose first sending ends so."""
-    api = Api(outcome, ManualClock())
+    api = Api(outcome)
     end = api.call(a_plan(method, idempotency_header=KEYED if keyed else ""))
     if isinstance(end, RequestFailed):
         reason = outcome.reason
         assert isinstance(end, DeadlineExceeded if reason == "deadline" else TransportFailed)
         assert getattr(end, "reason", "deadline") == reason
-        assert api.sent == {"redirects": 6, "circuit": 0}.get(reason, 1)
+        assert len(api.plans) == {"redirects": 6, "circuit": 0}.get(reason, 1)
         return "error"
-    if api.sent == 1:
+    if len(api.plans) == 1:
         assert end is outcome
-        return "response; others wait" if api.gates else "response"
-    assert (api.sent, end.status_code) == (2, 200)
-    if api.renewed:
+        return "response; others wait" if api.values("close_gate") else "response"
+    assert (len(api.plans), end.status_code) == (2, 200)
+    if api.tokens.refreshed:
         return "refresh once, then retry"
-    return "wait, then retry" if api.gates else "retry"
+    return "wait, then retry" if api.values("close_gate") else "retry"
 
 
 def test_the_table_has_all_its_cells() -> None:

@@ -62,7 +62,7 @@ def facts_of(outcome: str, column: str = "GET", **more: Any) -> Facts:
     name, _, unsent = name.partition("-")
     details: dict[str, Any] = {"status": int(name)} if name.isdigit() else {"reason": name}
     if told or name == "429":
-        details["told_wait"] = lambda: 7.0
+        details["requested_wait"] = lambda: 7.0
     return Facts(
         column.partition("+")[0], "things", safe=column not in UNSAFE, sent=not unsent, **{**details, **more}
     )

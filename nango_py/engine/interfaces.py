@@ -1,0 +1,144 @@
+"""What the engine needs from outside: input and output, the stored connection, and newer tokens.
+
+The steps of a call and of a token refresh are coroutines, written once for both executors. All waiting and
+sending goes through `CallIO`. That of the sync executor never suspends, so `run_sync` runs a coroutine to its
+end in the caller's thread; that of the async executor yields to the event loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from nango_py.config.model import Integration
+    from nango_py.connections.connection import Connection
+    from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.limits.limit_types import LimitStore
+    from nango_py.transport.response import Response
+    from nango_py.transport.sendable import Failure, Sendable
+
+    Tasks = set[asyncio.Future[Any]]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CallIO(Protocol):
+    """Everything that takes time."""
+
+    limits: LimitStore
+
+    async def send(self, request: Sendable, seconds: float) -> Response | Failure:
+        """Send a request once, within `seconds`."""
+
+    async def wait(self, seconds: float) -> None:
+        """Wait."""
+
+    async def ask_store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that blocks on the connection store."""
+
+    async def ask_limits(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that may block on the limit store. A cancelled call loses no booking."""
+
+    async def finish(self, steps: Coroutine[object, None, R], tasks: Tasks) -> R:
+        """Run steps to their end, even if the caller is cancelled; they are in `tasks` while they run."""
+
+    async def read(self, response: Response) -> None:
+        """Read the body of a streamed response into memory."""
+
+    async def discard(self, response: Response) -> None:
+        """Close a streamed response whose body is not needed."""
+
+
+def run_sync(steps: Coroutine[object, None, R]) -> R:
+    """Run steps whose `CallIO` never suspends."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    steps.close()
+    raise RuntimeError("a step of a sync call was suspended")
+
+
+class ConnectionSource(Protocol):
+    """Where the stored connection comes from."""
+
+    def __call__(self) -> Connection:
+        """The connection as it is stored now; may read from the database."""
+
+    def get_cached(self) -> Connection | None:
+        """The connection if the cache is recent enough, else None."""
+
+
+@record
+class TokenSpan:
+    """The lifetime of one token.
+
+    Attributes:
+        due: when to refresh it, in unix seconds; infinite if it never expires or cannot be refreshed.
+        end: when it expires.
+        offset: the wall clock minus the monotonic one when the token was first seen.
+    """
+
+    generation: int
+    due: float
+    end: float
+    offset: float
+
+
+class IntegrationView(Protocol):
+    """The part of an integration's runtime that a token refresh uses."""
+
+    integration: Integration
+
+    def report_token(self, connection: Connection, what: str, why: str = "") -> None:
+        """Log what happened to a connection's token."""
+
+
+class TokenRefresher(Protocol):
+    """The tokens of all connections; implemented by `nango_py.tokens`."""
+
+    def span(self, integration: Integration, connection: Connection) -> TokenSpan | None:
+        """The lifetime of the connection's token; None if it cannot be refreshed.
+
+        Raises:
+            CredentialsError: the provider has refused the credentials; the user must connect again.
+        """
+
+    def is_due(self, span: TokenSpan) -> bool:
+        """Whether to refresh the token before using it."""
+
+    def has_expired(self, integration: Integration, connection: Connection) -> bool:
+        """Whether the token can no longer be used."""
+
+    def can_refresh(self, settings: BoundRequestSettings) -> bool:
+        """Whether there may be a newer token than the one of these settings."""
+
+    async def refresh(
+        self,
+        runtime: IntegrationView,
+        connection: Connection,
+        deadline: float,
+        io: CallIO,
+        *,
+        is_refused: bool = False,
+    ) -> Connection | None:
+        """A newer connection, or None if there is none at present.
+
+        Args:
+            runtime: its integration says how to refresh; it logs the result.
+            connection: whose token is due, or was refused.
+            deadline: when the caller gives up, by the monotonic clock.
+            io: how to send and wait.
+            is_refused: the API refused the token, whatever its lifetime.
+
+        Raises:
+            CredentialsError: the provider has refused the credentials; the user must connect again.
+            DeadlineExceeded: another caller is still refreshing the token.
+        """

@@ -1,90 +1,93 @@
-"""How a process ends without losing a token that is on its way: SIGTERM waits for running renewals."""
+"""Graceful shutdown: SIGTERM ends the process only after the token exchanges in flight."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
-LONGEST_SECONDS = 30.0
+    Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Shutdown:
-    """The token exchanges that are under way in this process, and the wish to end it.
+    """The number of token exchanges in flight, and whether SIGTERM has arrived.
 
-    The handler itself never waits: it may run in the thread whose renewal it would wait for. It notes the
-    wish, no exchange begins any more, and whoever finishes the last one sends the signal once more.
+    The signal handler never waits, because the exchange it would wait for may run in the thread that it
+    interrupted. It only makes `begin` refuse further exchanges; the end of the last one sends the signal
+    again.
     """
 
     def __init__(self) -> None:
-        # A handler interrupts its thread anywhere, so it takes no lock; steps on a set are atomic.
-        self._running: set[object] = set()
+        # A handler may interrupt its thread anywhere and takes no lock; operations on a set are atomic.
+        self._in_flight: set[object] = set()
         self._pid = os.getpid()
-        self._previous: Any = signal.SIG_DFL
-        self._seconds = LONGEST_SECONDS
+        self._previous_handler: Handler = signal.SIG_DFL
+        self._max_seconds = 0.0
         self._timer: threading.Timer | None = None
-        self.is_wanted = False
-        self._is_late = False
+        self._is_requested = False
+        self._is_overdue = False
 
     def begin(self) -> bool:
-        """Count an exchange in; False where the process is about to end."""
-        self._start_anew_after_fork()
-        if self.is_wanted:
+        """Count an exchange in; False if the process is about to end and must not start one."""
+        self._reset_after_fork()
+        if self._is_requested:
             return False
-        self._running.add(object())
+        self._in_flight.add(object())
         return True
 
     def finish(self) -> None:
         """Count an exchange out."""
-        if self._running:
-            self._running.pop()
-        if self.is_wanted and not self._running:
+        if self._in_flight:
+            self._in_flight.pop()
+        if self._is_requested and not self._in_flight:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def install(self, seconds: float) -> None:
-        """Have SIGTERM wait for the exchanges under way, at most so many seconds.
+    def install(self, max_seconds: float) -> None:
+        """Make SIGTERM wait for the exchanges in flight, and then do what it did before.
 
         Raises:
             ValueError: this is not the main thread.
         """
-        self._seconds = seconds
-        current = signal.getsignal(signal.SIGTERM)
-        if current != self._handle:
-            self._previous = signal.SIG_DFL if current is None else current
+        self._max_seconds = max_seconds
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler != self._handle:
+            self._previous_handler = signal.SIG_DFL if handler is None else handler
             signal.signal(signal.SIGTERM, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._start_anew_after_fork()
-        if self._running and not self._is_late:
-            if not self.is_wanted:
-                self.is_wanted = True
-                self._timer = threading.Timer(self._seconds, self._be_late)
+        self._reset_after_fork()
+        if self._in_flight and not self._is_overdue:
+            if not self._is_requested:
+                self._is_requested = True
+                self._timer = threading.Timer(self._max_seconds, self._stop_waiting)
                 self._timer.daemon = True
                 self._timer.start()
             return
-        self.is_wanted = self._is_late = False
+        self._is_requested = self._is_overdue = False
         if self._timer is not None:
             self._timer.cancel()
-        if callable(self._previous):
-            self._previous(number, frame)
-        elif self._previous is not signal.SIG_IGN:
+        if callable(self._previous_handler):
+            self._previous_handler(number, frame)
+        elif self._previous_handler is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    def _be_late(self) -> None:
-        # The wish may have been granted long ago, and the program have gone on.
-        if self.is_wanted:
-            self._is_late = True
+    def _stop_waiting(self) -> None:
+        # The previous handler may already have been called, and the program may have continued.
+        if self._is_requested:
+            self._is_overdue = True
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _start_anew_after_fork(self) -> None:
+    def _reset_after_fork(self) -> None:
         if self._pid != os.getpid():
-            self._running, self._pid, self.is_wanted, self._is_late = set(), os.getpid(), False, False
-            self._timer = None  # it ran in the parent's thread
+            self._in_flight, self._pid = set(), os.getpid()
+            self._is_requested = self._is_overdue = False
+            self._timer = None  # a thread of the parent
 
 
 SHUTDOWN = Shutdown()

@@ -1,4 +1,4 @@
-"""What can go wrong on a real socket, by its name; and what the environment has no say in."""
+"""Every failure on a real socket has its reason, and the environment configures nothing."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ def plan_for(url: str, method: str = "GET", path: str = "things", **options: Any
 
 
 def failure_of(transport: Transport, plan: Plan, seconds: float = 5.0) -> Failure:
-    """The failure of a sending, without a secret in it."""
+    """The failure of a request; it contains no secret."""
     outcome = transport.send(plan, seconds)
     assert isinstance(outcome, Failure), outcome
     assert KEY not in repr(outcome)
     return outcome
 
 
-def test_an_answer_comes_back_whole(transport: Transport) -> None:
-    """Status, headers and body, and the request as it was planned on the wire."""
+def test_a_response_is_returned_whole(transport: Transport) -> None:
+    """Status, headers and body are returned, and the request is sent as planned."""
     with FaultServer([READ, response(b'{"ok": true}', 201, {"X-Id": "7"})]) as server:
-        got = transport.send(plan_for(server.url, "POST", "a b?x=1", json={"n": 1}), 5.0)
+        result = transport.send(plan_for(server.url, "POST", "a b?x=1", json={"n": 1}), 5.0)
         (request,) = server.wait_for_requests(1)
-    assert isinstance(got, Response)
-    assert (got.status_code, got.json(), got.headers["x-id"]) == (201, {"ok": True}, "7")
+    assert isinstance(result, Response)
+    assert (result.status_code, result.json(), result.headers["x-id"]) == (201, {"ok": True}, "7")
     head, _, body = request.partition(b"\r\n\r\n")
     assert head.startswith(b"POST /a%20b?x=1 HTTP/1.1\r\n")
     assert body == b'{"n": 1}'
@@ -86,7 +86,7 @@ def test_an_answer_comes_back_whole(transport: Transport) -> None:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port that refuses connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -94,8 +94,8 @@ def closed_port() -> int:
 
 def test_a_refused_connection_was_never_sent(transport: Transport) -> None:
     """Reason connect: any method may be tried again."""
-    found = failure_of(transport, plan_for(f"http://127.0.0.1:{closed_port()}/", "POST", json={}))
-    assert (found.reason, found.sent) == ("connect", False)
+    failure = failure_of(transport, plan_for(f"http://127.0.0.1:{closed_port()}/", "POST", json={}))
+    assert (failure.reason, failure.sent) == ("connect", False)
 
 
 def test_a_name_that_does_not_resolve_was_never_sent(
@@ -107,23 +107,23 @@ def test_a_name_that_does_not_resolve_was_never_sent(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    found = failure_of(transport, plan_for("https://api.example.invalid/"))
-    assert (found.reason, found.sent) == ("dns", False)
-    assert "api.example.invalid" in found.text
+    failure = failure_of(transport, plan_for("https://api.example.invalid/"))
+    assert (failure.reason, failure.sent) == ("dns", False)
+    assert "api.example.invalid" in failure.text
 
 
 def test_a_black_hole_ends_with_the_connect_timeout(transport: Transport) -> None:
-    """Nobody answers the attempt to connect; it takes as long as it may, and no longer."""
+    """Without any reaction to SYN, connecting ends after connect_seconds."""
     with black_hole() as port:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=0.3), 60.0)
+        failure = failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=0.3), 60.0)
         took = time.monotonic() - started
-    assert (found.reason, found.sent) == ("connect", False)
+    assert (failure.reason, failure.sent) == ("connect", False)
     assert 0.25 <= took < HANG_SECONDS
 
 
 def test_the_total_time_bounds_connecting_too(transport: Transport) -> None:
-    """What is left of the deadline may be less than the connect timeout."""
+    """The rest of the deadline may be less than the connect timeout."""
     with black_hole() as port:
         started = time.monotonic()
         failure_of(transport, plan_for(f"http://127.0.0.1:{port}/", connect_seconds=60.0), 0.3)
@@ -152,7 +152,7 @@ BROKEN: list[tuple[str, list[Any], str]] = [
 
 
 def send_async(plan: Plan) -> Response | Failure:
-    """Send a plan by the async transport, in an event loop of its own."""
+    """Send a plan through the async transport."""
 
     async def work() -> Response | Failure:
         transport = AsyncTransport()
@@ -192,10 +192,10 @@ def test_the_async_transport_names_the_same_reason(case: tuple[str, list[Any], s
 
 
 def test_a_reset_before_the_request_is_read_may_have_been_seen(transport: Transport) -> None:
-    """Once bytes left, nobody can tell; so it counts as sent."""
+    """Bytes have left this machine, so the request counts as sent."""
     with FaultServer([0.05, RESET]) as server:
-        found = failure_of(transport, plan_for(server.url, "POST", data=b"x" * 100))
-    assert found.reason == "reset"
+        failure = failure_of(transport, plan_for(server.url, "POST", data=b"x" * 100))
+    assert (failure.reason, failure.sent) == ("reset", True)
 
 
 SLOW: list[tuple[str, list[Any]]] = [
@@ -204,18 +204,18 @@ SLOW: list[tuple[str, list[Any]]] = [
     ("a dripping body", [READ, HEAD, Drip(b"x" * 100, 1, 0.03), HANG]),
     ("dripping chunks", [READ, CHUNKED, Drip(b"1\r\nx\r\n" * 100, 1, 0.03), HANG]),
     ("dripping gzip", [READ, GZIPPED, Drip(gzip_bomb(1 << 20)[:99], 1, 0.03), HANG]),
-    ("endless interim answers", [READ, Drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 25, 0.03), HANG]),
+    ("endless interim responses", [READ, Drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 25, 0.03), HANG]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("script", [case[1] for case in SLOW], ids=[case[0] for case in SLOW])
-def test_a_slow_answer_ends_with_the_total_time(transport: Transport, script: list[Any]) -> None:
+def test_a_slow_response_ends_with_the_total_time(transport: Transport, script: list[Any]) -> None:
     """However the bytes trickle in, the total time ends the attempt; the read timeout never would."""
     with FaultServer(script) as server:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(server.url, read_seconds=60.0), 0.4)
+        failure = failure_of(transport, plan_for(server.url, read_seconds=60.0), 0.4)
         took = time.monotonic() - started
-    assert (found.reason, found.sent) == ("timeout", True)
+    assert (failure.reason, failure.sent) == ("timeout", True)
     assert took < HANG_SECONDS
 
 
@@ -230,43 +230,43 @@ def test_the_drip_would_go_on_with_a_read_timeout_alone() -> None:
         assert time.monotonic() - started > 0.9
 
 
-def test_a_silence_ends_with_the_read_timeout(transport: Transport) -> None:
-    """Between bytes no more than read_seconds may pass."""
+def test_silence_ends_with_the_read_timeout(transport: Transport) -> None:
+    """At most read_seconds may pass between bytes; the total time is not waited for."""
     with FaultServer([READ, HEAD, HANG]) as server:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(server.url, read_seconds=0.3), 60.0)
+        failure = failure_of(transport, plan_for(server.url, read_seconds=0.3), 60.0)
         assert time.monotonic() - started < HANG_SECONDS
-    assert found.reason == "timeout"
+    assert failure.reason == "timeout"
 
 
 def test_an_upload_may_take_longer_than_connecting(transport: Transport) -> None:
-    """Sending is bounded by the attempt, neither by the connect timeout nor by that of reading."""
+    """Sending is bounded by the total time, not by the connect or read timeout."""
     gate = threading.Event()
     threading.Timer(1.2, gate.set).start()
     with FaultServer([gate, READ, response(b"ok")]) as server:
         plan = plan_for(server.url, "PUT", data=b"x" * 8_000_000, connect_seconds=0.2, read_seconds=1.0)
-        got = transport.send(plan, 5.0)
-    assert isinstance(got, Response), got
-    assert got.text == "ok"
+        result = transport.send(plan, 5.0)
+    assert isinstance(result, Response), result
+    assert result.text == "ok"
 
 
-def test_an_upload_that_nobody_reads_ends_with_the_total_time(transport: Transport) -> None:
-    """A server that stops reading does not hold the caller."""
+def test_an_upload_to_a_server_that_stops_reading_ends_with_the_total_time(transport: Transport) -> None:
+    """The caller is not blocked by the server."""
     never = threading.Event()
     with FaultServer([never]) as server:
         started = time.monotonic()
-        found = failure_of(transport, plan_for(server.url, "PUT", data=b"x" * 20_000_000), 0.4)
+        failure = failure_of(transport, plan_for(server.url, "PUT", data=b"x" * 20_000_000), 0.4)
         assert time.monotonic() - started < HANG_SECONDS
-    assert (found.reason, found.sent) == ("timeout", True)
+    assert (failure.reason, failure.sent) == ("timeout", True)
 
 
 def peak_kilobytes() -> int:
-    """The most memory that this process has had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_a_decompression_bomb_is_refused_with_bounded_memory() -> None:
-    """204 KB that mean 200 MB end at the cap; measured in a process of its own."""
+    """204 KB that decode to 200 MB are refused at the limit; measured in a child process."""
     code = """
 import resource, sys
 from nango_py.transport.sync_transport import Transport
@@ -278,39 +278,39 @@ outcome = transport.send(plan, 20.0)
 print(outcome.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     with FaultServer([READ, response(gzip_bomb(), headers={"Content-Encoding": "gzip"})]) as server:
-        found = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", code, server.url], capture_output=True, text=True, check=True
         )
-    reason, kilobytes = found.stdout.split()
+    reason, kilobytes = completed.stdout.split()
     assert reason == "too_large"
     assert int(kilobytes) < 80_000
 
 
 def test_an_announced_size_over_the_cap_is_refused_without_reading(transport: Transport) -> None:
-    """The body is not waited for."""
+    """The failure comes before the body."""
     with FaultServer([READ, b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", HANG]) as server:
-        found = failure_of(transport, plan_for(server.url))
-    assert found.reason == "too_large"
+        failure = failure_of(transport, plan_for(server.url))
+    assert failure.reason == "too_large"
 
 
 def test_a_body_without_a_size_is_cut_off_at_the_cap(transport: Transport) -> None:
-    """Until the server closes, or chunked: counted as it comes."""
+    """Decoded bytes are counted as they arrive."""
     with FaultServer([READ, b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 3000, CLOSE]) as server:
-        found = failure_of(transport, plan_for(server.url, max_response_bytes=2000))
-        assert found.reason == "too_large"
-        got = transport.send(plan_for(server.url, max_response_bytes=3000), 5.0)
-        assert isinstance(got, Response)
-        assert len(got.content) == 3000
+        failure = failure_of(transport, plan_for(server.url, max_response_bytes=2000))
+        assert failure.reason == "too_large"
+        result = transport.send(plan_for(server.url, max_response_bytes=3000), 5.0)
+        assert isinstance(result, Response)
+        assert len(result.content) == 3000
         unlimited = transport.send(plan_for(server.url, max_response_bytes=0), 5.0)
         assert isinstance(unlimited, Response)
 
 
 def test_gzip_and_deflate_are_decoded(transport: Transport) -> None:
-    """As requests does."""
+    """The content is decoded as by requests."""
     with FaultServer([READ, response(gzip_bomb(1000), headers={"Content-Encoding": "gzip"})]) as server:
-        got = transport.send(plan_for(server.url), 5.0)
-    assert isinstance(got, Response)
-    assert got.content == bytes(1000)
+        result = transport.send(plan_for(server.url), 5.0)
+    assert isinstance(result, Response)
+    assert result.content == bytes(1000)
 
 
 BAD_TLS = [Tls(), Tls(names=("other.example.test",)), Tls(is_expired=True)]
@@ -318,12 +318,12 @@ BAD_TLS = [Tls(), Tls(names=("other.example.test",)), Tls(is_expired=True)]
 
 @pytest.mark.parametrize("tls", BAD_TLS, ids=["self-signed", "wrong host", "expired"])
 def test_an_untrusted_certificate_stops_before_anything_is_sent(transport: Transport, tls: Tls) -> None:
-    """Reason tls; the server sees no request."""
+    """The reason is tls, and the server sees no request."""
     with FaultServer([READ, response(b"caught")], tls=tls) as server:
-        found = failure_of(transport, plan_for(server.url))
+        failure = failure_of(transport, plan_for(server.url))
         assert server.requests == []
-    assert (found.reason, found.sent) == ("tls", False)
-    assert "CERTIFICATE_VERIFY_FAILED" in found.text
+    assert (failure.reason, failure.sent) == ("tls", False)
+    assert "CERTIFICATE_VERIFY_FAILED" in failure.text
 
 
 def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
@@ -338,7 +338,7 @@ def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
 
 
 def test_old_tls_versions_are_refused(transport: Transport) -> None:
-    """TLS 1.2 is the oldest."""
+    """TLS 1.2 is the oldest version that is accepted."""
     _ = transport._pool(("https", "127.0.0.1:1"), plan_for("https://127.0.0.1:1/")).take()
     assert transport._tls is not None
     assert transport._tls.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -349,9 +349,9 @@ def test_old_tls_versions_are_refused(transport: Transport) -> None:
 def test_plain_http_on_a_tls_port_is_a_tls_failure(transport: Transport) -> None:
     """A server that does not speak TLS gets no request."""
     with FaultServer([b"HTTP/1.1 400 Bad Request\r\n\r\n", CLOSE]) as server:
-        found = failure_of(transport, plan_for(server.url.replace("http:", "https:")))
-    assert not found.sent
-    assert found.reason in {"tls", "connect"}
+        failure = failure_of(transport, plan_for(server.url.replace("http:", "https:")))
+    assert not failure.sent
+    assert failure.reason in {"tls", "connect"}
 
 
 def test_netrc_is_not_read(transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +370,7 @@ def test_netrc_is_not_read(transport: Transport, tmp_path: Path, monkeypatch: py
 def test_proxies_of_the_environment_are_not_used(
     transport: Transport, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No process variable decides who sees the credential."""
+    """An environment variable does not decide which server sees the credential."""
     for other in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(other, raising=False)
     with (
@@ -378,14 +378,14 @@ def test_proxies_of_the_environment_are_not_used(
         FaultServer([READ, response(b"direct")]) as server,
     ):
         monkeypatch.setenv(name, proxy.url)
-        got = transport.send(plan_for(server.url), 5.0)
-        assert isinstance(got, Response)
-        assert got.text == "direct"
+        result = transport.send(plan_for(server.url), 5.0)
+        assert isinstance(result, Response)
+        assert result.text == "direct"
         assert proxy.connections == 0
 
 
 def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """REQUESTS_CA_BUNDLE and its like add no trust."""
+    """REQUESTS_CA_BUNDLE and similar variables add no trust."""
     with FaultServer([READ, response(b"caught")], tls=Tls()) as server:
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             monkeypatch.setenv(name, str(server.certificate))
@@ -393,8 +393,8 @@ def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.Monkey
         assert failure_of(transport, plan_for(server.url)).reason == "tls"
 
 
-def test_connections_are_used_again(transport: Transport) -> None:
-    """A hundred calls in a row take one connection."""
+def test_connections_are_reused(transport: Transport) -> None:
+    """A hundred consecutive calls use one connection."""
     with FaultServer([READ, response(b"ok")] * 100 + [HANG]) as server:
         plan = plan_for(server.url)
         for _ in range(100):
@@ -403,7 +403,7 @@ def test_connections_are_used_again(transport: Transport) -> None:
 
 
 def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -> None:
-    """An idle connection that died meanwhile costs no failure."""
+    """A connection that was closed while idle causes no failure."""
     with FaultServer([READ, response(b"ok")]) as server:
         for _ in range(3):
             assert isinstance(transport.send(plan_for(server.url, "POST", json={}), 5.0), Response)
@@ -412,16 +412,16 @@ def test_a_connection_that_the_server_closed_is_replaced(transport: Transport) -
         assert server.connections == 3
 
 
-def test_an_answer_that_says_close_is_obeyed(transport: Transport) -> None:
-    """The connection is not kept."""
+def test_connection_close_is_obeyed(transport: Transport) -> None:
+    """The connection is not reused."""
     with FaultServer([READ, response(b"ok", headers={"Connection": "close"}), HANG]) as server:
         for _ in range(2):
             assert isinstance(transport.send(plan_for(server.url), 5.0), Response)
         assert server.connections == 2
 
 
-def test_bodies_that_must_not_be_there_do_not_confuse_the_connection(transport: Transport) -> None:
-    """HEAD, 204 and 304 answers have none, whatever they announce."""
+def test_responses_without_body_leave_the_connection_usable(transport: Transport) -> None:
+    """Responses to HEAD, and those with 204 and 304, have no body, whatever they announce."""
     script = [READ, HEAD, READ, response(b"", 204), READ, response(b"", 304), READ, response(b"ok"), HANG]
     with FaultServer(script) as server:
         outcomes = [
@@ -436,24 +436,24 @@ def test_bodies_that_must_not_be_there_do_not_confuse_the_connection(transport: 
         assert server.connections == 1
 
 
-def test_an_early_answer_to_a_large_upload_is_read(transport: Transport) -> None:
-    """A server may refuse before it has read everything; its response is worth more than a reset."""
+def test_an_early_response_to_a_large_upload_is_read(transport: Transport) -> None:
+    """A server may refuse before it has read everything; its response counts."""
     with FaultServer([response(b"too large", 413), 0.2, CLOSE]) as server:
         outcome = transport.send(plan_for(server.url, "POST", data=b"x" * 200_000), 5.0)
     assert isinstance(outcome, Response) or outcome.reason == "reset"
 
 
-def test_a_stream_is_read_by_the_caller_beyond_the_total_time(transport: Transport) -> None:
-    """The head comes under the deadline, the body as the caller likes; bytes arrive as they are sent."""
+def test_a_stream_may_be_read_after_the_total_time(transport: Transport) -> None:
+    """The deadline applies to the head only; chunks are available as they arrive."""
     gate = threading.Event()
     with FaultServer([READ, HEAD + b"x" * 50, gate, b"y" * 50]) as server:
-        got = transport.send(plan_for(server.url, stream=True), 0.3)
-        assert isinstance(got, Response)
-        chunks = got.iter_content(50)
+        result = transport.send(plan_for(server.url, stream=True), 0.3)
+        assert isinstance(result, Response)
+        chunks = result.iter_content(50)
         assert next(chunks) == b"x" * 50
         threading.Timer(0.4, gate.set).start()
         assert b"".join(chunks) == b"y" * 50
-        got.close()
+        result.close()
 
 
 STREAMS: list[tuple[str, list[Any], str]] = [
@@ -467,24 +467,24 @@ STREAMS: list[tuple[str, list[Any], str]] = [
 @pytest.mark.parametrize(
     ("script", "reason"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS]
 )
-def test_a_stream_that_fails_is_an_error_that_everyone_knows(
+def test_a_stream_that_fails_raises_an_error_of_both_libraries(
     transport: Transport, script: list[Any], reason: str
 ) -> None:
-    """Half a file is never taken for a whole one; the error is ours and that of requests alike."""
+    """An incomplete body is an error, which is a TransportFailed and a RequestException."""
     with FaultServer(script) as server:
         plan = plan_for(server.url, stream=True, read_seconds=0.3, max_response_bytes=200)
-        got = transport.send(plan, 2.0)
-        assert isinstance(got, Response)
+        result = transport.send(plan, 2.0)
+        assert isinstance(result, Response)
         with pytest.raises(TransportFailed) as caught:
-            b"".join(got.iter_content(10))
+            b"".join(result.iter_content(10))
     assert caught.value.reason == reason
     assert isinstance(caught.value, requests.RequestException)
     assert caught.value.__context__ is None
-    assert got._release is None
+    assert result._release is None
 
 
 def test_an_iterator_is_sent_in_chunks_and_its_own_error_is_kept(transport: Transport) -> None:
-    """What the caller's generator raises comes back as it is, without frames that hold the request."""
+    """An exception of the caller's generator is raised unchanged, without frames that hold the request."""
     with FaultServer([READ, response(b"ok"), HANG]) as server:
 
         def parts() -> Iterator[bytes]:
@@ -504,13 +504,13 @@ def test_an_iterator_is_sent_in_chunks_and_its_own_error_is_kept(transport: Tran
 
 
 def open_files() -> int:
-    """How many file descriptors this process has open."""
+    """The number of open file descriptors."""
     gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_no_file_descriptor_is_lost() -> None:
-    """Two thousand calls, good and bad, leave no more open than the pool keeps."""
+    """After two thousand calls, successful or not, only the pool's connections are open."""
     good = [READ, response(b"ok")] * 50
     scripts: list[Any] = [good, [READ, RESET], [READ, HEAD, CLOSE], [READ, b"junk\r\n"], [RESET]]
     with FaultServer(*scripts * 40, [*good] * 4) as server:
@@ -527,7 +527,7 @@ def test_no_file_descriptor_is_lost() -> None:
 
 
 def test_a_forked_child_has_connections_of_its_own(transport: Transport) -> None:
-    """Parent and child go on after a fork without reading each other's answers."""
+    """After a fork, parent and child do not read each other's responses."""
     with FaultServer(
         [READ, response(b"one"), READ, response(b"two"), HANG], [READ, response(b"child")]
     ) as server:
@@ -546,7 +546,7 @@ def test_a_forked_child_has_connections_of_its_own(transport: Transport) -> None
 
 
 def test_many_threads_share_a_transport(transport: Transport) -> None:
-    """Every thread gets its own response."""
+    """Every thread gets the response to its own request."""
     with FaultServer([READ, response(b"ok")] * 400) as server:
         plan = plan_for(server.url)
         texts: list[str] = []

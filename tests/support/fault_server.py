@@ -1,6 +1,6 @@
-"""A TCP server that does byte by byte what it is told, for what no decent server would do.
+"""A TCP server that follows scripts byte by byte, to behave as no correct server does.
 
-    with FaultServer([READ, answer(b"hello")[:-2], RESET], [READ, answer(b"again")]) as server:
+    with FaultServer([READ, response(b"hello")[:-2], RESET], [READ, response(b"again")]) as server:
         requests.get(server.url)
 
 Each connection runs the next script, and the last script serves all further ones.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Step(enum.Enum):
-    """What a connection does beside sending bytes."""
+    """What a connection does besides sending bytes."""
 
     READ = "read one request and keep it"
     RESET = "close with an RST"
@@ -56,9 +56,9 @@ Script = Sequence["bytes | float | threading.Event | Drip | Step"]
 
 
 def response(body: bytes = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
-    """An HTTP/1.1 answer; its Content-Length is right unless `headers` says otherwise."""
-    told = {"Content-Length": str(len(body)), **(headers or {})}
-    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    """An HTTP/1.1 response; its Content-Length is correct unless `headers` overrides it."""
+    fields = {"Content-Length": str(len(body)), **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body
 
 
@@ -75,13 +75,13 @@ def gzip_bomb(decoded_bytes: int = 200 * 1024 * 1024) -> bytes:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """A port on 127.0.0.1 that answers no attempt to connect, as a host behind a dropping firewall."""
+    """A port on 127.0.0.1 that ignores attempts to connect, like a host behind a firewall that drops packets."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         port = listener.getsockname()[1]
-        # Once the queue of connections that nobody accepts is full, Linux drops what else comes.
+        # Once the queue of connections to accept is full, Linux drops further ones.
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)  # noqa: FBT003 - the name of the method says it
@@ -91,7 +91,7 @@ def black_hole() -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A self-signed certificate to serve with: the names it is for, and whether its time is over."""
+    """A self-signed server certificate: its names, and whether it has expired."""
 
     names: tuple[str, ...] = ("127.0.0.1", "localhost")
     is_expired: bool = False
@@ -121,11 +121,11 @@ class Tls:
 
 
 class FaultServer:
-    """Serves scripts on 127.0.0.1, each connection in a thread of its own; a context manager.
+    """Serves scripts on 127.0.0.1, one thread for each connection; a context manager.
 
     Attributes:
-        port: the port, a free one.
-        requests: what READ steps read, whole requests as they came.
+        port: a free port.
+        requests: the requests that READ steps have read, as bytes.
         certificate: with `tls`, a PEM file to trust.
     """
 
@@ -179,16 +179,16 @@ class FaultServer:
 
     @property
     def connections(self) -> int:
-        """How many connections were accepted."""
+        """The number of accepted connections."""
         with self._changed:
             return self._accepted
 
     def wait_for_requests(self, number: int, timeout_seconds: float = 10.0) -> list[bytes]:
-        """The requests, once READ steps have read so many."""
+        """The requests, once READ steps have read that number."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= number, timeout_seconds):
                 raise TimeoutError(
-                    f"{len(self.requests)} of {number} requests came within {timeout_seconds} s"
+                    f"{len(self.requests)} of {number} requests arrived within {timeout_seconds} s"
                 )
             return list(self.requests)
 
@@ -230,9 +230,9 @@ class FaultServer:
                 client.close()
 
     def _run(self, stream: socket.socket, step: bytes | float | threading.Event | Drip | Step) -> bool:
-        """Whether the connection goes on."""
+        """Run a step; whether the connection continues."""
         if isinstance(step, Step):
-            return self._keep(stream) if step is READ else _ended(stream, step)
+            return self._record_request(stream) if step is READ else _end(stream, step)
         if isinstance(step, bytes):
             stream.sendall(step)
         elif isinstance(step, Drip):
@@ -248,7 +248,7 @@ class FaultServer:
             self._is_stopping.wait(step)
         return True
 
-    def _keep(self, stream: socket.socket) -> bool:
+    def _record_request(self, stream: socket.socket) -> bool:
         request = _read_request(stream)
         with self._changed:
             if request:
@@ -257,8 +257,8 @@ class FaultServer:
         return bool(request)
 
 
-def _ended(stream: socket.socket, step: Step) -> bool:
-    """False: the connection is over, in the way of the step."""
+def _end(stream: socket.socket, step: Step) -> bool:
+    """End the connection as the step says; always False."""
     if step is HANG:
         while stream.recv(65_536):
             pass
@@ -268,7 +268,7 @@ def _ended(stream: socket.socket, step: Step) -> bool:
 
 
 def _read_request(stream: socket.socket) -> bytes:
-    """A head and its body, by Content-Length or in chunks; empty when the client closed first."""
+    """A head and its body, by Content-Length or chunked; empty if the client closes first."""
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = stream.recv(65_536)

@@ -63,7 +63,7 @@ def proxy_in(nango: Nango) -> str:
     ],
 )
 def test_the_address_of_a_proxy_is_read(url: str, parts: tuple[Any, ...] | None) -> None:
-    """A plain http proxy with or without a login; everything else is none."""
+    """A plain http proxy with or without a login is accepted, everything else refused."""
     assert parse_proxy(url) == parts
 
 

@@ -1,4 +1,4 @@
-"""The quick road of HTTP/1.1 gives what http.client gives, or leaves the work to it."""
+"""Our own HTTP/1.1 gives the results of http.client, or leaves the work to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADS = {
     "empty value": b"HTTP/1.1 200 OK\r\nX:\r\nContent-Length: 2\r\n\r\n",
 }
 
-LEFT_TO_HTTP_CLIENT = {
+HEADS_FOR_HTTP_CLIENT = {
     "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n",
     "interim": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
     "unfinished": b"HTTP/1.1 200 OK\r\nContent-Le",
@@ -38,7 +38,7 @@ LEFT_TO_HTTP_CLIENT = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     "another coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-    "length that is no number": b"HTTP/1.1 200 OK\r\nContent-Length: 1e3\r\n\r\n",
+    "length that is not a number": b"HTTP/1.1 200 OK\r\nContent-Length: 1e3\r\n\r\n",
     "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
     "blank in a name": b"HTTP/1.1 200 OK\r\nContent Length: 1\r\n\r\n",
     "NUL in a value": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 1\r\n\r\n",
@@ -48,29 +48,29 @@ LEFT_TO_HTTP_CLIENT = {
 
 
 class Pipe:
-    """A socket whose other side has said everything already, and that keeps what is sent."""
+    """A socket whose peer has already sent everything, and that keeps what is sent to it."""
 
     def __init__(self, data: bytes = b"") -> None:
         self.data = data
         self.sent = b""
 
     def makefile(self, *_: Any) -> io.BytesIO:
-        """What http.client reads from."""
+        """The stream that http.client reads."""
         return io.BytesIO(self.data)
 
     def sendall(self, data: bytes) -> None:
-        """What http.client writes to."""
+        """Keep the data."""
         self.sent += data
 
     def settimeout(self, _: Any) -> None:
-        """Nothing waits here."""
+        """Does nothing: no read blocks."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
 def by_http_client(data: bytes, method: str) -> http.client.HTTPResponse:
-    """The head as the standard library reads it."""
+    """The head as the standard library parses it."""
     response = http.client.HTTPResponse(Pipe(data), method=method)  # type: ignore[arg-type]
     response.begin()
     return response
@@ -78,7 +78,7 @@ def by_http_client(data: bytes, method: str) -> http.client.HTTPResponse:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("name", HEADS)
-def test_a_usual_head_is_read_as_http_client_reads_it(name: str, method: str) -> None:
+def test_a_common_head_is_parsed_as_http_client_parses_it(name: str, method: str) -> None:
     """Status, reason, headers, framing and the end of the connection are the same."""
     data = HEADS[name]
     ours, theirs = parse_head(data, method), by_http_client(data, method)
@@ -91,68 +91,68 @@ def test_a_usual_head_is_read_as_http_client_reads_it(name: str, method: str) ->
     assert ours.will_close == theirs.will_close
 
 
-@pytest.mark.parametrize("name", LEFT_TO_HTTP_CLIENT)
-def test_what_is_not_usual_is_left_to_http_client(name: str) -> None:
-    """Anything that could be read in two ways is not read here."""
-    assert parse_head(LEFT_TO_HTTP_CLIENT[name], "GET") is None
+@pytest.mark.parametrize("name", HEADS_FOR_HTTP_CLIENT)
+def test_an_unusual_head_is_left_to_http_client(name: str) -> None:
+    """A head that can be read in two ways is not parsed here."""
+    assert parse_head(HEADS_FOR_HTTP_CLIENT[name], "GET") is None
 
 
-def plan(method: str = "GET", body: Any = None, **headers: str) -> Any:
-    """As much of a plan as the wire looks at."""
-    written = {
+def a_plan(method: str = "GET", body: Any = None, **headers: str) -> Any:
+    """The attributes of a plan that its encoding depends on."""
+    named = {
         name.replace("_", "-").lower(): (name.replace("_", "-"), value) for name, value in headers.items()
     }
-    return SimpleNamespace(method=method, body=body, headers=written)
+    return SimpleNamespace(method=method, body=body, headers=named)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "plan",
     [
-        plan(),
-        plan(User_Agent="a", Accept="*/*", Accept_Encoding="gzip", Authorization="Bearer x y"),
-        plan("POST", b'{"a": 1}', User_Agent="a", Accept_Encoding="gzip", Content_Type="application/json"),
-        plan("POST", None, User_Agent="a", Accept_Encoding="gzip"),
-        plan("PUT", b"", User_Agent="a", Accept_Encoding="gzip"),
-        plan("DELETE", None, User_Agent="a", Accept_Encoding="gzip"),
-        plan("PATCH", b"x" * 70000, User_Agent="caf\xe9", Accept_Encoding="gzip"),
-        plan("HEAD", None, User_Agent="a", Accept_Encoding="gzip"),
+        a_plan(),
+        a_plan(User_Agent="a", Accept="*/*", Accept_Encoding="gzip", Authorization="Bearer x y"),
+        a_plan("POST", b'{"a": 1}', User_Agent="a", Accept_Encoding="gzip", Content_Type="application/json"),
+        a_plan("POST", None, User_Agent="a", Accept_Encoding="gzip"),
+        a_plan("PUT", b"", User_Agent="a", Accept_Encoding="gzip"),
+        a_plan("DELETE", None, User_Agent="a", Accept_Encoding="gzip"),
+        a_plan("PATCH", b"x" * 70000, User_Agent="caf\xe9", Accept_Encoding="gzip"),
+        a_plan("HEAD", None, User_Agent="a", Accept_Encoding="gzip"),
     ],
-    ids=lambda asked: f"{asked.method} {len(asked.headers)}",
+    ids=lambda plan: f"{plan.method} {len(plan.headers)}",
 )
-def test_a_request_is_written_as_urllib3_writes_it(asked: Any) -> None:
-    """The same request line, the same headers and the same body, whatever the headers' order."""
-    assert is_simple(asked)
+def test_a_request_is_encoded_as_urllib3_encodes_it(plan: Any) -> None:
+    """Request line, headers and body are the same; the order of headers may differ."""
+    assert is_simple(plan)
     connection = HTTPConnection("api.example.com", 8080)
     pipe: Any = Pipe()
     connection.sock = pipe
-    headers = dict(asked.headers.values())
+    headers = dict(plan.headers.values())
     headers.setdefault("User-Agent", "a")
     headers.setdefault("Accept-Encoding", "gzip")
-    asked.headers = {name.lower(): (name, value) for name, value in headers.items()}
-    connection.request(asked.method, "/v1/x?a=b", asked.body, headers)
+    plan.headers = {name.lower(): (name, value) for name, value in headers.items()}
+    connection.request(plan.method, "/v1/x?a=b", plan.body, headers)
     theirs, _, their_body = pipe.sent.partition(b"\r\n\r\n")
-    ours, _, our_body = encode_request(asked, "api.example.com:8080", "/v1/x?a=b").partition(b"\r\n\r\n")
+    ours, _, our_body = encode_request(plan, "api.example.com:8080", "/v1/x?a=b").partition(b"\r\n\r\n")
     assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
     assert sorted(ours.split(b"\r\n")) == sorted(theirs.split(b"\r\n"))
     assert our_body == their_body
 
 
 @pytest.mark.parametrize(
-    "asked",
-    [plan("POST", iter([b"a"])), plan("POST", io.BytesIO(b"a")), plan(Host="x"),
-     plan("POST", b"a", Expect="100-continue"), plan("POST", b"a", Content_Length="1"),
-     plan("POST", b"a", Transfer_Encoding="chunked")],
+    "plan",
+    [a_plan("POST", iter([b"a"])), a_plan("POST", io.BytesIO(b"a")), a_plan(Host="x"),
+     a_plan("POST", b"a", Expect="100-continue"), a_plan("POST", b"a", Content_Length="1"),
+     a_plan("POST", b"a", Transfer_Encoding="chunked")],
     ids=["iterator", "file", "host", "expect", "length", "coding"],
 )  # fmt: skip
-def test_an_unusual_request_takes_the_ordinary_road(asked: Any) -> None:
-    """Streams, and framing of the caller's own, are http.client's business."""
-    assert not is_simple(asked)
+def test_an_unusual_request_is_left_to_http_client(plan: Any) -> None:
+    """Streamed bodies, and framing headers of the caller, are not encoded here."""
+    assert not is_simple(plan)
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: 1", "a\nb", "a\rb"])
-def test_a_line_break_passes_no_door(value: str) -> None:
+def test_a_line_break_is_refused(value: str) -> None:
     """Even a plan that was not checked cannot split a request."""
     with pytest.raises(http.client.InvalidURL):
-        encode_request(plan(X=value), "h", "/")
+        encode_request(a_plan(X=value), "h", "/")
     with pytest.raises(http.client.InvalidURL):
-        encode_request(plan(), "h", "/" + value)
+        encode_request(a_plan(), "h", "/" + value)

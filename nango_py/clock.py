@@ -1,4 +1,4 @@
-"""The time, injected: a test of an hour of waiting takes no time."""
+"""The clock, injected so that tests of long waits take no time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What every part that needs the time takes instead of the `time` module."""
+    """Used everywhere instead of the `time` module."""
 
     def now(self) -> float:
         """Unix seconds. May jump when the machine's clock is set."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow; for waits and windows."""
+        """Seconds that never decrease; for waits and windows."""
 
     def sleep(self, seconds: float) -> None:
         """Wait. Only executors call this."""
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of the machine."""
 
     __slots__ = ()
 

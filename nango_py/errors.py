@@ -1,34 +1,34 @@
-"""Every error that nango_py raises, and whose fault each one is.
+"""All errors that nango_py raises.
 
     NangoError
-      ConfigError              a file or setting is wrong; found before any request is sent
-      UnknownIntegration       nothing of that name is declared in integrations.yaml
-      UnknownBlueprint         no blueprint of that name and version
-      UnknownAction            no action of that name for the integration
-      ConnectionNotFound       nothing is stored for (integration, user_id)
+      ConfigError              a file or setting is invalid; found before any request is sent
+      UnknownIntegration       integrations.yaml does not declare an integration with that name
+      UnknownBlueprint         there is no blueprint with that name and version
+      UnknownAction            the integration has no action with that name
+      ConnectionNotFound       no connection is stored for (integration, user_id)
       ConnectionAlreadyExists  register_connection was called twice for (integration, user_id)
-      CredentialsError         the user's credentials are malformed, or were refused for good
-      RequestFailed            a call ended without a response that the caller may use
-        InvalidRequest         the call cannot be made: its path, a header or its body; also a ValueError
-        TransportFailed        the API was never reached, or its response was lost half way
-        RateLimited            waiting any longer was not allowed; see retry_at
+      CredentialsError         the user's credentials are malformed, or the provider rejected them permanently
+      RequestFailed            a call ended without a response that the caller can use
+        InvalidRequest         the path, a header or the body is invalid; also a ValueError
+        TransportFailed        the API was unreachable, or the connection was lost during the response
+        RateLimited            the call would have had to wait longer than allowed; see retry_at
         DeadlineExceeded       the time allowed for the whole call is over
-        ProviderError          the API answered with an error (raise_for_error, actions)
+        ProviderError          the API returned an error response (raise_for_error, actions)
       StorageError             the connection store could not be read or written
         TamperError            a stored row was altered, moved, or written under another key
-      ConnectFailed            a user's try to connect an account did not end in a connection
+      ConnectFailed            a user's attempt to connect an account failed
 
-No message, argument, cause or context of these errors holds a credential.
+No message, argument, cause or context of these errors contains a credential.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @record(order=True)
@@ -46,9 +46,9 @@ class Position:
 
 @record
 class Problem:
-    """One thing that is wrong in a file: where, what, and how to mend it.
+    """One problem in a file: where it is, what is wrong, what was expected, and how to fix it.
 
-    `what` never repeats the value of a secret field.
+    `what` never contains the value of a secret field.
     """
 
     position: Position
@@ -65,29 +65,41 @@ class Problem:
 
 
 class NangoError(Exception):
-    """The root of all errors of this package."""
+    """Base class of all errors of this package.
 
-    # The package's own errors carry no sender's frames: they are made outside `except` blocks, so
-    # that neither __cause__ nor __context__ keeps a library's message with a URL in it.
+    They are raised outside of `except` blocks, so that neither `__cause__` nor `__context__` keeps another
+    library's message with a URL in it.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickle, (type(self), self.args, self._picklable_attributes())
+
+    def _picklable_attributes(self) -> Mapping[str, object]:
+        return vars(self)
+
+
+def _unpickle(
+    cls: type[NangoError], args: tuple[object, ...], attributes: Mapping[str, object]
+) -> NangoError:
+    error = cls.__new__(cls, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class ConfigError(NangoError):
-    """A file or a setting is wrong. Nothing was sent and nothing was stored.
+    """A file or a setting is invalid. Nothing was sent and nothing was stored.
 
     Attributes:
-        problems: every problem that was found, sorted by place.
+        problems: every problem that was found, sorted by position.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.position))
         super().__init__("\n".join(map(str, self.problems)))
 
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
-
 
 class UnknownNameError(NangoError):
-    """A name was not found; the message offers the nearest known ones."""
+    """There is nothing with that name; the message suggests the nearest known one."""
 
     kind = "name"
 
@@ -97,36 +109,27 @@ class UnknownNameError(NangoError):
         self.hint = hint
         super().__init__(unknown_name(self.kind, name, self.known, hint))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled_name, (type(self), self.name, self.known, self.hint)
-
-
-def _unpickled_name(
-    cls: type[UnknownNameError], name: str, known: tuple[str, ...], hint: str
-) -> UnknownNameError:
-    return cls(name, known, hint=hint)
-
 
 class UnknownIntegration(UnknownNameError):
-    """Nothing of that name is declared in integrations.yaml."""
+    """integrations.yaml does not declare an integration with that name."""
 
     kind = "integration"
 
 
 class UnknownBlueprint(UnknownNameError):
-    """No blueprint of that name and version can be found."""
+    """There is no blueprint with that name and version."""
 
     kind = "blueprint"
 
 
 class UnknownAction(UnknownNameError):
-    """The integration has no action of that name."""
+    """The integration has no action with that name."""
 
     kind = "action"
 
 
 class ConnectionNotFound(NangoError):
-    """Nothing is stored for this integration and user."""
+    """No connection is stored for this integration and user."""
 
     def __init__(self, integration: str, user_id: str) -> None:
         self.integration = integration
@@ -136,31 +139,25 @@ class ConnectionNotFound(NangoError):
             "register one with register_connection()"
         )
 
-    def __reduce__(self) -> tuple[type[ConnectionNotFound], tuple[str, str]]:
-        return type(self), (self.integration, self.user_id)
-
 
 class ConnectionAlreadyExists(NangoError):
-    """A connection of this integration and user is stored already; it was left as it was."""
+    """A connection of this integration and user is already stored; it was left unchanged."""
 
     def __init__(self, integration: str, user_id: str) -> None:
         self.integration = integration
         self.user_id = user_id
         super().__init__(
-            f'integration "{printable(integration)}" already has a connection of "{printable(user_id)}"; '
+            f'user "{printable(user_id)}" already has a connection for "{printable(integration)}"; '
             "register with replace=True, change it with update_connection_credentials(), or delete it first"
         )
 
-    def __reduce__(self) -> tuple[type[ConnectionAlreadyExists], tuple[str, str]]:
-        return type(self), (self.integration, self.user_id)
-
 
 class CredentialsError(NangoError):
-    """The user's credentials do not fit the auth mode, or were refused for good.
+    """The user's credentials do not fit the auth mode, or the provider rejected them permanently.
 
     Attributes:
-        integration: the integration they belong to.
-        user_id: the user they belong to.
+        integration: the integration of the connection, or "".
+        user_id: the user of the connection, or "".
     """
 
     def __init__(self, message: str, *, integration: str = "", user_id: str = "") -> None:
@@ -169,83 +166,87 @@ class CredentialsError(NangoError):
         super().__init__(message)
 
 
+class RequestDetails(TypedDict, total=False):
+    """Keyword arguments that every RequestFailed takes; see its attributes."""
+
+    plan: object
+    attempts: tuple[object, ...]
+    response: object
+
+
 class RequestFailed(NangoError):
-    """A call ended without a response that the caller may use.
+    """A call ended without a response that the caller can use.
 
     Attributes:
-        plan: the request that was made or was to be made; its secrets are masked when printed.
-        attempts: one masked record for each time the request was sent.
-        response: the last response, where there was one.
+        plan: the request; its secrets are masked when printed.
+        attempts: one masked record for each attempt.
+        response: the last response, or None.
     """
 
-    def __init__(
-        self, message: str, *, plan: Any = None, attempts: tuple[Any, ...] = (), response: Any = None
-    ) -> None:
-        self.plan = plan
-        self.attempts = attempts
-        self.response = response
+    def __init__(self, message: str, **details: Unpack[RequestDetails]) -> None:
+        self.plan: Any = details.get("plan")
+        self.attempts: tuple[Any, ...] = details.get("attempts", ())
+        self.response: Any = details.get("response")
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A plan holds credentials, so a pickled error keeps its sentence and its numbers only.
-        kept = {
-            name: value for name, value in vars(self).items() if name not in {"plan", "attempts", "response"}
-        }
-        return _unpickled, (type(self), str(self), kept)
-
-
-def _unpickled(cls: type[RequestFailed], message: str, kept: dict[str, Any]) -> RequestFailed:
-    error = cls.__new__(cls)
-    RequestFailed.__init__(error, message)
-    vars(error).update(kept)
-    return error
+    def _picklable_attributes(self) -> Mapping[str, object]:
+        # A plan contains credentials, so a pickled error keeps only its message and its numbers.
+        return {**vars(self), "plan": None, "attempts": (), "response": None}
 
 
 class InvalidRequest(RequestFailed, ValueError):
-    """The call cannot be made as asked: the path leaves the API, or a header or body is not one."""
+    """The call is invalid: its path leaves the API, or a header or the body is malformed."""
 
 
 class TransportFailed(RequestFailed):
-    """The API was never reached, or its response was lost half way.
+    """The API was unreachable, or the connection was lost during the response.
 
     Attributes:
-        reason: one of the words of docs/retries.md, such as connect, timeout, reset, truncated, tls.
+        reason: one of the words in docs/retries.md, such as connect, timeout, reset, truncated, tls.
     """
 
-    def __init__(self, message: str, *, reason: str = "", **details: Any) -> None:
+    def __init__(self, message: str, *, reason: str = "", **details: Unpack[RequestDetails]) -> None:
         self.reason = reason
         super().__init__(message, **details)
 
 
 class RateLimited(RequestFailed):
-    """The next allowed moment lies beyond what the call may wait.
+    """The call would have had to wait longer for its quota than allowed.
 
     Attributes:
-        retry_at: when a call may be made again, in unix seconds.
-        window: the window or gate that is closed, in the words of the blueprint.
+        retry_at: when the next call is allowed, in unix seconds.
+        window: the window or gate that is closed, as the blueprint writes it.
     """
 
-    def __init__(self, message: str, *, retry_at: float = 0.0, window: str = "", **details: Any) -> None:
+    def __init__(
+        self, message: str, *, retry_at: float = 0.0, window: str = "", **details: Unpack[RequestDetails]
+    ) -> None:
         self.retry_at = retry_at
         self.window = window
         super().__init__(message, **details)
 
 
 class DeadlineExceeded(RequestFailed):
-    """The time allowed for the whole call, waits included, is over."""
+    """The time allowed for the whole call, including waits, is over."""
 
 
 class ProviderError(RequestFailed):
-    """The API answered with an error, read as the blueprint's `errors` say.
+    """The API returned an error response, parsed as the blueprint's `errors` section says.
 
     Attributes:
         status: the HTTP status.
         code: the API's own error code, or "".
-        provider_message: the API's own sentence, or "".
+        provider_message: the API's own message, or "".
     """
 
     def __init__(
-        self, message: str, *, status: int = 0, code: str = "", provider_message: str = "", **details: Any
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        provider_message: str = "",
+        **details: Unpack[RequestDetails],
     ) -> None:
         self.status = status
         self.code = code
@@ -254,7 +255,7 @@ class ProviderError(RequestFailed):
 
 
 class StorageError(NangoError):
-    """The connection store could not be read or written; nothing was half done."""
+    """The connection store could not be read or written; no change was stored partially."""
 
 
 class TamperError(StorageError):
@@ -279,18 +280,18 @@ CONNECT_CODES = {
     "missing_scope": 422,
     "misconfigured": 500,
 }
-"""What a ConnectFailed may say, and the HTTP status that goes with it."""
+"""The codes of ConnectFailed, and the HTTP status of each."""
 
 
 class ConnectFailed(NangoError):
-    """A user's try to connect an account did not end in a connection.
+    """A user's attempt to connect an account failed.
 
-    The message may be shown to that user: it holds no credential and nothing that only you should know.
+    The message may be shown to that user: it contains no credential and no internal detail.
 
     Attributes:
         code: one of CONNECT_CODES.
-        status: the HTTP status that goes with it.
-        fields: for `invalid_credentials`, what is wrong with which field.
+        status: the HTTP status of that code.
+        fields: for `invalid_credentials`, what is wrong with each field.
     """
 
     def __init__(self, code: str, message: str, *, fields: dict[str, str] | None = None) -> None:
@@ -299,31 +300,23 @@ class ConnectFailed(NangoError):
         self.fields = dict(fields or {})
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled_connect, (self.code, str(self), self.fields)
-
-
-def _unpickled_connect(code: str, message: str, fields: dict[str, str]) -> ConnectFailed:
-    return ConnectFailed(code, message, fields=fields)
-
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that `name` most likely stands for, or "" when none is near."""
+    """The known name that was most likely meant, or "" if none is similar."""
     import difflib
 
-    known = list(known)
     by_folded = {candidate.casefold(): candidate for candidate in known}
     if name.casefold() in by_folded:
         return by_folded[name.casefold()]
-    found = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.7)
-    return by_folded[found[0]] if found else ""
+    matches = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.7)
+    return by_folded[matches[0]] if matches else ""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> str:
-    """The sentence for a name that is not known: what, the nearest one, where to look."""
+    """The message for an unknown name: the name, the nearest known one or the known ones, and the hint."""
     known = list(known)
     near = nearest(name, known)
-    parts = [f'no {kind} "{printable(name)}"']
+    parts = [f'unknown {kind} "{printable(name)}"']
     if near:
         parts.append(f'did you mean "{near}"?')
     elif known:
@@ -334,6 +327,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
 
 
 def printable(text: str, limit: int = 100) -> str:
-    """Text from outside, safe inside one line of a message: controls and bidi marks are escaped."""
-    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
-    return shown if len(text) <= limit else shown[:limit] + "..."
+    """Untrusted text for one line of a message: control and bidirectional characters are escaped."""
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
+    return escaped if len(text) <= limit else escaped[:limit] + "..."

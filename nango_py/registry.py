@@ -1,8 +1,8 @@
-"""Names to classes: auth modes, paginators and whatever outside packages add.
+"""Plugins by name: auth modes and paginators, built in or from other packages.
 
-A part is one file in its folder: `nango_py/auth/api_key.py` is auth mode `API_KEY`. It is imported when it
-is asked for, so a program pays only for the parts that its files name. Outside packages register the same
-kind of class by entry point (`nango_py.auth`, `nango_py.pagination`).
+A plugin is one file in its folder: `nango_py/auth/api_key.py` is the auth mode `API_KEY`. It is imported on
+first use, so a program only loads what its files name. Other packages register the same kind of class by
+entry point (`nango_py.auth`, `nango_py.pagination`).
 """
 
 from __future__ import annotations
@@ -16,69 +16,69 @@ from nango_py.errors import unknown_name
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Part = TypeVar("Part")
+Plugin = TypeVar("Plugin")
 
 
-class UnknownPartError(LookupError):
-    """No part of that name; the message offers the nearest one."""
+class UnknownPluginError(LookupError):
+    """There is no plugin with that name; the message suggests the nearest one."""
 
 
-class Registry(Generic[Part]):
+class Registry(Generic[Plugin]):
     """Classes of one kind by the name that YAML uses for them.
 
     Args:
-        kind: the word for error messages, such as "auth mode".
-        package: the folder whose modules hold the built-in parts; `base` and names with a leading
-            underscore are not parts. It is the entry point group of outside packages too.
-        upper: whether YAML writes the names in capitals.
+        kind: the term for error messages, such as "auth mode".
+        package: the package of the built-in plugins; `base` and modules with a leading underscore are not
+            plugins. Also the entry point group for other packages.
+        upper: whether the names are written in upper case in YAML.
     """
 
     def __init__(self, kind: str, package: str, *, upper: bool = False) -> None:
         self.kind = kind
         self._package = package
         self._upper = upper
-        self._classes: dict[str, type[Part]] = {}
+        self._classes: dict[str, type[Plugin]] = {}
 
-    def register(self, cls: type[Part]) -> type[Part]:
-        """Class decorator: makes the class known under its `name`."""
-        self._classes[cls.name] = cls  # type: ignore[attr-defined]  # every part class declares `name`
+    def register(self, cls: type[Plugin]) -> type[Plugin]:
+        """Class decorator: registers the class under its `name`."""
+        self._classes[cls.name] = cls  # type: ignore[attr-defined]  # every plugin class declares `name`
         return cls
 
-    def get(self, name: str) -> type[Part]:
-        """The class of that name.
+    def get(self, name: str) -> type[Plugin]:
+        """The class with that name.
 
         Raises:
-            UnknownPartError: nobody registered it.
+            UnknownPluginError: there is none.
         """
         if name not in self._classes:
-            # Looking through the installed packages costs more than the rest of a start: our own come first.
+            # Built-in plugins first: searching the installed packages is slow.
             self._import(name)
-        if name not in self._classes and name in self._outside():
-            self._classes[name] = self._outside()[name].load()
+        if name not in self._classes and name in self._entry_points():
+            self._classes[name] = self._entry_points()[name].load()
         if name not in self._classes:
-            raise UnknownPartError(unknown_name(self.kind, name, self.names()))
+            raise UnknownPluginError(unknown_name(self.kind, name, self.names()))
         return self._classes[name]
 
     def names(self) -> tuple[str, ...]:
-        """Every name that `get` answers, sorted, without importing the parts."""
-        return tuple(sorted({*self._classes, *self._modules(), *self._outside()}))
+        """All names, sorted, without importing the plugins."""
+        return tuple(sorted({*self._classes, *self._modules(), *self._entry_points()}))
 
-    def all(self) -> dict[str, type[Part]]:
-        """Every part, imported."""
+    def all(self) -> dict[str, type[Plugin]]:
+        """All plugins, imported."""
         return {name: self.get(name) for name in self.names()}
 
     def additions(self) -> tuple[str, ...]:
-        """The names of parts that this process registered and that are not of this package."""
+        """The names of plugins from other packages that this process registered."""
         return tuple(
             name for name, cls in self._classes.items() if not cls.__module__.startswith(f"{self._package}.")
         )
 
-    def has_outside(self) -> bool:
-        """Whether a part may come from another package."""
-        return bool(self.additions() or self._outside())
+    def has_external(self) -> bool:
+        """Whether other packages provide plugins."""
+        return bool(self.additions() or self._entry_points())
 
     def _import(self, name: str) -> None:
-        """Import the module of a built-in part, if there is one of that name."""
+        """Import the module of a built-in plugin, if there is one with that name."""
         stem = name.lower() if self._upper else name
         is_name = stem.isidentifier() and stem.isascii() and stem != "base" and not stem.startswith("_")
         if not is_name or (self._upper and name != name.upper()):
@@ -102,7 +102,7 @@ class Registry(Generic[Part]):
         }
 
     @functools.cache  # noqa: B019
-    def _outside(self) -> dict[str, EntryPoint]:
+    def _entry_points(self) -> dict[str, EntryPoint]:
         import importlib.metadata
 
         return {point.name: point for point in importlib.metadata.entry_points(group=self._package)}

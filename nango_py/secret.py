@@ -1,7 +1,7 @@
-"""Secrets that cannot print, and the masking of texts that other libraries write.
+"""Secrets that do not print, and masking of what other libraries log.
 
-Structure comes first: our own records and errors are built without secrets. Masking by value is the
-second line, for what urllib3 and others log while one of our calls is under way.
+The first defence is structure: our own records and errors are built without secrets. Masking by value is the
+second, for what urllib3 and others log while one of our calls is in flight.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -22,37 +23,46 @@ if TYPE_CHECKING:
 
 MASK = "***"
 
-Given = ParamSpec("Given")
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def without_frames(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """The function, for one that takes secrets: its NangoErrors have no frames in which they stand.
+class FrameRemover:
+    """Decorator for functions that take secrets: raises these errors without the frames that hold them.
 
-    Error trackers show what frames hold, and these errors say all there is to know.
+    Error trackers show the locals of frames, and the errors themselves contain no secret.
     """
 
-    @functools.wraps(function)
-    def call(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        try:
-            return function(*args, **kwargs)
-        except NangoError as error:
-            failed = error.with_traceback(None)
-        del args, kwargs
-        raise failed
+    def __init__(self, *errors: type[Exception]) -> None:
+        self._errors = errors
 
-    return call
+    def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        """The function, wrapped."""
+
+        @functools.wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            try:
+                return function(*args, **kwargs)
+            except self._errors as error:
+                failure = error.with_traceback(None)
+            del args, kwargs
+            raise failure
+
+        return call
 
 
-# A shorter value would turn a log into stars; it is kept out of texts by structure alone.
-SHORTEST_MASKED = 6
+without_frames = FrameRemover(NangoError)
+
+
+# Masking shorter values would turn logs into stars; only the structure keeps them out.
+MIN_MASKED_LENGTH = 6
 
 
 class Secret:
-    """A text that shows itself only to who asks with `reveal()`.
+    """Text that is only accessible through `reveal()`.
 
-    It has no useful repr, str, format, iteration or pickle, so it does not end up in a log,
-    a traceback with locals, an error tracker or a cache by accident.
+    It has no useful repr, str, format, iteration or pickle, so that it does not end up in a log, a traceback
+    with locals, an error tracker or a cache by accident.
     """
 
     __slots__ = ("_value",)
@@ -61,7 +71,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The text itself."""
+        """The text."""
         return self._value
 
     def __repr__(self) -> str:
@@ -80,8 +90,8 @@ class Secret:
             return NotImplemented
         import hmac
 
-        mine, its = (text.encode("utf-8", "surrogatepass") for text in (self._value, other._value))
-        return hmac.compare_digest(mine, its)
+        left, right = (text.encode("utf-8", "surrogatepass") for text in (self._value, other._value))
+        return hmac.compare_digest(left, right)
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
@@ -89,26 +99,26 @@ class Secret:
     def __copy__(self) -> Secret:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Secret:
+    def __deepcopy__(self, memo: object) -> Secret:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled; store credentials with register_connection()")
+        raise TypeError("a Secret cannot be pickled; store credentials with register_connection()")
 
 
-def reveal(value: Any) -> Any:
-    """The value with every Secret inside it opened: mappings and lists are copied."""
+def reveal(value: object) -> Any:
+    """A copy of the value with every Secret inside it replaced by its text."""
     if isinstance(value, Secret):
         return value.reveal()
-    if isinstance(value, dict) or hasattr(value, "items"):
+    if isinstance(value, Mapping):
         return {key: reveal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [reveal(item) for item in value]
     return value
 
 
-def conceal(value: Any) -> Any:
-    """The value with every text inside it made a Secret."""
+def conceal(value: object) -> Any:
+    """A copy of the value with every text inside it replaced by a Secret."""
     if isinstance(value, str):
         return Secret(value)
     if isinstance(value, dict):
@@ -119,17 +129,17 @@ def conceal(value: Any) -> Any:
 
 
 def spellings(value: str) -> set[str]:
-    """The forms in which a secret turns up in texts: raw, percent-encoded, base64, JSON, repr."""
+    """The forms in which a secret appears in texts: raw, percent-encoded, base64, JSON, repr."""
     forms = {value, quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="~()*!.'")}
     forms |= {form.replace("%2F", "%2f").replace("%3D", "%3d") for form in forms}
     forms |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in forms}
     forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    forms |= {form.replace("/", "\\/") for form in tuple(forms)}  # as PHP writes JSON
+    forms |= {form.replace("/", "\\/") for form in tuple(forms)}  # PHP escapes slashes in JSON
     raw = value.encode("utf-8", "surrogatepass")
     forms |= {repr(raw)[2:-1]}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         forms |= {encode(raw).decode(), encode(raw).decode().rstrip("=")}
-    return {form for form in forms if len(form) >= SHORTEST_MASKED}
+    return {form for form in forms if len(form) >= MIN_MASKED_LENGTH}
 
 
 @functools.lru_cache(maxsize=2048)
@@ -140,42 +150,42 @@ def _pattern(values: frozenset[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(sorted(map(re.escape, forms), key=len, reverse=True)))
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
+def mask_secrets(text: str, secrets: Iterable[str]) -> str:
     """The text with every spelling of every secret replaced by `***`."""
-    pattern = _pattern(frozenset(value for value in secrets if len(value) >= SHORTEST_MASKED))
+    pattern = _pattern(frozenset(value for value in secrets if len(value) >= MIN_MASKED_LENGTH))
     return pattern.sub(MASK, text) if pattern else text
 
 
-# The secrets of the call that runs in this thread or task. Set while a request is under way.
+# The secrets of the call in this thread or task. Set while a request is in flight.
 live_secrets: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar(
     "nango_live_secrets", default=()
 )
 
 
 EVERYTHING = "\0 everything"
-"""As the last of `live_secrets`: what libraries write meanwhile is not shown at all."""
+"""As the last of `live_secrets`: replaces the libraries' log records altogether."""
 
 
 class MaskingFilter(logging.Filter):
-    """Masks the secrets of the running call in records of a logger, arguments and traceback included."""
+    """Masks the secrets of the current call in log records, including arguments and tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always True: a record is changed, never dropped."""
+        """Always True: records are changed, never dropped."""
         secrets = live_secrets.get()
         if secrets and secrets[-1] is EVERYTHING:
-            record.msg, record.args, record.exc_info, record.exc_text = "a token call", (), None, None
+            record.msg, record.args, record.exc_info, record.exc_text = "a token request", (), None, None
         elif secrets:
-            record.msg = masked(record.getMessage(), secrets)
+            record.msg = mask_secrets(record.getMessage(), secrets)
             record.args = ()
             if record.exc_info and not record.exc_text:
                 record.exc_text = logging.Formatter().formatException(record.exc_info)
             if record.exc_text:
-                record.exc_text = masked(record.exc_text, secrets)
+                record.exc_text = mask_secrets(record.exc_text, secrets)
                 record.exc_info = None
         return True
 
 
-# A filter works on the logger that a record is made on and not on its children, so each is named.
+# A filter applies to the records of its logger, but not to those of child loggers, so each one is listed.
 MASKED_LOGGERS = (
     "urllib3.connection",
     "urllib3.connectionpool",
@@ -196,6 +206,6 @@ MASKING_FILTER = MaskingFilter()
 
 
 def mask_library_loggers() -> None:
-    """Put the masking filter on the loggers of the libraries under us; harmless when repeated."""
+    """Add the masking filter to the loggers of the libraries that we use; harmless when repeated."""
     for name in MASKED_LOGGERS:
         logging.getLogger(name).addFilter(MASKING_FILTER)

@@ -153,9 +153,9 @@ def format_curl(plan: Plan) -> str:
         if name.lower() != "accept-encoding":  # --compressed sends it
             words += ["-H", f"{name}: {value}"]
     if isinstance(plan.body, bytes):
-        from nango_py.secret import masked
+        from nango_py.secret import mask_secrets
 
-        words += ["--data-binary", masked(plan.body.decode("utf-8", "replace"), plan.stamp.secrets)]
+        words += ["--data-binary", mask_secrets(plan.body.decode("utf-8", "replace"), plan.stamp.secrets)]
     return shlex.join(words)
 
 

@@ -183,7 +183,7 @@ class Catalogue:
         if NAME.match(name):
             return
         if NAME.match(name.lower()):
-            what = f'no blueprint "{name}"; names are lower case'
+            what = f'unknown blueprint "{name}"; names are lower case'
             raise ConfigError([Problem(at, "E101", what, "", f'did you mean "{printable(ref.lower())}"?')])
         what = "blueprint name may hold only a-z 0-9 _ - (at most 64)"
         raise ConfigError([Problem(at, "E104", what, "it is a name, not a path")])
@@ -193,7 +193,7 @@ class Catalogue:
         near = nearest(name, known)
         meant = f'did you mean "{near}"? ' if near else ""
         help_ = f"{meant}({len(known)} known: nango blueprints list)"
-        return ConfigError([Problem(at, "E101", f'no blueprint "{name}"', "", help_)])
+        return ConfigError([Problem(at, "E101", f'unknown blueprint "{name}"', "", help_)])
 
     def _tree(
         self, ref: BlueprintRef, at: Position, below: tuple[str, ...], warnings: list[Problem]

@@ -23,7 +23,7 @@ from nango_py.errors import printable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol
 from nango_py.protocols.token_exchange import TokenResponse, error_word
 from nango_py.record import field, record
-from nango_py.secret import masked
+from nango_py.secret import mask_secrets
 from nango_py.tokens.token_requests import NOT_SENT_AGAIN, make_shield, make_token_plan, token_context
 from nango_py.transport.sendable import Failure
 
@@ -117,7 +117,7 @@ class Login(ABC):
     def said(self, text: Any, context: TokenContext) -> str:
         """What a provider says in words: one line, cut, and without what only we may know."""
         *secrets, _ = make_shield(context).secrets
-        return masked(printable(str(text or ""), LONGEST_TEXT), secrets)
+        return mask_secrets(printable(str(text or ""), LONGEST_TEXT), secrets)
 
 
 class CodeLogin(Login):

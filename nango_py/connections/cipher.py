@@ -50,4 +50,4 @@ class Key:
         return f"Key({self.id})"
 
     def __reduce__(self) -> str:
-        raise TypeError("a Key is not pickled")
+        raise TypeError("a Key cannot be pickled")

@@ -22,7 +22,7 @@ from nango_py.database.base import (
     never_collect,
 )
 from nango_py.errors import StorageError
-from nango_py.secret import Secret, masked
+from nango_py.secret import Secret, mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,7 +175,7 @@ class PostgresDatabase:
             return MissingReferenceError("the referenced row does not exist")
         # Only the server's primary message: its details may repeat parameters.
         message = error.diag.message_primary or str(error) or type(error).__name__
-        message = masked(" ".join(message.split()), [self._password.reveal()])
+        message = mask_secrets(" ".join(message.split()), [self._password.reveal()])
         return StorageError(f"the connection store {self.name} failed: {message}")
 
 

@@ -11,7 +11,7 @@ from nango_py.config.template.rendering import check_header_name, check_header_v
 from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, requote, to_pairs
 from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.record import record, replaced
-from nango_py.secret import MASK, masked
+from nango_py.secret import MASK, mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +95,7 @@ class Plan:
             f"{part.partition('=')[0]}={MASK}" if _is_named(part, stamp.protected_params) else part
             for part in query.split("&")
         ]
-        return masked(head + (f"?{'&'.join(shown)}" if query else ""), stamp.secrets)
+        return mask_secrets(head + (f"?{'&'.join(shown)}" if query else ""), stamp.secrets)
 
     def masked_headers(self) -> dict[str, str]:
         """The headers as they are sent, with every credential shown as `***`."""
@@ -107,14 +107,14 @@ class Plan:
             elif key in stamp.protected_headers:
                 shown[name] = stamp.masked_header(name)
             else:
-                shown[name] = masked(value, stamp.secrets)
+                shown[name] = mask_secrets(value, stamp.secrets)
         return shown
 
     def __str__(self) -> str:
         lines = [f"{self.method} {self.masked_url()}"]
         lines += [f"{name}: {value}" for name, value in self.masked_headers().items()]
         if isinstance(self.body, bytes):
-            lines += ["", masked(self.body[:2000].decode("utf-8", "replace"), self.stamp.secrets)]
+            lines += ["", mask_secrets(self.body[:2000].decode("utf-8", "replace"), self.stamp.secrets)]
         elif self.body is not None:
             lines += ["", f"<{type(self.body).__name__}, sent as it is read>"]
         return "\n".join(lines)

@@ -16,7 +16,7 @@ from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
-from nango_py.secret import masked
+from nango_py.secret import mask_secrets
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class IntegrationRuntime:
             path = self._error_paths.get(key)
             value = jmespath.search(path, body) if path else None
             # An API may echo what it was sent, the key included.
-            texts.append("" if value is None else masked(printable(str(value), 500), plan.stamp.secrets))
+            texts.append("" if value is None else mask_secrets(printable(str(value), 500), plan.stamp.secrets))
         return texts[0], texts[1]
 
 

@@ -44,7 +44,7 @@ class SignedRequest:
         return f"<SignedRequest {self.method} {urlsplit(self.url).hostname}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a SignedRequest holds credentials and is not pickled")
+        raise TypeError("a SignedRequest holds credentials and cannot be pickled")
 
 
 def render_setting(template: str, variables: Mapping[str, Any], where: str) -> str:

@@ -46,7 +46,7 @@ class TokenRequest:
         return f"<TokenRequest {self.method} {parts.scheme}://{parts.hostname}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenRequest holds credentials and is not pickled")
+        raise TypeError("a TokenRequest holds credentials and cannot be pickled")
 
 
 @record
@@ -69,7 +69,7 @@ class TokenResponse:
         return f"<TokenResponse {self.status}, {len(self.body)} bytes>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenResponse holds credentials and is not pickled")
+        raise TypeError("a TokenResponse holds credentials and cannot be pickled")
 
 
 Renewal = Generator[TokenRequest, TokenResponse, dict[str, Any]]
@@ -232,7 +232,7 @@ class TokenContext:
         return f"<TokenContext of {self.place}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenContext holds credentials and is not pickled")
+        raise TypeError("a TokenContext holds credentials and cannot be pickled")
 
 
 def _rendered_url(text: str, variables: Mapping[str, Any], fields: Mapping[str, str]) -> str:

@@ -108,7 +108,7 @@ CASES = {
     "01 unknown blueprint": Case(
         i(line_3="    extends_blueprint: klavio:v0"),
         problems=("i:3:24 E101",),
-        words=('no blueprint "klavio"; did you mean "klaviyo"? (2 known: nango blueprints list)',),
+        words=('unknown blueprint "klavio"; did you mean "klaviyo"? (2 known: nango blueprints list)',),
     ),
     "02 unknown version": Case(
         i(line_3="    extends_blueprint: klaviyo:v7"),

@@ -148,10 +148,10 @@ def test_the_nearest_name_is_offered_only_when_it_is_near(name: str, known: list
 def test_an_unknown_name_says_what_and_where_to_look() -> None:
     """The nearest name, else the known ones, then the hint."""
     assert unknown_name("integration", "klavio", ["klaviyo"]) == (
-        'no integration "klavio"; did you mean "klaviyo"?'
+        'unknown integration "klavio"; did you mean "klaviyo"?'
     )
     assert unknown_name("action", "zebra", ["b", "a"], "see docs") == (
-        'no action "zebra"; known: a, b; see docs'
+        'unknown action "zebra"; known: a, b; see docs'
     )
 
 

@@ -171,7 +171,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "unknown integration": (
         a_response("API_KEY", "api-kye"),
-        'no integration "api-kye"; did you mean "api-key"?; 1 connection is of it',
+        'unknown integration "api-kye"; did you mean "api-key"?; 1 connection is of it',
     ),
 }
 
@@ -203,7 +203,7 @@ def test_names_are_mapped(nango: Nango, tmp_path: Path) -> None:
     report = imported(nango, tmp_path, a_response("API_KEY", "shop-prod"), names={"shop-prod": "api-key"})
     assert report.imported == 1
     assert nango.connection("api-key", "user-1")
-    with pytest.raises(ConfigError, match='no integration "api-kye"'):
+    with pytest.raises(ConfigError, match='unknown integration "api-kye"'):
         imported(nango, tmp_path, a_response("API_KEY", "shop-prod"), names={"shop-prod": "api-kye"})
 
 

@@ -102,7 +102,7 @@ def test_a_part_can_be_exported(old: Nango, new: Nango, which: dict[str, str], u
 
 def test_an_integration_that_is_not_declared_is_not_exported(old: Nango, tmp_path: Path) -> None:
     """A typing error gives no empty backup."""
-    with pytest.raises(Exception, match='no integration "api-kye"; did you mean "api-key"'):
+    with pytest.raises(Exception, match='unknown integration "api-kye"; did you mean "api-key"'):
         old.export_connections(tmp_path / "backup", KEY, integration="api-kye")
     assert not list(tmp_path.iterdir())
 
@@ -183,7 +183,7 @@ def test_everything_that_does_not_fit_is_named_at_once(old: Nango) -> None:
         with pytest.raises(ConfigError) as caught:
             new.import_connections(exported(old), KEY)
         told = str(caught.value)
-        assert 'no integration "api-key"; did you mean "apikey"?; 2 connections are of it' in told
+        assert 'unknown integration "api-key"; did you mean "apikey"?; 2 connections are of it' in told
         assert "basic/bob: additional_config.region is missing" in told
         assert "basic/bob: additional_config.a is unknown" in told
         assert "planted" not in told

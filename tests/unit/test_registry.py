@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from nango_py.registry import AUTH_MODES, PAGINATORS, Registry, UnknownPartError
+from nango_py.registry import AUTH_MODES, PAGINATORS, Registry, UnknownPluginError
 
 
 def test_the_built_in_parts_are_found_by_their_files() -> None:
@@ -29,7 +29,7 @@ def test_each_part_is_known_under_its_own_name(registry: Registry[object]) -> No
 
 def test_an_unknown_name_offers_the_nearest() -> None:
     """The message is for whoever wrote the YAML."""
-    with pytest.raises(UnknownPartError, match='no auth mode "API_KYE"; did you mean "API_KEY"'):
+    with pytest.raises(UnknownPluginError, match='unknown auth mode "API_KYE"; did you mean "API_KEY"'):
         AUTH_MODES.get("API_KYE")
     with pytest.raises(LookupError, match="known: "):
         PAGINATORS.get("zebra")
@@ -38,7 +38,7 @@ def test_an_unknown_name_offers_the_nearest() -> None:
 @pytest.mark.parametrize("name", ["../secret", "base", "os", "", "nango_py.auth.api_key", "API_KEY.x"])
 def test_a_name_is_never_a_module_path(name: str) -> None:
     """Only files of the folder and declared entry points are ever imported."""
-    with pytest.raises(UnknownPartError):
+    with pytest.raises(UnknownPluginError):
         AUTH_MODES.get(name)
 
 

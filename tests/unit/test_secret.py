@@ -20,7 +20,7 @@ from nango_py.secret import (
     conceal,
     live_secrets,
     mask_library_loggers,
-    masked,
+    mask_secrets,
     reveal,
     spellings,
 )
@@ -49,7 +49,7 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
 
 def test_a_secret_is_not_pickled_nor_turned_into_json() -> None:
     """Neither a cache nor a queue takes it along by accident."""
-    with pytest.raises(TypeError, match="not pickled") as caught:
+    with pytest.raises(TypeError, match="pickled") as caught:
         pickle.dumps(Secret("hunter2-hunter2"))
     assert "hunter2" not in str(caught.value)
     with pytest.raises(TypeError):
@@ -114,24 +114,24 @@ ENCODINGS = {
 def test_every_spelling_of_a_secret_is_masked(encoded: str) -> None:
     """However a library writes it down, every occurrence becomes stars."""
     text = f"before {encoded} between {encoded} after"
-    assert masked(text, [ODD]) == "before *** between *** after"
+    assert mask_secrets(text, [ODD]) == "before *** between *** after"
 
 
 def test_short_values_are_left_to_structure() -> None:
     """Masking a one-letter key by value would turn a log into stars."""
-    assert masked("a banana", ["a"]) == "a banana"
+    assert mask_secrets("a banana", ["a"]) == "a banana"
     assert all(len(form) >= 6 for form in spellings("abc"))
-    assert masked("pin12 pin123", ["pin12", "pin123"]) == "pin12 ***"
+    assert mask_secrets("pin12 pin123", ["pin12", "pin123"]) == "pin12 ***"
 
 
 def test_the_longest_secret_is_masked_first() -> None:
     """A secret that begins with another leaves no tail behind."""
-    assert masked("secret-long-tail", ["secret-long", "secret-long-tail"]) == MASK
+    assert mask_secrets("secret-long-tail", ["secret-long", "secret-long-tail"]) == MASK
 
 
 def test_masking_without_secrets_changes_nothing() -> None:
     """An empty list costs nothing and masks nothing."""
-    assert masked("text", []) == "text"
+    assert mask_secrets("text", []) == "text"
 
 
 @pytest.fixture

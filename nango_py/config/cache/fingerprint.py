@@ -112,7 +112,7 @@ class Inputs:
             OSError, ValueError: as in `match`.
         """
         read = loaded.catalogue.read()
-        if read is None or AUTH_MODES.has_outside() or PAGINATORS.has_outside():
+        if read is None or AUTH_MODES.has_external() or PAGINATORS.has_external():
             return None
         names = sorted(loaded.environ)
         stamp: Stamp = {

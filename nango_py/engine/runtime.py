@@ -197,7 +197,9 @@ class IntegrationRuntime:
             path = self._error_paths.get(key)
             value = jmespath.search(path, body) if path else None
             # An API may echo what it was sent, the key included.
-            texts.append("" if value is None else mask_secrets(printable(str(value), 500), plan.stamp.secrets))
+            texts.append(
+                "" if value is None else mask_secrets(printable(str(value), 500), plan.stamp.secrets)
+            )
         return texts[0], texts[1]
 
 

@@ -155,7 +155,7 @@ def format_curl(plan: Plan) -> str:
     if isinstance(plan.body, bytes):
         from nango_py.secret import mask_secrets
 
-        words += ["--data-binary", mask_secrets(plan.body.decode("utf-8", "replace"), plan.stamp.secrets)]
+        words += ["--data-binary", mask_secrets(plan.body.decode("utf-8", "replace"), plan.settings.secrets)]
     return shlex.join(words)
 
 

@@ -252,7 +252,7 @@ class BaseExecutor(ABC, Generic[Result]):
             connection = await self._usable_connection(walk.runtime)
             if plan is None:
                 plan = self._plan(walk.runtime, connection, walk.first_call)
-            elif connection is not plan.stamp.connection:
+            elif connection is not plan.settings.connection:
                 plan = with_credentials_of(plan, self._bind(walk.runtime, connection))
         if plan is None or walk.is_over:
             return None

@@ -191,7 +191,7 @@ class BoundRequestSettings:
         """The URL that `target` means beside `base`; None where the credentials may not go there.
 
         Args:
-            base: a URL without a query that this stamp was used for.
+            base: a URL without a query that this settings was used for.
             target: a link or a Location.
         """
         # Most links to a next page name the same address with another query: nothing is left to be told.
@@ -221,10 +221,10 @@ class BoundRequestSettings:
         return MASK
 
     def __repr__(self) -> str:
-        return f"<Stamp of {self.connection!r}>"
+        return f"<BoundRequestSettings of {self.connection!r}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Stamp holds credentials and is not pickled")
+        raise TypeError("BoundRequestSettings holds credentials and cannot be pickled")
 
 
 def connection_label(connection: Connection) -> str:
@@ -263,7 +263,7 @@ def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | Non
 
 
 def bind_settings(integration: Integration, connection: Connection) -> BoundRequestSettings:
-    """The stamp of a connection.
+    """The settings of a connection.
 
     Raises:
         ConfigError: a setting of the connection does not fit the blueprint's templates.

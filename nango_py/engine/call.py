@@ -81,7 +81,7 @@ class ApiCall:
         seconds = self._policy.deadline_seconds if deadline_seconds is None else deadline_seconds
         self._deadline = self._clock.monotonic() + seconds
         self._returns_limited = returns_limited
-        self._outage = runtime.outage_for(plan.stamp)
+        self._outage = runtime.outage_for(plan.settings)
         self._has_refreshed = False
         self._waited = self._seconds = 0.0
         self._spends: tuple[Spend, ...] = ()
@@ -204,9 +204,9 @@ class ApiCall:
         if challenged is not None:
             self.plan = challenged
             return True
-        if tokens is None or not tokens.can_refresh(plan.stamp):
+        if tokens is None or not tokens.can_refresh(plan.settings):
             return False
-        current = plan.stamp.connection
+        current = plan.settings.connection
         connection = await tokens.refresh(self._runtime, current, self._deadline, self._io, is_refused=True)
         if connection is None or connection is current:
             return False
@@ -217,7 +217,9 @@ class ApiCall:
         plan, tokens = self.plan, self._runtime.tokens
         if self._has_refreshed or not plan.replayable:
             return False
-        return plan.stamp.mode.answers_challenges or (tokens is not None and tokens.can_refresh(plan.stamp))
+        return plan.settings.mode.answers_challenges or (
+            tokens is not None and tokens.can_refresh(plan.settings)
+        )
 
     def _judge(self, outcome: Outcome, attempt: int) -> Verdict:
         """The policy's verdict. Most responses are good ones that no rule mentions."""
@@ -293,7 +295,7 @@ class ApiCall:
         events, plan = self._runtime.events, self.plan
         if not events.has_listeners(kind):
             return
-        connection = plan.stamp.connection
+        connection = plan.settings.connection
         events.emit(
             Event(
                 kind, self._clock.now(), connection.integration, connection.user_id, plan.method,
@@ -331,7 +333,7 @@ class ApiCall:
     def _error(self, kind: type[Error], text: str, response: Outcome | None = None, **details: Any) -> Error:
         plan = self.plan
         self._emit("giving_up", 0.0, text)
-        place = f"{plan.stamp.connection.integration} {plan.method} /{plan.endpoint}"
+        place = f"{plan.settings.connection.integration} {plan.method} /{plan.endpoint}"
         return kind(
             f"{place}: {text}", plan=plan, attempts=tuple(self.attempts), response=response, **details
         )

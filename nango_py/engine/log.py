@@ -73,7 +73,7 @@ def log_token(logger: logging.Logger, connection: Connection, what: str, why: st
 
 def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, Any]:
     """The facts of an attempt under the names that the log record uses."""
-    connection = plan.stamp.connection
+    connection = plan.settings.connection
     return {
         "integration": connection.integration,
         "user_id": printable(connection.user_id),

@@ -145,10 +145,10 @@ def _plan_of(target: NextRequest, plan: Plan) -> Plan | None:
     """The request for the next page; None if it is on another host. URLs stay in this frame."""
     base = plan.url.partition("?")[0]
     if target.url:
-        url = plan.stamp.reach(base, target.url)
+        url = plan.settings.reach(base, target.url)
         return None if url is None else move_to_url(plan, url)
     changed = {name for name, _ in target.params}
     pairs = tuple(pair for pair in plan.pairs if pair[0] not in changed) + target.params
     given = {name for name, _ in pairs}
-    own = tuple(pair for pair in plan.stamp.pairs if pair[0] not in given)
+    own = tuple(pair for pair in plan.settings.pairs if pair[0] not in given)
     return move_to_url(plan, f"{base}?{encode_pairs(own + pairs)}")

@@ -75,7 +75,7 @@ class Plan:
     body: Any
     endpoint: str
     pairs: Pairs
-    stamp: BoundRequestSettings
+    settings: BoundRequestSettings
     connect_seconds: float
     read_seconds: float
     total_seconds: float
@@ -87,34 +87,34 @@ class Plan:
 
     def masked_url(self) -> str:
         """The URL with every credential shown as `***`."""
-        base, stamp = self.stamp.base_url, self.stamp
+        base, settings = self.settings.base_url, self.settings
         head, _, query = self.url.partition("?")
         if head.startswith(base):
-            head = stamp.masked_base() + head[len(base) :]
+            head = settings.masked_base() + head[len(base) :]
         shown = [
-            f"{part.partition('=')[0]}={MASK}" if _is_named(part, stamp.protected_params) else part
+            f"{part.partition('=')[0]}={MASK}" if _is_named(part, settings.protected_params) else part
             for part in query.split("&")
         ]
-        return mask_secrets(head + (f"?{'&'.join(shown)}" if query else ""), stamp.secrets)
+        return mask_secrets(head + (f"?{'&'.join(shown)}" if query else ""), settings.secrets)
 
     def masked_headers(self) -> dict[str, str]:
         """The headers as they are sent, with every credential shown as `***`."""
-        stamp = self.stamp
+        settings = self.settings
         shown = {}
         for key, (name, value) in self.headers.items():
             if key in self.hidden:
                 shown[name] = MASK
-            elif key in stamp.protected_headers:
-                shown[name] = stamp.masked_header(name)
+            elif key in settings.protected_headers:
+                shown[name] = settings.masked_header(name)
             else:
-                shown[name] = mask_secrets(value, stamp.secrets)
+                shown[name] = mask_secrets(value, settings.secrets)
         return shown
 
     def __str__(self) -> str:
         lines = [f"{self.method} {self.masked_url()}"]
         lines += [f"{name}: {value}" for name, value in self.masked_headers().items()]
         if isinstance(self.body, bytes):
-            lines += ["", mask_secrets(self.body[:2000].decode("utf-8", "replace"), self.stamp.secrets)]
+            lines += ["", mask_secrets(self.body[:2000].decode("utf-8", "replace"), self.settings.secrets)]
         elif self.body is not None:
             lines += ["", f"<{type(self.body).__name__}, sent as it is read>"]
         return "\n".join(lines)
@@ -123,10 +123,10 @@ class Plan:
         return f"<Plan {self.method} {self.masked_url()}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Plan holds credentials and is not pickled")
+        raise TypeError("a Plan holds credentials and cannot be pickled")
 
 
-def make_plan(call: Call, stamp: BoundRequestSettings, idempotency_header: str = "") -> Plan:
+def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str = "") -> Plan:
     """The request that `call` makes of a connection.
 
     Pure: nothing is sent or read, and the caller's mappings are left as they were.
@@ -136,37 +136,37 @@ def make_plan(call: Call, stamp: BoundRequestSettings, idempotency_header: str =
     """
     failed: ConfigError | InvalidRequest
     try:
-        return _make_plan(call, stamp, idempotency_header)
+        return _make_plan(call, settings, idempotency_header)
     except (ConfigError, InvalidRequest) as error:
         # The frames below hold the rendered request, and error trackers print what frames hold.
         failed = error.with_traceback(None)
     raise failed
 
 
-def _make_plan(call: Call, stamp: BoundRequestSettings, idempotency_header: str) -> Plan:
-    method, settings = call.method.upper(), stamp.integration.requests
+def _make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str) -> Plan:
+    method, requests = call.method.upper(), settings.integration.requests
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("the method is not a word as RFC 9110 section 5.6.2 allows")
     path, _, written = call.path.partition("?")
-    url = _checked(lambda: join_path(stamp.base_url, path))
-    endpoint = url[len(stamp.base_url) :]
-    written, pairs = _query(written.partition("#")[0], call.params, stamp.protected_params)
+    url = _checked(lambda: join_path(settings.base_url, path))
+    endpoint = url[len(settings.base_url) :]
+    written, pairs = _query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
     query = "&".join(
-        part for part in (encode_pairs(_own_pairs(stamp, given)), written, encode_pairs(pairs)) if part
+        part for part in (encode_pairs(_own_pairs(settings, given)), written, encode_pairs(pairs)) if part
     )
-    headers = stamp.headers_for(method, endpoint)
+    headers = settings.headers_for(method, endpoint)
     body, content_type, replayable = encode_body(call.json, call.data, call.files)
     if content_type:
         headers.setdefault("content-type", ("Content-Type", content_type))
     if call.headers:
-        _merge(headers, call.headers, stamp, content_type)
+        _merge(headers, call.headers, settings, content_type)
     repeatable = _add_idempotency_key(headers, call, method, idempotency_header)
-    connect, read = _seconds(call.timeout, settings)
-    largest = settings.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
+    connect, read = _seconds(call.timeout, requests)
+    largest = requests.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
     return Plan(
-        method, f"{url}?{query}" if query else url, headers, body, endpoint, given, stamp, connect, read,
-        settings.total_seconds if call.timeout is None else max(settings.total_seconds, read),
+        method, f"{url}?{query}" if query else url, headers, body, endpoint, given, settings, connect, read,
+        requests.total_seconds if call.timeout is None else max(requests.total_seconds, read),
         largest, replayable, repeatable, call.stream,
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
     Only the connection's own origins are followed, so that neither credentials nor a body reach another
     (RFC 9110 section 15.4; RFC 9700 section 4.12).
     """
-    url = plan.stamp.reach(plan.url, location)
+    url = plan.settings.reach(plan.url, location)
     if url is None:
         return None
     method, body, headers = plan.method, plan.body, plan.headers
@@ -220,10 +220,10 @@ MOVED = frozenset({301, 302})
 def move_to_url(plan: Plan, url: str, **changes: Any) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
     head, _, query = url.partition("#")[0].partition("?")
-    query = _without(query, plan.stamp.protected_params)
-    own = tuple(pair for pair in plan.stamp.pairs if pair[0].lower() in plan.stamp.protected_params)
+    query = _without(query, plan.settings.protected_params)
+    own = tuple(pair for pair in plan.settings.pairs if pair[0].lower() in plan.settings.protected_params)
     encoded = "&".join(part for part in (encode_pairs(own), query) if part)
-    head, base = requote(head), plan.stamp.base_url
+    head, base = requote(head), plan.settings.base_url
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave the root's slash out
         head += "/"
     return replaced(
@@ -235,27 +235,29 @@ def move_to_url(plan: Plan, url: str, **changes: Any) -> Plan:
     )
 
 
-def _own_pairs(stamp: BoundRequestSettings, pairs: Pairs) -> Pairs:
+def _own_pairs(settings: BoundRequestSettings, pairs: Pairs) -> Pairs:
     """The blueprint's parameters beside the caller's; the caller may replace those without a credential."""
-    if not stamp.pairs or not pairs:
-        return stamp.pairs
+    if not settings.pairs or not pairs:
+        return settings.pairs
     given = {name for name, _ in pairs}
     return tuple(
-        pair for pair in stamp.pairs if pair[0].lower() in stamp.protected_params or pair[0] not in given
+        pair
+        for pair in settings.pairs
+        if pair[0].lower() in settings.protected_params or pair[0] not in given
     )
 
 
 def _merge(
     headers: dict[str, tuple[str, str]],
     given: Mapping[str, str | None],
-    stamp: BoundRequestSettings,
+    settings: BoundRequestSettings,
     content_type: str,
 ) -> None:
     """The caller's headers over the blueprint's; None removes one; those with a credential stay."""
     for given_name, value in given.items():
         name = _header_text(given_name)
         key = name.lower()
-        if key in stamp.protected_headers:
+        if key in settings.protected_headers:
             continue
         if value is None:
             headers.pop(key, None)
@@ -292,9 +294,9 @@ def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method
     return True
 
 
-def _seconds(timeout: float | tuple[float, float] | None, settings: RequestSettings) -> tuple[float, float]:
+def _seconds(timeout: float | tuple[float, float] | None, requests: RequestSettings) -> tuple[float, float]:
     if timeout is None:
-        return settings.connect_seconds, settings.read_seconds
+        return requests.connect_seconds, requests.read_seconds
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     for seconds in (connect, read):
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:

@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
 
 
-def with_credentials_of(plan: Plan, stamp: BoundRequestSettings) -> Plan:
-    """The same request with the credentials of another stamp of the same connection.
+def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
+    """The same request with the credentials of another settings of the same connection.
 
     Every place that may hold a credential is rendered anew: headers, query and base URL. What the caller
     gave stays, the idempotency key above all.
     """
-    old = plan.stamp
-    fresh = stamp.headers_for(plan.method, plan.endpoint)
+    old = plan.settings
+    fresh = settings.headers_for(plan.method, plan.endpoint)
     headers = {key: value for key, value in plan.headers.items() if key not in old.protected_headers}
-    headers.update({key: fresh[key] for key in stamp.protected_headers if key in fresh})
+    headers.update({key: fresh[key] for key in settings.protected_headers if key in fresh})
     url = plan.url
     if url.startswith(old.base_url):
-        url = stamp.base_url + url[len(old.base_url) :]
-    return move_to_url(replaced(plan, stamp=stamp, headers=headers), url)
+        url = settings.base_url + url[len(old.base_url) :]
+    return move_to_url(replaced(plan, settings=settings, headers=headers), url)
 
 
 def sign(plan: Plan, now: float) -> Plan:
     """The request with its signature, where the mode signs; for each attempt, so no nonce comes twice."""
-    stamp = plan.stamp
-    if stamp.signer is None:
+    settings = plan.settings
+    if settings.signer is None:
         return plan
-    return _with(plan, stamp.signer.sign(_shown(plan), stamp.variables(), stamp.auth_settings, now))
+    return _with(plan, settings.signer.sign(_shown(plan), settings.variables(), settings.auth_settings, now))
 
 
 def answer_challenge(plan: Plan, headers: Mapping[str, str]) -> Plan | None:
     """The request that answers a 401's challenge, or None where the mode has no response to it."""
-    stamp = plan.stamp
-    if not stamp.mode.answers_challenges:
+    settings = plan.settings
+    if not settings.mode.answers_challenges:
         return None
-    response = stamp.mode.answer_challenge(headers, _shown(plan), stamp.variables())
+    response = settings.mode.answer_challenge(headers, _shown(plan), settings.variables())
     return None if response is None else _with(plan, response)
 
 

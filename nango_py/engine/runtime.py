@@ -106,7 +106,7 @@ class IntegrationRuntime:
             ConfigError: the key of a budget cannot be rendered for this connection.
         """
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
-        variables = plan.stamp.variables()
+        variables = plan.settings.variables()
         try:
             spends, gates = self.limits.admission(facts, variables)
         except TemplateProblem as error:
@@ -115,13 +115,13 @@ class IntegrationRuntime:
             if not self.limits.has_budgets:
                 spends = self.learning.spends(self.limits.scope_of(variables), _endpoint(plan), ())
             return spends, gates
-        raise self._template_error(plan.stamp, problem)
+        raise self._template_error(plan.settings, problem)
 
     def seconds_to_hold(self, plan: Plan) -> float:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
         if self.limits.has_budgets:
             return 0.0
-        return self.learning.hold(self.limits.scope_of(plan.stamp.variables()))
+        return self.learning.hold(self.limits.scope_of(plan.settings.variables()))
 
     def learner(
         self, plan: Plan, spends: tuple[Spend, ...], outcome: Response | Failure, *, is_refused: bool
@@ -132,12 +132,12 @@ class IntegrationRuntime:
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
-                self.learning.unanswered(self.limits.scope_of(plan.stamp.variables()))
+                self.learning.unanswered(self.limits.scope_of(plan.settings.variables()))
             return None
         observations = self._header_reader.read(outcome.raw.headers, self.clock.now())
         if not observations and self.limits.has_budgets:
             return None
-        scope = self.limits.scope_of(plan.stamp.variables())
+        scope = self.limits.scope_of(plan.settings.variables())
         return partial(
             self.learning.answered, scope=scope, endpoint=_endpoint(plan), spends=spends,
             observations=observations, refused=is_refused,
@@ -198,7 +198,7 @@ class IntegrationRuntime:
             value = jmespath.search(path, body) if path else None
             # An API may echo what it was sent, the key included.
             texts.append(
-                "" if value is None else mask_secrets(printable(str(value), 500), plan.stamp.secrets)
+                "" if value is None else mask_secrets(printable(str(value), 500), plan.settings.secrets)
             )
         return texts[0], texts[1]
 

@@ -94,22 +94,24 @@ class Check:
         text = f"The blueprint of {self._title} names no call that would test {self._what}."
         return Verification(NOT_DECLARED, None, text)
 
-    def plan(self, stamp: BoundRequestSettings) -> Plan:
+    def plan(self, settings: BoundRequestSettings) -> Plan:
         """The call, for one connection.
 
         Raises:
             ConfigError: a setting of the connection does not fit its templates.
             InvalidRequest: its path leaves the API.
         """
-        declared, variables = self._declared or {}, stamp.variables()
+        declared, variables = self._declared or {}, settings.variables()
         found: dict[str, Any] = {"params": {}, "headers": {}}
-        path = _rendered(stamp, "path", partial(render_path, compile_template(declared["path"]), variables))
+        path = _rendered(
+            settings, "path", partial(render_path, compile_template(declared["path"]), variables)
+        )
         for block, place in (("params", _text), ("headers", _header)):
             for name, text in (declared.get(block) or {}).items():
                 render = partial(place, name, compile_template(text), variables)
-                found[block][name] = _rendered(stamp, f"{block}.{name}", render)
+                found[block][name] = _rendered(settings, f"{block}.{name}", render)
         call = Call(declared.get("method", "GET"), path, json=thaw(declared.get("json")), **found)
-        return make_plan(call, stamp, self.policy.idempotency_header)
+        return make_plan(call, settings, self.policy.idempotency_header)
 
     def judge(self, response: Any, plan: Plan) -> Verification:
         """The verdict of a response."""
@@ -120,7 +122,7 @@ class Check:
         outcome = self._outcome(facts)
         detail = "" if outcome == ACCEPTED else self._route.read_error(response, plan)[1]
         detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
-        if any(secret in detail for secret in plan.stamp.secrets):  # too short to be masked
+        if any(secret in detail for secret in plan.settings.secrets):  # too short to be masked
             detail = ""
         why = f'{facts.status}: "{detail}"' if detail else str(facts.status)
         return Verification(outcome, facts.status, self._sentence(outcome, why))
@@ -219,13 +221,13 @@ def _header(name: str, template: Any, variables: Mapping[str, Any]) -> str:
     return render_header(template, variables, name)
 
 
-def _rendered(stamp: BoundRequestSettings, where: str, render: Callable[[], str]) -> str:
+def _rendered(settings: BoundRequestSettings, where: str, render: Callable[[], str]) -> str:
     """Render, or say which setting of which connection does not fit; no frame keeps a credential."""
     try:
         return render()
     except TemplateProblem as found:
         problem = found
-    place = Position(f"{stamp.connection.integration}/{printable(stamp.connection.user_id)}")
+    place = Position(f"{settings.connection.integration}/{printable(settings.connection.user_id)}")
     what = f"verification.{where}: {problem.what}"
     raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
 

@@ -56,7 +56,7 @@ class TokenPlan:
     url: str
     headers: dict[str, tuple[str, str]]
     body: bytes | None
-    stamp: Shield
+    settings: Shield
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
     max_bytes: int = LARGEST_RESPONSE

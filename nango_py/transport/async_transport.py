@@ -78,13 +78,13 @@ class AsyncTransport:
         """
         progress = _Progress()
         started = time.monotonic()
-        secrets = live_secrets.set(plan.stamp.secrets)
+        secrets = live_secrets.set(plan.settings.secrets)
         try:
             async with asyncio.timeout(seconds):
                 return await self._exchange(plan, progress, started)
         except AddressRefusedError:
             netloc = plan.url.split("/")[2]
-            return Failure("blocked", sent=False, text=blocked_message(plan.stamp.guard, netloc))
+            return Failure("blocked", sent=False, text=blocked_message(plan.settings.guard, netloc))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, _BodyTooLargeError, UnicodeError) as error:
             host = plan.url.split("/")[2].rpartition("@")[2]
             return _failure(error, host, progress, is_late=time.monotonic() - started >= seconds)
@@ -122,7 +122,7 @@ class AsyncTransport:
     async def _pool(self, plan: Sendable) -> _Pool:
         """The connections of the running event loop that a request may use."""
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        key = pool_key(plan) if plan.stamp.is_apart else SHARED_POOL
+        key = pool_key(plan) if plan.settings.is_apart else SHARED_POOL
         pool = pools.get(key)
         if pool is None:
             pool = pools[key] = _Pool(self._new_transport(key))

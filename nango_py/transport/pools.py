@@ -38,7 +38,7 @@ class PoolKey:
 
 def pool_key(request: Sendable) -> PoolKey:
     """The key of the connections that a request may use. Only https has certificates and proxies."""
-    settings, url = request.stamp, urlsplit(request.url)
+    settings, url = request.settings, urlsplit(request.url)
     networks = None if settings.guard is None else settings.guard.networks
     if url.scheme != "https":
         return PoolKey(networks=networks)

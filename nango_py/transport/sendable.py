@@ -64,7 +64,7 @@ class Sendable(Protocol):
         """The body, or None."""
 
     @property
-    def stamp(self) -> SocketSettings:
+    def settings(self) -> SocketSettings:
         """The settings of the connection that the request is sent for."""
 
     @property

@@ -81,7 +81,7 @@ class Transport:
         origin = _origin(plan.url)
         started = time.monotonic()
         ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
-        secrets = live_secrets.set(plan.stamp.secrets)
+        secrets = live_secrets.set(plan.settings.secrets)
         pool = self._pool(origin, plan)
         connection = pool.take()
         try:
@@ -96,7 +96,7 @@ class Transport:
             return Response(plan, raw, content, time.monotonic() - started)
         except AddressRefusedError:
             connection.close()
-            return Failure("blocked", sent=False, text=blocked_message(plan.stamp.guard, origin[1]))
+            return Failure("blocked", sent=False, text=blocked_message(plan.settings.guard, origin[1]))
         except ProxyRefusedError:
             connection.close()
             return Failure.of("proxy", origin[1], sent=False)
@@ -124,7 +124,7 @@ class Transport:
             # A forked child must neither write into its parent's sockets nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
             self._separate_pools = BoundedCache(Pool.close)
-        if plan.stamp.is_apart:
+        if plan.settings.is_apart:
             key = pool_key(plan)
             return self._separate_pools.get((origin, key), lambda: self._new_pool(origin, key))
         pool = self._pools.get(origin)

@@ -14,7 +14,7 @@ from nango_py.errors import ConfigError, CredentialsError
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.protocols.token_exchange import TokenContext, TokenRefused, TokenResponse
 from nango_py.registry import AUTH_MODES
-from tests.support.made_values import a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import a_connection, a_plan, an_integration, bound_settings
 
 APP = {"oauth_client_id": "client_id_1234", "oauth_client_secret": "client_secret_1234"}
 every_mode = pytest.mark.parametrize("name", AUTH_MODES.names())
@@ -81,7 +81,7 @@ def rendered(name: str, placing: str) -> tuple[Any, Any]:
     mode = AUTH_MODES.get(name)
     values = {f"v-{variable}": f"${{{variable}}}" for variable in mode.variables}
     integration = an_integration(auth_mode=name, app=APP, **{placing: values})
-    return mode, a_plan(stamp=a_stamp(integration, a_connection(mode.example_credentials)))
+    return mode, a_plan(settings=bound_settings(integration, a_connection(mode.example_credentials)))
 
 
 @every_mode

@@ -17,7 +17,7 @@ from nango_py.errors import InvalidRequest, RequestFailed
 from nango_py.pagination.base import NextRequest, Paginator, search_json
 from nango_py.record import field_names
 from nango_py.registry import PAGINATORS
-from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, Answer, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 every_kind = pytest.mark.parametrize("kind", PAGINATORS.names())
 BASE = "https://api.example.test/v1/things"
-IN_QUERY = a_stamp(an_integration(params={"api_key": "${api_key}", "format": "json"}))
+IN_QUERY = bound_settings(an_integration(params={"api_key": "${api_key}", "format": "json"}))
 
 Serve = "Callable[[dict[str, str]], Answer]"
 
@@ -102,7 +102,7 @@ def walk(
     paginator: Paginator, serve: Any, plan: Plan | None = None, most: int = 20
 ) -> tuple[list[Any], list[Plan]]:
     """The records of all pages and the requests for them."""
-    plan = plan or a_plan(params=paginator.first_params(), stamp=IN_QUERY)
+    plan = plan or a_plan(params=paginator.first_params(), settings=IN_QUERY)
     seen: set[int] = set()
     records: list[Any] = []
     plans: list[Plan] = []
@@ -161,7 +161,7 @@ def test_every_record_is_returned_once(kind: str) -> None:
 def test_the_callers_parameters_are_kept(kind: str) -> None:
     """A filter is sent with every page, unless the API returns the URL of the next page."""
     paginator = paginator_of(kind)
-    plan = a_plan(params=(*paginator.first_params(), ("filter", "a b"), ("filter", "c")), stamp=IN_QUERY)
+    plan = a_plan(params=(*paginator.first_params(), ("filter", "a b"), ("filter", "c")), settings=IN_QUERY)
     _, plans = walk(paginator, WALKS[kind].serve, plan)
     for later in plans[:1] if WALKS[kind].has_links else plans:
         query = parse_qsl(urlsplit(later.url).query)
@@ -223,9 +223,9 @@ def test_a_next_link_to_another_host_is_refused(url: str) -> None:
 
 def test_a_declared_host_is_followed() -> None:
     """Control: a next link to a host in `requests.allowed_hosts` is followed."""
-    stamp = a_stamp(an_integration(allowed_hosts=("eu.example.test",)))
+    bound = bound_settings(an_integration(allowed_hosts=("eu.example.test",)))
     serve = linked(lambda page: next_body(page, "https://eu.example.test/v1/things"))
-    records, plans = walk(paginator_of("next_url"), serve, a_plan(stamp=stamp))
+    records, plans = walk(paginator_of("next_url"), serve, a_plan(settings=bound))
     assert records == [1, 2, 3]
     assert plans[1].url.startswith("https://eu.example.test/")
     assert plans[1].headers["authorization"][1] == f"Key {KEY}"
@@ -235,7 +235,7 @@ def test_a_declared_host_is_followed() -> None:
 def test_next_links_may_be_relative_or_hold_a_credential(link: str) -> None:
     """Relative links are resolved against the last URL; a credential in the link is replaced."""
     response = Answer(body={"data": [1], "links": {"next": link}})
-    following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
+    following = next_plan(paginator_of("next_url"), response, a_plan(settings=IN_QUERY), set())
     assert following is not None
     assert following.url == f"{BASE}?api_key={KEY}&p=2"
 
@@ -244,7 +244,7 @@ def test_a_next_link_is_kept_byte_for_byte() -> None:
     """Links are not decoded and encoded again, which would break signed cursors."""
     link = f"{BASE}?page%5Bcursor%5D=bmV4%2Bdg%3D%3D&sig=%FF%fe+x~!*()&flag"
     response = Answer(body={"data": [1], "links": {"next": link}})
-    following = next_plan(paginator_of("next_url"), response, a_plan(stamp=IN_QUERY), set())
+    following = next_plan(paginator_of("next_url"), response, a_plan(settings=IN_QUERY), set())
     assert following is not None
     assert following.url == link.replace("?", f"?api_key={KEY}&")
 
@@ -364,4 +364,4 @@ def outcome_of(work: Callable[[], object]) -> object:
 )
 def test_links_lead_to_the_api_only(target: str, reached: str | None) -> None:
     """Only links to the host of the API are followed, however they are written."""
-    assert a_stamp(an_integration()).reach(BASE, target) == reached
+    assert bound_settings(an_integration()).reach(BASE, target) == reached

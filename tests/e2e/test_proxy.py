@@ -16,7 +16,7 @@ from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.sendable import Failure
 from nango_py.transport.sync_transport import Transport
 from tests.support.fault_server import READ, FaultServer, Tls, response
-from tests.support.made_values import KEY, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_plan, an_integration, bound_settings
 from tests.support.nango_at_server import wait_until
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def a_plan_by(proxy: str, port: int = 443, *, host: str = NAME, scheme: str = "h
         total_seconds=3.0,
         proxy=Secret(proxy),
     )
-    return a_plan(stamp=a_stamp(integration), **call)
+    return a_plan(settings=bound_settings(integration), **call)
 
 
 def told(outcomes: Outcomes) -> list[tuple[str, bool]]:

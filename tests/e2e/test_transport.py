@@ -37,7 +37,7 @@ from tests.support.fault_server import (
     gzip_bomb,
     response,
 )
-from tests.support.made_values import KEY, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_plan, an_integration, bound_settings
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def plan_for(url: str, method: str = "GET", path: str = "things", **options: Any
     """A plan for a server, with short timeouts."""
     settings = {"total_seconds": 5.0, "connect_seconds": 2.0, "read_seconds": 2.0}
     call = {key: options.pop(key) for key in list(options) if key in {"data", "json", "stream", "headers"}}
-    stamp = a_stamp(an_integration(url, **{**settings, **options}))
-    return a_plan(method, path, stamp=stamp, **call)
+    bound = bound_settings(an_integration(url, **{**settings, **options}))
+    return a_plan(method, path, settings=bound, **call)
 
 
 def failure_of(transport: Transport, plan: Plan, seconds: float = 5.0) -> Failure:
@@ -270,9 +270,9 @@ def test_a_decompression_bomb_is_refused_with_bounded_memory() -> None:
     code = """
 import resource, sys
 from nango_py.transport.sync_transport import Transport
-from tests.support.made_values import a_plan, a_stamp, an_integration
+from tests.support.made_values import a_plan, bound_settings, an_integration
 transport = Transport()
-plan = a_plan(stamp=a_stamp(an_integration(sys.argv[1], max_response_bytes=20_000_000)))
+plan = a_plan(settings=bound_settings(an_integration(sys.argv[1], max_response_bytes=20_000_000)))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 outcome = transport.send(plan, 20.0)
 print(outcome.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -393,9 +393,9 @@ def test_a_dead_host_does_not_open_the_breaker_of_others() -> None:
         first, second = nango.executor("git", "user-1"), nango.executor("git", "user-2")
         runtime = first._get_runtime()
         plans = [executor.plan("GET", "projects") for executor in (first, second)]
-        mine, other = (runtime.outage_for(plan.stamp) for plan in plans)
+        mine, other = (runtime.outage_for(plan.settings) for plan in plans)
         assert mine is not other
-        assert mine is runtime.outage_for(plans[0].stamp)
+        assert mine is runtime.outage_for(plans[0].settings)
         assert runtime.outage not in {mine, other}
 
 

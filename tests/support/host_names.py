@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.model import UserHosts
-from tests.support.made_values import a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import a_connection, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,13 +127,13 @@ def a_plan_to(
     """A plan whose host the user named; not guarded, it is one that the file named."""
     settings: dict[str, Any] = {"connect_seconds": 1.0, "read_seconds": 2.0, "total_seconds": 3.0}
     if not guarded:
-        return a_plan(stamp=a_stamp(an_integration(f"{scheme}://{host}/api/", **settings)), **call)
+        return a_plan(settings=bound_settings(an_integration(f"{scheme}://{host}/api/", **settings)), **call)
     hosts = UserHosts({"additional_config.host": "host"}, networks)
     url = scheme + "://${additional_config.host}/api/"
-    stamp = a_stamp(
+    bound = bound_settings(
         an_integration(url, user_hosts=hosts, **settings), a_connection(additional_config={"host": host})
     )
-    return a_plan(stamp=stamp, **call)
+    return a_plan(settings=bound, **call)
 
 
 def plain(address: str) -> str:

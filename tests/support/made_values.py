@@ -97,10 +97,10 @@ def a_connection(
     )
 
 
-def a_stamp(
+def bound_settings(
     integration: Integration | None = None, connection: Connection | None = None
 ) -> BoundRequestSettings:
-    """The stamp of an integration and a connection."""
+    """The settings of an integration, rendered for a connection."""
     return BoundRequestSettings(integration or an_integration(), connection or a_connection())
 
 
@@ -108,13 +108,12 @@ def a_plan(
     method: str = "GET",
     path: str = "things",
     *,
-    stamp: BoundRequestSettings | None = None,
+    settings: BoundRequestSettings | None = None,
     idempotency_header: str = "",
     **options: Any,
 ) -> Plan:
     """The plan of a call."""
-    stamp = stamp or a_stamp()
-    return make_plan(Call(method, path, **options), stamp, idempotency_header)
+    return make_plan(Call(method, path, **options), settings or bound_settings(), idempotency_header)
 
 
 class Answer:

@@ -13,7 +13,7 @@ from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.transport.sendable import Failure
 from tests.support.fake_call_io import FakeCallIO
-from tests.support.made_values import KEY, Answer, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, Answer, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
@@ -293,9 +293,9 @@ def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, st
 
 def test_the_redirect_test_would_see_a_follower() -> None:
     """The control: an allowed host is followed, so the corpus above is refused for its origin."""
-    stamp = a_stamp(an_integration(allowed_hosts=("evil.test",)))
+    bound = bound_settings(an_integration(allowed_hosts=("evil.test",)))
     world = World([Answer(302, {"Location": ELSEWHERE[0]}), Answer(200)])
-    world.call(a_plan(stamp=stamp))
+    world.call(a_plan(settings=bound))
     assert world.plans[1].url == ELSEWHERE[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from nango_py.attempt import Attempt
 from nango_py.engine.log import get_logger, log_attempt
-from tests.support.made_values import KEY, a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_connection, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ IN_QUERY = an_integration(params={"api_key": "${api_key}"})
 def test_a_record_names_the_endpoint_without_its_query(caplog: pytest.LogCaptureFixture) -> None:
     """What a caller asks for is its own business; the plan is not in the record."""
     with caplog.at_level(logging.INFO, NAME):
-        plan = a_plan(params={"q": "private"}, stamp=a_stamp(IN_QUERY))
+        plan = a_plan(params={"q": "private"}, settings=bound_settings(IN_QUERY))
         log_attempt(get_logger("shop", None), plan, Attempt(1, status=200))
     text = f"{caplog.text}{[vars(record) for record in caplog.records]}"
     assert KEY not in text
@@ -85,17 +85,19 @@ def test_at_debug_the_record_shows_the_url_with_the_credential_masked(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who debugs sees the query; the credential is hidden by its place, however short."""
-    stamp = a_stamp(IN_QUERY, a_connection({"api_key": key}))
+    bound = bound_settings(IN_QUERY, a_connection({"api_key": key}))
     with caplog.at_level(logging.DEBUG, NAME):
-        log_attempt(get_logger("shop", None), a_plan(params={"q": "1"}, stamp=stamp), Attempt(1, status=200))
+        log_attempt(
+            get_logger("shop", None), a_plan(params={"q": "1"}, settings=bound), Attempt(1, status=200)
+        )
     assert "GET https://api.example.test/v1/things?api_key=***&q=1 -> 200" in caplog.text
 
 
 def test_a_user_id_cannot_write_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     """Line breaks and terminal codes are escaped."""
-    stamp = a_stamp(connection=a_connection(user_id="x\n2026 INFO fake \x1b[31m"))
+    bound = bound_settings(connection=a_connection(user_id="x\n2026 INFO fake \x1b[31m"))
     with caplog.at_level(logging.DEBUG, NAME):
-        log_attempt(get_logger("shop", None), a_plan(stamp=stamp), Attempt(1, status=200))
+        log_attempt(get_logger("shop", None), a_plan(settings=bound), Attempt(1, status=200))
     message = caplog.records[0].getMessage()
     assert "\n" not in message
     assert "\x1b" not in message

@@ -13,11 +13,11 @@ import pytest
 import requests
 
 from nango_py.errors import ConfigError, InvalidRequest
-from tests.support.made_values import KEY, a_connection, a_plan, a_stamp, an_integration
+from tests.support.made_values import KEY, a_connection, a_plan, an_integration, bound_settings
 
 BASE = "https://api.example.test/v1/"
-PLAIN = a_stamp(an_integration(headers={}, params={}))
-IN_QUERY = a_stamp(an_integration(params={"api_key": "${api_key}", "format": "json"}))
+PLAIN = bound_settings(an_integration(headers={}, params={}))
+IN_QUERY = bound_settings(an_integration(params={"api_key": "${api_key}", "format": "json"}))
 
 
 def prepared(**options: Any) -> requests.PreparedRequest:
@@ -50,7 +50,7 @@ PARAMS: list[Any] = [
 @pytest.mark.parametrize("params", PARAMS, ids=lambda value: repr(value)[:40])
 def test_parameters_are_encoded_as_requests_does(params: Any) -> None:
     """A caller who moves from requests sends the same bytes."""
-    assert a_plan(params=params, stamp=PLAIN).url == prepared(params=params).url
+    assert a_plan(params=params, settings=PLAIN).url == prepared(params=params).url
 
 
 TEXT_QUERIES = [
@@ -71,15 +71,15 @@ TEXT_QUERIES = [
 def test_a_query_given_as_text_stays_as_it_is_written(query: str) -> None:
     """In the path or as params=; nothing is decoded and encoded again."""
     wanted = prepared(params=query).url
-    assert a_plan(params=query, stamp=PLAIN).url == wanted
+    assert a_plan(params=query, settings=PLAIN).url == wanted
     if query:
-        assert a_plan(path=f"things?{query}", stamp=PLAIN).url == wanted
+        assert a_plan(path=f"things?{query}", settings=PLAIN).url == wanted
 
 
 def test_a_query_in_the_path_comes_before_params() -> None:
     """As requests joins the two."""
     wanted = prepared(path="things?b=2&flag", params={"a": 1}).url
-    plan = a_plan(path="things?b=2&flag", params={"a": 1}, stamp=PLAIN)
+    plan = a_plan(path="things?b=2&flag", params={"a": 1}, settings=PLAIN)
     assert plan.url == wanted
     assert plan.pairs == (("b", "2"), ("flag", ""), ("a", "1"))
 
@@ -97,7 +97,7 @@ BODIES: list[dict[str, Any]] = [
 def test_bodies_are_encoded_as_requests_does(options: dict[str, Any]) -> None:
     """Bytes and content type are the same; an empty text or form is no body."""
     wanted = prepared(method="POST", **options)
-    plan = a_plan("POST", stamp=PLAIN, **options)
+    plan = a_plan("POST", settings=PLAIN, **options)
     body = wanted.body.encode() if isinstance(wanted.body, str) else wanted.body
     assert (plan.body or None) == (body or None)
     assert plan.headers.get("content-type", ("", None))[1] == wanted.headers.get("Content-Type")
@@ -108,7 +108,7 @@ def test_uploads_are_encoded_as_requests_does() -> None:
     """Multipart fields and files, with the boundary in the content type even where the caller names one."""
     plan = a_plan(
         "POST",
-        stamp=PLAIN,
+        settings=PLAIN,
         data={"note": "é"},
         files={"file": ("a.csv", io.BytesIO(b"1,2"), "text/csv")},
         headers={"Content-Type": "multipart/form-data"},
@@ -123,7 +123,7 @@ def test_uploads_are_encoded_as_requests_does() -> None:
 def test_files_and_iterators_are_streamed_once() -> None:
     """They are not read while planning, and cannot be sent twice."""
     stream = io.BytesIO(b"large")
-    plan = a_plan("PUT", data=stream, stamp=PLAIN)
+    plan = a_plan("PUT", data=stream, settings=PLAIN)
     assert plan.body is stream
     assert stream.tell() == 0
     assert not plan.replayable
@@ -181,27 +181,27 @@ def test_the_header_with_the_credential_cannot_be_replaced(name: Any, value: Any
 @pytest.mark.parametrize("name", ["api_key", "API_KEY", "Api_Key", "api%5Fkey", "%61pi_key"])
 def test_the_parameter_with_the_credential_cannot_be_replaced(name: str) -> None:
     """Not in params, not in the path, not encoded; in no spelling."""
-    encoded_in_path = a_plan(path=f"things?{name}=mine&x=1", stamp=IN_QUERY)
+    encoded_in_path = a_plan(path=f"things?{name}=mine&x=1", settings=IN_QUERY)
     assert parse_qsl(urlsplit(encoded_in_path.url).query) == [
         ("api_key", KEY),
         ("format", "json"),
         ("x", "1"),
     ]
-    as_text = a_plan(params=f"{name}=mine&x=1", stamp=IN_QUERY)
+    as_text = a_plan(params=f"{name}=mine&x=1", settings=IN_QUERY)
     assert as_text.url == encoded_in_path.url
     if "%" not in name:
-        assert a_plan(params={name: "mine", "x": 1}, stamp=IN_QUERY).url == encoded_in_path.url
+        assert a_plan(params={name: "mine", "x": 1}, settings=IN_QUERY).url == encoded_in_path.url
 
 
 def test_other_parameters_of_the_blueprint_can_be_replaced() -> None:
     """The caller's value takes the place of the default."""
-    query = urlsplit(a_plan(params={"format": "xml"}, stamp=IN_QUERY).url).query
+    query = urlsplit(a_plan(params={"format": "xml"}, settings=IN_QUERY).url).query
     assert parse_qsl(query) == [("api_key", KEY), ("format", "xml")]
-    query = urlsplit(a_plan(path="things?format=xml", stamp=IN_QUERY).url).query
+    query = urlsplit(a_plan(path="things?format=xml", settings=IN_QUERY).url).query
     assert parse_qsl(query) == [("api_key", KEY), ("format", "xml")]
 
 
-WITH_DEFAULTS = a_stamp(
+WITH_DEFAULTS = bound_settings(
     an_integration(
         headers={"Authorization": "Key ${api_key}", "Accept": "application/vnd.api+json", "Revision": "1"}
     )
@@ -210,14 +210,14 @@ WITH_DEFAULTS = a_stamp(
 
 def test_other_headers_can_be_replaced_in_any_spelling() -> None:
     """The caller's value wins, once, in the caller's spelling."""
-    plan = a_plan(headers={"ACCEPT": "text/plain", "revision": b"2"}, stamp=WITH_DEFAULTS)
+    plan = a_plan(headers={"ACCEPT": "text/plain", "revision": b"2"}, settings=WITH_DEFAULTS)
     assert plan.headers["accept"] == ("ACCEPT", "text/plain")
     assert plan.headers["revision"] == ("revision", "2")
 
 
 def test_none_removes_a_header() -> None:
     """As in requests."""
-    plan = a_plan(headers={"Accept": None, "user-agent": None, "X-Never-There": None}, stamp=WITH_DEFAULTS)
+    plan = a_plan(headers={"Accept": None, "user-agent": None, "X-Never-There": None}, settings=WITH_DEFAULTS)
     assert "accept" not in plan.headers
     assert "user-agent" not in plan.headers
 
@@ -230,16 +230,16 @@ def test_the_callers_values_stay_as_they_were() -> None:
         "json": {"deep": [{"a": 1}]},
     }
     before = copy.deepcopy(options)
-    a_plan("POST", stamp=IN_QUERY, **options)
+    a_plan("POST", settings=IN_QUERY, **options)
     assert options == before
 
 
 def test_plans_of_one_connection_do_not_share_headers() -> None:
     """Changing one plan's headers changes no other call."""
-    stamp = a_stamp()
-    first = a_plan(stamp=stamp)
+    bound = bound_settings()
+    first = a_plan(settings=bound)
     first.headers["x-extra"] = ("X-Extra", "1")
-    assert "x-extra" not in a_plan(stamp=stamp).headers
+    assert "x-extra" not in a_plan(settings=bound).headers
 
 
 ESCAPES = [
@@ -293,10 +293,10 @@ def test_ordinary_paths_lie_below_the_base(path: str, url: str | None) -> None:
 
 def test_a_plan_prints_with_its_credentials_masked() -> None:
     """What `nango plan` shows is the request with stars where the credential stands."""
-    stamp = a_stamp(
+    bound = bound_settings(
         an_integration(headers={"Authorization": "Key ${api_key}"}, params={"key": "${api_key}", "v": "1"})
     )
-    plan = a_plan("POST", json={"echo": KEY, "n": 1}, stamp=stamp)
+    plan = a_plan("POST", json={"echo": KEY, "n": 1}, settings=bound)
     assert str(plan).splitlines() == [
         "POST https://api.example.test/v1/things?key=***&v=1",
         f"User-Agent: {plan.headers['user-agent'][1]}",
@@ -313,13 +313,13 @@ def test_a_plan_prints_with_its_credentials_masked() -> None:
 @pytest.mark.parametrize("key", ["a", "k1", "with space", "a+b/c=%&"])
 def test_a_short_or_odd_credential_is_masked_by_its_place(key: str) -> None:
     """Masking does not depend on recognising the value."""
-    stamp = a_stamp(
+    bound = bound_settings(
         an_integration("https://${api_key}.example.test/v1/", headers={"X-Key": "${api_key}"})
         if key.isalnum()
         else an_integration(headers={"X-Key": "${api_key}"}, params={"auth[key]": "${api_key}"}),
         a_connection({"api_key": key}),
     )
-    plan = a_plan(stamp=stamp)
+    plan = a_plan(settings=bound)
     assert plan.masked_headers()["X-Key"] == "***"
     if key.isalnum():
         assert plan.masked_url() == "https://***.example.test/v1/things"
@@ -329,10 +329,10 @@ def test_a_short_or_odd_credential_is_masked_by_its_place(key: str) -> None:
 
 def test_a_plan_shows_nothing_by_the_usual_accidents() -> None:
     """repr, format, containers and errors of pickling have no credential."""
-    plan = a_plan(stamp=IN_QUERY)
-    for text in (repr(plan), f"{plan}", f"{[plan]}", f"{plan.stamp!r}"):
+    plan = a_plan(settings=IN_QUERY)
+    for text in (repr(plan), f"{plan}", f"{[plan]}", f"{plan.settings!r}"):
         assert KEY not in text
-    for thing in (plan, plan.stamp):
+    for thing in (plan, plan.settings):
         with pytest.raises(TypeError) as caught:
             pickle.dumps(thing)
         assert KEY not in str(caught.value)
@@ -366,9 +366,9 @@ def test_an_idempotency_key_is_sent_under_the_declared_header() -> None:
 
 def test_headers_may_use_what_differs_from_call_to_call() -> None:
     """`${method}` and `${endpoint}` are rendered for each request."""
-    stamp = a_stamp(an_integration(headers={"X-Call": "${method} ${endpoint}", "X-Key": "${api_key}"}))
-    assert a_plan("POST", "lists/7", stamp=stamp).headers["x-call"] == ("X-Call", "POST lists/7")
-    assert a_plan("GET", "a?b=c", stamp=stamp).headers["x-call"] == ("X-Call", "GET a")
+    bound = bound_settings(an_integration(headers={"X-Call": "${method} ${endpoint}", "X-Key": "${api_key}"}))
+    assert a_plan("POST", "lists/7", settings=bound).headers["x-call"] == ("X-Call", "POST lists/7")
+    assert a_plan("GET", "a?b=c", settings=bound).headers["x-call"] == ("X-Call", "GET a")
 
 
 BAD_KEYS = ["line\nbreak", "cr\rx", "nul\x00x", "space-after ", "euro €", "emoji \U0001f600"]
@@ -396,13 +396,13 @@ def test_a_credential_that_fits_no_header_is_named_and_not_shown(key: str) -> No
 def test_values_are_encoded_in_the_query() -> None:
     """A credential cannot add parameters of its own."""
     key = "a&admin=1#x /?+%"
-    plan = a_plan(stamp=a_stamp(IN_QUERY.integration, a_connection({"api_key": key})))
+    plan = a_plan(settings=bound_settings(IN_QUERY.integration, a_connection({"api_key": key})))
     assert parse_qsl(urlsplit(plan.url).query) == [("api_key", key), ("format", "json")]
 
 
 def test_basic_auth_and_app_values_reach_their_places() -> None:
     """Every auth mode's variables render; app secrets are protected like user secrets."""
-    stamp = a_stamp(
+    bound = bound_settings(
         an_integration(
             auth_mode="USERNAME_PASSWORD",
             headers={"Authorization": "Basic ${basic_auth_encoded}", "X-App": "${app_api_key}"},
@@ -410,7 +410,7 @@ def test_basic_auth_and_app_values_reach_their_places() -> None:
         ),
         a_connection({"username": "ada", "password": "løvelace"}),
     )
-    plan = a_plan(stamp=stamp, headers={"x-app": "mine"})
+    plan = a_plan(settings=bound, headers={"x-app": "mine"})
     assert plan.headers["authorization"][1] == "Basic YWRhOmzDuHZlbGFjZQ=="
     assert plan.headers["x-app"][1] == "app_secret_1"
     assert plan.masked_headers()["Authorization"] == "Basic ***"

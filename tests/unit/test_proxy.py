@@ -134,9 +134,15 @@ def test_the_password_shows_nowhere() -> None:
             repr(integration),
             str(integration.settings["requests"]["proxy_url"]),
         ]
-        seen += [repr(integration.requests), repr(plan), str(plan), repr(plan.stamp), repr(plan.stamp.proxy)]
+        seen += [
+            repr(integration.requests),
+            repr(plan),
+            str(plan),
+            repr(plan.settings),
+            repr(plan.settings.proxy),
+        ]
         assert not [text for text in seen if PASSWORD in text]
-        assert PASSWORD in plan.stamp.secrets
+        assert PASSWORD in plan.settings.secrets
     with pytest.raises(TypeError):
         pickle.dumps(Proxy(PROXY))
 

@@ -8,8 +8,8 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.auth.none import NoAuth
 from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
+from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
-from nango_py.config.template.positions import template_places
 from nango_py.connect.oauth import logs_in_by_browser, provider_fields
 from nango_py.record import field, record
 

@@ -16,7 +16,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nango_py.config.model import EnvironmentText
+from nango_py.config.values import EnvironmentText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

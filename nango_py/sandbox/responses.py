@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from nango_py.config.model import EnvironmentText
+from nango_py.config.values import EnvironmentText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from nango_py.config.model import freeze
+from nango_py.config.values import freeze
 from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
 
 if TYPE_CHECKING:

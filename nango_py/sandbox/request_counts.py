@@ -1,4 +1,7 @@
-"""Rate limit counters of the sandbox. They are independent of nango_py.limits, which they check."""
+"""The sandbox's own counting of requests, and what it saw at most in any window.
+
+Nothing here is shared with nango_py.limits, which it is there to check. The time is given, so it is pure.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +10,53 @@ import math
 import re
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from nango_py.record import record
-from nango_py.sandbox.budgets import Budget, Case, parse_budgets
+from nango_py.sandbox.budgets import Budget, Case, read_budgets
 from nango_py.sandbox.expressions import UnknownNameError, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import CountingMode, Limit
+    from nango_py.sandbox.budgets import Limit, Manner
 
-_MAX_REPORTED_SECONDS = 3600.0
-_MAX_CACHED_PATHS = 10_000
+_TOLD_UP_TO_SECONDS = 3600.0
+_REMEMBERED_PATHS = 10_000
 _ROUNDING = 1e-9
 _ID = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Counted:
-    """The largest number of requests under one limit.
+    """What was seen of one limit.
 
     Attributes:
-        account: the owner of the quota: the user id, or a digest of the credential.
-        key: the rendered key of the budget.
-        label: the limit as written in the blueprint.
-        limit: the number of requests that it allows.
-        peak: the largest number of requests in any period of its length, aligned or not, including rejected
-            ones; for a bucket, its highest level.
+        account: whose quota: the user id, or a digest of the credential.
+        key: the budget's key, rendered.
+        label: the limit as the blueprint writes it.
+        limit: how many it allows.
+        most: how many arrived at most in any stretch of its length, wherever the stretch begins and refused
+            ones included; of a bucket, how many it would have had to hold.
     """
 
     account: str
     key: str
     label: str
     limit: float
-    peak: float
+    most: float
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a request is allowed, and the numbers for rate limit headers.
+    """What the counting says of one request.
 
     Attributes:
-        wait_seconds: 0 if the request is allowed; else the time until it would be.
-        label: the limit that rejected it, or that the numbers describe.
-        limit: the number of requests that this limit allows; None if nothing is limited.
-        remaining: the number of requests left.
-        reset_seconds: the time until the limit is unused again.
+        wait_seconds: 0 when it is allowed; else until it would be.
+        label: the limit that refused it, or the one that the numbers tell of.
+        limit: how many that one allows; None when nothing is counted.
+        remaining: how many are left of it.
+        reset_seconds: until it counts from zero again, or is full again.
     """
 
     wait_seconds: float = 0.0
@@ -65,76 +67,77 @@ class Verdict:
 
 
 class _Counter:
-    """The requests under one limit and key."""
+    """One limit under one key."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
-        self.peak = 0.0
+        self.most = 0.0
         self._times: deque[tuple[float, int]] = deque()
         self._used = 0
         self._window = -1
         self._level, self._level_at = 0.0, 0.0
-        self._arrivals: deque[tuple[float, int]] = deque()
-        self._arrivals_sum = 0
-        self._peak_level, self._peak_level_at = 0.0, 0.0
+        self._seen: deque[tuple[float, int]] = deque()
+        self._seen_sum = 0
+        self._seen_level, self._seen_at = 0.0, 0.0
 
-    def record_arrival(self, now: float, cost: int) -> None:
-        """Update the peak; rejected requests count too."""
-        if self.limit.mode == "bucket":
-            self._peak_level = self._drain(self._peak_level, self._peak_level_at, now) + cost
-            self._peak_level_at = now
-            self.peak = max(self.peak, self._peak_level)
+    def see(self, now: float, cost: int) -> None:
+        """Note an arrival, allowed or not."""
+        if self.limit.manner == "bucket":
+            self._seen_level = self._drained(self._seen_level, self._seen_at, now) + cost
+            self._seen_at = now
+            self.most = max(self.most, self._seen_level)
             return
-        self._arrivals.append((now, cost))
-        self._arrivals_sum += cost
-        while self._arrivals[0][0] <= now - self.limit.seconds:
-            self._arrivals_sum -= self._arrivals.popleft()[1]
-        self.peak = max(self.peak, self._arrivals_sum)
+        self._seen.append((now, cost))
+        self._seen_sum += cost
+        while self._seen[0][0] <= now - self.limit.seconds:
+            self._seen_sum -= self._seen.popleft()[1]
+        self.most = max(self.most, self._seen_sum)
 
     def wait(self, now: float, cost: int) -> float:
-        """Seconds until there is room for `cost`; 0 if there is now."""
+        """Seconds until `cost` more fit; 0 when they fit now."""
         self._advance(now)
-        excess = self._total() + cost - self.limit.requests
-        if excess <= _ROUNDING:
+        over = self._total() + cost - self.limit.requests
+        if over <= _ROUNDING:
             return 0.0
-        if self.limit.mode == "bucket":
-            return excess * self.limit.seconds / self.limit.requests
-        if self.limit.mode == "fixed":
-            return self._window_end() - now
-        return self._time_of_room(excess) - now
+        if self.limit.manner == "bucket":
+            return over * self.limit.seconds / self.limit.requests
+        if self.limit.manner == "fixed":
+            return self._ends() - now
+        return self._room_at(over) - now
 
     def spend(self, now: float, cost: int) -> None:
-        """Count an allowed request; call it after `wait` returned 0."""
-        if self.limit.mode == "bucket":
+        """Book `cost`; `wait` has just answered 0."""
+        if self.limit.manner == "bucket":
             self._level += cost
-            return
-        self._used += cost
-        if self.limit.mode == "sliding":
+        elif self.limit.manner == "fixed":
+            self._used += cost
+        else:
             self._times.append((now, cost))
+            self._used += cost
 
     def remaining(self) -> int:
-        """The number of requests left."""
+        """How many fit now."""
         return max(0, math.floor(self.limit.requests - self._total() + _ROUNDING))
 
     def reset(self, now: float) -> float:
-        """Seconds until the limit is unused again."""
-        if self.limit.mode == "bucket":
+        """Seconds until nothing is used any more."""
+        if self.limit.manner == "bucket":
             return self._level * self.limit.seconds / self.limit.requests
-        if self.limit.mode == "fixed":
-            return self._window_end() - now
+        if self.limit.manner == "fixed":
+            return self._ends() - now
         return self._times[-1][0] + self.limit.seconds - now if self._times else 0.0
 
     def _total(self) -> float:
-        return self._level if self.limit.mode == "bucket" else self._used
+        return self._level if self.limit.manner == "bucket" else self._used
 
-    def _window_end(self) -> float:
+    def _ends(self) -> float:
         return (self._window + 1) * self.limit.seconds
 
     def _advance(self, now: float) -> None:
-        if self.limit.mode == "bucket":
-            self._level = self._drain(self._level, self._level_at, now)
+        if self.limit.manner == "bucket":
+            self._level = self._drained(self._level, self._level_at, now)
             self._level_at = now
-        elif self.limit.mode == "fixed":
+        elif self.limit.manner == "fixed":
             window = math.floor(now / self.limit.seconds)
             if window != self._window:
                 self._window, self._used = window, 0
@@ -142,34 +145,34 @@ class _Counter:
             while self._times and self._times[0][0] <= now - self.limit.seconds:
                 self._used -= self._times.popleft()[1]
 
-    def _time_of_room(self, excess: float) -> float:
+    def _room_at(self, over: float) -> float:
         freed = 0.0
         for at, cost in self._times:
             freed += cost
-            if freed >= excess:
+            if freed >= over:
                 return at + self.limit.seconds
         return math.inf
 
-    def _drain(self, level: float, since: float, now: float) -> float:
+    def _drained(self, level: float, since: float, now: float) -> float:
         return max(0.0, level - (now - since) * self.limit.requests / self.limit.seconds)
 
 
-class RequestCounts:
-    """The counters of a blueprint's limits, for every account. Thread-safe.
+class Counting:
+    """Every budget of a blueprint, for every account; safe to read while requests are counted.
 
     Args:
         rate_limits: the blueprint's `rate_limits`, or None for an API without limits.
-        mode: how windows count. `{burst, per_second}` windows are always buckets.
+        manner: how windows are counted. `{burst, per_second}` is a bucket always.
     """
 
-    def __init__(self, rate_limits: Settings | None, mode: CountingMode = "fixed") -> None:
-        self._budgets = parse_budgets(rate_limits or {}, mode)
+    def __init__(self, rate_limits: Mapping[str, Any] | None, manner: Manner = "fixed") -> None:
+        self._budgets = read_budgets(rate_limits or {}, manner)
         self._counted_per = str((rate_limits or {}).get("counted_per") or "connection")
         self._candidates: dict[tuple[str, str], tuple[tuple[Budget, tuple[Case, ...]], ...]] = {}
         self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
         self._lock = threading.Lock()
 
-    def count(
+    def arrive(
         self,
         account: str,
         method: str,
@@ -179,20 +182,22 @@ class RequestCounts:
         *,
         spend: bool = True,
     ) -> Verdict:
-        """Count a request. If any limit rejects it, no limit is spent.
+        """Count a request that has arrived.
+
+        All limits together allow it, or none of them books it.
 
         Args:
-            account: the account of its credential.
-            method: in upper case.
+            account: whose credential it carried.
+            method: in capitals.
             endpoint: the path below the base path.
-            params: the parsed query; repeated values are joined by commas.
-            now: monotonic seconds.
-            spend: False for a request that is rejected for another reason.
+            params: the parsed query; values of a repeated name are joined by commas.
+            now: seconds that only grow.
+            spend: False for a request that is refused for another reason: it is seen and not booked.
         """
         with self._lock:
-            counters = list(self._find_counters(account, method, endpoint.strip("/"), params))
+            counters = list(self._applying(account, method, endpoint.strip("/"), params))
             for counter, cost in counters:
-                counter.record_arrival(now, cost)
+                counter.see(now, cost)
             waits = [(counter.wait(now, cost), counter.limit.label) for counter, cost in counters]
             longest, label = max(waits, default=(0.0, ""))
             if longest > 0:
@@ -200,70 +205,71 @@ class RequestCounts:
             if spend:
                 for counter, cost in counters:
                     counter.spend(now, cost)
-            return _allow([counter for counter, _ in counters], now)
+            return _told([counter for counter, _ in counters], now)
 
     @property
     def counted(self) -> tuple[Counted, ...]:
-        """The peaks, for each account, key and limit."""
+        """What was seen, one entry for each account, key and limit."""
         with self._lock:
             return tuple(
-                Counted(account, key, limit.label, limit.requests, counter.peak)
+                Counted(account, key, limit.label, limit.requests, counter.most)
                 for (_, account, key, _, limit), counter in self._counters.items()
             )
 
-    def _find_counters(
+    def _applying(
         self, account: str, method: str, path: str, params: Mapping[str, str]
     ) -> Iterator[tuple[_Counter, int]]:
-        for budget, cases in self._find_candidates(method, path):
-            case = next((case for case in cases if case.matches_params(params)), None)
+        for budget, cases in self._candidate_cases(method, path):
+            case = next((case for case in cases if case.fits(params)), None)
             if case is None:
                 continue
             endpoint = case.endpoint or endpoint_of(path)
             values = {"method": method, "path": path, "endpoint": endpoint, "user_id": account}
-            owner = self._owner(account, values)
-            key = _render(case.key or budget.key, values)
-            separate = () if case.key else case.limits
+            payer = self._payer(account, values)
+            key = _rendered(case.key or budget.key, values)
+            apart = () if case.key else case.limits
             for limit in case.limits:
-                place = (budget.index, owner, key, separate, limit)
+                place = (budget.index, payer, key, apart, limit)
                 if place not in self._counters:
                     self._counters[place] = _Counter(limit)
                 yield self._counters[place], case.cost
 
-    def _owner(self, account: str, values: Mapping[str, object]) -> str:
-        return account if self._counted_per == "connection" else _render(self._counted_per, values, account)
+    def _payer(self, account: str, values: Mapping[str, Any]) -> str:
+        if self._counted_per == "connection":
+            return account
+        return _rendered(self._counted_per, values, account)
 
-    def _find_candidates(self, method: str, path: str) -> tuple[tuple[Budget, tuple[Case, ...]], ...]:
-        candidates = self._candidates.get((method, path))
-        if candidates is None:
-            if len(self._candidates) >= _MAX_CACHED_PATHS:
+    def _candidate_cases(self, method: str, path: str) -> tuple[tuple[Budget, tuple[Case, ...]], ...]:
+        found = self._candidates.get((method, path))
+        if found is None:
+            if len(self._candidates) >= _REMEMBERED_PATHS:
                 self._candidates.clear()
-            candidates = tuple(
-                (budget, tuple(case for case in budget.cases if case.matches_endpoint(method, path)))
+            found = tuple(
+                (budget, tuple(case for case in budget.cases if case.concerns(method, path)))
                 for budget in self._budgets
             )
-            self._candidates[method, path] = candidates
-        return candidates
+            self._candidates[method, path] = found
+        return found
 
 
-def _allow(counters: list[_Counter], now: float) -> Verdict:
-    """A verdict with the numbers of the longest window up to an hour, as in Klaviyo's RateLimit headers."""
+def _told(counters: list[_Counter], now: float) -> Verdict:
+    """The numbers for RateLimit-*: of the longest window up to an hour, as Klaviyo tells the minute's."""
+    short = [counter for counter in counters if counter.limit.seconds <= _TOLD_UP_TO_SECONDS]
     if not counters:
         return Verdict()
-    short = [counter for counter in counters if counter.limit.seconds <= _MAX_REPORTED_SECONDS]
-    longest = max(short or counters, key=lambda counter: counter.limit.seconds)
-    limit = longest.limit
-    return Verdict(0.0, limit.label, int(limit.requests), longest.remaining(), longest.reset(now))
+    told = max(short or counters, key=lambda counter: counter.limit.seconds)
+    return Verdict(0.0, told.limit.label, int(told.limit.requests), told.remaining(), told.reset(now))
 
 
-@functools.lru_cache(maxsize=_MAX_CACHED_PATHS)
+@functools.lru_cache(maxsize=_REMEMBERED_PATHS)
 def endpoint_of(path: str) -> str:
-    """The path with ids replaced by `*`, because APIs limit endpoints and not single records."""
+    """The path with the parts that are surely ids replaced by `*`: APIs count routes, not records."""
     return "/".join("*" if _ID.fullmatch(part) else part for part in path.strip("/").split("/"))
 
 
-def _render(template: str, values: Mapping[str, object], default: str = "") -> str:
-    """The rendered template; `default`, or the template, if the sandbox does not know a value."""
+def _rendered(template: str, values: Mapping[str, Any], otherwise: str = "") -> str:
+    """The rendered text; `otherwise`, or the template, when it needs what the sandbox cannot know."""
     try:
         return render(template, values)
     except UnknownNameError:
-        return default or template
+        return otherwise or template

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
-from nango_py.engine.explain import explain
+from nango_py.engine.log import explain
 from nango_py.engine.plan import Call, Plan, make_plan, move_to_url
 from nango_py.engine.replan import with_credentials_of
 from nango_py.errors import InvalidRequest, TransportFailed

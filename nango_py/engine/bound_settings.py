@@ -1,4 +1,4 @@
-"""What one connection puts on each of its requests: base URL, headers and parameters, rendered once."""
+"""The request settings of an integration, rendered for one connection: base URL, headers and parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from nango_py._version import __version__
 from nango_py.auth.base import AuthMode, get_auth_mode
 from nango_py.config.template.compiler import TemplateProblem
-from nango_py.config.template.rendering import check_header_value, render_url
+from nango_py.config.template.rendering import render_header, render_url
 from nango_py.errors import ConfigError, Position, Problem, printable
 from nango_py.secret import MASK, reveal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nango_py.config.template.compiler import Template
     from nango_py.connections.connection import Connection
     from nango_py.engine.request_encoding import Pairs
+    from nango_py.json_types import Settings
     from nango_py.secret import Secret
     from nango_py.transport.addresses import Guard
     from nango_py.transport.certificates import Certificate
@@ -33,39 +34,39 @@ DEFAULT_HEADERS = {
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
 """Template names whose values differ from call to call."""
 
+NOT_SECRET = ("expires_at", "token_type", "scope", "username")
+"""Credentials that are not masked."""
+
 Origin = tuple[str, str, int]
 
 
 def origin_of(url: str) -> Origin:
     """Scheme, host and port of a URL: what credentials never leave (RFC 6454)."""
     parts = urlsplit(url)
-    return (
-        parts.scheme,
-        (parts.hostname or "").lower(),
-        parts.port or (443 if parts.scheme == "https" else 80),
-    )
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").lower(), port
 
 
 class BoundRequestSettings:
     """A connection's rendered request settings.
 
-    Holds credentials: its repr is masked and it does not pickle.
+    They hold credentials: the repr is masked, and they cannot be pickled.
 
     Attributes:
         base_url: ends with a slash.
-        origins: where this connection's credentials may go.
+        origins: where this connection's credentials may be sent.
         headers: constant headers by lower-case name: (name as written, value).
-        protected_headers: lower-case names of headers that carry a credential; a caller cannot replace them.
+        protected_headers: lower-case names of headers that hold a credential; a caller cannot replace them.
         pairs: the blueprint's query parameters.
-        protected_params: lower-case names of those that carry a credential.
-        secrets: every text that must not be seen, for masking by value.
+        protected_params: lower-case names of those that hold a credential.
+        secrets: all texts to mask.
         mode: the auth mode, and `auth_settings` its block of YAML.
         client_certificate: what TLS connections present, or None.
-        guard: what the host may lead to; None where files name it, and nothing is checked.
-        proxy: what https is tunnelled through, or None.
-        is_apart: whether its connections are not for everyone: one of the last three is there.
-        signer: the mode where it signs each attempt; not where the blueprint writes Authorization itself,
-            as Trello's does.
+        guard: the networks that the host may resolve to; None if the configuration names the host.
+        proxy: the proxy for https, or None.
+        is_apart: whether there is a certificate, guard or proxy, so that sockets must not be shared.
+        signer: the auth mode if it signs each attempt; None if the blueprint writes Authorization itself, as
+            Trello's does.
     """
 
     __slots__ = (
@@ -94,88 +95,69 @@ class BoundRequestSettings:
         self.connection = connection
         self.mode = get_auth_mode(integration.auth_mode)
         self.client_certificate = _certificate_of(self.mode, connection)
-        self.auth_settings: Mapping[str, Any] = integration.settings.get("auth", {})
+        self.auth_settings: Settings = integration.settings.get("auth", {})
         self._variables = template_variables(integration, connection)
         settings, secret = integration.requests, integration.secret_names
         hosts = settings.user_hosts
         self.guard = None if hosts is None or not hosts.in_base_url else guard_of(hosts, connection)
-        self.proxy = None if settings.proxy is None else _proxy_of(settings.proxy)
+        self.proxy = None if settings.proxy is None else _open_proxy(settings.proxy)
         self.is_apart = any((self.guard, self.proxy, self.client_certificate))
         fields: Mapping[str, str] = {} if hosts is None else hosts.fields
-        self.base_url = self._render(
+        base_url = self._render(
             "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
         )
-        if not self.base_url.endswith("/"):
-            self.base_url += "/"
-        scheme, _, port = own = origin_of(self.base_url)
-        self.origins: frozenset[Origin] = _shared(frozenset(
-            {own, *(origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port)
-                    for host in settings.allowed_hosts)}
-        ))  # fmt: skip
-        self.protected_headers = _shared(
-            frozenset(name.lower() for name, value in settings.headers if _holds(value, secret))
+        self.base_url = base_url if base_url.endswith("/") else base_url + "/"
+        self.origins: frozenset[Origin] = _shared(_origins(self.base_url, settings.allowed_hosts))
+        self.protected_headers: frozenset[str] = _shared(
+            frozenset(name.lower() for name, value in settings.headers if _is_secret(value, secret))
         )
-        self.protected_params = _shared(
-            frozenset(name.lower() for name, value in settings.params if _holds(value, secret))
+        self.protected_params: frozenset[str] = _shared(
+            frozenset(name.lower() for name, value in settings.params if _is_secret(value, secret))
         )
         writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
         self.signer = self.mode if self.mode.signs and not writes_own else None
         if self.signer is not None or self.mode.answers_challenges:
             self.protected_headers = _shared(self.protected_headers | {"authorization"})
         self.headers = dict(DEFAULT_HEADERS)
-        self._call_headers: tuple[tuple[str, Template], ...] = tuple(
+        self._call_headers = tuple(
             (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
         )
         for name, value in settings.headers:
             if CALL_NAMES.isdisjoint(value.names):
                 self.headers[name.lower()] = (name, self._header(name, value, self._variables))
-        self.pairs: Pairs = tuple(
-            (name, self._render(f"requests.params.{name}", lambda value=value: value.render(self._variables)))  # type: ignore[misc]
-            for name, value in settings.params
-        )
+        self.pairs: Pairs = tuple((name, self._param(name, value)) for name, value in settings.params)
         self.secrets = self._all_secrets()
 
-    def _render(self, where: str, render: Callable[[], str]) -> str:
+    def _render(self, place: str, render: Callable[[], str]) -> str:
         """Render, or say which setting of which connection does not fit."""
         try:
             return render()
-        except TemplateProblem as found:
-            problem = found
-        place = connection_label(self.connection)
-        raise ConfigError(
-            [
-                Problem(
-                    Position(place), problem.code, f"{where}: {problem.what}", problem.expected, problem.help
-                )
-            ]
-        )
+        except TemplateProblem as error:
+            problem = error
+        what = f"{place}: {problem.what}"
+        position = Position(connection_label(self.connection))
+        raise ConfigError([Problem(position, problem.code, what, problem.expected, problem.help)])
 
-    def _header(self, name: str, template: Template, variables: Mapping[str, Any]) -> str:
-        def render() -> str:
-            value = template.render(variables)
-            check_header_value(value, name)
-            return value
+    def _header(self, name: str, template: Template, variables: Settings) -> str:
+        return self._render(f"requests.headers.{name}", lambda: render_header(template, variables, name))
 
-        return self._render(f"requests.headers.{name}", render)
+    def _param(self, name: str, template: Template) -> str:
+        return self._render(f"requests.params.{name}", lambda: template.render(self._variables))
 
     def _all_secrets(self) -> tuple[str, ...]:
         names = self.integration.secret_names
-        found = {str(self._variables[name]) for name in names if self._variables.get(name)}
-        found |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
+        secrets = {str(self._variables[name]) for name in names if self._variables.get(name)}
+        secrets |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
-        found |= {value.rpartition(" ")[2] for value in tuple(found)}
-        found |= {value for name, value in self.pairs if name.lower() in self.protected_params}
-        found |= set(
-            leaves(
-                reveal(self.connection.credentials), skip=("expires_at", "token_type", "scope", "username")
-            )
-        )
+        secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
+        secrets |= {value for name, value in self.pairs if name.lower() in self.protected_params}
+        secrets |= set(leaves(reveal(self.connection.credentials), skip=NOT_SECRET))
         if self.proxy is not None:
-            found |= set(self.proxy.secrets)
-        return tuple(found)
+            secrets |= set(self.proxy.secrets)
+        return tuple(secrets)
 
     def headers_for(self, method: str, endpoint: str) -> dict[str, tuple[str, str]]:
-        """A fresh copy of this connection's headers for one request, by lower-case name."""
+        """A copy of this connection's headers for one request, by lower-case name."""
         headers = self.headers.copy()
         if self._call_headers:
             variables = {**self._variables, "method": method, "endpoint": endpoint, "path": endpoint}
@@ -183,37 +165,37 @@ class BoundRequestSettings:
                 headers[name.lower()] = (name, self._header(name, template, variables))
         return headers
 
-    def variables(self) -> Mapping[str, Any]:
-        """The template variables of this connection; for budgets' keys. Holds credentials."""
+    def variables(self) -> Settings:
+        """The template variables of this connection, for the keys of budgets. They hold credentials."""
         return self._variables
 
     def reach(self, base: str, target: str) -> str | None:
-        """The URL that `target` means beside `base`; None where the credentials may not go there.
+        """The absolute URL of a link; None if the credentials must not be sent there.
 
         Args:
-            base: a URL without a query that this settings was used for.
+            base: a URL without a query that these settings were used for.
             target: a link or a Location.
         """
-        # Most links to a next page name the same address with another query: nothing is left to be told.
+        # Most links to a next page are the same URL with another query: there is nothing to check.
         if target.startswith(base) and target[len(base) : len(base) + 1] == "?" and target.isprintable():
             return target
         try:
             url = urljoin(base, target)
-            is_ours = urlsplit(url).username is None and origin_of(url) in self.origins
-        except ValueError:  # not a URL at all
+            is_allowed = urlsplit(url).username is None and origin_of(url) in self.origins
+        except ValueError:  # not a URL
             return None
-        return url if is_ours else None
+        return url if is_allowed else None
 
     def masked_base(self) -> str:
         """base_url with credentials shown as `***`."""
         template = self.integration.requests.base_url
-        if not _holds(template, self.integration.secret_names):
+        if not _is_secret(template, self.integration.secret_names):
             return self.base_url
         shown = template.mask(self._variables, self.integration.secret_names)
         return shown if shown.endswith("/") else shown + "/"
 
     def masked_header(self, name: str) -> str:
-        """A protected header's value with only its credential hidden: `Klaviyo-API-Key ***`."""
+        """A protected header's value with only its credential masked: `Klaviyo-API-Key ***`."""
         for written, template in self.integration.requests.headers:
             if written.lower() == name.lower():
                 variables = {**self._variables, **dict.fromkeys(CALL_NAMES, "")}
@@ -233,27 +215,35 @@ def connection_label(connection: Connection) -> str:
 
 
 def guard_of(hosts: UserHosts, connection: Connection) -> Guard:
-    """What the hosts that this connection names may lead to."""
+    """The networks that the hosts named by this connection may resolve to."""
     from nango_py.transport.addresses import Guard
 
     return Guard(hosts.networks, connection_label(connection))
 
 
-def _proxy_of(url: Secret) -> Proxy | None:
+def _open_proxy(url: Secret) -> Proxy | None:
     from nango_py.transport.proxy_tunnel import open_proxy
 
     return open_proxy(url)
 
 
+def _origins(base_url: str, allowed_hosts: tuple[str, ...]) -> frozenset[Origin]:
+    scheme, _, port = own = origin_of(base_url)
+    others = (
+        origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port) for host in allowed_hosts
+    )
+    return frozenset({own, *others})
+
+
 @lru_cache(maxsize=1024)
-def _shared(names: frozenset[Any]) -> frozenset[Any]:
+def _shared(elements: frozenset[Any]) -> frozenset[Any]:
     """One object for equal sets: ten thousand connections of an integration have equal ones."""
-    return names
+    return elements
 
 
 def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | None:
     if type(mode).client_certificate is AuthMode.client_certificate:
-        return None  # most modes; their credentials need not be opened for this
+        return None  # true of most modes; their credentials need not be decrypted for this
     pair = mode.client_certificate(reveal(connection.credentials))
     if pair is None:
         return None
@@ -263,7 +253,7 @@ def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | Non
 
 
 def bind_settings(integration: Integration, connection: Connection) -> BoundRequestSettings:
-    """The settings of a connection.
+    """The request settings of a connection.
 
     Raises:
         ConfigError: a setting of the connection does not fit the blueprint's templates.
@@ -272,11 +262,11 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
         return BoundRequestSettings(integration, connection)
     except ConfigError as error:
         problems = error.problems
-    # Raised anew: the frames that rendered hold credentials, and error trackers print what frames hold.
+    # A new error: the frames that rendered hold credentials, and error trackers print what frames hold.
     raise ConfigError(problems)
 
 
-def template_variables(integration: Integration, connection: Connection) -> dict[str, Any]:
+def template_variables(integration: Integration, connection: Connection) -> dict[str, object]:
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
     mode = get_auth_mode(integration.auth_mode)
@@ -290,13 +280,13 @@ def template_variables(integration: Integration, connection: Connection) -> dict
     }
 
 
-def _holds(template: Template, secret: frozenset[str]) -> bool:
-    """True where a credential, or a value from the environment, is part of the rendered text."""
+def _is_secret(template: Template, secret: frozenset[str]) -> bool:
+    """Whether the rendered text contains a credential, or a value from the environment."""
     return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
 
 
-def leaves(value: Any, skip: tuple[str, ...] = ()) -> list[str]:
-    """Every text in nested values, but those under the names to skip."""
+def leaves(value: object, skip: tuple[str, ...] = ()) -> list[str]:
+    """Every text in nested values, except those under the names to skip."""
     if isinstance(value, dict):
         return [leaf for key, item in value.items() if key not in skip for leaf in leaves(item, skip)]
     if isinstance(value, list):

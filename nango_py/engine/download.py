@@ -1,4 +1,4 @@
-"""A streamed body on its way into a file."""
+"""Writing a streamed body into a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,16 +19,15 @@ CHUNK = 1 << 16
 
 
 class PartialFile:
-    """A file that appears under its name when it is complete; until then it lies beside it.
+    """A file that gets its name when it is complete; until then it has a temporary name in the same folder.
 
-    It is for this user's eyes only (mode 0600). As a context manager it leaves nothing behind where it was
-    not completed.
+    Only the current user may read it (mode 0600). As a context manager it removes an incomplete file.
     """
 
     def __init__(self, target: str | os.PathLike[str], response: Response, progress: Progress | None) -> None:
         announced = response.headers.get("Content-Length", "")
-        is_as_announced = announced.isdigit() and "content-encoding" not in response.headers
-        self._total = int(announced) if is_as_announced else None
+        is_decoded_size = announced.isdigit() and "content-encoding" not in response.headers
+        self._total = int(announced) if is_decoded_size else None
         self._progress = progress
         self._written = 0
         self._target = Path(target)
@@ -44,13 +43,13 @@ class PartialFile:
         self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
-        """Write a piece and tell how far it is."""
+        """Write a chunk and report the progress."""
         self._written += self._file.write(chunk)
         if self._progress is not None:
             self._progress(self._written, self._total)
 
     def complete(self) -> None:
-        """Put the file in its place in one step, safe from a loss of power."""
+        """Give the file its name, atomically and durably."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -61,8 +60,8 @@ def write_body(response: Response, target: str | os.PathLike[str], progress: Pro
     """Write a streamed body to `target`.
 
     Raises:
-        TransportFailed: the body broke off, or is larger than it may be; `target` is as it was.
-        OSError: the disk's own fault; `target` is as it was.
+        TransportFailed: the body is incomplete or too large; `target` is unchanged.
+        OSError: the file cannot be written; `target` is unchanged.
     """
     try:
         with PartialFile(target, response, progress) as file:
@@ -76,7 +75,7 @@ def write_body(response: Response, target: str | os.PathLike[str], progress: Pro
 async def write_stream(
     response: StreamedResponse, target: str | os.PathLike[str], progress: Progress | None
 ) -> None:
-    """As `write_body`, from a stream of asyncio."""
+    """As `write_body`, for asyncio."""
     try:
         with PartialFile(target, response, progress) as file:
             async for chunk in response.aiter_content(CHUNK):
@@ -86,8 +85,8 @@ async def write_stream(
         await response.aclose()
 
 
-async def _in_thread(work: Callable[[], Any]) -> None:
-    """Work that must end before what comes after it, cancelled or not."""
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Run blocking work and wait for its end, even if this task is cancelled."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(working)

@@ -1,10 +1,10 @@
-"""What a program may watch: one frozen record for each thing that happens in a call, no secret in it."""
+"""What a program may watch: a frozen record for each thing that happens in a call, without a secret."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.errors import unknown_name
 from nango_py.record import record
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from nango_py.attempt import Attempt
 
+    Callback = Callable[["Event"], object]
+
 logger = logging.getLogger("nango_py.events")
 
 
@@ -22,17 +24,17 @@ class Event:
     """Something that happened in a call, or when a user connected an account.
 
     Attributes:
-        kind: `attempt` (one sending ended), `wait` (the call waits), `retry` (it will be sent again), `gate`
-            (the API closed a gate for everyone under this call's keys), `giving_up` (it ends in an error),
-            `needs_reauth` (the provider refused a connection's credentials for good; told once),
-            `not_revoked` (a connection was deleted, and its provider could not be told), `connected` (a user
-            connected an account, by a login or on the connect page) or `connect_failed` (a try ended
-            without a connection).
+        kind: `attempt` (an attempt ended), `wait` (the call waits), `retry` (it will be sent again), `gate`
+            (the API closed a gate for all calls under the same keys), `giving_up` (it ends in an error),
+            `needs_reauth` (the provider refused a connection's credentials, and the user must connect again;
+            emitted once), `not_revoked` (a connection was deleted, but its tokens could not be revoked),
+            `connected` (a user connected an account, by a login or on the connect page) or `connect_failed`
+            (an attempt to connect failed).
         at: unix seconds.
         endpoint: the path below base_url, without its query; it and `method` are "" for the last four.
-        seconds: how long: of the sending, of the wait, or until the gate opens.
-        reason: why, in words: a rule, a limit, an error's first line.
-        attempt: the record of the sending, for `attempt` and `retry`.
+        seconds: the duration: of the attempt, of the wait, or until the gate opens.
+        reason: why, in words: a rule, a limit, the first line of an error.
+        attempt: the record of the attempt, for `attempt` and `retry`.
     """
 
     kind: str
@@ -58,13 +60,13 @@ class Events:
     __slots__ = ("_callbacks", "_lock")
 
     def __init__(self) -> None:
-        # Tuples are replaced and never changed, so that telling needs no lock. Each registration is a list
-        # of its own, because one callback may be registered twice and taken off once.
-        self._callbacks: dict[str, tuple[list[Callable[[Event], Any]], ...]] = {}
+        # Tuples are replaced, never changed, so that emit() needs no lock. Each registration is a list, so
+        # that a callback that is registered twice can be removed once.
+        self._callbacks: dict[str, tuple[list[Callback], ...]] = {}
         self._lock = threading.Lock()
 
-    def on(self, kind: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
-        """Call `callback` with each event of a kind; the response takes it off again.
+    def on(self, kind: str, callback: Callback) -> Callable[[], None]:
+        """Call `callback` with each event of a kind; the result removes it.
 
         Raises:
             ValueError: there is no such kind.
@@ -75,20 +77,20 @@ class Events:
         with self._lock:
             self._callbacks[kind] = (*self._callbacks.get(kind, ()), registered)
 
-        def off() -> None:
+        def remove() -> None:
             with self._lock:
                 self._callbacks[kind] = tuple(one for one in self._callbacks[kind] if one is not registered)
 
-        return off
+        return remove
 
     def has_listeners(self, kind: str) -> bool:
-        """Whether anybody listens; asked before a record is made."""
+        """Whether there is a callback; checked before an event is created."""
         return bool(self._callbacks) and bool(self._callbacks.get(kind))
 
     def emit(self, event: Event) -> None:
-        """Tell the listeners. What a callback raises is logged and does no harm."""
+        """Call the callbacks. An exception in one is logged, and has no other effect."""
         for (callback,) in self._callbacks.get(event.kind, ()):
             try:
                 callback(event)
-            except Exception:  # somebody else's code
+            except Exception:  # the callback is not our code
                 logger.warning("a callback for %r raised; the call goes on", event.kind, exc_info=True)

@@ -1,18 +1,20 @@
-"""One log record for each attempt, through the standard library, without a secret in it.
+"""One log record for each attempt, and the story of a call as text. No secret is in them.
 
-Logger `nango_py.integrations.<name>`; the record's `nango` attribute holds the same facts as a dict, for JSON
-formatters. A level is set on that logger only where integrations.yaml says `log_level`, since a library does
+The logger is `nango_py.integrations.<name>`; the record's `nango` attribute has the same fields as a dict,
+for JSON formatters. A level is set on the logger only if integrations.yaml has `log_level`: a library does
 not decide what its host prints.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nango_py.attempt import Attempt
     from nango_py.connections.connection import Connection
     from nango_py.engine.plan import Plan
@@ -28,7 +30,7 @@ DEBUG_LINE = LINE.replace("/%(endpoint)s", "%(url)s")
 
 
 def get_logger(integration: str, log_level: str | None) -> logging.Logger:
-    """The logger of an integration, at its own level where it has one."""
+    """The logger of an integration, at its configured level if there is one."""
     logger = logging.getLogger(f"nango_py.integrations.{integration}")
     if log_level:
         logger.setLevel(LEVELS[log_level])
@@ -36,43 +38,37 @@ def get_logger(integration: str, log_level: str | None) -> logging.Logger:
 
 
 def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
-    """Write an attempt: INFO where it brought the response, WARNING where it did not.
+    """Log an attempt: at INFO if it brought the response, else at WARNING.
 
     At DEBUG the record shows the whole masked URL instead of the endpoint.
     """
-    good = attempt.action in GOOD or (attempt.action == "fail" and 400 <= attempt.status < 500)  # noqa: PLR2004
-    level = logging.INFO if good else logging.WARNING
+    is_good = attempt.action in GOOD or (attempt.action == "fail" and 400 <= attempt.status < 500)  # noqa: PLR2004
+    level = logging.INFO if is_good else logging.WARNING
     if not logger.isEnabledFor(level):
         return
-    facts = attempt_fields(plan, attempt)
-    line = LINE
+    fields, line = attempt_fields(plan, attempt), LINE
     if logger.isEnabledFor(logging.DEBUG):
-        facts["url"], line = printable(plan.masked_url(), 2000), DEBUG_LINE
-    logger.log(
-        level,
-        line,
-        facts,
-        extra={"nango": facts},
-    )
+        fields["url"], line = printable(plan.masked_url(), 2000), DEBUG_LINE
+    logger.log(level, line, fields, extra={"nango": fields})
 
 
 def log_token(logger: logging.Logger, connection: Connection, what: str, why: str) -> None:
-    """Write what became of a token: INFO where it was renewed, WARNING where it was not."""
+    """Log what happened to a token: at WARNING if there is a `why`, else at INFO."""
     level = logging.WARNING if why else logging.INFO
     if not logger.isEnabledFor(level):
         return
-    facts = {
+    fields = {
         "integration": connection.integration,
         "user_id": printable(connection.user_id),
         "what": what,
         "reason": printable(why, 300),
     }
     line = "%(integration)s %(user_id)s %(what)s" + (": %(reason)s" if why else "")
-    logger.log(level, line, facts, extra={"nango": facts})
+    logger.log(level, line, fields, extra={"nango": fields})
 
 
-def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, Any]:
-    """The facts of an attempt under the names that the log record uses."""
+def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, object]:
+    """The fields of an attempt's log record."""
     connection = plan.settings.connection
     return {
         "integration": connection.integration,
@@ -89,3 +85,22 @@ def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, Any]:
         "action": attempt.action,
         "rule": attempt.rule,
     }
+
+
+def explain(attempts: Sequence[Attempt]) -> str:
+    """One line for each attempt: the outcome, the decision, and the rule that made it.
+
+    >>> from nango_py.attempt import Attempt
+    >>> print(explain([Attempt(number=1, status=200, seconds=0.012, action="return", rule="built-in: 200")]))
+    attempt 1: 200 after 0.012 s -> return (built-in: 200)
+    """
+    return "\n".join(map(_explain_attempt, attempts)) or "nothing was sent"
+
+
+def _explain_attempt(attempt: Attempt) -> str:
+    waited = f", waited {attempt.waited:.3f} s before" if attempt.waited else ""
+    then = f" in {attempt.wait:.3f} s" if attempt.wait else ""
+    return (
+        f"attempt {attempt.number}: {attempt.status or attempt.reason} after {attempt.seconds:.3f} s{waited}"
+        f" -> {attempt.action}{then} ({attempt.rule})"
+    )

@@ -1,9 +1,9 @@
-"""One HTTP request, fully rendered and printable with its secrets masked; nothing is sent here."""
+"""One HTTP request, fully rendered, and printable with its secrets masked; nothing is sent here."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
 
 from nango_py.config.template.compiler import TemplateProblem
@@ -18,33 +18,42 @@ if TYPE_CHECKING:
 
     from nango_py.config.model import RequestSettings
     from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.transport.sendable import Body
+
+    Headers = dict[str, tuple[str, str]]
+    """By lower-case name: (name as written, value)."""
+
+Value = TypeVar("Value")
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The idempotent methods of RFC 9110 section 9.2.2."""
 
 KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
+MAX_TIMEOUT = 3600
+SEE_OTHER = 303
+MOVED = frozenset({301, 302})
 
 
 @record
 class Call:
-    """What a caller asks for: the arguments of `executor.request`, as `requests` names them.
+    """The arguments of `executor.request`, named as in `requests`.
 
     Attributes:
-        path: below base_url; may carry a query of its own.
-        timeout: seconds for one attempt: a number (connecting, and each read), or (connect, read).
-        idempotency_key: sent under the blueprint's idempotency header, the same on every attempt.
+        path: below base_url; may have a query.
+        timeout: seconds for one attempt: a number (for connecting and for each read), or (connect, read).
+        idempotency_key: sent in the blueprint's idempotency header, the same on every attempt.
         stream: leave the body on the socket until the caller reads it.
-        max_response_bytes: the largest decoded body to accept, 0 for any; the blueprint's by default.
+        max_response_bytes: maximum size of the decoded body, 0 for no limit; the blueprint's by default.
     """
 
     method: str
     path: str
-    params: Any = None
+    params: object = None
     headers: Mapping[str, str | None] | None = None
-    json: Any = None
-    data: Any = None
-    files: Any = None
+    json: object = None
+    data: object = None
+    files: object = None
     timeout: float | tuple[float, float] | None = None
     idempotency_key: str | None = None
     stream: bool = False
@@ -53,7 +62,7 @@ class Call:
 
 @record
 class Plan:
-    """One request, ready to be sent as it is.
+    """One request, ready to be sent.
 
     `str(plan)` is what `nango plan` prints. url, headers and body hold credentials: never log them.
 
@@ -61,18 +70,19 @@ class Plan:
         headers: by lower-case name: (name as written, value).
         endpoint: the path below base_url without its query, for budgets and logs.
         pairs: the caller's query parameters before encoding.
-        connect_seconds, read_seconds: the longest wait for a connection, and for the next bytes.
-        total_seconds: the longest that one attempt may take.
+        settings: the request settings of the connection.
+        connect_seconds, read_seconds: timeouts for connecting, and for the next bytes.
+        total_seconds: timeout for one attempt.
+        max_bytes: maximum size of the decoded body; 0 for no limit.
         replayable: whether the body can be sent a second time.
-        safe_to_repeat: whether sending it twice does no more than sending it once.
-        max_bytes: the largest decoded body that is accepted; 0 means any.
-        hidden: lower-case names of headers that a signature or a response to a challenge made.
+        safe_to_repeat: whether sending the request twice has the effect of sending it once.
+        hidden: lower-case names of headers that hold a signature or the answer to a challenge.
     """
 
     method: str
     url: str
-    headers: dict[str, tuple[str, str]]
-    body: Any
+    headers: Headers
+    body: Body
     endpoint: str
     pairs: Pairs
     settings: BoundRequestSettings
@@ -98,7 +108,7 @@ class Plan:
         return mask_secrets(head + (f"?{'&'.join(shown)}" if query else ""), settings.secrets)
 
     def masked_headers(self) -> dict[str, str]:
-        """The headers as they are sent, with every credential shown as `***`."""
+        """The headers with every credential shown as `***`."""
         settings = self.settings
         shown = {}
         for key, (name, value) in self.headers.items():
@@ -116,7 +126,7 @@ class Plan:
         if isinstance(self.body, bytes):
             lines += ["", mask_secrets(self.body[:2000].decode("utf-8", "replace"), self.settings.secrets)]
         elif self.body is not None:
-            lines += ["", f"<{type(self.body).__name__}, sent as it is read>"]
+            lines += ["", f"<{type(self.body).__name__}, streamed>"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -127,12 +137,10 @@ class Plan:
 
 
 def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str = "") -> Plan:
-    """The request that `call` makes of a connection.
-
-    Pure: nothing is sent or read, and the caller's mappings are left as they were.
+    """The request for a call of one connection. Nothing is sent, and the arguments are not changed.
 
     Raises:
-        InvalidRequest: the path leaves the API's base, or the method, a header or the body is not one.
+        InvalidRequest: the path leaves the API's base URL, or the method, a header or the body is invalid.
     """
     failed: ConfigError | InvalidRequest
     try:
@@ -146,37 +154,37 @@ def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: st
 def _make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str) -> Plan:
     method, requests = call.method.upper(), settings.integration.requests
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
-        raise InvalidRequest("the method is not a word as RFC 9110 section 5.6.2 allows")
+        raise InvalidRequest("invalid HTTP method: not a token (RFC 9110 section 5.6.2)")
     path, _, written = call.path.partition("?")
-    url = _checked(lambda: join_path(settings.base_url, path))
+    url = _checked(join_path, settings.base_url, path)
     endpoint = url[len(settings.base_url) :]
-    written, pairs = _query(written.partition("#")[0], call.params, settings.protected_params)
+    written, pairs = _split_query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
-    query = "&".join(
-        part for part in (encode_pairs(_own_pairs(settings, given)), written, encode_pairs(pairs)) if part
-    )
+    own = _own_pairs(settings, given) if given else settings.pairs
+    if own or written or pairs:
+        url = f"{url}?{_join_query(encode_pairs(own), written, encode_pairs(pairs))}"
     headers = settings.headers_for(method, endpoint)
     body, content_type, replayable = encode_body(call.json, call.data, call.files)
     if content_type:
         headers.setdefault("content-type", ("Content-Type", content_type))
     if call.headers:
-        _merge(headers, call.headers, settings, content_type)
-    repeatable = _add_idempotency_key(headers, call, method, idempotency_header)
-    connect, read = _seconds(call.timeout, requests)
-    largest = requests.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
+        _merge_headers(headers, call.headers, settings, content_type)
+    is_repeatable = method in REPEATABLE or _add_idempotency_key(headers, call, idempotency_header)
+    connect, read = _timeouts(call.timeout, requests)
+    max_bytes = requests.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
     return Plan(
-        method, f"{url}?{query}" if query else url, headers, body, endpoint, given, settings, connect, read,
+        method, url, headers, body, endpoint, given, settings, connect, read,
         requests.total_seconds if call.timeout is None else max(requests.total_seconds, read),
-        largest, replayable, repeatable, call.stream,
+        max_bytes, replayable, is_repeatable, call.stream,
     )  # fmt: skip
 
 
-def _query(written: str, params: Any, protected: frozenset[str]) -> tuple[str, Pairs]:
-    """What the caller asks for: the text that stays as it is written, and pairs to be encoded."""
+def _split_query(written: str, params: object, protected: frozenset[str]) -> tuple[str, Pairs]:
+    """The part of the caller's query that is sent as it is written, and the pairs to be encoded."""
     pairs: Pairs = ()
     if isinstance(params, str | bytes):
         text = params if isinstance(params, str) else params.decode("utf-8", "replace")
-        written = "&".join(part for part in (written, text.lstrip("?")) if part)
+        written = _join_query(written, text.lstrip("?"))
     elif params:
         pairs = to_pairs(params)
         if protected:
@@ -184,8 +192,12 @@ def _query(written: str, params: Any, protected: frozenset[str]) -> tuple[str, P
     return _without(written, protected) if written else "", pairs
 
 
+def _join_query(*parts: str) -> str:
+    return "&".join([part for part in parts if part])
+
+
 def _without(query: str, names: frozenset[str]) -> str:
-    """A query as it is written, safe to be sent, without the parameters of these names."""
+    """A query as it is written, with unsafe characters quoted, without the parameters of these names."""
     return requote("&".join(part for part in query.split("&") if not _is_named(part, names)))
 
 
@@ -193,8 +205,20 @@ def _is_named(part: str, names: frozenset[str]) -> bool:
     return bool(names) and unquote_plus(part.partition("=")[0]).lower() in names
 
 
+def _own_pairs(settings: BoundRequestSettings, given: Pairs) -> Pairs:
+    """The blueprint's parameters; the caller may replace those without a credential."""
+    if not settings.pairs:
+        return ()
+    names = {name for name, _ in given}
+    return tuple(
+        pair
+        for pair in settings.pairs
+        if pair[0].lower() in settings.protected_params or pair[0] not in names
+    )
+
+
 def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
-    """The plan that follows a redirect, or None where it must not be followed.
+    """The plan that follows a redirect, or None if it must not be followed.
 
     Only the connection's own origins are followed, so that neither credentials nor a body reach another
     (RFC 9110 section 15.4; RFC 9700 section 4.12).
@@ -210,50 +234,34 @@ def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
         }
     elif body is not None and not plan.replayable:
         return None
-    return move_to_url(plan, url, method=method, body=body, headers=headers)
+    return move_to_url(replaced(plan, method=method, body=body, headers=headers), url)
 
 
-SEE_OTHER = 303
-MOVED = frozenset({301, 302})
-
-
-def move_to_url(plan: Plan, url: str, **changes: Any) -> Plan:
+def move_to_url(plan: Plan, url: str) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
+    settings = plan.settings
     head, _, query = url.partition("#")[0].partition("?")
-    query = _without(query, plan.settings.protected_params)
-    own = tuple(pair for pair in plan.settings.pairs if pair[0].lower() in plan.settings.protected_params)
-    encoded = "&".join(part for part in (encode_pairs(own), query) if part)
-    head, base = requote(head), plan.settings.base_url
-    if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave the root's slash out
+    query = _without(query, settings.protected_params)
+    own = tuple(pair for pair in settings.pairs if pair[0].lower() in settings.protected_params)
+    encoded = _join_query(encode_pairs(own), query)
+    head, base = requote(head), settings.base_url
+    if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
         head += "/"
     return replaced(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
         endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
         pairs=to_pairs(query),
-        **changes,
     )
 
 
-def _own_pairs(settings: BoundRequestSettings, pairs: Pairs) -> Pairs:
-    """The blueprint's parameters beside the caller's; the caller may replace those without a credential."""
-    if not settings.pairs or not pairs:
-        return settings.pairs
-    given = {name for name, _ in pairs}
-    return tuple(
-        pair
-        for pair in settings.pairs
-        if pair[0].lower() in settings.protected_params or pair[0] not in given
-    )
-
-
-def _merge(
-    headers: dict[str, tuple[str, str]],
+def _merge_headers(
+    headers: Headers,
     given: Mapping[str, str | None],
     settings: BoundRequestSettings,
     content_type: str,
 ) -> None:
-    """The caller's headers over the blueprint's; None removes one; those with a credential stay."""
+    """Put the caller's headers over the blueprint's; None removes one; those with a credential stay."""
     for given_name, value in given.items():
         name = _header_text(given_name)
         key = name.lower()
@@ -263,30 +271,29 @@ def _merge(
             headers.pop(key, None)
             continue
         text = _header_text(value)
-        _checked(lambda name=name: check_header_name(name))  # type: ignore[misc]
-        _checked(lambda text=text, name=name: check_header_value(text, name))  # type: ignore[misc]
+        _checked(check_header_name, name)
+        _checked(check_header_value, text, name)
         if key == "content-type" and content_type.startswith("multipart/"):
             continue  # only the encoder knows the boundary
         headers[key] = (name, text)
 
 
-def _header_text(value: Any) -> str:
+def _header_text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method: str, header: str) -> bool:
-    """Add the key where the API knows one; True where the request may then be sent twice."""
-    if method in REPEATABLE:
-        return True
+def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
+    """Add the key if the API supports one, so that the request may be sent twice."""
+    key = call.idempotency_key
     if not header:
-        if call.idempotency_key:
+        if key:
             raise InvalidRequest(
-                "this API declares no idempotency header; set retries.idempotency_header in its blueprint"
+                "this API has no idempotency header; set retries.idempotency_header in its blueprint"
             )
         return False
-    if call.idempotency_key:
-        _checked(lambda: check_header_value(call.idempotency_key or "", header))
-        headers[header.lower()] = (header, call.idempotency_key)
+    if key:
+        _checked(check_header_value, key, header)
+        headers[header.lower()] = (header, key)
     else:
         from uuid import uuid4
 
@@ -294,24 +301,21 @@ def _add_idempotency_key(headers: dict[str, tuple[str, str]], call: Call, method
     return True
 
 
-def _seconds(timeout: float | tuple[float, float] | None, requests: RequestSettings) -> tuple[float, float]:
+def _timeouts(timeout: float | tuple[float, float] | None, requests: RequestSettings) -> tuple[float, float]:
     if timeout is None:
         return requests.connect_seconds, requests.read_seconds
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     for seconds in (connect, read):
-        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
-            raise InvalidRequest(f"timeout= must be seconds > 0 and <= {LONGEST_TIMEOUT}, or (connect, read)")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_TIMEOUT:
+            raise InvalidRequest(f"timeout= must be seconds > 0 and <= {MAX_TIMEOUT}, or (connect, read)")
     return float(connect), float(read)
 
 
-LONGEST_TIMEOUT = 3600
-
-
-def _checked(check: Callable[[], Any]) -> Any:
+def _checked(check: Callable[..., Value], *args: str) -> Value:
     """Run a check of the caller's input; its problem becomes an InvalidRequest without a context."""
     try:
-        return check()
-    except TemplateProblem as found:
-        problem = found
+        return check(*args)
+    except TemplateProblem as error:
+        problem = error
     parts = (f"[{problem.code}] {problem.what}", problem.expected, problem.help)
     raise InvalidRequest("; ".join(part for part in parts if part))

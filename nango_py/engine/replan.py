@@ -1,4 +1,4 @@
-"""A plan made again for another sending: with a newer token, a signature, a response to a challenge."""
+"""Plans changed for the next attempt: a newer token, a signature, the answer to a challenge."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
-    """The same request with the credentials of another settings of the same connection.
+    """The same request with the credentials of newer settings of the same connection.
 
-    Every place that may hold a credential is rendered anew: headers, query and base URL. What the caller
-    gave stays, the idempotency key above all.
+    Everything that may hold a credential is rendered again: headers, query and base URL. What the caller gave
+    is kept, above all the idempotency key.
     """
     old = plan.settings
-    fresh = settings.headers_for(plan.method, plan.endpoint)
+    rendered = settings.headers_for(plan.method, plan.endpoint)
     headers = {key: value for key, value in plan.headers.items() if key not in old.protected_headers}
-    headers.update({key: fresh[key] for key in settings.protected_headers if key in fresh})
+    headers.update({key: rendered[key] for key in settings.protected_headers if key in rendered})
     url = plan.url
     if url.startswith(old.base_url):
         url = settings.base_url + url[len(old.base_url) :]
@@ -32,28 +32,29 @@ def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
 
 
 def sign(plan: Plan, now: float) -> Plan:
-    """The request with its signature, where the mode signs; for each attempt, so no nonce comes twice."""
+    """The request with its signature if the auth mode signs; done for each attempt, so that nonces differ."""
     settings = plan.settings
     if settings.signer is None:
         return plan
-    return _with(plan, settings.signer.sign(_shown(plan), settings.variables(), settings.auth_settings, now))
+    request, variables = _signed_parts(plan), settings.variables()
+    return _with_headers(plan, settings.signer.sign(request, variables, settings.auth_settings, now))
 
 
 def answer_challenge(plan: Plan, headers: Mapping[str, str]) -> Plan | None:
-    """The request that answers a 401's challenge, or None where the mode has no response to it."""
+    """The request that answers a 401's challenge, or None if the auth mode cannot."""
     settings = plan.settings
     if not settings.mode.answers_challenges:
         return None
-    response = settings.mode.answer_challenge(headers, _shown(plan), settings.variables())
-    return None if response is None else _with(plan, response)
+    added = settings.mode.answer_challenge(headers, _signed_parts(plan), settings.variables())
+    return None if added is None else _with_headers(plan, added)
 
 
-def _with(plan: Plan, added: Mapping[str, str]) -> Plan:
+def _with_headers(plan: Plan, added: Mapping[str, str]) -> Plan:
     headers = {**plan.headers, **{name.lower(): (name, value) for name, value in added.items()}}
     return replaced(plan, headers=headers, hidden=plan.hidden | {name.lower() for name in added})
 
 
-def _shown(plan: Plan) -> SignedRequest:
-    body = plan.body if isinstance(plan.body, bytes) or plan.body is None else None
-    known = b"" if plan.body is None else body
-    return SignedRequest(plan.method, plan.url, dict(plan.headers.values()), known)
+def _signed_parts(plan: Plan) -> SignedRequest:
+    """The request as signatures see it; a streamed body is None."""
+    body = b"" if plan.body is None else plan.body if isinstance(plan.body, bytes) else None
+    return SignedRequest(plan.method, plan.url, dict(plan.headers.values()), body)

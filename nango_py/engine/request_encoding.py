@@ -1,14 +1,17 @@
-"""Query strings and bodies as `requests` encodes them, without its cost for the usual shapes."""
+"""Query strings and bodies encoded as `requests` does, without its cost for the usual shapes."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
 from nango_py.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from nango_py.transport.sendable import Body
 
 Pairs = tuple[tuple[str, str], ...]
 """Query parameters in the order they are sent, before encoding."""
@@ -16,11 +19,11 @@ Pairs = tuple[tuple[str, str], ...]
 FORM = "application/x-www-form-urlencoded"
 
 
-def to_pairs(params: Any) -> Pairs:
-    """The pairs that `params` of a call means; a None value leaves its parameter out.
+def to_pairs(params: object) -> Pairs:
+    """The pairs of a call's `params`; a parameter whose value is None is left out.
 
     Raises:
-        InvalidRequest: `params` is neither a mapping, a sequence of pairs nor a query string.
+        InvalidRequest: `params` is not a mapping, a sequence of pairs or a query string.
     """
     if not params:
         return ()
@@ -40,7 +43,7 @@ def to_pairs(params: Any) -> Pairs:
     return tuple(pairs)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, bytes):
         return str(value)
     try:
@@ -55,7 +58,7 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         pass
-    raise InvalidRequest("the text holds half a surrogate pair, which UTF-8 cannot write")
+    raise InvalidRequest("the text has an unpaired surrogate, which UTF-8 cannot encode")
 
 
 def encode_pairs(pairs: Pairs) -> str:
@@ -64,23 +67,23 @@ def encode_pairs(pairs: Pairs) -> str:
         return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
     except UnicodeEncodeError:
         pass
-    raise InvalidRequest("a parameter holds half a surrogate pair, which UTF-8 cannot write")
+    raise InvalidRequest("a parameter has an unpaired surrogate, which UTF-8 cannot encode")
 
 
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def requote(text: str) -> str:
-    """A part of a URL as it is written, with only what may not be sent percent-encoded."""
+    """A part of a URL as it is written, with only the characters percent-encoded that must be."""
     encoded = quote(_utf8(_STRAY_PERCENT.sub("%25", text)), safe="!#$%&'()*+,/:;=?@[]~")
     return encoded if isinstance(encoded, str) else ""
 
 
-def encode_body(json: Any, data: Any, files: Any) -> tuple[Any, str, bool]:
-    """Body, content type and whether the body can be sent again.
+def encode_body(json: object, data: object, files: object) -> tuple[Body, str, bool]:
+    """Body, content type, and whether the body can be sent again.
 
     Raises:
-        InvalidRequest: the body has no encoding, or more than one was given.
+        InvalidRequest: the body cannot be encoded, or more than one was given.
     """
     if files:
         from nango_py.transport.multipart import encode_files
@@ -94,11 +97,11 @@ def encode_body(json: Any, data: Any, files: Any) -> tuple[Any, str, bool]:
     return encode_data(data) if data else (None, "", True)
 
 
-def encode_json(value: Any) -> bytes:
+def encode_json(value: object) -> bytes:
     """JSON in UTF-8.
 
     Raises:
-        InvalidRequest: the value has no JSON form (RFC 8259 knows no NaN either).
+        InvalidRequest: the value cannot be written as JSON (RFC 8259 has no NaN either).
     """
     try:
         return jsonlib.dumps(value, allow_nan=False).encode()
@@ -107,10 +110,10 @@ def encode_json(value: Any) -> bytes:
     raise InvalidRequest(f"json= cannot be written as JSON: {reason}")
 
 
-def encode_data(data: Any) -> tuple[Any, str, bool]:
-    """Body, content type and whether it can be sent again, for `data=` of a call.
+def encode_data(data: object) -> tuple[Body, str, bool]:
+    """Body, content type, and whether it can be sent again, for `data=` of a call.
 
-    Text and bytes go as they are, mappings and pairs as a form, files and iterators as a stream.
+    Text and bytes are sent as they are, mappings and pairs as a form, files and iterators as a stream.
     """
     if isinstance(data, bytes | bytearray):
         return bytes(data), "", True
@@ -118,8 +121,9 @@ def encode_data(data: Any) -> tuple[Any, str, bool]:
         return _utf8(data), "", True
     if isinstance(data, Mapping | list | tuple):
         return encode_pairs(to_pairs(data)).encode(), FORM, True
+    stream: Any = data
     if hasattr(data, "read") or isinstance(data, Iterable):
-        return data, "", False
+        return stream, "", False
     raise InvalidRequest(
         f"data= must be text, bytes, a mapping, pairs, a file or an iterator, not {type(data).__name__}"
     )

@@ -11,7 +11,7 @@ from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.rendering import render_header, render_path
 from nango_py.connections.connection import thaw
 from nango_py.engine.plan import Call, make_plan
-from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, when_of
+from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, parse_when
 from nango_py.errors import (
     ConfigError,
     CredentialsError,
@@ -200,7 +200,7 @@ def _holds(conditions: Any, facts: Facts) -> bool:
 
 
 def _when(condition: Any) -> When:
-    return when_of(condition) if hasattr(condition, "items") else When(statuses=(str(condition),))
+    return parse_when(condition) if hasattr(condition, "items") else When(statuses=(str(condition),))
 
 
 def _name_of(schema: Mapping[str, Any], words: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def test_a_listener_hears_its_kind_only(kind: str) -> None:
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
     """A typing error is found when it is made, not when nothing comes."""
-    with pytest.raises(ValueError, match='no event "attempts"; did you mean "attempt"'):
+    with pytest.raises(ValueError, match=r'"attempts".* "attempt"'):
         Events().on("attempts", print)
 
 

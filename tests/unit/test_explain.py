@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nango_py.attempt import Attempt
-from nango_py.engine.explain import explain
+from nango_py.engine.log import explain
 
 
 def test_each_attempt_is_a_line() -> None:

@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_time() -> None:
         budget.count_call()
         budget.take()
         clock.advance(43.2)
-    assert len(budget._calls._slices) + len(budget._extra._slices) < 10
+    assert len(budget._calls._slices) + len(budget._retries._slices) < 10
 
 
 def test_threads_share_one_budget() -> None:

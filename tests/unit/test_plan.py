@@ -340,7 +340,7 @@ def test_a_plan_shows_nothing_by_the_usual_accidents() -> None:
 
 def test_a_stream_prints_as_what_it_is() -> None:
     """The body is named, not read."""
-    assert str(a_plan("PUT", data=iter([b"x"]))).endswith("<list_iterator, sent as it is read>")
+    assert str(a_plan("PUT", data=iter([b"x"]))).endswith("<list_iterator, streamed>")
 
 
 def test_timeouts_come_from_the_call_or_the_blueprint() -> None:

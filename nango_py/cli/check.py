@@ -111,7 +111,7 @@ class ProblemCollector:
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
         """Load one blueprint and print its warnings."""
-        from nango_py.config.template.checks import check_blueprint_templates
+        from nango_py.config.template_checks import check_blueprint_templates
 
         warnings: list[Problem] = []
         with self:

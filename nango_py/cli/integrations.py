@@ -16,7 +16,7 @@ from nango_py.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nango_py.config.model import Path
+    from nango_py.config.values import Path
 
 SECRET_SETTINGS = frozenset({"app_api_key", "oauth_client_secret"})
 PROSE = frozenset({"examples", "gotchas"})
@@ -126,7 +126,7 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 def _mask(path: Path, value: object) -> object:
     """The value as plain JSON data, with secrets masked."""
-    from nango_py.config.model import EnvironmentText
+    from nango_py.config.values import EnvironmentText
 
     if isinstance(value, EnvironmentText):
         return MASK

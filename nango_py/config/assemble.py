@@ -5,14 +5,16 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.model import EnvironmentText, Integration, Status, freeze
+from nango_py.config.model import Integration, Status
 from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.config.values import EnvironmentText, freeze
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.config.model import Path, RequestSettings
+    from nango_py.config.model import RequestSettings
+    from nango_py.config.values import Path
     from nango_py.errors import Position
 
 _APP_NAMES = ("app_api_key", "oauth_client_id", "oauth_client_secret")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nango_py.config.model import Blueprint, Status, freeze
+from nango_py.config.model import Blueprint, Status
 from nango_py.config.schema.validation import check_blueprint, check_merged
+from nango_py.config.values import freeze
 from nango_py.config.yaml.document import load_document
 from nango_py.config.yaml.folders import NAME, Folder, display_path, version_number
-from nango_py.config.yaml.merge import Origins, Sourced, merge, sourced, with_nulls
+from nango_py.config.yaml.merge import Origins, Sourced, merge, sourced, with_nulls, without_nulls
+from nango_py.config.yaml.tree import Node
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 from nango_py.record import field_names
 
@@ -209,7 +211,7 @@ class Catalogue:
         warnings += document.warnings
         parent = own.settings.get("extends")
         if parent is None:
-            return merge(Sourced({}, own.origins), own)
+            return without_nulls(own)
         path = ("versions", ref.version, "extends") if "versions" in document.data else ("extends",)
         try:
             found = self._locate(parent, document.position(path), warnings)
@@ -243,13 +245,12 @@ def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
     whole = sourced(document)
     shared = {key: whole.settings[key] for key in _SHARED_BY_VERSIONS if key in whole.settings}
     own = with_nulls(document, ("versions", ref.version))
-    laid = merge(Sourced(shared, whole.origins), own)
-    # Nulls are kept, for they still remove what an extended blueprint says.
-    return Sourced({**laid.settings, **own.settings}, _joined(laid.origins, own.origins))
-
-
-def _joined(first: Origins, second: Origins) -> Origins:
-    return Origins({path: origins.place(path) for origins in (first, second) for path in origins})
+    # Nulls stay, because they remove what an extended blueprint says.
+    root = own.origins.root
+    node = Node(root.file, root.line, root.column, None)
+    node.entries = {**{key: whole.origins.root.entries[key] for key in shared}, **root.entries}
+    node.has_nulls = root.has_nulls
+    return Sourced({**shared, **own.settings}, Origins(node, own.origins.key_place))
 
 
 def _misnamed(document: Document, ref: BlueprintRef) -> list[Problem]:

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nango_py.config.yaml.merge import Origins, Sourced, merge
+from nango_py.config.values import MAPPINGS
+from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_places
 
 if TYPE_CHECKING:
-    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.model import Blueprint
+    from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
+    from nango_py.json_types import Settings
 
 
 def inherited_settings(blueprint: Blueprint | None, document: Document, path: Path) -> Sourced:
     """What the entry at `path` of integrations.yaml is laid over: its blueprint, or nothing."""
     if blueprint is None:
-        return Sourced({}, Origins({(): document.place(path)}))
-    return Sourced(_thawed(blueprint.settings), _origins_of(blueprint))
+        return Sourced({}, Origins(document.find_node(path) or document.root))
+    return Sourced(blueprint.settings, _origins_of(blueprint))
 
 
 def _origins_of(blueprint: Blueprint) -> Origins:
     origins = blueprint.origins
     if isinstance(origins, Origins):
         return origins
-    return Origins(
-        {
-            path: (place.file, place.line, place.column, place.line, place.column)
-            for path, place in origins.items()
-        }
+    return origins_of_places(
+        (path, (place.file, place.line, place.column, place.line, place.column))
+        for path, place in origins.items()
     )
-
-
-def _thawed(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _thawed(item) for key, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def overlay(base: Sourced, over: Sourced) -> Sourced:
@@ -49,7 +43,7 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
     return merge(Sourced(settings, base.origins), over)
 
 
-def _headers(settings: Mapping[str, Any], block: str) -> Mapping[str, Any]:
+def _headers(settings: Settings, block: str) -> Settings:
     within = settings.get(block)
-    headers = within.get("headers") if isinstance(within, dict) else None
-    return headers if isinstance(headers, dict) else {}
+    headers = within.get("headers") if isinstance(within, MAPPINGS) else None
+    return headers if isinstance(headers, MAPPINGS) else {}

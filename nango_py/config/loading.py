@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.assemble import Parent, assemble_integration
 from nango_py.config.inheritance import inherited_settings, overlay
-from nango_py.config.model import Config, Configuration, EnvironmentText, Integration
+from nango_py.config.model import Config, Configuration, Integration
+from nango_py.config.schema.template_places import template_places
 from nango_py.config.schema.validation import check_integrations, check_merged
 from nango_py.config.settings import read_config, request_settings, with_integrations_key
-from nango_py.config.template.checks import check_blueprint_templates, check_templates
 from nango_py.config.template.environment import resolve_environment
-from nango_py.config.template.positions import template_places
+from nango_py.config.template_checks import check_blueprint_templates, check_templates
 from nango_py.config.urls.app_secrets import check_app_secrets
 from nango_py.config.urls.proxy import check_proxy
+from nango_py.config.values import MAPPINGS, EnvironmentText
 from nango_py.config.yaml.document import document_from_python, load_document
 from nango_py.config.yaml.merge import Sourced, with_nulls
 from nango_py.errors import ConfigError, Problem, unknown_name
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.config.catalogue import Catalogue
-    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.model import Blueprint
+    from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
 
 __all__ = ["check_blueprint_templates", "check_templates", "load_configuration", "origin_of"]
@@ -260,7 +262,7 @@ def _missing_app_settings(
     tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
 ) -> list[Problem]:
     auth = tree.settings.get("auth")
-    if not isinstance(auth, dict):
+    if not isinstance(auth, MAPPINGS):
         return []
     mode = auth.get("auth_mode")
     if not isinstance(mode, str) or mode not in AUTH_MODES.names():

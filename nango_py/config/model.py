@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from nango_py.record import field, record
 
@@ -11,68 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
+    from nango_py.config.values import Path
     from nango_py.errors import Position, Problem
+    from nango_py.json_types import Settings
     from nango_py.secret import Secret
-
-Path = tuple["str | int", ...]
-"""Where a value stands in a file: ("requests", "headers", "Accept")."""
-
-
-class EnvironmentText(str):
-    """Text that came from the environment: it is never parsed as a template and never shown.
-
-    `str(x)` and `repr(x)` are masked; `x.reveal()` is the value. As a str it compares and validates like any
-    other, so schemas work on it.
-    """
-
-    __slots__ = ()
-
-    def reveal(self) -> str:
-        """The value."""
-        return str.__str__(self)
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __str__(self) -> str:
-        return "***"
-
-
-class TemplateText(str):
-    """A template of integrations.yaml in which values of the environment stand beside other names.
-
-    As a str it is what the file says. `compile_template` gives back `template`, in which those values are.
-    """
-
-    __slots__ = ("template",)
-    template: Template
-
-    def __new__(cls, text: str, template: Template) -> Self:
-        """The text, with its template attached."""
-        self = super().__new__(cls, text)
-        self.template = template
-        return self
-
-
-class RefusedText(str):
-    """A text of integrations.yaml whose problem is known already; nothing looks at it again."""
-
-    __slots__ = ()
-
-
-NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
-
-
-def freeze(value: Any) -> Any:
-    """The value with every mapping read-only and every list a tuple, all the way down."""
-    if isinstance(value, dict | MappingProxyType):
-        if not value:
-            return NOTHING
-        return MappingProxyType({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return tuple(freeze(item) for item in value)
-    return value
 
 
 @record
@@ -100,7 +42,7 @@ class Blueprint:
     title: str
     source: FilePath
     layer: str
-    settings: Mapping[str, Any]
+    settings: Settings
     origins: Mapping[Path, Position]
     status: Status = field(default_factory=Status)
 
@@ -172,7 +114,7 @@ class Integration:
     blueprint: str
     title: str
     auth_mode: str
-    settings: Mapping[str, Any] = field(repr=False)
+    settings: Settings = field(repr=False)
     origins: Mapping[Path, Position] = field(repr=False)
     requests: RequestSettings
     status: Status

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.template.checks import Compiled
     from nango_py.config.template.compiler import Template
+    from nango_py.config.template_checks import Compiled
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0

@@ -1,6 +1,6 @@
-"""Logins for scripts and desktop programs: the callback goes to a port on this machine (RFC 8252 7.3).
+"""Logins for scripts and desktops: the callback comes to a port of this machine (RFC 8252 7.3).
 
-No server is needed. A small listener of the standard library takes one callback and stops.
+No server is needed; one small listener of the standard library takes one callback and ends.
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from nango_py.connect.failure import as_sentence
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, NangoError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nango_py.accounts import Accounts
     from nango_py.connect.outcome import LoginOutcome
-    from nango_py.json_types import JsonObject
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-CLIENT_TIMEOUT_SECONDS = 10.0
-MAX_PARAMETERS = 100
-USE_ANOTHER_URL = "--redirect-url http://127.0.0.1:PORT/oauth/callback"
+SLOWEST_CLIENT_SECONDS = 10.0
+MOST_PARAMETERS = 100
 
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -47,11 +44,10 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width"><title>{title}</title></head>
 <body><h1>{title}</h1><p>{text}</p></body></html>
 """
-NOT_HERE = "This address only receives logins."
 
 
 class LoopbackRefused(NangoError):
-    """This machine cannot receive the callback. The message says what to change."""
+    """This machine cannot take the callback; the message says what to change."""
 
 
 def log_in(
@@ -60,63 +56,62 @@ def log_in(
     user_id: str,
     *,
     show: Callable[[str], object],
-    additional_config: JsonObject | None = None,
+    additional_config: Mapping[str, Any] | None = None,
     redirect_url: str = "",
     seconds: float = 300.0,
 ) -> LoginOutcome | None:
-    """Log a user in with a browser on this machine. Returns None if no callback arrived in time.
+    """Log a user in with a browser on this machine; how it ended, None if nobody came back in time.
 
     Args:
-        accounts: where the connection is stored.
-        integration: one with a browser login.
-        user_id: the owner of the connection.
-        show: is called with the URL of the login page.
-        additional_config: settings that the blueprint needs before the login.
-        redirect_url: the callback URL on this machine, as registered at the provider; by default it is made
-            from `config.oauth_server_root_url`. Port 0 takes any free port.
+        accounts: its store takes the connection.
+        integration: one with a login by browser.
+        user_id: whose connection it becomes.
+        show: given the URL of the login page, for a browser.
+        additional_config: what the blueprint asks for before the login.
+        redirect_url: the callback's URL on this machine, as it is registered at the provider; the one of
+            `config.oauth_server_root_url` by default. Port 0 takes any free port.
         seconds: how long to wait.
 
     Raises:
-        LoopbackRefused: the URL does not point to this machine, or its port is in use.
-        ConnectFailed: the login cannot start.
+        LoopbackRefused: the URL is not of this machine, or its port is taken.
+        ConnectFailed: the login cannot begin.
     """
     logins = Logins(accounts)
     url = redirect_url or logins.redirect_uri(accounts.services.configuration.integrations[integration])
-    parts, port = parse_callback_url(url, is_given=bool(redirect_url))
-    with Listener(parts, port, logins, integration) as listener:
-        config = additional_config
-        show(logins.begin(integration, user_id, additional_config=config, redirect_uri=listener.url))
+    with Listener(*checked(url, is_given=bool(redirect_url)), logins, integration) as listener:
+        settings = additional_config
+        show(logins.begin(integration, user_id, additional_config=settings, redirect_uri=listener.url))
         return listener.wait(seconds)
 
 
-def parse_callback_url(url: str, *, is_given: bool) -> tuple[SplitResult, int]:
-    """The parts of a callback URL and its port, if this machine can listen there.
+def checked(url: str, *, is_given: bool) -> tuple[SplitResult, int]:
+    """The parts of a callback's URL and its port, if this machine can listen there.
 
     Raises:
-        LoopbackRefused: it cannot.
+        LoopbackRefused: it is not.
     """
     problem = ""
     try:
         parts = urlsplit(url)
-        is_local = parts.hostname in LOOPBACK_HOSTS and "@" not in parts.netloc
+        is_ours = parts.hostname in LOOPBACK_HOSTS and "@" not in parts.netloc
         port = 80 if parts.port is None else parts.port
     except ValueError:
         problem = "is not a URL"
     else:
-        if not is_local or parts.scheme != "http" or parts.query or parts.fragment:
-            problem = "is not an http:// URL on this machine"
+        if not is_ours or parts.scheme != "http" or parts.query or parts.fragment:
+            problem = "is not an http:// address of this machine"
     if not problem:
         return parts, port
     if is_given:
-        raise LoopbackRefused(f"{printable(url)} {problem}; use http://127.0.0.1:PORT/oauth/callback")
+        raise LoopbackRefused(f"{printable(url)} {problem}; write http://127.0.0.1:PORT/oauth/callback")
     raise LoopbackRefused(
-        f"config.oauth_server_root_url makes the callback URL {printable(url)}, which {problem}; give one on "
-        f"this machine that is registered at the provider: {USE_ANOTHER_URL}"
+        f"config.oauth_server_root_url makes the callback {printable(url)}, which {problem}; give a callback "
+        "of this machine that is registered at the provider: --redirect-url http://127.0.0.1:PORT/oauth/callback"
     )
 
 
 class Listener:
-    """Listens at a callback URL until the callback of its login arrives.
+    """Listens at a callback's URL until the login's own callback has come.
 
     Attributes:
         url: where it listens.
@@ -128,7 +123,7 @@ class Listener:
         self._done = threading.Event()
         self._outcome: LoginOutcome | None = None
         host = parts.hostname or ""
-        self._servers = _open_servers(host, port, self)
+        self._servers = _servers(host, port, self)
         port = self._servers[0].server_address[1]
         self.path = parts.path or "/"
         self.netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -145,110 +140,113 @@ class Listener:
             server.server_close()
 
     def wait(self, seconds: float) -> LoginOutcome | None:
-        """How the login ended, or None if no callback arrived in time."""
+        """How the login ended; None if its callback did not come in time."""
         self._done.wait(seconds)
         return self._outcome
 
-    def respond(self, target: str, host: str) -> tuple[Page, LoginOutcome | None]:
-        """The page for a GET, and how the login ended, if it did.
+    def response(self, target: str, host: str) -> tuple[Page, LoginOutcome | None]:
+        """The response to a GET, and how the login ended, if it has.
 
-        Any page can send a browser here, so only the callback of this login ends the wait.
+        Any page can send a browser here, so what is not this login's callback ends nothing.
         """
         parts = urlsplit(target)
         if parts.path != self.path:
-            return (HTTPStatus.NOT_FOUND, "Page not found", NOT_HERE), None
+            return (HTTPStatus.NOT_FOUND, "Nothing here", "This address takes logins only."), None
         if host not in {self.netloc, self.netloc.removesuffix(":80")}:
-            return (HTTPStatus.BAD_REQUEST, "Wrong host", "The request names another host."), None
-        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+            return (HTTPStatus.BAD_REQUEST, "Not for us", "The request names another host."), None
+        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
         if len(dict(pairs)) != len(pairs):
-            return (HTTPStatus.BAD_REQUEST, "Not connected", "A parameter is repeated."), None
+            return (HTTPStatus.BAD_REQUEST, "Not connected", "A parameter stands there twice."), None
         try:
             outcome = self._logins.finish(dict(pairs), "", integration=self._integration)
         except ConnectFailed as error:
-            return (HTTPStatus.BAD_REQUEST, "Not connected", as_sentence(str(error))), None
+            return (HTTPStatus.BAD_REQUEST, "Not connected", f"{error}."), None
         if outcome.ok:
             return (HTTPStatus.OK, "Connected", "You can close this window."), outcome
-        return (HTTPStatus.BAD_REQUEST, "Not connected", as_sentence(outcome.message)), outcome
+        return (HTTPStatus.BAD_REQUEST, "Not connected", f"{outcome.message}."), outcome
 
     def end(self, outcome: LoginOutcome) -> None:
-        """Stop waiting."""
+        """The browser has its page."""
         self._outcome = outcome
         self._done.set()
 
 
-def _open_servers(host: str, port: int, listener: Listener) -> list[_Server]:
-    """A server for each address of the host. `localhost` may mean two."""
-    servers = [_open_server("::1" if ":" in host else "127.0.0.1", port, listener)]
+def _servers(host: str, port: int, listener: Listener) -> list[_Server]:
+    """A listener for each address of the host: `localhost` may be either of two."""
+    found = [_listening("::1" if ":" in host else "127.0.0.1", port, listener)]
     if host == "localhost" and socket.has_ipv6:
         try:
-            servers.append(_open_server("::1", servers[0].server_address[1], listener))
+            found.append(_listening("::1", found[0].server_address[1], listener))
         except LoopbackRefused:
-            servers[0].server_close()
+            found[0].server_close()
             raise
         except OSError:
             pass  # this machine has no IPv6
-    return servers
+    return found
 
 
-def _open_server(address: str, port: int, listener: Listener) -> _Server:
+def _listening(address: str, port: int, listener: Listener) -> _Server:
+    failed = ""
     try:
         return _Server(address, port, listener)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            problem = f"port {port} is in use by another program, perhaps `nango serve`; stop it"
+            failed = f"port {port} is taken, by another program or by `nango serve`; end that, or let"
         elif error.errno == errno.EACCES:
-            problem = f"this account is not allowed to listen on port {port}; allow it"
+            failed = f"this account may not listen at port {port}; let"
         else:
             raise
-    raise LoopbackRefused(f"{problem}, or use another port: {USE_ANOTHER_URL}")
+    raise LoopbackRefused(
+        f"{failed} the login come back elsewhere: --redirect-url http://127.0.0.1:PORT/oauth/callback"
+    )
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = os.name == "posix"  # on Windows it would let two programs listen on one port
+    allow_reuse_address = os.name == "posix"  # on Windows it would let two programs listen at one port
 
     def __init__(self, address: str, port: int, listener: Listener) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = listener
         super().__init__((address, port), _Handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore it. Browsers close connections, and a traceback would show what was sent."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is no news, and a traceback would show what it sent."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = CLIENT_TIMEOUT_SECONDS  # browsers open connections that they may never use
+    timeout = SLOWEST_CLIENT_SECONDS  # browsers open connections that they may need
     server: _Server
 
     def version_string(self) -> str:
-        """The Server header, without the version of Python."""
+        """Nothing of Python."""
         return "nango"
 
-    def log_message(self, *_: object) -> None:
-        """Log nothing, because the URL holds the code."""
+    def log_message(self, *_: Any) -> None:
+        """The request's URL holds the code."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse a request without quoting it."""
-        self._send_page(HTTPStatus(code), "Not supported", NOT_HERE)
+        """What the standard library refuses, without repeating it."""
+        self._page(HTTPStatus(code), "Not for us", "This address takes logins only.")
 
     def do_GET(self) -> None:
-        """Respond to a callback, or to another request of the browser."""
+        """A callback, or something else that a browser asks for."""
         outcome = None
         try:
-            page, outcome = self.server.listener.respond(self.path, self.headers.get("Host", ""))
-        except ValueError:  # too many parameters, or not a URL
-            page = HTTPStatus.BAD_REQUEST, "Not connected", "This is not a callback."
+            page, outcome = self.server.listener.response(self.path, self.headers.get("Host", ""))
+        except ValueError:  # too many parameters, or no URL
+            page = HTTPStatus.BAD_REQUEST, "Not connected", "This is no callback."
         try:
-            self._send_page(*page)
+            self._page(*page)
         finally:
             if outcome is not None:
                 self.server.listener.end(outcome)
 
-    def _send_page(self, status: HTTPStatus, title: str, text: str) -> None:
-        body = PAGE.format(title=html.escape(title), text=html.escape(text)).encode()
+    def _page(self, status: HTTPStatus, title: str, text: str) -> None:
+        raw = PAGE.format(title=html.escape(title), text=html.escape(text)).encode()
         self.send_response(status)
-        for name, value in {**HEADERS, "Content-Length": str(len(body))}.items():
+        for name, value in {**HEADERS, "Content-Length": str(len(raw))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(raw)

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from nango_py.config.model import freeze
+from nango_py.config.values import freeze
 from nango_py.connections.connection import ACTIVE, Connection, public_view
 from nango_py.connections.validation import check_identity, to_json
 from nango_py.errors import TamperError, printable

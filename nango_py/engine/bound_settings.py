@@ -9,7 +9,8 @@ from urllib.parse import urljoin, urlsplit
 from nango_py._version import __version__
 from nango_py.auth.base import AuthMode, get_auth_mode
 from nango_py.config.template.compiler import TemplateProblem
-from nango_py.config.template.rendering import render_header, render_url
+from nango_py.config.template.headers import render_header
+from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, Position, Problem, printable
 from nango_py.secret import MASK, reveal
 

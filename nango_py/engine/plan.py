@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
 
 from nango_py.config.template.compiler import TemplateProblem
-from nango_py.config.template.rendering import check_header_name, check_header_value, join_path
+from nango_py.config.template.headers import check_header_name, check_header_value
+from nango_py.config.urls.paths import join_path
 from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, requote, to_pairs
 from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.record import record, replaced

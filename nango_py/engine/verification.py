@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.config.template.rendering import render_header, render_path
+from nango_py.config.template.headers import render_header
+from nango_py.config.urls.paths import render_path
 from nango_py.connections.connection import thaw
 from nango_py.engine.plan import Call, make_plan
 from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, parse_when

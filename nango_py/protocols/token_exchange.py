@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.filters import TemplateProblem, percent_encoded
-from nango_py.config.template.rendering import check_header_name, check_header_value
+from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.record import field, record

@@ -1,7 +1,7 @@
-"""A local stand-in for an API, generated from its blueprint: `Sandbox(blueprint.settings)`.
+"""`Sandbox`: a local simulation of an API, generated from its blueprint.
 
-It is written apart from the client on purpose: it reads templates, counts windows and speaks HTTP with its
-own code, so that a mistake of the client is not repeated by what checks it.
+It has its own template parser, rate limit counters and HTTP server, so that a bug in the client is detected
+instead of repeated.
 """
 
 from __future__ import annotations

@@ -1,37 +1,39 @@
-"""A blueprint's `rate_limits`, read as what the sandbox counts."""
+"""The limits of a blueprint's `rate_limits`, as the sandbox counts them."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nango_py.json_types import Settings
 
-Manner = Literal["fixed", "sliding", "bucket"]
-"""How a window counts: aligned to the clock, back from each request, or as a bucket that fills steadily."""
+CountingMode = Literal["fixed", "sliding", "bucket"]
+"""Windows aligned to the clock, windows that end at each request, or token buckets."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TEXT = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
+_WINDOW = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limit:
-    """At most `requests` in `seconds`; as a bucket, `requests` at once and `requests / seconds` steadily."""
+    """At most `requests` in `seconds`, or a bucket with that burst that refills in `seconds`."""
 
     label: str
     requests: float
     seconds: float
-    manner: Manner
+    mode: CountingMode
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Case:
-    """Which calls a set of limits is for, and what one of them costs.
+    """The limits of some calls, and the cost of such a call.
 
-    With a `key` of its own the limits of all cases of that key hold together; otherwise cases with different
-    limits are counted apart.
+    Cases with the same `key` share the limits of all of them. Without a `key`, cases with different limits
+    are counted separately.
     """
 
     methods: frozenset[str]
@@ -42,100 +44,99 @@ class Case:
     cost: int
     key: str
 
-    def concerns(self, method: str, path: str) -> bool:
-        """Whether it may be for this call; the parameters are not looked at."""
+    def matches_endpoint(self, method: str, path: str) -> bool:
+        """Whether method and path match."""
         return (not self.methods or method in self.methods) and (
             self.path is None or bool(self.path.fullmatch(path))
         )
 
-    def fits(self, params: Mapping[str, str]) -> bool:
-        """Whether each parameter that it names is there with every value it names; commas part values."""
-        return all(name in params and wanted <= _values(params[name]) for name, wanted in self.params)
+    def matches_params(self, params: Mapping[str, str]) -> bool:
+        """Whether every query parameter of the case has all of its comma-separated values."""
+        return all(name in params and wanted <= _split(params[name]) for name, wanted in self.params)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Budget:
-    """Cases of which the first that fits counts, and the template of the key that they count under."""
+    """Cases, of which the first that matches applies, and the template of their key."""
 
     index: int
     key: str
     cases: tuple[Case, ...]
 
 
-def read_budgets(rate_limits: Mapping[str, Any], manner: Manner) -> tuple[Budget, ...]:
-    """The budgets in their order; `manner` is how windows count, `{burst, per_second}` is a bucket always.
+def parse_budgets(rate_limits: Settings, mode: CountingMode) -> tuple[Budget, ...]:
+    """The budgets of a blueprint. `{burst, per_second}` windows are buckets in every mode.
 
     Raises:
-        ValueError: a window is not of the blueprint format.
+        ValueError: a window is invalid.
     """
     budgets = enumerate(rate_limits.get("budgets") or ())
-    return tuple(_budget(index, budget, manner) for index, budget in budgets)
+    return tuple(_parse_budget(index, budget, mode) for index, budget in budgets)
 
 
-def _budget(index: int, settings: Mapping[str, Any], manner: Manner) -> Budget:
+def _parse_budget(index: int, settings: Settings, mode: CountingMode) -> Budget:
     rows = [*(settings.get("cases") or ())]
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
-    together: dict[str, list[Any]] = {}
+    shared: dict[str, list[str | Settings]] = {}
     for row in rows:
-        together.setdefault(row.get("key") or "", []).extend(_listed(row["windows"]))
+        shared.setdefault(row.get("key") or "", []).extend(_to_list(row["windows"]))
     cases = []
     for row in rows:
-        windows = together[row["key"]] if row.get("key") else _listed(row["windows"])
-        limits = tuple(dict.fromkeys(_limit(window, manner) for window in windows))
-        cases.append(_case(row, limits))
+        windows = shared[row["key"]] if row.get("key") else _to_list(row["windows"])
+        limits = tuple(dict.fromkeys(_parse_limit(window, mode) for window in windows))
+        cases.append(_parse_case(row, limits))
     return Budget(index, str(settings.get("key") or ""), tuple(cases))
 
 
-def _case(settings: Mapping[str, Any], limits: tuple[Limit, ...]) -> Case:
+def _parse_case(settings: Settings, limits: tuple[Limit, ...]) -> Case:
     match = settings.get("match") or {}
-    path = match.get("path")
-    params = (match.get("params") or {}).items()
+    path, methods = match.get("path"), match.get("method") or ()
     return Case(
-        methods=frozenset(method.upper() for method in _listed(match.get("method") or ())),
+        methods=frozenset(method.upper() for method in ([methods] if isinstance(methods, str) else methods)),
         path=None if path is None else path_pattern(path),
         endpoint="" if path is None else str(path).strip("/"),
-        params=tuple((name, _values(_text(value))) for name, value in params),
+        params=tuple((name, _split(_to_text(value))) for name, value in (match.get("params") or {}).items()),
         limits=limits,
         cost=int(settings.get("cost") or 1),
         key=str(settings.get("key") or ""),
     )
 
 
-def _listed(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) or hasattr(value, "items") else list(value)
+def _to_list(windows: str | Settings | list[str | Settings]) -> list[str | Settings]:
+    return [windows] if isinstance(windows, str | Mapping) else list(windows)
 
 
-def _values(text: str) -> frozenset[str]:
+def _split(text: str) -> frozenset[str]:
     return frozenset(part.strip() for part in text.split(","))
 
 
-def _text(value: Any) -> str:
+def _to_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def path_pattern(path: str) -> re.Pattern[str]:
-    """A pattern for the paths that `lists/{id}/` means: `{x}` and `*` are one part, `**` is the rest."""
+    """A regular expression for a path: `{x}` and `*` match one segment, `**` matches the rest."""
     parts = re.split(r"(\{[^}/]*\}|\*\*|\*)", path.strip("/"))
     return re.compile(
         "".join(".*" if p == "**" else "[^/]+" if i % 2 else re.escape(p) for i, p in enumerate(parts))
     )
 
 
-def _limit(window: Any, manner: Manner) -> Limit:
+def _parse_limit(window: str | Settings, mode: CountingMode) -> Limit:
     if isinstance(window, str):
-        match = _TEXT.fullmatch(window.lower())
+        match = _WINDOW.fullmatch(window.lower())
         if match is None:
-            raise ValueError(f"not a window: {window!r}; write 10/second, 10/minute, 10/hour or 10/day")
-        return Limit(window.strip(), float(match[1]), int(match[2] or 1) * _UNITS[match[3][0]], manner)
+            raise ValueError(f"invalid window {window!r}; write 10/second, 10/minute, 10/hour or 10/day")
+        return Limit(window.strip(), float(match[1]), int(match[2] or 1) * _UNITS[match[3][0]], mode)
     if "burst" in window:
         burst, per_second = float(window["burst"]), float(window["per_second"])
         return Limit(f"burst {burst:g}, {per_second:g}/second", burst, burst / per_second, "bucket")
     if "per" in window:
-        # The sandbox's days begin with its clock, whatever the time zone.
+        # Days of the sandbox start with its clock, in every time zone.
         label = f"{window['requests']}/day {window.get('time_zone', 'UTC')}"
-        return Limit(label, float(window["requests"]), _UNITS["d"], manner)
+        return Limit(label, float(window["requests"]), _UNITS["d"], mode)
     requests, seconds = float(window["requests"]), float(window["per_seconds"])
-    return Limit(f"{requests:g}/{seconds:g} seconds", requests, seconds, manner)
+    return Limit(f"{requests:g}/{seconds:g} seconds", requests, seconds, mode)

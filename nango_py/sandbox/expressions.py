@@ -1,7 +1,6 @@
-"""What stands inside `${...}`, read with Python's own parser: names, filters, `or`, `a if b else c`.
+"""Evaluates `${...}` with Python's parser: names, filters, `or` and `a if b else c`.
 
-The client reads templates with Jinja; this second reading of the same small language is what lets the
-sandbox notice when the first one is wrong.
+The client has its own evaluator. A second, independent one lets the sandbox detect its bugs.
 """
 
 from __future__ import annotations
@@ -13,34 +12,35 @@ import hashlib
 import hmac
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nango_py.config.model import EnvironmentText
+from nango_py.config.values import EnvironmentText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _PIECE = re.compile(r"""\$\{((?:[^}"']|"[^"]*"|'[^']*')*)\}""")
 
 
 class UnknownNameError(LookupError):
-    """An expression needs a value that the sandbox cannot know, such as a user's additional_config."""
+    """An expression has unknown syntax, or a value that the sandbox does not know."""
 
 
 @functools.cache
 def pieces(template: str) -> tuple[str, ...]:
-    """Text and expressions in turn: `a ${b} c` is ("a ", "b", " c"); the odd ones are expressions."""
+    """Text and expressions in turn: `a ${b} c` is ("a ", "b", " c"); odd indexes are expressions."""
     return tuple(_PIECE.split(template))
 
 
 def is_template(value: object) -> bool:
-    """Whether the value is text with an expression in it; text from the environment never is."""
+    """Whether the value is text with an expression. Text from the environment is never a template."""
     return isinstance(value, str) and not isinstance(value, EnvironmentText) and len(pieces(value)) > 1
 
 
 @functools.cache
-def _parsed(expression: str) -> ast.expr | None:
+def _parse(expression: str) -> ast.expr | None:
     try:
         return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError:
@@ -49,8 +49,8 @@ def _parsed(expression: str) -> ast.expr | None:
 
 @functools.cache
 def names_of(expression: str) -> frozenset[str]:
-    """The first parts of the names that an expression reads: {"api_key"}, {"additional_config"}."""
-    tree = _parsed(expression)
+    """The variables in an expression: {"api_key"}, {"additional_config"}; {"?"} if it is invalid."""
+    tree = _parse(expression)
     if tree is None:
         return frozenset({"?"})
     filters = {
@@ -59,7 +59,7 @@ def names_of(expression: str) -> frozenset[str]:
     return frozenset(
         node.id
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and id(node) not in filters and node.id not in _NO_NAMES
+        if isinstance(node, ast.Name) and id(node) not in filters and node.id not in _KEYWORDS
     )
 
 
@@ -67,63 +67,59 @@ def _filter_names(node: ast.BinOp) -> tuple[ast.expr, ...]:
     return (node.right, node.right.func) if isinstance(node.right, ast.Call) else (node.right,)
 
 
-def evaluate(expression: str, variables: Mapping[str, Any]) -> str:
-    """The text that an expression stands for.
-
-    A name whose value in `variables` is None counts as missing, for `default` and `or`.
+def evaluate(expression: str, variables: Mapping[str, object]) -> str:
+    """The text of an expression. Variables that are None count as undefined for `default` and `or`.
 
     Raises:
-        UnknownNameError: it needs a name that is not in `variables`, or is not of this language.
+        UnknownNameError: a name is not in `variables`, or the syntax is unknown.
     """
-    tree = _parsed(expression)
-    if tree is None:
-        raise UnknownNameError(expression)
-    value = _value(tree, variables)
+    tree = _parse(expression)
+    value = None if tree is None else _value(tree, variables)
     if value is None:
         raise UnknownNameError(expression)
-    return _text(value)
+    return _to_text(value)
 
 
-def render(template: str, variables: Mapping[str, Any]) -> str:
-    """The template with every expression replaced by its text; raises as `evaluate` does."""
+def render(template: str, variables: Mapping[str, object]) -> str:
+    """The template with every expression evaluated; raises as `evaluate`."""
     if not is_template(template):
         return unwrap(template)
     parts = pieces(template)
     return "".join(evaluate(part, variables) if index % 2 else part for index, part in enumerate(parts))
 
 
-def unwrap(value: Any) -> str:
-    """The text of a constant, be it wrapped as a secret or as environment text, or not."""
+def unwrap(value: object) -> str:
+    """The value as text; a Secret or EnvironmentText is revealed."""
     return str(value.reveal()) if hasattr(value, "reveal") else str(value)
 
 
-_CONSTANTS: dict[str, Any] = {"true": True, "false": False, "none": None}
-_NO_NAMES = frozenset({*_CONSTANTS, "defined"})
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
+_KEYWORDS = frozenset({*_CONSTANTS, "defined"})
 
 
-def _text(value: Any) -> str:
+def _to_text(value: object) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else unwrap(value)
 
 
-def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:
+def _value(node: ast.expr, variables: Mapping[str, object]) -> object:
     match node:
-        case ast.Constant(value=value):
-            return value
+        case ast.Constant():
+            return node.value
         case ast.Name(id=name):
-            return _named(name, variables)
+            return _variable(name, variables)
         case ast.Attribute(value=owner, attr=attribute):
-            held = _value(owner, variables)
-            return held.get(attribute) if hasattr(held, "get") else None
+            values = _value(owner, variables)
+            return values.get(attribute) if isinstance(values, Mapping) else None
         case ast.BoolOp(op=ast.Or(), values=choices):
-            return next((found for choice in choices if (found := _value(choice, variables))), None)
+            return next((value for choice in choices if (value := _value(choice, variables))), None)
         case ast.IfExp(test=test, body=body, orelse=otherwise):
             return _value(body if _is_true(test, variables) else otherwise, variables)
-        case ast.BinOp(op=ast.BitOr(), left=left, right=filtered):
-            return _filtered(_value(left, variables), filtered, variables)
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return _apply_filter(_value(left, variables), right, variables)
     raise UnknownNameError(ast.dump(node))
 
 
-def _is_true(test: ast.expr, variables: Mapping[str, Any]) -> bool:
+def _is_true(test: ast.expr, variables: Mapping[str, object]) -> bool:
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=inner):
             return not _is_true(inner, variables)
@@ -132,14 +128,13 @@ def _is_true(test: ast.expr, variables: Mapping[str, Any]) -> bool:
         ):
             return (_value(left, variables) is not None) is isinstance(kind, ast.Is)
         case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as kind], comparators=[right]):
-            sides = [
-                None if (side := _value(node, variables)) is None else _text(side) for node in (left, right)
-            ]
-            return (sides[0] == sides[1]) is isinstance(kind, ast.Eq)
+            values = [_value(node, variables) for node in (left, right)]
+            texts = [None if value is None else _to_text(value) for value in values]
+            return (texts[0] == texts[1]) is isinstance(kind, ast.Eq)
     return bool(_value(test, variables))
 
 
-def _named(name: str, variables: Mapping[str, Any]) -> Any:
+def _variable(name: str, variables: Mapping[str, object]) -> object:
     if name in variables:
         return variables[name]
     if name in _CONSTANTS:
@@ -147,8 +142,8 @@ def _named(name: str, variables: Mapping[str, Any]) -> Any:
     raise UnknownNameError(name)
 
 
-def _filtered(value: Any, node: ast.expr, variables: Mapping[str, Any]) -> Any:
-    arguments: list[Any] = []
+def _apply_filter(value: object, node: ast.expr, variables: Mapping[str, object]) -> object:
+    arguments: list[object] = []
     if isinstance(node, ast.Call):
         arguments = [_value(argument, variables) for argument in node.args]
         node = node.func
@@ -160,23 +155,27 @@ def _filtered(value: Any, node: ast.expr, variables: Mapping[str, Any]) -> Any:
     return None if value is None else _FILTERS[name](value, *arguments)
 
 
-def _keyed(algorithm: str) -> Callable[[Any, Any], str]:
-    def sign(value: Any, key: Any) -> str:
-        return hmac.new(_text(key).encode(), _text(value).encode(), algorithm).hexdigest()
+def _join(items: object, separator: object = "") -> str:
+    return _to_text(separator).join(map(_to_text, items if isinstance(items, Iterable) else ()))
+
+
+def _hmac(algorithm: str) -> Callable[[object, object], str]:
+    def sign(value: object, key: object) -> str:
+        return hmac.new(_to_text(key).encode(), _to_text(value).encode(), algorithm).hexdigest()
 
     return sign
 
 
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "lower": lambda value: _text(value).lower(),
-    "upper": lambda value: _text(value).upper(),
-    "trim": lambda value: _text(value).strip(),
-    "string": _text,
-    "urlencode": lambda value: quote(_text(value), safe=""),
-    "base64": lambda value: base64.b64encode(_text(value).encode()).decode(),
-    "join": lambda items, between="": _text(between).join(map(_text, items)),
+_FILTERS: dict[str, Callable[..., str]] = {
+    "lower": lambda value: _to_text(value).lower(),
+    "upper": lambda value: _to_text(value).upper(),
+    "trim": lambda value: _to_text(value).strip(),
+    "string": _to_text,
+    "urlencode": lambda value: quote(_to_text(value), safe=""),
+    "base64": lambda value: base64.b64encode(_to_text(value).encode()).decode(),
+    "join": _join,
     "tojson": lambda value: json.dumps(value, separators=(",", ":"), default=dict),
-    "sha256": lambda value: hashlib.sha256(_text(value).encode()).hexdigest(),
-    "hmac_sha1": _keyed("sha1"),
-    "hmac_sha256": _keyed("sha256"),
+    "sha256": lambda value: hashlib.sha256(_to_text(value).encode()).hexdigest(),
+    "hmac_sha1": _hmac("sha1"),
+    "hmac_sha256": _hmac("sha256"),
 }

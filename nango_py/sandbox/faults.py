@@ -1,38 +1,37 @@
-"""Faults to inject: by a seeded plan, or by a script with one entry for each request."""
+"""Injected faults: drawn at random with a seed, or scripted with one entry per request."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
+from nango_py.record import record, replaced
 from nango_py.sandbox.responses import SandboxResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KINDS = frozenset({"status", "delay", "timeout", "reset_before", "reset_after", "truncate", "drip"})
-_TOO_MANY = 429
+_TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fault:
-    """One thing that goes wrong.
+    """A fault of one request.
 
     Attributes:
-        kind: "status" answers `response`, or the API's own error of `status`;
-            "delay" answers after `seconds`;
-            "timeout" reads the request and never answers, until the client closes;
-            "reset_before" resets the connection without reading or counting the request;
-            "reset_after" reads and counts the request, then resets the connection;
-            "truncate" sends half of the body and closes, under the Content-Length of the whole;
-            "drip" sends the body `bytes_at_once` at a time, `seconds` apart.
-        seconds: of "delay" and "drip".
-        status: of "status"; a response of this status is made in the API's error shape.
-        retry_after: seconds to put into Retry-After of a "status" answer, written in the sandbox's dialect;
-            None for no such header.
+        kind: "status": respond with `response`, or with an error of `status` in the API's format;
+            "delay": respond after `seconds`;
+            "timeout": read the request and never respond;
+            "reset_before": reset the connection before the request is read or counted;
+            "reset_after": read and count the request, then reset the connection;
+            "truncate": send half of the body with the Content-Length of all of it, and close;
+            "drip": send the body in chunks of `bytes_at_once`, `seconds` apart.
+        seconds: for "delay" and "drip".
+        status: for "status".
+        retry_after: seconds for the Retry-After header of a "status"; None for no header.
     """
 
     kind: str
@@ -44,25 +43,22 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(
-                f"unknown fault {self.kind!r}; known: {', '.join(sorted(KINDS))}, or an HTTP status"
-            )
+            known = ", ".join(sorted(KINDS))
+            raise ValueError(f"unknown fault {self.kind!r}; use an HTTP status or one of: {known}")
 
     @property
     def label(self) -> str:
-        """What the ledger writes: the kind, or the status as text."""
-        return (
-            str(self.response.status if self.response else self.status)
-            if self.kind == "status"
-            else self.kind
-        )
+        """The name in the ledger: the kind, or the status as text."""
+        if self.kind != "status":
+            return self.kind
+        return str(self.response.status if self.response else self.status)
 
 
-def as_fault(entry: Fault | SandboxResponse | str | int | None) -> Fault | None:
-    """The fault that a script's entry means: a Fault, an Answer, a status, a kind, None or "ok".
+ScriptEntry: TypeAlias = "Fault | SandboxResponse | str | int | None"
 
-    A 429 asks to wait one second; other statuses ask nothing.
-    """
+
+def parse_fault(entry: ScriptEntry) -> Fault | None:
+    """The fault of a Fault, a response, a status, a kind, None or "ok". A 429 asks to wait one second."""
     if entry is None or entry == "ok":
         return None
     if isinstance(entry, Fault):
@@ -71,20 +67,20 @@ def as_fault(entry: Fault | SandboxResponse | str | int | None) -> Fault | None:
         return Fault("status", response=entry)
     if str(entry).isdecimal():
         status = int(entry)
-        return Fault("status", status=status, retry_after=1.0 if status == _TOO_MANY else None)
+        return Fault("status", status=status, retry_after=1.0 if status == _TOO_MANY_REQUESTS else None)
     return Fault(str(entry))
 
 
 class FaultPlan:
-    """Which request meets which fault. Drawn by the number of arrival, so a seed gives one plan.
+    """Chooses the fault of each request, in order of arrival. The same seed gives the same faults.
 
     Args:
-        seed: of the random numbers; shown by repr, so that a failed test can be repeated.
-        rates: fault -> share of the requests that meets it. A fault is a kind or a status: {"503": 0.1}.
-        limit: after so many faults nothing goes wrong any more.
-        delay_seconds: the range that "delay" draws from.
-        retry_after: seconds that injected 429 responses ask to wait.
-        endpoints: when given, only requests to these paths below the base path meet faults.
+        seed: seed of the random generator. It is part of the repr, so that a failed test can be repeated.
+        rates: fault -> share of requests. A fault is a kind or a status: {"503": 0.1}.
+        limit: maximum number of faults.
+        delay_seconds: the range of "delay".
+        retry_after: seconds in the Retry-After header of injected 429 responses.
+        endpoints: inject faults only into requests to these paths below the base path.
     """
 
     def __init__(
@@ -98,11 +94,11 @@ class FaultPlan:
         endpoints: Iterable[str] = (),
     ) -> None:
         if sum(rates.values()) > 1 + 1e-9 or any(rate < 0 for rate in rates.values()):
-            raise ValueError("the rates of a fault plan are shares: each at least 0, together at most 1")
+            raise ValueError("the shares of a fault plan must be at least 0 each and at most 1 together")
         self._lock = threading.Lock()
         self._seed = seed
-        self._random = random.Random(seed)  # noqa: S311 - a plan must be repeatable
-        self._rates = tuple((as_fault(name), rate) for name, rate in rates.items())
+        self._random = random.Random(seed)  # noqa: S311 - faults must be repeatable
+        self._rates = tuple((parse_fault(name), rate) for name, rate in rates.items())
         self._left = limit
         self._delay_seconds = delay_seconds
         self._retry_after = retry_after
@@ -113,57 +109,56 @@ class FaultPlan:
     @classmethod
     def script(
         cls,
-        entries: Iterable[Fault | SandboxResponse | str | int | None] = (),
-        by_path: Mapping[str, Iterable[Fault | SandboxResponse | str | int | None]] | None = None,
+        entries: Iterable[ScriptEntry] = (),
+        by_path: Mapping[str, Iterable[ScriptEntry]] | None = None,
     ) -> FaultPlan:
-        """A plan of explicit entries, one for each request in order of arrival; then nothing goes wrong.
+        """A plan with one entry per request, in order of arrival, and no faults afterwards.
 
         Args:
-            entries: a Fault, an Answer to give instead, a kind, a status, or None for an ordinary answer.
-            by_path: the same for single paths below the base path; such a request uses no other entry.
+            entries: a Fault, a SandboxResponse to send instead, a kind, a status, or None for no fault.
+            by_path: entries for single paths below the base path; these requests use no other entries.
         """
         plan = cls(0, {})
         plan.add(*entries)
-        for path, of_path in (by_path or {}).items():
-            plan.add(*of_path, path=path)
+        for path, entries_of_path in (by_path or {}).items():
+            plan.add(*entries_of_path, path=path)
         return plan
 
-    def add(self, *entries: Fault | SandboxResponse | str | int | None, path: str | None = None) -> None:
-        """Write more entries at the end of the script, also while the sandbox runs."""
-        faults = [as_fault(entry) for entry in entries]
+    def add(self, *entries: ScriptEntry, path: str | None = None) -> None:
+        """Append entries to the script, also while the sandbox runs."""
+        faults = [parse_fault(entry) for entry in entries]
         with self._lock:
-            place = self._script if path is None else self._by_endpoint.setdefault(path.strip("/"), deque())
-            place.extend(faults)
+            script = self._script if path is None else self._by_endpoint.setdefault(path.strip("/"), deque())
+            script.extend(faults)
 
     def next(self, endpoint: str) -> Fault | None:
-        """The fault of the request that has just arrived, or None."""
+        """The fault of the next request."""
         with self._lock:
-            of_path = self._by_endpoint.get(endpoint.strip("/"))
-            if of_path is not None:
-                return of_path.popleft() if of_path else None
+            script = self._by_endpoint.get(endpoint.strip("/"))
+            if script is not None:
+                return script.popleft() if script else None
             if self._script:
                 return self._script.popleft()
-            return self._drawn(endpoint) if self._rates else None
+            return self._draw(endpoint) if self._rates else None
 
-    def _drawn(self, endpoint: str) -> Fault | None:
-        draw, detail = self._random.random(), self._random.random()
+    def _draw(self, endpoint: str) -> Fault | None:
+        number, detail = self._random.random(), self._random.random()
         if self._left == 0 or (self._endpoints and endpoint.strip("/") not in self._endpoints):
             return None
         for fault, rate in self._rates:
-            draw -= rate
-            if fault is not None and draw < 0:
+            number -= rate
+            if fault is not None and number < 0:
                 self._left = None if self._left is None else self._left - 1
-                return self._detailed(fault, detail)
+                return self._add_details(fault, detail)
         return None
 
-    def _detailed(self, fault: Fault, detail: float) -> Fault:
-        shortest, longest = self._delay_seconds
-        values: dict[str, Any] = {}
+    def _add_details(self, fault: Fault, detail: float) -> Fault:
         if fault.kind == "delay":
-            values["seconds"] = shortest + (longest - shortest) * detail
-        if fault.status == _TOO_MANY:
-            values["retry_after"] = self._retry_after
-        return replace(fault, **values) if values else fault
+            shortest, longest = self._delay_seconds
+            return replaced(fault, seconds=shortest + (longest - shortest) * detail)
+        if fault.status == _TOO_MANY_REQUESTS:
+            return replaced(fault, retry_after=self._retry_after)
+        return fault
 
     def __repr__(self) -> str:
         rates = {fault.label: rate for fault, rate in self._rates if fault}

@@ -1,38 +1,41 @@
-"""What a sandbox really received: the witness that tests ask."""
+"""The requests that a sandbox received."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
+
+from nango_py.record import field, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SERVER_ERROR = 500
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods that may be repeated by their definition (RFC 9110 section 9.2.2)."""
+    from nango_py.json_types import JsonValue
+
+_FIRST_SERVER_ERROR = 500
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Idempotent methods (RFC 9110 section 9.2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Received:
-    """One request as it came in, and what became of it.
+    """One request and its outcome.
 
     Attributes:
-        number: counts from 1 over the sandbox's life, in the order in which requests had been read whole.
-        at: the sandbox clock's monotonic seconds when the request's head had arrived.
-        path: as on the wire, without the query.
+        number: 1 for the first request that was read completely.
+        at: monotonic seconds of the sandbox's clock when the headers had arrived.
+        path: as received, without the query.
         endpoint: the path below the blueprint's base path, without the leading slash.
-        query: as on the wire, without the question mark.
+        query: as received, without the question mark.
         headers: by lower-case name; repeated ones are joined with ", ".
-        user: whose credential it carried; None when unknown or when no users were named.
-        status: what was answered; 0 when no response was sent.
+        user: the owner of the credential; None if unknown or if the sandbox has no users.
+        status: the status of the response; 0 if no response was sent.
         fault: the injected fault, or "".
-        processed: whether an API that did this would have carried the request out. Refusals
-            (401, 429, 503 with Retry-After, other 3xx and 4xx) and repeated idempotency keys were not.
+        processed: whether a real API would have carried the request out: not with 401, 429, 503 with
+            Retry-After, other 3xx and 4xx, or a repeated idempotency key.
     """
 
     number: int
@@ -50,20 +53,21 @@ class Received:
 
     @property
     def params(self) -> dict[str, str]:
-        """The query parsed; of a repeated name the last value."""
+        """The parsed query; the last value of repeated names."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
-    def json(self) -> Any:
+    def json(self) -> JsonValue:
         """The body parsed as JSON."""
-        return json.loads(self.body)
+        value: JsonValue = json.loads(self.body)
+        return value
 
 
 class Ledger:
-    """Every request that a sandbox received, in order; safe to read from any thread.
+    """The requests of a sandbox, in order. Thread-safe.
 
     Args:
-        idempotency_header: the header that tells one call from another.
-        keep: how many records are held; older ones leave, so that a sandbox may run for days.
+        idempotency_header: the header with the idempotency key of a call.
+        keep: maximum number of records in memory; the oldest are dropped.
     """
 
     def __init__(self, idempotency_header: str = "Idempotency-Key", keep: int = 200_000) -> None:
@@ -73,102 +77,97 @@ class Ledger:
         self._total = 0
         self._faults: Counter[str] = Counter()
 
-    def add(self, record: Received) -> None:
-        """Write one request down."""
+    def add(self, request: Received) -> None:
+        """Record a request."""
         with self._changed:
-            self._records.append(record)
+            self._records.append(request)
             self._total += 1
             self._changed.notify_all()
 
-    def note_fault(self, kind: str) -> None:
-        """Count an injected fault; those that left a request unread are seen only here."""
+    def record_fault(self, kind: str) -> None:
+        """Count an injected fault, also of a request that is not read."""
         with self._changed:
             self._faults[kind] += 1
             self._changed.notify_all()
 
     @property
     def received(self) -> tuple[Received, ...]:
-        """The records so far."""
+        """All records in memory."""
         with self._changed:
             return tuple(self._records)
 
     @property
     def faults(self) -> Counter[str]:
-        """How often each fault was injected, `reset_before` included."""
+        """The number of injected faults by kind, including `reset_before`."""
         with self._changed:
             return Counter(self._faults)
 
     def __len__(self) -> int:
-        """How many requests were received over the sandbox's life."""
+        """The total number of requests, including dropped records."""
         with self._changed:
             return self._total
 
-    def count(self, *, method: str = "", path: str | None = None, **equal: Any) -> int:
-        """How many kept records match.
+    def count(self, *, method: str = "", path: str | None = None, **equal: object) -> int:
+        """The number of matching records.
 
         Args:
             method: only this method.
-            path: only this path, as on the wire or below the base path; slashes at the ends do not matter.
-            equal: other fields of Received and the value each must have, such as status=429 or user="u1".
+            path: only this path, complete or below the base path, with or without slashes at its ends.
+            equal: values of other fields of Received, such as status=429 or user="u1".
         """
         wanted = None if path is None else path.strip("/")
         return sum(
-            (not method or record.method == method.upper())
-            and (wanted is None or wanted in {record.path.strip("/"), record.endpoint.strip("/")})
-            and all(getattr(record, name) == value for name, value in equal.items())
-            for record in self.received
+            (not method or request.method == method.upper())
+            and (wanted is None or wanted in {request.path.strip("/"), request.endpoint.strip("/")})
+            and all(getattr(request, name) == value for name, value in equal.items())
+            for request in self.received
         )
 
     def duplicates(self, header: str = "") -> list[tuple[Received, ...]]:
-        """Requests that were carried out more than once: each entry holds the copies of one.
+        """Groups of requests that were processed more than once.
 
         Args:
-            header: the name of the header that tells one call from another. Without it calls that may not be
-                repeated (POST, PATCH) are told apart by their idempotency key, else by path, query and body.
+            header: a header whose value identifies a call. By default, calls that are not idempotent (POST,
+                PATCH) are identified by their idempotency key, or else by path, query and body.
         """
-        groups: dict[tuple[Any, ...], list[Received]] = {}
-        for record in self.received:
-            identity = self._identity(record, header.lower())
-            if record.processed and identity is not None:
-                groups.setdefault((record.user, *identity), []).append(record)
+        groups: dict[tuple[object, ...], list[Received]] = {}
+        for request in self.received:
+            identity = self._identity(request, header.lower())
+            if request.processed and identity is not None:
+                groups.setdefault((request.user, *identity), []).append(request)
         return [tuple(group) for group in groups.values() if len(group) > 1]
 
-    def _identity(self, record: Received, header: str) -> tuple[Any, ...] | None:
+    def _identity(self, request: Received, header: str) -> tuple[str | bytes, ...] | None:
         if header:
-            return (record.headers[header],) if header in record.headers else None
-        if record.method in _REPEATABLE:
+            return (request.headers[header],) if header in request.headers else None
+        if request.method in _IDEMPOTENT:
             return None
-        if self._idempotency_header in record.headers:
-            return ("key", record.headers[self._idempotency_header])
-        return (record.method, record.path, record.query, record.body)
+        if self._idempotency_header in request.headers:
+            return ("key", request.headers[self._idempotency_header])
+        return (request.method, request.path, request.query, request.body)
 
     def wait_for(self, number: int, timeout_seconds: float = 10.0) -> tuple[Received, ...]:
-        """The records, once the sandbox has received `number` requests.
+        """Wait until the sandbox has received `number` requests, and return the records.
 
         Raises:
-            TimeoutError: they did not come in time.
+            TimeoutError: fewer requests were received in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._total >= number, timeout_seconds):
-                raise TimeoutError(f"{self._total} of {number} requests came within {timeout_seconds} s")
+                raise TimeoutError(f"{self._total} of {number} requests received in {timeout_seconds} s")
         return self.received
 
     def wait_for_fault(self, kind: str, number: int = 1, timeout_seconds: float = 10.0) -> None:
-        """Return once a fault was injected `number` times.
+        """Wait until a fault was injected `number` times.
 
         Raises:
-            TimeoutError: it was not injected in time.
+            TimeoutError: it was injected less often in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._faults[kind] >= number, timeout_seconds):
-                raise TimeoutError(f"{self._faults[kind]} of {number} {kind} within {timeout_seconds} s")
+                raise TimeoutError(f"{self._faults[kind]} of {number} {kind} in {timeout_seconds} s")
 
 
-def is_processed(status: int, *, refused_for_now: bool) -> bool:
-    """Whether an API that answers so has carried the request out; 0 stands for a response that was lost.
-
-    Args:
-        status: what was answered.
-        refused_for_now: whether the response carried Retry-After.
-    """
-    return status in range(300) or (status >= _SERVER_ERROR and not refused_for_now)
+def is_processed(status: int, *, has_retry_after: bool) -> bool:
+    """Whether an API with this response has carried the request out; status 0 is a lost response."""
+    return status in range(300) or (status >= _FIRST_SERVER_ERROR and not has_retry_after)

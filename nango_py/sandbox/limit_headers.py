@@ -1,51 +1,51 @@
-"""How an API tells its limits: Retry-After and the RateLimit headers, as the blueprint names them."""
+"""Response headers for rate limits: Retry-After and RateLimit-*, with the names of the blueprint."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.clock import Clock
+    from nango_py.json_types import Settings
     from nango_py.sandbox.request_counts import Verdict
 
 RetryAfter = Literal["seconds", "decimals", "http-date", "body"]
-"""How a 429 says when to come back: Retry-After in one of three forms, or only in the body's sentence."""
+"""The format of the time to wait in a 429: a form of Retry-After, or only a sentence in the body."""
 
-_USUAL = {"remaining": "RateLimit-Remaining", "reset": "RateLimit-Reset"}
+_DEFAULTS = {"remaining": "RateLimit-Remaining", "reset": "RateLimit-Reset"}
 
 
-class Dialect:
-    """The headers of one API.
+class RateLimitHeaders:
+    """The rate limit headers of one API.
 
     Args:
-        headers: the blueprint's `rate_limits.headers`, or None for the usual names. Only what it declares is
-            told; RateLimit-Limit goes with the remaining number.
-        form: how 429 responses say when to come back.
+        headers: the blueprint's `rate_limits.headers`, or None for the standard names. Other headers are not
+            sent; RateLimit-Limit comes with the remaining number.
+        form: the format of the time to wait in a 429.
         clock: for dates.
     """
 
-    def __init__(self, headers: Mapping[str, Any] | None, form: RetryAfter, clock: Clock) -> None:
-        told: Mapping[str, Any] = _USUAL if headers is None else headers
-        self._remaining = _name_of(told.get("remaining"))
-        self._limit = _name_of(told.get("limit")) or self._remaining.replace("Remaining", "Limit")
-        self._reset = _name_of(told.get("reset"))
-        self._reset_means = _means_of(told.get("reset"))
-        self._retry_after = _name_of(told.get("retry_after")) or "Retry-After"
+    def __init__(self, headers: Settings | None, form: RetryAfter, clock: Clock) -> None:
+        declared: Settings = _DEFAULTS if headers is None else headers
+        self._remaining = _name_of(declared.get("remaining"))
+        self._limit = _name_of(declared.get("limit")) or self._remaining.replace("Remaining", "Limit")
+        reset = declared.get("reset")
+        self._reset = _name_of(reset)
+        self._reset_unit = "seconds" if reset is None or isinstance(reset, str) else reset.get("means")
+        self._retry_after = _name_of(declared.get("retry_after")) or "Retry-After"
         self._form = form
         self._clock = clock
 
     def sentence(self, wait_seconds: float) -> str:
-        """What the body of a 429 says, in Klaviyo's words."""
+        """The message of a 429, in Klaviyo's words."""
         seconds = str(math.ceil(wait_seconds)) + (".0" if self._form == "body" else "")
         return f"Request was throttled. Expected available in {seconds} seconds."
 
     def retry_after(self, wait_seconds: float) -> dict[str, str]:
-        """The header of a refusal, rounded up so that who obeys it is never too early."""
+        """The Retry-After header, rounded up so that a client never comes too early."""
         match self._form:
             case "body":
                 return {}
@@ -58,20 +58,20 @@ class Dialect:
         return {self._retry_after: text}
 
     def numbers(self, verdict: Verdict) -> dict[str, str]:
-        """The headers of a response that is no refusal."""
+        """The RateLimit-* headers of a response other than a 429."""
         if verdict.limit is None:
             return {}
-        told = {}
+        headers = {}
         if self._remaining:
-            told[self._limit] = str(verdict.limit)
-            told[self._remaining] = str(verdict.remaining)
+            headers[self._limit] = str(verdict.limit)
+            headers[self._remaining] = str(verdict.remaining)
         if self._reset:
-            told[self._reset] = self._moment(verdict.reset_seconds)
-        return told
+            headers[self._reset] = self._format_reset(verdict.reset_seconds)
+        return headers
 
-    def _moment(self, seconds: float) -> str:
+    def _format_reset(self, seconds: float) -> str:
         at = self._clock.now() + seconds
-        match self._reset_means:
+        match self._reset_unit:
             case "milliseconds":
                 return str(math.ceil(seconds * 1000))
             case "unix_seconds":
@@ -85,9 +85,5 @@ class Dialect:
         return str(math.ceil(seconds))
 
 
-def _name_of(header: Any) -> str:
-    return str(header.get("name") or "") if hasattr(header, "get") else str(header or "")
-
-
-def _means_of(header: Any) -> str:
-    return str(header.get("means") or "seconds") if hasattr(header, "get") else "seconds"
+def _name_of(header: str | Settings | None) -> str:
+    return header if isinstance(header, str) else str((header or {}).get("name") or "")

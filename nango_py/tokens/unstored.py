@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
-from nango_py.config.model import freeze
+from nango_py.config.values import freeze
 from nango_py.engine.executor import Executor
 from nango_py.engine.interfaces import TokenSpan
 from nango_py.engine.verification import Check

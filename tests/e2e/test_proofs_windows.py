@@ -72,7 +72,7 @@ def test_no_window_is_exceeded_and_all_are_served(counting: Any, tmp_path: Path)
     assert {entry.status for entry in received} == {200}
     assert len(counted) == 2
     for window in counted:
-        assert window.most <= window.limit, window
+        assert window.peak <= window.limit, window
     at = [entry.at for entry in received]
     for limit, seconds in ((BURST, BURST_SECONDS), (STEADY, STEADY_SECONDS)):
         # Any window at all, counted here a third time.

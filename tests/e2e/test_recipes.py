@@ -1,8 +1,9 @@
-"""The recipes of CONTRIBUTING.md work: each file is written where it says, and used from end to end."""
+"""The recipes of CONTRIBUTING.md work: a copy of the tree gets their files and runs their commands."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,23 @@ from tests.support.run_docs import ROOT, blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.run_docs import Block
+
 PAGE = ROOT / "CONTRIBUTING.md"
-RECIPES = {block.title: block.text for block in blocks(PAGE, "yaml", "python") if block.title}
+FILES = {block.title: block.text for block in blocks(PAGE, "yaml", "python") if block.title}
 BLUEPRINT, MODE, KIND = (
     "blueprints/northwind.v1.yaml",
     "nango_py/auth/bearer.py",
     "nango_py/pagination/next_header.py",
 )
+RECIPES = {
+    "A blueprint": BLUEPRINT,
+    "An auth mode": MODE,
+    "A paginator": KIND,
+    "A limit store": "nango_py/limits/stores/logged.py",
+    "A CLI command": "nango_py/cli/users.py",
+}
+"""Each recipe's heading, and the new file."""
 
 PAGED = """
   - call: {method: GET, path: orders}
@@ -68,14 +79,15 @@ def own_kinds() -> str:
     changes = {
         "API_KEY": "BEARER",
         "${api_key}": "${token}",
-        "api_key: key_test_1234": "token: token_test_1234",
+        "credentials: {api_key: key_test_1234}": "credentials: {token: token_test_1234}",
+        "  api_key: {title": "  token: {title",
         "Bearer key_test_1234": "Bearer token_test_1234",
         "{kind: offset, param: offset, limit_param: limit, limit: 100, records: items}": (
             "{kind: next_header, header: X-Next-Page, records: items}"
         ),
         "\ngotchas:": PAGED,
     }
-    text = RECIPES[BLUEPRINT]
+    text = FILES[BLUEPRINT]
     for old, new in changes.items():
         assert old in text, old
         text = text.replace(old, new)
@@ -103,49 +115,100 @@ def run(arguments: list[str], folder: Path, *paths: Path) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of its own to add files to."""
+    """A copy of the tree, with `python`, `pytest` and `nango` for its commands."""
     folder = tmp_path / "checkout"
-    for name in ("nango_py", "blueprints", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("integrations.yaml", "pyproject.toml"):
+    ignored = shutil.ignore_patterns("__pycache__", "browser")
+    for name in ("nango_py", "blueprints", "tests", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "integrations.yaml",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / name, folder)
+    for name, arguments in {"python": "", "pytest": "-m pytest -q -n0", "nango": "-m nango_py"}.items():
+        tool = tmp_path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        tool.chmod(0o755)
     return folder
 
 
-def test_the_recipes_name_the_three_kinds_of_file() -> None:
-    """A blueprint, an auth mode and a paginator each are one file."""
-    assert set(RECIPES) == {BLUEPRINT, MODE, KIND}
+def blocks_of(heading: str) -> list[Block]:
+    """The blocks of one section of the page, in order."""
+    lines = PAGE.read_text().splitlines()
+    start = lines.index(f"## {heading}") + 1
+    end = next(number for number, line in enumerate(lines) if number > start and line.startswith("## "))
+    return [block for block in blocks(PAGE) if start < block.line <= end]
 
 
-def test_a_blueprint_is_one_file(checkout: Path) -> None:
-    """The recipe's blueprint passes the command and the contract tests that the recipe names."""
-    write(checkout, {BLUEPRINT: RECIPES[BLUEPRINT]})
-    assert "nango check blueprints/northwind.v1.yaml" in PAGE.read_text()
-    run(["-m", "nango_py", "check", BLUEPRINT], checkout, checkout)
-    command = ["-m", "pytest", "-n0", "-q", "-k", "northwind", "tests/contract/test_blueprints.py"]
-    assert " passed" in run(command, checkout, checkout)
+def apply(diff: str, text: str) -> str:
+    """The text after a change whose lines begin with a blank, a minus or a plus."""
+    before = "".join(line[1:] + "\n" for line in diff.splitlines() if line[:1] != "+").rstrip("\n")
+    after = "".join(line[1:] + "\n" for line in diff.splitlines() if line[:1] != "-").rstrip("\n")
+    assert text.count(before) == 1, before
+    return text.replace(before, after)
 
 
-def test_an_auth_mode_and_a_paginator_are_one_file_each(checkout: Path) -> None:
+def follow(heading: str, checkout: Path) -> str:
+    """Do what a recipe says, block by block; the output of its commands."""
+    output = ""
+    tools = f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environ = {**os.environ, "PYTHONPATH": str(checkout), "PATH": tools}
+    for block in blocks_of(heading):
+        path = checkout / block.title
+        if block.language == "sh":
+            done = subprocess.run(
+                ["bash", "-ec", block.text],
+                cwd=checkout, env=environ, capture_output=True, text=True, timeout=100, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            output += done.stdout
+        elif block.language == "diff":
+            path.write_text(apply(block.text, path.read_text()))
+        else:
+            assert not path.exists()
+            path.write_text(block.text)
+    return output
+
+
+def test_each_recipe_adds_one_file() -> None:
+    """Each section holds a new file, at most some changes of others, and ends with its commands."""
+    assert set(FILES) == set(RECIPES.values())
+    for heading, name in RECIPES.items():
+        found = blocks_of(heading)
+        assert [block.title for block in found if block.language in {"yaml", "python"}] == [name]
+        assert found[-1].language == "sh"
+        assert "pytest tests/" in found[-1].text
+
+
+@pytest.mark.parametrize("heading", RECIPES)
+def test_a_recipe_works_to_the_letter(heading: str, checkout: Path) -> None:
+    """Its files are written, its changes made and its commands run, the tests that it names included."""
+    output = follow(heading, checkout)
+    assert re.search(r"\d+ passed", output)
+    assert "skipped" not in output
+
+
+def test_a_recipe_without_its_commands_would_be_noticed(checkout: Path) -> None:
+    """The control: the new file alone leaves the docs incomplete."""
+    (checkout / KIND).write_text(FILES[KIND])
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "tests/unit/test_docs_complete.py"]
+    environ = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, cwd=checkout, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "next_header" in done.stdout
+
+
+def test_an_auth_mode_and_a_paginator_are_used_from_end_to_end(checkout: Path) -> None:
     """Dropped into their folders they are registered, checked, masked, placed and followed."""
-    write(checkout, {MODE: RECIPES[MODE], KIND: RECIPES[KIND], BLUEPRINT: own_kinds()})
+    write(checkout, {MODE: FILES[MODE], KIND: FILES[KIND], BLUEPRINT: own_kinds()})
     run(["-m", "nango_py", "check", BLUEPRINT], checkout, checkout)
     output = run(["-W", "error", "-c", PROGRAM], checkout, checkout)
     assert [line for line in PRINTED if line not in output] == [], output
-
-
-def test_the_contract_tests_find_them(checkout: Path) -> None:
-    """Nothing else has to be told of a new auth mode; a new kind of paging says how it is walked."""
-    write(checkout, {MODE: RECIPES[MODE], KIND: RECIPES[KIND]})
-    (row,) = (block.text for block in blocks(PAGE, "python") if block.text.startswith("WALKS["))
-    contract = checkout / "tests" / "contract" / "test_paginators.py"
-    before, mark, after = contract.read_text().partition("\ndef paginator_of(")
-    assert mark
-    contract.write_text(f"{before}\n{row}\n{mark}{after}")
-    command = ["-m", "pytest", "-n0", "-q", "-k", "BEARER or next_header or walked"]
-    tests = ["tests/contract/test_auth_modes.py", "tests/contract/test_paginators.py"]
-    output = run([*command, *tests], checkout, checkout)
-    assert " passed" in output
 
 
 def test_they_may_come_from_another_package(tmp_path: Path) -> None:
@@ -161,8 +224,8 @@ def test_they_may_come_from_another_package(tmp_path: Path) -> None:
         site,
         {
             "my_package/__init__.py": "",
-            "my_package/bearer.py": RECIPES[MODE],
-            "my_package/next_header.py": RECIPES[KIND],
+            "my_package/bearer.py": FILES[MODE],
+            "my_package/next_header.py": FILES[KIND],
             "my_package/blueprints/__init__.py": "",
             "my_package/blueprints/northwind.v1.yaml": own_kinds(),
             "my_package-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from requests.structures import CaseInsensitiveDict
 
-from nango_py.config.model import Integration, RequestSettings, Status, UserHosts, freeze
+from nango_py.config.model import Integration, RequestSettings, Status, UserHosts
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.config.values import freeze
 from nango_py.connections.connection import Connection
 from nango_py.engine.bound_settings import BoundRequestSettings
 from nango_py.engine.plan import Call, make_plan

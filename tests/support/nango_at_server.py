@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py import Nango
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.config.model import freeze
+from nango_py.config.values import freeze
 from nango_py.sandbox import Sandbox
 
 if TYPE_CHECKING:

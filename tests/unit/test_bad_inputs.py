@@ -12,7 +12,8 @@ import pytest
 
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.loading import load_configuration
-from nango_py.config.template.rendering import TemplateProblem, render_url
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, Position
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from nango_py.config.cache import fingerprint as inputs_of
 from nango_py.config.cache.cache_folder import ConfigCache
 from nango_py.config.cache.serialized import LazyOrigins
 from nango_py.config.files import Files
-from nango_py.config.model import EnvironmentText, TemplateText
+from nango_py.config.template.compiled import TemplateText
+from nango_py.config.values import EnvironmentText
 from nango_py.errors import ConfigError
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import Secret

@@ -22,7 +22,7 @@ from tests.support.run_docs import PAGES, ROOT, TEXTS, blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
-READ = "\n".join(page.read_text() for page in TEXTS)
+READ = "\n".join(page.read_text() for page in PAGES)
 
 
 def command_names(command: Any = command_line, above: str = "nango") -> list[str]:

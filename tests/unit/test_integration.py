@@ -10,7 +10,7 @@ import pytest
 
 from nango_py.config.catalogue import open_catalogue
 from nango_py.config.loading import check_blueprint_templates, load_configuration, origin_of
-from nango_py.config.template.rendering import render_url
+from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, Position
 
 if TYPE_CHECKING:

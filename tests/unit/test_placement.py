@@ -8,18 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.config.model import EnvironmentText
 from nango_py.config.template.compiler import TemplateProblem, compile_template
-from nango_py.config.template.rendering import (
-    check_base_url,
+from nango_py.config.template.headers import (
     check_header_name,
     check_header_template,
     check_header_value,
-    join_path,
     render_header,
-    render_path,
-    render_url,
 )
+from nango_py.config.urls.base_url import check_base_url, render_url
+from nango_py.config.urls.paths import join_path, render_path
+from nango_py.config.values import EnvironmentText
 
 BASE = "https://a.klaviyo.com/api/"
 SUBDOMAIN = "https://${additional_config.sub}.zendesk.com/api/v2/"

@@ -1,4 +1,4 @@
-"""The sandbox's counting, with the time given."""
+"""The rate limit counters of the sandbox, with given times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.sandbox.request_counts import Counting
+from nango_py.sandbox.request_counts import RequestCounts
 
 KLAVIYO = {
     "counted_per": "connection",
@@ -30,65 +30,65 @@ KLAVIYO = {
 }
 
 
-def arrivals(counting: Counting, times: list[float], **call: object) -> list[bool]:
+def arrivals(counting: RequestCounts, times: list[float], **call: object) -> list[bool]:
     """For each time whether a request then was allowed."""
     method, endpoint = str(call.get("method", "GET")), str(call.get("endpoint", "metrics/"))
     account = str(call.get("account", "u1"))
     params = call.get("params", {})
     assert isinstance(params, dict)
-    return [counting.arrive(account, method, endpoint, params, at).wait_seconds == 0 for at in times]
+    return [counting.count(account, method, endpoint, params, at).wait_seconds == 0 for at in times]
 
 
 def test_fixed_windows_are_aligned_to_the_clock() -> None:
     """Twice the limit fits around a boundary, and the next request waits for the next boundary."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     assert arrivals(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02]) == [True] * 6
-    verdict = counting.arrive("u1", "GET", "metrics/", {}, 1.25)
+    verdict = counting.count("u1", "GET", "metrics/", {}, 1.25)
     assert verdict.wait_seconds == pytest.approx(0.75)
     assert verdict.label == "3/second"
 
 
 def test_most_is_seen_over_any_alignment() -> None:
     """The statistics notice what the aligned windows let pass."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     arrivals(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02])
-    most = {counted.label: (counted.most, counted.limit) for counted in counting.counted}
+    most = {counted.label: (counted.peak, counted.limit) for counted in counting.counted}
     assert most == {"3/second": (6, 3.0), "60/minute": (6, 60.0)}
 
 
 def test_a_second_later_is_another_window() -> None:
     """Two requests exactly one second apart are never in one second."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     arrivals(counting, [0.0, 1.0, 2.0])
-    assert [counted.most for counted in counting.counted if counted.label == "3/second"] == [1]
+    assert [counted.peak for counted in counting.counted if counted.label == "3/second"] == [1]
 
 
 def test_sliding_windows_look_back_from_each_request() -> None:
     """A sliding window refuses what an aligned one would let pass, until the oldest is old enough."""
-    counting = Counting(KLAVIYO, "sliding")
+    counting = RequestCounts(KLAVIYO, "sliding")
     assert arrivals(counting, [0.9, 0.95, 0.99, 1.0]) == [True, True, True, False]
-    assert counting.arrive("u1", "GET", "metrics/", {}, 1.5).wait_seconds == pytest.approx(0.4)
+    assert counting.count("u1", "GET", "metrics/", {}, 1.5).wait_seconds == pytest.approx(0.4)
     assert arrivals(counting, [1.9]) == [True]
 
 
 def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
     """A token bucket of the blueprint is one whatever the manner of the windows."""
-    counting = Counting({"budgets": [{"key": "all", "otherwise": [{"burst": 2, "per_second": 4}]}]})
+    counting = RequestCounts({"budgets": [{"key": "all", "otherwise": [{"burst": 2, "per_second": 4}]}]})
     assert arrivals(counting, [0.0, 0.0, 0.0, 0.25, 0.25]) == [True, True, False, True, False]
-    assert counting.arrive("u1", "GET", "x", {}, 0.375).wait_seconds == pytest.approx(0.125)
-    assert counting.counted[0].most > 2
+    assert counting.count("u1", "GET", "x", {}, 0.375).wait_seconds == pytest.approx(0.125)
+    assert counting.counted[0].peak > 2
 
 
 def test_the_first_case_that_fits_counts() -> None:
     """Parameters choose a case, and a parameter that is absent or different does not."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     assert arrivals(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "yes"}) == [True, False]
     assert arrivals(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "no"}) == [True, True]
 
 
 def test_a_path_pattern_is_one_counter() -> None:
     """Every list is counted under `lists/{id}`, and a path below it is another endpoint."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     allowed = [arrivals(counting, [0.0], endpoint=path)[0] for path in ("lists/a", "lists/b/", "lists/c")]
     assert allowed == [True, True, False]
     assert arrivals(counting, [0.0], endpoint="lists/a/profiles") == [True]
@@ -96,7 +96,7 @@ def test_a_path_pattern_is_one_counter() -> None:
 
 def test_ids_in_other_paths_are_one_counter() -> None:
     """Without a pattern, numbers and UUIDs in a path are taken as ids; words are endpoints of their own."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     allowed = [arrivals(counting, [0.0], endpoint=f"flows/{number}")[0] for number in range(4)]
     assert allowed == [True, True, True, False]
     assert arrivals(counting, [0.0], endpoint="flows/archived") == [True]
@@ -108,7 +108,7 @@ def test_cases_of_one_key_count_together() -> None:
         {"match": {"path": "search"}, "key": "search", "windows": ["4/minute"], "cost": 2},
         {"match": {"path": "lookup"}, "key": "search", "windows": ["3/second"]},
     ]
-    counting = Counting({"budgets": [{"key": "${endpoint}", "cases": cases}]})
+    counting = RequestCounts({"budgets": [{"key": "${endpoint}", "cases": cases}]})
     assert arrivals(counting, [0.0, 1.0], endpoint="search") == [True, True]
     assert arrivals(counting, [2.0], endpoint="lookup") == [False]
     assert arrivals(counting, [60.0] * 4, endpoint="lookup") == [True, True, True, False]
@@ -116,23 +116,23 @@ def test_cases_of_one_key_count_together() -> None:
 
 def test_parameters_may_hold_several_values() -> None:
     """A value among others, parted by commas, is there."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     assert arrivals(counting, [0.0, 0.0], endpoint="profiles", params={"extra": "no,yes"}) == [True, False]
 
 
 def test_accounts_have_their_own_counters() -> None:
     """A quota per connection is not shared; one per integration is."""
-    own = Counting(KLAVIYO)
+    own = RequestCounts(KLAVIYO)
     assert arrivals(own, [0.0] * 4) == [True, True, True, False]
     assert arrivals(own, [0.0], account="u2") == [True]
-    shared = Counting({**KLAVIYO, "counted_per": "integration"})
+    shared = RequestCounts({**KLAVIYO, "counted_per": "integration"})
     assert arrivals(shared, [0.0] * 3) == [True] * 3
     assert arrivals(shared, [0.0], account="u2") == [False]
 
 
 def test_a_refusal_books_nothing_in_any_window() -> None:
     """Requests that one window refuses do not use up another."""
-    counting = Counting({"budgets": [{"key": "all", "otherwise": ["1/second", "3/minute"]}]})
+    counting = RequestCounts({"budgets": [{"key": "all", "otherwise": ["1/second", "3/minute"]}]})
     assert arrivals(counting, [0.0, 0.1, 0.2, 0.3, 1.0, 2.0, 3.0]) == [
         True,
         False,
@@ -146,37 +146,37 @@ def test_a_refusal_books_nothing_in_any_window() -> None:
 
 def test_the_longest_wait_is_told() -> None:
     """Of several closed windows the last to open decides."""
-    counting = Counting({"budgets": [{"key": "all", "otherwise": ["1/second", "1/minute"]}]})
+    counting = RequestCounts({"budgets": [{"key": "all", "otherwise": ["1/second", "1/minute"]}]})
     arrivals(counting, [0.0])
-    verdict = counting.arrive("u1", "GET", "x", {}, 0.5)
+    verdict = counting.count("u1", "GET", "x", {}, 0.5)
     assert (verdict.wait_seconds, verdict.label) == (59.5, "1/minute")
 
 
 def test_the_minute_is_told_and_not_the_day() -> None:
     """RateLimit numbers describe the longest window up to an hour."""
-    counting = Counting(KLAVIYO)
-    verdict = counting.arrive("u1", "POST", "lists/", {}, 5.0)
+    counting = RequestCounts(KLAVIYO)
+    verdict = counting.count("u1", "POST", "lists/", {}, 5.0)
     assert (verdict.limit, verdict.remaining, verdict.reset_seconds) == (150, 149, 55.0)
 
 
 def test_a_request_that_is_refused_otherwise_is_seen_and_not_booked() -> None:
     """An injected refusal shows in the statistics and costs no quota."""
-    counting = Counting(KLAVIYO)
+    counting = RequestCounts(KLAVIYO)
     for _ in range(5):
-        counting.arrive("u1", "GET", "metrics/", {}, 0.0, spend=False)
+        counting.count("u1", "GET", "metrics/", {}, 0.0, spend=False)
     assert arrivals(counting, [0.0]) == [True]
-    assert counting.counted[0].most == 6
+    assert counting.counted[0].peak == 6
 
 
 def test_an_api_without_limits_counts_nothing() -> None:
     """No budgets: everything is allowed and no number is told."""
-    assert Counting(None).arrive("u1", "GET", "x", {}, 0.0).limit is None
+    assert RequestCounts(None).count("u1", "GET", "x", {}, 0.0).limit is None
 
 
 def test_a_wrong_window_is_named() -> None:
     """A text that is no window is refused when the sandbox is made."""
     with pytest.raises(ValueError, match="10/fortnight"):
-        Counting({"budgets": [{"key": "all", "otherwise": ["10/fortnight"]}]})
+        RequestCounts({"budgets": [{"key": "all", "otherwise": ["10/fortnight"]}]})
 
 
 @given(
@@ -190,14 +190,14 @@ def test_obeying_the_wait_is_always_enough(
 ) -> None:
     """Who waits as long as a refusal says is let in, and no accepted sliding window is over the limit."""
     rule = {"budgets": [{"key": "all", "otherwise": [{"requests": limit, "per_seconds": seconds}]}]}
-    counting = Counting(rule, manner)  # type: ignore[arg-type]
+    counting = RequestCounts(rule, manner)  # type: ignore[arg-type]
     now, accepted = 0.0, []
     for gap in gaps:
         now += gap
-        wait = counting.arrive("u1", "GET", "x", {}, now).wait_seconds
+        wait = counting.count("u1", "GET", "x", {}, now).wait_seconds
         if wait > 0:
             now += wait + 1e-6
-            assert counting.arrive("u1", "GET", "x", {}, now).wait_seconds == 0
+            assert counting.count("u1", "GET", "x", {}, now).wait_seconds == 0
         accepted.append(now)
     if manner == "sliding":
         assert all(sum(start <= at < start + seconds for at in accepted) <= limit for start in accepted)

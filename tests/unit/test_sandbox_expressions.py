@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nango_py.config.model import EnvironmentText
 from nango_py.config.template.compiler import compile_template
+from nango_py.config.values import EnvironmentText
 from nango_py.sandbox.expressions import UnknownNameError, evaluate, is_template, names_of, pieces, render
 
 VARIABLES: dict[str, Any] = {

@@ -69,7 +69,7 @@ class SandboxCounts:
     @classmethod
     def of(cls, sandbox: Sandbox) -> SandboxCounts:
         """The current counts of a sandbox."""
-        exceeded = sum(window.most > window.limit for window in sandbox.counted)
+        exceeded = sum(window.peak > window.limit for window in sandbox.counted)
         return cls(len(sandbox.ledger), len(sandbox.ledger.duplicates()), exceeded)
 
 

@@ -13,10 +13,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.config.assemble import Parent, assemble_integration
-from nango_py.config.model import Configuration, EnvironmentText, Status, TemplateText
+from nango_py.config.model import Configuration, Status
 from nango_py.config.settings import read_config, request_settings
+from nango_py.config.template.compiled import TemplateText
 from nango_py.config.template.compiler import compile_template, substitute_environment
-from nango_py.config.yaml.merge import Origins
+from nango_py.config.values import EnvironmentText
+from nango_py.config.yaml.merge import Origins, origins_of_places
 from nango_py.errors import Position, Problem
 from nango_py.record import field_names
 
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
     from nango_py.config.loading import Loaded
-    from nango_py.config.model import Config, Integration, Path
+    from nango_py.config.model import Config, Integration
     from nango_py.config.template.compiler import Template
-    from nango_py.config.yaml.merge import Place
-    from nango_py.config.yaml.tree import Node
+    from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Node, Place
 
 Form = dict[str, Any]
 FILE, SOURCE, OVERRIDES = "file", "source", "overrides"
@@ -78,7 +80,7 @@ def serialize(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
             "status": {part: getattr(status, part) for part in field_names(Status)},
             "tree": writer.tree(tree.settings, ("integrations", name), tree.origins.place),
         }
-        lines = [[path, *tree.origins.place(path)] for path in tree.origins]
+        lines = [[path, *place] for path, place in tree.origins.places()]
         places.append(json.dumps(lines, separators=(",", ":")))
     return form, places
 
@@ -125,16 +127,27 @@ class _Compiling(dict["Path", "Template"]):
 class LazyOrigins(Origins):
     """Origins whose places are read when the first one is asked for: messages need them, calls do not."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_line", "_parsed")
 
     def __init__(self, line: bytes) -> None:
         self._line = line
+        self._parsed: Origins | None = None
 
-    def __getattr__(self, name: str) -> dict[Path, Place]:
-        if name != "_places":
-            raise AttributeError(name)
-        self._places = {tuple(path): tuple(place) for path, *place in json.loads(self._line)}
-        return self._places
+    @property
+    def root(self) -> Node:
+        """The tree of places."""
+        return self._parse().root
+
+    @property
+    def key_place(self) -> tuple[int, int]:
+        """Line and column of the key that holds the whole tree."""
+        return self._parse().key_place
+
+    def _parse(self) -> Origins:
+        if self._parsed is None:
+            lines = json.loads(self._line)
+            self._parsed = origins_of_places((tuple(path), tuple(place)) for path, *place in lines)
+        return self._parsed
 
 
 class _Writer:
@@ -144,8 +157,8 @@ class _Writer:
         self._texts = texts
         self._file = loaded.document.file
         self._over = loaded.overrides.file
-        self._from_python = loaded.document.from_python
-        self._scalars = {} if loaded.document.root is None else dict(_scalars(loaded.document.root))
+        self._from_python = loaded.document.is_from_python
+        self._scalars = dict(_scalars(loaded.document.root))
         self._starts = [0, *(match.end() for match in re.finditer("\r\n|[\n\r\x85\u2028\u2029]", texts.file))]
 
     def tree(self, settings: Mapping[str, Any], at: Path, place_of: Callable[[Path], Place]) -> Form:

@@ -13,9 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.schema.format import blueprint_schema, integrations_schema, resolve_references
-from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
-from nango_py.config.schema.quick import (
+from nango_py.config.schema.fast_check import (
     NEVER_NULL,
     is_integer,
     is_missing,
@@ -23,13 +21,15 @@ from nango_py.config.schema.quick import (
     is_surely_valid,
     known_keys,
 )
+from nango_py.config.schema.format import blueprint_schema, integrations_schema, resolve_references
+from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.schema.wording import Fault, Place, problem_of
 from nango_py.errors import Position, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nango_py.config.model import Path
+    from nango_py.config.values import Path
     from nango_py.config.yaml.document import Document
 
 __all__ = [

@@ -14,7 +14,7 @@ from nango_py.errors import Position, Problem, nearest, printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.config.model import Path
+    from nango_py.config.values import Path
 
 
 @dataclass(frozen=True, slots=True)

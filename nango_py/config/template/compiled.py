@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Self
 
-from nango_py.config.model import EnvironmentText
 from nango_py.config.template.filters import Absent, TemplateProblem, to_text
+from nango_py.config.values import EnvironmentText
 from nango_py.record import field, record
 from nango_py.secret import MASK
 
@@ -100,7 +100,7 @@ class Template:
     def render_parts(self, variables: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The pieces of the rendered text as (text, name): name is "" for what the file itself says.
 
-        For who has to encode or check each value by its position; see `nango_py.config.template.rendering`.
+        For who has to encode or check each value by its position; see `nango_py.config.template.headers`.
         """
         parts = [
             (str.__str__(piece), "") if isinstance(piece, str) else (piece.text(variables), piece.name)
@@ -152,3 +152,25 @@ def _masked(
 
 def _is_secret(name: str, secret_names: Collection[str]) -> bool:
     return name in secret_names or name.partition(".")[0] in secret_names
+
+
+class TemplateText(str):
+    """A template of integrations.yaml that mixes values of the environment with other names.
+
+    As a str it is what the file says. `compile_template` returns `template`, which holds those values.
+    """
+
+    __slots__ = ("template",)
+    template: Template
+
+    def __new__(cls, text: str, template: Template) -> Self:
+        """The text, with its template attached."""
+        self = super().__new__(cls, text)
+        self.template = template
+        return self
+
+
+class RefusedText(str):
+    """A text of integrations.yaml whose problem was reported already; later checks skip it."""
+
+    __slots__ = ()

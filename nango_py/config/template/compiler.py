@@ -1,13 +1,11 @@
 """Texts with `${...}` in them: checked and compiled at load, rendered at each call.
 
-Texts that hold only names are cut into pieces by the scanner here and joined at call time. Expressions are
-read by `nango_py.config.template.scanner`, the rarer ones by Jinja's parser. Their syntax tree is checked against what
-design allows, and translated to closures over our own filters: Jinja's code generator never runs, so nothing
-but what stands here is ever evaluated.
+Plain names are read here. Other expressions are parsed by Jinja, their syntax tree is checked against an
+allow-list, and translated to closures over our own filters. Jinja's code generator never runs.
 
-Inside `${ }`: dotted names, the filters of `nango_py.config.template.filters` and `default`, `or`, text and number
-literals, and `a if b else c` where b is a name, `x == y`, `x != y`, `x is defined`, or `not` one of these.
-Everything else (`{{ }}`, `{% %}`, `{# #}`, `$x`) is plain text. A literal `${` is written `${ "${" }`.
+Inside `${ }`: dotted names, the filters of `nango_py.config.template.filters` and `default`, `or`, text and
+number literals, and `a if b else c` where b is a name, `x == y`, `x != y`, `x is defined`, or `not` one of
+these. Everything else (`{{ }}`, `{% %}`, `{# #}`, `$x`) is plain text. A literal `${` is written `${ "${" }`.
 """
 
 from __future__ import annotations
@@ -17,11 +15,11 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from nango_py.config.model import EnvironmentText, TemplateText
-from nango_py.config.template.compiled import Evaluate, Expression, Template, Variable
+from nango_py.config.template.compiled import Evaluate, Expression, Template, TemplateText, Variable
 from nango_py.config.template.expression import NAME, Translation, refuse
 from nango_py.config.template.filters import Absent, TemplateProblem, to_text
 from nango_py.config.template.scanner import scan
+from nango_py.config.values import EnvironmentText
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:

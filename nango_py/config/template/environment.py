@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.model import RefusedText
+from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import substitute_environment
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.positions import locate_problem
+from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.model import Path
+    from nango_py.config.values import Path
     from nango_py.config.yaml.document import Document
     from nango_py.errors import Problem
 
@@ -56,7 +56,7 @@ def resolve_environment(
             problems.append(locate_problem(problem, value, document.position(path), folders))
             return RefusedText(value)
 
-    return replace(document, data=of(document.data, ()))
+    return replaced(document, data=of(document.data, ()))
 
 
 def _is_prose(key: str) -> bool:

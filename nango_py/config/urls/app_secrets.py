@@ -11,7 +11,8 @@ from nango_py.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nango_py.config.model import Path, UserHosts
+    from nango_py.config.model import UserHosts
+    from nango_py.config.values import Path
     from nango_py.errors import Position
 
 SECRETS = ("oauth_client_secret", "app_api_key")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.model import NOTHING as NO_FIELDS
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host, whole_host
 from nango_py.config.urls.paths import DEFAULT_PORTS, URL, check_dots, path_value
+from nango_py.config.values import NOTHING as NO_FIELDS
 from nango_py.errors import printable
 
 if TYPE_CHECKING:

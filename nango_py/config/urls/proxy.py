@@ -12,7 +12,8 @@ from nango_py.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nango_py.config.model import Config, Path, UserHosts
+    from nango_py.config.model import Config, UserHosts
+    from nango_py.config.values import Path
     from nango_py.errors import Position
 
 DIRECT = "direct"

@@ -8,21 +8,22 @@ zeros).
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.yaml.reader import INVISIBLE, MAX_DEPTH, MAX_VALUES, Reader, StopError
-from nango_py.config.yaml.tree import Document, kind_of
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.config.yaml.tree import Document, Node, kind_of
+from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path as FilePath
 
-    from nango_py.config.model import Path
+    from nango_py.config.values import Path
 
 __all__ = ["MAX_BYTES", "Document", "document_from_python", "load_document", "parse_document"]
 
@@ -71,7 +72,7 @@ def load_document(
     document = parse_document(raw, file, problems)
     if found.st_mode & stat.S_IWOTH:
         warning = Problem(Position(file), "W501", "other users can write this file", "", "chmod 600")
-        return replace(document, warnings=(warning, *document.warnings))
+        return replaced(document, warnings=(warning, *document.warnings))
     return document
 
 
@@ -91,9 +92,9 @@ def parse_document(text: str | bytes, file: str, problems: list[Problem] | None 
     if problems is None and found:
         raise ConfigError(found)
     warnings = () if decoded.isascii() else tuple(_invisible(decoded, file))
-    data = reader.root.value if reader.root is not None else None
+    root = reader.root if reader.root is not None else Node(file, 1, 1, None)
     digest = hashlib.sha256(text).hexdigest() if isinstance(text, bytes) else ""
-    return Document(data, file, warnings, reader.root, digest=digest)
+    return Document(root.value, file, root, warnings, has_infinity=reader.has_infinity, digest=digest)
 
 
 def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Document:
@@ -102,43 +103,55 @@ def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Do
     Raises:
         ConfigError: a key is not text, a value is of another type, or the data nests too deep.
     """
-    copy = _PythonCopy(name)
-    settings = copy.of(data, ())
-    if copy.problems:
-        raise ConfigError(copy.problems)
-    return Document(settings, name, from_python=True)
+    reader = _PythonReader(name)
+    root = reader.read(data, ())
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return Document(root.value, name, root, is_from_python=True, has_infinity=reader.has_infinity)
 
 
-class _PythonCopy:
+class _PythonReader:
+    """Copies settings from Python into nodes, within the limits of files."""
+
     def __init__(self, name: str) -> None:
         self.problems: list[Problem] = []
-        self._shown = Document(None, name, from_python=True)
+        self.has_infinity = False
+        self._name = name
         self._values = 0
 
-    def of(self, value: Any, path: Path) -> Any:
+    def read(self, value: object, path: Path) -> Node:
         self._values += 1
         if len(path) > MAX_DEPTH:
-            self._stop(path, "E007", f"nested deeper than {MAX_DEPTH} levels")
+            raise self._stop(path, "E007", f"nested deeper than {MAX_DEPTH} levels")
         if self._values > MAX_VALUES:
-            self._stop(path, "E006", f"more than {MAX_VALUES} values")
+            raise self._stop(path, "E006", f"more than {MAX_VALUES} values")
+        node = Node(self._show(path), 0, 0, value)
         if isinstance(value, Mapping):
-            return self._of_mapping(value, path)
-        if isinstance(value, list | tuple):
-            return [self.of(item, (*path, index)) for index, item in enumerate(value)]
-        if value is not None and not isinstance(value, str | bool | int | float):
+            node.value = {}
+            for key, item in value.items():
+                if isinstance(key, str):
+                    node.add_entry(key, 0, 0, self.read(item, (*path, key)))
+                else:
+                    what = f"keys are text, found {kind_of(key)} as a key"
+                    self.problems.append(Problem(Position(node.file), "E207", what))
+        elif isinstance(value, list | tuple):
+            node.items = [self.read(item, (*path, index)) for index, item in enumerate(value)]
+            node.value = [item.value for item in node.items]
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.has_infinity = True
+        elif value is not None and not isinstance(value, str | bool | int | float):
             what = f"expected text, a number, a list or a mapping, found {kind_of(value)}"
-            self.problems.append(Problem(self._shown.position(path), "E201", what))
-        return value
+            self.problems.append(Problem(Position(node.file), "E201", what))
+        return node
 
-    def _of_mapping(self, value: Mapping[Any, Any], path: Path) -> dict[str, Any]:
-        for key in value:
-            if not isinstance(key, str):
-                what = f"keys are text, found {kind_of(key)} as a key"
-                self.problems.append(Problem(self._shown.position(path), "E207", what))
-        return {key: self.of(item, (*path, key)) for key, item in value.items() if isinstance(key, str)}
+    def _show(self, path: Path) -> str:
+        shown = path[1:] if path and f"{path[0]}=" in self._name else path
+        return self._name + "".join(
+            f"[{part}]" if isinstance(part, int) else f'["{printable(part)}"]' for part in shown
+        )
 
-    def _stop(self, path: Path, code: str, what: str) -> None:
-        raise ConfigError([*self.problems, Problem(self._shown.position(path[:2]), code, what)])
+    def _stop(self, path: Path, code: str, what: str) -> ConfigError:
+        return ConfigError([*self.problems, Problem(Position(self._show(path[:2])), code, what)])
 
 
 def _read(reader: Reader, text: str) -> Problem | None:
@@ -148,7 +161,7 @@ def _read(reader: Reader, text: str) -> Problem | None:
     failure: Problem | None = None
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        reader.read(_events(parser))
+        reader.read(parser)
     except StopError as stopped:
         failure = stopped.problem
     except yaml.MarkedYAMLError as error:
@@ -169,7 +182,7 @@ def _found_in_python(file: str, text: str) -> Problem | None:
 
     parser = yaml.SafeLoader(text)
     try:
-        Reader(file, []).read(_events(parser))
+        Reader(file, []).read(parser)
     except StopError as stopped:
         return stopped.problem
     except yaml.MarkedYAMLError:
@@ -177,11 +190,6 @@ def _found_in_python(file: str, text: str) -> Problem | None:
     finally:
         parser.dispose()
     return None
-
-
-def _events(parser: Any) -> Iterator[Any]:
-    while parser.check_event():
-        yield parser.get_event()
 
 
 def _syntax_problem(error: Any, reader: Reader, text: str) -> Problem:

@@ -1,142 +1,177 @@
-"""Settings laid over settings, with the place that every part was written at kept."""
+"""Settings merged over settings. Each part keeps the place where it was written.
+
+Values and nodes are shared with the trees that they come from: only mappings that both sides have, and
+mappings that hold a null, are built anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.values import MAPPINGS
+from nango_py.config.yaml.tree import Node, find_place
 from nango_py.errors import Position
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from nango_py.config.model import Path
-    from nango_py.config.yaml.document import Document
-
-Place = tuple[str, int, int, int, int]
-"""file, line and column of the value, line and column of its key. Becomes a Position when asked for."""
+    from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Document, Entry, Place
+    from nango_py.json_types import Settings
 
 
 class Origins(Mapping["Path", Position]):
-    """Where each key and leaf of a settings tree was written; `origins[path]` is the value's place."""
+    """Where each key and leaf of a settings tree was written; `origins[path]` is the value's position."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_key_place", "_root")
 
-    def __init__(self, places: dict[Path, Place]) -> None:
-        self._places = places
+    def __init__(self, root: Node, key_place: tuple[int, int] = (1, 1)) -> None:
+        self._root = root
+        self._key_place = key_place
+
+    @property
+    def root(self) -> Node:
+        """The tree of places."""
+        return self._root
+
+    @property
+    def key_place(self) -> tuple[int, int]:
+        """Line and column of the key that holds the whole tree."""
+        return self._key_place
 
     def __getitem__(self, path: Path) -> Position:
-        file, line, column, _, _ = self._places[path]
+        (file, line, column, _, _), is_own = find_place(self.root, path, self.key_place)
+        if not is_own:
+            raise KeyError(path)
         return Position(file, line, column)
 
     def __iter__(self) -> Iterator[Path]:
-        return iter(self._places)
+        return (path for path, _ in self.places())
 
     def __len__(self) -> int:
-        return len(self._places)
+        return sum(1 for _ in self.places())
+
+    def places(self) -> Iterator[tuple[Path, Place]]:
+        """Every path with its place, parents first."""
+        pending: list[tuple[Path, Node, tuple[int, int]]] = [((), self.root, self.key_place)]
+        while pending:
+            path, node, (key_line, key_column) = pending.pop()
+            yield path, (node.file, node.line, node.column, key_line, key_column)
+            pending += [
+                ((*path, key), below, (line, column))
+                for key, (line, column, _, below) in reversed(node.entries.items())
+            ]
+            pending += [
+                ((*path, index), item, (item.line, item.column))
+                for index, item in reversed([*enumerate(node.items)])
+            ]
 
     def place(self, path: Path) -> Place:
-        """The raw place of a path, or of the nearest thing around it that was written."""
-        while path and path not in self._places:
-            path = path[:-1]
-        return self._places.get(path, ("", 0, 0, 0, 0))
+        """The place of a value and its key, or of the nearest parent that was written."""
+        return find_place(self.root, path, self.key_place)[0]
 
     def position(self, path: Path) -> Position:
-        """The place of the value, or of the nearest thing around it that was written."""
+        """The position of a value, or of the nearest parent that was written."""
         file, line, column, _, _ = self.place(path)
         return Position(file, line, column)
 
     def key_position(self, path: Path) -> Position:
-        """The place of the key, or of the nearest thing around it that was written."""
+        """The position of a key, or of the nearest parent that was written."""
         file, _, _, line, column = self.place(path)
         return Position(file, line, column)
+
+
+def origins_of_places(places: Iterable[tuple[Path, Place]]) -> Origins:
+    """Origins with these places, parents first, as `Origins.places` gives them."""
+    nodes: dict[Path, Node] = {}
+    key_place = (1, 1)
+    for path, (file, line, column, key_line, key_column) in places:
+        nodes[path] = node = Node(file, line, column, None)
+        if not path:
+            key_place = (key_line, key_column)
+            continue
+        parent = nodes.setdefault(path[:-1], Node(file, line, column, None))
+        if isinstance(path[-1], int):
+            parent.items.append(node)
+        else:
+            parent.entries[path[-1]] = (key_line, key_column, False, node)
+    return Origins(nodes.get((), Node("", 0, 0, None)), key_place)
 
 
 @record
 class Sourced:
     """A settings tree, plain or frozen, and where each part of it was written."""
 
-    settings: Mapping[str, Any]
+    settings: Settings
     origins: Origins
 
 
-def sourced(document: Document, path: Path = ()) -> Sourced:
-    """The mapping at `path` of a document, ready to be merged; paths in it start there."""
-    tree: Any = document.data
+def with_nulls(document: Document, path: Path = ()) -> Sourced:
+    """The mapping at `path` of a document as the upper side of a merge, where a null removes a key."""
+    tree = document.data
     for part in path:
         tree = tree[part]
-    places: dict[Path, Place] = {(): document.place(path)}
-    settings = _adopted(tree, (), lambda below: document.place(path + below), places)
-    return Sourced(settings if isinstance(settings, dict) else {}, Origins(places))
+    _, _, _, *key_place = document.place(path)
+    origins = Origins(document.find_node(path) or document.root, (key_place[0], key_place[1]))
+    return Sourced(tree if isinstance(tree, MAPPINGS) else {}, origins)
+
+
+def sourced(document: Document, path: Path = ()) -> Sourced:
+    """The mapping at `path` of a document without the keys that are null."""
+    return without_nulls(with_nulls(document, path))
+
+
+def without_nulls(tree: Sourced) -> Sourced:
+    """The tree without the keys that are null."""
+    settings, node = _remove_nulls(tree.settings, tree.origins.root)
+    return Sourced(settings, Origins(node, tree.origins.key_place))
 
 
 def merge(base: Sourced, over: Sourced) -> Sourced:
-    """`over` laid over `base`; neither is changed.
+    """`over` merged over `base`; neither is changed.
 
-    Mappings merge all the way down, anything else is replaced, and an explicit null in `over` removes
+    Mappings merge at every level, anything else is replaced, and an explicit null in `over` removes
     the key. A mapping that both have keeps the place where `over` wrote it.
     """
-    places: dict[Path, Place] = {(): over.origins.place(())}
-    return Sourced(_laid(base, over, base.settings, over.settings, (), places), Origins(places))
+    settings, node = _merge(base.settings, base.origins.root, over.settings, over.origins.root)
+    return Sourced(settings, Origins(node, over.origins.key_place))
 
 
-def with_nulls(document: Document, path: Path = ()) -> Sourced:
-    """Like `sourced`, with nulls kept: the upper side of a merge, where a null removes a key."""
-    tree: Any = document.data
-    for part in path:
-        tree = tree[part]
-    places: dict[Path, Place] = {(): document.place(path)}
-    _note(tree, (), lambda below: document.place(path + below), places)
-    return Sourced(tree if isinstance(tree, dict) else {}, Origins(places))
+def _merge(lower: Settings, below: Node, upper: Settings, above: Node) -> tuple[dict[str, object], Node]:
+    settings: dict[str, object] = {}
+    node = Node(above.file, above.line, above.column, None)
+    keys = [*lower, *(key for key in upper if key not in lower)]
+    for key in keys:
+        is_over = key in upper
+        line, column, is_plain, child = _entry(above if is_over else below, key)
+        value = upper[key] if is_over else lower[key]
+        if is_over and value is None:
+            continue
+        if is_over and isinstance(value, MAPPINGS) and isinstance(lower.get(key), MAPPINGS):
+            settings[key], child = _merge(lower[key], _entry(below, key)[3], value, child)
+        else:
+            settings[key], child = _remove_nulls(value, child)
+        node.entries[key] = (line, column, is_plain, child)
+    return settings, node
 
 
-def _laid(
-    base: Sourced,
-    over: Sourced,
-    lower: Mapping[str, Any],
-    upper: Mapping[str, Any],
-    path: Path,
-    places: dict[Path, Place],
-) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in lower.items():
-        if key not in upper:
-            result[key] = _adopted(value, (*path, key), base.origins.place, places)
-        elif isinstance(value, Mapping) and isinstance(upper[key], Mapping):
-            places[(*path, key)] = over.origins.place((*path, key))
-            result[key] = _laid(base, over, value, upper[key], (*path, key), places)
-        elif upper[key] is not None:
-            result[key] = _adopted(upper[key], (*path, key), over.origins.place, places)
-    for key, value in upper.items():
-        if key not in lower and value is not None:
-            result[key] = _adopted(value, (*path, key), over.origins.place, places)
-    return result
+def _entry(node: Node, key: str) -> Entry:
+    """The entry of a key; one at the place of the mapping for a key that no file wrote."""
+    entry = node.entries.get(key)
+    return entry or (node.line, node.column, False, Node(node.file, node.line, node.column, None))
 
 
-def _adopted(value: Any, path: Path, place_of: Callable[[Path], Place], places: dict[Path, Place]) -> Any:
-    """A copy of the value without nulls in its mappings; its places are noted."""
-    places[path] = place_of(path)
-    if isinstance(value, Mapping):
-        return {
-            key: _adopted(item, (*path, key), place_of, places)
-            for key, item in value.items()
-            if item is not None
-        }
-    if isinstance(value, list | tuple):
-        # A null inside a list is a value: lists are replaced whole, so it has nothing to remove.
-        _note(value, path, place_of, places)
-    return value
-
-
-def _note(value: Any, path: Path, place_of: Callable[[Path], Place], places: dict[Path, Place]) -> None:
-    places[path] = place_of(path)
-    pairs = (
-        value.items()
-        if isinstance(value, Mapping)
-        else enumerate(value)
-        if isinstance(value, list | tuple)
-        else ()
-    )
-    for key, item in pairs:
-        _note(item, (*path, key), place_of, places)
+def _remove_nulls(value: Any, node: Node) -> tuple[Any, Node]:
+    """A tree without the nulls of its mappings. Lists are replaced as a whole, so their nulls stay."""
+    if not node.has_nulls or not isinstance(value, MAPPINGS):
+        return value, node
+    copy = Node(node.file, node.line, node.column, None)
+    kept: dict[str, Any] = {}
+    for key, item in value.items():
+        if item is not None:
+            line, column, is_plain, below = _entry(node, key)
+            kept[key], child = _remove_nulls(item, below)
+            copy.entries[key] = (line, column, is_plain, child)
+    return kept, copy

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from nango_py.config.yaml.tree import Node, kind_of
 from nango_py.errors import Position, Problem, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
@@ -43,6 +40,16 @@ _CORE_TAGS: dict[str, tuple[type, ...]] = {
 }
 
 
+class EventParser(Protocol):
+    """What is used of PyYAML's loaders."""
+
+    def check_event(self) -> bool:
+        """Whether there is another event."""
+
+    def get_event(self) -> Any:
+        """The next event."""
+
+
 class StopError(Exception):
     """Reading cannot go on; `problem` says why."""
 
@@ -64,18 +71,15 @@ class _Frame:
         self.deepest = 0
         self.key: tuple[str, int, int, bool] | None = None
 
-    @property
-    def wants_key(self) -> bool:
-        return self.mapping and self.key is None
-
 
 class Reader:
     """Reads the events of one document.
 
     Attributes:
-        root: the tree; None when there was no document.
-        problems: what is wrong in one place only; reading went on after each.
+        root: the tree; None if there was no document.
+        problems: what is wrong in one place only; reading continued after each.
         last_quoted: the event of the last quoted scalar, which explains many syntax errors after it.
+        has_infinity: whether a number is infinite or not a number.
     """
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
@@ -83,14 +87,19 @@ class Reader:
         self.problems = problems
         self.root: Node | None = None
         self.last_quoted: Any = None
+        self.has_infinity = False
         self._open: list[_Frame] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._open_anchors: dict[str, Position] = {}
         self._values = 0
         self._aliases = 0
 
-    def read(self, events: Iterable[Any]) -> None:
-        """Build the tree. Raises StopError where reading cannot go on, and what `events` raises."""
+    def read(self, parser: EventParser) -> None:
+        """Build the tree from a parser's events.
+
+        Raises:
+            StopError: reading cannot go on; and whatever the parser raises.
+        """
         steps = {
             "ScalarEvent": self._scalar,
             "MappingStartEvent": self._start,
@@ -100,7 +109,8 @@ class Reader:
             "AliasEvent": self._alias,
             "DocumentStartEvent": self._document,
         }
-        for event in events:
+        while parser.check_event():
+            event = parser.get_event()
             step = steps.get(type(event).__name__)
             if step is not None:
                 step(event)
@@ -113,8 +123,9 @@ class Reader:
         plain: bool = event.implicit[0]
         if event.style in {"'", '"'}:
             self.last_quoted = event
-        if self._open and self._open[-1].wants_key:
-            self._key(self._open[-1], event, plain=plain)
+        frame = self._open[-1] if self._open else None
+        if frame is not None and frame.mapping and frame.key is None:
+            self._key(frame, event, plain=plain)
             return
         text: str = event.value
         if event.tag is not None and event.tag != "!":
@@ -125,8 +136,10 @@ class Reader:
             what = "the number does not fit into 64 bits"
             self._note(event, "E401", what, "", "quote it if it is an identifier")
             value = 0
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.has_infinity = True
         mark = event.start_mark
-        node = Node(mark.line + 1, mark.column + 1, value, text if plain else "")
+        node = Node(self.file, mark.line + 1, mark.column + 1, value, text if plain else "")
         self._count(event, 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1, 0)
@@ -152,13 +165,13 @@ class Reader:
     def _start(self, event: Any) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
-        if self._open and self._open[-1].wants_key:
+        if self._is_key_next():
             raise self._stop(event, "E207", "a key must be text, found a list or a mapping")
         mapping = type(event).__name__ == "MappingStartEvent"
         value: Any = {} if mapping else []
         if event.tag is not None and event.tag != "!":
             self._tagged(event, value)
-        node = Node(event.start_mark.line + 1, event.start_mark.column + 1, value)
+        node = Node(self.file, event.start_mark.line + 1, event.start_mark.column + 1, value)
         self._count(event, 1)
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)
@@ -179,7 +192,7 @@ class Reader:
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             raise self._stop(event, "E006", f"more than {MAX_ALIASES} aliases")
-        if self._open and self._open[-1].wants_key:
+        if self._is_key_next():
             raise self._stop(event, "E207", "a key must be text, found an alias")
         name = printable(event.anchor)
         if event.anchor in self._open_anchors:
@@ -193,6 +206,9 @@ class Reader:
         if self._open:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
         self._attach(node)
+
+    def _is_key_next(self) -> bool:
+        return bool(self._open) and self._open[-1].mapping and self._open[-1].key is None
 
     def _count(self, event: Any, size: int, words: str = "more than") -> None:
         self._values += size
@@ -213,6 +229,7 @@ class Reader:
             if text not in frame.node.entries:
                 frame.node.entries[text] = (line, column, plain, node)
                 frame.node.value[text] = node.value
+                frame.node.has_nulls |= node.value is None or node.has_nulls
 
     def _tagged(self, event: Any, value: Any) -> Any:
         """A value with a core tag, made what the tag says; any other tag ends the reading."""

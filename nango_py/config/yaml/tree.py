@@ -2,106 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import Position, printable
+from nango_py.config.values import MAPPINGS
+from nango_py.errors import Position
+from nango_py.record import record
 
 if TYPE_CHECKING:
-    from nango_py.config.model import Path
-    from nango_py.config.yaml.merge import Place
+    from nango_py.config.values import Path
     from nango_py.errors import Problem
+
+Place = tuple[str, int, int, int, int]
+"""File, line and column of a value, and line and column of its key."""
 
 
 class Node:
-    """One value of a YAML file: where it stands, and its children's nodes.
+    """One value of a file: where it stands, and the nodes of its children.
+
+    Nodes are shared by every tree that a value is merged into, and are not changed after reading.
 
     Attributes:
-        line, column: counted from 1.
+        file: the name that messages show.
+        line, column: counted from 1; 0 in settings from Python, where `file` names the path.
+        value: the plain value.
         text: an unquoted scalar as it was written, else "".
         entries: of a mapping: the key's line, column and whether it was unquoted, and the value's node.
         items: of a list.
+        has_nulls: whether a mapping holds a null, directly or in a mapping below it.
     """
 
-    __slots__ = ("column", "entries", "items", "line", "text", "value")
+    __slots__ = ("column", "entries", "file", "has_nulls", "items", "line", "text", "value")
 
-    def __init__(self, line: int, column: int, value: Any, text: str = "") -> None:
+    def __init__(self, file: str, line: int, column: int, value: Any, text: str = "") -> None:
+        self.file = file
         self.line = line
         self.column = column
         self.value = value
         self.text = text
-        self.entries: dict[str | int, tuple[int, int, bool, Node]] = {}
+        self.entries: dict[str | int, Entry] = {}
         self.items: list[Node] = []
+        self.has_nulls = False
+
+    def add_entry(self, key: str, line: int, column: int, node: Node, *, is_plain: bool = False) -> None:
+        """Add a key and its value to a mapping."""
+        self.entries[key] = (line, column, is_plain, node)
+        self.value[key] = node.value
+        if node.value is None or node.has_nulls:
+            self.has_nulls = True
 
 
-@dataclass(frozen=True, slots=True)
+Entry = tuple[int, int, bool, Node]
+"""Line and column of a key, whether it was unquoted, and the node of its value."""
+
+
+def find_place(root: Node, path: Path, key_place: tuple[int, int] = (1, 1)) -> tuple[Place, bool]:
+    """The place of a value, or of its nearest parent that was written, and whether it is the value's own.
+
+    Args:
+        root: the tree.
+        path: the path of the value in it.
+        key_place: the line and column of the root's own key.
+    """
+    node = root
+    key_line, key_column = key_place
+    for part in path:
+        if part in node.entries:
+            key_line, key_column, _, node = node.entries[part]
+        elif isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+            key_line, key_column = node.line, node.column
+        else:
+            return (node.file, node.line, node.column, key_line, key_column), False
+    return (node.file, node.line, node.column, key_line, key_column), True
+
+
+@record
 class Document:
-    """A file's values as plain Python data (dict, list, str, int, float, bool, None).
+    """The values of a file as plain Python data (dict, list, str, int, float, bool, None).
 
     Attributes:
         data: the values; None for an empty file.
         file: the name that messages show.
-        warnings: what is suspicious about the file and yet no error.
-        root: the tree of places; None for an empty file and for settings given from Python.
-        from_python: whether places are key paths and not lines.
-        digest: SHA-256 of the bytes that were read, as hex; "" for what was not read from bytes.
+        root: the tree of places; an empty file has one node.
+        warnings: what is suspicious about the file without being an error.
+        is_from_python: whether the settings were given from Python, so that places are key paths.
+        has_infinity: whether a number is infinite or not a number.
+        digest: SHA-256 of the bytes that were read, as hex; "" if no bytes were read.
     """
 
     data: Any
     file: str
+    root: Node
     warnings: tuple[Problem, ...] = ()
-    root: Node | None = None
-    from_python: bool = False
+    is_from_python: bool = False
+    has_infinity: bool = False
     digest: str = ""
 
     def position(self, path: Path = ()) -> Position:
-        """Where the value stands; for a path that does not exist, where its nearest parent does."""
+        """The position of a value, or of its nearest parent that was written."""
         file, line, column, _, _ = self.place(path)
         return Position(file, line, column)
 
     def key_position(self, path: Path = ()) -> Position:
-        """Where the key of the value stands; an item of a list has no key and gives its own place."""
+        """The position of a value's key; for an item of a list, which has no key, that of the item."""
         file, _, _, line, column = self.place(path)
         return Position(file, line, column)
 
     def place(self, path: Path = ()) -> Place:
-        """The file, line and column of the value, and line and column of its key."""
-        if self.from_python:
-            return (self._key_path(path), 0, 0, 0, 0)
-        node = self.root
-        if node is None:
-            return (self.file, 1, 1, 1, 1)
-        key_line, key_column = 1, 1
-        for part in path:
-            if part in node.entries:
-                key_line, key_column, _, node = node.entries[part]
-            elif isinstance(part, int) and part < len(node.items):
-                node = node.items[part]
-                key_line, key_column = node.line, node.column
-            else:
-                break
-        return (self.file, node.line, node.column, key_line, key_column)
+        """The place of a value and its key, or of its nearest parent that was written."""
+        return find_place(self.root, path, (0, 0) if self.is_from_python else (1, 1))[0]
 
     def source_text(self, path: Path) -> str:
-        """A scalar as it was written, before YAML made a number of it; "" where that is not known.
+        """A scalar as it was written, before YAML made it a number; "" if that is unknown.
 
         Not for fields that hold secrets.
         """
-        node = self._node(path)
+        node = self.find_node(path)
         return node.text if node is not None else ""
 
     def has_plain_key(self, path: Path) -> bool:
         """Whether the last key of the path was written without quotes."""
-        parent = self._node(path[:-1])
+        parent = self.find_node(path[:-1])
         entry = parent.entries.get(path[-1]) if parent is not None else None
         return entry is not None and entry[2]
 
-    def _node(self, path: Path) -> Node | None:
+    def find_node(self, path: Path) -> Node | None:
+        """The node of a value; None if there is no such value."""
         node = self.root
         for part in path:
-            if node is None:
-                return None
             if part in node.entries:
                 node = node.entries[part][3]
             elif isinstance(part, int) and part < len(node.items):
@@ -110,23 +138,14 @@ class Document:
                 return None
         return node
 
-    def _key_path(self, path: Path) -> str:
-        shown = path[1:] if path and f"{path[0]}=" in self.file else path
-        return self.file + "".join(
-            f"[{part}]" if isinstance(part, int) else f'["{printable(part)}"]' for part in shown
-        )
 
-
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """The word that messages use for a value's type."""
     if isinstance(value, bool):
         return "true or false"
-    for kinds, word in (
-        ((str,), "text"),
-        ((int, float), "a number"),
-        ((dict, Mapping), "a mapping"),
-        ((list, tuple), "a list"),
-    ):
+    if isinstance(value, MAPPINGS) or hasattr(value, "items"):
+        return "a mapping"
+    for kinds, word in ((str, "text"), ((int, float), "a number"), ((list, tuple), "a list")):
         if isinstance(value, kinds):
             return word
     return "nothing" if value is None else f"a {type(value).__name__}"

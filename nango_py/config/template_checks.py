@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.model import RefusedText
+from nango_py.config.schema.template_places import template_places
+from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.config.template.positions import locate_problem, template_places
-from nango_py.config.template.rendering import (
-    check_base_url,
-    check_header_name,
-    check_header_template,
-    check_path_template,
-)
+from nango_py.config.template.headers import check_header_name, check_header_template
+from nango_py.config.template.positions import locate_problem
 from nango_py.config.template.variables import check_variables
+from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
+from nango_py.config.urls.paths import check_path_template
 from nango_py.errors import Position, Problem
 from nango_py.registry import AUTH_MODES
 
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.model import Blueprint, Path
+    from nango_py.config.model import Blueprint
     from nango_py.config.template.compiler import Template
+    from nango_py.config.values import Path
 
 Compiled = dict["Path", "Template"]
 _BASE_URL = ("requests", "base_url")

@@ -1,0 +1,50 @@
+"""Frozen trees of settings, and text that came from the environment. Imports nothing else of config."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+Path: TypeAlias = tuple["str | int", ...]
+"""The path of a value in a file: ("requests", "headers", "Accept")."""
+
+MAPPINGS = (dict, MappingProxyType)
+"""The mappings of settings trees. Checking for `collections.abc.Mapping` costs a Python call each time."""
+
+NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
+
+
+class EnvironmentText(str):
+    """Text that came from the environment. It is never parsed as a template and never shown.
+
+    `str(x)` and `repr(x)` are masked; `x.reveal()` is the value. It compares and validates like any other
+    str, so schemas work on it.
+    """
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """The value."""
+        return str.__str__(self)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+
+def freeze(value: Any) -> Any:
+    """The value with every mapping read-only and every list a tuple, at every level.
+
+    Mappings and tuples that are read-only already are shared, not copied.
+    """
+    if isinstance(value, dict):
+        if not value:
+            return NOTHING
+        return MappingProxyType(
+            {key: freeze(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+        )
+    if isinstance(value, list):
+        return tuple([freeze(item) if isinstance(item, dict | list) else item for item in value])
+    return value

@@ -112,9 +112,9 @@ def _ask(
 @contextlib.contextmanager
 def _served(provider: str, folder: str) -> Iterator[tuple[str, Nango]]:
     """The connect server in a process of its own, and the product's own Nango on the same database."""
-    from nango_py.server.uvicorn_server import listening
+    from nango_py.server.uvicorn_server import open_listener
 
-    with listening("127.0.0.1", 0) as listener:
+    with open_listener("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         options = {
             "integrations": {

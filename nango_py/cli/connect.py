@@ -71,10 +71,10 @@ def connect(
     """
     settings: dict[str, Any] | None = parse_json_option(config, "--config")
     with project.open_for_calls() as nango:
-        from nango_py.connect.oauth import logs_in_by_browser
+        from nango_py.connect.oauth import uses_browser_login
 
         entry = find_integration(nango, integration)
-        has_login_page = logs_in_by_browser(entry)
+        has_login_page = uses_browser_login(entry)
         if has_login_page:
             settings = _prompt_for_settings(entry, nango, user) if settings is None else settings
             reasons: list[str] = []

@@ -10,7 +10,7 @@ import click
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connect.form_values import parse_value
-from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, OAUTH, Field, form_of
+from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, OAUTH, Field, make_form
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -28,9 +28,12 @@ def prompt_for_credentials(integration: Integration) -> dict[str, Any]:
     Raises:
         click.UsageError: there is no input, or it is still invalid after several tries.
     """
-    form = form_of(integration)
+    form = make_form(integration)
     if form.kind != OAUTH:
-        return {**form.fixed, **_prompt_for_fields(map(_allow_blank, form.named(CREDENTIALS).values()))}
+        return {
+            **form.fixed_credentials,
+            **_prompt_for_fields(map(_allow_blank, form.fields_of(CREDENTIALS).values())),
+        }
     command = f"nango connections connect {integration.name} USER"
     click.echo(f"To log in with a browser instead: {command}", err=True)
     return _prompt_for_fields(_token_fields(integration))
@@ -49,7 +52,7 @@ def prompt_for_settings(
     Raises:
         click.UsageError: as in `prompt_for_credentials`.
     """
-    fields = form_of(integration if is_login else _without_login(integration)).named(ADDITIONAL_CONFIG)
+    fields = make_form(integration if is_login else _without_login(integration)).fields_of(ADDITIONAL_CONFIG)
     offered = [replaced(field, default=stored.get(name, field.default)) for name, field in fields.items()]
     others = {name: value for name, value in stored.items() if name not in fields}
     return {**others, **_prompt_for_fields(offered)}
@@ -65,8 +68,8 @@ def _without_login(integration: Integration) -> Integration:
 
 def _allow_blank(field: Field) -> Field:
     """Make a field optional if its auth mode allows "": APIs with a key as user name use no password."""
-    may_be_blank = field.required and field.shortest == 0
-    return replaced(field, required=False, blank=True) if may_be_blank else field
+    may_be_blank = field.required and field.min_length == 0
+    return replaced(field, required=False, allows_blank=True) if may_be_blank else field
 
 
 def _token_fields(integration: Integration) -> list[Field]:
@@ -84,7 +87,7 @@ def _prompt_for_fields(fields: Iterable[Field]) -> dict[str, Any]:
     values = {}
     for field in fields:
         value = _prompt_for_value(field)
-        if value is not None or field.blank:
+        if value is not None or field.allows_blank:
             values[field.name] = "" if value is None else value
     return values
 

@@ -127,10 +127,10 @@ def _make_server(nango: Nango) -> uvicorn.Server:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    from nango_py.server.uvicorn_server import listening
+    from nango_py.server.uvicorn_server import open_listener
 
     try:
-        return listening(host, port)
+        return open_listener(host, port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         if error.errno == errno.EADDRINUSE:

@@ -1,1 +1,1 @@
-"""Users connect their accounts: logins by browser, forms for keys, and what a page may offer them."""
+"""How users connect accounts: browser logins, credential forms, and the data of the connect page."""

@@ -1,31 +1,36 @@
-"""How a login ends without a connection, in the user's words and in the developer's."""
+"""Why an account could not be connected, in words for the user and for the developer."""
 
 from __future__ import annotations
+
+from http import HTTPStatus
 
 from nango_py.errors import ConfigError, ConnectFailed, NangoError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 
-USER_FAULTS = frozenset({"E305", "E314", "E316", "E317"})
-"""Problems of values that the user gave: in a host, in a text, in a path, in a field of connection_config."""
+USER_ERRORS = frozenset({"E305", "E314", "E316", "E317"})
+"""Problems with values that the user gave: a host, a text, a path, or a field of connection_config."""
 
-NOT_ASKED = "has no value"
-"""How E314 says that nobody asked for a value; that is the blueprint's fault."""
+NO_VALUE = "has no value"
+"""What E314 says of a value that the form did not ask for. That is a mistake in the blueprint."""
 
-UNREACHABLE = "the provider cannot be reached at present; try again later"
-UNUSABLE = "the provider's answer is of no use; try again"
+UNREACHABLE = "the provider cannot be reached at the moment; please try again later"
+UNUSABLE = "the provider sent an invalid response; please try again"
 
-_REQUEST_TIMEOUT, _TOO_MANY, _SERVER_ERROR = 408, 429, 500
+CHECK_CLIENT = (
+    "check oauth_client_id, oauth_client_secret and authorization_method against the provider's app"
+)
+"""Advice for `invalid_client`, `unauthorized_client` and what else providers call it."""
 
 
 class LoginFailed(Exception):
-    """There will be no connection.
+    """The account was not connected.
 
     Attributes:
         code: one of `errors.CONNECT_CODES`.
-        message: for the user; no credential, and nothing that only the developer should know.
-        reason: for the log; no credential either.
-        cause: the error that says more, for developers.
-        fields: what is wrong with which field that the user gave.
+        message: for the user, without credentials and internals.
+        reason: for the log, without credentials.
+        cause: an error with more details, for developers.
+        fields: an error message for each invalid field that the user filled in.
     """
 
     def __init__(
@@ -44,59 +49,58 @@ class LoginFailed(Exception):
         super().__init__(message)
 
 
-WRONG_CLIENT = "do oauth_client_id, oauth_client_secret and authorization_method fit the provider's app?"
-"""What to do about `invalid_client`, `unauthorized_client` and what else providers call it."""
+def as_sentence(message: str) -> str:
+    """An error message as a sentence for a page."""
+    text = message[:1].upper() + message[1:]
+    return text if text.endswith((".", "!", "?", ")")) else f"{text}."
 
-ENDINGS = (LoginFailed, TokenRefused, TokenUnavailable, NangoError)
-"""What the steps of a login raise; `ended` says what each means."""
+
+LOGIN_ERRORS = (LoginFailed, TokenRefused, TokenUnavailable, NangoError)
+"""What the steps of a login raise. `explain_failure` accepts all of them."""
 
 
 def explain_failure(error: Exception, *, by_user: bool) -> LoginFailed:
-    """What an error means for whoever tried to connect.
+    """What an error means to the user who tried to connect.
 
     Args:
-        error: one of ENDINGS.
-        by_user: whether settings that do not fit are the user's own, and not the provider's answer.
+        error: one of LOGIN_ERRORS.
+        by_user: whether invalid settings were entered by the user rather than sent by the provider.
     """
-    error = error.with_traceback(None)  # frames hold what was exchanged
+    error = error.with_traceback(None)  # frames hold credentials
     if isinstance(error, LoginFailed):
         return error
     if isinstance(error, ConnectFailed):
         return LoginFailed(error.code, str(error), fields=error.fields)
     if isinstance(error, TokenRefused):
         word = f" ({error.word})" if error.word else ""
-        hint = f"; {WRONG_CLIENT}" if "client" in error.word else ""
-        why = f"the provider refused to finish the login{word}"
-        return LoginFailed("exchange_failed", why, f"{error}{hint}")
+        advice = f"; {CHECK_CLIENT}" if "client" in error.word else ""
+        message = f"the provider refused to complete the login{word}"
+        return LoginFailed("exchange_failed", message, f"{error}{advice}")
     if isinstance(error, TokenUnavailable):
-        return _without_token(error)
+        temporary = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+        if error.status in temporary or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return LoginFailed("unavailable", UNREACHABLE, str(error))
+        return LoginFailed("exchange_failed", UNUSABLE, str(error))
     if isinstance(error, ConfigError):
-        return _misfit(error, by_user=by_user)
-    what = "the connection cannot be stored at present; try again later"
-    return LoginFailed("unavailable", what, str(error), error if isinstance(error, NangoError) else None)
+        return _explain_config_error(error, by_user=by_user)
+    message = "the connection cannot be saved at the moment; please try again later"
+    return LoginFailed("unavailable", message, str(error), error if isinstance(error, NangoError) else None)
 
 
-def _without_token(error: TokenUnavailable) -> LoginFailed:
-    if error.status in {_REQUEST_TIMEOUT, _TOO_MANY} or error.status >= _SERVER_ERROR:
-        return LoginFailed("unavailable", UNREACHABLE, str(error))
-    return LoginFailed("exchange_failed", UNUSABLE, str(error))
-
-
-def _misfit(error: ConfigError, *, by_user: bool) -> LoginFailed:
-    """Settings that do not fit: those that the user gave, or those of the product and the provider."""
-    of_values = all(
-        problem.code in USER_FAULTS and NOT_ASKED not in problem.what for problem in error.problems
+def _explain_config_error(error: ConfigError, *, by_user: bool) -> LoginFailed:
+    is_about_values = all(
+        problem.code in USER_ERRORS and NO_VALUE not in problem.what for problem in error.problems
     )
-    if by_user and of_values:
+    if by_user and is_about_values:
         fields = {}
         for problem in error.problems:
             name, _, what = problem.what.removeprefix("additional_config.").partition(" ")
             if problem.code == "E317":
                 fields[name] = ", ".join(filter(None, (what, problem.expected)))
-        what = "these settings do not fit: " + "; ".join(problem.what for problem in error.problems)
-        return LoginFailed("invalid_credentials", what, str(error), error, fields)
-    if of_values:
-        what = "the provider did not tell everything that the connection needs"
-        return LoginFailed("exchange_failed", what, str(error), error)
-    what = "this login is not set up completely; the product's developers find out more in their log"
-    return LoginFailed("misconfigured", what, str(error), error)
+        message = "these settings are not valid: " + "; ".join(problem.what for problem in error.problems)
+        return LoginFailed("invalid_credentials", message, str(error), error, fields)
+    if is_about_values:
+        message = "the provider did not send everything that the connection needs"
+        return LoginFailed("exchange_failed", message, str(error), error)
+    message = "this login is not fully set up; the developers of this product find the details in their log"
+    return LoginFailed("misconfigured", message, str(error), error)

@@ -1,4 +1,4 @@
-"""What a user is asked for to connect an integration: made from its auth mode and its blueprint's words."""
+"""The form with which a user connects an integration, made from its auth mode and its blueprint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
-from nango_py.connect.oauth import logs_in_by_browser, provider_fields
+from nango_py.connect.oauth import provider_fields, uses_browser_login
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -18,28 +18,29 @@ if TYPE_CHECKING:
 
     from nango_py.auth.base import AuthMode
     from nango_py.config.model import Integration
+    from nango_py.json_types import JsonObject, JsonValue, Settings
 
 OAUTH, FORM, NONE = "oauth", "form", "none"
 CREDENTIALS, ADDITIONAL_CONFIG = "credentials", "additional_config"
-FETCHED = frozenset({"refresh_token", "expires_at", "expires_in", "raw", "token_type", "scope"})
-"""Fields that a token endpoint fills, and no user."""
+TOKEN_FIELDS = frozenset({"refresh_token", "expires_at", "expires_in", "raw", "token_type", "scope"})
+"""Credentials that a token endpoint issues, and no user enters."""
 
-LONGEST_LINE, LONGEST_TEXT = 8192, 65_536
-_SHOWN = ("group", "name", "title", "help", "kind", "required", "docs_url", "example", "pattern", "suffix")
-_MADE_OF = {"basic_auth_encoded": ("username", "password")}
+MAX_LINE, MAX_TEXT = 8192, 65_536
+_COMPUTED_FROM = {"basic_auth_encoded": ("username", "password")}
+_KINDS = {"boolean": "boolean", "integer": "number", "number": "number"}
 
 
 @record
 class Field:
-    """One thing that the user types or chooses.
+    """One field of a form.
 
     Attributes:
-        group: `credentials` or `additional_config`, where the value goes.
+        group: `credentials` or `additional_config`: where the value is stored.
         kind: text, password, multiline, number, boolean or choice.
-        suffix: what is shown behind the value; cut off where it is pasted too.
-        append: what is put behind the value before it is stored.
-        default: of a setting; None where there is none.
-        blank: whether "" is stored where nothing is typed: the mode wants the field, the API may do without.
+        suffix: shown behind the input, and removed from pasted values.
+        append: added to the value before it is stored.
+        default: the initial value of a setting, or None.
+        allows_blank: whether an empty input is stored as "": the mode requires the field, the API does not.
     """
 
     group: str
@@ -53,164 +54,172 @@ class Field:
     pattern: str = ""
     suffix: str = ""
     append: str = ""
-    choices: tuple[Any, ...] = ()
+    choices: tuple[JsonValue, ...] = ()
     format: str = ""
-    default: Any = None
-    whole: bool = False
+    default: JsonValue = None
+    is_integer: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    shortest: int = 0
-    longest: int = LONGEST_LINE
-    blank: bool = False
+    min_length: int = 0
+    max_length: int = MAX_LINE
+    allows_blank: bool = False
 
-    def shown(self, value: Any = None) -> dict[str, Any]:
-        """The field as JSON for the page, with the value that it begins with."""
+    def to_json(self, value: JsonValue = None) -> JsonObject:
+        """The field for the page, with its initial value."""
         return {
-            **{part: getattr(self, part) for part in _SHOWN},
+            "group": self.group,
+            "name": self.name,
+            "title": self.title,
+            "help": self.help,
+            "kind": self.kind,
+            "required": self.required,
+            "docs_url": self.docs_url,
+            "example": self.example,
+            "pattern": self.pattern,
+            "suffix": self.suffix,
             "choices": list(self.choices),
             "minimum": self.minimum,
             "maximum": self.maximum,
-            "whole": self.whole,
+            "whole": self.is_integer,
             "value": self.default if value is None else value,
         }
 
 
 @record
 class Form:
-    """All that is asked for, and what else is stored.
+    """The fields of an integration, and what is stored besides.
 
     Attributes:
-        kind: `oauth` (a login at the provider, after the fields), `form`, or `none` (nothing to log in with).
-        fixed: credentials that are the same for everybody, so that nobody is asked for them.
-        decided: settings that the product decides, of those that every connection has to have.
+        kind: `oauth` (a login at the provider follows), `form`, or `none` (the API needs no login).
+        fixed_credentials: credentials that are the same for all users.
+        fixed_config: settings that the product decides and every connection needs.
     """
 
     kind: str
     fields: tuple[Field, ...]
-    fixed: Mapping[str, str] = field(repr=False)
-    decided: Mapping[str, Any]
+    fixed_credentials: Mapping[str, str] = field(repr=False)
+    fixed_config: Mapping[str, JsonValue]
 
-    def named(self, group: str) -> dict[str, Field]:
+    def fields_of(self, group: str) -> dict[str, Field]:
         """The fields of a group, by name."""
-        return {found.name: found for found in self.fields if found.group == group}
+        return {field.name: field for field in self.fields if field.group == group}
 
 
-def form_of(integration: Integration) -> Form:
+def make_form(integration: Integration) -> Form:
     """The form of an integration."""
     mode = get_auth_mode(integration.auth_mode)
-    settings = tuple(_settings(integration))
-    if logs_in_by_browser(integration):
-        return Form(OAUTH, settings, {}, _decided(integration))
-    words = _plain(integration.settings.get("credentials") or {})
-    fixed = {name: said["value"] for name, said in words.items() if "value" in said}
-    credentials = tuple(_credentials(integration, mode, words))
+    config = _to_plain(integration.settings.get("connection_config") or {})
+    settings = tuple(_make_settings_fields(integration, config))
+    if uses_browser_login(integration):
+        return Form(OAUTH, settings, {}, _find_fixed_config(config))
+    declared = _to_plain(integration.settings.get("credentials") or {})
+    fixed = {name: options["value"] for name, options in declared.items() if "value" in options}
+    credentials = tuple(_make_credential_fields(integration, mode, declared))
     kind = NONE if isinstance(mode, NoAuth) else FORM
-    return Form(kind, (*credentials, *settings), fixed, _decided(integration))
+    return Form(kind, (*credentials, *settings), fixed, _find_fixed_config(config))
 
 
-def _credentials(
-    integration: Integration, mode: AuthMode, words: Mapping[str, Mapping[str, Any]]
+def _make_credential_fields(
+    integration: Integration, mode: AuthMode, declared: Mapping[str, Settings]
 ) -> Iterator[Field]:
-    needed = _needed(integration, mode)
-    declared = mode.credentials_schema
-    for name, schema in declared["properties"].items():
-        said = words.get(name, {})
-        is_required = name in declared.get("required", ()) or needed.get(name, False)
-        is_asked = is_required or name in needed or name in words or _is_plainly_optional(mode, name)
-        if "value" in said or not is_asked:
+    used = _find_used_credentials(integration, mode)
+    required_by_mode = mode.credentials_schema.get("required", ())
+    for name, schema in mode.credentials_schema["properties"].items():
+        options = declared.get(name, {})
+        is_required = name in required_by_mode or used.get(name, False)
+        is_asked = is_required or name in used or name in declared or _is_optional(mode, name)
+        if "value" in options or not is_asked:
             continue
-        is_secret = said.get("secret", name in mode.secret_variables)
+        is_secret = options.get("secret", name in mode.secret_variables)
         is_long = bool(schema.get("multiline"))
         yield Field(
             CREDENTIALS,
             name,
-            said.get("title") or schema.get("title") or name,
+            options.get("title") or schema.get("title") or name,
             kind="multiline" if is_long else "password" if is_secret else "text",
-            required=said.get("required", is_required),
-            longest=LONGEST_TEXT if is_long else LONGEST_LINE,
-            shortest=int(schema.get("minLength", 0)),
-            blank=is_required and said.get("required") is False,
-            **{key: said[key] for key in ("help", "docs_url", "example", "pattern", "append") if key in said},
+            required=options.get("required", is_required),
+            help=options.get("help", ""),
+            docs_url=options.get("docs_url", ""),
+            example=options.get("example", ""),
+            pattern=options.get("pattern", ""),
+            append=options.get("append", ""),
+            min_length=int(schema.get("minLength", 0)),
+            max_length=MAX_TEXT if is_long else MAX_LINE,
+            allows_blank=is_required and options.get("required") is False,
         )
 
 
-def _is_plainly_optional(mode: AuthMode, name: str) -> bool:
-    """Whether a field is asked for though nothing needs it: where the mode has others that are required.
+def _is_optional(mode: AuthMode, name: str) -> bool:
+    """Whether to offer a field that nothing uses: in modes that tell required from optional fields.
 
-    A mode that requires none, such as TWO_STEP, lists all that any API may want.
+    Modes without required fields, such as TWO_STEP, list everything that any API may need.
     """
-    is_fetched = name in FETCHED or name == mode.token_variable
-    return bool(mode.credentials_schema.get("required")) and not is_fetched
+    is_issued = name in TOKEN_FIELDS or name == mode.token_variable
+    return bool(mode.credentials_schema.get("required")) and not is_issued
 
 
-def _needed(integration: Integration, mode: AuthMode) -> dict[str, bool]:
-    """The credentials that the templates use, and whether they cannot do without."""
+def _find_used_credentials(integration: Integration, mode: AuthMode) -> dict[str, bool]:
+    """The credentials that templates use, and whether they are required."""
     settings = integration.settings
-    found: dict[str, bool] = {}
+    used: dict[str, bool] = {}
     sent = {block: settings[block] for block in ("auth", "requests", "verification") if block in settings}
     for path in template_places("integration", sent):
-        template = compile_template(_at(sent, path))
-        for name in template.names:
-            for part in _MADE_OF.get(name, (name,)):
-                found[part] = found.get(part, False) or name not in template.optional_names
+        template = compile_template(_get(sent, path))
+        for variable in template.names:
+            for name in _COMPUTED_FROM.get(variable, (variable,)):
+                used[name] = used.get(name, False) or variable not in template.optional_names
     if isinstance(mode, OAuth2ClientCredentials) and "oauth_client_id" not in integration.app_variables:
-        found |= dict.fromkeys(("client_id", "client_secret"), True)
+        used |= dict.fromkeys(("client_id", "client_secret"), True)
     if isinstance(mode, OAuth2Jwt) and not (settings["auth"].get("assertion") or {}).get("signing_key"):
-        found["private_key"] = True
-    return {name: is_sure for name, is_sure in found.items() if name != mode.token_variable}
+        used["private_key"] = True
+    return {name: is_required for name, is_required in used.items() if name != mode.token_variable}
 
 
-def _settings(integration: Integration) -> Iterator[Field]:
-    declared = _plain(integration.settings.get("connection_config") or {})
-    told = provider_fields(integration)
-    for name, said in declared.get("properties", {}).items():
-        if name in told or said.get("asked") is False:
+def _make_settings_fields(integration: Integration, config: Settings) -> Iterator[Field]:
+    from_provider = provider_fields(integration)
+    for name, options in config.get("properties", {}).items():
+        if name in from_provider or options.get("asked") is False:
             continue
         yield Field(
             ADDITIONAL_CONFIG,
             name,
-            said.get("title") or name,
-            kind=_kind(said),
-            required=name in declared.get("required", ()),
-            help=said.get("description", ""),
-            example=str((said.get("examples") or [""])[0]),
-            choices=tuple(said.get("enum", ())),
-            whole=said.get("type") == "integer",
-            shortest=said.get("minLength", 0),
-            longest=said.get("maxLength", LONGEST_LINE),
-            **{
-                key: said[key]
-                for key in ("docs_url", "pattern", "suffix", "format", "default", "minimum", "maximum")
-                if key in said
-            },
+            options.get("title") or name,
+            kind="choice" if options.get("enum") else _KINDS.get(options.get("type", ""), "text"),
+            required=name in config.get("required", ()),
+            help=options.get("description", ""),
+            docs_url=options.get("docs_url", ""),
+            example=str((options.get("examples") or [""])[0]),
+            pattern=options.get("pattern", ""),
+            suffix=options.get("suffix", ""),
+            choices=tuple(options.get("enum", ())),
+            format=options.get("format", ""),
+            default=options.get("default"),
+            is_integer=options.get("type") == "integer",
+            minimum=options.get("minimum"),
+            maximum=options.get("maximum"),
+            min_length=options.get("minLength", 0),
+            max_length=options.get("maxLength", MAX_LINE),
         )
 
 
-def _decided(integration: Integration) -> dict[str, Any]:
-    declared = _plain(integration.settings.get("connection_config") or {})
+def _find_fixed_config(config: Settings) -> JsonObject:
     return {
-        name: said["default"]
-        for name, said in declared.get("properties", {}).items()
-        if said.get("asked") is False and "default" in said and name in declared.get("required", ())
+        name: options["default"]
+        for name, options in config.get("properties", {}).items()
+        if options.get("asked") is False and "default" in options and name in config.get("required", ())
     }
 
 
-def _kind(said: Mapping[str, Any]) -> str:
-    if said.get("enum"):
-        return "choice"
-    return {"boolean": "boolean", "integer": "number", "number": "number"}.get(said.get("type", ""), "text")
-
-
-def _plain(value: Any) -> Any:
-    """Settings as plain data: texts from the environment are values here, as they are meant for the user."""
+def _to_plain(value: Any) -> Any:
+    """Settings with plain strings. Text from the environment is shown here, as it is meant for the user."""
     if hasattr(value, "items"):
-        return {str.__str__(key): _plain(item) for key, item in value.items()}
+        return {str.__str__(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return str.__str__(value) if isinstance(value, str) else value
 
 
-def _at(settings: Any, path: tuple[str | int, ...]) -> Any:
-    for part in path:
-        settings = settings[part]
+def _get(settings: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        settings = settings[key]
     return settings

@@ -1,7 +1,8 @@
-"""OAuth logins of a product's users: from the click to the stored connection.
+"""OAuth logins of a product's users, from the click to the stored connection.
 
-A login is named by its state: 256 random bits of which the database holds a hash, good once, for ten minutes,
-and only in the browser that began it. Everything that the callback may not say is kept sealed meanwhile.
+A login is identified by its state: 256 random bits, of which the database holds a hash. A state is valid
+once, for ten minutes, and only in the browser that started the login. What the callback must not decide is
+stored encrypted until then.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.urls.hosts import origin_of
-from nango_py.connect.failure import ENDINGS, LoginFailed, explain_failure
+from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
 from nango_py.connect.form_values import clean_settings
-from nango_py.connect.oauth import asked_config, make_login
-from nango_py.connect.outcome import LoginOutcome, recall, remember, report_outcome
+from nango_py.connect.oauth import check_user_config, make_login
+from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
 from nango_py.errors import ConnectFailed, StorageError, printable
 from nango_py.secret import without_frames
 from nango_py.tokens.shutdown import SHUTDOWN
@@ -28,20 +29,21 @@ if TYPE_CHECKING:
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
+    from nango_py.json_types import JsonObject
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
 
 STATE = re.compile(r"[A-Za-z0-9_-]{43}")
-"""What `secrets.token_urlsafe(32)` gives."""
+"""The form of `secrets.token_urlsafe(32)`."""
 
-LONGEST_ATTEMPT = 200
-LARGEST_CONFIG = 16_384
+MAX_ATTEMPT_LENGTH = 200
+MAX_CONFIG_BYTES = 16_384
 CALLBACK_PATH = "/oauth/callback"
 
 
 class Logins:
-    """The OAuth logins of a product. Safe to share between threads; nothing is kept in the process."""
+    """The OAuth logins of a product. Safe to share between threads; all state is in the connection store."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -54,174 +56,183 @@ class Logins:
         user_id: str,
         *,
         session_id: str = "",
-        additional_config: Mapping[str, Any] | None = None,
+        additional_config: JsonObject | None = None,
         browser: str = "",
         origin: str = "",
         attempt: str = "",
         redirect_uri: str = "",
     ) -> str:
-        """The URL of the provider's login page, to which the user's browser is to be sent.
+        """Start a login and return the URL of the provider's login page.
 
         Args:
-            integration: a name that integrations.yaml declares.
-            user_id: whose connection it becomes.
-            session_id: the connect session that it counts for.
-            additional_config: what the blueprint asks for before the login, such as a subdomain.
-            browser: the value of a cookie; `finish` wants the same one.
-            origin: the page that hears how it ended: one of `config.connect_origins`, or "".
-            attempt: the page's own name for this try, for `attempt`.
-            redirect_uri: where the provider sends the browser back to, for programs that listen themselves;
-                the address in `config.oauth_server_root_url` by default.
+            integration: a name declared in integrations.yaml.
+            user_id: the owner of the connection.
+            session_id: the connect session that the login belongs to.
+            additional_config: settings that the blueprint needs before the login, such as a subdomain.
+            browser: a secret of the browser, such as a cookie; `finish` requires the same one.
+            origin: the page that receives the result: one of `config.connect_origins`, or "".
+            attempt: the page's own name for this attempt, for `find_outcome`.
+            redirect_uri: the callback URL, for programs that listen themselves; by default it is made from
+                `config.oauth_server_root_url`.
 
         Raises:
-            ConnectFailed: it cannot begin; nothing was kept. Its cause, if any, is for developers only.
+            ConnectFailed: the login cannot start; nothing was stored. A cause is for developers only.
         """
         login = {
             "integration": integration,
             "user_id": user_id,
             "session_id": session_id,
             "origin": origin,
-            "attempt": attempt[:LONGEST_ATTEMPT],
-            "browser": _binding(browser),
+            "attempt": attempt[:MAX_ATTEMPT_LENGTH],
+            "browser": _hash_browser(browser),
         }
-        failed: LoginFailed
+        failure: LoginFailed
         try:
-            return self._begun(login, dict(additional_config or {}), redirect_uri)
-        except ENDINGS as error:
-            failed = explain_failure(error, by_user=True)
-        self._told(login, failed)
-        raise ConnectFailed(failed.code, failed.message, fields=failed.fields) from failed.cause
+            return self._start(login, dict(additional_config or {}), redirect_uri)
+        except LOGIN_ERRORS as error:
+            failure = explain_failure(error, by_user=True)
+        self._report(login, failure)
+        raise ConnectFailed(failure.code, failure.message, fields=failure.fields) from failure.cause
 
     @without_frames
     def finish(self, query: Mapping[str, str], browser: str, *, integration: str = "") -> LoginOutcome:
-        """How the login ended that a callback belongs to; where it went well, the connection is stored.
+        """Complete the login that a callback belongs to, and store the connection if it succeeded.
 
-        A state is used up by its first callback, whatever comes of it. A connection that the user had
-        keeps its uuid and is active again.
+        The first callback uses up the state, whatever its outcome. An existing connection of the user keeps
+        its uuid and becomes active again.
 
         Args:
-            query: of the callback.
-            browser: the value of the cookie that `begin` was given.
-            integration: the last part of the path, where the callback came to a path of its own.
+            query: the parameters of the callback.
+            browser: the secret that was passed to `begin`.
+            integration: the last part of the callback's path, if it has a path of its own.
 
         Raises:
-            ConnectFailed: `state_invalid`: no login of this browser waits for such a callback; `unavailable`:
-                nobody can say, because the connection store does not answer.
+            ConnectFailed: `state_invalid`: no login of this browser expects this callback; `unavailable`:
+                the connection store cannot be reached.
         """
-        login = self._taken(query.get("state", ""), browser)
-        failed: LoginFailed
-        is_held = SHUTDOWN.begin()  # SIGTERM waits: a code is good once
+        login = self._take(query.get("state", ""), browser)
+        failure: LoginFailed
+        is_held = SHUTDOWN.begin()  # SIGTERM waits, because a code is valid only once
         try:
-            missing = self._stored(login, query, integration)
-        except ENDINGS as error:
-            failed = explain_failure(error, by_user=False)
+            missing_scopes = self._exchange(login, query, integration)
+        except LOGIN_ERRORS as error:
+            failure = explain_failure(error, by_user=False)
         else:
-            return self._told(login, None, missing)
+            return self._report(login, None, missing_scopes)
         finally:
             if is_held:
                 SHUTDOWN.finish()
-        return self._told(login, failed)
+        return self._report(login, failure)
 
-    def attempt(self, session_id: str, attempt: str) -> LoginOutcome | None:
-        """How a try ended, for pages that lost sight of the window it ran in; None if it has not, yet."""
-        return recall(self._services, session_id, attempt)
+    def find_outcome(self, session_id: str, attempt: str) -> LoginOutcome | None:
+        """How an attempt ended, for pages that lost contact with its window. None if it has not ended."""
+        return find_outcome(self._services, session_id, attempt)
 
     def integration_of(self, state: str) -> str:
-        """What the login logs in to that waits for a callback with this state; "" where none does."""
-        found = None
-        with suppress(StorageError):  # `finish` says so
-            found = self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
-        return found["integration"] if found else ""
-
-    def _declared(self, name: str) -> Integration:
-        found = self._services.configuration.integrations.get(name)
-        if found is None:
-            raise LoginFailed("unknown_integration", "there is nothing of that name to connect")
-        return found
-
-    def _begun(self, login: dict[str, Any], config: dict[str, Any], redirect_uri: str) -> str:
-        declared = self._declared(login["integration"])
-        self._check_origin(login["origin"])
-        where = f"{declared.name}/{printable(login['user_id'])}"
-        _check_size(config)
-        config = asked_config(declared, clean_settings(declared, config), where)
-        uri = redirect_uri or self.redirect_uri(declared)
-        state = secrets.token_urlsafe(32)
-        url, kept = make_login(self._services, declared, login["user_id"], config).start(uri, state)
-        values = {**login, "additional_config": config, "redirect_uri": uri, "kept": kept}
-        self._services.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
-        return url
+        """The integration of the login that expects a callback with this state, or ""."""
+        login = None
+        with suppress(StorageError):  # `finish` reports it
+            login = self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
+        return login["integration"] if login else ""
 
     def redirect_uri(self, integration: Integration) -> str:
-        """Where the provider sends browsers back to. It is made from the files alone."""
+        """The callback URL. It depends on the configuration alone."""
         root = self._services.configuration.config.oauth_server_root_url.rstrip("/")
-        is_own = integration.settings["auth"].get("callback_per_integration") is True
-        return f"{root}{CALLBACK_PATH}" + (f"/{integration.name}" if is_own else "")
+        suffix = f"/{integration.name}" if _has_own_callback(integration) else ""
+        return f"{root}{CALLBACK_PATH}{suffix}"
+
+    def _find_integration(self, name: str) -> Integration:
+        integration = self._services.configuration.integrations.get(name)
+        if integration is None:
+            raise LoginFailed("unknown_integration", "this account can no longer be connected")
+        return integration
+
+    def _start(self, login: dict[str, str], config: JsonObject, redirect_uri: str) -> str:
+        integration = self._find_integration(login["integration"])
+        self._check_origin(login["origin"])
+        place = f"{integration.name}/{printable(login['user_id'])}"
+        _check_size(config)
+        config = check_user_config(integration, clean_settings(integration, config), place)
+        uri = redirect_uri or self.redirect_uri(integration)
+        state = secrets.token_urlsafe(32)
+        url, secret = make_login(self._services, integration, login["user_id"], config).start(uri, state)
+        values = {**login, "additional_config": config, "redirect_uri": uri, "kept": secret}
+        self._services.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
+        return url
 
     def _check_origin(self, origin: str) -> None:
         config = self._services.configuration.config
         if origin and origin not in (*config.connect_origins, origin_of(config.oauth_server_root_url)):
-            raise LoginFailed("not_allowed", "this page may not connect accounts", "origin is not declared")
+            message = "this page is not allowed to connect accounts"
+            raise LoginFailed("not_allowed", message, "origin is not in connect_origins")
 
-    def _taken(self, state: str, browser: str) -> dict[str, Any]:
-        found = self._waiting(state) if STATE.fullmatch(state) else None
-        if found is not None and hmac.compare_digest(found["browser"], _binding(browser)):
-            return found
-        if found is None:
-            report_outcome(self._services, "", "", "state_invalid", "no login waits for this callback")
+    def _take(self, state: str, browser: str) -> dict[str, Any]:
+        """The login that a callback belongs to. Its state cannot be used again."""
+        login = self._take_pending(state) if STATE.fullmatch(state) else None
+        if login is not None and hmac.compare_digest(login["browser"], _hash_browser(browser)):
+            return login
+        if login is None:
+            report_outcome(self._services, "", "", "state_invalid", "no login expects this callback")
         else:
-            report_outcome(
-                self._services, found["integration"], found["user_id"], "state_invalid", "another browser"
-            )
-        what = "this login is over, or began in another browser; please begin again"
-        raise ConnectFailed("state_invalid", what)
+            names = login["integration"], login["user_id"]
+            report_outcome(self._services, *names, "state_invalid", "another browser")
+        message = "this login has already ended or was started in another browser; please start again"
+        raise ConnectFailed("state_invalid", message)
 
-    def _waiting(self, state: str) -> dict[str, Any] | None:
-        """The login that a state names, for the first that asks."""
-        failed = ""
+    def _take_pending(self, state: str) -> dict[str, Any] | None:
+        failure = ""
         try:
             pending = self._services.store.pending
-            # Looked for first: a flood of made-up callbacks takes no turn at writing.
+            # Read first, so that a flood of forged callbacks causes no writes.
             return None if pending.peek("login", state) is None else pending.take("login", state)
         except StorageError as error:
-            failed = str(error)
-        report_outcome(self._services, "", "", "unavailable", failed)
-        raise ConnectFailed("unavailable", "logins cannot be finished at present; try again later")
+            failure = str(error)
+        report_outcome(self._services, "", "", "unavailable", failure)
+        raise ConnectFailed("unavailable", "logins are unavailable at the moment; please try again later")
 
-    def _stored(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
-        """Exchange what the callback brought and store it; the scopes that were not granted."""
-        declared = self._declared(login["integration"])
-        is_own = declared.settings["auth"].get("callback_per_integration") is True
-        if path != declared.name and (path or is_own):
-            raise LoginFailed("wrong_issuer", "the response came to the address of another integration")
-        step = make_login(self._services, declared, login["user_id"], login["additional_config"])
-        granted = step.finish(query, login["redirect_uri"], login["kept"])
+    def _exchange(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
+        """Exchange the callback for credentials and store them. Returns the scopes that were not granted."""
+        integration = self._find_integration(login["integration"])
+        if path != integration.name and (path or _has_own_callback(integration)):
+            message = "the response arrived at the address of another integration"
+            raise LoginFailed("wrong_issuer", message)
+        step = make_login(self._services, integration, login["user_id"], login["additional_config"])
+        result = step.finish(query, login["redirect_uri"], login["kept"])
         self._accounts.register(
-            declared.name, login["user_id"], granted.credentials, granted.additional_config, replace=True
+            integration.name, login["user_id"], result.credentials, result.additional_config, replace=True
         )
-        return granted.missing_scopes
+        return result.missing_scopes
 
-    def _told(
-        self, login: Mapping[str, Any], failed: LoginFailed | None, missing: tuple[str, ...] = ()
+    def _report(
+        self, login: Mapping[str, Any], failure: LoginFailed | None, missing_scopes: tuple[str, ...] = ()
     ) -> LoginOutcome:
-        """Say how it ended: to the page that asks, to the log, and to listeners."""
-        code, message = ("", "") if failed is None else (failed.code, failed.message)
-        names = {name: login[name] for name in ("integration", "user_id", "origin", "attempt")}
-        outcome = LoginOutcome(failed is None, **names, code=code, message=message, missing_scopes=missing)
-        reason = failed.reason if failed else f"without {' '.join(missing)}" if missing else ""
-        report_outcome(self._services, outcome.integration, outcome.user_id, code, reason)
+        """Report the outcome to the page, the log and event listeners."""
+        outcome = LoginOutcome(
+            failure is None,
+            **{name: login[name] for name in ("integration", "user_id", "origin", "attempt")},
+            code="" if failure is None else failure.code,
+            message="" if failure is None else failure.message,
+            missing_scopes=missing_scopes,
+        )
+        reason = f"without {' '.join(missing_scopes)}" if missing_scopes else ""
+        if failure is not None:
+            reason = failure.reason
+        report_outcome(self._services, outcome.integration, outcome.user_id, outcome.code, reason)
         if outcome.attempt:
-            remember(self._services, login["session_id"], outcome)
+            save_outcome(self._services, login["session_id"], outcome)
         return outcome
 
 
-def _binding(browser: str) -> str:
+def _has_own_callback(integration: Integration) -> bool:
+    return integration.settings["auth"].get("callback_per_integration") is True
+
+
+def _hash_browser(browser: str) -> str:
     return hashlib.sha256(f"nango login browser\0{browser}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _check_size(config: Mapping[str, Any]) -> None:
-    """A user's settings are texts and numbers, and few."""
+def _check_size(config: JsonObject) -> None:
     with suppress(TypeError, ValueError, RecursionError):
-        if len(json.dumps(config)) <= LARGEST_CONFIG:
+        if len(json.dumps(config)) <= MAX_CONFIG_BYTES:
             return
-    raise LoginFailed("invalid_credentials", f"the settings are no JSON of at most {LARGEST_CONFIG} bytes")
+    raise LoginFailed("invalid_credentials", f"the settings must be JSON of at most {MAX_CONFIG_BYTES} bytes")

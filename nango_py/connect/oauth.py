@@ -1,7 +1,6 @@
-"""The requests of a login: where the browser is sent, and what its response is exchanged for.
+"""The requests of an OAuth login: OAuth 2 (RFC 6749 4.1 with PKCE, RFC 7636) and OAuth 1.0a (RFC 5849 2).
 
-OAuth 2 (RFC 6749 4.1 with PKCE, RFC 7636) and OAuth 1.0a (RFC 5849 2). What is said over the wire is made by
-`nango_py.protocols`; here it is sent, once, and never to another host.
+`nango_py.protocols` builds and reads the messages. Here each is sent once, and never to another host.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import hmac
 import random
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nango_py.auth.base import get_auth_mode
@@ -31,75 +30,78 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nango_py.config.model import Integration
+    from nango_py.json_types import JsonObject, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRequest
     from nango_py.services import Services
 
-SECONDS = 30.0
-"""For all requests of one step of a login together."""
+STEP_SECONDS = 30.0
+"""For all requests of one step of a login."""
 
-LONGEST_TEXT = 300
-LONGEST_KEPT = 1024
+MAX_QUOTED = 300
+MAX_VALUE_LENGTH = 1024
 _CODE = re.compile(r"[\x20-\x7e]{1,8192}")  # RFC 6749 appendix A.11
 _DENIED = frozenset({"access_denied", "user_denied", "user_refused", "permission_denied", "consent_denied"})
-_LATER = frozenset({"temporarily_unavailable", "server_error"})
-_NO_RESPONSE = frozenset({"too_large", "protocol"})
+_TEMPORARY = frozenset({"temporarily_unavailable", "server_error"})
+_INVALID_RESPONSE = frozenset({"too_large", "protocol"})
+_UNNAMED_ERROR = "an error without a name"
 
 
 @record
 class LoginResult:
-    """What a login brought. It holds credentials: its repr is masked."""
+    """The credentials and settings that a login produced."""
 
-    credentials: Mapping[str, Any] = field(repr=False)
-    additional_config: Mapping[str, Any] = field(repr=False)
+    credentials: Settings = field(repr=False)
+    additional_config: JsonObject = field(repr=False)
     missing_scopes: tuple[str, ...] = ()
 
 
 class Login(ABC):
-    """One user's login at one provider; it keeps nothing, and is made anew for each step."""
+    """One user's login at one provider. It holds no state, and each step creates a new one."""
 
     def __init__(
-        self, parts: Services, integration: Integration, user_id: str, additional_config: Mapping[str, Any]
+        self, services: Services, integration: Integration, user_id: str, additional_config: JsonObject
     ) -> None:
-        self._parts = parts
+        self._services = services
         self._integration = integration
-        self._settings = additional_config
-        # A login starts from nothing: what an earlier one left may belong to another account.
+        self._config = additional_config
+        # What an earlier login stored may belong to another account, so it is not used.
         self._connection = unstored_connection(
-            integration.name, user_id, {}, additional_config, parts.clock.now()
+            integration.name, user_id, {}, additional_config, services.clock.now()
         )
 
     @abstractmethod
-    def start(self, redirect_uri: str, state: str) -> tuple[str, dict[str, Any]]:
-        """Where to send the browser, and what has to be kept, in secret, until it comes back."""
+    def start(self, redirect_uri: str, state: str) -> tuple[str, JsonObject]:
+        """Where to send the browser, and what must be kept secret until it returns."""
 
     @abstractmethod
-    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Mapping[str, Any]) -> LoginResult:
-        """What the provider gives for its callback.
+    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
+        """What the provider grants for its callback.
 
         Raises:
-            LoginEnded: the user or the provider said no in the callback.
+            LoginFailed: the callback reports an error, or the user declined.
             TokenRefused, TokenUnavailable, ConfigError: the exchange failed.
         """
 
     def context(self) -> TokenContext:
-        """All that the protocol's functions know, as of now."""
-        return token_context(self._integration, self._connection, self._parts.clock.now())
+        """What the protocol functions need to know, as of now."""
+        return token_context(self._integration, self._connection, self._services.clock.now())
 
-    def response(self, request: Callable[[TokenContext], TokenRequest]) -> tuple[TokenContext, TokenResponse]:
-        """Send a request and read its response; again only if nothing of it can have arrived.
+    def send(
+        self, make_request: Callable[[TokenContext], TokenRequest]
+    ) -> tuple[TokenContext, TokenResponse]:
+        """Send a request and read its response. It is sent again only if the server cannot have received it.
 
-        A code and a verifier are good for one use. The request is made anew each time, with the nonce,
-        the timestamp and the assertion of its own.
+        Codes and verifiers are valid once. Each attempt has its own nonce, timestamp and assertion.
 
         Raises:
-            LoginEnded: no response came, or none that HTTP knows.
+            LoginFailed: there was no response, or not an HTTP response.
         """
-        clock = self._parts.clock
-        ends = clock.monotonic() + SECONDS
+        clock = self._services.clock
+        ends = clock.monotonic() + STEP_SECONDS
         for is_last in (False, True):
             context = self.context()
-            plan = make_token_plan(request(context), make_shield(context))
-            outcome = self._parts.transport.send(plan, max(0.001, ends - clock.monotonic()))
+            plan = make_token_plan(make_request(context), make_shield(context))
+            outcome = self._services.transport.send(plan, max(0.001, ends - clock.monotonic()))
             if not isinstance(outcome, Failure):
                 content = outcome.content
                 return context, TokenResponse(outcome.status_code, outcome.headers, content)
@@ -107,23 +109,21 @@ class Login(ABC):
                 break
             clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
         if outcome.reason == "blocked":
-            raise LoginFailed(
-                "invalid_credentials", "the host of this connection cannot be used", outcome.text
-            )
-        if outcome.reason in _NO_RESPONSE:
+            raise LoginFailed("invalid_credentials", "the host of this account is not allowed", outcome.text)
+        if outcome.reason in _INVALID_RESPONSE:
             raise LoginFailed("exchange_failed", UNUSABLE, outcome.text)
         raise LoginFailed("unavailable", UNREACHABLE, outcome.text)
 
-    def said(self, text: Any, context: TokenContext) -> str:
-        """What a provider says in words: one line, cut, and without what only we may know."""
+    def quote_provider(self, text: object, context: TokenContext) -> str:
+        """What a provider says, as one short line without our secrets."""
         *secrets, _ = make_shield(context).secrets
-        return mask_secrets(printable(str(text or ""), LONGEST_TEXT), secrets)
+        return mask_secrets(printable(str(text or ""), MAX_QUOTED), secrets)
 
 
 class CodeLogin(Login):
-    """OAuth 2: a code in the callback, bound to our verifier, is exchanged for tokens."""
+    """OAuth 2: the code in the callback, bound to our verifier, is exchanged for tokens."""
 
-    def start(self, redirect_uri: str, state: str) -> tuple[str, dict[str, Any]]:
+    def start(self, redirect_uri: str, state: str) -> tuple[str, JsonObject]:
         """The authorization URL, and the PKCE verifier."""
         context = self.context()
         verifier = oauth2_protocol.code_verifier() if oauth2_protocol.uses_pkce(context) else ""
@@ -132,162 +132,158 @@ class CodeLogin(Login):
         )
         return url, {"verifier": verifier}
 
-    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Mapping[str, Any]) -> LoginResult:
+    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
         """The credentials for the code."""
         self._check_issuer(callback)
-        self._check_refusal(callback)
+        self._check_error(callback)
         code = callback.get("code", "")
         if not _CODE.fullmatch(code):
-            raise LoginFailed("provider_error", "the provider's answer holds no usable code")
-        context, response = self.response(
+            raise LoginFailed("provider_error", "the provider's response has no valid code")
+        context, response = self.send(
             lambda context: oauth2_protocol.code_request(
                 context, code=code, redirect_uri=redirect_uri, verifier=kept["verifier"]
             )
         )
         credentials = oauth2_protocol.read_credentials(context, response)
-        found = oauth2_protocol.values_to_keep(context, response, callback)
-        for name, value in found.items():
-            if isinstance(value, str) and len(value) > LONGEST_KEPT:
+        values = oauth2_protocol.values_to_keep(context, response, callback)
+        for name, value in values.items():
+            if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")
-        return LoginResult(
-            credentials,
-            complete(self._integration, {**self._settings, **found}, context.place),
-            missing_scopes(context, credentials),
-        )
+        config = check_final_config(self._integration, {**self._config, **values}, context.place)
+        return LoginResult(credentials, config, find_missing_scopes(context, credentials))
 
     def _check_issuer(self, callback: Mapping[str, str]) -> None:
-        """RFC 9207: a response that another server sent is not taken to ours."""
-        context, given = self.context(), callback.get("iss", "")
+        """RFC 9207: a code from another server is not sent to ours."""
+        context, issuer = self.context(), callback.get("iss", "")
         if not context.settings.get("issuer"):
             return
-        if given and _are_equal(given, context.url("issuer")):
+        if issuer and _is_equal(issuer, context.url("issuer")):
             return
-        if given or context.settings.get("requires_issuer") is True:
-            what = "the response comes from another server than the one that was asked"
-            raise LoginFailed("wrong_issuer", what, f"iss is {self.said(given, context) or 'missing'}")
+        if issuer or context.settings.get("requires_issuer") is True:
+            message = "the response comes from a different server than the login was sent to"
+            reason = f"iss is {self.quote_provider(issuer, context) or 'missing'}"
+            raise LoginFailed("wrong_issuer", message, reason)
 
-    def _check_refusal(self, callback: Mapping[str, str]) -> None:
+    def _check_error(self, callback: Mapping[str, str]) -> None:
         if "error" not in callback:
             return
         context = self.context()
         word = error_word(callback["error"].strip())
-        description = self.said(callback.get("error_description"), context)
-        said = ": ".join(filter(None, (word or "an error without a name", description)))
+        description = self.quote_provider(callback.get("error_description"), context)
+        text = ": ".join(filter(None, (word or _UNNAMED_ERROR, description)))
         if word.lower() in _DENIED:
-            raise LoginFailed("access_denied", "access was not granted", said)
-        if word.lower() in _LATER:
-            raise LoginFailed("unavailable", f"the provider cannot log anybody in at present ({said})")
-        raise LoginFailed("provider_error", f"the provider says: {said}")
+            raise LoginFailed("access_denied", "access was not granted", text)
+        if word.lower() in _TEMPORARY:
+            raise LoginFailed("unavailable", f"logins at the provider are unavailable at the moment ({text})")
+        raise LoginFailed("provider_error", f"the provider reports: {text}")
 
 
 class SignedLogin(Login):
-    """OAuth 1.0a: temporary credentials are exchanged, with the callback's verifier, for lasting ones."""
+    """OAuth 1.0a: temporary credentials and the callback's verifier are exchanged for permanent ones."""
 
-    def start(self, redirect_uri: str, state: str) -> tuple[str, dict[str, Any]]:
-        """The authorization URL, and the temporary credentials, which take one request to get.
+    def start(self, redirect_uri: str, state: str) -> tuple[str, JsonObject]:
+        """The authorization URL, and the temporary credentials, which take a request to get.
 
-        The protocol has no state, so ours is part of the callback's URL.
+        The protocol has no state, so ours is part of the callback URL.
         """
         callback = f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}state={quote(state, safe='')}"
-        context, response = self.response(
-            lambda context: oauth1_protocol.temporary_request(context, callback)
-        )
+        context, response = self.send(lambda context: oauth1_protocol.temporary_request(context, callback))
         temporary = oauth1_protocol.read_temporary_credentials(context, response)
-        return oauth1_protocol.authorization_url(context, temporary["oauth_token"]), {"temporary": temporary}
+        url = oauth1_protocol.authorization_url(context, temporary["oauth_token"])
+        return url, {"temporary": {**temporary}}
 
-    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Mapping[str, Any]) -> LoginResult:
+    def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
         """The credentials for the verifier."""
-        self._check_refusal(callback)
+        self._check_error(callback)
         temporary = kept["temporary"]
-        if not _are_equal(callback.get("oauth_token", ""), temporary["oauth_token"]):
-            raise LoginFailed("state_invalid", "the provider's answer belongs to another login")
+        if not _is_equal(callback.get("oauth_token", ""), temporary["oauth_token"]):
+            raise LoginFailed("state_invalid", "the provider's response belongs to another login")
         verifier = callback.get("oauth_verifier", "")
         if not _CODE.fullmatch(verifier):
-            raise LoginFailed("provider_error", "the provider's answer holds no usable verifier")
-        context, response = self.response(
+            raise LoginFailed("provider_error", "the provider's response has no valid verifier")
+        context, response = self.send(
             lambda context: oauth1_protocol.token_request(context, temporary, verifier)
         )
         credentials = oauth1_protocol.read_credentials(context, response)
-        return LoginResult(credentials, complete(self._integration, self._settings, context.place))
+        return LoginResult(credentials, check_final_config(self._integration, self._config, context.place))
 
-    def _check_refusal(self, callback: Mapping[str, str]) -> None:
+    def _check_error(self, callback: Mapping[str, str]) -> None:
         problem = error_word(callback.get("oauth_problem") or callback.get("error"))
         if "denied" in callback or problem.lower() in _DENIED:
             raise LoginFailed("access_denied", "access was not granted", problem)
         if problem or "oauth_problem" in callback or "error" in callback:
-            raise LoginFailed("provider_error", f"the provider says: {problem or 'an error without a name'}")
+            raise LoginFailed("provider_error", f"the provider reports: {problem or _UNNAMED_ERROR}")
 
 
-def logs_in_by_browser(integration: Integration) -> bool:
-    """Whether a user connects this integration by a login at the provider, and not by a form."""
-    return _kind_of(integration) is not None
+def uses_browser_login(integration: Integration) -> bool:
+    """Whether users connect this integration by logging in at the provider instead of by a form."""
+    return _login_class(integration) is not None
 
 
 def make_login(
-    parts: Services, integration: Integration, user_id: str, additional_config: Mapping[str, Any]
+    services: Services, integration: Integration, user_id: str, additional_config: JsonObject
 ) -> Login:
-    """The login of an integration, for settings that are checked.
+    """The login of an integration, for settings that were checked.
 
     Raises:
-        LoginEnded: `not_allowed`: its auth mode has no login by browser.
+        LoginFailed: `not_allowed`: its auth mode has no browser login.
     """
-    kind = _kind_of(integration)
-    if kind is None:
-        what = f"{integration.title or integration.name} has no login page; its credentials are entered"
-        raise LoginFailed("not_allowed", what, f"{integration.auth_mode} has no login by browser")
-    return kind(parts, integration, user_id, additional_config)
+    login_class = _login_class(integration)
+    if login_class is None:
+        message = f"{integration.title or integration.name} is connected by a form, not by logging in"
+        raise LoginFailed("not_allowed", message, f"{integration.auth_mode} has no browser login")
+    return login_class(services, integration, user_id, additional_config)
 
 
-def _kind_of(integration: Integration) -> type[Login] | None:
+def _login_class(integration: Integration) -> type[Login] | None:
     mode = get_auth_mode(integration.auth_mode)
     if isinstance(mode, OAuth1):
         return SignedLogin
     if not isinstance(mode, OAuth2):
         return None
-    declared = integration.settings["auth"].get("token_params") or {}
-    return None if declared.get("grant_type") == "client_credentials" else CodeLogin
+    params = integration.settings["auth"].get("token_params") or {}
+    return None if params.get("grant_type") == "client_credentials" else CodeLogin
 
 
 def provider_fields(integration: Integration) -> frozenset[str]:
-    """The names of additional_config that the provider tells in a login, so that nobody has to."""
+    """Fields of additional_config that the provider sends during a login, so users need not enter them."""
     auth = integration.settings["auth"]
     names = (*(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_response") or ()))
     return frozenset(str.__str__(name) for name in names)
 
 
-def asked_config(integration: Integration, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What a user may say before the login: checked, and without what the provider will tell.
+def check_user_config(integration: Integration, config: JsonObject, place: str) -> JsonObject:
+    """The checked settings that a user entered before the login, without those that the provider sends.
 
     Raises:
-        ConfigError: a value is missing, unknown or not as declared.
+        ConfigError: a value is missing, unknown or invalid.
     """
-    told = provider_fields(integration)
-    kept = {name: value for name, value in given.items() if name not in told}
+    from_provider = provider_fields(integration)
+    entered = {name: value for name, value in config.items() if name not in from_provider}
     schema = integration.settings.get("connection_config")
     if schema is not None:
-        schema = {**schema, "required": [name for name in schema.get("required", ()) if name not in told]}
-    return check_additional_config(schema, kept, where)
+        required = [name for name in schema.get("required", ()) if name not in from_provider]
+        schema = {**schema, "required": required}
+    return check_additional_config(schema, entered, place)
 
 
-def complete(integration: Integration, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """All settings after the login: checked as a whole, as `asked_config` and the provider gave them."""
-    return check_additional_config(integration.settings.get("connection_config"), values, where)
+def check_final_config(integration: Integration, config: JsonObject, place: str) -> JsonObject:
+    """All settings after the login, those of the user and those of the provider, checked."""
+    return check_additional_config(integration.settings.get("connection_config"), config, place)
 
 
-def missing_scopes(context: TokenContext, credentials: Mapping[str, Any]) -> tuple[str, ...]:
-    """Scopes that were asked for and, by the provider's own account, not granted (RFC 6749 3.3)."""
-    said = credentials.get("scope")
-    if not isinstance(said, str):
+def find_missing_scopes(context: TokenContext, credentials: Settings) -> tuple[str, ...]:
+    """Scopes that were requested and, according to the provider, not granted (RFC 6749 3.3)."""
+    scope = credentials.get("scope")
+    if not isinstance(scope, str):
         return ()
     separator = context.text("scope_separator", " ").strip()
-    granted = set(re.split(r"[\s,]+", said))
-    granted |= {scope.strip() for scope in said.split(separator)} if separator else set()
-    names = context.settings.get("scope_aliases") or {}
-    return tuple(
-        scope for scope in context.scopes if scope not in granted and names.get(scope) not in granted
-    )
+    granted = set(re.split(r"[\s,]+", scope))
+    granted |= {name.strip() for name in scope.split(separator)} if separator else set()
+    aliases = context.settings.get("scope_aliases") or {}
+    return tuple(name for name in context.scopes if name not in granted and aliases.get(name) not in granted)
 
 
-def _are_equal(given: str, known: str) -> bool:
-    """Whether the texts are the same, in a time that does not tell how much of them is."""
-    return hmac.compare_digest(*(text.encode("utf-8", "surrogatepass") for text in (given, known)))
+def _is_equal(given: str, expected: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(*(text.encode("utf-8", "surrogatepass") for text in (given, expected)))

@@ -1,4 +1,4 @@
-"""How a try to connect ended: for the page, for the log, and for whoever listens."""
+"""How an attempt to connect ended: for the page, the log and event listeners."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from nango_py.errors import NangoError, printable
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
+    from nango_py.json_types import JsonObject
     from nango_py.services import Services
 
-REMEMBERED_SECONDS = 600.0
-"""How long a page may ask how a try went."""
+OUTCOME_SECONDS = 600.0
+"""How long a page may ask how an attempt ended."""
 
 CONNECTED, CONNECT_FAILED = "connected", "connect_failed"
 LOGGER = logging.getLogger("nango_py.connect")
 LEVELS = {
     "": logging.INFO,
     "access_denied": logging.INFO,
-    "state_invalid": logging.INFO,  # anybody can knock at a callback
+    "state_invalid": logging.INFO,  # anyone can send a request to a callback
     "misconfigured": logging.ERROR,
 }
-"""How loud an ending is; a warning where it is not named here."""
+"""Log levels by code; a warning for all others."""
 
 
 @record
 class LoginOutcome:
-    """How a login ended. It holds no credential, and may be shown to the user as a whole.
+    """How a login ended. It holds no credential and may be shown to the user.
 
     Attributes:
         ok: whether the connection is stored.
-        origin: the page that hears of it; "" for those of `config.connect_origins`.
-        attempt: the name that the page gave to this try, or "".
-        code: one of `errors.CONNECT_CODES`, "" where it went well.
-        message: a sentence for the user, "" where it went well. It may quote the provider: show it as text.
-        missing_scopes: scopes that were asked for and not granted.
+        origin: the page that receives the result; "" for those of `config.connect_origins`.
+        attempt: the page's own name for this attempt, or "".
+        code: one of `errors.CONNECT_CODES`, "" on success.
+        message: a sentence for the user, "" on success. It may quote the provider: show it as text.
+        missing_scopes: scopes that were requested and not granted.
     """
 
     ok: bool
@@ -50,38 +51,43 @@ class LoginOutcome:
     message: str = ""
     missing_scopes: tuple[str, ...] = ()
 
+    def to_json(self) -> JsonObject:
+        """What pages learn, whether they are sent it or ask for it."""
+        return {
+            "integration": self.integration,
+            "code": self.code,
+            "message": self.message,
+            "missing_scopes": list(self.missing_scopes),
+        }
 
-def remember(services: Services, session_id: str, outcome: LoginOutcome) -> None:
-    """Keep how a try ended, for pages that lost sight of the window it ran in."""
-    values = {part: getattr(outcome, part) for part in field_names(LoginOutcome)}
-    with suppress(NangoError):  # the window itself tells it too
-        name = _attempt_name(session_id, outcome.attempt)
-        services.store.pending.put("attempt", name, session_id, values, REMEMBERED_SECONDS)
+
+def save_outcome(services: Services, session_id: str, outcome: LoginOutcome) -> None:
+    """Keep an outcome for pages that lost contact with the login window."""
+    values = {name: getattr(outcome, name) for name in field_names(LoginOutcome)}
+    with suppress(NangoError):  # the window reports it too
+        name = f"{session_id} {outcome.attempt}"
+        services.store.pending.put("attempt", name, session_id, values, OUTCOME_SECONDS)
 
 
-def recall(services: Services, session_id: str, attempt: str) -> LoginOutcome | None:
-    """How a try ended; None if it has not, yet."""
-    found = services.store.pending.peek("attempt", _attempt_name(session_id, attempt))
-    if found is None:
+def find_outcome(services: Services, session_id: str, attempt: str) -> LoginOutcome | None:
+    """How an attempt ended, or None if it has not ended."""
+    values = services.store.pending.peek("attempt", f"{session_id} {attempt}")
+    if values is None:
         return None
-    return LoginOutcome(**{**found, "missing_scopes": tuple(found["missing_scopes"])})
-
-
-def _attempt_name(session_id: str, attempt: str) -> str:
-    return f"{session_id} {attempt}"
+    return LoginOutcome(**{**values, "missing_scopes": tuple(values["missing_scopes"])})
 
 
 def report_outcome(
     services: Services, integration: str, user_id: str, code: str = "", reason: str = ""
 ) -> None:
-    """Write one log record for a try to connect, and tell those who listen.
+    """Log an attempt to connect, and emit `connected` or `connect_failed`.
 
     Args:
-        services: whose events are `connected` and `connect_failed`.
-        integration: the name that was asked for; it need not be declared. "" where nobody knows.
-        user_id: whose connection it is to be.
-        code: why there is none, one of `errors.CONNECT_CODES`; "" where there is one.
-        reason: more of it, for developers; no credential.
+        services: holds the event listeners.
+        integration: the requested name, which need not be declared; "" if it is unknown.
+        user_id: the owner of the connection.
+        code: why it failed, one of `errors.CONNECT_CODES`; "" on success.
+        reason: details for developers, without credentials.
     """
     declared = services.configuration.integrations.get(integration)
     logger = LOGGER if declared is None else get_logger(declared.name, declared.log_level)
@@ -97,5 +103,5 @@ def report_outcome(
     logger.log(LEVELS.get(code, logging.WARNING), line, facts, extra={"nango": facts})
     if integration and services.events.has_listeners(facts["what"]):
         now = services.store.microseconds() / 1_000_000
-        said = ": ".join(part for part in (code, facts["reason"]) if part)
-        services.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=said))
+        text = ": ".join(part for part in (code, facts["reason"]) if part)
+        services.events.emit(Event(facts["what"], now, integration, user_id, "", "", reason=text))

@@ -1,4 +1,4 @@
-"""The connect server: users connect their accounts in a browser. It needs the extra `server`."""
+"""The connect server, where users connect their accounts in a browser. Needs the extra `server`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_app(accounts: Accounts) -> ConnectServer:
 
     Raises:
         NangoError: Starlette is not installed.
-        ConfigError: a file is wrong.
+        ConfigError: a file is invalid.
     """
     try:
         from nango_py.server.asgi import ConnectServer

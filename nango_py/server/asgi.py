@@ -1,226 +1,236 @@
-"""The connect server as an ASGI application: the checks of every request and response."""
+"""The connect server as an ASGI application. Starlette routes; every request passes the same checks."""
 
 from __future__ import annotations
 
-import re
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route, Router
 
 from nango_py.errors import ConnectFailed, printable
-from nango_py.record import record
-from nango_py.server import data_routes as data
-from nango_py.server import login_routes as logins
-from nango_py.server.error_responses import LOGGER, Refusal, make_refusal
-from nango_py.server.http_responses import file_response, html_refusal, html_response, json_refusal, redirect
-from nango_py.server.request import read
+from nango_py.server import handlers
+from nango_py.server.request import read_request
+from nango_py.server.responses import (
+    LOGGER,
+    Refusal,
+    html_refusal,
+    json_refusal,
+    list_methods,
+    make_refusal,
+)
 from nango_py.server.security_headers import PREFLIGHT, Kind, cors_headers, security_headers
 from nango_py.server.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.types import Message, Receive, Scope, Send
+
     from nango_py.accounts import Accounts
     from nango_py.server.origins import PublicAddress
     from nango_py.server.request import ConnectRequest
 
-    Work = Callable[[Site, ConnectRequest], Response]
+    Handler = Callable[[Site, ConnectRequest], Response]
 
 Result = TypeVar("Result")
 
 THREADS = 16
-"""For what is answered from the store."""
+"""Threads for handlers that only use the connection store."""
 
-SLOW_THREADS = 32
-"""For what waits for a provider, so that a slow one does not hold up the pages."""
+PROVIDER_THREADS = 32
+"""Threads for handlers that wait for a provider, so that a slow provider does not block the pages."""
 
-THREADS_OF_ONE = 24
-"""Of these, for one provider: one that hangs leaves some to the logins of the others."""
+THREADS_PER_PROVIDER = 24
+"""How many of those one provider may occupy, so that logins at the others go on."""
 
-MOST_WAITING = 256
-"""Requests that may wait for a thread, or for their turn at a provider."""
-
-
-@record
-class Spot:
-    """What is at an address: the work by method, and whether it waits for a provider."""
-
-    path: re.Pattern[str]
-    kind: Kind
-    works: dict[str, Work]
-    is_slow: bool
-
-    @property
-    def allows(self) -> str:
-        """The Allow header."""
-        return ", ".join([*self.works, "OPTIONS"])
+MAX_WAITING = 256
+"""Requests that may queue for a thread before further ones are refused."""
 
 
-def _spot(path: str, kind: Kind, *, is_slow: bool = False, **works: Work) -> Spot:
-    pattern = re.compile(re.escape(path).replace(r"\{name\}", r"(?P<name>[^/]{1,100})"))
-    if kind in {"page", "script"}:
-        works["HEAD"] = works["GET"]
-    return Spot(pattern, kind, works, is_slow)
+class Endpoint:
+    """What one path responds with.
+
+    Attributes:
+        kind: decides the security headers.
+        handlers: by HTTP method. They run in threads.
+        methods: the supported methods. HEAD is supported for files only: it must not start or finish a login.
+        calls_provider: whether handlers may wait for a provider.
+    """
+
+    def __init__(self, kind: Kind, *, calls_provider: bool = False, **handlers: Handler) -> None:
+        self.kind = kind
+        self.calls_provider = calls_provider
+        self.handlers = dict(handlers)
+        if kind in {"page", "script"}:
+            self.handlers["HEAD"] = handlers["GET"]
+        self.methods = {*self.handlers, "OPTIONS"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request that was routed here."""
+        server: ConnectServer = scope["app"]
+        response = await server.respond(self, Request(scope, receive))
+        await response(scope, receive, send)
 
 
-def _page(site: Site, asked: ConnectRequest) -> Response:
-    better = asked.doors.better_name(asked.host)
-    if better:
-        return redirect(f"{better}{asked.doors.prefix}/connect")
-    return html_response(site.static.page("connect.html"))
+ENDPOINTS = {
+    "/connect": Endpoint("page", GET=handlers.show_page),
+    "/connect/session": Endpoint("data", GET=handlers.list_session),
+    "/connect/integrations/{name}": Endpoint(
+        "data", calls_provider=True, POST=handlers.connect, DELETE=handlers.disconnect
+    ),
+    "/connect/attempts/{name}": Endpoint("data", GET=handlers.get_attempt),
+    "/oauth/connect/{name}": Endpoint(
+        "notice", calls_provider=True, GET=handlers.start_login, POST=handlers.start_login
+    ),
+    "/oauth/callback": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
+    "/oauth/callback/{name}": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
+    "/static/{name}": Endpoint("script", GET=handlers.send_file),
+    "/nango-connect.js": Endpoint("script", GET=handlers.send_script),
+}
 
 
-def _file(site: Site, asked: ConnectRequest, name: str = "") -> Response:
-    found = site.static.find(name or asked.names["name"])
-    if found is None:
-        raise Refusal(404, "not_found", "there is no such file")
-    return file_response(
-        found, asked_version=asked.query.partition("v=")[2], has_it=found.version in asked.known
-    )
-
-
-SPOTS = (
-    _spot("/connect", "page", GET=_page),
-    _spot("/connect/session", "data", GET=data.session),
-    _spot("/connect/integrations/{name}", "data", is_slow=True, POST=data.connect, DELETE=data.disconnect),
-    _spot("/connect/attempts/{name}", "data", GET=data.attempt),
-    _spot("/oauth/connect/{name}", "notice", is_slow=True, GET=logins.start, POST=logins.start),
-    _spot("/oauth/callback", "notice", is_slow=True, GET=logins.callback),
-    _spot("/oauth/callback/{name}", "notice", is_slow=True, GET=logins.callback),
-    _spot("/static/{name}", "script", GET=_file),
-    _spot("/nango-connect.js", "script", GET=partial(_file, name="nango-connect.js")),
-)
-FIRST_PARTS = ("connect", "oauth", "static", "nango-connect.js")
-NOWHERE = Spot(re.compile("(?!)"), "data", {}, is_slow=False)
+def make_router(prefix: str) -> Router:
+    """The routes, below `prefix` and, for a proxy that strips the prefix, without it."""
+    routes = []
+    for root in dict.fromkeys((prefix, "")):
+        for path, endpoint in ENDPOINTS.items():
+            route = Route(root + path, endpoint)
+            route.methods = endpoint.methods  # Route(methods=...) would add HEAD to every GET
+            routes.append(route)
+    return Router(routes, redirect_slashes=False)
 
 
 class ConnectServer:
-    """The application. One serves one event loop; see `Nango.asgi_app`."""
+    """The application; see `Nango.asgi_app`. One instance serves one event loop."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._site = Site(accounts)
         self._limiters: dict[str, anyio.CapacityLimiter] = {}
+        self._routers: dict[str, Router] = {}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, as ASGI says it."""
-        if scope["type"] == "lifespan":
-            await _live(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _http(self, scope: Any, receive: Any, send: Any) -> None:
-        started = time.perf_counter()
-        doors = self._site.doors
-        path = own_path(scope, doors.prefix)
-        found = ((spot, spot.path.fullmatch(path)) for spot in SPOTS)
-        spot, match = next(((spot, match) for spot, match in found if match), (NOWHERE, None))
-        request = Request({**scope, "path_params": match.groupdict() if match else {}}, receive)
-        response = await self._response(spot, request, doors)
-        for name, value in security_headers(spot.kind, doors).items():
-            if name.lower() not in response.headers:
-                response.headers[name] = value
-        if spot.kind in {"data", "script"}:
-            response.headers["Vary"] = "Origin"
-            response.headers.update(cors_headers(request.headers.get("origin", ""), doors))
-        if request.method == "HEAD":
-            response.body = b""
-        milliseconds = (time.perf_counter() - started) * 1000
-        LOGGER.info(
-            "%s %s %d %d ms",
-            printable(request.method, 10),
-            printable(path),
-            response.status_code,
-            milliseconds,
-        )
-        await response(scope, receive, send)
-
-    async def _response(self, spot: Spot, request: Request, doors: PublicAddress) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection, as ASGI defines it."""
+        address = self._site.address
+        router = self._routers.get(address.prefix)
+        if router is None:  # the first request, or the first after a reload
+            router = make_router(address.prefix)
+            self._routers = {address.prefix: router}
+        if scope["type"] != "http":
+            await router(scope, receive, send)
+            return
+        # Names in the path are ours alone, whatever the path of an outer Mount was called.
+        scope = {**scope, "app": self, "path_params": {}, "root_path": visible_root_path(scope)}
+        scope.pop("endpoint", None)
+        sender = _Sender(scope, send, address)
         try:
-            if not doors.knows(request.headers.get("host", "")):
-                raise Refusal(421, "wrong_host", "this server does not answer for that host")  # noqa: TRY301
-            if request.method == "OPTIONS" and spot.works:
-                return _options(spot, request, doors)
-            return await self._done(spot, request, doors)
-        except Exception as error:  # noqa: BLE001 - nothing of an unforeseen one may reach the browser
-            refusal = make_refusal(error)
-        is_page = spot.kind in {"page", "notice"} if spot.works else _wants_page(request)
-        return html_refusal(refusal, self._site.pages) if is_page else json_refusal(refusal)
+            if not address.is_own_host(Request(scope).headers.get("host", "")):
+                raise Refusal(421, "wrong_host", "this server does not serve that host")  # noqa: TRY301
+            await router(scope, receive, sender)
+        except Exception as error:
+            if sender.has_started:
+                raise
+            refusal = make_refusal(error)  # an unexpected error must not reach the browser or other logs
+        else:
+            return
+        sender.is_html = sender.expects_html()
+        response = html_refusal(refusal, self._site.pages) if sender.is_html else json_refusal(refusal)
+        await response(scope, receive, sender)
 
-    async def _done(self, spot: Spot, request: Request, doors: PublicAddress) -> Response:
-        if not spot.works:
-            raise Refusal(404, "not_found", "there is nothing at this address")
-        work = spot.works.get(request.method)
-        if work is None:
-            raise Refusal(405, "wrong_method", "this cannot be asked here", headers={"Allow": spot.allows})
-        asked = await read(request, doors)
-        if request.method in {"POST", "DELETE"} and not self._site.is_ours(asked):
-            raise ConnectFailed("not_allowed", "this page may not connect accounts here")
-        if not spot.is_slow:
-            return await self._threaded(work, asked)
-        name = await self._threaded(Site.provider, asked)
-        async with self._limiter(f"of {name}", THREADS_OF_ONE):
-            return await self._threaded(work, asked, "slow", SLOW_THREADS)
+    async def respond(self, endpoint: Endpoint, request: Request) -> Response:
+        """The response of a handler, which runs in a thread."""
+        address = self._site.address
+        if request.method == "OPTIONS":
+            return _respond_to_options(endpoint, request, address)
+        connect_request = await read_request(request, address)
+        if request.method in {"POST", "DELETE"} and not self._site.accepts_sender(connect_request):
+            raise ConnectFailed("not_allowed", "this page is not allowed to connect accounts")
+        handler = endpoint.handlers[request.method]
+        if not endpoint.calls_provider:
+            return await self._run_in_thread(handler, connect_request)
+        provider = await self._run_in_thread(Site.find_provider, connect_request)
+        async with self._limiter(f"provider {provider}", THREADS_PER_PROVIDER):
+            return await self._run_in_thread(handler, connect_request, "providers", PROVIDER_THREADS)
 
-    async def _threaded(
+    async def _run_in_thread(
         self,
-        work: Callable[[Site, ConnectRequest], Result],
-        asked: ConnectRequest,
-        pool: str = "quick",
+        function: Callable[[Site, ConnectRequest], Result],
+        request: ConnectRequest,
+        pool: str = "store",
         threads: int = THREADS,
     ) -> Result:
         limiter = self._limiter(pool, threads)
-        return await anyio.to_thread.run_sync(work, self._site, asked, limiter=limiter)
+        return await anyio.to_thread.run_sync(function, self._site, request, limiter=limiter)
 
     def _limiter(self, pool: str, threads: int) -> anyio.CapacityLimiter:
-        """What lets so many in at once; made in the event loop that asks first.
+        """The limiter of a pool, created in the event loop that uses it first.
 
         Raises:
-            ConnectFailed: `busy`: too many wait already.
+            ConnectFailed: `busy`: too many requests are waiting.
         """
         limiter = self._limiters.get(pool)
         if limiter is None:
             limiter = self._limiters[pool] = anyio.CapacityLimiter(threads)
-        if limiter.statistics().tasks_waiting >= MOST_WAITING:
-            raise ConnectFailed("busy", "too much is under way; try again in a minute")
+        if limiter.statistics().tasks_waiting >= MAX_WAITING:
+            raise ConnectFailed("busy", "the service is busy; try again in a minute")
         return limiter
 
 
-def own_path(scope: Any, prefix: str) -> str:
-    """The path below ours: whether we are mounted, served directly, or behind a proxy that cut the prefix."""
-    root, path = scope.get("root_path", ""), scope["path"]
-    # A proxy may have cut off what the outermost application knows as its own root, and only that.
-    for cut in (root, root.removeprefix(scope.get("app_root_path", ""))):
-        if cut and path.startswith(cut):
-            path = path[len(cut) :]
-            break
-    if prefix and not root.endswith(prefix) and path.startswith(f"{prefix}/"):
-        inner = path[len(prefix) :]
-        if inner.split("/")[1] in FIRST_PARTS:
-            return str(inner)
-    return str(path)
+class _Sender:
+    """Sends one response with its security headers, and logs it."""
+
+    def __init__(self, scope: Scope, send: Send, address: PublicAddress) -> None:
+        self._scope = scope
+        self._send = send
+        self._address = address
+        self._started_at = time.perf_counter()
+        self.is_html = False
+        self.has_started = False
+
+    def expects_html(self) -> bool:
+        """Whether an error is shown as a page: at the addresses of pages, and to browsers that got lost."""
+        endpoint = self._scope.get("endpoint")
+        if isinstance(endpoint, Endpoint):
+            return endpoint.kind in {"page", "notice"}
+        return "text/html" in Request(self._scope).headers.get("accept", "")
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            self._add_headers(MutableHeaders(scope=message))
+            self._log(message["status"])
+        elif self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    def _add_headers(self, headers: MutableHeaders) -> None:
+        endpoint = self._scope.get("endpoint")
+        fallback: Kind = "notice" if self.is_html else "data"
+        kind = endpoint.kind if isinstance(endpoint, Endpoint) else fallback
+        for name, value in security_headers(kind, self._address).items():
+            headers.setdefault(name, value)
+        if kind in {"data", "script"}:
+            headers["Vary"] = "Origin"
+            headers.update(cors_headers(Request(self._scope).headers.get("origin", ""), self._address))
+
+    def _log(self, status: int) -> None:
+        method, path = printable(self._scope["method"], 10), printable(self._scope["path"])
+        milliseconds = (time.perf_counter() - self._started_at) * 1000
+        LOGGER.info("%s %s %d %d ms", method, path, status, milliseconds)
 
 
-def _options(spot: Spot, request: Request, doors: PublicAddress) -> Response:
-    is_preflight = spot.kind == "data" and "access-control-request-method" in request.headers
-    allowed = cors_headers(request.headers.get("origin", ""), doors)
-    return Response(b"", 204, {"Allow": spot.allows, **(PREFLIGHT if is_preflight and allowed else {})})
+def visible_root_path(scope: Scope) -> str:
+    """The root path, without the part that a proxy has already stripped from the path."""
+    root: str = scope.get("root_path", "")
+    return root if scope["path"].startswith(root) else root.removeprefix(scope.get("app_root_path", ""))
 
 
-def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
-
-
-async def _live(receive: Any, send: Any) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+def _respond_to_options(endpoint: Endpoint, request: Request, address: PublicAddress) -> Response:
+    is_preflight = endpoint.kind == "data" and "access-control-request-method" in request.headers
+    is_allowed = bool(cors_headers(request.headers.get("origin", ""), address))
+    headers = PREFLIGHT if is_preflight and is_allowed else {}
+    return Response(b"", 204, {"Allow": list_methods(endpoint.methods), **headers})

@@ -1,4 +1,4 @@
-"""Where the connect server is, who may speak to it, and who hears how a login ended: by `config:` only."""
+"""The public address of the connect server, and the origins it trusts. Both come from `config:` only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNOR
 
 @record
 class PublicAddress:
-    """What `config:` says of the connect server.
+    """Where browsers reach the connect server, and which pages it talks to.
 
     Attributes:
         root: the origin of oauth_server_root_url, such as `https://product.test`.
-        prefix: its path without a slash at the end, often "".
-        names: host names that are ours, in lower case.
-        hosts: values of the Host header, port included, that are ours too.
+        prefix: its path without a trailing slash, often "".
+        names: our host names in lower case, valid with any port.
+        hosts: further Host headers of ours, with a port that must match.
         origins: `config.connect_origins`.
-        is_loopback: whether this is a developer's machine.
+        is_loopback: whether the root is on this machine.
     """
 
     root: str
@@ -38,52 +38,49 @@ class PublicAddress:
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers reach the server by TLS, from whatever ends it."""
+        """Whether browsers use TLS, even if a proxy terminates it."""
         return self.root.startswith("https:")
 
-    def knows(self, host: str) -> bool:
-        """Whether a Host header names this server. The port is the network's matter, but for exact hosts."""
-        found = _HOST.fullmatch(host)
-        if found is None:
-            return False
-        return found[1].lower() in self.names or host.lower() in self.hosts
+    def is_own_host(self, host: str) -> bool:
+        """Whether a Host header names this server."""
+        match = _HOST.fullmatch(host)
+        return match is not None and (match[1].lower() in self.names or host.lower() in self.hosts)
 
     def own_origin(self, host: str) -> str:
-        """The origin of our pages, as the browser that sent this Host header sees it.
+        """The origin of our pages as the browser sees it.
 
-        On a developer's machine that is the name and port which the browser chose; elsewhere it never
-        depends on what was sent.
+        Only on a developer's machine does it depend on the Host header.
         """
-        return f"http://{host.lower()}" if self.is_loopback and self.knows(host) else self.root
+        return f"http://{host.lower()}" if self.is_loopback and self.is_own_host(host) else self.root
 
-    def hears(self, origin: str, wanted: str = "") -> bool:
-        """Whether a page of this origin may hear how a login ended.
+    def may_receive_result(self, origin: str, session_origin: str = "") -> bool:
+        """Whether a page of this origin may learn how a login ended.
 
         Args:
-            origin: of the page.
-            wanted: the origin that the session is for, or "" for all of `connect_origins`.
+            origin: the origin of the page.
+            session_origin: the origin that the session is limited to, or "" for all of `connect_origins`.
         """
-        return origin == self.root or origin in ({wanted} if wanted else self.origins)
+        return origin == self.root or origin in ({session_origin} if session_origin else self.origins)
 
-    def better_name(self, host: str) -> str:
-        """The root's own origin, for a browser that came by another name of this machine; else "".
+    def canonical_origin(self, host: str) -> str:
+        """The root's origin if the browser used another name of this machine, else "".
 
         Cookies and messages of a login are bound to the name to which the provider sends the browser back.
         """
-        mine, its = _HOST.fullmatch(self.root.partition("//")[2]), _HOST.fullmatch(host)
-        if not self.is_loopback or mine is None or its is None or mine[2] != its[2]:
+        own, given = _HOST.fullmatch(self.root.partition("//")[2]), _HOST.fullmatch(host)
+        if not self.is_loopback or own is None or given is None or own[2] != given[2]:
             return ""
-        return "" if mine[1] == its[1].lower() else self.root
+        return "" if own[1] == given[1].lower() else self.root
 
 
 def make_public_address(config: Config) -> PublicAddress:
-    """The doors of a configuration."""
+    """The address that a configuration describes."""
     parts = urlsplit(config.oauth_server_root_url)
-    found = _HOST.fullmatch(parts.netloc)
-    name = (found[1] if found else parts.netloc).lower()
+    match = _HOST.fullmatch(parts.netloc)
+    name = (match[1] if match else parts.netloc).lower()
     is_loopback = name in _LOOPBACK
     extra = {host.lower() for host in config.connect_hosts}
-    with_port = {host for host in extra if (match := _HOST.fullmatch(host)) and match[2]}
+    with_port = {host for host in extra if (found := _HOST.fullmatch(host)) and found[2]}
     return PublicAddress(
         root=origin_of(config.oauth_server_root_url),
         prefix=parts.path.rstrip("/"),

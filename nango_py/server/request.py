@@ -1,9 +1,9 @@
-"""One request, read whole and within bounds before anything is done for it."""
+"""A request, read completely and within limits before it is processed."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import anyio
@@ -11,141 +11,139 @@ from starlette.requests import ClientDisconnect
 
 from nango_py.errors import ConnectFailed
 from nango_py.record import field, record
-from nango_py.server.error_responses import Refusal
+from nango_py.server.responses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.datastructures import Headers
     from starlette.requests import Request
 
+    from nango_py.json_types import JsonObject
     from nango_py.server.origins import PublicAddress
 
-LARGEST_BODY = 65_536
+MAX_BODY_BYTES = 65_536
 BODY_SECONDS = 10.0
-MOST_FIELDS = 64
-DEEPEST_JSON = 32
+MAX_FIELDS = 64
+MAX_JSON_DEPTH = 32
 
 
 @record
 class ConnectRequest:
-    """A request. Its repr shows neither body nor headers, which hold credentials.
+    """A request with its body. The repr shows neither, because they hold credentials.
 
     Attributes:
-        names: the variable parts of the path.
-        host: the Host header, which was found to be ours.
-        site: the Sec-Fetch-Site header: how the page that sent the request stands to us, or "".
-        cookies: by name.
-        known: the If-None-Match header.
+        name: the `{name}` in the path, or "".
     """
 
     method: str
-    names: Mapping[str, str]
-    doors: PublicAddress
-    host: str = field(repr=False)
-    origin: str = field(repr=False)
-    site: str = field(repr=False)
-    content_type: str = field(repr=False)
-    authorization: str = field(repr=False)
+    name: str
+    address: PublicAddress
+    headers: Headers = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
-    known: str
     query: str = field(repr=False)
     body: bytes = field(repr=False)
 
+    @property
+    def host(self) -> str:
+        """The Host header, which is known to name this server."""
+        return self.headers.get("host", "")
+
     def bearer(self) -> str:
-        """The token of the Authorization header.
+        """The token in the Authorization header.
 
         Raises:
             ConnectFailed: there is none.
         """
-        kind, _, token = self.authorization.partition(" ")
-        if kind.lower() != "bearer" or not token.strip():
-            raise ConnectFailed("session_invalid", "this page needs the token of a connect session")
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise ConnectFailed("session_invalid", "the token of a connect session is missing")
         return token.strip()
 
-    def given(self) -> dict[str, str]:
-        """The fields of the query or, for POST, of the form; each of them once.
+    def fields(self) -> dict[str, str]:
+        """The fields of the form for POST, of the query otherwise.
 
         Raises:
-            Refusal: it is no form, or a field stands there twice.
+            Refusal: the body is not a form, or a field is repeated.
         """
         if self.method != "POST":
-            return _pairs(self.query)
-        if self.content_type != "application/x-www-form-urlencoded":
-            raise Refusal(415, "wrong_type", "a form is expected: application/x-www-form-urlencoded")
-        return _pairs(self.body.decode("utf-8", "replace"))
+            return _parse_fields(self.query)
+        self._check_type("application/x-www-form-urlencoded")
+        return _parse_fields(self.body.decode("utf-8", "replace"))
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> JsonObject:
         """The JSON object in the body.
 
         Raises:
             Refusal: the body is something else.
         """
-        if self.content_type != "application/json":
-            raise Refusal(415, "wrong_type", "JSON is expected: application/json")
+        self._check_type("application/json")
         try:
             value = json.loads(self.body)
-            is_deep = _depth(value) > DEEPEST_JSON
+            is_deep = _depth(value) > MAX_JSON_DEPTH
         except (ValueError, RecursionError):
             value, is_deep = None, False
         if not isinstance(value, dict) or is_deep:
-            raise Refusal(400, "bad_request", "the body is not a JSON object")
+            what = f"the body must be a JSON object of at most {MAX_JSON_DEPTH} levels"
+            raise Refusal(400, "bad_request", what)
         return value
 
+    def _check_type(self, expected: str) -> None:
+        content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != expected:
+            raise Refusal(415, "wrong_type", f"the Content-Type must be {expected}")
 
-def _pairs(text: str) -> dict[str, str]:
+
+def _parse_fields(text: str) -> dict[str, str]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        pairs = [("", ""), ("", "")]
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Refusal(400, "bad_request", "a field was given twice, or there are too many")
-    return found
+        raise Refusal(400, "bad_request", f"more than {MAX_FIELDS} fields") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Refusal(400, "bad_request", "a field is repeated")
+    return fields
 
 
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, inner), default=0)
+def _depth(value: object) -> int:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, children), default=0)
 
 
-async def read(request: Request, doors: PublicAddress) -> ConnectRequest:
+async def read_request(request: Request, address: PublicAddress) -> ConnectRequest:
     """The request with its body.
 
     Raises:
-        Refusal: the body is too large, or came too slowly.
+        Refusal: the body is too large or arrives too slowly.
     """
-    headers = request.headers
     return ConnectRequest(
         method=request.method,
-        names=dict(request.path_params),
-        doors=doors,
-        host=headers.get("host", ""),
-        origin=headers.get("origin", ""),
-        site=headers.get("sec-fetch-site", ""),
-        content_type=headers.get("content-type", "").partition(";")[0].strip().lower(),
-        authorization=headers.get("authorization", ""),
+        name=request.path_params.get("name", ""),
+        address=address,
+        headers=request.headers,
         cookies=request.cookies,
-        known=headers.get("if-none-match", ""),
         query=request.scope["query_string"].decode("latin-1"),
-        body=await _body(request),
+        body=await _read_body(request),
     )
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > LARGEST_BODY:
-        raise Refusal(413, "too_large", f"at most {LARGEST_BODY} bytes are accepted")
-    parts = bytearray()
+    if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
     with anyio.move_on_after(BODY_SECONDS) as limit:
         try:
             async for part in request.stream():
-                parts += part
-                if len(parts) > LARGEST_BODY:
-                    break
+                body += part
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_large()
         except ClientDisconnect:
-            parts.clear()
+            body.clear()
     if limit.cancelled_caught:
-        raise Refusal(408, "too_slow", "the request came too slowly")
-    if len(parts) > LARGEST_BODY:
-        raise Refusal(413, "too_large", f"at most {LARGEST_BODY} bytes are accepted")
-    return bytes(parts)
+        raise Refusal(408, "too_slow", f"the request took longer than {BODY_SECONDS:g} seconds")
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "too_large", f"the body may have at most {MAX_BODY_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""What browsers are told to allow: the security headers of every response."""
+"""The security headers of every response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nango_py.server.origins import PublicAddress
 
 Kind = Literal["page", "notice", "data", "script"]
-"""`page` is the connect page, `notice` what the popup shows, `script` what other pages load."""
+"""`page` is the connect page, `notice` a page in a login window, `script` what other pages may load."""
 
 _FEATURES = (
     "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "hid", "magnetometer",
@@ -16,45 +16,45 @@ _FEATURES = (
 )  # fmt: skip
 PERMISSIONS = ", ".join(f"{name}=()" for name in _FEATURES)
 
-_OWN = (
+_OWN_FILES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-A_YEAR = "max-age=31536000"
+ONE_YEAR = "max-age=31536000"
 
 
-def security_headers(kind: Kind, doors: PublicAddress) -> dict[str, str]:
-    """The headers of a response, by what the response is."""
-    framed_by = " ".join(doors.origins) if kind == "page" and doors.origins else "'none'"
+def security_headers(kind: Kind, address: PublicAddress) -> dict[str, str]:
+    """The headers for a kind of response."""
+    frame_ancestors = " ".join(address.origins) if kind == "page" and address.origins else "'none'"
     headers = {
-        "Content-Security-Policy": f"{_policy(kind)}; frame-ancestors {framed_by}",
+        "Content-Security-Policy": f"{_policy(kind)}; frame-ancestors {frame_ancestors}",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": PERMISSIONS,
         "Cross-Origin-Resource-Policy": "cross-origin" if kind == "script" else "same-origin",
-        # The product's page hears of its window through `window.opener`, also where both have one origin.
+        # The product's page gets the result through `window.opener`, even if both have the same origin.
         "Cross-Origin-Opener-Policy": "unsafe-none" if kind in {"page", "notice"} else "same-origin",
         "Cache-Control": "no-store",
     }
-    if framed_by == "'none'":
+    if frame_ancestors == "'none'":
         headers["X-Frame-Options"] = "DENY"
-    if doors.is_https:
-        headers["Strict-Transport-Security"] = A_YEAR
+    if address.is_https:
+        headers["Strict-Transport-Security"] = ONE_YEAR
     return headers
 
 
 def _policy(kind: Kind) -> str:
     if kind == "page":
-        # The form of a login is posted here and answered without a redirect, so 'self' is enough.
-        return f"{_OWN}; connect-src 'self'; form-action 'self'"
+        # The login form is posted here and the response is not a redirect, so 'self' is enough.
+        return f"{_OWN_FILES}; connect-src 'self'; form-action 'self'"
     if kind == "notice":
-        return f"{_OWN}; form-action 'none'"
+        return f"{_OWN_FILES}; form-action 'none'"
     return "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-def cors_headers(origin: str, doors: PublicAddress) -> dict[str, str]:
-    """What a page of another origin may read: the configured origins only, exactly as they are written."""
-    if origin and origin in doors.origins:
+def cors_headers(origin: str, address: PublicAddress) -> dict[str, str]:
+    """CORS headers, for origins in `config.connect_origins` only. They are compared exactly."""
+    if origin and origin in address.origins:
         return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After"}
     return {}
 

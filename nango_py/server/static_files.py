@@ -1,4 +1,4 @@
-"""The files that the connect page is made of, read once; each under a name that changes with its content."""
+"""The files of the connect page, read once. Their URLs carry a version that changes with the content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REFERENCE = re.compile(rb'((?:href|src)=")static/([a-z0-9.-]+)"')
 
 @record
 class StaticFile:
-    """One file: its content type, content, and the first bytes of its hash."""
+    """A file, and the start of its content's hash as its version."""
 
     content_type: str
     content: bytes = field(repr=False)
@@ -28,7 +28,7 @@ class StaticFile:
 
 
 class StaticFiles:
-    """The files of a folder by name; nothing else can be reached."""
+    """The files of a folder by name. Nothing outside the folder can be reached."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._files = {}
@@ -39,19 +39,19 @@ class StaticFiles:
                 self._files[path.name] = StaticFile(TYPES[path.suffix], content, version)
 
     def find(self, name: str) -> StaticFile | None:
-        """The file of that name."""
+        """The file of that name, or None."""
         return self._files.get(name)
 
-    def address(self, prefix: str, name: str) -> str:
-        """The path of a file, with its version, as it is written into pages."""
-        found = self._files.get(name)
-        return f"{prefix}/static/{name}" + (f"?v={found.version}" if found else "")
+    def url(self, prefix: str, name: str) -> str:
+        """The URL of a file, with its version."""
+        file = self._files.get(name)
+        return f"{prefix}/static/{name}" + (f"?v={file.version}" if file else "")
 
     def page(self, name: str) -> bytes:
-        """An HTML file whose references to other files have their versions."""
-        found = self._files.get(name)
-        return b"" if found is None else _REFERENCE.sub(self._versioned, found.content)
+        """An HTML file, with the versions added to its references."""
+        file = self._files.get(name)
+        return b"" if file is None else _REFERENCE.sub(self._add_version, file.content)
 
-    def _versioned(self, match: re.Match[bytes]) -> bytes:
-        address = self.address("", match[2].decode()).removeprefix("/")
-        return match[1] + address.encode() + b'"'
+    def _add_version(self, match: re.Match[bytes]) -> bytes:
+        url = self.url("", match[2].decode()).removeprefix("/")
+        return match[1] + url.encode() + b'"'

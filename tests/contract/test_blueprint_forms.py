@@ -10,7 +10,7 @@ from nango_py import Nango
 from nango_py.config.catalogue import open_catalogue
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.connect.form_values import FormValues
-from nango_py.connect.forms import CREDENTIALS, OAUTH, form_of
+from nango_py.connect.forms import CREDENTIALS, OAUTH, make_form
 
 if TYPE_CHECKING:
     from nango_py.config.model import Integration
@@ -28,7 +28,7 @@ def integration_of(ref: str) -> Integration:
 @pytest.mark.parametrize("ref", REFS)
 def test_every_field_is_explained(ref: str) -> None:
     """What has to be typed has a title of its own and says where to find it."""
-    for field in form_of(integration_of(ref)).fields:
+    for field in make_form(integration_of(ref)).fields:
         assert field.title != field.name, field.name
         assert field.help or field.choices, field.name
         if field.pattern:
@@ -41,16 +41,16 @@ def test_every_field_is_explained(ref: str) -> None:
 def test_the_examples_of_a_blueprint_could_have_been_typed(ref: str) -> None:
     """The credentials and settings of each example pass the form of the same blueprint."""
     integration = integration_of(ref)
-    form = form_of(integration)
+    form = make_form(integration)
     for example in integration.settings.get("examples", ()):
         typed = FormValues(
             form, _asked(form, example, "credentials"), _asked(form, example, "additional_config")
         )
-        missing = set() if "additional_config" in example else set(form.named("additional_config"))
+        missing = set() if "additional_config" in example else set(form.fields_of("additional_config"))
         if form.kind == OAUTH or "credentials" not in example:
-            missing |= set(form.named(CREDENTIALS))
-        assert {name: fault for name, fault in typed.faults.items() if name not in missing} == {}
+            missing |= set(form.fields_of(CREDENTIALS))
+        assert {name: fault for name, fault in typed.errors.items() if name not in missing} == {}
 
 
 def _asked(form: Any, example: Any, group: str) -> dict[str, Any]:
-    return {name: value for name, value in example.get(group, {}).items() if name in form.named(group)}
+    return {name: value for name, value in example.get(group, {}).items() if name in form.fields_of(group)}

@@ -12,7 +12,7 @@ from nango_py import Nango
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
-from nango_py.connect.oauth import logs_in_by_browser, make_login, provider_fields
+from nango_py.connect.oauth import make_login, provider_fields, uses_browser_login
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol
 from tests.support.login_product import COOKIE, stored
@@ -67,7 +67,7 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
     auth = whole_of(path).settings["auth"]
     with product(path, oauth_scopes=["one", "two"]) as nango:
         declared = nango.configuration.integrations["mail"]
-        assert logs_in_by_browser(declared)
+        assert uses_browser_login(declared)
         url = Logins(nango.accounts).begin("mail", "user-1", additional_config=config_of(path))
         parts, query = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
         assert parts.scheme == "https"

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 
 from nango_py.connections.pending import MAX_PER_SESSION
-from nango_py.server.site import STARTS_A_MINUTE, SUBMITS_A_MINUTE
+from nango_py.server.site import LOGINS_PER_MINUTE, SUBMITS_PER_MINUTE
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of
 from tests.support.fake_clock import ManualClock
 from tests.support.oauth2_login_provider import Answer, consent, query_of
@@ -379,7 +379,7 @@ def test_a_flood_of_starts_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
         assert sys.getallocatedblocks() - before < 20_000
         assert pending_rows(tmp_path) == rows == MAX_PER_SESSION
         assert counts.keys() == {200, 429}
-        assert counts[200] <= 6 * STARTS_A_MINUTE // 2 + STARTS_A_MINUTE
+        assert counts[200] <= 6 * LOGINS_PER_MINUTE // 2 + LOGINS_PER_MINUTE
 
 
 def test_rows_do_grow_with_sessions(tmp_path: Path) -> None:
@@ -406,13 +406,13 @@ def test_keys_cannot_be_tried_out_in_bulk(tmp_path: Path) -> None:
             body = {"credentials": {"api_key": key}}
             return visitor.ask("POST", "/connect/integrations/shop", token, json=body)
 
-        responses = [guess(f"key_guessed_{number:04d}") for number in range(SUBMITS_A_MINUTE + 3)]
+        responses = [guess(f"key_guessed_{number:04d}") for number in range(SUBMITS_PER_MINUTE + 3)]
         statuses = [response.status_code for response in responses]
-        assert statuses == [422] * SUBMITS_A_MINUTE + [429] * 3
+        assert statuses == [422] * SUBMITS_PER_MINUTE + [429] * 3
         assert responses[-1].json()["error"]["code"] == "too_many"
         clock.advance(float(responses[-1].headers["Retry-After"]))
         assert guess(GOOD_KEY).status_code == 200
-        assert len(product.sandbox.ledger) == SUBMITS_A_MINUTE + 1
+        assert len(product.sandbox.ledger) == SUBMITS_PER_MINUTE + 1
 
 
 # Nonsense.

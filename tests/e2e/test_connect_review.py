@@ -26,7 +26,7 @@ from nango_py.connections.keys import add_key
 from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
 from nango_py.protocols.token_responses import DEEPEST
-from nango_py.server.uvicorn_server import listening, make_server
+from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
 from tests.support.fault_server import READ, FaultServer, response
@@ -106,7 +106,7 @@ def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) ->
         assert response.status_code == status
     page = notice_of(response.text)
     assert (page.kind, page.next_url) == ("leaving", "")
-    assert "connected for <b>mallory</b>. Go on only if you want that." in page.text
+    assert "connect your account for <b>mallory</b>" in page.text
     link = html.unescape(response.text.partition('class="button" href="')[2].partition('"')[0])
     assert notice_of(visitor.callback(consent(link)).text).kind == "ok"
 
@@ -119,7 +119,7 @@ def test_a_result_that_is_loaded_again_does_not_say_that_nothing_is_connected(pr
     again = visitor.callback(back)
     assert (again.status_code, notice_of(again.text).kind) == (400, "failed")
     assert "Not connected" not in again.text
-    assert "this login is over" in again.text
+    assert "already ended" in again.text
 
 
 def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: 
     with connect_server(tmp_path, encryption_keys=None) as product:
         assert product.visitor().login(product.session(), "mail").kind == "ok"
         add_key(tmp_path)
-        listener = listening("127.0.0.1", 0)
+        listener = open_listener("127.0.0.1", 0)
         with product.sibling() as other, serving(lambda: make_server(other.accounts), listener):
             other.store.rotate()
             visitor = product.visitor()
@@ -195,7 +195,7 @@ def test_a_session_may_name_a_thousand_integrations(tmp_path: Path) -> None:
         assert nango.read_session(nango.connect_session("user-1", some).token.reveal()).integrations == (
             *some,
         )
-        with pytest.raises(ValueError, match="cannot name 800 integrations"):
+        with pytest.raises(ValueError, match="800 integrations"):
             nango.connect_session("user-1")
 
 
@@ -317,7 +317,7 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> None:
     """As gunicorn's --preload does it: four children of one process, one database, logins at all of them."""
-    listener = listening("127.0.0.1", 0)
+    listener = open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     database = f"sqlite:///{tmp_path}/nango.db"
     with listener, LoginProvider() as provider:

@@ -11,7 +11,7 @@ import pytest
 
 from nango_py import ConnectFailed, Sandbox
 from nango_py.connect.listing import list_integrations
-from nango_py.connect.outcome import recall
+from nango_py.connect.outcome import find_outcome
 from nango_py.connect.submit import disconnect, submit
 from nango_py.sandbox import FaultPlan
 from tests.support.fault_server import CLOSE, READ, FaultServer, response
@@ -96,7 +96,7 @@ def test_a_right_key_is_stored_and_a_wrong_one_is_not(nango: Nango, tmp_path: Pa
     assert nango.store.get("shop", "u1").credentials["api_key"].reveal() == RIGHT
     (offer,) = list_integrations(nango.accounts, claims)["integrations"]
     assert (offer["status"], offer["fields"][1]["value"]) == ("connected", "eu")
-    outcome = recall(nango.services, claims.id, "try-1")
+    outcome = find_outcome(nango.services, claims.id, "try-1")
     assert outcome is not None
     assert outcome.ok
 

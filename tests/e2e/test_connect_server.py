@@ -12,11 +12,11 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 
-from nango_py.server.asgi import SPOTS
+from nango_py.server.asgi import ENDPOINTS, make_router
 from nango_py.server.static_files import FOLDER
-from nango_py.server.uvicorn_server import listening, make_server
+from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
 from tests.support.oauth2_login_provider import consent, query_of
@@ -160,7 +160,7 @@ def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> Non
     with connect_server(tmp_path) as product:
         visitor, token = product.visitor(), product.session()
         back = consent(visitor.login_url(token, "mail", attempt="t1"))
-        other, listener = product.sibling(), listening("127.0.0.1", 0)
+        other, listener = product.sibling(), open_listener("127.0.0.1", 0)
         there = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with other, serving(lambda: make_server(other.accounts), listener):
             end = visitor.callback(back.replace(product.url, there))
@@ -441,8 +441,15 @@ def test_errors_are_for_scripts_or_for_people(product: Product) -> None:
 
 
 def test_every_route_is_tested_here() -> None:
-    """The table of this file names each address of the server with each of its methods."""
-    named = {(method, path) for method, path in ROUTES}
-    for spot in SPOTS:
-        for method in spot.works.keys() - {"HEAD"}:
-            assert any(each == method and spot.path.fullmatch(path) for each, path in named), spot
+    """The table of this file names each endpoint with each of its methods."""
+    tested = set()
+    for method, path in ROUTES:
+        scope = {"type": "http", "method": method, "path": path}
+        matches = [route.matches(scope) for route in make_router("").routes]
+        tested |= {(child["endpoint"], method) for match, child in matches if match is Match.FULL}
+    expected = {
+        (endpoint, method)
+        for endpoint in ENDPOINTS.values()
+        for method in endpoint.handlers.keys() - {"HEAD"}
+    }
+    assert tested == expected

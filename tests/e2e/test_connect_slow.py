@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from nango_py import Nango
-from nango_py.server import slow_clients
-from nango_py.server.asgi import SLOW_THREADS, THREADS_OF_ONE
-from nango_py.server.uvicorn_server import listening, make_server
+from nango_py.server import uvicorn_server
+from nango_py.server.asgi import PROVIDER_THREADS, THREADS_PER_PROVIDER
+from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of
 from tests.support.oauth2_login_provider import Answer, Asked, LoginProvider, consent
 from tests.support.sandbox_product import ENCRYPTION_KEY
@@ -99,7 +99,7 @@ def test_uvicorn_itself_would_wait(tmp_path: Path) -> None:
             client.recv(1)
 
 
-class _Hasty(slow_clients.PunctualProtocol):
+class _Hasty(uvicorn_server.PunctualProtocol):
     request_seconds = 0.5
 
 
@@ -132,13 +132,13 @@ def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
     """More logins than there are threads wait for one provider: pages and other logins do not."""
     with SlowProvider() as slow, connect_server(tmp_path, integrations={"slow": slow.entry()}) as product:
         backs = []
-        for number in range(SLOW_THREADS + 4):
+        for number in range(PROVIDER_THREADS + 4):
             visitor = product.visitor()
             backs.append((visitor, consent(visitor.login_url(product.session(f"user-{number}"), "slow"))))
         threads = [threading.Thread(target=visitor.callback, args=(back,)) for visitor, back in backs]
         for thread in threads:
             thread.start()
-        for _ in range(THREADS_OF_ONE):
+        for _ in range(THREADS_PER_PROVIDER):
             assert slow.arrived.acquire(timeout=30)
         token = product.session()
         assert waited(product) < 1
@@ -151,7 +151,7 @@ def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
         slow.gate.set()
         for thread in threads:
             thread.join(30)
-        assert len(product.nango.connections_for_integration("slow")) == SLOW_THREADS + 4
+        assert len(product.nango.connections_for_integration("slow")) == PROVIDER_THREADS + 4
 
 
 SERVE = """
@@ -170,7 +170,7 @@ with Nango(integrations, database_url=database, encryption_keys=key, environ={})
 @pytest.mark.parametrize("user", ["ada", "bob", "cleo"])
 def test_sigterm_lets_a_login_finish(tmp_path: Path, user: str) -> None:
     """J9: a process that is to end while a code is exchanged stores the tokens and shows the result first."""
-    listener = listening("127.0.0.1", 0)
+    listener = open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with listener, SlowProvider(rotation="strict") as slow:
         integrations = {"integrations": {"slow": slow.entry()}, "config": {"oauth_server_root_url": url}}

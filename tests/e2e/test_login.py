@@ -206,15 +206,15 @@ def test_how_it_ended_can_be_asked_for() -> None:
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         logins = Logins(nango.accounts)
         callback = callback_of(nango, session_id="s1", attempt="a1")
-        assert logins.attempt("s1", "a1") is None
+        assert logins.find_outcome("s1", "a1") is None
         outcome = logins.finish(callback, COOKIE)
-        assert logins.attempt("s1", "a1") == outcome
+        assert logins.find_outcome("s1", "a1") == outcome
         assert outcome.attempt == "a1"
-        assert logins.attempt("s1", "a1") == outcome
-        assert logins.attempt("s2", "a1") is None
-        assert logins.attempt("s1", "a2") is None
+        assert logins.find_outcome("s1", "a1") == outcome
+        assert logins.find_outcome("s2", "a1") is None
+        assert logins.find_outcome("s1", "a2") is None
         refused = logins.finish(callback_of(nango, "deny", session_id="s1", attempt="a3"), COOKIE)
-        assert logins.attempt("s1", "a3") == refused
+        assert logins.find_outcome("s1", "a3") == refused
 
 
 def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
@@ -225,7 +225,7 @@ def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
         with a_product({**entry, "connection_config": schema}) as nango:
             with pytest.raises(ConnectFailed) as caught:
                 Logins(nango.accounts).begin("mail", "user-1", session_id="s1", attempt="a1")
-            found = Logins(nango.accounts).attempt("s1", "a1")
+            found = Logins(nango.accounts).find_outcome("s1", "a1")
     assert (caught.value.code, caught.value.fields) == ("invalid_credentials", {"tenant": "is missing"})
     assert found is not None
     assert (found.ok, found.code) == (False, "invalid_credentials")
@@ -378,4 +378,4 @@ def test_listeners_and_the_log_hear_of_each_login(caplog: pytest.LogCaptureFixtu
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "mail user-1 connected"
     assert lines[1].startswith("mail user-1 connect_failed: access_denied (")
-    assert lines[2:] == ["connect_failed: state_invalid (no login waits for this callback)"]
+    assert lines[2:] == ["connect_failed: state_invalid (no login expects this callback)"]

@@ -365,9 +365,9 @@ def test_names_that_browsers_make_up_do_no_harm() -> None:
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         logins, odd = Logins(nango.accounts), "\ud800\0"
         callback = query_of(consent(logins.begin("mail", "user-1", browser=odd, attempt=odd)))
-        assert logins.attempt("", odd) is None
+        assert logins.find_outcome("", odd) is None
         assert logins.finish({**callback, odd: odd}, odd).ok
-        found = logins.attempt("", odd)
+        found = logins.find_outcome("", odd)
         assert found is not None
         assert found.ok
 
@@ -503,7 +503,7 @@ def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: An
             logins.finish(callback, COOKIE)
         except NangoError as error:
             texts.append(everything_of(error, __file__))
-        texts += [shown(logins.attempt("", "a1")), repr(rows(nango))]
+        texts += [shown(logins.find_outcome("", "a1")), repr(rows(nango))]
         assert len(heard) == 1
         secrets = [callback["state"], COOKIE]
         secrets += [form.get("code_verifier", "") for _, _, form in getattr(provider, "token_calls", [])]

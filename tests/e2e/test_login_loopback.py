@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from nango_py import Nango
-from nango_py.connect.local_browser import Listener, LoopbackRefused, checked
+from nango_py.connect.local_browser import Listener, LoopbackRefused, parse_callback_url
 from tests.support.oauth1_login_provider import LoginProvider1
 from tests.support.oauth2_login_provider import LoginProvider, consent, query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
@@ -142,7 +142,7 @@ def test_a_wrong_secret_is_told_to_the_developer(tmp_path: Path) -> None:
             _, err = waiting.communicate(timeout=20)
     assert waiting.returncode == 1
     assert "invalid_client" in err
-    assert "do oauth_client_id, oauth_client_secret and authorization_method fit" in err
+    assert "check oauth_client_id, oauth_client_secret" in err
     assert "oauth_client" not in page.text
     assert "another_secret" not in err + page.text
     assert desktop.connections() == []
@@ -231,7 +231,7 @@ def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path, address: str) -> 
             run = desktop.run("--no-browser")
             assert provider.authorizations == []
     assert run.returncode == 2
-    assert f"port {port} is taken, by another program or by `nango serve`" in run.stderr
+    assert f"port {port} is in use" in run.stderr
     assert "--redirect-url http://127.0.0.1:PORT/oauth/callback" in run.stderr
 
 
@@ -256,8 +256,8 @@ def test_a_public_root_url_is_a_clear_error(tmp_path: Path) -> None:
 def test_only_addresses_of_this_machine_can_be_listened_at(url: str) -> None:
     """Whatever else it is, it is refused by name."""
     with pytest.raises(LoopbackRefused):
-        checked(url, is_given=True)
-    assert checked("http://localhost:8000/oauth/callback", is_given=True)[1] == 8000
+        parse_callback_url(url, is_given=True)
+    assert parse_callback_url("http://localhost:8000/oauth/callback", is_given=True)[1] == 8000
 
 
 def test_a_developers_mistake_is_shown_to_the_developer(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_integrations_without_a_login_page_ask_for_credentials(tmp_path: Path) -
 
 def test_both_addresses_of_localhost_are_listened_at() -> None:
     """`localhost` may be either address, so both are listened at, at one port."""
-    listener = Listener(*checked("http://localhost:0/back", is_given=True), None, "mail")  # type: ignore[arg-type]
+    listener = Listener(*parse_callback_url("http://localhost:0/back", is_given=True), None, "mail")  # type: ignore[arg-type]
     ports = {server.server_address[1] for server in listener._servers}
     for server in listener._servers:
         server.server_close()

@@ -18,7 +18,7 @@ import requests
 
 from nango_py import Nango, Sandbox
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.server.uvicorn_server import listening, make_server
+from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.nango_at_server import WIDE
 from tests.support.oauth1_login_provider import LoginProvider1
 from tests.support.oauth2_login_provider import LoginProvider, consent
@@ -216,7 +216,7 @@ def connect_server(
         server: what serves it.
         options: more arguments of Nango.
     """
-    listener = listening("127.0.0.1", 0)
+    listener = open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}"
     with (
         LoginProvider(**(provider or {})) as logins,

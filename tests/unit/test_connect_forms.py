@@ -8,7 +8,7 @@ import pytest
 
 from nango_py import ConfigError, Nango
 from nango_py.connect.form_values import FormValues, clean_settings, clean_text, parse_value
-from nango_py.connect.forms import Field, form_of
+from nango_py.connect.forms import Field, make_form
 from nango_py.connect.listing import list_integrations
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
@@ -33,7 +33,9 @@ def nango_of(folder: Path, **integrations: Mapping[str, Any]) -> Nango:
 
 def form(folder: Path, entry: Mapping[str, Any]) -> Form:
     """The form of an integration with this entry."""
-    return form_of(nango_of(folder, acme={"requests": REQUESTS, **entry}).configuration.integrations["acme"])
+    return make_form(
+        nango_of(folder, acme={"requests": REQUESTS, **entry}).configuration.integrations["acme"]
+    )
 
 
 def asked(found: Form) -> dict[str, tuple[str, bool]]:
@@ -62,7 +64,7 @@ def test_a_key_is_asked_for_unseen_and_in_the_blueprints_words(tmp_path: Path) -
     said = {"title": "Private key", "help": "Under Settings.", "example": "pk_1", "pattern": "^pk_"}
     found = form(tmp_path, {"auth": {"auth_mode": "API_KEY"}, "credentials": {"api_key": said}})
     assert found.kind == "form"
-    (field,) = (field.shown() for field in found.fields)
+    (field,) = (field.to_json() for field in found.fields)
     assert said.items() <= field.items()
     assert (field["group"], field["kind"], field["required"]) == ("credentials", "password", True)
 
@@ -80,7 +82,7 @@ def test_what_is_always_the_same_is_not_asked_for(tmp_path: Path) -> None:
     found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}, "credentials": words})
     assert asked(found) == {"username": ("password", True)}
     assert FormValues(found, {"username": "k"}, {}).credentials == {"username": "k", "password": ""}
-    assert "password" in FormValues(found, {"username": "k", "password": "x"}, {}).faults
+    assert "password" in FormValues(found, {"username": "k", "password": "x"}, {}).errors
 
 
 def test_a_login_asks_only_for_what_the_provider_does_not_tell(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_settings_become_fields_of_their_kind(tmp_path: Path) -> None:
     }
     found = form(tmp_path, {"auth": {"auth_mode": "NONE"}, "connection_config": config})
     assert found.kind == "none"
-    plan, shard, beta, site = (field.shown() for field in found.fields)
+    plan, shard, beta, site = (field.to_json() for field in found.fields)
     assert (plan["kind"], plan["choices"], plan["help"]) == ("choice", ["free", "paid"], "See your invoice.")
     assert (shard["kind"], shard["value"], shard["minimum"], shard["whole"]) == ("number", 3, 1, True)
     assert (beta["kind"], beta["required"]) == ("boolean", False)
@@ -163,7 +165,7 @@ def test_what_the_product_decides_is_stored_and_not_asked_for(tmp_path: Path) ->
     }
     found = form(tmp_path, {"auth": {"auth_mode": "NONE"}, "connection_config": config})
     assert (found.fields, FormValues(found, {}, {}).additional_config) == ((), {"version": "2026-10"})
-    assert FormValues(found, {}, {"version": "1999"}).faults
+    assert FormValues(found, {}, {"version": "1999"}).errors
 
 
 FIELD = Field("additional_config", "site", "Site", suffix=".acme.test", pattern="^[a-z]+$", example="shop")
@@ -182,26 +184,26 @@ def test_what_is_copied_along_is_cut_off(given: str) -> None:
 @pytest.mark.parametrize(
     ("field", "given", "says"),
     [
-        (FIELD, "", "needed"),
-        (FIELD, "   ", "needed"),
-        (FIELD, None, "needed"),
+        (FIELD, "", "fill in"),
+        (FIELD, "   ", "fill in"),
+        (FIELD, None, "fill in"),
         (FIELD, 5, "text"),
         (FIELD, ["shop"], "text"),
-        (FIELD, "PLANTED", "It looks like shop."),
+        (FIELD, "PLANTED", "look like shop."),
         (FIELD, "PLANTED" * 400, "look right"),
         (FIELD, "shop\nPLANTED", "line break"),
-        (FIELD, "shop\x00PLANTED", "cannot be seen"),
-        (FIELD, "shop\ud800", "cannot be seen"),
-        (Field("credentials", "k", "K", longest=4), "PLANTED", "at most 4"),
-        (Field("credentials", "k", "K", shortest=9), "PLANTED", "at least 9"),
+        (FIELD, "shop\x00PLANTED", "invisible"),
+        (FIELD, "shop\ud800", "invisible"),
+        (Field("credentials", "k", "K", max_length=4), "PLANTED", "at most 4"),
+        (Field("credentials", "k", "K", min_length=9), "PLANTED", "at least 9"),
         (Field("additional_config", "n", "N", kind="number"), "PLANTED", "a number"),
-        (Field("additional_config", "n", "N", kind="number", whole=True), "1.5", "whole number"),
+        (Field("additional_config", "n", "N", kind="number", is_integer=True), "1.5", "whole number"),
         (Field("additional_config", "n", "N", kind="number", minimum=2), 1, "at least 2"),
         (Field("additional_config", "n", "N", kind="number", maximum=2), 3, "at most 2"),
         (Field("additional_config", "n", "N", kind="number"), "nan", "cannot be used"),
         (Field("additional_config", "n", "N", kind="number"), "1e999", "cannot be used"),
-        (Field("additional_config", "n", "N", kind="number", whole=True), "9" * 5000, "whole number"),
-        (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "PLANTED", "offered"),
+        (Field("additional_config", "n", "N", kind="number", is_integer=True), "9" * 5000, "whole number"),
+        (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "PLANTED", "options"),
         (Field("additional_config", "c", "C", kind="choice", choices=("a",)), "", "choose"),
         (Field("additional_config", "b", "B", kind="boolean"), "PLANTED", "yes or no"),
         (Field("additional_config", "h", "H", format="host"), "PLANTED_", "a host name such as"),
@@ -221,7 +223,7 @@ def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, sa
 @pytest.mark.parametrize(
     ("field", "given", "value"),
     [
-        (Field("additional_config", "n", "N", kind="number", whole=True), " 7 ", 7),
+        (Field("additional_config", "n", "N", kind="number", is_integer=True), " 7 ", 7),
         (Field("additional_config", "n", "N", kind="number"), 2.5, 2.5),
         (Field("additional_config", "c", "C", kind="choice", choices=(1, 2)), "2", 2),
         (Field("additional_config", "b", "B", kind="boolean"), False, False),
@@ -243,14 +245,14 @@ def test_an_unknown_field_is_named_and_the_nearest_one_too(tmp_path: Path) -> No
     found = FormValues(
         form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {}
     )
-    assert found.faults == {"api_kee": 'There is no such field; did you mean "api_key"?'}
+    assert found.errors == {"api_kee": 'There is no such field; did you mean "api_key"?'}
 
 
 def test_a_flood_of_unknown_fields_costs_little(tmp_path: Path) -> None:
     """Thousands of names are refused as one is, without a search for each."""
     flood = {f"api_kee_{number}": "x" for number in range(5000)}
     found = FormValues(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {**flood, "api_key": "y"}, {})
-    assert len(found.faults) == 20
+    assert len(found.errors) == 20
 
 
 def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Path) -> None:
@@ -285,7 +287,7 @@ def test_wrong_words_are_found_at_load(tmp_path: Path, words: Any, code: str, sa
 def test_an_entry_lays_its_words_over_the_blueprints(tmp_path: Path) -> None:
     """The usual merge: what integrations.yaml says of a field wins, and the rest stays."""
     entry = {"extends_blueprint": "klaviyo:v1", "credentials": {"api_key": {"title": "Your Klaviyo key"}}}
-    (field,) = form_of(nango_of(tmp_path, klaviyo=entry).configuration.integrations["klaviyo"]).fields
+    (field,) = make_form(nango_of(tmp_path, klaviyo=entry).configuration.integrations["klaviyo"]).fields
     assert (field.title, field.pattern) == ("Your Klaviyo key", "^pk_")
 
 

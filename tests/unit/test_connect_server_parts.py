@@ -6,17 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
+from starlette.routing import Match
 
 from nango_py.config.model import Config
+from nango_py.connect.outcome import LoginOutcome
 from nango_py.errors import CONNECT_CODES
-from nango_py.server.asgi import own_path
-from nango_py.server.cookies import bind_browser, browser_of, new_browser, set_cookie
-from nango_py.server.error_responses import make_refusal
-from nango_py.server.login_pages import Heard, Pages, told
+from nango_py.server.asgi import ENDPOINTS, make_router, visible_root_path
+from nango_py.server.cookies import find_browser, hash_browser, new_browser, set_cookie
+from nango_py.server.login_pages import Pages
 from nango_py.server.origins import PublicAddress, make_public_address
+from nango_py.server.responses import make_refusal
 from nango_py.server.security_headers import cors_headers, security_headers
+from nango_py.server.site import MAX_SESSIONS, Throttle
 from nango_py.server.static_files import StaticFiles
-from nango_py.server.throttle import MOST_SESSIONS, Throttle
 from tests.support.connect_product import notice_of
 from tests.support.fake_clock import ManualClock
 
@@ -24,7 +26,7 @@ APP = "https://app.product.test"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> PublicAddress:
+def address(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (APP,)) -> PublicAddress:
     """The doors of a `config:`."""
     return make_public_address(
         Config(oauth_server_root_url=root, connect_hosts=hosts, connect_origins=origins)
@@ -45,15 +47,15 @@ def doors(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (AP
 )
 def test_the_root_url_gives_origin_and_prefix(root: str, origin: str, prefix: str) -> None:
     """The origin is written as browsers write it: in lower case, without the default port."""
-    found = doors(root)
+    found = address(root)
     assert (found.root, found.prefix) == (origin, prefix)
 
 
 def test_hosts_are_those_of_the_files() -> None:
     """The root's name with any port, further names, exact hosts; on a developer's machine all its names."""
-    public = doors("https://product.test", ("internal", "other.test:8080"))
+    public = address("https://product.test", ("internal", "other.test:8080"))
     for host in ("product.test", "PRODUCT.test:8443", "internal", "internal:1", "other.test:8080"):
-        assert public.knows(host), host
+        assert public.is_own_host(host), host
     for host in (
         "localhost",
         "127.0.0.1",
@@ -63,28 +65,28 @@ def test_hosts_are_those_of_the_files() -> None:
         "xproduct.test",
         "",
     ):
-        assert not public.knows(host), host
-    local = doors("http://localhost:3003")
-    assert all(local.knows(host) for host in ("localhost:3003", "127.0.0.1:9", "[::1]:3003"))
-    assert not local.knows("127.0.0.2")
+        assert not public.is_own_host(host), host
+    local = address("http://localhost:3003")
+    assert all(local.is_own_host(host) for host in ("localhost:3003", "127.0.0.1:9", "[::1]:3003"))
+    assert not local.is_own_host("127.0.0.2")
 
 
 def test_our_own_origin_follows_the_browser_only_on_a_developers_machine() -> None:
     """Elsewhere what was sent has no say in who hears how a login ends."""
-    assert doors("https://product.test", ("internal",)).own_origin("internal") == "https://product.test"
-    assert doors("http://localhost:3003").own_origin("127.0.0.1:8000") == "http://127.0.0.1:8000"
-    assert doors("http://localhost:3003").own_origin("evil.test") == "http://localhost:3003"
+    assert address("https://product.test", ("internal",)).own_origin("internal") == "https://product.test"
+    assert address("http://localhost:3003").own_origin("127.0.0.1:8000") == "http://127.0.0.1:8000"
+    assert address("http://localhost:3003").own_origin("evil.test") == "http://localhost:3003"
 
 
 def test_origins_are_compared_whole() -> None:
     """A session's own origin, else those of the files, and our own pages; nothing like them."""
-    found = doors("https://product.test", origins=(APP, "https://b.test"))
-    assert found.hears(APP)
-    assert found.hears("https://product.test")
-    assert found.hears(APP, wanted=APP)
-    assert not found.hears("https://b.test", wanted=APP)
+    found = address("https://product.test", origins=(APP, "https://b.test"))
+    assert found.may_receive_result(APP)
+    assert found.may_receive_result("https://product.test")
+    assert found.may_receive_result(APP, session_origin=APP)
+    assert not found.may_receive_result("https://b.test", session_origin=APP)
     for origin in ("", "null", f"{APP}/", f"{APP}:443", APP.upper(), "https://product.test.evil", "*"):
-        assert not found.hears(origin), origin
+        assert not found.may_receive_result(origin), origin
         assert cors_headers(origin, found) == {}
     assert cors_headers(APP, found)["Access-Control-Allow-Origin"] == APP
 
@@ -104,73 +106,88 @@ def test_origins_are_compared_whole() -> None:
         ("/connect", "/connect", "/connect/connect/session", "/connect/session"),
     ],
 )
-def test_the_path_below_ours_is_found(prefix: str, root_path: str, path: str, expected: str) -> None:
-    """Served directly, mounted, or behind a proxy that cut the prefix: the address is the same."""
-    assert own_path({"root_path": root_path, "path": path}, prefix) == expected
+def test_starlette_finds_the_endpoint_below_any_root(
+    prefix: str, root_path: str, path: str, expected: str
+) -> None:
+    """Served directly, mounted, or behind a proxy that strips the prefix: the endpoint is the same."""
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": root_path}
+    scope["root_path"] = visible_root_path(scope)
+    routes = make_router(prefix).routes
+    matches = [route.matches(scope) for route in routes]
+    endpoints = [child["endpoint"] for match, child in matches if match is Match.FULL]
+    assert endpoints[:1] == ([ENDPOINTS[expected]] if expected in ENDPOINTS else [])
 
 
 def test_a_login_finds_its_own_cookie() -> None:
     """By the state of OAuth 2, or the token of OAuth 1.0a to which the callback adds a state of ours."""
-    secure = doors("https://product.test")
+    secure = address("https://product.test")
     first, second = new_browser(), new_browser()
     jar = {}
     for url, value in (("https://a.test/?state=s1&x=1", first), ("https://b.test/?oauth_token=t2", second)):
         name, _, rest = set_cookie(url, value, secure).partition("=")
         jar[name] = rest.partition(";")[0]
     assert len(jar) == 2
-    assert browser_of({"state": "s1", "code": "c"}, jar, secure)[0] == first
-    assert browser_of({"state": "s9", "oauth_token": "t2", "oauth_verifier": "v"}, jar, secure)[0] == second
+    assert find_browser({"state": "s1", "code": "c"}, jar, secure)[0] == first
+    assert find_browser({"state": "s9", "oauth_token": "t2", "oauth_verifier": "v"}, jar, secure)[0] == second
     for query in ({"state": "s2"}, {"oauth_token": "t1"}, {"code": "s1"}, {}, {"state": "\ud800"}):
-        assert browser_of(query, jar, secure) == ("", "")
-    assert "Max-Age=0" in browser_of({"state": "s1"}, jar, secure)[1]
+        assert find_browser(query, jar, secure) == ("", "")
+    assert "Max-Age=0" in find_browser({"state": "s1"}, jar, secure)[1]
 
 
 def test_what_is_kept_of_a_cookie_is_a_hash() -> None:
     """A value of 256 bits is bound by its hash; anything else is no browser at all."""
     value = new_browser()
     assert len(value) == 43
-    assert value not in bind_browser(value)
-    assert len(bind_browser(value)) == 64
-    assert bind_browser("") == bind_browser("x") == bind_browser(value + "=") == bind_browser("é" * 43) == ""
+    assert value not in hash_browser(value)
+    assert len(hash_browser(value)) == 64
+    assert hash_browser("") == hash_browser("x") == hash_browser(value + "=") == hash_browser("é" * 43) == ""
 
 
 def test_pace_is_kept_for_each_session() -> None:
     """Ten at once and ten a minute: the eleventh waits six seconds, and another session does not."""
     clock = ManualClock()
-    pace = Throttle(clock, 10)
-    assert [pace.wait("a") for _ in range(10)] == [0.0] * 10
-    assert pace.wait("a") == pytest.approx(6.0)
-    assert pace.wait("b") == 0.0
+    throttle = Throttle(clock, 10)
+    assert [throttle.acquire("a") for _ in range(10)] == [0.0] * 10
+    assert throttle.acquire("a") == pytest.approx(6.0)
+    assert throttle.acquire("b") == 0.0
     clock.advance(5.9)
-    assert pace.wait("a") == pytest.approx(0.1)
+    assert throttle.acquire("a") == pytest.approx(0.1)
     clock.advance(0.2)
-    assert pace.wait("a") == 0.0
-    assert pace.wait("a") > 0
+    assert throttle.acquire("a") == 0.0
+    assert throttle.acquire("a") > 0
     clock.advance(600)
-    assert [pace.wait("a") for _ in range(11)][-1] == pytest.approx(6.0)
+    assert [throttle.acquire("a") for _ in range(11)][-1] == pytest.approx(6.0)
 
 
 def test_pace_remembers_no_more_than_it_may() -> None:
     """A hundred thousand sessions leave memory flat, and the ones at work are not forgotten."""
-    pace = Throttle(ManualClock(), 2)
+    throttle = Throttle(ManualClock(), 2)
     for number in range(100_000):
-        pace.wait(f"session-{number}")
-        pace.wait("busy")
-    assert len(pace) == MOST_SESSIONS
-    assert pace.wait("busy") > 0
+        throttle.acquire(f"session-{number}")
+        throttle.acquire("busy")
+    assert len(throttle) == MAX_SESSIONS
+    assert throttle.acquire("busy") > 0
 
 
 def test_every_page_is_text_in_its_frame() -> None:
     """Whatever stands in titles, messages, codes, products and URLs: the elements are those of the page."""
     odd = "</script><b>\"'>&amp;{message}{0}%s"
     pages = Pages(StaticFiles(), "/nango", odd)
-    message = told(ok=False, integration=odd, attempt=odd, code=odd, message=odd, missing_scopes=(odd,))
-    heard = Heard(message, APP)
+    failed = LoginOutcome(False, odd, odd, APP, odd, odd, odd, (odd,))  # noqa: FBT003 - ok
+    message = {
+        "source": "nango-connect",
+        "type": "AUTHORIZATION_FAILED",
+        "integration": odd,
+        "attempt": odd,
+        "code": odd,
+        "message": odd,
+        "missing_scopes": [odd],
+    }
     for html in (
-        pages.connected(odd, "", heard),
-        pages.connected(odd, odd, None),
-        pages.failed(odd, odd, heard),
-        pages.missing(odd, odd),
+        pages.result(failed, odd),
+        pages.result(LoginOutcome(True, odd, odd), odd),  # noqa: FBT003 - ok
+        pages.error(odd, odd),
+        pages.confirm(odd, "https://a.test/", odd),
         pages.leaving(odd, f"https://a.test/?x={odd}"),
     ):
         notice = notice_of(html)
@@ -193,11 +210,11 @@ def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> No
 def test_no_policy_allows_anything_inline() -> None:
     """For each kind of response the policy begins with nothing, and HSTS comes with https only."""
     for kind in ("page", "notice", "data", "script"):
-        local = security_headers(kind, doors("http://localhost:3003"))  # type: ignore[arg-type]  # a literal
+        local = security_headers(kind, address("http://localhost:3003"))  # type: ignore[arg-type]  # a literal
         assert local["Content-Security-Policy"].startswith("default-src 'none'")
         assert "unsafe" not in local["Content-Security-Policy"]
         assert "Strict-Transport-Security" not in local
-    assert "Strict-Transport-Security" in security_headers("data", doors("https://product.test"))
+    assert "Strict-Transport-Security" in security_headers("data", address("https://product.test"))
 
 
 def test_too_many_has_its_status() -> None:

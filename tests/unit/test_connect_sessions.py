@@ -134,7 +134,7 @@ def test_a_session_that_cannot_work_is_not_made(nango: Nango) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"integrations": "close"}, "integrations is of type str; expected a list of names"),
+        ({"integrations": "close"}, "integrations must be a list of names"),
         ({"lifetime_seconds": "900"}, "lifetime_seconds is of type str; expected a number of seconds"),
         ({"user_label": 7}, "user_label is of type int; expected text"),
         ({"origin": 7}, "origin is of type int; expected an origin"),

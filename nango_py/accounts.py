@@ -105,7 +105,7 @@ class Accounts:
         runtime = None
         if declared is not None and revocation.is_declared(declared):
             runtime = services.runtime(integration)
-            revocation.settle(services.store, integration, user_id, services.clock)
+            revocation.block_refresh(services.store, integration, user_id, services.clock)
         deleted = services.store.delete(integration, user_id)
         services.cache.forget(integration, user_id)
         if runtime is not None and deleted is not None:

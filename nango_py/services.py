@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.limits.learning import Learning
     from nango_py.limits.limit_types import LimitStore
-    from nango_py.tokens.renewal import TokenLife
+    from nango_py.tokens.refresher import LeasedTokenRefresher
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sync_transport import Transport
 
@@ -150,7 +150,7 @@ class Services:
         return self._learning.get()
 
     @property
-    def tokens(self) -> TokenLife:
+    def tokens(self) -> LeasedTokenRefresher:
         """Token refreshes."""
         return self._tokens.get()
 
@@ -209,7 +209,7 @@ class Services:
         """Wait for token refreshes in the running event loop, then close all connections."""
         try:
             if self._tokens.current is not None:
-                await self._tokens.current.finished()
+                await self._tokens.current.wait_for_tasks()
             if self._async_transport.current is not None:
                 await self._async_transport.current.aclose()
         finally:
@@ -282,10 +282,10 @@ class Services:
 
         return Learning(self.clock)
 
-    def _create_tokens(self) -> TokenLife:
-        from nango_py.tokens.renewal import TokenLife
+    def _create_tokens(self) -> LeasedTokenRefresher:
+        from nango_py.tokens.refresher import LeasedTokenRefresher
 
-        return TokenLife(self._store.get, self._remember, self.clock)
+        return LeasedTokenRefresher(self._store.get, self._remember, self.clock)
 
     def _remember(self, connection: Connection) -> None:
         self.cache.put(connection)

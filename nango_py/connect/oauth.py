@@ -23,7 +23,7 @@ from nango_py.protocols import oauth1_protocol, oauth2_protocol
 from nango_py.protocols.token_exchange import TokenResponse, error_word
 from nango_py.record import field, record
 from nango_py.secret import mask_secrets
-from nango_py.tokens.token_requests import NOT_SENT_AGAIN, make_shield, make_token_plan, token_context
+from nango_py.tokens.token_requests import NOT_RETRIED, make_token_plan, token_context, token_secrets
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ class Login(ABC):
         ends = clock.monotonic() + STEP_SECONDS
         for is_last in (False, True):
             context = self.context()
-            plan = make_token_plan(make_request(context), make_shield(context))
+            plan = make_token_plan(make_request(context), context)
             outcome = self._services.transport.send(plan, max(0.001, ends - clock.monotonic()))
             if not isinstance(outcome, Failure):
                 content = outcome.content
                 return context, TokenResponse(outcome.status_code, outcome.headers, content)
-            if is_last or outcome.sent or outcome.reason in NOT_SENT_AGAIN:
+            if is_last or outcome.sent or outcome.reason in NOT_RETRIED:
                 break
             clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
         if outcome.reason == "blocked":
@@ -116,8 +116,7 @@ class Login(ABC):
 
     def quote_provider(self, text: object, context: TokenContext) -> str:
         """What a provider says, as one short line without our secrets."""
-        *secrets, _ = make_shield(context).secrets
-        return mask_secrets(printable(str(text or ""), MAX_QUOTED), secrets)
+        return mask_secrets(printable(str(text or ""), MAX_QUOTED), token_secrets(context))
 
 
 class CodeLogin(Login):

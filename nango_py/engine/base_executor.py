@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
-    from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenSpan
+    from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
@@ -64,7 +64,7 @@ class BaseExecutor(ABC, Generic[Result]):
         self._io = io
         self._clock = clock
         self._bound: BoundRequestSettings | None = None
-        self._token: tuple[Connection, Integration, TokenSpan | None] | None = None
+        self._token: tuple[Connection, Integration, TokenLifetime | None] | None = None
         runtime, connection = get_runtime(), read_connection()
         if get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
             self._bind(runtime, connection)
@@ -221,9 +221,9 @@ class BaseExecutor(ABC, Generic[Result]):
         if tokens is None:
             return False
         if known is None or known[0] is not connection or known[1] is not integration:
-            self._token = known = (connection, integration, tokens.span(integration, connection))
-        span = known[2]
-        return span is not None and tokens.is_due(span)
+            self._token = known = (connection, integration, tokens.lifetime(integration, connection))
+        lifetime = known[2]
+        return lifetime is not None and tokens.is_due(lifetime)
 
     async def _refresh(
         self, runtime: IntegrationRuntime, connection: Connection, deadline_seconds: float | None

@@ -77,19 +77,20 @@ class ConnectionSource(Protocol):
 
 
 @record
-class TokenSpan:
+class TokenLifetime:
     """The lifetime of one token.
 
     Attributes:
-        due: when to refresh it, in unix seconds; infinite if it never expires or cannot be refreshed.
-        end: when it expires.
-        offset: the wall clock minus the monotonic one when the token was first seen.
+        generation: of the connection whose token it is.
+        refresh_at: when to refresh it, in unix seconds; infinite if it never expires or cannot be refreshed.
+        expires_at: when it expires, in unix seconds.
+        clock_offset: the wall clock minus the monotonic one when the token was first seen.
     """
 
     generation: int
-    due: float
-    end: float
-    offset: float
+    refresh_at: float
+    expires_at: float
+    clock_offset: float
 
 
 class IntegrationView(Protocol):
@@ -104,14 +105,14 @@ class IntegrationView(Protocol):
 class TokenRefresher(Protocol):
     """The tokens of all connections; implemented by `nango_py.tokens`."""
 
-    def span(self, integration: Integration, connection: Connection) -> TokenSpan | None:
+    def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """The lifetime of the connection's token; None if it cannot be refreshed.
 
         Raises:
             CredentialsError: the provider has refused the credentials; the user must connect again.
         """
 
-    def is_due(self, span: TokenSpan) -> bool:
+    def is_due(self, lifetime: TokenLifetime) -> bool:
         """Whether to refresh the token before using it."""
 
     def has_expired(self, integration: Integration, connection: Connection) -> bool:

@@ -1,12 +1,12 @@
-"""Withdrawing a deleted connection's tokens at its provider (RFC 7009): tried for a while, never required."""
+"""Revoking the tokens of a deleted connection at its provider (RFC 7009), as far as the provider lets us."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.errors import ConfigError, NangoError, TamperError
-from nango_py.tokens.token_requests import make_shield, make_token_plan, token_context
+from nango_py.tokens.token_requests import make_token_plan, token_context
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -16,100 +16,101 @@ if TYPE_CHECKING:
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.connections.store import ConnectionStore
-    from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.engine.interfaces import IntegrationView
+    from nango_py.transport.response import Response
     from nango_py.transport.sync_transport import Transport
 
-SECONDS = 10.0
-"""The time for all requests together: whoever deletes a connection waits for them."""
+REQUEST_SECONDS = 10.0
+"""The time for all requests together; the deletion of the connection waits for them."""
 
-PATIENCE_SECONDS = 5.0
-"""How long a renewal that is under way is waited for, so that what it brings is withdrawn too."""
+REFRESH_SECONDS = 5.0
+"""How long to wait for a refresh in flight, so that the new tokens are revoked too."""
 
-REVOKED, NOT_REVOKED = "revoked", "not_revoked"
-OK, CLIENT_ERRORS = range(200, 300), range(400, 500)
+SUCCESS, CLIENT_ERRORS = range(200, 300), range(400, 500)
 
 
 def is_declared(integration: Integration) -> bool:
-    """Whether the blueprint names a place where tokens are withdrawn."""
+    """Whether the blueprint has a revocation endpoint."""
     return bool(integration.settings["auth"].get("revocation_url"))
 
 
-def shares_grant(integration: Integration, others: Iterable[Integration | None]) -> bool:
-    """Whether one of the other integrations is the same application at the same provider.
-
-    Many providers end a user's whole grant to an application with any one of its tokens.
-    """
-    return any(other is not None and _application(other) == _application(integration) for other in others)
-
-
-def _application(integration: Integration) -> tuple[Any, Any]:
-    place = integration.settings["auth"].get("revocation_url")
-    return place, integration.app_variables.get("oauth_client_id")
-
-
-def settle(store: ConnectionStore, integration: str, user_id: str, clock: Clock) -> None:
-    """Return when no renewal of the connection is under way, or after a few seconds, and let none begin.
+def block_refresh(store: ConnectionStore, integration: str, user_id: str, clock: Clock) -> None:
+    """Wait a few seconds for a refresh in flight, and let no further one begin.
 
     Raises:
         ConnectionNotFound: there is no such connection.
     """
     from uuid import uuid4
 
-    owner, until = str(uuid4()), clock.monotonic() + PATIENCE_SECONDS
+    owner, deadline = str(uuid4()), clock.monotonic() + REFRESH_SECONDS
     try:
         connection = store.get(integration, user_id)
     except TamperError:
-        return  # it is deleted all the same, and nobody can renew it
-    # Who has the lease renews; it is gone with the connection that is deleted next.
-    while not store.leases.acquire(connection, owner, SECONDS) and clock.monotonic() < until:
+        return  # it can be deleted but not refreshed
+    # Only the owner of the lease refreshes; the lease is deleted with the connection.
+    while not store.leases.acquire(connection, owner, REQUEST_SECONDS) and clock.monotonic() < deadline:
         clock.sleep(0.05)
 
 
 def revoke(
-    route: IntegrationRuntime,
+    runtime: IntegrationView,
     connection: Connection,
     transport: Transport,
     clock: Clock,
-    others: Callable[[], Iterable[Integration | None]],
+    get_others: Callable[[], Iterable[Integration | None]],
 ) -> None:
-    """Ask the provider to withdraw the tokens of a connection that is deleted already.
+    """Ask the provider to revoke the tokens of a deleted connection, and log the result. Nothing is raised.
 
-    What comes of it is logged and told as an event; nothing is raised. Where the user has another connection
-    of the same application (`others` gives what is connected), nothing is asked: it might end with this one.
+    Args:
+        runtime: the integration of the connection.
+        connection: already deleted.
+        transport: sends the requests.
+        clock: the time.
+        get_others: returns the integrations that the user is still connected to. If one is the same
+            application at the same provider, nothing is revoked: many providers end the whole grant of a
+            user with any of its tokens.
     """
-    why = "another connection of this user has the same grant"
+    reason = "another connection of this user has the same grant"
     try:
-        if not shares_grant(route.integration, others()):
-            why = _asked(route.integration, connection, transport, clock)
+        if all(other is None or not _have_same_grant(other, runtime.integration) for other in get_others()):
+            reason = _request_revocation(runtime.integration, connection, transport, clock)
     except ConfigError:
-        why = "a setting that its revocation_url needs is missing"
+        reason = "a setting of revocation_url is missing"
     except NangoError as error:
-        why = type(error).__name__
-    route.report_token(connection, NOT_REVOKED if why else REVOKED, why)
+        reason = type(error).__name__
+    runtime.report_token(connection, "not_revoked" if reason else "revoked", reason)
 
 
-def _asked(integration: Integration, connection: Connection, transport: Transport, clock: Clock) -> str:
-    """Why the provider did not withdraw the tokens, in words; "" where it did."""
+def _have_same_grant(one: Integration, other: Integration) -> bool:
+    return _application(one) == _application(other)
+
+
+def _application(integration: Integration) -> tuple[object, object]:
+    endpoint = integration.settings["auth"].get("revocation_url")
+    return endpoint, integration.app_variables.get("oauth_client_id")
+
+
+def _request_revocation(
+    integration: Integration, connection: Connection, transport: Transport, clock: Clock
+) -> str:
+    """Why the provider did not revoke the tokens, or ""."""
     context = token_context(integration, connection, clock.now())
     requests = get_auth_mode(integration.auth_mode).revocations(context)
     if not requests:
         return "the connection has no token"
-    shield, ends, why = make_shield(context), clock.monotonic() + SECONDS, ""
+    deadline, reason = clock.monotonic() + REQUEST_SECONDS, ""
     for request in requests:
-        left = ends - clock.monotonic()
-        outcome = transport.send(make_token_plan(request, shield), left) if left > 0 else None
-        # With the refresh token the provider has forgotten the access token too, and may say so.
-        is_known_gone = request is not requests[0] and not why and _status(outcome) in CLIENT_ERRORS
-        if _status(outcome) not in OK and not is_known_gone:
-            why = why or _words(outcome)
-    return why
+        seconds = deadline - clock.monotonic()
+        outcome = transport.send(make_token_plan(request, context), seconds) if seconds > 0 else None
+        status = 0 if outcome is None or isinstance(outcome, Failure) else outcome.status_code
+        # Revoking the refresh token ends the access token too, so the provider may no longer know that.
+        is_gone_already = request is not requests[0] and not reason and status in CLIENT_ERRORS
+        if status not in SUCCESS and not is_gone_already:
+            reason = reason or _describe(outcome)
+    return reason
 
 
-def _status(outcome: Any) -> int:
-    return 0 if outcome is None or isinstance(outcome, Failure) else int(outcome.status_code)
-
-
-def _words(outcome: Any) -> str:
+def _describe(outcome: Response | Failure | None) -> str:
     if isinstance(outcome, Failure):
         return f"no response ({outcome.reason})"
-    return "no time was left" if outcome is None else f"the provider answered {outcome.status_code}"
+    return "no time was left" if outcome is None else f"the provider responded with {outcome.status_code}"

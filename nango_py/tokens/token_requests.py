@@ -1,9 +1,9 @@
-"""Token requests in the shape that transports send, and the steps of asking for a token."""
+"""Token requests: in the form that transports send, and the steps to new credentials."""
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import connection_label, leaves, template_variables
@@ -15,48 +15,48 @@ from nango_py.transport.proxy_tunnel import open_proxy
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.interfaces import CallIO
+    from nango_py.json_types import Credentials
     from nango_py.protocols.token_exchange import TokenRequest
-    from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
     from nango_py.transport.response import Response
 
-NOT_SENT_AGAIN = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
-"""Failures of a token request after which a second one would most likely fail alike."""
+NOT_RETRIED = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
+"""Failures that a second token request would most likely end in, too."""
+
+_PUBLIC_FIELDS = ("expires_at", "token_type", "scope", "username", "raw")
 
 
 @record
-class Shield:
-    """What is masked in the logs of libraries while a token request is under way."""
+class TokenSocketSettings:
+    """Which sockets token requests may use, and what to mask in the log records of libraries."""
 
     secrets: tuple[str, ...]
-    client_certificate: Certificate | None = None
-    guard: Guard | None = None
-    proxy: Proxy | None = None
+    guard: Guard | None
+    proxy: Proxy | None
+    client_certificate: None = None
 
     @property
     def is_apart(self) -> bool:
-        """Whether its connections are not for everyone."""
-        return self.guard is not None or self.proxy is not None or self.client_certificate is not None
+        """Whether there is a guard or a proxy."""
+        return self.guard is not None or self.proxy is not None
 
     def __repr__(self) -> str:
-        return "<Shield>"
+        return "<TokenSocketSettings>"
 
 
 @record
 class TokenPlan:
-    """One request to a token endpoint. Holds credentials: its repr shows the endpoint only."""
+    """One request to a token endpoint. It holds credentials; its repr shows the endpoint only."""
 
     method: str
     url: str
     headers: dict[str, tuple[str, str]]
     body: bytes | None
-    settings: Shield
+    settings: TokenSocketSettings
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
     max_bytes: int = LARGEST_RESPONSE
@@ -67,18 +67,18 @@ class TokenPlan:
         return self.url.partition("?")[0]
 
     def masked_headers(self) -> dict[str, str]:
-        """The names of the headers, and nothing of their values."""
+        """The names of the headers; all values are masked."""
         return {name: "***" for name, _ in self.headers.values()}
 
     def __repr__(self) -> str:
         return f"<TokenPlan {self.method} {self.masked_url()}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenPlan holds credentials and is not pickled")
+        raise TypeError("a TokenPlan holds credentials and cannot be pickled")
 
 
 def token_context(integration: Integration, connection: Connection, now: float) -> TokenContext:
-    """All that a mode's renewal knows of a connection."""
+    """What an auth mode needs to make token requests for a connection."""
     return TokenContext(
         settings=integration.settings["auth"],
         credentials=reveal(connection.credentials),
@@ -91,62 +91,65 @@ def token_context(integration: Integration, connection: Connection, now: float) 
     )
 
 
-def make_shield(context: TokenContext) -> Shield:
-    """Everything that a token request may show of a connection and of the application."""
-    names = ("expires_at", "token_type", "scope", "username", "raw")
-    # A response may bring its token in a header, which no list of what is known could mask.
-    secrets = (*leaves(dict(context.credentials), skip=names), *leaves(dict(context.app)), EVERYTHING)
-    if context.requests is None:
-        return Shield(secrets)
-    hosts, proxy = context.requests.user_hosts, open_proxy(context.requests.proxy)
-    guard = None if hosts is None or not hosts.in_auth else Guard(hosts.networks, context.place)
-    return Shield(secrets if proxy is None else (*proxy.secrets, *secrets), guard=guard, proxy=proxy)
+def token_secrets(context: TokenContext) -> tuple[str, ...]:
+    """The secrets of a connection, of the application and of its proxy, for masking."""
+    proxy = None if context.requests is None else open_proxy(context.requests.proxy)
+    return (
+        *(() if proxy is None else proxy.secrets),
+        *leaves(dict(context.credentials), skip=_PUBLIC_FIELDS),
+        *leaves(dict(context.app)),
+    )
 
 
-def make_token_plan(request: TokenRequest, shield: Shield) -> TokenPlan:
-    """The plan of a token request; redirects and retries are not made with it."""
+def make_token_plan(request: TokenRequest, context: TokenContext) -> TokenPlan:
+    """The plan of a token request; neither redirects nor retries are made for it."""
     headers = {
         "user-agent": ("User-Agent", "nango_py"),
         "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
         **{name.lower(): (name, value) for name, value in request.headers.items()},
     }
-    return TokenPlan(request.method, request.url, headers, request.body or None, shield)
+    guard, proxy = None, None
+    if context.requests is not None:
+        hosts, proxy = context.requests.user_hosts, open_proxy(context.requests.proxy)
+        if hosts is not None and hosts.in_auth:
+            guard = Guard(hosts.networks, context.place)
+    # The response may contain a token that is not known yet, so library log records show nothing at all.
+    settings = TokenSocketSettings((*token_secrets(context), EVERYTHING), guard, proxy)
+    return TokenPlan(request.method, request.url, headers, request.body or None, settings)
 
 
 async def request_credentials(
-    integration: Integration, current: Connection, clock: Clock, seconds: float, io: CallIO
-) -> Mapping[str, Any]:
-    """Drive the mode's generator: send the token requests it yields; the concealed credentials at the end.
+    integration: Integration, connection: Connection, clock: Clock, seconds: float, io: CallIO
+) -> Credentials:
+    """New credentials, by the token requests that the connection's auth mode makes.
 
     Raises:
-        TokenRefused: the provider said no, and would say so again.
-        TokenUnavailable: later it may work.
+        TokenRefused: the provider refuses, and would refuse again.
+        TokenUnavailable: there is no token at present; a later request may succeed.
     """
-    context = token_context(integration, current, clock.now())
-    shield = make_shield(context)
-    steps: Any = get_auth_mode(integration.auth_mode).renewal(context)  # the first send must be None
-    ends = clock.monotonic() + seconds
-    response: TokenResponse | None = None
-    while True:
-        try:
-            request = steps.send(response)
-        except StopIteration as end:
-            credentials: dict[str, Any] = conceal(end.value)
-            return credentials
-        outcome = await _sent(make_token_plan(request, shield), clock, ends, io)
-        if isinstance(outcome, Failure):
-            raise TokenUnavailable(outcome.text)
-        response = TokenResponse(outcome.status_code, outcome.headers, outcome.content)
+    context = token_context(integration, connection, clock.now())
+    deadline = clock.monotonic() + seconds
+    steps = get_auth_mode(integration.auth_mode).renewal(context)
+    try:
+        request = next(steps)
+        while True:
+            outcome = await _send(make_token_plan(request, context), clock, deadline, io)
+            if isinstance(outcome, Failure):
+                raise TokenUnavailable(outcome.text)
+            request = steps.send(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
+    except StopIteration as end:
+        credentials: Credentials = conceal(end.value)
+        return credentials
 
 
-async def _sent(plan: TokenPlan, clock: Clock, ends: float, io: CallIO) -> Response | Failure:
-    """Send a token request, and once more where it or its response was lost.
+async def _send(plan: TokenPlan, clock: Clock, deadline: float, io: CallIO) -> Response | Failure:
+    """Send a token request, and again if the request or its response was lost.
 
-    A provider that replaces refresh tokens forgives a lost response only for a while, if at all.
+    Providers that rotate refresh tokens accept the old one again for a short time only, if at all.
     """
-    outcome = await io.send(plan, max(0.001, ends - clock.monotonic()))
-    if isinstance(outcome, Failure) and outcome.reason not in NOT_SENT_AGAIN:
+    outcome = await io.send(plan, max(0.001, deadline - clock.monotonic()))
+    if isinstance(outcome, Failure) and outcome.reason not in NOT_RETRIED:
         await io.wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
-        left = ends - clock.monotonic()
-        outcome = (await io.send(plan, left)) if left > 0 else outcome
+        seconds = deadline - clock.monotonic()
+        outcome = (await io.send(plan, seconds)) if seconds > 0 else outcome
     return outcome

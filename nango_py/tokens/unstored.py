@@ -1,4 +1,4 @@
-"""Credentials that are tried before they are stored: nothing is written, and no lease is taken."""
+"""Verifying credentials before they are stored: nothing is written, and no lease is acquired."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.values import freeze
 from nango_py.engine.executor import Executor
-from nango_py.engine.interfaces import TokenSpan
+from nango_py.engine.interfaces import TokenLifetime
 from nango_py.engine.verification import Check
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
@@ -34,13 +34,13 @@ def verify_unstored(
     limits: LimitStore,
     clock: Clock,
 ) -> Verification:
-    """Whether the credentials of a connection work that is not stored.
+    """Whether the credentials of a connection that is not stored work.
 
     Raises:
         ConfigError: a setting of the connection does not fit the blueprint's templates.
     """
     check = Check(runtime)
-    # What somebody typed may be the address of nothing; that is no outage of the API that others call.
+    # With an outage of its own: a host that a user mistyped is no outage of the API for the others.
     own_runtime = runtime.with_tokens(FirstTokenOnly(clock))
     source = UnstoredSource(connection)
     try:
@@ -50,11 +50,11 @@ def verify_unstored(
     except TokenUnavailable as error:
         return check.no_token(error.status)
     except ConfigError as error:
-        found = check.unfit(error)
-        if found is None:
+        verification = check.unfit(error)
+        if verification is None:
             raise
-        return found
-    # Where the connection has credentials of its own, they are what the provider looked at.
+        return verification
+    # If the connection has credentials of its own, those are what the provider judged.
     return check.refused_token(word, status, by_user=ends or not word or bool(connection.credentials))
 
 
@@ -82,23 +82,23 @@ class FirstTokenOnly:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def span(self, integration: Integration, connection: Connection) -> TokenSpan | None:
-        """A lifetime that is always due if there is no token yet."""
+    def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
+        """A lifetime that has expired if there is no token yet, else None."""
         mode = get_auth_mode(integration.auth_mode)
         if mode.is_ready(reveal(connection.credentials)):
             return None
-        return TokenSpan(connection.generation, due=0.0, end=0.0, offset=0.0)
+        return TokenLifetime(connection.generation, refresh_at=0.0, expires_at=0.0, clock_offset=0.0)
 
-    def is_due(self, span: TokenSpan) -> bool:
-        """Whether there is no token yet."""
+    def is_due(self, lifetime: TokenLifetime) -> bool:
+        """True: there is a lifetime only if there is no token yet."""
         return True
 
     def has_expired(self, integration: Integration, connection: Connection) -> bool:
-        """Not known of a token that is not stored."""
+        """False: the verification finds out."""
         return False
 
     def can_refresh(self, settings: BoundRequestSettings) -> bool:
-        """Never."""
+        """False."""
         return False
 
     async def refresh(
@@ -114,7 +114,7 @@ class FirstTokenOnly:
 
         Raises:
             TokenRefused: the provider refuses the credentials.
-            TokenUnavailable: the provider cannot be asked at present.
+            TokenUnavailable: there is no token at present.
         """
         seconds = deadline - self._clock.monotonic()
         credentials = await request_credentials(runtime.integration, connection, self._clock, seconds, io)

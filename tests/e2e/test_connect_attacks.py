@@ -343,7 +343,7 @@ def test_a_hostile_answer_of_the_token_endpoint_is_an_error(product: Product, re
 
 
 @pytest.mark.parametrize("seconds", ["3600", -1, 1e99, "soon", None, True, 3600.5])
-def test_an_odd_life_of_a_token_is_made_the_best_of(product: Product, seconds: Any) -> None:
+def test_an_odd_refresher_of_a_token_is_made_the_best_of(product: Product, seconds: Any) -> None:
     """D12: numbers as text are read, others are bounded or left out; the user is connected or told."""
     given = {"access_token": "token_given_1234", "token_type": "Bearer", "expires_in": seconds}
     product.provider.token_faults.append(Answer(200, given))

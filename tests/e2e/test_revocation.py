@@ -98,10 +98,10 @@ def test_without_a_declared_place_nothing_is_sent(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("faults", "reason"),
     [
-        ([503], "the provider answered 503"),
-        ([400], "the provider answered 400"),
-        ([200, 500], "the provider answered 500"),
-        ([302], "the provider answered 302"),
+        ([503], "the provider responded with 503"),
+        ([400], "the provider responded with 400"),
+        ([200, 500], "the provider responded with 500"),
+        ([302], "the provider responded with 302"),
         (["lost"], "no response (reset)"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_provider_that_fails_is_told_of_and_no_error(
 
 def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """The row is gone before the provider is asked, and the wait has an end."""
-    monkeypatch.setattr(revocation, "SECONDS", 0.5)
+    monkeypatch.setattr(revocation, "REQUEST_SECONDS", 0.5)
     provider.revocation_faults.append("hang")
     arrived = threading.Event()
     with product(provider) as nango:

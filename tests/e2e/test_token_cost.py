@@ -10,7 +10,7 @@ import pytest
 from nango_py.connections.keys import load_keyring
 from nango_py.connections.store import open_store
 from nango_py.record import replaced
-from nango_py.tokens.expiry import renew_at
+from nango_py.tokens.schedule import refresh_time
 from tests.support.fake_clock import ManualClock
 from tests.support.made_values import a_connection
 from tests.support.oauth_product import a_nango
@@ -96,7 +96,7 @@ def test_ten_thousand_tokens_of_one_age_are_not_renewed_at_once(life: float) -> 
     for number in range(10_000):
         connection = a_connection({"access_token": "x"})
         born = connection.last_modified.timestamp()
-        moment = renew_at(_named(connection, number), born + life)
+        moment = refresh_time(_named(connection, number), born + life)
         assert moment is not None
         moments.append(born + life - moment)
     margin = min(300.0, life / 10)
@@ -108,7 +108,7 @@ def test_ten_thousand_tokens_of_one_age_are_not_renewed_at_once(life: float) -> 
 def test_without_jitter_they_would_be() -> None:
     """The control: the same connection, ten thousand times, has one moment."""
     connection = a_connection({"access_token": "x"})
-    assert len({renew_at(connection, 2e9) for _ in range(100)}) == 1
+    assert len({refresh_time(connection, 2e9) for _ in range(100)}) == 1
 
 
 def _named(connection: Any, number: int) -> Any:

@@ -75,7 +75,7 @@ def test_nothing_is_shown(collector: Collector, kind: str, fault: Any, place: st
         texts += [repr(mail.attempts), mail.explain(), repr(nango.store.get("mail", "user-1"))]
         texts += [shown(event) for event in heard]
         life = nango.services.tokens
-        texts += [repr(life), shown(vars(life)), shown(vars(life.memory))]
+        texts += [repr(life), shown(vars(life)), shown(vars(life.schedule))]
         assert provider.token_calls
     texts += collector.lines
     assert [leak for text in texts for leak in leaks(text)] == []

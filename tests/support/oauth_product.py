@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nango_py.clock import Clock
-    from nango_py.tokens.renewal import TokenLife
+    from nango_py.tokens.refresher import LeasedTokenRefresher
 
 
 def mail(url: str, auth: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def a_nango(
     )
 
 
-def life_of(nango: Nango) -> TokenLife:
-    """The renewals of a product, to shorten leases in tests."""
+def refresher_of(nango: Nango) -> LeasedTokenRefresher:
+    """The token refresher of a product, to shorten its leases."""
     return nango.services.tokens
 
 

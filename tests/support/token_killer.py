@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nango_py import CredentialsError, NangoError
 from nango_py.connections.cache import ConnectionCache
 from nango_py.connections.lease import Leases
-from nango_py.connections.store import ConnectionStore
+from nango_py.connections.sealed_database import SealedDatabase
 from nango_py.tokens.token_requests import TokenPlan
 from nango_py.transport.sync_transport import Transport
 from tests.support.nango_at_server import wait_until
-from tests.support.oauth_product import a_nango, life_of, status_of
+from tests.support.oauth_product import a_nango, refresher_of, status_of
 from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def die(*_: Any) -> NoReturn:
 
 def die_at(point: str) -> None:
     """Have this process die at a point of its next renewal; "sent" is the provider's to see."""
-    send, write, store_renewed = Transport.send, ConnectionStore.write, Leases.store_refreshed
+    send, write, store_renewed = Transport.send, SealedDatabase.write, Leases.store_refreshed
     renewing: list[bool] = []
 
     def sending(self: Transport, plan: Any, seconds: float) -> Any:
@@ -64,7 +64,7 @@ def die_at(point: str) -> None:
             die()
         return response
 
-    def writing(self: ConnectionStore, work: Callable[[Any], Any]) -> Any:
+    def writing(self: SealedDatabase, work: Callable[[Any], Any]) -> Any:
         return write(self, (lambda run: die(work(run))) if renewing and point == "before commit" else work)
 
     def storing(self: Leases, *given: Any) -> Any:
@@ -75,10 +75,10 @@ def die_at(point: str) -> None:
         return written
 
     Transport.send = sending  # type: ignore[method-assign]
-    ConnectionStore.write = writing  # type: ignore[method-assign]
+    SealedDatabase.write = writing  # type: ignore[method-assign]
     Leases.store_refreshed = storing  # type: ignore[method-assign]
     if point == "before return":
-        ConnectionCache.keep = die  # type: ignore[method-assign]
+        ConnectionCache.put = die  # type: ignore[method-assign]
 
 
 class Nursery:
@@ -131,7 +131,7 @@ class Nursery:
         code = 3
         try:
             nango = a_nango(url, self.database_url)
-            life_of(nango).lease_seconds = LEASE_SECONDS
+            refresher_of(nango).lease_seconds = LEASE_SECONDS
             if job in POINTS:
                 die_at(job)
             if job in {"sigterm", "sigterm in a thread"}:

@@ -1,0 +1,173 @@
+"""When to refresh a token: shortly before it expires, and not again right after a failure."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeVar
+
+from nango_py.auth.base import get_auth_mode
+from nango_py.engine.interfaces import TokenLifetime
+from nango_py.record import record
+from nango_py.secret import reveal
+
+if TYPE_CHECKING:
+    from nango_py.clock import Clock
+    from nango_py.config.model import Integration
+    from nango_py.connections.connection import Connection
+
+MAX_MARGIN_SECONDS = 300.0
+MARGIN_SHARE = 0.1
+FIRST_BACKOFF_SECONDS = 2.0
+MAX_BACKOFF_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 600.0
+REPLACED_SECONDS = 5.0
+"""For how long a token that replaced a refused one is not replaced again if it is refused too."""
+
+MAX_CONNECTIONS = 4096
+
+Value = TypeVar("Value")
+
+
+def refresh_time(connection: Connection, expires_at: float | None, now: float = math.inf) -> float | None:
+    """When to refresh a token, in unix seconds; None if it never expires.
+
+    The margin before its expiry is five minutes or a tenth of its lifetime, whichever is less, and up to
+    twice that by a random share of the connection, so that tokens of one age are not all refreshed at once.
+
+    Args:
+        connection: whose token it is; it was stored when the token was new.
+        expires_at: in unix seconds.
+        now: in unix seconds; bounds the token's age if the clock was set back.
+    """
+    if expires_at is None:
+        return None
+    lifetime = max(0.0, expires_at - min(connection.last_modified.timestamp(), now))
+    margin = min(MAX_MARGIN_SECONDS, lifetime * MARGIN_SHARE)
+    share = random.Random(f"{connection.uuid} {connection.generation}").random()  # noqa: S311 - it spreads load
+    return expires_at - margin * (1 + share)
+
+
+@record
+class Pause:
+    """A time in which not to refresh a token.
+
+    Attributes:
+        generation: of the connection whose token it is.
+        until: by the monotonic clock.
+        failures: the number of consecutive failures.
+        rejection: why the provider rejects the application, or "".
+    """
+
+    generation: int
+    until: float
+    failures: int = 0
+    rejection: str = ""
+
+
+class RefreshSchedule:
+    """The lifetimes and backoffs of tokens that this process knows; safe to share between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # Each operation on a dict is atomic.
+        self._lifetimes: OrderedDict[str, TokenLifetime] = OrderedDict()
+        self._backoffs: OrderedDict[str, Pause] = OrderedDict()
+        self._replaced: OrderedDict[str, Pause] = OrderedDict()
+
+    def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime:
+        """The lifetime of a connection's token, as it was when this process first saw the token."""
+        lifetime = self._lifetimes.get(connection.uuid)
+        if lifetime is not None and lifetime.generation == connection.generation:
+            return lifetime
+        mode, now = get_auth_mode(integration.auth_mode), self._clock.now()
+        credentials = reveal(connection.credentials)
+        expires_at = mode.expires_at(credentials)
+        if expires_at is not None:
+            # Modified in the future: the clock was set back since, by at least the difference.
+            expires_at -= max(0.0, connection.last_modified.timestamp() - now)
+        due = refresh_time(connection, expires_at, now)
+        if due is None or not mode.can_renew(credentials, integration.settings["auth"]):
+            due = math.inf
+        lifetime = TokenLifetime(
+            connection.generation,
+            refresh_at=due,
+            expires_at=math.inf if expires_at is None else expires_at,
+            clock_offset=now - self._clock.monotonic(),
+        )
+        _put(self._lifetimes, connection.uuid, lifetime)
+        return lifetime
+
+    def is_past(self, lifetime: TokenLifetime, moment: float) -> bool:
+        """Whether a moment of a token's lifetime is over by either clock.
+
+        A wall clock that is set back does not prolong a token's lifetime, and neither does a suspended
+        machine, whose monotonic clock may stop.
+        """
+        clock = self._clock
+        return clock.now() >= moment or clock.monotonic() + lifetime.clock_offset >= moment
+
+    def is_expired(self, integration: Integration, connection: Connection) -> bool:
+        """Whether the connection's token has expired."""
+        lifetime = self.lifetime(integration, connection)
+        return self.is_past(lifetime, lifetime.expires_at)
+
+    def is_paused(self, connection: Connection, *, after_failures_only: bool) -> bool:
+        """Whether not to refresh now: after a failure, or because another process refreshes the token."""
+        pause = self._backoff(connection)
+        if pause is None or self._clock.monotonic() >= pause.until:
+            return False
+        return pause.failures > 0 or not after_failures_only
+
+    def rejection(self, connection: Connection) -> str:
+        """Why the provider rejected the application in the last attempt, or ""."""
+        pause = self._backoff(connection)
+        return "" if pause is None else pause.rejection
+
+    def pause(self, connection: Connection, seconds: float) -> None:
+        """Do not refresh for a time, while another process does."""
+        pause = Pause(connection.generation, self._clock.monotonic() + seconds)
+        _put(self._backoffs, connection.uuid, pause)
+
+    def back_off(self, connection: Connection, retry_after: float | None, *, rejection: str = "") -> None:
+        """Do not refresh for as long as the provider asked, else for longer with each failure.
+
+        With jitter, so that the connections of a provider that was down do not all return at once.
+        """
+        earlier = self._backoff(connection)
+        failures = 1 if earlier is None else earlier.failures + 1
+        seconds = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 10))
+        seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load
+        if retry_after is not None:
+            seconds = min(retry_after, MAX_RETRY_AFTER_SECONDS)
+        until = self._clock.monotonic() + seconds
+        _put(self._backoffs, connection.uuid, Pause(connection.generation, until, failures, rejection))
+
+    def reset_backoff(self, connection: Connection) -> None:
+        """The provider has decided about the refresh."""
+        self._backoffs.pop(connection.uuid, None)
+
+    def record_replacement(self, connection: Connection) -> None:
+        """The connection's token replaces one that the API refused."""
+        pause = Pause(connection.generation, self._clock.monotonic() + REPLACED_SECONDS)
+        _put(self._replaced, connection.uuid, pause)
+
+    def was_just_replaced(self, connection: Connection) -> bool:
+        """Whether this token has just replaced a refused one, so that another refresh would not help."""
+        pause = self._replaced.get(connection.uuid)
+        return (
+            pause is not None
+            and pause.generation == connection.generation
+            and self._clock.monotonic() < pause.until
+        )
+
+    def _backoff(self, connection: Connection) -> Pause | None:
+        pause = self._backoffs.get(connection.uuid)
+        return pause if pause is not None and pause.generation == connection.generation else None
+
+
+def _put(cache: OrderedDict[str, Value], key: str, value: Value) -> None:
+    cache[key] = value
+    if len(cache) > MAX_CONNECTIONS:
+        cache.popitem(last=False)

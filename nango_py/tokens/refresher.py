@@ -1,7 +1,7 @@
 """Token refresh: before expiry, once for any number of callers, and without losing a token.
 
 - One refresh at a time for a connection, over threads, tasks, processes and machines. In a process the first
-  caller refreshes and the others wait for it; between processes a lease decides (`nango_py.connections.lease`).
+  caller refreshes and the others wait; between processes a lease decides (`nango_py.connections.lease`).
 - The lease outlives the deadline of the token requests, and a write after the lease was lost is refused.
 - New credentials are durable before they are used.
 - A crash between request and write leaves the old refresh token, which the next caller tries once; the
@@ -62,7 +62,7 @@ class RefreshAttempt:
         runtime: its integration says how to refresh; it logs the result.
         connection: whose token is due, or was refused.
         deadline: when the caller gives up, by the monotonic clock.
-        must_wait: whether the caller needs a new token and waits for others; False while the old one is valid.
+        must_wait: whether to wait for other callers; False while the old token is valid.
         io: how to send, wait and ask the store.
         owner: the name under which it acquires the lease.
         has_lease: whether it holds the lease.

@@ -75,7 +75,7 @@ def gzip_bomb(decoded_bytes: int = 200 * 1024 * 1024) -> bytes:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """A port on 127.0.0.1 that ignores attempts to connect, like a host behind a firewall that drops packets."""
+    """A port on 127.0.0.1 that ignores attempts to connect, like one behind a firewall."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))

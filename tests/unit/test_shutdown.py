@@ -1,4 +1,4 @@
-"""SIGTERM and token exchanges in flight: what is counted, who sends the signal again, and the longest wait."""
+"""SIGTERM and token exchanges in flight: who is waited for, for how long, and who sends it again."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ class LeasedTokenRefresher:
     async def _store_credentials(
         self, attempt: RefreshAttempt, current: Connection, credentials: Credentials
     ) -> Connection:
-        """Write new credentials; the stored connection, whoever changed it last."""
+        """Write new credentials, and return the connection as it is stored then."""
         store = self._get_store()
         while True:
             write = store.leases.store_refreshed

@@ -40,7 +40,7 @@ def verify_unstored(
         ConfigError: a setting of the connection does not fit the blueprint's templates.
     """
     check = Check(runtime)
-    # With an outage of its own: a host that a user mistyped is no outage of the API for the others.
+    # The runtime has a separate circuit breaker: a mistyped host must not stop the calls of other users.
     own_runtime = runtime.with_tokens(FirstTokenOnly(clock))
     source = UnstoredSource(connection)
     try:
@@ -54,7 +54,7 @@ def verify_unstored(
         if verification is None:
             raise
         return verification
-    # If the connection has credentials of its own, those are what the provider judged.
+    # If the user gave credentials, those are what the provider judged.
     return check.refused_token(word, status, by_user=ends or not word or bool(connection.credentials))
 
 

@@ -329,7 +329,7 @@ def _failure(error: BaseException, host: str, progress: _Progress, *, is_late: b
 def _is_parse_error(error: httpx2.RemoteProtocolError) -> bool:
     """Whether h11, and not httpcore2 itself, found fault with the response.
 
-    httpcore2 raises an error of its own if the server closes the connection before it responds.
+    If the server closes the connection before it responds, httpcore2 raises the error itself.
     """
     *_, root = _causes(error)
     return not isinstance(root, httpcore2.RemoteProtocolError)

@@ -1,6 +1,6 @@
 """Connections with one deadline for a whole attempt, which record whether anything was sent.
 
-A socket timeout starts anew with every read, so a server that sends a byte now and then could hold a client
+A socket timeout restarts with every read, so a server that sends a byte now and then could hold a client
 forever. Here no read may take longer than the rest of the attempt.
 """
 

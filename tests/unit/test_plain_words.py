@@ -30,9 +30,7 @@ PENDING: tuple[str, ...] = (
     "nango_py/limits/",
     "nango_py/protocols/",
     "nango_py/server/",
-    "nango_py/tokens/",
     "nango_py/transfer/",
-    "nango_py/transport/",
 )
 """Places that are still being rewritten. Empty this when they are done."""
 

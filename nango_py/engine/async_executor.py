@@ -17,10 +17,12 @@ from nango_py.transport.response import Response, StreamedResponse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from os import PathLike
+    from typing import Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -128,7 +130,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         *,
         raise_for_error: bool = False,
         deadline_seconds: float | None = None,
-        **options: Any,
+        **options: Unpack[CallOptions],
     ) -> Response:
         """Make a call and return the API's response; arguments and errors as in `Executor.request`.
 
@@ -159,7 +161,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         return response
 
     async def paginate(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
     ) -> AsyncIterator[Any]:
         """The records of all pages, one by one; errors as in `Executor.paginate`."""
         walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
@@ -168,7 +170,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
                 yield record
 
     async def pages(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
     ) -> AsyncIterator[Response]:
         """The responses of all pages, one by one."""
         walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)

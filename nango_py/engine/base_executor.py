@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
@@ -17,6 +17,7 @@ from nango_py.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
     from nango_py.engine.paging import PageWalk, ParsedPage
+    from nango_py.engine.plan import CallOptions, RequestOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import WindowView
@@ -69,27 +71,27 @@ class BaseExecutor(ABC, Generic[Result]):
         if get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
             self._bind(runtime, connection)
 
-    def get(self, path: str, **options: Any) -> Result:
+    def get(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """GET a path below the base URL; options as in `request`."""
         return self.request("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Result:
+    def post(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """POST to a path; retried only if that is safe (docs/retries.md)."""
         return self.request("POST", path, **options)
 
-    def put(self, path: str, **options: Any) -> Result:
+    def put(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """PUT to a path; options as in `request`."""
         return self.request("PUT", path, **options)
 
-    def patch(self, path: str, **options: Any) -> Result:
+    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """PATCH a path; retried only if that is safe (docs/retries.md)."""
         return self.request("PATCH", path, **options)
 
-    def delete(self, path: str, **options: Any) -> Result:
+    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """DELETE a path; options as in `request`."""
         return self.request("DELETE", path, **options)
 
-    def head(self, path: str, **options: Any) -> Result:
+    def head(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """HEAD of a path; options as in `request`."""
         return self.request("HEAD", path, **options)
 
@@ -101,7 +103,7 @@ class BaseExecutor(ABC, Generic[Result]):
         *,
         raise_for_error: bool = False,
         deadline_seconds: float | None = None,
-        **options: Any,
+        **options: Unpack[CallOptions],
     ) -> Result:
         """Make a call."""
 
@@ -114,7 +116,7 @@ class BaseExecutor(ABC, Generic[Result]):
         """What happened in the last call of this thread or task: each attempt, and the rule that decided."""
         return explain(self.attempts)
 
-    def plan(self, method: str, path: str, **options: Any) -> Plan:
+    def plan(self, method: str, path: str, **options: Unpack[CallOptions]) -> Plan:
         """The request that a call would send, without sending it; `print(plan)` masks credentials.
 
         If the first call has yet to fetch a token, a placeholder stands in for it.

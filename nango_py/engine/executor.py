@@ -16,10 +16,12 @@ from nango_py.transport.response import Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from os import PathLike
+    from typing import Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -101,7 +103,7 @@ class Executor(BaseExecutor[Response]):
         *,
         raise_for_error: bool = False,
         deadline_seconds: float | None = None,
-        **options: Any,
+        **options: Unpack[CallOptions],
     ) -> Response:
         """Make a call and return the API's response.
 
@@ -159,7 +161,7 @@ class Executor(BaseExecutor[Response]):
         return response
 
     def paginate(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
     ) -> Iterator[Any]:
         """The records of all pages, one by one; each page is a call with its own retries and limits.
 
@@ -173,7 +175,7 @@ class Executor(BaseExecutor[Response]):
             yield from walk.records(page)
 
     def pages(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Any
+        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
     ) -> Iterator[Response]:
         """The responses of all pages, one by one."""
         walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
@@ -210,7 +212,7 @@ class Executor(BaseExecutor[Response]):
         """The URL that paths are relative to; a first token is fetched if the URL depends on it."""
         return run_sync(self._fresh_settings()).base_url
 
-    def send_url(self, method: str, url: str, **options: Any) -> Response:
+    def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL of this API; a final 429 is returned. For sessions."""
         return run_sync(self._request_url(Call(method, "", **options), url))
 

@@ -16,6 +16,7 @@ from nango_py.secret import MASK, mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypedDict
 
     from nango_py.config.model import RequestSettings
     from nango_py.engine.bound_settings import BoundRequestSettings
@@ -23,6 +24,26 @@ if TYPE_CHECKING:
 
     Headers = dict[str, tuple[str, str]]
     """By lower-case name: (name as written, value)."""
+
+    class CallOptions(TypedDict, total=False):
+        """The keyword arguments of a call; see `Call`."""
+
+        params: object
+        headers: Mapping[str, str | None] | None
+        json: object
+        data: object
+        files: object
+        timeout: float | tuple[float, float] | None
+        idempotency_key: str | None
+        stream: bool
+        max_response_bytes: int | None
+
+    class RequestOptions(CallOptions, total=False):
+        """The keyword arguments of `Executor.request`."""
+
+        raise_for_error: bool
+        deadline_seconds: float | None
+
 
 Value = TypeVar("Value")
 

@@ -1,9 +1,9 @@
-"""Whether credentials work: the blueprint's `verification` call, and what its response says to their user."""
+"""Whether credentials work: the blueprint's `verification` call, and what its response means for the user."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.template.compiler import compile_template
@@ -11,6 +11,8 @@ from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.paths import render_path
 from nango_py.connections.connection import thaw
+from nango_py.engine.bound_settings import connection_label
+from nango_py.engine.call import read_json
 from nango_py.engine.plan import Call, make_plan
 from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, parse_when
 from nango_py.errors import (
@@ -20,20 +22,23 @@ from nango_py.errors import (
     Position,
     Problem,
     RateLimited,
+    RequestFailed,
     TransportFailed,
     printable,
 )
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.plan import Plan
     from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.json_types import Schema, Settings
+    from nango_py.transport.response import Response
 
 SECONDS = 15.0
-"""The time for a verification, waits included: somebody sits before a form."""
+"""The time for a verification, waits included: a user waits for it in front of a form."""
 
 ATTEMPTS = 2
 
@@ -41,24 +46,27 @@ ACCEPTED, REFUSED, MISSING_SCOPE = "accepted", "refused", "missing_scope"
 UNAVAILABLE, NOT_DECLARED = "unavailable", "not_declared"
 
 NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
-"""What a verification may end in beside a response."""
+"""The errors of a verification that got no response to judge."""
 
-TELL_NOTHING = RETRIED_STATUSES | {RATE_LIMITED, 405, 410}
-"""Answers that are about the moment, or the call: 405 and 410 say that there is no such call any more."""
+INCONCLUSIVE = RETRIED_STATUSES | {RATE_LIMITED, 405, 410}
+"""Statuses that say nothing about the credentials: 405 and 410 mean that the call no longer exists."""
 
-LONGEST_DETAIL = 160
-FIRST_ERROR, FIRST_SERVER_ERROR = 400, 500
+MAX_DETAIL = 160
+FORBIDDEN, FIRST_ERROR, FIRST_SERVER_ERROR = 403, 400, 500
+
+REASONS = {"blocked": "its host is not on the public internet"}
+"""Failures whose reason would mean nothing to a user."""
 
 
 @record
 class Verification:
-    """Whether credentials work, as far as their API says.
+    """Whether credentials work, according to their API.
 
     Attributes:
-        outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, and lack a
-            permission); `unavailable` (nothing is known, for the API could not be asked); `not_declared`
-            (the blueprint names no call that would tell).
-        status: the HTTP status of the last response, None where there was none.
+        outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, but lack a
+            permission); `unavailable` (the API could not be reached or gave no clear response);
+            `not_declared` (the blueprint has no verification call).
+        status: the HTTP status of the last response, None if there was none.
         message: a sentence for the user whose credentials they are. It holds no credential.
     """
 
@@ -68,173 +76,158 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against the credentials: `accepted` or `not_declared`."""
+        """Whether nothing is wrong with the credentials: `accepted` or `not_declared`."""
         return self.outcome in {ACCEPTED, NOT_DECLARED}
 
 
 class Check:
-    """The verification of one integration.
+    """The verification of one integration, by its blueprint's `verification` and `retries`."""
 
-    Args:
-        route: its blueprint's `verification` and `retries` decide.
-    """
-
-    def __init__(self, route: IntegrationRuntime) -> None:
-        integration = route.integration
-        self._route = route
-        self._declared: Mapping[str, Any] | None = integration.settings.get("verification")
+    def __init__(self, runtime: IntegrationRuntime) -> None:
+        integration = runtime.integration
+        self._runtime = runtime
+        self._declared: Settings | None = integration.settings.get("verification")
         self._title = printable(integration.title or integration.name)
-        words = integration.settings.get("credentials") or {}
-        self._what = _name_of(get_auth_mode(integration.auth_mode).credentials_schema, words)
-        self.policy = route.retries.at_most(ATTEMPTS)
+        texts = integration.settings.get("credentials") or {}
+        self._what = _credentials_name(get_auth_mode(integration.auth_mode).credentials_schema, texts)
+        self.policy = runtime.retries.at_most(ATTEMPTS)
 
     def undeclared(self) -> Verification | None:
-        """The verdict where the blueprint names no call; None where it does."""
+        """The verdict if the blueprint has no verification call, else None."""
         if self._declared is not None:
             return None
-        text = f"The blueprint of {self._title} names no call that would test {self._what}."
+        text = f"The blueprint of {self._title} has no call to verify {self._what}."
         return Verification(NOT_DECLARED, None, text)
 
     def plan(self, settings: BoundRequestSettings) -> Plan:
-        """The call, for one connection.
+        """The verification call of one connection.
 
         Raises:
             ConfigError: a setting of the connection does not fit its templates.
             InvalidRequest: its path leaves the API.
         """
         declared, variables = self._declared or {}, settings.variables()
-        found: dict[str, Any] = {"params": {}, "headers": {}}
-        path = _rendered(
-            settings, "path", partial(render_path, compile_template(declared["path"]), variables)
+
+        def render(place: str, renderer: Callable[[], str]) -> str:
+            return _render(settings, place, renderer)
+
+        path = compile_template(declared["path"])
+        params = {
+            name: render(f"params.{name}", partial(compile_template(text).render, variables))
+            for name, text in (declared.get("params") or {}).items()
+        }
+        headers = {
+            name: render(f"headers.{name}", partial(render_header, compile_template(text), variables, name))
+            for name, text in (declared.get("headers") or {}).items()
+        }
+        call = Call(
+            declared.get("method", "GET"),
+            render("path", partial(render_path, path, variables)),
+            params,
+            headers,
+            thaw(declared.get("json")),
         )
-        for block, place in (("params", _text), ("headers", _header)):
-            for name, text in (declared.get(block) or {}).items():
-                render = partial(place, name, compile_template(text), variables)
-                found[block][name] = _rendered(settings, f"{block}.{name}", render)
-        call = Call(declared.get("method", "GET"), path, json=thaw(declared.get("json")), **found)
         return make_plan(call, settings, self.policy.idempotency_header)
 
-    def judge(self, response: Any, plan: Plan) -> Verification:
-        """The verdict of a response."""
+    def judge(self, response: Response, plan: Plan) -> Verification:
+        """The verdict on a response."""
         facts = Facts(
             plan.method, plan.endpoint, status=response.status_code, header=response.headers.get,
-            text=lambda: response.text, json=partial(_json, response),
+            text=lambda: response.text, json=partial(read_json, response),
         )  # fmt: skip
         outcome = self._outcome(facts)
-        detail = "" if outcome == ACCEPTED else self._route.read_error(response, plan)[1]
-        detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}..."
+        detail = "" if outcome == ACCEPTED else self._runtime.read_error(response, plan)[1]
+        detail = detail if len(detail) <= MAX_DETAIL else f"{detail[:MAX_DETAIL]}..."
         if any(secret in detail for secret in plan.settings.secrets):  # too short to be masked
             detail = ""
         why = f'{facts.status}: "{detail}"' if detail else str(facts.status)
         return Verification(outcome, facts.status, self._sentence(outcome, why))
 
     def failed(self, error: Exception) -> Verification:
-        """The verdict where there was no response that says something of the credentials."""
+        """The verdict if there was no response to judge."""
         if isinstance(error, CredentialsError):
             return Verification(REFUSED, None, f"{error}.")
-        response = getattr(error, "response", None)
+        response = error.response if isinstance(error, RequestFailed) else None
         status = None if response is None else response.status_code
         if isinstance(error, RateLimited):
-            why = f"{status}, it is asked too often" if status else "it is asked too often"
+            why = f"{status}, too many requests" if status else "too many requests"
         elif isinstance(error, TransportFailed):
-            why = WHY.get(error.reason, error.reason or "no response")
+            why = REASONS.get(error.reason, error.reason or "no response")
         else:
             why = "no response in time"
         return Verification(UNAVAILABLE, status, self._sentence(UNAVAILABLE, why))
 
     def unfit(self, error: ConfigError) -> Verification | None:
-        """The verdict where the credentials cannot even be sent; None where something else is wrong."""
+        """The verdict if the credentials cannot be sent; None if the error has another cause."""
         if all(problem.code != "E312" for problem in error.problems):
             return None
-        text = (
-            f"{self._title} cannot take {self._what}: a line break or another character in it cannot be sent."
-        )
+        text = f"{self._title} cannot accept {self._what}: it has a line break or another invalid character."
         return Verification(REFUSED, None, text)
 
     def refused_token(self, word: str, status: int, *, by_user: bool) -> Verification:
-        """The verdict where no first token is given; `by_user` says that the user may mend it."""
+        """The verdict if the provider refuses a first token; `by_user` if the user can correct it."""
         why = word or str(status)
         if by_user:
             return Verification(REFUSED, status or None, self._sentence(REFUSED, why))
-        text = f"{self._title} refuses the settings of this application itself ({why}); tell its makers."
+        text = f"{self._title} refuses the settings of this application itself ({why}); tell its developers."
         return Verification(UNAVAILABLE, status or None, text)
 
     def no_token(self, status: int) -> Verification:
-        """The verdict where no first token is to be had at present."""
+        """The verdict if the provider cannot issue a first token at present."""
         why = str(status) if status else "no response"
         return Verification(UNAVAILABLE, status or None, self._sentence(UNAVAILABLE, why))
 
     def _outcome(self, facts: Facts) -> str:
-        """The blueprint's own words count more than its retry rules, and these more than the defaults."""
+        """The outcome by the blueprint's `verification`, then its retry rules, then the defaults."""
         declared, rule = self._declared or {}, self.policy.rule_for(facts)
-        if _holds(declared.get("refuses", ()), facts):
+        if _any_holds(declared.get("refuses", ()), facts):
             return REFUSED
-        if _holds(declared.get("lacks_scope", ()), facts):
+        if _any_holds(declared.get("lacks_scope", ()), facts):
             return MISSING_SCOPE
         if rule is not None and rule.do in {"fail", "refresh"} and facts.status < FIRST_ERROR:
-            return REFUSED  # an error in the clothes of a good response, such as Slack's ok: false
+            return REFUSED  # an error with a status of success, such as Slack's ok: false
         if rule is not None and rule.do in {"wait", "retry"}:
             return UNAVAILABLE
-        if _holds(declared.get("accepts", ("2xx",)), facts):
+        if _any_holds(declared.get("accepts", ("2xx",)), facts):
             return ACCEPTED
         if "lacks_scope" not in declared and facts.status == FORBIDDEN:
             return MISSING_SCOPE
-        return UNAVAILABLE if facts.status in TELL_NOTHING or facts.status >= FIRST_SERVER_ERROR else REFUSED
+        return UNAVAILABLE if facts.status in INCONCLUSIVE or facts.status >= FIRST_SERVER_ERROR else REFUSED
 
     def _sentence(self, outcome: str, why: str) -> str:
         title, what = self._title, self._what
         return {
             ACCEPTED: f"{title} accepted {what}.",
             REFUSED: f"{title} did not accept {what} ({why}).",
-            MISSING_SCOPE: f"{title} knows {what}, but it lacks a permission ({why}).",
-            UNAVAILABLE: f"{title} could not be asked about {what} ({why}). Try again later.",
+            MISSING_SCOPE: f"{title} recognized {what}, but it lacks a permission ({why}).",
+            UNAVAILABLE: f"{title} could not verify {what} ({why}). Try again later.",
         }[outcome]
 
 
-FORBIDDEN = 403
-WHY = {"blocked": "its host is not of the public internet"}
-"""Failures whose word would tell a user nothing."""
+def _any_holds(conditions: Iterable[Settings | str | int], facts: Facts) -> bool:
+    return any(_parse_condition(condition).holds(facts) for condition in conditions)
 
 
-def _holds(conditions: Any, facts: Facts) -> bool:
-    return any(_when(condition).holds(facts) for condition in conditions)
+def _parse_condition(condition: Settings | str | int) -> When:
+    return When(statuses=(str(condition),)) if isinstance(condition, str | int) else parse_when(condition)
 
 
-def _when(condition: Any) -> When:
-    return parse_when(condition) if hasattr(condition, "items") else When(statuses=(str(condition),))
-
-
-def _name_of(schema: Mapping[str, Any], words: Mapping[str, Any]) -> str:
-    """What credentials are called: "this API key" where that is all there is."""
-    typed = [name for name in schema.get("required", ()) if "value" not in words.get(name, {})]
-    if len(typed) != 1:
+def _credentials_name(schema: Schema, texts: Settings) -> str:
+    """What to call the credentials: "this API key" if that is all the user enters."""
+    entered = [name for name in schema.get("required", ()) if "value" not in texts.get(name, {})]
+    if len(entered) != 1:
         return "these credentials"
-    (name,) = typed
-    title = str(words.get(name, {}).get("title") or schema["properties"][name].get("title") or name)
+    (name,) = entered
+    title = str(texts.get(name, {}).get("title") or schema["properties"][name].get("title") or name)
     return f"this {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
 
 
-def _text(_: str, template: Any, variables: Mapping[str, Any]) -> str:
-    return str(template.render(variables))
-
-
-def _header(name: str, template: Any, variables: Mapping[str, Any]) -> str:
-    return render_header(template, variables, name)
-
-
-def _rendered(settings: BoundRequestSettings, where: str, render: Callable[[], str]) -> str:
+def _render(settings: BoundRequestSettings, place: str, render: Callable[[], str]) -> str:
     """Render, or say which setting of which connection does not fit; no frame keeps a credential."""
     try:
         return render()
-    except TemplateProblem as found:
-        problem = found
-    place = Position(f"{settings.connection.integration}/{printable(settings.connection.user_id)}")
-    what = f"verification.{where}: {problem.what}"
-    raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
-
-
-def _json(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
+    except TemplateProblem as error:
+        problem = error
+    position = Position(connection_label(settings.connection))
+    what = f"verification.{place}: {problem.what}"
+    raise ConfigError([Problem(position, problem.code, what, problem.expected, problem.help)])

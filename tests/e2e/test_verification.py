@@ -58,14 +58,14 @@ def test_a_good_answer_accepts() -> None:
     ("status", "outcome", "start"),
     [
         (401, "refused", 'Shop did not accept this API key (401: "Nope.")'),
-        (403, "missing_scope", 'Shop knows this API key, but it lacks a permission (403: "Nope.")'),
+        (403, "missing_scope", 'Shop recognized this API key, but it lacks a permission (403: "Nope.")'),
         (404, "refused", 'Shop did not accept this API key (404: "Nope.")'),
         (400, "refused", 'Shop did not accept this API key (400: "Nope.")'),
-        (500, "unavailable", 'Shop could not be asked about this API key (500: "Nope."). Try again later'),
-        (503, "unavailable", "Shop could not be asked"),
-        (501, "unavailable", "Shop could not be asked"),
-        (408, "unavailable", "Shop could not be asked"),
-        (410, "unavailable", "Shop could not be asked"),
+        (500, "unavailable", 'Shop could not verify this API key (500: "Nope."). Try again later'),
+        (503, "unavailable", "Shop could not verify"),
+        (501, "unavailable", "Shop could not verify"),
+        (408, "unavailable", "Shop could not verify"),
+        (410, "unavailable", "Shop could not verify"),
     ],
 )
 def test_each_status_says_something_else(status: int, outcome: str, start: str) -> None:
@@ -81,7 +81,7 @@ def test_too_many_requests_say_nothing_of_the_key() -> None:
     many = [READ, response(b"{}", 429, {"Retry-After": "60", "Connection": "close"}), CLOSE]
     found = verdict_of(many)
     assert (found.outcome, found.status) == ("unavailable", 429)
-    assert "asked too often" in found.message
+    assert "too many requests" in found.message
 
 
 def test_without_a_connection_nothing_is_known() -> None:
@@ -91,7 +91,7 @@ def test_without_a_connection_nothing_is_known() -> None:
     with calling(f"{url}v1/", verification=CHECK, title="Shop", retries={"backoff": QUICK}) as nango:
         found = nango.verify_credentials("shop", "user-2", NEW)
     assert (found.outcome, found.status) == ("unavailable", None)
-    assert found.message == "Shop could not be asked about this API key (connect). Try again later."
+    assert found.message == "Shop could not verify this API key (connect). Try again later."
 
 
 def test_a_silent_api_is_waited_for_a_few_seconds_only() -> None:

@@ -70,14 +70,14 @@ class Nango:
         ca_bundle: str | os.PathLike[str] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        from nango_py.config.files import Files
+        from nango_py.config.files import ConfigFiles
         from nango_py.connections.config_cache import ConfigCacheOpener
         from nango_py.connections.keys import join_keys
 
         environ = os.environ if environ is None else environ
         keys = join_keys(encryption_keys)
         cache = ConfigCacheOpener(database_url, environ, keys)
-        files = Files(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
+        files = ConfigFiles(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
         url = None if database_url is None else Secret(database_url)
         bundle = None if ca_bundle is None else os.fspath(ca_bundle)
         self.services = Services(files, url, environ, keys, bundle, clock)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nango_py.errors import unknown_name
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints, SelectableGroups
 
 Plugin = TypeVar("Plugin")
 
@@ -103,9 +104,20 @@ class Registry(Generic[Plugin]):
 
     @functools.cache  # noqa: B019
     def _entry_points(self) -> dict[str, EntryPoint]:
-        import importlib.metadata
+        return {point.name: point for point in find_entry_points(self._package)}
 
-        return {point.name: point for point in importlib.metadata.entry_points(group=self._package)}
+
+def find_entry_points(group: str) -> list[EntryPoint]:
+    """The entry points of a group."""
+    return list(_scan_packages(tuple(sys.path)).select(group=group))
+
+
+@functools.cache
+def _scan_packages(_: tuple[str, ...]) -> EntryPoints | SelectableGroups:
+    """Every installed entry point. A scan takes longer than the rest of a start, so there is one per path."""
+    import importlib.metadata
+
+    return importlib.metadata.entry_points()
 
 
 AUTH_MODES: Registry[Any] = Registry("auth mode", "nango_py.auth", upper=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nango_py.clock import Clock
-    from nango_py.config.files import Files
+    from nango_py.config.files import ConfigFiles
     from nango_py.config.model import Configuration, Integration
     from nango_py.connections.cache import ConnectionCache
     from nango_py.connections.connection import Connection
@@ -76,7 +76,7 @@ class Services:
 
     def __init__(
         self,
-        files: Files,
+        files: ConfigFiles,
         database_url: Secret | None,
         environ: Mapping[str, str],
         keys: Secret | None,

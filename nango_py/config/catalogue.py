@@ -14,6 +14,7 @@ from nango_py.config.yaml.merge import Origins, Sourced, merge, sourced, with_nu
 from nango_py.config.yaml.tree import Node
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 from nango_py.record import field_names
+from nango_py.registry import find_entry_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -221,7 +222,7 @@ class Catalogue:
             base = self._tree(found, at, chain, warnings)
             inherited = {key: value for key, value in base.settings.items() if key not in _NOT_INHERITED}
             whole = merge(Sourced(inherited, base.origins), own)
-            problems = tuple(check_merged(whole.settings, whole.origins.position, whole.origins.key_position))
+            problems = tuple(check_merged(whole.settings, whole.origins))
             if not problems:
                 return whole
         raise ConfigError(problems)
@@ -272,10 +273,8 @@ def _misnamed(document: Document, ref: BlueprintRef) -> list[Problem]:
 
 def _packs() -> list[Path]:
     """The folders of installed packs: an entry point names a package, or a folder as text."""
-    from importlib.metadata import entry_points
-
     found: list[Path] = []
-    for point in sorted(entry_points(group=PACKS), key=lambda point: point.name):
+    for point in sorted(find_entry_points(PACKS), key=lambda point: point.name):
         target = point.load()
         folders = list(target.__path__) if hasattr(target, "__path__") else [target]
         found.extend(Path(folder) for folder in folders)

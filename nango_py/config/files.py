@@ -23,7 +23,7 @@ logger = logging.getLogger("nango_py.config")
 Fingerprint = tuple[Any, ...]
 
 
-class Files:
+class ConfigFiles:
     """integrations.yaml and the blueprint folders as one checked Configuration.
 
     `cache` gives, for the folder of the files, where their checked form is kept.

@@ -18,10 +18,11 @@ def inherited_settings(blueprint: Blueprint | None, document: Document, path: Pa
     """What the entry at `path` of integrations.yaml is laid over: its blueprint, or nothing."""
     if blueprint is None:
         return Sourced({}, Origins(document.find_node(path) or document.root))
-    return Sourced(blueprint.settings, _origins_of(blueprint))
+    return Sourced(blueprint.settings, origins_of(blueprint))
 
 
-def _origins_of(blueprint: Blueprint) -> Origins:
+def origins_of(blueprint: Blueprint) -> Origins:
+    """Where the parts of a blueprint were written."""
     origins = blueprint.origins
     if isinstance(origins, Origins):
         return origins

@@ -194,14 +194,15 @@ class _Loading:
         tree = overlay(inherited_settings(blueprint, document, path), with_nulls(document, path))
         if isinstance(over.data.get(name), dict):
             tree = overlay(tree, with_nulls(over, (name,)))
-        position_of, key_position_of = tree.origins.position, tree.origins.key_position
+        position_of = tree.origins.position
         said = {(problem.position, problem.code) for problem in self._problems}
-        with_integrations_key = check_merged(tree.settings, position_of, key_position_of)
         self._problems += [
-            problem for problem in with_integrations_key if (problem.position, problem.code) not in said
+            problem
+            for problem in check_merged(tree.settings, tree.origins)
+            if (problem.position, problem.code) not in said
         ]
         self._problems += _missing_app_settings(tree, blueprint, document, path)
-        compiled, problems = check_templates(tree.settings, position_of, key_position_of, self._folders)
+        compiled, problems = check_templates(tree.settings, tree.origins, self._folders)
         self._problems += problems
         if self._problems:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import compile_template
@@ -14,16 +15,18 @@ from nango_py.config.template.variables import check_variables
 from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
-from nango_py.errors import Position, Problem
+from nango_py.errors import Problem
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path as FilePath
 
     from nango_py.config.model import Blueprint
+    from nango_py.config.schema.wording import Locator
     from nango_py.config.template.compiler import Template
     from nango_py.config.values import Path
+    from nango_py.json_types import Settings
 
 Compiled = dict["Path", "Template"]
 _BASE_URL = ("requests", "base_url")
@@ -31,18 +34,16 @@ _SCOPES = frozenset({"connection", "integration"})
 
 
 def check_templates(
-    settings: Mapping[str, Any],
-    position_of: Callable[[Path], Position],
-    key_position_of: Callable[[Path], Position],
+    settings: Settings,
+    locator: Locator,
     folders: Iterable[FilePath] = (),
 ) -> tuple[Compiled, list[Problem]]:
     """Every template of a merged tree by its path, and what is wrong with them.
 
     Args:
         settings: the merged settings of a blueprint or an integration.
-        position_of: where a value was written.
-        key_position_of: where its key was written.
-        folders: where the files of these places may be found, to name the exact column.
+        locator: where the parts of the tree were written.
+        folders: where the files may be found, to report the exact column.
     """
     compiled: Compiled = {}
     problems: list[Problem] = []
@@ -59,29 +60,22 @@ def check_templates(
             compiled[path] = template
             _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
-            problems.append(locate_problem(problem, text, position_of(path), folders))
+            problems.append(locate_problem(problem, text, locator.position(path), folders))
             continue
         if auth_mode:
             problems += [
-                locate_problem(problem, text, position_of(path), folders)
+                locate_problem(problem, text, locator.position(path), folders)
                 for problem in check_variables(template, kind, auth_mode)
             ]
-    problems += _header_names(settings, key_position_of)
-    problems += _host_fields(settings, fields, position_of)
+    problems += _check_header_names(settings, locator)
+    problems += _check_host_fields(settings, fields, locator)
     return compiled, problems
 
 
 def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
-    """What is wrong with the templates of a blueprint that no integration extends yet."""
-
-    def position_of(path: Path) -> Position:
-        while path and path not in blueprint.origins:
-            path = path[:-1]
-        return blueprint.origins.get(path, Position(str(blueprint.source)))
-
-    key_position_of = getattr(blueprint.origins, "key_position", position_of)
+    """The problems of a blueprint's templates, for a blueprint that no integration extends."""
     folders = (blueprint.source.parent, blueprint.source.parent.parent)
-    return check_templates(blueprint.settings, position_of, key_position_of, folders)[1]
+    return check_templates(blueprint.settings, origins_of(blueprint), folders)[1]
 
 
 def _check_place(
@@ -102,9 +96,7 @@ def _check_place(
         )
 
 
-def _host_fields(
-    settings: Mapping[str, Any], fields: Mapping[str, str], position_of: Callable[[Path], Position]
-) -> Iterator[Problem]:
+def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: Locator) -> Iterator[Problem]:
     """Fields that are declared as a host and could never be one (E204)."""
     for name, kind in fields.items():
         place = ("connection_config", "properties", name.removeprefix(ROOT))
@@ -113,17 +105,18 @@ def _host_fields(
             continue  # the schema check says so
         if field.get("type", "string") != "string":
             yield Problem(
-                position_of((*place, "type")), "E204", f"{ARTICLES[kind]} is a text", "expected string"
+                locator.position((*place, "type")), "E204", f"{ARTICLES[kind]} is a text", "expected string"
             )
         if "default" in field and not normalize_host(field["default"], kind):
             yield Problem(
-                position_of((*place, "default")), "E204", f"not {ARTICLES[kind]}", f"expected {FORMATS[kind]}"
+                locator.position((*place, "default")),
+                "E204",
+                f"not {ARTICLES[kind]}",
+                f"expected {FORMATS[kind]}",
             )
 
 
-def _header_names(
-    settings: Mapping[str, Any], key_position_of: Callable[[Path], Position]
-) -> Iterator[Problem]:
+def _check_header_names(settings: Settings, locator: Locator) -> Iterator[Problem]:
     """Header names that are no tokens (E313), or that differ in case only (E105)."""
     for block in ("requests", "verification"):
         headers = _at(settings, (block, "headers"))
@@ -133,18 +126,18 @@ def _header_names(
             try:
                 check_header_name(name)
             except TemplateProblem as problem:
-                where = key_position_of(path)
+                where = locator.key_position(path)
                 yield Problem(where, problem.code, problem.what, problem.expected, problem.help)
                 continue
             first = seen.setdefault(name.lower(), name)
             if first != name:
-                where = key_position_of(path)
-                defined = key_position_of((block, "headers", first))
+                where = locator.key_position(path)
+                defined = locator.key_position((block, "headers", first))
                 what = f'header "{name}" already defined at {defined}'
                 yield Problem(where, "E105", what, "", "header names do not differ by case; remove one")
 
 
-def _auth_mode(settings: Mapping[str, Any]) -> str:
+def _auth_mode(settings: Settings) -> str:
     """The registered mode of the settings, or "" where it is missing or wrong: the schema check says so."""
     mode = _at(settings, ("auth", "auth_mode"))
     return str.__str__(mode) if isinstance(mode, str) and mode in AUTH_MODES.names() else ""

@@ -11,6 +11,8 @@ Path: TypeAlias = tuple["str | int", ...]
 MAPPINGS = (dict, MappingProxyType)
 """The mappings of settings trees. Checking for `collections.abc.Mapping` costs a Python call each time."""
 
+_MUTABLE = (dict, list)
+
 NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
 
 
@@ -40,11 +42,15 @@ def freeze(value: Any) -> Any:
     Mappings and tuples that are read-only already are shared, not copied.
     """
     if isinstance(value, dict):
-        if not value:
-            return NOTHING
-        return MappingProxyType(
-            {key: freeze(item) if isinstance(item, dict | list) else item for key, item in value.items()}
-        )
+        copy = value.copy()
+        for key, item in value.items():
+            if isinstance(item, _MUTABLE):
+                copy[key] = freeze(item)
+        return MappingProxyType(copy) if copy else NOTHING
     if isinstance(value, list):
-        return tuple([freeze(item) if isinstance(item, dict | list) else item for item in value])
+        items = value.copy()
+        for index, item in enumerate(value):
+            if isinstance(item, _MUTABLE):
+                items[index] = freeze(item)
+        return tuple(items)
     return value

@@ -17,6 +17,7 @@ ROWS = {
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},
+    "load": {"`klaviyo:v0`", "`klaviyo:v1`"},
 }
 
 

@@ -16,7 +16,7 @@ from nango_py.config.cache import cache_folder as caching
 from nango_py.config.cache import fingerprint as inputs_of
 from nango_py.config.cache.cache_folder import ConfigCache
 from nango_py.config.cache.serialized import LazyOrigins
-from nango_py.config.files import Files
+from nango_py.config.files import ConfigFiles
 from nango_py.config.template.compiled import TemplateText
 from nango_py.config.values import EnvironmentText
 from nango_py.errors import ConfigError
@@ -115,7 +115,7 @@ class Project:
     def load(self, *, cached: bool = True) -> Configuration:
         """The configuration as a start finds it."""
         cache = ConfigCache(self.nango, Secret(self.key), self.clock)
-        return Files(
+        return ConfigFiles(
             self.source,
             self.folder / "blueprints",
             self.overrides,
@@ -478,7 +478,7 @@ def test_a_form_that_is_too_large_is_not_kept(project: Project, monkeypatch: pyt
 def test_a_file_that_changes_while_it_is_checked_leaves_no_form(project: Project) -> None:
     """A form is of the bytes that were checked, and not of those that stand there a moment later."""
     cache = ConfigCache(project.nango, Secret(KEY), project.clock)
-    files = Files(
+    files = ConfigFiles(
         project.file, project.folder / "blueprints", None, project.environ, reload=False, cache=lambda _: None
     )
     loaded = files._loaded()
@@ -505,12 +505,12 @@ def test_a_hit_imports_no_parser(project: Project) -> None:
     code = """
         import json, pathlib, sys
         from nango_py.config.cache.cache_folder import ConfigCache
-        from nango_py.config.files import Files
+        from nango_py.config.files import ConfigFiles
         from nango_py.secret import Secret
         folder = pathlib.Path(sys.argv[1])
         cache = ConfigCache(folder / ".nango", Secret("k" * 44))
         file, environ = folder / "integrations.yaml", {"MAIL_SECRET": "s"}
-        Files(file, None, None, environ, reload=False, cache=lambda _: cache)
+        ConfigFiles(file, None, None, environ, reload=False, cache=lambda _: cache)
         costly = {"yaml", "jsonschema", "jinja2", "importlib.metadata", "dataclasses"}
         print(json.dumps(sorted(costly & set(sys.modules))))
     """

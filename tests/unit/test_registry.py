@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from nango_py import registry as registry_module
 from nango_py.registry import AUTH_MODES, PAGINATORS, Registry, UnknownPluginError
 
 
@@ -60,7 +61,7 @@ def test_an_outside_package_registers_by_entry_point(monkeypatch: pytest.MonkeyP
     """Its class is loaded when it is asked for, by the same door as the built-in ones."""
     point = importlib.metadata.EntryPoint("outside", f"{__name__}:Outside", "nango_py.pagination")
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
+    monkeypatch.setattr(registry_module, "find_entry_points", lambda _: [point])
     monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda _: Outside)
     registry: Registry[object] = Registry("pagination kind", "nango_py.pagination")
     assert "outside" in registry.names()

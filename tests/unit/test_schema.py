@@ -297,6 +297,16 @@ def test_the_old_form_with_versions_is_accepted() -> None:
     ]
 
 
+class _PathLocator:
+    """Reports each place as the path of the value."""
+
+    def position(self, path: tuple[str | int, ...]) -> Position:
+        """The path as a file name."""
+        return Position("/".join(map(str, path)))
+
+    key_position = position
+
+
 def test_merged_settings_are_checked_for_what_is_missing() -> None:
     """After merging, required keys, the log level's value and contradictions are looked at again."""
     settings = {
@@ -306,7 +316,7 @@ def test_merged_settings_are_checked_for_what_is_missing() -> None:
         "rate_limits": {"headers": {"remaining": "X"}},
         "pagination": {"records": "a"},
     }
-    found = check_merged(settings, lambda path: Position("/".join(map(str, path))))
+    found = check_merged(settings, _PathLocator())
     assert [(problem.position.file, problem.code) for problem in found] == [
         ("auth", "E208"),
         ("log_level", "E204"),

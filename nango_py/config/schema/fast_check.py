@@ -1,108 +1,71 @@
-"""A quick yes for settings that fit, so that a program with right files never imports jsonschema.
+"""A check that says only whether settings are certainly valid, so that valid files never import jsonschema.
 
-It knows the keywords that the file format uses and answers only "fits". Whatever it does not accept, for
-a reason or because it does not know a keyword, goes to the full validator, which alone words problems.
+It interprets the same schemas as jsonschema, so a change of the file format needs no change here. What it
+does not accept, because of the value or because it does not know a keyword, goes to jsonschema, which alone
+finds and words problems. For klaviyo:v1 jsonschema takes 59,320 calls and an import of 80 ms (0.65 of a
+process that makes one call with requests); this takes some 5,000 calls. A test compares the two.
 """
+
+# ruff: noqa: FBT001, SIM110 - one signature for all checks, and loops
 
 from __future__ import annotations
 
 import functools
 import math
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from nango_py.config.values import MAPPINGS
+from nango_py.json_types import Schema, Settings
 
-    from nango_py.config.schema.format import Schema
-
-# A null removes what lies below it, so it is no value of a wrong type; but a parent cannot be removed.
+# A null removes what is below it, so it is not a value of a wrong type; but a parent cannot be removed.
 NEVER_NULL = frozenset({"extends", "extends_blueprint"})
 # The required keys whose null is a value.
 MAY_BE_NULL = frozenset({"equals"})
 
-_SAYS_NOTHING = frozenset(
+_IGNORED = frozenset(
     {"title", "description", "$comment", "examples", "default", "format", "template", "then", "else"}
-    | {"expected", "code", "shown", "unit", "separated", "patternProperties"}
+    | {"expected", "code", "shown", "unit", "separated", "patternProperties", "type"}
 )
+_CLASSES: dict[str, tuple[type, ...]] = {
+    "string": (str,), "object": MAPPINGS, "array": (list, tuple), "boolean": (bool,),
+    "number": (int, float), "integer": (int,),
+}  # fmt: skip
+
+Check = Callable[[Any, Any, Schema, bool], bool]
+"""Whether a value fits a keyword, given the keyword's argument, the value, the schema, and is_in_list."""
 
 
 class _UnknownKeywordError(Exception):
     pass
 
 
-def is_surely_valid(schema: Schema, value: Any) -> bool:
-    """True only if the full validator would find nothing wrong."""
+def is_surely_valid(schema: Schema, value: object) -> bool:
+    """True only if jsonschema would find nothing wrong. Infinite numbers are not looked for."""
     try:
-        return _fits(schema, value, in_list=False)
+        return _fits(schema, value, is_in_list=False)
     except _UnknownKeywordError:
         return False
 
 
-def is_missing(value: Mapping[str, Any], name: str) -> bool:
-    """Whether a required key is not there, or is null where null is no value."""
+def is_missing(value: Settings, name: str) -> bool:
+    """Whether a required key is missing, or is null although null is not a value."""
     return name not in value or (value[name] is None and name not in MAY_BE_NULL)
 
 
-def is_number(value: Any) -> bool:
-    """A finite number; JSON Schema has no others."""
+def is_number(value: object) -> bool:
+    """Whether the value is a finite number; JSON Schema has no others."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_integer(value: Any) -> bool:
-    """An int; 1.0 is none, though JSON Schema calls it one."""
+def is_integer(value: object) -> bool:
+    """Whether the value is an int; 1.0 is not, although JSON Schema calls it one."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _fits(schema: Schema, value: Any, *, in_list: bool) -> bool:
-    for keyword, wanted in schema.items():
-        if keyword in _SAYS_NOTHING:
-            continue
-        check = _CHECKS.get(keyword)
-        if check is None:
-            raise _UnknownKeywordError
-        if not check(wanted, value, schema, in_list):
-            return False
-    return True
-
-
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "string": lambda value: isinstance(value, str),
-    "object": lambda value: isinstance(value, Mapping),
-    "array": lambda value: isinstance(value, list | tuple),
-    "boolean": lambda value: isinstance(value, bool),
-    "number": is_number,
-    "integer": is_integer,
-}
-
-
-def _type(wanted: Any, value: Any, _: Schema, __: bool) -> bool:  # noqa: FBT001 - one signature for all
-    return any(_KINDS[kind](value) for kind in ([wanted] if isinstance(wanted, str) else wanted))
-
-
-def _properties(wanted: Any, value: Any, _: Schema, in_list: bool) -> bool:  # noqa: FBT001
-    if not isinstance(value, Mapping):
-        return True
-    return all(
-        (item is None and not in_list and key not in NEVER_NULL) or _fits(wanted[key], item, in_list=in_list)
-        for key, item in value.items()
-        if key in wanted
-    )
-
-
-def _closed(wanted: Any, value: Any, schema: Schema, in_list: bool) -> bool:  # noqa: FBT001
-    if not isinstance(value, Mapping):
-        return True
-    others = [key for key in value if key not in schema.get("properties", ())]
-    if wanted is not False:
-        return all(_fits(wanted, value[key], in_list=in_list) for key in others)
-    unknown = [key for key in others if not key.startswith("x-")]
-    return not unknown or known_keys(schema, value, _holds).issuperset(unknown)
-
-
-def known_keys(schema: Schema, value: Any, holds: Callable[[Schema, Any], bool]) -> set[str]:
-    """The keys that a closed mapping may have, given the ones that choose among parts."""
+def known_keys(schema: Schema, value: object, holds: Callable[[Schema, object], bool]) -> set[str]:
+    """The keys that a closed mapping may have, given the values that choose among parts."""
     known = set(schema.get("properties", ()))
     for branch in schema.get("allOf", ()):
         if holds(branch["if"], value):
@@ -110,61 +73,159 @@ def known_keys(schema: Schema, value: Any, holds: Callable[[Schema, Any], bool])
     return known
 
 
-def _holds(schema: Schema, value: Any) -> bool:
-    return _fits(schema, value, in_list=False)
+class _Steps:
+    """The checks of a schema by the kind of value that they apply to."""
+
+    __slots__ = (
+        "classes",
+        "for_lists",
+        "for_mappings",
+        "for_others",
+        "for_texts",
+        "is_bool_allowed",
+        "schema",
+    )
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema  # kept, so that its id is not given to another
+        kinds = schema.get("type", ())
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        self.classes: tuple[type, ...] = ()
+        for kind in kinds:
+            self.classes += _CLASSES[kind]
+        self.is_bool_allowed = not kinds or "boolean" in kinds
+        self.for_mappings: list[tuple[Check, Any]] = []
+        self.for_lists: list[tuple[Check, Any]] = []
+        self.for_texts: list[tuple[Check, Any]] = []
+        self.for_others: list[tuple[Check, Any]] = []
+        for keyword, wanted in schema.items():
+            if keyword in _FOR_ANY:
+                for checks in (self.for_mappings, self.for_lists, self.for_texts, self.for_others):
+                    checks.append((_FOR_ANY[keyword], wanted))
+            elif keyword in _FOR_MAPPINGS:
+                self.for_mappings.append((_FOR_MAPPINGS[keyword], wanted))
+            elif keyword in _FOR_LISTS:
+                self.for_lists.append((_FOR_LISTS[keyword], wanted))
+            elif keyword in _FOR_TEXTS:
+                self.for_texts.append((_FOR_TEXTS[keyword], wanted))
+            elif keyword not in _IGNORED:
+                raise _UnknownKeywordError
 
 
-def _branch(wanted: Any, value: Any, schema: Schema, in_list: bool) -> bool:  # noqa: FBT001
-    taken = schema.get("then" if _fits(wanted, value, in_list=in_list) else "else")
-    return taken is None or _fits(taken, value, in_list=in_list)
+_steps: dict[int, _Steps] = {}
 
 
-def _required(wanted: Any, value: Any, _: Schema, __: bool) -> bool:  # noqa: FBT001
-    return not isinstance(value, Mapping) or not any(is_missing(value, name) for name in wanted)
+def _fits(schema: Schema, value: object, *, is_in_list: bool) -> bool:
+    steps = _steps.get(id(schema))
+    if steps is None:
+        steps = _steps[id(schema)] = _Steps(schema)
+    if steps.classes and not isinstance(value, steps.classes):
+        return False
+    if isinstance(value, str):
+        checks = steps.for_texts
+    elif isinstance(value, MAPPINGS):
+        checks = steps.for_mappings
+    elif isinstance(value, list | tuple):
+        checks = steps.for_lists
+    elif isinstance(value, bool) and not steps.is_bool_allowed:
+        return False
+    else:
+        checks = steps.for_others
+    for check, wanted in checks:
+        if not check(wanted, value, schema, is_in_list):
+            return False
+    return True
 
 
-def _partners(wanted: Any, value: Any, _: Schema, __: bool) -> bool:  # noqa: FBT001
-    if not isinstance(value, Mapping):
+def _holds(schema: Schema, value: object) -> bool:
+    return _fits(schema, value, is_in_list=False)
+
+
+# Loops instead of generators below: a generator costs a call for each item.
+def _all_of(wanted: Any, value: Any, _: Schema, is_in_list: bool) -> bool:
+    return all(_fits(part, value, is_in_list=is_in_list) for part in wanted)
+
+
+def _branch(wanted: Any, value: Any, schema: Schema, is_in_list: bool) -> bool:
+    chosen = schema.get("then" if _fits(wanted, value, is_in_list=is_in_list) else "else")
+    return chosen is None or _fits(chosen, value, is_in_list=is_in_list)
+
+
+def _properties(wanted: Any, value: Any, _: Schema, is_in_list: bool) -> bool:
+    for key, item in value.items():
+        if key not in wanted or (item is None and not is_in_list and key not in NEVER_NULL):
+            continue
+        if not _fits(wanted[key], item, is_in_list=is_in_list):
+            return False
+    return True
+
+
+def _closed(wanted: Any, value: Any, schema: Schema, is_in_list: bool) -> bool:
+    others = value.keys() - schema.get("properties", {}).keys()
+    if not others:
         return True
-    return all(name in value for key, names in wanted.items() if key in value for name in names)
+    if wanted is not False:
+        return all(_fits(wanted, value[key], is_in_list=is_in_list) for key in others)
+    unknown = [key for key in others if not key.startswith("x-")]
+    return not unknown or known_keys(schema, value, _holds).issuperset(unknown)
 
 
-def _items(wanted: Any, value: Any, _: Schema, __: bool) -> bool:  # noqa: FBT001
-    return not isinstance(value, list | tuple) or all(_fits(wanted, item, in_list=True) for item in value)
+def _required(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+    for name in wanted:
+        if (name not in value or value[name] is None) and is_missing(value, name):
+            return False
+    return True
+
+
+def _partners(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+    for key, names in wanted.items():
+        if key in value and not value.keys() >= set(names):
+            return False
+    return True
+
+
+def _items(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+    for item in value:
+        if not _fits(wanted, item, is_in_list=True):
+            return False
+    return True
+
+
+def _property_names(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+    return all(_fits(wanted, name, is_in_list=False) for name in value)
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _matches(pattern: str, text: str) -> bool:
-    return _compiled(pattern).search(text) is not None
+def _is_long_enough(wanted: int, value: Any, _: Schema, __: bool) -> bool:
+    return len(value) >= wanted
 
 
-_CHECKS: dict[str, Callable[[Any, Any, Schema, bool], bool]] = {
-    "type": _type,
-    "properties": _properties,
-    "additionalProperties": _closed,
-    "unevaluatedProperties": _closed,
+_FOR_ANY: dict[str, Check] = {
+    "allOf": _all_of,
     "if": _branch,
-    "required": _required,
-    "dependentRequired": _partners,
-    "items": _items,
-    "allOf": lambda wanted, value, _, in_list: all(_fits(part, value, in_list=in_list) for part in wanted),
-    "not": lambda wanted, value, _, in_list: not _fits(wanted, value, in_list=in_list),
+    "not": lambda wanted, value, _, is_in_list: not _fits(wanted, value, is_in_list=is_in_list),
     "enum": lambda wanted, value, _, __: isinstance(value, str) and value in wanted,
     "const": lambda wanted, value, _, __: isinstance(value, str) and value == wanted,
-    "pattern": lambda wanted, value, _, __: (
-        not isinstance(value, str) or bool(_compiled(wanted).search(value))
-    ),
     "minimum": lambda wanted, value, _, __: not is_number(value) or value >= wanted,
     "maximum": lambda wanted, value, _, __: not is_number(value) or value <= wanted,
     "exclusiveMinimum": lambda wanted, value, _, __: not is_number(value) or value > wanted,
-    "minLength": lambda wanted, value, _, __: not isinstance(value, str) or len(value) >= wanted,
-    "minItems": lambda wanted, value, _, __: not isinstance(value, list | tuple) or len(value) >= wanted,
-    "minProperties": lambda wanted, value, _, __: not isinstance(value, Mapping) or len(value) >= wanted,
-    "propertyNames": lambda wanted, value, _, __: (
-        not isinstance(value, Mapping) or all(_fits(wanted, name, in_list=False) for name in value)
-    ),
+}
+_FOR_MAPPINGS: dict[str, Check] = {
+    "properties": _properties,
+    "additionalProperties": _closed,
+    "unevaluatedProperties": _closed,
+    "required": _required,
+    "dependentRequired": _partners,
+    "propertyNames": _property_names,
+    "minProperties": _is_long_enough,
+}
+_FOR_LISTS: dict[str, Check] = {"items": _items, "minItems": _is_long_enough}
+_FOR_TEXTS: dict[str, Check] = {
+    "pattern": lambda wanted, value, _, __: _compile(wanted).search(value) is not None,
+    "minLength": _is_long_enough,
+    "maxLength": lambda wanted, value, _, __: len(value) <= wanted,
 }

@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EXTENSION: Schema = {"^x-": {}}
 _LOCAL = "#/$defs/"
+_CONTAINERS = (dict, list)
 
 
 def blueprint_schema() -> Schema:
@@ -123,19 +124,17 @@ def resolve_references(name: str) -> Schema:
 
     `x-` keys are left to the keyword that closes a mapping, which is quicker than a pattern for each key.
     """
-    schema: Schema = _resolved(definitions()[name])
+    schema: Schema = _resolve(definitions()[name])
     return schema
 
 
-def _resolved(schema: Any) -> Any:
+def _resolve(schema: dict[str, Any] | list[Any]) -> Any:
     if isinstance(schema, list):
-        return [_resolved(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
+        return [_resolve(item) if isinstance(item, _CONTAINERS) else item for item in schema]
     if "$ref" in schema:
         return resolve_references(schema["$ref"].removeprefix(_LOCAL))
-    return {
-        key: _resolved(item)
-        for key, item in schema.items()
-        if not (key == "patternProperties" and item == _EXTENSION)
-    }
+    resolved = {}
+    for key, item in schema.items():
+        if not (key == "patternProperties" and item == _EXTENSION):
+            resolved[key] = _resolve(item) if isinstance(item, _CONTAINERS) else item
+    return resolved

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from typing import TYPE_CHECKING
 
 from nango_py.config.schema.format import resolve_references
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from nango_py.config.values import Path
     from nango_py.json_types import Schema
 
-_BRANCHES = ("allOf", "anyOf", "oneOf")
-_CONSEQUENCES = ("then", "else")
+_BRANCHES = ("allOf", "anyOf", "oneOf", "then", "else")
 
 
 class _Outline:
@@ -23,35 +21,31 @@ class _Outline:
     Attributes:
         kind: the kind of the template at this place, or "".
         named: outlines by key; None for a key below which there is no template.
-        patterns: outlines by pattern of the key.
-        others: the outline of keys that `named` and `patterns` do not have.
+        others: the outline of all other keys.
         items: the outline of the items of a list.
-        branches: outlines of the same value.
+        branches: more outlines of the same value.
     """
 
-    __slots__ = ("branches", "items", "kind", "named", "others", "patterns")
+    __slots__ = ("branches", "has_templates", "items", "kind", "named", "others")
 
     def __init__(self, schema: Schema) -> None:
         self.kind: str = schema.get("template", "")
-        self.named = {key: _outline(below) for key, below in schema.get("properties", {}).items()}
-        self.patterns = {key: _outline(below) for key, below in schema.get("patternProperties", {}).items()}
-        self.others = _outline(schema.get("additionalProperties"))
-        self.items = _outline(schema.get("items"))
-        branches = [branch for keyword in _BRANCHES for branch in schema.get(keyword, ())]
-        branches += [schema[keyword] for keyword in _CONSEQUENCES if keyword in schema]
-        self.branches = [outline for branch in branches if (outline := _outline(branch)) is not None]
-
-    def has_templates(self) -> bool:
-        named = (*self.named.values(), *self.patterns.values())
-        return bool(self.kind or self.others or self.items or self.branches or any(named))
-
-    def below(self, key: str) -> list[_Outline]:
-        """The outlines that apply to one key (JSON Schema 2020-12, 10.3)."""
-        found = [self.named.get(key)]
-        found += [outline for pattern, outline in self.patterns.items() if re.search(pattern, key)]
-        if key not in self.named and len(found) == 1:
-            found.append(self.others)
-        return [outline for outline in found if outline is not None]
+        self.named: dict[str, _Outline | None] = {}
+        for key, below in schema.get("properties", {}).items():
+            self.named[key] = _outline(below)
+        others = schema.get("additionalProperties")
+        self.others = _outline(others) if others else None
+        self.items = _outline(schema["items"]) if "items" in schema else None
+        self.branches: list[_Outline] = []
+        for keyword in _BRANCHES:
+            if keyword in schema:
+                branches = schema[keyword]
+                for branch in branches if isinstance(branches, list) else (branches,):
+                    outline = _outline(branch)
+                    if outline is not None:
+                        self.branches.append(outline)
+        has_named = list(filter(None, self.named.values()))
+        self.has_templates = bool(self.kind or self.others or self.items or self.branches or has_named)
 
 
 _outlines: dict[int, _Outline | None] = {}
@@ -64,7 +58,7 @@ def _outline(schema: object) -> _Outline | None:
     key = id(schema)  # resolved schemas are shared and never freed
     if key not in _outlines:
         outline = _Outline(schema)
-        _outlines[key] = outline if outline.has_templates() else None
+        _outlines[key] = outline if outline.has_templates else None
     return _outlines[key]
 
 
@@ -94,8 +88,11 @@ def _collect(outline: _Outline, value: object, path: Path, places: dict[Path, st
             places[path] = outline.kind
     elif isinstance(value, MAPPINGS):
         for key, item in value.items():
-            for below in outline.below(key):
+            below = outline.named.get(key)
+            if below is not None:
                 _collect(below, item, (*path, key), places)
+            elif key not in outline.named and outline.others is not None:
+                _collect(outline.others, item, (*path, key), places)
     elif isinstance(value, list | tuple) and outline.items is not None:
         for index, item in enumerate(value):
             _collect(outline.items, item, (*path, index), places)

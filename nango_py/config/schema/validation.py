@@ -1,8 +1,7 @@
-"""Documents checked against the file format: every problem at once, in our own words.
+"""Checks documents against the file format, and reports every problem at once. The only jsonschema import.
 
-The only jsonschema import.
-The library's messages repeat the value that is wrong, and that may be a secret; ours name the key, the kind
-that was found and what is expected. References stay inside the format: nothing is fetched.
+jsonschema's messages repeat the wrong value, which may be a secret. Ours name the key, the kind of value that
+was found, and what was expected. References stay inside the format: nothing is fetched.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from nango_py.config.schema.fast_check import (
 )
 from nango_py.config.schema.format import blueprint_schema, integrations_schema, resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
-from nango_py.config.schema.wording import Fault, Place, problem_of
+from nango_py.config.schema.wording import Fault, Locator, problem_of
+from nango_py.config.yaml.tree import Document
 from nango_py.errors import Position, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from nango_py.config.values import Path
-    from nango_py.config.yaml.document import Document
+    from nango_py.json_types import Settings
 
 __all__ = [
     "blueprint_schema",
@@ -45,44 +45,37 @@ _ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
 
 
 def check_blueprint(document: Document) -> list[Problem]:
-    """Every problem of a blueprint file, sorted; keys that an extended blueprint may give are not missed."""
+    """Every problem of a blueprint file, sorted. Keys that it may inherit are not required."""
     if document.data is None:
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
     found = _problems("blueprint_file", document.data, document, _below_version)
     found += lint_blueprint(document)
     if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
         found += lint_settings(document.data, document)
-    return sorted(found, key=_place_of)
+    return sorted(found, key=_get_position)
 
 
 def check_integrations(document: Document) -> list[Problem]:
-    """Every problem of an integrations.yaml, sorted; what a blueprint may give is not missed.
+    """Every problem of an integrations.yaml, sorted. Keys that a blueprint may have are not required.
 
-    Text that is one `${UPPER_CASE}` is accepted for `log_level` and `auth_mode`; check_merged
-    checks its value.
+    `log_level` and `auth_mode` may be one `${UPPER_CASE}`; `check_merged` checks its value.
     """
     if document.data is None:
         help_ = 'expected "integrations:" (see docs/quickstart.md)'
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", help_)]
     found = _problems("integrations_file", document.data, document, _below_integration)
-    return sorted([*found, *lint_names(document)], key=_place_of)
+    return sorted([*found, *lint_names(document)], key=_get_position)
 
 
-def check_merged(
-    settings: Mapping[str, Any],
-    position_of: Callable[[Path], Position],
-    key_position_of: Callable[[Path], Position] | None = None,
-) -> list[Problem]:
-    """What is missing or contradictory once everything is merged, sorted.
+def check_merged(settings: Settings, locator: Locator) -> list[Problem]:
+    """What is missing or contradictory after merging, sorted.
 
     Args:
-        settings: a blueprint's or an integration's whole tree; each file in it was checked before.
-        position_of: where the value at a path was written, or the nearest thing around it.
-        key_position_of: the same for its key; `position_of` by default.
+        settings: the whole tree of a blueprint or an integration; each of its files was checked before.
+        locator: where the parts of the tree were written.
     """
-    place = Place(position_of, key_position_of or position_of)
-    found = _problems("merged", settings, place, lambda _: True)
-    return sorted([*found, *lint_settings(settings, place)], key=_place_of)
+    found = _problems("merged", settings, locator, lambda _: True)
+    return sorted([*found, *lint_settings(settings, locator)], key=_get_position)
 
 
 def _below_version(path: Path) -> bool:
@@ -94,30 +87,31 @@ def _below_integration(path: Path) -> bool:
 
 
 def _problems(
-    definition: str, data: Any, place: Place | Document, removable: Callable[[Path], bool]
+    definition: str, data: Any, locator: Locator, is_removable: Callable[[Path], bool]
 ) -> list[Problem]:
-    if is_surely_valid(resolve_references(definition), data) and not any(_not_finite(data, ())):
+    # The numbers of a merged tree were checked in their files.
+    has_infinity = isinstance(locator, Document) and locator.has_infinity
+    if not has_infinity and is_surely_valid(resolve_references(definition), data):
         return []
-    shown = Place(place.position, place.key_position, place.source_text)
     found: list[Problem] = []
     faulty: set[Path] = set()
     for error in _validator(definition).iter_errors(data):
         fault = _fault(error)
         if fault.path in faulty and fault.keyword in {"type", "enum"}:
             continue
-        if fault.value is None and fault.keyword in {"type", "enum"} and _removes(fault.path, removable):
+        if fault.value is None and fault.keyword in {"type", "enum"} and _removes(fault.path, is_removable):
             continue
         if fault.path == ("integrations",) and fault.value is None:
-            continue  # it is missed as a key
+            continue  # reported as a missing key
         if fault.keyword == "required" and _misspells_parent(fault):
             continue
         if fault.keyword == "enum" and fault.path[:1] == ("integrations",) and _from_environment(fault.value):
             continue
         faulty.add(fault.path)
-        found.append(problem_of(fault, shown))
+        found.append(problem_of(fault, locator))
     found.extend(
-        Problem(place.position(path), "E401", "expected a finite number")
-        for path in _not_finite(data, ())
+        Problem(locator.position(path), "E401", "expected a finite number")
+        for path in (_find_infinite(data, ()) if has_infinity else ())
         if path not in faulty
     )
     return found
@@ -131,32 +125,32 @@ def _fault(error: Any) -> Fault:
     return Fault(error.validator, path, error.instance, error.schema, error.message, known)
 
 
-def _removes(path: Path, removable: Callable[[Path], bool]) -> bool:
+def _removes(path: Path, is_removable: Callable[[Path], bool]) -> bool:
     in_list = any(isinstance(part, int) for part in path)
-    return bool(path) and not in_list and path[-1] not in NEVER_NULL and removable(path)
+    return bool(path) and not in_list and path[-1] not in NEVER_NULL and is_removable(path)
 
 
 def _misspells_parent(fault: Fault) -> bool:
-    """Whether auth or requests are missing only because the key that names the blueprint is misspelt."""
-    misspelt = (key for key in fault.value if key not in _PARENT_KEYS and nearest(key, _PARENT_KEYS))
-    return fault.name in {"auth", "requests"} and any(misspelt)
+    """Whether auth or requests are missing only because `extends` or `extends_blueprint` is misspelled."""
+    misspelled = (key for key in fault.value if key not in _PARENT_KEYS and nearest(key, _PARENT_KEYS))
+    return fault.name in {"auth", "requests"} and any(misspelled)
 
 
 def _from_environment(value: Any) -> bool:
     return isinstance(value, str) and _ENVIRONMENT.match(value) is not None
 
 
-def _not_finite(value: Any, path: Path) -> Iterator[Path]:
+def _find_infinite(value: Any, path: Path) -> Iterator[Path]:
     if isinstance(value, float):
         if not math.isfinite(value):
             yield path
     elif not isinstance(value, str | int):
         pairs = value.items() if hasattr(value, "items") else enumerate(value or ())
         for key, item in pairs:
-            yield from _not_finite(item, (*path, key))
+            yield from _find_infinite(item, (*path, key))
 
 
-def _place_of(problem: Problem) -> Position:
+def _get_position(problem: Problem) -> Position:
     return problem.position
 
 
@@ -185,7 +179,7 @@ def _validator(definition: str) -> Any:
     return cls(resolve_references(definition), registry=Registry())
 
 
-# The keywords that concern a key: one error for each key, whose message is the key itself.
+# Keywords about keys: one error for each key, with the key as its message.
 def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 

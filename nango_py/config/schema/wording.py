@@ -1,49 +1,52 @@
-"""From what a schema found wrong to a sentence. Values are shown only where they cannot be secrets."""
+"""The problem for what a schema refuses. Messages show values only where they cannot be secrets."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nango_py.config.yaml.tree import kind_of
+from nango_py.config.yaml.tree import Document, kind_of
 from nango_py.errors import Position, Problem, nearest, printable
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.config.values import Path
+    from nango_py.json_types import Schema
 
 
-@dataclass(frozen=True, slots=True)
+class Locator(Protocol):
+    """Knows where values and keys were written: a Document, or the Origins of a merged tree."""
+
+    def position(self, path: Path) -> Position:
+        """The position of a value, or of its nearest parent that was written."""
+
+    def key_position(self, path: Path) -> Position:
+        """The position of a value's key."""
+
+
+@record
 class Fault:
     """One thing that a schema refuses.
 
     Attributes:
         keyword: the keyword of JSON Schema that failed.
-        path: where the value stands; for keywords about a missing or unknown key, the mapping.
-        schema: the schema that holds the keyword.
-        name: the key that is missing or unknown, for keywords about keys.
-        known: the keys that would be allowed, for an unknown one.
+        path: the path of the value; of the mapping, for keywords about a missing or unknown key.
+        value: the value.
+        schema: the schema that has the keyword.
+        name: the key that is missing or unknown.
+        known: the keys that are allowed, for an unknown one.
     """
 
     keyword: str
     path: Path
-    value: Any
-    schema: Mapping[str, Any]
+    value: Any  # of any type: this is what the schema refuses
+    schema: Schema
     name: str
     known: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where values and keys stand, and how a scalar was written ("" when that is not known)."""
-
-    position: Callable[[Path], Position]
-    key_position: Callable[[Path], Position]
-    source_text: Callable[[Path], str] = lambda _: ""
 
 
 _KINDS = {
@@ -57,16 +60,16 @@ _KINDS = {
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,40}\Z")
 
 
-def problem_of(fault: Fault, place: Place) -> Problem:
-    """The problem that a fault is, at the value or at the key that is wrong."""
-    word = _WORDINGS.get(fault.keyword)
-    if word is None:
-        return Problem(place.position(fault.path), "E201", "not allowed here")
-    return word(fault, place)
+def problem_of(fault: Fault, locator: Locator) -> Problem:
+    """The problem, at the value or the key that is wrong."""
+    describe = _DESCRIPTIONS.get(fault.keyword)
+    if describe is None:
+        return Problem(locator.position(fault.path), "E201", "not allowed here")
+    return describe(fault, locator)
 
 
-def _type(fault: Fault, place: Place) -> Problem:
-    where = place.position(fault.path)
+def _type(fault: Fault, locator: Locator) -> Problem:
+    where = locator.position(fault.path)
     wanted = fault.schema["type"]
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     found = _kind_of(fault.value)
@@ -78,15 +81,15 @@ def _type(fault: Fault, place: Place) -> Problem:
     if isinstance(fault.value, float) and not math.isfinite(fault.value):
         return Problem(where, "E401", f"expected a finite number, found {found}")
     if kinds[0] == "string" and found in {"a number", "true or false"}:
-        return _unquoted(fault, place, where, found)
+        return _unquoted(fault, locator, where, found)
     expected = " or ".join(_KINDS[kind] for kind in kinds)
     return Problem(
         where, "E201", f"expected {expected}, found {found}", "", f"write {example}" if example else ""
     )
 
 
-def _unquoted(fault: Fault, place: Place, where: Position, found: str) -> Problem:
-    written = place.source_text(fault.path)
+def _unquoted(fault: Fault, locator: Locator, where: Position, found: str) -> Problem:
+    written = locator.source_text(fault.path) if isinstance(locator, Document) else ""
     if fault.schema.get("shown") and written and found == "a number":
         what = f"YAML read {printable(written, 30)} as the number {printable(str(fault.value), 30)}"
         return Problem(where, "E206", what, "", f'quote it: "{printable(written, 30)}"')
@@ -95,7 +98,7 @@ def _unquoted(fault: Fault, place: Place, where: Position, found: str) -> Proble
 
 
 def _as_list(fault: Fault) -> str:
-    """How a text of several words is written as a list, where the words are no secrets."""
+    """How to write a text of several words as a list, if the words cannot be secrets."""
     if not fault.schema.get("separated") or type(fault.value) is not str:
         return ""
     words = [word for word in re.split(r"[\s,]+", fault.value) if word]
@@ -108,40 +111,40 @@ def _kind_of(value: Any) -> str:
     return kind_of(value)
 
 
-def _range(fault: Fault, place: Place) -> Problem:
+def _range(fault: Fault, locator: Locator) -> Problem:
     bounds = [
         f"{sign} {fault.schema[keyword]}"
         for keyword, sign in (("exclusiveMinimum", ">"), ("minimum", ">="), ("maximum", "<="))
         if keyword in fault.schema
     ]
     endless = 'there is no "no timeout"' if fault.schema.get("unit") and fault.value <= 0 else ""
-    return Problem(place.position(fault.path), "E401", f"must be {' and '.join(bounds)}", "", endless)
+    return Problem(locator.position(fault.path), "E401", f"must be {' and '.join(bounds)}", "", endless)
 
 
-def _enum(fault: Fault, place: Place) -> Problem:
+def _enum(fault: Fault, locator: Locator) -> Problem:
     allowed = [str(value) for value in fault.schema["enum"]]
     near = nearest(fault.value, allowed) if isinstance(fault.value, str) else ""
     words = f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
     help_ = f'did you mean "{near}"?' if near else ""
     found = "" if isinstance(fault.value, str) else f", found {_kind_of(fault.value)}"
-    return Problem(place.position(fault.path), "E204", f"expected {words}{found}", "", help_)
+    return Problem(locator.position(fault.path), "E204", f"expected {words}{found}", "", help_)
 
 
-def _pattern(fault: Fault, place: Place) -> Problem:
+def _pattern(fault: Fault, locator: Locator) -> Problem:
     expected = fault.schema.get("expected", "another form")
     code = fault.schema.get("code", "E204")
-    return Problem(place.position(fault.path), code, f"expected {expected}")
+    return Problem(locator.position(fault.path), code, f"expected {expected}")
 
 
-def _name(fault: Fault, place: Place) -> Problem:
+def _name(fault: Fault, locator: Locator) -> Problem:
     what = f'the name "{printable(str(fault.value), 64)}" is not allowed'
     expected = f"expected {fault.schema.get('expected', 'another form')}"
-    return Problem(place.key_position(fault.path), fault.schema.get("code", "E204"), what, expected)
+    return Problem(locator.key_position(fault.path), fault.schema.get("code", "E204"), what, expected)
 
 
-def _missing(fault: Fault, place: Place) -> Problem:
+def _missing(fault: Fault, locator: Locator) -> Problem:
     at_top = "" if fault.path else "top-level "
-    where = place.key_position(fault.path)
+    where = locator.key_position(fault.path)
     chosen = fault.value.get("auth_mode") if isinstance(fault.value, Mapping) else None
     if fault.path[-1:] == ("auth",) and fault.name != "auth_mode" and isinstance(chosen, str):
         return Problem(where, "E208", f"{chosen} needs auth.{fault.name}")
@@ -151,16 +154,16 @@ def _missing(fault: Fault, place: Place) -> Problem:
     return Problem(where, "E203", f'missing {at_top}key "{fault.name}"', "", help_)
 
 
-def _missing_partner(fault: Fault, place: Place) -> Problem:
+def _missing_partner(fault: Fault, locator: Locator) -> Problem:
     key, name = fault.name.split(":")
-    return Problem(place.key_position((*fault.path, key)), "E203", f'"{key}" needs "{name}" beside it')
+    return Problem(locator.key_position((*fault.path, key)), "E203", f'"{key}" needs "{name}" beside it')
 
 
-def _unknown(fault: Fault, place: Place) -> Problem:
+def _unknown(fault: Fault, locator: Locator) -> Problem:
     known = sorted(fault.known)
     near = nearest(fault.name, known)
     help_ = f'did you mean "{near}"?' if near else f"known: {', '.join(known)}"
-    where = place.key_position((*fault.path, fault.name))
+    where = locator.key_position((*fault.path, fault.name))
     what = f'unknown key "{printable(fault.name, 64)}"'
     chosen = next((key for key in ("auth_mode", "kind") if key in fault.known and key in fault.value), "")
     branches = [branch["then"].get("properties", ()) for branch in fault.schema.get("allOf", ())]
@@ -170,15 +173,15 @@ def _unknown(fault: Fault, place: Place) -> Problem:
     return Problem(where, "E202", what, "", help_)
 
 
-def _too_few(fault: Fault, place: Place) -> Problem:
+def _too_few(fault: Fault, locator: Locator) -> Problem:
     expected = fault.schema.get("expected")
     what = {"minItems": "the list is empty", "minLength": "the text is empty"}.get(
         fault.keyword, "keys are missing"
     )
-    return Problem(place.position(fault.path), "E203", what, f"expected {expected}" if expected else "")
+    return Problem(locator.position(fault.path), "E203", what, f"expected {expected}" if expected else "")
 
 
-_WORDINGS: dict[str, Callable[[Fault, Place], Problem]] = {
+_DESCRIPTIONS: dict[str, Callable[[Fault, Locator], Problem]] = {
     "type": _type,
     "minimum": _range,
     "maximum": _range,

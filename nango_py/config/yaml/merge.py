@@ -48,25 +48,24 @@ class Origins(Mapping["Path", Position]):
         return Position(file, line, column)
 
     def __iter__(self) -> Iterator[Path]:
-        return (path for path, _ in self.places())
+        return iter([path for path, _ in self.places()])
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.places())
+        return len(self.places())
 
-    def places(self) -> Iterator[tuple[Path, Place]]:
+    def places(self) -> list[tuple[Path, Place]]:
         """Every path with its place, parents first."""
-        pending: list[tuple[Path, Node, tuple[int, int]]] = [((), self.root, self.key_place)]
+        found: list[tuple[Path, Place]] = []
+        pending: list[tuple[Path, Node, int, int]] = [((), self.root, *self.key_place)]
         while pending:
-            path, node, (key_line, key_column) = pending.pop()
-            yield path, (node.file, node.line, node.column, key_line, key_column)
-            pending += [
-                ((*path, key), below, (line, column))
-                for key, (line, column, _, below) in reversed(node.entries.items())
-            ]
-            pending += [
-                ((*path, index), item, (item.line, item.column))
-                for index, item in reversed([*enumerate(node.items)])
-            ]
+            path, node, key_line, key_column = pending.pop()
+            found.append((path, (node.file, node.line, node.column, key_line, key_column)))
+            for key, (line, column, _, below) in reversed(node.entries.items()):
+                pending.append(((*path, key), below, line, column))
+            for index in range(len(node.items) - 1, -1, -1):
+                item = node.items[index]
+                pending.append(((*path, index), item, item.line, item.column))
+        return found
 
     def place(self, path: Path) -> Place:
         """The place of a value and its key, or of the nearest parent that was written."""

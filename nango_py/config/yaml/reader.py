@@ -21,6 +21,7 @@ _INT64 = 2**63
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORDS = _NULL.union(_BOOL)
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _INT_OF_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
@@ -131,7 +132,7 @@ class Reader:
         if event.tag is not None and event.tag != "!":
             value = self._tagged(event, text)
         else:
-            value = plain_value(text) if plain else text
+            value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if isinstance(value, int) and not -_INT64 <= value < _INT64:
             what = "the number does not fit into 64 bits"
             self._note(event, "E401", what, "", "quote it if it is an identifier")
@@ -140,14 +141,16 @@ class Reader:
             self.has_infinity = True
         mark = event.start_mark
         node = Node(self.file, mark.line + 1, mark.column + 1, value, text if plain else "")
-        self._count(event, 1)
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise self._too_many(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1, 0)
         self._attach(node)
 
     def _key(self, frame: _Frame, event: Any, *, plain: bool) -> None:
         text: str = event.value
-        value = plain_value(text) if plain else text
+        value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if text == "<<" and plain:
             help_ = 'write the keys out, or use "extends"'
             self._note(event, "E011", 'merge key "<<"', "YAML 1.2 has none", help_)
@@ -165,14 +168,16 @@ class Reader:
     def _start(self, event: Any) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
-        if self._is_key_next():
+        if self._open and self._open[-1].mapping and self._open[-1].key is None:
             raise self._stop(event, "E207", "a key must be text, found a list or a mapping")
         mapping = type(event).__name__ == "MappingStartEvent"
         value: Any = {} if mapping else []
         if event.tag is not None and event.tag != "!":
             self._tagged(event, value)
         node = Node(self.file, event.start_mark.line + 1, event.start_mark.column + 1, value)
-        self._count(event, 1)
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise self._too_many(event)
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)
             self._open_anchors[event.anchor] = _position(self.file, event)
@@ -192,7 +197,7 @@ class Reader:
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             raise self._stop(event, "E006", f"more than {MAX_ALIASES} aliases")
-        if self._is_key_next():
+        if self._open and self._open[-1].mapping and self._open[-1].key is None:
             raise self._stop(event, "E207", "a key must be text, found an alias")
         name = printable(event.anchor)
         if event.anchor in self._open_anchors:
@@ -200,20 +205,17 @@ class Reader:
         if event.anchor not in self._anchors:
             raise self._stop(event, "E002", f'no value is anchored as "&{name}"')
         node, size, height = self._anchors[event.anchor]
-        self._count(event, size, "aliases expand to more than")
+        self._values += size
+        if self._values > MAX_VALUES:
+            raise self._too_many(event, "aliases expand to more than")
         if len(self._open) + height > MAX_DEPTH:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
         if self._open:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
         self._attach(node)
 
-    def _is_key_next(self) -> bool:
-        return bool(self._open) and self._open[-1].mapping and self._open[-1].key is None
-
-    def _count(self, event: Any, size: int, words: str = "more than") -> None:
-        self._values += size
-        if self._values > MAX_VALUES:
-            raise self._stop(event, "E006", f"{words} {MAX_VALUES} values")
+    def _too_many(self, event: Any, words: str = "more than") -> StopError:
+        return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
 
     def _attach(self, node: Node) -> None:
         if not self._open:

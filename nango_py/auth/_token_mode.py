@@ -1,68 +1,81 @@
-"""What the modes share whose credentials hold a token with a life."""
+"""Base class of the modes with tokens that expire."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, text_field
 from nango_py.errors import CredentialsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import Any
 
-    from nango_py.protocols.token_exchange import Renewal, TokenContext
+    from nango_py.json_types import Credentials, Schema
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
-TOKEN_LIFE: dict[str, Any] = {
+TOKEN_LIFE: Schema = {
     "expires_at": {"type": ["string", "number"], "title": "Expires at"},
     "expires_in": {"type": "number", "title": "Expires in (seconds)"},
     "raw": {"type": "object", "title": "The token endpoint's whole response"},
 }
-"""Fields of `credentials_schema` beside the token."""
+"""Fields of `credentials_schema` for a token of any kind."""
+
+OAUTH2_TOKEN: Schema = {
+    "access_token": text_field("A token already fetched"),
+    **TOKEN_LIFE,
+    "token_type": {"type": "string"},
+    "scope": {"type": "string"},
+}
+"""Fields of `credentials_schema` for an OAuth 2 token that the mode can fetch."""
 
 
 class TokenMode(AuthMode):
     """Credentials that expire.
 
-    `expires_at` may be a datetime, ISO 8601 text or unix seconds; `expires_in` counts from now.
-    It is stored as unix seconds. `raw` is the token endpoint's whole response, for `${raw.team.id}`.
+    `expires_at` may be a datetime, ISO 8601 text or unix seconds; `expires_in` counts from now. It is stored
+    as unix seconds. `raw` is the token endpoint's whole response, for templates such as `${raw.team.id}`.
     """
 
     token_variable: ClassVar[str] = "access_token"  # noqa: S105 - a name
 
-    def renewal(self, context: TokenContext) -> Renewal:
-        """The token requests of `_steps`; its errors come without the frames that held credentials."""
-        from nango_py.protocols.frames import without_error_frames_in_renewal
+    def refresh(self, context: TokenContext) -> TokenRefresh:
+        """Run `_refresh`; its errors are raised without the frames that contain credentials."""
+        from nango_py.protocols.token_exchange import SECRET_FREE_ERRORS
 
-        return without_error_frames_in_renewal(self._steps(context))
+        steps = self._refresh(context)
+        try:
+            return (yield from steps)
+        except SECRET_FREE_ERRORS as error:
+            failure: Exception = error.with_traceback(None)
+        del steps, context
+        raise failure
 
-    def _steps(self, context: TokenContext) -> Renewal:
-        """What the mode asks for; see `AuthMode.renewal`."""
+    def _refresh(self, context: TokenContext) -> TokenRefresh:
+        """The token requests of the mode; see `AuthMode.refresh`."""
         raise NotImplementedError
 
-    def check_credentials(self, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
+    def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
         """The credentials with `expires_at` in unix seconds and without `expires_in`."""
         given = dict(credentials)
         if isinstance(given.get("expires_at"), datetime):
-            given["expires_at"] = _unix(given["expires_at"])
+            given["expires_at"] = _to_unix(given["expires_at"])
         checked = super().check_credentials(given, where)
         if isinstance(checked.get("expires_at"), str):
-            checked["expires_at"] = _from_text(checked["expires_at"], where)
+            checked["expires_at"] = _parse_date(checked["expires_at"], where)
         lifetime = checked.pop("expires_in", None)
         if lifetime is not None and "expires_at" not in checked:
-            checked["expires_at"] = _unix(datetime.now(UTC)) + float(lifetime)
+            checked["expires_at"] = _to_unix(datetime.now(UTC)) + float(lifetime)
         return checked
 
 
-def _unix(moment: datetime) -> float:
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp()
+def _to_unix(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def _from_text(text: str, where: str) -> float:
+def _parse_date(text: str, where: str) -> float:
     try:
-        return _unix(datetime.fromisoformat(text))
+        return _to_unix(datetime.fromisoformat(text))
     except ValueError:
         pass
     raise CredentialsError(

@@ -1,10 +1,8 @@
-"""API_KEY: one key that the user copied from the API's own settings page."""
+"""API_KEY: a key that the user copies from the API's settings page."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.registry import AUTH_MODES
 
 
@@ -14,12 +12,7 @@ class ApiKey(AuthMode):
 
     name = "API_KEY"
     title = "API key"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["api_key"],
-        "properties": {"api_key": {"type": "string", "title": "API key", "minLength": 1}},
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {"api_key": "key_example_1234"}
+    credentials_schema = make_schema({"api_key": text_field("API key")}, required=["api_key"])
+    example_credentials = {"api_key": "key_example_1234"}
     variables = ("api_key",)
     secret_variables = ("api_key",)

@@ -1,69 +1,81 @@
-"""What an auth mode is: the credentials it takes, and the template names it offers."""
+"""What an auth mode is: the credentials it accepts, and the template variables it provides."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.errors import CredentialsError, nearest, printable
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+    from typing import Any
 
+    from nango_py.json_types import Credentials, Schema, Settings
     from nango_py.protocols.signed_request import SignedRequest
-    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "object": dict,
+    "integer": int,
+    "number": (int, float),
+}
 
 
 class AuthMode:
-    """One way to log in. A mode is a file in this folder with one registered subclass.
+    """One way to authenticate. A mode is a file in this folder with one registered subclass.
 
-    A blueprint says where a credential goes (`Authorization: Bearer ${access_token}`); the mode says
-    which credentials there are, checks them when a connection is registered, and names the variables.
+    A blueprint says where a credential goes (`Authorization: Bearer ${access_token}`). The mode says which
+    credentials there are, checks them when a connection is registered, and provides the variables.
     """
 
     name: ClassVar[str]
     """The `auth_mode` of a blueprint."""
 
     title: ClassVar[str]
-    """A line for people, such as "API key"."""
+    """The name for users, such as "API key"."""
 
-    credentials_schema: ClassVar[dict[str, Any]]
-    """JSON Schema of what register_connection takes. Flat: an object of named fields."""
+    credentials_schema: ClassVar[Schema]
+    """JSON Schema of the credentials of register_connection: an object with named fields, not nested."""
 
-    example_credentials: ClassVar[dict[str, Any]]
-    """Credentials that fit the schema; docs, sandbox and contract tests use them."""
+    example_credentials: ClassVar[Credentials]
+    """Credentials that match the schema, for docs, sandbox and contract tests."""
 
-    settings_schema: ClassVar[dict[str, Any]] = {}
+    settings_schema: ClassVar[Schema] = {}
     """JSON Schema `properties` of the keys that this mode adds under `auth:` in YAML."""
 
     required_settings: ClassVar[tuple[str, ...]] = ()
-    """Keys of `auth:` that a blueprint of this mode must give."""
+    """Keys of `auth:` that a blueprint with this mode must have."""
 
     required_app_settings: ClassVar[tuple[str, ...]] = ()
-    """Keys of an integrations.yaml entry that this mode cannot do without (E208)."""
+    """Keys that an integrations.yaml entry with this mode must have (E208)."""
 
     variables: ClassVar[tuple[str, ...]]
-    """Template names that this mode offers beside those of every mode."""
+    """Template variables that this mode provides in addition to those of every mode."""
 
     secret_variables: ClassVar[tuple[str, ...]]
     """Those of `variables` whose values are never shown."""
 
     token_variable: ClassVar[str] = ""
-    """The variable whose value a renewal fetches; "" for a mode that fetches none."""
+    """The variable that `refresh` provides; "" for a mode without tokens."""
 
     signs: ClassVar[bool] = False
-    """Whether each attempt is signed by `sign`, last of all."""
+    """Whether `sign` signs each attempt, after everything else."""
 
     answers_challenges: ClassVar[bool] = False
-    """Whether a 401 with WWW-Authenticate is answered by `answer_challenge`."""
+    """Whether `answer_challenge` answers a 401 with WWW-Authenticate."""
 
-    def check_credentials(self, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """The credentials as they are stored, or a CredentialsError that names the wrong field.
+    def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
+        """The credentials as they are stored.
 
         Args:
-            credentials: what the caller of register_connection gave.
+            credentials: the argument of register_connection.
             where: "integration/user", for the message.
+
+        Raises:
+            CredentialsError: a field is missing, unknown or invalid.
         """
         properties = self.credentials_schema["properties"]
         for field in credentials:
@@ -74,76 +86,73 @@ class AuthMode:
         for field in self.credentials_schema.get("required", ()):
             if field not in credentials:
                 raise CredentialsError(f'{where}: {self.name} needs credential "{field}"')
-        return {field: self._checked(field, value, where) for field, value in credentials.items()}
+        for field, value in credentials.items():
+            self._check_field(field, value, where)
+        return dict(credentials)
 
-    def _checked(self, field: str, value: Any, where: str) -> Any:
-        """One field's value if it has the declared type; the message names the field, never the value."""
+    def _check_field(self, field: str, value: object, where: str) -> None:
+        """Raise a CredentialsError that names the field, never the value, if the value is invalid."""
         expected = self.credentials_schema["properties"][field].get("type", "string")
-        fits: dict[str, Any] = {"string": str, "object": dict, "integer": int, "number": (int, float)}
-        kinds = [expected] if isinstance(expected, str) else expected
-        if not any(isinstance(value, fits[kind]) and not isinstance(value, bool) for kind in kinds):
-            raise CredentialsError(f'{where}: credential "{field}" must be {" or ".join(kinds)}')
+        types = [expected] if isinstance(expected, str) else expected
+        if isinstance(value, bool) or not any(isinstance(value, _TYPES[name]) for name in types):
+            raise CredentialsError(f'{where}: credential "{field}" must be {" or ".join(types)}')
         if isinstance(value, float) and not math.isfinite(value):
             raise CredentialsError(f'{where}: credential "{field}" must be a finite number')
         if isinstance(value, str) and not value:
             raise CredentialsError(f'{where}: credential "{field}" is empty')
-        return value
 
-    def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
+    def variables_of(self, credentials: Credentials) -> dict[str, Any]:
         """The values of `variables`, from stored credentials."""
         return {name: credentials[name] for name in self.variables if name in credentials}
 
-    def is_ready(self, credentials: Mapping[str, Any]) -> bool:
-        """Whether a request can be rendered; if not, a renewal comes first."""
+    def is_ready(self, credentials: Credentials) -> bool:
+        """Whether the credentials are sufficient for a request; if not, they have to be refreshed first."""
         return not self.token_variable or bool(credentials.get(self.token_variable))
 
-    def expires_at(self, credentials: Mapping[str, Any]) -> float | None:
-        """When the credentials stop working, in unix seconds.
-
-        None where that is not known; 0 where there is no token yet.
-        """
+    def expires_at(self, credentials: Credentials) -> float | None:
+        """When the credentials expire, in unix seconds; None if unknown, 0 if there is no token yet."""
         if not self.is_ready(credentials):
             return 0.0
-        moment = credentials.get("expires_at")
-        return float(moment) if isinstance(moment, int | float) else None
+        expires_at = credentials.get("expires_at")
+        return float(expires_at) if isinstance(expires_at, int | float) else None
 
-    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """Whether `renewal` can give new credentials without the user.
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """Whether `refresh` works without the user.
 
         Args:
-            credentials: the stored ones, as plain values.
-            settings: the merged `auth:` block.
+            credentials: the stored credentials, as plain values.
+            settings: the merged `auth:` section.
         """
         return False
 
-    def renewal(self, context: TokenContext) -> Renewal:
-        """A generator that yields token requests, is sent their responses, and returns what to store.
+    def refresh(self, context: TokenContext) -> TokenRefresh:
+        """A generator that yields token requests, receives their responses, and returns the new credentials.
 
         Raises:
-            TokenRefused: it is final.
-            TokenUnavailable: later it may work.
-            ConfigError: a setting or a credential that it needs is missing.
+            TokenRefused: the provider rejected the request permanently.
+            TokenUnavailable: it may work later.
+            ConfigError: a required setting or credential is missing.
         """
-        raise context.missing(f"{self.name} has no token to renew")
+        raise context.missing_error(f"{self.name} has no token to refresh")
 
-    def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """The requests that withdraw the credentials when a connection is deleted; any response will do."""
+    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """The requests that revoke the credentials of a deleted connection; their responses are ignored."""
         return ()
 
     def sign(
-        self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
+        self, request: SignedRequest, variables: Mapping[str, Any], settings: Settings, now: float
     ) -> dict[str, str]:
-        """The headers to add to or replace in one attempt. Called afresh for each: nonces are never reused.
+        """The headers to set on one attempt. Called for every attempt, so that nonces are never reused.
 
         Args:
-            request: the attempt, complete but for these headers.
+            request: the attempt, complete except for these headers.
             variables: every template variable of the connection.
-            settings: the merged `auth:` block.
+            settings: the merged `auth:` section.
             now: unix seconds.
 
         Raises:
-            CredentialsError: a credential cannot sign, or cannot stand in a header.
-            InvalidRequest: the request cannot be signed: its body is a stream.
+            CredentialsError: a credential is not a valid key or cannot be sent in a header.
+            InvalidRequest: the request cannot be signed because its body is a stream.
             ConfigError: a template of the settings has no value.
         """
         return {}
@@ -151,39 +160,54 @@ class AuthMode:
     def answer_challenge(
         self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, Any]
     ) -> dict[str, str] | None:
-        """The headers with which to send a request again after a 401; None if there is no response.
+        """The headers for another attempt after a 401; None if the challenge is unsupported.
 
         Args:
-            headers: of the 401; several WWW-Authenticate are joined by ", ".
-            request: the one that was refused.
+            headers: of the 401; several WWW-Authenticate headers are joined by ", ".
+            request: the rejected request.
             variables: every template variable of the connection.
         """
         return None
 
-    def client_certificate(self, credentials: Mapping[str, Any]) -> tuple[str, str] | None:
-        """The PEM texts (certificate chain, private key) to present on TLS connections; None for none."""
+    def client_certificate(self, credentials: Credentials) -> tuple[str, str] | None:
+        """The PEM texts of certificate chain and private key for TLS connections, or None."""
         return None
+
+
+def text_field(title: str, *, is_multiline: bool = False) -> dict[str, object]:
+    """The JSON Schema of a credential that is text."""
+    return {"type": "string", "title": title, "minLength": 1, **({"multiline": True} if is_multiline else {})}
+
+
+def make_schema(properties: Schema, required: Collection[str] = ()) -> Schema:
+    """A `credentials_schema` with these fields and no others."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": properties,
+        "additionalProperties": False,
+    }
 
 
 _MODES: dict[type[AuthMode], AuthMode] = {}
 
 
 def get_auth_mode(auth_mode: str) -> AuthMode:
-    """The mode of that name. Modes keep no state, so one object serves all connections."""
+    """The mode with that name. Modes are stateless, so one object serves all connections."""
     cls: type[AuthMode] = AUTH_MODES.get(auth_mode)
     return _MODES.get(cls) or _MODES.setdefault(cls, cls())
 
 
-def validate_credentials(auth_mode: str, credentials: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The credentials as a connection of this mode stores them.
+def validate_credentials(auth_mode: str, credentials: Credentials, where: str) -> dict[str, Any]:
+    """The credentials as a connection with this mode stores them.
 
     Args:
         auth_mode: the name of a registered mode.
-        credentials: what the caller gave.
+        credentials: the argument of register_connection.
         where: "integration/user", for the message.
 
     Raises:
-        CredentialsError: a field is missing, unknown or of the wrong type.
+        CredentialsError: a field is missing, unknown or invalid.
     """
     if not hasattr(credentials, "items"):
         raise CredentialsError(f"{where}: credentials must be a mapping of named fields")

@@ -1,4 +1,4 @@
-"""BASIC: USERNAME_PASSWORD by its newer name."""
+"""BASIC: another name for USERNAME_PASSWORD."""
 
 from __future__ import annotations
 

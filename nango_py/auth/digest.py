@@ -1,10 +1,10 @@
-"""DIGEST: HTTP Digest, RFC 7616; a 401 brings the challenge that is answered."""
+"""DIGEST: HTTP Digest (RFC 7616), which answers the challenge of a 401."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -15,28 +15,23 @@ if TYPE_CHECKING:
 
 @AUTH_MODES.register
 class Digest(AuthMode):
-    """A user name and a password that is never sent."""
+    """A user name, and a password that is never sent."""
 
     name = "DIGEST"
     title = "User name and password (HTTP Digest)"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["username", "password"],
-        "properties": {
-            "username": {"type": "string", "title": "User name", "minLength": 1},
-            "password": {"type": "string", "title": "Password", "minLength": 1},
-        },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {"username": "ada", "password": "pass_example_1234"}
+    credentials_schema = make_schema(
+        {"username": text_field("User name"), "password": text_field("Password")},
+        required=["username", "password"],
+    )
+    example_credentials = {"username": "ada", "password": "pass_example_1234"}
     variables = ("username", "password")
     secret_variables = ("password",)
     answers_challenges = True
 
     def answer_challenge(
-        self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, Any]
+        self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, object]
     ) -> dict[str, str] | None:
-        """The Authorization header for the strongest Digest challenge that we know."""
+        """The Authorization header for the strongest supported Digest challenge."""
         from nango_py.protocols import digest_challenge
 
         value = digest_challenge.build_authorization(

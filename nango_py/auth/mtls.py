@@ -1,17 +1,17 @@
-"""MTLS: a client certificate, presented when the TLS connection is made (RFC 8446 section 4.4.2)."""
+"""MTLS: a client certificate, presented when the TLS connection is established (RFC 8446 section 4.4.2)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nango_py.json_types import Credentials
 
-_BEGINS = {
+_FIRST_LINES = {
     "client_certificate": ("-----BEGIN CERTIFICATE-----",),
     "client_key": (
         "-----BEGIN PRIVATE KEY-----",
@@ -23,42 +23,34 @@ _BEGINS = {
 
 @AUTH_MODES.register
 class MutualTls(AuthMode):
-    """A certificate, with its chain, and its private key, both as PEM texts and not encrypted.
+    """A certificate chain and its unencrypted private key in PEM format.
 
-    It has no template names: neither text belongs into a request.
+    It has no template variables: neither text belongs into a request.
     """
 
     name = "MTLS"
     title = "Client certificate"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["client_certificate", "client_key"],
-        "properties": {
-            "client_certificate": {
-                "type": "string",
-                "title": "Certificate chain (PEM)",
-                "minLength": 1,
-                "multiline": True,
-            },
-            "client_key": {"type": "string", "title": "Private key (PEM)", "minLength": 1, "multiline": True},
+    credentials_schema = make_schema(
+        {
+            "client_certificate": text_field("Certificate chain (PEM)", is_multiline=True),
+            "client_key": text_field("Private key (PEM)", is_multiline=True),
         },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {
+        required=["client_certificate", "client_key"],
+    )
+    example_credentials = {
         "client_certificate": "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n",
         "client_key": "-----BEGIN PRIVATE KEY-----\nexample_1234\n-----END PRIVATE KEY-----\n",
     }
     variables = ()
     secret_variables = ()
 
-    def _checked(self, field: str, value: Any, where: str) -> Any:
-        text = super()._checked(field, value, where)
-        if field in _BEGINS and not text.lstrip().startswith(_BEGINS[field]):
+    def _check_field(self, field: str, value: object, where: str) -> None:
+        super()._check_field(field, value, where)
+        if not str(value).lstrip().startswith(_FIRST_LINES[field]):
             raise CredentialsError(
-                f'{where}: credential "{field}" must be PEM text, "{_BEGINS[field][0]}..."'
+                f'{where}: credential "{field}" must be PEM text, "{_FIRST_LINES[field][0]}..."'
             )
-        return text
 
-    def client_certificate(self, credentials: Mapping[str, Any]) -> tuple[str, str] | None:
+    def client_certificate(self, credentials: Credentials) -> tuple[str, str] | None:
         """The two PEM texts."""
         return str(credentials["client_certificate"]), str(credentials["client_key"])

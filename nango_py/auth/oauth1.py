@@ -1,45 +1,44 @@
-"""OAUTH1: OAuth 1.0a, RFC 5849; each request is signed."""
+"""OAUTH1: OAuth 1.0a (RFC 5849), which signs each request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
-from nango_py.protocols.frames import without_error_frames
 from nango_py.protocols.settings_schemas import CALLBACK, TEXTS, URL
+from nango_py.protocols.token_exchange import TokenRefused, without_error_frames
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.json_types import Settings
     from nango_py.protocols.signed_request import SignedRequest
 
 
 @AUTH_MODES.register
 class OAuth1(AuthMode):
-    """A token and its secret, which live until the user withdraws them.
+    """A token and its secret, which are valid until the user revokes them.
 
-    A blueprint with an Authorization header of its own is not signed.
+    Requests of a blueprint with its own Authorization header are not signed.
     """
 
     name = "OAUTH1"
     title = "OAuth 1.0a"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["oauth_token", "oauth_token_secret"],
-        "properties": {
-            "oauth_token": {"type": "string", "title": "Token", "minLength": 1},
-            "oauth_token_secret": {"type": "string", "title": "Token secret", "minLength": 1},
+    credentials_schema = make_schema(
+        {
+            "oauth_token": text_field("Token"),
+            "oauth_token_secret": text_field("Token secret"),
             "raw": {"type": "object", "title": "The token endpoint's whole response"},
         },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {
+        required=["oauth_token", "oauth_token_secret"],
+    )
+    example_credentials = {
         "oauth_token": "token_example_1234",
         "oauth_token_secret": "secret_example_1234",
     }
-    settings_schema: ClassVar[dict[str, Any]] = {
+    settings_schema = {
         "request_url": URL,
         "request_params": TEXTS,
         "request_http_method": {"enum": ["GET", "POST"]},
@@ -58,18 +57,16 @@ class OAuth1(AuthMode):
 
     @without_error_frames
     def sign(
-        self, request: SignedRequest, variables: Mapping[str, Any], settings: Mapping[str, Any], now: float
+        self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float
     ) -> dict[str, str]:
-        """The Authorization header, with a nonce of its own."""
+        """The Authorization header, with a new nonce."""
         from nango_py.protocols import oauth1_protocol
         from nango_py.protocols.signed_request import check_headers
-        from nango_py.protocols.token_exchange import TokenRefused
 
         try:
-            return check_headers(
-                {"Authorization": oauth1_protocol.authorization(request, variables, settings, now)}
-            )
+            header = oauth1_protocol.authorization(request, variables, settings, now)
+            return check_headers({"Authorization": header})
         except TokenRefused as refused:
-            told = str(refused)
+            message = str(refused)
         del request, variables
-        raise CredentialsError(f"{told}; see oauth_client_secret")
+        raise CredentialsError(f"{message}; check oauth_client_secret")

@@ -1,10 +1,11 @@
-"""OAUTH2: the authorization code flow and its refresh tokens; names as in RFC 6749 section 5.1."""
+"""OAUTH2: the authorization code flow with refresh tokens; fields are named as in RFC 6749 section 5.1."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
+from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import (
     CALLBACK,
     CLIENT,
@@ -19,34 +20,29 @@ from nango_py.protocols.settings_schemas import (
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
+    from nango_py.json_types import Credentials, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
 
 
 @AUTH_MODES.register
 class OAuth2(TokenMode):
-    """An access token, and what is known of its life; renewed by its refresh token.
+    """An access token with its expiry and, in most cases, a refresh token.
 
-    Where `token_params.grant_type` is client_credentials, the application's own id and secret renew it.
+    With `token_params.grant_type: client_credentials`, the application's own id and secret refresh it.
     """
 
     name = "OAUTH2"
     title = "OAuth 2.0"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["access_token"],
-        "properties": {
-            "access_token": {"type": "string", "title": "Access token", "minLength": 1},
-            "refresh_token": {"type": "string", "title": "Refresh token", "minLength": 1},
-            **TOKEN_LIFE,
-            "token_type": {"type": "string"},
-            "scope": {"type": "string"},
+    credentials_schema = make_schema(
+        {
+            **OAUTH2_TOKEN,
+            "access_token": text_field("Access token"),
+            "refresh_token": text_field("Refresh token"),
         },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {"access_token": "token_example_1234"}
-    settings_schema: ClassVar[dict[str, Any]] = {
+        required=["access_token"],
+    )
+    example_credentials = {"access_token": "token_example_1234"}
+    settings_schema = {
         "authorization_url": URL,
         "authorization_params": TEXTS,
         "pkce": {"type": "boolean"},
@@ -68,30 +64,29 @@ class OAuth2(TokenMode):
     variables = ("access_token", "oauth_client_id", "oauth_client_secret")
     secret_variables = ("access_token", "oauth_client_secret")
 
-    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """With a refresh token, or where the application's own id and secret are enough."""
-        return bool(credentials.get("refresh_token")) or _is_for_the_application(settings)
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """With a refresh token, or if the application's own id and secret are sufficient."""
+        return bool(credentials.get("refresh_token")) or _uses_client_credentials(settings)
 
-    def _steps(self, context: TokenContext) -> Renewal:
-        """One token request."""
+    def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol
 
         if context.credentials.get("refresh_token"):
             request = oauth2_protocol.refresh_request(context)
-        elif _is_for_the_application(context.settings):
+        elif _uses_client_credentials(context.settings):
             request = oauth2_protocol.client_credentials_request(context)
         else:
-            raise context.missing("there is no refresh token")
+            raise context.missing_error("there is no refresh token")
         response = yield request
         return oauth2_protocol.read_credentials(context, response)
 
-    def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """RFC 7009, where the blueprint names a `revocation_url`."""
+    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """Token revocation (RFC 7009), if the blueprint has a `revocation_url`."""
         from nango_py.protocols import oauth2_protocol
 
         return oauth2_protocol.revocation_requests(context)
 
 
-def _is_for_the_application(settings: Mapping[str, Any]) -> bool:
-    declared = settings.get("token_params") or {}
-    return bool(declared.get("grant_type") == "client_credentials")
+def _uses_client_credentials(settings: Settings) -> bool:
+    token_params: Settings = settings.get("token_params") or {}
+    return token_params.get("grant_type") == "client_credentials"

@@ -1,58 +1,47 @@
-"""OAUTH2_CC: OAuth 2.0 client credentials, RFC 6749 section 4.4."""
+"""OAUTH2_CC: OAuth 2.0 client credentials (RFC 6749 section 4.4)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
+from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS, URL
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nango_py.protocols.token_exchange import Renewal, TokenContext, TokenRequest
+    from nango_py.json_types import Credentials, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
 
 
 @AUTH_MODES.register
 class OAuth2ClientCredentials(TokenMode):
-    """A client id and secret for which the API gives tokens.
+    """A client id and secret that the API exchanges for tokens.
 
-    They are the connection's own, or the application's (`oauth_client_id`, `oauth_client_secret`) where the
-    connection has none. For the password grant, `token_params` says
-    `{grant_type: password, username: "${username}", password: "${password}"}`.
+    They are the connection's own or, if it has none, the application's (`oauth_client_id`,
+    `oauth_client_secret`). For the password grant, set `token_params` to `{grant_type: password, username:
+    "${username}", password: "${password}"}`.
     """
 
     name = "OAUTH2_CC"
     title = "OAuth 2.0 client credentials"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": [],
-        "properties": {
-            "client_id": {"type": "string", "title": "Client ID", "minLength": 1},
-            "client_secret": {"type": "string", "title": "Client secret", "minLength": 1},
-            "username": {"type": "string", "title": "User name", "minLength": 1},
-            "password": {"type": "string", "title": "Password", "minLength": 1},
-            "access_token": {"type": "string", "title": "A token already fetched", "minLength": 1},
-            **TOKEN_LIFE,
-            "token_type": {"type": "string"},
-            "scope": {"type": "string"},
-        },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {
+    credentials_schema = make_schema(
+        {
+            "client_id": text_field("Client ID"),
+            "client_secret": text_field("Client secret"),
+            "username": text_field("User name"),
+            "password": text_field("Password"),
+            **OAUTH2_TOKEN,
+        }
+    )
+    example_credentials = {
         "client_id": "client_example_1234",
         "client_secret": "secret_example_1234",
         "username": "ada",
         "password": "pass_example_1234",
         "access_token": "token_example_1234",
     }
-    settings_schema: ClassVar[dict[str, Any]] = {
-        **TOKEN_CALL,
-        **CLIENT,
-        **TOKEN_RESPONSE_FIELDS,
-        "revocation_url": URL,
-    }
+    settings_schema = {**TOKEN_CALL, **CLIENT, **TOKEN_RESPONSE_FIELDS, "revocation_url": URL}
     required_settings = ("token_url",)
     variables = (
         "access_token", "client_id", "client_secret", "username", "password",
@@ -60,12 +49,11 @@ class OAuth2ClientCredentials(TokenMode):
     )  # fmt: skip
     secret_variables = ("access_token", "client_id", "client_secret", "password", "oauth_client_secret")
 
-    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """Always: the client asks again."""
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """Always: the client credentials can be used again."""
         return True
 
-    def _steps(self, context: TokenContext) -> Renewal:
-        """One token request."""
+    def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol
         from nango_py.protocols.token_exchange import TokenRefused
 
@@ -73,13 +61,13 @@ class OAuth2ClientCredentials(TokenMode):
         try:
             return oauth2_protocol.read_credentials(context, response)
         except TokenRefused as refused:
-            word, status, ends = refused.word, refused.status, refused.ends_connection
-        # A client that the user gave can be mended by the user only.
-        ends = ends or bool(context.credentials.get("client_id"))
-        raise TokenRefused(word, ends_connection=ends, status=status)
+            code, status, ends_connection = refused.code, refused.status, refused.ends_connection
+        # Only the user can fix a client that belongs to the connection.
+        ends_connection = ends_connection or bool(context.credentials.get("client_id"))
+        raise TokenRefused(code, ends_connection=ends_connection, status=status)
 
-    def revocations(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """RFC 7009, where the blueprint names a `revocation_url`."""
+    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """Token revocation (RFC 7009), if the blueprint has a `revocation_url`."""
         from nango_py.protocols import oauth2_protocol
 
         return oauth2_protocol.revocation_requests(context)

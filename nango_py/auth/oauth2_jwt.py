@@ -1,57 +1,46 @@
-"""OAUTH2_JWT: a signed assertion for a token; RFC 7523 section 2.1, service accounts, GitHub Apps."""
+"""OAUTH2_JWT: a signed assertion in exchange for a token (RFC 7523 2.1, service accounts, GitHub Apps)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
+from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import ASSERTION, CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nango_py.protocols.token_exchange import Renewal, TokenContext
+    from nango_py.json_types import Credentials, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
 @AUTH_MODES.register
 class OAuth2Jwt(TokenMode):
-    """A private key, the connection's own or the application's, that signs for tokens.
+    """A private key, the connection's own or the application's, that signs assertions.
 
-    `assertion` says what is signed and by which key. A product's own key stands in `oauth_client_secret`:
+    `assertion` says what to sign and with which key. For the application's key in `oauth_client_secret`, use
     `signing_key: ${oauth_client_secret}`.
     """
 
     name = "OAUTH2_JWT"
     title = "OAuth 2.0 with a signed assertion"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": [],
-        "properties": {
-            "private_key": {
-                "type": "string",
-                "title": "Private key (PEM)",
-                "minLength": 1,
-                "multiline": True,
-            },
-            "private_key_id": {"type": "string", "title": "Key ID", "minLength": 1},
-            "client_id": {"type": "string", "title": "Client ID", "minLength": 1},
-            "client_email": {"type": "string", "title": "Service account", "minLength": 1},
-            "access_token": {"type": "string", "title": "A token already fetched", "minLength": 1},
-            **TOKEN_LIFE,
-            "token_type": {"type": "string"},
-            "scope": {"type": "string"},
-        },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {
+    credentials_schema = make_schema(
+        {
+            "private_key": text_field("Private key (PEM)", is_multiline=True),
+            "private_key_id": text_field("Key ID"),
+            "client_id": text_field("Client ID"),
+            "client_email": text_field("Service account"),
+            **OAUTH2_TOKEN,
+        }
+    )
+    example_credentials = {
         "private_key": "private_key_example_1234",
         "private_key_id": "key_id_example_1234",
         "client_id": "client_example_1234",
         "client_email": "robot@example.test",
         "access_token": "token_example_1234",
     }
-    settings_schema: ClassVar[dict[str, Any]] = {
+    settings_schema = {
         **TOKEN_CALL,
         **CLIENT,
         **TOKEN_RESPONSE_FIELDS,
@@ -67,12 +56,11 @@ class OAuth2Jwt(TokenMode):
         "access_token", "private_key", "private_key_id", "client_id", "client_email", "oauth_client_secret"
     )  # fmt: skip
 
-    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """Always: the key signs again."""
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """Always: the key signs a new assertion."""
         return True
 
-    def _steps(self, context: TokenContext) -> Renewal:
-        """One token request with a fresh assertion."""
+    def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol
 
         response = yield oauth2_protocol.jwt_bearer_request(context)

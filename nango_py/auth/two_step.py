@@ -1,50 +1,45 @@
-"""TWO_STEP: a login call of the API's own, or several, whose answer gives a token."""
+"""TWO_STEP: a proprietary login of one or more requests, which returns a token."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
+from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import Any
 
-    from nango_py.protocols.token_exchange import Renewal, TokenContext
-
-
-def _field(title: str) -> dict[str, Any]:
-    return {"type": "string", "title": title, "minLength": 1}
+    from nango_py.json_types import Credentials, JsonValue, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
 @AUTH_MODES.register
 class TwoStep(TokenMode):
-    """What the login takes; the blueprint says where each goes, and each is optional here.
+    """Credentials for the login; the blueprint says where each one goes, and all of them are optional here.
 
-    Where there are `additional_steps`, the calls are made in their order. A later one sees the responses of
-    the earlier ones as `raw`, `${raw.session_id}`; the last one's answer holds the token.
+    With `additional_steps`, several requests are sent in order. Templates of later steps see the earlier
+    responses as `raw`, such as `${raw.session_id}`; the last response contains the token.
     """
 
     name = "TWO_STEP"
     title = "Login call"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": [],
-        "properties": {
-            "username": _field("User name"),
-            "password": _field("Password"),
-            "api_key": _field("API key"),
-            "api_secret": _field("API secret"),
-            "client_id": _field("Client ID"),
-            "client_secret": _field("Client secret"),
-            "token": _field("A token already fetched"),
+    credentials_schema = make_schema(
+        {
+            "username": text_field("User name"),
+            "password": text_field("Password"),
+            "api_key": text_field("API key"),
+            "api_secret": text_field("API secret"),
+            "client_id": text_field("Client ID"),
+            "client_secret": text_field("Client secret"),
+            "token": text_field("A token already fetched"),
             **TOKEN_LIFE,
-        },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {
+        }
+    )
+    example_credentials = {
         "username": "ada",
         "password": "pass_example_1234",
         "api_key": "key_example_1234",
@@ -53,11 +48,11 @@ class TwoStep(TokenMode):
         "client_secret": "client_secret_example_1234",
         "token": "token_example_1234",
     }
-    settings_schema: ClassVar[dict[str, Any]] = {
+    settings_schema = {
         **TOKEN_CALL,
         "token_response": TOKEN_RESPONSE,
         "token_lifetime_seconds": SECONDS,
-        "additional_steps": {"type": "array", "items": STEP, "title": "The calls after the first one"},
+        "additional_steps": {"type": "array", "items": STEP, "title": "The requests after the first one"},
     }
     required_settings = ("token_url",)
     variables = (
@@ -69,27 +64,26 @@ class TwoStep(TokenMode):
     )  # fmt: skip
     token_variable = "token"  # noqa: S105 - a name
 
-    def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that are there; `basic_auth_encoded` is made of user name and password."""
-        found = super().variables_of(credentials)
+    def variables_of(self, credentials: Credentials) -> dict[str, Any]:
+        """The credentials, and `basic_auth_encoded` from user name and password."""
+        variables = super().variables_of(credentials)
         if "username" in credentials:
             pair = f"{credentials['username']}:{credentials.get('password', '')}"
-            found["basic_auth_encoded"] = base64.b64encode(pair.encode()).decode()
-        return found
+            variables["basic_auth_encoded"] = base64.b64encode(pair.encode()).decode()
+        return variables
 
-    def can_renew(self, credentials: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-        """Always: the login is made again."""
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """Always: the login can be repeated."""
         return True
 
-    def _steps(self, context: TokenContext) -> Renewal:
-        """One request for each step."""
+    def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import two_step_login
 
         steps = [context.settings, *(context.settings.get("additional_steps") or ())]
-        seen: dict[str, Any] = {}
+        seen: dict[str, JsonValue] = {}
         for number, step in enumerate(steps):
             where = "" if number == 0 else f"additional_steps.{number - 1}."
             response = yield two_step_login.build_step_request(context, step, where, seen)
-            found = two_step_login.read_step_response(response, context.now)
-            seen = {**seen, **found} if isinstance(found, dict) else seen
-        return {**two_step_login.read_token(context, response, found), "raw": seen}
+            values = two_step_login.read_step_response(response, context.now)
+            seen = {**seen, **values} if isinstance(values, dict) else seen
+        return {**two_step_login.read_token(context, response, values), "raw": seen}

@@ -1,16 +1,18 @@
-"""USERNAME_PASSWORD: HTTP Basic (RFC 7617), or wherever the blueprint puts the two."""
+"""USERNAME_PASSWORD: HTTP Basic (RFC 7617), or a user name and password elsewhere in the request."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
-from nango_py.auth.base import AuthMode
+from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing import Any
+
+    from nango_py.json_types import Credentials
 
 
 @AUTH_MODES.register
@@ -19,28 +21,23 @@ class UsernamePassword(AuthMode):
 
     name = "USERNAME_PASSWORD"
     title = "User name and password"
-    credentials_schema: ClassVar[dict[str, Any]] = {
-        "type": "object",
-        "required": ["username", "password"],
-        "properties": {
-            "username": {"type": "string", "title": "User name", "minLength": 1},
-            "password": {"type": "string", "title": "Password"},
-        },
-        "additionalProperties": False,
-    }
-    example_credentials: ClassVar[dict[str, Any]] = {"username": "ada", "password": "pass_example_1234"}
+    credentials_schema = make_schema(
+        {"username": text_field("User name"), "password": {"type": "string", "title": "Password"}},
+        required=["username", "password"],
+    )
+    example_credentials = {"username": "ada", "password": "pass_example_1234"}
     variables = ("username", "password", "basic_auth_encoded")
     secret_variables = ("password", "basic_auth_encoded")
 
-    def _checked(self, field: str, value: Any, where: str) -> Any:
+    def _check_field(self, field: str, value: object, where: str) -> None:
         if field == "password" and value == "":
-            return value  # many APIs take the key as user name and an empty password
+            return  # many APIs take the key as user name and an empty password
         if field == "username" and isinstance(value, str) and ":" in value:
-            raise CredentialsError(f'{where}: credential "username" holds a colon, which RFC 7617 forbids')
-        return super()._checked(field, value, where)
+            raise CredentialsError(f'{where}: credential "username" contains a colon, which RFC 7617 forbids')
+        super()._check_field(field, value, where)
 
-    def variables_of(self, credentials: Mapping[str, Any]) -> dict[str, Any]:
-        """The two, and their Basic encoding."""
+    def variables_of(self, credentials: Credentials) -> dict[str, Any]:
+        """User name, password and their Basic encoding."""
         pair = f"{credentials['username']}:{credentials['password']}"
         encoded = base64.b64encode(pair.encode()).decode()
         return {**super().variables_of(credentials), "basic_auth_encoded": encoded}

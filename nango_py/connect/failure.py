@@ -72,8 +72,8 @@ def explain_failure(error: Exception, *, by_user: bool) -> LoginFailed:
     if isinstance(error, ConnectFailed):
         return LoginFailed(error.code, str(error), fields=error.fields)
     if isinstance(error, TokenRefused):
-        word = f" ({error.word})" if error.word else ""
-        advice = f"; {CHECK_CLIENT}" if "client" in error.word else ""
+        word = f" ({error.code})" if error.code else ""
+        advice = f"; {CHECK_CLIENT}" if "client" in error.code else ""
         message = f"the provider refused to complete the login{word}"
         return LoginFailed("exchange_failed", message, f"{error}{advice}")
     if isinstance(error, TokenUnavailable):

@@ -20,7 +20,7 @@ from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol
-from nango_py.protocols.token_exchange import TokenResponse, error_word
+from nango_py.protocols.token_exchange import TokenResponse, error_code
 from nango_py.record import field, record
 from nango_py.secret import mask_secrets
 from nango_py.tokens.token_requests import NOT_RETRIED, make_token_plan, token_context, token_secrets
@@ -167,7 +167,7 @@ class CodeLogin(Login):
         if "error" not in callback:
             return
         context = self.context()
-        word = error_word(callback["error"].strip())
+        word = error_code(callback["error"].strip())
         description = self.quote_provider(callback.get("error_description"), context)
         text = ": ".join(filter(None, (word or _UNNAMED_ERROR, description)))
         if word.lower() in _DENIED:
@@ -207,7 +207,7 @@ class SignedLogin(Login):
         return LoginResult(credentials, check_final_config(self._integration, self._config, context.place))
 
     def _check_error(self, callback: Mapping[str, str]) -> None:
-        problem = error_word(callback.get("oauth_problem") or callback.get("error"))
+        problem = error_code(callback.get("oauth_problem") or callback.get("error"))
         if "denied" in callback or problem.lower() in _DENIED:
             raise LoginFailed("access_denied", "access was not granted", problem)
         if problem or "oauth_problem" in callback or "error" in callback:

@@ -1,1 +1,1 @@
-"""OAuth, JWT, Digest and signatures as pure functions: no sockets, no clock."""
+"""OAuth, JWT, Digest and request signatures as pure functions, without I/O or a clock."""

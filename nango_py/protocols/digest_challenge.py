@@ -1,4 +1,4 @@
-"""HTTP Digest (RFC 7616): challenges read, and answered."""
+"""HTTP Digest (RFC 7616): parsing challenges, and the Authorization header that answers one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from nango_py.protocols.signed_request import SignedRequest
 
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
-"""Strongest first; each also as `-sess`."""
+"""Strongest first; each one also exists as `-sess`."""
 
-_COUNT = "00000001"  # each challenge is answered once, with a client nonce of its own
+_NONCE_COUNT = "00000001"  # each challenge is answered once, with a new client nonce
 _PIECE = re.compile(
     r'\s*,*\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)|(?=\s|,|\Z))'
 )
@@ -24,7 +24,7 @@ _PIECE = re.compile(
 
 def parse_challenges(header: str) -> list[dict[str, str]]:
     """The Digest challenges of a WWW-Authenticate header, parameter names in lower case (RFC 9110 11.6.1)."""
-    found: list[dict[str, str]] = []
+    challenges: list[dict[str, str]] = []
     current: dict[str, str] | None = None
     index = 0
     while piece := _PIECE.match(header, index):
@@ -33,46 +33,46 @@ def parse_challenges(header: str) -> list[dict[str, str]]:
         if value is None:
             current = {} if name.lower() == "digest" else None
             if current is not None:
-                found.append(current)
+                challenges.append(current)
         elif current is not None:
             text = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
             current.setdefault(name.lower(), text)
-    return found
+    return challenges
 
 
 def build_authorization(
     headers: Mapping[str, str], request: SignedRequest, username: str, password: str, client_nonce: str = ""
 ) -> str | None:
-    """The Authorization header for a 401; None where no challenge can be answered.
+    """The Authorization header for a 401; None if no challenge is supported.
 
     Args:
         headers: of the 401.
-        request: the one that was refused.
-        username: as the user wrote it; sent as hash where the server wants that (3.4.4).
+        request: the rejected request.
+        username: sent as a hash if the server asks for that (RFC 7616 3.4.4).
         password: never sent.
-        client_nonce: a fresh one unless given.
+        client_nonce: generated if empty.
     """
-    written = ", ".join(value for name, value in headers.items() if name.lower() == "www-authenticate")
-    known = [challenge for challenge in parse_challenges(written) if _is_known(challenge, request)]
-    if not known:
+    header = ", ".join(value for name, value in headers.items() if name.lower() == "www-authenticate")
+    supported = [challenge for challenge in parse_challenges(header) if _is_supported(challenge, request)]
+    if not supported:
         return None
     strength = list(_HASHES)
-    best = min(known, key=lambda challenge: strength.index(_algorithm(challenge)[0]))
+    best = min(supported, key=lambda challenge: strength.index(_algorithm(challenge)[0]))
     return _response(best, request, username, password, client_nonce or secrets.token_urlsafe(24))
 
 
-def _is_known(challenge: Mapping[str, str], request: SignedRequest) -> bool:
+def _is_supported(challenge: Mapping[str, str], request: SignedRequest) -> bool:
     has_all = "nonce" in challenge and "realm" in challenge and _algorithm(challenge)[0] in _HASHES
-    return has_all and _quality(challenge, request) is not None
+    return has_all and _qop(challenge, request) is not None
 
 
 def _algorithm(challenge: Mapping[str, str]) -> tuple[str, bool]:
-    written = challenge.get("algorithm", "MD5").upper()
-    return written.removesuffix("-SESS"), written.endswith("-SESS")
+    name = challenge.get("algorithm", "MD5").upper()
+    return name.removesuffix("-SESS"), name.endswith("-SESS")
 
 
-def _quality(challenge: Mapping[str, str], request: SignedRequest) -> str | None:
-    """Auth before auth-int; "" for a server of RFC 2069, None for one that wants what we cannot give."""
+def _qop(challenge: Mapping[str, str], request: SignedRequest) -> str | None:
+    """The quality of protection, auth before auth-int; "" for RFC 2069, None if it is unsupported."""
     if "qop" not in challenge:
         return ""
     offered = [word.strip().lower() for word in challenge["qop"].split(",")]
@@ -85,39 +85,39 @@ def _response(
     challenge: Mapping[str, str], request: SignedRequest, username: str, password: str, cnonce: str
 ) -> str:
     algorithm, is_session = _algorithm(challenge)
-    hashed = _hash(_HASHES[algorithm])
+    hash_text = _hash(_HASHES[algorithm])
     realm, nonce = challenge["realm"], challenge["nonce"]
-    quality = _quality(challenge, request)
-    secret = hashed(f"{username}:{realm}:{password}")
+    qop = _qop(challenge, request)
+    secret = hash_text(f"{username}:{realm}:{password}")
     if is_session:
-        secret = hashed(f"{secret}:{nonce}:{cnonce}")
-    entity = f":{_body_hash(_HASHES[algorithm], request.body or b'')}" if quality == "auth-int" else ""
-    what = hashed(f"{request.method}:{request.target}{entity}")
-    middle = f"{nonce}:{_COUNT}:{cnonce}:{quality}" if quality else nonce
-    fields = _user_fields(challenge, username, hashed(f"{username}:{realm}"))
-    fields |= {"realm": _quoted(realm), "uri": _quoted(request.target)}
+        secret = hash_text(f"{secret}:{nonce}:{cnonce}")
+    body_part = f":{_body_hash(_HASHES[algorithm], request.body or b'')}" if qop == "auth-int" else ""
+    request_hash = hash_text(f"{request.method}:{request.target}{body_part}")
+    nonces = f"{nonce}:{_NONCE_COUNT}:{cnonce}:{qop}" if qop else nonce
+    fields = _user_fields(challenge, username, hash_text(f"{username}:{realm}"))
+    fields |= {"realm": _quote(realm), "uri": _quote(request.target)}
     if "algorithm" in challenge:
         fields["algorithm"] = algorithm + ("-sess" if is_session else "")
-    fields["nonce"] = _quoted(nonce)
-    if quality:
-        fields |= {"nc": _COUNT, "cnonce": _quoted(cnonce), "qop": quality}
+    fields["nonce"] = _quote(nonce)
+    if qop:
+        fields |= {"nc": _NONCE_COUNT, "cnonce": _quote(cnonce), "qop": qop}
     elif is_session:
-        fields["cnonce"] = _quoted(cnonce)
-    fields["response"] = _quoted(hashed(f"{secret}:{middle}:{what}"))
+        fields["cnonce"] = _quote(cnonce)
+    fields["response"] = _quote(hash_text(f"{secret}:{nonces}:{request_hash}"))
     if "opaque" in challenge:
-        fields["opaque"] = _quoted(challenge["opaque"])
+        fields["opaque"] = _quote(challenge["opaque"])
     return "Digest " + ", ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _user_fields(challenge: Mapping[str, str], username: str, hashed: str) -> dict[str, str]:
     if challenge.get("userhash", "").lower() == "true":
-        return {"username": _quoted(hashed), "userhash": "true"}
+        return {"username": _quote(hashed), "userhash": "true"}
     if username.isascii():
-        return {"username": _quoted(username)}
+        return {"username": _quote(username)}
     return {"username*": f"UTF-8''{quote(username, safe='')}"}
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -1,7 +1,7 @@
 """OAuth 2 without I/O: RFC 6749, PKCE (RFC 7636), JWT bearer (RFC 7523), revocation (RFC 7009).
 
-Functions take a TokenContext and give a URL, a TokenRequest, or the credentials that a response makes.
-What a provider does differently stands in the blueprint's `auth:`.
+The functions take a TokenContext and return a URL, a TokenRequest, or the credentials in a response. What a
+provider does differently is in the `auth:` section of its blueprint.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from nango_py.protocols import jwt_signing, token_responses
-from nango_py.protocols.client_auth import authenticate_client, token_request
-from nango_py.protocols.frames import without_error_frames
+from nango_py.protocols.client_auth import authenticate_client, build_token_request
+from nango_py.protocols.token_exchange import without_error_frames
 
 if TYPE_CHECKING:
+    from nango_py.json_types import JsonObject, JsonValue, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRequest, TokenResponse
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -26,7 +27,7 @@ _SIMPLE_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
 def code_verifier() -> str:
-    """A fresh PKCE verifier: 256 bits in 43 characters (RFC 7636 4.1)."""
+    """A new PKCE verifier: 256 random bits in 43 characters (RFC 7636 4.1)."""
     return secrets.token_urlsafe(32)
 
 
@@ -37,25 +38,25 @@ def code_challenge(verifier: str) -> str:
 
 
 def uses_pkce(context: TokenContext) -> bool:
-    """Whether the code is bound to a verifier: always, unless the blueprint says `pkce: false`."""
+    """Whether to use PKCE: yes, unless the blueprint has `pkce: false`."""
     return context.settings.get("pkce") is not False
 
 
 @without_error_frames
 def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, verifier: str = "") -> str:
-    """Where the user's browser is sent (RFC 6749 4.1.1).
+    """The URL for the user's browser (RFC 6749 4.1.1).
 
     Args:
-        context: `authorization_params` may add parameters and replace those of the protocol, but for
-            state, redirect_uri and the PKCE challenge.
-        redirect_uri: where the browser comes back to.
-        state: binds the response to the browser; the caller makes and checks it.
-        verifier: of `code_verifier`; it is not sent, only its S256 challenge, and that if `uses_pkce`.
+        context: its setting `authorization_params` may add and override parameters, except for state,
+            redirect_uri and the PKCE challenge.
+        redirect_uri: the URL of the callback.
+        state: binds the response to the browser; generated and checked by the caller.
+        verifier: the result of `code_verifier`; only its S256 challenge is sent, if `uses_pkce`.
     """
     params: dict[str, str] = {"response_type": "code", "client_id": context.app_text("oauth_client_id")}
     if context.scopes:
-        params["scope"] = _scope(context)
-    params |= context.rendered(context.settings.get("authorization_params"), "authorization_params")
+        params["scope"] = _join_scopes(context)
+    params |= context.render_all(context.settings.get("authorization_params"), "authorization_params")
     params |= {"redirect_uri": redirect_uri, "state": state}
     for name in ("code_challenge", "code_challenge_method"):
         params.pop(name, None)
@@ -68,118 +69,121 @@ def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, v
 
 @without_error_frames
 def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifier: str = "") -> TokenRequest:
-    """The exchange of an authorization code (RFC 6749 4.1.3)."""
-    own = {"grant_type": "authorization_code", **_declared(context, "token_params")}
-    own |= {"code": code, "redirect_uri": redirect_uri}
+    """The exchange of an authorization code for a token (RFC 6749 4.1.3)."""
+    params = {"grant_type": "authorization_code", **_render_params(context, "token_params")}
+    params |= {"code": code, "redirect_uri": redirect_uri}
     if verifier and uses_pkce(context):
-        own["code_verifier"] = verifier
-    return _request(context, own)
+        params["code_verifier"] = verifier
+    return _build_authenticated_request(context, params)
 
 
 @without_error_frames
 def refresh_request(context: TokenContext) -> TokenRequest:
-    """The use of a refresh token (RFC 6749 6), at `refresh_url` where the blueprint has one.
+    """The use of a refresh token (RFC 6749 6), at `refresh_url` if the blueprint has one.
 
-    `refresh_params` takes the place of `token_params`. Scopes are not sent: the grant keeps its own.
+    `refresh_params` replaces `token_params`. Scopes are not sent: the grant keeps its own.
     """
     if context.settings.get("refresh_params") is not None:
-        own = {"grant_type": "refresh_token", **_declared(context, "refresh_params")}
+        params = {"grant_type": "refresh_token", **_render_params(context, "refresh_params")}
     else:
-        own = {**_declared(context, "token_params"), "grant_type": "refresh_token"}
-    own["refresh_token"] = context.credentials["refresh_token"]
-    return _request(context, own, "refresh_url" if context.settings.get("refresh_url") else "token_url")
+        params = {**_render_params(context, "token_params"), "grant_type": "refresh_token"}
+    params["refresh_token"] = context.credentials["refresh_token"]
+    url_key = "refresh_url" if context.settings.get("refresh_url") else "token_url"
+    return _build_authenticated_request(context, params, url_key)
 
 
 @without_error_frames
 def client_credentials_request(context: TokenContext) -> TokenRequest:
-    """A token for the application itself (RFC 6749 4.4); `token_params` may name another grant_type."""
-    own: dict[str, Any] = {"grant_type": "client_credentials"}
+    """A request for a token of the application itself (RFC 6749 4.4); `token_params` may set grant_type."""
+    params = {"grant_type": "client_credentials"}
     if context.scopes:
-        own["scope"] = _scope(context)
-    return _request(context, {**own, **_declared(context, "token_params")})
+        params["scope"] = _join_scopes(context)
+    return _build_authenticated_request(context, {**params, **_render_params(context, "token_params")})
 
 
 @without_error_frames
 def jwt_bearer_request(context: TokenContext) -> TokenRequest:
-    """A token for a signed assertion (RFC 7523 2.1), in the body or, as GitHub Apps do, as bearer token."""
+    """The exchange of a signed assertion for a token (RFC 7523 2.1).
+
+    The assertion is sent in the body or, as for GitHub Apps, as a bearer token.
+    """
     settings = context.settings.get("assertion") or {}
     url = context.url("token_url")
     in_header = context.text("assertion_placement", "body") == "header"
     claims = {} if in_header else {"aud": url, "jti": jwt_signing.unique_id()}
     assertion, _ = jwt_signing.sign_jwt(context, settings, "assertion", claims=claims)
-    declared = _declared(context, "token_params")
+    token_params = _render_params(context, "token_params")
     if in_header:
-        return _sent(context, url, declared, {"Authorization": f"Bearer {assertion}"})
-    own: dict[str, Any] = {"grant_type": JWT_BEARER, "assertion": assertion}
+        return _build_request(context, url, token_params, {"Authorization": f"Bearer {assertion}"})
+    params: dict[str, object] = {"grant_type": JWT_BEARER, "assertion": assertion}
     if context.scopes and not settings.get("scope_claim"):
-        own["scope"] = _scope(context)
-    params = {**own, **declared}
+        params["scope"] = _join_scopes(context)
+    params |= token_params
     headers: dict[str, str] = {}
     if "authorization_method" in context.settings:
         params, headers = authenticate_client(context, params, url)
-    return _sent(context, url, params, headers)
+    return _build_request(context, url, params, headers)
 
 
 @without_error_frames
 def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
-    """What withdraws the grant (RFC 7009), refresh token first; () where the blueprint names no URL."""
+    """The requests that revoke the tokens (RFC 7009), refresh token first; () without a `revocation_url`."""
     if not context.settings.get("revocation_url"):
         return ()
     url = context.url("revocation_url")
-    found = []
+    requests = []
     for name in ("refresh_token", "access_token"):
         token = context.credentials.get(name)
         if isinstance(token, str) and token:
             params, headers = authenticate_client(context, {"token": token, "token_type_hint": name}, url)
-            found.append(token_request(url, params, headers))
-    return tuple(found)
+            requests.append(build_token_request(url, params, headers))
+    return tuple(requests)
 
 
 @without_error_frames
-def read_credentials(context: TokenContext, response: TokenResponse) -> dict[str, Any]:
+def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObject:
     """The credentials to store after a token response.
 
-    What the connection had and the response does not repeat is kept: the refresh token (RFC 6749 6), the
-        scope,
-    members of `raw`. An `expires_at` is not: where the response says nothing, nothing is known.
+    Values that the response does not repeat stay as they are: the refresh token (RFC 6749 6), the scope,
+        members of
+    `raw`. An exception is `expires_at`, which is unknown if the response does not have it.
 
     Raises:
-        TokenRefused, TokenUnavailable: see `token_responses.granted`.
+        TokenRefused, TokenUnavailable: see `token_responses.read_token_response`.
     """
-    found = token_responses.read_token_response(response, context.now)
+    values = token_responses.read_token_response(response, context.now)
     path = context.text("token_path", "access_token")
-    sibling = path.rpartition(".")[0] if _SIMPLE_PATH.fullmatch(path) else ""
-    token = token_responses.check_token(token_responses.search_path(path, found, "token_path", context))
+    parent = path.rpartition(".")[0] if _SIMPLE_PATH.fullmatch(path) else ""
+    token = token_responses.check_token(token_responses.search_path(path, values, "token_path", context))
     kept = {key: value for key, value in context.credentials.items() if key != "expires_at"}
-    stored: dict[str, Any] = {**kept, "access_token": token}
-    refresh_path = context.text("refresh_token_path", f"{sibling}.refresh_token".lstrip("."))
-    refresh = token_responses.search_path(refresh_path, found, "refresh_token_path", context)
-    if isinstance(refresh, str) and refresh:
-        stored["refresh_token"] = token_responses.check_token(refresh)
-    expires_at = token_responses.read_expiry(context, response, found, sibling)
+    stored: JsonObject = {**kept, "access_token": token}
+    refresh_path = context.text("refresh_token_path", f"{parent}.refresh_token".lstrip("."))
+    refresh_token = token_responses.search_path(refresh_path, values, "refresh_token_path", context)
+    if isinstance(refresh_token, str) and refresh_token:
+        stored["refresh_token"] = token_responses.check_token(refresh_token)
+    expires_at = token_responses.read_expiry(context, response, values, parent)
     if expires_at is not None:
         stored["expires_at"] = expires_at
-    holder = token_responses.search_path(sibling, found, "token_path", context) if sibling else found
-    stored |= _words(holder if isinstance(holder, Mapping) else {})
+    holder = token_responses.search_path(parent, values, "token_path", context) if parent else values
+    stored |= _read_type_and_scope(holder if isinstance(holder, Mapping) else {})
     if "scope" not in stored and context.scopes:
-        stored["scope"] = _scope(context)  # a response without scope grants what was asked for: RFC 6749 5.1
+        # Without scope, the response grants what was requested (RFC 6749 5.1).
+        stored["scope"] = _join_scopes(context)
     old = context.credentials.get("raw")
-    stored["raw"] = {**(old if isinstance(old, Mapping) else {}), **found}
+    stored["raw"] = {**(old if isinstance(old, Mapping) else {}), **values}
     return stored
 
 
 @without_error_frames
-def values_to_keep(
-    context: TokenContext, response: TokenResponse, callback: Mapping[str, str]
-) -> dict[str, Any]:
-    """What the blueprint wants kept in additional_config: `keep_from_response` and `keep_from_callback`.
+def values_to_keep(context: TokenContext, response: TokenResponse, callback: Mapping[str, str]) -> JsonObject:
+    """The values that `keep_from_response` and `keep_from_callback` put into additional_config.
 
-    Call it after `credentials_of` accepted the response. Values that are not there are left out.
+    Call it after `read_credentials` accepted the response.
     """
-    found = token_responses.decode_body(response)
-    kept: dict[str, Any] = {}
+    values = token_responses.decode_body(response)
+    kept: JsonObject = {}
     for name, path in (context.settings.get("keep_from_response") or {}).items():
-        value = token_responses.search_path(str.__str__(path), found, f"keep_from_response.{name}", context)
+        value = token_responses.search_path(str.__str__(path), values, f"keep_from_response.{name}", context)
         if isinstance(value, str | int | float):
             kept[name] = value
     for name in context.settings.get("keep_from_callback") or ():
@@ -188,39 +192,42 @@ def values_to_keep(
     return kept
 
 
-def _words(holder: Mapping[str, Any]) -> dict[str, Any]:
-    """token_type and scope where they are texts; a list of scopes is joined by blanks."""
-    found: dict[str, Any] = {}
+def _read_type_and_scope(holder: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """token_type and scope, if they are text; a list of scopes is joined by spaces."""
+    values: dict[str, JsonValue] = {}
     if isinstance(holder.get("token_type"), str):
-        found["token_type"] = holder["token_type"]
+        values["token_type"] = holder["token_type"]
     scope = holder.get("scope")
     if isinstance(scope, list):
-        scope = " ".join(word for word in scope if isinstance(word, str))
+        scope = " ".join(name for name in scope if isinstance(name, str))
     if isinstance(scope, str):
-        found["scope"] = scope
-    return found
+        values["scope"] = scope
+    return values
 
 
-def _scope(context: TokenContext) -> str:
+def _join_scopes(context: TokenContext) -> str:
     return context.text("scope_separator", " ").join(context.scopes)
 
 
-def _declared(context: TokenContext, key: str) -> dict[str, Any]:
-    return context.rendered(context.settings.get(key), key)
+def _render_params(context: TokenContext, key: str) -> dict[str, object]:
+    return context.render_all(context.settings.get(key), key)
 
 
-def _request(context: TokenContext, params: Mapping[str, Any], url_key: str = "token_url") -> TokenRequest:
+def _build_authenticated_request(
+    context: TokenContext, params: Settings, url_key: str = "token_url"
+) -> TokenRequest:
     url = context.url(url_key)
     params, headers = authenticate_client(context, params, url)
-    return _sent(context, url, params, headers)
+    return _build_request(context, url, params, headers)
 
 
-def _sent(
-    context: TokenContext, url: str, params: Mapping[str, Any], headers: Mapping[str, str]
+def _build_request(
+    context: TokenContext, url: str, params: Settings, headers: Mapping[str, str]
 ) -> TokenRequest:
-    declared = context.headers(context.settings.get("token_headers"), "token_headers")
-    own = {name: value for name, value in headers.items() if name.lower() not in map(str.lower, declared)}
-    return token_request(
-        url, params, {**own, **declared},
+    declared = context.render_headers(context.settings.get("token_headers"), "token_headers")
+    overridden = {name.lower() for name in declared}
+    kept = {name: value for name, value in headers.items() if name.lower() not in overridden}
+    return build_token_request(
+        url, params, {**kept, **declared},
         method=context.text("token_method", "POST"), body_format=context.text("body_format", "form"),
     )  # fmt: skip

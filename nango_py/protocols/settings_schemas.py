@@ -1,10 +1,10 @@
-"""The settings of `auth:` that several modes share. A key means the same wherever it stands."""
+"""Schemas of the `auth:` settings that several modes share. A key has the same meaning in every mode."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
-Schema = dict[str, Any]
+Schema: TypeAlias = dict[str, object]
 
 _OPEN: Schema = {"^x-": {}}
 _SCALAR = ["string", "number", "boolean"]
@@ -31,22 +31,22 @@ ASSERTION: Schema = {
     "type": "object",
     "properties": {
         "signing_key": {**TEMPLATE, "title": "PEM, or the shared secret for HS256"},
-        "signing_key_encoding": {"enum": ["text", "hex", "base64"], "title": "How the key is written"},
+        "signing_key_encoding": {"enum": ["text", "hex", "base64"], "title": "Encoding of the key"},
         "algorithm": {"enum": ["RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA", "HS256", "HS512"]},
         "header": {
             "type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"},
-            "title": "More of the token's header, such as kid",
+            "title": "Additional header parameters, such as kid",
         },
         "payload": {
             "type": "object", "additionalProperties": {"type": _SCALAR, "template": "text"},
-            "title": "The claims beside iat and exp; empty ones are left out",
+            "title": "Claims in addition to iat and exp; empty ones are omitted",
         },
-        "expires_in": {**SECONDS, "maximum": 31_536_000, "title": "Seconds that it lives; 300 unless given"},
+        "expires_in": {**SECONDS, "maximum": 31_536_000, "title": "Lifetime in seconds; default 300"},
         "issued_ago": {
             "type": "number", "minimum": 0, "maximum": 3600, "unit": "seconds", "shown": True,
-            "title": "How far back the token is dated, for servers whose clock is late",
+            "title": "How far to backdate the token, for servers whose clock is slow",
         },
-        "scope_claim": {**TEXT, "title": "The claim that takes oauth_scopes"},
+        "scope_claim": {**TEXT, "title": "The claim for oauth_scopes"},
     },
     "patternProperties": _OPEN,
     "additionalProperties": False,
@@ -59,14 +59,14 @@ TOKEN_CALL: Schema = {
     "token_headers": HEADERS,
     "body_format": {"enum": ["form", "json", "query"]},
 }
-"""How a token endpoint is called."""
+"""The request to a token endpoint."""
 
 CLIENT: Schema = {
     "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
     "client_assertion": ASSERTION,
     "scope_separator": TEXT,
 }
-"""How the application says who it is, and what it asks for."""
+"""Client authentication and scopes."""
 
 TOKEN_RESPONSE_FIELDS: Schema = {
     "token_path": PATH,
@@ -76,10 +76,10 @@ TOKEN_RESPONSE_FIELDS: Schema = {
     "token_lifetime_seconds": SECONDS,
     "keep_from_response": {"type": "object", "additionalProperties": PATH},
 }
-"""Where a response says what."""
+"""Paths into a token response."""
 
 CALLBACK: Schema = {"callback_per_integration": {"type": "boolean"}}
-"""Where the browser comes back to after a login."""
+"""The callback URL of a login."""
 
 STEP: Schema = {
     "type": "object",
@@ -92,12 +92,12 @@ STEP: Schema = {
 TOKEN_RESPONSE: Schema = {
     "type": "object",
     "properties": {
-        "token": {**PATH, "title": "JMESPath to the token; access_token unless given"},
-        "token_header": {**TEXT, "minLength": 1, "title": "The header that holds the token instead"},
-        "token_expiration": {**PATH, "title": "JMESPath to when it ends"},
+        "token": {**PATH, "title": "JMESPath to the token; default access_token"},
+        "token_header": {**TEXT, "minLength": 1, "title": "The header with the token, instead of the body"},
+        "token_expiration": {**PATH, "title": "JMESPath to the expiry"},
         "token_expiration_strategy": {
             "enum": ["expireAt", "expireIn"],
-            "title": "A moment, or seconds from now, as it is unless given",
+            "title": "A point in time, or seconds from now (default)",
         },
     },
     "patternProperties": _OPEN,

@@ -1,8 +1,8 @@
-"""A request as the modes see it that sign it."""
+"""The request as auth modes that sign requests see it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from nango_py.config.template.compiler import compile_template
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @record
 class SignedRequest:
-    """One attempt, complete but for its signature. It holds credentials: its repr is masked.
+    """One attempt, complete except for its signature. It contains credentials: its repr is masked.
 
     Attributes:
-        url: absolute, encoded as it will be sent.
-        headers: by name in any case.
-        body: b"" for none; None for one that is sent as it is read and cannot be hashed.
+        url: absolute and encoded, as it is sent.
+        headers: names in any case.
+        body: b"" for none; None for a stream, which cannot be hashed.
     """
 
     method: str
@@ -36,7 +36,7 @@ class SignedRequest:
 
     @property
     def target(self) -> str:
-        """The path and the query, as the request line has them (RFC 9112 3.2.1)."""
+        """The request target: path and query (RFC 9112 3.2.1)."""
         parts = urlsplit(self.url)
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
@@ -44,38 +44,38 @@ class SignedRequest:
         return f"<SignedRequest {self.method} {urlsplit(self.url).hostname}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a SignedRequest holds credentials and cannot be pickled")
+        raise TypeError("a SignedRequest contains credentials and cannot be pickled")
 
 
-def render_setting(template: str, variables: Mapping[str, Any], where: str) -> str:
-    """A template of the settings with a connection's values.
+def render_setting(template: str, variables: Mapping[str, object], where: str) -> str:
+    """Render a template of the settings.
 
     Raises:
-        ConfigError: a variable has no value; the setting and the variable are named.
+        ConfigError: a variable has no value; the message names the setting and the variable.
     """
     problem: TemplateProblem
     try:
         return compile_template(template).render(variables)
-    except TemplateProblem as found:
-        problem = found.with_traceback(None)
+    except TemplateProblem as error:
+        problem = error.with_traceback(None)
     del variables
     place, what = Position("auth"), f"{where} {problem.what}"
     raise ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
 
 
 def check_headers(headers: dict[str, str]) -> dict[str, str]:
-    """The headers, if each is a field value: a pasted credential may hold a line break.
+    """The headers, after checking that they can be sent: a pasted credential may contain a line break.
 
     Raises:
-        CredentialsError: one is not; the header is named, its value is not shown.
+        CredentialsError: one is invalid; the message names the header and does not show its value.
     """
-    told = ""
+    error = ""
     for name, value in headers.items():
         try:
             check_header_value(value, name)
         except TemplateProblem as problem:
-            told = told or problem.what
-    if not told:
+            error = error or problem.what
+    if not error:
         return headers
     del headers, value
-    raise CredentialsError(f"the credentials make no header: {told}")
+    raise CredentialsError(f"the credentials cannot be sent in a header: {error}")

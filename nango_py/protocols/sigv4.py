@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-# What a proxy or a client may still change is not signed.
-_SIGNED = frozenset({"content-type", "content-md5", "date", "range"})
+# Other headers may be changed on the way, so they are not signed.
+_SIGNED_HEADERS = frozenset({"content-type", "content-md5", "date", "range"})
 
 
 @record
 class AwsKey:
-    """Whose signature, and for what.
+    """An access key, and the region and service that it signs for.
 
     Attributes:
-        session_token: "" for a long-lived key.
+        session_token: "" for a long-term key.
     """
 
     access_key_id: str = field(repr=False)
@@ -39,10 +39,10 @@ class AwsKey:
 
 
 def signature_headers(request: SignedRequest, key: AwsKey, now: float) -> dict[str, str]:
-    """The headers that sign a request: Authorization, X-Amz-Date and what else AWS wants signed.
+    """The headers that sign a request: Authorization, X-Amz-Date and other X-Amz headers that are needed.
 
-    Headers of the request are signed if they are Content-Type, Content-MD5, Date, Range or X-Amz-*. A body
-    that cannot be hashed is sent as UNSIGNED-PAYLOAD, which S3 accepts over TLS.
+    Signs the headers Content-Type, Content-MD5, Date, Range and X-Amz-* of the request. A streamed body is
+    sent as UNSIGNED-PAYLOAD, which S3 accepts over TLS.
     """
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     is_s3 = key.service == "s3"
@@ -52,14 +52,15 @@ def signature_headers(request: SignedRequest, key: AwsKey, now: float) -> dict[s
         added["X-Amz-Content-Sha256"] = payload
     if key.session_token:
         added["X-Amz-Security-Token"] = key.session_token
-    covered = {"host": _host(request.url), **_given(request), **{n.lower(): v for n, v in added.items()}}
-    names = ";".join(sorted(covered))
+    headers = {name.lower(): value for name, value in added.items()}
+    headers = {"host": _host(request.url), **_signed_headers(request), **headers}
+    names = ";".join(sorted(headers))
     parts = urlsplit(request.url)
     canonical = "\n".join((
         request.method.upper(),
-        _path(parts.path, is_s3=is_s3),
-        _query(parts.query),
-        *(f"{name}:{re.sub(' +', ' ', covered[name].strip())}" for name in sorted(covered)),
+        _canonical_path(parts.path, is_s3=is_s3),
+        _canonical_query(parts.query),
+        *(f"{name}:{re.sub(' +', ' ', headers[name].strip())}" for name in sorted(headers)),
         "",
         names,
         payload,
@@ -74,13 +75,13 @@ def signature_headers(request: SignedRequest, key: AwsKey, now: float) -> dict[s
     return added
 
 
-def _given(request: SignedRequest) -> dict[str, str]:
+def _signed_headers(request: SignedRequest) -> dict[str, str]:
     replaced = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token"}
     headers = {name.lower(): value for name, value in request.headers.items()}
     return {
         name: value
         for name, value in headers.items()
-        if (name in _SIGNED or name.startswith("x-amz-")) and name not in replaced
+        if (name in _SIGNED_HEADERS or name.startswith("x-amz-")) and name not in replaced
     }
 
 
@@ -92,8 +93,8 @@ def _host(url: str) -> str:
     return host if is_default else f"{host}:{parts.port}"
 
 
-def _path(path: str, *, is_s3: bool) -> str:
-    """S3 takes a path as it is; everywhere else it is normalised and encoded once more."""
+def _canonical_path(path: str, *, is_s3: bool) -> str:
+    """S3 uses the path as it is; for all other services it is normalized and encoded a second time."""
     if is_s3:
         return "/".join(quote(unquote(part), safe="~") for part in path.split("/")) or "/"
     kept: list[str] = []
@@ -102,23 +103,23 @@ def _path(path: str, *, is_s3: bool) -> str:
             kept[-1:] = []
         elif segment not in {"", "."}:
             kept.append(segment)
-    normal = "/" + "/".join(kept) + ("/" if kept and path.endswith("/") else "")
-    return quote(normal, safe="/~")
+    normalized = "/" + "/".join(kept) + ("/" if kept and path.endswith("/") else "")
+    return quote(normalized, safe="/~")
 
 
-def _query(query: str) -> str:
+def _canonical_query(query: str) -> str:
     pairs = [part.partition("=") for part in query.split("&") if part]
-    encoded = [(_again(name), _again(value)) for name, _, value in pairs]
+    encoded = [(_encode(name), _encode(value)) for name, _, value in pairs]
     return "&".join(f"{name}={value}" for name, value in sorted(encoded))
 
 
-def _again(written: str) -> str:
-    """A part of a query as AWS encodes it: a blank, which forms write as +, is %20."""
-    return quote(unquote_plus(written), safe="~")
+def _encode(text: str) -> str:
+    """A part of a query in AWS's encoding: a space, which forms encode as +, is %20."""
+    return quote(unquote_plus(text), safe="~")
 
 
 def _signing_key(key: AwsKey, day: str) -> bytes:
-    found = f"AWS4{key.secret_access_key}".encode()
+    derived = f"AWS4{key.secret_access_key}".encode()
     for part in (day, key.region, key.service, "aws4_request"):
-        found = hmac.new(found, part.encode(), hashlib.sha256).digest()
-    return found
+        derived = hmac.new(derived, part.encode(), hashlib.sha256).digest()
+    return derived

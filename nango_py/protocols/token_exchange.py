@@ -1,38 +1,45 @@
-"""What a renewal is made of: a token request, its response, and how it may end.
+"""Token requests, their responses, and how a token refresh can fail.
 
-A mode's `renewal` is a generator: it yields a TokenRequest, is sent the TokenResponse, and returns the
-credentials to store. Whoever drives it owns the socket and the time.
+`AuthMode.refresh` is a generator: it yields a TokenRequest, receives the TokenResponse, and returns the
+credentials to store. The caller provides the socket and the clock.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.filters import TemplateProblem, percent_encoded
 from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.base_url import render_url
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.errors import ConfigError, NangoError, Position, Problem
+from nango_py.json_types import JsonObject
 from nango_py.record import field, record
+from nango_py.secret import FrameRemover
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from nango_py.config.model import RequestSettings
+    from nango_py.json_types import Credentials, Settings
+
+    Variables = Mapping[str, object]
 
 LARGEST_RESPONSE = 1_048_576
-"""Bytes of a token endpoint's response beyond which it is refused; a driver need not read further."""
+"""Maximum size of a token response in bytes; a transport need not read further."""
 
-_ERROR_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_ERROR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @record
 class TokenRequest:
-    """One request to a token endpoint. It holds credentials: its repr is masked and it does not pickle.
+    """One request to a token endpoint. It contains credentials: its repr is masked and it cannot be pickled.
 
     Attributes:
-        headers: names as they are written; Host and Content-Length are the sender's business.
+        headers: as they are sent, without Host and Content-Length.
         body: b"" for none.
     """
 
@@ -46,15 +53,15 @@ class TokenRequest:
         return f"<TokenRequest {self.method} {parts.scheme}://{parts.hostname}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenRequest holds credentials and cannot be pickled")
+        raise TypeError("a TokenRequest contains credentials and cannot be pickled")
 
 
 @record
 class TokenResponse:
-    """What a token endpoint answered: at most LARGEST_ANSWER + 1 bytes of it need to be read.
+    """The response of a token endpoint; only LARGEST_RESPONSE + 1 bytes of the body need to be read.
 
     Attributes:
-        headers: names in any case; a repeated header is joined by ", ".
+        headers: names in any case; the values of a repeated header are joined by ", ".
     """
 
     status: int
@@ -69,35 +76,36 @@ class TokenResponse:
         return f"<TokenResponse {self.status}, {len(self.body)} bytes>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenResponse holds credentials and cannot be pickled")
+        raise TypeError("a TokenResponse contains credentials and cannot be pickled")
 
 
-Renewal = Generator[TokenRequest, TokenResponse, dict[str, Any]]
+TokenRefresh: TypeAlias = Generator[TokenRequest, TokenResponse, JsonObject]
 
 
 class TokenRefused(Exception):
-    """The token endpoint said no, and would say so again. It holds no credential.
+    """The token endpoint rejected the request permanently. Contains no credential.
 
     Attributes:
-        word: the error word of RFC 6749 section 5.2 or the provider's own, such as invalid_grant; "" if none.
-        ends_connection: the user's grant or login is what was refused, so only the user can mend it by
-            connecting again. False when the application's own settings were refused.
-        status: the HTTP status, 0 where nothing was sent.
+        code: the error code of RFC 6749 section 5.2 or the provider's own, such as invalid_grant; "" if there
+            is none.
+        ends_connection: the user's grant or login was rejected, so that the user has to connect again. False
+            if the application's own settings were rejected.
+        status: the HTTP status; 0 if nothing was sent.
     """
 
-    def __init__(self, word: str, *, ends_connection: bool, status: int = 0, what: str = "") -> None:
-        self.word = error_word(word)
+    def __init__(self, code: str, *, ends_connection: bool, status: int = 0, what: str = "") -> None:
+        self.code = error_code(code)
         self.ends_connection = ends_connection
         self.status = status
-        super().__init__(what or f"the token request was refused: {self.word or f'status {status}'}")
+        super().__init__(what or f"the token request was rejected: {self.code or f'status {status}'}")
 
 
 class TokenUnavailable(Exception):
-    """No token now; the same request may succeed later. It holds no credential.
+    """No token was returned; the same request may succeed later. Contains no credential.
 
     Attributes:
-        retry_after: seconds that the endpoint asked to wait, None if it did not say.
-        status: the HTTP status, 0 where there was none.
+        retry_after: seconds to wait as requested by the endpoint, or None.
+        status: the HTTP status; 0 if there was no response.
     """
 
     def __init__(self, what: str, *, retry_after: float | None = None, status: int = 0) -> None:
@@ -106,42 +114,48 @@ class TokenUnavailable(Exception):
         super().__init__(what)
 
 
-def error_word(text: Any) -> str:
-    """The text if it is a word that may be shown and logged, else ""."""
-    return text if isinstance(text, str) and _ERROR_WORD.fullmatch(text) else ""
+SECRET_FREE_ERRORS = (NangoError, TokenRefused, TokenUnavailable)
+"""Errors whose message and attributes contain no credential; only the frames that raise them do."""
+
+without_error_frames = FrameRemover(*SECRET_FREE_ERRORS)
+
+
+def error_code(text: object) -> str:
+    """The text if it is an error code that may be shown and logged, else ""."""
+    return text if isinstance(text, str) and _ERROR_CODE.fullmatch(text) else ""
 
 
 @record
 class TokenContext:
-    """All that a renewal knows. It holds credentials: its repr is masked and it does not pickle.
+    """Everything that a token request depends on. It contains credentials: its repr is masked.
 
     Attributes:
-        settings: the merged `auth:` block.
+        settings: the merged `auth:` section.
         credentials: the connection's stored credentials, as plain values.
-        app: oauth_client_id, oauth_client_secret, app_api_key (those that are set), as plain texts.
+        app: oauth_client_id, oauth_client_secret and app_api_key, as plain text, if they are set.
         scopes: the integration's `oauth_scopes`.
         variables: every template variable of the connection, as for its requests.
         now: unix seconds.
-        place: what an error names: "integration/user".
-        requests: the integration's request settings: the hosts that its users name, and its proxy.
+        place: "integration/user", for messages.
+        requests: the integration's request settings: the hosts that users may name, and the proxy.
     """
 
-    settings: Mapping[str, Any] = field(repr=False)
-    credentials: Mapping[str, Any] = field(repr=False)
+    settings: Settings = field(repr=False)
+    credentials: Credentials = field(repr=False)
     app: Mapping[str, str] = field(repr=False)
     scopes: tuple[str, ...] = ()
-    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    variables: Variables = field(default_factory=dict, repr=False)
     now: float = 0.0
     place: str = ""
     requests: RequestSettings | None = field(default=None, repr=False)
 
     def text(self, key: str, default: str = "") -> str:
-        """A setting that is no template, as text."""
+        """A text setting that is not a template."""
         value = self.settings.get(key)
         return str.__str__(value) if isinstance(value, str) else default
 
     def number(self, key: str) -> float | None:
-        """A setting that is a number, or None."""
+        """A number setting, or None."""
         value = self.settings.get(key)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -150,13 +164,13 @@ class TokenContext:
         value = self.app.get(name)
         return str.__str__(value) if isinstance(value, str) else ""
 
-    def render(self, template: str, where: str, extra: Mapping[str, Any] | None = None) -> str:
-        """The template's text for this connection.
+    def render(self, template: str, where: str, extra: Variables | None = None) -> str:
+        """Render a template with the variables of this connection.
 
         Args:
             template: a text of `settings`.
-            where: the key it stands under, for the error.
-            extra: variables laid over the connection's.
+            where: its key, for the error.
+            extra: variables that override the connection's.
 
         Raises:
             ConfigError: a variable has no value.
@@ -164,88 +178,92 @@ class TokenContext:
         problem: TemplateProblem
         try:
             return compile_template(template).render({**self.variables, **(extra or {})})
-        except TemplateProblem as found:
-            problem = found.with_traceback(None)
-        raise self._problem(problem, where)
+        except TemplateProblem as error:
+            problem = error.with_traceback(None)
+        raise self._config_error(problem, where)
 
-    def rendered(
-        self, values: Mapping[str, Any] | None, where: str, extra: Mapping[str, Any] | None = None
+    def render_all(
+        self, values: Settings | None, where: str, extra: Variables | None = None
     ) -> dict[str, Any]:
-        """A mapping of the settings with its templates rendered, at any depth; numbers stay numbers."""
-        return {key: self._value(value, f"{where}.{key}", extra) for key, value in (values or {}).items()}
+        """Render every template in a mapping of the settings, at any depth; numbers stay numbers."""
+        return {
+            key: self._render_value(value, f"{where}.{key}", extra) for key, value in (values or {}).items()
+        }
 
-    def headers(
-        self, values: Mapping[str, Any] | None, where: str, extra: Mapping[str, Any] | None = None
+    def render_headers(
+        self, values: Settings | None, where: str, extra: Variables | None = None
     ) -> dict[str, str]:
-        """Headers of the settings, rendered and safe to be sent (RFC 9110 5.5)."""
-        headers = self.rendered(values, where, extra)
+        """Render headers of the settings and check that they can be sent (RFC 9110 5.5)."""
+        headers = self.render_all(values, where, extra)
         problem: TemplateProblem
         try:
             for name, value in headers.items():
                 check_header_name(name)
                 check_header_value(value, name)
-        except TemplateProblem as wrong:
-            problem = wrong.with_traceback(None)
+        except TemplateProblem as error:
+            problem = error.with_traceback(None)
         else:
             return headers
         del headers, value
-        raise self._problem(problem, where)
+        raise self._config_error(problem, where)
 
-    def _value(self, value: Any, where: str, extra: Mapping[str, Any] | None) -> Any:
+    def _render_value(self, value: object, where: str, extra: Variables | None) -> object:
         if isinstance(value, str):
             return self.render(value, where, extra)
         if isinstance(value, Mapping):
-            return self.rendered(value, where, extra)
+            return self.render_all(value, where, extra)
         if isinstance(value, list | tuple):
-            return [self._value(item, where, extra) for item in value]
+            return [self._render_value(item, where, extra) for item in value]
         return value
 
-    def url(self, key: str, template: str | None = None, extra: Mapping[str, Any] | None = None) -> str:
-        """A URL of the settings: values are one DNS label in the host and percent-encoded behind it.
+    def url(self, key: str, template: object = None, extra: Variables | None = None) -> str:
+        """Render a URL of the settings: values are one DNS label in the host and percent-encoded after it.
 
         A field that `connection_config` declares as a host may be the whole host.
 
         Raises:
-            ConfigError: the URL is missing, or a value does not fit its place.
+            ConfigError: the URL is missing, or a value does not fit its position.
         """
         text = self.settings.get(key) if template is None else template
         if not isinstance(text, str) or not text:
-            raise self._problem(TemplateProblem("E208", "is missing"), key)
+            raise self._config_error(TemplateProblem("E208", "is missing"), key)
         problem: TemplateProblem
         try:
             hosts = None if self.requests is None else self.requests.user_hosts
             fields = {} if hosts is None else hosts.fields
-            return _rendered_url(text, {**self.variables, **(extra or {})}, fields)
-        except TemplateProblem as found:
-            problem = found.with_traceback(None)
-        raise self._problem(problem, key)
+            return _render_url(text, {**self.variables, **(extra or {})}, fields)
+        except TemplateProblem as error:
+            problem = error.with_traceback(None)
+        raise self._config_error(problem, key)
 
-    def missing(self, what: str) -> ConfigError:
-        """The error to raise when a setting or credential that the mode needs is not there."""
-        return self._problem(TemplateProblem("E208", what), "")
+    def missing_error(self, what: str) -> ConfigError:
+        """The error for a missing setting or credential."""
+        return self._config_error(TemplateProblem("E208", what), "")
 
-    def _problem(self, found: TemplateProblem, where: str) -> ConfigError:
-        what = " ".join(part for part in (f"auth.{where}" if where else "", found.what) if part)
-        return ConfigError([Problem(Position(self.place), found.code, what, found.expected, found.help)])
+    def _config_error(self, problem: TemplateProblem, where: str) -> ConfigError:
+        what = " ".join(part for part in (f"auth.{where}" if where else "", problem.what) if part)
+        return ConfigError(
+            [Problem(Position(self.place), problem.code, what, problem.expected, problem.help)]
+        )
 
     def __repr__(self) -> str:
         return f"<TokenContext of {self.place}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenContext holds credentials and cannot be pickled")
+        raise TypeError("a TokenContext contains credentials and cannot be pickled")
 
 
-def _rendered_url(text: str, variables: Mapping[str, Any], fields: Mapping[str, str]) -> str:
+def _render_url(text: str, variables: Variables, host_fields: Mapping[str, str]) -> str:
     template = compile_template(text)
     if template.is_constant:
         return template.render(variables)
-    head, mark, query = "", "", ""
+    mark, query = "", ""
     for part, name in template.render_parts(variables):
         if mark:
             query += percent_encoded(part, name) if name else part
         elif not name and "?" in part:
             mark, query = "?", part.partition("?")[2]
     if mark and type(text) is str:
-        head = text.partition("?")[0]
-        return render_url(compile_template(head), variables, fields) + mark + query
-    return render_url(template, variables, fields)
+        template = compile_template(text.partition("?")[0])
+        return render_url(template, variables, host_fields) + mark + query
+    return render_url(template, variables, host_fields)

@@ -142,7 +142,7 @@ class LeasedTokenRefresher:
         """
         _check_status(connection)
         mode = get_auth_mode(integration.auth_mode)
-        if not mode.can_renew(reveal(connection.credentials), integration.settings["auth"]):
+        if not mode.can_refresh(reveal(connection.credentials), integration.settings["auth"]):
             return None
         return self.schedule.lifetime(integration, connection)
 
@@ -157,7 +157,7 @@ class LeasedTokenRefresher:
     def can_refresh(self, settings: BoundRequestSettings) -> bool:
         """Whether the auth mode can replace a refused token."""
         credentials = reveal(settings.connection.credentials)
-        return settings.mode.can_renew(credentials, settings.auth_settings)
+        return settings.mode.can_refresh(credentials, settings.auth_settings)
 
     async def refresh(
         self,
@@ -329,8 +329,8 @@ class LeasedTokenRefresher:
         )
         if stored is None:
             return await attempt.io.ask_store(self._get_store().get, *attempt.key)
-        runtime.report_token(stored, NEEDS_REAUTH, refusal.word or str(refusal))
-        raise _needs_reauth(stored, refusal.word)
+        runtime.report_token(stored, NEEDS_REAUTH, refusal.code or str(refusal))
+        raise _needs_reauth(stored, refusal.code)
 
     async def _store_credentials(
         self, attempt: RefreshAttempt, current: Connection, credentials: Credentials

@@ -95,7 +95,7 @@ def _request_revocation(
 ) -> str:
     """Why the provider did not revoke the tokens, or ""."""
     context = token_context(integration, connection, clock.now())
-    requests = get_auth_mode(integration.auth_mode).revocations(context)
+    requests = get_auth_mode(integration.auth_mode).revocation_requests(context)
     if not requests:
         return "the connection has no token"
     deadline, reason = clock.monotonic() + REQUEST_SECONDS, ""

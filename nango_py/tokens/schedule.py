@@ -88,7 +88,7 @@ class RefreshSchedule:
             # Modified in the future: the clock was set back since, by at least the difference.
             expires_at -= max(0.0, connection.last_modified.timestamp() - now)
         due = refresh_time(connection, expires_at, now)
-        if due is None or not mode.can_renew(credentials, integration.settings["auth"]):
+        if due is None or not mode.can_refresh(credentials, integration.settings["auth"]):
             due = math.inf
         lifetime = TokenLifetime(
             connection.generation,

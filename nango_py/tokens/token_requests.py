@@ -129,7 +129,7 @@ async def request_credentials(
     """
     context = token_context(integration, connection, clock.now())
     deadline = clock.monotonic() + seconds
-    steps = get_auth_mode(integration.auth_mode).renewal(context)
+    steps = get_auth_mode(integration.auth_mode).refresh(context)
     try:
         request = next(steps)
         while True:

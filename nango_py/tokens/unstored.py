@@ -46,7 +46,7 @@ def verify_unstored(
     try:
         return Executor(lambda: own_runtime, source, transport, limits, clock).verify()
     except TokenRefused as error:
-        word, status, ends = error.word, error.status, error.ends_connection
+        word, status, ends = error.code, error.status, error.ends_connection
     except TokenUnavailable as error:
         return check.no_token(error.status)
     except ConfigError as error:

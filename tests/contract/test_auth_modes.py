@@ -205,7 +205,7 @@ def test_a_token_that_is_fetched_is_a_secret_variable(name: str) -> None:
     assert mode().is_ready(mode.example_credentials)
     if not fetched:
         assert mode().expires_at(mode.example_credentials) is None
-        assert not mode().can_renew(mode.example_credentials, {})
+        assert not mode().can_refresh(mode.example_credentials, {})
         return
     assert fetched in mode.secret_variables
     assert fetched in mode.credentials_schema["properties"]
@@ -241,7 +241,7 @@ def test_its_refusals_say_nothing_of_the_credentials(name: str) -> None:
         )  # fmt: skip
         texts = [*leaves(credentials), *APP.values()]
         with pytest.raises((ConfigError, TokenRefused)) as caught:
-            echoed(mode().renewal(context))
+            echoed(mode().refresh(context))
         shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
         assert not [text for text in texts if text in shown and text != "ada"]
         assert caught.value.__context__ is None

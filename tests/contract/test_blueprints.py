@@ -307,7 +307,7 @@ def test_its_verification_tells_right_from_wrong(path: Path, tmp_path: Path) -> 
         assert refused.outcome in judged
         assert not any(text in refused.message for text in wrong.values() if isinstance(text, str))
         settings = nango.configuration.integrations["it"].settings["auth"]
-        if get_auth_mode(settings["auth_mode"]).can_renew(right, settings):
+        if get_auth_mode(settings["auth_mode"]).can_refresh(right, settings):
             return  # a refused token would be renewed, and that at the provider's own address
         nango.register_connection("it", "user", right, config)
         assert nango.executor("it", "user").verify().outcome == "accepted"

@@ -25,7 +25,7 @@ from nango_py import Nango
 from nango_py.connections.keys import add_key
 from nango_py.connections.rotation import replace_key
 from nango_py.errors import ConfigError, TransportFailed
-from nango_py.protocols.token_responses import DEEPEST
+from nango_py.protocols.token_responses import MAX_DEPTH
 from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
@@ -349,7 +349,7 @@ def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> No
             assert len(nango.connections_for_integration("mail")) == 40
 
 
-@pytest.mark.parametrize("depth", [DEEPEST - 2, DEEPEST, 40, 200, 300, 500, 900, 960, 5000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH, 40, 200, 300, 500, 900, 960, 5000])
 def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Product, depth: int) -> None:
     """Whatever depth a provider answers with, the page is told how it ended, and it is no mistake of ours."""
     nested = "[" * depth + "]" * depth
@@ -357,7 +357,7 @@ def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Pr
     product.provider.token_faults.append(Answer(200, body, {"Content-Type": "application/json"}))
     end = product.visitor().login(product.session(), "mail")
     assert end.message is not None
-    assert end.message["code"] == ("" if depth < DEEPEST else "exchange_failed")
+    assert end.message["code"] == ("" if depth < MAX_DEPTH else "exchange_failed")
 
 
 @pytest.mark.parametrize("depth", [900, 940, 960, 20_000])

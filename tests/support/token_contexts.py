@@ -65,7 +65,7 @@ def a_response(body: Any = None, status: int = 200, **headers: str) -> TokenResp
 def renewed(context: TokenContext, *responses: TokenResponse) -> tuple[list[Any], dict[str, Any]]:
     """The requests of a renewal that is given these responses, and what it stores."""
     requests = []
-    renewal = AUTH_MODES.get(context.settings["auth_mode"])().renewal(context)
+    renewal = AUTH_MODES.get(context.settings["auth_mode"])().refresh(context)
     waiting = iter(responses)
     try:
         request = next(renewal)

@@ -203,7 +203,7 @@ def test_each_attempt_has_its_own_nonce_and_the_secret_stays() -> None:
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
 def test_a_secret_in_another_encoding_is_refused_unseen(encoding: str) -> None:
     """Its bytes sign; what is no hex or base64 is the user's to mend."""
-    with pytest.raises(CredentialsError, match=f'"api_secret" is not written in {encoding}') as caught:
+    with pytest.raises(CredentialsError, match=f'"api_secret" is not valid {encoding}') as caught:
         signed({"key_encoding": encoding})
     assert caught.value.__context__ is None
     secret = b"planted".hex() if encoding == "hex" else base64.b64encode(b"planted").decode()

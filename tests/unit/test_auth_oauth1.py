@@ -255,7 +255,7 @@ def test_signing_writes_nothing_to_a_log(caplog: pytest.LogCaptureFixture) -> No
 def test_a_key_that_cannot_sign_is_refused_unseen(method: str, secret: str) -> None:
     """The method is named, the key is not shown."""
     variables = {**VARIABLES, "oauth_client_secret": secret}
-    with pytest.raises(TokenRefused, match="cannot be signed by") as caught:
+    with pytest.raises(TokenRefused, match="cannot be signed") as caught:
         oauth1_protocol.authorization(
             SignedRequest("GET", "https://h.test/"), variables, {"signature_method": method}, NOW
         )
@@ -338,7 +338,7 @@ def test_a_bad_answer_is_a_typed_error(
 
 def test_a_flow_without_an_application_says_what_to_set() -> None:
     """The consumer key, or the URL."""
-    with pytest.raises(ConfigError, match="a consumer key is missing: set oauth_client_id"):
+    with pytest.raises(ConfigError, match=r"consumer key .*oauth_client_id"):
         oauth1_protocol.temporary_request(a_context("OAUTH1", app={}, **URLS), "oob")
     with pytest.raises(ConfigError, match=r"auth\.request_url is missing"):
         oauth1_protocol.temporary_request(a_context("OAUTH1"), "oob")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_cell
+from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_count
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def show(project: Project, name: str) -> None:
     catalogue = project.catalogue()
     blueprint = project.blueprint(name, catalogue)
     settings = blueprint.settings
-    requests = settings.get("requests", {})
+    requests, limits = settings.get("requests", {}), settings.get("rate_limits", {})
     echo_fields({
         "blueprint": blueprint.ref,
         "title": blueprint.title,
@@ -74,7 +74,8 @@ def show(project: Project, name: str) -> None:
         "base URL": requests.get("base_url"),
         **{f"header {key}": value for key, value in requests.get("headers", {}).items()},
         **{f"param {key}": value for key, value in requests.get("params", {}).items()},
-        "limits": format_limits(settings.get("rate_limits", {})),
+        "limits": format_limits(limits),
+        "limits per": limits.get("counted_per"),
         "pagination": settings.get("pagination", {}).get("kind"),
     })  # fmt: skip
     if settings.get("comment"):
@@ -103,8 +104,8 @@ def format_status(blueprint: Blueprint) -> str:
     status = blueprint.status
     target = f", use {status.migrate_to}" if status.migrate_to else ""
     if status.retires_on:
-        return f"retires on {status.retires_on}{target}"
-    return f"deprecated since {status.deprecated_on}{target}" if status.deprecated_on else ""
+        return f"end of life {status.retires_on}{target}"
+    return f"deprecated {status.deprecated_on}{target}" if status.deprecated_on else ""
 
 
 def _summary(blueprint: Blueprint) -> dict[str, str | None]:
@@ -133,21 +134,13 @@ def _form_fields(settings: Settings) -> dict[str, str]:
 
 
 def format_limits(limits: Settings) -> str:
-    """The rate limits on one line: who shares them, the number of rules, and the default windows."""
+    """The rate limits on one line: the default windows, and the number of rules for single endpoints."""
+    from nango_py.limits.notation import parse_limit
+
     budgets = limits.get("budgets", ())
-    if not budgets:
-        return "from response headers" if limits else "none declared"
+    words = [parse_limit(window).label for budget in budgets for window in budget.get("otherwise", ())]
+    words += [f"{budget['max_in_flight']} in flight" for budget in budgets if "max_in_flight" in budget]
     cases = sum(len(budget.get("cases", ())) for budget in budgets)
-    windows = [window for budget in budgets for window in budget.get("otherwise", ())]
-    words = [f"per {limits.get('counted_per', 'connection')}"]
     if cases:
-        words.append(f"{cases} rules for single endpoints")
-    if windows:
-        words.append("otherwise " + ", ".join(map(_format_window, windows)))
-    return "; ".join(words)
-
-
-def _format_window(window: str | Settings) -> str:
-    if isinstance(window, str):
-        return window
-    return " ".join(f"{key} {format_cell(value)}" for key, value in window.items())
+        words.append(format_count(cases, "endpoint rule"))
+    return ", ".join(words) or "learned from responses"

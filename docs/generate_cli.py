@@ -6,6 +6,7 @@ Run `python docs/generate_cli.py` after changing a command.
 from __future__ import annotations
 
 import inspect
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +44,16 @@ def page() -> str:
 
 def _section(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    arguments = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
     text, _, example = inspect.cleandoc(command.help or "").partition("\b\nExample:\n")
-    parts = [f"\n## {name}\n\n```\n{usage}\n```\n\n{text.strip()}\n"]
+    parts = [f"\n## {name}\n"]
+    if arguments and not isinstance(command, click.Group):
+        parts.append(f"\n`{' '.join([name, *arguments])}`\n")
+    parts.append(f"\n{text.strip()}\n")
     options = [_option(option, context) for option in command.params if isinstance(option, click.Option)]
     if options:
-        parts.append("\n| option | |\n|---|---|\n" + "".join(options))
-    if example:
+        parts.append("\n" + "".join(options))
+    if example and (options or not isinstance(command, click.Group)):
         lines = "\n".join(line.removeprefix("  ") for line in example.rstrip().splitlines())
         parts.append(f"\n```sh\n{lines}\n```\n")
     return "".join(parts)
@@ -58,7 +62,8 @@ def _section(name: str, command: click.Command) -> str:
 def _option(option: click.Option, context: click.Context) -> str:
     record = option.get_help_record(context)
     names, text = record if record is not None else (", ".join(option.opts), "")
-    return f"| `{names}` | {' '.join(text.split()).replace('|', '&#124;')} |\n"
+    item = f"- `{names}`: {' '.join(text.split())}"
+    return textwrap.fill(item, 118, subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 if __name__ == "__main__":

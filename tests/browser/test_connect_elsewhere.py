@@ -152,7 +152,7 @@ def test_a_page_of_a_stranger_hears_nothing(
     page.goto(reports(stranger, product, "mail", patience=0))
     popup = click_connect(page)
     popup.get_by_role("button", name="Continue to Mail").click()
-    expect(popup.get_by_role("alert")).to_contain_text("may not connect")
+    expect(popup.get_by_role("alert")).to_contain_text("not allowed to connect")
     popup.close()
     said = ended(page)
     assert (said["code"], stranger.origin in said["message"]) == ("popup_closed", True)
@@ -189,14 +189,14 @@ def test_only_declared_origins_may_ask_the_server(
     watch: Watch,
     who: str,
 ) -> None:
-    """Scripts of declared origins may read the responses; those of others may not, with a good token either."""
+    """Scripts of declared origins may read the responses; others may not, not even with a valid token."""
     watch.expect(*([] if who == "declared" else ["CORS", "ERR_FAILED"]))
     site = elsewhere if who == "declared" else servers.enter_context(Elsewhere("localhost"))
     page.goto(site.page("<h1>Somebody</h1>"))
     token = product.nango.connect_session("user-1").token.reveal()
     ask = """([server, token]) => Promise.all(["session", "attempts/a1"].map((path) =>
       fetch(`${server}/connect/${path}`, {headers: {Authorization: `Bearer ${token}`}})
-        .then((answer) => response.status, () => 'refused')))"""
+        .then((response) => response.status, () => 'refused')))"""
     found = page.evaluate(ask, [product.origin, token])
     assert found == ([200, 200] if who == "declared" else ["refused", "refused"])
 

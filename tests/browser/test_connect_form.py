@@ -55,7 +55,7 @@ def test_what_can_be_seen_to_be_wrong_is_not_sent(at_shop: Visitor, product: Pro
     at_shop.key.fill("pk_not_like_the_example")
     at_shop.button("Connect").click()
     expect(at_shop.key).to_have_accessible_description("Shop shows it under Settings, API keys. " + SHAPE)
-    expect(at_shop.region).to_have_accessible_description("Please choose one.")
+    expect(at_shop.region).to_have_accessible_description("Please choose an option.")
     expect(at_shop.key).to_be_focused()
     for control in (at_shop.key, at_shop.region):
         expect(control).to_have_attribute("aria-invalid", "true")
@@ -65,7 +65,7 @@ def test_what_can_be_seen_to_be_wrong_is_not_sent(at_shop: Visitor, product: Pro
     assert not product.sandbox.ledger.received
 
 
-SHAPE = "This does not look right. It looks like sk_test_1234567890."
+SHAPE = "This does not look right. It should look like sk_test_1234567890."
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_link_that_is_not_good_shows_nothing_of_anybody(
     watch.expect("401")
     page = visitor.page
     page.goto(f"{product.origin}/connect")
-    expect(page.get_by_role("heading", level=1)).to_have_text("There is no link to go by")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This page needs a link")
     for make, title in BAD_LINKS.items():
         page.goto(f"{product.origin}/static/icon.svg")
         page.goto(f"{product.origin}/connect#session={make(product)}")

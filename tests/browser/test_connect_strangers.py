@@ -40,7 +40,7 @@ def test_a_form_of_a_stranger_is_refused(
     watch.expect("403")
     site = servers.enter_context(Elsewhere("localhost"))
     page.goto(strange(product, site, FORM, {"Referrer-Policy": policy}))
-    expect(page.get_by_role("alert")).to_contain_text("may not connect accounts here")
+    expect(page.get_by_role("alert")).to_contain_text("not allowed to connect accounts")
     assert page.context.cookies(product.url) == []
 
 
@@ -51,7 +51,7 @@ def test_a_link_of_a_stranger_is_a_question_first(
     site = servers.enter_context(Elsewhere("localhost"))
     page.goto(strange(product, site, LINK))
     expect(page.get_by_role("heading")).to_have_text("Connect Mail?")
-    expect(page.get_by_role("status")).to_contain_text("your account is connected for mallory@evil.test")
+    expect(page.get_by_role("status")).to_contain_text("connect your account for mallory@evil.test")
     assert not product.mail.authorizations
     page.get_by_role("link", name="Continue to Mail").click()
     expect(page.get_by_role("button", name="Allow")).to_be_visible()

@@ -1,54 +1,54 @@
-// The connect page: what a user may connect, as cards, and one of them at a time to work on.
+// The connect page: a card for each integration, and a dialog or page for one of them.
 
 import { Detail } from "./detail.js";
 import { button, chip, kindsOf, make, mark } from "./dom.js";
-import { opened } from "./session.js";
+import { openSession } from "./session.js";
 
 const SEARCH_FROM = 7;
-const ANSWERS_WITHIN = 1500;
+const CONFIRMATION_TIMEOUT = 1500;
 const at = (id) => document.getElementById(id);
 const main = at("main");
 const content = at("content");
 const dialog = at("dialog");
-const session = opened();
+const session = openSession();
 const isPopup = session.integration !== "" && session.attempt !== "";
 let data = null;
-let sole = null;
+let single = null;
 
-const ENDS = {
-  session_expired: ["This link has expired", "Ask for a new one where you found it. What is connected stays so."],
-  session_invalid: ["This link does not work", "Perhaps it was cut when it was copied. Ask for a new one."],
-  none: ["There is no link to go by", "This page is opened by a link of its own. Ask for one where you came from."],
-  unknown_integration: ["There is nothing to connect here", "What this link was made for is not offered any more."],
+const END_MESSAGES = {
+  session_expired: ["This link has expired", "Please ask for a new one. Your connected accounts stay connected."],
+  session_invalid: ["This link does not work", "It may not have been copied completely. Please ask for a new one."],
+  none: ["This page needs a link", "Please open it with the link that you were given."],
+  unknown_integration: ["There is nothing to connect here", "What this link was made for is no longer available."],
 };
 
 async function begin() {
-  if (!session.isThere) return end("none");
-  waiting();
+  if (!session.hasToken) return end("none");
+  showPlaceholders();
   try {
-    data = await session.offers();
+    data = await session.load();
   } catch (error) {
-    return error.endsSession ? end(error.code) : unreachable(error);
+    return error.endsSession ? end(error.code) : showUnreachable(error);
   }
-  framed();
+  showFrame();
   const { integrations } = data;
   const wanted = session.integration ? integrations.filter(({ name }) => name === session.integration) : integrations;
   if (!wanted.length) return end("unknown_integration");
-  if (wanted.length === 1) showSole(wanted[0]);
+  if (wanted.length === 1) showSingle(wanted[0]);
   else showGrid();
 }
 
-function framed() {
+function showFrame() {
   at("product").textContent = data.product_name;
   at("user").textContent = data.user_label ? `For ${data.user_label}` : "";
   at("bottom").hidden = false;
   main.removeAttribute("aria-busy");
   document.title = data.product_name ? `Connect your accounts · ${data.product_name}` : "Connect your accounts";
   const product = data.product_name || "this app";
-  at("lead").textContent = `Choose what ${product} may work with. You can disconnect it again at any time.`;
+  at("lead").textContent = `Choose the accounts that ${product} may use. You can disconnect them at any time.`;
 }
 
-function waiting() {
+function showPlaceholders() {
   const ghosts = Array.from({ length: isPopup ? 1 : 6 }, () => make("div", { class: "ghost" }));
   content.replaceChildren(make("div", { class: isPopup ? "" : "grid", "aria-hidden": "true" }, ghosts));
 }
@@ -68,11 +68,11 @@ function showGrid() {
 
 function drawGrid() {
   const words = at("query").value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
-  const fits = ({ title, name, categories }) => {
+  const matches = ({ title, name, categories }) => {
     const text = [title, name, ...categories].join(" ").toLocaleLowerCase();
     return words.every((word) => text.includes(word));
   };
-  const found = data.integrations.filter(fits);
+  const found = data.integrations.filter(matches);
   const groups = [
     ["Needs to be connected again", "is-due", found.filter(({ status }) => status === "needs_reauth")],
     ["Connected", "", found.filter(({ status }) => status === "connected")],
@@ -83,7 +83,7 @@ function drawGrid() {
     const cards = make("ul", { class: "grid", role: "list" }, offers.map((offer) => make("li", {}, card(offer))));
     return make("section", { class: `group ${kind}`, "aria-labelledby": `group-${index}` }, heading, cards);
   });
-  content.replaceChildren(...(sections.length ? sections : [nothing()]));
+  content.replaceChildren(...(sections.length ? sections : [emptyMessage()]));
 }
 
 function card(offer) {
@@ -94,14 +94,14 @@ function card(offer) {
   return make("button", { ...parts, onclick: () => open(offer) }, mark(offer), words);
 }
 
-function nothing() {
+function emptyMessage() {
   const query = at("query");
   const clear = () => {
     query.value = "";
     drawGrid();
     query.focus();
   };
-  const text = make("p", {}, `No account here is called “${query.value.trim()}”.`);
+  const text = make("p", {}, `No account matches “${query.value.trim()}”.`);
   return make("div", { class: "empty" }, make("h2", {}, "Nothing found"), text, button("Show all", clear, "is-second"));
 }
 
@@ -113,22 +113,22 @@ const page = {
   get data() {
     return data;
   },
-  async changed(name, said) {
+  async refresh(name, text) {
     try {
-      data = await session.offers();
+      data = await session.load();
     } catch {
       const offer = data.integrations.find((other) => other.name === name);
-      offer.status = /disconnected/.test(said) ? "not_connected" : "connected";
+      offer.status = /disconnected/.test(text) ? "not_connected" : "connected";
       offer.connected_at = new Date().toISOString();
     }
-    if (!sole) drawGrid();
-    announce(said);
+    if (!single) drawGrid();
+    announce(text);
   },
   ended(error) {
     if (dialog.open) dialog.close();
     end(error.code);
   },
-  tell,
+  reportResult,
 };
 
 function open(offer) {
@@ -148,73 +148,73 @@ function open(offer) {
   detail.focus();
 }
 
-function showSole(offer) {
+function showSingle(offer) {
   at("intro").remove();
   const name = data.product_name ? ` · ${data.product_name}` : "";
   document.title = `Connect ${offer.title}${name}`;
-  sole = new Detail({ __proto__: page, heading: "h1", leave: null }, offer);
-  sole.element.classList.add("sole");
-  content.replaceChildren(sole.element);
+  single = new Detail({ __proto__: page, heading: "h1", leave: null }, offer);
+  single.element.classList.add("sole");
+  content.replaceChildren(single.element);
   const asksNothing = offer.kind === "oauth" && offer.fields.length === 0;
   if (isPopup && asksNothing) leaveFor(offer);
   else {
-    if (isPopup && offer.status === "connected") sole.show("form");
-    sole.focus();
+    if (isPopup && offer.status === "connected") single.show("form");
+    single.focus();
   }
 }
 
-// The window of a login that asks for nothing first goes on by itself, if a page that may opened it.
+// A login without a form continues at once if the window was opened by a page that may do so.
 async function leaveFor(offer) {
   const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
-  sole.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `Going on to ${offer.title}…`));
-  if (await isSent()) session.post(offer.name, { ...session.asked, target: "_self", config: {} });
+  single.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `Continuing to ${offer.title}…`));
+  if (await isConfirmedByOpener()) session.post(offer.name, { ...session.request, target: "_self", config: {} });
   else {
-    sole.show("form");
-    sole.focus();
+    single.show("form");
+    single.focus();
   }
 }
 
-// Whether the page that opened this window is the one that it is said to be, and means it. A stranger could
-// send people on with a session of its own, to have their accounts.
-function isSent() {
+// Whether the opener has the origin that the link names, and started this attempt. A foreign page could send
+// its visitors here with its own session, to gain access to their accounts.
+function isConfirmedByOpener() {
   const { opener } = window;
-  if (!opener || !mayHear()) return false;
+  if (!opener || !mayReceiveResult()) return false;
   return new Promise((resolve) => {
-    addEventListener("message", ({ source, origin, data: said }) => {
-      const isAnswer = source === opener && origin === session.origin && said?.source === "nango-connect";
-      if (isAnswer && said.type === "GO_ON" && said.attempt === session.attempt) resolve(true);
+    addEventListener("message", ({ source, origin, data: reply }) => {
+      const isFromOpener = source === opener && origin === session.origin && reply?.source === "nango-connect";
+      if (isFromOpener && reply.type === "GO_ON" && reply.attempt === session.attempt) resolve(true);
     });
-    setTimeout(resolve, ANSWERS_WITHIN, false);
+    setTimeout(resolve, CONFIRMATION_TIMEOUT, false);
     opener.postMessage({ source: "nango-connect", type: "WINDOW_OPENED", attempt: session.attempt }, session.origin);
   });
 }
 
-function mayHear() {
+function mayReceiveResult() {
   return session.origin === location.origin || data.origins.includes(session.origin);
 }
 
-// Who opened or embeds this page hears how it went, if it is one of the pages that may.
-function tell({ integration, missing_scopes = [] }) {
-  const listener = window.opener ?? (window.parent === window ? null : window.parent);
-  if (listener && mayHear()) {
-    const said = { integration, attempt: session.attempt, code: "", message: "", missing_scopes };
-    const message = { source: "nango-connect", type: "AUTHORIZATION_SUCEEDED", ...said };
-    listener.postMessage(message, session.origin);
+// Sends the result to the page that opened or embeds this one, if it may receive it.
+function reportResult({ integration, missing_scopes = [] }) {
+  const receiver = window.opener ?? (window.parent === window ? null : window.parent);
+  if (receiver && mayReceiveResult()) {
+    const result = { integration, attempt: session.attempt, code: "", message: "", missing_scopes };
+    const message = { source: "nango-connect", type: "AUTHORIZATION_SUCEEDED", ...result };
+    receiver.postMessage(message, session.origin);
   }
   if (isPopup && !missing_scopes.length) setTimeout(() => window.close(), 1200);
 }
 
-// Words that no one sees are still heard.
+// For screen readers.
 function announce(text) {
   at("live").textContent = text;
 }
 
 function end(code) {
-  const [title, text] = ENDS[code] ?? ENDS.session_invalid;
+  const [title, text] = END_MESSAGES[code] ?? END_MESSAGES.session_invalid;
   showEnd(title, text);
 }
 
-function unreachable(error) {
+function showUnreachable(error) {
   const again = button("Try again", () => location.reload());
   showEnd("This page cannot be loaded at the moment", error.message, again);
 }

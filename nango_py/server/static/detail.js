@@ -1,20 +1,20 @@
-// One integration: what it needs, how far it is, and what can be done with it.
+// One integration: its form, its connection, and what the user can do with them.
 
 import { box, button, buttons, chip, day, icon, kindsOf, link, make, mark, sentence } from "./dom.js";
 import { Fields } from "./fields.js";
 import { Login } from "./login.js";
 
-const LOGIN_WORDS = {
-  access_denied: ["Access was not allowed", "Nothing was connected. You can try again whenever you like."],
-  state_invalid: ["This login is no longer valid", "Please begin it again."],
-  unavailable: ["It cannot be reached at the moment", ""],
+const LOGIN_MESSAGES = {
+  access_denied: ["Access was denied", "Nothing was connected. You can try again at any time."],
+  state_invalid: ["This login is no longer valid", "Please start again."],
+  unavailable: ["The service cannot be reached at the moment", ""],
 };
 
 const scopesOf = (names) => make("ul", { class: "scopes" }, names.map((name) => make("li", {}, name)));
-const inWords = (value) => (typeof value === "boolean" ? (value ? "Yes" : "No") : String(value));
+const toText = (value) => (typeof value === "boolean" ? (value ? "Yes" : "No") : String(value));
 
 export class Detail {
-  // page: {session, data, heading, changed(name), leave(), ended(error), tell(outcome), isPopup}
+  // page: {session, data, heading, refresh(name), leave(), ended(error), reportResult(outcome), isPopup}
   constructor(page, offer) {
     this.page = page;
     this.name = offer.name;
@@ -70,7 +70,7 @@ export class Detail {
     const { offer } = this;
     body.append(make("p", {}, `Connected since ${day(offer.connected_at)}.`));
     const held = offer.fields.filter(({ group, value }) => group === "additional_config" && (value ?? "") !== "");
-    const facts = held.flatMap(({ title, value }) => [make("dt", {}, title), make("dd", {}, inWords(value))]);
+    const facts = held.flatMap(({ title, value }) => [make("dt", {}, title), make("dd", {}, toText(value))]);
     if (facts.length) body.append(make("dl", { class: "facts" }, facts));
     body.append(buttons(this.#connectAgain(), this.#disconnectButton()), this.#links());
   }
@@ -78,8 +78,8 @@ export class Detail {
   _form(body) {
     const { offer } = this;
     if (offer.status === "needs_reauth") {
-      const why = `Connect ${offer.title} again, and everything goes on as before.`;
-      body.append(box("is-warn", "The stored login no longer works", why));
+      const why = `Connect ${offer.title} again to keep using it.`;
+      body.append(box("is-warn", "This connection no longer works", why));
     }
     if (offer.help) body.append(make("p", { class: "quiet" }, offer.help));
     this.alert = make("div", { class: "alert" });
@@ -91,7 +91,7 @@ export class Detail {
     const form = make("form", { novalidate: true, autocomplete: "off" }, parts.flat());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submitted();
+      this.#submit();
     });
     body.append(form);
     if (offer.status === "needs_reauth") body.append(this.#disconnectButton());
@@ -105,7 +105,7 @@ export class Detail {
     this.button = button("Disconnect", () => this.#disconnect(), "is-danger");
     this.alert = make("div", { class: "alert" });
     this.progress = make("p", { class: "progress", role: "status" });
-    const what = `What is stored here is deleted, and ${this.product} can no longer use it.`;
+    const what = `The stored credentials will be deleted, and ${this.product} will no longer have access.`;
     const question = make("p", {}, `Disconnect ${offer.title}? ${what}`);
     body.append(question, this.alert, buttons(keep, this.button), this.progress);
   }
@@ -113,12 +113,12 @@ export class Detail {
   _done(body, { missing = [], isVerified = false } = {}) {
     const { offer, page } = this;
     body.classList.add("done");
-    const works = isVerified ? "It was tested, and it works." : sentence(`${this.product} can work with it now`);
-    const said = make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${works}`);
-    body.append(make("span", { class: "badge" }, icon("check")), said);
+    const works = isVerified ? "We checked it, and it works." : sentence(`${this.product} can use it now`);
+    const status = make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${works}`);
+    body.append(make("span", { class: "badge" }, icon("check")), status);
     if (missing.length) {
       const more = [scopesOf(missing), buttons(this.#connectAgain())];
-      body.append(box("is-warn", "Not everything was allowed", "Some things may not work without:", more));
+      body.append(box("is-warn", "Some permissions were not granted", "Some features may not work without:", more));
     }
     if (page.isPopup) {
       body.append(make("p", { class: "quiet" }, "You can close this window."));
@@ -141,9 +141,9 @@ export class Detail {
 
   _blocked(body) {
     const { offer } = this;
-    const open = button(`Open the login of ${offer.title}`, () => this.#again());
+    const open = button(`Open the ${offer.title} login`, () => this.#again());
     const back = button("Back", () => this.#go("form"), "is-second");
-    const what = "Open it with the button below, or allow windows for this page and try again.";
+    const what = "Open it with the button below, or allow pop-ups for this page and try again.";
     body.append(box("is-warn", "Your browser blocked the login window", what, [], true), buttons(open, back));
   }
 
@@ -157,12 +157,12 @@ export class Detail {
   #explanation() {
     const { offer } = this;
     const quiet = (text) => make("p", { class: "quiet" }, text);
-    if (offer.kind === "none") return offer.fields.length ? null : quiet(`${offer.title} asks for no login.`);
+    if (offer.kind === "none") return offer.fields.length ? null : quiet(`${offer.title} needs no login.`);
     if (offer.kind === "form") return null;
-    const where = this.page.isPopup ? "and come back here" : "in a window of its own";
-    const text = quiet(`You log in there, ${where}. Your password stays with ${offer.title}.`);
+    const where = this.page.isPopup ? "and then return here" : "in a new window";
+    const text = quiet(`You will log in to ${offer.title} ${where}. Your password stays with ${offer.title}.`);
     if (!offer.scopes.length) return text;
-    const summary = make("summary", {}, `What is asked for (${offer.scopes.length})`);
+    const summary = make("summary", {}, `Permissions requested (${offer.scopes.length})`);
     return make("div", {}, text, make("details", {}, summary, scopesOf(offer.scopes)));
   }
 
@@ -190,7 +190,7 @@ export class Detail {
     else this.heading.focus();
   }
 
-  // What is under way, in words; "" when nothing is.
+  // Shows what is in progress; "" for nothing.
   #busy(text) {
     this.isBusy = text !== "";
     this.fields?.lock(this.isBusy);
@@ -204,9 +204,9 @@ export class Detail {
     this.alert.scrollIntoView({ block: "nearest" });
   }
 
-  // What happens.
+  // Actions.
 
-  async #submitted() {
+  async #submit() {
     if (this.isBusy || !this.fields.check()) return;
     this.alert.replaceChildren();
     const values = this.fields.values();
@@ -217,41 +217,41 @@ export class Detail {
   async #save(values) {
     const { offer, page } = this;
     const key = offer.fields.filter(({ group }) => group === "credentials");
-    const what = key.length === 1 ? "the key" : "your entries";
+    const what = key.length === 1 ? "the key" : "your details";
     this.#busy(key.length ? `Checking ${what} with ${offer.title}…` : "Connecting…");
     try {
-      const said = await page.session.submit(offer.name, values);
-      await page.changed(offer.name, `${offer.title} is connected.`);
-      this.#go("done", { isVerified: said.verified });
-      page.tell({ integration: offer.name });
+      const result = await page.session.submit(offer.name, values);
+      await page.refresh(offer.name, `${offer.title} is connected.`);
+      this.#go("done", { isVerified: result.verified });
+      page.reportResult({ integration: offer.name });
     } catch (error) {
       this.#busy("");
-      this.#refused(error);
+      this.#showRefusal(error);
     }
   }
 
-  #refused(error) {
+  #showRefusal(error) {
     const { page } = this;
     const { title } = this.offer;
     if (error.endsSession) return page.ended(error);
-    const said = sentence(error.message);
-    const faults = error.fields ?? {};
-    const hasMarks = Object.keys(faults).some((name) => this.fields.knows(name));
-    if (error.code === "invalid_credentials" && hasMarks) return this.fields.mark(faults);
+    const message = sentence(error.message);
+    const errors = error.fields ?? {};
+    const hasMarkedFields = Object.keys(errors).some((name) => this.fields.has(name));
+    if (error.code === "invalid_credentials" && hasMarkedFields) return this.fields.mark(errors);
     const headings = {
       refused: "Not accepted",
       missing_scope: "A permission is missing",
       unavailable: `${title} cannot be reached at the moment`,
     };
     const heading = headings[error.code];
-    this.#fail(heading ?? "That did not work", heading ? `${said} Nothing was saved.` : said);
+    this.#fail(heading ?? "That did not work", heading ? `${message} Nothing was saved.` : message);
     if (error.code === "unavailable" || error.code === "offline") this.button.focus();
     else this.fields.retry();
   }
 
   #begin(config) {
     const { page, offer } = this;
-    if (page.isPopup) return page.session.post(offer.name, { ...page.session.asked, target: "_self", config });
+    if (page.isPopup) return page.session.post(offer.name, { ...page.session.request, target: "_self", config });
     const login = new Login(page.session, offer.name, config, {
       finished: (outcome) => this.#finished(outcome),
       failed: (error) => page.ended(error),
@@ -279,7 +279,7 @@ export class Detail {
       this.login.end();
       this.#begin(config);
     });
-    const what = "Nothing was connected yet. If the login is still open somewhere, finish it there.";
+    const what = "Nothing has been connected yet. If the login is still open elsewhere, finish it there.";
     this.alert.replaceChildren(box("is-warn", "The window was closed", what, [buttons(retry)], true));
     this.progress.replaceChildren();
     this.front.hidden = true;
@@ -289,13 +289,13 @@ export class Detail {
     const { page, offer } = this;
     this.login = null;
     if (outcome.ok) {
-      await page.changed(offer.name, `${offer.title} is connected.`);
+      await page.refresh(offer.name, `${offer.title} is connected.`);
       this.#go("done", { missing: outcome.missing_scopes ?? [] });
-      page.tell({ integration: offer.name, missing_scopes: outcome.missing_scopes ?? [] });
+      page.reportResult({ integration: offer.name, missing_scopes: outcome.missing_scopes ?? [] });
       return;
     }
     this.show("form");
-    const [title, text] = LOGIN_WORDS[outcome.code] ?? [`${offer.title} was not connected`, ""];
+    const [title, text] = LOGIN_MESSAGES[outcome.code] ?? [`${offer.title} was not connected`, ""];
     this.#fail(title, text || sentence(outcome.message));
     this.button.focus();
   }
@@ -306,7 +306,7 @@ export class Detail {
     this.#busy("Disconnecting…");
     try {
       await page.session.disconnect(offer.name);
-      await page.changed(offer.name, `${offer.title} is disconnected.`);
+      await page.refresh(offer.name, `${offer.title} is disconnected.`);
       if (page.leave) page.leave();
       else this.#go("form");
     } catch (error) {

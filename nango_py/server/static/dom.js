@@ -1,4 +1,4 @@
-// Elements made from data. Texts become text nodes and properties, never markup.
+// Creates elements from data. Text becomes text nodes and properties, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -30,9 +30,9 @@ export function buttons(...all) {
   return make("div", { class: "buttons" }, all);
 }
 
-// A box that is noticed: `look` is is-bad or is-warn. With isHeard it is told at once to who hears the page.
-export function box(look, title, text, more = [], isHeard = false) {
-  const parts = { class: `box ${look}`, role: isHeard ? "alert" : null };
+// A message box: `look` is is-bad or is-warn. With isAlert screen readers announce it at once.
+export function box(look, title, text, more = [], isAlert = false) {
+  const parts = { class: `box ${look}`, role: isAlert ? "alert" : null };
   return make("div", parts, make("strong", {}, title), text ? make("p", {}, text) : null, more);
 }
 
@@ -49,7 +49,7 @@ export function icon(name) {
   return drawing;
 }
 
-// A link to another site. Only web addresses become links: whoever writes a blueprint writes no scripts.
+// A link to another site. Only http(s) URLs become links, so that a blueprint cannot add scripts.
 export function link(address, text) {
   if (!/^https?:\/\//i.test(address)) return null;
   const properties = { href: address, target: "_blank", rel: "noopener noreferrer" };
@@ -88,8 +88,8 @@ export function kindsOf(offer) {
 export function sentence(text) {
   const trimmed = String(text ?? "").trim();
   if (!trimmed) return "";
-  const begun = trimmed[0].toUpperCase() + trimmed.slice(1);
-  return /[.!?)"”]$/.test(begun) ? begun : `${begun}.`;
+  const capitalized = trimmed[0].toUpperCase() + trimmed.slice(1);
+  return /[.!?)"”]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }
 
 export function day(iso) {

@@ -1,4 +1,4 @@
-// The fields of a form: made from the server's description, read, and marked when they are wrong.
+// The fields of a form: created from the server's description, read, and marked if they are invalid.
 
 import { link, make } from "./dom.js";
 
@@ -13,8 +13,8 @@ const QUIET = {
 
 const VISIBLE = { ...QUIET, type: "text" };
 
-// A browser must not fill in the password of this page's own site, and with "off" it may.
-const UNSEEN = { ...QUIET, autocomplete: "new-password", type: "password" };
+// With "off" browsers may fill in a saved password of this site.
+const HIDDEN = { ...QUIET, autocomplete: "new-password", type: "password" };
 
 export class Fields {
   constructor(prefix, described) {
@@ -25,26 +25,26 @@ export class Fields {
     return this.all.map((view) => view.element);
   }
 
-  // {credentials, additional_config}; what was left empty is left out
+  // {credentials, additional_config}, without empty fields
   values() {
-    const found = { credentials: {}, additional_config: {} };
-    for (const { field, value } of this.all) if (value !== "") found[field.group][field.name] = value;
-    return found;
+    const values = { credentials: {}, additional_config: {} };
+    for (const { field, value } of this.all) if (value !== "") values[field.group][field.name] = value;
+    return values;
   }
 
-  // Marks what can be seen to be wrong without asking anybody; whether all is right.
+  // Marks fields that are invalid without asking the server. Returns whether all are valid.
   check() {
-    return this.mark(Object.fromEntries(this.all.map((view) => [view.field.name, view.fault])));
+    return this.mark(Object.fromEntries(this.all.map((view) => [view.field.name, view.problem])));
   }
 
-  // Shows a sentence beside each field that has one and goes to the first; whether there was none.
-  mark(faults) {
-    const wrong = this.all.filter((view) => view.mark(faults[view.field.name] ?? ""));
+  // Shows an error beside each field that has one and focuses the first. Returns whether there was none.
+  mark(errors) {
+    const wrong = this.all.filter((view) => view.mark(errors[view.field.name] ?? ""));
     wrong[0]?.focus();
     return wrong.length === 0;
   }
 
-  knows(name) {
+  has(name) {
     return this.all.some((view) => view.field.name === name);
   }
 
@@ -52,7 +52,7 @@ export class Fields {
     for (const view of this.all) view.lock(isLocked);
   }
 
-  // To the credential that was refused, ready to be replaced.
+  // Focuses the refused credential and selects it.
   retry() {
     const view = this.all.find(({ field }) => field.group === "credentials") ?? this.all[0];
     view?.focus();
@@ -68,7 +68,7 @@ class FieldView {
     if (field.required && field.kind !== "boolean") parts["aria-required"] = "true";
     this.control = CONTROLS[field.kind]?.(field, parts) ?? CONTROLS.text(field, parts);
     this.error = make("p", { class: "error", id: `${this.id}-error` });
-    this.element = this.#laid();
+    this.element = this.#layOut();
     this.control.addEventListener("input", () => this.mark(""));
   }
 
@@ -81,19 +81,19 @@ class FieldView {
     return this.#cut(text);
   }
 
-  get fault() {
+  get problem() {
     const { field, value } = this;
-    if (value === "") return field.required ? (field.kind === "choice" ? "Please choose one." : "This is needed.") : "";
-    if (field.kind === "number" && typeof value !== "number") return "This has to be a number.";
-    if (typeof value !== "string" || !field.pattern || field.kind === "choice" || this.#fits(value)) return "";
-    return field.example ? `This does not look right. It looks like ${field.example}.` : "This does not look right.";
+    if (value === "") return field.required ? (field.kind === "choice" ? "Please choose an option." : "Please fill in this field.") : "";
+    if (field.kind === "number" && typeof value !== "number") return "This must be a number.";
+    if (typeof value !== "string" || !field.pattern || field.kind === "choice" || this.#matchesPattern(value)) return "";
+    return field.example ? `This does not look right. It should look like ${field.example}.` : "This does not look right.";
   }
 
-  mark(fault) {
-    this.error.textContent = fault;
-    if (fault) this.control.setAttribute("aria-invalid", "true");
+  mark(problem) {
+    this.error.textContent = problem;
+    if (problem) this.control.setAttribute("aria-invalid", "true");
     else this.control.removeAttribute("aria-invalid");
-    return fault !== "";
+    return problem !== "";
   }
 
   focus() {
@@ -105,14 +105,14 @@ class FieldView {
     else this.control.disabled = isLocked;
   }
 
-  // Pasted addresses are cut to the name that is asked for; the server does the same.
+  // Reduces a pasted URL to the name in it, as the server does.
   #cut(text) {
     const { suffix } = this.field;
     if (!suffix) return text;
     return text.replace(/^https?:\/\//, "").split(suffix)[0].replace(/\/+$/, "");
   }
 
-  #fits(text) {
+  #matchesPattern(text) {
     try {
       return new RegExp(this.field.pattern, "u").test(text);
     } catch {
@@ -120,13 +120,13 @@ class FieldView {
     }
   }
 
-  #laid() {
+  #layOut() {
     const { field, control } = this;
     const isFree = !field.required && field.kind !== "boolean";
     const optional = isFree ? make("span", { class: "optional" }, "optional") : null;
     const manual = field.docs_url ? link(field.docs_url, "How to find it") : null;
-    const said = [field.help ? `${field.help} ` : null, manual];
-    const help = make("p", { class: "help", id: `${this.id}-help`, hidden: !field.help && !manual }, said);
+    const content = [field.help ? `${field.help} ` : null, manual];
+    const help = make("p", { class: "help", id: `${this.id}-help`, hidden: !field.help && !manual }, content);
     if (field.kind === "boolean") {
       const label = make("label", { class: "check", for: this.id }, control, make("span", {}, field.title));
       return make("div", { class: "field" }, label, help, this.error);
@@ -158,13 +158,13 @@ class FieldView {
 }
 
 const hint = ({ example }) => example && `e.g. ${example}`;
-const begun = (field) => ({ placeholder: hint(field), value: String(field.value ?? "") });
+const initial = (field) => ({ placeholder: hint(field), value: String(field.value ?? "") });
 
 const CONTROLS = {
-  text: (field, parts) => make("input", { ...parts, ...VISIBLE, ...begun(field) }),
+  text: (field, parts) => make("input", { ...parts, ...VISIBLE, ...initial(field) }),
   number: (field, parts) =>
-    make("input", { ...parts, ...VISIBLE, inputmode: field.whole ? "numeric" : "decimal", ...begun(field) }),
-  password: (field, parts) => make("input", { ...parts, ...UNSEEN, placeholder: hint(field) }),
+    make("input", { ...parts, ...VISIBLE, inputmode: field.whole ? "numeric" : "decimal", ...initial(field) }),
+  password: (field, parts) => make("input", { ...parts, ...HIDDEN, placeholder: hint(field) }),
   multiline: (field, parts) => make("textarea", { ...parts, ...QUIET, rows: "6", placeholder: hint(field) }),
   boolean: (field, parts) => {
     const box = make("input", { ...parts, type: "checkbox" });

@@ -1,7 +1,7 @@
-// One try to log in at a provider, in a window of its own.
+// One attempt to log in at a provider, in a new window.
 
-const EVERY = 2000;
-const LONGEST = 10 * 60 * 1000;
+const POLL_INTERVAL = 2000;
+const MAX_DURATION = 10 * 60 * 1000;
 const WIDTH = 520;
 const HEIGHT = 740;
 
@@ -10,8 +10,8 @@ export function newAttempt() {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
 }
 
-// Opens a window. Has to be called while a click is handled, or browsers block it; null when they do.
-function opened(name) {
+// Opens a window, or returns null if the browser blocks it. Must be called while handling a click.
+function openWindow(name) {
   const left = Math.max(0, Math.round(screenX + (outerWidth - WIDTH) / 2));
   const top = Math.max(0, Math.round(screenY + (outerHeight - HEIGHT) / 3));
   const popup = window.open("", name, `popup,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`);
@@ -19,28 +19,28 @@ function opened(name) {
 }
 
 export class Login {
-  // hears: {finished(outcome), closed(), failed(error)}
-  constructor(session, name, config, hears) {
+  // listener: {finished(outcome), closed(), failed(error)}
+  constructor(session, name, config, listener) {
     this.session = session;
     this.name = name;
     this.config = config;
-    this.hears = hears;
+    this.listener = listener;
     this.attempt = newAttempt();
     this.window = `nango-${this.attempt}`;
     this.isOver = false;
   }
 
-  // Whether a window could be opened. Without one the caller shows a button that leads to `again`.
+  // Returns whether a window was opened. If not, the caller shows a button that calls `again`.
   begin() {
-    this.popup = opened(this.window);
+    this.popup = openWindow(this.window);
     if (!this.popup) return false;
     this.#go(this.window);
     return true;
   }
 
-  // Into a new tab: by a click on a button, browsers that block windows allow it.
+  // Opens a new tab, which browsers that block windows allow on a click.
   again() {
-    this.popup = opened(this.window);
+    this.popup = openWindow(this.window);
     this.#go(this.popup ? this.window : "_blank");
   }
 
@@ -58,48 +58,48 @@ export class Login {
   #go(target) {
     const { attempt, config } = this;
     this.session.post(this.name, { target, attempt, origin: location.origin, config });
-    this.until = Date.now() + LONGEST;
-    this.onmessage = (event) => this.#heard(event);
+    this.until = Date.now() + MAX_DURATION;
+    this.onmessage = (event) => this.#receive(event);
     this.onfocus = () => this.#ask();
     addEventListener("message", this.onmessage);
     addEventListener("focus", this.onfocus);
-    this.#later();
+    this.#schedule();
   }
 
-  #later() {
+  #schedule() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#ask(), EVERY);
+    this.timer = setTimeout(() => this.#ask(), POLL_INTERVAL);
   }
 
-  #heard(event) {
-    const said = event.data;
-    if (event.origin !== location.origin || said?.source !== "nango-connect" || said.attempt !== this.attempt) return;
-    this.#finish({ ...said, ok: said.type === "AUTHORIZATION_SUCEEDED" });
+  #receive(event) {
+    const message = event.data;
+    if (event.origin !== location.origin || message?.source !== "nango-connect" || message.attempt !== this.attempt) return;
+    this.#finish({ ...message, ok: message.type === "AUTHORIZATION_SUCEEDED" });
   }
 
-  // Some providers cut the window off from this page, so the server is asked too.
+  // Some providers sever the window from this page, so the server is asked as well.
   async #ask() {
     clearTimeout(this.timer);
     const wasClosed = !this.popup || this.popup.closed;
     try {
-      const said = await this.session.attempted(this.attempt);
+      const outcome = await this.session.findOutcome(this.attempt);
       if (this.isOver) return;
-      if (said.done) return this.#finish(said);
+      if (outcome.done) return this.#finish(outcome);
     } catch (error) {
       if (this.isOver) return;
       if (error.endsSession) {
         this.end();
-        return this.hears.failed(error);
+        return this.listener.failed(error);
       }
     }
-    // A window that was cut off looks closed, so we say so and go on asking.
-    if (wasClosed && this.popup) this.hears.closed();
-    if (Date.now() < this.until) this.#later();
+    // A severed window looks closed, so this is reported, and the server is asked again.
+    if (wasClosed && this.popup) this.listener.closed();
+    if (Date.now() < this.until) this.#schedule();
   }
 
   #finish(outcome) {
     if (this.isOver) return;
     this.end();
-    this.hears.finished(outcome);
+    this.listener.finished(outcome);
   }
 }

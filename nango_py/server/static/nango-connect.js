@@ -12,17 +12,17 @@
  *     }
  *   };
  *
- * `session` is the token of nango.connect_session(...).token, fetched beforehand: connect() has to be called
- * while a click is handled, or browsers block the window. Your page's origin belongs in config.connect_origins.
+ * `session` is the token of nango.connect_session(...).token, fetched beforehand: connect() must be called
+ * while handling a click, or browsers block the window. Add your page's origin to config.connect_origins.
  *
  * error.code: popup_blocked, popup_closed, access_denied, session_expired, and others: docs/connect.md.
- * A closed window ends a try once your page has had the focus for `patienceSeconds`: some providers cut their
- * window off, and then it only looks closed; the server tells how such a login ended.
+ * A closed window ends an attempt once your page has had the focus for `patienceSeconds`: some providers sever
+ * their window, which then only looks closed. The server reports how such a login ended.
  */
 (function (global) {
   "use strict";
 
-  const EVERY = 2000;
+  const POLL_INTERVAL = 2000;
   const FATAL = ["session_expired", "session_invalid", "not_allowed"];
 
   function newAttempt() {
@@ -41,53 +41,53 @@
     connect(integration, session) {
       return new Promise((resolve, reject) => {
         const attempt = newAttempt();
-        const given = new URLSearchParams({ session, integration, attempt, origin: location.origin });
+        const parameters = new URLSearchParams({ session, integration, attempt, origin: location.origin });
         const fail = (code, message) => {
           reject(Object.assign(new Error(message), { name: "NangoConnectError", code, integration }));
         };
-        const popup = open(`${this.address}/connect#${given}`, `nango-${attempt}`, "popup,width=520,height=740");
+        const popup = open(`${this.address}/connect#${parameters}`, `nango-${attempt}`, "popup,width=520,height=740");
         if (!popup || popup.closed) return fail("popup_blocked", "The browser blocked the window.");
         let timer = 0;
         let closedFor = 0;
-        let isUnheard = false;
+        let isUnreachable = false;
         let isOver = false;
 
-        const closed = () => {
-          if (!isUnheard) return "The window was closed.";
+        const describeClosing = () => {
+          if (!isUnreachable) return "The window was closed.";
           const why = `Is ${location.origin} in its connect_origins?`;
-          return `The window was closed, and ${this.origin} cannot be asked how it ended. ${why}`;
+          return `The window was closed, and ${this.origin} cannot be asked how the login ended. ${why}`;
         };
-        const finish = (said) => {
+        const finish = (result) => {
           isOver = true;
           clearTimeout(timer);
-          removeEventListener("message", hear);
-          if (said.ok) resolve({ integration, missingScopes: said.missing_scopes || [] });
-          else fail(said.code || "provider_error", said.message || "The account was not connected.");
+          removeEventListener("message", receive);
+          if (result.ok) resolve({ integration, missingScopes: result.missing_scopes || [] });
+          else fail(result.code || "provider_error", result.message || "The account was not connected.");
         };
-        const hear = ({ origin, source, data }) => {
+        const receive = ({ origin, source, data }) => {
           const isOurs = origin === this.origin && source === popup && data && data.source === "nango-connect";
           if (!isOurs || data.attempt !== attempt) return;
           if (data.type === "WINDOW_OPENED") popup.postMessage({ ...data, type: "GO_ON" }, this.origin);
           else finish({ ...data, ok: data.type === "AUTHORIZATION_SUCEEDED" });
         };
         const ask = async () => {
-          if (popup.closed && document.hasFocus()) closedFor += EVERY;
+          if (popup.closed && document.hasFocus()) closedFor += POLL_INTERVAL;
           try {
             const headers = { Authorization: `Bearer ${session}` };
             const options = { headers, cache: "no-store", credentials: "omit" };
             const response = await fetch(`${this.address}/connect/attempts/${attempt}`, options);
-            const said = await response.json();
-            isUnheard = false;
-            if (said.done) return finish(said);
-            if (said.error && FATAL.includes(said.error.code)) return finish(said.error);
+            const result = await response.json();
+            isUnreachable = false;
+            if (result.done) return finish(result);
+            if (result.error && FATAL.includes(result.error.code)) return finish(result.error);
           } catch {
-            isUnheard = true; // perhaps the network is away; the window may still tell us
+            isUnreachable = true; // the network may be down; the window may still report
           }
-          if (closedFor > this.patience) return finish({ code: "popup_closed", message: closed() });
-          if (!isOver) timer = setTimeout(ask, EVERY);
+          if (closedFor > this.patience) return finish({ code: "popup_closed", message: describeClosing() });
+          if (!isOver) timer = setTimeout(ask, POLL_INTERVAL);
         };
-        addEventListener("message", hear);
-        timer = setTimeout(ask, EVERY);
+        addEventListener("message", receive);
+        timer = setTimeout(ask, POLL_INTERVAL);
       });
     }
   }

@@ -1,19 +1,19 @@
-// The last page of a login's window: it tells the page that opened it, and that page only, how it went.
+// The last page of a login window. It sends the result to the page that opened it, and to no other.
 (() => {
   "use strict";
   const { message, origin, kind } = document.body.dataset;
-  let isTold = false;
+  let isSent = false;
   try {
     if (message && origin && window.opener) {
       window.opener.postMessage(JSON.parse(message), origin);
-      isTold = true;
+      isSent = true;
     }
   } catch {
-    // The opener asks the server.
+    // The opener asks the server instead.
   }
   const hint = document.querySelector(".hint");
   if (kind === "ok") {
-    const next = isTold ? "This window closes by itself." : "You can close this window and go on where you began.";
+    const next = isSent ? "This window will close by itself." : "You can close this window and return to the page where you started.";
     if (hint) hint.textContent = next;
     setTimeout(() => window.close(), 1000);
     return;

@@ -1,11 +1,11 @@
-// The connect session: its token, and the questions that are asked with it.
+// The connect session: its token, and the requests made with it.
 
-const KEPT = "nango-connect";
-const AWAY = "There is no connection to this page’s server. Check your network and try again.";
-const BROKEN = "Something went wrong here. Try again in a moment.";
+const STORAGE_KEY = "nango-connect";
+const UNREACHABLE = "This page cannot reach its server. Check your network and try again.";
+const BROKEN = "Something went wrong. Please try again in a moment.";
 const NAMES = ["session", "integration", "attempt", "origin"];
 
-// What went wrong, as the server says it: a code to decide by, a sentence to show, a sentence for each field.
+// An error of the server: a code, a sentence to show, and a sentence for each invalid field.
 export class Refused extends Error {
   constructor(code, message, fields = {}) {
     super(message);
@@ -18,25 +18,25 @@ export class Refused extends Error {
   }
 }
 
-// The token comes in the fragment, which is sent to no server. It leaves the address bar at once; a copy stays
-// in the storage of this tab, so that the page can be loaded again.
-export function opened() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  if (given.has("session")) {
-    const parts = Object.fromEntries(NAMES.map((name) => [name, given.get(name) ?? ""]));
-    stored(parts);
+// The token is in the fragment, which browsers never send. It is removed from the address bar at once; a copy
+// stays in this tab's storage, so that the page can be reloaded.
+export function openSession() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  if (parameters.has("session")) {
+    const parts = Object.fromEntries(NAMES.map((name) => [name, parameters.get(name) ?? ""]));
+    store(parts);
     history.replaceState(null, "", location.pathname + location.search);
     return new Session(parts);
   }
-  return new Session(stored() ?? {});
+  return new Session(store() ?? {});
 }
 
-function stored(parts) {
+function store(parts) {
   try {
-    if (parts) sessionStorage.setItem(KEPT, JSON.stringify(parts));
-    return JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+    if (parts) sessionStorage.setItem(STORAGE_KEY, JSON.stringify(parts));
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "null");
   } catch {
-    return null; // a browser that keeps nothing: a reload will ask for a new link
+    return null; // no storage: after a reload the user needs a new link
   }
 }
 
@@ -50,12 +50,12 @@ export class Session {
     this.origin = origin;
   }
 
-  // What whoever opened this page as a window asked for.
-  get asked() {
+  // The request of the page that opened this one in a window.
+  get request() {
     return { attempt: this.attempt, origin: this.origin };
   }
 
-  get isThere() {
+  get hasToken() {
     return this.#token !== "";
   }
 
@@ -63,20 +63,20 @@ export class Session {
     const headers = { Authorization: `Bearer ${this.#token}` };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
-    let said = null;
+    let result = null;
     try {
       const text = body === undefined ? undefined : JSON.stringify(body);
       response = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
-      said = await response.json();
+      result = await response.json();
     } catch {
-      if (!response) throw new Refused("offline", AWAY);
+      if (!response) throw new Refused("offline", UNREACHABLE);
     }
-    if (response.ok && said) return said;
-    const error = said?.error ?? {};
+    if (response.ok && result) return result;
+    const error = result?.error ?? {};
     throw new Refused(error.code ?? "broken", error.message ?? BROKEN, error.fields);
   }
 
-  offers() {
+  load() {
     return this.ask("connect/session");
   }
 
@@ -89,11 +89,11 @@ export class Session {
     return this.ask(`connect/integrations/${encodeURIComponent(name)}`, { method: "DELETE" });
   }
 
-  attempted(attempt) {
+  findOutcome(attempt) {
     return this.ask(`connect/attempts/${encodeURIComponent(attempt)}`);
   }
 
-  // Sends a window to the provider. A form, because what a form posts stands in no address.
+  // Sends a window to the provider. With a form, because its values do not appear in the URL.
   post(name, { target, attempt, origin, config }) {
     const form = document.createElement("form");
     form.method = "post";

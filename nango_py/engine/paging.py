@@ -129,6 +129,7 @@ def next_plan(paginator: Paginator, page: ParsedPage, plan: Plan, seen_urls: set
     if target is None:
         return None
     following = _plan_of(target, plan)
+    del target  # its URL may hold a credential, and error trackers print what frames hold
     if following is None:
         raise InvalidRequest(
             f"/{plan.endpoint}: the next page is on another host; "

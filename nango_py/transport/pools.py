@@ -28,7 +28,7 @@ class PoolKey:
     """What requests to one origin must have in common to share connections.
 
     A connection with a client certificate speaks for its owner. A connection to a host that a user named was
-    allowed by the networks of one integration, not by those of another. A proxy connection belongs to one login.
+    allowed by the networks of one integration, not by those of another. A proxy's tunnel belongs to a login.
     """
 
     certificate: Certificate | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from functools import cached_property
 from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,112 +90,58 @@ class Response(requests.Response):
     ) -> None:
         # requests.Response.__init__ builds a cookie jar and a header dict that most callers never read.
         self._plan: Sendable | None = plan
-        self._seconds = seconds
         self._release = release
         self._content: Any = False if content is None else content
         self._content_consumed = content is not None
         self._next = None
         self.status_code: int = raw.status
+        self.reason = str(raw.reason or "")
+        self.elapsed = timedelta(seconds=seconds)
+        self.history = []  # redirects are attempts
         self.raw = raw
         self.attempts: tuple[Attempt, ...] = ()
         self.hint = ""
-        self._headers: CaseInsensitiveDict[str] | None = None
-        self._encoding: str | None = ""  # until it is read or set
-        self._history: list[requests.Response] = []
 
-    @property
-    def headers(self) -> CaseInsensitiveDict[str]:
+    @cached_property
+    def headers(self) -> CaseInsensitiveDict[str]:  # type: ignore[override]  # it can be set
         """The response's headers; names are not case-sensitive."""
-        if self._headers is None:
-            self._headers = CaseInsensitiveDict()
-            for name, value in self.raw.headers.items():
-                earlier = self._headers.get(name)
-                # RFC 9110 section 5.3: several lines of one name are one list.
-                self._headers[name] = value if earlier is None else f"{earlier}, {value}"
-        return self._headers
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        for name, value in self.raw.headers.items():
+            earlier = headers.get(name)
+            # RFC 9110 section 5.3: several lines of one name are one list.
+            headers[name] = value if earlier is None else f"{earlier}, {value}"
+        return headers
 
-    @headers.setter
-    def headers(self, value: CaseInsensitiveDict[str]) -> None:
-        self._headers = value
-
-    @property
-    def encoding(self) -> str | None:
+    @cached_property
+    def encoding(self) -> str | None:  # type: ignore[override]  # it can be set
         """The text encoding that the headers name; can be set."""
-        if self._encoding == "":
-            self._encoding = get_encoding_from_headers(self.headers)
-        return self._encoding
+        return get_encoding_from_headers(self.headers)
 
-    @encoding.setter
-    def encoding(self, value: str | None) -> None:
-        self._encoding = value
-
-    @property
-    def url(self) -> str:
+    @cached_property
+    def url(self) -> str:  # type: ignore[override]  # it can be set
         """The URL of the request, with credentials masked."""
-        return self._url if self._plan is None else self._plan.masked_url()
+        return "" if self._plan is None else self._plan.masked_url()
 
-    @url.setter
-    def url(self, value: str) -> None:
-        self._url = value
-
-    @property
-    def reason(self) -> str:
-        """The reason phrase of the status line."""
-        return self._reason if self.raw is None else str(self.raw.reason or "")
-
-    @reason.setter
-    def reason(self, value: str) -> None:
-        self._reason = value
-
-    @property
-    def elapsed(self) -> timedelta:
-        """The time from sending the request to the last byte of the response."""
-        return timedelta(seconds=self._seconds)
-
-    @elapsed.setter
-    def elapsed(self, value: timedelta) -> None:
-        self._seconds = value.total_seconds()
-
-    @property
-    def history(self) -> list[requests.Response]:
-        """Always empty: redirects are attempts; see `attempts`."""
-        return self._history
-
-    @history.setter
-    def history(self, value: list[requests.Response]) -> None:
-        self._history = value
-
-    @property
-    def request(self) -> requests.PreparedRequest:
+    @cached_property
+    def request(self) -> requests.PreparedRequest:  # type: ignore[override]  # it can be set
         """The request that was sent, with credentials masked."""
-        if "_request" not in vars(self):
-            masked = requests.PreparedRequest()
-            masked.url = self.url
-            if self._plan is not None:
-                masked.method = self._plan.method
-                masked.body = self._plan.body  # type: ignore[assignment] # a file or iterator, as in requests
-                masked.headers = CaseInsensitiveDict(self._plan.masked_headers())
-            masked.hooks = {"response": []}
-            self._request = masked
-        return self._request
+        masked = requests.PreparedRequest()
+        masked.url = self.url
+        if self._plan is not None:
+            masked.method = self._plan.method
+            masked.body = self._plan.body  # type: ignore[assignment] # a file or iterator, as in requests
+            masked.headers = CaseInsensitiveDict(self._plan.masked_headers())
+        masked.hooks = {"response": []}
+        return masked
 
-    @request.setter
-    def request(self, value: requests.PreparedRequest) -> None:
-        self._request = value
-
-    @property
-    def cookies(self) -> RequestsCookieJar:
+    @cached_property
+    def cookies(self) -> RequestsCookieJar:  # type: ignore[override]  # it can be set
         """The cookies that this response sets. They are not sent back."""
-        if "_cookies" not in vars(self):
-            self._cookies = RequestsCookieJar()
-            if self.raw is not None and "set-cookie" in self.raw.headers:
-                response, request = MockResponse(self.raw.headers), MockRequest(self.request)
-                self._cookies.extract_cookies(response, request)  # type: ignore[arg-type]
-        return self._cookies
-
-    @cookies.setter
-    def cookies(self, value: RequestsCookieJar) -> None:
-        self._cookies = value
+        cookies = RequestsCookieJar()
+        if self.raw is not None and "set-cookie" in self.raw.headers:
+            response, request = MockResponse(self.raw.headers), MockRequest(self.request)
+            cookies.extract_cookies(response, request)  # type: ignore[arg-type]
+        return cookies
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:  # noqa: FBT001, FBT002 - the signature of requests
         """The decoded body in chunks; the connection is closed after the last one.
@@ -250,7 +197,7 @@ class Response(requests.Response):
 
     def _content_type(self) -> str:
         # Without computing all `headers`.
-        headers = self.raw.headers if self._headers is None else self._headers
+        headers = self.headers if "headers" in vars(self) else self.raw.headers
         return str(headers.get("content-type", ""))
 
     def raise_for_status(self) -> None:
@@ -276,7 +223,7 @@ class Response(requests.Response):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A plan holds credentials and is not pickled; what it masks is.
         self._plan = self.raw = self._release = None
-        self._request = requests.PreparedRequest()
+        self.request = requests.PreparedRequest()
         for name, value in state.items():
             setattr(self, name, value)
         self._content_consumed = True

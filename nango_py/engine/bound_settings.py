@@ -65,7 +65,7 @@ class BoundRequestSettings:
         client_certificate: what TLS connections present, or None.
         guard: the networks that the host may resolve to; None if the configuration names the host.
         proxy: the proxy for https, or None.
-        is_apart: whether there is a certificate, guard or proxy, so that sockets must not be shared.
+        needs_own_pool: whether there is a certificate, guard or proxy, so that sockets must not be shared.
         signer: the auth mode if it signs each attempt; None if the blueprint writes Authorization itself, as
             Trello's does.
     """
@@ -80,8 +80,8 @@ class BoundRequestSettings:
         "guard",
         "headers",
         "integration",
-        "is_apart",
         "mode",
+        "needs_own_pool",
         "origins",
         "pairs",
         "protected_headers",
@@ -102,7 +102,7 @@ class BoundRequestSettings:
         hosts = settings.user_hosts
         self.guard = None if hosts is None or not hosts.in_base_url else guard_of(hosts, connection)
         self.proxy = None if settings.proxy is None else _open_proxy(settings.proxy)
-        self.is_apart = any((self.guard, self.proxy, self.client_certificate))
+        self.needs_own_pool = any((self.guard, self.proxy, self.client_certificate))
         fields: Mapping[str, str] = {} if hosts is None else hosts.fields
         base_url = self._render(
             "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)

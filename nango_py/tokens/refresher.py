@@ -59,11 +59,7 @@ class RefreshAttempt:
     """One caller's attempt to refresh a connection's token, and its result.
 
     Attributes:
-        runtime: its integration says how to refresh; it logs the result.
-        connection: whose token is due, or was refused.
-        deadline: when the caller gives up, by the monotonic clock.
         must_wait: whether to wait for other callers; False while the old token is valid.
-        io: how to send, wait and ask the store.
         owner: the name under which it acquires the lease.
         has_lease: whether it holds the lease.
         has_waited: whether another caller refreshed the token before.
@@ -135,11 +131,7 @@ class LeasedTokenRefresher:
             await asyncio.wait(tasks, timeout=self.lease_seconds)
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
-        """The lifetime of the connection's token; None if it cannot be refreshed.
-
-        Raises:
-            CredentialsError: the provider has refused the credentials; the user must connect again.
-        """
+        """The lifetime of the connection's token, as in `TokenRefresher`."""
         _check_status(connection)
         mode = get_auth_mode(integration.auth_mode)
         if not mode.can_refresh(reveal(connection.credentials), integration.settings["auth"]):
@@ -168,20 +160,11 @@ class LeasedTokenRefresher:
         *,
         is_refused: bool = False,
     ) -> Connection | None:
-        """A newer connection, or None if there is none at present; finished even if the caller is cancelled.
+        """A newer connection or None, as in `TokenRefresher`; finished even if the caller is cancelled.
 
         While the old token is valid, the refresh of another caller is not waited for, and the result is None.
 
-        Args:
-            runtime: its integration says how to refresh; it logs the result.
-            connection: whose token is due, or was refused.
-            deadline: when the caller gives up, by the monotonic clock.
-            io: how to send and wait.
-            is_refused: the API refused the token, whatever its lifetime.
-
         Raises:
-            CredentialsError: the provider has refused the credentials; the user must connect again.
-            DeadlineExceeded: another caller is still refreshing the token.
             ConnectionNotFound: the connection was deleted in the meantime.
         """
         if is_refused and self.schedule.was_just_replaced(connection):

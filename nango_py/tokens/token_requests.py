@@ -40,7 +40,7 @@ class TokenSocketSettings:
     client_certificate: None = None
 
     @property
-    def is_apart(self) -> bool:
+    def needs_own_pool(self) -> bool:
         """Whether there is a guard or a proxy."""
         return self.guard is not None or self.proxy is not None
 

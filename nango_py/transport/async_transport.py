@@ -122,7 +122,7 @@ class AsyncTransport:
     async def _pool(self, plan: Sendable) -> _Pool:
         """The connections of the running event loop that a request may use."""
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        key = pool_key(plan) if plan.settings.is_apart else SHARED_POOL
+        key = pool_key(plan) if plan.settings.needs_own_pool else SHARED_POOL
         pool = pools.get(key)
         if pool is None:
             pool = pools[key] = _Pool(self._new_transport(key))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import http.client
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from nango_py.transport.sendable import Sendable
@@ -55,7 +57,8 @@ def encode_request(request: Sendable, host: str, target: str) -> bytes:
     return f"{head}\r\n\r\n".encode("iso-8859-1") + body
 
 
-class Head(NamedTuple):
+@record
+class Head:
     """The head of a response.
 
     Attributes:

@@ -40,7 +40,7 @@ class SocketSettings(Protocol):
         """The proxy to tunnel https through."""
 
     @property
-    def is_apart(self) -> bool:
+    def needs_own_pool(self) -> bool:
         """Whether there is a certificate, guard or proxy, so that the common pool must not be used."""
 
 
@@ -96,7 +96,6 @@ FailureReason = Literal[
     "tls",  # no trusted TLS connection
     "proxy",  # the proxy refuses the tunnel, and would refuse the next one
     "blocked",  # a host that a user named resolves to a network that is not allowed
-    "deadline",  # the time for the whole call is over
     "timeout",  # no complete response within the time for the attempt
     "reset",  # the server closed the connection before it sent a response
     "truncated",  # the response is incomplete

@@ -124,7 +124,7 @@ class Transport:
             # A forked child must neither write into its parent's sockets nor close their TLS sessions.
             self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
             self._separate_pools = BoundedCache(Pool.close)
-        if plan.settings.is_apart:
+        if plan.settings.needs_own_pool:
             key = pool_key(plan)
             return self._separate_pools.get((origin, key), lambda: self._new_pool(origin, key))
         pool = self._pools.get(origin)

@@ -23,7 +23,7 @@ BROWSER_FIXTURES = ROOT / "tests" / "browser" / "conftest.py"
 OWNERS = {
     "yaml": {"config/yaml/document.py", "config/yaml/reader.py", "config/yaml/tree.py"},
     "jsonschema": {"config/schema/validation.py"},
-    "jinja2": {"config/template/compiler.py"},
+    "jinja2": {"config/template/parser.py"},
     "backoff": {"engine/retry.py"},
     "sqlite3": {"database/sqlite.py"},
     "psycopg": {"database/postgres.py"},

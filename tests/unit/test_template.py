@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.parser import dump_trees
 from nango_py.config.values import EnvironmentText
 from nango_py.secret import Secret
 
@@ -274,15 +275,42 @@ def test_template_cannot_be_changed() -> None:
         template._pieces[0] = "x"  # type: ignore[index]
 
 
-def test_what_blueprints_are_made_of_needs_no_jinja() -> None:
-    """Plain text, names, filters and defaults are compiled and rendered without importing Jinja."""
+EXPRESSIONS = [
+    'a | default("x")',
+    "a | lower",
+    'a or "b" | upper',
+    'a | hmac_sha256("key")',
+    "a | default(1)",
+    'a.b if c == "d" else e',
+    "a if not b else c",
+    "a if b is defined else c | default(2.5)",
+    '"${"',
+]
+
+
+def test_names_and_cached_expressions_need_no_jinja() -> None:
+    """Names compile without Jinja, and so do expressions whose trees another process parsed."""
+    texts = [f"${{{expression}}}" for expression in EXPRESSIONS]
+    variables = {"a": "A", "b": "B", "c": "d", "e": "E"}
+    rendered = [compile_template(text).render(variables) for text in texts[:5]]
     program = (
-        "import sys; from nango_py.config.template.compiler import compile_template as c;"
+        "import sys, json; from nango_py.config.template.compiler import compile_template as c;"
+        "from nango_py.config.template.parser import load_trees;"
         "assert c('Bearer ${a.b}').render({'a': {'b': 'x'}}) == 'Bearer x';"
-        "c('${a | default(\"x\")}${a.b or \"y\" | upper}'); assert 'jinja2' not in sys.modules;"
-        "c('${a if b else c}'); assert 'jinja2' in sys.modules"
+        "trees, texts, variables = map(json.loads, sys.argv[1:]);"
+        "[load_trees(*pair) for pair in zip(texts, trees)];"
+        "templates = [c(text) for text in texts];"
+        "print(json.dumps([template.render(variables) for template in templates[:5]]));"
+        "assert 'jinja2' not in sys.modules;"
+        "c('${a | default(3)}'); assert 'jinja2' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    for text in texts:
+        compile_template(text)
+    arguments = [json.dumps(value) for value in ([dump_trees(text) for text in texts], texts, variables)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True
+    )
+    assert json.loads(done.stdout) == rendered
 
 
 def test_rendering_a_name_is_cheap() -> None:

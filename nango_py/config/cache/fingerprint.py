@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nango_py.config.loading import Loaded
     from nango_py.secret import Secret
 
-FORMAT = 1
+FORMAT = 2
 _OWN_FOLDERS = (
     "",
     "config",

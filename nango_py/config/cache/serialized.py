@@ -17,6 +17,7 @@ from nango_py.config.model import Configuration, Status
 from nango_py.config.settings import read_config, request_settings
 from nango_py.config.template.compiled import TemplateText
 from nango_py.config.template.compiler import compile_template, substitute_environment
+from nango_py.config.template.parser import dump_trees, load_trees
 from nango_py.config.values import EnvironmentText
 from nango_py.config.yaml.merge import Origins, origins_of_places
 from nango_py.errors import Position, Problem
@@ -82,6 +83,7 @@ def serialize(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
         }
         lines = [[path, *place] for path, place in tree.origins.places()]
         places.append(json.dumps(lines, separators=(",", ":")))
+    form["expressions"] = [[text, dump_trees(text)] for text in sorted(writer.blueprint_templates)]
     return form, places
 
 
@@ -89,6 +91,8 @@ def deserialize(
     form: Form, places: list[bytes], texts: Texts, environ: Mapping[str, str], folder: FilePath | None
 ) -> Configuration:
     """The configuration of a form, made without any check: whoever calls this knows that nothing changed."""
+    for text, trees in form["expressions"]:
+        load_trees(text, trees)
     config = read_config(_tree(form["config"], texts, environ), folder)
     integrations = {
         name: _integration(name, kept, line, texts, environ, config)
@@ -154,6 +158,7 @@ class _Writer:
     """Trees with the places of texts in their stead."""
 
     def __init__(self, loaded: Loaded, texts: Texts) -> None:
+        self.blueprint_templates: set[str] = set()
         self._texts = texts
         self._file = loaded.document.file
         self._over = loaded.overrides.file
@@ -174,13 +179,17 @@ class _Writer:
                 return value
             origin = self._origin(value, (*at, *path), place_of(path))
             if origin is None:
+                if "${" in value:
+                    self.blueprint_templates.add(value)
                 return value
-            texts.append([path, isinstance(value, EnvironmentText | TemplateText), *origin])
+            kind, found, written = origin
+            is_changed = isinstance(value, EnvironmentText | TemplateText)
+            texts.append([path, is_changed, kind, found, dump_trees(written)])
             return None
 
         return {"settings": of(settings, ()), "texts": texts}
 
-    def _origin(self, value: str, path: Path, place: Place) -> tuple[str, Any] | None:
+    def _origin(self, value: str, path: Path, place: Place) -> tuple[str, Any, str] | None:
         """Where the text can be read again; None for one of a blueprint."""
         file, line, column, _, _ = place
         found: list[Any] | None
@@ -198,7 +207,7 @@ class _Writer:
         is_changed = isinstance(value, EnvironmentText | TemplateText)
         if found is None or not isinstance(raw, str) or (raw != value and not is_changed):
             raise NotSerializableError
-        return kind, found
+        return kind, found, raw
 
     def _pieces(self, text: str, line: int, column: int) -> list[Any] | None:
         """The offset and length of each piece of the file that the text is made of, blanks between them."""
@@ -230,8 +239,9 @@ def _scalars(node: Node) -> Iterator[tuple[tuple[int, int], Any]]:
 
 def _tree(kept: Form, texts: Texts, environ: Mapping[str, str]) -> dict[str, Any]:
     settings: dict[str, Any] = kept["settings"]
-    for path, is_changed, kind, found in kept["texts"]:
+    for path, is_changed, kind, found, trees in kept["texts"]:
         text = _read(kind, found, texts)
+        load_trees(text, trees)
         if is_changed:
             text = substitute_environment(text, environ, is_template=True)
         _at(settings, path[:-1])[path[-1]] = text

@@ -12,7 +12,7 @@ from nango_py.secret import MASK
 
 LONGEST_OUTPUT = 65_536
 
-Evaluate = Callable[[Mapping[str, Any]], Any]
+Evaluate = Callable[[Mapping[str, object]], object]
 
 
 @record

@@ -10,7 +10,6 @@ these. Everything else (`{{ }}`, `{% %}`, `{# #}`, `$x`) is plain text. A litera
 
 from __future__ import annotations
 
-import functools
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,14 +17,12 @@ from typing import TYPE_CHECKING
 from nango_py.config.template.compiled import Evaluate, Expression, Template, TemplateText, Variable
 from nango_py.config.template.expression import NAME, Translation, refuse
 from nango_py.config.template.filters import Absent, TemplateProblem, to_text
-from nango_py.config.template.scanner import scan
+from nango_py.config.template.parser import parse_expression
 from nango_py.config.values import EnvironmentText
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from jinja2 import Environment, nodes
 
 __all__ = ["Template", "TemplateProblem", "compile_template", "substitute_environment"]
 
@@ -150,8 +147,10 @@ class _Compiler:
         if len(inner) > LONGEST_EXPRESSION:
             raise refuse(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
         reading = Translation(self._value_of, self._expression_names, opened)
-        tree = scan(inner)
-        evaluate = reading.value(self._parsed(inner) if tree is None else tree, needed=True)
+        tree = parse_expression(inner)
+        if tree is None:
+            raise refuse(opened)
+        evaluate = reading.value(tree, needed=True)
         names = tuple(self._expression_names)
         if names:
             return Expression(names[0], names, self._hidden, evaluate)
@@ -205,45 +204,6 @@ class _Compiler:
             raise TemplateProblem("E310", f"environment variable {name} is not set", offset=offset)
         return self._environ.get(name, Absent(name))
 
-    def _parsed(self, inner: str) -> nodes.Expr:
-        """The syntax tree of an expression; nothing is compiled or evaluated."""
-        from jinja2 import TemplateSyntaxError
-        from jinja2.parser import Parser
-
-        try:
-            parser = Parser(_parsing_environment(), inner, state="variable")
-            expression = parser.parse_expression()
-            complete = parser.stream.eos
-        except (TemplateSyntaxError, RecursionError, ValueError):
-            complete = False
-        if not complete:
-            raise refuse(self._start)
-        return expression
-
 
 def _is_environment(name: str) -> bool:
     return _ENVIRONMENT_NAME.fullmatch(name.partition(".")[0]) is not None
-
-
-@functools.cache
-def _parsing_environment() -> Environment:
-    """Jinja's parser with our delimiters. It is a sandbox without names, should anyone compile with it."""
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        variable_start_string="${",
-        variable_end_string="}",
-        block_start_string="<%!",
-        block_end_string="%!>",
-        comment_start_string="<#!",
-        comment_end_string="#!>",
-        undefined=StrictUndefined,
-        autoescape=False,
-        cache_size=0,
-        keep_trailing_newline=True,
-    )
-    environment.globals.clear()
-    environment.filters.clear()
-    environment.tests.clear()
-    return environment

@@ -96,15 +96,7 @@ class BaseExecutor(ABC, Generic[Result]):
         return self.request("HEAD", path, **options)
 
     @abstractmethod
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        raise_for_error: bool = False,
-        deadline_seconds: float | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Result:
+    def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Result:
         """Make a call."""
 
     @property
@@ -121,11 +113,8 @@ class BaseExecutor(ABC, Generic[Result]):
 
         If the first call has yet to fetch a token, a placeholder stands in for it.
         """
-        call, runtime, connection = (
-            Call(method, path, **options),
-            self._get_runtime(),
-            self._read_connection(),
-        )
+        call = Call(method, path, **options)
+        runtime, connection = self._get_runtime(), self._read_connection()
         mode = get_auth_mode(runtime.integration.auth_mode)
         if mode.is_ready(connection.credentials):
             return self._plan(runtime, connection, call)

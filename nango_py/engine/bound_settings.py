@@ -71,25 +71,10 @@ class BoundRequestSettings:
     """
 
     __slots__ = (
-        "_call_headers",
-        "_variables",
-        "auth_settings",
-        "base_url",
-        "client_certificate",
-        "connection",
-        "guard",
-        "headers",
-        "integration",
-        "mode",
-        "needs_own_pool",
-        "origins",
-        "pairs",
-        "protected_headers",
-        "protected_params",
-        "proxy",
-        "secrets",
-        "signer",
-    )
+        "_call_headers", "_variables", "auth_settings", "base_url", "client_certificate", "connection",
+        "guard", "headers", "integration", "mode", "needs_own_pool", "origins", "pairs", "protected_headers",
+        "protected_params", "proxy", "secrets", "signer",
+    )  # fmt: skip
 
     def __init__(self, integration: Integration, connection: Connection) -> None:
         self.integration = integration

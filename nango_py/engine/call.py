@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from nango_py.attempt import Attempt
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
+from nango_py.engine.log import log_attempt
 from nango_py.engine.plan import follow_redirect
 from nango_py.engine.replan import answer_challenge, sign, with_credentials_of
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
@@ -288,7 +289,7 @@ class ApiCall:
         )  # fmt: skip
         self._waited = 0.0
         self.attempts.append(attempt)
-        self._runtime.log_attempt(self.plan, attempt)
+        log_attempt(self._runtime.logger, self.plan, attempt)
         self._emit("attempt", self._seconds, verdict.rule, attempt)
 
     def _emit(self, kind: str, seconds: float, reason: str, attempt: Attempt | None = None) -> None:

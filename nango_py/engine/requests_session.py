@@ -1,4 +1,4 @@
-"""A requests.Session for code that brings its own client: SDKs become paced, retried and authenticated."""
+"""A requests.Session for SDKs that accept one: their calls are authenticated, paced and retried."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Session(requests.Session):
     """Sends every request through an executor.
 
-    A path without a host is taken below the blueprint's base URL; a URL must have the API's origin. The
-    blueprint's auth header and parameters replace what the SDK sets. A last 429 is a response here, as SDKs
-    expect; what has no response raises `requests.ConnectionError` or `requests.Timeout`, so that an SDK's own
-    handling works, with the NangoError as its `nango_error`.
+    A path without a host is relative to the blueprint's base URL; an absolute URL must have the API's origin.
+    The blueprint's auth header and parameters replace those of the SDK. A final 429 is returned, as SDKs
+    expect. If there is no response, `requests.ConnectionError` or `requests.Timeout` is raised, so that the
+    SDK's own handling works; its attribute `nango_error` is the NangoError.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -25,7 +25,7 @@ class Session(requests.Session):
         self.trust_env = False
         self._executor = executor
 
-    def request(  # type: ignore[override]  # the options of requests, whatever they are
+    def request(  # type: ignore[override]  # passed on as they are
         self, method: str, url: str, *args: Any, **kwargs: Any
     ) -> requests.Response:
         """As `requests.Session.request`; `url` may be a path below the base URL."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.events import KINDS, Event, Events
-from nango_py.engine.log import get_logger, log_attempt, log_token
+from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
@@ -22,7 +22,6 @@ from nango_py.transport.sendable import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
@@ -159,10 +158,6 @@ class IntegrationRuntime:
         place = Position(f"{self.integration.name}/{printable(settings.connection.user_id)}")
         what = f"rate_limits: {problem.what}"
         return ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
-
-    def log_attempt(self, plan: Plan, attempt: Attempt) -> None:
-        """Log an attempt."""
-        log_attempt(self.logger, plan, attempt)
 
     def report_token(self, connection: Connection, what: str, why: str = "") -> None:
         """Log what happened to a connection's token; `needs_reauth` and `not_revoked` are events too."""

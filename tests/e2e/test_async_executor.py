@@ -43,7 +43,7 @@ def says(body: bytes = b'{"a": 1}', status: int = 200, **headers: str) -> bytes:
 
 
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> bytes:
-    """A response whose size is not announced."""
+    """A response without a Content-Length."""
     head = says(b"", **headers, Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
 
@@ -77,7 +77,7 @@ TWICE = {"max_attempts": 2}
 
 
 def failed(reason: str, times: int = 1, last: str = "fail") -> Attempts:
-    """Attempts without a response, the last of which is not followed by another."""
+    """Attempts without a response, until the last one."""
     return [*[(0, reason, "retry")] * (times - 1), (0, reason, last)]
 
 
@@ -190,7 +190,7 @@ CASES = [
 
 @contextlib.contextmanager
 def serving(case: Case) -> Iterator[tuple[FaultServer, Any]]:
-    """The case's server, and a Nango that calls it on a clock that is never waited for."""
+    """The case's server, and a Nango that calls it with a clock that never really waits."""
     retries = {"backoff": QUICK, **case.retries}
     with (
         FaultServer(*case.scripts, tls=case.tls) as server,
@@ -200,7 +200,7 @@ def serving(case: Case) -> Iterator[tuple[FaultServer, Any]]:
 
 
 def story(response_: Any, error: RequestFailed | None, server: FaultServer) -> dict[str, Any]:
-    """What a caller and a server see of a call, in a form that can be compared."""
+    """What caller and server see of a call, in a form that can be compared."""
     attempts = (error or response_).attempts
     told: dict[str, Any] = {
         "attempts": [(one.status, one.reason, one.action) for one in attempts],
@@ -216,7 +216,7 @@ def story(response_: Any, error: RequestFailed | None, server: FaultServer) -> d
 
 
 def through_sync(case: Case) -> dict[str, Any]:
-    """The story as the sync executor lives it."""
+    """The result with the sync executor."""
     with serving(case) as (server, nango):
         found, error = None, None
         try:
@@ -227,7 +227,7 @@ def through_sync(case: Case) -> dict[str, Any]:
 
 
 def through_async(case: Case) -> dict[str, Any]:
-    """The story as the async executor lives it."""
+    """The result with the async executor."""
 
     async def call() -> dict[str, Any]:
         found, error = None, None
@@ -245,23 +245,23 @@ def through_async(case: Case) -> dict[str, Any]:
 
 
 def without_port(told: dict[str, Any], server: FaultServer) -> dict[str, Any]:
-    """The story with the server's port left out, which is another each time."""
+    """The result without the server's port, which differs each time."""
     port = str(server.port).encode()
     told["requests"] = [[line.replace(port, b"PORT") for line in lines] for lines in told["requests"]]
     return told
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_both_executors_tell_the_same_story(case: Case) -> None:
-    """Same end, same attempts, same rules, and the same bytes on the wire."""
+def test_both_executors_do_the_same(case: Case) -> None:
+    """Result, attempts, rules and the bytes on the wire are the same."""
     sync = through_sync(case)
     assert (sync["ends"], sync["attempts"]) == (case.ends, case.attempts)
     assert through_async(case) == sync
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_a_server_that_lets_nobody_in_costs_the_connect_timeout(name: str) -> None:
-    """A black hole ends in `connect`, with any method tried again, and in the time that was given."""
+def test_an_unreachable_server_costs_the_connect_timeout(name: str) -> None:
+    """A black hole ends in `connect`, is retried with any method, and takes the time given."""
     with black_hole() as port:
         case = Case("", (), 0, [], "POST", {"timeout": (0.2, 5)}, TWICE)
         started = time.monotonic()
@@ -272,8 +272,8 @@ def test_a_server_that_lets_nobody_in_costs_the_connect_timeout(name: str) -> No
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_a_drip_ends_with_the_attempt_s_own_time(name: str, part: str) -> None:
-    """One byte now and then keeps no call beyond its total time."""
+def test_a_slow_response_ends_with_the_timeout_of_the_attempt(name: str, part: str) -> None:
+    """A byte now and then does not extend a call beyond its total timeout."""
     whole = says(b"x" * 1000)
     cut = 10 if part == "head" else len(whole) - 999
     case = Case("", (), 0, [], "POST")

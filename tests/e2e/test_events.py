@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def listening(nango: Nango) -> list[Event]:
-    """Everything that happens from now on."""
+    """The list of all events from now on."""
     heard: list[Event] = []
     for kind in KINDS:
         nango.on(kind, heard.append)
@@ -37,8 +37,8 @@ def call(nango: Nango, name: str, method: str = "GET", path: str = "things", **o
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_a_call_tells_its_story(name: str) -> None:
-    """Limited, then down, then good: each step is told once, in order, with its seconds and its rule."""
+def test_a_call_emits_each_step(name: str) -> None:
+    """Limited, then down, then good: each step is emitted once, in order, with its seconds and rule."""
     plan = FaultPlan.script([Fault("status", status=429, retry_after=2), "503", None])
     clock = ManualClock()
     with a_sandbox(plan) as sandbox, calling(sandbox.base_url, clock=clock, rate_limits=WIDE) as nango:
@@ -58,8 +58,8 @@ def test_a_call_tells_its_story(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_giving_up_is_told_with_its_reason(name: str) -> None:
-    """Whatever error a call ends in, it is the last thing that is told."""
+def test_giving_up_is_emitted_with_its_reason(name: str) -> None:
+    """It is the last event of a call, whatever its error."""
     with FaultServer([READ, RESET]) as server, calling(server.url, clock=ManualClock()) as nango:
         heard = listening(nango)
         with pytest.raises(TransportFailed):
@@ -68,8 +68,8 @@ def test_giving_up_is_told_with_its_reason(name: str) -> None:
         assert "closed the connection" in heard[-1].reason
 
 
-def test_a_limit_that_cannot_be_waited_out_is_told() -> None:
-    """RateLimited before anything is sent: one event, no attempt."""
+def test_a_limit_that_cannot_be_waited_out_is_emitted() -> None:
+    """RateLimited before anything is sent is one event, without an attempt."""
     limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
     with a_sandbox() as sandbox, calling(sandbox.base_url, rate_limits=limits) as nango:
         call(nango, "sync")
@@ -83,7 +83,7 @@ def test_a_limit_that_cannot_be_waited_out_is_told() -> None:
 @pytest.mark.parametrize("name", ["sync", "async"])
 @pytest.mark.parametrize("place", ["headers", "params"])
 def test_no_event_holds_a_secret(name: str, place: str) -> None:
-    """Not the key, and not what an API echoes of it; nor can a listener change what others see."""
+    """It has neither the key nor an echo of it, and a listener cannot change it."""
     echo = response(json.dumps({"error": {"message": f"bad key {KEY}", "code": KEY}}).encode(), 500)
     again = response(KEY.encode(), 429, {"Retry-After": "1", "X-Echo": KEY})
     text = {"headers": "Key ${api_key}", "params": "${api_key}"}[place]
@@ -105,7 +105,7 @@ def test_no_event_holds_a_secret(name: str, place: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_a_callback_that_raises_does_no_harm(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The call ends as without it, and a warning says which event it was."""
+    """The call ends as without it, and a warning names the event."""
 
     def broken(event: Event) -> None:
         raise LookupError(event.kind)
@@ -127,8 +127,8 @@ def test_a_callback_that_raises_does_no_harm(name: str, caplog: pytest.LogCaptur
             assert f"a callback for '{kind}' raised" in caplog.text
 
 
-def test_who_was_taken_off_hears_no_more() -> None:
-    """off() works between two calls, and for one kind only."""
+def test_a_removed_callback_is_not_called() -> None:
+    """Removing works between two calls, and for one kind only."""
     with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
         first: list[Event] = []
         second: list[Event] = []
@@ -141,7 +141,7 @@ def test_who_was_taken_off_hears_no_more() -> None:
 
 
 def test_an_unknown_event_is_refused() -> None:
-    """A typing error is an error at once."""
+    """A typo raises at once."""
     unknown = pytest.raises(ValueError, match='did you mean "giving_up"')
     with a_sandbox() as sandbox, calling(sandbox.base_url) as nango, unknown:
         nango.on("givingup", print)

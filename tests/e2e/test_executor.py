@@ -95,7 +95,7 @@ def test_a_retired_api_says_where_to_go(tmp_path: Path) -> None:
 
 
 def test_every_verb_reaches_the_api_as_itself(tmp_path: Path) -> None:
-    """Method, path, query, body and the caller's headers, with the credential on each."""
+    """Method, path, query, body and the caller's headers arrive, with the credential on each request."""
     with a_product(tmp_path) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
         shop.get("a", params={"x": [1, 2]})
@@ -116,8 +116,8 @@ def test_every_verb_reaches_the_api_as_itself(tmp_path: Path) -> None:
     assert seen[3].headers["x-mine"] == "1"
 
 
-def test_every_answer_of_the_api_is_returned(tmp_path: Path) -> None:
-    """A 404 at once, a 500 when retrying is over, and errors only when asked for."""
+def test_every_response_of_the_api_is_returned(tmp_path: Path) -> None:
+    """A 404 at once, a 500 after the last retry, and errors only with raise_for_error."""
     settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}},
                 "errors": {"message": "error.detail", "code": "error.code"}}  # fmt: skip
     body = {"error": {"code": "no_such", "detail": f"nothing for {key_of(0)}"}}
@@ -137,8 +137,8 @@ def test_every_answer_of_the_api_is_returned(tmp_path: Path) -> None:
     assert str(error) == "shop GET /a: status 404, no_such: nothing for ***"
 
 
-def test_changes_of_a_connection_reach_living_executors(tmp_path: Path) -> None:
-    """New credentials and settings are used by the next call, and a deleted connection by none."""
+def test_changes_of_a_connection_reach_existing_executors(tmp_path: Path) -> None:
+    """The next call uses new credentials and settings, and fails if the connection was deleted."""
     settings = {**SHOP, "requests": {"base_url": "https://x.example.test/", "headers": {
         "Authorization": "Key ${api_key}",
         "X-List": '${additional_config.list | default("none")}'}}}  # fmt: skip
@@ -161,7 +161,7 @@ def test_changes_of_a_connection_reach_living_executors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("again", [False, True], ids=["updated", "deleted and registered again"])
 def test_changes_of_another_process_are_seen_within_a_second(tmp_path: Path, *, again: bool) -> None:
-    """Two programs on one database: the other's change is used a second later at most."""
+    """With two programs on one database, a change is used at most a second later."""
     clock = ManualClock()
     with (
         Sandbox(SHOP) as sandbox,
@@ -183,7 +183,7 @@ def test_changes_of_another_process_are_seen_within_a_second(tmp_path: Path, *, 
 
 
 def test_it_can_be_configured_from_python_alone(tmp_path: Path) -> None:
-    """No file, the same checks: a wrong setting is refused with its path."""
+    """Without a file the checks are the same: a wrong setting is refused with its path."""
     with FaultServer([READ, response(b'{"ok": true}')]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "python_key_1"})
         assert nango.executor("shop", "u").get("x").json() == {"ok": True}
@@ -196,7 +196,7 @@ def test_it_can_be_configured_from_python_alone(tmp_path: Path) -> None:
 
 
 def test_a_context_manager_closes_and_can_be_used_again(tmp_path: Path) -> None:
-    """After close() the next call opens database and sockets anew."""
+    """After close() the next call opens database and sockets again."""
     with FaultServer([READ, response(b"ok")] * 9) as server:
         with a_nango(tmp_path, server.url) as nango:
             nango.register_connection("shop", "u", {"api_key": "some_key_1"})
@@ -209,7 +209,7 @@ def test_a_context_manager_closes_and_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_an_executor_survives_close(tmp_path: Path) -> None:
-    """An executor that was made before goes on."""
+    """An executor that was created before close() still works."""
     with FaultServer([READ, response(b"ok")]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})
         shop = nango.executor("shop", "u")
@@ -218,7 +218,7 @@ def test_an_executor_survives_close(tmp_path: Path) -> None:
         assert shop.get("x").text == "ok"
 
 
-def test_a_forked_child_goes_on_by_itself(tmp_path: Path) -> None:
+def test_a_forked_child_works(tmp_path: Path) -> None:
     """Store, sockets and limiter work on both sides of a fork."""
     with a_product(tmp_path, users=2) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
@@ -240,7 +240,7 @@ def test_a_forked_child_goes_on_by_itself(tmp_path: Path) -> None:
 
 
 def test_sixty_four_threads_share_one_nango(tmp_path: Path) -> None:
-    """Every response belongs to its caller, and `attempts` and explain() to its thread."""
+    """Every thread gets its own response, `attempts` and explain()."""
     with a_product(tmp_path, users=8) as (nango, sandbox):
         executors = [nango.executor("shop", f"u{number}") for number in range(8)]
         failures: list[BaseException] = []
@@ -270,7 +270,7 @@ def test_sixty_four_threads_share_one_nango(tmp_path: Path) -> None:
 
 
 def third_party_sdk(session: requests.Session, base: str) -> list[Any]:
-    """Written as SDKs are, by someone who knows only requests."""
+    """An SDK that knows only requests."""
     session.headers["Authorization"] = "Bearer of the SDK"
     session.headers.update({"X-SDK": "1"})
     first = session.get(f"{base}things", params={"page": 1}, timeout=10)
@@ -283,7 +283,7 @@ def third_party_sdk(session: requests.Session, base: str) -> list[Any]:
 
 
 def test_a_session_makes_a_third_party_sdk_authenticated(tmp_path: Path) -> None:
-    """A real requests.Session: the SDK's own credential is replaced, everything else is as it sent it."""
+    """The SDK's own credential is replaced, and everything else is sent unchanged."""
     with a_product(tmp_path) as (nango, sandbox):
         with nango.session("shop", "u0") as session:
             assert isinstance(session, requests.Session)
@@ -300,7 +300,7 @@ def test_a_session_makes_a_third_party_sdk_authenticated(tmp_path: Path) -> None
 
 
 def test_a_session_takes_paths_below_the_base(tmp_path: Path) -> None:
-    """A path without a host is one below base_url; hooks run; the blueprint's parameters stay."""
+    """A path without a host is relative to base_url; hooks run; the blueprint's parameters are sent."""
     settings = {**SHOP, "requests": {"base_url": "https://x.example.test/v1/", "params": {
         "api_key": "${api_key}", "format": "json"}}}  # fmt: skip
     hooked: list[int] = []
@@ -318,7 +318,7 @@ def test_a_session_takes_paths_below_the_base(tmp_path: Path) -> None:
 
 
 def test_a_session_works_with_headers_that_differ_from_call_to_call(tmp_path: Path) -> None:
-    """The base URL is known without planning a call that nobody makes."""
+    """The base URL is known without making a plan."""
     settings = {
         **SHOP,
         "requests": {
@@ -345,8 +345,8 @@ def test_a_session_works_with_headers_that_differ_from_call_to_call(tmp_path: Pa
         "http://{host}/v1/%2e%2e/x",
     ],
 )
-def test_a_session_sends_its_credential_nowhere_else(url: str, tmp_path: Path) -> None:
-    """Another host, another port, userinfo or a way out of the base: nothing is sent."""
+def test_a_session_sends_its_credential_to_no_other_host(url: str, tmp_path: Path) -> None:
+    """Nothing is sent to another host or port, with userinfo, or outside the base URL."""
     with a_product(tmp_path) as (nango, sandbox):
         host = sandbox.base_url.split("/")[2]
         session = nango.session("shop", "u0")
@@ -356,7 +356,7 @@ def test_a_session_sends_its_credential_nowhere_else(url: str, tmp_path: Path) -
 
 
 def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
-    """429s are waited out; a last 429 is a response; what has no response raises what SDKs catch."""
+    """A 429 is waited out, a final 429 is returned, and a failure raises what SDKs catch."""
     settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}}}
     limited = Fault("status", status=429, retry_after=0.2)
     faults = FaultPlan.script([503, None, limited, limited, "reset_after", "reset_after"])
@@ -376,8 +376,8 @@ def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
             nango.session("shop", "u").post("slow", timeout=0.1)
 
 
-def test_a_stream_is_read_as_it_comes(tmp_path: Path) -> None:
-    """iter_content and iter_lines work, and the connection is given up with the response."""
+def test_a_stream_is_read_as_it_arrives(tmp_path: Path) -> None:
+    """iter_content and iter_lines work, and closing the response closes the connection."""
     lines = b"".join(b"line %d\n" % number for number in range(1000))
     with FaultServer([READ, response(lines)]) as server, a_nango(tmp_path, server.url) as nango:
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})
@@ -404,8 +404,8 @@ def test_an_upload_from_an_iterator_arrives_whole(tmp_path: Path) -> None:
     assert b'filename="a.txt"' in third.body
 
 
-def test_pages_are_walked_over_real_answers(tmp_path: Path) -> None:
-    """paginate() gives records, pages() answers, max_pages stops, and a bad page is an error."""
+def test_pages_are_walked_over_real_responses(tmp_path: Path) -> None:
+    """paginate() yields records, pages() responses; max_pages stops; an error page raises."""
     settings = {**SHOP, "pagination": {"kind": "next_url", "next": "links.next", "records": "data"}}
     with a_product(tmp_path, settings, pages={"things": 3}) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
@@ -418,7 +418,7 @@ def test_pages_are_walked_over_real_answers(tmp_path: Path) -> None:
 
 
 def test_an_error_on_the_way_through_pages_is_raised(tmp_path: Path) -> None:
-    """Half a list is never taken for a whole one."""
+    """A partial list is never taken for the whole one."""
     settings = {**SHOP, "pagination": {"kind": "next_url", "next": "links.next", "records": "data"}}
     faults = FaultPlan.script([None, 403])
     with a_product(tmp_path, settings, pages={"things": 3}, faults=faults) as (nango, _):
@@ -482,8 +482,8 @@ def test_records_that_are_not_where_the_blueprint_says_are_an_error(
             assert walk() == found
 
 
-def test_only_the_first_page_is_looked_at_so(tmp_path: Path) -> None:
-    """A last page without its list ends the walk, whatever else it holds."""
+def test_only_the_first_page_must_have_records(tmp_path: Path) -> None:
+    """A last page without its list ends the walk, whatever else it has."""
     last = SandboxResponse.of({"notes": [{"text": "that is all"}]})
     paging = {"kind": "page", "param": "page", "records": "data"}
     faults = FaultPlan.script([SandboxResponse.of({"data": [{"id": 1}]}), last])
@@ -491,8 +491,8 @@ def test_only_the_first_page_is_looked_at_so(tmp_path: Path) -> None:
         assert list(nango.executor("shop", "u0").paginate("things")) == [{"id": 1}]
 
 
-def test_redirects_stay_at_home(tmp_path: Path) -> None:
-    """A 302 within the API is followed with the credential; one to another port brings nothing there."""
+def test_redirects_stay_within_the_api(tmp_path: Path) -> None:
+    """A 302 within the API is followed with the credential; one to another port is not followed."""
     with FaultServer([READ, response(b"caught")]) as other:
         responses = [
             SandboxResponse.of(status=302, headers={"Location": "/v1/moved?x=1"}), None,
@@ -510,7 +510,7 @@ def test_redirects_stay_at_home(tmp_path: Path) -> None:
 
 
 def test_a_gate_holds_every_thread_of_its_key(tmp_path: Path) -> None:
-    """One 429 stops eight threads for the asked time, and nobody comes early."""
+    """One 429 stops eight threads for the requested time, and none sends early."""
     limited = Fault("status", status=429, retry_after=0.5)
     with a_product(tmp_path, faults=FaultPlan.script([limited])) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
@@ -527,7 +527,7 @@ def test_a_gate_holds_every_thread_of_its_key(tmp_path: Path) -> None:
 
 
 def test_a_wait_that_does_not_fit_is_refused_at_once(tmp_path: Path) -> None:
-    """RateLimited comes before anything is sent, for this call and for the ones after it."""
+    """RateLimited is raised before anything is sent, for this call and the next ones."""
     limited = Fault("status", status=429, retry_after=300.0)
     with a_product(tmp_path, faults=FaultPlan.script([limited])) as (nango, sandbox):
         shop = nango.executor("shop", "u0")
@@ -571,8 +571,8 @@ def test_a_response_is_what_requests_returns(tmp_path: Path) -> None:
     assert key_of(0).encode() not in pickle.dumps(found)
 
 
-def test_a_truncated_answer_is_tried_again(tmp_path: Path) -> None:
-    """A GET recovers; the caller sees one whole response and the story in explain()."""
+def test_a_truncated_response_is_retried(tmp_path: Path) -> None:
+    """A GET recovers; the caller gets one whole response, and explain() lists the attempts."""
     settings = {**SHOP, "retries": {"backoff": {"base_seconds": 0.001}}}
     broken = [READ, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", CLOSE]
     with (
@@ -598,7 +598,7 @@ def postgres_product(postgres_url: str) -> Iterator[Nango]:
 
 
 def test_the_same_calls_work_with_postgresql(postgres_product: Nango) -> None:
-    """A changed URL, not changed code."""
+    """Only the database URL changes."""
     nango = postgres_product
     nango.register_connection("shop", "u", {"api_key": "some_key_1"})
     plan = nango.executor("shop", "u").plan("GET", "things")

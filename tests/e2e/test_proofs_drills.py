@@ -50,7 +50,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Ward(FaultServer):
-    """One server for two users: `ill` meets the script, everybody else is answered at once."""
+    """One server for two users: `ill` gets the script, all others a response at once."""
 
     def __init__(self, script: list[Any]) -> None:
         super().__init__([READ])
@@ -68,7 +68,7 @@ class Ward(FaultServer):
 
 @contextlib.contextmanager
 def drilled(name: str, folder: Path) -> Iterator[tuple[Nango, str]]:
-    """Two users of one integration, and the integration in which the ill one meets the fault."""
+    """Two users of one integration, and the integration in which `ill` gets the fault."""
     with contextlib.ExitStack() as stack:
         ward = stack.enter_context(Ward(SCRIPTS.get(name, [])))
         urls = {"shop": ward.url}
@@ -92,8 +92,8 @@ HANGING = [name for name in DRILLS if not name.startswith("reset")]
 
 
 @pytest.mark.parametrize("name", DRILLS)
-def test_a_fault_costs_only_the_calls_that_meet_it(name: str, tmp_path: Path) -> None:
-    """Four threads that meet the fault end by their deadline; the calls of others are served before."""
+def test_a_fault_affects_only_the_calls_that_get_it(name: str, tmp_path: Path) -> None:
+    """Four threads with the fault end by their deadline; the calls of others end before."""
     with drilled(name, tmp_path) as (nango, of_the_ill):
         ended: list[float] = []
 
@@ -118,8 +118,8 @@ def test_a_fault_costs_only_the_calls_that_meet_it(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", DRILLS)
-def test_a_fault_costs_only_the_tasks_that_meet_it(name: str, tmp_path: Path) -> None:
-    """The same with asyncio: twenty calls that meet the fault hold up nothing in the loop."""
+def test_a_fault_affects_only_the_tasks_that_get_it(name: str, tmp_path: Path) -> None:
+    """The same with asyncio: twenty calls with the fault block nothing in the loop."""
 
     async def drill(nango: Nango, of_the_ill: str) -> tuple[list[float], bool]:
         ill, well = nango.async_executor(of_the_ill, "ill"), nango.async_executor("shop", "well")
@@ -147,8 +147,8 @@ def test_a_fault_costs_only_the_tasks_that_meet_it(name: str, tmp_path: Path) ->
         assert has_overtaken
 
 
-def test_a_call_that_waits_for_another_is_seen(tmp_path: Path) -> None:
-    """The control: with one lock around all calls, no healthy call ends before the one that hangs."""
+def test_a_call_that_waits_for_another_is_noticed(tmp_path: Path) -> None:
+    """Control: with one lock around all calls, no healthy call ends before the one that hangs."""
     lock = threading.Lock()
     with drilled("silence", tmp_path) as (nango, of_the_ill):
         inside = threading.Event()

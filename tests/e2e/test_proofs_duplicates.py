@@ -45,8 +45,8 @@ def in_threads(work: Callable[[int], None], calls: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_no_faulty_post_is_carried_out_twice(method: str, tmp_path: Path) -> None:
-    """Lost answers end in an error or a response, and never in a second sending."""
+def test_no_faulty_post_is_executed_twice(method: str, tmp_path: Path) -> None:
+    """A lost response ends in an error or a response, never in a second request."""
     faults = FaultPlan(SEED, RATES)
     outcomes: Counter[str] = Counter()
     with a_product(tmp_path, QUICK, users=USERS, faults=faults) as (nango, sandbox):
@@ -69,8 +69,8 @@ def test_no_faulty_post_is_carried_out_twice(method: str, tmp_path: Path) -> Non
     assert outcomes["200"] > 250
 
 
-def test_with_an_idempotency_key_everything_arrives_once(tmp_path: Path) -> None:
-    """The same calls with a key are tried again until they succeed, and carried out once each."""
+def test_with_an_idempotency_key_everything_is_executed_once(tmp_path: Path) -> None:
+    """The same calls with a key are retried until they succeed, and executed once each."""
     settings: dict[str, Any] = {
         **SHOP,
         "retries": {
@@ -96,8 +96,8 @@ def test_with_an_idempotency_key_everything_arrives_once(tmp_path: Path) -> None
     assert Counter(entry.body for entry in received if entry.processed) == dict.fromkeys(keys, 1)
 
 
-def test_a_naive_retry_carries_orders_out_twice(tmp_path: Path) -> None:
-    """The control: what many programs do with requests is seen as duplicates in the same ledger."""
+def test_a_naive_retry_executes_orders_twice(tmp_path: Path) -> None:
+    """Control: what many programs do with requests makes duplicates in the same ledger."""
     with a_product(tmp_path, QUICK, faults=FaultPlan(SEED, RATES)) as (_, sandbox):
         headers = {"Authorization": f"Key {key_of(0)}"}
         with requests.Session() as session:

@@ -32,7 +32,7 @@ BOTH_PLACES = {
 
 
 def call_for_everyone(nango: Nango, *, rounds: int) -> None:
-    """Each thread calls for every user in an order of its own, some of them through shared executors."""
+    """Each thread calls for every user in its own order, some through shared executors."""
     shared = [nango.executor("shop", f"u{number}") for number in range(0, USERS, 10)]
     failures: list[BaseException] = []
 
@@ -55,7 +55,7 @@ def call_for_everyone(nango: Nango, *, rounds: int) -> None:
 
 
 def crossed(received: Sequence[Received]) -> list[Received]:
-    """The calls that carried a credential of somebody else, anywhere in the request."""
+    """The requests that carried another user's credential anywhere."""
     wrong = []
     for entry in received:
         number = int(entry.endpoint.rpartition("/")[2])
@@ -76,8 +76,8 @@ def test_no_call_uses_another_users_key(tmp_path: Path) -> None:
     assert {entry.headers["x-endpoint"] for entry in received} == {entry.endpoint for entry in received}
 
 
-def test_a_crossed_key_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: stamps that are mixed up now and then are found in the ledger."""
+def test_a_crossed_key_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: settings that are mixed up now and then are found in the ledger."""
     previous: list[Any] = []
     original = BoundRequestSettings.headers_for
 

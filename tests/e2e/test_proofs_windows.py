@@ -63,8 +63,8 @@ def storm(executor: Executor, calls: int) -> int:
 
 
 @pytest.mark.parametrize("counting", ["fixed", "sliding"])
-def test_no_window_is_exceeded_and_all_are_served(counting: Any, tmp_path: Path) -> None:
-    """The sandbox counts no window over its limit and sends no 429, however it aligns its windows."""
+def test_no_window_is_exceeded_and_all_calls_succeed(counting: Any, tmp_path: Path) -> None:
+    """The sandbox counts no window above its limit and sends no 429, however it aligns its windows."""
     with a_product(tmp_path, PACED, counting=counting) as (nango, sandbox):
         assert storm(nango.executor("shop", "u0"), CALLS) == 0
         counted = sandbox.counted
@@ -82,7 +82,7 @@ def test_no_window_is_exceeded_and_all_are_served(counting: Any, tmp_path: Path)
 
 @pytest.mark.parametrize("counting", ["fixed", "sliding"])
 def test_without_a_limiter_the_api_refuses(counting: Any, tmp_path: Path) -> None:
-    """The control: the same storm without the blueprint's windows meets 429s at once."""
+    """Control: the same load without the blueprint's windows gets 429s at once."""
     with a_product(tmp_path, PACED, counting=counting) as (_, sandbox):
         unpaced = copy.deepcopy(PACED)
         del unpaced["rate_limits"]
@@ -92,7 +92,7 @@ def test_without_a_limiter_the_api_refuses(counting: Any, tmp_path: Path) -> Non
 
 
 def test_each_connection_has_its_own_windows(tmp_path: Path) -> None:
-    """What is counted per connection does not slow another connection down."""
+    """A limit per connection does not slow another connection down."""
     with a_product(tmp_path, PACED, users=2) as (nango, _):
         waits = []
         for user in ("u0", "u1"):

@@ -30,15 +30,15 @@ def _nothing_left_open() -> Iterator[None]:
 
 
 def get(nango: Nango, **options: Any) -> Any:
-    """A streamed answer."""
+    """A streamed response."""
     return nango.executor("shop", "user-1").get("things", stream=True, **options)
 
 
 # --- reading
 
 
-def test_a_stream_is_read_piece_by_piece() -> None:
-    """The first piece is there before the server has sent the last."""
+def test_a_stream_is_read_chunk_by_chunk() -> None:
+    """The first chunk is there before the server has sent the last."""
     more = threading.Event()
     whole = response(b"first" + b"later" * 1000)
     cut = len(whole) - 5000
@@ -85,8 +85,8 @@ def test_closing_a_stream_early_frees_its_socket(way: str) -> None:
         pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
     ],
 )
-def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> None:
-    """A typed error comes after the pieces that were good, and the socket is free."""
+def test_a_broken_stream_raises_its_reason(script: Any, options: Any, reason: str) -> None:
+    """A typed error is raised after the good chunks, and the socket is closed."""
     with FaultServer(script) as server, calling(server.url) as nango:
         found = get(nango, **options)
         with pytest.raises(TransportFailed) as raised:
@@ -96,8 +96,8 @@ def test_a_broken_stream_says_how(script: Any, options: Any, reason: str) -> Non
         wait_until(lambda: not server._open)
 
 
-def test_a_stream_s_cap_is_the_blueprint_s_unless_it_is_lifted() -> None:
-    """max_response_bytes counts decoded bytes; the call's own number wins, and 0 means any size."""
+def test_the_limit_of_a_stream_is_the_blueprint_s_by_default() -> None:
+    """max_response_bytes counts decoded bytes; the call's value takes precedence, and 0 means no limit."""
     body = response(gzip.compress(b"x" * 5000), headers={"Content-Encoding": "gzip"})
     requests = {"max_response_bytes": 1000}
     with FaultServer([READ, body]) as server, calling(server.url, requests=requests) as nango:
@@ -107,8 +107,8 @@ def test_a_stream_s_cap_is_the_blueprint_s_unless_it_is_lifted() -> None:
         assert len(get(nango, max_response_bytes=0).content) == 5000
 
 
-def test_a_refused_stream_is_tried_again_on_the_same_connection() -> None:
-    """An error's body is read at once, so that rules can look at it and its socket is used again."""
+def test_a_failed_stream_is_retried_on_the_same_connection() -> None:
+    """The body of an error is read at once, for the rules and so that its socket is reused."""
     rules = [{"when": {"status": 409, "body_contains": "soon"}, "do": "retry"}]
     script = [READ, response(b"soon", 409), READ, response(b"", 503), READ, response(b"good")]
     with (
@@ -121,8 +121,8 @@ def test_a_refused_stream_is_tried_again_on_the_same_connection() -> None:
         assert server.connections == 1
 
 
-def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
-    """The first good response's socket is not left behind."""
+def test_a_streamed_response_that_a_rule_retries_is_closed() -> None:
+    """The socket of the first response is not leaked."""
     rules = [{"when": {"status": 200, "header": "X-Again"}, "do": "retry"}]
     scripts = [[READ, response(b"x" * 9, headers={"X-Again": "1"})[:-1], HANG], [READ, response(b"good")]]
     with (
@@ -133,7 +133,7 @@ def test_a_streamed_answer_that_a_rule_retries_is_closed() -> None:
         wait_until(lambda: not server._open)
 
 
-def test_a_refused_stream_can_be_raised_with_the_api_s_own_words() -> None:
+def test_a_failed_stream_raises_with_the_message_of_the_api() -> None:
     """raise_for_error reads the body of an error."""
     body = response(b'{"error": {"message": "no such thing", "code": "E7"}}', 404)
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
@@ -160,7 +160,7 @@ def put(nango: Nango, name: str, **options: Any) -> Any:
 @pytest.mark.parametrize("name", ["sync", "async"])
 @pytest.mark.parametrize("body", bodies())
 def test_an_upload_arrives_whole(name: str, body: str) -> None:
-    """Pieces are sent as they are read, without a size announced."""
+    """Chunks are sent as they are read, without a Content-Length."""
     with a_sandbox() as sandbox, calling(sandbox.base_url) as nango:
         assert put(nango, name, data=bodies()[body]).status_code == 200
         assert sandbox.ledger.received[0].body == b"large"
@@ -169,8 +169,8 @@ def test_an_upload_arrives_whole(name: str, body: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 @pytest.mark.parametrize("body", bodies())
-def test_a_stream_that_was_sent_is_not_sent_again(name: str, body: str) -> None:
-    """A 503 is the response, a lost connection the error; both say why there was one attempt only."""
+def test_a_sent_stream_is_not_retried(name: str, body: str) -> None:
+    """A 503 is returned, a lost connection raised; both say why there was no retry."""
     with FaultServer([READ, response(b"", 503)], [READ, RESET]) as server, calling(server.url) as nango:
         found = put(nango, name, data=bodies()[body], headers={"Connection": "close"})
         assert (found.status_code, len(found.attempts)) == (503, 1)
@@ -181,7 +181,7 @@ def test_a_stream_that_was_sent_is_not_sent_again(name: str, body: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_a_stream_follows_no_redirect(name: str) -> None:
-    """307 asks for the body again, which is gone; the redirect is the response."""
+    """A 307 needs the body again, which is consumed; the redirect is returned."""
     moved = response(b"", 307, {"Location": "/elsewhere", "Connection": "close"})
     with FaultServer([READ, moved], [READ, response(b"ok")]) as server, calling(server.url) as nango:
         assert put(nango, name, data=io.BytesIO(b"large")).status_code == 307
@@ -189,7 +189,7 @@ def test_a_stream_follows_no_redirect(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_files_are_sent_as_a_form_and_may_be_sent_again(name: str) -> None:
+def test_files_are_sent_as_a_form_and_can_be_retried(name: str) -> None:
     """A multipart form is read into memory once, so a PUT of it survives a 503."""
     files = {"upload": ("rows.csv", io.BytesIO(b"a,b\n1,2\n"), "text/csv")}
     with (
@@ -207,7 +207,7 @@ def test_files_are_sent_as_a_form_and_may_be_sent_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_a_generator_s_own_error_reaches_the_caller(name: str) -> None:
-    """It is not taken for one of the network, and nothing is left open."""
+    """It is not reported as a network error, and nothing is left open."""
 
     def rows() -> Iterator[bytes]:
         yield b"first"
@@ -237,8 +237,8 @@ NAMES = pytest.mark.parametrize("name", ["sync", "async"])
 
 
 @NAMES
-def test_a_download_writes_the_file_and_tells_its_progress(name: str, tmp_path: Path) -> None:
-    """Bytes so far and bytes announced, up to the last; the file is for its owner only."""
+def test_a_download_writes_the_file_and_reports_its_progress(name: str, tmp_path: Path) -> None:
+    """Bytes written and bytes announced are reported; only the owner may read the file."""
     body = bytes(range(256)) * 1000
     target = tmp_path / "rows.bin"
     target.write_bytes(b"old")
@@ -256,7 +256,7 @@ def test_a_download_writes_the_file_and_tells_its_progress(name: str, tmp_path: 
 
 @NAMES
 def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> None:
-    """The announced size is that of the compressed body, so progress knows none."""
+    """Content-Length is the size of the compressed body, so the total is unknown."""
     told: list[Any] = []
     body = response(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"})
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
@@ -277,7 +277,7 @@ def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> 
 def test_a_broken_download_leaves_the_old_file(
     name: str, script: Any, options: Any, reason: str, tmp_path: Path
 ) -> None:
-    """The target appears when it is complete or not at all, and nothing lies beside it."""
+    """The target appears only when it is complete, and no temporary file is left."""
     target = tmp_path / "rows"
     target.write_bytes(b"old")
     with FaultServer(script) as server, calling(server.url) as nango:
@@ -290,8 +290,8 @@ def test_a_broken_download_leaves_the_old_file(
 
 
 @NAMES
-def test_a_download_has_no_cap_of_the_blueprint(name: str, tmp_path: Path) -> None:
-    """That is for answers in memory; a download takes any size unless the call says otherwise."""
+def test_a_download_ignores_the_blueprint_s_limit(name: str, tmp_path: Path) -> None:
+    """That limit is for responses in memory; a download has none unless the call sets it."""
     requests = {"max_response_bytes": 1000}
     with (
         FaultServer([READ, response(b"x" * 5000)]) as server,
@@ -302,8 +302,8 @@ def test_a_download_has_no_cap_of_the_blueprint(name: str, tmp_path: Path) -> No
 
 
 @NAMES
-def test_a_refused_download_writes_nothing(name: str, tmp_path: Path) -> None:
-    """The error has the API's own words."""
+def test_a_failed_download_writes_nothing(name: str, tmp_path: Path) -> None:
+    """The error has the message of the API."""
     body = response(b'{"error": {"message": "no such thing"}}', 404)
     refused = pytest.raises(ProviderError, match="no such thing")
     with FaultServer([READ, body]) as server, calling(server.url) as nango, refused:
@@ -312,8 +312,8 @@ def test_a_refused_download_writes_nothing(name: str, tmp_path: Path) -> None:
 
 
 @NAMES
-def test_a_folder_that_is_missing_is_the_caller_s_error(name: str, tmp_path: Path) -> None:
-    """The system's own words, and the socket is free."""
+def test_a_missing_folder_is_an_os_error(name: str, tmp_path: Path) -> None:
+    """The OSError is raised unchanged, and the socket is closed."""
     with FaultServer([READ, response(b"x" * 100)[:-1], HANG]) as server, calling(server.url) as nango:
         with pytest.raises(FileNotFoundError):
             download(nango, name, tmp_path / "missing" / "rows")
@@ -321,8 +321,8 @@ def test_a_folder_that_is_missing_is_the_caller_s_error(name: str, tmp_path: Pat
 
 
 @NAMES
-def test_a_progress_that_raises_ends_the_download(name: str, tmp_path: Path) -> None:
-    """That is how a program stops one; nothing is left behind."""
+def test_an_exception_in_progress_ends_the_download(name: str, tmp_path: Path) -> None:
+    """This is how a program cancels a download; no file is left."""
 
     def stop(_written: int, _total: int | None) -> None:
         raise InterruptedError("stopped by the user")

@@ -30,7 +30,7 @@ NEW = {"api_key": "pk_new_planted_0123456789"}
 
 
 def told(status: int, message: str = "") -> list[Any]:
-    """A connection on which one request gets this response, in the shape of the API's errors."""
+    """A connection script with one response, in the shape of the API's errors."""
     body = json.dumps({"error": {"message": message, "code": "wrong"}} if message else {}).encode()
     return [READ, response(body, status, {"Content-Type": "application/json", "Connection": "close"}), CLOSE]
 
@@ -38,7 +38,7 @@ def told(status: int, message: str = "") -> list[Any]:
 def verdict_of(
     *scripts: Any, verification: Mapping[str, Any] = CHECK, title: str = "Shop", **settings: Any
 ) -> Verification:
-    """What `verify_credentials` says where the API answers so."""
+    """The result of `verify_credentials` for this response."""
     settings = {"retries": {"backoff": QUICK}, "rate_limits": WIDE, "title": title, **settings}
     with (
         FaultServer(*scripts) as server,
@@ -47,8 +47,8 @@ def verdict_of(
         return nango.verify_credentials("shop", "user-2", NEW)
 
 
-def test_a_good_answer_accepts() -> None:
-    """2xx says that the credentials work, and the sentence says so."""
+def test_a_good_response_accepts() -> None:
+    """2xx means that the credentials work, and the message says so."""
     found = verdict_of(told(200))
     assert found == Verification("accepted", 200, "Shop accepted this API key.")
     assert found.ok
@@ -68,24 +68,24 @@ def test_a_good_answer_accepts() -> None:
         (410, "unavailable", "Shop could not verify"),
     ],
 )
-def test_each_status_says_something_else(status: int, outcome: str, start: str) -> None:
-    """A wrong key, a missing permission and an API that is away are told apart."""
+def test_each_status_has_its_outcome(status: int, outcome: str, start: str) -> None:
+    """A wrong key, a missing permission and an unreachable API have different outcomes."""
     found = verdict_of(told(status, "Nope."))
     assert (found.outcome, found.status) == (outcome, status)
     assert found.message.startswith(start)
     assert not found.ok
 
 
-def test_too_many_requests_say_nothing_of_the_key() -> None:
-    """A 429 that asks for more time than a form has is `unavailable`, at once and with its status."""
+def test_too_many_requests_say_nothing_about_the_key() -> None:
+    """A 429 with a longer wait than the deadline is `unavailable` at once, with its status."""
     many = [READ, response(b"{}", 429, {"Retry-After": "60", "Connection": "close"}), CLOSE]
     found = verdict_of(many)
     assert (found.outcome, found.status) == ("unavailable", 429)
     assert "too many requests" in found.message
 
 
-def test_without_a_connection_nothing_is_known() -> None:
-    """Nobody listens: unavailable, without a status."""
+def test_without_a_connection_the_api_is_unavailable() -> None:
+    """No server listens: `unavailable`, without a status."""
     with FaultServer([CLOSE]) as server:
         url = server.url
     with calling(f"{url}v1/", verification=CHECK, title="Shop", retries={"backoff": QUICK}) as nango:
@@ -94,7 +94,7 @@ def test_without_a_connection_nothing_is_known() -> None:
     assert found.message == "Shop could not verify this API key (connect). Try again later."
 
 
-def test_a_silent_api_is_waited_for_a_few_seconds_only() -> None:
+def test_a_silent_api_is_waited_for_only_a_few_seconds() -> None:
     """Two attempts within the deadline, not the blueprint's five."""
     clock = ManualClock()
     with (
@@ -114,14 +114,14 @@ def test_a_silent_api_is_waited_for_a_few_seconds_only() -> None:
     assert SECONDS == 15
 
 
-def test_a_second_attempt_may_tell() -> None:
-    """One 503 is tried again, as in a call."""
+def test_a_second_attempt_may_succeed() -> None:
+    """A 503 is retried, as in a call."""
     assert verdict_of(told(503), told(200)).outcome == "accepted"
     assert verdict_of(told(503), told(401)).outcome == "refused"
 
 
 def test_without_a_declared_call_nothing_is_sent() -> None:
-    """`not_declared` lets the credentials pass, and says why."""
+    """`not_declared` accepts the credentials, and says why."""
     with FaultServer(told(401)) as server, calling(f"{server.url}v1/") as nango:
         found = nango.verify_credentials("shop", "user-2", NEW)
         assert nango.executor("shop", "user-1").verify() == found
@@ -143,16 +143,16 @@ def test_without_a_declared_call_nothing_is_sent() -> None:
         ({"refuses": ["5xx"]}, 500, {}, "refused"),
     ],
 )  # fmt: skip
-def test_the_blueprint_has_the_last_word(
+def test_the_blueprint_takes_precedence(
     words: dict[str, Any], status: int, body: dict[str, Any], outcome: str
 ) -> None:
-    """What `accepts`, `refuses` and `lacks_scope` say counts more than what statuses usually mean."""
+    """`accepts`, `refuses` and `lacks_scope` take precedence over the usual meaning of statuses."""
     script = [READ, response(json.dumps(body).encode(), status, {"Connection": "close"}), CLOSE]
     assert verdict_of(script, verification={**CHECK, **words}).outcome == outcome
 
 
-def test_an_error_dressed_as_a_good_answer_is_one() -> None:
-    """Where the retry rules call a 200 a failure, as Slack's `ok: false`, the credentials are refused."""
+def test_an_error_with_status_200_is_an_error() -> None:
+    """If a retry rule fails a 200, as for Slack's `ok: false`, the credentials are refused."""
     rules = [
         {"when": {"status": 200, "json": {"path": "error", "equals": "ratelimited"}}, "do": "wait"},
         {"when": {"status": 200, "json": {"path": "ok", "equals": False}}, "do": "fail"},
@@ -187,7 +187,7 @@ def test_the_call_is_made_as_it_is_written() -> None:
 
 
 def test_credentials_that_cannot_be_sent_are_refused_without_a_call() -> None:
-    """A line break that was pasted along is said to the user, and nothing is sent."""
+    """The message names a pasted line break, and nothing is sent."""
     with FaultServer(told(200)) as server, calling(f"{server.url}v1/", verification=CHECK) as nango:
         found = nango.verify_credentials("shop", "user-2", {"api_key": "pk_1234567\r\nX: y"})
         assert server.requests == []
@@ -195,7 +195,7 @@ def test_credentials_that_cannot_be_sent_are_refused_without_a_call() -> None:
     assert "pk_1234567" not in found.message
 
 
-def test_what_is_not_there_or_has_the_wrong_form_is_an_error() -> None:
+def test_unknown_names_and_invalid_forms_are_errors() -> None:
     """Mistakes of the caller raise what register_connection raises."""
     schema = {"type": "object", "properties": {"region": {"type": "string", "pattern": "^[a-z]+$"}}}
     with calling("http://127.0.0.1:1/", verification=CHECK, connection_config=schema) as nango:
@@ -208,7 +208,7 @@ def test_what_is_not_there_or_has_the_wrong_form_is_an_error() -> None:
 
 
 def test_nothing_is_stored() -> None:
-    """The store of a product whose credentials are only tried is not even opened."""
+    """The store is not even opened for unstored credentials."""
     with FaultServer(told(200)) as server:
         nango = Nango(
             {"shop": settings_of(f"{server.url}v1/", verification=CHECK)},
@@ -221,7 +221,7 @@ def test_nothing_is_stored() -> None:
 
 
 def test_a_stored_connection_is_tested_as_it_is() -> None:
-    """`executor.verify()` uses what is stored, also from asyncio, and explains what happened."""
+    """`executor.verify()` uses the stored credentials, also with asyncio, and explain() works."""
     with (
         FaultServer(told(200), told(401, "Revoked."), told(200), told(403, "No.")) as server,
         calling(f"{server.url}v1/", verification=CHECK, rate_limits=WIDE) as nango,
@@ -244,7 +244,7 @@ def test_a_stored_connection_is_tested_as_it_is() -> None:
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    """A provider that replaces refresh tokens at once."""
+    """A provider that rotates refresh tokens at once."""
     with Provider("strict") as opened:
         yield opened
 
@@ -254,8 +254,8 @@ def mail(provider: Provider, **more: Any) -> Nango:
     return a_nango(provider.url, verification={"path": "things"}, title="Mail", **more)
 
 
-def test_a_stored_token_that_has_ended_is_renewed_and_kept(provider: Provider) -> None:
-    """The test of a stored connection renews as a call does: the new token is stored."""
+def test_an_expired_stored_token_is_refreshed_and_stored(provider: Provider) -> None:
+    """Verifying a stored connection refreshes as a call does: the new token is stored."""
     with mail(provider) as nango:
         nango.register_connection("mail", "user-1", provider.grant("user-1", expired=True))
         assert nango.executor("mail", "user-1").verify().outcome == "accepted"
@@ -264,8 +264,8 @@ def test_a_stored_token_that_has_ended_is_renewed_and_kept(provider: Provider) -
     assert provider.calls_of("user-1") == ["granted"]
 
 
-def test_a_grant_that_is_gone_is_refused(provider: Provider) -> None:
-    """The provider's final no is a verdict, not an exception."""
+def test_a_revoked_grant_is_refused(provider: Provider) -> None:
+    """The provider's refusal is a verdict, not an exception."""
     with mail(provider) as nango:
         credentials = provider.grant("user-1", expired=True)
         nango.register_connection("mail", "user-1", credentials)
@@ -277,8 +277,8 @@ def test_a_grant_that_is_gone_is_refused(provider: Provider) -> None:
     assert provider.calls_of("user-1") == ["invalid_grant"]
 
 
-def test_an_unstored_token_is_never_renewed(provider: Provider) -> None:
-    """Under strict rotation a renewal for a trial would cost the grant that is about to be stored."""
+def test_an_unstored_token_is_never_refreshed(provider: Provider) -> None:
+    """With strict rotation a refresh would invalidate the grant that is about to be stored."""
     with mail(provider) as nango:
         credentials = provider.grant("user-1", expired=True)
         assert nango.verify_credentials("mail", "user-1", credentials).outcome == "refused"
@@ -302,9 +302,7 @@ def cc(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Nango:
     )
 
 
-def test_a_first_token_is_fetched_and_thrown_away(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_token_is_fetched_and_discarded(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """With client credentials the token call is part of the test; no lease is taken and nothing stored."""
     good = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     with cc(provider, monkeypatch) as nango:
@@ -321,10 +319,10 @@ def test_a_first_token_is_fetched_and_thrown_away(
 
 
 @pytest.mark.parametrize(("fault", "status"), [(503, 503), ("html", 200)])
-def test_a_token_endpoint_that_is_away_is_no_refusal(
+def test_an_unreachable_token_endpoint_is_not_a_refusal(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, fault: Any, status: int
 ) -> None:
-    """Nothing is known of credentials for which no token can be fetched at present."""
+    """If no token can be fetched at present, the credentials are neither right nor wrong."""
     provider.faults.extend([fault] * 3)
     with cc(provider, monkeypatch) as nango:
         given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -335,7 +333,7 @@ def test_a_token_endpoint_that_is_away_is_no_refusal(
 def test_the_applications_own_mistake_is_not_the_users(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the application's own id is refused, the user is not told that a key is wrong."""
+    """If the application's client id is refused, the user is not blamed."""
     with cc(provider, monkeypatch) as nango:
         provider.client_auth = "header"  # so that what the product sends in the body is refused
         found = nango.verify_credentials("mail", "user-1", {})
@@ -344,7 +342,7 @@ def test_the_applications_own_mistake_is_not_the_users(
 
 
 def test_no_sentence_and_no_log_shows_a_credential() -> None:
-    """An API that echoes the key in its error shows it neither to the user nor in logs, in no spelling."""
+    """A key that the API echoes in its error is shown neither to the user nor in logs, in any spelling."""
     key = secret(1)
     collector = Collector()
     logging.getLogger().addHandler(collector)
@@ -376,7 +374,7 @@ def test_no_sentence_and_no_log_shows_a_credential() -> None:
 
 
 def test_a_key_may_come_back_through_a_redirect_of_its_own_api_only() -> None:
-    """Host rules are those of every call: a redirect to elsewhere is not followed, and no acceptance."""
+    """As in every call, a redirect to another host is not followed, and is not an acceptance."""
     with FaultServer(told(200)) as elsewhere:
         away = [
             READ,

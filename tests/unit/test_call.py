@@ -50,7 +50,7 @@ def test_a_booking_is_waited_for_and_confirmed_before_sending() -> None:
 
 
 def test_a_booking_that_moved_is_waited_for_again() -> None:
-    """A gate that closes during the wait is obeyed before anything is sent."""
+    """If a gate closes during the wait, the call waits for it too before sending."""
     world = World(grants=[Granted(1.0, "place")], confirms=[4.0, 0.5, 0.0])
     world.call()
     assert world.names == ["acquire", *["wait", "confirm"] * 3, "send", "settle"]
@@ -58,8 +58,8 @@ def test_a_booking_that_moved_is_waited_for_again() -> None:
     assert world.job.attempts[0].waited == 5.5
 
 
-def test_what_was_never_sent_gives_its_place_back() -> None:
-    """A refused connection spends no budget; a lost response does."""
+def test_a_request_that_was_never_sent_releases_its_booking() -> None:
+    """A refused connection spends no budget; a lost response spends one."""
     world = World([REFUSED, RESET, Answer(200)])
     world.call()
     ends = [word for word in world.names if word in {"release", "settle"}]
@@ -67,7 +67,7 @@ def test_what_was_never_sent_gives_its_place_back() -> None:
 
 
 def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
-    """RateLimited names when and which window, and nothing is sent."""
+    """RateLimited has the time and the window, and nothing is sent."""
     world = World(grants=[Refused(300.0, "150/minute")])
     with pytest.raises(RateLimited) as caught:
         world.call()
@@ -78,8 +78,8 @@ def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
     assert "150/minute" in str(caught.value)
 
 
-def test_the_limiter_is_told_how_long_the_call_may_wait() -> None:
-    """Patience is what is left of the deadline."""
+def test_the_limiter_knows_how_long_the_call_may_wait() -> None:
+    """The patience is the time left until the deadline."""
     world = World([Answer(500), Answer(200)], seconds=4.0)
     world.call(deadline_seconds=60.0)
     patience = world.values("acquire")
@@ -87,8 +87,8 @@ def test_the_limiter_is_told_how_long_the_call_may_wait() -> None:
     assert 55.0 <= patience[1] <= 56.0
 
 
-def test_a_place_that_moves_beyond_the_deadline_is_given_back() -> None:
-    """The booking does not stay behind when the call gives up."""
+def test_a_booking_that_moves_beyond_the_deadline_is_released() -> None:
+    """A call that gives up leaves no booking."""
     world = World(grants=[Granted(1.0, "place")], confirms=[500.0])
     with pytest.raises(RateLimited):
         world.call()
@@ -97,7 +97,7 @@ def test_a_place_that_moves_beyond_the_deadline_is_given_back() -> None:
 
 @pytest.mark.parametrize(("stopped_at", "ending"), [("wait", "release"), ("send", "settle")])
 def test_an_interrupted_call_ends_its_booking(stopped_at: str, ending: str) -> None:
-    """Ctrl-C while waiting gives the place back; while sending the place counts, as the API may count it."""
+    """Ctrl-C while waiting releases the booking; while sending it counts, because the API may count it."""
 
     def interrupt(step: str) -> None:
         if step == stopped_at:
@@ -109,8 +109,8 @@ def test_an_interrupted_call_ends_its_booking(stopped_at: str, ending: str) -> N
     assert world.steps[-1] == (ending, "place")
 
 
-def test_a_429_closes_the_gate_for_exactly_the_told_time() -> None:
-    """The call itself waits at the gate like everybody else, and no second wait is added."""
+def test_a_429_closes_the_gate_for_exactly_the_requested_time() -> None:
+    """The call waits at the gate like all others, without a second wait."""
     world = World([Answer(429, {"Retry-After": "7"}), Answer(200)])
     assert world.call().status_code == 200
     assert world.names == [
@@ -133,7 +133,7 @@ def test_a_429_closes_the_gate_for_exactly_the_told_time() -> None:
         ({}, {"detail": "Request was throttled. Expected available in 56.0 seconds."}, 56.0),
     ],
 )
-def test_every_way_to_ask_for_a_wait_is_kept(headers: dict[str, str], body: Any, seconds: float) -> None:
+def test_every_kind_of_requested_wait_is_kept(headers: dict[str, str], body: Any, seconds: float) -> None:
     """Whole and decimal seconds, an HTTP date, and the sentence of Klaviyo's old body."""
     world = World([Answer(429, headers, body), Answer(200)])
     world.call()
@@ -142,8 +142,8 @@ def test_every_way_to_ask_for_a_wait_is_kept(headers: dict[str, str], body: Any,
     assert waited[0] >= seconds - 1e-6 or "Date" in headers
 
 
-def test_a_told_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() -> None:
-    """Nobody sleeps for days, and the others learn of it."""
+def test_a_requested_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() -> None:
+    """The call does not wait for days, and other calls are held by the gate."""
     world = World([Answer(429, {"Retry-After": "999999"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
@@ -153,15 +153,15 @@ def test_a_told_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() ->
     assert len(caught.value.attempts) == 1
 
 
-def test_a_session_gets_a_final_429_as_an_answer() -> None:
-    """Third-party code expects a status, not an exception that it does not know."""
+def test_a_session_gets_a_final_429_as_a_response() -> None:
+    """Third-party code expects a status, not an exception of this package."""
     world = World([Answer(429, {"Retry-After": "999999"})])
     assert world.call(returns_limited=True).status_code == 429
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
-def test_an_api_that_is_down_is_asked_exactly_max_attempts_times(limit: int) -> None:
-    """The last response comes back; there is no second layer of retries."""
+def test_an_api_that_is_down_gets_exactly_max_attempts_requests(limit: int) -> None:
+    """The last response is returned; there is no second layer of retries."""
     world = World([Answer(503)])
     assert world.call(settings={"max_attempts": limit}).status_code == 503
     assert len(world.plans) == limit
@@ -169,7 +169,7 @@ def test_an_api_that_is_down_is_asked_exactly_max_attempts_times(limit: int) -> 
     assert world.job.attempts[-1].action == "fail"
 
 
-def test_an_api_that_is_down_is_asked_five_times_by_default() -> None:
+def test_an_api_that_is_down_gets_five_requests_by_default() -> None:
     """The default number of attempts."""
     world = World([Answer(503)])
     world.call()
@@ -177,7 +177,7 @@ def test_an_api_that_is_down_is_asked_five_times_by_default() -> None:
 
 
 def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
-    """The response is on the error."""
+    """The error has the last response."""
     world = World([Answer(429, {"Retry-After": "1"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
@@ -186,8 +186,8 @@ def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
 
 
 @pytest.mark.parametrize("outcome", [RESET, Failure("timeout", sent=True, text="no response"), Answer(500)])
-def test_a_post_whose_answer_is_lost_is_sent_once(outcome: Any) -> None:
-    """The API may have carried it out."""
+def test_a_post_whose_response_is_lost_is_sent_once(outcome: Any) -> None:
+    """The API may have executed it."""
     world = World([outcome])
     plan = a_plan("POST", json={"n": 1})
     if isinstance(outcome, Failure):
@@ -199,14 +199,14 @@ def test_a_post_whose_answer_is_lost_is_sent_once(outcome: Any) -> None:
     assert len(world.plans) == 1
 
 
-def test_a_post_that_never_left_is_sent_again() -> None:
-    """A connection that was never made did nothing."""
+def test_a_post_that_was_never_sent_is_retried() -> None:
+    """Without a connection the API executed nothing."""
     world = World([REFUSED, Answer(201)])
     assert world.call(a_plan("POST", json={})).status_code == 201
 
 
 def test_a_post_with_an_idempotency_key_has_the_same_key_on_every_attempt() -> None:
-    """That is what makes sending it again safe."""
+    """The key makes the retry safe."""
     world = World([RESET, Answer(500), Answer(201)])
     world.call(a_plan("POST", json={}, idempotency_header="Idempotency-Key"))
     keys = {plan.headers["idempotency-key"] for plan in world.plans}
@@ -215,12 +215,12 @@ def test_a_post_with_an_idempotency_key_has_the_same_key_on_every_attempt() -> N
 
 
 def test_two_calls_have_two_idempotency_keys() -> None:
-    """A key names one call."""
+    """A key identifies one call."""
     first, second = (a_plan("POST", json={}, idempotency_header="Idempotency-Key") for _ in range(2))
     assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
 
 
-def test_a_consumed_stream_is_not_sent_again() -> None:
+def test_a_consumed_stream_is_not_retried() -> None:
     """One attempt, and the rule says why."""
     world = World([Answer(503)])
     plan = a_plan("PUT", data=iter([b"part"]))
@@ -229,8 +229,8 @@ def test_a_consumed_stream_is_not_sent_again() -> None:
     assert "the body cannot be sent again" in world.job.attempts[-1].rule
 
 
-def test_a_stream_that_was_never_begun_is_sent_again() -> None:
-    """A refused connection has read nothing of it."""
+def test_a_stream_that_was_not_read_is_retried() -> None:
+    """A refused connection reads nothing of it."""
     world = World([REFUSED, Answer(200)])
     assert world.call(a_plan("PUT", data=iter([b"part"]))).status_code == 200
 
@@ -251,7 +251,7 @@ REDIRECTS = [
 def test_a_redirect_to_the_same_origin_is_followed(
     status: int, method: str, then: str, *, keeps_body: bool
 ) -> None:
-    """Method and body change as RFC 9110 section 15.4 says, and the credential goes along."""
+    """Method and body change as RFC 9110 section 15.4 says, and the credential is sent."""
     world = World([Answer(status, {"Location": "/v1/moved?x=1"}), Answer(200)])
     body = {"json": {"n": 1}} if method in {"POST", "PUT"} else {}
     assert world.call(a_plan(method, **body)).status_code == 200
@@ -282,8 +282,8 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("location", ELSEWHERE)
 @pytest.mark.parametrize("status", [302, 307])
-def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, status: int) -> None:
-    """Neither the credential nor the body reaches another origin; what stays here stays here."""
+def test_a_redirect_to_another_origin_is_returned_and_not_followed(location: str, status: int) -> None:
+    """Neither the credential nor the body reaches another origin."""
     world = World([Answer(status, {"Location": location}), Answer(200)])
     response = world.call(a_plan("POST", json={"n": 1}))
     assert all(plan.url.startswith("https://api.example.test/") for plan in world.plans)
@@ -291,15 +291,15 @@ def test_a_redirect_elsewhere_is_an_answer_and_is_not_followed(location: str, st
         assert response.status_code == status
 
 
-def test_the_redirect_test_would_see_a_follower() -> None:
-    """The control: an allowed host is followed, so the corpus above is refused for its origin."""
+def test_the_redirect_test_notices_a_followed_redirect() -> None:
+    """Control: a redirect to an allowed host is followed, so those above are refused for their origin."""
     bound = bound_settings(an_integration(allowed_hosts=("evil.test",)))
     world = World([Answer(302, {"Location": ELSEWHERE[0]}), Answer(200)])
     world.call(a_plan(settings=bound))
     assert world.plans[1].url == ELSEWHERE[0]
 
 
-def test_a_circle_of_redirects_ends() -> None:
+def test_a_redirect_loop_ends() -> None:
     """Five hops are followed, the sixth is an error; redirects do not use up attempts."""
     world = World([Answer(302, {"Location": "/v1/again"})])
     with pytest.raises(TransportFailed) as caught:
@@ -315,14 +315,14 @@ def test_redirects_do_not_count_as_attempts() -> None:
     assert len(world.plans) == 4
 
 
-def test_a_redirect_without_a_location_is_an_answer() -> None:
+def test_a_redirect_without_a_location_is_returned() -> None:
     """There is nothing to follow."""
     assert World([Answer(304)]).call().status_code == 304
     assert World([Answer(302)]).call().status_code == 302
 
 
 def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
-    """The stream is gone; the response says what the API wanted."""
+    """The stream is consumed, so the redirect is returned."""
     world = World([Answer(307, {"Location": "/v1/b"})])
     assert world.call(a_plan("POST", data=iter([b"x"]))).status_code == 307
     assert len(world.plans) == 1
@@ -341,7 +341,7 @@ def test_one_deadline_covers_everything() -> None:
 
 
 def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
-    """The place is given back."""
+    """The booking is released."""
     world = World(grants=[Granted(1.0, "place")])
     world.before = lambda step: world.clock.advance(100) if step == "confirm" else None
     with pytest.raises(DeadlineExceeded):
@@ -349,14 +349,14 @@ def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
     assert world.names == ["acquire", "wait", "confirm", "release"]
 
 
-def test_an_answer_that_cannot_be_retried_in_time_is_returned() -> None:
+def test_a_response_that_cannot_be_retried_in_time_is_returned() -> None:
     """A 500 near the deadline is a response, not an exception."""
     world = World([Answer(500)], seconds=59.9999)
     assert world.call(deadline_seconds=60.0, settings={"backoff": {"base_seconds": 60}}).status_code == 500
 
 
 def test_errors_carry_the_plan_and_the_attempts() -> None:
-    """What failed can be read from the error, with the credential masked."""
+    """The error says what failed, with the credential masked."""
     world = World([Failure("tls", sent=False, text="no trusted TLS connection to api.example.test")])
     with pytest.raises(TransportFailed) as caught:
         world.call()
@@ -369,8 +369,8 @@ def test_errors_carry_the_plan_and_the_attempts() -> None:
     assert error.__context__ is None
 
 
-def test_an_attempt_says_what_happened() -> None:
-    """Number, status, duration, waits, bytes and the rule are all kept."""
+def test_an_attempt_records_what_happened() -> None:
+    """It has number, status, duration, waits, bytes and the rule."""
     world = World([Answer(500), Answer(200, body={"ok": True})], seconds=0.25)
     world.call()
     first, second = world.job.attempts

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def an_event(kind: str = "attempt") -> Event:
-    """A record of that kind."""
+    """An event of that kind."""
     return Event(kind, 1.0, "shop", "user-1", "GET", "things")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_listener_hears_its_kind_only(kind: str) -> None:
-    """One registration is for one kind of event."""
+def test_a_listener_gets_only_its_kind(kind: str) -> None:
+    """A registration is for one kind of event."""
     events, heard = Events(), []
     events.on(kind, heard.append)
     for other in KINDS:
@@ -31,13 +31,13 @@ def test_a_listener_hears_its_kind_only(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
-    """A typing error is found when it is made, not when nothing comes."""
+    """A typo raises at once."""
     with pytest.raises(ValueError, match=r'"attempts".* "attempt"'):
         Events().on("attempts", print)
 
 
-def test_listeners_hear_in_the_order_they_came() -> None:
-    """Earlier registrations are told first."""
+def test_listeners_are_called_in_order_of_registration() -> None:
+    """The first registration is called first."""
     events, heard = Events(), []
     for number in range(3):
         events.on("wait", lambda _, number=number: heard.append(number))
@@ -45,8 +45,8 @@ def test_listeners_hear_in_the_order_they_came() -> None:
     assert heard == [0, 1, 2]
 
 
-def test_taken_off_it_hears_no_more() -> None:
-    """off() may be called again without harm."""
+def test_a_removed_listener_is_not_called() -> None:
+    """Removing it again does nothing."""
     events, heard = Events(), []
     off = events.on("retry", heard.append)
     events.emit(an_event("retry"))
@@ -57,8 +57,8 @@ def test_taken_off_it_hears_no_more() -> None:
     assert not events.has_listeners("retry")
 
 
-def test_a_callback_registered_twice_is_taken_off_once() -> None:
-    """Each registration has an end of its own."""
+def test_a_callback_registered_twice_can_be_removed_once() -> None:
+    """Each registration is removed separately."""
     events, heard = Events(), []
     first = events.on("gate", heard.append)
     events.on("gate", heard.append)
@@ -68,16 +68,18 @@ def test_a_callback_registered_twice_is_taken_off_once() -> None:
     assert len(heard) == 1
 
 
-def test_nobody_listens_at_first() -> None:
-    """`wanted` is how the engine learns that no record is needed."""
+def test_there_are_no_listeners_at_first() -> None:
+    """has_listeners() tells the engine that no event is needed."""
     events = Events()
     assert not any(map(events.has_listeners, KINDS))
     events.on("wait", print)
     assert [kind for kind in KINDS if events.has_listeners(kind)] == ["wait"]
 
 
-def test_what_a_callback_raises_is_logged_and_others_still_hear(caplog: pytest.LogCaptureFixture) -> None:
-    """The call and the other listeners go on."""
+def test_an_exception_in_a_callback_is_logged_and_the_others_are_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The call goes on."""
     events, heard = Events(), []
 
     def broken(_: Event) -> None:
@@ -92,8 +94,8 @@ def test_what_a_callback_raises_is_logged_and_others_still_hear(caplog: pytest.L
     assert "my own fault" in caplog.text
 
 
-def test_a_callback_may_take_itself_off_while_it_is_told() -> None:
-    """The round that goes on is not disturbed."""
+def test_a_callback_may_remove_itself() -> None:
+    """The other callbacks of the same event are still called."""
     events, heard = Events(), []
     ends: list[Callable[[], None]] = []
 
@@ -108,15 +110,15 @@ def test_a_callback_may_take_itself_off_while_it_is_told() -> None:
     assert len(heard) == 3
 
 
-def test_a_record_is_frozen() -> None:
-    """A listener cannot change what the next one sees."""
+def test_an_event_is_frozen() -> None:
+    """A listener cannot change what the next one gets."""
     event: Any = an_event()
     with pytest.raises(FrozenInstanceError):
         event.reason = "something else"
 
 
-def test_threads_lose_no_registration() -> None:
-    """Registrations made at the same time are all kept, and all taken off."""
+def test_no_registration_of_a_thread_is_lost() -> None:
+    """Concurrent registrations are all kept, and all removed."""
     events, heard, ends = Events(), [], []
     barrier = threading.Barrier(8)
 
@@ -132,7 +134,7 @@ def test_threads_lose_no_registration() -> None:
 
 
 def run_all(work: Callable[[], object], number: int) -> None:
-    """The work in so many threads, to their end."""
+    """Run the work in this number of threads and wait for all."""
     threads = [threading.Thread(target=work) for _ in range(number)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""What happened in a call, in lines for people."""
+"""The attempts of a call as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nango_py.engine.log import explain
 
 
 def test_each_attempt_is_a_line() -> None:
-    """Outcome, duration, waits, what followed, and the rule that decided."""
+    """It has outcome, duration, waits, the decision and the rule."""
     attempts = [
         Attempt(1, reason="reset", seconds=0.5, action="retry", rule="built-in: reset", wait=0.25),
         Attempt(2, status=429, seconds=0.1, waited=0.25, action="wait", rule="built-in: 429", wait=7.0),

@@ -43,14 +43,14 @@ LEVELS = [
 def test_an_attempt_is_logged_at_the_level_of_its_outcome(
     attempt: Attempt, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """INFO where it brought a response for the caller, WARNING where it did not."""
+    """INFO if it brought the caller's response, else WARNING."""
     with caplog.at_level(logging.DEBUG, NAME):
         log_attempt(get_logger("shop", None), a_plan(), attempt)
     assert [record.levelname for record in caplog.records] == [level]
 
 
-def test_the_record_has_the_facts_for_people_and_machines(caplog: pytest.LogCaptureFixture) -> None:
-    """One sentence, and the same as a dict that turns into JSON."""
+def test_the_record_is_for_people_and_machines(caplog: pytest.LogCaptureFixture) -> None:
+    """It has a sentence, and the same fields as a dict for JSON."""
     attempt = Attempt(
         2, status=200, seconds=0.25, waited=1.5, received=12, rule="built-in: 200", action="return"
     )
@@ -71,7 +71,7 @@ IN_QUERY = an_integration(params={"api_key": "${api_key}"})
 
 
 def test_a_record_names_the_endpoint_without_its_query(caplog: pytest.LogCaptureFixture) -> None:
-    """What a caller asks for is its own business; the plan is not in the record."""
+    """The caller's parameters and the plan are not in the record."""
     with caplog.at_level(logging.INFO, NAME):
         plan = a_plan(params={"q": "private"}, settings=bound_settings(IN_QUERY))
         log_attempt(get_logger("shop", None), plan, Attempt(1, status=200))
@@ -84,7 +84,7 @@ def test_a_record_names_the_endpoint_without_its_query(caplog: pytest.LogCapture
 def test_at_debug_the_record_shows_the_url_with_the_credential_masked(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who debugs sees the query; the credential is hidden by its place, however short."""
+    """The query is shown; the credential is masked by its place, however short it is."""
     bound = bound_settings(IN_QUERY, a_connection({"api_key": key}))
     with caplog.at_level(logging.DEBUG, NAME):
         log_attempt(
@@ -93,7 +93,7 @@ def test_at_debug_the_record_shows_the_url_with_the_credential_masked(
     assert "GET https://api.example.test/v1/things?api_key=***&q=1 -> 200" in caplog.text
 
 
-def test_a_user_id_cannot_write_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_user_id_cannot_add_a_line_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Line breaks and terminal codes are escaped."""
     bound = bound_settings(connection=a_connection(user_id="x\n2026 INFO fake \x1b[31m"))
     with caplog.at_level(logging.DEBUG, NAME):

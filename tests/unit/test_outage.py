@@ -27,14 +27,14 @@ STEPS = st.lists(
 
 
 def within_minute(moments: Sequence[float], end: float) -> int:
-    """How many of the moments lie in the minute that ends with `end`."""
+    """The number of moments in the minute that ends with `end`."""
     return sum(end - MINUTE < moment <= end for moment in moments)
 
 
 def most_over(
     budget: RetryBudget, clock: ManualClock, steps: Sequence[tuple[str, int, float]], share: float, floor: int
 ) -> float:
-    """How far the extra attempts of any minute went over their share, at worst; 0 or less keeps it."""
+    """The largest excess of retries over their share in any minute; 0 or less is within it."""
     calls: list[float] = []
     extra: list[float] = []
     worst = float("-inf")
@@ -52,16 +52,16 @@ def most_over(
 
 
 @given(steps=STEPS, share=st.sampled_from([0.0, 0.1, 0.5, 1.0]), floor=st.integers(0, 20))
-def test_extra_attempts_keep_to_their_share_in_any_minute(
+def test_retries_keep_to_their_share_in_any_minute(
     steps: list[tuple[str, int, float]], share: float, floor: int
 ) -> None:
-    """Whatever comes when, the minute before each extra attempt holds no more than the larger allowance."""
+    """Whatever the traffic, the minute before each retry has no more retries than allowed."""
     clock = ManualClock()
     assert most_over(RetryBudget(clock, share, floor), clock, steps, share, floor) <= 0
 
 
-def test_a_budget_that_forgets_too_early_would_be_seen() -> None:
-    """The same check fails a budget that starts anew each minute of the clock."""
+def test_a_budget_that_forgets_too_early_is_noticed() -> None:
+    """Control: the same check fails for a budget that starts again each minute of the clock."""
 
     class Aligned(RetryBudget):
         """Forgets everything at full minutes."""
@@ -83,7 +83,7 @@ def test_a_budget_that_forgets_too_early_would_be_seen() -> None:
 
 
 def test_a_quiet_program_may_retry() -> None:
-    """Sixty extra attempts a minute are allowed with a single call, and not one more."""
+    """Sixty retries a minute are allowed with a single call, and no more."""
     clock = ManualClock()
     budget = RetryBudget(clock)
     budget.count_call()
@@ -91,7 +91,7 @@ def test_a_quiet_program_may_retry() -> None:
 
 
 def test_a_busy_program_gets_a_tenth() -> None:
-    """A thousand calls allow a hundred extra attempts."""
+    """A thousand calls allow a hundred retries."""
     budget = RetryBudget(ManualClock())
     for _ in range(1000):
         budget.count_call()
@@ -99,7 +99,7 @@ def test_a_busy_program_gets_a_tenth() -> None:
 
 
 def test_the_budget_is_used_again_as_it_slides() -> None:
-    """What was spent comes back a minute later, and not before."""
+    """A spent retry is available again a minute later, not before."""
     clock = ManualClock()
     budget = RetryBudget(clock, floor=2)
     assert [budget.take(), budget.take(), budget.take()] == [True, True, False]
@@ -120,7 +120,7 @@ def test_calls_of_an_hour_ago_allow_nothing() -> None:
 
 
 def test_memory_does_not_grow_with_time() -> None:
-    """A day of calls and extra attempts leaves a minute's worth behind."""
+    """After a day of calls and retries only the last minute is in memory."""
     clock = ManualClock()
     budget = RetryBudget(clock, share=1.0)
     for _ in range(2000):
@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_time() -> None:
 
 
 def test_threads_share_one_budget() -> None:
-    """Eight threads together get what one would."""
+    """Eight threads together get the budget of one."""
     budget = RetryBudget(ManualClock(), floor=100)
     granted: list[bool] = []
     in_threads(8, lambda: granted.extend([budget.take() for _ in range(50)]))
@@ -139,7 +139,7 @@ def test_threads_share_one_budget() -> None:
 
 
 def in_threads(number: int, work: Callable[[], object]) -> None:
-    """Run the work in so many threads that begin together, to their end."""
+    """Run the work in this number of threads that start together, and wait for all."""
     barrier = threading.Barrier(number)
 
     def begin() -> None:
@@ -163,7 +163,7 @@ def breaker(clock: ManualClock) -> CircuitBreaker:
 
 
 def opened(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """Let the breaker open now."""
+    """Make the breaker open now."""
     for _ in range(SETTINGS.failures):
         breaker.record_failure()
     clock.advance(SETTINGS.seconds)
@@ -172,7 +172,7 @@ def opened(breaker: CircuitBreaker, clock: ManualClock) -> None:
 
 
 def test_it_opens_after_enough_failures_over_enough_time(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """Neither many failures in a moment nor few over long open it; both together do."""
+    """Many failures at once do not open it; many over ten seconds do."""
     for _ in range(1000):
         breaker.record_failure()
     assert not breaker.is_open
@@ -196,8 +196,8 @@ def test_few_failures_over_a_long_time_do_not_open_it(breaker: CircuitBreaker, c
     assert breaker.is_open
 
 
-def test_one_success_begins_the_count_anew(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """Failures are counted in a row, and their time from the first of that row."""
+def test_one_success_resets_the_count(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    """Only failures in a row count, and their time starts with the first of them."""
     for _ in range(100):
         breaker.record_failure()
         clock.advance(9.0)
@@ -209,7 +209,7 @@ def test_one_success_begins_the_count_anew(breaker: CircuitBreaker, clock: Manua
 
 
 def test_one_probe_passes_in_each_pause(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """When the pause is over one call may try, and the next only a pause later."""
+    """After the pause one call may probe, and the next one only after another pause."""
     opened(breaker, clock)
     clock.advance(4.0)
     assert breaker.wait() == pytest.approx(1.0)
@@ -231,20 +231,20 @@ def test_a_failed_probe_doubles_the_pause_up_to_the_longest(
     assert pauses == [5.0, 10.0, 20.0, 30.0, 30.0]
 
 
-def test_failures_of_calls_that_were_under_way_do_not_lengthen_the_pause(
+def test_failures_of_calls_in_flight_do_not_lengthen_the_pause(
     breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
-    """Only a probe says that the outage goes on."""
+    """Only a probe shows that the outage goes on."""
     opened(breaker, clock)
     for _ in range(50):
         breaker.record_failure()
     assert breaker.wait() == 5.0
 
 
-def test_a_probe_that_never_ends_does_not_close_the_way_for_ever(
+def test_a_probe_that_never_ends_does_not_keep_the_breaker_open(
     breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
-    """A call that was cancelled tells nothing, so the next pause has a probe of its own."""
+    """A cancelled call has no outcome, so another call probes after the next pause."""
     opened(breaker, clock)
     clock.advance(5.0)
     assert breaker.wait() == 0.0
@@ -253,7 +253,7 @@ def test_a_probe_that_never_ends_does_not_close_the_way_for_ever(
 
 
 def test_any_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """A late response of another call will do, and afterwards the first pause is the short one again."""
+    """A late response of another call is enough, and the next outage starts with the shortest pause."""
     opened(breaker, clock)
     clock.advance(5.0)
     breaker.wait()
@@ -266,7 +266,7 @@ def test_any_success_closes_it(breaker: CircuitBreaker, clock: ManualClock) -> N
 
 
 def test_only_one_of_many_threads_is_the_probe(breaker: CircuitBreaker, clock: ManualClock) -> None:
-    """Sixteen threads ask at the same moment; one may go."""
+    """Of sixteen threads at the same moment one may call."""
     opened(breaker, clock)
     clock.advance(5.0)
     waits: list[float] = []
@@ -274,7 +274,7 @@ def test_only_one_of_many_threads_is_the_probe(breaker: CircuitBreaker, clock: M
     assert sorted(waits) == [0.0] + [5.0] * 15
 
 
-def test_threads_lose_no_failure(clock: ManualClock) -> None:
+def test_no_failure_of_a_thread_is_lost(clock: ManualClock) -> None:
     """Failures from eight threads are all counted."""
     breaker = CircuitBreaker(clock, BreakerSettings(failures=4001, seconds=0.0))
     in_threads(8, lambda: [breaker.record_failure() for _ in range(500)])
@@ -283,8 +283,8 @@ def test_threads_lose_no_failure(clock: ManualClock) -> None:
     assert breaker.is_open
 
 
-def test_false_switches_the_breaker_off(clock: ManualClock) -> None:
-    """`circuit_breaker: false` never refuses; true and nothing mean the defaults."""
+def test_false_turns_the_breaker_off(clock: ManualClock) -> None:
+    """`circuit_breaker: false` never refuses; true and no value mean the defaults."""
     breaker = Outage(clock, {"circuit_breaker": False}).breaker
     for _ in range(200):
         breaker.record_failure()
@@ -293,8 +293,8 @@ def test_false_switches_the_breaker_off(clock: ManualClock) -> None:
     assert BreakerSettings.from_settings(True) == BreakerSettings.from_settings(None) == BreakerSettings()  # noqa: FBT003 - YAML's true
 
 
-def test_the_settings_of_a_blueprint_arrive(clock: ManualClock) -> None:
-    """budget_share and circuit_breaker are what the block says."""
+def test_the_settings_of_a_blueprint_are_used(clock: ManualClock) -> None:
+    """budget_share and circuit_breaker have the values of the block."""
     outage = Outage(clock, {"budget_share": 0.5, "circuit_breaker": {"failures": 2, "seconds": 1}})
     for _ in range(1000):
         outage.budget.count_call()

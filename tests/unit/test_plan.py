@@ -69,7 +69,7 @@ TEXT_QUERIES = [
 
 @pytest.mark.parametrize("query", TEXT_QUERIES)
 def test_a_query_given_as_text_stays_as_it_is_written(query: str) -> None:
-    """In the path or as params=; nothing is decoded and encoded again."""
+    """In the path or as params=, it is not decoded and encoded again."""
     wanted = prepared(params=query).url
     assert a_plan(params=query, settings=PLAIN).url == wanted
     if query:
@@ -105,7 +105,7 @@ def test_bodies_are_encoded_as_requests_does(options: dict[str, Any]) -> None:
 
 
 def test_uploads_are_encoded_as_requests_does() -> None:
-    """Multipart fields and files, with the boundary in the content type even where the caller names one."""
+    """Multipart fields and files have the boundary in the content type, even if the caller sets one."""
     plan = a_plan(
         "POST",
         settings=PLAIN,
@@ -121,7 +121,7 @@ def test_uploads_are_encoded_as_requests_does() -> None:
 
 
 def test_files_and_iterators_are_streamed_once() -> None:
-    """They are not read while planning, and cannot be sent twice."""
+    """They are not read for the plan, and cannot be sent twice."""
     stream = io.BytesIO(b"large")
     plan = a_plan("PUT", data=stream, settings=PLAIN)
     assert plan.body is stream
@@ -144,7 +144,7 @@ BAD_CALLS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", BAD_CALLS, ids=lambda value: ascii(value)[:40])
-def test_what_cannot_be_sent_is_refused_before_anything_is(options: dict[str, Any]) -> None:
+def test_what_cannot_be_sent_is_refused_before_sending(options: dict[str, Any]) -> None:
     """InvalidRequest is a ValueError too; it has no cause that could show the request."""
     with pytest.raises(InvalidRequest) as caught:
         a_plan("POST", **options)
@@ -155,13 +155,13 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(options: dict[str, An
 
 @pytest.mark.parametrize("method", ["", "GET /evil HTTP/1.1", "GET\r\nX: y", "GE T", "GÉT", "G\x00T", "GET "])
 def test_a_method_is_one_word(method: str) -> None:
-    """Nothing can be smuggled in front of the path."""
+    """A method cannot inject anything before the path."""
     with pytest.raises(InvalidRequest):
         a_plan(method)
 
 
-def test_any_method_may_be_used_in_any_spelling() -> None:
-    """Methods are sent in capitals, known ones and others."""
+def test_any_method_may_be_used_in_any_case() -> None:
+    """Known and unknown methods are sent in upper case."""
     assert a_plan("get").method == "GET"
     assert a_plan("purge").method == "PURGE"
 
@@ -172,7 +172,7 @@ SPELLINGS = ["Authorization", "authorization", "AUTHORIZATION", "aUtHoRiZaTiOn",
 @pytest.mark.parametrize("name", SPELLINGS, ids=str)
 @pytest.mark.parametrize("value", ["Bearer mine", None, ""])
 def test_the_header_with_the_credential_cannot_be_replaced(name: Any, value: Any) -> None:
-    """Not by another value, not by None, in no spelling; and it stands there once."""
+    """Neither another value nor None replaces it, in any case; and it is there once."""
     plan = a_plan(headers={name: value})
     assert plan.headers["authorization"] == ("Authorization", f"Key {KEY}")
     assert [key for key in plan.headers if key.lower() == "authorization"] == ["authorization"]
@@ -180,7 +180,7 @@ def test_the_header_with_the_credential_cannot_be_replaced(name: Any, value: Any
 
 @pytest.mark.parametrize("name", ["api_key", "API_KEY", "Api_Key", "api%5Fkey", "%61pi_key"])
 def test_the_parameter_with_the_credential_cannot_be_replaced(name: str) -> None:
-    """Not in params, not in the path, not encoded; in no spelling."""
+    """Neither params nor the path, encoded or not, replace it, in any case."""
     encoded_in_path = a_plan(path=f"things?{name}=mine&x=1", settings=IN_QUERY)
     assert parse_qsl(urlsplit(encoded_in_path.url).query) == [
         ("api_key", KEY),
@@ -194,7 +194,7 @@ def test_the_parameter_with_the_credential_cannot_be_replaced(name: str) -> None
 
 
 def test_other_parameters_of_the_blueprint_can_be_replaced() -> None:
-    """The caller's value takes the place of the default."""
+    """The caller's value replaces the default."""
     query = urlsplit(a_plan(params={"format": "xml"}, settings=IN_QUERY).url).query
     assert parse_qsl(query) == [("api_key", KEY), ("format", "xml")]
     query = urlsplit(a_plan(path="things?format=xml", settings=IN_QUERY).url).query
@@ -208,8 +208,8 @@ WITH_DEFAULTS = bound_settings(
 )
 
 
-def test_other_headers_can_be_replaced_in_any_spelling() -> None:
-    """The caller's value wins, once, in the caller's spelling."""
+def test_other_headers_can_be_replaced_in_any_case() -> None:
+    """The caller's value is sent once, with the caller's name."""
     plan = a_plan(headers={"ACCEPT": "text/plain", "revision": b"2"}, settings=WITH_DEFAULTS)
     assert plan.headers["accept"] == ("ACCEPT", "text/plain")
     assert plan.headers["revision"] == ("revision", "2")
@@ -222,7 +222,7 @@ def test_none_removes_a_header() -> None:
     assert "user-agent" not in plan.headers
 
 
-def test_the_callers_values_stay_as_they_were() -> None:
+def test_the_callers_arguments_are_not_changed() -> None:
     """Neither headers, params nor the body's mapping are changed."""
     options: dict[str, Any] = {
         "headers": {"Accept": "x", "authorization": "mine", "X": None},
@@ -257,7 +257,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("path", ESCAPES, ids=ascii)
 def test_a_path_that_leaves_the_base_is_refused_or_stays_below_it(path: str) -> None:
-    """No spelling of a path reaches another origin or a place above the base URL."""
+    """No path reaches another origin or a place above the base URL."""
     try:
         plan = a_plan(path=path)
     except InvalidRequest:
@@ -271,7 +271,7 @@ def test_a_path_that_leaves_the_base_is_refused_or_stays_below_it(path: str) -> 
     "path", [path for path in ESCAPES if ".." in path or "%2e%2e" in path.lower() or "://" in path], ids=ascii
 )
 def test_dots_and_other_origins_are_refused(path: str) -> None:
-    """These are errors, never silently something else."""
+    """These are errors, and are not changed silently."""
     with pytest.raises(InvalidRequest, match="E316"):
         a_plan(path=path)
 
@@ -285,14 +285,14 @@ def test_dots_and_other_origins_are_refused(path: str) -> None:
         ("x?next=https://other.test/", None),
     ],
 )  # fmt: skip
-def test_ordinary_paths_lie_below_the_base(path: str, url: str | None) -> None:
+def test_ordinary_paths_are_below_the_base(path: str, url: str | None) -> None:
     """A leading slash does not matter, odd characters are encoded, encoded ones are kept."""
     plan = a_plan(path=path)
     assert plan.url == (BASE + url if url is not None else BASE + "x?next=https://other.test/")
 
 
 def test_a_plan_prints_with_its_credentials_masked() -> None:
-    """What `nango plan` shows is the request with stars where the credential stands."""
+    """`nango plan` shows the request with stars in place of the credential."""
     bound = bound_settings(
         an_integration(headers={"Authorization": "Key ${api_key}"}, params={"key": "${api_key}", "v": "1"})
     )
@@ -327,8 +327,8 @@ def test_a_short_or_odd_credential_is_masked_by_its_place(key: str) -> None:
         assert plan.masked_url() == "https://api.example.test/v1/things?auth%5Bkey%5D=***"
 
 
-def test_a_plan_shows_nothing_by_the_usual_accidents() -> None:
-    """repr, format, containers and errors of pickling have no credential."""
+def test_a_plan_leaks_nothing_by_accident() -> None:
+    """repr, format, containers and pickling errors have no credential."""
     plan = a_plan(settings=IN_QUERY)
     for text in (repr(plan), f"{plan}", f"{[plan]}", f"{plan.settings!r}"):
         assert KEY not in text
@@ -338,13 +338,13 @@ def test_a_plan_shows_nothing_by_the_usual_accidents() -> None:
         assert KEY not in str(caught.value)
 
 
-def test_a_stream_prints_as_what_it_is() -> None:
+def test_a_stream_prints_its_type() -> None:
     """The body is named, not read."""
     assert str(a_plan("PUT", data=iter([b"x"]))).endswith("<list_iterator, streamed>")
 
 
 def test_timeouts_come_from_the_call_or_the_blueprint() -> None:
-    """A number is both limits, a pair is connect and read; a long read lengthens the attempt."""
+    """A number is both timeouts, a pair is connect and read; a long read extends the attempt."""
     plan = a_plan()
     assert (plan.connect_seconds, plan.read_seconds, plan.total_seconds) == (5.0, 30.0, 30.0)
     plan = a_plan(timeout=2)
@@ -354,7 +354,7 @@ def test_timeouts_come_from_the_call_or_the_blueprint() -> None:
 
 
 def test_an_idempotency_key_is_sent_under_the_declared_header() -> None:
-    """The caller's key, or a new one; a header of the caller's own counts too."""
+    """The caller's key, the caller's header, or a new key."""
     given = a_plan("POST", idempotency_key="order-7", idempotency_header="Idempotency-Key")
     assert given.headers["idempotency-key"] == ("Idempotency-Key", "order-7")
     assert given.safe_to_repeat
@@ -364,7 +364,7 @@ def test_an_idempotency_key_is_sent_under_the_declared_header() -> None:
     assert "idempotency-key" not in a_plan("GET", idempotency_header="Idempotency-Key").headers
 
 
-def test_headers_may_use_what_differs_from_call_to_call() -> None:
+def test_headers_may_depend_on_the_call() -> None:
     """`${method}` and `${endpoint}` are rendered for each request."""
     bound = bound_settings(an_integration(headers={"X-Call": "${method} ${endpoint}", "X-Key": "${api_key}"}))
     assert a_plan("POST", "lists/7", settings=bound).headers["x-call"] == ("X-Call", "POST lists/7")
@@ -375,7 +375,7 @@ BAD_KEYS = ["line\nbreak", "cr\rx", "nul\x00x", "space-after ", "euro €", "emo
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
-def test_a_credential_that_fits_no_header_is_named_and_not_shown(key: str) -> None:
+def test_an_invalid_header_value_is_named_and_not_shown(key: str) -> None:
     """The error names connection, header and problem; neither text nor traceback frames hold the value."""
     from nango_py.engine.bound_settings import bind_settings
 
@@ -394,13 +394,13 @@ def test_a_credential_that_fits_no_header_is_named_and_not_shown(key: str) -> No
 
 
 def test_values_are_encoded_in_the_query() -> None:
-    """A credential cannot add parameters of its own."""
+    """A credential cannot add parameters."""
     key = "a&admin=1#x /?+%"
     plan = a_plan(settings=bound_settings(IN_QUERY.integration, a_connection({"api_key": key})))
     assert parse_qsl(urlsplit(plan.url).query) == [("api_key", key), ("format", "json")]
 
 
-def test_basic_auth_and_app_values_reach_their_places() -> None:
+def test_basic_auth_and_app_values_are_rendered() -> None:
     """Every auth mode's variables render; app secrets are protected like user secrets."""
     bound = bound_settings(
         an_integration(

@@ -85,7 +85,7 @@ class Api(FakeCallIO):
             super().__init__(hops if reason == "redirects" else [outcome, Answer(200)])
 
     def call(self, plan: Any) -> Any:
-        """The response of a call, or the error that it ends in."""
+        """The response of a call, or its error."""
         tokens: Any = self.tokens if RENEWABLE in getattr(self.outcome, "headers", {}) else None
         runtime = IntegrationRuntime(an_integration(), self.clock, tokens=tokens)
         if getattr(self.outcome, "reason", "") == "circuit":
@@ -98,7 +98,7 @@ class Api(FakeCallIO):
 
 
 def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
-    """The words of the table for a call whose first sending ends so."""
+    """The text of the table for a call whose first attempt ends like this."""
     api = Api(outcome)
     end = api.call(a_plan(method, idempotency_header=KEYED if keyed else ""))
     if isinstance(end, RequestFailed):
@@ -117,7 +117,7 @@ def what_happens(outcome: Any, method: str, *, keyed: bool) -> str:
 
 
 def test_the_table_has_all_its_cells() -> None:
-    """The control: it is found and read whole, twenty-two rows with three columns."""
+    """Control: the table is found and read, twenty-two rows with three columns."""
     assert len(CELLS) == 66
     assert len({column for _, column, _ in CELLS}) == 3
 
@@ -132,14 +132,14 @@ def test_a_cell_says_what_happens(head: str, column: str, promised: str) -> None
             assert what_happens(outcome, method, keyed=keyed) == promised, (outcome, method)
 
 
-def test_a_wrong_cell_would_be_noticed() -> None:
-    """The control: what the table says of a GET does not hold for a POST."""
+def test_a_wrong_cell_is_noticed() -> None:
+    """Control: the text for a GET does not hold for a POST."""
     assert what_happens(Answer(503), "GET", keyed=False) == "retry"
     assert what_happens(Answer(503), "POST", keyed=False) == "response"
 
 
 def test_no_status_or_reason_of_the_code_is_left_out() -> None:
-    """Everything that nango_py.engine.retry treats in a way of its own stands in the table."""
+    """Everything that nango_py.engine.retry treats specially is in the table."""
     heads = " ".join(head for head, _, _ in CELLS)
     statuses = set(map(int, re.findall(r"\d{3}", heads)))
     reasons = set(re.findall(r"`(\w+)`", heads))

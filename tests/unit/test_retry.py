@@ -57,7 +57,7 @@ ACTIONS = {"r": "retry", "w": "wait", ".": "return", "x": "fail"}
 
 
 def facts_of(outcome: str, column: str = "GET", **more: Any) -> Facts:
-    """The facts of an outcome as the table writes it."""
+    """The facts of an outcome in the notation of the table."""
     name, _, told = outcome.partition("+")
     name, _, unsent = name.partition("-")
     details: dict[str, Any] = {"status": int(name)} if name.isdigit() else {"reason": name}
@@ -72,7 +72,7 @@ def facts_of(outcome: str, column: str = "GET", **more: Any) -> Facts:
 def test_each_outcome_of_each_method_is_judged_as_the_table_says(
     outcome: str, column: str, cell: str
 ) -> None:
-    """What may have been done already is never done twice, and what cannot help is not tried again."""
+    """What may have been executed is not repeated, and what cannot help is not retried."""
     verdict = RetryPolicy().decide(facts_of(outcome, column), 1)
     assert verdict.action == ACTIONS[cell]
     if cell == "w":
@@ -81,17 +81,17 @@ def test_each_outcome_of_each_method_is_judged_as_the_table_says(
 
 
 def test_the_table_is_large_enough_to_mean_something() -> None:
-    """The matrix has at least the sixty cells that were promised."""
+    """The matrix has at least sixty cells."""
     assert len(CELLS) >= 60
 
 
 def test_a_refused_503_of_an_unsafe_method_still_closes_the_gate() -> None:
-    """A POST is not sent again, but everybody else keeps the wait that its response asked for."""
+    """A POST is not retried, but all other calls keep the wait that its response asked for."""
     verdict = RetryPolicy().decide(facts_of("503+told", "POST"), 1)
     assert (verdict.action, verdict.gate_seconds, verdict.limited) == ("fail", 7.0, False)
 
 
-def test_the_last_attempt_is_a_failure_that_says_so() -> None:
+def test_the_last_attempt_fails_with_a_reason() -> None:
     """After max_attempts the verdict is final; after a last 429 it is a rate limit."""
     policy = RetryPolicy(max_attempts=3)
     last = policy.decide(facts_of("500"), 3)
@@ -102,27 +102,27 @@ def test_the_last_attempt_is_a_failure_that_says_so() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["500", "reset"])
-def test_a_body_that_is_gone_is_not_sent_again(outcome: str) -> None:
+def test_a_consumed_body_is_not_sent_again(outcome: str) -> None:
     """A consumed stream ends the call, and the rule says why."""
     verdict = RetryPolicy().decide(facts_of(outcome, replayable=False), 1)
     assert verdict.action == "fail"
     assert "the body cannot be sent again" in verdict.rule
 
 
-def test_a_429_whose_body_is_gone_is_a_rate_limit() -> None:
+def test_a_429_to_a_consumed_body_is_a_rate_limit() -> None:
     """It cannot be waited out, so it is RateLimited and not a response."""
     verdict = RetryPolicy().decide(facts_of("429", "POST", replayable=False), 1)
     assert (verdict.action, verdict.limited, verdict.gate_seconds) == ("fail", True, 7.0)
 
 
 def test_a_refreshable_401_asks_for_a_refresh() -> None:
-    """Where a credential can be renewed, that comes before giving up."""
+    """A credential that can be refreshed is refreshed before the call fails."""
     assert RetryPolicy().decide(facts_of("401", refreshable=True), 1).action == "refresh"
     assert RetryPolicy().decide(facts_of("401"), 1).action == "fail"
 
 
 def judged(rule: dict[str, Any], facts: Facts, attempt: int = 1, **settings: Any) -> Verdict:
-    """The verdict of a policy with one rule of its own."""
+    """The verdict of a policy with one rule."""
     return RetryPolicy.from_settings({"rules": [rule], **settings}).decide(facts, attempt)
 
 
@@ -157,7 +157,7 @@ RULE_CASES = [
 
 
 @pytest.mark.parametrize(("when", "facts", "holds"), RULE_CASES)
-def test_a_rule_speaks_of_what_all_its_conditions_name(
+def test_a_rule_applies_if_all_its_conditions_hold(
     when: dict[str, Any], facts: Facts, *, holds: bool
 ) -> None:
     """Each condition key selects what docs/retries.md says, and several must hold together."""
@@ -184,7 +184,7 @@ def test_each_word_of_a_rule_does_what_it_says(do: str, action: str) -> None:
 
 
 def test_a_rule_repeats_an_unsafe_method_only_when_it_says_so() -> None:
-    """`do: retry` keeps to safe methods; the blueprint may say that a copy does no harm."""
+    """`do: retry` is for safe methods, unless the blueprint says that a duplicate does no harm."""
     rule = {"when": {"status": 500}, "do": "retry"}
     assert judged(rule, facts_of("500", "POST")).action == "fail"
     assert judged(rule, facts_of("500", "POST+key")).action == "retry"
@@ -193,13 +193,13 @@ def test_a_rule_repeats_an_unsafe_method_only_when_it_says_so() -> None:
 
 
 def test_a_rule_can_ask_for_a_refresh() -> None:
-    """An API that says 403 for an old token is served as others are."""
+    """An API may answer an expired token with 403."""
     rule = {"when": {"status": 403}, "do": "refresh"}
     assert judged(rule, facts_of("403", refreshable=True)).action == "refresh"
 
 
 def test_the_first_rule_that_fits_decides() -> None:
-    """Rules stand in order, before the built-in ones."""
+    """Rules are checked in order, before the built-in ones."""
     policy = RetryPolicy.from_settings(
         {"rules": [{"when": {"status": 503}, "do": "fail"}, {"when": {"status": "5xx"}, "do": "ignore"}]}
     )
@@ -209,7 +209,7 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 
 def test_a_rule_has_its_own_attempts_and_backoff() -> None:
-    """`max_attempts` and `backoff` of a rule take the place of the policy's."""
+    """`max_attempts` and `backoff` of a rule replace the policy's."""
     rule = {
         "when": {"status": 500},
         "do": "retry",
@@ -221,8 +221,8 @@ def test_a_rule_has_its_own_attempts_and_backoff() -> None:
     assert judged(rule, facts_of("502"), 2).action == "retry"
 
 
-def test_a_wait_without_a_told_time_uses_the_backoff() -> None:
-    """A 429 that names no time is waited for all the same, and by everyone under its key."""
+def test_a_wait_without_a_requested_time_uses_the_backoff() -> None:
+    """A 429 without a time is waited out too, by all calls under its key."""
     verdict = RetryPolicy().decide(Facts("GET", "things", status=429), 3)
     assert 0 <= verdict.seconds <= 2.0
     assert verdict.gate_seconds == verdict.seconds
@@ -254,19 +254,19 @@ def distance_from_uniform(values: list[float], top: float) -> float:
 
 @pytest.mark.parametrize(("failures", "ceiling"), [(1, 0.5), (3, 2.0), (9, 20.0)])
 def test_backoff_has_full_jitter(failures: int, ceiling: float) -> None:
-    """Ten thousand waits are uniform between nothing and the ceiling (KS test at 0.1 percent)."""
+    """Ten thousand waits are uniform between 0 and the ceiling (KS test at 0.1 percent)."""
     random.seed(20261122)
     waits = [Backoff().seconds(failures) for _ in range(10_000)]
     assert distance_from_uniform(waits, ceiling) < 1.95 / math.sqrt(10_000)
 
 
 def test_the_uniformity_test_would_see_half_jitter() -> None:
-    """The control: waits that keep half of the ceiling fixed are told apart."""
+    """Control: waits with half of the ceiling fixed fail the test."""
     source = random.Random(1)
     assert distance_from_uniform([0.25 + source.random() / 4 for _ in range(10_000)], 0.5) > 0.1
 
 
 @pytest.mark.parametrize("failures", [1, 2, 6, 7, 50, 1000])
 def test_backoff_never_exceeds_its_cap(failures: int) -> None:
-    """Twenty seconds is the longest own wait, however often it failed."""
+    """Twenty seconds is the longest backoff, after any number of failures."""
     assert all(0 <= Backoff().seconds(failures) <= 20.0 for _ in range(200))

@@ -1,4 +1,4 @@
-"""From a store to a file."""
+"""Exports connections from a store to a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nango_py.connections.cipher import Key
     from nango_py.connections.store import ConnectionStore
 
-START = 64  # bytes that tell an export from another file
+START_BYTES = 64  # enough to recognize an export
 
 
 def write_export(
@@ -30,24 +30,24 @@ def write_export(
     integration: str,
     user_id: str,
 ) -> int:
-    """Write connections, "" for all; see `Nango.export_connections`."""
-    sealing = parse_given_key(key)
+    """Export connections ("" for all) and return their number; see `Nango.export_connections`."""
+    parsed_key = parse_key(key)
     del key
     if not isinstance(target, str | os.PathLike):
-        return _write(store, target, sealing, integration, user_id)
+        return _write(store, target, parsed_key, integration, user_id)
     path = Path(target)
     _check_replaceable(path)
     with replacing_file(path) as file:
-        return _write(store, file, sealing, integration, user_id)
+        return _write(store, file, parsed_key, integration, user_id)
 
 
-def parse_given_key(key: str | Secret) -> Key:
-    """The key that a caller gave.
+def parse_key(key: str | Secret) -> Key:
+    """The key that a caller passed.
 
     Raises:
-        StorageError: it is not one.
+        StorageError: it is malformed.
     """
-    return parse_one_key(key if isinstance(key, Secret) else Secret(str(key)), "the key that was given")
+    return parse_one_key(key if isinstance(key, Secret) else Secret(str(key)), "the given key")
 
 
 def _write(store: ConnectionStore, file: BinaryIO, key: Key, integration: str, user_id: str) -> int:
@@ -58,18 +58,18 @@ def _write(store: ConnectionStore, file: BinaryIO, key: Key, integration: str, u
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse a name under which something stands that is not an older export."""
+    """Raise a StorageError if the path exists and is not an older export."""
     try:
         if not path.exists():
             return
         start = b""
         if path.is_file():
             with path.open("rb") as file:
-                start = file.read(START)
+                start = file.read(START_BYTES)
             if not start or is_export(start):
                 return
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
-        reason = "it is there already and is not an export of connections; it was left as it is"
+        reason = "it already exists and is not an export of connections; choose another name"
     raise StorageError(f"cannot write {path}: {reason}")

@@ -1,16 +1,16 @@
-"""What an import did, or would do: counts, what stands in its way, and what it leaves behind."""
+"""The result of an import: counts, problems, and fields that were left out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.errors import ConfigError, Position, Problem, printable, unknown_name
+from nango_py.errors import Position, Problem, printable, unknown_name
 from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNFIT, UNKNOWN, EXISTS, TWICE = "E601", "E602", "E603", "E604"
+INVALID, UNKNOWN, EXISTS, DUPLICATE = "E601", "E602", "E603", "E604"
 
 
 @record
@@ -18,9 +18,9 @@ class ImportProblem:
     """Why a connection cannot be imported.
 
     Attributes:
-        integration: the one that it would belong to; "" where that is not known.
-        user_id: its user; "" where all of an integration are meant.
-        problem: where it stands and what is wrong, without any credential.
+        integration: its integration; "" if unknown.
+        user_id: its user; "" if the problem concerns all users of the integration.
+        problem: position and description, without credentials.
     """
 
     integration: str
@@ -29,13 +29,13 @@ class ImportProblem:
 
 
 @record
-class LeftOut:
-    """Something of the connections of one integration that has no place here.
+class LeftOutField:
+    """A field of the connections of one integration that was not imported.
 
     Attributes:
         field: its name in the file.
         why: the reason.
-        connections: how many have it.
+        connections: the number of connections with this field.
         example: one of their users.
     """
 
@@ -48,16 +48,16 @@ class LeftOut:
 
 @record
 class ImportReport:
-    """How an import ended. With `dry_run`, how it would.
+    """The result of an import or, with `dry_run`, what it would be.
 
     Attributes:
-        imported: connections whose user had none.
-        replaced: those that took another one's place.
-        skipped: those whose user has another one that stays.
-        unchanged: those that are stored already, just so.
-        problems: what stands in the way; then nothing is stored. Only a dry run reports them, without
-            `dry_run` they are raised as a ConfigError.
-        left_out: what was not taken over.
+        imported: the number of connections whose user had none.
+        replaced: the number that replaced an existing connection.
+        skipped: the number whose user keeps an existing connection.
+        unchanged: the number that were already stored with the same values.
+        problems: what prevents the import. Only a dry run reports them; otherwise they are raised as a
+            ConfigError and nothing is stored.
+        left_out: fields that were not imported.
         dry_run: whether nothing was to be stored.
     """
 
@@ -66,74 +66,64 @@ class ImportReport:
     skipped: int
     unchanged: int
     problems: tuple[ImportProblem, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOutField, ...]
     dry_run: bool
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands in the way."""
+        """Whether there are no problems."""
         return not self.problems
 
     @property
     def total(self) -> int:
-        """How many connections were looked at and found fit."""
+        """The number of valid connections."""
         return self.imported + self.replaced + self.skipped + self.unchanged
 
 
-class Notes:
-    """What is noticed while connections are read, all of it."""
+class ReportBuilder:
+    """Collects problems and left out fields while connections are read."""
 
     def __init__(self) -> None:
         self._problems: list[ImportProblem] = []
         self._unknown: dict[str, tuple[Position, int]] = {}
         self._left_out: dict[tuple[str, str, str], tuple[int, str]] = {}
 
-    def problem(self, position: Position, code: str, what: str, whose: tuple[str, str] = ("", "")) -> None:
-        """Something stands in the way of one connection; `whose` is its (integration, user)."""
-        self._problems.append(ImportProblem(*whose, Problem(position, code, what)))
+    @property
+    def has_problems(self) -> bool:
+        """Whether any problem was found so far."""
+        return bool(self._problems or self._unknown)
 
-    def unknown(self, integration: str, position: Position) -> None:
-        """A connection belongs to an integration that is not declared."""
+    def add_problem(
+        self, position: Position, code: str, what: str, identity: tuple[str, str] = ("", "")
+    ) -> None:
+        """Add a problem of one connection; `identity` is its (integration, user_id)."""
+        self._problems.append(ImportProblem(*identity, Problem(position, code, what)))
+
+    def add_unknown_integration(self, integration: str, position: Position) -> None:
+        """Add a connection whose integration is not declared."""
         first, count = self._unknown.get(integration, (position, 0))
         self._unknown[integration] = first, count + 1
 
-    def left_out(self, integration: str, user_id: str, field: str, why: str) -> None:
-        """A field has no place here."""
+    def add_left_out(self, integration: str, user_id: str, field: str, why: str) -> None:
+        """Add a field that is not imported."""
         count, example = self._left_out.get((integration, field, why), (0, user_id))
         self._left_out[integration, field, why] = count + 1, example
 
-    def report(
+    def build(
         self, outcomes: Mapping[str, int], known: Mapping[str, object], hint: str, *, dry_run: bool
     ) -> ImportReport:
-        """All of it. `known` are the integrations, and `hint` says where they are declared."""
-        unknown = [
-            ImportProblem(
-                name,
-                "",
-                Problem(first, UNKNOWN, unknown_name("integration", name, known), _many(count), hint),
-            )
-            for name, (first, count) in self._unknown.items()
-        ]
-        left_out = [LeftOut(*what, *how) for what, how in sorted(self._left_out.items())]
+        """The report. `known` are the integrations, and `hint` says where they are declared."""
+        unknown = []
+        for name, (position, count) in self._unknown.items():
+            what = unknown_name("integration", name, known)
+            affected = "used by 1 connection" if count == 1 else f"used by {count} connections"
+            unknown.append(ImportProblem(name, "", Problem(position, UNKNOWN, what, affected, hint)))
+        left_out = [LeftOutField(*field, *count) for field, count in sorted(self._left_out.items())]
         return ImportReport(
             **outcomes, problems=(*unknown, *self._problems), left_out=tuple(left_out), dry_run=dry_run
         )
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no problem was found so far."""
-        return not self._problems and not self._unknown
-
-
-def report_error(report: ImportReport) -> ConfigError:
-    """The error for a report with problems."""
-    return ConfigError(each.problem for each in report.problems)
-
 
 def connection_label(integration: str, user_id: str) -> str:
-    """A connection's name in messages."""
+    """The name of a connection in messages."""
     return f"{printable(integration)}/{printable(user_id)}"
-
-
-def _many(count: int) -> str:
-    return "1 connection is of it" if count == 1 else f"{count} connections are of it"

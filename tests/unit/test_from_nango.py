@@ -124,9 +124,7 @@ def test_a_missing_refresh_token_is_said_aloud(nango: Nango, tmp_path: Path) -> 
 def test_masked_credentials_are_refused(nango: Nango, tmp_path: Path, mask: str) -> None:
     """A mask is not stored as if it were a key; the message says what to ask with."""
     given = {**CREDENTIALS["OAUTH2"], "refresh_token": mask}
-    with pytest.raises(
-        ConfigError, match=r"masked credentials; ask with an API key .*read_credentials"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"masked credentials.*read_credentials") as caught:
         imported(nango, tmp_path, a_response("OAUTH2", "oauth2", credentials=given))
     assert "planted" not in str(caught.value)
     masked = {"type": "API_KEY", "apiKey": "x", "raw": {"deep": [mask]}}
@@ -136,14 +134,14 @@ def test_masked_credentials_are_refused(nango: Nango, tmp_path: Path, mask: str)
 
 WRONG: dict[str, tuple[Any, str]] = {
     "a list": ({"connections": []}, "the response of GET /connections has no credentials"),
-    "no object": (7, "expected the JSON object that GET /connections/<id> answers"),
+    "no object": (7, "expected the JSON object"),
     "no key": (a_response("NONE", provider_config_key=""), "provider_config_key is missing"),
     "no id": (a_response("NONE", connection_id=None), "connection_id is missing"),
     "no credentials": (
         {"provider_config_key": "none", "connection_id": "u"},
-        "credentials is missing; ask with",
+        "credentials is missing",
     ),
-    "empty credentials": (a_response("NONE", "api-key"), "api-key/user-1 has no credentials; ask with"),
+    "empty credentials": (a_response("NONE", "api-key"), "api-key/user-1 has no credentials"),
     "credentials are a text": (
         a_response("NONE", "none", credentials="planted"),
         "credentials must be an object",
@@ -155,7 +153,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "unknown type": (a_response("NONE", "none", credentials={"type": ["NEW"]}), "of type \"['NEW']\""),
     "other mode": (
         a_response("API_KEY", "oauth2"),
-        "oauth2/user-1 has credentials of type API_KEY, and the integration's auth_mode is OAUTH2; expected",
+        "oauth2/user-1 has credentials of type API_KEY, but the integration's auth_mode is OAUTH2",
     ),
     "incomplete": (
         a_response("OAUTH1", "oauth1", credentials={"type": "OAUTH1", "oauth_token": "planted"}),
@@ -171,7 +169,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "unknown integration": (
         a_response("API_KEY", "api-kye"),
-        'unknown integration "api-kye"; did you mean "api-key"?; 1 connection is of it',
+        'unknown integration "api-kye"; did you mean "api-key"?',
     ),
 }
 
@@ -216,7 +214,7 @@ def test_the_user_can_be_the_end_user(nango: Nango, tmp_path: Path) -> None:
     assert left(report) == {"end_user.email", "end_user.organization", "connection_id"}
     with pytest.raises(ConfigError, match="user-2: there is no end_user with an id"):
         imported(nango, tmp_path, a_response("API_KEY", "api-key", "user-2"), user_from="end_user")
-    with pytest.raises(ConfigError, match="api-key/ada is there twice"):
+    with pytest.raises(ConfigError, match="api-key/ada .*twice"):
         imported(nango, tmp_path, response, {**response, "connection_id": "user-9"}, user_from="end_user")
     report = imported(nango, tmp_path, response)
     assert left(report) == {"end_user.id", "end_user.email", "end_user.organization"}

@@ -1,18 +1,20 @@
-"""Credentials as today's Nango names them, and what they are called here.
+"""The names of credentials in today's Nango, and ours.
 
-Names were read in the types of its public repository (packages/types/lib/auth) and in its API reference.
+Source: the types in its public repository (packages/types/lib/auth) and its API reference.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.json_types import JsonObject, JsonValue, Schema
+
 _TOKENS = {"token": "access_token"}
-_KEY = {"private_key": "private_key", "privateKeyId": "private_key_id", "issuerId": "issuer"}
+_KEY_FIELDS = {"private_key": "private_key", "privateKeyId": "private_key_id", "issuerId": "issuer"}
 
 TYPES: dict[str, dict[str, dict[str, str]]] = {
     "OAUTH2": {"OAUTH2": {}, "OAUTH2_CC": {}},
@@ -39,110 +41,108 @@ TYPES: dict[str, dict[str, dict[str, str]]] = {
     "SIGNATURE": {"SIGNATURE": {"username": "api_key", "password": "api_secret"}},
     "AWS_SIGV4": {"AWS_SIGV4": {}},
 }
-"""For each `type` of credentials the auth modes that can take them, and the names that are other words here.
+"""The auth modes for each `type` of credentials, with the fields that are named differently here.
 
-Names that differ in capitals and underscores only, such as apiKey, need no entry.
+Names that only differ in capitals and underscores, such as apiKey, need no entry.
 """
 
-OTHER_APP = (
-    "it is of another OAuth app than the integration's; what that app was given cannot be renewed by yours"
-)
-TEMPORARY = "the keys are temporary: the user connects again, or you register keys that last"
-WHY = {
+OTHER_APP = "it belongs to another OAuth app than the integration's, which cannot refresh its tokens"
+TEMPORARY = "the keys are temporary: have the user connect again, or register permanent keys"
+REASONS = {
     ("OAUTH2", "config_override"): OTHER_APP,
     ("TBA", "config_override"): OTHER_APP,
-    ("SIGNATURE", "token"): "each request is signed anew",
-    ("SIGNATURE", "expires_at"): "each request is signed anew",
+    ("SIGNATURE", "token"): "each request is signed separately",
+    ("SIGNATURE", "expires_at"): "each request is signed separately",
     ("AWS_SIGV4", "expires_at"): TEMPORARY,
     ("AWS_SIGV4", "role_arn"): TEMPORARY,
-    ("OAUTH2_CC", "client_certificate"): "the mode has no client certificate",
-    ("OAUTH2_CC", "client_private_key"): "the mode has no client certificate",
+    ("OAUTH2_CC", "client_certificate"): "the auth mode has no client certificate",
+    ("OAUTH2_CC", "client_private_key"): "the auth mode has no client certificate",
 }
+"""Why certain fields are left out."""
 
 _MASK = re.compile(r"\[?REDACTED\]?|\*{3,}", re.IGNORECASE)
 _GHOST_KEY = re.compile(r"([0-9a-f]{24}):([0-9a-f]{32,})")
 
 
 class MappedCredentials(NamedTuple):
-    """Credentials in our words, and those that have none here."""
+    """Credentials with our names, and those that the auth mode does not take, with Nango's names."""
 
-    credentials: dict[str, Any]
-    rest: dict[str, Any]
+    credentials: JsonObject
+    unmapped: dict[str, JsonValue]
 
 
 def fold_name(name: str) -> str:
-    """A name without capitals and underscores: apiKey, api_key and APIKey are one."""
+    """The name without capitals and underscores: the same for apiKey, api_key and APIKey."""
     return name.replace("_", "").replace("-", "").lower()
 
 
 def map_credentials(
-    kind: str, given: Mapping[str, Any], config: dict[str, Any], mode: str, schema: Mapping[str, Any]
+    kind: str, given: Mapping[str, JsonValue], config: JsonObject, mode: str, schema: Schema
 ) -> MappedCredentials:
-    """What a mode takes of credentials.
+    """Rename credentials for an auth mode.
 
     Args:
         kind: their `type`, one of TYPES.
         given: the credentials.
-        config: the connection's `connection_config`; what belongs to the credentials is taken out of it.
-        mode: an auth mode that TYPES allows for the kind.
+        config: the connection's `connection_config`; fields that belong to the credentials are removed from
+            it.
+        mode: an auth mode that TYPES allows for the type.
         schema: the mode's `credentials_schema`.
     """
-    words = {fold_name(name): name for name in schema["properties"]}
-    words |= {fold_name(name): word for name, word in TYPES[kind][mode].items()}
+    names = {fold_name(name): name for name in schema["properties"]}
+    names |= {fold_name(name): ours for name, ours in TYPES[kind][mode].items()}
     if kind in {"JWT", "APP_STORE"}:
-        words |= {fold_name(name): word for name, word in _KEY.items() if word in schema["properties"]}
-    found: dict[str, Any] = {}
-    rest: dict[str, Any] = {}
-    # Exact spellings first, so that another spelling of the same field does not win.
-    for name, value in sorted(
-        _split_keys(given).items(), key=lambda item: item[0] != words.get(fold_name(item[0]))
-    ):
-        word = words.get(fold_name(name))
-        word = None if word in found else word
-        if _is_nothing(value) and not (value == "" and word in schema.get("required", ())):
+        names |= {fold_name(name): ours for name, ours in _KEY_FIELDS.items() if ours in schema["properties"]}
+    mapped: JsonObject = {}
+    unmapped: dict[str, JsonValue] = {}
+    # Exact spellings first, so that they win over other spellings of the same field.
+    fields = _split_key(given).items()
+    for name, value in sorted(fields, key=lambda item: item[0] != names.get(fold_name(item[0]))):
+        ours = names.get(fold_name(name), "")
+        if _is_empty(value) and not (value == "" and ours in schema.get("required", ())):
             continue
-        (found if word else rest)[word or name] = value
+        if ours and ours not in mapped:
+            mapped[ours] = value
+        else:
+            unmapped[name] = value
     if kind in {"JWT", "APP_STORE"}:
         for name in ("privateKeyId", "issuerId"):
-            if (
-                words.get(fold_name(name))
-                and words[fold_name(name)] not in found
-                and isinstance(config.get(name), str)
-            ):
-                found[words[fold_name(name)]] = config.pop(name)
-    _read_raw(found, schema)
-    return MappedCredentials(found, rest)
+            ours = names.get(fold_name(name), "")
+            if ours and ours not in mapped and isinstance(config.get(name), str):
+                mapped[ours] = config.pop(name)
+    _complete_from_raw(mapped, schema)
+    return MappedCredentials(mapped, unmapped)
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_empty(value: JsonValue) -> bool:
     return value in (None, "") or (isinstance(value, dict) and not any(value.values()))
 
 
-def _split_keys(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The credentials with a key that holds its own id, as Ghost's do, in two."""
-    split = {name: value for name, value in given.items() if name != "type"}
-    key = split.get("privateKey")
-    both = _GHOST_KEY.fullmatch(key) if isinstance(key, str) else None
-    if both:
-        split |= {"privateKeyId": both[1], "privateKey": both[2]}
+def _split_key(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The credentials; a key that contains its own id, as Ghost's do, becomes two fields."""
+    fields = {name: value for name, value in given.items() if name != "type"}
+    key = fields.get("privateKey")
+    match = _GHOST_KEY.fullmatch(key) if isinstance(key, str) else None
+    if match:
+        fields |= {"privateKeyId": match[1], "privateKey": match[2]}
     elif isinstance(key, dict):
-        split |= {"privateKeyId": key.get("id"), "privateKey": key.get("secret")}
-    return split
+        fields |= {"privateKeyId": key.get("id"), "privateKey": key.get("secret")}
+    return fields
 
 
-def _read_raw(found: dict[str, Any], schema: Mapping[str, Any]) -> None:
-    """Fill in what only the token endpoint's whole response tells."""
-    raw = found.get("raw")
+def _complete_from_raw(mapped: JsonObject, schema: Schema) -> None:
+    """Add fields that only the token endpoint's raw response has."""
+    raw = mapped.get("raw")
     if not isinstance(raw, dict):
         return
     for name in ("refresh_token", "token_type", "scope"):
         value = raw.get(name)
-        if name in schema["properties"] and name not in found and isinstance(value, str) and value:
-            found[name] = value
+        if name in schema["properties"] and name not in mapped and isinstance(value, str) and value:
+            mapped[name] = value
 
 
-def is_masked(value: Any) -> bool:
-    """Whether a text in the credentials was replaced by a mask."""
+def is_masked(value: JsonValue) -> bool:
+    """Whether any text in the credentials was replaced by a mask."""
     if isinstance(value, dict):
         return any(map(is_masked, value.values()))
     if isinstance(value, list):

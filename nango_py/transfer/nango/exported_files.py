@@ -1,93 +1,103 @@
-"""The responses of today's Nango to `GET /connections/:id`, wherever they were kept."""
+"""Files with responses of today's Nango to `GET /connections/:id`."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.secret import Secret
-from nango_py.transfer.report import UNFIT
+from nango_py.transfer.report import INVALID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from nango_py.json_types import JsonValue
+
+    Responses = Iterator[tuple[Position, JsonValue]]
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
-def read_exports(path: Path) -> Iterator[tuple[Position, Any]]:
-    """Every response with its place. Texts in them are plain, so they are not to be kept.
+def read_responses(path: Path) -> Responses:
+    """Every response with its position. The texts in them are plain, so do not keep them.
 
     Args:
-        path: a file with one JSON object, an array of them, or one on each line; or a folder of such files,
-            whose names end in one of SUFFIXES. Of lines only one is in memory at a time.
+        path: a file with a JSON object, an array of them, or one on each line (only one line is in memory at
+            a time); or a folder of such files, with names that end in one of SUFFIXES.
 
     Raises:
-        ConfigError: a file cannot be read, or is not JSON; the message has its place and nothing of it.
+        ConfigError: a file cannot be read or is not JSON; the message has its position and none of its
+            content.
     """
-    for file in _files(path):
-        yield from _responses_of(file)
+    for file in _list_files(path):
+        yield from _read_file(file)
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file())
-    if not found:
-        raise _wrong(Position(str(path)), f"the folder has no file that ends in {', '.join(SUFFIXES)}")
-    return found
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not files:
+        raise _config_error(Position(str(path)), f"the folder has no file that ends in {', '.join(SUFFIXES)}")
+    return files
 
 
-def _responses_of(path: Path) -> Iterator[tuple[Position, Any]]:
+def _read_file(path: Path) -> Responses:
     failure = None
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first = _parsed(file.readline())
+            first = _parse_line(file.readline())
             if isinstance(first, dict):
                 yield Position(str(path), 1, 1), first
-                yield from _lines(path, file)
+                yield from _read_lines(path, file)
                 return
             file.seek(0)
-            whole = _whole(path, Secret(file.read()))
+            content = _parse_file(path, Secret(file.read()))
     except OSError as error:
-        failure = _wrong(Position(str(path)), f"cannot be read: {error.strerror or type(error).__name__}")
+        failure = _config_error(
+            Position(str(path)), f"cannot be read: {error.strerror or type(error).__name__}"
+        )
     except UnicodeDecodeError:
-        failure = _wrong(Position(str(path)), "is not UTF-8")
+        failure = _config_error(Position(str(path)), "is not UTF-8")
     if failure is not None:
         raise failure
-    if isinstance(whole, list):
-        yield from ((Position(f"{path}[{number}]"), value) for number, value in enumerate(whole))
+    if isinstance(content, list):
+        yield from ((Position(f"{path}[{number}]"), value) for number, value in enumerate(content))
     else:
-        yield Position(str(path)), whole
+        yield Position(str(path)), content
 
 
-def _lines(path: Path, file: Any) -> Iterator[tuple[Position, Any]]:
-    for number, line in enumerate(file, start=2):
+def _read_lines(path: Path, lines: Iterable[str]) -> Responses:
+    for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
-        value = _parsed(line)
+        value = _parse_line(line)
         if value is None:
-            raise _wrong(Position(str(path), number, 1), "the line is not a JSON object")
+            raise _config_error(Position(str(path), number, 1), "the line is not a JSON object")
         yield Position(str(path), number, 1), value
 
 
-def _parsed(line: str) -> Any:
+def _parse_line(line: str) -> JsonValue:
     try:
-        return json.loads(line)
+        value: JsonValue = json.loads(line)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
-def _whole(path: Path, text: Secret) -> Any:
+def _parse_file(path: Path, text: Secret) -> JsonValue:
     try:
-        return json.loads(text.reveal())
+        value: JsonValue = json.loads(text.reveal())
     except json.JSONDecodeError as error:
-        place, what = Position(str(path), error.lineno, error.colno), error.msg
+        position, what = Position(str(path), error.lineno, error.colno), error.msg
     except (ValueError, RecursionError):
-        place, what = Position(str(path)), "a number or the nesting goes beyond all bounds"
-    raise _wrong(place, f"is not JSON: {what}")
+        position, what = Position(str(path)), "a number is too long, or it is nested too deeply"
+    else:
+        return value
+    raise _config_error(position, f"is not JSON: {what}")
 
 
-def _wrong(position: Position, what: str) -> ConfigError:
-    return ConfigError([Problem(position, UNFIT, what)])
+def _config_error(position: Position, what: str) -> ConfigError:
+    return ConfigError([Problem(position, INVALID, what)])

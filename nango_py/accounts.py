@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import validate_credentials
 from nango_py.config.schema.additional_config import check_additional_config
@@ -15,12 +15,9 @@ if TYPE_CHECKING:
 
     from nango_py.config.model import Integration
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
+    from nango_py.connections.connection import PublicView
     from nango_py.engine.verification import Verification
     from nango_py.services import Services
-
-    Credentials = Mapping[str, Any]
-    AdditionalConfig = Mapping[str, Any]
-    ConnectionView = dict[str, Any]
 
 
 class Accounts:
@@ -34,11 +31,11 @@ class Accounts:
         self,
         integration: str,
         user_id: str,
-        credentials: Credentials,
-        additional_config: AdditionalConfig | None = None,
+        credentials: Mapping[str, object],
+        additional_config: Mapping[str, object] | None = None,
         *,
         replace: bool = False,
-    ) -> ConnectionView:
+    ) -> PublicView:
         """Store a user's credentials and return the public view of the connection."""
         checked, config = self._check(integration, user_id, credentials, additional_config or {})
         store = self.services.store
@@ -49,7 +46,9 @@ class Accounts:
         return stored.public()
 
     @without_frames
-    def update_credentials(self, integration: str, user_id: str, credentials: Credentials) -> ConnectionView:
+    def update_credentials(
+        self, integration: str, user_id: str, credentials: Mapping[str, object]
+    ) -> PublicView:
         """Replace the credentials of a connection."""
         declared = self.services.integration(integration)
         checked = validate_credentials(declared.auth_mode, credentials, _place(integration, user_id))
@@ -57,7 +56,7 @@ class Accounts:
         self.services.cache.forget(integration, user_id)
         return updated.public()
 
-    def update_config(self, integration: str, user_id: str, config: AdditionalConfig) -> ConnectionView:
+    def update_config(self, integration: str, user_id: str, config: Mapping[str, object]) -> PublicView:
         """Replace the additional_config of a connection."""
         schema = self.services.integration(integration).settings.get("connection_config")
         checked = check_additional_config(schema, config, _place(integration, user_id))
@@ -65,15 +64,15 @@ class Accounts:
         self.services.cache.forget(integration, user_id)
         return updated.public()
 
-    def get(self, integration: str, user_id: str) -> ConnectionView:
+    def get(self, integration: str, user_id: str) -> PublicView:
         """The public view of a connection."""
         return self.services.store.get(integration, user_id).public()
 
-    def list_for_user(self, user_id: str) -> list[ConnectionView]:
+    def list_for_user(self, user_id: str) -> list[PublicView]:
         """The public views of a user's connections."""
         return self.services.store.for_user(user_id)
 
-    def list_for_integration(self, integration: str) -> list[ConnectionView]:
+    def list_for_integration(self, integration: str) -> list[PublicView]:
         """The public views of an integration's connections."""
         self.services.integration(integration)
         return self.services.store.for_integration(integration)
@@ -83,8 +82,8 @@ class Accounts:
         self,
         integration: str,
         user_id: str,
-        credentials: Credentials,
-        additional_config: AdditionalConfig | None = None,
+        credentials: Mapping[str, object],
+        additional_config: Mapping[str, object] | None = None,
     ) -> Verification:
         """Test credentials at the API without storing them."""
         checked, config = self._check(integration, user_id, credentials, additional_config or {})
@@ -147,8 +146,8 @@ class Accounts:
         return [declared.get(view["integration"]) for view in self.list_for_user(user_id)]
 
     def _check(
-        self, integration: str, user_id: str, credentials: Credentials, config: AdditionalConfig
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        self, integration: str, user_id: str, credentials: Mapping[str, object], config: Mapping[str, object]
+    ) -> tuple[dict[str, object], dict[str, object]]:
         """Validated credentials and additional_config, as a connection stores them."""
         declared, place = self.services.integration(integration), _place(integration, user_id)
         checked = validate_credentials(declared.auth_mode, credentials, place)

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from nango_py.accounts import Accounts
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.errors import NangoError
 from nango_py.secret import Secret, without_frames
 from nango_py.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import BinaryIO
 
     from nango_py.clock import Clock
     from nango_py.config.model import Configuration
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
+    from nango_py.connections.connection import PublicView
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.async_executor import AsyncExecutor
     from nango_py.engine.events import Event, Events
     from nango_py.engine.executor import Executor
     from nango_py.engine.requests_session import Session
     from nango_py.engine.verification import Verification
+    from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore
+    from nango_py.server.asgi import ConnectServer
     from nango_py.transfer.importing import Importer
     from nango_py.transfer.report import ImportReport
-
-    ASGIApplication = Callable[
-        [Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
-    ]
 
 
 class Nango:
@@ -59,12 +59,12 @@ class Nango:
     @without_frames
     def __init__(
         self,
-        integrations: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        integrations: str | os.PathLike[str] | Settings | None = None,
         *,
         blueprints: str | os.PathLike[str] | None = None,
         database_url: str | None = None,
         encryption_keys: Iterable[str] | str | None = None,
-        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        overrides: Mapping[str, Settings] | None = None,
         environ: Mapping[str, str] | None = None,
         reload: bool = False,
         ca_bundle: str | os.PathLike[str] | None = None,
@@ -148,9 +148,7 @@ class Nango:
     def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
         """The same for asyncio: `await executor.get(path)`. Needs the extra `async`.
 
-        Raises:
-            UnknownIntegration: integrations.yaml does not declare it.
-            ConnectionNotFound: the user has no connection.
+        Raises the errors of `executor`.
         """
         from nango_py.engine.async_executor import AsyncExecutor
 
@@ -169,11 +167,11 @@ class Nango:
         self,
         integration: str,
         user_id: str,
-        credentials: Mapping[str, Any],
-        additional_config: Mapping[str, Any] | None = None,
+        credentials: Mapping[str, object],
+        additional_config: Mapping[str, object] | None = None,
         *,
         replace: bool = False,
-    ) -> dict[str, Any]:
+    ) -> PublicView:
         """Store one user's credentials, encrypted, and return the public view of the connection.
 
         Args:
@@ -198,8 +196,8 @@ class Nango:
         self,
         integration: str,
         user_id: str,
-        credentials: Mapping[str, Any],
-        additional_config: Mapping[str, Any] | None = None,
+        credentials: Mapping[str, object],
+        additional_config: Mapping[str, object] | None = None,
     ) -> Verification:
         """Test credentials with the blueprint's `verification` call, without storing them.
 
@@ -210,14 +208,14 @@ class Nango:
 
     @without_frames
     def update_connection_credentials(
-        self, integration: str, user_id: str, credentials: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, integration: str, user_id: str, credentials: Mapping[str, object]
+    ) -> PublicView:
         """Replace the credentials of a connection; raises the errors of `register_connection`."""
         return self.accounts.update_credentials(integration, user_id, credentials)
 
     def update_connection_config(
-        self, integration: str, user_id: str, additional_config: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, integration: str, user_id: str, additional_config: Mapping[str, object]
+    ) -> PublicView:
         """Replace the additional_config of a connection.
 
         Raises:
@@ -241,7 +239,7 @@ class Nango:
         """
         self.accounts.delete(integration, user_id, revoke=revoke)
 
-    def connection(self, integration: str, user_id: str) -> dict[str, Any]:
+    def connection(self, integration: str, user_id: str) -> PublicView:
         """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
 
         `status` is `active`, or `needs_reauth` if the provider no longer accepts the credentials.
@@ -251,11 +249,11 @@ class Nango:
         """
         return self.accounts.get(integration, user_id)
 
-    def connections_for_user(self, user_id: str) -> list[dict[str, Any]]:
+    def connections_for_user(self, user_id: str) -> list[PublicView]:
         """The public views of a user's connections; [] if there are none."""
         return self.accounts.list_for_user(user_id)
 
-    def connections_for_integration(self, integration: str) -> list[dict[str, Any]]:
+    def connections_for_integration(self, integration: str) -> list[PublicView]:
         """The public views of an integration's connections; [] if there are none.
 
         Raises:
@@ -375,6 +373,8 @@ class Nango:
     ) -> ImportReport:
         """Store connections saved from Nango's `GET /connections/:id`.
 
+        Raises the errors of `import_connections`.
+
         Args:
             path: a file with one response, an array of them or one per line, or a folder of such files.
             names: the integration here by provider_config_key there, if they differ.
@@ -383,10 +383,6 @@ class Nango:
             user_from: which field becomes the user_id: "connection_id" or "end_user".
             on_existing: as in `import_connections`.
             dry_run: as in `import_connections`.
-
-        Raises:
-            ConfigError: as in `import_connections`; also if a file is not JSON or has masked credentials.
-            StorageError: the database failed.
         """
         from nango_py.transfer.nango.translation import import_nango
 
@@ -431,7 +427,7 @@ class Nango:
 
         SHUTDOWN.install(seconds)
 
-    def asgi_app(self) -> ASGIApplication:
+    def asgi_app(self) -> ConnectServer:
         """The connect server as an ASGI application to mount in your own. Needs the extra `server`.
 
         If `config.oauth_server_root_url` has a path, the application responds below it, whether it is served
@@ -441,6 +437,10 @@ class Nango:
             NangoError: Starlette is not installed.
             ConfigError: a file is invalid.
         """
-        from nango_py.server import make_app
-
-        return make_app(self.accounts)
+        try:
+            from nango_py.server.asgi import ConnectServer
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] not in {"starlette", "anyio"}:
+                raise
+            raise NangoError("the connect server needs Starlette: pip install 'nango-py[server]'") from error
+        return ConnectServer(self.accounts)

@@ -26,6 +26,10 @@ TOKEN_FIELDS = frozenset({"refresh_token", "expires_at", "expires_in", "raw", "t
 """Credentials that a token endpoint issues, and no user enters."""
 
 MAX_LINE, MAX_TEXT = 8192, 65_536
+_SHOWN = (
+    "group", "name", "title", "help", "kind", "required", "docs_url", "example", "pattern", "suffix",
+    "minimum", "maximum",
+)  # fmt: skip
 _COMPUTED_FROM = {"basic_auth_encoded": ("username", "password")}
 _KINDS = {"boolean": "boolean", "integer": "number", "number": "number"}
 
@@ -66,23 +70,9 @@ class Field:
 
     def to_json(self, value: JsonValue = None) -> JsonObject:
         """The field for the page, with its initial value."""
-        return {
-            "group": self.group,
-            "name": self.name,
-            "title": self.title,
-            "help": self.help,
-            "kind": self.kind,
-            "required": self.required,
-            "docs_url": self.docs_url,
-            "example": self.example,
-            "pattern": self.pattern,
-            "suffix": self.suffix,
-            "choices": list(self.choices),
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-            "whole": self.is_integer,
-            "value": self.default if value is None else value,
-        }
+        shown: JsonObject = {name: getattr(self, name) for name in _SHOWN}
+        initial = self.default if value is None else value
+        return {**shown, "choices": list(self.choices), "whole": self.is_integer, "value": initial}
 
 
 @record
@@ -138,14 +128,10 @@ def _make_credential_fields(
             options.get("title") or schema.get("title") or name,
             kind="multiline" if is_long else "password" if is_secret else "text",
             required=options.get("required", is_required),
-            help=options.get("help", ""),
-            docs_url=options.get("docs_url", ""),
-            example=options.get("example", ""),
-            pattern=options.get("pattern", ""),
-            append=options.get("append", ""),
             min_length=int(schema.get("minLength", 0)),
             max_length=MAX_TEXT if is_long else MAX_LINE,
             allows_blank=is_required and options.get("required") is False,
+            **_pick(options, "help", "docs_url", "example", "pattern", "append"),
         )
 
 
@@ -187,18 +173,12 @@ def _make_settings_fields(integration: Integration, config: Settings) -> Iterato
             kind="choice" if options.get("enum") else _KINDS.get(options.get("type", ""), "text"),
             required=name in config.get("required", ()),
             help=options.get("description", ""),
-            docs_url=options.get("docs_url", ""),
             example=str((options.get("examples") or [""])[0]),
-            pattern=options.get("pattern", ""),
-            suffix=options.get("suffix", ""),
             choices=tuple(options.get("enum", ())),
-            format=options.get("format", ""),
-            default=options.get("default"),
             is_integer=options.get("type") == "integer",
-            minimum=options.get("minimum"),
-            maximum=options.get("maximum"),
             min_length=options.get("minLength", 0),
             max_length=options.get("maxLength", MAX_LINE),
+            **_pick(options, "docs_url", "pattern", "suffix", "format", "default", "minimum", "maximum"),
         )
 
 
@@ -208,6 +188,10 @@ def _find_fixed_config(config: Settings) -> JsonObject:
         for name, options in config.get("properties", {}).items()
         if options.get("asked") is False and "default" in options and name in config.get("required", ())
     }
+
+
+def _pick(options: Settings, *names: str) -> Settings:
+    return {name: options[name] for name in names if name in options}
 
 
 def _to_plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ ENDPOINTS = {
     "/oauth/callback": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
     "/oauth/callback/{name}": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
     "/static/{name}": Endpoint("script", GET=handlers.send_file),
-    "/nango-connect.js": Endpoint("script", GET=handlers.send_script),
+    "/nango-connect.js": Endpoint("script", GET=handlers.send_file),
 }
 
 

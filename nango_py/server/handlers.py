@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LOGIN_FIELDS = frozenset({"session", "attempt", "origin", "config"})
 SUBMIT_FIELDS = frozenset({"credentials", "additional_config", "attempt"})
-SCRIPT = "nango-connect.js"
 
 
 def show_page(site: Site, request: ConnectRequest) -> Response:
@@ -42,17 +41,8 @@ def show_page(site: Site, request: ConnectRequest) -> Response:
 
 
 def send_file(site: Site, request: ConnectRequest) -> Response:
-    """A static file of the page."""
-    return _send_static(site, request, request.name)
-
-
-def send_script(site: Site, request: ConnectRequest) -> Response:
-    """The script with which a product's own page connects accounts."""
-    return _send_static(site, request, SCRIPT)
-
-
-def _send_static(site: Site, request: ConnectRequest, name: str) -> Response:
-    file = site.static.find(name)
+    """A static file, by default the script with which a product's own page connects accounts."""
+    file = site.static.find(request.name or "nango-connect.js")
     if file is None:
         raise Refusal(404, "not_found", "file not found")
     is_cached = file.version in request.headers.get("if-none-match", "")
@@ -63,21 +53,21 @@ def list_session(site: Site, request: ConnectRequest) -> Response:
     """The integrations of a connect session, and whether each is connected."""
     from nango_py.connect.listing import list_integrations
 
-    return json_response(list_integrations(site.accounts, site.read_session(request.bearer())))
+    return json_response(list_integrations(site.accounts, site.accounts.read_session(request.bearer())))
 
 
 def connect(site: Site, request: ConnectRequest) -> Response:
     """Check the submitted credentials and store them."""
     from nango_py.connect.submit import submit
 
-    claims = site.read_session(request.bearer())
+    claims = site.accounts.read_session(request.bearer())
     integration = site.find_integration(claims, request.name)
     body = request.json()
     if unknown := body.keys() - SUBMIT_FIELDS:
         raise Refusal(400, "bad_request", f"unknown field {min(unknown)[:40]!a}")
     credentials, settings = _get_object(body, "credentials"), _get_object(body, "additional_config")
     attempt = _check_attempt(body.get("attempt") or "")
-    site.count_submit(claims)
+    site.submits.count(claims)
     return json_response(submit(site.accounts, claims, integration.name, credentials, settings, attempt))
 
 
@@ -85,15 +75,15 @@ def disconnect(site: Site, request: ConnectRequest) -> Response:
     """Delete the user's connection. It is not an error if there is none."""
     from nango_py.connect.submit import disconnect
 
-    claims = site.read_session(request.bearer())
+    claims = site.accounts.read_session(request.bearer())
     integration = site.find_integration(claims, request.name)
-    site.count_submit(claims)
+    site.submits.count(claims)
     return json_response(disconnect(site.accounts, claims, integration.name))
 
 
 def get_attempt(site: Site, request: ConnectRequest) -> Response:
     """How a login attempt of this session ended, for pages whose window lost its opener."""
-    claims = site.read_session(request.bearer())
+    claims = site.accounts.read_session(request.bearer())
     outcome = site.logins.find_outcome(claims.id, _check_attempt(request.name))
     if outcome is None:
         return json_response({"done": False})
@@ -124,7 +114,7 @@ def start_login(site: Site, request: ConnectRequest) -> Response:
         allowed = ", ".join(sorted(LOGIN_FIELDS))
         raise Refusal(400, "bad_request", f"unknown field; a login takes only {allowed}")
     attempt = _check_attempt(fields.get("attempt", ""))
-    claims = site.read_session(fields.get("session", ""))
+    claims = site.accounts.read_session(fields.get("session", ""))
     origin = _choose_origin(claims, fields.get("origin", ""), request)
     try:
         return _begin_login(site, request, claims, origin, attempt, fields.get("config", ""))
@@ -148,7 +138,7 @@ def _begin_login(
 ) -> Response:
     integration = site.find_integration(claims, request.name)
     settings = _parse_settings(integration, config)
-    site.count_login(claims)
+    site.starts.count(claims)
     browser = cookies.new_browser()
     url = site.logins.begin(
         integration.name,

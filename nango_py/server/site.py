@@ -56,6 +56,18 @@ class Throttle:
                 self._used.popitem(last=False)
             return (used + 1 - self._capacity) / per_second if is_empty else 0.0
 
+    def count(self, claims: SessionClaims) -> None:
+        """Take a token of a session.
+
+        Raises:
+            Refusal: `too_many`.
+        """
+        seconds = self.acquire(claims.id)
+        if seconds:
+            after = str(int(seconds) + 1)
+            message = f"too many attempts; try again in {after} seconds"
+            raise Refusal(429, "too_many", message, headers={"Retry-After": after})
+
     def __len__(self) -> int:
         return len(self._used)
 
@@ -68,8 +80,8 @@ class Site:
         self.services = accounts.services
         self.static = StaticFiles()
         self.logins = Logins(accounts)
-        self._submits = Throttle(self.services.clock, SUBMITS_PER_MINUTE)
-        self._logins_started = Throttle(self.services.clock, LOGINS_PER_MINUTE)
+        self.submits = Throttle(self.services.clock, SUBMITS_PER_MINUTE)
+        self.starts = Throttle(self.services.clock, LOGINS_PER_MINUTE)
         config = self.services.configuration.config
         self._current: tuple[Config, PublicAddress, Pages] = (config, *self._build(config))
 
@@ -82,14 +94,6 @@ class Site:
     def pages(self) -> Pages:
         """The small pages, in the product's name."""
         return self._refresh()[1]
-
-    def read_session(self, token: str) -> SessionClaims:
-        """The claims of a session token.
-
-        Raises:
-            ConnectFailed: `session_invalid` or `session_expired`.
-        """
-        return self.accounts.read_session(token)
 
     def find_integration(self, claims: SessionClaims, name: str) -> Integration:
         """An integration of the session. Whether others exist is not revealed.
@@ -113,22 +117,6 @@ class Site:
         integration = self.services.configuration.integrations.get(name)
         return name if integration is None else integration.title or name
 
-    def count_submit(self, claims: SessionClaims) -> None:
-        """Count a check of credentials.
-
-        Raises:
-            Refusal: `too_many`.
-        """
-        _acquire(self._submits, claims)
-
-    def count_login(self, claims: SessionClaims) -> None:
-        """Count the start of a login.
-
-        Raises:
-            Refusal: `too_many`.
-        """
-        _acquire(self._logins_started, claims)
-
     def accepts_sender(self, request: ConnectRequest) -> bool:
         """Whether a request comes from our own pages, from a trusted origin, or not from a page at all."""
         origin = request.headers.get("origin", "")
@@ -147,11 +135,3 @@ class Site:
     def _build(self, config: Config) -> tuple[PublicAddress, Pages]:
         address = make_public_address(config)
         return address, Pages(self.static, address.prefix, config.product_name)
-
-
-def _acquire(throttle: Throttle, claims: SessionClaims) -> None:
-    seconds = throttle.acquire(claims.id)
-    if seconds:
-        after = str(int(seconds) + 1)
-        message = f"too many attempts; try again in {after} seconds"
-        raise Refusal(429, "too_many", message, headers={"Retry-After": after})

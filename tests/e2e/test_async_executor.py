@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 def says(body: bytes = b'{"a": 1}', status: int = 200, **headers: str) -> bytes:
     """A response on a connection that is not used again."""
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    return response(body, status, {"Connection": "close", **told})
+    seen = {name.replace("_", "-"): value for name, value in headers.items()}
+    return response(body, status, {"Connection": "close", **seen})
 
 
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", **headers: str) -> bytes:
@@ -149,12 +149,12 @@ CASES = [
         [*[(302, "", "redirect")] * 5, (302, "", "fail")],
     ),
     Case(
-        "too large as told", ([READ, says(b"x" * 99)],), ("TransportFailed", "too_large"),
+        "too large by Content-Length", ([READ, says(b"x" * 99)],), ("TransportFailed", "too_large"),
         failed("too_large"),
         call={"max_response_bytes": 98},
     ),
     Case(
-        "too large untold", ([READ, chunked(b"x" * 50, b"y" * 49)],), ("TransportFailed", "too_large"),
+        "too large, chunked", ([READ, chunked(b"x" * 50, b"y" * 49)],), ("TransportFailed", "too_large"),
         failed("too_large"), call={"max_response_bytes": 98},
     ),
     Case(
@@ -202,17 +202,17 @@ def serving(case: Case) -> Iterator[tuple[FaultServer, Any]]:
 def story(response_: Any, error: RequestFailed | None, server: FaultServer) -> dict[str, Any]:
     """What caller and server see of a call, in a form that can be compared."""
     attempts = (error or response_).attempts
-    told: dict[str, Any] = {
+    seen: dict[str, Any] = {
         "attempts": [(one.status, one.reason, one.action) for one in attempts],
         "rules": [one.rule for one in attempts],
         "received": [one.received for one in attempts],
         "requests": [sorted(request.split(b"\r\n")) for request in server.requests],
     }
     if error is None:
-        told |= {"ends": response_.status_code, "body": response_.content, "headers": dict(response_.headers)}
-        return told | {"reason": response_.reason, "url": response_.url.partition("/things")[2]}
+        seen |= {"ends": response_.status_code, "body": response_.content, "headers": dict(response_.headers)}
+        return seen | {"reason": response_.reason, "url": response_.url.partition("/things")[2]}
     why = getattr(error, "reason", "") or ("Retry-After" if hasattr(error, "window") else "")
-    return told | {"ends": (type(error).__name__, why), "context": (error.__cause__, error.__context__)}
+    return seen | {"ends": (type(error).__name__, why), "context": (error.__cause__, error.__context__)}
 
 
 def through_sync(case: Case) -> dict[str, Any]:
@@ -244,11 +244,11 @@ def through_async(case: Case) -> dict[str, Any]:
         return without_port(asyncio.run(call()), server)
 
 
-def without_port(told: dict[str, Any], server: FaultServer) -> dict[str, Any]:
+def without_port(seen: dict[str, Any], server: FaultServer) -> dict[str, Any]:
     """The result without the server's port, which differs each time."""
     port = str(server.port).encode()
-    told["requests"] = [[line.replace(port, b"PORT") for line in lines] for lines in told["requests"]]
-    return told
+    seen["requests"] = [[line.replace(port, b"PORT") for line in lines] for lines in seen["requests"]]
+    return seen
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -298,12 +298,12 @@ def failure_at(url: str, case: Case, name: str, **settings: Any) -> Any:
     retries = {"backoff": QUICK, **case.retries}
     with calling(url, clock=ManualClock(), retries=retries, **settings) as nango:
         with pytest.raises(RequestFailed) as raised:
-            answered(nango, name, case.method, "things", **case.call)
+            call_by_name(nango, name, case.method, "things", **case.call)
         return raised.value
 
 
-def answered(nango: Nango, name: str, method: str, path: str, **options: Any) -> Any:
-    """The response by the named executor."""
+def call_by_name(nango: Nango, name: str, method: str, path: str, **options: Any) -> Any:
+    """The response of a call by the named executor."""
     if name == "sync":
         return nango.executor("shop", "user-1").request(method, path, **options)
     return asyncio.run(nango.async_executor("shop", "user-1").request(method, path, **options))
@@ -329,8 +329,8 @@ def test_both_send_the_same_bytes(name: str) -> None:
     options = {"method": "POST", "path": "things", **BODIES[name]}
     seen = []
     with FaultServer(OK) as server, calling(server.url) as nango:
-        answered(nango, "sync", **options)
-        answered(nango, "async", **options)
+        call_by_name(nango, "sync", **options)
+        call_by_name(nango, "async", **options)
         for request in server.requests:
             head, _, body = request.partition(b"\r\n\r\n")
             line, *headers = head.split(b"\r\n")
@@ -340,9 +340,9 @@ def test_both_send_the_same_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_a_file_is_sent_in_chunks_and_once(name: str) -> None:
-    """A stream that was read is gone, so the error or answer of its only sending is the end."""
+    """A consumed stream is not sent again: the call ends with its only response or error."""
     with FaultServer([READ, says(status=503)]) as server, calling(server.url) as nango:
         body = io.BytesIO(b"large")
-        found = answered(nango, name, "PUT", "things", data=body)
+        found = call_by_name(nango, name, "PUT", "things", data=body)
         assert (found.status_code, len(found.attempts)) == (503, 1)
         assert "the body cannot be sent again" in found.attempts[0].rule

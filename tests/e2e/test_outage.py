@@ -24,7 +24,7 @@ BREAKER = {"failures": 5, "seconds": 2, "pause_seconds": 5, "longest_pause_secon
 
 
 def traffic(calls: int, threads: int, **retries: Any) -> float:
-    """Requests at the API for each call, while every one of them is answered 503."""
+    """Requests to the API per call, while every response is a 503."""
     retries = {"circuit_breaker": False, "backoff": INSTANT, **retries}
     with (
         a_sandbox(FaultPlan(0, {"503": 1.0})) as sandbox,
@@ -44,20 +44,20 @@ def traffic(calls: int, threads: int, **retries: Any) -> float:
         return len(sandbox.ledger) / calls
 
 
-def test_an_outage_is_not_answered_by_a_storm() -> None:
-    """Ten thousand calls of which none succeeds are at most 1.12 times as many requests."""
+def test_an_outage_does_not_cause_a_retry_storm() -> None:
+    """Ten thousand failing calls make at most 1.12 times as many requests."""
     assert 1.05 < traffic(10_000, 4) <= 1.12
 
 
-def test_without_the_retry_budget_there_would_be_a_storm() -> None:
-    """The same calls with a budget of one extra attempt for each are seen as twice the traffic."""
+def test_without_the_retry_budget_there_is_a_storm() -> None:
+    """Control: with a budget of one retry per call, the same calls make twice the requests."""
     assert traffic(400, 4, budget_share=1.0) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("attempts", [1, 3, None])
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_a_single_call_is_sent_as_often_as_it_may_and_no_more(name: str, attempts: int | None) -> None:
-    """There is one layer of retries: max_attempts requests, 5 by default."""
+def test_a_single_call_makes_max_attempts_requests(name: str, attempts: int | None) -> None:
+    """There is one layer of retries, with 5 attempts by default."""
     retries: dict[str, Any] = {"backoff": INSTANT}
     if attempts:
         retries["max_attempts"] = attempts
@@ -70,7 +70,7 @@ def test_a_single_call_is_sent_as_often_as_it_may_and_no_more(name: str, attempt
 
 
 def status(nango: Nango, name: str = "sync") -> int | str:
-    """The status that a call brings, or the reason why it brought none."""
+    """The status of a call, or the reason of its failure."""
     try:
         if name == "sync":
             return nango.executor("shop", "user-1").get("things").status_code
@@ -81,20 +81,20 @@ def status(nango: Nango, name: str = "sync") -> int | str:
 
 @pytest.fixture
 def broken() -> FaultPlan:
-    """Eight answers are 503, and then all is well."""
+    """Eight responses are 503, the others good."""
     return FaultPlan(0, {"503": 1.0}, limit=8)
 
 
 @pytest.fixture
 def down(broken: FaultPlan) -> Iterator[Sandbox]:
-    """An API that is down for a while."""
+    """An API that is down for eight requests."""
     with a_sandbox(broken) as sandbox:
         yield sandbox
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_the_breaker_opens_probes_and_closes(name: str, down: Sandbox, clock: ManualClock) -> None:
-    """Five failures over two seconds open it; 5, 10 and 15 seconds later one request goes out to see."""
+    """Five failures over two seconds open it; 5, 10 and 15 seconds later one request probes."""
     retries = {"max_attempts": 1, "circuit_breaker": BREAKER}
     with calling(down.base_url, clock=clock, retries=retries) as nango:
         for _ in range(5):
@@ -113,7 +113,7 @@ def test_the_breaker_opens_probes_and_closes(name: str, down: Sandbox, clock: Ma
 
 
 def test_a_probe_is_one_request(down: Sandbox, clock: ManualClock) -> None:
-    """Nothing is tried again while the breaker is open, whatever max_attempts says."""
+    """Nothing is retried while the breaker is open, whatever max_attempts is."""
     retries = {"max_attempts": 5, "circuit_breaker": {**BREAKER, "seconds": 0.001}, "backoff": INSTANT}
     with calling(down.base_url, clock=clock, retries=retries) as nango:
         assert status(nango) == 503
@@ -127,7 +127,7 @@ def test_a_probe_is_one_request(down: Sandbox, clock: ManualClock) -> None:
 
 
 def test_many_threads_send_one_probe(down: Sandbox, clock: ManualClock) -> None:
-    """When the pause is over, one of eight waiting threads tries; the others are refused at once."""
+    """After the pause one of eight threads probes; the others are refused at once."""
     retries = {"max_attempts": 1, "circuit_breaker": BREAKER}
     found: list[int | str] = []
     barrier = threading.Barrier(8)
@@ -151,7 +151,7 @@ def test_many_threads_send_one_probe(down: Sandbox, clock: ManualClock) -> None:
 
 
 def test_refused_calls_earn_no_retries(down: Sandbox, clock: ManualClock) -> None:
-    """The retry budget counts calls that were made; those that the breaker refused were not."""
+    """The retry budget does not count calls that the breaker refused."""
     with calling(
         down.base_url, clock=clock, retries={"max_attempts": 1, "circuit_breaker": BREAKER}
     ) as nango:
@@ -165,7 +165,7 @@ def test_refused_calls_earn_no_retries(down: Sandbox, clock: ManualClock) -> Non
 
 
 def test_one_integration_s_outage_is_not_another_s(down: Sandbox, clock: ManualClock) -> None:
-    """Each integration has a breaker of its own, shared by all its connections."""
+    """Each integration has its own breaker, shared by all its connections."""
     retries = {"max_attempts": 1, "circuit_breaker": BREAKER}
     with (
         calling(down.base_url, clock=clock, retries=retries) as nango,

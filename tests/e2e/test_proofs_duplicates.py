@@ -1,4 +1,4 @@
-"""A POST whose answer is lost is never carried out twice: two thousand faulty calls, and the API's ledger."""
+"""A POST whose response is lost is never executed twice: two thousand faulty calls, and the API's ledger."""
 
 from __future__ import annotations
 

@@ -242,27 +242,27 @@ def test_a_download_writes_the_file_and_reports_its_progress(name: str, tmp_path
     body = bytes(range(256)) * 1000
     target = tmp_path / "rows.bin"
     target.write_bytes(b"old")
-    told: list[tuple[int, int | None]] = []
+    reports: list[tuple[int, int | None]] = []
     with FaultServer([READ, response(body)]) as server, calling(server.url) as nango:
-        found = download(nango, name, target, progress=lambda *numbers: told.append(numbers))
+        found = download(nango, name, target, progress=lambda *numbers: reports.append(numbers))
     assert found.status_code == 200
     assert target.read_bytes() == body
     assert target.stat().st_mode & 0o777 == 0o600
-    assert told[-1] == (len(body), len(body))
-    assert len(told) > 1
-    assert told == sorted(told)
+    assert reports[-1] == (len(body), len(body))
+    assert len(reports) > 1
+    assert reports == sorted(reports)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.bin"]
 
 
 @NAMES
 def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> None:
     """Content-Length is the size of the compressed body, so the total is unknown."""
-    told: list[Any] = []
+    reports: list[Any] = []
     body = response(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"})
     with FaultServer([READ, body]) as server, calling(server.url) as nango:
-        download(nango, name, tmp_path / "rows", progress=lambda *numbers: told.append(numbers))
+        download(nango, name, tmp_path / "rows", progress=lambda *numbers: reports.append(numbers))
     assert (tmp_path / "rows").read_bytes() == b"x" * 100_000
-    assert told[-1] == (100_000, None)
+    assert reports[-1] == (100_000, None)
 
 
 @NAMES

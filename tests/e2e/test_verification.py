@@ -29,7 +29,7 @@ CHECK = {"method": "GET", "path": "me"}
 NEW = {"api_key": "pk_new_planted_0123456789"}
 
 
-def told(status: int, message: str = "") -> list[Any]:
+def script_for(status: int, message: str = "") -> list[Any]:
     """A connection script with one response, in the shape of the API's errors."""
     body = json.dumps({"error": {"message": message, "code": "wrong"}} if message else {}).encode()
     return [READ, response(body, status, {"Content-Type": "application/json", "Connection": "close"}), CLOSE]
@@ -49,7 +49,7 @@ def verdict_of(
 
 def test_a_good_response_accepts() -> None:
     """2xx means that the credentials work, and the message says so."""
-    found = verdict_of(told(200))
+    found = verdict_of(script_for(200))
     assert found == Verification("accepted", 200, "Shop accepted this API key.")
     assert found.ok
 
@@ -70,7 +70,7 @@ def test_a_good_response_accepts() -> None:
 )
 def test_each_status_has_its_outcome(status: int, outcome: str, start: str) -> None:
     """A wrong key, a missing permission and an unreachable API have different outcomes."""
-    found = verdict_of(told(status, "Nope."))
+    found = verdict_of(script_for(status, "Nope."))
     assert (found.outcome, found.status) == (outcome, status)
     assert found.message.startswith(start)
     assert not found.ok
@@ -116,13 +116,13 @@ def test_a_silent_api_is_waited_for_only_a_few_seconds() -> None:
 
 def test_a_second_attempt_may_succeed() -> None:
     """A 503 is retried, as in a call."""
-    assert verdict_of(told(503), told(200)).outcome == "accepted"
-    assert verdict_of(told(503), told(401)).outcome == "refused"
+    assert verdict_of(script_for(503), script_for(200)).outcome == "accepted"
+    assert verdict_of(script_for(503), script_for(401)).outcome == "refused"
 
 
 def test_without_a_declared_call_nothing_is_sent() -> None:
     """`not_declared` accepts the credentials, and says why."""
-    with FaultServer(told(401)) as server, calling(f"{server.url}v1/") as nango:
+    with FaultServer(script_for(401)) as server, calling(f"{server.url}v1/") as nango:
         found = nango.verify_credentials("shop", "user-2", NEW)
         assert nango.executor("shop", "user-1").verify() == found
         assert server.requests == []
@@ -177,7 +177,10 @@ def test_the_call_is_made_as_it_is_written() -> None:
         "headers": {"X-Shop": "${additional_config.shop}"},
         "json": {"query": "{me}"},
     }
-    with FaultServer(told(200)) as server, calling(f"{server.url}v1/", verification=verification) as nango:
+    with (
+        FaultServer(script_for(200)) as server,
+        calling(f"{server.url}v1/", verification=verification) as nango,
+    ):
         assert nango.verify_credentials("shop", "user 2", NEW, {"shop": "a b"}).ok
         sent = server.requests[0].decode()
     assert sent.startswith("POST /v1/shops/a%20b/me?user=user+2 HTTP/1.1\r\n")
@@ -188,7 +191,7 @@ def test_the_call_is_made_as_it_is_written() -> None:
 
 def test_credentials_that_cannot_be_sent_are_refused_without_a_call() -> None:
     """The message names a pasted line break, and nothing is sent."""
-    with FaultServer(told(200)) as server, calling(f"{server.url}v1/", verification=CHECK) as nango:
+    with FaultServer(script_for(200)) as server, calling(f"{server.url}v1/", verification=CHECK) as nango:
         found = nango.verify_credentials("shop", "user-2", {"api_key": "pk_1234567\r\nX: y"})
         assert server.requests == []
     assert found.outcome == "refused"
@@ -209,7 +212,7 @@ def test_unknown_names_and_invalid_forms_are_errors() -> None:
 
 def test_nothing_is_stored() -> None:
     """The store is not even opened for unstored credentials."""
-    with FaultServer(told(200)) as server:
+    with FaultServer(script_for(200)) as server:
         nango = Nango(
             {"shop": settings_of(f"{server.url}v1/", verification=CHECK)},
             database_url="postgresql://nobody@127.0.0.1:1/none",
@@ -223,7 +226,9 @@ def test_nothing_is_stored() -> None:
 def test_a_stored_connection_is_tested_as_it_is() -> None:
     """`executor.verify()` uses the stored credentials, also with asyncio, and explain() works."""
     with (
-        FaultServer(told(200), told(401, "Revoked."), told(200), told(403, "No.")) as server,
+        FaultServer(
+            script_for(200), script_for(401, "Revoked."), script_for(200), script_for(403, "No.")
+        ) as server,
         calling(f"{server.url}v1/", verification=CHECK, rate_limits=WIDE) as nango,
     ):
         executor = nango.executor("shop", "user-1")
@@ -352,7 +357,7 @@ def test_no_sentence_and_no_log_shows_a_credential() -> None:
     short = "k3y"
     try:
         with (
-            FaultServer(told(401, echo), told(401, f"{short} is invalid")) as server,
+            FaultServer(script_for(401, echo), script_for(401, f"{short} is invalid")) as server,
             calling(f"{server.url}v1/", verification=CHECK, rate_limits=WIDE) as nango,
         ):
             found = nango.verify_credentials("shop", "user-2", {"api_key": key})
@@ -375,7 +380,7 @@ def test_no_sentence_and_no_log_shows_a_credential() -> None:
 
 def test_a_key_may_come_back_through_a_redirect_of_its_own_api_only() -> None:
     """As in every call, a redirect to another host is not followed, and is not an acceptance."""
-    with FaultServer(told(200)) as elsewhere:
+    with FaultServer(script_for(200)) as elsewhere:
         away = [
             READ,
             response(b"", 302, {"Location": f"{elsewhere.url}v1/me", "Connection": "close"}),

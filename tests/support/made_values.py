@@ -1,4 +1,4 @@
-"""Integrations, connections and answers for tests of the engine, made without files."""
+"""Integrations, connections and responses for tests of the engine, made without files."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def a_connection(
     additional_config: Mapping[str, Any] | None = None,
     integration: str = "shop",
 ) -> Connection:
-    """A connection as the store gives it."""
+    """A connection as the store returns it."""
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     return Connection(
         uuid="00000000-0000-4000-8000-000000000001",
@@ -118,7 +118,7 @@ def a_plan(
 
 
 class Answer:
-    """As much of a response as the call generator and paginators look at."""
+    """The part of a response that calls and paginators use."""
 
     def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None, body: Any = None) -> None:
         self.status_code = status

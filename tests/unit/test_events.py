@@ -1,4 +1,4 @@
-"""Events: who listens is told, and nothing a listener does reaches a call."""
+"""Events: listeners are called, and nothing a listener does affects a call."""
 
 from __future__ import annotations
 

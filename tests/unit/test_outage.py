@@ -1,4 +1,4 @@
-"""What holds back extra load while an API is down, on a clock that moves when told."""
+"""Retry budget and circuit breaker, with a clock that tests move."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.support.made_values import Answer, a_connection, a_plan, an_integrati
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"
 RENEWABLE = "X-Renewable"
-"""Marks a response to a call whose credential can be renewed."""
+"""Marks a response to a call whose credential can be refreshed."""
 
 NEVER_SENT = {"dns", "connect", "tls"}
 

@@ -11,7 +11,7 @@ import pytest
 from nango_py.engine.retry import Backoff, Facts, RetryPolicy, Verdict
 
 # One row for each outcome; the columns are GET, HEAD, PUT, DELETE, POST, PATCH and POST with an
-# idempotency key. r: again after our backoff; w: again after the told wait; .: a response; x: a failure.
+# idempotency key. r: retry after our backoff; w: retry after the requested wait; .: a response; x: a failure.
 TABLE = """
 200         . . . . . . .
 204         . . . . . . .
@@ -30,7 +30,7 @@ TABLE = """
 501         x x x x x x x
 502         r r r r x x r
 503         r r r r x x r
-503+told    w w w w x x w
+503+wait    w w w w x x w
 504         r r r r x x r
 505         x x x x x x x
 521         r r r r x x r
@@ -58,10 +58,10 @@ ACTIONS = {"r": "retry", "w": "wait", ".": "return", "x": "fail"}
 
 def facts_of(outcome: str, column: str = "GET", **more: Any) -> Facts:
     """The facts of an outcome in the notation of the table."""
-    name, _, told = outcome.partition("+")
+    name, _, wait = outcome.partition("+")
     name, _, unsent = name.partition("-")
     details: dict[str, Any] = {"status": int(name)} if name.isdigit() else {"reason": name}
-    if told or name == "429":
+    if wait or name == "429":
         details["requested_wait"] = lambda: 7.0
     return Facts(
         column.partition("+")[0], "things", safe=column not in UNSAFE, sent=not unsent, **{**details, **more}
@@ -87,7 +87,7 @@ def test_the_table_is_large_enough_to_mean_something() -> None:
 
 def test_a_refused_503_of_an_unsafe_method_still_closes_the_gate() -> None:
     """A POST is not retried, but all other calls keep the wait that its response asked for."""
-    verdict = RetryPolicy().decide(facts_of("503+told", "POST"), 1)
+    verdict = RetryPolicy().decide(facts_of("503+wait", "POST"), 1)
     assert (verdict.action, verdict.gate_seconds, verdict.limited) == ("fail", 7.0, False)
 
 

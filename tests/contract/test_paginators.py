@@ -17,7 +17,7 @@ from nango_py.errors import InvalidRequest, RequestFailed
 from nango_py.pagination.base import NextRequest, Paginator, search_json
 from nango_py.record import field_names
 from nango_py.registry import PAGINATORS
-from tests.support.made_values import KEY, Answer, a_plan, an_integration, bound_settings
+from tests.support.made_values import KEY, FakeResponse, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,43 +28,43 @@ every_kind = pytest.mark.parametrize("kind", PAGINATORS.names())
 BASE = "https://api.example.test/v1/things"
 IN_QUERY = bound_settings(an_integration(params={"api_key": "${api_key}", "format": "json"}))
 
-Serve = "Callable[[dict[str, str]], Answer]"
+Serve = "Callable[[dict[str, str]], FakeResponse]"
 
 
-def linked(respond: Callable[[int], Answer]) -> Any:
+def linked(respond: Callable[[int], FakeResponse]) -> Any:
     """An API whose pages hold the URL of the next page."""
     return lambda params: respond(int(params.get("p", "1")))
 
 
-def next_body(page: int, url: str = BASE) -> Answer:
+def next_body(page: int, url: str = BASE) -> FakeResponse:
     """JSON:API's links.next."""
     following = f"{url}?p={page + 1}" if page < 3 else None
-    return Answer(body={"data": [page], "links": {"next": following}})
+    return FakeResponse(body={"data": [page], "links": {"next": following}})
 
 
-def next_link(page: int, url: str = BASE) -> Answer:
+def next_link(page: int, url: str = BASE) -> FakeResponse:
     """RFC 8288's Link header."""
     links = f'<{BASE}?p=1>; rel="first"'
     links += f', <{url}?p={page + 1}>; title="a, b"; rel="next"' if page < 3 else ""
-    return Answer(headers={"Link": links}, body=[page])
+    return FakeResponse(headers={"Link": links}, body=[page])
 
 
-def respond_with_cursor(params: dict[str, str]) -> Answer:
+def respond_with_cursor(params: dict[str, str]) -> FakeResponse:
     """Pages "", "c2", "c3"."""
     page = {"": 1, "c2": 2, "c3": 3}[params.get("cursor", "")]
-    return Answer(body={"items": [page], "meta": {"next": f"c{page + 1}" if page < 3 else ""}})
+    return FakeResponse(body={"items": [page], "meta": {"next": f"c{page + 1}" if page < 3 else ""}})
 
 
-def respond_to_page_number(params: dict[str, str]) -> Answer:
+def respond_to_page_number(params: dict[str, str]) -> FakeResponse:
     """Pages 1 to 3, then empty."""
     page = int(params.get("page", "1"))
-    return Answer(body={"items": [page] if page <= 3 else []})
+    return FakeResponse(body={"items": [page] if page <= 3 else []})
 
 
-def respond_to_offset(params: dict[str, str]) -> Answer:
+def respond_to_offset(params: dict[str, str]) -> FakeResponse:
     """250 records."""
     start, size = int(params.get("offset", "0")), int(params["limit"])
-    return Answer(body={"data": list(range(start, min(start + size, 250)))})
+    return FakeResponse(body={"data": list(range(start, min(start + size, 250)))})
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Walk:
 
 
 WALKS = {
-    "single": Walk(lambda _: Answer(body={"data": [1, 2]}), [1, 2], 1),
+    "single": Walk(lambda _: FakeResponse(body={"data": [1, 2]}), [1, 2], 1),
     "next_url": Walk(linked(next_body), [1, 2, 3], has_links=True),
     "link_header": Walk(linked(next_link), [1, 2, 3], has_links=True),
     "cursor": Walk(respond_with_cursor, [1, 2, 3]),
@@ -170,9 +170,9 @@ def test_the_callers_parameters_are_kept(kind: str) -> None:
 
 
 LOOPS: dict[str, Any] = {
-    "next_url": lambda _: Answer(body={"data": [1], "links": {"next": f"{BASE}?p=1"}}),
-    "link_header": lambda _: Answer(headers={"Link": f'<{BASE}?p=1>; rel="next"'}, body=[1]),
-    "cursor": lambda _: Answer(body={"items": [1], "meta": {"next": "same"}}),
+    "next_url": lambda _: FakeResponse(body={"data": [1], "links": {"next": f"{BASE}?p=1"}}),
+    "link_header": lambda _: FakeResponse(headers={"Link": f'<{BASE}?p=1>; rel="next"'}, body=[1]),
+    "cursor": lambda _: FakeResponse(body={"items": [1], "meta": {"next": "same"}}),
 }
 
 
@@ -187,9 +187,9 @@ def test_a_loop_is_an_error(kind: str) -> None:
 def test_a_longer_loop_is_an_error() -> None:
     """Two pages that name each other are a loop too."""
 
-    def serve(params: dict[str, str]) -> Answer:
+    def serve(params: dict[str, str]) -> FakeResponse:
         other = "b" if params.get("cursor") == "a" else "a"
-        return Answer(body={"items": [1], "meta": {"next": other}})
+        return FakeResponse(body={"items": [1], "meta": {"next": other}})
 
     with pytest.raises(RequestFailed, match="page"):
         walk(paginator_of("cursor"), serve)
@@ -213,8 +213,8 @@ OTHER_HOSTS = [
 def test_a_next_link_to_another_host_is_refused(url: str) -> None:
     """The credential is not sent to it, and is not in the error message."""
     for kind, response in {
-        "next_url": Answer(body={"data": [1], "links": {"next": url}}),
-        "link_header": Answer(headers={"Link": f'<{url}>; rel="next"'}, body=[1]),
+        "next_url": FakeResponse(body={"data": [1], "links": {"next": url}}),
+        "link_header": FakeResponse(headers={"Link": f'<{url}>; rel="next"'}, body=[1]),
     }.items():
         with pytest.raises(InvalidRequest, match="host") as caught:
             walk(paginator_of(kind), lambda _, response=response: response)
@@ -234,7 +234,7 @@ def test_a_declared_host_is_followed() -> None:
 @pytest.mark.parametrize("link", ["/v1/things?p=2", "?p=2", "things?p=2", f"{BASE}?p=2&api_key=theirs#top"])
 def test_next_links_may_be_relative_or_hold_a_credential(link: str) -> None:
     """Relative links are resolved against the last URL; a credential in the link is replaced."""
-    response = Answer(body={"data": [1], "links": {"next": link}})
+    response = FakeResponse(body={"data": [1], "links": {"next": link}})
     following = next_plan(paginator_of("next_url"), response, a_plan(settings=IN_QUERY), set())
     assert following is not None
     assert following.url == f"{BASE}?api_key={KEY}&p=2"
@@ -243,7 +243,7 @@ def test_next_links_may_be_relative_or_hold_a_credential(link: str) -> None:
 def test_a_next_link_is_kept_byte_for_byte() -> None:
     """Links are not decoded and encoded again, which would break signed cursors."""
     link = f"{BASE}?page%5Bcursor%5D=bmV4%2Bdg%3D%3D&sig=%FF%fe+x~!*()&flag"
-    response = Answer(body={"data": [1], "links": {"next": link}})
+    response = FakeResponse(body={"data": [1], "links": {"next": link}})
     following = next_plan(paginator_of("next_url"), response, a_plan(settings=IN_QUERY), set())
     assert following is not None
     assert following.url == link.replace("?", f"?api_key={KEY}&")
@@ -267,7 +267,7 @@ ODD_BODIES = [
 def test_an_unexpected_body_ends_the_walk(kind: str, body: Any) -> None:
     """A body of another shape has no records and no next page, and does not raise."""
     paginator = paginator_of(kind)
-    response = Answer(body=body)
+    response = FakeResponse(body=body)
     assert paginator.records(response) == []
     assert paginator.next_request(response, ()) is None
 
@@ -285,18 +285,18 @@ def test_link_headers_are_parsed_as_in_rfc_8288() -> None:
         '</a>; rel="nextish"': None,
         "": None,
     }.items():
-        found = paginator.next_request(Answer(headers={"Link": header}, body=[]), ())
+        found = paginator.next_request(FakeResponse(headers={"Link": header}, body=[]), ())
         assert found == (None if url is None else NextRequest(url=url)), header
 
 
 def test_offsets_stop_at_a_flag_or_a_short_page() -> None:
     """A short page is the last one only if the API has no `has_more` flag."""
     with_flag = paginator_of("offset", has_more="more")
-    page = Answer(body={"data": [1, 2], "more": True})
+    page = FakeResponse(body={"data": [1, 2], "more": True})
     assert with_flag.next_request(page, (("offset", "10"), ("limit", "100"))) == NextRequest(
         params=(("offset", "12"),)
     )
-    last = Answer(body={"data": [1, 2], "more": False})
+    last = FakeResponse(body={"data": [1, 2], "more": False})
     assert with_flag.next_request(last, ()) is None
     assert paginator_of("offset").next_request(page, ()) is None
 
@@ -304,7 +304,7 @@ def test_offsets_stop_at_a_flag_or_a_short_page() -> None:
 def test_page_numbers_stop_at_total_pages() -> None:
     """No empty page is requested after the last of `total_pages`, also if pages start at 0."""
     counted = paginator_of("page", total_pages="pages")
-    page = Answer(body={"items": [1], "pages": 3})
+    page = FakeResponse(body={"items": [1], "pages": 3})
     assert counted.next_request(page, (("page", "2"),)) == NextRequest(params=(("page", "3"),))
     assert counted.next_request(page, (("page", "3"),)) is None
     from_zero = paginator_of("page", total_pages="pages", start=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.limit_types import Granted
 from tests.support.fake_clock import ManualClock
-from tests.support.made_values import Answer
+from tests.support.made_values import FakeResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -31,7 +31,7 @@ class FakeCallIO:
 
     def __init__(
         self,
-        outcomes: Iterable[Any] = (Answer(200),),
+        outcomes: Iterable[Any] = (FakeResponse(200),),
         *,
         grants: Iterable[Any] = (),
         confirms: Iterable[float] = (),

@@ -117,7 +117,7 @@ def a_plan(
     return make_plan(Call(method, path, **options), settings or bound_settings(), idempotency_header)
 
 
-class Answer:
+class FakeResponse:
     """The part of a response that calls and paginators use."""
 
     def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None, body: Any = None) -> None:

@@ -13,7 +13,7 @@ from nango_py.errors import DeadlineExceeded, RateLimited, TransportFailed
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.transport.sendable import Failure
 from tests.support.fake_call_io import FakeCallIO
-from tests.support.made_values import KEY, Answer, a_plan, an_integration, bound_settings
+from tests.support.made_values import KEY, FakeResponse, a_plan, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
@@ -60,7 +60,7 @@ def test_a_booking_that_moved_is_waited_for_again() -> None:
 
 def test_a_request_that_was_never_sent_releases_its_booking() -> None:
     """A refused connection spends no budget; a lost response spends one."""
-    world = World([REFUSED, RESET, Answer(200)])
+    world = World([REFUSED, RESET, FakeResponse(200)])
     world.call()
     ends = [word for word in world.names if word in {"release", "settle"}]
     assert ends == ["release", "settle", "settle"]
@@ -80,7 +80,7 @@ def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
 
 def test_the_limiter_knows_how_long_the_call_may_wait() -> None:
     """The patience is the time left until the deadline."""
-    world = World([Answer(500), Answer(200)], seconds=4.0)
+    world = World([FakeResponse(500), FakeResponse(200)], seconds=4.0)
     world.call(deadline_seconds=60.0)
     patience = world.values("acquire")
     assert patience[0] == 60.0
@@ -111,7 +111,7 @@ def test_an_interrupted_call_ends_its_booking(stopped_at: str, ending: str) -> N
 
 def test_a_429_closes_the_gate_for_exactly_the_requested_time() -> None:
     """The call waits at the gate like all others, without a second wait."""
-    world = World([Answer(429, {"Retry-After": "7"}), Answer(200)])
+    world = World([FakeResponse(429, {"Retry-After": "7"}), FakeResponse(200)])
     assert world.call().status_code == 200
     assert world.names == [
         "acquire", "send", "settle", "close_gate", "acquire", "wait", "confirm", "send", "settle",
@@ -135,7 +135,7 @@ def test_a_429_closes_the_gate_for_exactly_the_requested_time() -> None:
 )
 def test_every_kind_of_requested_wait_is_kept(headers: dict[str, str], body: Any, seconds: float) -> None:
     """Whole and decimal seconds, an HTTP date, and the sentence of Klaviyo's old body."""
-    world = World([Answer(429, headers, body), Answer(200)])
+    world = World([FakeResponse(429, headers, body), FakeResponse(200)])
     world.call()
     waited = world.values("wait")
     assert waited == [pytest.approx(seconds, abs=0.11)]
@@ -144,7 +144,7 @@ def test_every_kind_of_requested_wait_is_kept(headers: dict[str, str], body: Any
 
 def test_a_requested_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate() -> None:
     """The call does not wait for days, and other calls are held by the gate."""
-    world = World([Answer(429, {"Retry-After": "999999"})])
+    world = World([FakeResponse(429, {"Retry-After": "999999"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
     assert world.names == ["acquire", "send", "settle", "close_gate"]
@@ -155,14 +155,14 @@ def test_a_requested_wait_beyond_the_deadline_raises_at_once_and_closes_the_gate
 
 def test_a_session_gets_a_final_429_as_a_response() -> None:
     """Third-party code expects a status, not an exception of this package."""
-    world = World([Answer(429, {"Retry-After": "999999"})])
+    world = World([FakeResponse(429, {"Retry-After": "999999"})])
     assert world.call(returns_limited=True).status_code == 429
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_an_api_that_is_down_gets_exactly_max_attempts_requests(limit: int) -> None:
     """The last response is returned; there is no second layer of retries."""
-    world = World([Answer(503)])
+    world = World([FakeResponse(503)])
     assert world.call(settings={"max_attempts": limit}).status_code == 503
     assert len(world.plans) == limit
     assert [attempt.number for attempt in world.job.attempts] == list(range(1, limit + 1))
@@ -171,21 +171,23 @@ def test_an_api_that_is_down_gets_exactly_max_attempts_requests(limit: int) -> N
 
 def test_an_api_that_is_down_gets_five_requests_by_default() -> None:
     """The default number of attempts."""
-    world = World([Answer(503)])
+    world = World([FakeResponse(503)])
     world.call()
     assert len(world.plans) == 5
 
 
 def test_a_429_that_never_ends_is_rate_limited_after_the_last_attempt() -> None:
     """The error has the last response."""
-    world = World([Answer(429, {"Retry-After": "1"})])
+    world = World([FakeResponse(429, {"Retry-After": "1"})])
     with pytest.raises(RateLimited) as caught:
         world.call()
     assert len(world.plans) == 5
     assert caught.value.response.status_code == 429
 
 
-@pytest.mark.parametrize("outcome", [RESET, Failure("timeout", sent=True, text="no response"), Answer(500)])
+@pytest.mark.parametrize(
+    "outcome", [RESET, Failure("timeout", sent=True, text="no response"), FakeResponse(500)]
+)
 def test_a_post_whose_response_is_lost_is_sent_once(outcome: Any) -> None:
     """The API may have executed it."""
     world = World([outcome])
@@ -201,13 +203,13 @@ def test_a_post_whose_response_is_lost_is_sent_once(outcome: Any) -> None:
 
 def test_a_post_that_was_never_sent_is_retried() -> None:
     """Without a connection the API executed nothing."""
-    world = World([REFUSED, Answer(201)])
+    world = World([REFUSED, FakeResponse(201)])
     assert world.call(a_plan("POST", json={})).status_code == 201
 
 
 def test_a_post_with_an_idempotency_key_has_the_same_key_on_every_attempt() -> None:
     """The key makes the retry safe."""
-    world = World([RESET, Answer(500), Answer(201)])
+    world = World([RESET, FakeResponse(500), FakeResponse(201)])
     world.call(a_plan("POST", json={}, idempotency_header="Idempotency-Key"))
     keys = {plan.headers["idempotency-key"] for plan in world.plans}
     assert len(world.plans) == 3
@@ -222,7 +224,7 @@ def test_two_calls_have_two_idempotency_keys() -> None:
 
 def test_a_consumed_stream_is_not_retried() -> None:
     """One attempt, and the rule says why."""
-    world = World([Answer(503)])
+    world = World([FakeResponse(503)])
     plan = a_plan("PUT", data=iter([b"part"]))
     assert world.call(plan).status_code == 503
     assert len(world.plans) == 1
@@ -231,7 +233,7 @@ def test_a_consumed_stream_is_not_retried() -> None:
 
 def test_a_stream_that_was_not_read_is_retried() -> None:
     """A refused connection reads nothing of it."""
-    world = World([REFUSED, Answer(200)])
+    world = World([REFUSED, FakeResponse(200)])
     assert world.call(a_plan("PUT", data=iter([b"part"]))).status_code == 200
 
 
@@ -252,7 +254,7 @@ def test_a_redirect_to_the_same_origin_is_followed(
     status: int, method: str, then: str, *, keeps_body: bool
 ) -> None:
     """Method and body change as RFC 9110 section 15.4 says, and the credential is sent."""
-    world = World([Answer(status, {"Location": "/v1/moved?x=1"}), Answer(200)])
+    world = World([FakeResponse(status, {"Location": "/v1/moved?x=1"}), FakeResponse(200)])
     body = {"json": {"n": 1}} if method in {"POST", "PUT"} else {}
     assert world.call(a_plan(method, **body)).status_code == 200
     plan = world.plans[1]
@@ -284,7 +286,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("status", [302, 307])
 def test_a_redirect_to_another_origin_is_returned_and_not_followed(location: str, status: int) -> None:
     """Neither the credential nor the body reaches another origin."""
-    world = World([Answer(status, {"Location": location}), Answer(200)])
+    world = World([FakeResponse(status, {"Location": location}), FakeResponse(200)])
     response = world.call(a_plan("POST", json={"n": 1}))
     assert all(plan.url.startswith("https://api.example.test/") for plan in world.plans)
     if len(world.plans) == 1:
@@ -294,14 +296,14 @@ def test_a_redirect_to_another_origin_is_returned_and_not_followed(location: str
 def test_the_redirect_test_notices_a_followed_redirect() -> None:
     """Control: a redirect to an allowed host is followed, so those above are refused for their origin."""
     bound = bound_settings(an_integration(allowed_hosts=("evil.test",)))
-    world = World([Answer(302, {"Location": ELSEWHERE[0]}), Answer(200)])
+    world = World([FakeResponse(302, {"Location": ELSEWHERE[0]}), FakeResponse(200)])
     world.call(a_plan(settings=bound))
     assert world.plans[1].url == ELSEWHERE[0]
 
 
 def test_a_redirect_loop_ends() -> None:
     """Five hops are followed, the sixth is an error; redirects do not use up attempts."""
-    world = World([Answer(302, {"Location": "/v1/again"})])
+    world = World([FakeResponse(302, {"Location": "/v1/again"})])
     with pytest.raises(TransportFailed) as caught:
         world.call()
     assert caught.value.reason == "redirects"
@@ -310,20 +312,20 @@ def test_a_redirect_loop_ends() -> None:
 
 def test_redirects_do_not_count_as_attempts() -> None:
     """After a hop the same number of attempts is left."""
-    world = World([Answer(302, {"Location": "/v1/b"}), Answer(503)])
+    world = World([FakeResponse(302, {"Location": "/v1/b"}), FakeResponse(503)])
     world.call(settings={"max_attempts": 3})
     assert len(world.plans) == 4
 
 
 def test_a_redirect_without_a_location_is_returned() -> None:
     """There is nothing to follow."""
-    assert World([Answer(304)]).call().status_code == 304
-    assert World([Answer(302)]).call().status_code == 302
+    assert World([FakeResponse(304)]).call().status_code == 304
+    assert World([FakeResponse(302)]).call().status_code == 302
 
 
 def test_a_redirect_that_needs_a_consumed_body_is_not_followed() -> None:
     """The stream is consumed, so the redirect is returned."""
-    world = World([Answer(307, {"Location": "/v1/b"})])
+    world = World([FakeResponse(307, {"Location": "/v1/b"})])
     assert world.call(a_plan("POST", data=iter([b"x"]))).status_code == 307
     assert len(world.plans) == 1
 
@@ -351,7 +353,7 @@ def test_a_deadline_that_passes_while_waiting_sends_nothing() -> None:
 
 def test_a_response_that_cannot_be_retried_in_time_is_returned() -> None:
     """A 500 near the deadline is a response, not an exception."""
-    world = World([Answer(500)], seconds=59.9999)
+    world = World([FakeResponse(500)], seconds=59.9999)
     assert world.call(deadline_seconds=60.0, settings={"backoff": {"base_seconds": 60}}).status_code == 500
 
 
@@ -371,7 +373,7 @@ def test_errors_carry_the_plan_and_the_attempts() -> None:
 
 def test_an_attempt_records_what_happened() -> None:
     """It has number, status, duration, waits, bytes and the rule."""
-    world = World([Answer(500), Answer(200, body={"ok": True})], seconds=0.25)
+    world = World([FakeResponse(500), FakeResponse(200, body={"ok": True})], seconds=0.25)
     world.call()
     first, second = world.job.attempts
     assert (first.number, first.status, first.action, first.seconds) == (1, 500, "retry", 0.25)

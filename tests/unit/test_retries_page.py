@@ -17,7 +17,7 @@ from nango_py.errors import DeadlineExceeded, RequestFailed, TransportFailed
 from nango_py.transport.sendable import Failure
 from tests.support.fake_call_io import FakeCallIO
 from tests.support.fake_clock import ManualClock
-from tests.support.made_values import Answer, a_connection, a_plan, an_integration
+from tests.support.made_values import FakeResponse, a_connection, a_plan, an_integration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "retries.md"
 KEYED = "Idempotency-Key"
@@ -47,7 +47,7 @@ def outcomes(head: str) -> list[Any]:
         return [Failure(word[1], sent=word[1] not in NEVER_SENT, text="it broke")]
     headers = {"Retry-After": "2"} if "with a wait" in head else {}
     headers |= {RENEWABLE: "yes"} if "refreshable" in head else {}
-    return [Answer(int(status), headers) for status in re.findall(r"\b\d{3}\b", head)]
+    return [FakeResponse(int(status), headers) for status in re.findall(r"\b\d{3}\b", head)]
 
 
 def methods(head: str) -> list[tuple[str, bool]]:
@@ -78,11 +78,11 @@ class Api(FakeCallIO):
         self.outcome = outcome
         self.tokens = Tokens()
         reason = getattr(outcome, "reason", "")
-        hops = [Answer(307, {"Location": f"hop-{number}"}) for number in range(1, 10)]
+        hops = [FakeResponse(307, {"Location": f"hop-{number}"}) for number in range(1, 10)]
         if reason == "deadline":  # the request takes longer than the whole call may
             super().__init__([Failure("timeout", sent=True, text="no response")], seconds=200.0)
         else:
-            super().__init__(hops if reason == "redirects" else [outcome, Answer(200)])
+            super().__init__(hops if reason == "redirects" else [outcome, FakeResponse(200)])
 
     def call(self, plan: Any) -> Any:
         """The response of a call, or its error."""
@@ -134,8 +134,8 @@ def test_a_cell_says_what_happens(head: str, column: str, promised: str) -> None
 
 def test_a_wrong_cell_is_noticed() -> None:
     """Control: the text for a GET does not hold for a POST."""
-    assert what_happens(Answer(503), "GET", keyed=False) == "retry"
-    assert what_happens(Answer(503), "POST", keyed=False) == "response"
+    assert what_happens(FakeResponse(503), "GET", keyed=False) == "retry"
+    assert what_happens(FakeResponse(503), "POST", keyed=False) == "response"
 
 
 def test_no_status_or_reason_of_the_code_is_left_out() -> None:

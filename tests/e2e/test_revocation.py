@@ -1,4 +1,4 @@
-"""Deleting a connection: it is gone at once, and its provider is told, come what may of that."""
+"""Deleting a connection: it is deleted at once, and its tokens are revoked as far as possible."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def provider() -> Iterator[Provider]:
 
 
 def product(provider: Provider, url: str = "sqlite:///:memory:", **auth: Any) -> Nango:
-    """A product that knows where its provider withdraws tokens."""
+    """A product that knows the revocation endpoint of its provider."""
     return a_nango(provider.url, url, auth={"revocation_url": f"{provider.url}/revoke", **auth})
 
 
@@ -45,7 +45,7 @@ def connect(nango: Nango, provider: Provider, **options: Any) -> dict[str, Any]:
     return credentials
 
 
-def told(nango: Nango) -> list[Event]:
+def revocation_events(nango: Nango) -> list[Event]:
     """The events of providers that did not withdraw."""
     events: list[Event] = []
     nango.on("not_revoked", events.append)
@@ -59,13 +59,13 @@ def assert_gone(nango: Nango) -> None:
 
 
 @pytest.mark.parametrize("client_auth", ["header", "body"])
-def test_the_provider_is_told(client_auth: str, database_url: str) -> None:
+def test_the_tokens_are_revoked(client_auth: str, database_url: str) -> None:
     """Refresh token first, then the access token, with the client's own id; the grant is dead afterwards."""
     with (
         Provider(client_auth=client_auth) as provider,
         product(provider, database_url, authorization_method=client_auth) as nango,
     ):
-        events = told(nango)
+        events = revocation_events(nango)
         credentials = connect(nango, provider)
         assert nango.executor("mail", "user-1").get("things").status_code == 200
         nango.delete_connection("mail", "user-1")
@@ -76,7 +76,7 @@ def test_the_provider_is_told(client_auth: str, database_url: str) -> None:
 
 
 def test_it_can_be_left_valid(provider: Provider) -> None:
-    """revoke=False sends nothing, and the token works on elsewhere."""
+    """revoke=False sends nothing, and the token stays valid."""
     with product(provider) as nango:
         credentials = connect(nango, provider)
         nango.delete_connection("mail", "user-1", revoke=False)
@@ -88,7 +88,7 @@ def test_it_can_be_left_valid(provider: Provider) -> None:
 def test_without_a_declared_place_nothing_is_sent(provider: Provider) -> None:
     """The control: a blueprint that names no revocation_url has its connections deleted, and that is all."""
     with a_nango(provider.url) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         connect(nango, provider)
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
@@ -105,13 +105,13 @@ def test_without_a_declared_place_nothing_is_sent(provider: Provider) -> None:
         (["lost"], "no response (reset)"),
     ],
 )
-def test_a_provider_that_fails_is_told_of_and_no_error(
+def test_a_provider_that_fails_is_an_event_and_not_an_error(
     provider: Provider, faults: list[Any], reason: str
 ) -> None:
-    """The connection is gone all the same; the event says why, and holds no token."""
+    """The connection is deleted nevertheless; the event has the reason and no token."""
     provider.revocation_faults.extend(faults)
     with product(provider) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         connect(nango, provider)
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
@@ -120,13 +120,15 @@ def test_a_provider_that_fails_is_told_of_and_no_error(
     ]
 
 
-def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row is gone before the provider is asked, and the wait has an end."""
+def test_a_provider_that_hangs_does_not_block_the_deletion(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is deleted before the provider is asked, and the wait is bounded."""
     monkeypatch.setattr(revocation, "REQUEST_SECONDS", 0.5)
     provider.revocation_faults.append("hang")
     arrived = threading.Event()
     with product(provider) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         connect(nango, provider)
         transport = nango.services.transport
         send = transport.send
@@ -143,12 +145,12 @@ def test_a_provider_that_hangs_holds_nobody_up(provider: Provider, monkeypatch: 
     assert [event.reason for event in events] == ["no response (timeout)"]
 
 
-def test_nobody_listens_at_all() -> None:
-    """A provider that is gone for good keeps nobody from deleting."""
+def test_a_provider_that_refuses_connections() -> None:
+    """A provider that no longer exists does not prevent the deletion."""
     with Provider() as provider:
         credentials = provider.grant("user-1")
     with product(provider) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         nango.register_connection("mail", "user-1", credentials)
         nango.delete_connection("mail", "user-1")
         assert_gone(nango)
@@ -156,7 +158,7 @@ def test_nobody_listens_at_all() -> None:
 
 
 def test_an_integration_that_is_declared_no_longer(provider: Provider, database_url: str) -> None:
-    """Its connections can be deleted; nobody knows whom to tell."""
+    """Its connections can be deleted; there is no endpoint to send a revocation to."""
     with product(provider, database_url) as nango:
         connect(nango, provider)
     settings = {"other": mail(provider.url)}
@@ -181,8 +183,8 @@ def test_an_altered_row_is_deleted_without_a_word(provider: Provider, database_u
     assert provider.revocations == []
 
 
-def test_another_connection_of_the_same_application_is_kept_alive(provider: Provider) -> None:
-    """Providers may end the whole grant with one token: it is withdrawn with the last connection only."""
+def test_another_connection_of_the_same_application_stays_valid(provider: Provider) -> None:
+    """Providers may end the whole grant with one token, so it is revoked with the last connection only."""
     place = {"revocation_url": f"{provider.url}/revoke"}
     settings = {
         "mail": mail(provider.url, place),
@@ -192,7 +194,7 @@ def test_another_connection_of_the_same_application_is_kept_alive(provider: Prov
     with Nango(
         settings, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={}
     ) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         credentials = provider.grant("user-1")
         for name in settings:
             nango.register_connection(name, "user-1", credentials)
@@ -208,11 +210,11 @@ def test_another_connection_of_the_same_application_is_kept_alive(provider: Prov
 
 
 def test_an_altered_row_beside_it_is_no_error(provider: Provider, database_url: str) -> None:
-    """Whether the other one has the same grant cannot be told then; nothing is withdrawn, which is said."""
+    """Whether the other one has the same grant is unknown then; nothing is revoked, and the event says so."""
     place = {"revocation_url": f"{provider.url}/revoke"}
     settings = {"mail": mail(provider.url, place), "calendar": mail(provider.url, place)}
     with Nango(settings, database_url=database_url, encryption_keys=ENCRYPTION_KEY, environ={}) as nango:
-        events = told(nango)
+        events = revocation_events(nango)
         for name in settings:
             nango.register_connection(name, "user-1", provider.grant("user-1"))
         database = open_database(Secret(database_url))
@@ -225,7 +227,7 @@ def test_an_altered_row_beside_it_is_no_error(provider: Provider, database_url: 
 
 
 def test_what_is_not_there_is_not_found(provider: Provider) -> None:
-    """Deleting twice is an error, and the provider is told once."""
+    """Deleting twice is an error, and the tokens are revoked once."""
     with product(provider) as nango:
         connect(nango, provider)
         nango.delete_connection("mail", "user-1")
@@ -249,8 +251,8 @@ class Opening:
         SYSTEM_CLOCK.sleep(seconds)
 
 
-def test_a_renewal_under_way_is_waited_for(provider: Provider, database_url: str) -> None:
-    """What the renewal of another process brings is withdrawn, for the old token is no grant any more."""
+def test_a_refresh_in_flight_is_waited_for(provider: Provider, database_url: str) -> None:
+    """The new tokens of another process are revoked, because the old ones are no longer valid."""
     clock, place = Opening(provider), {"revocation_url": f"{provider.url}/revoke"}
     with (
         product(provider, database_url) as nango,
@@ -274,8 +276,8 @@ def test_a_renewal_under_way_is_waited_for(provider: Provider, database_url: str
     assert provider.withdraw({"token": old["refresh_token"], **client}, "") == 400
 
 
-def test_a_renewal_that_hangs_is_not_waited_for_long(provider: Provider) -> None:
-    """After a few seconds the connection is deleted under the renewal, which brings nothing back."""
+def test_a_refresh_that_hangs_is_not_waited_for_long(provider: Provider) -> None:
+    """After a few seconds the connection is deleted, and the refresh does not restore it."""
     clock = ManualClock()
     with a_nango(provider.url, clock=clock, auth={"revocation_url": f"{provider.url}/revoke"}) as nango:
         provider.now = clock.now
@@ -294,7 +296,7 @@ def test_a_renewal_that_hangs_is_not_waited_for_long(provider: Provider) -> None
 
 
 def test_no_log_and_no_event_holds_a_token() -> None:
-    """Whatever the provider answers, and it repeats the token here, nothing of it is shown."""
+    """A response that repeats the token is neither logged nor part of an event."""
     collector = Collector()
     root = logging.getLogger()
     level = root.level
@@ -302,7 +304,7 @@ def test_no_log_and_no_event_holds_a_token() -> None:
     root.setLevel(logging.DEBUG)
     try:
         with Provider(prefix=secret(7)) as provider, product(provider) as nango:
-            events = told(nango)
+            events = revocation_events(nango)
             provider.revocation_faults.extend([500, "lost"])
             connect(nango, provider)
             nango.delete_connection("mail", "user-1")

@@ -1,4 +1,4 @@
-"""Tokens under asyncio: one renewal for all tasks, finished though its caller is gone."""
+"""Tokens under asyncio: one refresh for all tasks, finished even if its caller is cancelled."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def nango(provider: Provider, tmp_path: Path) -> Iterator[Nango]:
-    """A product whose user's token has ended."""
+    """A product whose user's token has expired."""
     with a_nango(provider.url, f"sqlite:///{tmp_path}/.nango/nango.db") as product:
         product.register_connection("mail", "user-1", provider.grant("user-1", expired=True))
         yield product
 
 
-def test_many_tasks_renew_once(nango: Nango, provider: Provider) -> None:
+def test_many_tasks_refresh_once(nango: Nango, provider: Provider) -> None:
     """One token call, and every task gets its response."""
 
     async def main() -> list[int]:
@@ -47,7 +47,7 @@ def test_many_tasks_renew_once(nango: Nango, provider: Provider) -> None:
     assert provider.expired_sent == []
 
 
-def test_a_cancelled_caller_does_not_stop_the_renewal(nango: Nango, provider: Provider) -> None:
+def test_a_cancelled_caller_does_not_stop_the_refresh(nango: Nango, provider: Provider) -> None:
     """The first caller gives up while the provider decides; the token is stored, and the others have it."""
     provider.gate.clear()
 
@@ -68,7 +68,7 @@ def test_a_cancelled_caller_does_not_stop_the_renewal(nango: Nango, provider: Pr
 
 
 def test_all_callers_gone_the_token_is_stored_all_the_same(nango: Nango, provider: Provider) -> None:
-    """Closing the product waits for a renewal that nobody waits for any more."""
+    """Closing the product waits for a refresh whose caller is cancelled."""
     provider.gate.clear()
 
     async def main() -> None:
@@ -85,7 +85,7 @@ def test_all_callers_gone_the_token_is_stored_all_the_same(nango: Nango, provide
     assert provider.api(stored["access_token"]) == 200
 
 
-def test_a_renewal_that_fails_unseen_makes_no_noise(
+def test_a_refresh_that_fails_after_its_caller_is_gone_is_not_reported(
     nango: Nango, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its caller was cancelled, the provider refuses: asyncio has nothing to complain about."""
@@ -141,7 +141,7 @@ CORPUS: dict[str, Callable[[Provider], dict[str, Any]]] = {
 }
 
 
-def told(nango: Nango, call: Callable[[], Any]) -> list[Any]:
+def outcome_of(nango: Nango, call: Callable[[], Any]) -> list[Any]:
     """What two calls come to, and what is stored afterwards."""
     found: list[Any] = []
     for _ in range(2):
@@ -157,7 +157,7 @@ def told(nango: Nango, call: Callable[[], Any]) -> list[Any]:
 @pytest.mark.parametrize("case", CORPUS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_both_executors_come_to_the_same(case: str, method: str) -> None:
-    """The same answers, errors, stored state and ledger, whichever way the call is driven."""
+    """Responses, errors, stored state and ledger are the same for both executors."""
     results = []
     for kind in ("sync", "async"):
         clock = ManualClock()
@@ -165,24 +165,24 @@ def test_both_executors_come_to_the_same(case: str, method: str) -> None:
             nango.register_connection("mail", "user-1", CORPUS[case](provider))
             if kind == "sync":
                 mail = nango.executor("mail", "user-1")
-                found = told(nango, lambda mail=mail: mail.request(method, "things"))  # type: ignore[misc]
+                found = outcome_of(nango, lambda mail=mail: mail.request(method, "things"))  # type: ignore[misc]
             else:
-                found = _told_async(nango, method)
+                found = _outcome_async(nango, method)
             ledger = [status for _, status in provider.api_calls], provider.calls_of("user-1")
             results.append((found, ledger, provider.expired_sent))
     assert results[0] == results[1]
     assert results[0][2] == []
 
 
-def _told_async(nango: Nango, method: str) -> list[Any]:
+def _outcome_async(nango: Nango, method: str) -> list[Any]:
     with asyncio.Runner() as runner:
         mail = nango.async_executor("mail", "user-1")
-        found = told(nango, lambda: runner.run(mail.request(method, "things")))
+        found = outcome_of(nango, lambda: runner.run(mail.request(method, "things")))
         runner.run(nango.services.async_transport.aclose())
         return found
 
 
-def test_walks_and_downloads_renew_too(provider: Provider, tmp_path: Path) -> None:
+def test_pages_and_downloads_refresh_too(provider: Provider, tmp_path: Path) -> None:
     """Every way to call goes through the same door."""
     paging = {"kind": "next_url", "next": "next", "records": "items"}
 

@@ -1,4 +1,4 @@
-"""What a renewal costs: few statements of the store, none for a valid token, and no rush at one moment."""
+"""What a refresh costs: few SQL statements, none for a valid token, and no rush at one moment."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Counting:
         return getattr(self._database, name)
 
 
-def test_a_renewal_adds_four_statements_and_a_valid_token_none(database_url: str) -> None:
+def test_a_refresh_adds_four_statements_and_a_valid_token_none(database_url: str) -> None:
     """Take the lease, read again, write, give it back; and then nothing for a second."""
     clock = ManualClock()
     with (
@@ -90,8 +90,8 @@ def test_counting_sees_statements(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("life", [60.0, 3600.0, 86_400.0, 30 * 86_400.0])
-def test_ten_thousand_tokens_of_one_age_are_not_renewed_at_once(life: float) -> None:
-    """The busiest twentieth of the time has at most twice its share; all are renewed before their end."""
+def test_ten_thousand_tokens_of_one_age_are_not_refreshed_at_once(life: float) -> None:
+    """The busiest twentieth of the time has at most twice its share; all are refreshed before they expire."""
     moments = []
     for number in range(10_000):
         connection = a_connection({"access_token": "x"})

@@ -1,4 +1,4 @@
-"""Tokens over real sockets: renewed before they end and once on a 401, and what happens when that fails."""
+"""Tokens over real sockets: refreshed before they expire and once on a 401, and every failure of that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def provider(clock: ManualClock) -> Iterator[Provider]:
-    """A provider that goes by the test's clock and replaces refresh tokens at once."""
+    """A provider with the test's clock that rotates refresh tokens."""
     with Provider("strict", now=clock.now) as opened:
         yield opened
 
@@ -48,22 +48,22 @@ def stored(nango: Nango) -> dict[str, Any]:
     return found
 
 
-def test_a_token_is_renewed_before_it_ends(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """No call sees a token that has ended, and none is renewed while it is young."""
+def test_a_token_is_refreshed_before_it_expires(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """No expired token is sent, and no token is refreshed long before its expiry."""
     register(nango, provider)
     mail = nango.executor("mail", "user-1")
     for _ in range(200):
         assert mail.get("things").status_code == 200
         clock.advance(60)
     assert provider.expired_sent == []
-    # 12,000 seconds in lives of 3,600 seconds less a margin of 300 to 600.
+    # 12,000 seconds in lifetimes of 3,600 seconds, less a margin of 300 to 600.
     assert provider.calls_of("user-1") == ["granted"] * 3
     assert {status for _, status in provider.api_calls} == {200}
 
 
 @pytest.mark.parametrize("life", [10, 60])
-def test_short_lives_do_not_loop(nango: Nango, provider: Provider, clock: ManualClock, life: int) -> None:
-    """A token of ten seconds is renewed once in its life, a second or two before its end."""
+def test_short_lifetimes_do_not_loop(nango: Nango, provider: Provider, clock: ManualClock, life: int) -> None:
+    """A token of ten seconds is refreshed once, a second or two before it expires."""
     provider.life = life
     register(nango, provider)
     mail = nango.executor("mail", "user-1")
@@ -76,8 +76,8 @@ def test_short_lives_do_not_loop(nango: Nango, provider: Provider, clock: Manual
 
 @pytest.mark.parametrize("client_auth", ["header", "body"])
 @pytest.mark.parametrize("responses", ["json", "form"])
-def test_every_way_to_ask_and_to_answer(clock: ManualClock, client_auth: str, responses: str) -> None:
-    """The client in header or body, the response as JSON or as a form."""
+def test_every_form_of_request_and_response(clock: ManualClock, client_auth: str, responses: str) -> None:
+    """The client authenticates in header or body; the response is JSON or a form."""
     with (
         Provider(now=clock.now, client_auth=client_auth, responses=responses) as provider,
         a_nango(provider.url, clock=clock, auth={"authorization_method": client_auth}) as nango,
@@ -88,7 +88,7 @@ def test_every_way_to_ask_and_to_answer(clock: ManualClock, client_auth: str, re
 
 
 def test_a_token_in_the_query_is_replaced_too(provider: Provider, clock: ManualClock) -> None:
-    """A renewed token stands wherever the blueprint puts it, also in the repeated call."""
+    """The retried call has the new token in each place that the blueprint gives it."""
     places = {
         "base_url": f"{provider.url}/api/",
         "headers": {"Authorization": "Bearer ${access_token}"},
@@ -106,8 +106,8 @@ def test_a_token_in_the_query_is_replaced_too(provider: Provider, clock: ManualC
     assert "q=1" in seen["path"]
 
 
-def test_a_refused_token_is_renewed_once_and_the_call_repeated(nango: Nango, provider: Provider) -> None:
-    """A 401 with a token that looks good: one token call, one retry."""
+def test_a_refused_token_is_refreshed_once_and_the_call_retried(nango: Nango, provider: Provider) -> None:
+    """A 401 with a token that has not expired leads to one token request and one retry."""
     old = register(nango, provider)
     provider.forget(old["access_token"])
     assert nango.executor("mail", "user-1").get("things").status_code == 200
@@ -115,12 +115,14 @@ def test_a_refused_token_is_renewed_once_and_the_call_repeated(nango: Nango, pro
     assert provider.calls_of("user-1") == ["granted"]
 
 
-def test_without_a_known_end_only_a_401_renews(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """A provider that says nothing of a life: the token is used until the API refuses it."""
+def test_without_a_known_expiry_only_a_401_leads_to_a_refresh(
+    nango: Nango, provider: Provider, clock: ManualClock
+) -> None:
+    """If the provider does not state the expiry, the token is used until the API refuses it."""
     provider.expiry = "none"
     register(nango, provider, expired=True)
     mail = nango.executor("mail", "user-1")
-    mail.get("things")  # renewed here, and from now on without an end
+    mail.get("things")  # refreshed here, and from now on without an expiry
     clock.advance(3500)
     assert mail.get("things").status_code == 200
     clock.advance(200)
@@ -129,8 +131,8 @@ def test_without_a_known_end_only_a_401_renews(nango: Nango, provider: Provider,
     assert len(provider.token_calls) == 2
 
 
-def test_a_401_for_ever_is_the_answer(nango: Nango, provider: Provider) -> None:
-    """One renewal, one retry, and then the 401; the next calls ask for no tokens at once."""
+def test_a_permanent_401_is_returned(nango: Nango, provider: Provider) -> None:
+    """After one refresh and one retry the 401 is returned; the next calls do not refresh again at once."""
     register(nango, provider)
     provider.always_refuses = True
     mail = nango.executor("mail", "user-1")
@@ -142,8 +144,8 @@ def test_a_401_for_ever_is_the_answer(nango: Nango, provider: Provider) -> None:
     assert status_of(nango) == "active"
 
 
-def test_a_refused_post_is_repeated_but_a_streamed_body_is_not(nango: Nango, provider: Provider) -> None:
-    """The API refused the first one, so nothing happens twice; an iterator cannot be sent again."""
+def test_a_refused_post_is_retried_but_a_streamed_body_is_not(nango: Nango, provider: Provider) -> None:
+    """The API refused the first request, so a retry is safe; an iterator cannot be sent again."""
     register(nango, provider)
     mail = nango.executor("mail", "user-1")
     provider.refuses.append(401)
@@ -155,7 +157,7 @@ def test_a_refused_post_is_repeated_but_a_streamed_body_is_not(nango: Nango, pro
 
 
 def test_a_reply_without_a_refresh_token_keeps_the_old_one(nango: Nango, provider: Provider) -> None:
-    """RFC 6749 section 6: what is not repeated is not withdrawn."""
+    """RFC 6749 section 6: the old refresh token stays valid."""
     provider.rotation, provider.repeats_refresh = "none", False
     old = register(nango, provider, expired=True)
     assert nango.executor("mail", "user-1").get("things").status_code == 200
@@ -164,10 +166,10 @@ def test_a_reply_without_a_refresh_token_keeps_the_old_one(nango: Nango, provide
 
 
 @pytest.mark.parametrize("fault", [503, "html", "cut", 429])
-def test_while_the_old_token_lives_a_failing_endpoint_is_no_matter(
+def test_a_failing_endpoint_does_not_matter_while_the_old_token_is_valid(
     nango: Nango, provider: Provider, clock: ManualClock, fault: Any
 ) -> None:
-    """Five failures and then a token: calls go on, pauses lie between, the connection is never marked."""
+    """With five failures and then a token, calls succeed, attempts back off, and the status stays active."""
     register(nango, provider)
     provider.faults.extend([fault] * (10 if fault == "cut" else 5))
     clock.advance(3600 - 290)
@@ -181,8 +183,8 @@ def test_while_the_old_token_lives_a_failing_endpoint_is_no_matter(
     assert provider.expired_sent == []
 
 
-def test_failures_lie_further_and_further_apart(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """The pause doubles up to thirty seconds, and is never the same for two connections."""
+def test_failures_back_off(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """The pause doubles up to thirty seconds."""
     register(nango, provider)
     provider.faults.extend([503] * 1000)
     clock.advance(3600 - 290)
@@ -200,10 +202,10 @@ def test_failures_lie_further_and_further_apart(nango: Nango, provider: Provider
     assert len(asked) <= 20
 
 
-def test_an_ended_token_and_an_endpoint_that_is_down(
+def test_an_expired_token_and_an_endpoint_that_is_down(
     nango: Nango, provider: Provider, clock: ManualClock
 ) -> None:
-    """The call says so and does not send the old token; the next one after the pause works."""
+    """The call fails and does not send the old token; the next call after the pause succeeds."""
     register(nango, provider, expired=True)
     provider.faults.append(503)
     mail = nango.executor("mail", "user-1")
@@ -217,8 +219,8 @@ def test_an_ended_token_and_an_endpoint_that_is_down(
     assert provider.expired_sent == []
 
 
-def test_an_outage_asks_for_its_own_pause(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """A lost response is asked for once more at once; a failure is cleared by the next success."""
+def test_a_success_resets_the_backoff(nango: Nango, provider: Provider, clock: ManualClock) -> None:
+    """A lost response is requested once more at once; the next success resets the backoff."""
     provider.rotation = "grace"
     register(nango, provider, expired=True)
     provider.faults.append("lost")
@@ -229,10 +231,10 @@ def test_an_outage_asks_for_its_own_pause(nango: Nango, provider: Provider, cloc
     assert nango.executor("mail", "user-1").get("things").status_code == 200
 
 
-def test_a_lost_answer_under_strict_rotation_needs_the_user(
+def test_a_lost_response_under_strict_rotation_needs_the_user(
     nango: Nango, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be saved: one event, one record, a typed error, and no endless asking."""
+    """The grant is lost: one event, one log record, a CredentialsError, and no further token requests."""
     heard: list[Any] = []
     nango.on("needs_reauth", heard.append)
     register(nango, provider, expired=True)
@@ -254,7 +256,7 @@ def test_a_lost_answer_under_strict_rotation_needs_the_user(
 
 
 def test_new_credentials_make_it_active_again(nango: Nango, provider: Provider) -> None:
-    """The user connects again, and the same executor goes on."""
+    """After the user has connected again, the same executor works."""
     old = register(nango, provider, expired=True)
     provider.revoke(old["refresh_token"])
     mail = nango.executor("mail", "user-1")
@@ -264,10 +266,10 @@ def test_new_credentials_make_it_active_again(nango: Nango, provider: Provider) 
     assert mail.get("things").status_code == 200
 
 
-def test_the_applications_own_mistake_is_not_the_users(
+def test_a_rejected_application_does_not_end_the_connection(
     nango: Nango, provider: Provider, clock: ManualClock
 ) -> None:
-    """A wrong client secret: a typed error, no mark on the connection, one question in a while."""
+    """A wrong client secret: a CredentialsError, an unchanged status, and few token requests."""
     register(nango, provider, expired=True)
     provider.faults.append("invalid_client")
     mail = nango.executor("mail", "user-1")
@@ -280,8 +282,8 @@ def test_the_applications_own_mistake_is_not_the_users(
     assert mail.get("things").status_code == 200
 
 
-def test_a_refusal_after_a_sibling_won_is_no_refusal(nango: Nango, provider: Provider) -> None:
-    """invalid_grant while somebody else stored a newer token: theirs is used."""
+def test_a_refusal_after_another_process_won_is_ignored(nango: Nango, provider: Provider) -> None:
+    """After invalid_grant, a newer token that another process has stored is used."""
     register(nango, provider, expired=True)
     provider.faults.append("invalid_grant")
     provider.gate.clear()
@@ -297,7 +299,7 @@ def test_a_refusal_after_a_sibling_won_is_no_refusal(nango: Nango, provider: Pro
 def test_a_store_that_fails_at_the_worst_moment(
     nango: Nango, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider has answered and the database fails: the write is tried again, and no token is lost."""
+    """If the database fails after the provider has responded, the write is retried, and no token is lost."""
     register(nango, provider, expired=True)
     failures = [StorageError("the disk is full"), StorageError("the disk is full")]
     store_renewed = Leases.store_refreshed
@@ -312,10 +314,10 @@ def test_a_store_that_fails_at_the_worst_moment(
     assert provider.calls_of("user-1") == ["granted"]
 
 
-def test_no_token_is_asked_for_where_nothing_can_be_stored(
+def test_no_token_is_requested_if_nothing_can_be_stored(
     nango: Nango, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lease is a write too: a full disk is found before the provider is asked."""
+    """Acquiring the lease is a write too, so a full disk is detected before the provider is asked."""
 
     def full(*_: Any) -> bool:
         raise StorageError("the disk is full")
@@ -329,8 +331,8 @@ def test_no_token_is_asked_for_where_nothing_can_be_stored(
     assert nango.executor("mail", "user-1").get("things").status_code == 200
 
 
-def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Provider) -> None:
-    """The renewal that was under way brings nothing back."""
+def test_a_connection_deleted_during_its_refresh_stays_deleted(nango: Nango, provider: Provider) -> None:
+    """The refresh in flight does not restore it."""
     register(nango, provider, expired=True)
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
@@ -345,8 +347,8 @@ def test_a_connection_deleted_meanwhile_stays_deleted(nango: Nango, provider: Pr
     assert nango.connections_for_user("user-1") == []
 
 
-def test_a_login_meanwhile_wins_over_the_renewal(nango: Nango, provider: Provider) -> None:
-    """Whoever connects again while the old token is renewed keeps what the login brought."""
+def test_a_login_during_the_refresh_wins(nango: Nango, provider: Provider) -> None:
+    """If the user connects again while the old token is refreshed, the credentials of the login stay."""
     register(nango, provider, expired=True)
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
@@ -363,7 +365,7 @@ def test_a_login_meanwhile_wins_over_the_renewal(nango: Nango, provider: Provide
     assert nango.connection("mail", "user-1")["additional_config"] == {"color": "blue"}
 
 
-def test_settings_changed_meanwhile_do_not_cost_the_token(nango: Nango, provider: Provider) -> None:
+def test_settings_changed_during_the_refresh_do_not_cost_the_token(nango: Nango, provider: Provider) -> None:
     """A change of additional_config during the token call leaves a connection that goes on."""
     register(nango, provider, expired=True)
     provider.gate.clear()
@@ -377,10 +379,10 @@ def test_settings_changed_meanwhile_do_not_cost_the_token(nango: Nango, provider
     assert provider.calls_of("user-1") == ["granted"]
 
 
-def test_nobody_waits_for_a_renewal_while_the_old_token_lives(
+def test_no_caller_waits_for_a_refresh_while_the_old_token_is_valid(
     nango: Nango, provider: Provider, clock: ManualClock
 ) -> None:
-    """One caller renews ahead of time; the others use what they have."""
+    """One caller refreshes ahead of time; the others use the old token."""
     register(nango, provider)
     clock.advance(3600 - 290)
     provider.gate.clear()
@@ -397,7 +399,7 @@ def test_nobody_waits_for_a_renewal_while_the_old_token_lives(
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 10 * 365 * 86400.0])
 def test_a_clock_that_jumps(jump: float) -> None:
-    """No expired token is sent, and no jump makes more than one renewal."""
+    """No expired token is sent, and no jump of the clock causes more than one refresh."""
     real, ours = ManualClock(), ManualClock()
     with Provider("strict", now=real.now, life=7200) as provider, a_nango(provider.url, clock=ours) as nango:
         register(nango, provider)
@@ -419,7 +421,7 @@ def test_a_clock_that_jumps(jump: float) -> None:
 
 @pytest.mark.parametrize("ahead", [3600.0, -3600.0, 5.0])
 def test_a_provider_whose_clock_is_wrong(clock: ManualClock, ahead: float) -> None:
-    """An end given as a moment is read by the provider's own clock, which its Date header tells."""
+    """An absolute expiry is compared with the provider's clock, known from its Date header."""
     with (
         Provider(now=clock.now, expiry="expires_at", clock_ahead=ahead) as provider,
         a_nango(provider.url, clock=clock) as nango,
@@ -434,7 +436,7 @@ def test_a_provider_whose_clock_is_wrong(clock: ManualClock, ahead: float) -> No
 
 
 def test_a_long_walk_outlives_its_first_token(provider: Provider, clock: ManualClock) -> None:
-    """Each page is asked for with the token of its time."""
+    """Each page is requested with the token that is valid then."""
     paging = {"kind": "next_url", "next": "next", "records": "items"}
     with a_nango(provider.url, clock=clock, pagination=paging) as nango:
         register(nango, provider)
@@ -448,14 +450,14 @@ def test_a_long_walk_outlives_its_first_token(provider: Provider, clock: ManualC
     assert 2 <= len(provider.token_calls) <= 3
 
 
-def test_a_session_renews_too(nango: Nango, provider: Provider) -> None:
-    """SDKs that are given a session know nothing of tokens."""
+def test_a_session_refreshes_too(nango: Nango, provider: Provider) -> None:
+    """SDKs that use a session need not know about tokens."""
     register(nango, provider, expired=True)
     assert nango.session("mail", "user-1").get("things").status_code == 200
 
 
-def test_many_threads_renew_once(provider: Provider, tmp_path: Path) -> None:
-    """Thirty-two threads with an ended token: one token call, and all of them succeed."""
+def test_many_threads_refresh_once(provider: Provider, tmp_path: Path) -> None:
+    """Thirty-two threads with an expired token make one token request, and all succeed."""
     with a_nango(provider.url, f"sqlite:///{tmp_path}/nango.db") as nango:
         provider.now = nango.services.clock.now
         register(nango, provider, expired=True)

@@ -1,6 +1,7 @@
-"""One renewal for any number of processes, and no login lost by killing, stopping or ending them.
+"""One refresh for any number of processes, and no login lost by killing, stopping or ending them.
 
-Longer forms: `python -m tests.support.token_processes rounds 100`, `python -m tests.support.token_killer kill 300 URL`.
+Longer forms: `python -m tests.support.token_processes rounds 100` and
+`python -m tests.support.token_killer kill 300 URL`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def drill(job: str, runs: int, database_url: str) -> dict[str, Any]:
     return told
 
 
-def test_sixty_four_callers_in_four_processes_renew_once(database_url: str) -> None:
+def test_sixty_four_callers_in_four_processes_refresh_once(database_url: str) -> None:
     """Every round: one token call, and 64 callers whose token is the same new one."""
     with Provider("strict") as provider, a_nango(provider.url, database_url) as nango:
         for calls, seen in rounds(database_url, provider, nango, 15):
@@ -38,8 +39,8 @@ def test_sixty_four_callers_in_four_processes_renew_once(database_url: str) -> N
         assert provider.expired_sent == []
 
 
-def test_without_leases_they_would_renew_more_often(tmp_path: Path) -> None:
-    """The control: where everybody gets the lease, processes renew beside each other."""
+def test_without_leases_they_would_refresh_more_often(tmp_path: Path) -> None:
+    """The control: if every process gets the lease, processes refresh concurrently."""
     url = f"sqlite:///{tmp_path}/.nango/nango.db"
     with Provider("none") as provider, a_nango(provider.url, url) as nango:
         counts = [calls for calls, _ in rounds(url, provider, nango, 3, "careless")]
@@ -47,10 +48,10 @@ def test_without_leases_they_would_renew_more_often(tmp_path: Path) -> None:
 
 
 def test_kill_at_any_point_loses_nothing_in_silence(database_url: str) -> None:
-    """SIGKILL at six points of a renewal, three kinds of rotation.
+    """SIGKILL at six points of a refresh, three kinds of rotation.
 
-    Without rotation and with grace nothing is lost; where a provider forgives no lost response, the loss is
-    said by the next call, and nobody asks again and again.
+    Without rotation, and with a grace period, nothing is lost; if a provider accepts a refresh token only
+    once, the next call reports the loss, and further calls do not ask again.
     """
     told = drill("kill", 36, database_url)
     assert told["faults"] == []
@@ -62,7 +63,7 @@ def test_kill_at_any_point_loses_nothing_in_silence(database_url: str) -> None:
     assert told["counts"] == expected
 
 
-def test_sigterm_ends_a_process_after_its_renewal(tmp_path: Path) -> None:
+def test_sigterm_ends_a_process_after_its_refresh(tmp_path: Path) -> None:
     """Fifty processes, in their main thread and in others, under strict rotation: none loses its token."""
     told = drill("sigterm", 50, f"sqlite:///{tmp_path}/.nango/nango.db")
     assert told["faults"] == []

@@ -6,8 +6,8 @@
         provider.token_calls, provider.api_calls                   # what really happened
 
 The rules of the protocol are Authlib's, the independent implementation that ours is measured by: code grant,
-PKCE (required), refresh tokens, and each way for a client to say who it is. `tests.support.oauth1_login_provider` has the
-same for OAuth 1.0a.
+PKCE (required), refresh tokens, and all kinds of client authentication. `tests.support.oauth1_login_provider`
+has the same for OAuth 1.0a.
 """
 
 from __future__ import annotations

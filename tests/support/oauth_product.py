@@ -1,4 +1,4 @@
-"""A product with one OAuth 2 integration, `mail`, that lies at a test provider."""
+"""A product with one OAuth 2 integration, `mail`, at a test provider."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def refresher_of(nango: Nango) -> LeasedTokenRefresher:
 
 
 def status_of(nango: Nango, user: str = "user-1") -> str:
-    """What the store says of a connection."""
+    """The status of the stored connection."""
     return nango.store.get("mail", user).status

@@ -1,4 +1,4 @@
-"""A small OAuth 2 provider on a real socket, with an API behind it, and a ledger of what really happened.
+"""A small OAuth 2 provider on a real socket, with an API, and a ledger of all calls.
 
     with Provider(rotation="strict") as provider:
         credentials = provider.grant("user-1")
@@ -27,7 +27,7 @@ LAST_PAGE = 7
 
 
 class Family:
-    """What one user's grant has come to."""
+    """The state of one user's grant."""
 
     def __init__(self, user: str, refresh: str) -> None:
         self.user = user
@@ -37,7 +37,7 @@ class Family:
 
 
 class Provider:
-    """A token endpoint (`/token`), one that withdraws (`/revoke`) and an API (`/api/...`) that wants tokens.
+    """A token endpoint (`/token`), a revocation endpoint (`/revoke`) and an API (`/api/...`) with tokens.
 
     Attributes:
         faults: what the next token calls meet, one each: a status, `hang`, `lost`, `cut`, `html`, or an
@@ -112,7 +112,7 @@ class Provider:
         self._thread.join()
 
     def grant(self, user: str, *, expired: bool = False, life: float | None = None) -> dict[str, Any]:
-        """Credentials as register_connection takes them; `expired` ones have a token that ended long ago."""
+        """Credentials for register_connection; `expired` ones have a token that has expired."""
         with self._lock:
             refresh = self._named("refresh")
             family = self._families[refresh] = Family(user, refresh)
@@ -123,19 +123,19 @@ class Provider:
         return {"access_token": access, "refresh_token": refresh, "expires_at": self.now() + seconds}
 
     def forget(self, access_token: str) -> None:
-        """Withdraw an access token before its end."""
+        """Revoke an access token before it expires."""
         with self._lock:
             self._ends[access_token] = 0.0
             self._owners[access_token].earlier["withdrawn"] = 0.0
             del self._owners[access_token]
 
     def revoke(self, refresh_token: str) -> None:
-        """Withdraw a grant, as a user does on the provider's page."""
+        """Revoke a grant, as a user does on the provider's page."""
         with self._lock:
             self._families[refresh_token].is_revoked = True
 
     def withdraw(self, given: dict[str, str], authorization: str) -> int:
-        """Decide a revocation call (RFC 7009); a token that is unknown by now is a 400, as at Google."""
+        """Decide a revocation request (RFC 7009); an unknown token is a 400, as at Google."""
         with self._lock:
             token = given.get("token", "")
             family = self._families.get(token) or self._owners.get(token)
@@ -148,7 +148,7 @@ class Provider:
             return 200
 
     def calls_of(self, user: str) -> list[str]:
-        """The outcomes of a user's token calls."""
+        """The results of a user's token requests."""
         with self._lock:
             return [outcome for name, outcome in self.token_calls if name == user]
 
@@ -157,7 +157,7 @@ class Provider:
         return f"{self.prefix}{kind}_{self._count:05d}_planted{self.prefix}"
 
     def token(self, given: dict[str, str], authorization: str) -> tuple[int, dict[str, Any], str]:
-        """Decide a token call: status, answer, and the word for the ledger."""
+        """Decide a token request: status, response, and the word for the ledger."""
         with self._lock:
             if not self._knows_client(given, authorization):
                 return 401, {"error": "invalid_client"}, "invalid_client"
@@ -181,7 +181,7 @@ class Provider:
             return 200, self._issued(family), "granted"
 
     def user_of(self, given: dict[str, str]) -> str:
-        """Whose refresh token it is."""
+        """The owner of a refresh token."""
         family = self._families.get(given.get("refresh_token", ""))
         return "application" if family is None else family.user
 
@@ -206,7 +206,7 @@ class Provider:
         return response
 
     def api(self, token: str) -> int:
-        """Judge an API call."""
+        """Decide an API call."""
         with self._lock:
             family, ends = self._owners.get(token), self._ends.get(token, 0.0)
             if family is not None and ends <= self.now():
@@ -226,7 +226,7 @@ class _Server(ThreadingHTTPServer):
     provider: Provider
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed is what these tests are about."""
+        """Nothing: these tests kill clients."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -236,15 +236,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The provider's own idea of the time."""
+        """The provider's time, which may differ from ours."""
         provider = self.server.provider
         return super().date_time_string(int(provider.now() + provider.clock_ahead))
 
     def log_message(self, *_: Any) -> None:
-        """The ledger is enough."""
+        """Nothing: the ledger has it."""
 
     def do_POST(self) -> None:
-        """A token call, or an API call with a body."""
+        """A token request, or an API call with a body."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Transfer-Encoding") == "chunked":
             while size := int(self.rfile.readline(), 16):

@@ -1,12 +1,13 @@
-"""A program that kills, stops or ends processes in the middle of a token renewal.
+"""A program that kills, stops or ends processes during a token refresh.
 
-    python -m tests.support.token_killer kill RUNS DATABASE_URL      SIGKILL at six points, three kinds of rotation
-    python -m tests.support.token_killer sigterm RUNS DATABASE_URL   SIGTERM while the provider is answering
-    python -m tests.support.token_killer careless RUNS DATABASE_URL  the control: the same without the handler
-    python -m tests.support.token_killer stop RUNS DATABASE_URL      SIGSTOP of the lease's holder, and SIGCONT
+    python -m tests.support.token_killer DRILL RUNS DATABASE_URL
 
-Each child is a process of its own, forked from one that has neither threads nor an open store. The last
-line of output is JSON with what was counted.
+DRILL is `kill` (SIGKILL at six points, three kinds of rotation), `sigterm` (SIGTERM while the provider
+responds), `careless` (the control: the same without the handler) or `stop` (SIGSTOP of the lease's owner, and
+SIGCONT).
+
+Each child is forked from a process that has neither threads nor an open store. The last line of output is
+JSON with the counts.
 """
 
 from __future__ import annotations
@@ -39,21 +40,21 @@ if TYPE_CHECKING:
 POINTS = ("before send", "sent", "reply read", "before commit", "after commit", "before return")
 ROTATIONS = ("none", "grace", "strict")
 KEPT = {"before send", "after commit", "before return"}
-"""Where a death costs nothing, even under strict rotation."""
+"""The points at which a death loses no token, even under strict rotation."""
 
 LEASE_SECONDS = 0.4
 
 
 def die(*_: Any) -> NoReturn:
-    """End as if the machine did."""
+    """End as if the machine failed."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
 def die_at(point: str) -> None:
-    """Have this process die at a point of its next renewal; "sent" is the provider's to see."""
-    send, write, store_renewed = Transport.send, SealedDatabase.write, Leases.store_refreshed
-    renewing: list[bool] = []
+    """Make this process die at a point of its next refresh; the provider handles "sent"."""
+    send, write, store_refreshed = Transport.send, SealedDatabase.write, Leases.store_refreshed
+    is_refreshing: list[bool] = []
 
     def sending(self: Transport, plan: Any, seconds: float) -> Any:
         is_token = isinstance(plan, TokenPlan)
@@ -65,11 +66,13 @@ def die_at(point: str) -> None:
         return response
 
     def writing(self: SealedDatabase, work: Callable[[Any], Any]) -> Any:
-        return write(self, (lambda run: die(work(run))) if renewing and point == "before commit" else work)
+        return write(
+            self, (lambda run: die(work(run))) if is_refreshing and point == "before commit" else work
+        )
 
     def storing(self: Leases, *given: Any) -> Any:
-        renewing.append(True)
-        written = store_renewed(self, *given)
+        is_refreshing.append(True)
+        written = store_refreshed(self, *given)
         if point == "after commit":
             die()
         return written
@@ -82,7 +85,7 @@ def die_at(point: str) -> None:
 
 
 class Nursery:
-    """The process that forks the children: it has no threads, so a fork of it is whole."""
+    """The process that forks the children; it has no threads, which a fork would not copy."""
 
     def __init__(self, database_url: str) -> None:
         self.database_url = database_url
@@ -106,12 +109,12 @@ class Nursery:
         self.pids[user] = int(self._lines.readline())
 
     def wait(self, user: str) -> int:
-        """How a child ended, as os.waitpid says it."""
+        """The status of a child that has ended, from os.waitpid."""
         os.write(self._orders, (json.dumps([self.pids[user]]) + "\n").encode())
         return int(self._lines.readline())
 
     def close(self) -> None:
-        """Have it end."""
+        """End the process."""
         os.close(self._orders)
         os.wait()
 
@@ -127,7 +130,7 @@ class Nursery:
             os.write(news, f"{told}\n".encode())
 
     def _live(self, url: str, user: str, job: str) -> NoReturn:
-        """A child: one call whose token has ended."""
+        """A child: one call whose token has expired."""
         code = 3
         try:
             nango = a_nango(url, self.database_url)
@@ -148,7 +151,7 @@ class Nursery:
 
 
 def call(nango: Nango, user: str) -> str:
-    """What a call comes to, in a word."""
+    """The result of a call, in a word."""
     try:
         status = nango.executor("mail", user).get("things").status_code
     except CredentialsError:
@@ -159,7 +162,7 @@ def call(nango: Nango, user: str) -> str:
 
 
 class Drill:
-    """Children, the provider they renew at, and a process that goes on afterwards."""
+    """Children, their provider, and a process that continues after their death."""
 
     def __init__(self, database_url: str) -> None:
         self.nursery = Nursery(database_url)
@@ -168,14 +171,14 @@ class Drill:
         self._number = 0
 
     def user(self, nango: Nango, provider: Provider) -> str:
-        """A new user whose token has ended."""
+        """A new user whose token has expired."""
         self._number += 1
         user = f"user-{self._number}"
         nango.register_connection("mail", user, provider.grant(user, expired=True))
         return user
 
     def kill(self, runs: int) -> None:
-        """So many deaths, evenly over points and rotations."""
+        """Kill children, evenly over points and rotations."""
         for rotation in ROTATIONS:
             with Provider(rotation) as provider, a_nango(provider.url, self.nursery.database_url) as nango:
                 for _ in range(-(-runs // (len(POINTS) * len(ROTATIONS)))):
@@ -219,7 +222,7 @@ class Drill:
             self.faults.append(f"{rotation}, {point}: {again} on the next call, {provider.calls_of(user)}")
 
     def sigterm(self, runs: int, jobs: tuple[str, ...] = ("sigterm", "sigterm in a thread")) -> None:
-        """So many ends by SIGTERM while the provider decides."""
+        """End children by SIGTERM while the provider decides."""
         with Provider("strict") as provider, a_nango(provider.url, self.nursery.database_url) as nango:
             for run in range(runs):
                 user = self.user(nango, provider)
@@ -245,11 +248,11 @@ class Drill:
                     self.faults.append(f"the token was not stored: {provider.calls_of(user)}")
 
     def careless(self, runs: int) -> None:
-        """The control: SIGTERM as it is by default."""
+        """The control: SIGTERM with its default action."""
         self.sigterm(runs, ("default",))
 
     def stop(self, runs: int) -> None:
-        """The holder sleeps past its lease, another process renews, the holder wakes up."""
+        """The owner is stopped until its lease expires, another process refreshes, the owner continues."""
         with Provider("grace") as provider, a_nango(provider.url, self.nursery.database_url) as nango:
             for _ in range(runs):
                 user = self.user(nango, provider)

@@ -1,13 +1,13 @@
-"""A process with sixteen callers, told on standard input whose token to use at once.
+"""A process with sixteen callers that all use the token of a user read from standard input.
 
     python -m tests.support.token_processes DATABASE_URL PROVIDER_URL careful|careless
 
 Each line of input is a user; each line of output is JSON, one text for each caller: the token that the API
-saw, or the name of an error. `careless` switches the leases off: the control.
+received, or the name of an error. `careless` disables the leases, as the control.
 
     python -m tests.support.token_processes rounds 100
 
-runs the whole proof as often as told, on SQLite and on PostgreSQL, and prints what was counted.
+runs the whole proof that many times, on SQLite and on PostgreSQL, and prints the counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PROCESSES = 4
 
 
 def work(database_url: str, provider_url: str, care: str) -> None:
-    """Call whenever told, with all callers at once."""
+    """Call for each user on standard input, with all callers at once."""
     if care == "careless":
         take = Leases.acquire
 
@@ -65,7 +65,7 @@ def work(database_url: str, provider_url: str, care: str) -> None:
 
 
 class Workers:
-    """Four such processes."""
+    """Four of these processes."""
 
     def __init__(self, database_url: str, provider_url: str, care: str = "careful") -> None:
         command = [sys.executable, "-m", "tests.support.token_processes", database_url, provider_url, care]
@@ -87,7 +87,7 @@ class Workers:
             process.communicate(timeout=30)
 
     def call(self, user: str) -> list[str]:
-        """What all 64 callers saw."""
+        """The results of all 64 callers."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write(f"{user}\n")
@@ -102,7 +102,7 @@ def _line(process: subprocess.Popen[str]) -> str:
 def rounds(
     database_url: str, provider: Provider, nango: Nango, number: int, care: str = "careful"
 ) -> list[tuple[int, Counter[str]]]:
-    """For each round the number of token calls, and what the callers saw how often."""
+    """The number of token requests of each round, and the counts of the callers' results."""
     users = [f"round-{index}" for index in range(number)]
     for user in users:
         nango.register_connection("mail", user, provider.grant(user, expired=True))
@@ -112,7 +112,7 @@ def rounds(
 
 
 def main(number: int) -> None:
-    """The long form."""
+    """Run the whole proof repeatedly."""
     from tests.support.databases import fresh_postgres
 
     with tempfile.TemporaryDirectory() as folder, fresh_postgres() as postgres:

@@ -120,7 +120,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         # A clock that is not the system's has its own way to wait.
         own_sleep: Callable[[float], Awaitable[object]] = getattr(clock, "async_sleep", asyncio.sleep)
         io = _AsyncIO(transport, limits, sleep or own_sleep)
-        super().__init__(get_runtime, read_connection, io, clock)
+        super().__init__(get_runtime, read_connection, io)
         self._last: weakref.WeakKeyDictionary[asyncio.Task[Any], list[Attempt]] = weakref.WeakKeyDictionary()
 
     async def request(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from nango_py.attempt import Attempt
-    from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
@@ -49,22 +48,19 @@ class BaseExecutor(ABC, Generic[Result]):
         get_runtime: gives the integration's compiled configuration as it is now.
         read_connection: gives the connection as it is stored now.
         io: how to send and wait.
-        clock: the time.
     """
 
-    __slots__ = ("__weakref__", "_bound", "_clock", "_get_runtime", "_io", "_read_connection", "_token")
+    __slots__ = ("__weakref__", "_bound", "_get_runtime", "_io", "_read_connection", "_token")
 
     def __init__(
         self,
         get_runtime: Callable[[], IntegrationRuntime],
         read_connection: ConnectionSource,
         io: CallIO,
-        clock: Clock,
     ) -> None:
         self._get_runtime = get_runtime
         self._read_connection = read_connection
         self._io = io
-        self._clock = clock
         self._bound: BoundRequestSettings | None = None
         self._token: tuple[Connection, Integration, TokenLifetime | None] | None = None
         runtime, connection = get_runtime(), read_connection()
@@ -228,7 +224,7 @@ class BaseExecutor(ABC, Generic[Result]):
         if tokens is None:
             return connection
         seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
-        refreshed = await tokens.refresh(runtime, connection, self._clock.monotonic() + seconds, self._io)
+        refreshed = await tokens.refresh(runtime, connection, runtime.clock.monotonic() + seconds, self._io)
         if refreshed is not None:
             return refreshed
         if tokens.has_expired(runtime.integration, connection):
@@ -261,12 +257,12 @@ class BaseExecutor(ABC, Generic[Result]):
         undeclared = check.undeclared()
         if undeclared is not None:
             return undeclared
-        ends = self._clock.monotonic() + SECONDS
+        ends = runtime.clock.monotonic() + SECONDS
         try:
             connection = await self._io.ask_store(self._read_connection)
             if self._is_due(runtime, connection):
                 connection = await self._refresh(runtime, connection, SECONDS)
-            seconds = max(1.0, ends - self._clock.monotonic())
+            seconds = max(1.0, ends - runtime.clock.monotonic())
             plan = check.plan(self._bind(runtime, connection))
             call = ApiCall(plan, runtime, self._io, policy=check.policy, deadline_seconds=seconds)
             call.attempts = attempts

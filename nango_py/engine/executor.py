@@ -94,7 +94,7 @@ class Executor(BaseExecutor[Response]):
         limits: LimitStore,
         clock: Clock,
     ) -> None:
-        super().__init__(get_runtime, read_connection, _SyncIO(transport, limits, clock), clock)
+        super().__init__(get_runtime, read_connection, _SyncIO(transport, limits, clock))
 
     def request(
         self,

@@ -214,7 +214,7 @@ def test_the_user_can_be_the_end_user(nango: Nango, tmp_path: Path) -> None:
     assert left(report) == {"end_user.email", "end_user.organization", "connection_id"}
     with pytest.raises(ConfigError, match="user-2: there is no end_user with an id"):
         imported(nango, tmp_path, a_response("API_KEY", "api-key", "user-2"), user_from="end_user")
-    with pytest.raises(ConfigError, match="api-key/ada .*twice"):
+    with pytest.raises(ConfigError, match=r"api-key/ada .*twice"):
         imported(nango, tmp_path, response, {**response, "connection_id": "user-9"}, user_from="end_user")
     report = imported(nango, tmp_path, response)
     assert left(report) == {"end_user.id", "end_user.email", "end_user.organization"}

@@ -390,7 +390,7 @@ def test_a_user_who_connects_meanwhile_is_not_replaced(old: Nango, new: Nango) -
         new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
 
     content = exported(old).getvalue()
-    with pytest.raises(StorageError, match="basic/bob .*during the import; 0 connections"):
+    with pytest.raises(StorageError, match=r"basic/bob .*during the import; 0 connections"):
         new.import_connections(SecondReading(content, connect), KEY)
     assert reveal(new.store.get("basic", "bob").credentials)["username"] == "other"
     assert counts(new.import_connections(io.BytesIO(content), KEY, on_existing="skip")) == (2, 0, 1, 0)

@@ -20,7 +20,7 @@ from nango_py.protocols import oauth1_protocol
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.support.token_contexts import NOW, PLANTED, a_context, a_response, pem, rsa_key
+from tests.support.token_contexts import NOW, PLANTED, make_context, make_response, pem, rsa_key
 
 FORM = "application/x-www-form-urlencoded"
 VARIABLES = {
@@ -272,7 +272,7 @@ CLIENT = {"oauth_client_id": "app-id", "oauth_client_secret": "planted-app-secre
 
 def test_the_three_steps_of_the_flow() -> None:
     """Temporary credentials, the user's consent, token credentials; each request verifies."""
-    context = a_context(
+    context = make_context(
         "OAUTH1", request_params={"scope": "a b"}, authorization_params={"expiration": "never"}, **URLS
     )
     asked = oauth1_protocol.temporary_request(context, "https://me.test/cb")
@@ -280,7 +280,7 @@ def test_the_three_steps_of_the_flow() -> None:
     assert fields_of(asked.headers["Authorization"])["oauth_callback"] == "https://me.test/cb"
     assert "oauth_token" not in fields_of(asked.headers["Authorization"])
     temporary = oauth1_protocol.read_temporary_credentials(
-        context, a_response("oauth_token=tmp&oauth_token_secret=planted-tmp&oauth_callback_confirmed=true")
+        context, make_response("oauth_token=tmp&oauth_token_secret=planted-tmp&oauth_callback_confirmed=true")
     )
     assert temporary == {"oauth_token": "tmp", "oauth_token_secret": "planted-tmp"}
     shown = oauth1_protocol.authorization_url(context, "tmp&x")
@@ -289,7 +289,7 @@ def test_the_three_steps_of_the_flow() -> None:
     header = exchange.headers["Authorization"]
     assert fields_of(header)["oauth_verifier"] == "verified"
     assert is_right(header, "POST", exchange.url, None, {**CLIENT, **temporary})
-    response = a_response("oauth_token=t&oauth_token_secret=planted-s&screen_name=ada&user_id=7")
+    response = make_response("oauth_token=t&oauth_token_secret=planted-s&screen_name=ada&user_id=7")
     assert oauth1_protocol.read_credentials(context, response) == {
         "oauth_token": "t", "oauth_token_secret": "planted-s", "raw": {"screen_name": "ada", "user_id": "7"}
     }  # fmt: skip
@@ -297,7 +297,7 @@ def test_the_three_steps_of_the_flow() -> None:
 
 def test_the_methods_of_the_token_calls_are_declared() -> None:
     """Trello's are GET."""
-    context = a_context("OAUTH1", request_http_method="GET", token_http_method="GET", **URLS)
+    context = make_context("OAUTH1", request_http_method="GET", token_http_method="GET", **URLS)
     pair = {"oauth_token": "t", "oauth_token_secret": "s"}
     assert oauth1_protocol.temporary_request(context, "oob").method == "GET"
     assert oauth1_protocol.token_request(context, pair, "v").method == "GET"
@@ -307,7 +307,7 @@ def test_an_unconfirmed_callback_is_refused() -> None:
     """OAuth 1.0 without a, whose session an attacker can fix."""
     with pytest.raises(TokenRefused, match="did not confirm the callback"):
         oauth1_protocol.read_temporary_credentials(
-            a_context("OAUTH1"), a_response("oauth_token=a&oauth_token_secret=planted")
+            make_context("OAUTH1"), make_response("oauth_token=a&oauth_token_secret=planted")
         )
 
 
@@ -331,7 +331,7 @@ def test_a_bad_answer_is_a_typed_error(
 ) -> None:
     """Refused or later, without a word of the response that is no error word."""
     with pytest.raises(error) as caught:
-        oauth1_protocol.read_credentials(a_context("OAUTH1"), a_response(body, status))
+        oauth1_protocol.read_credentials(make_context("OAUTH1"), make_response(body, status))
     assert getattr(caught.value, "ends_connection", None) is ends
     assert PLANTED not in str(caught.value)
 
@@ -339,6 +339,6 @@ def test_a_bad_answer_is_a_typed_error(
 def test_a_flow_without_an_application_says_what_to_set() -> None:
     """The consumer key, or the URL."""
     with pytest.raises(ConfigError, match=r"consumer key .*oauth_client_id"):
-        oauth1_protocol.temporary_request(a_context("OAUTH1", app={}, **URLS), "oob")
+        oauth1_protocol.temporary_request(make_context("OAUTH1", app={}, **URLS), "oob")
     with pytest.raises(ConfigError, match=r"auth\.request_url is missing"):
-        oauth1_protocol.temporary_request(a_context("OAUTH1"), "oob")
+        oauth1_protocol.temporary_request(make_context("OAUTH1"), "oob")

@@ -15,7 +15,7 @@ import pytest
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
-from tests.support.token_contexts import NOW, PLANTED, a_context, a_response, renewed
+from tests.support.token_contexts import NOW, PLANTED, make_context, make_response, run_refresh
 
 HELD = {"username": "ada", "password": "planted-password"}
 LOGIN = {
@@ -28,12 +28,12 @@ LOGIN = {
 
 def logged_in(*responses: Any, **settings: Any) -> tuple[list[Any], dict[str, Any]]:
     """The requests of a login, and what is stored."""
-    return renewed(a_context("TWO_STEP", HELD, **{**LOGIN, **settings}), *responses)
+    return run_refresh(make_context("TWO_STEP", HELD, **{**LOGIN, **settings}), *responses)
 
 
 def test_a_login_call_gives_a_token_with_a_life() -> None:
     """JSON unless told otherwise; the login stays stored for the next time."""
-    (request,), stored = logged_in(a_response({"data": {"token": "planted-token", "ttl": "600"}}))
+    (request,), stored = logged_in(make_response({"data": {"token": "planted-token", "ttl": "600"}}))
     assert (request.method, request.url) == ("POST", "https://api.example.test/login")
     assert json.loads(request.body) == {"user": {"name": "ada", "pass": "planted-password"}, "keep": True}
     assert request.headers == {
@@ -63,7 +63,7 @@ def test_a_life_is_a_moment_or_a_length_or_declared(
 ) -> None:
     """`expireAt` or `expireIn`; `token_lifetime_seconds` where the response says nothing."""
     _, stored = logged_in(
-        a_response({"t": "planted", **body}),
+        make_response({"t": "planted", **body}),
         token_response={"token": "t", **places},
         token_lifetime_seconds=120,
     )
@@ -84,9 +84,9 @@ def test_later_steps_see_the_earlier_answers() -> None:
         },
     ]  # fmt: skip
     requests, stored = logged_in(
-        a_response({"session": "planted-s", "account": "a/b"}),
-        a_response({"id": 7}),
-        a_response({"access_token": "planted-token"}),
+        make_response({"session": "planted-s", "account": "a/b"}),
+        make_response({"id": 7}),
+        make_response({"access_token": "planted-token"}),
         additional_steps=steps, token_response=None,
     )  # fmt: skip
     assert requests[1].url == "https://api.example.test/accounts/a%2Fb/session"
@@ -106,15 +106,16 @@ def test_later_steps_see_the_earlier_answers() -> None:
 
 def test_a_token_may_come_in_a_header_or_as_text() -> None:
     """And as a form, or as the whole of a JSON text."""
-    header = a_response(b"", 201, X_Auth_Token="planted-h")
+    header = make_response(b"", 201, X_Auth_Token="planted-h")
     assert logged_in(header, token_response={"token_header": "x-auth-token"})[1]["token"] == "planted-h"
-    text = a_response("planted-text\n", Content_Type="text/plain; charset=utf-8")
+    text = make_response("planted-text\n", Content_Type="text/plain; charset=utf-8")
     assert logged_in(text, token_response={"token": "@"})[1]["token"] == "planted-text"
     assert (
-        logged_in(a_response('"planted-json"'), token_response={"token": "@"})[1]["token"] == "planted-json"
+        logged_in(make_response('"planted-json"'), token_response={"token": "@"})[1]["token"]
+        == "planted-json"
     )
     assert (
-        logged_in(a_response("sid=planted-form&x=1"), token_response={"token": "sid"})[1]["token"]
+        logged_in(make_response("sid=planted-form&x=1"), token_response={"token": "sid"})[1]["token"]
         == "planted-form"
     )
 
@@ -122,15 +123,15 @@ def test_a_token_may_come_in_a_header_or_as_text() -> None:
 @pytest.mark.parametrize(
     ("response", "error", "ends"),
     [
-        (a_response({"error": "bad_login", "planted": "planted"}, 401), TokenRefused, True),
-        (a_response(b"planted", 403), TokenRefused, True),
-        (a_response({"planted": 1}, 400), TokenRefused, False),
-        (a_response(b"planted", 429, Retry_After="7"), TokenUnavailable, None),
-        (a_response(b"planted", 502), TokenUnavailable, None),
-        (a_response(b"<html>planted</html>"), TokenUnavailable, None),
-        (a_response({"data": {"token": 5}}), TokenUnavailable, None),
-        (a_response([1]), TokenUnavailable, None),
-        (a_response({}), TokenUnavailable, None),
+        (make_response({"error": "bad_login", "planted": "planted"}, 401), TokenRefused, True),
+        (make_response(b"planted", 403), TokenRefused, True),
+        (make_response({"planted": 1}, 400), TokenRefused, False),
+        (make_response(b"planted", 429, Retry_After="7"), TokenUnavailable, None),
+        (make_response(b"planted", 502), TokenUnavailable, None),
+        (make_response(b"<html>planted</html>"), TokenUnavailable, None),
+        (make_response({"data": {"token": 5}}), TokenUnavailable, None),
+        (make_response([1]), TokenUnavailable, None),
+        (make_response({}), TokenUnavailable, None),
     ],
 )
 def test_a_bad_answer_is_a_typed_error(response: Any, error: type[Exception], *, ends: bool | None) -> None:
@@ -147,7 +148,7 @@ def test_an_earlier_answer_that_lacks_a_value_is_told() -> None:
     """The step and the name, nothing of the response."""
     with pytest.raises(ConfigError, match=r"auth\.additional_steps\.0\.token_params\.id .*raw\.id") as caught:
         logged_in(
-            a_response({"planted": "planted"}),
+            make_response({"planted": "planted"}),
             additional_steps=[{"token_url": "https://h.test/", "token_params": {"id": "${raw.id}"}}],
         )
     assert PLANTED not in str(caught.value)
@@ -156,7 +157,8 @@ def test_an_earlier_answer_that_lacks_a_value_is_told() -> None:
 def test_basic_authentication_of_a_login_call() -> None:
     """`basic_auth_encoded` exists where there is a user name."""
     (request,), _ = logged_in(
-        a_response({"data": {"token": "t"}}), token_headers={"Authorization": "Basic ${basic_auth_encoded}"}
+        make_response({"data": {"token": "t"}}),
+        token_headers={"Authorization": "Basic ${basic_auth_encoded}"},
     )
     assert (
         base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")) == b"ada:planted-password"

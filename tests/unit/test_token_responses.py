@@ -1,0 +1,251 @@
+"""Token responses: the stored credentials, and errors for hostile, rejected and unavailable responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from authlib.oauth2 import OAuth2Client
+from authlib.oauth2.base import OAuth2Error
+
+from nango_py.errors import ConfigError
+from nango_py.protocols import oauth2_protocol
+from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
+from nango_py.protocols.token_responses import MAX_LIFETIME
+from tests.support.token_contexts import (
+    GRANT,
+    NOW,
+    PLANTED,
+    STORED,
+    RecordingSession,
+    make_context,
+    make_response,
+    refresh_with,
+    run_refresh,
+)
+
+
+def test_response_becomes_stored_credentials() -> None:
+    """expires_at in unix seconds, and the whole response merged into raw."""
+    held = {**STORED, "raw": {"team": {"id": "T1"}, "expires_in": 1}, "expires_at": 5.0}
+    _, stored = run_refresh(
+        make_context(credentials=held, scopes=("a", "b")), make_response({**GRANT, "refresh_token": "r2"})
+    )
+    assert stored == {
+        "access_token": "planted-new-access", "refresh_token": "r2", "expires_at": NOW + 3600,
+        "token_type": "Bearer", "scope": "a b",
+        "raw": {"team": {"id": "T1"}, **GRANT, "refresh_token": "r2"},
+    }  # fmt: skip
+    assert held["expires_at"] == 5.0
+
+
+def test_refresh_token_is_kept_if_the_response_has_none() -> None:
+    """RFC 6749 6; also if it is null or empty."""
+    for extra in ({}, {"refresh_token": None}, {"refresh_token": ""}):
+        assert refresh_with(make_response({**GRANT, **extra}))["refresh_token"] == "planted-old-refresh"
+
+
+def test_narrowed_scopes_are_stored() -> None:
+    """RFC 6749 3.3 allows a provider to grant less than was requested."""
+    assert refresh_with(make_response({**GRANT, "scope": "a"}), scopes=("a", "b"))["scope"] == "a"
+    assert refresh_with(make_response({**GRANT, "scope": ["a", "b"]}))["scope"] == "a b"
+
+
+@pytest.mark.parametrize(
+    ("extra", "settings", "expires_at"),
+    [
+        pytest.param({"expires_in": "3600"}, {}, NOW + 3600, id="text"),
+        pytest.param({"expires_in": 3600.5}, {}, NOW + 3600.5, id="fraction"),
+        pytest.param({"expires_in": -1}, {}, None, id="negative"),
+        pytest.param({"expires_in": 0}, {}, None, id="zero"),
+        pytest.param({"expires_in": 1e99}, {}, NOW + MAX_LIFETIME, id="1e99"),
+        pytest.param({"expires_in": 10**400}, {}, NOW + MAX_LIFETIME, id="a huge integer"),
+        pytest.param({"expires_in": True}, {}, None, id="true"),
+        pytest.param({"expires_in": "soon"}, {}, None, id="words"),
+        pytest.param({"expires_in": [1]}, {}, None, id="list"),
+        pytest.param({"expires_in": 60_000}, {"expires_in_unit": "milliseconds"}, NOW + 60, id="ms"),
+        pytest.param({"expires_in": 2}, {"expires_in_unit": "hours"}, NOW + 7200, id="hours"),
+        pytest.param({"expires_at": NOW + 9}, {}, NOW + 9, id="unix seconds"),
+        pytest.param({"expires_at": (NOW + 9) * 1000}, {}, NOW + 9, id="unix milliseconds"),
+        pytest.param({"expires_at": "2027-01-15T08:01:00Z"}, {}, NOW + 60, id="ISO text"),
+        pytest.param({"expires_at": "Fri, 15 Jan 2027 08:01:00 GMT"}, {}, NOW + 60, id="HTTP date"),
+        pytest.param({"expires_at": "never"}, {}, None, id="no time"),
+        pytest.param({"life": {"s": 5}}, {"expires_in_path": "life.s"}, NOW + 5, id="another place"),
+        pytest.param({"ends": NOW + 5}, {"expires_at_path": "ends"}, NOW + 5, id="another name"),
+        pytest.param({}, {"token_lifetime_seconds": 7200}, NOW + 7200, id="declared"),
+        pytest.param({}, {}, None, id="unsaid"),
+    ],
+)  # fmt: skip
+def test_expiry_is_read_in_every_form(
+    extra: dict[str, Any], settings: dict[str, Any], expires_at: float | None
+) -> None:
+    """Invalid values leave expires_at unset; excessive ones are reduced to ten years."""
+    response = {"access_token": "planted-new-access", **extra}
+    assert refresh_with(make_response(response), **settings).get("expires_at") == expires_at
+
+
+def test_token_may_be_nested() -> None:
+    """Slack's user token: its lifetime and refresh token are next to it."""
+    response = {
+        "ok": True, "access_token": "planted-bot",
+        "authed_user": {
+            "access_token": "planted-user", "refresh_token": "planted-r2", "expires_in": 60,
+            "scope": "x", "token_type": "user",
+        },
+    }  # fmt: skip
+    stored = refresh_with(make_response(response), token_path="authed_user.access_token")
+    assert stored["access_token"] == "planted-user"
+    assert stored["refresh_token"] == "planted-r2"
+    assert (stored["expires_at"], stored["scope"], stored["token_type"]) == (NOW + 60, "x", "user")
+    assert stored["raw"]["access_token"] == "planted-bot"
+
+
+def test_form_encoded_response_is_accepted() -> None:
+    """GitHub returns a form unless JSON is requested."""
+    stored = refresh_with(
+        make_response("access_token=planted-x%21&scope=repo&token_type=bearer&expires_in=60")
+    )
+    assert (stored["access_token"], stored["scope"], stored["expires_at"]) == ("planted-x!", "repo", NOW + 60)
+
+
+def test_values_are_kept_for_additional_config() -> None:
+    """From the response by path and from the callback by name; missing values are omitted."""
+    context = make_context(
+        keep_from_response={"instance": "urls.instance", "none": "x.y", "whole": "urls"},
+        keep_from_callback=["realmId", "other"],
+    )  # fmt: skip
+    response = make_response({**GRANT, "urls": {"instance": "acme"}})
+    kept = oauth2_protocol.values_to_keep(context, response, {"realmId": "123", "code": "planted-code"})
+    assert kept == {"instance": "acme", "realmId": "123"}
+
+
+HOSTILE = {
+    "a list": [1, 2],
+    "a text": '"planted"',
+    "null": None,
+    "a number": 5,
+    "HTML": b"<html><body>planted=1</body></html>",
+    "nothing": b"",
+    "binary": b"\xff\xfe\x00",
+    "NaN": b'{"access_token": NaN}',
+    "too deep": b"[" * 100_000,
+    "too large": b'{"access_token": "' + b"x" * LARGEST_RESPONSE + b'"}',
+    "10 MB": b"x" * 10_000_000,
+    "no token": {"token_type": "Bearer"},
+    "an empty token": {"access_token": ""},
+    "a numeric token": {"access_token": 5},
+    "a token list": {"access_token": ["planted"]},
+    "a token with a line break": {"access_token": "planted\r\nX: y"},
+    "a token outside ASCII": {"access_token": "plantedé"},
+    "a huge token": {"access_token": "x" * 70_000},
+    "a bad refresh token": {"access_token": "planted", "refresh_token": "a\nb"},
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=list(HOSTILE))
+def test_hostile_response_is_a_typed_error(body: Any) -> None:
+    """It can be retried, and the error contains nothing of the response."""
+    with pytest.raises(TokenUnavailable) as caught:
+        refresh_with(make_response(body))
+    assert PLANTED not in str(caught.value)
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "pop"])
+def test_unsupported_token_type_is_refused(kind: str) -> None:
+    """RFC 6749 7.1: a client must not use a token whose type it does not understand."""
+    with pytest.raises(TokenRefused, match="unsupported type"):
+        refresh_with(make_response({**GRANT, "token_type": kind}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word", "ends"),
+    [
+        (400, {"error": "invalid_grant", "error_description": "planted-old-refresh"}, "invalid_grant", True),
+        (401, {"error": "invalid_client"}, "invalid_client", False),
+        (400, {"error": "invalid_scope"}, "invalid_scope", False),
+        (200, {"error": "bad_refresh_token"}, "bad_refresh_token", True),
+        (200, {"ok": False, "error": "invalid_refresh_token"}, "invalid_refresh_token", True),
+        (200, {"error": "something_else"}, "something_else", False),
+        (400, {"status": "BAD_REFRESH_TOKEN", "message": "x"}, "BAD_REFRESH_TOKEN", True),
+        (400, {"error": {"type": "OAuthException", "code": 190}}, "OAuthException", False),
+        (400, {"error": "planted secret with blanks"}, "", False),
+        (400, "error=invalid_grant", "invalid_grant", True),
+        (403, b"<html>planted</html>", "", False),
+        (404, None, "", False),
+    ],
+)
+def test_permanent_error_has_its_code_and_no_secret(status: int, body: Any, word: str, *, ends: bool) -> None:
+    """Only what the user can fix ends the connection."""
+    with pytest.raises(TokenRefused) as caught:
+        refresh_with(make_response(body, status))
+    assert (caught.value.code, caught.value.ends_connection, caught.value.status) == (word, ends, status)
+    assert PLANTED not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "wait"),
+    [
+        (503, b"planted", {}, None),
+        (500, {"error": "invalid_grant"}, {}, None),
+        (429, b"", {"Retry_After": "30"}, 30.0),
+        (429, b"", {"Retry_After": "99999999999999999999"}, 86_400.0),
+        (503, b"", {"Retry_After": "-1"}, None),
+        (
+            503, b"",
+            {"Retry_After": "Fri, 15 Jan 2027 10:01:00 GMT", "Date": "Fri, 15 Jan 2027 10:00:30 GMT"}, 30.0,
+        ),
+        (503, b"", {"retry_after": "Fri, 15 Jan 2027 08:00:10 GMT"}, 10.0),
+        (408, b"", {}, None),
+        (302, b"", {"Location": "https://evil.test/"}, None),
+        (200, {"error": "temporarily_unavailable"}, {}, None),
+        (400, {"error": "slow_down"}, {}, None),
+    ],
+)  # fmt: skip
+def test_transient_error_is_unavailable(
+    status: int, body: Any, headers: dict[str, str], wait: float | None
+) -> None:
+    """5xx, 429, redirects and transient codes of RFC 6749; the wait is the one that the server requests."""
+    with pytest.raises(TokenUnavailable) as caught:
+        refresh_with(make_response(body, status, **headers))
+    assert (caught.value.retry_after, caught.value.status) == (wait, status)
+    assert PLANTED not in str(caught.value)
+
+
+def test_authlib_rejects_the_same_response() -> None:
+    """Control: an error response is an error for both."""
+    with pytest.raises(OAuth2Error):
+        OAuth2Client(RecordingSession(), "x").parse_response_token(_RejectingSession())
+    with pytest.raises(TokenRefused):
+        refresh_with(make_response({"error": "invalid_grant"}, 400))
+
+
+class _RejectingSession(RecordingSession):
+    """A response with an error."""
+
+    status_code = 400
+
+    def json(self) -> dict[str, Any]:
+        """The error."""
+        return {"error": "invalid_grant"}
+
+
+@pytest.mark.parametrize("path", ["access_token[", "abs('x')", "nope(@)"])
+def test_invalid_path_is_an_error_of_the_settings(path: str) -> None:
+    """A ConfigError, not an error of the provider."""
+    with pytest.raises(ConfigError, match=r"auth\.token_path .*JMESPath"):
+        refresh_with(make_response({"n": 1, "access_token": 5}), token_path=path)
+
+
+def test_expires_at_is_corrected_by_the_clock_skew() -> None:
+    """With our clock an hour slow, a token would seem valid an hour longer; seconds are ignored."""
+    ahead = "Fri, 15 Jan 2027 09:00:00 GMT"
+    response = {"access_token": "planted", "expires_at": NOW + 4200}
+    assert refresh_with(make_response(response, Date=ahead))["expires_at"] == NOW + 600
+    assert (
+        refresh_with(make_response(response, Date="Fri, 15 Jan 2027 08:00:20 GMT"))["expires_at"]
+        == NOW + 4200
+    )
+    assert refresh_with(make_response(GRANT, Date=ahead))["expires_at"] == NOW + 3600

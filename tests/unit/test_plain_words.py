@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 PENDING: tuple[str, ...] = (
-    "blueprints/",
-    "docs/auth.md",
     "nango_py/auth/",
     "nango_py/config/",
     "nango_py/connect/",

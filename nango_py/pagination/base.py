@@ -40,6 +40,8 @@ class Paginator:
 
     Attributes:
         records_path: JMESPath to the list of records; "" if the body itself is the list.
+        limit_param: query parameter for the page size.
+        limit: the page size to request.
     """
 
     __slots__ = ()
@@ -54,6 +56,8 @@ class Paginator:
     """Valid settings, used by the contract tests and the docs."""
 
     records_path: str = ""
+    limit_param: str = ""
+    limit: int = 0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -67,8 +71,8 @@ class Paginator:
         return {"records": "records_path", "next": "next_path", "cursor": "cursor_path"}
 
     def first_params(self) -> Params:
-        """Query parameters of the first request, unless the caller sets them."""
-        return ()
+        """Query parameters of the first request, unless the caller sets them: the page size."""
+        return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
     def records(self, page: Page) -> list[JsonValue]:
         """The records of one page."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params, search_json
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
-
-if TYPE_CHECKING:
-    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
@@ -18,7 +13,7 @@ class Cursor(Paginator):
     """Sends the token found at a JMESPath as a query parameter, until the token is empty."""
 
     name = "cursor"
-    config_schema: ClassVar[Schema] = {
+    config_schema = {
         "required": ["cursor", "param"],
         "properties": {
             "cursor": {"type": "string", "description": "JMESPath to the token of the next page"},
@@ -26,7 +21,7 @@ class Cursor(Paginator):
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[Settings] = {"cursor": "meta.next", "param": "cursor", "records": "items"}
+    example_config = {"cursor": "meta.next", "param": "cursor", "records": "items"}
     cursor_path: str = ""
     param: str = "cursor"
     records_path: str = ""

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
-
-if TYPE_CHECKING:
-    from nango_py.json_types import Schema, Settings
 
 # One link-value of RFC 8288 section 3: a target in angle brackets and its parameters.
 LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s";,]+))?)*)')
@@ -23,13 +19,13 @@ class LinkHeader(Paginator):
     """Follows the link with the relation `next` (or another one) in the Link header."""
 
     name = "link_header"
-    config_schema: ClassVar[Schema] = {
+    config_schema = {
         "properties": {
             "rel": {"type": "string", "description": "link relation, `next` by default"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[Settings] = {"rel": "next"}
+    example_config = {"rel": "next"}
     rel: str = "next"
     records_path: str = ""
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params, search_json
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
-
-if TYPE_CHECKING:
-    from nango_py.json_types import Schema, Settings
 
 
 @PAGINATORS.register
@@ -21,14 +16,14 @@ class NextUrl(Paginator):
     """
 
     name = "next_url"
-    config_schema: ClassVar[Schema] = {
+    config_schema = {
         "required": ["next"],
         "properties": {
             "next": {"type": "string", "description": "JMESPath to the URL of the next page"},
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[Settings] = {"next": "links.next", "records": "data"}
+    example_config = {"next": "links.next", "records": "data"}
     next_path: str = "links.next"
     records_path: str = ""
 

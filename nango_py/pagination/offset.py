@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from nango_py.pagination.base import (
     RECORDS_SCHEMA,
     NextRequest,
@@ -16,9 +14,6 @@ from nango_py.pagination.base import (
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
 
-if TYPE_CHECKING:
-    from nango_py.json_types import Schema, Settings
-
 
 @PAGINATORS.register
 @record
@@ -26,7 +21,7 @@ class Offset(Paginator):
     """Adds the number of records received to the offset, until a page is empty or marked as the last."""
 
     name = "offset"
-    config_schema: ClassVar[Schema] = {
+    config_schema = {
         "required": ["param"],
         "properties": {
             "param": {"type": "string", "description": "query parameter for the offset"},
@@ -36,7 +31,7 @@ class Offset(Paginator):
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[Settings] = {
+    example_config = {
         "param": "offset",
         "limit_param": "limit",
         "limit": 100,
@@ -47,10 +42,6 @@ class Offset(Paginator):
     limit: int = 0
     has_more: str = ""
     records_path: str = ""
-
-    def first_params(self) -> Params:
-        """The page size, if the blueprint sets one."""
-        return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:
         """The next offset. A short page is the last one only if the API has no `has_more` flag."""

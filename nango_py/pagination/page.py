@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from nango_py.pagination.base import (
     RECORDS_SCHEMA,
     NextRequest,
@@ -16,9 +14,6 @@ from nango_py.pagination.base import (
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
 
-if TYPE_CHECKING:
-    from nango_py.json_types import Schema, Settings
-
 
 @PAGINATORS.register
 @record
@@ -26,7 +21,7 @@ class PageNumber(Paginator):
     """Requests page after page until one is empty, or until the number of pages in the body is reached."""
 
     name = "page"
-    config_schema: ClassVar[Schema] = {
+    config_schema = {
         "required": ["param"],
         "properties": {
             "param": {"type": "string", "description": "query parameter for the page number"},
@@ -37,17 +32,13 @@ class PageNumber(Paginator):
             "records": RECORDS_SCHEMA,
         },
     }
-    example_config: ClassVar[Settings] = {"param": "page", "start": 1, "records": "items"}
+    example_config = {"param": "page", "start": 1, "records": "items"}
     param: str = "page"
     start: int = 1
     limit_param: str = ""
     limit: int = 0
     total_pages: str = ""
     records_path: str = ""
-
-    def first_params(self) -> Params:
-        """The page size, if the blueprint sets one."""
-        return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:
         """The next page number; None after an empty page or the last of `total_pages`."""

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nango_py.errors import (
+    ConfigError,
+    ConnectFailed,
+    ConnectionAlreadyExists,
+    ConnectionNotFound,
+    CredentialsError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NangoError,
+    ProviderError,
+    RateLimited,
+    RequestFailed,
+    StorageError,
+    TamperError,
+    TransportFailed,
+    UnknownAction,
+    UnknownBlueprint,
+    UnknownIntegration,
+)
 
 if TYPE_CHECKING:
     from nango_py._version import __version__
@@ -13,56 +33,20 @@ if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
-    from nango_py.errors import (
-        ConfigError,
-        ConnectFailed,
-        ConnectionAlreadyExists,
-        ConnectionNotFound,
-        CredentialsError,
-        DeadlineExceeded,
-        InvalidRequest,
-        NangoError,
-        ProviderError,
-        RateLimited,
-        RequestFailed,
-        StorageError,
-        TamperError,
-        TransportFailed,
-        UnknownAction,
-        UnknownBlueprint,
-        UnknownIntegration,
-    )
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
     from nango_py.transfer.report import ImportReport
 
-_HOMES = {
-    "ConfigError": "errors",
-    "ConnectFailed": "errors",
+_MODULES = {
     "ConnectSession": "connections.connect_sessions",
     "Connection": "connections.connection",
-    "ConnectionAlreadyExists": "errors",
-    "ConnectionNotFound": "errors",
-    "CredentialsError": "errors",
-    "DeadlineExceeded": "errors",
     "Event": "engine.events",
     "Executor": "engine.executor",
     "ImportReport": "transfer.report",
-    "InvalidRequest": "errors",
     "Nango": "client",
-    "NangoError": "errors",
     "Plan": "engine.plan",
-    "ProviderError": "errors",
-    "RateLimited": "errors",
-    "RequestFailed": "errors",
     "Sandbox": "sandbox",
     "Secret": "secret",
-    "StorageError": "errors",
-    "TamperError": "errors",
-    "TransportFailed": "errors",
-    "UnknownAction": "errors",
-    "UnknownBlueprint": "errors",
-    "UnknownIntegration": "errors",
     "Verification": "engine.verification",
     "__version__": "_version",
 }
@@ -99,14 +83,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Names are fetched when first used, so that importing the package costs next to nothing.
-    home = _HOMES.get(name)
-    if home is None:
+def __getattr__(name: str) -> object:
+    # Classes are imported at their first use, to keep `import nango_py` fast.
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

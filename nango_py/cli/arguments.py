@@ -1,4 +1,4 @@
-"""Parsers of command line values: JSON, bodies, headers and query parameters."""
+"""Parsers of command line values. Invalid values raise click.UsageError, which does not repeat them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ if TYPE_CHECKING:
 
 
 def parse_json_option(text: str | None, option: str) -> JsonObject | None:
-    """The JSON object of an option: text, `@FILE`, or `-` for standard input.
-
-    Raises:
-        click.UsageError: not a JSON object. The message does not repeat the text.
-    """
+    """The JSON object of an option: text, `@FILE`, or `-` for standard input."""
     return None if text is None else parse_json_object(read_bytes_option(text), option)
 
 
 def parse_json_object(raw: bytes, source: str) -> JsonObject:
-    """Parse a JSON object; raises as `parse_json_option`."""
+    """Parse a JSON object."""
     value = parse_json(raw, source)
     if not isinstance(value, dict):
         raise click.UsageError(f"{source} must be a JSON object")
@@ -30,7 +26,7 @@ def parse_json_object(raw: bytes, source: str) -> JsonObject:
 
 
 def parse_json(raw: bytes, source: str) -> JsonValue:
-    """Parse a JSON value; raises as `parse_json_option`."""
+    """Parse a JSON value."""
     try:
         value: JsonValue = json.loads(raw)
     except json.JSONDecodeError as error:
@@ -43,11 +39,7 @@ def parse_json(raw: bytes, source: str) -> JsonValue:
 
 
 def read_bytes_option(text: str) -> bytes:
-    """The bytes of an option: its text, the content of `@FILE`, or standard input for `-`.
-
-    Raises:
-        click.UsageError: the file cannot be read.
-    """
+    """The bytes of an option: its text, the content of `@FILE`, or standard input for `-`."""
     if text in {"-", "@-"}:
         return sys.stdin.buffer.read()
     if not text.startswith("@"):
@@ -61,11 +53,7 @@ def read_bytes_option(text: str) -> bytes:
 
 
 def parse_params(texts: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The query parameters of `-p name=value` options.
-
-    Raises:
-        click.UsageError: an option has no `=`.
-    """
+    """The query parameters of `-p name=value` options."""
     params = []
     for text in texts:
         name, sign, value = text.partition("=")
@@ -76,11 +64,7 @@ def parse_params(texts: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def parse_headers(texts: tuple[str, ...]) -> dict[str, str]:
-    """The headers of `-H 'Name: value'` options.
-
-    Raises:
-        click.UsageError: an option has no colon. The message does not repeat the value.
-    """
+    """The headers of `-H 'Name: value'` options."""
     headers = {}
     for text in texts:
         name, sign, value = text.partition(":")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_count
+from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_count, json_option
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def blueprints() -> None:
 
 
 @blueprints.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
     """List all blueprints with their auth modes and origins.

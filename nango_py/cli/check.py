@@ -45,11 +45,7 @@ def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
 
 
 def check_files(files: Iterable[Path]) -> list[Blueprint]:
-    """Load blueprint files, which may extend blueprints of the same folder and built-in ones.
-
-    Raises:
-        ConfigError: with all problems of all files.
-    """
+    """Load blueprint files, which may extend blueprints of the same folder and built-in ones."""
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.yaml.folders import Folder
 
@@ -73,9 +69,6 @@ def check_project(project: Project) -> tuple[int, int]:
 
     Returns:
         the number of integrations and of blueprints.
-
-    Raises:
-        ConfigError: with all problems of all files.
     """
     collector = ProblemCollector()
     catalogue, used, integrations = project.catalogue(), set(), 0
@@ -128,11 +121,7 @@ class ProblemCollector:
             self._warned.add(warning)
 
     def result(self) -> list[Blueprint]:
-        """The blueprints.
-
-        Raises:
-            ConfigError: there were problems.
-        """
+        """The blueprints."""
         if self._problems:
             raise ConfigError(self._problems)
         return self._blueprints

@@ -9,7 +9,7 @@ import click
 
 from nango_py.cli.arguments import parse_json_object, parse_json_option
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json
+from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, json_option
 from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from nango_py.client import Nango
     from nango_py.engine.events import Event
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -102,7 +100,7 @@ def register(
 @connections.command()
 @click.argument("integration")
 @click.argument("user")
-@as_json_option
+@json_option
 @pass_project
 def test(project: Project, integration: str, user: str, as_json: bool) -> None:
     """Verify a connection's credentials with the API.
@@ -129,7 +127,7 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @connections.command("list")
 @click.option("--integration", help="Only connections of this integration.")
 @click.option("--user", help="Only connections of this user.")
-@as_json_option
+@json_option
 @pass_project
 def list_(project: Project, integration: str | None, user: str | None, as_json: bool) -> None:
     """List connections, without credentials.
@@ -152,7 +150,7 @@ def list_(project: Project, integration: str | None, user: str | None, as_json: 
 @connections.command()
 @click.argument("integration")
 @click.argument("user")
-@as_json_option
+@json_option
 @pass_project
 def show(project: Project, integration: str, user: str, as_json: bool) -> None:
     """Show one connection, without its credentials.

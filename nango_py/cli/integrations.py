@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_json, format_cell
+from nango_py.cli.output import echo_columns, echo_json, format_cell, json_option
 from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.secret import MASK
 
@@ -36,7 +36,7 @@ def integrations() -> None:
 
 
 @integrations.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
     """List the integrations with their blueprints, auth modes and base URLs.
@@ -64,7 +64,7 @@ def list_(project: Project, as_json: bool) -> None:
 
 @integrations.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @pass_project
 def show(project: Project, name: str, as_json: bool) -> None:
     """Print every setting of an integration with the file and line that it comes from.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_json
+from nango_py.cli.output import echo_columns, echo_json, json_option
 from nango_py.cli.project import Project, pass_project
 
 
@@ -21,7 +21,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @pass_project
 def show(project: Project, as_json: bool) -> None:
     """Print where the keys come from, their ids, and the number of connections encrypted with each.

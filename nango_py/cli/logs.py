@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 ATTEMPTS = "nango_py.integrations"
 """Parent of the loggers with one record per attempt."""
@@ -38,38 +39,37 @@ class ConnectEventHandler(EchoHandler):
 
 
 @contextmanager
-def show_connect_logs() -> Iterator[None]:
-    """Log requests to the connect server and their outcomes to standard error."""
-    server, calls = logging.getLogger("nango_py.server"), logging.getLogger(ATTEMPTS)
-    # --verbose shows these records already.
-    is_verbose = logging.getLogger("nango_py").isEnabledFor(logging.INFO)
-    handler, levels = ConnectEventHandler(), (server.level, calls.level)
-    server.setLevel(logging.INFO)
-    calls.setLevel(logging.INFO)
-    if not is_verbose:
-        calls.addHandler(handler)
+def attach(handler: logging.Handler, levels: Mapping[str, int], *, propagate: bool = True) -> Iterator[None]:
+    """Attach the handler to loggers and set their levels inside the context."""
+    loggers = [logging.getLogger(name) for name in levels]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    for logger, level in zip(loggers, levels.values(), strict=True):
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = logger.propagate and propagate
     try:
         yield
     finally:
-        calls.removeHandler(handler)
-        server.setLevel(levels[0])
-        calls.setLevel(levels[1])
+        for logger, level, was_propagating in before:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = was_propagating
 
 
-@contextmanager
-def show_logs(*, verbose: bool) -> Iterator[None]:
+def show_connect_logs() -> AbstractContextManager[None]:
+    """Log requests to the connect server and their outcomes to standard error."""
+    # --verbose shows these records already.
+    is_verbose = logging.getLogger("nango_py").isEnabledFor(logging.INFO)
+    handler = logging.NullHandler() if is_verbose else ConnectEventHandler()
+    return attach(handler, {"nango_py.server": logging.INFO, ATTEMPTS: logging.INFO})
+
+
+def show_logs(*, verbose: bool) -> AbstractContextManager[None]:
     """Log warnings of nango_py to standard error, and every attempt if `verbose`.
 
     Warnings about files are left to `nango check`.
     """
-    handler, logger = EchoHandler(), logging.getLogger("nango_py")
+    handler = EchoHandler()
     hidden = (CONFIG,) if verbose else (CONFIG, ATTEMPTS)
     handler.addFilter(lambda record: not record.name.startswith(hidden))
-    level = logger.level
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    return attach(handler, {"nango_py": logging.INFO if verbose else logging.WARNING})

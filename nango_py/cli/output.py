@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 WIDEST_CELL = 200
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def format_columns(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -53,11 +53,7 @@ class Project:
         return open_catalogue(self.blueprints_folder)
 
     def blueprint(self, ref: str, catalogue: Catalogue | None = None) -> Blueprint:
-        """The blueprint of a `name:version`, or the newest of a `name`.
-
-        Raises:
-            ConfigError: there is no such blueprint, or its file is invalid.
-        """
+        """The blueprint of a `name:version`, or the newest of a `name`."""
         from nango_py.errors import Position
 
         return (catalogue or self.catalogue()).find(ref, at=Position(COMMAND_LINE))
@@ -72,11 +68,7 @@ pass_project = click.make_pass_decorator(Project)
 
 
 def find_integration(nango: Nango, name: str) -> Integration:
-    """The integration of that name.
-
-    Raises:
-        UnknownIntegration: integrations.yaml does not declare it.
-    """
+    """The integration of that name."""
     integrations = nango.configuration.integrations
     if name not in integrations:
         raise UnknownIntegration(name, integrations, hint=f"declared in {nango.configuration.source}")

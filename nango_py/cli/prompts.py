@@ -23,11 +23,7 @@ TRIES = 3
 
 
 def prompt_for_credentials(integration: Integration) -> dict[str, Any]:
-    """Prompt for each credential, without echo for secrets.
-
-    Raises:
-        click.UsageError: there is no input, or it is still invalid after several tries.
-    """
+    """Prompt for each credential, without echo for secrets."""
     form = make_form(integration)
     if form.kind != OAUTH:
         return {
@@ -48,9 +44,6 @@ def prompt_for_settings(
         integration: without `connection_config` there is no prompt.
         stored: the user's settings, offered as defaults. Settings without a field are kept.
         is_login: a login follows, so settings that the provider returns are not asked for.
-
-    Raises:
-        click.UsageError: as in `prompt_for_credentials`.
     """
     fields = make_form(integration if is_login else _without_login(integration)).fields_of(ADDITIONAL_CONFIG)
     offered = [replaced(field, default=stored.get(name, field.default)) for name, field in fields.items()]

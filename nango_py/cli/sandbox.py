@@ -105,11 +105,7 @@ def _example_path(blueprint: Blueprint) -> str:
 
 
 def _parse_faults(text: str | None, seed: int) -> FaultPlan | None:
-    """The faults of `503=0.1,delay=0.2`.
-
-    Raises:
-        ValueError: unknown fault, or invalid share.
-    """
+    """The faults of `503=0.1,delay=0.2`."""
     from nango_py.sandbox import FaultPlan
 
     if not text:

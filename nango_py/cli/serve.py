@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 import click
 
 from nango_py.cli.logs import show_connect_logs
-from nango_py.cli.output import echo_json
+from nango_py.cli.output import echo_json, json_option
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     import socket
-
-    import uvicorn
+    from collections.abc import Callable
 
     from nango_py.client import Nango
     from nango_py.connections.connect_sessions import ConnectSession
@@ -58,19 +57,19 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
     with project.open(reload=True) as nango:
         root = nango.configuration.config.oauth_server_root_url
         _check_host(host, root)
-        server = _make_server(nango)
+        run = _load_server(nango)
         listener = _listen(host, _port_of(root) if port is None else port)
         nango.finish_renewals_on_sigterm()
         _echo_introduction(nango, listener, user, names)
         with show_connect_logs():
-            server.run(sockets=[listener])
+            run([listener])
 
 
 @click.command("connect-session")
 @click.argument("user")
 @integrations_option
 @click.option("--lifetime", type=int, default=1800, show_default=True, help="Seconds until the link expires.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @pass_project
 def connect_session(
     project: Project, user: str, names: tuple[str, ...], lifetime: int, as_json: bool
@@ -115,14 +114,14 @@ def _port_of(root: str) -> int:
     return parts.port or DEFAULT_PORT if parts.hostname in LOOPBACK else DEFAULT_PORT
 
 
-def _make_server(nango: Nango) -> uvicorn.Server:
+def _load_server(nango: Nango) -> Callable[[list[socket.socket]], None]:
     try:
         from nango_py.server.uvicorn_server import make_server
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn", "anyio", "h11"}:
             raise
     else:
-        return make_server(nango.accounts)
+        return make_server(nango.accounts).run
     raise click.UsageError("nango serve requires Starlette and uvicorn: pip install 'nango-py[server]'")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nango_py.cli.exit_codes import USAGE_ERROR
-from nango_py.cli.output import echo_json, format_cell, format_count
+from nango_py.cli.output import echo_json, format_cell, format_count, json_option
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ key_file_option = click.option(
     type=click.Path(path_type=Path),
     help=f"The file with the encryption key of the export.  [default: the variable {KEY_VARIABLE}]",
 )
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command("export")
@@ -33,7 +32,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 @click.option("--integration", help="Only connections of this integration.")
 @click.option("--user", help="Only connections of this user.")
 @key_file_option
-@as_json_option
+@json_option
 @pass_project
 def export(
     project: Project,
@@ -103,7 +102,7 @@ def export(
     help="With --from-nango: the value to use as user_id.",
 )
 @key_file_option
-@as_json_option
+@json_option
 @pass_project
 def import_(
     project: Project,
@@ -144,12 +143,7 @@ def import_(
 
 
 def _read_key(file: Path | None) -> Secret:
-    """The key of `--key-file` or of the environment.
-
-    Raises:
-        click.UsageError: neither is set.
-        StorageError: other users can read the file.
-    """
+    """The key of `--key-file` or of the environment."""
     from nango_py.connections.keys import read_private_text
     from nango_py.secret import Secret
 

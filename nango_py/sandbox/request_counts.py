@@ -7,17 +7,17 @@ import math
 import re
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from nango_py.record import record
-from nango_py.sandbox.budgets import Budget, Case, parse_budgets
+from nango_py.sandbox.budgets import Budget, Case, CountingMode, parse_budgets
 from nango_py.sandbox.expressions import UnknownNameError, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import CountingMode, Limit
+    from nango_py.sandbox.budgets import Limit
 
 _MAX_REPORTED_SECONDS = 3600.0
 _MAX_CACHED_PATHS = 10_000
@@ -64,94 +64,109 @@ class Verdict:
     reset_seconds: float = 0.0
 
 
+# The kinds of windows have the same methods: `used` requests; `add` one, after a call of `used`; seconds to
+# `wait` until `excess` fewer are used; seconds to `reset` until none is used. `now` never decreases.
+
+
+class _AlignedWindow:
+    """Windows aligned to the clock."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._seconds = limit.seconds
+        self._window, self._used = -1, 0
+
+    def used(self, now: float) -> float:
+        window = math.floor(now / self._seconds)
+        if window != self._window:
+            self._window, self._used = window, 0
+        return self._used
+
+    def add(self, now: float, cost: int) -> None:
+        self._used += cost
+
+    def wait(self, now: float, excess: float) -> float:
+        return self.reset(now)
+
+    def reset(self, now: float) -> float:
+        return (self._window + 1) * self._seconds - now
+
+
+class _SlidingWindow:
+    """The window that ends now."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._seconds = limit.seconds
+        self._requests: deque[tuple[float, int]] = deque()
+        self._used = 0
+
+    def used(self, now: float) -> float:
+        while self._requests and self._requests[0][0] <= now - self._seconds:
+            self._used -= self._requests.popleft()[1]
+        return self._used
+
+    def add(self, now: float, cost: int) -> None:
+        self._requests.append((now, cost))
+        self._used += cost
+
+    def wait(self, now: float, excess: float) -> float:
+        for at, cost in self._requests:
+            excess -= cost
+            if excess <= 0:
+                return at + self._seconds - now
+        return math.inf
+
+    def reset(self, now: float) -> float:
+        return self._requests[-1][0] + self._seconds - now if self._requests else 0.0
+
+
+class _Bucket:
+    """A bucket that drains steadily."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._per_second = limit.requests / limit.seconds
+        self._level, self._at = 0.0, 0.0
+
+    def used(self, now: float) -> float:
+        self._level = max(0.0, self._level - (now - self._at) * self._per_second)
+        self._at = now
+        return self._level
+
+    def add(self, now: float, cost: int) -> None:
+        self._level += cost
+
+    def wait(self, now: float, excess: float) -> float:
+        return excess / self._per_second
+
+    def reset(self, now: float) -> float:
+        return self._level / self._per_second
+
+
+_Window: TypeAlias = _AlignedWindow | _SlidingWindow | _Bucket
+_WINDOWS: dict[CountingMode, type[_Window]] = {
+    "fixed": _AlignedWindow,
+    "sliding": _SlidingWindow,
+    "bucket": _Bucket,
+}
+
+
 class _Counter:
-    """The requests under one limit and key."""
+    """The allowed requests under one limit and key, and the peak of all requests."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.peak = 0.0
-        self._times: deque[tuple[float, int]] = deque()
-        self._used = 0
-        self._window = -1
-        self._level, self._level_at = 0.0, 0.0
-        self._arrivals: deque[tuple[float, int]] = deque()
-        self._arrivals_sum = 0
-        self._peak_level, self._peak_level_at = 0.0, 0.0
+        self.allowed = _WINDOWS[limit.mode](limit)
+        self._arrived = _Bucket(limit) if limit.mode == "bucket" else _SlidingWindow(limit)
 
     def record_arrival(self, now: float, cost: int) -> None:
         """Update the peak; rejected requests count too."""
-        if self.limit.mode == "bucket":
-            self._peak_level = self._drain(self._peak_level, self._peak_level_at, now) + cost
-            self._peak_level_at = now
-            self.peak = max(self.peak, self._peak_level)
-            return
-        self._arrivals.append((now, cost))
-        self._arrivals_sum += cost
-        while self._arrivals[0][0] <= now - self.limit.seconds:
-            self._arrivals_sum -= self._arrivals.popleft()[1]
-        self.peak = max(self.peak, self._arrivals_sum)
+        self.peak = max(self.peak, self._arrived.used(now) + cost)
+        self._arrived.add(now, cost)
 
     def wait(self, now: float, cost: int) -> float:
         """Seconds until there is room for `cost`; 0 if there is now."""
-        self._advance(now)
-        excess = self._total() + cost - self.limit.requests
-        if excess <= _ROUNDING:
-            return 0.0
-        if self.limit.mode == "bucket":
-            return excess * self.limit.seconds / self.limit.requests
-        if self.limit.mode == "fixed":
-            return self._window_end() - now
-        return self._time_of_room(excess) - now
-
-    def spend(self, now: float, cost: int) -> None:
-        """Count an allowed request; call it after `wait` returned 0."""
-        if self.limit.mode == "bucket":
-            self._level += cost
-            return
-        self._used += cost
-        if self.limit.mode == "sliding":
-            self._times.append((now, cost))
-
-    def remaining(self) -> int:
-        """The number of requests left."""
-        return max(0, math.floor(self.limit.requests - self._total() + _ROUNDING))
-
-    def reset(self, now: float) -> float:
-        """Seconds until the limit is unused again."""
-        if self.limit.mode == "bucket":
-            return self._level * self.limit.seconds / self.limit.requests
-        if self.limit.mode == "fixed":
-            return self._window_end() - now
-        return self._times[-1][0] + self.limit.seconds - now if self._times else 0.0
-
-    def _total(self) -> float:
-        return self._level if self.limit.mode == "bucket" else self._used
-
-    def _window_end(self) -> float:
-        return (self._window + 1) * self.limit.seconds
-
-    def _advance(self, now: float) -> None:
-        if self.limit.mode == "bucket":
-            self._level = self._drain(self._level, self._level_at, now)
-            self._level_at = now
-        elif self.limit.mode == "fixed":
-            window = math.floor(now / self.limit.seconds)
-            if window != self._window:
-                self._window, self._used = window, 0
-        else:
-            while self._times and self._times[0][0] <= now - self.limit.seconds:
-                self._used -= self._times.popleft()[1]
-
-    def _time_of_room(self, excess: float) -> float:
-        freed = 0.0
-        for at, cost in self._times:
-            freed += cost
-            if freed >= excess:
-                return at + self.limit.seconds
-        return math.inf
-
-    def _drain(self, level: float, since: float, now: float) -> float:
-        return max(0.0, level - (now - since) * self.limit.requests / self.limit.seconds)
+        excess = self.allowed.used(now) + cost - self.limit.requests
+        return 0.0 if excess <= _ROUNDING else self.allowed.wait(now, excess)
 
 
 class RequestCounts:
@@ -199,7 +214,7 @@ class RequestCounts:
                 return Verdict(wait_seconds=longest, label=label)
             if spend:
                 for counter, cost in counters:
-                    counter.spend(now, cost)
+                    counter.allowed.add(now, cost)
             return _allow([counter for counter, _ in counters], now)
 
     @property
@@ -251,8 +266,9 @@ def _allow(counters: list[_Counter], now: float) -> Verdict:
         return Verdict()
     short = [counter for counter in counters if counter.limit.seconds <= _MAX_REPORTED_SECONDS]
     longest = max(short or counters, key=lambda counter: counter.limit.seconds)
-    limit = longest.limit
-    return Verdict(0.0, limit.label, int(limit.requests), longest.remaining(), longest.reset(now))
+    limit, used = longest.limit, longest.allowed.used(now)
+    remaining = max(0, math.floor(limit.requests - used + _ROUNDING))
+    return Verdict(0.0, limit.label, int(limit.requests), remaining, longest.allowed.reset(now))
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_PATHS)

@@ -90,11 +90,7 @@ def _show(result: Result, *, live: bool) -> None:
 
 
 def _create_empty_folder(folder: Path) -> Path:
-    """Create the folder unless it exists.
-
-    Raises:
-        click.UsageError: it is not empty, or cannot be created.
-    """
+    """Create the folder unless it exists."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from nango_py.record import record
 from nango_py.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from nango_py.attempt import Attempt
     from nango_py.sandbox import Sandbox
 
-OUR_LOGGER = "nango_py.integrations"
-URLLIB3_LOGGER = "urllib3"
-CONFIG_LOGGER = "nango_py.config"
-"""Warns that the first Klaviyo API is retired, which is on purpose in the demo."""
-
 LOST = frozenset({"timeout", "reset", "truncated"})
-FIRST_ERROR, TOO_MANY_REQUESTS, FIRST_SERVER_ERROR, UNAVAILABLE = 400, 429, 500, 503
+FIRST_ERROR, FIRST_SERVER_ERROR = 400, 500
 TOTAL = "together"
 
 
@@ -50,6 +45,11 @@ class CallOutcome:
         """Whether it is a POST that the API may have carried out, so it was not retried."""
         is_lost = self.reason in LOST or self.status >= FIRST_SERVER_ERROR
         return self.method == "POST" and is_lost
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it has neither succeeded nor an unknown outcome."""
+        return not self.is_success and not self.is_unknown
 
 
 @record
@@ -89,24 +89,6 @@ class LogCapture(logging.Handler):
         """The number of times that the text occurs in the records."""
         return sum(record.count(text) for record in self.records)
 
-    @contextmanager
-    def capturing(self) -> Iterator[None]:
-        """Capture records inside the context, and restore the loggers afterwards."""
-        levels = {OUR_LOGGER: logging.DEBUG, URLLIB3_LOGGER: logging.DEBUG, CONFIG_LOGGER: logging.ERROR}
-        loggers = {logging.getLogger(name): level for name, level in levels.items()}
-        before = [(logger, logger.level, logger.propagate) for logger in loggers]
-        for logger, level in loggers.items():
-            logger.addHandler(self)
-            logger.setLevel(level)
-            logger.propagate = False
-        try:
-            yield
-        finally:
-            for logger, level, propagate in before:
-                logger.removeHandler(self)
-                logger.setLevel(level)
-                logger.propagate = propagate
-
 
 @record
 class Result:
@@ -137,33 +119,9 @@ class Result:
 
     def rows(self) -> list[tuple[str | float, ...]]:
         """The table: a label, a number per API, and their sum."""
-        rows: list[tuple[str | float, ...]] = []
-        for label, count in self._counters().items():
-            numbers = [count(name) for name in self.blueprints]
-            rows.append((label, *numbers, round(sum(numbers), 1)))
-        return rows
-
-    def _counters(self) -> dict[str, Callable[[str], float]]:
-        return {
-            "calls": lambda name: len(self._outcomes(name)),
-            "succeeded": lambda name: sum(one.is_success for one in self._outcomes(name)),
-            "POST not retried, outcome unknown": (
-                lambda name: sum(one.is_unknown for one in self._outcomes(name))
-            ),
-            "failed": lambda name: len(self._failures(name)),
-            "attempts": lambda name: len(self._attempts(name)),
-            "waits": lambda name: sum(attempt.waited > 0 for attempt in self._attempts(name)),
-            "seconds waited, all threads": (
-                lambda name: round(sum(attempt.waited for attempt in self._attempts(name)), 1)
-            ),
-            "429s": lambda name: self._count_status(name, TOO_MANY_REQUESTS),
-            "503s": lambda name: self._count_status(name, UNAVAILABLE),
-            "timeouts": lambda name: self._count_reasons(name, "timeout"),
-            "resets and truncated responses": lambda name: self._count_reasons(name, "reset", "truncated"),
-            "received by the sandbox": lambda name: self.sandboxes[name].received,
-            "limits exceeded": lambda name: self.sandboxes[name].exceeded,
-            "duplicates": lambda name: self.sandboxes[name].duplicates,
-        }
+        columns = [_count(self._outcomes(name), self.sandboxes[name]) for name in self.blueprints]
+        rows = [(label, [column[label] for column in columns]) for label in columns[0]]
+        return [(label, *numbers, round(sum(numbers), 1)) for label, numbers in rows]
 
     def problems(self) -> list[str]:
         """Everything that should not have happened."""
@@ -176,7 +134,8 @@ class Result:
                 problems.append(f"{name}: {counts.exceeded} limits were exceeded")
             problems += [
                 f"{name}: a {one.method} failed in attempt {len(one.attempts)}: {one.status or one.reason}"
-                for one in self._failures(name)
+                for one in self._outcomes(name)
+                if one.is_failure
             ]
         if self.keys_found:
             problems.append(f"keys were found {self.keys_found} times in log records or in the database")
@@ -205,14 +164,25 @@ class Result:
     def _outcomes(self, name: str) -> list[CallOutcome]:
         return [outcome for outcome in self.outcomes if outcome.integration == name]
 
-    def _failures(self, name: str) -> list[CallOutcome]:
-        return [one for one in self._outcomes(name) if not one.is_success and not one.is_unknown]
 
-    def _attempts(self, name: str) -> list[Attempt]:
-        return [attempt for outcome in self._outcomes(name) for attempt in outcome.attempts]
-
-    def _count_status(self, name: str, status: int) -> int:
-        return sum(attempt.status == status for attempt in self._attempts(name))
-
-    def _count_reasons(self, name: str, *reasons: str) -> int:
-        return sum(attempt.reason in reasons for attempt in self._attempts(name))
+def _count(outcomes: list[CallOutcome], sandbox: SandboxCounts) -> dict[str, float]:
+    """The numbers of one API by their labels."""
+    attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
+    statuses = Counter(attempt.status for attempt in attempts)
+    reasons = Counter(attempt.reason for attempt in attempts)
+    return {
+        "calls": len(outcomes),
+        "succeeded": sum(outcome.is_success for outcome in outcomes),
+        "POST not retried, outcome unknown": sum(outcome.is_unknown for outcome in outcomes),
+        "failed": sum(outcome.is_failure for outcome in outcomes),
+        "attempts": len(attempts),
+        "waits": sum(attempt.waited > 0 for attempt in attempts),
+        "seconds waited, all threads": round(sum(attempt.waited for attempt in attempts), 1),
+        "429s": statuses[429],
+        "503s": statuses[503],
+        "timeouts": reasons["timeout"],
+        "resets and truncated responses": reasons["reset"] + reasons["truncated"],
+        "received by the sandbox": sandbox.received,
+        "limits exceeded": sandbox.exceeded,
+        "duplicates": sandbox.duplicates,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import time
@@ -10,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nango_py.cli.demo.result import CallOutcome, LogCapture, Result, SandboxCounts
+from nango_py.cli.logs import attach
 from nango_py.cli.project import find_integration
 from nango_py.client import Nango
 from nango_py.errors import RequestFailed
@@ -40,6 +42,11 @@ SHORT_WAITS: dict[str, Any] = {
     # Short timeouts and backoff keep the demo short. The rate limits are those of the blueprints.
     "requests": {"timeout_seconds": {"connect": 2, "read": 0.5}},
     "retries": {"max_attempts": 8, "backoff": {"base_seconds": 0.1, "max_seconds": 1}},
+}
+LOG_LEVELS = {
+    "nango_py.integrations": logging.DEBUG,
+    "urllib3": logging.DEBUG,
+    "nango_py.config": logging.ERROR,  # without the warning that the first Klaviyo API is retired
 }
 SLOW_CALLS = 5
 """Calls per user to an endpoint that is limited to one request per second."""
@@ -75,7 +82,7 @@ def run_demo(calls: int, seed: int, folder: Path, progress: Callable[[CallOutcom
     keys = {user: f"pk_{secrets.token_hex(16)}" for user in USERS}
     capture = LogCapture()
     with ExitStack() as stack:
-        stack.enter_context(capture.capturing())
+        stack.enter_context(attach(capture, LOG_LEVELS, propagate=False))
         sandboxes = stack.enter_context(_sandboxes(seed, keys))
         nango = stack.enter_context(_open_nango(folder, sandboxes))
         executors = {}

@@ -70,10 +70,10 @@ def problems_of(page: Page) -> list[Any]:
     return [*found, *([f"{wide} px too wide"] if wide > 0 else [])]
 
 
-def test_every_view_can_be_read_and_operated(
+def test_every_view_is_accessible(
     new_context: Callable[..., BrowserContext], product: Product, watch: Watch
 ) -> None:
-    """In each view: contrast as WCAG AA asks, a name for each control, room for fingers, nothing cut off."""
+    """In each view: WCAG AA contrast, a name and enough room for each control, nothing cut off."""
     watch.expect("422", "400", "401")
     visitor = Visitor(new_context(reduced_motion="reduce").new_page(), product)
     problems: dict[str, list[Any]] = {}
@@ -145,8 +145,8 @@ def test_a_login_can_be_made_by_keyboard_alone(visitor: Visitor, product: Produc
     assert product.is_connected("mail")
 
 
-def test_the_focus_is_seen(visitor: Visitor) -> None:
-    """What has the focus by keyboard has an outline."""
+def test_the_focus_is_visible(visitor: Visitor) -> None:
+    """An element focused by keyboard has an outline."""
     visitor.visit()
     visitor.page.keyboard.press("Tab")
     style = (
@@ -155,7 +155,7 @@ def test_the_focus_is_seen(visitor: Visitor) -> None:
     assert visitor.card("Mail").evaluate(style) == "solid 3px"
 
 
-def test_who_hears_the_page_hears_all_of_it(visitor: Visitor, watch: Watch) -> None:
+def test_screen_readers_get_the_whole_page(visitor: Visitor, watch: Watch) -> None:
     """The accessibility tree names every part: groups and cards, fields, their help, errors and endings."""
     watch.expect("422")
     visitor.visit(user_label="ada@example.com")
@@ -209,10 +209,10 @@ FORM = """
 
 
 @pytest.mark.parametrize(("wish", "moves"), [("reduce", False), ("no-preference", True)])
-def test_who_wishes_no_motion_sees_none(
+def test_reduced_motion_is_respected(
     new_context: Callable[..., BrowserContext], product: Product, wish: str, moves: Any
 ) -> None:
-    """With reduced motion nothing slides or fades; without the wish the dialog does, which is the control."""
+    """With reduced motion nothing slides or fades; without it the dialog does, which is the control."""
     visitor = Visitor(new_context(reduced_motion=wish).new_page(), product)
     visitor.visit()
     opened = """() => {

@@ -64,10 +64,10 @@ def ended(page: Page) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("integration", ["mail", "archive", "birds"])
-def test_a_page_of_the_product_connects_by_a_promise(
+def test_the_products_page_connects_with_a_promise(
     page: Page, product: Product, elsewhere: Elsewhere, watch: Watch, integration: str
 ) -> None:
-    """On another origin, `connect` goes straight to the provider and resolves, and its window closes."""
+    """On another origin `connect` goes straight to the provider and resolves, and its window closes."""
     token = product.nango.connect_session("user-1").token.reveal()
     page.goto(reports(elsewhere, product, integration, token))
     popup = click_connect(page)
@@ -81,10 +81,10 @@ def test_a_page_of_the_product_connects_by_a_promise(
     assert not [parts for parts in seen if token in str(parts)]
 
 
-def test_a_server_may_lie_below_a_path(
+def test_the_server_may_have_a_path(
     page: Page, elsewhere: Elsewhere, servers: contextlib.ExitStack, tmp_path: Path
 ) -> None:
-    """Page, script, popup and callback work where oauth_server_root_url has a path."""
+    """Page, script, popup and callback work if oauth_server_root_url has a path."""
     product = servers.enter_context(Product(tmp_path, origins=(elsewhere.origin,), prefix="/accounts/nango"))
     page.goto(reports(elsewhere, product, "birds"))
     press_button(click_connect(page), "Allow")
@@ -143,7 +143,7 @@ def test_the_promise_rejects_with_a_code(
     assert not product.is_connected("mail")
 
 
-def test_a_page_of_a_stranger_hears_nothing(
+def test_a_foreign_page_receives_nothing(
     page: Page, product: Product, servers: contextlib.ExitStack, watch: Watch
 ) -> None:
     """With a stolen session a page outside of connect_origins connects nothing, and learns why not."""
@@ -161,10 +161,10 @@ def test_a_page_of_a_stranger_hears_nothing(
     assert not product.mail.authorizations
 
 
-def test_a_stranger_that_calls_itself_another_hears_nothing(
+def test_a_foreign_page_with_a_false_origin_receives_nothing(
     page: Page, product: Product, elsewhere: Elsewhere, servers: contextlib.ExitStack, watch: Watch
 ) -> None:
-    """Its window goes on after a click of the user only, and the result goes to the origin that was named."""
+    """Its window continues only after a click, and the result goes to the origin that was named."""
     watch.expect("postMessage", "target origin")
     stranger = servers.enter_context(Elsewhere("localhost"))
     page.goto(reports(stranger, product, "mail"))
@@ -223,10 +223,10 @@ def test_only_declared_origins_may_frame_the_page(
     assert frame.get_by_role("button", name="Mail").count() == 0
 
 
-def test_the_pages_of_a_login_can_be_framed_by_nobody(
+def test_login_pages_cannot_be_framed(
     page: Page, product: Product, elsewhere: Elsewhere, watch: Watch
 ) -> None:
-    """Not even the product's own page may frame what a popup shows, where a click could be stolen."""
+    """Not even the product's own page may frame a popup's page, where a click could be stolen."""
     watch.expect("frame-ancestors", "Framing", "ERR_BLOCKED", "400")
     page.goto(elsewhere.page("<h1>Somebody</h1><iframe title=accounts></iframe>"))
     address = f"{product.origin}/oauth/callback?state=x"

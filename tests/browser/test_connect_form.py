@@ -27,10 +27,8 @@ def at_shop(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def test_a_wrong_key_is_told_and_not_stored_and_the_right_one_is(
-    at_shop: Visitor, product: Product, watch: Watch
-) -> None:
-    """The API refuses the first key, so nothing is saved; the second one is, and is seen nowhere again."""
+def test_only_an_accepted_key_is_stored(at_shop: Visitor, product: Product, watch: Watch) -> None:
+    """The API refuses the first key, so nothing is saved; the second one is, and is never shown again."""
     watch.expect("422")
     at_shop.fill_shop(WRONG_KEY)
     expect(at_shop.alert).to_contain_text("Shop did not accept this")
@@ -49,8 +47,8 @@ def test_a_wrong_key_is_told_and_not_stored_and_the_right_one_is(
     assert RIGHT_KEY not in at_shop.page.content()
 
 
-def test_what_can_be_seen_to_be_wrong_is_not_sent(at_shop: Visitor, product: Product) -> None:
-    """A key of the wrong shape and an empty field are marked with a sentence, and nobody is asked."""
+def test_invalid_input_is_not_sent(at_shop: Visitor, product: Product) -> None:
+    """A malformed key and an empty field are marked with a sentence, and no request is sent."""
     before = len(product.received)
     at_shop.key.fill("pk_not_like_the_example")
     at_shop.button("Connect").click()
@@ -73,10 +71,10 @@ SHAPE = "This does not look right. It should look like sk_test_1234567890."
     [([403], "A permission is missing", "422"), ([503, 503], "Shop cannot be reached at the moment", "503")],
     ids=["missing-scope", "away"],
 )
-def test_a_key_that_could_not_be_accepted_is_not_stored(
+def test_refusals_and_outages_are_distinguished(
     at_shop: Visitor, product: Product, watch: Watch, responses: list[int], said: str, status: str
 ) -> None:
-    """A key that lacks a permission, and an API that is away, are told apart; what was typed stays."""
+    """A missing permission and an unreachable API have different messages, and the input stays."""
     watch.expect(status)
     product.faults.add(*responses)
     at_shop.fill_shop(RIGHT_KEY)
@@ -87,8 +85,8 @@ def test_a_key_that_could_not_be_accepted_is_not_stored(
     expect(at_shop.dialog.get_by_role("status")).to_contain_text("Shop is connected.")
 
 
-def test_a_network_that_is_away_loses_nothing(at_shop: Visitor, product: Product, watch: Watch) -> None:
-    """Without a network the page says so, keeps what was typed, and goes on when the network is back."""
+def test_input_survives_a_network_failure(at_shop: Visitor, product: Product, watch: Watch) -> None:
+    """Without a network the page says so, keeps the input, and continues when the network is back."""
     watch.expect("ERR_INTERNET_DISCONNECTED")
     at_shop.page.context.set_offline(True)
     at_shop.fill_shop(RIGHT_KEY)
@@ -100,7 +98,7 @@ def test_a_network_that_is_away_loses_nothing(at_shop: Visitor, product: Product
 
 
 def test_a_secret_is_shown_on_request_only(at_shop: Visitor) -> None:
-    """A key is typed unseen until somebody asks to see it."""
+    """A key is hidden until the user asks to see it."""
     at_shop.key.fill(RIGHT_KEY)
     expect(at_shop.key).to_have_attribute("type", "password")
     show = at_shop.page.get_by_role("button", name="Show Secret key")
@@ -110,7 +108,7 @@ def test_a_secret_is_shown_on_request_only(at_shop: Visitor) -> None:
     expect(at_shop.key).to_have_attribute("type", "password")
 
 
-def test_what_needs_no_login_is_connected_by_a_click(visitor: Visitor, product: Product) -> None:
+def test_an_api_without_credentials_takes_one_click(visitor: Visitor, product: Product) -> None:
     """An API without credentials takes one button."""
     visitor.visit()
     visitor.open("Weather")
@@ -147,10 +145,10 @@ def test_a_connection_can_be_replaced_and_deleted(visitor: Visitor, product: Pro
     expect(visitor.page.locator("#live")).to_have_text("Shop is disconnected.")
 
 
-def test_a_session_that_ends_while_it_is_used_says_so(
+def test_a_session_that_expires_in_use_says_so(
     page: Page, servers: contextlib.ExitStack, clock: ManualClock, tmp_path: Path, watch: Watch
 ) -> None:
-    """Whoever waited too long reads that the link has expired, and nothing is stored."""
+    """A user who waited too long reads that the link has expired, and nothing is stored."""
     watch.expect("401")
     visitor = Visitor(page, servers.enter_context(Product(tmp_path, clock=clock)))
     visitor.visit("shop")

@@ -42,10 +42,8 @@ def connect_shop(frame: FrameLocator) -> None:
     expect(frame.get_by_role("status").first).to_contain_text("Shop is connected.")
 
 
-def test_a_frame_tells_its_page_what_was_connected(
-    page: Page, product: Product, elsewhere: Elsewhere
-) -> None:
-    """By a form and by a login window, with the payload that windows send, from the server's own origin."""
+def test_a_frame_reports_to_its_page(page: Page, product: Product, elsewhere: Elsewhere) -> None:
+    """By a form and by a login window, with the same payload as windows, from the server's own origin."""
     frame = framed(page, product, elsewhere, elsewhere.origin)
     connect_shop(frame)
     frame.get_by_role("button", name="Done").click()
@@ -61,9 +59,9 @@ def test_a_frame_tells_its_page_what_was_connected(
 
 
 @pytest.mark.parametrize("origin", ["", "http://localhost:1", "*"])
-def test_a_frame_tells_nobody_who_was_not_declared(
+def test_a_frame_reports_only_to_declared_origins(
     page: Page, product: Product, elsewhere: Elsewhere, origin: str
 ) -> None:
-    """Without an origin, or with one that connect_origins does not have, nothing is said."""
+    """Without an origin, or with one that is not in connect_origins, nothing is posted."""
     connect_shop(framed(page, product, elsewhere, origin))
     assert page.evaluate("heard") == []

@@ -38,10 +38,10 @@ def test_a_login_connects(visitor: Visitor, product: Product, title: str) -> Non
     [("Mail", ""), ("Birds", "denied"), ("Birds", "oauth_problem")],
     ids=["oauth2", "oauth1", "oauth1-without-token"],
 )
-def test_a_denied_login_connects_nothing(
+def test_a_declined_login_connects_nothing(
     visitor: Visitor, product: Product, watch: Watch, title: str, denial: str
 ) -> None:
-    """Who says no at the provider reads that nothing was connected, and can begin again at once."""
+    """A user who declines reads that nothing was connected, and can start again at once."""
     watch.expect("400")
     product.birds.denial = denial
     visitor.visit()
@@ -73,8 +73,8 @@ def test_what_a_provider_says_is_shown_as_text(visitor: Visitor, product: Produc
     assert not product.is_connected("mail")
 
 
-def test_a_provider_that_is_away_is_told(visitor: Visitor, product: Product, watch: Watch) -> None:
-    """A token endpoint that cannot answer is no fault of the user: the page says to try again later."""
+def test_an_unreachable_provider_is_reported(visitor: Visitor, product: Product, watch: Watch) -> None:
+    """A token endpoint that fails is not the user's fault: the page says to try again later."""
     watch.expect("503")
     product.mail.token_faults.append(Answer(503, ""))
     visitor.visit()
@@ -84,8 +84,8 @@ def test_a_provider_that_is_away_is_told(visitor: Visitor, product: Product, wat
     assert not product.is_connected("mail")
 
 
-def test_scopes_that_were_not_allowed_are_named(visitor: Visitor, product: Product) -> None:
-    """A login that brought less than was asked for is kept, and the page says what is missing."""
+def test_missing_scopes_are_shown(visitor: Visitor, product: Product) -> None:
+    """A login with fewer scopes than requested is kept, and the page says what is missing."""
     product.mail.grants = ("things.read",)
     visitor.visit()
     visitor.open("Mail")
@@ -95,8 +95,8 @@ def test_scopes_that_were_not_allowed_are_named(visitor: Visitor, product: Produ
     assert product.is_connected("mail")
 
 
-def test_a_window_that_is_closed_can_be_opened_again(visitor: Visitor, product: Product) -> None:
-    """Closing the window is noticed within seconds; the same login can be begun anew."""
+def test_a_closed_window_can_be_opened_again(visitor: Visitor, product: Product) -> None:
+    """Closing the window is noticed within seconds; the same login can be started again."""
     visitor.visit()
     visitor.open("Mail")
     visitor.begin_login("Mail").close()
@@ -109,7 +109,7 @@ def test_a_window_that_is_closed_can_be_opened_again(visitor: Visitor, product: 
 
 
 def test_a_cancelled_login_changes_nothing(visitor: Visitor, product: Product) -> None:
-    """Whoever cancels while the window is open is back where the login begins."""
+    """Cancelling while the window is open returns to the start of the login."""
     visitor.visit()
     visitor.open("Mail")
     visitor.begin_login("Mail")
@@ -118,8 +118,8 @@ def test_a_cancelled_login_changes_nothing(visitor: Visitor, product: Product) -
     assert not product.is_connected("mail")
 
 
-def test_a_blocked_window_shows_the_way_out(visitor: Visitor, product: Product) -> None:
-    """Where the browser opens no window, the page says so, and a button leads to the login in a tab."""
+def test_a_blocked_window_offers_a_tab(visitor: Visitor, product: Product) -> None:
+    """If the browser blocks the window, the page says so, and a button opens the login in a tab."""
     visitor.page.add_init_script("window.open = () => null")
     visitor.visit()
     visitor.open("Mail")
@@ -133,8 +133,8 @@ def test_a_blocked_window_shows_the_way_out(visitor: Visitor, product: Product) 
     assert product.is_connected("mail")
 
 
-def test_a_connection_that_needs_it_is_connected_again(visitor: Visitor, product: Product) -> None:
-    """A refresh token that the provider refuses for good puts the card on top; a login mends it."""
+def test_an_expired_connection_can_be_connected_again(visitor: Visitor, product: Product) -> None:
+    """A refused refresh token puts the card on top; a login repairs the connection."""
     held = {"access_token": "old", "refresh_token": "withdrawn", "expires_at": "2020-01-01T00:00:00Z"}
     before = product.nango.register_connection("mail", "user-1", held)["uuid"]
     product.call_in_vain("mail")
@@ -150,8 +150,8 @@ def test_a_connection_that_needs_it_is_connected_again(visitor: Visitor, product
     assert product.nango.executor("mail", "user-1").get("me").json()["user"] == "sarah"
 
 
-def test_a_session_for_one_integration_goes_straight_there(visitor: Visitor, product: Product) -> None:
-    """With one thing to connect there is no grid: its page is the page."""
+def test_a_session_for_one_integration_skips_the_grid(visitor: Visitor, product: Product) -> None:
+    """With one integration there is no grid."""
     visitor.visit("mail", user_label="ada@example.com")
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Mail")
     expect(visitor.page.get_by_text("For ada@example.com")).to_be_visible()

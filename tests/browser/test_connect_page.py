@@ -48,10 +48,8 @@ BAD_LINKS: dict[Callable[[Product], str], str] = {
 }
 
 
-def test_a_link_that_is_not_good_shows_nothing_of_anybody(
-    visitor: Visitor, product: Product, watch: Watch
-) -> None:
-    """Whoever comes with a bad link reads what to do, and nothing of the product's users or integrations."""
+def test_an_invalid_link_reveals_nothing(visitor: Visitor, product: Product, watch: Watch) -> None:
+    """A visitor with an invalid link reads what to do, and nothing of the product's users or integrations."""
     watch.expect("401")
     page = visitor.page
     page.goto(f"{product.origin}/connect")
@@ -64,10 +62,8 @@ def test_a_link_that_is_not_good_shows_nothing_of_anybody(
         assert "Mail" not in page.locator("body").inner_text()
 
 
-def test_an_integration_that_the_session_does_not_name_is_not_there(
-    visitor: Visitor, product: Product
-) -> None:
-    """A session shows what it was made for, whatever the address asks for."""
+def test_only_integrations_of_the_session_are_shown(visitor: Visitor, product: Product) -> None:
+    """A session shows what it was created for, whatever the URL asks for."""
     visitor.visit("mail", "birds")
     expect(visitor.page.locator(".card")).to_have_count(2)
     visitor.page.goto(f"{product.origin}/static/icon.svg")
@@ -75,7 +71,7 @@ def test_an_integration_that_the_session_does_not_name_is_not_there(
     expect(visitor.page.get_by_role("heading", level=1)).to_have_text("There is nothing to connect here")
 
 
-def test_the_token_leaves_the_address_and_the_page_can_be_loaded_again(
+def test_the_token_is_removed_from_the_url_and_the_page_can_be_reloaded(
     visitor: Visitor, product: Product
 ) -> None:
     """The address bar and the history hold no token, and a reload shows the page as before."""
@@ -112,10 +108,10 @@ def many() -> dict[str, Any]:
     }
 
 
-def test_among_two_hundred_integrations_a_search_finds_one(
+def test_two_hundred_integrations_can_be_searched(
     page: Page, servers: contextlib.ExitStack, tmp_path: Path
 ) -> None:
-    """All are shown, words in any order narrow them down, and what is found is told to who hears the page."""
+    """All are shown, words in any order narrow them down, and screen readers get the count."""
     product = servers.enter_context(Product(tmp_path, **many()))
     visitor = Visitor(page, product)
     visitor.visit()
@@ -137,7 +133,7 @@ def test_among_two_hundred_integrations_a_search_finds_one(
 
 
 def test_few_integrations_need_no_search(visitor: Visitor) -> None:
-    """A grid that is seen at a glance has no search field."""
+    """A short grid has no search field."""
     visitor.visit()
     expect(visitor.card("Mail")).to_be_visible()
     expect(visitor.page.get_by_role("searchbox")).to_be_hidden()

@@ -35,7 +35,7 @@ def scripted(words: str) -> dict[str, Any]:
     return {**SHOP, "title": f"Scripted {words}", **more}
 
 
-def test_no_text_of_anybody_becomes_markup(page: Page, servers: contextlib.ExitStack, tmp_path: Path) -> None:
+def test_no_text_becomes_markup(page: Page, servers: contextlib.ExitStack, tmp_path: Path) -> None:
     """Scripts in user ids, labels, titles, help texts, choices and search are shown, and do not run."""
     product = servers.enter_context(
         Product(tmp_path, scripted=scripted(SCRIPT), **{f"a{n}": SHOP for n in range(3)})
@@ -86,8 +86,8 @@ const put = (tag, parts) => {
 """
 
 
-def test_the_policy_stops_what_got_into_the_page(visitor: Visitor, watch: Watch) -> None:
-    """The control: what came through a hole would be stopped by the policy, and noticed by these tests."""
+def test_the_policy_stops_injected_code(visitor: Visitor, watch: Watch) -> None:
+    """The control: injected code is stopped by the policy, and noticed by these tests."""
     watch.expect(POLICY)
     visitor.visit()
     for attack, word in ATTACKS.items():
@@ -97,10 +97,10 @@ def test_the_policy_stops_what_got_into_the_page(visitor: Visitor, watch: Watch)
         assert [said for said in watch.complaints if re.search(word, said)], attack
 
 
-def test_a_session_token_is_in_no_address_and_no_referer(
+def test_the_session_token_is_in_no_url_and_no_referer(
     visitor: Visitor, product: Product, watch: Watch
 ) -> None:
-    """Over a form, a login and a popup no server gets the token in a request line, and nobody a Referer."""
+    """Over a form, a login and a popup no server gets the token in a request line or a Referer."""
     link = product.link()
     token = link.partition("#session=")[2]
     visitor.page.goto(link)
@@ -126,7 +126,7 @@ def test_a_session_token_is_in_no_address_and_no_referer(
         assert token not in str(told)
 
 
-def test_a_key_that_was_typed_comes_back_never(visitor: Visitor, product: Product) -> None:
+def test_a_stored_key_is_never_returned(visitor: Visitor, product: Product) -> None:
     """A stored key is in no response of the server, and the browser keeps none."""
     visitor.visit("shop")
     visitor.fill_shop(RIGHT_KEY)

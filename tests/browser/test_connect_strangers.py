@@ -33,10 +33,10 @@ def strange(product: Product, site: Elsewhere, body: str, headers: dict[str, str
 
 
 @pytest.mark.parametrize("policy", ["no-referrer", "unsafe-url"])
-def test_a_form_of_a_stranger_is_refused(
+def test_a_form_of_a_foreign_page_is_refused(
     page: Page, product: Product, servers: contextlib.ExitStack, watch: Watch, policy: str
 ) -> None:
-    """Also where the page hides its origin, which makes it `null`."""
+    """Also if the page hides its origin, which makes it `null`."""
     watch.expect("403")
     site = servers.enter_context(Elsewhere("localhost"))
     page.goto(strange(product, site, FORM, {"Referrer-Policy": policy}))
@@ -44,10 +44,10 @@ def test_a_form_of_a_stranger_is_refused(
     assert page.context.cookies(product.url) == []
 
 
-def test_a_link_of_a_stranger_is_a_question_first(
+def test_a_link_of_a_foreign_page_needs_a_click(
     page: Page, product: Product, servers: contextlib.ExitStack
 ) -> None:
-    """The visitor reads whose account it would become, and the provider sees nobody before a click."""
+    """The visitor reads whose account it would become, and the provider is not contacted before a click."""
     site = servers.enter_context(Elsewhere("localhost"))
     page.goto(strange(product, site, LINK))
     expect(page.get_by_role("heading")).to_have_text("Connect Mail?")
@@ -57,10 +57,10 @@ def test_a_link_of_a_stranger_is_a_question_first(
     expect(page.get_by_role("button", name="Allow")).to_be_visible()
 
 
-def test_a_window_of_a_stranger_is_a_question_first(
+def test_a_window_of_a_foreign_page_needs_a_click(
     page: Page, product: Product, servers: contextlib.ExitStack, watch: Watch
 ) -> None:
-    """The connect page goes on by itself only for a page that answers for the window."""
+    """The connect page continues by itself only if its opener confirms the window."""
     watch.expect("postMessage", "target origin")
     site = servers.enter_context(Elsewhere("localhost"))
     page.goto(strange(product, site, POPUP))

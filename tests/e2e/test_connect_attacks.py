@@ -63,7 +63,7 @@ def nothing_came_of_it(product: Product, *responses: requests.Response) -> None:
 
 
 def test_a_callback_with_a_forged_or_missing_state_does_nothing(product: Product) -> None:
-    """D1: a code alone, or with a state of somebody's own making, is worth nothing."""
+    """D1: a code without a state, or with a made-up one, is worth nothing."""
     visitor, token = product.visitor(), product.session()
     good = query_of(consent(visitor.login_url(token, "mail")))
     states = [None, "", "x", good["state"][:-1], good["state"] + "A", good["state"].swapcase(), "a" * 9_000]
@@ -87,8 +87,8 @@ def test_a_callback_in_another_browser_does_nothing(product: Product) -> None:
     nothing_came_of_it(product, victim.callback(back), attacker.callback(back))
 
 
-def test_a_cookie_of_another_login_does_not_do(product: Product) -> None:
-    """D1: each login has its own cookie; that of another one, renamed, opens nothing."""
+def test_the_cookie_of_another_login_is_refused(product: Product) -> None:
+    """D1: each login has its own cookie; that of another one, renamed, is refused."""
     visitor, token = product.visitor(), product.session()
     first, second = visitor.login_url(token, "mail"), visitor.login_url(token, "mail")
     names = list(visitor.http.cookies.keys())
@@ -99,8 +99,8 @@ def test_a_cookie_of_another_login_does_not_do(product: Product) -> None:
     nothing_came_of_it(product, *(visitor.callback(consent(url)) for url in (first, second)))
 
 
-def test_one_callback_64_times_at_once_is_one_exchange(product: Product) -> None:
-    """D2: of any number of equal callbacks one is served."""
+def test_64_identical_callbacks_cause_one_exchange(product: Product) -> None:
+    """D2: of any number of identical callbacks one is served."""
     visitor = product.visitor()
     back = consent(visitor.login_url(product.session(), "mail"))
     cookies = dict(visitor.http.cookies)
@@ -116,7 +116,7 @@ def test_one_callback_64_times_at_once_is_one_exchange(product: Product) -> None
     assert len(product.provider.exchanges()) == 1
 
 
-def test_different_callbacks_at_once_are_all_exchanged(product: Product) -> None:
+def test_different_callbacks_are_all_exchanged(product: Product) -> None:
     """The control of D2: sixteen logins at once are sixteen exchanges, so one is not the server's limit."""
 
     def journey(number: int) -> str:
@@ -127,8 +127,8 @@ def test_different_callbacks_at_once_are_all_exchanged(product: Product) -> None
     assert len(product.provider.exchanges()) == 16
 
 
-def test_every_login_has_a_challenge_of_its_own(product: Product) -> None:
-    """D3: S256, a verifier of 43 to 128 characters that is sent with the code and nowhere before."""
+def test_every_login_has_its_own_pkce_challenge(product: Product) -> None:
+    """D3: S256, with a verifier of 43 to 128 characters that is sent with the code and nowhere before."""
     for number in range(3):
         product.visitor().login(product.session(f"user-{number}"), "mail")
     challenges = [each["code_challenge"] for each in product.provider.authorizations]
@@ -141,7 +141,7 @@ def test_every_login_has_a_challenge_of_its_own(product: Product) -> None:
     assert not any(each in json.dumps(product.provider.authorizations) for each in verifiers)
 
 
-def test_every_signature_has_a_nonce_of_its_own(product: Product) -> None:
+def test_every_signature_has_its_own_nonce(product: Product) -> None:
     """D11: no two signed requests of any logins have the same nonce."""
     for number in range(3):
         assert product.visitor().login(product.session(f"user-{number}"), "bird").kind == "ok"
@@ -150,8 +150,8 @@ def test_every_signature_has_a_nonce_of_its_own(product: Product) -> None:
     assert len(set(nonces)) == len(nonces)
 
 
-def test_an_answer_of_another_server_is_not_taken_to_ours(tmp_path: Path) -> None:
-    """D4: a wrong `iss` ends the login before any token call; the right one, as everywhere here, does not."""
+def test_a_response_of_another_issuer_is_refused(tmp_path: Path) -> None:
+    """D4: a wrong `iss` ends the login before any token request; the right one does not."""
     with connect_server(
         tmp_path, provider={"issuer": "wrong"}, auth={"issuer": "https://right.test"}
     ) as product:
@@ -160,7 +160,7 @@ def test_an_answer_of_another_server_is_not_taken_to_ours(tmp_path: Path) -> Non
         assert product.provider.token_calls == []
 
 
-def test_a_code_of_one_integration_is_not_taken_to_another(product: Product) -> None:
+def test_a_code_is_not_sent_to_another_integration(product: Product) -> None:
     """D4: the callback of another integration ends the login."""
     visitor = product.visitor()
     back = query_of(consent(visitor.login_url(product.session(), "mail")))
@@ -177,8 +177,8 @@ HOSTS = [
 ]  # fmt: skip
 
 
-def test_another_host_is_not_answered(product: Product) -> None:
-    """J6: a name that was made to point here gets 421 on every address, and no cookie."""
+def test_a_foreign_host_is_refused(product: Product) -> None:
+    """J6: a foreign name that resolves to this server gets 421 at every address, and no cookie."""
     link = f"/oauth/connect/mail?session={product.session()}"
     for host in HOSTS:
         for target in ("/connect", link, "/oauth/callback?state=x", "/nowhere"):
@@ -188,15 +188,15 @@ def test_another_host_is_not_answered(product: Product) -> None:
     assert product.provider.authorizations == []
 
 
-def test_our_names_are_answered(product: Product) -> None:
-    """The control of J6: names of this machine are."""
+def test_our_own_hosts_are_served(product: Product) -> None:
+    """The control of J6: the names of this machine are served."""
     port = urlsplit(product.url).port
     for host in (f"127.0.0.1:{port}", "localhost", f"LOCALHOST:{port}", f"[::1]:{port}"):
         assert raw(product, "/connect", {"Host": host})[0] in {200, 303}
 
 
-def test_the_way_back_is_made_of_the_files_alone(product: Product) -> None:
-    """D5: no header moves the redirect URI, nor what is told to whom."""
+def test_the_redirect_uri_depends_on_the_configuration_only(product: Product) -> None:
+    """D5: no header changes the redirect URI, or who receives a result."""
     link = f"/oauth/connect/mail?session={product.session()}"
     for header in ("X-Forwarded-Host", "Forwarded", "X-Original-Host", "X-Host", "Referer"):
         value = "host=evil.test;proto=https" if header == "Forwarded" else "evil.test"
@@ -205,15 +205,15 @@ def test_the_way_back_is_made_of_the_files_alone(product: Product) -> None:
         assert "evil" not in f"{response.headers}{response.text}"
 
 
-def test_there_is_no_other_way_to_be_sent_somewhere(product: Product) -> None:
-    """D6, D7: fields that could name a place or a user do not exist."""
+def test_there_is_no_open_redirect(product: Product) -> None:
+    """D6, D7: there are no fields that could name a URL or a user."""
     for name in ("next", "redirect_uri", "return_to", "userId", "user_id", "browser"):
         response = product.visitor().start(product.session(), "mail", **{name: "//evil.test"})
         assert (response.status_code, "evil" in response.text) == (400, False)
     assert product.provider.authorizations == []
 
 
-def test_nobody_else_hears_how_a_login_ends(product: Product) -> None:
+def test_only_configured_origins_receive_results(product: Product) -> None:
     """D6, D8: an origin that is not configured is refused, and gets no message about that either."""
     others = [EVIL, "null", "*", f"{APP}.evil.test", f"{APP}/", f"{APP}:8443", "javascript:1", SCRIPT]
     for origin in others:
@@ -223,8 +223,8 @@ def test_nobody_else_hears_how_a_login_ends(product: Product) -> None:
     assert product.provider.authorizations == []
 
 
-def test_a_session_for_one_page_is_for_no_other(tmp_path: Path) -> None:
-    """D8: of two configured origins, the one that the session names hears it."""
+def test_a_session_can_be_limited_to_one_origin(tmp_path: Path) -> None:
+    """D8: of two configured origins only the one that the session names receives results."""
     other = "https://admin.product.test"
     with connect_server(tmp_path, config={"connect_origins": [APP, other]}) as product:
         token = product.session(origin=APP)
@@ -236,8 +236,8 @@ def test_a_session_for_one_page_is_for_no_other(tmp_path: Path) -> None:
 # Other users.
 
 
-def test_a_session_reaches_its_own_user_and_integrations_only(product: Product) -> None:
-    """D7, J3: with one's own session, nothing of another user's can be seen, changed or taken away."""
+def test_a_session_is_limited_to_its_user_and_integrations(product: Product) -> None:
+    """D7, J3: nothing of another user can be seen, changed or deleted with one's own session."""
     theirs, mine = product.session("victim"), product.session("attacker", ["shop"])
     visitor = product.visitor()
     body = {"credentials": {"api_key": GOOD_KEY}, "attempt": "a1"}
@@ -263,7 +263,7 @@ def test_a_session_reaches_its_own_user_and_integrations_only(product: Product) 
     assert product.nango.connections_for_user("attacker") == []
 
 
-def test_a_changed_token_is_no_session(product: Product) -> None:
+def test_a_changed_token_is_refused(product: Product) -> None:
     """D7: no part of a token can be changed to make it another user's."""
     token, visitor = product.session("attacker"), product.visitor()
     key_id, _, sealed = token.partition(".")
@@ -282,8 +282,8 @@ def test_a_changed_token_is_no_session(product: Product) -> None:
 # What comes from outside is shown as text.
 
 
-def test_what_others_say_is_text(tmp_path: Path) -> None:
-    """D8: a user id, a title, a product name and a provider's error that hold markup become no elements."""
+def test_foreign_text_is_not_markup(tmp_path: Path) -> None:
+    """D8: markup in a user id, a title, a product name or a provider's error creates no elements."""
     with connect_server(tmp_path, config={"product_name": SCRIPT[:100]}) as product:
         visitor, token = product.visitor(), product.session(SCRIPT, user_label=SCRIPT)
         assert visitor.login(token, "mail").tags.count("script") == 1
@@ -306,8 +306,8 @@ def test_what_others_say_is_text(tmp_path: Path) -> None:
         assert visitor.ask("GET", "/connect/session", token).headers["Content-Type"] == "application/json"
 
 
-def test_markup_would_be_noticed() -> None:
-    """The control of D8: a page that writes an error into itself has more elements than it should."""
+def test_the_search_for_markup_finds_it() -> None:
+    """The control of D8: a page that inserts an error as markup has more elements than it should."""
     notice = notice_of(f'<body class="notice"><p class="message">{SCRIPT}</p></body>')
     assert notice.tags.count("script") == 1
     assert "img" in notice.tags
@@ -332,8 +332,8 @@ def test_markup_would_be_noticed() -> None:
     ],
     ids=["list", "html", "missing", "type", "10MB", "header", "token_type", "500", "400", "redirect"],
 )
-def test_a_hostile_answer_of_the_token_endpoint_is_an_error(product: Product, response: Answer) -> None:
-    """D12: nothing is stored, the page says so, and the server goes on."""
+def test_a_hostile_token_response_is_an_error(product: Product, response: Answer) -> None:
+    """D12: nothing is stored, the page says so, and the server keeps running."""
     product.provider.token_faults.append(response)
     end = product.visitor().login(product.session(), "mail")
     assert end.kind == "failed"
@@ -343,8 +343,8 @@ def test_a_hostile_answer_of_the_token_endpoint_is_an_error(product: Product, re
 
 
 @pytest.mark.parametrize("seconds", ["3600", -1, 1e99, "soon", None, True, 3600.5])
-def test_an_odd_refresher_of_a_token_is_made_the_best_of(product: Product, seconds: Any) -> None:
-    """D12: numbers as text are read, others are bounded or left out; the user is connected or told."""
+def test_an_odd_token_lifetime_is_tolerated(product: Product, seconds: Any) -> None:
+    """D12: numbers as text are read, others are bounded or ignored."""
     given = {"access_token": "token_given_1234", "token_type": "Bearer", "expires_in": seconds}
     product.provider.token_faults.append(Answer(200, given))
     end = product.visitor().login(product.session(), "mail")
@@ -355,8 +355,8 @@ def test_an_odd_refresher_of_a_token_is_made_the_best_of(product: Product, secon
 # Floods.
 
 
-def test_a_flood_of_starts_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
-    """D10: one link in a loop is slowed, its logins under way are bounded, and nothing grows with tries."""
+def test_a_flood_of_logins_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
+    """D10: a link requested in a loop is throttled, its logins are bounded, and nothing grows."""
     clock = ManualClock()
     with connect_server(tmp_path, clock=clock) as product:
         token, visitor = product.session(), product.visitor()
@@ -382,8 +382,8 @@ def test_a_flood_of_starts_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
         assert counts[200] <= 6 * LOGINS_PER_MINUTE // 2 + LOGINS_PER_MINUTE
 
 
-def test_rows_do_grow_with_sessions(tmp_path: Path) -> None:
-    """The control of D10: the count of rows sees logins that are under way."""
+def test_rows_grow_with_sessions(tmp_path: Path) -> None:
+    """The control of D10: logins in progress are counted in rows."""
     with connect_server(tmp_path) as product:
         for number in range(5):
             product.visitor().start(product.session(f"user-{number}"), "mail")
@@ -396,8 +396,8 @@ def pending_rows(folder: Path) -> int:
         return int(database.execute("SELECT count(*) FROM nango_pending").fetchone()[0])
 
 
-def test_keys_cannot_be_tried_out_in_bulk(tmp_path: Path) -> None:
-    """D10: one session may have a few keys checked in a minute; then 429 says when the next."""
+def test_keys_cannot_be_tested_in_bulk(tmp_path: Path) -> None:
+    """D10: one session may submit a few keys per minute; then 429 says when to try again."""
     clock = ManualClock()
     with connect_server(tmp_path, clock=clock) as product:
         token, visitor = product.session(), product.visitor()
@@ -429,8 +429,8 @@ WORDS = [
 ]  # fmt: skip
 
 
-def test_nonsense_gets_no_traceback(product: Product) -> None:
-    """J8: random methods, paths, headers and bodies: every response is one of ours, and none is a 500."""
+def test_random_requests_cause_no_server_errors(product: Product) -> None:
+    """J8: random methods, paths, headers and bodies never cause a 500."""
     collector, root, dice = Collector(), logging.getLogger(), random.Random(20_261_126)
     root.addHandler(collector)
     parts, token = urlsplit(product.url), product.session()

@@ -163,8 +163,8 @@ def broken_store(product: Product, folder: Path, seen: Seen) -> None:
     assert all("Reference" in response.text for response in responses[1:])
 
 
-def test_nothing_is_shown(tmp_path: Path, collector: Collector) -> None:
-    """Answers, headers and logs at DEBUG, whatever happens: sessions, keys, codes, tokens and verifiers."""
+def test_no_secret_is_shown(tmp_path: Path, collector: Collector) -> None:
+    """Responses, headers and logs at DEBUG hold no session, key, code, token or verifier."""
     seen = Seen(collector)
     with a_product(tmp_path) as product:
         journeys(product, seen)

@@ -65,10 +65,8 @@ def product(tmp_path: Path) -> Iterator[Product]:
         ("https://connect.product.test:443", "https://app.product.test:443", "https://app.product.test"),
     ],
 )
-def test_origins_may_be_written_with_capitals_or_the_usual_port(
-    tmp_path: Path, root: str, app: str, heard: str
-) -> None:
-    """Browsers write an origin in lower case and without its usual port; the files need not."""
+def test_configured_origins_are_normalized(tmp_path: Path, root: str, app: str, heard: str) -> None:
+    """Browsers write an origin in lower case and without the default port; the files need not."""
     config = {"oauth_server_root_url": root, "connect_origins": [app], "connect_hosts": ["127.0.0.1"]}
     with connect_server(tmp_path, config=config) as product:
         visitor, token = product.visitor(), product.session()
@@ -81,10 +79,10 @@ def test_origins_may_be_written_with_capitals_or_the_usual_port(
 
 
 @pytest.mark.parametrize("origin", [{"Origin": "null"}, {}])
-def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
+def test_a_foreign_page_without_an_origin_cannot_start_a_login(
     product: Product, origin: dict[str, str]
 ) -> None:
-    """A foreign form may come with the origin `null`; that it is foreign browsers say all the same."""
+    """A foreign form may send the origin `null`; Sec-Fetch-Site still says that it is foreign."""
     token = product.session()
     codes = {}
     for site in ("cross-site", "same-site", "same-origin", "none"):
@@ -96,7 +94,7 @@ def test_a_foreign_page_that_hides_where_it_is_begins_no_login(
     assert codes == {"cross-site": refused, "same-site": refused, "same-origin": began, "none": began}
 
 
-def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) -> None:
+def test_a_link_on_a_foreign_page_needs_a_click(product: Product) -> None:
     """A page that sends its visitors here with its own session gets no account without their click."""
     params = {"session": product.session(user_label="<b>mallory</b>")}
     visitor = product.visitor()
@@ -111,8 +109,8 @@ def test_a_link_on_a_foreign_page_sends_nobody_on_by_itself(product: Product) ->
     assert notice_of(visitor.callback(consent(link)).text).kind == "ok"
 
 
-def test_a_result_that_is_loaded_again_does_not_say_that_nothing_is_connected(product: Product) -> None:
-    """Tabs are restored and pages reloaded; the second answer knows nothing of how the first one ended."""
+def test_a_reloaded_result_page_does_not_claim_a_failure(product: Product) -> None:
+    """Tabs are restored and pages reloaded; the second response does not know how the login ended."""
     visitor = product.visitor()
     back = consent(visitor.login_url(product.session(), "mail"))
     assert "Not connected" not in visitor.callback(back).text
@@ -122,8 +120,8 @@ def test_a_result_that_is_loaded_again_does_not_say_that_nothing_is_connected(pr
     assert "already ended" in again.text
 
 
-def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: Path) -> None:
-    """A login begun by a process with a new key may end at one that has not read the key file since."""
+def test_a_login_works_across_a_key_rotation(tmp_path: Path) -> None:
+    """A login started by a process with a new key may finish at one that has not reread the key file."""
     with connect_server(tmp_path, encryption_keys=None) as product:
         assert product.visitor().login(product.session(), "mail").kind == "ok"
         add_key(tmp_path)
@@ -137,8 +135,8 @@ def test_a_login_under_a_key_that_is_newer_than_the_process_ends_well(tmp_path: 
             assert notice_of(visitor.callback(back).text).kind == "ok"
 
 
-def test_logins_and_links_go_on_after_the_key_was_replaced(tmp_path: Path) -> None:
-    """`nango keys rotate` beside a running server: what either of them makes afterwards is good for both."""
+def test_logins_and_links_survive_a_key_rotation(tmp_path: Path) -> None:
+    """`nango keys rotate` beside a running server: both can read what either creates afterwards."""
     with connect_server(tmp_path, encryption_keys=None) as product:
         visitor = product.visitor()
         assert visitor.login(product.session(), "mail").kind == "ok"
@@ -152,8 +150,8 @@ def test_logins_and_links_go_on_after_the_key_was_replaced(tmp_path: Path) -> No
                 assert visitor.login(token, "mail").kind == "ok"
 
 
-def test_an_unreadable_row_can_be_connected_again(product: Product, tmp_path: Path) -> None:
-    """A row that does not open is one to connect again, and hides no other integration."""
+def test_a_connection_that_cannot_be_decrypted_can_be_replaced(product: Product, tmp_path: Path) -> None:
+    """Such a connection is shown as one to connect again, and hides no other integration."""
     visitor, token = product.visitor(), product.session()
     typed = {"credentials": {"api_key": GOOD_KEY}}
     assert visitor.ask("POST", "/connect/integrations/shop", token, json=typed).status_code == 200
@@ -170,8 +168,8 @@ def test_an_unreadable_row_can_be_connected_again(product: Product, tmp_path: Pa
 
 
 @pytest.mark.parametrize("depth", [40, 900, 930, 960, 990, 5000, 10_000])
-def test_json_that_is_nested_deeply_is_a_bad_request(product: Product, depth: int) -> None:
-    """Bodies as deep as the JSON reader goes are refused, and are no mistake of ours."""
+def test_deeply_nested_json_is_a_bad_request(product: Product, depth: int) -> None:
+    """Bodies that exceed the recursion limit are refused with 400."""
     visitor, token = product.visitor(), product.session()
     nested = "[" * depth + "]" * depth
     headers = {"Content-Type": "application/json"}
@@ -181,8 +179,8 @@ def test_json_that_is_nested_deeply_is_a_bad_request(product: Product, depth: in
     assert visitor.start(token, "mail", config=f'{{"x":{nested}}}').status_code in {400, 422}
 
 
-def test_a_session_may_name_a_thousand_integrations(tmp_path: Path) -> None:
-    """Proxies pass its token on, every token that is made can be read, and one too long is never made."""
+def test_a_session_may_name_many_integrations(tmp_path: Path) -> None:
+    """Proxies accept its token, every token can be read, and one that is too long is never created."""
     faces = "\N{GRINNING FACE}" * 256
     with connect_server(tmp_path, integrations={f"integration-{n}": OPEN for n in range(1000)}) as product:
         token = product.session(faces, user_label=faces)
@@ -199,8 +197,8 @@ def test_a_session_may_name_a_thousand_integrations(tmp_path: Path) -> None:
             nango.connect_session("user-1")
 
 
-def test_mounted_below_a_root_path_that_the_proxy_cut_off(tmp_path: Path) -> None:
-    """An application that knows its proxy's prefix, as with FastAPI(root_path=...), can be mounted on too."""
+def test_mounted_below_a_root_path_that_a_proxy_stripped(tmp_path: Path) -> None:
+    """An application that knows its proxy's prefix, as with FastAPI(root_path=...), can be mounted on."""
 
     def server(nango: Nango) -> uvicorn.Server:
         inner = Starlette(routes=[Mount("/nango", nango.asgi_app())])
@@ -219,8 +217,8 @@ def test_mounted_below_a_root_path_that_the_proxy_cut_off(tmp_path: Path) -> Non
             connection.close()
 
 
-def test_numbers_that_are_none_are_the_users_mistake(tmp_path: Path) -> None:
-    """Not-a-number is not between any bounds, and infinity is no level."""
+def test_invalid_numbers_are_user_errors(tmp_path: Path) -> None:
+    """NaN and infinity are not valid levels."""
     config = {"type": "object", "properties": {"level": {"type": "number", "minimum": 1}}}
     with connect_server(tmp_path, integrations={"levels": {**OAUTH, "connection_config": config}}) as product:
         visitor, token = product.visitor(), product.session()
@@ -246,8 +244,8 @@ def self_hosted(auth: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_products_secret_goes_to_no_host_that_a_user_names(tmp_path: Path) -> None:
-    """With the secret the files are refused; without one a login at any host shows what is no secret."""
+def test_the_products_secret_is_never_sent_to_a_users_host(tmp_path: Path) -> None:
+    """With the secret the files are refused; without it a login at any host reveals nothing."""
     with LoginProvider() as elsewhere:
         host = f"localhost:{urlsplit(elsewhere.url).port}"
         entry = self_hosted({"auth_mode": "OAUTH2"})
@@ -264,8 +262,8 @@ def test_the_products_secret_goes_to_no_host_that_a_user_names(tmp_path: Path) -
         assert [CLIENT_SECRET in str(call) for call in elsewhere.token_calls] == [True, False]
 
 
-def test_what_is_typed_opens_no_circuit_breaker(tmp_path: Path) -> None:
-    """A user who types the address of nothing, again and again, stops no call of another user."""
+def test_typed_hosts_do_not_open_the_circuit_breaker(tmp_path: Path) -> None:
+    """A user who repeatedly enters an unreachable host stops no call of another user."""
     tenants = {
         "auth": {"auth_mode": "API_KEY"},
         "requests": {
@@ -315,8 +313,8 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 """
 
 
-def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> None:
-    """As gunicorn's --preload does it: four children of one process, one database, logins at all of them."""
+def test_forked_workers_share_a_database(tmp_path: Path) -> None:
+    """As with gunicorn's --preload: four children of one process, one database, logins at all of them."""
     listener = open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     database = f"sqlite:///{tmp_path}/nango.db"
@@ -350,8 +348,8 @@ def test_workers_that_are_forked_from_a_loaded_application(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH, 40, 200, 300, 500, 900, 960, 5000])
-def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Product, depth: int) -> None:
-    """Whatever depth a provider answers with, the page is told how it ended, and it is no mistake of ours."""
+def test_a_deeply_nested_token_response_is_an_error(product: Product, depth: int) -> None:
+    """Whatever the depth of a provider's response, the page shows how the login ended, without a 500."""
     nested = "[" * depth + "]" * depth
     body = f'{{"access_token": "token_1", "token_type": "Bearer", "extra": {nested}}}'
     product.provider.token_faults.append(Answer(200, body, {"Content-Type": "application/json"}))
@@ -362,10 +360,8 @@ def test_a_token_answer_that_is_nested_deeply_is_an_answer_of_no_use(product: Pr
 
 @pytest.mark.parametrize("depth", [900, 940, 960, 20_000])
 @pytest.mark.parametrize("status", [200, 401, 429])
-def test_an_api_that_answers_with_bottomless_json_is_no_mistake_of_ours(
-    tmp_path: Path, status: int, depth: int
-) -> None:
-    """Users may name the host that is asked about their key, and it may answer what it likes."""
+def test_deeply_nested_json_of_an_api_causes_no_server_error(tmp_path: Path, status: int, depth: int) -> None:
+    """Users may name the host that checks their key, and it may respond with anything."""
     body = b'{"error":' + b"[" * depth + b"]" * depth + b"}"
     said = response(body, status, {"Content-Type": "application/json", "Retry-After": "1000"})
     with FaultServer(*[[READ, said]] * 4) as api:

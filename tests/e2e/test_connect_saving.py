@@ -84,8 +84,8 @@ def rows(folder: Path) -> list[tuple[Any, ...]]:
         return database.execute("SELECT * FROM nango_connections").fetchall()
 
 
-def test_a_right_key_is_stored_and_a_wrong_one_is_not(nango: Nango, tmp_path: Path) -> None:
-    """The wrong key leaves no row; the right one connects, and the page sees it."""
+def test_a_valid_key_is_stored_and_an_invalid_one_is_not(nango: Nango, tmp_path: Path) -> None:
+    """The invalid key leaves no row; the valid one connects, and the page shows it."""
     failed = refusal(nango, WRONG)
     assert (failed.code, failed.status) == ("refused", 422)
     assert str(failed).startswith("Shop did not accept this secret key (401")
@@ -101,8 +101,8 @@ def test_a_right_key_is_stored_and_a_wrong_one_is_not(nango: Nango, tmp_path: Pa
     assert outcome.ok
 
 
-def test_a_refused_reconnect_changes_not_a_byte(nango: Nango, tmp_path: Path) -> None:
-    """The connection that is there stays as it was, to the byte, until a better one is accepted."""
+def test_a_refused_reconnect_changes_nothing(nango: Nango, tmp_path: Path) -> None:
+    """The existing connection stays the same to the byte until new credentials are accepted."""
     nango.register_connection("shop", "u1", {"api_key": RIGHT}, {"region": "eu", "plan": "gold"})
     before, uuid = rows(tmp_path), nango.connection("shop", "u1")["uuid"]
     refusal(nango, WRONG)
@@ -115,8 +115,8 @@ def test_a_refused_reconnect_changes_not_a_byte(nango: Nango, tmp_path: Path) ->
     assert rows(tmp_path) != before
 
 
-def test_a_missing_permission_is_told_apart(tmp_path: Path) -> None:
-    """A 403 says that the key is right and may too little; nothing is stored."""
+def test_a_missing_permission_has_its_own_code(tmp_path: Path) -> None:
+    """A 403 says that the key is valid but lacks a permission; nothing is stored."""
     told = [READ, response(b'{"error": {"message": "Read only."}}', 403, {"Connection": "close"}), CLOSE]
     with FaultServer(told) as server, a_nango(tmp_path, f"{server.url}v1/", SHOP) as nango:
         failed = refusal(nango, RIGHT)
@@ -125,8 +125,10 @@ def test_a_missing_permission_is_told_apart(tmp_path: Path) -> None:
         assert rows(tmp_path) == []
 
 
-def test_an_api_that_is_away_is_no_wrong_key(nango: Nango, tmp_path: Path, faults: FaultPlan) -> None:
-    """Nothing is said of the key, nothing is stored, and the next try may work."""
+def test_an_unreachable_api_does_not_mean_an_invalid_key(
+    nango: Nango, tmp_path: Path, faults: FaultPlan
+) -> None:
+    """Nothing is said about the key, nothing is stored, and the next attempt may work."""
     faults.add(503, 503)
     failed = refusal(nango, RIGHT)
     assert (failed.code, failed.status) == ("unavailable", 503)
@@ -134,14 +136,14 @@ def test_an_api_that_is_away_is_no_wrong_key(nango: Nango, tmp_path: Path, fault
     assert rows(tmp_path) == []
 
 
-def test_without_a_verification_it_is_stored_untried(tmp_path: Path) -> None:
-    """A blueprint that names no call cannot test a key; the response says that it was not."""
+def test_without_a_verification_credentials_are_stored_untested(tmp_path: Path) -> None:
+    """A blueprint without a verification call cannot test a key; the result says that it was not."""
     with Sandbox(SHOP) as api, a_nango(tmp_path, api.base_url, {**SHOP, "verification": None}) as nango:
         said = submit(nango.accounts, claims_of(nango), "shop", {"api_key": WRONG}, {})
     assert (said["status"], said["verified"]) == ("connected", False)
 
 
-def test_an_api_without_login_is_connected_at_once(tmp_path: Path) -> None:
+def test_an_api_without_credentials_is_connected_at_once(tmp_path: Path) -> None:
     """NONE has nothing to test."""
     entry = {**SHOP, "auth": {"auth_mode": "NONE"}, "credentials": None, "verification": None}
     entry["requests"] = {"base_url": "https://api.shop.test/"}
@@ -159,18 +161,18 @@ def test_an_api_without_login_is_connected_at_once(tmp_path: Path) -> None:
         ({"api_key": RIGHT}, {"planet": "PLANTED"}, {"planet"}),
     ],
 )
-def test_wrong_fields_are_named_before_anything_is_sent(
+def test_invalid_fields_are_reported_before_anything_is_sent(
     nango: Nango, credentials: dict[str, Any], config: dict[str, Any], fields: set[str]
 ) -> None:
-    """Each has a sentence that does not repeat what was typed."""
+    """Each has a sentence that does not quote the input."""
     with pytest.raises(ConnectFailed) as caught:
         submit(nango.accounts, claims_of(nango), "shop", credentials, config)
     assert (caught.value.code, set(caught.value.fields)) == ("invalid_credentials", fields)
     assert "PLANTED" not in f"{caught.value}{caught.value.fields}"
 
 
-def test_what_only_the_mode_knows_is_said_at_the_field(tmp_path: Path) -> None:
-    """A colon in a user name is refused by Basic itself, and the sentence stands beside the user name."""
+def test_errors_of_the_auth_mode_are_shown_at_the_field(tmp_path: Path) -> None:
+    """Basic itself refuses a colon in a user name, and the message is shown at that field."""
     entry = {**SHOP, "auth": {"auth_mode": "BASIC"}, "credentials": None}
     entry["requests"] = {**SHOP["requests"], "headers": {"Authorization": "Basic ${basic_auth_encoded}"}}
     typed = {"username": "a:b", "password": "p"}

@@ -66,7 +66,7 @@ def raw(product: Product, method: str, target: str, headers: dict[str, str]) -> 
 
 
 def test_a_user_logs_in(product: Product) -> None:
-    """Session, start, consent, callback: the connection works, and the page that asked hears of it."""
+    """Session, start, consent, callback: the connection works, and the page receives the result."""
     token, visitor = product.session("ada"), product.visitor()
     end = visitor.login(token, "mail", attempt="try-1", origin=APP)
     assert (end.kind, end.origin) == ("ok", APP)
@@ -86,13 +86,13 @@ def test_a_user_logs_in(product: Product) -> None:
 
 
 def test_a_user_logs_in_with_oauth_1(product: Product) -> None:
-    """The older protocol has no state of its own, and takes the same way."""
+    """The older protocol has no state and works the same way."""
     assert product.visitor().login(product.session("bob"), "bird").kind == "ok"
     assert product.nango.executor("bird", "bob").get("things").status_code == 200
 
 
-def test_a_user_says_no(product: Product) -> None:
-    """Nothing is stored, and the page that asked hears why."""
+def test_a_user_declines(product: Product) -> None:
+    """Nothing is stored, and the page receives the reason."""
     end = product.visitor().login(product.session("cleo"), "mail", "deny")
     assert (end.kind, end.message and end.message["type"]) == ("failed", "AUTHORIZATION_FAILED")
     assert end.message is not None
@@ -100,8 +100,8 @@ def test_a_user_says_no(product: Product) -> None:
     assert product.nango.connections_for_user("cleo") == []
 
 
-def test_a_user_types_a_key(product: Product) -> None:
-    """A wrong key is refused by the API before it is stored; a right one is stored, and can be taken back."""
+def test_a_user_enters_a_key(product: Product) -> None:
+    """An invalid key is refused before it is stored; a valid one is stored and can be deleted."""
     token, visitor = product.session("dora"), product.visitor()
 
     def typed(key: str) -> Any:
@@ -124,7 +124,7 @@ def test_a_user_types_a_key(product: Product) -> None:
 
 
 def test_a_link_leads_to_the_provider(product: Product) -> None:
-    """A plain link redirects; a form is answered by a page that goes on, since CSP would stop a redirect."""
+    """A plain link redirects; a form gets a page that continues, since CSP would stop a redirect."""
     visitor, token = product.visitor(), product.session("emma")
     link = visitor.ask("GET", f"/oauth/connect/mail?session={token}")
     assert (link.status_code, link.text) == (303, "")
@@ -134,8 +134,8 @@ def test_a_link_leads_to_the_provider(product: Product) -> None:
     assert f'href="{link.headers["Location"].partition("&")[0]}' in page.text.replace("&amp;", "&")
 
 
-def test_two_logins_in_two_windows_do_not_disturb_one_another(product: Product) -> None:
-    """Each login has a cookie of its own, gone when it is over."""
+def test_logins_in_two_windows_do_not_interfere(product: Product) -> None:
+    """Each login has its own cookie, which is deleted when it ends."""
     visitor, token = product.visitor(), product.session("finn")
     first, second = visitor.login_url(token, "mail"), visitor.login_url(token, "mail")
     assert len(visitor.http.cookies) == 2
@@ -145,7 +145,7 @@ def test_two_logins_in_two_windows_do_not_disturb_one_another(product: Product) 
 
 
 def test_a_browser_keeps_few_cookies(product: Product) -> None:
-    """Logins that are begun and given up leave few cookies; the last one works."""
+    """Abandoned logins leave few cookies, and the last login works."""
     visitor, token = product.visitor(), product.session("gina")
     urls, most = [], 0
     for _ in range(40):
@@ -155,8 +155,8 @@ def test_a_browser_keeps_few_cookies(product: Product) -> None:
     assert notice_of(visitor.callback(consent(urls[-1])).text).kind == "ok"
 
 
-def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> None:
-    """Several workers and machines share the database and the keys, and nothing else."""
+def test_a_login_may_start_and_finish_at_different_servers(tmp_path: Path) -> None:
+    """Workers and machines share the database and the keys, and nothing else."""
     with connect_server(tmp_path) as product:
         visitor, token = product.visitor(), product.session()
         back = consent(visitor.login_url(token, "mail", attempt="t1"))
@@ -170,8 +170,8 @@ def test_a_login_begins_at_one_server_and_ends_at_another(tmp_path: Path) -> Non
         assert len(product.provider.exchanges()) == 1
 
 
-def test_a_form_that_cannot_begin_says_so_to_the_page(product: Product) -> None:
-    """An error before the provider is shown in the popup and told to the page, whose origin was checked."""
+def test_an_error_before_the_login_reaches_the_page(product: Product) -> None:
+    """It is shown in the popup and sent to the page, whose origin was checked."""
     visitor, token = product.visitor(), product.session("gil", ["mail"])
     response = visitor.start(token, "shop", attempt="t9", origin=APP)
     notice = notice_of(response.text)
@@ -180,8 +180,8 @@ def test_a_form_that_cannot_begin_says_so_to_the_page(product: Product) -> None:
     assert (notice.message["attempt"], notice.message["code"]) == ("t9", "unknown_integration")
 
 
-def test_a_session_that_is_over_is_refused_everywhere(tmp_path: Path) -> None:
-    """Every route that needs a session says 401 when its time is over, and nothing happens."""
+def test_an_expired_session_is_refused_everywhere(tmp_path: Path) -> None:
+    """Every route that needs a session returns 401 after its expiry, and nothing happens."""
     clock = ManualClock()
     with connect_server(tmp_path, clock=clock) as product:
         token, visitor = product.session(lifetime_seconds=60), product.visitor()
@@ -197,8 +197,8 @@ def test_a_session_that_is_over_is_refused_everywhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "path"), DATA)
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x", "Basic eDp4", "Bearer a.b.c"])
-def test_data_needs_a_session(product: Product, method: str, path: str, authorization: str) -> None:
-    """Without a good token there is no data, whichever way it is missing."""
+def test_data_requires_a_session(product: Product, method: str, path: str, authorization: str) -> None:
+    """Without a valid token there is no data, whatever is wrong with the token."""
     headers = {"Authorization": authorization, "Content-Type": "application/json"}
     response = product.visitor().ask(method, path, headers=headers, data=b"{}" if method == "POST" else None)
     assert (response.status_code, response.json()["error"]["code"]) == (401, "session_invalid")
@@ -208,8 +208,8 @@ def test_data_needs_a_session(product: Product, method: str, path: str, authoriz
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_answer_has_its_security_headers(product: Product, method: str, path: str) -> None:
-    """Whatever the status, browsers are told to allow nothing that the page does not need."""
+def test_every_response_has_security_headers(product: Product, method: str, path: str) -> None:
+    """Whatever the status, browsers may do nothing that the page does not need."""
     response = product.visitor().ask(method, path)
     policy = dict(
         part.strip().partition(" ")[::2] for part in response.headers["Content-Security-Policy"].split(";")
@@ -233,8 +233,8 @@ def test_every_answer_has_its_security_headers(product: Product, method: str, pa
     assert policy.get("require-trusted-types-for") == ("'script'" if is_window else None)
 
 
-def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
-    """A root URL of https makes cookies Secure with the __Host- prefix, and browsers remember it."""
+def test_https_makes_cookies_secure_and_adds_hsts(tmp_path: Path) -> None:
+    """An https root URL makes cookies Secure with the __Host- prefix, and browsers remember it."""
     config = {"oauth_server_root_url": "https://connect.product.test/in", "connect_origins": []}
     with connect_server(tmp_path, config=config) as product:
         headers = {"Host": "connect.product.test"}
@@ -260,8 +260,8 @@ def test_under_https_cookies_and_headers_say_so(tmp_path: Path) -> None:
         assert "Max-Age=0" in found["Set-Cookie"]
 
 
-def test_files_are_kept_by_browsers_under_their_version_only(product: Product) -> None:
-    """A file's address changes with its content, so it may be kept; by its name it is asked about."""
+def test_only_versioned_urls_are_cached_forever(product: Product) -> None:
+    """A file's versioned URL changes with its content; without a version it is revalidated."""
     names = sorted(path.name for path in FOLDER.glob("*.*"))
     visitor = product.visitor()
     assert {"connect.html", "connect.css", "connect.js", "result.js", "nango-connect.js"} <= set(names)
@@ -291,8 +291,8 @@ def test_files_are_kept_by_browsers_under_their_version_only(product: Product) -
 # Other origins.
 
 
-def test_configured_pages_may_read_and_others_may_not(product: Product) -> None:
-    """CORS names the origins of `connect_origins` exactly as they are, for data only, without cookies."""
+def test_only_configured_origins_may_read_data(product: Product) -> None:
+    """CORS names the origins of `connect_origins` exactly, for data only, without cookies."""
     token, visitor = product.session(), product.visitor()
     for origin in (
         APP,
@@ -316,8 +316,8 @@ def test_configured_pages_may_read_and_others_may_not(product: Product) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [each for each in ROUTES if each[0] != "GET"])
-def test_pages_of_other_origins_change_nothing(product: Product, method: str, path: str) -> None:
-    """A request that a browser sends for a foreign page is refused, even with a good session."""
+def test_pages_of_other_origins_cannot_change_anything(product: Product, method: str, path: str) -> None:
+    """A request that a browser sends for a foreign page is refused, even with a valid session."""
     token = product.session()
     form = {"data": {"session": token}} if "oauth" in path else {"json": {}}
     response = product.visitor().ask(method, path, token, headers={"Origin": "https://evil.test"}, **form)
@@ -327,8 +327,8 @@ def test_pages_of_other_origins_change_nothing(product: Product, method: str, pa
 # Where it is served.
 
 
-def test_below_a_prefix_by_itself_and_behind_a_proxy_that_cuts_it(tmp_path: Path) -> None:
-    """The path of the root URL is ours, whether it still stands in the request or was cut off before."""
+def test_the_prefix_may_be_stripped_by_a_proxy(tmp_path: Path) -> None:
+    """The path of the root URL is optional in requests."""
     with connect_server(tmp_path, prefix="/api/nango") as product:
         end = product.visitor().login(product.session(), "mail")
         assert end.kind == "ok"
@@ -340,7 +340,7 @@ def test_below_a_prefix_by_itself_and_behind_a_proxy_that_cuts_it(tmp_path: Path
 
 @pytest.mark.parametrize("prefix", ["/nango", "/connect", "/a/b"])
 def test_mounted_in_another_application(tmp_path: Path, prefix: str) -> None:
-    """In a product's own Starlette application the journey is the same, and its own pages stay its own."""
+    """In a product's own Starlette application everything works, and the product's pages are unchanged."""
 
     def server(nango: Nango) -> uvicorn.Server:
         own = Route("/", lambda _: PlainTextResponse("the product"))
@@ -357,8 +357,8 @@ def test_mounted_in_another_application(tmp_path: Path, prefix: str) -> None:
         assert visitor.ask("GET", "/nothing").status_code == 404
 
 
-def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path) -> None:
-    """Servers that speak ASGI's lifespan are answered, and the application starts and ends with them."""
+def test_the_application_supports_lifespan(tmp_path: Path) -> None:
+    """The application starts and stops with servers that use ASGI's lifespan."""
 
     def server(nango: Nango) -> uvicorn.Server:
         return make_server(nango.accounts, lifespan="on")
@@ -367,8 +367,8 @@ def test_the_application_answers_a_server_that_asks_for_its_life(tmp_path: Path)
         assert product.visitor().ask("GET", "/connect").status_code == 200
 
 
-def test_a_developers_browser_is_led_to_the_name_that_logins_come_back_to(tmp_path: Path) -> None:
-    """By localhost and 127.0.0.1 one machine is two sites: cookies of one are not sent to the other."""
+def test_a_developers_browser_is_redirected_to_the_canonical_host(tmp_path: Path) -> None:
+    """Browsers treat localhost and 127.0.0.1 as two sites: cookies of one are not sent to the other."""
     with connect_server(tmp_path) as product:
         port = urlsplit(product.url).port
         status, headers, _ = raw(product, "GET", "/connect", {"Host": f"localhost:{port}"})
@@ -381,8 +381,8 @@ def test_a_developers_browser_is_led_to_the_name_that_logins_come_back_to(tmp_pa
 
 
 @pytest.mark.parametrize("path", sorted({path for _, path in ROUTES[:-1]}))
-def test_methods_that_mean_nothing_are_refused(product: Product, path: str) -> None:
-    """405 names what is allowed; OPTIONS does too; HEAD has no body, and never begins or ends a login."""
+def test_unsupported_methods_are_refused(product: Product, path: str) -> None:
+    """405 and OPTIONS list the supported methods; HEAD has no body and never starts or finishes a login."""
     visitor = product.visitor()
     for method in ("PUT", "PATCH", "TRACE", "CONNEXION"):
         response = visitor.ask(method, path)
@@ -392,8 +392,8 @@ def test_methods_that_mean_nothing_are_refused(product: Product, path: str) -> N
     assert (head.content, head.status_code) == (b"", 405 if "/oauth/" in path or "/connect/" in path else 200)
 
 
-def test_what_is_not_understood_is_refused(product: Product) -> None:
-    """Wrong types, broken and deep JSON, fields that do not exist or come twice: 4xx, and nothing is done."""
+def test_malformed_requests_are_refused(product: Product) -> None:
+    """Wrong types, broken or deep JSON, unknown or repeated fields: 4xx, and nothing happens."""
     token, visitor = product.session("hal"), product.visitor()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     typed = {"Content-Type": "application/json"}
@@ -420,7 +420,7 @@ def test_what_is_not_understood_is_refused(product: Product) -> None:
     assert product.nango.connections_for_user("hal") == []
 
 
-def test_bodies_are_bounded(product: Product) -> None:
+def test_the_size_of_bodies_is_limited(product: Product) -> None:
     """More than 64 KiB is refused, with a Content-Length and without one."""
     token, visitor = product.session(), product.visitor()
     path, big = "/connect/integrations/shop", b" " * 70_000
@@ -431,8 +431,8 @@ def test_bodies_are_bounded(product: Product) -> None:
     assert visitor.ask("POST", path, token, headers=typed, data=body).status_code == 422
 
 
-def test_errors_are_for_scripts_or_for_people(product: Product) -> None:
-    """What is nowhere is said as a page to who wants one, else as JSON."""
+def test_errors_are_html_for_browsers_and_json_for_scripts(product: Product) -> None:
+    """An unknown address gets a page if the client accepts HTML, else JSON."""
     visitor = product.visitor()
     page = visitor.ask("GET", "/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
     assert (page.status_code, page.headers["Content-Type"]) == (404, "text/html; charset=utf-8")

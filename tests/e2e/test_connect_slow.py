@@ -70,15 +70,15 @@ SLOW = [b"", b"GET /connect HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ", HALF_A_FOR
 
 
 @pytest.mark.parametrize("said", SLOW, ids=["silence", "half-headers", "half-body"])
-def test_slow_clients_do_not_hold_up_others(tmp_path: Path, said: bytes) -> None:
-    """J7: beside three hundred clients that never finish their requests a healthy one is served at once."""
+def test_slow_clients_do_not_block_others(tmp_path: Path, said: bytes) -> None:
+    """J7: beside three hundred clients with incomplete requests a healthy one is served at once."""
     with connect_server(tmp_path) as product, crowd(product, 300, said) as clients:
         assert waited(product) < 1
         assert _heard(clients[0]) == b""  # the oldest made room
 
 
-def test_a_request_that_does_not_come_whole_is_dropped(tmp_path: Path) -> None:
-    """J7: ten seconds are allowed for a request, each byte of it included; here it is half of one."""
+def test_an_incomplete_request_times_out(tmp_path: Path) -> None:
+    """J7: ten seconds are allowed for a complete request; here it is half a second."""
     with connect_server(tmp_path, server=_hasty) as product:
         for said in SLOW:
             with crowd(product, 1, said) as (client,):
@@ -87,8 +87,8 @@ def test_a_request_that_does_not_come_whole_is_dropped(tmp_path: Path) -> None:
             assert b" 200 OK" in client.recv(1000)
 
 
-def test_uvicorn_itself_would_wait(tmp_path: Path) -> None:
-    """The control of J7: with uvicorn's own protocol the same silence is waited for."""
+def test_uvicorn_alone_would_wait(tmp_path: Path) -> None:
+    """The control of J7: uvicorn's own protocol does not time out."""
 
     def plain(nango: Nango) -> uvicorn.Server:
         return make_server(nango.accounts, http="h11")
@@ -128,8 +128,8 @@ class SlowProvider(LoginProvider):
         return super().token(asked)
 
 
-def test_a_slow_provider_does_not_hold_up_the_pages(tmp_path: Path) -> None:
-    """More logins than there are threads wait for one provider: pages and other logins do not."""
+def test_a_slow_provider_does_not_block_the_pages(tmp_path: Path) -> None:
+    """More logins than threads wait for one provider; pages and other logins do not."""
     with SlowProvider() as slow, connect_server(tmp_path, integrations={"slow": slow.entry()}) as product:
         backs = []
         for number in range(PROVIDER_THREADS + 4):
@@ -169,7 +169,7 @@ with Nango(integrations, database_url=database, encryption_keys=key, environ={})
 
 @pytest.mark.parametrize("user", ["ada", "bob", "cleo"])
 def test_sigterm_lets_a_login_finish(tmp_path: Path, user: str) -> None:
-    """J9: a process that is to end while a code is exchanged stores the tokens and shows the result first."""
+    """J9: a process that is stopped during an exchange stores the tokens and shows the result first."""
     listener = open_listener("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with listener, SlowProvider(rotation="strict") as slow:

@@ -35,8 +35,8 @@ SIGNATURES = ("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_user_logs_in_by_oauth_2(method: str, database_url: str) -> None:
-    """From the click to a call, however the application says who it is; on SQLite and PostgreSQL."""
+def test_a_user_logs_in_with_oauth_2(method: str, database_url: str) -> None:
+    """From the click to a call, with each kind of client authentication, on SQLite and PostgreSQL."""
     with LoginProvider(method) as provider, a_product(provider.entry(), database_url) as nango:
         assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
         response = nango.executor("mail", "user-1").get("me")
@@ -47,8 +47,8 @@ def test_a_user_logs_in_by_oauth_2(method: str, database_url: str) -> None:
 
 
 @pytest.mark.parametrize("method", SIGNATURES)
-def test_a_user_logs_in_by_oauth_1(method: str, database_url: str) -> None:
-    """Temporary credentials, consent, token credentials and a signed call, each judged by oauthlib."""
+def test_a_user_logs_in_with_oauth_1(method: str, database_url: str) -> None:
+    """Temporary credentials, consent, token credentials and a signed call, each verified by oauthlib."""
     with LoginProvider1(method) as provider, a_product(provider.entry(), database_url) as nango:
         assert log_in(nango) == LoginOutcome(ok=True, integration="mail", user_id="user-1")
         response = nango.executor("mail", "user-1").get("me?a=b c&a=%26")
@@ -62,7 +62,7 @@ def test_a_user_logs_in_by_oauth_1(method: str, database_url: str) -> None:
 
 
 def test_a_wrong_signature_is_refused() -> None:
-    """The control: the provider does look at signatures."""
+    """The control: the provider verifies signatures."""
     with LoginProvider1("HMAC-SHA1") as provider:
         entry = {**provider.entry(), "oauth_client_secret": "not the secret"}
         with a_product(entry) as nango, pytest.raises(ConnectFailed) as caught:
@@ -73,8 +73,8 @@ def test_a_wrong_signature_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
 @pytest.mark.parametrize("denial", ["denied", "oauth_problem"])
-def test_a_user_may_say_no(kind: Any, denial: str) -> None:
-    """Nothing is exchanged and nothing stored; the outcome says who it was, and no more."""
+def test_a_user_may_decline(kind: Any, denial: str) -> None:
+    """Nothing is exchanged or stored; the outcome says only that access was denied."""
     with kind() as provider, a_product(provider.entry()) as nango:
         provider.denial = denial
         outcome = log_in(nango, "deny")
@@ -83,8 +83,8 @@ def test_a_user_may_say_no(kind: Any, denial: str) -> None:
         assert rows(nango) == []
 
 
-def test_the_code_is_bound_to_a_verifier_that_only_we_know() -> None:
-    """PKCE: S256 of 43 characters or more, other ones in each login, and nowhere in the browser's URL."""
+def test_the_code_is_bound_to_a_secret_verifier() -> None:
+    """PKCE: S256 of at least 43 characters, new in each login, and never in the browser's URL."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         urls = [Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE) for _ in range(5)]
         for url in urls:
@@ -98,7 +98,7 @@ def test_the_code_is_bound_to_a_verifier_that_only_we_know() -> None:
         assert not any(verifier in url for verifier in verifiers for url in urls)
 
 
-def test_a_provider_that_requires_pkce_refuses_a_login_without() -> None:
+def test_a_provider_may_require_pkce() -> None:
     """The control: with `pkce: false` the same provider sends the browser back with an error."""
     with LoginProvider() as provider, a_product(provider.entry({"pkce": False})) as nango:
         outcome = log_in(nango)
@@ -107,8 +107,8 @@ def test_a_provider_that_requires_pkce_refuses_a_login_without() -> None:
         assert provider.exchanges() == []
 
 
-def test_state_is_256_random_bits() -> None:
-    """43 characters of base64url, unlike any other, in each login."""
+def test_the_state_has_256_random_bits() -> None:
+    """43 characters of base64url, different in each login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         states = {query_of(Logins(nango.accounts).begin("mail", "user-1"))["state"] for _ in range(200)}
     assert len(states) == 200
@@ -116,8 +116,8 @@ def test_state_is_256_random_bits() -> None:
 
 
 @pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
-def test_the_redirect_uri_is_the_one_of_the_files(kind: Any) -> None:
-    """It is made from `oauth_server_root_url`, its path included, and of nothing that a request says."""
+def test_the_redirect_uri_comes_from_the_configuration(kind: Any) -> None:
+    """It is made from `oauth_server_root_url`, its path included, and not from the request."""
     config = {"oauth_server_root_url": f"{ROOT_URL}/"}
     with kind() as provider, a_product(provider.entry(), config=config) as nango:
         if kind is LoginProvider:
@@ -129,8 +129,8 @@ def test_the_redirect_uri_is_the_one_of_the_files(kind: Any) -> None:
     assert uri == f"{ROOT_URL}/oauth/callback"
 
 
-def test_a_second_login_takes_the_place_of_the_first() -> None:
-    """Same uuid and date; the tokens are the new ones, and needs_reauth is over."""
+def test_a_second_login_replaces_the_first() -> None:
+    """The uuid and date stay; the tokens are new, and the connection is active again."""
     clock = ManualClock()
     with (
         LoginProvider(rotation="strict", life=10, now=clock.now) as provider,
@@ -154,8 +154,8 @@ def test_a_second_login_takes_the_place_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("rotation", ["none", "grace", "strict"])
-def test_what_a_login_stores_is_renewed_at_the_same_provider(rotation: str) -> None:
-    """A token of ten seconds, used for two minutes: every call is answered, and no old token is sent."""
+def test_tokens_of_a_login_are_refreshed(rotation: str) -> None:
+    """A token of ten seconds, used for two minutes: every call succeeds, and no expired token is sent."""
     clock = ManualClock()
     with (
         LoginProvider("client_secret_basic", rotation, life=10, now=clock.now) as provider,
@@ -171,7 +171,7 @@ def test_what_a_login_stores_is_renewed_at_the_same_provider(rotation: str) -> N
         assert {status for _, status in provider.api_calls} == {200}
 
 
-def test_a_login_starts_from_nothing() -> None:
+def test_a_login_keeps_nothing_of_an_earlier_one() -> None:
     """A refresh token of an earlier login, perhaps of another account, is not kept beside a new token."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         nango.register_connection("mail", "user-1", {"access_token": "old", "refresh_token": "old refresh"})
@@ -190,8 +190,8 @@ def _response(body: bytes) -> Any:
     return Answer(200, body, {"Content-Type": "application/json"})
 
 
-def test_scopes_that_were_not_granted_are_named() -> None:
-    """The user unticked one; the connection is stored, and the outcome and the log say what is missing."""
+def test_missing_scopes_are_reported() -> None:
+    """The user unticked one; the connection is stored, and the outcome and the log name the scope."""
     with LoginProvider(grants=("things.read",)) as provider, a_product(provider.entry()) as nango:
         outcome = log_in(nango)
         assert outcome.ok
@@ -201,8 +201,8 @@ def test_scopes_that_were_not_granted_are_named() -> None:
         assert log_in(nango).missing_scopes == ()
 
 
-def test_how_it_ended_can_be_asked_for() -> None:
-    """By session and attempt, for pages that lost sight of the window: first nothing, then the outcome."""
+def test_an_outcome_can_be_looked_up() -> None:
+    """By session and attempt, for pages that lost the window: first nothing, then the outcome."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         logins = Logins(nango.accounts)
         callback = callback_of(nango, session_id="s1", attempt="a1")
@@ -217,8 +217,8 @@ def test_how_it_ended_can_be_asked_for() -> None:
         assert logins.find_outcome("s1", "a3") == refused
 
 
-def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
-    """The page that waits for it hears of it, also where the popup shows nothing."""
+def test_a_login_that_cannot_start_has_an_outcome() -> None:
+    """The waiting page receives it even if the popup shows nothing."""
     with LoginProvider() as provider:
         entry = provider.entry({"authorization_url": f"{provider.url}/${{additional_config.tenant}}"})
         schema = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
@@ -231,8 +231,8 @@ def test_a_login_that_cannot_begin_is_an_outcome_too() -> None:
     assert (found.ok, found.code) == (False, "invalid_credentials")
 
 
-def test_what_only_the_developer_should_know_is_the_cause(caplog: pytest.LogCaptureFixture) -> None:
-    """A template without a value: the user reads a code, the log and the cause say which setting it is."""
+def test_details_for_developers_are_in_the_cause(caplog: pytest.LogCaptureFixture) -> None:
+    """A template without a value: the user gets a code, the log and the cause name the setting."""
     auth = {"authorization_params": {"tenant": "${additional_config.tenant}"}}
     with LoginProvider() as provider, a_product(provider.entry(auth)) as nango:
         with pytest.raises(ConnectFailed) as caught:
@@ -263,15 +263,15 @@ def test_what_only_the_developer_should_know_is_the_cause(caplog: pytest.LogCapt
         },
     ],
 )
-def test_integrations_without_a_login_page_say_so(entry: dict[str, Any]) -> None:
-    """Keys are entered, and tokens of the application need no user."""
+def test_integrations_without_a_browser_login_are_refused(entry: dict[str, Any]) -> None:
+    """Keys are entered in a form, and tokens of the application need no user."""
     with a_product(entry) as nango, pytest.raises(ConnectFailed) as caught:
         Logins(nango.accounts).begin("mail", "user-1")
     assert caught.value.code == "not_allowed"
 
 
-def test_unknown_integrations_and_pages_cannot_begin() -> None:
-    """Only what is declared: names in integrations.yaml, origins in connect_origins and our own."""
+def test_unknown_integrations_and_origins_are_refused() -> None:
+    """Only declared integrations and configured origins can start a login."""
     config = {"oauth_server_root_url": ROOT_URL, "connect_origins": ["https://app.example.test"]}
     with LoginProvider() as provider, a_product(provider.entry(), config=config) as nango:
         logins = Logins(nango.accounts)
@@ -285,8 +285,8 @@ def test_unknown_integrations_and_pages_cannot_begin() -> None:
             assert caught.value.code == code
 
 
-def test_settings_are_asked_for_before_and_told_after() -> None:
-    """What the user says is checked first; what callback and answer tell is kept, and checked as well."""
+def test_settings_come_from_the_user_and_the_provider() -> None:
+    """User settings are validated first, then those of the callback and the token response."""
     auth = {"keep_from_callback": ["iss"], "keep_from_response": {"kind": "token_type"}}
     schema = {
         "type": "object",
@@ -320,7 +320,7 @@ def test_settings_are_asked_for_before_and_told_after() -> None:
 
 
 @pytest.mark.parametrize("shop", ["evil.example#", "a.b", "x@evil", "127.0.0.1", "acme/", "", " ", "a" * 64])
-def test_a_users_setting_cannot_lead_the_login_elsewhere(shop: str) -> None:
+def test_a_users_setting_cannot_redirect_the_login(shop: str) -> None:
     """The hosts of login pages and token endpoints follow the rules of every other URL."""
     entry = {
         "auth": {
@@ -341,8 +341,8 @@ def test_a_users_setting_cannot_lead_the_login_elsewhere(shop: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
-def test_many_users_at_once_get_what_is_theirs(kind: Any, database_url: str) -> None:
-    """48 users log in beside each other: each connection acts as the user who said yes, and no other."""
+def test_concurrent_logins_are_not_mixed_up(kind: Any, database_url: str) -> None:
+    """48 users log in concurrently: each connection belongs to the user who consented."""
     with kind() as provider, a_product(provider.entry(), database_url) as nango:
 
         def whole(number: int) -> tuple[str, str]:
@@ -361,8 +361,8 @@ def test_many_users_at_once_get_what_is_theirs(kind: Any, database_url: str) -> 
         assert pending_rows(nango) == 0
 
 
-def test_listeners_and_the_log_hear_of_each_login(caplog: pytest.LogCaptureFixture) -> None:
-    """One event and one line for each, good or bad; a state that nobody knows is a line alone."""
+def test_each_login_is_logged_and_emitted(caplog: pytest.LogCaptureFixture) -> None:
+    """One event and one log record per login; an unknown state is only logged."""
     heard: list[Event] = []
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         nango.on("connected", heard.append)

@@ -42,8 +42,8 @@ def refused(nango: Nango, callback: dict[str, str], browser: str = COOKIE) -> st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_state_that_is_not_ours_is_turned_away(kind: Any) -> None:
-    """Forged, changed, missing, huge or that of an error: 400, nothing exchanged, nothing stored."""
+def test_an_unknown_state_is_refused(kind: Any) -> None:
+    """Forged, changed, missing or huge states: 400, nothing exchanged, nothing stored."""
     with kind() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         state = callback["state"]
@@ -61,7 +61,7 @@ def test_a_state_that_is_not_ours_is_turned_away(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("browser", ["", "another-browser", COOKIE + " "])
 def test_another_browser_cannot_finish_a_login(kind: Any, browser: str) -> None:
-    """Somebody who is sent the callback of another's login gets nothing, and uses it up."""
+    """Someone who is sent the callback of another's login gets nothing, and uses it up."""
     with kind() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         assert refused(nango, callback, browser) == "state_invalid"
@@ -70,8 +70,8 @@ def test_another_browser_cannot_finish_a_login(kind: Any, browser: str) -> None:
         assert rows(nango) == []
 
 
-def test_a_login_is_over_after_ten_minutes() -> None:
-    """And no sooner."""
+def test_a_login_expires_after_ten_minutes() -> None:
+    """It expires no sooner and no later."""
     clock = ManualClock()
     with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
         early, late = callback_of(nango), callback_of(nango)
@@ -85,8 +85,8 @@ def test_a_login_is_over_after_ten_minutes() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_callback_is_good_once(kind: Any) -> None:
-    """Whether it went well or not, and whatever else it says the second time."""
+def test_a_callback_is_valid_once(kind: Any) -> None:
+    """Whatever the first outcome was, and whatever the second callback says."""
     with kind() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         assert Logins(nango.accounts).finish(callback, COOKIE).ok
@@ -98,8 +98,8 @@ def test_a_callback_is_good_once(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sixty_four_equal_callbacks_are_one_exchange(kind: Any, database_url: str) -> None:
-    """One thread of 64 connects, the others are told that it is over."""
+def test_64_identical_callbacks_cause_one_exchange(kind: Any, database_url: str) -> None:
+    """One of 64 threads connects, the others learn that the login has ended."""
     with kind() as provider, a_product(provider.entry(), database_url) as nango:
         callback, start = callback_of(nango), threading.Barrier(64)
 
@@ -137,24 +137,24 @@ def in_two_processes(provider: LoginProvider, database_url: str, care: str) -> l
     return sorted(endings)
 
 
-def test_also_over_two_processes(database_url: str) -> None:
-    """The database decides who it is, so it holds for any number of processes and machines."""
+def test_two_processes_exchange_a_callback_once(database_url: str) -> None:
+    """The database decides, so it holds for any number of processes and machines."""
     with LoginProvider() as provider:
         endings = in_two_processes(provider, database_url, "finish")
         assert endings == ["connected"] + ["state_invalid"] * 63
         assert provider.exchanges() == ["granted"]
 
 
-def test_without_taking_the_state_there_would_be_more(tmp_path: Path) -> None:
-    """The control: where a state is only looked at, the same 64 callbacks are many exchanges."""
+def test_without_taking_the_state_there_are_more_exchanges(tmp_path: Path) -> None:
+    """The control: if a state is only looked up, the same 64 callbacks cause many exchanges."""
     with LoginProvider() as provider:
         in_two_processes(provider, f"sqlite:///{tmp_path}/nango.db", "careless")
         assert len(provider.exchanges()) > 1
 
 
 @pytest.mark.parametrize("decision", ["allow", "deny"])
-def test_the_answer_of_another_server_is_not_taken_to_ours(decision: str) -> None:
-    """A wrong iss: no token call, whatever else the callback says (RFC 9207 2.4)."""
+def test_a_response_of_another_issuer_is_refused(decision: str) -> None:
+    """A wrong iss causes no token request, whatever else the callback says (RFC 9207)."""
     with LoginProvider(issuer="wrong") as provider, a_product(provider.entry()) as nango:
         outcome = log_in(nango, decision)
         assert (outcome.ok, outcome.code) == (False, "wrong_issuer")
@@ -163,8 +163,8 @@ def test_the_answer_of_another_server_is_not_taken_to_ours(decision: str) -> Non
 
 
 @pytest.mark.parametrize("change", ["/", "", " ", "?"])
-def test_iss_is_compared_to_the_letter(change: str) -> None:
-    """A slash more is another server; with no issuer declared, nothing is compared."""
+def test_iss_is_compared_exactly(change: str) -> None:
+    """A trailing slash makes another issuer; without a declared issuer nothing is compared."""
     with LoginProvider() as provider:
         for auth, code in (({}, "wrong_issuer"), ({"issuer": None}, "")):
             with a_product(provider.entry(auth)) as nango:
@@ -173,8 +173,8 @@ def test_iss_is_compared_to_the_letter(change: str) -> None:
                 assert Logins(nango.accounts).finish(callback, COOKIE).code == code
 
 
-def test_a_missing_iss_is_refused_where_the_blueprint_requires_it() -> None:
-    """Otherwise older servers may leave it out."""
+def test_a_missing_iss_is_refused_if_required() -> None:
+    """By default older servers may omit it."""
     with LoginProvider(issuer="none") as provider:
         for requires, code in ((False, ""), (True, "wrong_issuer")):
             auth = {"issuer": provider.url, "requires_issuer": requires}
@@ -184,8 +184,8 @@ def test_a_missing_iss_is_refused_where_the_blueprint_requires_it() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_callback_comes_to_the_path_of_its_own_integration(kind: Any) -> None:
-    """With `callback_per_integration` the redirect URI names it, and another path, or none, is refused."""
+def test_a_callback_may_have_a_path_per_integration(kind: Any) -> None:
+    """With `callback_per_integration` the redirect URI names it, and other paths are refused."""
     with kind() as provider, a_product(provider.entry({"callback_per_integration": True})) as nango:
         logins = Logins(nango.accounts)
         uri = logins.redirect_uri(nango.configuration.integrations["mail"])
@@ -203,8 +203,8 @@ def test_a_callback_comes_to_the_path_of_its_own_integration(kind: Any) -> None:
         )
 
 
-def test_what_a_provider_says_is_inert() -> None:
-    """Markup, controls and half a book: one line of text, cut; a name that is no word is left out."""
+def test_provider_messages_are_sanitized() -> None:
+    """Markup, control characters and long texts become one short line; an invalid error name is dropped."""
     hostile = "</script><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\u202e" + "x" * 5000
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         provider.refusals.append({"error": hostile, "error_description": hostile})
@@ -219,8 +219,8 @@ def test_what_a_provider_says_is_inert() -> None:
         assert provider.token_calls == []
 
 
-def test_a_host_that_a_user_names_does_not_lead_a_login_inside() -> None:
-    """Token requests go where the public internet is; nothing is sent, and the log alone says why."""
+def test_a_users_host_cannot_be_an_internal_address() -> None:
+    """Token requests go to the public internet only; nothing is sent, and only the log says why."""
     host = "https://${additional_config.host}"
     entry = {
         "connection_config": {"type": "object", "properties": {"host": {"type": "string", "format": "host"}}},
@@ -247,8 +247,8 @@ def test_a_host_that_a_user_names_does_not_lead_a_login_inside() -> None:
         assert caught.value.code == "invalid_credentials"
 
 
-def test_a_token_answer_may_be_late_but_not_lost_twice() -> None:
-    """A code is sent again only where the connection was never made: one that hangs up costs the login."""
+def test_a_code_is_sent_twice_only_if_no_connection_was_made() -> None:
+    """A server that hangs up after receiving the code ends the login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         provider.token_faults.append(Answer(200, b"", {"Content-Length": "100", "Connection": "close"}))
@@ -294,8 +294,8 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_token_answers_are_typed_endings(name: str) -> None:
-    """Nothing is stored, nobody is asked twice, and the memory of an earlier login stays as it was."""
+def test_hostile_token_responses_have_typed_errors(name: str) -> None:
+    """Nothing is stored or sent twice, and an earlier connection stays unchanged."""
     response, code = HOSTILE[name]
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         nango.register_connection("mail", "user-1", {"access_token": "old"})
@@ -319,8 +319,8 @@ def test_hostile_token_answers_are_typed_endings(name: str) -> None:
         (True, None),
     ],
 )
-def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
-    """Text is read, a life of ages is ten years, and what is no time to come is not known."""
+def test_odd_token_lifetimes_are_clamped(said: Any, seconds: float | None) -> None:
+    """Text is read, ages become ten years, and a lifetime that is not in the future is unknown."""
     clock = ManualClock()
     with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
         callback = callback_of(nango)
@@ -341,7 +341,7 @@ def test_a_strange_life_is_clamped(said: Any, seconds: float | None) -> None:
         Answer(302, "", {"Location": "http://127.0.0.1:1/"}),
     ],
 )
-def test_hostile_answers_of_oauth_1(response: Answer) -> None:
+def test_hostile_oauth_1_responses(response: Answer) -> None:
     """The same for the older protocol."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
@@ -352,15 +352,15 @@ def test_hostile_answers_of_oauth_1(response: Answer) -> None:
 
 @pytest.mark.parametrize("value", ["", "a\r\nb", "\0", "\ud800", "\u2028", "x" * 8193])
 @pytest.mark.parametrize(("kind", "name"), [(LoginProvider, "code"), (LoginProvider1, "oauth_verifier")])
-def test_what_cannot_be_a_code_is_not_sent(kind: Any, name: str, value: str) -> None:
-    """Empty, endless, or with characters that no code has (RFC 6749 appendix A)."""
+def test_an_invalid_code_is_not_sent(kind: Any, name: str, value: str) -> None:
+    """Empty, endless, or with characters that no code has (RFC 6749 appendix A.11)."""
     with kind() as provider, a_product(provider.entry()) as nango:
         outcome = Logins(nango.accounts).finish({**callback_of(nango), name: value}, COOKIE)
         assert (outcome.ok, outcome.code) == (False, "provider_error")
         assert provider.exchanges() == []
 
 
-def test_names_that_browsers_make_up_do_no_harm() -> None:
+def test_odd_names_of_browsers_do_no_harm() -> None:
     """Half a surrogate pair as attempt, browser or parameter is a name like any other."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         logins, odd = Logins(nango.accounts), "\ud800\0"
@@ -372,8 +372,8 @@ def test_names_that_browsers_make_up_do_no_harm() -> None:
         assert found.ok
 
 
-def test_a_store_that_does_not_answer_is_said() -> None:
-    """The user may try again; the callback's state is not known to be wrong."""
+def test_an_unreachable_store_is_reported() -> None:
+    """The user may try again, since the state may be valid."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
         store = nango.store
@@ -385,8 +385,8 @@ def test_a_store_that_does_not_answer_is_said() -> None:
         assert Logins(nango.accounts).finish(callback, COOKIE).ok
 
 
-def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
-    """A response to another login, or one that nobody confirmed, is not exchanged."""
+def test_oauth_1_checks_the_token_and_the_verifier() -> None:
+    """The response to another login, or one without a confirmation, is not exchanged."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         other = callback_of(nango)
         for change, code in (
@@ -403,13 +403,13 @@ def test_oauth_1_wants_its_own_token_and_a_verifier_back() -> None:
         assert caught.value.code == "exchange_failed"
 
 
-def test_a_million_nonces_are_unlike() -> None:
-    """128 bits each."""
+def test_a_million_nonces_are_different() -> None:
+    """They have 128 bits each."""
     assert len({oauth1_protocol.nonce() for _ in range(1_000_000)}) == 1_000_000
 
 
-def test_each_attempt_is_signed_anew() -> None:
-    """A request whose connection was not made is tried again with another nonce, and a newer timestamp."""
+def test_each_attempt_has_a_new_signature() -> None:
+    """A request whose connection failed is sent again with another nonce and a newer timestamp."""
     seen: list[dict[str, str]] = []
     clock = ManualClock()
 
@@ -437,15 +437,15 @@ def test_each_attempt_is_signed_anew() -> None:
     assert first["oauth_signature"] != second["oauth_signature"]
 
 
-def test_a_flood_of_begins_fills_nothing(database_url: str) -> None:
-    """One session begins and begins: 32 logins are kept, and memory stays what it is."""
+def test_a_flood_of_logins_is_bounded(database_url: str) -> None:
+    """One session starts logins in a loop: 32 are kept, and memory stays flat."""
     told = flood(2000, database_url)
     assert told["rows_200"] == told["rows_2000"] == 32
     assert told["mb_2000"] - told["mb_200"] < 5
 
 
-def test_the_newest_logins_of_a_session_are_the_ones_kept() -> None:
-    """Who clicks often can still finish; only the oldest clicks are forgotten."""
+def test_the_newest_logins_of_a_session_are_kept() -> None:
+    """A user who clicks often can still finish; only the oldest logins are dropped."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callbacks = [callback_of(nango, session_id="s1") for _ in range(34)]
         assert refused(nango, callbacks[0]) == "state_invalid"
@@ -454,8 +454,8 @@ def test_the_newest_logins_of_a_session_are_the_ones_kept() -> None:
 
 
 @pytest.mark.parametrize("config", [{"x": "y" * 20_000}, {"x": float("nan")}, {1: 2}, {"x": {1, 2}}])
-def test_settings_that_cannot_be_kept_are_refused(config: Any) -> None:
-    """Too long, or no JSON."""
+def test_settings_that_cannot_be_stored_are_refused(config: Any) -> None:
+    """They are too long or not JSON."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         with pytest.raises(ConnectFailed) as caught:
             Logins(nango.accounts).begin("mail", "user-1", additional_config=config)
@@ -482,8 +482,8 @@ def quiet(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("ending", ["", "deny", *HOSTILE])
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: Any) -> None:
-    """Codes, verifiers, states, tokens, secrets: not in a log, an outcome, an error, an event or a repr."""
+def test_no_secret_of_a_login_is_shown(collector: Collector, kind: Any, ending: Any) -> None:
+    """No code, verifier, state, token or secret is in a log, an outcome, an error, an event or a repr."""
     texts: list[str] = []
     planted = {"oauth_client_secret": CLIENT_SECRET}
     with kind(prefix=CORE) as provider, a_product({**provider.entry(), **planted}) as nango:
@@ -513,8 +513,8 @@ def test_nothing_of_a_login_is_shown(collector: Collector, kind: Any, ending: An
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_reads_the_database_can_finish_no_login(tmp_path: Path, kind: Any) -> None:
-    """State, cookie, verifier and temporary secret are hashed or sealed; the row itself is there."""
+def test_a_database_reader_cannot_finish_a_login(tmp_path: Path, kind: Any) -> None:
+    """State, cookie, verifier and temporary secret are hashed or encrypted; the row itself is there."""
     with kind(prefix=CORE) as provider:
         with a_product(provider.entry(), f"sqlite:///{tmp_path}/nango.db") as nango:
             callback = callback_of(nango, attempt="a1")
@@ -528,8 +528,8 @@ def test_who_reads_the_database_can_finish_no_login(tmp_path: Path, kind: Any) -
     assert [secret for secret in secrets if secret.encode() in files] == []
 
 
-def test_a_bad_template_shows_nothing(collector: Collector) -> None:
-    """An error deep inside the exchange: its frames held the code, the error does not."""
+def test_a_bad_template_reveals_nothing(collector: Collector) -> None:
+    """An error deep inside the exchange has no frames, which held the code."""
     auth = {"token_params": {"extra": "${raw.missing}"}}
     with LoginProvider(prefix=CORE) as provider, a_product(provider.entry(auth)) as nango:
         callback = callback_of(nango)

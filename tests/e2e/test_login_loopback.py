@@ -86,7 +86,7 @@ def a_desktop(folder: Path, entry: dict[str, Any], **config: Any) -> Desktop:
 
 @pytest.mark.parametrize("kind", [LoginProvider, LoginProvider1])
 def test_a_user_logs_in_from_the_command_line(tmp_path: Path, kind: Any) -> None:
-    """The URL is printed, the browser comes back to this machine, the command ends and says so."""
+    """The URL is printed, the browser returns to this machine, the command ends and says so."""
     with kind() as provider:
         desktop = a_desktop(tmp_path, provider.entry())
         with desktop.connecting() as (waiting, url):
@@ -106,8 +106,8 @@ def test_a_user_logs_in_from_the_command_line(tmp_path: Path, kind: Any) -> None
     assert all(value not in shown for name, value in query_of(back).items() if name != "iss")
 
 
-def test_the_port_may_be_chosen(tmp_path: Path) -> None:
-    """A public root URL does not stop a desktop: `--redirect-url` names an address of this machine."""
+def test_the_callback_port_can_be_chosen(tmp_path: Path) -> None:
+    """With a public root URL `--redirect-url` names a URL on this machine."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry(), oauth_server_root_url="https://connect.example.test")
         given = "http://127.0.0.1:0/back"
@@ -120,7 +120,7 @@ def test_the_port_may_be_chosen(tmp_path: Path) -> None:
         assert len(desktop.connections()) == 1
 
 
-def test_a_user_who_says_no_is_told(tmp_path: Path) -> None:
+def test_a_declined_login_exits_with_1(tmp_path: Path) -> None:
     """Exit code 1, one line, nothing stored."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry())
@@ -133,8 +133,8 @@ def test_a_user_who_says_no_is_told(tmp_path: Path) -> None:
     assert desktop.connections() == []
 
 
-def test_a_wrong_secret_is_told_to_the_developer(tmp_path: Path) -> None:
-    """The page says little to a user; the terminal says which settings to compare, and holds no secret."""
+def test_a_wrong_client_secret_is_explained_to_the_developer(tmp_path: Path) -> None:
+    """The page says little; the terminal names the settings to check, and shows no secret."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry(oauth_client_secret="another_secret_0001"))
         with desktop.connecting() as (waiting, url):
@@ -148,8 +148,8 @@ def test_a_wrong_secret_is_told_to_the_developer(tmp_path: Path) -> None:
     assert desktop.connections() == []
 
 
-def test_only_the_logins_own_callback_ends_it(tmp_path: Path) -> None:
-    """Other paths, hosts and states, parameters that stand twice, and clients that say nothing."""
+def test_only_the_callback_of_the_login_ends_it(tmp_path: Path) -> None:
+    """Other paths, hosts and states, repeated parameters, and silent clients do not."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry())
         callback = f"{desktop.root_url}/oauth/callback"
@@ -177,7 +177,7 @@ def test_only_the_logins_own_callback_ends_it(tmp_path: Path) -> None:
         assert provider.exchanges() == ["granted"]
 
 
-def test_what_a_provider_says_is_inert_on_the_page(tmp_path: Path) -> None:
+def test_provider_errors_are_text_on_the_page(tmp_path: Path) -> None:
     """Markup in an error is text."""
     with LoginProvider() as provider:
         provider.refusals.append({"error": "server<script>", "error_description": "<img src=x onerror=1>"})
@@ -188,8 +188,8 @@ def test_what_a_provider_says_is_inert_on_the_page(tmp_path: Path) -> None:
     assert "<img" not in page.text
 
 
-def test_sigterm_waits_for_an_exchange_that_is_under_way(tmp_path: Path) -> None:
-    """A code is good once: the connection is stored first, and then the process ends by the signal."""
+def test_sigterm_waits_for_an_exchange_in_flight(tmp_path: Path) -> None:
+    """A code is valid once: the connection is stored first, and then the signal ends the process."""
     with LoginProvider() as provider, ThreadPoolExecutor(1) as browser:
         desktop = a_desktop(tmp_path, provider.entry())
         with desktop.connecting() as (waiting, url):
@@ -205,7 +205,7 @@ def test_sigterm_waits_for_an_exchange_that_is_under_way(tmp_path: Path) -> None
     assert len(desktop.connections()) == 1
 
 
-def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_the_wait_times_out(tmp_path: Path) -> None:
     """After the timeout nothing is stored, and the port is free again."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry())
@@ -218,8 +218,8 @@ def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path, address: str) -> None:
-    """Nothing is asked of the provider; the message says what to do."""
+def test_a_port_in_use_is_reported(tmp_path: Path, address: str) -> None:
+    """The provider is not contacted; the message says what to do."""
     with socket.create_server(
         (address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET
     ) as taken:
@@ -235,7 +235,7 @@ def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path, address: str) -> 
     assert "--redirect-url http://127.0.0.1:PORT/oauth/callback" in run.stderr
 
 
-def test_a_public_root_url_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_public_root_url_is_reported(tmp_path: Path) -> None:
     """The callback would go to another machine."""
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry(), oauth_server_root_url="https://connect.example.test")
@@ -253,15 +253,15 @@ def test_a_public_root_url_is_a_clear_error(tmp_path: Path) -> None:
         "http://127.0.0.1:99999/", "http://127.0.0.1:8000/#a", "//127.0.0.1/",
     ],
 )  # fmt: skip
-def test_only_addresses_of_this_machine_can_be_listened_at(url: str) -> None:
-    """Whatever else it is, it is refused by name."""
+def test_only_urls_on_this_machine_are_accepted(url: str) -> None:
+    """Any other URL is refused by name."""
     with pytest.raises(LoopbackRefused):
         parse_callback_url(url, is_given=True)
     assert parse_callback_url("http://localhost:8000/oauth/callback", is_given=True)[1] == 8000
 
 
-def test_a_developers_mistake_is_shown_to_the_developer(tmp_path: Path) -> None:
-    """On the command line the cause is printed, and not only the user's sentence."""
+def test_the_cause_is_shown_to_the_developer(tmp_path: Path) -> None:
+    """On the command line the cause is printed instead of the user's sentence."""
     with LoginProvider() as provider:
         entry = provider.entry({"authorization_params": {"a": "${additional_config.missing}"}})
         run = a_desktop(tmp_path, entry).run("--no-browser")
@@ -269,8 +269,8 @@ def test_a_developers_mistake_is_shown_to_the_developer(tmp_path: Path) -> None:
     assert "authorization_params.a" in run.stderr
 
 
-def test_settings_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
-    """--config is what the blueprint asks for before the login; what does not fit is named."""
+def test_settings_are_validated_before_a_port_is_opened(tmp_path: Path) -> None:
+    """--config holds the settings before the login; invalid ones are named."""
     schema = {"type": "object", "required": ["tenant"], "properties": {"tenant": {"type": "string"}}}
     with LoginProvider() as provider:
         desktop = a_desktop(tmp_path, provider.entry(connection_config=schema))
@@ -282,7 +282,7 @@ def test_settings_are_checked_before_anything_is_opened(tmp_path: Path) -> None:
     assert desktop.connections()[0]["additional_config"] == {"tenant": "acme"}
 
 
-def test_integrations_without_a_login_page_ask_for_credentials(tmp_path: Path) -> None:
+def test_integrations_without_a_browser_login_ask_for_credentials(tmp_path: Path) -> None:
     """The command is the same for every integration; without a terminal it says what to use instead."""
     entry = {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_url": "https://api.example.test/"}}
     run = a_desktop(tmp_path, entry).run()
@@ -290,8 +290,8 @@ def test_integrations_without_a_login_page_ask_for_credentials(tmp_path: Path) -
     assert "--credentials-file" in run.stderr
 
 
-def test_both_addresses_of_localhost_are_listened_at() -> None:
-    """`localhost` may be either address, so both are listened at, at one port."""
+def test_both_addresses_of_localhost_are_served() -> None:
+    """`localhost` may be either address, so both are served on one port."""
     listener = Listener(*parse_callback_url("http://localhost:0/back", is_given=True), None, "mail")  # type: ignore[arg-type]
     ports = {server.server_address[1] for server in listener._servers}
     for server in listener._servers:

@@ -59,8 +59,8 @@ LOGIN = {
 }
 
 
-def test_a_key_is_asked_for_unseen_and_in_the_blueprints_words(tmp_path: Path) -> None:
-    """The blueprint's title, help, example, pattern and link stand over those of the mode."""
+def test_a_key_is_a_password_field_with_the_blueprints_texts(tmp_path: Path) -> None:
+    """The blueprint's title, help, example, pattern and link override those of the auth mode."""
     said = {"title": "Private key", "help": "Under Settings.", "example": "pk_1", "pattern": "^pk_"}
     found = form(tmp_path, {"auth": {"auth_mode": "API_KEY"}, "credentials": {"api_key": said}})
     assert found.kind == "form"
@@ -69,15 +69,15 @@ def test_a_key_is_asked_for_unseen_and_in_the_blueprints_words(tmp_path: Path) -
     assert (field["group"], field["kind"], field["required"]) == ("credentials", "password", True)
 
 
-def test_without_words_of_the_blueprint_the_mode_speaks(tmp_path: Path) -> None:
-    """Every mode has titles of its own; a user name is seen, a password is not."""
+def test_auth_modes_have_default_titles(tmp_path: Path) -> None:
+    """Without texts in the blueprint the mode's are used; user names are visible, passwords are not."""
     found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}})
     assert asked(found) == {"username": ("text", True), "password": ("password", True)}
     assert [field.title for field in found.fields] == ["User name", "Password"]
 
 
-def test_what_is_always_the_same_is_not_asked_for(tmp_path: Path) -> None:
-    """A field with a value is stored with it, and whatever is sent for it is refused."""
+def test_fixed_credentials_are_not_in_the_form(tmp_path: Path) -> None:
+    """A field with a fixed value is stored with it, and input for it is refused."""
     words = {"username": {"title": "API key", "secret": True}, "password": {"value": ""}}
     found = form(tmp_path, {"auth": {"auth_mode": "USERNAME_PASSWORD"}, "credentials": words})
     assert asked(found) == {"username": ("password", True)}
@@ -85,8 +85,8 @@ def test_what_is_always_the_same_is_not_asked_for(tmp_path: Path) -> None:
     assert "password" in FormValues(found, {"username": "k", "password": "x"}, {}).errors
 
 
-def test_a_login_asks_only_for_what_the_provider_does_not_tell(tmp_path: Path) -> None:
-    """For OAuth there are no credentials to type, and settings from the token response are left out."""
+def test_an_oauth_form_has_only_settings_that_the_provider_does_not_send(tmp_path: Path) -> None:
+    """OAuth forms have no credentials, and no settings that the token response contains."""
     found = form(tmp_path, LOGIN)
     assert (found.kind, asked(found)) == ("oauth", {"region": ("choice", True)})
 
@@ -118,24 +118,24 @@ def test_a_login_asks_only_for_what_the_provider_does_not_tell(tmp_path: Path) -
     ],
     ids=lambda value: str(value.get("auth_mode", ""))[:12] if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_only_what_the_templates_use_is_asked_for(
+def test_the_form_has_only_credentials_that_templates_use(
     tmp_path: Path, auth: dict[str, Any], app: dict[str, str], expected: dict[str, bool]
 ) -> None:
-    """Tokens never are; of modes that list all that an API may want, only what this one uses."""
+    """Tokens are never in the form; of a mode's optional fields only those that this blueprint uses are."""
     found = form(tmp_path, {"auth": auth, **app})
     assert {field.name: field.required for field in found.fields} == expected
 
 
-def test_keys_of_many_lines_get_many_lines(tmp_path: Path) -> None:
-    """PEM texts are typed into a text area, and keep their line breaks."""
+def test_multiline_keys_have_a_text_area(tmp_path: Path) -> None:
+    """PEM texts are entered in a text area and keep their line breaks."""
     found = form(tmp_path, {"auth": {"auth_mode": "MTLS"}})
     assert {field.kind for field in found.fields} == {"multiline"}
     pem = "-----BEGIN CERTIFICATE-----\r\nabc\r\n-----END CERTIFICATE-----\r\n"
     assert parse_value(found.fields[0], pem) == (pem.replace("\r\n", "\n").strip(), "")
 
 
-def test_settings_become_fields_of_their_kind(tmp_path: Path) -> None:
-    """Types, choices, defaults, bounds and texts of connection_config are those of the field."""
+def test_settings_become_fields_of_their_type(tmp_path: Path) -> None:
+    """Types, choices, defaults, bounds and texts of connection_config become those of the field."""
     config = {
         "required": ["plan"],
         "properties": {
@@ -154,8 +154,8 @@ def test_settings_become_fields_of_their_kind(tmp_path: Path) -> None:
     assert (site["suffix"], site["example"], site["value"]) == (".acme.test", "shop", None)
 
 
-def test_what_the_product_decides_is_stored_and_not_asked_for(tmp_path: Path) -> None:
-    """A setting with `asked: false` never meets a user; one that every connection needs has its default."""
+def test_settings_of_the_product_are_stored_but_not_in_the_form(tmp_path: Path) -> None:
+    """Settings with `asked: false` are not in the form; required ones are stored with their default."""
     config = {
         "required": ["version"],
         "properties": {
@@ -176,8 +176,8 @@ FIELD = Field("additional_config", "site", "Site", suffix=".acme.test", pattern=
     ["shop", "  shop\t", "\ufeffshop\u200b", "https://shop.acme.test/admin", "shop.acme.test"],
     ids=repr,
 )
-def test_what_is_copied_along_is_cut_off(given: str) -> None:
-    """Blanks, invisible characters and the address around a name are no part of it."""
+def test_pasted_values_are_cleaned(given: str) -> None:
+    """Whitespace, invisible characters and the URL around a name are removed."""
     assert parse_value(FIELD, given) == ("shop", "")
 
 
@@ -212,8 +212,8 @@ def test_what_is_copied_along_is_cut_off(given: str) -> None:
     ],
     ids=lambda value: repr(value)[:24] if not isinstance(value, Field) else value.kind,
 )
-def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, says: str) -> None:
-    """The sentence tells what to do about the field; what was typed is not in it."""
+def test_an_invalid_value_is_explained_but_not_quoted(field: Field, given: Any, says: str) -> None:
+    """The message says how to correct the field and does not contain the input."""
     value, fault = parse_value(field, given)
     assert value is None
     assert says in fault
@@ -235,28 +235,28 @@ def test_what_is_wrong_is_said_without_repeating_it(field: Field, given: Any, sa
     ],
     ids=lambda value: repr(value)[:24] if not isinstance(value, Field) else value.kind,
 )
-def test_what_is_right_is_stored_in_its_own_type(field: Field, given: Any, value: Any) -> None:
-    """Numbers, choices and switches are what the blueprint declares, and not the text of the form."""
+def test_a_valid_value_is_converted_to_its_declared_type(field: Field, given: Any, value: Any) -> None:
+    """Numbers, choices and booleans are stored as declared, not as the text of the form."""
     assert parse_value(field, given) == (value, "")
 
 
-def test_an_unknown_field_is_named_and_the_nearest_one_too(tmp_path: Path) -> None:
-    """A caller that misspells a field learns it; nothing unknown is stored."""
+def test_an_unknown_field_is_reported_with_a_suggestion(tmp_path: Path) -> None:
+    """A misspelled field is reported with the closest known name; nothing unknown is stored."""
     found = FormValues(
         form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {"api_kee": "x", "api_key": "y"}, {}
     )
     assert found.errors == {"api_kee": 'There is no such field; did you mean "api_key"?'}
 
 
-def test_a_flood_of_unknown_fields_costs_little(tmp_path: Path) -> None:
-    """Thousands of names are refused as one is, without a search for each."""
+def test_a_flood_of_unknown_fields_is_cheap(tmp_path: Path) -> None:
+    """Thousands of unknown names are refused without searching a suggestion for each."""
     flood = {f"api_kee_{number}": "x" for number in range(5000)}
     found = FormValues(form(tmp_path, {"auth": {"auth_mode": "API_KEY"}}), {**flood, "api_key": "y"}, {})
     assert len(found.errors) == 20
 
 
-def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Path) -> None:
-    """A pasted address of a shop becomes the shop; what the form does not know is left as it is."""
+def test_login_settings_are_cleaned_before_validation(tmp_path: Path) -> None:
+    """A pasted shop URL becomes the shop's name; values that are not in the form stay unchanged."""
     entry = {"extends_blueprint": "shopify:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
     shop = nango_of(tmp_path, shop=entry).configuration.integrations["shop"]
     found = clean_settings(shop, {"shop": " https://acme.myshopify.com/admin ", "more": 1})
@@ -276,23 +276,23 @@ def test_the_settings_of_a_login_are_tidied_before_they_are_checked(tmp_path: Pa
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_wrong_words_are_found_at_load(tmp_path: Path, words: Any, code: str, says: str) -> None:
-    """A field that the mode does not have, a pattern that cannot be used: before any page shows it."""
+def test_invalid_form_texts_are_config_errors(tmp_path: Path, words: Any, code: str, says: str) -> None:
+    """Texts for unknown credentials and unusable patterns are reported when the files are loaded."""
     with pytest.raises(ConfigError) as caught:
         form(tmp_path, {"auth": {"auth_mode": "API_KEY"}, "credentials": words})
     assert f"[{code}]" in str(caught.value)
     assert says in str(caught.value)
 
 
-def test_an_entry_lays_its_words_over_the_blueprints(tmp_path: Path) -> None:
-    """The usual merge: what integrations.yaml says of a field wins, and the rest stays."""
+def test_integrations_yaml_overrides_form_texts(tmp_path: Path) -> None:
+    """Texts of a field in integrations.yaml replace the blueprint's; the others are kept."""
     entry = {"extends_blueprint": "klaviyo:v1", "credentials": {"api_key": {"title": "Your Klaviyo key"}}}
     (field,) = make_form(nango_of(tmp_path, klaviyo=entry).configuration.integrations["klaviyo"]).fields
     assert (field.title, field.pattern) == ("Your Klaviyo key", "^pk_")
 
 
-def test_offers_say_what_the_page_needs_and_no_credential(tmp_path: Path) -> None:
-    """Title, kind, state, fields with the settings of now; what is not declared any more is left out."""
+def test_the_listing_has_what_the_page_needs_and_no_credentials(tmp_path: Path) -> None:
+    """It has titles, kinds, states and fields with current settings, and no undeclared integrations."""
     shop = {**LOGIN, "requests": REQUESTS, "title": "Shop"}
     first = nango_of(tmp_path, shop=shop, old={"auth": {"auth_mode": "NONE"}, "requests": REQUESTS})
     first.register_connection("shop", "u1", {"access_token": "PLANTED"}, {"instance": "i", "region": "eu"})
@@ -307,6 +307,6 @@ def test_offers_say_what_the_page_needs_and_no_credential(tmp_path: Path) -> Non
     assert list_integrations(first.accounts, other)["integrations"][0]["status"] == "not_connected"
 
 
-def test_cleaning_leaves_a_text_of_its_own_alone() -> None:
+def test_cleaning_does_not_change_keys() -> None:
     """A slash or a dot inside a key is part of it."""
     assert clean_text(" a/b.c==\n", Field("credentials", "k", "K")) == "a/b.c=="

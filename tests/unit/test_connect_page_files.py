@@ -23,14 +23,14 @@ ELSEWHERE = re.compile(r"""(?:src|href|url|import|from|@import)\s*[=(]?\s*["']?(
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_no_script_makes_markup_or_code_of_a_text(path: Path) -> None:
-    """Data becomes text nodes and properties; nothing of it is ever parsed or run."""
+def test_no_script_turns_text_into_markup_or_code(path: Path) -> None:
+    """Data becomes text nodes and properties and is never parsed or evaluated."""
     assert not SINKS.search(path.read_text())
 
 
 @pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
-def test_nothing_is_fetched_from_elsewhere(path: Path) -> None:
-    """No file names another server: no CDN, no font, no picture."""
+def test_no_file_refers_to_another_server(path: Path) -> None:
+    """No file refers to a CDN, a font or an image on another server."""
     lines = [line for line in path.read_text().splitlines() if not line.startswith((" *", "<svg xmlns="))]
     assert not [line for line in lines if ELSEWHERE.search(line)]
 
@@ -38,21 +38,21 @@ def test_nothing_is_fetched_from_elsewhere(path: Path) -> None:
 @pytest.mark.parametrize(
     "planted", ['a.innerHTML = "x"', "eval(x)", 'e.setAttribute("onclick", x)', 'setTimeout("x()", 1)']
 )
-def test_the_search_would_find_a_sink(planted: str) -> None:
-    """The control."""
+def test_the_search_for_sinks_finds_one(planted: str) -> None:
+    """The control: a planted sink is found."""
     assert SINKS.search(planted)
 
 
 @pytest.mark.parametrize(
     "planted", ['<img src="https://x.test/a">', "url(//x.test/f)", 'import "https://x/y.js"']
 )
-def test_the_search_would_find_another_server(planted: str) -> None:
-    """The control."""
+def test_the_search_for_servers_finds_one(planted: str) -> None:
+    """The control: a planted URL is found."""
     assert ELSEWHERE.search(planted)
 
 
-def test_the_page_holds_neither_scripts_nor_styles_of_its_own() -> None:
-    """A strict policy forbids them: each script and style is a file beside the page."""
+def test_the_page_has_no_inline_scripts_or_styles() -> None:
+    """The policy forbids them, so each script and style is a separate file."""
     page = (STATIC / "connect.html").read_text()
     assert re.findall(r"<script(.*?)>(.*?)</script>", page) == [
         (' type="module" src="static/connect.js"', "")
@@ -63,20 +63,20 @@ def test_the_page_holds_neither_scripts_nor_styles_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_every_imported_file_is_there(path: Path) -> None:
-    """A module that is missing would leave the page empty."""
+def test_every_imported_file_exists(path: Path) -> None:
+    """A missing module would leave the page empty."""
     for name in re.findall(r'from "\./([^"]+)"', path.read_text()):
         assert (STATIC / name).is_file()
 
 
-def test_a_result_is_told_to_one_origin_only() -> None:
-    """No message goes to whoever happens to listen."""
+def test_results_are_posted_to_one_origin_only() -> None:
+    """No message is posted to any origin that happens to listen."""
     told = [line for path in SCRIPTS for line in path.read_text().splitlines() if "postMessage(" in line]
     assert len(told) == 4
     assert all(re.search(r", (origin|session\.origin|this\.origin)\);$", line) for line in told)
     assert not [line for line in told if '"*"' in line]
 
 
-def test_the_script_for_other_pages_stays_small() -> None:
+def test_the_script_for_other_pages_is_small() -> None:
     """It is loaded by pages that are not ours."""
     assert len((STATIC / "nango-connect.js").read_bytes()) <= 4608

@@ -45,14 +45,14 @@ def address(root: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (
         ("http://[::1]:3003", "http://[::1]:3003", ""),
     ],
 )
-def test_the_root_url_gives_origin_and_prefix(root: str, origin: str, prefix: str) -> None:
+def test_the_root_url_determines_origin_and_prefix(root: str, origin: str, prefix: str) -> None:
     """The origin is written as browsers write it: in lower case, without the default port."""
     found = address(root)
     assert (found.root, found.prefix) == (origin, prefix)
 
 
-def test_hosts_are_those_of_the_files() -> None:
-    """The root's name with any port, further names, exact hosts; on a developer's machine all its names."""
+def test_own_hosts_come_from_the_configuration() -> None:
+    """They are the root's name with any port, further names and exact hosts, and on loopback its names."""
     public = address("https://product.test", ("internal", "other.test:8080"))
     for host in ("product.test", "PRODUCT.test:8443", "internal", "internal:1", "other.test:8080"):
         assert public.is_own_host(host), host
@@ -71,15 +71,15 @@ def test_hosts_are_those_of_the_files() -> None:
     assert not local.is_own_host("127.0.0.2")
 
 
-def test_our_own_origin_follows_the_browser_only_on_a_developers_machine() -> None:
-    """Elsewhere what was sent has no say in who hears how a login ends."""
+def test_the_host_header_matters_only_on_loopback() -> None:
+    """Elsewhere the request does not influence which origin receives a result."""
     assert address("https://product.test", ("internal",)).own_origin("internal") == "https://product.test"
     assert address("http://localhost:3003").own_origin("127.0.0.1:8000") == "http://127.0.0.1:8000"
     assert address("http://localhost:3003").own_origin("evil.test") == "http://localhost:3003"
 
 
-def test_origins_are_compared_whole() -> None:
-    """A session's own origin, else those of the files, and our own pages; nothing like them."""
+def test_origins_are_compared_exactly() -> None:
+    """The session's origin, else the configured ones, and our own pages are trusted, and nothing similar."""
     found = address("https://product.test", origins=(APP, "https://b.test"))
     assert found.may_receive_result(APP)
     assert found.may_receive_result("https://product.test")
@@ -118,8 +118,8 @@ def test_starlette_finds_the_endpoint_below_any_root(
     assert endpoints[:1] == ([ENDPOINTS[expected]] if expected in ENDPOINTS else [])
 
 
-def test_a_login_finds_its_own_cookie() -> None:
-    """By the state of OAuth 2, or the token of OAuth 1.0a to which the callback adds a state of ours."""
+def test_a_callback_finds_the_cookie_of_its_login() -> None:
+    """It is found by the state of OAuth 2, or by the token of OAuth 1.0a."""
     secure = address("https://product.test")
     first, second = new_browser(), new_browser()
     jar = {}
@@ -134,8 +134,8 @@ def test_a_login_finds_its_own_cookie() -> None:
     assert "Max-Age=0" in find_browser({"state": "s1"}, jar, secure)[1]
 
 
-def test_what_is_kept_of_a_cookie_is_a_hash() -> None:
-    """A value of 256 bits is bound by its hash; anything else is no browser at all."""
+def test_only_the_hash_of_a_cookie_is_stored() -> None:
+    """Values of 256 bits are hashed; anything else is refused."""
     value = new_browser()
     assert len(value) == 43
     assert value not in hash_browser(value)
@@ -143,8 +143,8 @@ def test_what_is_kept_of_a_cookie_is_a_hash() -> None:
     assert hash_browser("") == hash_browser("x") == hash_browser(value + "=") == hash_browser("é" * 43) == ""
 
 
-def test_pace_is_kept_for_each_session() -> None:
-    """Ten at once and ten a minute: the eleventh waits six seconds, and another session does not."""
+def test_each_session_has_its_own_token_bucket() -> None:
+    """After ten at once the eleventh waits six seconds, and another session does not."""
     clock = ManualClock()
     throttle = Throttle(clock, 10)
     assert [throttle.acquire("a") for _ in range(10)] == [0.0] * 10
@@ -159,8 +159,8 @@ def test_pace_is_kept_for_each_session() -> None:
     assert [throttle.acquire("a") for _ in range(11)][-1] == pytest.approx(6.0)
 
 
-def test_pace_remembers_no_more_than_it_may() -> None:
-    """A hundred thousand sessions leave memory flat, and the ones at work are not forgotten."""
+def test_the_throttle_has_bounded_memory() -> None:
+    """A hundred thousand sessions leave memory flat, and active ones are not forgotten."""
     throttle = Throttle(ManualClock(), 2)
     for number in range(100_000):
         throttle.acquire(f"session-{number}")
@@ -169,8 +169,8 @@ def test_pace_remembers_no_more_than_it_may() -> None:
     assert throttle.acquire("busy") > 0
 
 
-def test_every_page_is_text_in_its_frame() -> None:
-    """Whatever stands in titles, messages, codes, products and URLs: the elements are those of the page."""
+def test_pages_insert_values_as_text() -> None:
+    """Whatever titles, messages, codes, products and URLs contain, the elements are those of the page."""
     odd = "</script><b>\"'>&amp;{message}{0}%s"
     pages = Pages(StaticFiles(), "/nango", odd)
     failed = LoginOutcome(False, odd, odd, APP, odd, odd, odd, (odd,))  # noqa: FBT003 - ok
@@ -198,8 +198,8 @@ def test_every_page_is_text_in_its_frame() -> None:
     assert notice.next_url == f"https://a.test/?x={odd}"
 
 
-def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a foreign exception neither the response nor the log has the text; the same reference is in both."""
+def test_an_unexpected_error_is_only_referred_to(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the response nor the log has the text of a foreign exception; both have the same reference."""
     refusal = make_refusal(KeyError("pk_live_secret"))
     assert (refusal.status, refusal.code) == (500, "mistake")
     assert "pk_live" not in f"{refusal.message} {caplog.text}"
@@ -207,8 +207,8 @@ def test_a_mistake_is_named_and_not_told(caplog: pytest.LogCaptureFixture) -> No
     assert "KeyError" in caplog.text
 
 
-def test_no_policy_allows_anything_inline() -> None:
-    """For each kind of response the policy begins with nothing, and HSTS comes with https only."""
+def test_no_policy_allows_inline_code() -> None:
+    """Each policy starts with default-src 'none', and HSTS is sent with https only."""
     for kind in ("page", "notice", "data", "script"):
         local = security_headers(kind, address("http://localhost:3003"))  # type: ignore[arg-type]  # a literal
         assert local["Content-Security-Policy"].startswith("default-src 'none'")
@@ -217,13 +217,13 @@ def test_no_policy_allows_anything_inline() -> None:
     assert "Strict-Transport-Security" in security_headers("data", address("https://product.test"))
 
 
-def test_too_many_has_its_status() -> None:
-    """What the pace refuses is 429 wherever codes are looked up."""
+def test_too_many_attempts_have_status_429() -> None:
+    """The throttle's code has its status wherever codes are looked up."""
     assert CONNECT_CODES["too_many"] == 429
 
 
-def test_every_code_is_explained() -> None:
-    """What the server says of a request beside the codes for users stands in the table of docs/connect.md."""
+def test_every_error_code_is_documented() -> None:
+    """Codes of the server beyond those of logins are in the table of docs/connect.md."""
     said = "".join(path.read_text() for path in (ROOT / "nango_py" / "server").glob("*.py"))
     codes = set(re.findall(r'Refusal\(\s*\d+, "(\w+)"', said)) - CONNECT_CODES.keys()
     page = (ROOT / "docs" / "connect.md").read_text()

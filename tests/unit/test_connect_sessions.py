@@ -42,8 +42,8 @@ def token_of(session: ConnectSession) -> str:
     return session.token.reveal()
 
 
-def test_a_session_says_who_may_connect_what(nango: Nango) -> None:
-    """What a session was made for is what its token says, for the whole of its life."""
+def test_a_token_carries_the_claims_of_its_session(nango: Nango) -> None:
+    """The token says what the session was created for, for the whole of its lifetime."""
     session = nango.connect_session("user-1", ["close"], user_label="ada@product.test")
     claims = nango.read_session(token_of(session))
     assert (claims.user_id, claims.integrations, claims.user_label) == (
@@ -55,13 +55,13 @@ def test_a_session_says_who_may_connect_what(nango: Nango) -> None:
     assert session.url == f"https://product.test/nango/connect#session={token_of(session)}"
 
 
-def test_a_session_is_for_all_integrations_unless_some_are_named(nango: Nango) -> None:
-    """Without names a session is for everything that is declared."""
+def test_a_session_includes_all_integrations_by_default(nango: Nango) -> None:
+    """Without names a session is for all declared integrations."""
     assert nango.connect_session("user-1").integrations == ("klaviyo", "close")
 
 
-def test_a_session_ends(nango: Nango, clock: ManualClock) -> None:
-    """A token is refused from the moment of its end on."""
+def test_a_session_expires(nango: Nango, clock: ManualClock) -> None:
+    """A token is refused from its expiry on."""
     token = token_of(nango.connect_session("user-1", lifetime_seconds=60))
     clock.advance(59.9)
     nango.read_session(token)
@@ -98,8 +98,8 @@ def test_a_changed_token_is_refused(nango: Nango) -> None:
     assert len(accepted) <= 1
 
 
-def test_a_token_of_other_keys_is_refused(nango: Nango, tmp_path: Path, clock: ManualClock) -> None:
-    """Only who has the product's keys can make a token; who has them can read it anywhere."""
+def test_a_token_of_another_key_is_refused(nango: Nango, tmp_path: Path, clock: ManualClock) -> None:
+    """Only holders of the product's keys can create tokens, and they can read them anywhere."""
     url = f"sqlite:///{tmp_path}/other/nango.db"
     with Nango(INTEGRATIONS, database_url=url, encryption_keys=KEYS[1:], clock=clock) as other:
         foreign = token_of(other.connect_session("user-1"))
@@ -110,16 +110,16 @@ def test_a_token_of_other_keys_is_refused(nango: Nango, tmp_path: Path, clock: M
         assert nango.read_session(token_of(sibling.connect_session("user-2"))).user_id == "user-2"
 
 
-def test_what_a_key_seals_for_another_purpose_is_no_token(nango: Nango) -> None:
-    """A value of the database, sealed with the same key, cannot be passed off as a session."""
+def test_a_value_encrypted_for_another_purpose_is_not_a_token(nango: Nango) -> None:
+    """A value of the database, encrypted with the same key, cannot be used as a session."""
     key = Key(base64.b64decode(KEYS[0]))
     sealed = key.seal(b'{"id":"x","user":"victim"}', b"some other place")
     with pytest.raises(ConnectFailed, match="not valid"):
         nango.read_session(f"{key.id}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}")
 
 
-def test_a_session_that_cannot_work_is_not_made(nango: Nango) -> None:
-    """Unknown integrations, foreign origins, useless lives and ids that cannot be stored are refused."""
+def test_invalid_sessions_are_refused(nango: Nango) -> None:
+    """Unknown integrations, foreign origins, bad lifetimes and ids that cannot be stored are refused."""
     with pytest.raises(UnknownIntegration, match='did you mean "close"'):
         nango.connect_session("user-1", ["closse"])
     with pytest.raises(ValueError, match="connect_origins"):
@@ -140,27 +140,27 @@ def test_a_session_that_cannot_work_is_not_made(nango: Nango) -> None:
         ({"origin": 7}, "origin is of type int; expected an origin"),
     ],
 )
-def test_an_argument_of_another_type_is_named(nango: Nango, given: dict[str, Any], said: str) -> None:
-    """A plausible slip in Python is told with what was given and what is expected."""
+def test_an_argument_of_the_wrong_type_is_reported(nango: Nango, given: dict[str, Any], said: str) -> None:
+    """The error names the given and the expected type."""
     with pytest.raises(TypeError, match=said):
         nango.connect_session("user-1", **given)
 
 
 @pytest.mark.parametrize("token", [None, b"x.y"])
-def test_a_token_that_is_no_text_is_named(nango: Nango, token: Any) -> None:
-    """Who forgot to read the header, or to reveal the token, is told so, and not sent for a new link."""
+def test_a_token_that_is_not_text_is_reported(nango: Nango, token: Any) -> None:
+    """A developer who forgot to read the header or to reveal the token learns it."""
     with pytest.raises(TypeError, match=r"token is of type .*session\.token\.reveal"):
         nango.read_session(token)
 
 
-def test_what_is_no_file_and_no_mapping_is_named() -> None:
+def test_integrations_of_the_wrong_type_are_reported() -> None:
     """Nango(integrations=...) of another type says what it takes."""
     with pytest.raises(TypeError, match="integrations is of type int; expected a path"):
         Nango(5)  # type: ignore[arg-type]  # the slip that is tried
 
 
-def test_a_session_does_not_show_its_token(nango: Nango) -> None:
-    """Neither repr nor the claims' repr holds what a browser could be made to use."""
+def test_reprs_do_not_show_the_token(nango: Nango) -> None:
+    """Neither the session's repr nor that of its claims holds the token."""
     session = nango.connect_session("user-1", origin="https://app.product.test")
     assert token_of(session)[12:] not in f"{session!r} {session} {session.token}"
 
@@ -178,8 +178,8 @@ def test_a_session_does_not_show_its_token(nango: Nango) -> None:
         ("product_name", ""),
     ],
 )
-def test_addresses_that_cannot_be_safe_are_refused_at_load(name: str, value: object) -> None:
-    """Plain http to other machines, logins in addresses, wildcards and paths are errors of the file."""
+def test_unsafe_urls_are_config_errors(name: str, value: object) -> None:
+    """Plain http to other machines, logins in URLs, wildcards and paths are errors of the file."""
     from nango_py import ConfigError
 
     with pytest.raises(ConfigError, match=name):

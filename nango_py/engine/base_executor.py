@@ -9,8 +9,7 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.log import explain
-from nango_py.engine.plan import Call, Plan, make_plan, move_to_url
-from nango_py.engine.replan import with_credentials_of
+from nango_py.engine.plan import Call, Plan, make_plan, move_to_url, with_credentials_of
 from nango_py.errors import InvalidRequest, TransportFailed
 from nango_py.record import replaced
 from nango_py.secret import Secret

@@ -12,8 +12,7 @@ from nango_py.attempt import Attempt
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt
-from nango_py.engine.plan import follow_redirect
-from nango_py.engine.replan import answer_challenge, sign, with_credentials_of
+from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers.response_limits import requested_wait

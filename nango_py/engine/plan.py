@@ -1,4 +1,4 @@
-"""One HTTP request, fully rendered, and printable with its secrets masked; nothing is sent here."""
+"""One HTTP request, rendered and printable with its secrets masked, and how it changes between attempts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nango_py.config.template.headers import check_header_name, check_header_val
 from nango_py.config.urls.paths import join_path
 from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, requote, to_pairs
 from nango_py.errors import ConfigError, InvalidRequest
+from nango_py.protocols.signed_request import SignedRequest
 from nango_py.record import record, replaced
 from nango_py.secret import MASK, mask_secrets
 
@@ -239,44 +240,6 @@ def _own_pairs(settings: BoundRequestSettings, given: Pairs) -> Pairs:
     )
 
 
-def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
-    """The plan that follows a redirect, or None if it must not be followed.
-
-    Only the connection's own origins are followed, so that neither credentials nor a body reach another
-    (RFC 9110 section 15.4; RFC 9700 section 4.12).
-    """
-    url = plan.settings.reach(plan.url, location)
-    if url is None:
-        return None
-    method, body, headers = plan.method, plan.body, plan.headers
-    if (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST"):
-        method, body = "GET", None
-        headers = {
-            key: value for key, value in headers.items() if key not in {"content-type", "content-length"}
-        }
-    elif body is not None and not plan.replayable:
-        return None
-    return move_to_url(replaced(plan, method=method, body=body, headers=headers), url)
-
-
-def move_to_url(plan: Plan, url: str) -> Plan:
-    """The same request for another URL of the same origins; the blueprint's credentials are kept."""
-    settings = plan.settings
-    head, _, query = url.partition("#")[0].partition("?")
-    query = _without(query, settings.protected_params)
-    own = tuple(pair for pair in settings.pairs if pair[0].lower() in settings.protected_params)
-    encoded = _join_query(encode_pairs(own), query)
-    head, base = requote(head), settings.base_url
-    if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
-        head += "/"
-    return replaced(
-        plan,
-        url=f"{head}?{encoded}" if encoded else head,
-        endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
-        pairs=to_pairs(query),
-    )
-
-
 def _merge_headers(
     headers: Headers,
     given: Mapping[str, str | None],
@@ -341,3 +304,86 @@ def _checked(check: Callable[..., Value], *args: str) -> Value:
         problem = error
     parts = (f"[{problem.code}] {problem.what}", problem.expected, problem.help)
     raise InvalidRequest("; ".join(part for part in parts if part))
+
+
+def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
+    """The plan that follows a redirect, or None if it must not be followed.
+
+    Only the connection's own origins are followed, so that neither credentials nor a body reach another
+    (RFC 9110 section 15.4; RFC 9700 section 4.12).
+    """
+    url = plan.settings.reach(plan.url, location)
+    if url is None:
+        return None
+    method, body, headers = plan.method, plan.body, plan.headers
+    if (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST"):
+        method, body = "GET", None
+        headers = {
+            key: value for key, value in headers.items() if key not in {"content-type", "content-length"}
+        }
+    elif body is not None and not plan.replayable:
+        return None
+    return move_to_url(replaced(plan, method=method, body=body, headers=headers), url)
+
+
+def move_to_url(plan: Plan, url: str) -> Plan:
+    """The same request for another URL of the same origins; the blueprint's credentials are kept."""
+    settings = plan.settings
+    head, _, query = url.partition("#")[0].partition("?")
+    query = _without(query, settings.protected_params)
+    own = tuple(pair for pair in settings.pairs if pair[0].lower() in settings.protected_params)
+    encoded = _join_query(encode_pairs(own), query)
+    head, base = requote(head), settings.base_url
+    if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
+        head += "/"
+    return replaced(
+        plan,
+        url=f"{head}?{encoded}" if encoded else head,
+        endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
+        pairs=to_pairs(query),
+    )
+
+
+def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
+    """The same request with the credentials of newer settings of the same connection.
+
+    Everything that may hold a credential is rendered again: headers, query and base URL. What the caller gave
+    is kept, above all the idempotency key.
+    """
+    old = plan.settings
+    rendered = settings.headers_for(plan.method, plan.endpoint)
+    headers = {key: value for key, value in plan.headers.items() if key not in old.protected_headers}
+    headers.update({key: rendered[key] for key in settings.protected_headers if key in rendered})
+    url = plan.url
+    if url.startswith(old.base_url):
+        url = settings.base_url + url[len(old.base_url) :]
+    return move_to_url(replaced(plan, settings=settings, headers=headers), url)
+
+
+def sign(plan: Plan, now: float) -> Plan:
+    """The request with its signature if the auth mode signs; done for each attempt, so that nonces differ."""
+    settings = plan.settings
+    if settings.signer is None:
+        return plan
+    request, variables = _signed_parts(plan), settings.variables()
+    return _with_headers(plan, settings.signer.sign(request, variables, settings.auth_settings, now))
+
+
+def answer_challenge(plan: Plan, headers: Mapping[str, str]) -> Plan | None:
+    """The request that answers a 401's challenge, or None if the auth mode cannot."""
+    settings = plan.settings
+    if not settings.mode.answers_challenges:
+        return None
+    added = settings.mode.answer_challenge(headers, _signed_parts(plan), settings.variables())
+    return None if added is None else _with_headers(plan, added)
+
+
+def _with_headers(plan: Plan, added: Mapping[str, str]) -> Plan:
+    headers = {**plan.headers, **{name.lower(): (name, value) for name, value in added.items()}}
+    return replaced(plan, headers=headers, hidden=plan.hidden | {name.lower() for name in added})
+
+
+def _signed_parts(plan: Plan) -> SignedRequest:
+    """The request as signatures see it; a streamed body is None."""
+    body = b"" if plan.body is None else plan.body if isinstance(plan.body, bytes) else None
+    return SignedRequest(plan.method, plan.url, dict(plan.headers.values()), body)

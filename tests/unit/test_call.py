@@ -23,13 +23,13 @@ REFUSED = Failure("connect", sent=False, text="no connection to api.example.test
 
 
 class World(FakeCallIO):
-    """Makes calls; `job` is the last one."""
+    """Makes calls; `last` is the last one."""
 
     def call(self, plan: Plan | None = None, *, settings: Any = None, **options: Any) -> Any:
         """The response of a call."""
         runtime = IntegrationRuntime(an_integration(retries=settings or {}), self.clock)
-        self.job = ApiCall(plan or a_plan(), runtime, self, **options)
-        return run_sync(self.job.run())
+        self.last = ApiCall(plan or a_plan(), runtime, self, **options)
+        return run_sync(self.last.run())
 
 
 def test_a_good_call_books_sends_and_settles() -> None:
@@ -46,7 +46,7 @@ def test_a_booking_is_waited_for_and_confirmed_before_sending() -> None:
     world.call()
     assert world.names == ["acquire", "wait", "confirm", "send", "settle"]
     assert world.values("wait") == [2.5]
-    assert world.job.attempts[0].waited == 2.5
+    assert world.last.attempts[0].waited == 2.5
 
 
 def test_a_booking_that_moved_is_waited_for_again() -> None:
@@ -55,7 +55,7 @@ def test_a_booking_that_moved_is_waited_for_again() -> None:
     world.call()
     assert world.names == ["acquire", *["wait", "confirm"] * 3, "send", "settle"]
     assert world.values("wait") == [1.0, 4.0, 0.5]
-    assert world.job.attempts[0].waited == 5.5
+    assert world.last.attempts[0].waited == 5.5
 
 
 def test_a_request_that_was_never_sent_releases_its_booking() -> None:
@@ -117,7 +117,7 @@ def test_a_429_closes_the_gate_for_exactly_the_requested_time() -> None:
         "acquire", "send", "settle", "close_gate", "acquire", "wait", "confirm", "send", "settle",
     ]  # fmt: skip
     assert world.values("close_gate", "wait") == [7.0, 7.0]
-    first, second = world.job.attempts
+    first, second = world.last.attempts
     assert (first.action, first.wait, second.waited) == ("wait", 7.0, 7.0)
 
 
@@ -165,8 +165,8 @@ def test_an_api_that_is_down_gets_exactly_max_attempts_requests(limit: int) -> N
     world = World([FakeResponse(503)])
     assert world.call(settings={"max_attempts": limit}).status_code == 503
     assert len(world.plans) == limit
-    assert [attempt.number for attempt in world.job.attempts] == list(range(1, limit + 1))
-    assert world.job.attempts[-1].action == "fail"
+    assert [attempt.number for attempt in world.last.attempts] == list(range(1, limit + 1))
+    assert world.last.attempts[-1].action == "fail"
 
 
 def test_an_api_that_is_down_gets_five_requests_by_default() -> None:
@@ -228,7 +228,7 @@ def test_a_consumed_stream_is_not_retried() -> None:
     plan = a_plan("PUT", data=iter([b"part"]))
     assert world.call(plan).status_code == 503
     assert len(world.plans) == 1
-    assert "the body cannot be sent again" in world.job.attempts[-1].rule
+    assert "the body cannot be sent again" in world.last.attempts[-1].rule
 
 
 def test_a_stream_that_was_not_read_is_retried() -> None:
@@ -263,7 +263,7 @@ def test_a_redirect_to_the_same_origin_is_followed(
     assert (plan.body is not None) is keeps_body
     assert ("content-type" in plan.headers) is keeps_body
     assert plan.headers["authorization"] == ("Authorization", f"Key {KEY}")
-    assert [attempt.action for attempt in world.job.attempts] == ["redirect", "return"]
+    assert [attempt.action for attempt in world.last.attempts] == ["redirect", "return"]
 
 
 ELSEWHERE = [
@@ -375,7 +375,7 @@ def test_an_attempt_records_what_happened() -> None:
     """It has number, status, duration, waits, bytes and the rule."""
     world = World([FakeResponse(500), FakeResponse(200, body={"ok": True})], seconds=0.25)
     world.call()
-    first, second = world.job.attempts
+    first, second = world.last.attempts
     assert (first.number, first.status, first.action, first.seconds) == (1, 500, "retry", 0.25)
     assert first.rule == "built-in: 500"
     assert 0 <= first.wait <= 0.5

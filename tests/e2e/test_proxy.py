@@ -1,8 +1,7 @@
-"""Calls through a proxy: a tunnel that it cannot look into, and a login that nobody else sees."""
+"""Calls through a proxy: a tunnel that the proxy cannot read, and a login that only the proxy sees."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
@@ -12,32 +11,28 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from nango_py.secret import Secret
-from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.sendable import Failure
-from nango_py.transport.sync_transport import Transport
+from tests.support.both_transports import SENDS
 from tests.support.fault_server import READ, FaultServer, Tls, response
 from tests.support.made_values import KEY, a_plan, an_integration, bound_settings
 from tests.support.nango_at_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from nango_py.engine.plan import Plan
-    from nango_py.transport.response import Response
-
-    Outcomes = list[Response | Failure]
-    Send = Callable[..., Outcomes]
+    from tests.support.both_transports import Outcomes, Send
 
 NAME = "api.example.test"
 PASSWORD = "planted-proxy-password"
 
 
 class TunnelProxy:
-    """A proxy on 127.0.0.1 that leads every CONNECT to one port of this machine.
+    """A proxy on 127.0.0.1 that connects every tunnel to one port of this machine.
 
     Attributes:
-        heads: the requests that it got.
-        seen: every byte that went through its tunnels towards the server.
+        heads: the requests that it received.
+        seen: all bytes that went through its tunnels towards the server.
     """
 
     def __init__(self, target: int, status: str = "200 Connection established") -> None:
@@ -106,28 +101,6 @@ class TunnelProxy:
             target.shutdown(socket.SHUT_RDWR)
 
 
-def send_sync(plans: Iterable[Plan], ca_bundle: Any = None) -> Outcomes:
-    """What becomes of plans that the sync transport sends one after another."""
-    with contextlib.closing(Transport(ca_bundle)) as transport:
-        return [transport.send(plan, 3.0) for plan in plans]
-
-
-def send_async(plans: Iterable[Plan], ca_bundle: Any = None) -> Outcomes:
-    """The same by the async one."""
-
-    async def whole() -> Outcomes:
-        transport = AsyncTransport(ca_bundle)
-        try:
-            return [await transport.send(plan, 3.0) for plan in plans]
-        finally:
-            await transport.aclose()
-
-    return asyncio.run(whole())
-
-
-SENDS = pytest.mark.parametrize("send", [send_sync, send_async])
-
-
 def a_plan_by(proxy: str, port: int = 443, *, host: str = NAME, scheme: str = "https", **call: Any) -> Plan:
     """The plan of a call through a proxy."""
     integration = an_integration(
@@ -140,18 +113,18 @@ def a_plan_by(proxy: str, port: int = 443, *, host: str = NAME, scheme: str = "h
     return a_plan(settings=bound_settings(integration), **call)
 
 
-def told(outcomes: Outcomes) -> list[tuple[str, bool]]:
-    """The reasons of failures, and whether anything was sent; "response" for answers."""
+def results(outcomes: Outcomes) -> list[tuple[str, bool]]:
+    """The reasons of failures, or "response", and whether anything was sent."""
     return [(one.reason, one.sent) if isinstance(one, Failure) else ("response", True) for one in outcomes]
 
 
 @SENDS
 def test_a_call_goes_through_a_tunnel(send: Send) -> None:
-    """The proxy is told name and port and gets its login, the API gets the call; neither sees more."""
+    """The proxy receives host, port and its login, the API receives the call; neither sees more."""
     script = [READ, response(b"{}"), READ, response(b"{}")]
     with FaultServer(script, tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(f"us%40er:{PASSWORD}"), server.port)
-        assert told(send([plan, plan], str(server.certificate))) == [("response", True)] * 2
+        assert results(send([plan, plan], ca_bundle=str(server.certificate))) == [("response", True)] * 2
         requests = server.wait_for_requests(2)
     (head,) = proxy.heads
     assert head.startswith(f"CONNECT {NAME}:{server.port} HTTP/1.".encode())
@@ -163,60 +136,60 @@ def test_a_call_goes_through_a_tunnel(send: Send) -> None:
 
 @SENDS
 def test_a_refused_login_is_final_and_nothing_was_sent(send: Send) -> None:
-    """407 and 403: a failure of its own, of which the API knows nothing."""
+    """407 and 403 have the reason proxy, and the API receives nothing."""
     for status in ("407 Proxy Authentication Required", "403 Forbidden"):
         with TunnelProxy(1, status) as proxy:
             plan = a_plan_by(proxy.url(f"user:{PASSWORD}"), method="POST", json={})
             outcomes = send([plan])
-        assert told(outcomes) == [("proxy", False)]
+        assert results(outcomes) == [("proxy", False)]
         assert PASSWORD not in repr(outcomes)
 
 
 @SENDS
-def test_a_proxy_in_trouble_is_a_failed_connection(send: Send) -> None:
-    """502 may pass, so any method may be tried again: the API saw nothing."""
+def test_an_error_of_the_proxy_is_a_failed_connection(send: Send) -> None:
+    """502 may be temporary, and the API received nothing, so any method may be retried."""
     with TunnelProxy(1, "502 Bad Gateway") as proxy:
-        assert told(send([a_plan_by(proxy.url(), method="POST", json={})])) == [("connect", False)]
+        assert results(send([a_plan_by(proxy.url(), method="POST", json={})])) == [("connect", False)]
 
 
 @SENDS
-def test_the_certificate_is_the_apis(send: Send) -> None:
-    """A proxy that leads elsewhere is found out by the name."""
+def test_the_certificate_of_the_api_is_checked(send: Send) -> None:
+    """A proxy that connects to another server is detected by the certificate's name."""
     with FaultServer([READ], tls=Tls(("other.example.test",))) as server, TunnelProxy(server.port) as proxy:
-        outcomes = send([a_plan_by(proxy.url(), server.port)], str(server.certificate))
-    assert told(outcomes) == [("tls", False)]
+        outcomes = send([a_plan_by(proxy.url(), server.port)], ca_bundle=str(server.certificate))
+    assert results(outcomes) == [("tls", False)]
     assert server.requests == []
 
 
 @SENDS
-def test_a_connection_of_one_proxy_is_not_anothers(send: Send) -> None:
-    """The same origin by two logins is two tunnels."""
+def test_connections_of_different_proxy_logins_are_not_shared(send: Send) -> None:
+    """Two logins open two tunnels to the same origin."""
     scripts = [[READ, response(b"{}")], [READ, response(b"{}")]]
     with FaultServer(*scripts, tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plans = [a_plan_by(proxy.url(login), server.port) for login in ("a:b", "c:d")]
-        assert told(send(plans, str(server.certificate))) == [("response", True)] * 2
+        assert results(send(plans, ca_bundle=str(server.certificate))) == [("response", True)] * 2
     assert len(proxy.heads) == 2
 
 
 @SENDS
 @pytest.mark.parametrize(("host", "scheme"), [("localhost", "https"), ("127.0.0.1", "http")])
 def test_this_machine_and_plain_http_are_called_directly(send: Send, host: str, scheme: str) -> None:
-    """What is not encrypted is never shown to a proxy, and no proxy knows the way to this machine."""
+    """Plain http would be readable for the proxy, and this machine is not reachable through it."""
     tls = Tls() if scheme == "https" else None
     with FaultServer([READ, response(b"{}")], tls=tls) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(), server.port, host=host, scheme=scheme)
         certificate = str(server.certificate) if tls else None
-        assert told(send([plan], certificate)) == [("response", True)]
+        assert results(send([plan], ca_bundle=certificate)) == [("response", True)]
     assert proxy.heads == []
 
 
 @SENDS
-def test_the_login_is_in_no_log(send: Send, caplog: pytest.LogCaptureFixture) -> None:
-    """Libraries log what they connect to; the password is masked there, raw and encoded."""
+def test_the_login_is_not_logged(send: Send, caplog: pytest.LogCaptureFixture) -> None:
+    """The password is masked, raw and encoded, in the log records of libraries."""
     caplog.set_level(logging.DEBUG)
     with FaultServer([READ, response(b"{}")], tls=Tls((NAME,))) as server, TunnelProxy(server.port) as proxy:
         plan = a_plan_by(proxy.url(f"user:{PASSWORD}"), server.port)
-        assert told(send([plan], str(server.certificate))) == [("response", True)]
+        assert results(send([plan], ca_bundle=str(server.certificate))) == [("response", True)]
         wait_until(lambda: proxy.heads)
     assert PASSWORD not in caplog.text
     assert "dXNlcjpwbGFudGVk" not in caplog.text

@@ -1,15 +1,13 @@
-"""Every failure on a real socket has its reason, and the environment configures nothing."""
+"""Every failure on a real socket has its reason, and connections are reused."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import http.client
 import os
 import resource
 import select
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -21,10 +19,10 @@ import pytest
 import requests
 
 from nango_py.errors import TransportFailed
-from nango_py.transport.async_transport import AsyncTransport
 from nango_py.transport.response import Response
 from nango_py.transport.sendable import Failure
 from nango_py.transport.sync_transport import Transport
+from tests.support.both_transports import failure_of, plan_for, send_async
 from tests.support.fault_server import (
     CLOSE,
     HANG,
@@ -32,18 +30,15 @@ from tests.support.fault_server import (
     RESET,
     Drip,
     FaultServer,
-    Tls,
     black_hole,
     gzip_bomb,
     response,
 )
-from tests.support.made_values import KEY, a_plan, an_integration, bound_settings
+from tests.support.made_values import KEY
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from nango_py.engine.plan import Plan
 
 
 @pytest.fixture
@@ -52,22 +47,6 @@ def transport() -> Iterator[Transport]:
     made = Transport()
     yield made
     made.close()
-
-
-def plan_for(url: str, method: str = "GET", path: str = "things", **options: Any) -> Plan:
-    """A plan for a server, with short timeouts."""
-    settings = {"total_seconds": 5.0, "connect_seconds": 2.0, "read_seconds": 2.0}
-    call = {key: options.pop(key) for key in list(options) if key in {"data", "json", "stream", "headers"}}
-    bound = bound_settings(an_integration(url, **{**settings, **options}))
-    return a_plan(method, path, settings=bound, **call)
-
-
-def failure_of(transport: Transport, plan: Plan, seconds: float = 5.0) -> Failure:
-    """The failure of a request; it contains no secret."""
-    outcome = transport.send(plan, seconds)
-    assert isinstance(outcome, Failure), outcome
-    assert KEY not in repr(outcome)
-    return outcome
 
 
 def test_a_response_is_returned_whole(transport: Transport) -> None:
@@ -151,19 +130,6 @@ BROKEN: list[tuple[str, list[Any], str]] = [
 ]
 
 
-def send_async(plan: Plan) -> Response | Failure:
-    """Send a plan through the async transport."""
-
-    async def work() -> Response | Failure:
-        transport = AsyncTransport()
-        try:
-            return await transport.send(plan, 5.0)
-        finally:
-            await transport.aclose()
-
-    return asyncio.run(work())
-
-
 @pytest.mark.parametrize(
     ("script", "reasons"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
 )
@@ -185,7 +151,7 @@ H11_DIFFERS = {"no HTTP", "endless header line", "too many headers"}
 def test_the_async_transport_names_the_same_reason(case: tuple[str, list[Any], str]) -> None:
     """What went wrong does not depend on the library below."""
     with FaultServer(case[1]) as server:
-        failure = send_async(plan_for(server.url))
+        (failure,) = send_async([plan_for(server.url)])
     assert isinstance(failure, Failure)
     assert failure.reason in case[2].split()
     assert failure.sent
@@ -311,86 +277,6 @@ def test_gzip_and_deflate_are_decoded(transport: Transport) -> None:
         result = transport.send(plan_for(server.url), 5.0)
     assert isinstance(result, Response)
     assert result.content == bytes(1000)
-
-
-BAD_TLS = [Tls(), Tls(names=("other.example.test",)), Tls(is_expired=True)]
-
-
-@pytest.mark.parametrize("tls", BAD_TLS, ids=["self-signed", "wrong host", "expired"])
-def test_an_untrusted_certificate_stops_before_anything_is_sent(transport: Transport, tls: Tls) -> None:
-    """The reason is tls, and the server sees no request."""
-    with FaultServer([READ, response(b"caught")], tls=tls) as server:
-        failure = failure_of(transport, plan_for(server.url))
-        assert server.requests == []
-    assert (failure.reason, failure.sent) == ("tls", False)
-    assert "CERTIFICATE_VERIFY_FAILED" in failure.text
-
-
-def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
-    """The control: with ca_bundle the same server is trusted, unless the name or the time is wrong."""
-    for tls, works in ((BAD_TLS[0], True), (BAD_TLS[1], False), (BAD_TLS[2], False)):
-        with FaultServer([READ, response(b"ok")], tls=tls) as server:
-            transport = Transport(str(server.certificate))
-            outcome = transport.send(plan_for(server.url), 5.0)
-            transport.close()
-            assert isinstance(outcome, Response) is works
-            assert works or outcome.reason == "tls"
-
-
-def test_old_tls_versions_are_refused(transport: Transport) -> None:
-    """TLS 1.2 is the oldest version that is accepted."""
-    _ = transport._pool(("https", "127.0.0.1:1"), plan_for("https://127.0.0.1:1/")).take()
-    assert transport._tls is not None
-    assert transport._tls.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert transport._tls.verify_mode == ssl.CERT_REQUIRED
-    assert transport._tls.check_hostname
-
-
-def test_plain_http_on_a_tls_port_is_a_tls_failure(transport: Transport) -> None:
-    """A server that does not speak TLS gets no request."""
-    with FaultServer([b"HTTP/1.1 400 Bad Request\r\n\r\n", CLOSE]) as server:
-        failure = failure_of(transport, plan_for(server.url.replace("http:", "https:")))
-    assert not failure.sent
-    assert failure.reason in {"tls", "connect"}
-
-
-def test_netrc_is_not_read(transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The credential of the plan is the one that is sent."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login planted password planted-password\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    with FaultServer([READ, response(b"ok")]) as server:
-        transport.send(plan_for(server.url), 5.0)
-        (request,) = server.wait_for_requests(1)
-    assert f"Authorization: Key {KEY}".encode() in request
-    assert b"Basic" not in request
-
-
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"])
-def test_proxies_of_the_environment_are_not_used(
-    transport: Transport, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An environment variable does not decide which server sees the credential."""
-    for other in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(other, raising=False)
-    with (
-        FaultServer([READ, response(b"proxied")]) as proxy,
-        FaultServer([READ, response(b"direct")]) as server,
-    ):
-        monkeypatch.setenv(name, proxy.url)
-        result = transport.send(plan_for(server.url), 5.0)
-        assert isinstance(result, Response)
-        assert result.text == "direct"
-        assert proxy.connections == 0
-
-
-def test_certificates_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """REQUESTS_CA_BUNDLE and similar variables add no trust."""
-    with FaultServer([READ, response(b"caught")], tls=Tls()) as server:
-        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-            monkeypatch.setenv(name, str(server.certificate))
-        transport = Transport()
-        assert failure_of(transport, plan_for(server.url)).reason == "tls"
 
 
 def test_connections_are_reused(transport: Transport) -> None:

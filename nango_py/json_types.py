@@ -1,4 +1,4 @@
-"""Names for JSON values in annotations."""
+"""JSON values in annotations, and how deep they are nested."""
 
 from __future__ import annotations
 
@@ -19,3 +19,12 @@ Schema: TypeAlias = Mapping[str, Any]
 
 Credentials: TypeAlias = Mapping[str, Any]
 """A user's credentials: named fields of the auth mode's `credentials_schema`; stored texts are `Secret`s."""
+
+
+def is_deeper_than(value: JsonValue, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this number of levels."""
+    items = [value]
+    for _ in range(levels):
+        parents = [item for item in items if isinstance(item, dict | list)]
+        items = [child for item in parents for child in (item.values() if isinstance(item, dict) else item)]
+    return bool(items)

@@ -58,7 +58,16 @@ without_frames = FrameRemover(NangoError)
 MIN_MASKED_LENGTH = 6
 
 
-class Secret:
+class Unpicklable:
+    """Base class of objects that contain secrets and must not end up in a cache or queue."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} contains secrets and cannot be pickled")
+
+
+class Secret(Unpicklable):
     """Text that is only accessible through `reveal()`.
 
     It has no useful repr, str, format, iteration or pickle, so that it does not end up in a log, a traceback
@@ -101,9 +110,6 @@ class Secret:
 
     def __deepcopy__(self, memo: object) -> Secret:
         return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled; store credentials with register_connection()")
 
 
 def reveal(value: object) -> Any:

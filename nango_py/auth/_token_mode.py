@@ -11,8 +11,8 @@ from nango_py.errors import CredentialsError
 if TYPE_CHECKING:
     from typing import Any
 
-    from nango_py.json_types import Credentials, Schema
-    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
+    from nango_py.json_types import Credentials, Schema, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
 
 TOKEN_LIFE: Schema = {
     "expires_at": {"type": ["string", "number"], "title": "Expires at"},
@@ -39,6 +39,10 @@ class TokenMode(AuthMode):
 
     token_variable: ClassVar[str] = "access_token"  # noqa: S105 - a name
 
+    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
+        """Always, unless a mode says otherwise: the stored credentials get another token."""
+        return True
+
     def refresh(self, context: TokenContext) -> TokenRefresh:
         """Run `_refresh`; its errors are raised without the frames that contain credentials."""
         from nango_py.protocols.token_exchange import SECRET_FREE_ERRORS
@@ -54,6 +58,12 @@ class TokenMode(AuthMode):
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         """The token requests of the mode; see `AuthMode.refresh`."""
         raise NotImplementedError
+
+    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """Token revocation (RFC 7009), if the blueprint has a `revocation_url`."""
+        from nango_py.protocols import oauth2_protocol
+
+        return oauth2_protocol.revocation_requests(context)
 
     def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
         """The credentials with `expires_at` in unix seconds and without `expires_in`."""

@@ -10,7 +10,6 @@ from nango_py.protocols.settings_schemas import ASSERTION
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from nango_py.json_types import Credentials, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
@@ -40,10 +39,6 @@ class Jwt(TokenMode):
     variables = ("token", "private_key", "private_key_id", "issuer")
     secret_variables = ("token", "private_key", "private_key_id", "issuer")
     token_variable = "token"  # noqa: S105 - a name
-
-    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
-        """Always: the key signs a new token."""
-        return True
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import jwt_signing

@@ -34,10 +34,7 @@ class OAuth1(AuthMode):
         },
         required=["oauth_token", "oauth_token_secret"],
     )
-    example_credentials = {
-        "oauth_token": "token_example_1234",
-        "oauth_token_secret": "secret_example_1234",
-    }
+    example_credentials = {"oauth_token": "token_example_1234", "oauth_token_secret": "secret_example_1234"}
     settings_schema = {
         "request_url": URL,
         "request_params": TEXTS,

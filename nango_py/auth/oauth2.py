@@ -21,7 +21,7 @@ from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from nango_py.json_types import Credentials, Settings
-    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
 @AUTH_MODES.register
@@ -79,12 +79,6 @@ class OAuth2(TokenMode):
             raise context.missing_error("there is no refresh token")
         response = yield request
         return oauth2_protocol.read_credentials(context, response)
-
-    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """Token revocation (RFC 7009), if the blueprint has a `revocation_url`."""
-        from nango_py.protocols import oauth2_protocol
-
-        return oauth2_protocol.revocation_requests(context)
 
 
 def _uses_client_credentials(settings: Settings) -> bool:

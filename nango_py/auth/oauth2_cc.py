@@ -10,8 +10,7 @@ from nango_py.protocols.settings_schemas import CLIENT, TOKEN_CALL, TOKEN_RESPON
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from nango_py.json_types import Credentials, Settings
-    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
 @AUTH_MODES.register
@@ -49,10 +48,6 @@ class OAuth2ClientCredentials(TokenMode):
     )  # fmt: skip
     secret_variables = ("access_token", "client_id", "client_secret", "password", "oauth_client_secret")
 
-    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
-        """Always: the client credentials can be used again."""
-        return True
-
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol
         from nango_py.protocols.token_exchange import TokenRefused
@@ -65,9 +60,3 @@ class OAuth2ClientCredentials(TokenMode):
         # Only the user can fix a client that belongs to the connection.
         ends_connection = ends_connection or bool(context.credentials.get("client_id"))
         raise TokenRefused(code, ends_connection=ends_connection, status=status)
-
-    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
-        """Token revocation (RFC 7009), if the blueprint has a `revocation_url`."""
-        from nango_py.protocols import oauth2_protocol
-
-        return oauth2_protocol.revocation_requests(context)

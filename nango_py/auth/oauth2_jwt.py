@@ -10,7 +10,6 @@ from nango_py.protocols.settings_schemas import ASSERTION, CLIENT, TOKEN_CALL, T
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from nango_py.json_types import Credentials, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
@@ -55,10 +54,6 @@ class OAuth2Jwt(TokenMode):
     secret_variables = (
         "access_token", "private_key", "private_key_id", "client_id", "client_email", "oauth_client_secret"
     )  # fmt: skip
-
-    def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
-        """Always: the key signs a new assertion."""
-        return True
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol

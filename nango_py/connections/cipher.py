@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 
+from nango_py.secret import Unpicklable
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 FORMAT = b"\x01"
@@ -12,7 +14,7 @@ FORMAT = b"\x01"
 _HEAD = len(FORMAT) + NONCE_BYTES
 
 
-class Key:
+class Key(Unpicklable):
     """One encryption key. It cannot be printed or pickled.
 
     A sealed value is the format byte, a random 96-bit nonce, the ciphertext and its 128-bit tag
@@ -48,6 +50,3 @@ class Key:
 
     def __repr__(self) -> str:
         return f"Key({self.id})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a Key cannot be pickled")

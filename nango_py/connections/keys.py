@@ -4,6 +4,9 @@
 them decrypt. Without the variable, the key file `nango.key` is used, with one key per line; it is created
 when the first store is opened. If `NANGO_ENV` is set to anything but `development` or `test`, using a key
 file logs a warning, because a disk that holds both the key and the database protects neither.
+
+Every function raises StorageError if a key is malformed, or if the key file cannot be read or written, or can
+be read by other users. No message shows a key, and an error leaves the key file unchanged.
 """
 
 from __future__ import annotations
@@ -61,11 +64,7 @@ class KeyRing:
 
     @property
     def active(self) -> Key:
-        """The key that seals new values.
-
-        Raises:
-            StorageError: the key file does not exist yet.
-        """
+        """The key that seals new values."""
         for key in self._keys.values():
             return key
         raise StorageError(f"no encryption key in {self.source} yet; it is created when the store is opened")
@@ -80,21 +79,13 @@ class KeyRing:
         return self._keys.get(key_id)
 
     def find_or_reload(self, key_id: str) -> Key | None:
-        """The key with that id; reads the key file again if it is not on the ring.
-
-        Raises:
-            StorageError: the file is unreadable or malformed.
-        """
+        """The key with that id; reads the key file again if it is not on the ring."""
         if key_id not in self._keys:
             self.reload()
         return self.find(key_id)
 
     def reload(self) -> None:
-        """Read the key file again, if there is one: another process may have created or changed it.
-
-        Raises:
-            StorageError: the file is unreadable or malformed.
-        """
+        """Read the key file again, if there is one: another process may have created or changed it."""
         if self._folder is not None and _has_file(self._folder):
             with lock_folder(self._folder):
                 self._keys = {key.id: key for key in _read_file(self._folder)}
@@ -104,9 +95,6 @@ class KeyRing:
 
         Args:
             is_persistent: False for an in-memory database, whose key is not written to a file.
-
-        Raises:
-            StorageError: the file cannot be written.
         """
         if self._folder is None or self._keys:
             return
@@ -135,9 +123,6 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
         environ: the environment variables.
         folder: where the key file is, or will be.
         warn: whether to log a warning if a key file is used and `NANGO_ENV` is not a development environment.
-
-    Raises:
-        StorageError: a key is malformed, or the key file can be read by other users. No key is shown.
     """
     keys = Secret(environ[KEYS_VARIABLE]) if KEYS_VARIABLE in environ else None
     env = environ.get(ENV_VARIABLE, "").strip()
@@ -181,9 +166,6 @@ def parse_one_key(text: Secret, source: str) -> Key:
     Args:
         text: 32 bytes in base64.
         source: where it comes from, for messages.
-
-    Raises:
-        StorageError: it is malformed, or there is not exactly one. No key is shown.
     """
     keys = _parse(text, "\n", source)
     if len(keys) > 1:
@@ -197,11 +179,7 @@ def generate_key() -> Secret:
 
 
 def write_new_key(path: Path) -> str:
-    """Write a new key to a new file with mode 0600, and return the key's id.
-
-    Raises:
-        StorageError: the path already exists, or the file cannot be written.
-    """
+    """Write a new key to a new file with mode 0600, and return the key's id."""
     if path.exists() or path.is_symlink():
         raise StorageError(f"{path} already exists and was left unchanged; choose another name")
     key = generate_key()
@@ -214,9 +192,6 @@ def add_key(folder: Path) -> str:
 
     Rows sealed with older keys stay readable. Running processes switch to the new key when they read the
     first row that is sealed with it.
-
-    Raises:
-        StorageError: there is no key file, or it cannot be written; the old file is unchanged.
     """
     with lock_folder(folder):
         lines = _split(read_private_text(folder / KEY_FILE), "\n")
@@ -231,9 +206,6 @@ def drop_unused(folder: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
     Args:
         folder: where the key file is.
         used_ids: the ids in `ConnectionStore.rows_by_key`.
-
-    Raises:
-        StorageError: the file cannot be read or written; the old file is unchanged.
     """
     used = set(used_ids)
     with lock_folder(folder):
@@ -258,11 +230,7 @@ def _read_file(folder: Path) -> tuple[Key, ...]:
 
 
 def read_private_text(path: Path) -> Secret:
-    """The content of a key file.
-
-    Raises:
-        StorageError: it cannot be read, or other users can read it.
-    """
+    """The content of a key file."""
     try:
         mode = path.stat().st_mode
         text = Secret(path.read_text(encoding="ascii", errors="replace"))

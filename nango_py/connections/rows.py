@@ -152,3 +152,12 @@ def from_microseconds(microseconds: int) -> datetime:
 def to_microseconds(time: datetime) -> int:
     """A time as microseconds since 1970, exactly."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def parse_microseconds(text: object) -> int | None:
+    """ISO 8601 text as microseconds since 1970; None if it is not a date. Without a time zone, it is UTC."""
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        time = None
+    return None if time is None else to_microseconds(time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -1,4 +1,7 @@
-"""Private folders and files: modes 0700 and 0600 under any umask, replaced atomically."""
+"""Private folders and files: modes 0700 and 0600 under any umask, replaced atomically.
+
+The functions raise StorageError if the operating system refuses; an error leaves an existing file unchanged.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,7 @@ def access_error(what: str, path: Path, error: OSError) -> StorageError:
 
 
 def make_private_folder(path: Path) -> None:
-    """Create the folder and its missing parents, each with mode 0700. An existing folder keeps its mode.
-
-    Raises:
-        StorageError: the folder cannot be created.
-    """
+    """Create the folder and its missing parents, each with mode 0700. An existing folder keeps its mode."""
     try:
         for folder in (*reversed(path.parents), path):
             if not folder.exists():
@@ -45,9 +44,6 @@ def make_private_file(path: Path) -> None:
     """Create an empty file with mode 0600. An existing file is not opened, only closed to other users.
 
     An SQLite database must never be opened and closed except by SQLite: that would drop this process's locks.
-
-    Raises:
-        StorageError: the file cannot be created.
     """
     try:
         if path.exists():
@@ -69,22 +65,14 @@ def close_to_others(path: Path) -> None:
 
 
 def replace_file(path: Path, text: Secret) -> None:
-    """Write a file with mode 0600. Readers, also after a crash, see the whole old text or the whole new one.
-
-    Raises:
-        StorageError: the file cannot be written; the old text is still there.
-    """
+    """Write a file with mode 0600. Readers, even after a crash, see either the old or the new text."""
     with replacing_file(path) as file:
         file.write(text.reveal().encode())
 
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[BinaryIO]:
-    """A draft with mode 0600 that replaces the file if the block succeeds and is deleted otherwise.
-
-    Raises:
-        StorageError: the file cannot be written; the old one is still there.
-    """
+    """A draft with mode 0600 that replaces the file if the block succeeds and is deleted otherwise."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     failure = None
     try:
@@ -129,9 +117,6 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     The operating system releases the lock if its holder dies. It locks the folder itself, so it leaves no
     file.
-
-    Raises:
-        StorageError: the folder cannot be opened, or its file system has no locks.
     """
     locked: set[str] = _thread.__dict__.setdefault("folders", set())
     name = str(folder.resolve())

@@ -21,12 +21,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def build_token_request(
-    url: str,
-    params: Settings,
-    headers: Mapping[str, str],
-    *,
-    method: str = "POST",
-    body_format: str = "form",
+    url: str, params: Settings, headers: Mapping[str, str], *, method: str = "POST", body_format: str = "form"
 ) -> TokenRequest:
     """A request with its parameters in a form, a JSON body or the query; a GET has them in the query."""
     body, content_type = b"", ""

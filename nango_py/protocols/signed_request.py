@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nango_py.config.template.compiler import compile_template
@@ -10,13 +10,14 @@ from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import check_header_value
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem
 from nango_py.record import field, record
+from nango_py.secret import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 @record
-class SignedRequest:
+class SignedRequest(Unpicklable):
     """One attempt, complete except for its signature. It contains credentials: its repr is masked.
 
     Attributes:
@@ -42,9 +43,6 @@ class SignedRequest:
 
     def __repr__(self) -> str:
         return f"<SignedRequest {self.method} {urlsplit(self.url).hostname}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a SignedRequest contains credentials and cannot be pickled")
 
 
 def render_setting(template: str, variables: Mapping[str, object], where: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from nango_py.config.template.compiler import compile_template
@@ -18,7 +18,7 @@ from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, NangoError, Position, Problem
 from nango_py.json_types import JsonObject
 from nango_py.record import field, record
-from nango_py.secret import FrameRemover
+from nango_py.secret import FrameRemover, Unpicklable
 
 if TYPE_CHECKING:
     from typing import Any
@@ -35,7 +35,7 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @record
-class TokenRequest:
+class TokenRequest(Unpicklable):
     """One request to a token endpoint. It contains credentials: its repr is masked and it cannot be pickled.
 
     Attributes:
@@ -52,12 +52,9 @@ class TokenRequest:
         parts = urlsplit(self.url)
         return f"<TokenRequest {self.method} {parts.scheme}://{parts.hostname}>"
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenRequest contains credentials and cannot be pickled")
-
 
 @record
-class TokenResponse:
+class TokenResponse(Unpicklable):
     """The response of a token endpoint; only LARGEST_RESPONSE + 1 bytes of the body need to be read.
 
     Attributes:
@@ -74,9 +71,6 @@ class TokenResponse:
 
     def __repr__(self) -> str:
         return f"<TokenResponse {self.status}, {len(self.body)} bytes>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenResponse contains credentials and cannot be pickled")
 
 
 TokenRefresh: TypeAlias = Generator[TokenRequest, TokenResponse, JsonObject]
@@ -126,7 +120,7 @@ def error_code(text: object) -> str:
 
 
 @record
-class TokenContext:
+class TokenContext(Unpicklable):
     """Everything that a token request depends on. It contains credentials: its repr is masked.
 
     Attributes:
@@ -248,9 +242,6 @@ class TokenContext:
 
     def __repr__(self) -> str:
         return f"<TokenContext of {self.place}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a TokenContext contains credentials and cannot be pickled")
 
 
 def _render_url(text: str, variables: Variables, host_fields: Mapping[str, str]) -> str:

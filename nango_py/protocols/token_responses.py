@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
+from nango_py.json_types import is_deeper_than
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable, error_code
 
 if TYPE_CHECKING:
@@ -97,20 +98,12 @@ def decode_body(response: TokenResponse) -> JsonValue:
     body = response.body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
         value: JsonValue = json.loads(body, parse_constant=_reject_constant)
-        return None if _is_too_deep(value) else value
+        return None if is_deeper_than(value, MAX_DEPTH) else value
     except (ValueError, RecursionError):
         pass
     if _FORM.fullmatch(body):
         return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True))
     return None
-
-
-def _is_too_deep(value: JsonValue) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        parents = [item for item in level if isinstance(item, dict | list)]
-        level = [child for item in parents for child in (item.values() if isinstance(item, dict) else item)]
-    return bool(level)
 
 
 def _reject_constant(_: str) -> NoReturn:

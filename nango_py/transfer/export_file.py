@@ -15,17 +15,17 @@ import binascii
 import json
 import os
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
-from nango_py.connections.rows import from_microseconds, to_microseconds
+from nango_py.connections.rows import from_microseconds, parse_microseconds
 from nango_py.errors import Position, StorageError, TamperError, printable
 from nango_py.secret import Secret, conceal, reveal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
     from typing import BinaryIO
 
     from nango_py.connections.cipher import Key
@@ -168,8 +168,8 @@ def _parse_connection(values: object, position: Position) -> ExportedConnection:
         reveal(values["additional_config"]),
         texts["status"],
         texts["uuid"],
-        _parse_date(texts["date_created"]) or 0,
-        _parse_date(texts["last_modified"]) or 0,
+        parse_microseconds(texts["date_created"]) or 0,
+        parse_microseconds(texts["last_modified"]) or 0,
         position,
     )
 
@@ -189,7 +189,7 @@ def _find_error(values: Mapping[str, object]) -> str:
     if not _is_uuid(texts["uuid"]):
         return "uuid is not a UUID"
     for name in ("date_created", "last_modified"):
-        if _parse_date(texts[name]) is None:
+        if parse_microseconds(texts[name]) is None:
             return f"{name} is not an ISO 8601 date"
     return ""
 
@@ -199,11 +199,3 @@ def _is_uuid(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
-
-
-def _parse_date(text: str) -> int | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return to_microseconds(time if time.tzinfo else time.replace(tzinfo=UTC))

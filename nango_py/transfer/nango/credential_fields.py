@@ -21,11 +21,7 @@ TYPES: dict[str, dict[str, dict[str, str]]] = {
     "MCP_OAUTH2": {"OAUTH2": {}},
     "MCP_OAUTH2_GENERIC": {"OAUTH2": {}},
     "CUSTOM": {"OAUTH2": {}, "OAUTH2_JWT": {}},
-    "OAUTH2_CC": {
-        "OAUTH2_CC": _TOKENS,
-        "OAUTH2": _TOKENS,
-        "MTLS": {"client_private_key": "client_key"},
-    },
+    "OAUTH2_CC": {"OAUTH2_CC": _TOKENS, "OAUTH2": _TOKENS, "MTLS": {"client_private_key": "client_key"}},
     "OAUTH1": {"OAUTH1": {}},
     "TBA": {"OAUTH1": {"token_id": "oauth_token", "token_secret": "oauth_token_secret"}},
     "API_KEY": {"API_KEY": {}, "TWO_STEP": {}},

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE
-from nango_py.connections.rows import to_microseconds
+from nango_py.connections.rows import parse_microseconds
 from nango_py.connections.validation import MAX_DEPTH
 from nango_py.errors import printable
+from nango_py.json_types import is_deeper_than
 from nango_py.record import record
 from nango_py.secret import conceal
 from nango_py.transfer.nango.connection_settings import DeclaredFields, build_settings
@@ -43,12 +43,7 @@ NOT_REFRESHABLE = (
 UNSUPPORTED = "it has no equivalent here"
 BOOKKEEPING = "Nango's own bookkeeping"
 
-_IGNORED = {
-    "id": BOOKKEEPING,
-    "provider": BOOKKEEPING,
-    "last_fetched_at": BOOKKEEPING,
-    "errors": BOOKKEEPING,
-}
+_IGNORED = {"id": BOOKKEEPING, "provider": BOOKKEEPING, "last_fetched_at": BOOKKEEPING, "errors": BOOKKEEPING}
 _TRANSLATED = {
     "provider_config_key", "connection_id", "end_user", "credentials", "connection_config", "metadata",
     "created_at", "updated_at",
@@ -159,17 +154,9 @@ def _find_error(response: JsonValue) -> str:
     for name in ("credentials", "connection_config"):
         if not isinstance(response.get(name, {}), dict | None):
             return f"{name} must be an object"
-    if _is_too_deep(response):
+    if is_deeper_than(response, MAX_DEPTH):
         return f"it is nested deeper than {MAX_DEPTH} levels"
     return "" if "credentials" in response else f"credentials is missing; {SCOPE}"
-
-
-def _is_too_deep(value: JsonValue) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        parents = [item for item in level if isinstance(item, dict | list)]
-        level = [child for item in parents for child in (item.values() if isinstance(item, dict) else item)]
-    return bool(level)
 
 
 def _find_credentials_error(given: JsonObject, integration: Integration) -> str:
@@ -208,12 +195,10 @@ def _parse_date(response: JsonObject, name: str, leave_out: LeaveOut) -> int:
     text = response.get(name)
     if text is None:
         return 0
-    try:
-        time = datetime.fromisoformat(text if isinstance(text, str) else "")
-    except ValueError:
+    time = parse_microseconds(text)
+    if time is None:
         leave_out(name, "it is not an ISO 8601 date")
-        return 0
-    return to_microseconds(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return time or 0
 
 
 def import_nango(

@@ -248,10 +248,6 @@ class _CheckedBackend(httpcore2.AsyncNetworkBackend):
                 failure = error
         raise failure
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait between attempts of the pool to connect."""
-        await self._inner.sleep(seconds)
-
 
 def _encode(plan: Sendable, progress: _Progress) -> httpx2.Request:
     """The request for httpx2, with the same target and headers that the sync transport sends."""

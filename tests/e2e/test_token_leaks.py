@@ -1,4 +1,4 @@
-"""Tokens and client secrets over every way a renewal can end: not a byte of them is shown."""
+"""Tokens and client secrets in every outcome of a refresh: none of them is shown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def collector() -> Iterator[Collector]:
 
 
 def events_of(nango: Nango) -> list[Any]:
-    """What listeners are told."""
+    """The events that listeners receive."""
     heard: list[Any] = []
     for kind in ("attempt", "wait", "retry", "gate", "giving_up", "needs_reauth"):
         nango.on(kind, heard.append)
@@ -84,7 +84,7 @@ def test_nothing_is_shown(collector: Collector, kind: str, fault: Any, place: st
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_bad_setting_shows_nothing(collector: Collector, kind: str) -> None:
-    """A template that cannot be filled, deep inside a renewal: its frames hold tokens, the error does not."""
+    """A template that cannot be rendered during a refresh: its frames hold tokens, the error does not."""
     auth = {"token_params": {"extra": "${additional_config.missing}"}}
     with Provider("strict", prefix=CORE) as provider, a_nango(provider.url, auth=auth) as nango:
         nango.register_connection("mail", "user-1", provider.grant("user-1", expired=True))

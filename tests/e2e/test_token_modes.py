@@ -1,4 +1,4 @@
-"""Every way to log in, over real sockets: each server checks what it gets with other means than ours."""
+"""Every auth mode over real sockets: each server checks requests with code that is not ours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Answer = tuple[int, dict[str, str], Any]
 
 
 class Seen(NamedTuple):
-    """A request as it came."""
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 class Api:
-    """A server that asks a function what to answer."""
+    """A server whose responses come from a function."""
 
     def __init__(self, judge: Callable[[Seen], Answer], context: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
@@ -64,7 +64,7 @@ class Api:
             wbufsize = -1
 
             def do_GET(self) -> None:
-                """Keep the request, and answer as the function says."""
+                """Record the request, and respond with the result of the function."""
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 find = getattr(self.connection, "getpeercert", dict)
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -81,17 +81,17 @@ class Api:
             do_POST = do_PUT = do_GET  # noqa: N815 - the names of http.server
 
             def log_message(self, *_: Any) -> None:
-                """What was seen is kept."""
+                """Nothing: the requests are recorded."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             block_on_close = False
 
             def handle_error(self, *_: Any) -> None:
-                """A client that is refused by TLS is what a test is about."""
+                """Nothing: a test lets TLS refuse a client."""
 
             def finish_request(self, request: Any, client_address: Any) -> None:
-                """With TLS, shake hands in the connection's own thread."""
+                """Do the TLS handshake in the thread of the connection."""
                 if api._context is None:
                     super().finish_request(request, client_address)
                     return
@@ -113,7 +113,7 @@ class Api:
     def nango(
         self, mode: str, headers: Mapping[str, str] | None = None, *, ca_bundle: Any = None, **auth: Any
     ) -> Nango:
-        """A product whose integration `it` lies here, below /api/."""
+        """A product with the integration `it` at this server, below /api/."""
         entry: dict[str, Any] = {
             "auth": {"auth_mode": mode, **auth},
             "requests": {"base_url": f"{self.url}/api/", "headers": dict(headers or {}), "allow_http": True},
@@ -129,7 +129,7 @@ class Api:
 
 
 def call(nango: Nango, kind: str, *calls: tuple[str, str, dict[str, Any]], user: str = "u1") -> list[int]:
-    """The statuses of some calls, by the sync or by the async executor."""
+    """The statuses of calls by the sync or the async executor."""
     if kind == "sync":
         executor = nango.executor("it", user)
         return [executor.request(method, path, **options).status_code for method, path, options in calls]
@@ -154,7 +154,7 @@ POST: tuple[str, str, dict[str, Any]] = ("POST", "things", {"json": {"n": 1}})
 
 @BOTH
 def test_client_credentials_fetch_their_first_token_with_the_first_call(kind: str) -> None:
-    """Nothing is stored before, the token afterwards, and the second call asks for none."""
+    """The first call fetches a token and stores it; the second call uses it."""
 
     def judge(seen: Seen) -> Answer:
         if seen.path == "/token":
@@ -179,7 +179,7 @@ def test_client_credentials_fetch_their_first_token_with_the_first_call(kind: st
 
 
 def test_a_plan_before_the_first_token_shows_the_request() -> None:
-    """Nothing is fetched for it, and where the token will stand is `***`, as for one that is there."""
+    """A plan fetches no token, and shows `***` in its place, as if there were one."""
     with Api(lambda _: (200, {}, {"access_token": "fresh-token"})) as api:
         bearer = {"Authorization": "Bearer ${access_token}"}
         with api.nango("OAUTH2_CC", bearer, token_url=f"{api.url}/token") as nango:
@@ -196,7 +196,7 @@ def test_a_plan_before_the_first_token_shows_the_request() -> None:
 
 @BOTH
 def test_a_signed_assertion_is_checked_by_its_public_key(kind: str) -> None:
-    """RFC 7523: issuer, audience and times are what the token endpoint wants."""
+    """RFC 7523: issuer, audience and times are those that the token endpoint requires."""
     public = rsa_key().public_key()
 
     def judge(seen: Seen) -> Answer:
@@ -219,7 +219,7 @@ def test_a_signed_assertion_is_checked_by_its_public_key(kind: str) -> None:
 
 @BOTH
 def test_a_self_made_token_needs_no_token_call(kind: str) -> None:
-    """It is signed before the first call, stored, and used until shortly before its end."""
+    """A token is signed before the first call, stored, and used until shortly before it expires."""
 
     def judge(seen: Seen) -> Answer:
         claims = jwt.decode(seen.headers["authorization"].removeprefix("Own "), SHARED, ["HS256"])
@@ -239,7 +239,7 @@ SHARED = "shared-planted-secret-of-thirty-two-bytes"
 
 @BOTH
 def test_a_login_of_two_calls(kind: str) -> None:
-    """The second call uses what the first one answered; a wrong password is the user's to mend."""
+    """The second step uses the response to the first; after a wrong password the user must connect again."""
 
     def judge(seen: Seen) -> Answer:
         if seen.path == "/login":
@@ -270,7 +270,7 @@ def test_a_login_of_two_calls(kind: str) -> None:
 
 
 class OneClient(RequestValidator):
-    """The provider's side of oauthlib, which knows one client and one token."""
+    """The server side of oauthlib, with one client and one token."""
 
     enforce_ssl = False
     allowed_signature_methods = ("HMAC-SHA1", "HMAC-SHA256")
@@ -282,13 +282,13 @@ class OneClient(RequestValidator):
         self.nonces: list[str] = []
 
     def check_client_key(self, client_key: str) -> bool:
-        """Any form of key."""
+        """Every key is well-formed."""
         return True
 
     check_nonce = check_access_token = check_client_key
 
     def validate_timestamp_and_nonce(self, _key: str, _time: str, nonce: str, *_: Any, **__: Any) -> bool:
-        """No nonce may come twice."""
+        """A nonce may be used once."""
         self.nonces.append(nonce)
         return self.nonces.count(nonce) == 1
 
@@ -307,7 +307,7 @@ class OneClient(RequestValidator):
 
 @BOTH
 def test_oauth_1_signatures_pass_an_independent_provider(kind: str) -> None:
-    """Query, form and JSON; each attempt has a nonce of its own, a 401's retry would too."""
+    """Query, form and JSON are signed, with a new nonce for each attempt."""
     provider = OneClient()
 
     def judge(seen: Seen) -> Answer:
@@ -339,7 +339,7 @@ def test_oauth_1_signatures_pass_an_independent_provider(kind: str) -> None:
 
 @BOTH
 def test_aws_signatures_are_those_that_botocore_computes(kind: str) -> None:
-    """Recomputed from what arrived, as AWS does."""
+    """The server computes the signature again from what it received, as AWS does."""
     secret = "wJalrXUtnFEMI-planted"
     # botocore takes a blank in a query as it stands in the URL, and AWS as the character that it means.
     plain = ("GET", "things", {"params": {"q": "b/c", "a": "ü"}})
@@ -385,7 +385,7 @@ def test_signed_parts_are_recomputed(kind: str) -> None:
 
 @BOTH
 def test_a_digest_challenge_is_answered_once(kind: str) -> None:
-    """RFC 7616 with SHA-256: the right password passes, a wrong one ends as the 401 that it is."""
+    """RFC 7616 with SHA-256: the right password is accepted, with a wrong one the 401 is returned."""
 
     def judge(seen: Seen) -> Answer:
         told = {"WWW-Authenticate": 'Digest realm="api", qop="auth", algorithm=SHA-256, nonce="n-1"'}
@@ -420,7 +420,7 @@ def _sha(text: str) -> str:
 
 @BOTH
 def test_basic_and_none(kind: str) -> None:
-    """A name and a password in UTF-8; and no login at all."""
+    """A user name and a password in UTF-8, and no login."""
 
     def judge(seen: Seen) -> Answer:
         wanted = "Basic " + base64.b64encode("ada:pä-planted".encode()).decode()
@@ -437,7 +437,7 @@ def test_basic_and_none(kind: str) -> None:
 
 
 def a_pair(folder: Path, name: str) -> tuple[str, str, Path]:
-    """A client's certificate and key as PEM texts, and the file by which a server trusts it."""
+    """A client certificate and its key as PEM, and a file that makes a server trust it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -458,7 +458,7 @@ def a_pair(folder: Path, name: str) -> tuple[str, str, Path]:
 
 @BOTH
 def test_a_client_certificate_is_presented(kind: str, tmp_path: Path) -> None:
-    """A server that demands one knows each user by theirs; connections are not shared between users."""
+    """The server identifies each user by the certificate; connections are not shared between users."""
     server = tmp_path / "server.pem"
     server.write_bytes(Tls().certificate())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -487,7 +487,7 @@ def test_a_client_certificate_is_presented(kind: str, tmp_path: Path) -> None:
 
 
 def test_without_a_certificate_the_server_refuses(tmp_path: Path) -> None:
-    """The control: the same server, and a connection that presents nothing."""
+    """The control: the same server refuses a connection without a certificate."""
     server = tmp_path / "server.pem"
     server.write_bytes(Tls().certificate())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -504,7 +504,7 @@ def test_without_a_certificate_the_server_refuses(tmp_path: Path) -> None:
 
 
 def test_no_key_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key's file is private while it is there, and gone when the context is made."""
+    """The key file has mode 0600 while it exists, and is removed once it is loaded."""
     from nango_py.transport import certificates
 
     monkeypatch.setattr(certificates.tempfile, "tempdir", str(tmp_path))

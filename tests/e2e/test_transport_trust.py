@@ -20,8 +20,8 @@ from tests.support.fault_server import (
 from tests.support.made_values import KEY
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture

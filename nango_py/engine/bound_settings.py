@@ -89,7 +89,7 @@ class BoundRequestSettings:
         self.proxy = None if settings.proxy is None else _open_proxy(settings.proxy)
         self.needs_own_pool = any((self.guard, self.proxy, self.client_certificate))
         fields: Mapping[str, str] = {} if hosts is None else hosts.fields
-        base_url = self._render(
+        base_url = self.render(
             "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
         )
         self.base_url = base_url if base_url.endswith("/") else base_url + "/"
@@ -114,21 +114,23 @@ class BoundRequestSettings:
         self.pairs: Pairs = tuple((name, self._param(name, value)) for name, value in settings.params)
         self.secrets = self._all_secrets()
 
-    def _render(self, place: str, render: Callable[[], str]) -> str:
-        """Render, or say which setting of which connection does not fit."""
+    def render(self, place: str, render: Callable[[], str]) -> str:
+        """Render a setting.
+
+        Raises:
+            ConfigError: it does not fit this connection; no frame of the error holds a credential.
+        """
         try:
             return render()
         except TemplateProblem as error:
             problem = error
-        what = f"{place}: {problem.what}"
-        position = Position(connection_label(self.connection))
-        raise ConfigError([Problem(position, problem.code, what, problem.expected, problem.help)])
+        raise template_error(self.connection, place, problem)
 
     def _header(self, name: str, template: Template, variables: Settings) -> str:
-        return self._render(f"requests.headers.{name}", lambda: render_header(template, variables, name))
+        return self.render(f"requests.headers.{name}", lambda: render_header(template, variables, name))
 
     def _param(self, name: str, template: Template) -> str:
-        return self._render(f"requests.params.{name}", lambda: template.render(self._variables))
+        return self.render(f"requests.params.{name}", lambda: template.render(self._variables))
 
     def _all_secrets(self) -> tuple[str, ...]:
         names = self.integration.secret_names
@@ -198,6 +200,12 @@ class BoundRequestSettings:
 def connection_label(connection: Connection) -> str:
     """The connection in a message: "integration/user"."""
     return f"{connection.integration}/{printable(connection.user_id)}"
+
+
+def template_error(connection: Connection, place: str, problem: TemplateProblem) -> ConfigError:
+    """The error for a setting that does not fit a connection."""
+    position, what = Position(connection_label(connection)), f"{place}: {problem.what}"
+    return ConfigError([Problem(position, problem.code, what, problem.expected, problem.help)])
 
 
 def guard_of(hosts: UserHosts, connection: Connection) -> Guard:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.template.filters import TemplateProblem
+from nango_py.engine.bound_settings import template_error
 from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.retry import RetryPolicy
-from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
+from nango_py.errors import ProviderError, printable
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
@@ -114,7 +115,7 @@ class IntegrationRuntime:
             if not self.limits.has_budgets:
                 spends = self.learning.spends(self.limits.scope_of(variables), _endpoint(plan), ())
             return spends, gates
-        raise self._template_error(plan.settings, problem)
+        raise template_error(plan.settings.connection, "rate_limits", problem)
 
     def seconds_to_hold(self, plan: Plan) -> float:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
@@ -152,12 +153,7 @@ class IntegrationRuntime:
             return self.limits.scope_of(settings.variables())
         except TemplateProblem as error:
             problem = error
-        raise self._template_error(settings, problem)
-
-    def _template_error(self, settings: BoundRequestSettings, problem: TemplateProblem) -> ConfigError:
-        place = Position(f"{self.integration.name}/{printable(settings.connection.user_id)}")
-        what = f"rate_limits: {problem.what}"
-        return ConfigError([Problem(place, problem.code, what, problem.expected, problem.help)])
+        raise template_error(settings.connection, "rate_limits", problem)
 
     def report_token(self, connection: Connection, what: str, why: str = "") -> None:
         """Log what happened to a connection's token; `needs_reauth` and `not_revoked` are events too."""

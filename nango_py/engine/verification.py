@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.template.compiler import compile_template
-from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.paths import render_path
 from nango_py.connections.connection import thaw
-from nango_py.engine.bound_settings import connection_label
 from nango_py.engine.call import read_json
 from nango_py.engine.plan import Call, make_plan
 from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, parse_when
@@ -19,8 +17,6 @@ from nango_py.errors import (
     ConfigError,
     CredentialsError,
     DeadlineExceeded,
-    Position,
-    Problem,
     RateLimited,
     RequestFailed,
     TransportFailed,
@@ -109,7 +105,7 @@ class Check:
         declared, variables = self._declared or {}, settings.variables()
 
         def render(place: str, renderer: Callable[[], str]) -> str:
-            return _render(settings, place, renderer)
+            return settings.render(f"verification.{place}", renderer)
 
         path = compile_template(declared["path"])
         params = {
@@ -220,14 +216,3 @@ def _credentials_name(schema: Schema, texts: Settings) -> str:
     (name,) = entered
     title = str(texts.get(name, {}).get("title") or schema["properties"][name].get("title") or name)
     return f"this {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
-
-
-def _render(settings: BoundRequestSettings, place: str, render: Callable[[], str]) -> str:
-    """Render, or say which setting of which connection does not fit; no frame keeps a credential."""
-    try:
-        return render()
-    except TemplateProblem as error:
-        problem = error
-    position = Position(connection_label(settings.connection))
-    what = f"verification.{place}: {problem.what}"
-    raise ConfigError([Problem(position, problem.code, what, problem.expected, problem.help)])

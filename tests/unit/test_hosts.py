@@ -215,10 +215,10 @@ def test_a_value_of_other_times_is_looked_at_again() -> None:
         (entry(format="url"), "E204"),
         (entry(type="integer"), r"E204.*a host is a text"),
         (entry(default="https://gitlab.com"), r"E204.*not a host"),
-        (entry(requests={"allowed_networks": ["10.0.0.1/8"]}), r'E204.*"10.0.0.1/8" is no network'),
+        (entry(requests={"allowed_networks": ["10.0.0.1/8"]}), r'E204.*"10.0.0.1/8" is not a network'),
         (entry(requests={"allowed_networks": ["10.0.0.0"]}), "a network such as 10.0.0.0/8"),
         (entry(requests={"allowed_networks": "10.0.0.0/8"}), "E20[15]"),
-        (entry(requests={"allowed_networks": ["fd00::/200"]}), "is no network"),
+        (entry(requests={"allowed_networks": ["fd00::/200"]}), "network"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else value,
 )

@@ -1,21 +1,22 @@
-"""The words of pacing: what may be spent, what a store answers, and the interface every store has.
+"""The types of rate limiting: limits, what a call spends, and the protocol of every limit store.
 
-Waits are seconds from now. What "now" is stays inside a store: a machine's monotonic time in memory, the
-server's time in a shared store.
+Waits are seconds from now. The clock belongs to the store: a machine's monotonic clock in memory, the server's
+clock in a shared store.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Window:
-    """At most `requests` in any `seconds`, whatever moment the API starts counting at.
+    """At most `requests` in any `seconds`, whenever the API's own window begins.
 
     Attributes:
         label: as the blueprint writes it, such as "10/second".
@@ -26,7 +27,7 @@ class Window:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CalendarDay:
     """At most `requests` from midnight to midnight of a time zone.
 
@@ -40,9 +41,9 @@ class CalendarDay:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bucket:
-    """A token bucket: `burst` requests at once when full, refilled by `per_second`.
+    """A token bucket: `burst` requests at once when full, refilled at `per_second`.
 
     Attributes:
         label: for messages, such as "burst 10, 2.5/second".
@@ -53,9 +54,9 @@ class Bucket:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InFlight:
-    """At most so many requests on their way at once. It stands alone in its Spend.
+    """At most `most` requests in flight at once. It is the only limit of its Spend.
 
     Attributes:
         label: for messages, such as "5 in flight".
@@ -65,17 +66,17 @@ class InFlight:
     label: str
 
 
-Limit = Window | CalendarDay | Bucket | InFlight
+Limit: TypeAlias = Window | CalendarDay | Bucket | InFlight
 
 
 def capacity(limit: Limit) -> float:
-    """The most that a limit can ever let through at once."""
+    """The highest cost that a limit can ever allow at once."""
     if isinstance(limit, Window | CalendarDay):
         return limit.requests
     return limit.burst if isinstance(limit, Bucket) else limit.most
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spend:
     """What one call takes from one budget: `cost` under `key`, within every one of `limits`."""
 
@@ -84,25 +85,25 @@ class Spend:
     cost: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Granted:
     """A place is booked.
 
     Attributes:
-        wait: seconds until it may be used; 0.0 means send now, anything else means wait, then `confirm`.
-        ticket: what the other calls of the store take.
+        wait: seconds until it may be used. At 0.0 send now, otherwise wait and then `confirm`.
+        ticket: identifies the booking in the store's other methods; its type is the store's own.
     """
 
     wait: float
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
-    """The next free place lies beyond the caller's patience; nothing was booked.
+    """The next free place is further away than the caller can wait; nothing was booked.
 
     Attributes:
-        wait: seconds until that place, infinite for a cost that can never fit.
+        wait: seconds until that place; infinite for a cost that can never fit.
         window: the label of the limit that is full, or GATE.
     """
 
@@ -111,20 +112,20 @@ class Refused:
 
 
 GATE = "Retry-After"
-"""The `window` of a refusal, and the label in a view, of a gate that a response closed."""
+"""The `window` of a refusal by a closed gate, and the label of the gate in a view."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WindowView:
     """How full one limit of one key is now.
 
     Attributes:
         window: the limit's label, or GATE.
-        limit: how many it allows; 0 for a gate.
-        used: how many are counted now: answered within the window, on their way, or due.
-        left: how many more may be sent at once.
-        resets_in: seconds until nothing of it is used any more; of a gate, until it opens.
-        gate: seconds until the key's gate opens; 0 where it is open.
+        limit: its capacity; 0 for a gate.
+        used: the cost that counts now: of recent responses, in flight, and due to be sent.
+        left: the cost that may be sent now.
+        resets_in: seconds until nothing of it is used; for a gate, until it opens.
+        gate: seconds until the key's gate opens; 0 if it is open.
     """
 
     key: str
@@ -137,43 +138,48 @@ class WindowView:
 
 
 class LimitStore(Protocol):
-    """Where budgets are kept: one interface for memory, SQL and Redis.
+    """Where the state of limits is kept: in memory, in a SQL database or in Redis.
 
-    A caller acquires, waits as long as it is told, confirms until the response is 0.0, sends, and settles when
-    the response is there. Every ticket must end in `settle` or `release`.
+    A caller acquires a booking, waits as long as it says and confirms it until the wait is 0.0, sends its request,
+    and settles the booking when the response has arrived. Every ticket must end in `settle` or `release`. Methods
+    may be called from any thread. Stores outside the process raise StorageError when they fail; FailoverLimits
+    catches it.
     """
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """Book the earliest place that keeps every limit of every budget, all together or none.
+        """Book the earliest place that every limit of every budget allows, in all budgets or in none.
 
-        Calls with the same keys are served in the order in which they came. A call never waits behind one
-        that is held up by a budget of its own.
+        Calls with the same keys are served in order of arrival. A call never waits behind one that is held up by
+        a budget that it does not use.
 
         Args:
             spends: the budgets; may be empty.
-            gates: nobody passes while one of them is closed.
-            patience: the longest acceptable wait, in seconds.
+            gates: nothing is sent while one of them is closed.
+            max_wait: the longest acceptable wait in seconds.
+
+        Returns:
+            Granted with the wait and a ticket, or Refused if the wait would exceed `max_wait`.
         """
 
     def confirm(self, ticket: Any) -> float:
-        """After a wait: 0.0 to send now, else seconds more to wait before asking again."""
+        """Check a booking after its wait: 0.0 to send now, otherwise seconds to wait before the next `confirm`."""
 
     def settle(self, ticket: Any) -> None:
-        """The response is here, or was lost: the place counts until its window has passed from now on."""
+        """The response arrived or was lost: from now on the request counts until its windows have passed."""
 
     def release(self, ticket: Any) -> None:
-        """Nothing was sent: the place goes back. After `settle` it does nothing."""
+        """Give the place back, because nothing was sent. Has no effect after `settle`."""
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """Count what was sent without a booking, by this program or by another that has the same quota."""
+        """Count requests that were sent now without a booking, here or by another user of the same quota."""
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Nobody passes these gates for so long. A gate closed for longer stays closed for longer."""
+        """Close gates for a number of seconds. A gate that is closed for longer stays closed for longer."""
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """How full the limits of these keys and gates are; keys of which nothing is known are left out."""
+        """How full the limits of these keys and gates are. Unknown keys are left out."""
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys that begin so and of which something is known, sorted; `view` tells more."""
+        """All known keys and gates that start with the prefix, sorted."""

@@ -1,4 +1,4 @@
-"""How full the limits of one connection are now, in the words of its blueprint."""
+"""How full the limits of one connection are, under the keys of its blueprint."""
 
 from __future__ import annotations
 
@@ -6,44 +6,40 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.limits.limit_types import GATE, LimitStore, WindowView
+from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What stands after the scope: a budget's number and key, or what was learned. A wider scope's prefix
-# may also begin a narrower one's keys, which are of calls before `counted_per` was changed.
-_REST = re.compile(r"\d+ (.*)|((?:rate|told)(?: .*)?)", re.DOTALL)
+# After the scope: a budget's number and key, or a learned limit. The prefix of a wider scope also matches keys of a
+# narrower one, which remain from before `counted_per` was changed.
+_REST = re.compile(r"\d+ (.*)|((?:rate|learned)(?: .*)?)", re.DOTALL)
 
 
 def usage_view(store: LimitStore, scope: str) -> tuple[WindowView, ...]:
-    """Each limit of which something is used, and each closed gate, of one scope.
+    """Every limit of one scope that is in use, and every closed gate.
 
     Args:
-        store: where the budgets are.
+        store: where the limits are kept.
         scope: from `RateLimits.scope_of`.
 
     Returns:
-        Views by key and window. `key` is the budget's own, without the scope. A closed gate stands in
-        `gate` of all limits under it; one without limits is a view of its own, whose window is GATE.
+        Views by key and window. `key` is the budget's own, without the scope. A closed gate is in the `gate` of all
+        limits of its key; a gate without limits is a view of its own, whose window is GATE.
     """
-    names = {
-        key: found[1] or found[2] or "" for key in store.keys(f"{scope} ") if (found := _rest(key, scope))
-    }
-    seen: dict[str, list[WindowView]] = {}
+    names: dict[str, str] = {}
+    for key in store.keys(f"{scope} "):
+        found = _REST.fullmatch(key, len(scope) + 1)
+        if found:
+            names[key] = found[1] or found[2] or ""
+    by_key: dict[str, list[WindowView]] = {}
     for view in store.view([scope, *names]):
-        seen.setdefault(view.key, []).append(view)
-    return tuple(view for key, views in seen.items() for view in _named(names.get(key, ""), views))
+        by_key.setdefault(view.key, []).append(view)
+    return tuple(view for key, views in by_key.items() for view in _rename(names.get(key, ""), views))
 
 
-def _rest(key: str, scope: str) -> re.Match[str] | None:
-    return _REST.fullmatch(key, len(scope) + 1)
-
-
-def _named(name: str, views: Iterable[WindowView]) -> list[WindowView]:
+def _rename(name: str, views: Iterable[WindowView]) -> list[WindowView]:
     windows = [view for view in views if view.window != GATE]
-    # The key ends with the limits where a budget has several cases; they have a column of their own.
-    own = name.removesuffix(",".join(view.window for view in windows)).rstrip()
-    return [
-        WindowView(own, view.window, view.limit, view.used, view.left, view.resets_in, view.gate)
-        for view in windows or views
-    ]
+    # The key ends with the limits if a budget has several cases; they are shown in a column of their own.
+    key = name.removesuffix(",".join(view.window for view in windows)).rstrip()
+    return [replaced(view, key=key) for view in windows or views]

@@ -113,7 +113,7 @@ def test_limits_hold_through_an_outage_and_a_flush(caplog: pytest.LogCaptureFixt
 
         storm = Storm("redis", through, caplog)
         with caplog.at_level(logging.INFO, "nango_py.limits"):
-            storm.live_through([(relay.cut, LOST), (relay.mend, BACK), (flush, "has lost its counts")])
+            storm.live_through([(relay.cut, LOST), (relay.mend, BACK), (flush, "has lost its data")])
     assert overfull(LIMIT, storm.sent) == ""
     assert storm.slowest < HANG_SECONDS
 

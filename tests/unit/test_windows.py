@@ -11,9 +11,9 @@ import threading
 import pytest
 
 from nango_py.limits.counting.booking import Booking
-from nango_py.limits.counting.bookings import LOST_AFTER, Bookings
-from nango_py.limits.counting.counted_log import COARSE_ABOVE, CountedLog
-from nango_py.limits.counting.meter import COUNTED_WITHIN, Meter
+from nango_py.limits.counting.bookings import Bookings
+from nango_py.limits.counting.counted_log import MERGE_ABOVE, CountedLog
+from nango_py.limits.counting.meter import COUNTED_WITHIN, LOST_AFTER, Meter
 from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.memory import SWEEP_EVERY, MemoryLimits
 from tests.support.simulated_api import LimitClock, bucket, window
@@ -178,31 +178,31 @@ def test_nothing_is_kept_of_a_connection_that_is_idle() -> None:
         store.close_gate((f"user {number}",), 2.0)
     clock.moment = SWEEP_EVERY + 3.0
     _send(store)
-    assert list(store._book.meters) == ["k"]
-    assert store._book.gates == {}
+    assert list(store._bookings.meters) == ["k"]
+    assert store._bookings.gates == {}
 
 
 def test_a_connection_in_use_is_not_forgotten() -> None:
     """The sweep keeps what is on its way, what is booked, and what a window still sees."""
     clock = LimitClock(0.0)
-    book = Bookings()
+    bookings = Bookings()
     day = (Spend("day", (window(2, 86400.0),)),)
-    book.acquire(day, (), 0.0, clock.moment)
-    book.sweep(COUNTED_WITHIN + 60.0)
-    assert list(book.meters) == ["day"]
-    book.sweep(COUNTED_WITHIN + 86400.0)
-    assert not book.meters
+    bookings.acquire(day, (), 0.0, clock.moment)
+    bookings.sweep(COUNTED_WITHIN + 60.0)
+    assert list(bookings.meters) == ["day"]
+    bookings.sweep(COUNTED_WITHIN + 86400.0)
+    assert not bookings.meters
 
 
 def test_an_idle_connection_with_a_full_minute_is_small() -> None:
     """What is kept of a connection between its calls stays below 2 KB."""
     meter = Meter()
-    meter.apply((window(10, 1.0), window(15, 60.0)))
+    meter.set_limits((window(10, 1.0), window(15, 60.0)))
     for number in range(15):
-        slot = Booking(number, (), ())
-        meter.send(slot, float(number), 1)
-        meter.land(slot, float(number))
-    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.flying, meter.booked, meter.levels]
+        booking = Booking(number, (), ())
+        meter.start(booking, float(number), 1)
+        meter.finish(booking, float(number))
+    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.in_flight, meter.waiting, meter.levels]
     assert sum(map(sys.getsizeof, [*parts, *meter.log.times, *meter.log.totals])) < 2048
 
 
@@ -212,11 +212,11 @@ def test_a_large_window_is_kept_small_and_errs_towards_waiting() -> None:
     exact = [number * 0.864 for number in range(100_000)]
     for moment in exact:
         log.add(moment, 1)
-        if len(log.times) > log.crowded:
-            log.coarsen(moment, [86_400.0])
-    assert len(log.times) < 3 * COARSE_ABOVE
+        if len(log.times) > log.merge_above:
+            log.merge_old(moment, [86_400.0])
+    assert len(log.times) < 3 * MERGE_ABOVE
     for count in (1, 999, 50_000, 99_999):
-        assert 0 <= log.reaching(count) - exact[count - 1] <= 86_400.0 / 1000
+        assert 0 <= log.time_of(count) - exact[count - 1] <= 86_400.0 / 1000
 
 
 def test_a_large_window_is_used_almost_whole() -> None:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from nango_py.limits.limit_types import Spend
 
 
 class Booking:
-    """One call's place in every budget it spends from.
+    """One call's place in every budget that it spends from.
 
     Attributes:
-        order: arrivals count up; who came first goes first among calls with the same keys.
-        at: the moment it is booked for.
-        promised: the moment its caller was told to come back at.
-        state: `booked`, `flying` (sent, not yet answered) or `over`.
+        order: arrival number; among calls with the same keys the lowest goes first.
+        time: when the request may be sent.
+        wake_at: when the caller will ask again.
+        state: `waiting`, `in_flight` (sent, no response yet) or `ended`.
     """
 
-    __slots__ = ("at", "gates", "order", "promised", "spends", "state")
+    __slots__ = ("gates", "order", "spends", "state", "time", "wake_at")
 
     def __init__(self, order: int, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
         self.order = order
         self.spends = spends
         self.gates = gates
-        self.at = self.promised = 0.0
-        self.state = "over"
+        self.time = self.wake_at = 0.0
+        self.state: Literal["waiting", "in_flight", "ended"] = "ended"
 
-    def shares_line(self, other: Booking) -> bool:
-        """Whether both spend from the same budgets, so that arrival decides who goes first."""
+    def has_same_keys(self, other: Booking) -> bool:
+        """Whether both spend from the same budgets, so that arrival decides which goes first."""
         return self.spends is other.spends or (
             [spend.key for spend in self.spends] == [spend.key for spend in other.spends]
         )

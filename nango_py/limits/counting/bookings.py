@@ -1,6 +1,6 @@
-"""The rules of booking over many keys; stores add a lock, a clock and a place to keep it.
+"""The rules of booking over many keys. Stores add a lock, a clock and a place to keep the meters.
 
-Every method takes the time as `now`, so the same rules serve a process's memory and a shared row.
+Every method takes the time as `now`, so the same rules serve the memory of a process and rows of a database.
 """
 
 from __future__ import annotations
@@ -16,202 +16,188 @@ if TYPE_CHECKING:
 
     from nango_py.limits.limit_types import Spend
 
-LOST_AFTER = 5.0
-"""A caller that did not come back so many seconds after its time is not waited for any more."""
-
 
 class Bookings:
-    """Meters by key, and gates by key with the moment each opens.
+    """Meters by key, and for each closed gate the moment at which it opens.
 
     Args:
-        slot_type: what a new place is made of.
-        offset: tells what to add to its moments to make them unix seconds; asked where days are counted.
+        booking_type: the class of new bookings.
+        offset: returns what is added to `now` to get Unix seconds; called only for calendar days.
     """
 
-    def __init__(self, slot_type: type[Booking] = Booking, offset: Callable[[], float] = lambda: 0.0) -> None:
-        self._slot_type = slot_type
+    def __init__(
+        self, booking_type: type[Booking] = Booking, offset: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._booking_type = booking_type
         self._offset = offset
         self.meters: dict[str, Meter] = {}
         self.gates: dict[str, float] = {}
         self.arrivals = 0
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float, now: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float, now: float
     ) -> Granted | Refused:
-        """Book the earliest place, or say how far away it is."""
+        """See `LimitStore.acquire`."""
         self.arrivals += 1
-        slot = self._slot_type(self.arrivals, spends, gates)
-        meters = self._meters(slot, now)
-        at, label = self._earliest(slot, meters, now, None)
-        if at - now > patience:
-            return Refused(at - now, label)
-        slot.at = slot.promised = at
-        if at <= now:
-            self._send(slot, meters, now)
-            return Granted(0.0, slot)
-        slot.state = "booked"
-        for meter, spend in zip(meters, spends, strict=True):
-            meter.book(slot, spend.cost)
-        return Granted(at - now, slot)
+        booking = self._booking_type(self.arrivals, spends, gates)
+        meters = self._meters(booking, now)
+        time, label = self._earliest(booking, meters, now, None)
+        if time - now > max_wait:
+            return Refused(time - now, label)
+        return Granted(self._place(booking, meters, time, now), booking)
 
-    def confirm(self, slot: Booking, now: float) -> float:
-        """Check a booking again: what has happened meanwhile may have moved it."""
-        if slot.state == "flying":
+    def confirm(self, booking: Booking, now: float) -> float:
+        """See `LimitStore.confirm`."""
+        if booking.state == "in_flight":
             return 0.0
-        meters = self._meters(slot, now)
-        self._retime(slot, meters, now)
-        at, _ = self._earliest(slot, meters, now, slot.order)
+        meters = self._meters(booking, now)
+        self._replan_overdue(booking, meters, now)
+        time, _ = self._earliest(booking, meters, now, booking.order)
         for meter in meters:
-            meter.unbook(slot)
-        slot.at = slot.promised = at
-        if at <= now:
-            self._send(slot, meters, now)
-            return 0.0
-        slot.state = "booked"
-        for meter, spend in zip(meters, slot.spends, strict=True):
-            meter.book(slot, spend.cost)
-        return at - now
+            meter.dequeue(booking)
+        return self._place(booking, meters, time, now)
 
-    def settle(self, slot: Booking, now: float) -> None:
-        """The response came, or is lost."""
-        if slot.state == "booked":
-            self.release(slot)
-        if slot.state == "flying":
-            slot.state = "over"
-            for spend in slot.spends:
-                if spend.key in self.meters:
-                    self.meters[spend.key].land(slot, now)
+    def settle(self, booking: Booking, now: float) -> None:
+        """See `LimitStore.settle`."""
+        if booking.state == "waiting":
+            self.release(booking)
+        if booking.state == "in_flight":
+            booking.state = "ended"
+            for spend in booking.spends:
+                meter = self.meters.get(spend.key)
+                if meter is not None:
+                    # In every store a late response counts when the API must have counted the request.
+                    meter.expire(now)
+                    meter.finish(booking, now)
 
-    def release(self, slot: Booking) -> None:
-        """Nothing was sent."""
-        if slot.state == "over":
+    def release(self, booking: Booking) -> None:
+        """See `LimitStore.release`."""
+        if booking.state == "ended":
             return
-        for spend in slot.spends:
+        for spend in booking.spends:
             if spend.key in self.meters:
-                self.meters[spend.key].unbook(slot)
-                self.meters[spend.key].recall(slot)
-        slot.state = "over"
+                self.meters[spend.key].dequeue(booking)
+                self.meters[spend.key].cancel(booking)
+        booking.state = "ended"
 
     def count(self, spends: tuple[Spend, ...], now: float) -> None:
-        """Something was sent that nobody booked."""
-        slot = self._slot_type(0, spends, ())
-        for meter, spend in zip(self._meters(slot, now), spends, strict=True):
+        """See `LimitStore.count`."""
+        booking = self._booking_type(0, spends, ())
+        for meter, spend in zip(self._meters(booking, now), spends, strict=True):
             meter.count(now, spend.cost)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
-        """A gate closed for longer stays closed for longer."""
+        """See `LimitStore.close_gate`."""
         if seconds > 0:
             for gate in gates:
                 self.gates[gate] = max(self.gates.get(gate, 0.0), now + seconds)
 
     def view(self, keys: Collection[str], now: float) -> tuple[WindowView, ...]:
-        """Every limit and closed gate of these keys."""
+        """See `LimitStore.view`."""
         views: list[WindowView] = []
         for key in keys:
             meter = self.meters.get(key)
             gate = max(0.0, self.gates.get(key, 0.0) - now)
             if meter is not None:
-                meter.tidy(now)
+                meter.expire(now)
                 if meter.has_days:
                     meter.offset = self._offset()
                 for limit in meter.limits:
-                    most, used, resets_in = meter.usage(limit, now)
-                    left = max(0.0, most - used)
-                    views.append(WindowView(key, limit.label, most, used, left, resets_in, gate))
+                    allowed, used, resets_in = meter.usage(limit, now)
+                    left = max(0.0, allowed - used)
+                    views.append(WindowView(key, limit.label, allowed, used, left, resets_in, gate))
             if gate:
                 views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, gate, gate))
         return tuple(views)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys and gates that begin so."""
+        """See `LimitStore.keys`."""
         return tuple(sorted(key for key in self.meters.keys() | self.gates.keys() if key.startswith(prefix)))
 
     def sweep(self, now: float) -> None:
-        """Forget every key and gate of which nothing is left."""
+        """Remove idle meters and open gates."""
         for key in [key for key, meter in self.meters.items() if meter.is_idle(now)]:
             del self.meters[key]
-        for gate in [gate for gate, opens in self.gates.items() if opens <= now]:
+        for gate in [gate for gate, opens_at in self.gates.items() if opens_at <= now]:
             del self.gates[gate]
 
-    def _meters(self, slot: Booking, now: float) -> list[Meter]:
-        found = []
-        for spend in slot.spends:
+    def _meters(self, booking: Booking, now: float) -> list[Meter]:
+        """The meters of a booking's budgets, up to date."""
+        meters = []
+        for spend in booking.spends:
             meter = self.meters.get(spend.key)
             if meter is None:
                 meter = self.meters[spend.key] = Meter()
             if meter.limits is not spend.limits:
-                meter.apply(spend.limits)
-            meter.tidy(now)
+                meter.set_limits(spend.limits)
+            meter.expire(now)
             if meter.has_days:
                 meter.offset = self._offset()
-            if meter.booked and meter.booked[0][2].promised + LOST_AFTER < now:
-                self._drop_lost(meter, now)
-            found.append(meter)
-        return found
-
-    def _drop_lost(self, meter: Meter, now: float) -> None:
-        for slot in [entry[2] for entry in meter.booked if entry[2].promised + LOST_AFTER < now]:
-            # It may still come to confirm; then it is booked again, by its old order.
-            for spend in slot.spends:
-                if spend.key in self.meters:
-                    self.meters[spend.key].unbook(slot)
+            meters.append(meter)
+        return meters
 
     def _earliest(
-        self, slot: Booking, meters: list[Meter], now: float, before: int | None
+        self, booking: Booking, meters: list[Meter], now: float, before: int | None
     ) -> tuple[float, str]:
-        """The first moment that every gate and every meter allows, and what decided."""
-        at, label = now, ""
+        """The first moment that every gate and every meter allows, and the label of what decided."""
+        time, label = now, ""
         if self.gates:
-            for gate in slot.gates:
-                opens = self.gates.get(gate, 0.0)
-                if opens > at:
-                    at, label = opens, GATE
-        quiet = True
+            for gate in booking.gates:
+                opens_at = self.gates.get(gate, 0.0)
+                if opens_at > time:
+                    time, label = opens_at, GATE
+        is_quiet = True
         for meter in meters:
-            if meter.booked:
-                quiet = False
-                at = max(at, _last_of(slot, meter))
+            if meter.waiting:
+                is_quiet = False
+                time = max(time, _last_before(booking, meter))
         while True:
-            start = at
-            for meter, spend in zip(meters, slot.spends, strict=True):
-                found, why = meter.earliest(at, spend.cost, now, before)
-                if found > at:
-                    at, label = found, why
-            # Without bookings a moment that is late enough for one limit is so for all later moments.
-            if quiet or at == start:
-                return at, label or GATE
+            previous = time
+            for meter, spend in zip(meters, booking.spends, strict=True):
+                found, found_label = meter.earliest(time, spend.cost, now, before)
+                if found > time:
+                    time, label = found, found_label
+            # If nothing waits, a moment that is late enough for one limit stays so at all later moments.
+            if is_quiet or time == previous:
+                return time, label or GATE
 
-    def _retime(self, slot: Booking, meters: list[Meter], now: float) -> None:
-        """Plan the overdue bookings of earlier callers with the same keys anew, in their order.
+    def _replan_overdue(self, booking: Booking, meters: list[Meter], now: float) -> None:
+        """Plan the overdue bookings of earlier callers with the same keys again, in their order.
 
-        Without it everyone behind a gate that has opened would be told the same next moment.
+        Otherwise all who waited for a gate would be given the same next moment when it has opened.
         """
         if not meters:
             return
         overdue = []
-        for at, order, other, _ in meters[0].booked:
-            if at >= now:
+        for time, order, other, _ in meters[0].waiting:
+            if time >= now:
                 break
-            if order < slot.order and other.shares_line(slot):
+            if order < booking.order and other.has_same_keys(booking):
                 overdue.append((order, other))
         for order, other in sorted(overdue, key=lambda entry: entry[0]):
-            at, _ = self._earliest(other, meters, now, order)
+            time, _ = self._earliest(other, meters, now, order)
             for meter in meters:
-                meter.unbook(other)
-            other.at = at
+                meter.dequeue(other)
+            other.time = time
             for meter, spend in zip(meters, other.spends, strict=True):
-                meter.book(other, spend.cost)
+                meter.enqueue(other, spend.cost)
 
     @staticmethod
-    def _send(slot: Booking, meters: list[Meter], now: float) -> None:
-        slot.state = "flying"
-        for meter, spend in zip(meters, slot.spends, strict=True):
-            meter.send(slot, now, spend.cost)
+    def _place(booking: Booking, meters: list[Meter], time: float, now: float) -> float:
+        """Send now, or wait until `time`; the wait in seconds."""
+        booking.time = booking.wake_at = time
+        booking.state = "in_flight" if time <= now else "waiting"
+        for meter, spend in zip(meters, booking.spends, strict=True):
+            if time <= now:
+                meter.start(booking, now, spend.cost)
+            else:
+                meter.enqueue(booking, spend.cost)
+        return max(0.0, time - now)
 
 
-def _last_of(slot: Booking, meter: Meter) -> float:
-    """The moment of the last booking with the same keys that came before this one."""
-    for at, order, other, _ in reversed(meter.booked):
-        if order < slot.order and other.shares_line(slot):
-            return at
+def _last_before(booking: Booking, meter: Meter) -> float:
+    """The time of the last waiting booking with the same keys that arrived before this one."""
+    for time, order, other, _ in reversed(meter.waiting):
+        if order < booking.order and other.has_same_keys(booking):
+            return time
     return 0.0

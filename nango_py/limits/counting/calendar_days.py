@@ -11,8 +11,8 @@ LONGEST_DAY = 93_600.0
 """Seconds for which a day's counts are kept; no day has more than 25 hours."""
 
 CLOCKS_DIFFER = 1.0
-"""The API's midnight may be so many seconds before or after ours. What is answered that close to it counts in
-both days, and the first request of a day goes that much later."""
+"""Seconds by which the API's midnight may differ from ours. A response this close to midnight counts in both days,
+and the first request of a day is sent this much later."""
 
 
 @lru_cache(maxsize=64)
@@ -20,7 +20,7 @@ def get_time_zone(name: str) -> tzinfo:
     """The time zone of an IANA name such as "America/New_York".
 
     Raises:
-        ValueError: it is unknown, or this machine has no list of time zones (pip install tzdata).
+        ValueError: the name is unknown, or this machine has no time zone database (pip install tzdata).
     """
     if name == "UTC":
         return UTC
@@ -34,17 +34,23 @@ def get_time_zone(name: str) -> tzinfo:
 
 
 def day_around(time_zone: str, moment: float) -> tuple[float, float]:
-    """The midnights before and after a moment, all in unix seconds; a midnight begins its day."""
+    """The midnights before and after a moment, all in Unix seconds; a midnight is the first moment of its day."""
     day = datetime.fromtimestamp(moment, get_time_zone(time_zone)).date()
     begin, end = _bounds(time_zone, day)
-    # Rounding to microseconds may have gone over midnight.
+    # Rounding to microseconds may have crossed midnight.
     if moment < begin:
         return _bounds(time_zone, day - timedelta(days=1))
     return (begin, end) if moment < end else _bounds(time_zone, day + timedelta(days=1))
 
 
 def midnights(time_zone: str, moment: float, days: int) -> list[float]:
-    """The midnight that begins the day before a moment's, and those of so many days that follow it."""
+    """The midnight at the start of the previous day, and those of the next days.
+
+    Args:
+        time_zone: "UTC" or an IANA name.
+        moment: Unix seconds.
+        days: number of midnights after the first.
+    """
     first = day_around(time_zone, day_around(time_zone, moment)[0] - 1.0)
     found = [*first]
     while len(found) <= days:
@@ -54,8 +60,7 @@ def midnights(time_zone: str, moment: float, days: int) -> list[float]:
 
 @lru_cache(maxsize=512)
 def _bounds(time_zone: str, day: date) -> tuple[float, float]:
-    # Where clocks are put forward at midnight, the one that never comes is the moment of the change; where
-    # they are put back, it is the first of two.
+    # A midnight that clocks skip is the moment of the change; of a midnight that comes twice it is the first.
     zone = get_time_zone(time_zone)
     return tuple(  # type: ignore[return-value]
         datetime.combine(one, time(), zone).timestamp() for one in (day, day + timedelta(days=1))

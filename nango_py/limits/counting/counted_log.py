@@ -1,4 +1,4 @@
-"""Moments at which something was counted, sorted, with running totals: every question is one bisection."""
+"""The moments at which requests were counted, sorted, with running totals: every question is one bisection."""
 
 from __future__ import annotations
 
@@ -8,47 +8,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COARSE_ABOVE = 1024
-"""How many separate moments are kept before neighbours are merged."""
+MERGE_ABOVE = 1024
+"""Maximum number of entries before neighbours are merged."""
 
 RESOLUTION = 1024
-"""A merged moment is late by at most this part of the shortest window that still sees it."""
+"""Merging moves an entry by at most the shortest window that still contains it divided by this number."""
 
 TRIM_STEP = 64
+"""Minimum number of expired entries that are worth removing from the front of a list."""
 
 
 class CountedLog:
-    """A sorted log of (moment, count).
+    """A sorted log of (moment, cost).
 
     Attributes:
-        times: the moments.
-        totals: the count up to and including each, beginning at `dropped`.
-        total: everything that was ever counted.
-        crowded: above so many moments, `coarsen` is worth calling.
+        times: the moment of each entry.
+        totals: the total cost up to and including each entry.
+        dropped: the total cost of removed entries.
+        total: the total cost of all entries, removed ones included.
+        merge_above: the number of entries above which `merge_old` saves space.
     """
 
-    __slots__ = ("crowded", "dropped", "times", "total", "totals")
+    __slots__ = ("dropped", "merge_above", "times", "total", "totals")
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.totals: list[int] = []
         self.dropped = 0
         self.total = 0
-        self.crowded = COARSE_ABOVE
+        self.merge_above = MERGE_ABOVE
 
-    def through(self, moment: float) -> int:
-        """The total of everything at or before the moment."""
+    def total_until(self, moment: float) -> int:
+        """The total cost up to and including the moment."""
         index = bisect_right(self.times, moment)
         return self.totals[index - 1] if index else self.dropped
 
-    def reaching(self, total: int) -> float:
-        """The moment at which the total reached so much."""
+    def time_of(self, total: int) -> float:
+        """The moment at which the total cost reached this total."""
         return self.times[bisect_left(self.totals, total)]
 
-    def add(self, moment: float, count: int) -> None:
-        """Count so much at the moment."""
+    def add(self, moment: float, cost: int) -> None:
+        """Count a cost at the moment."""
         times, totals = self.times, self.totals
-        self.total += count
+        self.total += cost
         if not times or times[-1] <= moment:
             totals.append(self.total)
             times.append(moment)
@@ -56,10 +58,10 @@ class CountedLog:
         index = bisect_right(times, moment)
         before = totals[index - 1] if index else self.dropped
         times.insert(index, moment)
-        totals[index:] = [before + count, *(total + count for total in totals[index:])]
+        totals[index:] = [before + cost, *(total + cost for total in totals[index:])]
 
-    def forget_through(self, moment: float) -> None:
-        """Drop what lies at or before the moment; small amounts may stay for a while."""
+    def drop_until(self, moment: float) -> None:
+        """Remove entries up to and including the moment; a few may stay for a while."""
         times = self.times
         if not times or times[0] > moment:
             return
@@ -72,12 +74,12 @@ class CountedLog:
             self.dropped = self.totals[index - 1]
             del times[:index], self.totals[:index]
 
-    def coarsen(self, now: float, spans: Sequence[float]) -> None:
-        """Merge old neighbours into the later one when there are very many; that only errs towards waiting.
+    def merge_old(self, now: float, spans: Sequence[float]) -> None:
+        """Merge old neighbours into the later one, which can only lengthen waits.
 
         Args:
-            now: this moment.
-            spans: the windows' lengths in seconds, ascending.
+            now: the current time.
+            spans: the lengths of the windows in seconds, ascending.
         """
         times: list[float] = []
         totals: list[int] = []
@@ -85,7 +87,7 @@ class CountedLog:
         for moment, total in zip(self.times, self.totals, strict=True):
             age = now - moment
             span = next((length for length in spans if length > age), spans[-1])
-            # A window shorter than the age no longer sees the moment, so only longer ones set the step.
+            # A window shorter than the age no longer contains the entry, so only longer ones set the step.
             if times and moment - first <= span / RESOLUTION:
                 times[-1], totals[-1] = moment, total
             else:
@@ -93,4 +95,4 @@ class CountedLog:
                 times.append(moment)
                 totals.append(total)
         self.times, self.totals = times, totals
-        self.crowded = max(COARSE_ABOVE, 2 * len(times))
+        self.merge_above = max(MERGE_ABOVE, 2 * len(times))

@@ -1,9 +1,11 @@
 """What is counted under one key, and the arithmetic of its limits.
 
-A request is counted by the API at some moment between its sending and its response. So a place that was
-answered counts at the response, one on its way counts now, and one that is booked counts when it is due. The
-sending is never before the moment checked, so no window of any alignment can hold too many: of any set that
-the API counted within a window, the one sent last was sent less than a window after the first response.
+The API counts a request at some moment between its sending and its response. So a request with a response counts
+at the response, one in flight counts now, and a waiting booking counts when it is due. No request is sent before
+the moment that is checked, so no window of any alignment can hold too many: of any requests that the API counted
+within a window, the last was sent less than a window after the first response.
+
+stores/redis_store.lua does the same arithmetic under the same names.
 """
 
 from __future__ import annotations
@@ -14,138 +16,152 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
 from nango_py.limits.counting.counted_log import CountedLog
-from nango_py.limits.counting.queue import Queue, needs_before
+from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, tokens_needed
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.limits.counting.booking import Booking
+    from nango_py.limits.counting.queue import Waiting
     from nango_py.limits.limit_types import Limit
 
 COUNTED_WITHIN = 10.0
-"""By so many seconds after its sending an API has counted a request. A response that takes longer is slow
-work, or lost, and does not hold its place in a short window all the while."""
+"""Seconds after sending by which the API must have counted the request. A response that takes longer does not hold
+its place in a short window until it arrives."""
 
 LEASE = 300.0
-"""So long a request on its way may hold its place under a cap, if its process never says that it ended."""
+"""Seconds for which a request in flight can hold its place under a cap if its process never reports the end."""
 
-LOOK_AGAIN = 0.05
-"""Seconds after which who waits under a cap looks again: nobody knows when a request on its way will end."""
+LOST_AFTER = 5.0
+"""Seconds after its time when a booking is dropped whose caller did not come back."""
 
-DUST = 1e-9
-"""The part of a token that rounding may make up."""
+POLL_SECONDS = 0.05
+"""Seconds between two attempts under a cap: when a request in flight will end is unknown."""
+
+ROUNDING = 1e-9
+"""The part of a token that rounding may create."""
 
 
 class Meter:
-    """The log, the places on their way and the bookings of one key.
+    """The log, the requests in flight and the waiting bookings of one key.
 
     Attributes:
-        has_days: whether it has calendar days, and so needs `offset`.
-        offset: what is added to its moments to make them unix seconds.
+        in_flight: when each was sent, and its cost.
+        spans: the lengths of the windows in seconds, ascending.
+        longest: seconds after which a counted request no longer matters.
+        max_cost: a call that costs more can never be sent.
+        in_flight_seconds: after which a request in flight counts as answered.
+        levels: of each bucket, by label: the tokens, and the moment at which it had them.
+        has_days: whether there are calendar days, which need `offset`.
+        offset: added to this clock's moments to get Unix seconds.
     """
 
     __slots__ = (
         "_buckets",
-        "_finds",
-        "_longest",
-        "_most",
-        "_patience",
-        "_spans",
-        "booked",
-        "flying",
-        "flying_cost",
+        "_rules",
         "has_days",
+        "in_flight",
+        "in_flight_cost",
+        "in_flight_seconds",
         "levels",
         "limits",
         "log",
+        "longest",
+        "max_cost",
         "offset",
+        "spans",
+        "waiting",
     )
 
     def __init__(self) -> None:
         self.limits: tuple[Limit, ...] = ()
         self.log = CountedLog()
-        self.flying: dict[Booking, tuple[float, int]] = {}
-        self.flying_cost = 0
-        self.booked: list[tuple[float, int, Booking, int]] = []
-        self._spans: tuple[float, ...] = ()
+        self.in_flight: dict[Booking, tuple[float, int]] = {}
+        self.in_flight_cost = 0
+        self.waiting: Waiting = []
+        self.spans: tuple[float, ...] = ()
         self.has_days = False
         self.offset = 0.0
         self._buckets: tuple[Bucket, ...] = ()
-        self._finds: tuple[tuple[Any, Callable[..., float]], ...] = ()
+        self._rules: tuple[tuple[Any, Callable[..., float]], ...] = ()
         self.levels: dict[str, tuple[float, float]] = {}
-        self._longest = 0.0
-        self._most = math.inf
-        self._patience = COUNTED_WITHIN
+        self.longest = 0.0
+        self.max_cost = math.inf
+        self.in_flight_seconds = COUNTED_WITHIN
 
-    def apply(self, limits: tuple[Limit, ...]) -> None:
-        """Count by these limits from now on; what was counted before stays counted."""
+    def set_limits(self, limits: tuple[Limit, ...]) -> None:
+        """Use these limits from now on; what was counted before stays counted."""
         if limits == self.limits:
             return
         self.limits = limits
         self.has_days = any(isinstance(limit, CalendarDay) for limit in limits)
         spans = {limit.seconds for limit in limits if isinstance(limit, Window)}
-        self._spans = tuple(sorted({*spans, ORDINARY_DAY} if self.has_days else spans))
+        self.spans = tuple(sorted({*spans, ORDINARY_DAY} if self.has_days else spans))
         self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
-        self._finds = tuple((limit, _FINDS[type(limit)]) for limit in limits)
-        self._longest = max((*spans, LONGEST_DAY) if self.has_days else spans, default=0.0)
-        self._patience = LEASE if any(isinstance(limit, InFlight) for limit in limits) else COUNTED_WITHIN
+        self._rules = tuple((limit, _EARLIEST[type(limit)]) for limit in limits)
+        self.longest = max((*spans, LONGEST_DAY) if self.has_days else spans, default=0.0)
+        has_cap = any(isinstance(limit, InFlight) for limit in limits)
+        self.in_flight_seconds = LEASE if has_cap else COUNTED_WITHIN
         labels = {bucket.label for bucket in self._buckets}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
-        self._most = min(map(capacity, limits), default=math.inf)
+        self.max_cost = min(map(capacity, limits), default=math.inf)
 
     # -- changes -------------------------------------------------------------------------------------------
 
-    def tidy(self, now: float) -> None:
-        """Forget what no window sees any more, and stop waiting for answers that take too long."""
-        while self.flying:
-            slot = next(iter(self.flying))
-            counted = self.flying[slot][0] + self._patience
-            if counted > now:
+    def expire(self, now: float) -> None:
+        """Drop what no longer matters: old entries, lost bookings, and responses that take too long."""
+        while self.in_flight:
+            booking = next(iter(self.in_flight))
+            counted_by = self.in_flight[booking][0] + self.in_flight_seconds
+            if counted_by > now:
                 break
-            self.land(slot, counted)
+            self.finish(booking, counted_by)
         if self.log.times:
-            self.log.forget_through(now - self._longest)
+            self.log.drop_until(now - self.longest)
+        if self.waiting:
+            # A lost caller may still come to confirm; then it is booked again under its old order.
+            self.waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
 
-    def book(self, slot: Booking, cost: int) -> None:
-        """Keep a place for `slot.at`."""
-        entry = (slot.at, slot.order, slot, cost)
-        if not self.booked or self.booked[-1] < entry:
-            self.booked.append(entry)
+    def enqueue(self, booking: Booking, cost: int) -> None:
+        """Keep a place at `booking.time`."""
+        entry = (booking.time, booking.order, booking, cost)
+        if not self.waiting or self.waiting[-1] < entry:
+            self.waiting.append(entry)
         else:
-            self.booked.insert(bisect_left(self.booked, entry), entry)
+            self.waiting.insert(bisect_left(self.waiting, entry), entry)
 
-    def unbook(self, slot: Booking) -> None:
-        """Give a booked place back."""
-        index = bisect_left(self.booked, (slot.at, slot.order))
-        if index < len(self.booked) and self.booked[index][2] is slot:
-            del self.booked[index]
+    def dequeue(self, booking: Booking) -> None:
+        """Give a waiting booking's place back."""
+        index = bisect_left(self.waiting, (booking.time, booking.order))
+        if index < len(self.waiting) and self.waiting[index][2] is booking:
+            del self.waiting[index]
 
-    def send(self, slot: Booking, now: float, cost: int) -> None:
-        """The place is used from now on; it is counted at any moment from now to its response."""
-        self.flying[slot] = (now, cost)
-        self.flying_cost += cost
+    def start(self, booking: Booking, now: float, cost: int) -> None:
+        """The request is sent now."""
+        self.in_flight[booking] = (now, cost)
+        self.in_flight_cost += cost
 
-    def recall(self, slot: Booking) -> None:
-        """The place was not used after all."""
-        if slot in self.flying:
-            self.flying_cost -= self.flying.pop(slot)[1]
+    def cancel(self, booking: Booking) -> None:
+        """The request was not sent after all."""
+        if booking in self.in_flight:
+            self.in_flight_cost -= self.in_flight.pop(booking)[1]
 
-    def land(self, slot: Booking, now: float) -> None:
-        """The response came: the place was counted by now at the latest."""
-        if slot not in self.flying:
+    def finish(self, booking: Booking, moment: float) -> None:
+        """The response came: the API has counted the request by this moment."""
+        if booking not in self.in_flight:
             return
-        cost = self.flying.pop(slot)[1]
-        self.flying_cost -= cost
-        self.count(now, cost)
+        cost = self.in_flight.pop(booking)[1]
+        self.in_flight_cost -= cost
+        self.count(moment, cost)
 
     def count(self, moment: float, cost: int) -> None:
-        """Something was counted at the moment."""
+        """A request was counted at the moment."""
         log = self.log
-        if self._spans:
+        if self.spans:
             log.add(moment, cost)
-            if len(log.times) > log.crowded:
-                log.coarsen(moment, self._spans)
+            if len(log.times) > log.merge_above:
+                log.merge_old(moment, self.spans)
         for bucket in self._buckets:
             level, since = self._level(bucket, moment)
             self.levels[bucket.label] = (level - cost, since)
@@ -154,190 +170,172 @@ class Meter:
 
     def is_idle(self, now: float) -> bool:
         """Whether forgetting the key changes nothing."""
-        self.tidy(now)
-        if self.booked or self.flying:
+        self.expire(now)
+        if self.waiting or self.in_flight:
             return False
-        if self.log.times and self.log.times[-1] > now - self._longest:
+        if self.log.times and self.log.times[-1] > now - self.longest:
             return False
         return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._buckets)
 
-    def kept_until(self) -> float:
+    def expires_at(self) -> float:
         """The moment from which forgetting the key changes nothing, if nothing more happens."""
         ends = [0.0]
-        ends += [sent + self._patience + self._longest for sent, _ in self.flying.values()]
-        ends += [at + COUNTED_WITHIN + self._longest for at, _, _, _ in self.booked[-1:]]
-        ends += [moment + self._longest for moment in self.log.times[-1:]]
+        ends += [sent + self.in_flight_seconds + self.longest for sent, _ in self.in_flight.values()]
+        ends += [time + COUNTED_WITHIN + self.longest for time, _, _, _ in self.waiting[-1:]]
+        ends += [moment + self.longest for moment in self.log.times[-1:]]
         for bucket in self._buckets:
             level, since = self.levels.get(bucket.label, (bucket.burst, 0.0))
-            missing = bucket.burst - level + self.flying_cost + len(self.booked)
+            missing = bucket.burst - level + self.in_flight_cost + len(self.waiting)
             ends.append(since + missing / bucket.per_second)
         return max(ends)
 
     def earliest(self, start: float, cost: int, now: float, before: int | None = None) -> tuple[float, str]:
-        """The first moment from `start` on at which so much can be sent, and the limit that decided.
+        """The first moment from `start` on at which a cost can be sent, and the label of the deciding limit.
 
         Args:
-            start: no moment before it is offered.
-            cost: how much is sent at once.
-            now: this moment; what is on its way counts at it.
-            before: consider only bookings of arrivals before this one; None considers all.
+            start: the result is not before it.
+            cost: of the call.
+            now: the current time.
+            before: consider only waiting bookings with a lower order; None considers all.
         """
-        if cost > self._most:
+        if cost > self.max_cost:
             return math.inf, min(self.limits, key=capacity).label
-        queue = Queue(self.booked, now, before) if self.booked else None
+        queue = Queue(self.waiting, now, before) if self.waiting else EMPTY_QUEUE
         moment, label = start, ""
         while True:
-            before_round = moment
-            for limit, find in self._finds:
+            previous = moment
+            for limit, find in self._rules:
                 found = find(self, limit, moment, cost, now, queue)
                 if found > moment:
                     moment, label = found, limit.label
-            if queue is None or moment == before_round:
+            if queue is EMPTY_QUEUE or moment == previous:
                 return moment, label
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
-        """What a limit allows, what of it is used now, and the seconds until nothing is."""
-        held = self.flying_cost + sum(entry[3] for entry in self.booked if entry[0] <= now)
+        """The capacity of a limit, what of it is used now, and the seconds until nothing is."""
+        held = self.in_flight_cost + sum(entry[3] for entry in self.waiting if entry[0] <= now)
         if isinstance(limit, InFlight):
             return limit.most, held, 0.0
         if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
         if isinstance(limit, CalendarDay):
-            begin, end = self._day(limit, now)
-            used = self.log.total - self.log.through(begin) + held
+            begin, end = self._day_bounds(limit, now)
+            used = self.log.total - self.log.total_until(begin) + held
             return limit.requests, used, end - now if used else 0.0
-        seen = self.log.total - self.log.through(now - limit.seconds)
+        counted = self.log.total - self.log.total_until(now - limit.seconds)
         if held:
-            return limit.requests, seen + held, limit.seconds
-        return limit.requests, seen, self.log.times[-1] + limit.seconds - now if seen else 0.0
+            return limit.requests, counted + held, limit.seconds
+        return limit.requests, counted, self.log.times[-1] + limit.seconds - now if counted else 0.0
 
-    # -- arithmetic ----------------------------------------------------------------------------------------
+    # -- the first moment from `start` on at which each kind of limit has room -----------------------------
 
-    def _free(self, window: Window, start: float, cost: int, now: float) -> float:
-        """`_window` where nothing is booked."""
-        log, room, held = self.log, window.requests - cost, self.flying_cost
-        if log.total - log.dropped + held <= room:
+    def _earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
+        """The first moment that every span of this length, at any alignment, has room for."""
+        log, span, room = self.log, window.seconds, window.requests - cost
+        if queue is EMPTY_QUEUE and log.total - log.dropped + self.in_flight_cost <= room:
             return start
-        horizon = start - window.seconds
-        seen = log.through(horizon) if horizon < now else log.total + held
-        over = log.total + held - seen - room
-        if over <= 0:
-            return start
-        return _after(log.reaching(seen + over) if seen + over <= log.total else now, window.seconds)
-
-    def _window(self, window: Window, start: float, cost: int, now: float, queue: Queue | None) -> float:
-        """The first moment t >= start for which no (x - seconds, x] that holds t is over its limit."""
-        if queue is None:
-            return self._free(window, start, cost, now)
-        span, room = window.seconds, window.requests - cost
         moment = start
         while True:
-            over = self._within(moment, span, now, queue) - room
+            over = self._used_within(moment, span, now, queue) - room
             if over > 0:
-                moment = _after(self._leaving(moment - span, over, now, queue), span)
+                moment = _after(self._nth_after(moment - span, over, now, queue), span)
                 continue
-            late = self._crowded(moment, span, room, now, queue)
-            if late is None:
+            later = self._overfilled(moment, span, room, now, queue)
+            if later is None:
                 return moment
-            moment = late
+            moment = later
 
-    def _within(self, end: float, span: float, now: float, queue: Queue) -> int:
-        """How much lies in (end - span, end], for an end at or after now."""
+    def _used_within(self, end: float, span: float, now: float, queue: Queue) -> int:
+        """The cost in (end - span, end], for an end at or after now."""
         start = end - span
+        waiting = queue.cost_until(end)
         if start < now:
-            return self.log.total - self.log.through(start) + self.flying_cost + queue.through(end)
-        return queue.through(end) - queue.through(start)
+            return self.log.total - self.log.total_until(start) + self.in_flight_cost + waiting
+        return waiting - queue.cost_until(start)
 
-    def _leaving(self, start: float, over: int, now: float, queue: Queue) -> float:
+    def _nth_after(self, start: float, over: int, now: float, queue: Queue) -> float:
         """The moment of the `over`-th that is counted after `start`."""
         if start >= now:
-            return queue.reaching(queue.through(start) + over)
-        seen = self.log.through(start)
-        if seen + over <= self.log.total:
-            return self.log.reaching(seen + over)
-        over -= self.log.total - seen + self.flying_cost
-        return now if over <= 0 else max(now, queue.reaching(over))
+            return queue.time_of(queue.cost_until(start) + over)
+        total = self.log.total_until(start) + over
+        if total <= self.log.total:
+            return self.log.time_of(total)
+        waiting = total - self.log.total - self.in_flight_cost
+        return now if waiting <= 0 else max(now, queue.time_of(waiting))
 
-    def _crowded(self, moment: float, span: float, room: int, now: float, queue: Queue) -> float | None:
-        """The last later booking whose window a place at this moment would overfill."""
+    def _overfilled(self, moment: float, span: float, room: int, now: float, queue: Queue) -> float | None:
+        """The last later booking whose window a request at this moment would overfill."""
         first, last = bisect_right(queue.times, moment), bisect_left(queue.times, moment + span)
         for index in range(last - 1, first - 1, -1):
-            if self._within(queue.times[index], span, now, queue) > room:
+            if self._used_within(queue.times[index], span, now, queue) > room:
                 return queue.times[index]
         return None
 
-    def _day(self, limit: CalendarDay, moment: float) -> tuple[float, float]:
-        """What is after the first may count in the day that is used at a moment; the second is its end."""
-        begin, end = day_around(limit.time_zone, moment + self.offset - CLOCKS_DIFFER)
+    def _day_bounds(self, day: CalendarDay, moment: float) -> tuple[float, float]:
+        """What is counted after the first may be in the day of this moment; the second is the day's end."""
+        begin, end = day_around(day.time_zone, moment + self.offset - CLOCKS_DIFFER)
         # Unix seconds are rounded to some ten millionths.
         return begin - self.offset - CLOCKS_DIFFER, end - self.offset + CLOCKS_DIFFER + 1e-6
 
-    def _in_day(self, limit: CalendarDay, start: float, cost: int, now: float, queue: Queue | None) -> float:
-        """The first moment t >= start whose day has room beside all that is counted or booked in it."""
+    def _earliest_in_day(self, day: CalendarDay, start: float, cost: int, now: float, queue: Queue) -> float:
+        """The first moment whose day has room beside all that is counted or waits in it."""
         moment = start
         while True:
-            begin, end = self._day(limit, moment)
-            used = 0
+            begin, end = self._day_bounds(day, moment)
+            used = queue.cost_before(end)
             if begin <= now:
-                used = self.log.total - self.log.through(begin) + self.flying_cost
-            if queue is not None:
-                used += queue.before(end) - (queue.before(begin) if begin > now else 0)
-            if used + cost <= limit.requests:
+                used += self.log.total - self.log.total_until(begin) + self.in_flight_cost
+            else:
+                used -= queue.cost_before(begin)
+            if used + cost <= day.requests:
                 return moment
             moment = end
 
-    def _under(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue | None) -> float:
-        """`start` if there is room under the cap now, else when to look again; the line looks in turns."""
-        waiting = queue.totals[-1] if queue is not None and queue.totals else 0
-        held = self.flying_cost + (0 if queue is None else queue.through(now))
-        if held + cost <= cap.most:
+    def _earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue) -> float:
+        """`start` if there is room under the cap now, else when to ask again; callers ask in turns."""
+        if self.in_flight_cost + queue.cost_until(now) + cost <= cap.most:
             return start
-        return max(start, now + LOOK_AGAIN * (1 + waiting / cap.most))
+        waiting = queue.totals[-1] if queue.totals else 0
+        return max(start, now + POLL_SECONDS * (1 + waiting / cap.most))
 
     def _level(self, bucket: Bucket, moment: float) -> tuple[float, float]:
-        """The tokens at a moment, from what was counted only, and that moment."""
+        """The tokens at a moment, after what was counted only, and that moment."""
         level, since = self.levels.get(bucket.label, (bucket.burst, moment))
         if moment > since:
             return min(bucket.burst, level + (moment - since) * bucket.per_second), moment
         return level, since
 
-    def _bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue | None) -> float:
-        """The first moment t >= start with tokens for this place that leaves every later booking its own."""
-        rate = bucket.per_second
-        level = self._level(bucket, now)[0] - self.flying_cost
-        if queue is None:
-            level = min(bucket.burst, level + (start - now) * rate)
-            return start if level >= cost - DUST else start + (cost - level) / rate
-        level -= queue.through(now)
+    def _earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue) -> float:
+        """The first moment with tokens for this call that leaves every later booking its own."""
+        burst, rate, since = bucket.burst, bucket.per_second, now
+        level = self._level(bucket, now)[0] - self.in_flight_cost - queue.cost_until(now)
         later = queue.after(now)
-        needs = needs_before(later, rate)
-        since = now
-        for index, (moment, taken) in enumerate([*later, (math.inf, 0)]):
-            if moment > start:
+        needed = tokens_needed(later, rate)
+        for index, (next_booking, taken) in enumerate([*later, (math.inf, 0)]):
+            if next_booking > start:
                 at = max(start, since)
-                have = min(bucket.burst, level + (at - since) * rate)
-                if have < cost - DUST:
-                    at, have = at + (cost - have) / rate, float(cost)
-                spare = min(bucket.burst, have - cost + (moment - at) * rate)
-                if at <= moment and spare >= needs[index] - DUST:
+                tokens = min(burst, level + (at - since) * rate)
+                if tokens < cost - ROUNDING:
+                    at, tokens = at + (cost - tokens) / rate, float(cost)
+                left = min(burst, tokens - cost + (next_booking - at) * rate)
+                if at <= next_booking and left >= needed[index] - ROUNDING:
                     return at
-            level = min(bucket.burst, level + (moment - since) * rate) - taken
-            since = moment
+            level = min(burst, level + (next_booking - since) * rate) - taken
+            since = next_booking
         return math.inf
 
 
-_FINDS: dict[type[Limit], Callable[..., float]] = {
-    Window: Meter._window,  # noqa: SLF001 - the class above
-    CalendarDay: Meter._in_day,  # noqa: SLF001
-    Bucket: Meter._bucket,  # noqa: SLF001
-    InFlight: Meter._under,  # noqa: SLF001
+_EARLIEST: dict[type[Limit], Callable[..., float]] = {
+    Window: Meter._earliest_in_window,  # noqa: SLF001 - the class above
+    CalendarDay: Meter._earliest_in_day,  # noqa: SLF001
+    Bucket: Meter._earliest_in_bucket,  # noqa: SLF001
+    InFlight: Meter._earliest_under_cap,  # noqa: SLF001
 }
-"""How the earliest moment under each kind of limit is found."""
 
 
 def _after(moment: float, span: float) -> float:
-    """The first moment at which a window of this span has left `moment` behind, rounding included."""
+    """The first moment at which a window of this span no longer contains `moment`, rounding included."""
     end = moment + span
     while end - span < moment:
         end = math.nextafter(end, math.inf)

@@ -1,10 +1,10 @@
-"""What happens when a shared store goes away: each process keeps to its part, and comes back by itself.
+"""What happens when a shared store is unreachable: each process uses its own share of the limits until it is back.
 
-While the store answers, it alone decides, and this process remembers what it sent itself. When it fails,
-every process goes on with its own memory and its part of each limit, one over the number of processes seen
-last. When it is back, or has lost what it knew, both must agree for a minute, so that no window of up to a
-minute is exceeded on the way there or back, if the processes had used about equal parts. Where they had not,
-short windows hold all the same: a process lets them pass once before it relies on its own memory.
+While the store responds it alone decides, and this process records what it sent. When the store fails, every process
+continues with its own memory and its share of each limit: one divided by the number of processes seen last. When the
+store is back, or has lost its data, both must agree for a minute. Then no window of up to a minute is exceeded on the
+way there or back, provided that the processes had used about equal shares. If they had not, short windows still hold,
+because a process lets them pass once before it relies on its own memory.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ from nango_py.limits.limit_types import (
     Window,
 )
 from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from nango_py.clock import Clock
     from nango_py.limits.limit_types import Limit, WindowView
 
-AGAIN_AFTER = 1.0
+RETRY_AFTER = 1.0
 """Seconds after a failure until one caller tries the store again."""
 
 AGREE_SECONDS = 60.0
-"""How long both must agree after the store has come back, and so the longest window that is bridged."""
+"""Seconds for which both must agree after the store is back, and so the longest window that is bridged."""
 
-PASSED_SECONDS = 5.0
-"""Windows of up to so many seconds are let pass once when the store is lost."""
+LONGEST_PAUSE = 5.0
+"""Windows of up to this many seconds are let pass once when the store becomes unreachable."""
 
 COUNT_EVERY = 10.0
 """Seconds between two counts of the processes."""
 
-MOST_PARTS = 2000
-"""How many kinds of calls are kept divided."""
+MAX_SHARES = 2000
+"""Maximum number of calls whose shares are cached."""
 
 _logger = logging.getLogger("nango_py.limits")
 
@@ -56,10 +57,10 @@ class SharedStore(LimitStore, Protocol):
 
     @property
     def generation(self) -> str:
-        """Changes when the store has lost what it knew."""
+        """Changes when the store has lost its data."""
 
     def processes(self, name: str) -> int:
-        """How many processes use the store, the one of this name included."""
+        """The number of processes that use the store, including the one of this name."""
 
 
 class Ticket:
@@ -74,15 +75,32 @@ class Ticket:
         self.local: Any = None
 
 
+@record
+class Share:
+    """What this process may use of the budgets of one call while the store is unreachable.
+
+    Attributes:
+        whole: the budgets as they are.
+        spends: this process's share of each.
+        pause_gate: closed until the short windows have passed.
+    """
+
+    whole: tuple[Spend, ...]
+    spends: tuple[Spend, ...]
+    pause_gate: str
+
+
 class FailoverLimits:
-    """A LimitStore that uses a shared one while it can, and this process's part of the limits while not.
+    """A LimitStore that uses a shared store, and this process's share of the limits while it is unreachable.
+
+    Its methods raise no StorageError.
 
     Args:
         store: the shared one.
         clock: of this process.
 
     Attributes:
-        is_remote: asking it takes a while, so asyncio asks it in a thread.
+        is_remote: its methods can take a while, so asyncio calls them in a thread.
     """
 
     is_remote = True
@@ -94,192 +112,191 @@ class FailoverLimits:
         self._name = secrets.token_hex(8)
         self._processes = 1
         self._count_at = 0.0
-        self._away_until = 0.0
-        self._is_away = False
+        self._is_unreachable = False
+        self._retry_at = 0.0
         self._agree_until = 0.0
         self._generation = ""
-        self._parts: dict[tuple[tuple[str, int], ...], tuple[tuple[Spend, ...], tuple[Spend, ...], str]] = {}
+        self._shares: dict[tuple[tuple[str, int], ...], Share] = {}
         self._pauses: set[float] = set()
         self._lock = threading.Lock()
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """Book the earliest place."""
+        """See `LimitStore.acquire`."""
         ticket = Ticket(spends, gates)
-        if not self._may_ask():
-            return self._acquire_local(ticket, patience)
+        if not self._should_try():
+            return self._acquire_local(ticket, max_wait)
         try:
-            response = self._store.acquire(spends, gates, patience)
+            outcome = self._store.acquire(spends, gates, max_wait)
         except StorageError as error:
-            self._lost(error)
-            return self._acquire_local(ticket, patience)
-        self._found()
+            self._record_failure(error)
+            return self._acquire_local(ticket, max_wait)
+        self._record_success()
         self._count_processes()
-        if isinstance(response, Refused):
-            return response
-        ticket.shared = response.ticket
+        if isinstance(outcome, Refused):
+            return outcome
+        ticket.shared = outcome.ticket
         if self._clock.monotonic() >= self._agree_until:
-            return Granted(response.wait, ticket)
-        local = self._acquire_local(ticket, patience)
+            return Granted(outcome.wait, ticket)
+        local = self._acquire_local(ticket, max_wait)
         if isinstance(local, Refused):
             self.release(ticket)
             return local
-        return Granted(max(response.wait, local.wait), ticket)
+        return Granted(max(outcome.wait, local.wait), ticket)
 
     def confirm(self, ticket: Ticket) -> float:
-        """0.0 to send now, else seconds more to wait."""
+        """See `LimitStore.confirm`."""
         wait = 0.0
         if ticket.shared is not None:
             try:
                 wait = self._store.confirm(ticket.shared)
             except StorageError as error:
-                self._lost(error)
+                self._record_failure(error)
                 ticket.shared = None
         if ticket.shared is None and ticket.local is None:
-            response = self._acquire_local(ticket, 1e9)
-            return response.wait
+            return self._acquire_local(ticket, 1e9).wait
         return wait if ticket.local is None else max(wait, self._local.confirm(ticket.local))
 
     def settle(self, ticket: Ticket) -> None:
-        """The response is here, or was lost."""
+        """See `LimitStore.settle`."""
         if ticket.local is None:
-            self._local.count(self._part(ticket.spends)[0])
+            self._local.count(self._share(ticket.spends).spends)
         else:
             self._local.settle(ticket.local)
-        self._tell(self._store.settle, ticket)
+        self._end_shared(self._store.settle, ticket)
 
     def release(self, ticket: Ticket) -> None:
-        """Nothing was sent."""
+        """See `LimitStore.release`."""
         if ticket.local is not None:
             self._local.release(ticket.local)
-        self._tell(self._store.release, ticket)
+        self._end_shared(self._store.release, ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """Count what was sent without a booking."""
-        if self._may_ask():
+        """See `LimitStore.count`."""
+        if self._should_try():
             try:
                 self._store.count(spends)
             except StorageError as error:
-                self._lost(error)
+                self._record_failure(error)
             else:
                 return
         self._local.count(spends)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Nobody passes for so long; without the store, nobody of this process."""
+        """See `LimitStore.close_gate`; while the store is unreachable, only for this process."""
         self._local.close_gate(gates, seconds)
-        if self._may_ask():
+        if self._should_try():
             try:
                 self._store.close_gate(gates, seconds)
             except StorageError as error:
-                self._lost(error)
+                self._record_failure(error)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """How full the limits of these keys and gates are; without the store, this process's part of them."""
-        if self._may_ask():
+        """See `LimitStore.view`; while the store is unreachable, this process's share of the limits."""
+        if self._should_try():
             try:
                 return self._store.view(keys)
             except StorageError as error:
-                self._lost(error)
+                self._record_failure(error)
         return self._local.view(keys)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys and gates that begin so; without the store, those of this process."""
-        if self._may_ask():
+        """See `LimitStore.keys`; while the store is unreachable, those of this process."""
+        if self._should_try():
             try:
                 return self._store.keys(prefix)
             except StorageError as error:
-                self._lost(error)
+                self._record_failure(error)
         return self._local.keys(prefix)
 
-    def _acquire_local(self, ticket: Ticket, patience: float) -> Granted | Refused:
-        part, pause = self._part(ticket.spends)
-        response = self._local.acquire(part, (*ticket.gates, pause), patience)
-        if isinstance(response, Refused):
-            return response
-        ticket.local = response.ticket
-        return Granted(response.wait, ticket)
+    def _acquire_local(self, ticket: Ticket, max_wait: float) -> Granted | Refused:
+        share = self._share(ticket.spends)
+        outcome = self._local.acquire(share.spends, (*ticket.gates, share.pause_gate), max_wait)
+        if isinstance(outcome, Refused):
+            return outcome
+        ticket.local = outcome.ticket
+        return Granted(outcome.wait, ticket)
 
-    def _part(self, spends: tuple[Spend, ...]) -> tuple[tuple[Spend, ...], str]:
-        """The spends with this process's part of each limit, and the gate that lets short windows pass."""
-        place = tuple((spend.key, spend.cost) for spend in spends)
-        known = self._parts.get(place)
+    def _share(self, spends: tuple[Spend, ...]) -> Share:
+        cache_key = tuple((spend.key, spend.cost) for spend in spends)
+        share = self._shares.get(cache_key)
         # Hashing the limits would take longer than everything else here.
-        if known is None or not all(
-            spend.limits is other.limits for spend, other in zip(spends, known[0], strict=True)
+        if share is None or not all(
+            spend.limits is other.limits for spend, other in zip(spends, share.whole, strict=True)
         ):
-            if len(self._parts) >= MOST_PARTS:
-                self._parts.clear()
-            part = tuple(
+            if len(self._shares) >= MAX_SHARES:
+                self._shares.clear()
+            divided = tuple(
                 Spend(
                     spend.key,
-                    tuple(_part(limit, self._processes, spend.cost) for limit in spend.limits),
+                    tuple(_divide(limit, self._processes, spend.cost) for limit in spend.limits),
                     spend.cost,
                 )
                 for spend in spends
             )
-            pause = _longest_short(spends)
+            pause = _longest_short_window(spends)
             self._pauses.add(pause)
-            known = self._parts[place] = (spends, part, _pause_gate(pause))
-        return known[1], known[2]
+            share = self._shares[cache_key] = Share(spends, divided, _pause_gate(pause))
+        return share
 
-    def _may_ask(self) -> bool:
-        """Whether the store answers, or it is time for this caller to find out."""
-        if not self._is_away:
+    def _should_try(self) -> bool:
+        """Whether the store responds, or it is this caller's turn to try it again."""
+        if not self._is_unreachable:
             return True
         with self._lock:
             now = self._clock.monotonic()
-            if now < self._away_until:
+            if now < self._retry_at:
                 return False
-            self._away_until = now + AGAIN_AFTER
+            self._retry_at = now + RETRY_AFTER
             return True
 
-    def _lost(self, error: StorageError) -> None:
+    def _record_failure(self, error: StorageError) -> None:
         with self._lock:
-            first = not self._is_away
-            if first:
-                # Before another thread can see that the store is away, and book here.
-                self._let_short_windows_pass()
-            self._is_away = True
-            self._away_until = self._clock.monotonic() + AGAIN_AFTER
-        if first:
+            is_first = not self._is_unreachable
+            if is_first:
+                # Before another thread can notice the failure and book here.
+                self._pause_short_windows()
+            self._is_unreachable = True
+            self._retry_at = self._clock.monotonic() + RETRY_AFTER
+        if is_first:
             _logger.warning(
-                "%s; until it is back this process keeps to 1/%d of each limit", error, self._processes
+                "%s; until it is reachable again this process uses 1/%d of each limit", error, self._processes
             )
 
-    def _found(self) -> None:
+    def _record_success(self) -> None:
         generation = self._store.generation
-        if not self._is_away and generation == self._generation:
+        if not self._is_unreachable and generation == self._generation:
             return
         with self._lock:
-            was_away = self._is_away
-            has_forgotten = bool(self._generation) and generation != self._generation
-            # All that makes other threads careful comes before what lets them pass.
-            if has_forgotten:
-                self._let_short_windows_pass()
-            if was_away or has_forgotten:
+            was_unreachable = self._is_unreachable
+            has_lost_data = bool(self._generation) and generation != self._generation
+            # Everything that makes other threads careful comes before what lets them pass.
+            if has_lost_data:
+                self._pause_short_windows()
+            if was_unreachable or has_lost_data:
                 self._agree_until = self._clock.monotonic() + AGREE_SECONDS
             self._generation = generation
-            self._is_away = False
-        if was_away:
-            _logger.info("the rate limit store is back")
-        elif has_forgotten:
+            self._is_unreachable = False
+        if was_unreachable:
+            _logger.info("the rate limit store is reachable again")
+        elif has_lost_data:
             _logger.warning(
-                "the rate limit store has lost its counts; processes keep to their parts for a while"
+                "the rate limit store has lost its data; for %d s processes stay within their shares",
+                AGREE_SECONDS,
             )
 
-    def _let_short_windows_pass(self) -> None:
+    def _pause_short_windows(self) -> None:
         for seconds in tuple(self._pauses):
             self._local.close_gate((_pause_gate(seconds),), seconds)
 
-    def _tell(self, act: Any, ticket: Ticket) -> None:
-        if ticket.shared is None or self._is_away:
+    def _end_shared(self, end: Callable[[Any], None], ticket: Ticket) -> None:
+        if ticket.shared is None or self._is_unreachable:
             return
         try:
-            act(ticket.shared)
+            end(ticket.shared)
         except StorageError as error:
-            self._lost(error)
+            self._record_failure(error)
 
     def _count_processes(self) -> None:
         now = self._clock.monotonic()
@@ -289,26 +306,25 @@ class FailoverLimits:
         try:
             processes = max(1, self._store.processes(self._name))
         except StorageError as error:
-            self._lost(error)
+            self._record_failure(error)
             return
-        # A store that has lost its counts has lost the other processes too, until each has come again.
+        # A store that lost its data also lost the other processes, until each has sent a heartbeat again.
         if processes > self._processes or (processes < self._processes and now >= self._agree_until):
             self._processes = processes
-            self._parts.clear()
+            self._shares.clear()
 
 
-def _longest_short(spends: tuple[Spend, ...]) -> float:
-    """The longest window that can be let pass."""
+def _longest_short_window(spends: tuple[Spend, ...]) -> float:
     windows = [limit.seconds for spend in spends for limit in spend.limits if isinstance(limit, Window)]
-    return max((seconds for seconds in windows if seconds <= PASSED_SECONDS), default=0.0)
+    return max((seconds for seconds in windows if seconds <= LONGEST_PAUSE), default=0.0)
 
 
 def _pause_gate(seconds: float) -> str:
     return f" pause {seconds:g}"
 
 
-def _part(limit: Limit, processes: int, cost: int) -> Limit:
-    """One process's part; a limit too small to be divided is stretched in time instead."""
+def _divide(limit: Limit, processes: int, cost: int) -> Limit:
+    """One process's share; a limit too small to be divided gets a longer window instead."""
     if isinstance(limit, Window):
         requests = max(cost, limit.requests // processes)
         stretch = max(1.0, requests * processes / limit.requests)

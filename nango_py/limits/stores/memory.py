@@ -1,4 +1,4 @@
-"""Budgets of one process, exact for any alignment of the API's windows."""
+"""Limits of one process, kept in memory."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import Granted, Refused, Spend, WindowView
 
 SWEEP_EVERY = 5.0
-"""Seconds between two looks for keys of which nothing is left."""
+"""Seconds between two removals of idle keys."""
 
 
 class MemoryLimits:
-    """A LimitStore for the threads and tasks of one process; see `LimitStore` for what each method does.
+    """A LimitStore for the threads and tasks of one process.
 
-    Nothing is kept of a key once all its windows have passed.
+    A key is removed once all its windows have passed.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._book = Bookings(offset=lambda: clock.now() - clock.monotonic())
+        self._bookings = Bookings(offset=lambda: clock.now() - clock.monotonic())
         self._lock = threading.Lock()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
         _alive.add(self)
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """Book the earliest place."""
+        """See `LimitStore.acquire`."""
         with self._lock:
             now = self._clock.monotonic()
             if now >= self._sweep_at:
-                self._book.sweep(now)
+                self._bookings.sweep(now)
                 self._sweep_at = now + SWEEP_EVERY
-            return self._book.acquire(spends, gates, patience, now)
+            return self._bookings.acquire(spends, gates, max_wait, now)
 
     def confirm(self, ticket: Booking) -> float:
-        """0.0 to send now, else seconds more to wait."""
+        """See `LimitStore.confirm`."""
         with self._lock:
-            return self._book.confirm(ticket, self._clock.monotonic())
+            return self._bookings.confirm(ticket, self._clock.monotonic())
 
     def settle(self, ticket: Booking) -> None:
-        """The response is here, or was lost."""
+        """See `LimitStore.settle`."""
         with self._lock:
-            self._book.settle(ticket, self._clock.monotonic())
+            self._bookings.settle(ticket, self._clock.monotonic())
 
     def release(self, ticket: Booking) -> None:
-        """Nothing was sent."""
+        """See `LimitStore.release`."""
         with self._lock:
-            self._book.release(ticket)
+            self._bookings.release(ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """Count what was sent now without having been booked here."""
+        """See `LimitStore.count`."""
         with self._lock:
-            self._book.count(spends, self._clock.monotonic())
+            self._bookings.count(spends, self._clock.monotonic())
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Nobody passes for so long."""
+        """See `LimitStore.close_gate`."""
         with self._lock:
-            self._book.close_gate(gates, seconds, self._clock.monotonic())
+            self._bookings.close_gate(gates, seconds, self._clock.monotonic())
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """How full the limits of these keys and gates are."""
+        """See `LimitStore.view`."""
         with self._lock:
-            return self._book.view(keys, self._clock.monotonic())
+            return self._bookings.view(keys, self._clock.monotonic())
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys and gates that begin so."""
+        """See `LimitStore.keys`."""
         with self._lock:
-            return self._book.keys(prefix)
+            return self._bookings.keys(prefix)
 
 
 _alive: weakref.WeakSet[MemoryLimits] = weakref.WeakSet()
@@ -85,7 +85,7 @@ _held: list[MemoryLimits] = []
 
 
 def _before_fork() -> None:
-    # A child must not inherit a book that another thread was writing in.
+    # A child must not inherit bookings that another thread was changing.
     _held.extend(_alive)
     for store in _held:
         store._lock.acquire()  # noqa: SLF001 - the same module

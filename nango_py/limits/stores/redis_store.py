@@ -1,7 +1,7 @@
-"""Budgets shared through Redis or Valkey: one script for each step, by the server's clock.
+"""Limits shared through Redis or Valkey: every step is one run of redis_store.lua, by the server's clock.
 
-The only owner of `redis` (extra `redis`). All keys of a prefix lie in one slot of a cluster, because a call's
-budgets are booked together.
+The only module that imports `redis` (extra `redis`). All keys of a prefix are in one slot of a cluster, because
+the budgets of a call are booked together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import re
 import secrets
 from operator import is_not
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from struct import Struct
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -24,31 +25,66 @@ from redis.retry import Retry
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import StorageError
-from nango_py.limits.limit_types import GATE, Granted, Refused, WindowView
-from nango_py.limits.stores.redis_commands import MOMENT, SAID, Call, Writer
+from nango_py.limits.counting.calendar_days import LONGEST_DAY, day_around, midnights
+from nango_py.limits.counting.meter import Meter
+from nango_py.limits.limit_types import GATE, Bucket, CalendarDay, Granted, Refused, Window, WindowView
+from nango_py.limits.stores.stored_meter import digest_of_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from nango_py.clock import Clock
-    from nango_py.limits.limit_types import Spend
+    from nango_py.json_types import JsonObject, JsonValue
+    from nango_py.limits.limit_types import Limit, Spend
     from nango_py.secret import Secret
 
 RESPONSE_SECONDS = 2.0
-"""How long Redis may take to answer, or to accept a connection."""
+"""Timeout of a connection attempt and of a reply."""
 
-MOST_CALLS = 2000
-"""How many kinds of calls are kept described."""
+MAX_CALLS = 2000
+"""Maximum number of cached call layouts."""
 
-SEEN_WITHIN = 30.0
-"""A process that was not seen for so many seconds is gone."""
+PROCESS_TTL = 30.0
+"""Seconds after its last heartbeat when a process no longer counts."""
 
-LAYOUT = "2"
-"""Stands in every key, so that no version reads what another has written in another way."""
+KNOWN_DAYS = 4
+"""Number of days, from today on, whose midnights Redis is sent: it knows no time zones. It picks the current day
+by its own clock, and takes later days to have 24 hours."""
+
+_RULES = Struct("<Bddd")
+_LIMIT = Struct("<Bddd")
+Reply = TypeVar("Reply")
+
+LAYOUT = "3"
+"""Part of every key, so that no version reads what another wrote in another format."""
 
 
-NOBODY, NOTHING = bytes(16), bytes(8)
-"""A name and a number where a step takes none."""
+class Call:
+    """The keys and the script's arguments for one kind of call.
+
+    Attributes:
+        limits: of each budget, to notice when they change.
+        budget_keys: in Redis.
+        all_keys: those of the budgets, then those of the gates.
+        arguments: what the script is sent about the budgets.
+        expires_at: Unix seconds when the arguments are out of date, because a calendar day ends.
+    """
+
+    __slots__ = ("all_keys", "arguments", "budget_keys", "expires_at", "limits")
+
+    def __init__(
+        self, prefix: str, spends: tuple[Spend, ...], gates: tuple[str, ...], now: float, offset: float
+    ) -> None:
+        self.limits = [spend.limits for spend in spends]
+        self.budget_keys = [f"{prefix} {spend.key}" for spend in spends]
+        self.all_keys = [*self.budget_keys, *[f"{prefix} {gate}" for gate in gates]]
+        self.arguments: list[str | bytes] = [digest_of_keys(spends)]
+        self.expires_at = math.inf
+        for spend in spends:
+            self.arguments += [str(spend.cost), pack_rules(spend.limits, now, offset)]
+            for limit in spend.limits:
+                if isinstance(limit, CalendarDay):
+                    self.expires_at = min(self.expires_at, day_around(limit.time_zone, now)[1])
 
 
 class Ticket:
@@ -63,14 +99,14 @@ class Ticket:
 
 
 class RedisLimits:
-    """A LimitStore in Redis 6.2 or newer, or Valkey; see `LimitStore` for what each method does.
+    """A LimitStore in Redis 6.2 or newer, or Valkey.
+
+    Every method raises StorageError if Redis is unreachable or fails; the error contains no password.
 
     Args:
         url: `redis://...`, `rediss://...` or `unix://...`.
-        prefix: stands before every key; braces keep the keys together in a cluster.
-        clock: counts instead of the server's, for tests.
-
-    Every method raises StorageError when Redis does not answer; no password is shown.
+        prefix: the start of every key; braces keep the keys together in a cluster.
+        clock: used instead of the server's clock, for tests.
     """
 
     SCRIPT = Path(__file__).with_suffix(".lua")
@@ -78,184 +114,222 @@ class RedisLimits:
     def __init__(self, url: Secret, prefix: str = "{nango}", clock: Clock | None = None) -> None:
         self._prefix = f"{prefix}{LAYOUT}"
         self._clock = clock
-        self._machine = SYSTEM_CLOCK if clock is None else clock
-        self._client = _client(url)
+        self._local_clock = SYSTEM_CLOCK if clock is None else clock
+        self._client = _connect(url)
         self._script = self.SCRIPT.read_text()
-        digest: str = self._client.register_script(self._script).sha
-        self._writer = Writer(digest, self._prefix, SAID.size + (0 if clock is None else MOMENT.size))
+        self._digest: str = self._client.register_script(self._script).sha
         self._generation = b""
+        self._generation_key = f"{self._prefix}:generation"
         self._numbers = itertools.count()
-        self._calls: dict[tuple[Any, ...], Call] = {}
-        self._idle: list[Any] = []
-        self._begin()
+        self._calls: dict[tuple[object, ...], Call] = {}
+        self._connections: list[Any] = []  # redis-py leaves the methods of connections untyped
+        self._reset_process()
 
     @property
     def generation(self) -> str:
-        """Changes when Redis has lost what it knew; known since the last `acquire`."""
+        """Changes when Redis has lost its data; updated by `acquire`."""
         return self._generation.hex()
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """Book the earliest place."""
+        """See `LimitStore.acquire`."""
         call = self._call(spends, gates)
         if self._process_id != os.getpid():
-            self._begin()
-        said = SAID.pack(self._process, next(self._numbers), min(max(patience, 0.0), 1e12))
-        response = self._ask(call.acquire, said)
-        if type(response) is bytes:
-            self._generation = response[8:]
-            return Granted(0.0, Ticket(said[:16], MOMENT.unpack_from(response)[0], call))
-        self._generation = response[3]
-        if response[0] == b"refused":
-            return Refused(float(response[1]), response[2].decode())
-        return Granted(float(response[1]), Ticket(said[:16], float(response[2]), call))
+            self._reset_process()
+        name = self._process + next(self._numbers).to_bytes(8, "little")
+        keys = [*call.all_keys, self._generation_key]
+        max_wait = min(max(max_wait, 0.0), 1e12)
+        outcome, wait, detail, self._generation = self._run("acquire", keys, name, max_wait, call.arguments)
+        if outcome == b"refused":
+            return Refused(float(wait), detail.decode())
+        return Granted(float(wait), Ticket(name, float(detail), call))
 
     def confirm(self, ticket: Ticket) -> float:
-        """0.0 to send now, else seconds more to wait."""
-        response = self._ask(ticket.call.confirm, ticket.name + MOMENT.pack(ticket.order))
-        return float(response[0])
+        """See `LimitStore.confirm`."""
+        call = ticket.call
+        return float(self._run("confirm", call.all_keys, ticket.name, ticket.order, call.arguments))
 
     def settle(self, ticket: Ticket) -> None:
-        """The response is here, or was lost."""
-        if ticket.call.spends:
-            self._ask(ticket.call.settle, ticket.name + NOTHING)
+        """See `LimitStore.settle`."""
+        if ticket.call.budget_keys:
+            self._run("settle", ticket.call.budget_keys, ticket.name)
 
     def release(self, ticket: Ticket) -> None:
-        """Nothing was sent."""
-        if ticket.call.spends:
-            self._ask(ticket.call.release, ticket.name + NOTHING)
+        """See `LimitStore.release`."""
+        if ticket.call.budget_keys:
+            self._run("release", ticket.call.budget_keys, ticket.name)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """Count what was sent without a booking."""
+        """See `LimitStore.count`."""
         if spends:
-            self._ask(self._call(spends, ()).count, NOBODY + NOTHING)
+            call = self._call(spends, ())
+            self._run("count", call.budget_keys, arguments=call.arguments)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Nobody passes for so long."""
+        """See `LimitStore.close_gate`."""
         if gates and seconds > 0 and math.isfinite(seconds):
-            self._ask(self._writer.head("close", gates), NOBODY + MOMENT.pack(seconds))
+            self._run("close", [f"{self._prefix} {gate}" for gate in gates], number=seconds)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """How full the limits of these keys and gates are."""
+        """See `LimitStore.view`."""
         if not keys:
             return ()
         views: list[WindowView] = []
-        told_of_all = json.loads(self._ask(self._writer.head("view", keys), NOBODY + NOTHING))
-        for key, told in zip(keys, told_of_all, strict=True):
-            gate = float(told["gate"])
-            for label, most, used, resets_in in told["limits"]:
-                views.append(WindowView(key, label, most, used, max(0.0, most - used), resets_in, gate))
+        states = json.loads(self._run("view", [f"{self._prefix} {key}" for key in keys]))
+        for key, state in zip(keys, states, strict=True):
+            gate = float(state["gate"])
+            for label, limit, used, resets_in in state["limits"]:
+                views.append(WindowView(key, label, limit, used, max(0.0, limit - used), resets_in, gate))
             if gate > 0:
                 views.append(WindowView(key, GATE, 0.0, 0.0, 0.0, gate, gate))
         return tuple(views)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys and gates that begin so."""
-        begin = f"{self._prefix} "
-        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", begin + prefix)
-        try:
-            names = list(self._client.scan_iter(match=f"{pattern}*", count=1000))
-        except redis.RedisError as error:
-            reason = type(error).__name__
-        else:
-            return tuple(sorted({name.decode().removeprefix(begin) for name in names}))
-        raise _failed(reason)
+        """See `LimitStore.keys`."""
+        start = f"{self._prefix} "
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start + prefix)
+        names = _ask(lambda: list(self._client.scan_iter(match=f"{pattern}*", count=1000)))
+        return tuple(sorted({name.decode().removeprefix(start) for name in names}))
 
     def processes(self, name: str) -> int:
-        """How many processes use this store, this one included.
+        """Record a heartbeat; the number of processes that use this store, including this one.
 
         Args:
-            name: this process's, the same at every call.
+            name: of this process, the same in every call.
         """
-        short = hashlib.sha256(name.encode()).digest()[:16]
-        return int(
-            self._ask(self._writer.head("beat", (), (), "processes"), short + MOMENT.pack(SEEN_WITHIN))
-        )
+
+        def beat() -> int:
+            if self._clock is None:
+                seconds, microseconds = self._client.time()
+                now = seconds + microseconds / 1e6
+            else:
+                now = self._clock.monotonic()
+            key = f"{self._prefix}:processes"
+            with self._client.pipeline() as pipeline:
+                pipeline.zadd(key, {name: now})
+                pipeline.zremrangebyscore(key, "-inf", now - PROCESS_TTL)
+                pipeline.pexpire(key, math.ceil(PROCESS_TTL * 1000))
+                pipeline.zcard(key)
+                return int(pipeline.execute()[-1])
+
+        return _ask(beat)
 
     def close(self) -> None:
         """Close the connections of this process."""
-        self._idle = []
+        self._connections = []
         self._client.close()
 
     def _call(self, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> Call:
-        """The kind of call, described once."""
-        place = (gates, *[(spend.key, spend.cost) for spend in spends])
-        call = self._calls.get(place)
+        """The cached layout of this kind of call."""
+        cache_key = (gates, *[(spend.key, spend.cost) for spend in spends])
+        call = self._calls.get(cache_key)
         # Hashing the limits would take longer than everything else here.
         if (
             call is None
             or any(map(is_not, [spend.limits for spend in spends], call.limits))
-            or (call.until < math.inf and call.until <= self._machine.now())
+            or (call.expires_at < math.inf and call.expires_at <= self._local_clock.now())
         ):
-            if len(self._calls) >= MOST_CALLS:
+            if len(self._calls) >= MAX_CALLS:
                 self._calls.clear()
-            now = self._machine.now()
-            offset = 0.0 if self._clock is None else now - self._machine.monotonic()
-            call = self._calls[place] = Call(self._writer, spends, gates, now, offset)
+            now = self._local_clock.now()
+            offset = 0.0 if self._clock is None else now - self._local_clock.monotonic()
+            call = self._calls[cache_key] = Call(self._prefix, spends, gates, now, offset)
         return call
 
-    def _begin(self) -> None:
-        """Be a process of its own."""
-        self._idle = []
+    def _reset_process(self) -> None:
+        """Take a new name and new connections: a fork copies both."""
+        self._connections = []
         self._process = secrets.token_bytes(8)
         self._process_id = os.getpid()
 
-    def _ask(self, head: bytes, said: bytes) -> Any:
-        """The script's answer, over a connection that is kept.
+    def _run(
+        self,
+        step: str,
+        keys: list[str],
+        name: bytes = b"",
+        number: float = 0.0,
+        arguments: Sequence[str | bytes] = (),
+    ) -> Any:
+        """The script's reply to one of its `steps`.
 
-        The client's `execute_command` would pack each command anew and look at the socket before it sends,
-        which takes longer than all that is done here.
+        Args:
+            step: its name.
+            keys: in Redis.
+            name: of the booking.
+            number: what the step says.
+            arguments: of `Call`.
         """
-        # A fork copies names and connections.
         if self._process_id != os.getpid():
-            self._begin()
-        if self._clock is not None:
-            said += MOMENT.pack(self._clock.monotonic())
-        try:
-            return self._exchange(b"%b%b\r\n" % (head, said))
-        except redis.RedisError as error:
-            reason = type(error).__name__
-        raise _failed(reason)
+            self._reset_process()
+        now = "" if self._clock is None else repr(self._clock.monotonic())
+        command = ("EVALSHA", self._digest, len(keys), *keys, step, name, number, now, *arguments)
+        return _ask(lambda: self._exchange(command))
 
-    def _exchange(self, command: bytes) -> Any:
-        idle, pool = self._idle, self._client.connection_pool
+    def _exchange(self, command: tuple[str | bytes | float, ...]) -> Any:
+        # Taking a connection from redis-py's pool costs 7 us for each step (of 32 us for a PING): it locks twice
+        # and polls the socket. So idle connections are kept here.
         try:
-            connection = idle.pop()
+            connection = self._connections.pop()
         except IndexError:
-            connection = pool.get_connection()
+            connection = self._client.connection_pool.get_connection()
         try:
             try:
-                connection.send_packed_command((command,))
-                response = connection.read_response(disable_decoding=True)
+                connection.send_command(*command)
+                reply = connection.read_response(disable_decoding=True)
             except (NoScriptError, redis.ConnectionError, redis.TimeoutError):
-                # The server was started anew, or has closed a connection that was idle for long.
+                # The server restarted, or closed a connection that was idle for long.
                 connection.send_command("SCRIPT", "LOAD", self._script)
                 connection.read_response()
-                connection.send_packed_command((command,))
-                response = connection.read_response(disable_decoding=True)
+                connection.send_command(*command)
+                reply = connection.read_response(disable_decoding=True)
         except redis.ResponseError:
-            idle.append(connection)
+            self._connections.append(connection)
             raise
         except BaseException:
-            # A response that nobody has read must not be taken for that to the next question.
+            # A reply that was not read must not be taken for the reply to the next command.
             connection.disconnect()
-            pool.release(connection)
+            self._client.connection_pool.release(connection)
             raise
-        idle.append(connection)
-        return response
+        self._connections.append(connection)
+        return reply
 
 
-def _failed(reason: str) -> StorageError:
-    """Only the kind of the failure: its text may hold a URL."""
-    return StorageError(f"the rate limit store in Redis failed: {reason}")
+def _ask(send: Callable[[], Reply]) -> Reply:
+    try:
+        return send()
+    except redis.RedisError as error:
+        reason = type(error).__name__
+    # Only the kind of the failure: its text may contain a URL.
+    raise StorageError(f"the rate limit store in Redis failed: {reason}")
 
 
-def _client(url: Secret) -> redis.Redis:
+def pack_rules(limits: tuple[Limit, ...], now: float, offset: float) -> bytes:
+    """What the script knows of a budget: numbers that it reads for every call, then the rest as JSON."""
+    meter = Meter()
+    meter.set_limits(limits)
+    parts = [_RULES.pack(len(limits), meter.longest, meter.max_cost, meter.in_flight_seconds)]
+    details: list[JsonValue] = []
+    for limit in limits:
+        detail: JsonObject = {"label": limit.label}
+        if isinstance(limit, Window):
+            parts.append(_LIMIT.pack(1, limit.requests, limit.seconds, 0.0))
+        elif isinstance(limit, CalendarDay):
+            parts.append(_LIMIT.pack(2, limit.requests, LONGEST_DAY, 0.0))
+            detail["midnights"] = [moment - offset for moment in midnights(limit.time_zone, now, KNOWN_DAYS)]
+        elif isinstance(limit, Bucket):
+            parts.append(_LIMIT.pack(3, limit.burst, 0.0, limit.per_second))
+        else:
+            parts.append(_LIMIT.pack(4, limit.most, 0.0, 0.0))
+        details.append(detail)
+    return b"".join((*parts, json.dumps(details, separators=(",", ":")).encode()))
+
+
+def _connect(url: Secret) -> redis.Redis:
     try:
         return redis.Redis.from_url(
             url.reveal(),
-            # Nothing is pushed by the server, so each response belongs to the last question.
+            # The server pushes nothing, so each reply belongs to the last command.
             protocol=2,
             socket_timeout=RESPONSE_SECONDS,
             socket_connect_timeout=RESPONSE_SECONDS,
@@ -264,4 +338,4 @@ def _client(url: Secret) -> redis.Redis:
         )
     except ValueError:
         pass
-    raise StorageError("rate_limit_store cannot be read; expected redis://[user:password@]host:6379/0")
+    raise StorageError("invalid rate_limit_store; expected redis://[user:password@]host:6379/0")

@@ -1,22 +1,23 @@
-"""The rows of some keys as a book of bookings, within one transaction."""
+"""The rows of some keys as bookings, within one transaction."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.bookings import Bookings
 from nango_py.limits.stores.sql_statements import letters, upsert
-from nango_py.limits.stores.stored_meter import StoredMeter, StoredSlot, line_of
+from nango_py.limits.stores.stored_meter import StoredBooking, StoredMeter, digest_of_keys
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from nango_py.clock import Clock
+    from nango_py.database.base import Run
     from nango_py.limits.limit_types import Spend
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ticket:
     """A booking in the database."""
 
@@ -27,50 +28,57 @@ class Ticket:
 
 
 class SqlRows:
-    """The rows of some keys, as a book, within one transaction."""
+    """The rows of some keys, within one transaction.
 
-    def __init__(self, run: Any, found: list[tuple[Any, ...]], machine: Clock) -> None:
-        self._run = run
-        self.found: dict[str, StoredMeter] = {}
-        self._slots: dict[str, StoredSlot] = {}
-        server_now = max((row[2] for row in found if row[2] is not None), default=None)
-        self.now = machine.monotonic() if server_now is None else float(server_now)
-        for key, state, _ in found:
+    Args:
+        rows: key, state, and the server's time or None.
+        clock: of this machine, for rows without a time.
+
+    Attributes:
+        meters: of each key that has a row.
+    """
+
+    def __init__(self, rows: list[tuple[Any, ...]], clock: Clock) -> None:
+        self.meters: dict[str, StoredMeter] = {}
+        self._by_name: dict[str, StoredBooking] = {}
+        server_now = max((row[2] for row in rows if row[2] is not None), default=None)
+        self.now = clock.monotonic() if server_now is None else float(server_now)
+        for key, state, _ in rows:
             if state:
-                self.found[key] = StoredMeter.load(key, state, self.now, self._slots)
-        self.now = max([self.now, *(stored.touched for stored in self.found.values())])
-        offset = machine.now() - machine.monotonic() if server_now is None else 0.0
-        self.book = Bookings(StoredSlot, lambda: offset)
-        self.book.arrivals = max((stored.arrivals for stored in self.found.values()), default=0)
-        self.book.meters = {key: stored.meter for key, stored in self.found.items()}
-        self.book.gates = {key: stored.gate for key, stored in self.found.items() if stored.gate}
+                self.meters[key] = StoredMeter.load(key, state, self.now, self._by_name)
+        self.now = max([self.now, *(stored.changed_at for stored in self.meters.values())])
+        offset = clock.now() - clock.monotonic() if server_now is None else 0.0
+        self.bookings = Bookings(StoredBooking, lambda: offset)
+        self.bookings.arrivals = max((stored.arrivals for stored in self.meters.values()), default=0)
+        self.bookings.meters = {key: stored.meter for key, stored in self.meters.items()}
+        self.bookings.gates = {key: stored.gate for key, stored in self.meters.items() if stored.gate}
 
-    def slot(self, ticket: Ticket) -> StoredSlot:
-        """The place of a ticket as the rows have it; one that they have lost is made again."""
-        slot = self._slots.get(ticket.name)
-        if slot is None:
-            slot = StoredSlot(ticket.order, ticket.spends, ticket.gates)
-            slot.name = ticket.name
-        slot.spends, slot.gates, slot.line = ticket.spends, ticket.gates, line_of(ticket.spends)
-        place = {spend.key: index for index, spend in enumerate(ticket.spends)}
-        for other in self._slots.values():
-            if other.line == slot.line:
-                # Rows come in the order of their keys, a call's budgets in the blueprint's.
-                other.spends = tuple(sorted(other.spends, key=lambda spend: place[spend.key]))
-        return slot
+    def booking(self, ticket: Ticket) -> StoredBooking:
+        """The booking of a ticket, created again if the rows have lost it."""
+        booking = self._by_name.get(ticket.name)
+        if booking is None:
+            booking = StoredBooking(ticket.order, ticket.spends, ticket.gates)
+            booking.name = ticket.name
+        booking.spends, booking.gates = ticket.spends, ticket.gates
+        booking.keys_digest = digest_of_keys(ticket.spends)
+        positions = {spend.key: index for index, spend in enumerate(ticket.spends)}
+        for other in self._by_name.values():
+            if other.keys_digest == booking.keys_digest:
+                # Rows are sorted by key, a call's budgets as in the blueprint.
+                other.spends = tuple(sorted(other.spends, key=lambda spend: positions[spend.key]))
+        return booking
 
-    def save(self, keys: Collection[str]) -> None:
-        """Write these rows back."""
-        values: dict[str, Any] = {}
+    def save(self, run: Run, keys: Collection[str]) -> None:
+        """Write the rows of these keys."""
+        values: dict[str, str | int] = {}
         for index, key in enumerate(keys):
-            stored = self.found.get(key) or StoredMeter()
-            stored.meter = self.book.meters.get(key, stored.meter)
-            stored.gate = self.book.gates.get(key, 0.0)
-            stored.arrivals = self.book.arrivals
-            until = max(stored.meter.kept_until(), stored.gate)
+            stored = self.meters.get(key) or StoredMeter()
+            stored.meter = self.bookings.meters.get(key, stored.meter)
+            stored.gate = self.bookings.gates.get(key, 0.0)
+            stored.arrivals = self.bookings.arrivals
             letter = letters(index)
             values[f"key_{letter}"] = key
             values[f"state_{letter}"] = stored.dump(self.now)
-            values[f"until_{letter}"] = int(until * 1e6) + 1
+            values[f"until_{letter}"] = int(max(stored.meter.expires_at(), stored.gate) * 1e6) + 1
         if values:
-            self._run(upsert(len(keys)), values)
+            run(upsert(len(keys)), values)

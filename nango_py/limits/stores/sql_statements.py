@@ -1,4 +1,4 @@
-"""The statements of the limit store in a database, for SQLite and PostgreSQL alike."""
+"""SQL statements of the limit store, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS nango_limits (
 CREATE_PROCESSES = """
 CREATE TABLE IF NOT EXISTS nango_limit_processes (name TEXT NOT NULL PRIMARY KEY, seen_at BIGINT NOT NULL)
 """
-# Not by LIKE, whose signs a key may hold, nor by order, which a collation decides.
+# Not LIKE, because keys may contain its wildcards, and not >=, because collations order texts differently.
 KEYS = "SELECT key FROM nango_limits WHERE substr(key, 1, :size) = :prefix ORDER BY key"
 SWEEP = "DELETE FROM nango_limits WHERE kept_until < :now"
 BEAT = """
@@ -38,29 +38,29 @@ ON CONFLICT (key) DO UPDATE SET state = excluded.state, kept_until = excluded.ke
 
 
 def select(count: int, time: str) -> str:
-    """Rows of so many keys, with the server's time."""
-    # In one order, so that no two that lock several rows wait for each other.
+    """Selects the rows of this number of keys, with the server's time."""
+    # Sorted, so that no two transactions that lock several rows wait for each other.
     return _SELECT.format(time=time, keys=", ".join(f":key_{letters(index)}" for index in range(count)))
 
 
 def insert_missing(count: int) -> str:
-    """Empty rows for keys that have none."""
+    """Inserts empty rows for keys without one."""
     rows = ", ".join(f"(:key_{letters(index)}, '', 0)" for index in range(count))
     return _INSERT_MISSING.format(rows=rows)
 
 
 def upsert(count: int) -> str:
-    """Rows of so many keys, written."""
+    """Writes the rows of this number of keys."""
     names = [letters(index) for index in range(count)]
     return _UPSERT.format(rows=", ".join(f"(:key_{name}, :state_{name}, :until_{name})" for name in names))
 
 
-def named(word: str, values: Collection[str]) -> dict[str, str]:
-    """Values as named parameters: key_a, key_b, ..."""
+def name_parameters(word: str, values: Collection[str]) -> dict[str, str]:
+    """Values as named parameters: key_a, key_b and so on."""
     return {f"{word}_{letters(index)}": value for index, value in enumerate(values)}
 
 
 def letters(index: int) -> str:
-    """a, b, ..., z, ba, ...: names of parameters are letters only."""
+    """A number as letters (a, b, ..., z, ba, ...), because names of parameters are letters only."""
     rest, letter = divmod(index, len(ascii_lowercase))
     return (letters(rest) if rest else "") + ascii_lowercase[letter]

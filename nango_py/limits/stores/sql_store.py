@@ -1,13 +1,13 @@
-"""Budgets shared through a database: SQLite for the processes of one machine, PostgreSQL for many machines.
+"""Limits shared through a database: SQLite for the processes of one machine, PostgreSQL for many machines.
 
-Each key is a row. A booking locks the rows of its keys, does the same arithmetic as the store in memory, and
-writes them back, so what is exact there is exact here.
+Each key is a row. A booking locks the rows of its keys, runs the same arithmetic as the store in memory, and writes
+them back.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.limits.stores.sql_rows import SqlRows, Ticket
@@ -20,240 +20,215 @@ from nango_py.limits.stores.sql_statements import (
     KEYS,
     SWEEP,
     insert_missing,
-    named,
+    name_parameters,
     select,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection
 
     from nango_py.clock import Clock
+    from nango_py.database.base import Database, Run
     from nango_py.limits.limit_types import Spend, WindowView
-    from nango_py.limits.stores.stored_meter import StoredSlot
+    from nango_py.limits.stores.stored_meter import StoredBooking
 
 Result = TypeVar("Result")
 
 SWEEP_EVERY = 60.0
-"""Seconds between two removals of rows of which nothing is left."""
+"""Seconds between two removals of expired rows."""
 
 RESPONSE_SECONDS = 2.0
-"""How long a call tries to connect to a server, before this process goes on by itself."""
+"""Timeout of a connection attempt, after which this process uses its own memory."""
 
-SEEN_WITHIN = 30.0
-"""A process that was not seen for so many seconds is gone."""
-
-
-class LimitDatabase(Protocol):
-    """What is needed of a database; `nango_py.database.base.Database` is one."""
-
-    schema_lock: str
-
-    def opening(self) -> AbstractContextManager[None]:
-        """Held while the tables are made."""
-
-    def read(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT."""
-
-    def write(self, work: Callable[[Any], Result]) -> Result:
-        """What `work` returns, its statements having been done together."""
-
-    def close(self) -> None:
-        """Close the connections of this process."""
+PROCESS_TTL = 30.0
+"""Seconds after its last heartbeat when a process no longer counts."""
 
 
 class SqlLimits:
-    """A LimitStore in a database; see `LimitStore` for what each method does.
-
-    Args:
-        database: one of its own. SQLite is told not to wait for the disk: after a power cut the counts of
-            the last moments may be lost, which must not happen to connections.
-        clock: this machine's; used with SQLite.
-        is_server: whether many machines share the database, so that its clock is the one that counts.
+    """A LimitStore in a database.
 
     Every method raises StorageError when the database fails.
+
+    Args:
+        database: used for nothing else. In SQLite writes do not wait for the disk: a power cut may lose the last
+            counts, which would not be acceptable for connections.
+        clock: of this machine; used with SQLite.
+        is_server: whether many machines share the database, so that its clock is used.
     """
 
-    def __init__(self, database: LimitDatabase, clock: Clock, *, is_server: bool) -> None:
+    def __init__(self, database: Database, clock: Clock, *, is_server: bool) -> None:
         self._database = database
         self._clock = clock
         self._is_server = is_server
         self._threads = threading.local()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
-        self._is_made = False
+        self._has_tables = False
         self._lock = threading.Lock()
 
     @property
     def generation(self) -> str:
-        """Never changes: a database does not forget."""
+        """Never changes: a database does not lose its data."""
         return "sql"
 
     def acquire(
-        self, spends: tuple[Spend, ...], gates: tuple[str, ...], patience: float
+        self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """Book the earliest place."""
-        self._sweep_at_times()
+        """See `LimitStore.acquire`."""
+        self._sweep_if_due()
         keys = _keys(spends, gates)
         if not spends:
             rows = self._read(keys)
-            response = rows.book.acquire((), gates, patience, rows.now)
-            return (
-                Granted(response.wait, Ticket("", 0, (), gates))
-                if isinstance(response, Granted)
-                else response
-            )
+            outcome = rows.bookings.acquire((), gates, max_wait, rows.now)
+            if isinstance(outcome, Refused):
+                return outcome
+            return Granted(outcome.wait, Ticket("", 0, (), gates))
 
-        def book(rows: SqlRows) -> Granted | Refused:
-            response = rows.book.acquire(spends, gates, patience, rows.now)
-            if isinstance(response, Refused):
-                return response
-            rows.save([spend.key for spend in spends])
-            slot: StoredSlot = response.ticket
-            return Granted(response.wait, Ticket(slot.name, slot.order, spends, gates))
+        def acquire(run: Run, rows: SqlRows) -> Granted | Refused:
+            outcome = rows.bookings.acquire(spends, gates, max_wait, rows.now)
+            if isinstance(outcome, Refused):
+                return outcome
+            rows.save(run, [spend.key for spend in spends])
+            booking: StoredBooking = outcome.ticket
+            return Granted(outcome.wait, Ticket(booking.name, booking.order, spends, gates))
 
-        return self._change(keys, book)
+        return self._change(keys, acquire)
 
     def confirm(self, ticket: Ticket) -> float:
-        """0.0 to send now, else seconds more to wait."""
+        """See `LimitStore.confirm`."""
         if not ticket.spends:
             rows = self._read(_keys((), ticket.gates))
-            return rows.book.confirm(rows.slot(ticket), rows.now)
+            return rows.bookings.confirm(rows.booking(ticket), rows.now)
 
-        def check(rows: SqlRows) -> float:
-            wait = rows.book.confirm(rows.slot(ticket), rows.now)
-            rows.save([spend.key for spend in ticket.spends])
+        def confirm(run: Run, rows: SqlRows) -> float:
+            wait = rows.bookings.confirm(rows.booking(ticket), rows.now)
+            rows.save(run, [spend.key for spend in ticket.spends])
             return wait
 
-        return self._change(_keys(ticket.spends, ticket.gates), check)
+        return self._change(_keys(ticket.spends, ticket.gates), confirm)
 
     def settle(self, ticket: Ticket) -> None:
-        """The response is here, or was lost."""
-        self._end(ticket, lambda rows, slot: rows.book.settle(slot, rows.now))
+        """See `LimitStore.settle`."""
+        self._end(ticket, lambda rows, booking: rows.bookings.settle(booking, rows.now))
 
     def release(self, ticket: Ticket) -> None:
-        """Nothing was sent."""
-        self._end(ticket, lambda rows, slot: rows.book.release(slot))
+        """See `LimitStore.release`."""
+        self._end(ticket, lambda rows, booking: rows.bookings.release(booking))
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """Count what was sent without a booking."""
+        """See `LimitStore.count`."""
 
-        def count(rows: SqlRows) -> None:
-            rows.book.count(spends, rows.now)
-            rows.save([spend.key for spend in spends])
+        def count(run: Run, rows: SqlRows) -> None:
+            rows.bookings.count(spends, rows.now)
+            rows.save(run, [spend.key for spend in spends])
 
         if spends:
             self._change(_keys(spends, ()), count)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Nobody passes for so long."""
+        """See `LimitStore.close_gate`."""
 
-        def close(rows: SqlRows) -> None:
-            rows.book.close_gate(gates, seconds, rows.now)
-            rows.save(gates)
+        def close(run: Run, rows: SqlRows) -> None:
+            rows.bookings.close_gate(gates, seconds, rows.now)
+            rows.save(run, gates)
 
         self._change(tuple(dict.fromkeys(gates)), close)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """How full the limits of these keys and gates are."""
+        """See `LimitStore.view`."""
         rows = self._read(tuple(keys))
-        return rows.book.view([key for key in keys if key in rows.found], rows.now)
+        return rows.bookings.view([key for key in keys if key in rows.meters], rows.now)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """The keys and gates that begin so."""
-        self._make()
-        found = self._database.read(KEYS, {"prefix": prefix, "size": len(prefix)})
-        return tuple(sorted(key for (key,) in found))
+        """See `LimitStore.keys`."""
+        self._create_tables()
+        rows = self._database.read(KEYS, {"prefix": prefix, "size": len(prefix)})
+        return tuple(sorted(key for (key,) in rows))
 
     def processes(self, name: str) -> int:
-        """How many processes use this store, this one included.
+        """Record a heartbeat; the number of processes that use this store, including this one.
 
         Args:
-            name: this process's, the same at every call.
+            name: of this process, the same in every call.
         """
-        self._make()
+        self._create_tables()
 
-        def beat(run: Any) -> int:
+        def beat(run: Run) -> int:
             now = self._microseconds(run)
             run(BEAT, {"name": name, "now": now})
-            run(FORGET_PROCESSES, {"old": now - int(SEEN_WITHIN * 1e6)})
+            run(FORGET_PROCESSES, {"old": now - int(PROCESS_TTL * 1e6)})
             return int(run(COUNT_PROCESSES)[0][0])
 
         return self._database.write(beat)
 
     def close(self) -> None:
-        """Close the database's connections of this process."""
+        """Close the database connections of this process."""
         self._database.close()
 
-    def _end(self, ticket: Ticket, act: Callable[[SqlRows, StoredSlot], None]) -> None:
-        if not ticket.spends:
-            return
+    def _end(self, ticket: Ticket, change: Callable[[SqlRows, StoredBooking], None]) -> None:
+        def end(run: Run, rows: SqlRows) -> None:
+            change(rows, rows.booking(ticket))
+            rows.save(run, [spend.key for spend in ticket.spends])
 
-        def end(rows: SqlRows) -> None:
-            slot = rows.slot(ticket)
-            act(rows, slot)
-            rows.save([spend.key for spend in ticket.spends])
-
-        self._change(_keys(ticket.spends, ()), end)
+        if ticket.spends:
+            self._change(_keys(ticket.spends, ()), end)
 
     def _read(self, keys: tuple[str, ...]) -> SqlRows:
-        """The rows as they are, to look at only."""
-        self._make()
-        found = self._database.read(select(len(keys), self._time()), named("key", keys)) if keys else []
-        return SqlRows(None, found, self._clock)
+        """The rows of these keys, without a lock."""
+        self._create_tables()
+        parameters = name_parameters("key", keys)
+        rows = self._database.read(select(len(keys), self._time()), parameters) if keys else []
+        return SqlRows(rows, self._clock)
 
-    def _change(self, keys: tuple[str, ...], work: Callable[[SqlRows], Result]) -> Result:
-        """What `work` makes of the locked rows."""
-        self._make()
+    def _change(self, keys: tuple[str, ...], work: Callable[[Run, SqlRows], Result]) -> Result:
+        """The result of `work` on the locked rows of these keys."""
+        self._create_tables()
         lock = select(len(keys), self._time()) + "FOR UPDATE"
 
-        def transact(run: Any) -> Result:
-            names = named("key", keys)
-            found = run(lock, names)
-            if self._is_server and len(found) < len(keys):
-                # A row that is not there cannot be locked.
-                run(insert_missing(len(keys)), names)
-                found = run(lock, names)
-            return work(SqlRows(run, found, self._clock))
+        def transact(run: Run) -> Result:
+            parameters = name_parameters("key", keys)
+            rows = run(lock, parameters)
+            if self._is_server and len(rows) < len(keys):
+                # A row that does not exist cannot be locked.
+                run(insert_missing(len(keys)), parameters)
+                rows = run(lock, parameters)
+            return work(run, SqlRows(rows, self._clock))
 
-        self._do_not_wait_for_the_disk()
+        self._disable_sync()
         return self._database.write(transact)
-
-    def _now(self) -> float:
-        return self._clock.monotonic()
 
     def _time(self) -> str:
         return "extract(epoch from clock_timestamp())" if self._is_server else "NULL"
 
-    def _microseconds(self, run: Any) -> int:
+    def _microseconds(self, run: Run) -> int:
         if self._is_server:
             return int(run("SELECT cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)")[0][0])
-        return int(self._now() * 1e6)
+        return int(self._clock.monotonic() * 1e6)
 
-    def _do_not_wait_for_the_disk(self) -> None:
-        if self._is_server or getattr(self._threads, "is_set", False):
+    def _disable_sync(self) -> None:
+        if self._is_server or getattr(self._threads, "is_sync_off", False):
             return
         self._database.read("PRAGMA synchronous = OFF", {})
-        self._threads.is_set = True
+        self._threads.is_sync_off = True
 
-    def _make(self) -> None:
-        if self._is_made:
+    def _create_tables(self) -> None:
+        if self._has_tables:
             return
         with self._lock, self._database.opening():
-            if not self._is_made:
-                self._database.write(self._make_tables)
-                self._is_made = True
+            if not self._has_tables:
+                self._database.write(self._run_create)
+                self._has_tables = True
 
-    def _make_tables(self, run: Any) -> None:
+    def _run_create(self, run: Run) -> None:
         if self._database.schema_lock:
             run(self._database.schema_lock)
         run(CREATE)
         run(CREATE_PROCESSES)
 
-    def _sweep_at_times(self) -> None:
+    def _sweep_if_due(self) -> None:
         if self._clock.monotonic() < self._sweep_at:
             return
         self._sweep_at = self._clock.monotonic() + SWEEP_EVERY
-        self._make()
+        self._create_tables()
         self._database.write(lambda run: run(SWEEP, {"now": self._microseconds(run)}))
 
 

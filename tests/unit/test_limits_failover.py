@@ -9,7 +9,7 @@ import pytest
 
 from nango_py.errors import StorageError
 from nango_py.limits.limit_types import Granted, Refused, Spend, Window
-from nango_py.limits.stores.failover import AGAIN_AFTER, AGREE_SECONDS, FailoverLimits
+from nango_py.limits.stores.failover import RETRY_AFTER, AGREE_SECONDS, FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from tests.support.simulated_api import LimitClock, bucket, window
 
@@ -28,7 +28,7 @@ class Breakable:
         self.clock = clock
         self.count = processes
         self.generation = "1"
-        self.is_away = False
+        self.is_unreachable = False
         self.asked = 0
         self.inner = MemoryLimits(clock)
 
@@ -75,7 +75,7 @@ class Breakable:
 
     def _response(self) -> None:
         self.asked += 1
-        if self.is_away:
+        if self.is_unreachable:
             raise StorageError("the store is away")
 
 
@@ -97,7 +97,7 @@ def test_each_process_keeps_to_its_part(caplog: pytest.LogCaptureFixture) -> Non
     four = [FailoverLimits(store, clock) for _ in range(4)]
     assert [_sent(limits, 0) or _sent(limits, 1) for limits in four] == [1, 1, 1, 1]
     clock.moment = 5.0
-    store.is_away = True
+    store.is_unreachable = True
     with caplog.at_level(logging.WARNING, "nango_py.limits"):
         assert [_sent(limits, 10) for limits in four] == [0, 0, 0, 0]
         clock.moment = 6.0
@@ -114,23 +114,23 @@ def test_what_was_sent_before_counts_after() -> None:
     minute = (Spend("m", (window(10, 60.0),)),)
     assert _sent(limits, 5, minute) == 5
     clock.moment = 30.0
-    store.is_away = True
+    store.is_unreachable = True
     assert _sent(limits, 5, minute) == 0
     clock.moment = 60.0 + 1e-6
     assert _sent(limits, 10, minute) == 5
 
 
-def test_a_store_that_is_away_is_asked_once_a_second() -> None:
+def test_a_store_that_is_unreachable_is_asked_once_a_second() -> None:
     """No call waits for a store that is known to be away; one caller at a time looks whether it is back."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
     limits = FailoverLimits(store, clock)
-    store.is_away = True
+    store.is_unreachable = True
     _sent(limits, 3)
     asked = store.asked
     _sent(limits, 50)
     assert store.asked == asked
-    clock.moment += AGAIN_AFTER
+    clock.moment += RETRY_AFTER
     _sent(limits, 50)
     assert store.asked <= asked + 1
 
@@ -142,17 +142,17 @@ def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.L
     limits = FailoverLimits(store, clock)
     _sent(limits, 1)
     clock.moment = 10.0
-    store.is_away = True
+    store.is_unreachable = True
     _sent(limits, 1)
     clock.moment = 11.5
     assert _sent(limits, 10) == 5
-    store.is_away = False
-    clock.moment += AGAIN_AFTER / 2
+    store.is_unreachable = False
+    clock.moment += RETRY_AFTER / 2
     assert _sent(limits, 10) == 0
     with caplog.at_level(logging.INFO, "nango_py.limits"):
-        clock.moment += AGAIN_AFTER / 2 + 1e-6
+        clock.moment += RETRY_AFTER / 2 + 1e-6
         assert _sent(limits, 10) == 5
-    assert [record.getMessage() for record in caplog.records][1:] == ["the rate limit store is back"]
+    assert [record.getMessage() for record in caplog.records][1:] == ["the rate limit store is reachable again"]
     clock.moment += AGREE_SECONDS
     assert _sent(limits, 10) == 10
 
@@ -178,7 +178,7 @@ def test_a_caller_who_waits_when_the_store_goes_is_booked_anew() -> None:
     assert _sent(limits, 10) == 10
     grant = limits.acquire(TEN, (), 10.0)
     assert isinstance(grant, Granted)
-    store.is_away = True
+    store.is_unreachable = True
     clock.moment = grant.wait
     wait = limits.confirm(grant.ticket)
     clock.moment += wait
@@ -198,7 +198,7 @@ def test_a_store_that_lost_everything_does_not_make_a_process_think_it_is_alone(
     store.count = 1
     _sent(limits, 1)
     clock.moment += 20.0
-    store.is_away = True
+    store.is_unreachable = True
     _sent(limits, 1)
     clock.moment += 1.5
     assert _sent(limits, 10) == 5
@@ -211,7 +211,7 @@ def test_gates_hold_without_the_store() -> None:
     limits = FailoverLimits(store, clock)
     limits.close_gate(("g",), 5.0)
     assert limits.view(["g"])[0].resets_in == 5.0
-    store.is_away = True
+    store.is_unreachable = True
     assert limits.view(["g"])[0].resets_in == 5.0
     assert _sent(limits, 1) == 0
     limits.close_gate(("g",), 8.0)
@@ -226,7 +226,7 @@ def test_a_limit_too_small_to_share_is_stretched(limit: Any) -> None:
     ten = [FailoverLimits(store, clock) for _ in range(10)]
     for limits in ten:
         limits.acquire((), (), 0.0)
-    store.is_away = True
+    store.is_unreachable = True
     sent = 0
     for _ in range(100):
         clock.moment += 1.0

@@ -15,7 +15,7 @@ from nango_py.engine.log import log_attempt
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
-from nango_py.limits.headers.response_limits import requested_wait
+from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.limit_types import Refused
 from nango_py.transport.sendable import Failure
 
@@ -249,7 +249,7 @@ class ApiCall:
             plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
             text=lambda: self._text(outcome),
             json=lambda: None if self._is_open(outcome) else read_json(outcome),
-            requested_wait=lambda: requested_wait(
+            requested_wait=lambda: parse_wait(
                 outcome.headers, self._text(outcome), self._clock.now(), self._runtime.limit_headers
             ),
             safe=plan.safe_to_repeat, replayable=plan.replayable, refreshable=self._can_refresh(),

@@ -108,7 +108,7 @@ class IntegrationRuntime:
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
         variables = plan.settings.variables()
         try:
-            spends, gates = self.limits.admission(facts, variables)
+            spends, gates = self.limits.spends_and_gates(facts, variables)
         except TemplateProblem as error:
             problem = error
         else:
@@ -132,7 +132,7 @@ class IntegrationRuntime:
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
-                self.learning.unanswered(self.limits.scope_of(plan.settings.variables()))
+                self.learning.forget_first_call(self.limits.scope_of(plan.settings.variables()))
             return None
         observations = self._header_reader.read(outcome.raw.headers, self.clock.now())
         if not observations and self.limits.has_budgets:

@@ -1,7 +1,7 @@
 """The types of rate limiting: limits, what a call spends, and the protocol of every limit store.
 
-Waits are seconds from now. The clock belongs to the store: a machine's monotonic clock in memory, the server's
-clock in a shared store.
+Waits are seconds from now. The clock belongs to the store: a machine's monotonic clock in memory, the
+server's clock in a shared store.
 """
 
 from __future__ import annotations
@@ -140,10 +140,10 @@ class WindowView:
 class LimitStore(Protocol):
     """Where the state of limits is kept: in memory, in a SQL database or in Redis.
 
-    A caller acquires a booking, waits as long as it says and confirms it until the wait is 0.0, sends its request,
-    and settles the booking when the response has arrived. Every ticket must end in `settle` or `release`. Methods
-    may be called from any thread. Stores outside the process raise StorageError when they fail; FailoverLimits
-    catches it.
+    A caller acquires a booking, waits as long as it says and confirms it until the wait is 0.0, sends its
+    request, and settles the booking when the response has arrived. Every ticket must end in `settle` or
+    `release`. Methods may be called from any thread. Stores outside the process raise StorageError when they
+    fail; FailoverLimits catches it.
     """
 
     def acquire(
@@ -151,8 +151,8 @@ class LimitStore(Protocol):
     ) -> Granted | Refused:
         """Book the earliest place that every limit of every budget allows, in all budgets or in none.
 
-        Calls with the same keys are served in order of arrival. A call never waits behind one that is held up by
-        a budget that it does not use.
+        Calls with the same keys are served in order of arrival. A call never waits behind one that is held up
+        by a budget that it does not use.
 
         Args:
             spends: the budgets; may be empty.
@@ -164,7 +164,7 @@ class LimitStore(Protocol):
         """
 
     def confirm(self, ticket: Any) -> float:
-        """Check a booking after its wait: 0.0 to send now, otherwise seconds to wait before the next `confirm`."""
+        """Check a booking after its wait: 0.0 to send now, otherwise seconds until the next `confirm`."""
 
     def settle(self, ticket: Any) -> None:
         """The response arrived or was lost: from now on the request counts until its windows have passed."""

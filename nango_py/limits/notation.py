@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from nango_py.limits.counting.calendar_days import get_time_zone
 from nango_py.limits.limit_types import Bucket, CalendarDay, Limit, Window
@@ -21,7 +20,7 @@ UNITS = {
 _TEXT = re.compile(r"(\d{1,12}) ?/ ?(?:(\d{1,9}) ?)?([a-z]+)")
 
 
-def parse_limit(written: Any) -> Limit:
+def parse_limit(written: object) -> Limit:
     """One window or token bucket.
 
     Args:
@@ -30,7 +29,7 @@ def parse_limit(written: Any) -> Limit:
             {"burst": 10, "per_second": 2.5}.
 
     Raises:
-        ValueError: it is none of these; the message says what was expected.
+        ValueError: the limit is none of these; the message says what was expected.
     """
     if isinstance(written, str):
         return _from_text(written)
@@ -62,7 +61,7 @@ def _from_text(written: str) -> Window:
     return Window(int(found[1]), int(found[2] or 1) * UNITS[found[3]], written.strip())
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)

@@ -11,8 +11,8 @@ from nango_py.record import replaced
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# After the scope: a budget's number and key, or a learned limit. The prefix of a wider scope also matches keys of a
-# narrower one, which remain from before `counted_per` was changed.
+# After the scope: a budget's number and key, or a learned limit. The prefix of a wider scope also matches
+# keys of a narrower one, which remain from before `counted_per` was changed.
 _REST = re.compile(r"\d+ (.*)|((?:rate|learned)(?: .*)?)", re.DOTALL)
 
 
@@ -24,8 +24,8 @@ def usage_view(store: LimitStore, scope: str) -> tuple[WindowView, ...]:
         scope: from `RateLimits.scope_of`.
 
     Returns:
-        Views by key and window. `key` is the budget's own, without the scope. A closed gate is in the `gate` of all
-        limits of its key; a gate without limits is a view of its own, whose window is GATE.
+        Views by key and window. `key` is the budget's own, without the scope. A closed gate is in the `gate`
+        of all limits of its key; a gate without limits is a view of its own, whose window is GATE.
     """
     names: dict[str, str] = {}
     for key in store.keys(f"{scope} "):

@@ -1,4 +1,4 @@
-"""What only the store in Redis does: its script computes what memory does, and its connections stay in step."""
+"""Only the store in Redis: its script computes what memory computes; its connections stay in step."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _play(store: LimitStore, clock: LimitClock, arrivals: list[Arrival]) -> tupl
 
 @given(arrivals=histories())
 def test_the_script_computes_what_memory_computes(arrivals: list[Arrival]) -> None:
-    """Every request is sent at exactly the moment at which the store in memory sends it; views are the same."""
+    """Every request is sent at the very moment at which the store in memory sends it; views are equal."""
     clock, other_clock = LimitClock(), LimitClock()
     expected = _play(MemoryLimits(clock), clock, arrivals)
     with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=other_clock)) as store:

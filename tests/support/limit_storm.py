@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-LOST = "this process keeps to 1/2"
-BACK = "the rate limit store is back"
+LOST = "this process uses 1/2"
+BACK = "the rate limit store is reachable again"
 LIMIT = window(20, 0.5)
 SPENDS = (Spend("k", (LIMIT,)),)
 SERVED = 10

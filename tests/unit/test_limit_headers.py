@@ -10,15 +10,14 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.limits.headers.header_reader import MOST_SETS, HeaderReader
+from nango_py.limits.headers.header_reader import MAX_SETS, HeaderReader
 from nango_py.limits.headers.response_limits import (
-    FLOOR_SECONDS,
-    Observation,
-    body_wait,
-    observe,
-    requested_wait,
-    retry_after,
-    strictest,
+    MIN_WAIT_SECONDS,
+    LimitStatus,
+    parse_body_wait,
+    parse_limits,
+    parse_retry_after,
+    parse_wait,
 )
 
 NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
@@ -32,11 +31,11 @@ NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
         ("1.5", 1.5),
         (" 7 ", 7.0),
         ("999999", 999_999.0),
-        ("0", FLOOR_SECONDS),
+        ("0", MIN_WAIT_SECONDS),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 10.0),
         ("Wednesday, 21-Oct-15 07:28:00 GMT", 10.0),
         ("2015-10-21T07:28:00Z", 10.0),
-        ("Wed, 21 Oct 2015 07:00:00 GMT", FLOOR_SECONDS),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", MIN_WAIT_SECONDS),
         ("-5", None),
         ("", None),
         ("soon", None),
@@ -53,20 +52,20 @@ NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
 )
 def test_retry_after_is_read_in_every_form(written: str, seconds: float | None) -> None:
     """Seconds, decimals and dates are waits; negative, absurd and unreadable ones are none."""
-    assert retry_after({"Retry-After": written}, NOW) == seconds
+    assert parse_retry_after({"Retry-After": written}, NOW) == seconds
 
 
 def test_a_date_is_reckoned_from_the_date_of_the_answer() -> None:
     """A clock of this machine that is an hour wrong does not change the wait that a date asks for."""
     headers = {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT", "Date": "Wed, 21 Oct 2015 07:27:30 GMT"}
-    assert retry_after(headers, NOW + 3600) == 30.0
+    assert parse_retry_after(headers, NOW + 3600) == 30.0
 
 
 def test_headers_are_found_in_any_case_and_in_the_types_of_requests() -> None:
     """A requests answer's headers work as they are."""
     headers = requests.structures.CaseInsensitiveDict({"RETRY-AFTER": "3"})
-    assert retry_after(headers, NOW) == 3.0
-    assert retry_after({"retry-after-ms": "250", "retry-after": "1"}, NOW) == 0.25
+    assert parse_retry_after(headers, NOW) == 3.0
+    assert parse_retry_after({"retry-after-ms": "250", "retry-after": "1"}, NOW) == 0.25
 
 
 @given(st.text(max_size=80))
@@ -80,16 +79,16 @@ def test_no_header_makes_it_fail(text: str) -> None:
         "RateLimit-Limit",
         "Date",
     ):
-        wait = requested_wait({name: text, "X-RateLimit-Remaining": "0"}, text, NOW)
-        assert wait is None or wait >= FLOOR_SECONDS
+        wait = parse_wait({name: text, "X-RateLimit-Remaining": "0"}, text, NOW)
+        assert wait is None or wait >= MIN_WAIT_SECONDS
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
         ('{"detail": "Request was throttled. Expected available in 56.0 seconds."}', 56.0),
-        ("Expected available in 0 seconds.", FLOOR_SECONDS),
-        ("Rate limit reached. Please try again in 20ms.", FLOOR_SECONDS),
+        ("Expected available in 0 seconds.", MIN_WAIT_SECONDS),
+        ("Rate limit reached. Please try again in 20ms.", MIN_WAIT_SECONDS),
         ("Please try again in 500 milliseconds", 0.5),
         ("Too many requests, try again in 6 minutes", 360.0),
         ("Retry after 30 seconds", 30.0),
@@ -104,7 +103,7 @@ def test_no_header_makes_it_fail(text: str) -> None:
 )
 def test_a_body_may_tell_the_wait(text: str, seconds: float | None) -> None:
     """The sentences that APIs write into a 429 are understood, others are not."""
-    assert body_wait(text) == seconds
+    assert parse_body_wait(text) == seconds
 
 
 RECORDED: list[Any] = [
@@ -202,15 +201,15 @@ RECORDED: list[Any] = [
 @pytest.mark.parametrize(("headers", "wait"), RECORDED)
 def test_recorded_headers_give_the_right_wait(headers: dict[str, str], wait: float | None) -> None:
     """Each API's own headers on a refusal are turned into the wait that they mean."""
-    assert requested_wait(headers, "", NOW) == wait
+    assert parse_wait(headers, "", NOW) == wait
 
 
 def test_the_body_is_asked_last() -> None:
     """A sentence in the body counts only where no header tells a wait."""
     body = "Expected available in 56.0 seconds."
-    assert requested_wait({}, body, NOW) == 56.0
-    assert requested_wait({"Retry-After": "2"}, body, NOW) == 2.0
-    assert requested_wait({"Retry-After": "soon"}, body, NOW) == 56.0
+    assert parse_wait({}, body, NOW) == 56.0
+    assert parse_wait({"Retry-After": "2"}, body, NOW) == 2.0
+    assert parse_wait({"Retry-After": "soon"}, body, NOW) == 56.0
 
 
 def test_a_blueprint_names_its_own_headers() -> None:
@@ -222,23 +221,25 @@ def test_a_blueprint_names_its_own_headers() -> None:
         "retry_after": {"name": "X-Wait"},
     }
     headers = {"x-left": "0", "x-most": "9", "x-again": "1445412475000", "RateLimit-Remaining": "3"}
-    assert observe(headers, NOW, declared) == (Observation(0.0, 9.0, 5.0, "x-left"),)
-    assert requested_wait(headers, "", NOW, declared) == 5.0
-    assert requested_wait({**headers, "X-Wait": "7"}, "", NOW, declared) == 7.0
-    assert observe({"Other": "1"}, NOW, declared) == ()
+    assert parse_limits(headers, NOW, declared) == (LimitStatus(0.0, 9.0, 5.0, "x-left"),)
+    assert parse_wait(headers, "", NOW, declared) == 5.0
+    assert parse_wait({**headers, "X-Wait": "7"}, "", NOW, declared) == 7.0
+    assert parse_limits({"Other": "1"}, NOW, declared) == ()
 
 
 def test_a_small_moment_is_seconds_left_when_a_blueprint_says_so() -> None:
     """`means` decides where size alone would mislead: 42 unix seconds lie far in the past."""
     headers = {"left": "0", "reset": "42"}
     for means, seconds in [("seconds", 42.0), ("milliseconds", 0.042), ("unix_seconds", 0.0)]:
-        (seen,) = observe(headers, NOW, {"remaining": "left", "reset": {"name": "reset", "means": means}})
+        (seen,) = parse_limits(
+            headers, NOW, {"remaining": "left", "reset": {"name": "reset", "means": means}}
+        )
         assert seen.resets_in == seconds
 
 
 def test_a_bucket_written_as_a_fraction_can_be_declared() -> None:
     """`32/40` under any declared name is 8 left of 40."""
-    (seen,) = observe({"X-Calls": "32/40"}, NOW, {"remaining": "X-Calls"})
+    (seen,) = parse_limits({"X-Calls": "32/40"}, NOW, {"remaining": "X-Calls"})
     assert (seen.remaining, seen.limit) == (8.0, 40.0)
 
 
@@ -248,23 +249,15 @@ def test_policies_tell_limits_and_their_windows() -> None:
         "RateLimit": '"burst";r=3;t=1, "day";r=900;t=5000',
         "RateLimit-Policy": '"burst";q=10;w=1, "day";q=1000;w=86400',
     }
-    assert observe(headers, NOW) == (
-        Observation(3.0, 10.0, 1.0, 'ratelimit "burst"', 1.0),
-        Observation(900.0, 1000.0, 5000.0, 'ratelimit "day"', 86400.0),
+    assert parse_limits(headers, NOW) == (
+        LimitStatus(3.0, 10.0, 1.0, 'ratelimit "burst"', 1.0),
+        LimitStatus(900.0, 1000.0, 5000.0, 'ratelimit "day"', 86400.0),
     )
-    assert observe({"RateLimit-Policy": "100;w=60"}, NOW) == (
-        Observation(None, 100.0, None, 'ratelimit-policy "100"', 60.0),
+    assert parse_limits({"RateLimit-Policy": "100;w=60"}, NOW) == (
+        LimitStatus(None, 100.0, None, 'ratelimit-policy "100"', 60.0),
     )
-    (kong,) = observe({"X-RateLimit-Limit-Minute": "20", "X-RateLimit-Remaining-Minute": "19"}, NOW)
+    (kong,) = parse_limits({"X-RateLimit-Limit-Minute": "20", "X-RateLimit-Remaining-Minute": "19"}, NOW)
     assert (kong.limit, kong.remaining, kong.window_seconds) == (20.0, 19.0, 60.0)
-
-
-def test_the_strictest_of_several_sets_is_the_one_with_least_left() -> None:
-    """Fewest left wins; among equals the one that takes longest to reset."""
-    day, second = Observation(0, 100, 900, "day"), Observation(0, 10, 1, "second")
-    assert strictest([second, day, Observation(5, 5, 9999, "x")]) == day
-    assert strictest([Observation(None, 10, 1, "y")]) is None
-    assert strictest([]) is None
 
 
 @given(
@@ -303,15 +296,15 @@ def test_reading_many_answers_gives_what_reading_one_gives(
         message[name] = value
     headers = message if kind == "message" else dict(pairs)
     reader = HeaderReader(declared)
-    assert reader.read(headers, NOW) == observe(headers, NOW, declared)
+    assert reader.read(headers, NOW) == parse_limits(headers, NOW, declared)
     message["Server"] = "other"
-    assert reader.read(message, NOW) == observe(message, NOW, declared)
-    assert reader.read(headers, NOW) == observe(headers, NOW, declared)
+    assert reader.read(message, NOW) == parse_limits(message, NOW, declared)
+    assert reader.read(headers, NOW) == parse_limits(headers, NOW, declared)
 
 
 def test_sets_of_header_names_are_forgotten_when_there_are_many() -> None:
     """A server that makes up names in every response fills no memory."""
     reader = HeaderReader(None)
-    for number in range(3 * MOST_SETS):
+    for number in range(3 * MAX_SETS):
         assert len(reader.read({f"x-{number}": "1", "ratelimit-remaining": "5"}, NOW)) == 1
-    assert len(reader._telling) <= MOST_SETS
+    assert len(reader._positions) <= MAX_SETS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.limits.headers.dialects import Observation
+from nango_py.limits.headers.dialects import LimitStatus
 from nango_py.limits.learning import LEARNED_RATE, Learning
 from nango_py.limits.limit_types import Bucket, Granted, Spend, Window
 from nango_py.limits.stores.memory import MemoryLimits
@@ -47,14 +47,12 @@ class Api:
         remaining = self.requests - self.counts[place]
         resets_in = (place + 1) * self.seconds - self.clock.moment
         seen = (
-            Observation(float(max(0, remaining)), float(self.requests), math.ceil(resets_in), "ratelimit-*"),
+            LimitStatus(float(max(0, remaining)), float(self.requests), math.ceil(resets_in), "ratelimit-*"),
         )
         is_refused = remaining < 0
         self.clock.moment += 0.001
         self.store.settle(grant.ticket)
-        self.learning.answered(
-            self.store, "s", "GET x", spends, seen if self.tells else (), refused=is_refused
-        )
+        self.learning.learn(self.store, "s", "GET x", spends, seen if self.tells else (), refused=is_refused)
         if is_refused:
             self.refused += 1
             self.counts[place] -= 1
@@ -104,7 +102,7 @@ def test_the_first_call_goes_alone() -> None:
     assert learning.hold("another") == 0.0
     clock.moment = 0.5
     assert learning.hold("s") > 0
-    learning.answered(store, "s", "GET x", (), (), refused=False)
+    learning.learn(store, "s", "GET x", (), (), refused=False)
     assert learning.hold("s") == 0.0
     assert learning.spends("s", "GET x", ()) == ()
 
@@ -124,7 +122,7 @@ def test_a_first_call_without_an_answer_holds_nobody() -> None:
     """Its own retry, or another call, goes at once."""
     learning = Learning(LimitClock(0.0))
     learning.hold("s")
-    learning.unanswered("s")
+    learning.forget_first_call("s")
     assert learning.hold("s") == 0.0
 
 
@@ -137,11 +135,11 @@ def test_written_rules_are_not_replaced() -> None:
     grant = store.acquire(written, (), 0.0)
     assert isinstance(grant, Granted)
     store.settle(grant.ticket)
-    seen = (Observation(40.0, 100.0, 30.0, "ratelimit-*"), Observation(2.0, 7.0, 30.0, "unknown"))
-    learning.answered(store, "s", "GET x", written, seen, refused=False)
+    seen = (LimitStatus(40.0, 100.0, 30.0, "ratelimit-*"), LimitStatus(2.0, 7.0, 30.0, "unknown"))
+    learning.learn(store, "s", "GET x", written, seen, refused=False)
     _, minute = store.view(["k"])
     assert (minute.window, minute.left) == ("100/minute", 40)
-    learning.answered(store, "s", "GET x", written, (Observation(39.0, 100.0, 30.0, "x"),), refused=False)
+    learning.learn(store, "s", "GET x", written, (LimitStatus(39.0, 100.0, 30.0, "x"),), refused=False)
     assert store.view(["k"])[1].left == 40  # nearer than such numbers are exact
     assert learning.spends("s", "GET x", written) is written
 
@@ -151,8 +149,8 @@ def test_the_longest_time_to_a_reset_is_taken_for_the_window() -> None:
     clock = LimitClock(0.0)
     store, learning = MemoryLimits(clock), Learning(clock)
     for resets_in in (17.2, 60.0, 30.0):
-        learning.answered(store, "s", "GET x", (), (Observation(9.0, 10.0, resets_in, "h"),), refused=False)
-    assert learning.spends("s", "GET x", ())[0].limits == (Window(10, 60.0, "10 in 60 s, as told"),)
+        learning.learn(store, "s", "GET x", (), (LimitStatus(9.0, 10.0, resets_in, "h"),), refused=False)
+    assert learning.spends("s", "GET x", ())[0].limits == (Window(10, 60.0, "10 in 60 s, from headers"),)
     assert learning.spends("s", "GET new", ()) == learning.spends("s", "GET x", ())
 
 
@@ -160,10 +158,10 @@ def test_a_fraction_is_a_leaking_bucket() -> None:
     """Shopify's 32/40 is a bucket of 40 that leaks 2 a second."""
     clock = LimitClock(0.0)
     store, learning = MemoryLimits(clock), Learning(clock)
-    seen = Observation(8.0, 40.0, None, "x-shopify-shop-api-call-limit")
-    learning.answered(store, "s", "GET x", (), (seen,), refused=False)
+    seen = LimitStatus(8.0, 40.0, None, "x-shopify-shop-api-call-limit")
+    learning.learn(store, "s", "GET x", (), (seen,), refused=False)
     (spend,) = learning.spends("s", "GET x", ())
-    assert spend.limits == (Bucket(40.0, 2.0, "40 leaking, as told"),)
+    assert spend.limits == (Bucket(40.0, 2.0, "40 leaking, from headers"),)
     assert store.view([spend.key])[0].left == pytest.approx(8.0)
 
 
@@ -173,9 +171,9 @@ def test_a_rate_found_by_trying_grows_again() -> None:
     store, learning = MemoryLimits(clock), Learning(clock)
     for _ in range(100):
         clock.moment += 0.1
-        learning.answered(store, "s", "e", (), (), refused=False)
+        learning.learn(store, "s", "e", (), (), refused=False)
     for _ in range(5):
-        learning.answered(store, "s", "e", (), (), refused=True)
+        learning.learn(store, "s", "e", (), (), refused=True)
     (spend,) = learning.spends("s", "e", ())
     (first,) = spend.limits
     assert isinstance(first, Bucket)

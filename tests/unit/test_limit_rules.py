@@ -216,7 +216,7 @@ def test_the_gates_of_a_call_are_its_keys_or_its_scope() -> None:
     rules = RateLimits.from_settings(KLAVIYO)
     facts = CallFacts("GET", "profiles/1")
     assert rules.gates(facts, WHO) == tuple(spend.key for spend in rules.spends(facts, WHO))
-    assert rules.admission(facts, WHO) == (rules.spends(facts, WHO), rules.gates(facts, WHO))
+    assert rules.spends_and_gates(facts, WHO) == (rules.spends(facts, WHO), rules.gates(facts, WHO))
     bare = RateLimits.from_settings(None)
     assert bare.spends(facts, WHO) == ()
     assert bare.gates(facts, WHO) == bare.gates(CallFacts("POST", "other"), WHO)

@@ -9,7 +9,7 @@ import pytest
 
 from nango_py.errors import StorageError
 from nango_py.limits.limit_types import Granted, Refused, Spend, Window
-from nango_py.limits.stores.failover import RETRY_AFTER, AGREE_SECONDS, FailoverLimits
+from nango_py.limits.stores.failover import AGREE_SECONDS, RETRY_AFTER, FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from tests.support.simulated_api import LimitClock, bucket, window
 
@@ -152,7 +152,9 @@ def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.L
     with caplog.at_level(logging.INFO, "nango_py.limits"):
         clock.moment += RETRY_AFTER / 2 + 1e-6
         assert _sent(limits, 10) == 5
-    assert [record.getMessage() for record in caplog.records][1:] == ["the rate limit store is reachable again"]
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "the rate limit store is reachable again"
+    ]
     clock.moment += AGREE_SECONDS
     assert _sent(limits, 10) == 10
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.headers.response_limits import observe
+from nango_py.limits.headers.response_limits import parse_limits
 from nango_py.limits.learning import Learning
 from nango_py.limits.limit_types import GATE
 from nango_py.limits.rules import CallFacts, RateLimits
@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 def _call(store: LimitStore, settings: dict[str, Any], path: str, who: dict[str, str] = WHO) -> str:
     rules = RateLimits.from_settings(settings)
-    spends, gates = rules.admission(CallFacts("GET", path), who)
+    spends, gates = rules.spends_and_gates(CallFacts("GET", path), who)
     store.settle(store.acquire(spends, gates, 0.0).ticket)  # type: ignore[union-attr]
     return rules.scope_of(who)
 
@@ -69,15 +69,15 @@ def test_learned_limits_are_shown_too() -> None:
     """What nobody wrote and a response told is a limit like any other."""
     clock = LimitClock()
     store, learning = MemoryLimits(clock), Learning(clock)
-    told = observe(
+    statuses = parse_limits(
         {"RateLimit-Limit": "10", "RateLimit-Remaining": "9", "RateLimit-Reset": "60"}, clock.now()
     )
-    learning.answered(store, "shop 1:u", "GET a", (), told, refused=False)
+    learning.learn(store, "shop 1:u", "GET a", (), statuses, refused=False)
     spends = learning.spends("shop 1:u", "GET a", ())
     store.settle(store.acquire(spends, (), 0.0).ticket)  # type: ignore[union-attr]
     (view,) = usage_view(store, "shop 1:u")
-    assert view.key.startswith("told ratelimit-*")
-    assert (view.limit, view.window) == (10, "10 in 60 s, as told")
+    assert view.key.startswith("learned ratelimit-*")
+    assert (view.limit, view.window) == (10, "10 in 60 s, from headers")
 
 
 def test_what_others_have_counted_before_the_scope_was_widened_is_left_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nango_py.config.yaml.document import parse_document
-from nango_py.limits.headers.response_limits import requested_wait
+from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits
 
@@ -107,10 +107,10 @@ def test_a_wait_is_read_where_the_page_says(
     headers: dict[str, str], text: str, seconds: float | None
 ) -> None:
     """Retry-After wins, then what has nothing left, then the body."""
-    assert requested_wait(headers, text, NOW) == (seconds if seconds is None else pytest.approx(seconds))
+    assert parse_wait(headers, text, NOW) == (seconds if seconds is None else pytest.approx(seconds))
 
 
 def test_a_date_is_compared_with_the_answers_own() -> None:
     """A machine whose clock is an hour off waits no hour too long."""
     headers = {"Retry-After": formatdate(NOW + 30, usegmt=True), "Date": formatdate(NOW, usegmt=True)}
-    assert requested_wait(headers, "", NOW - 3600) == pytest.approx(30.0)
+    assert parse_wait(headers, "", NOW - 3600) == pytest.approx(30.0)

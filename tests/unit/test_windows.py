@@ -202,7 +202,15 @@ def test_an_idle_connection_with_a_full_minute_is_small() -> None:
         booking = Booking(number, (), ())
         meter.start(booking, float(number), 1)
         meter.finish(booking, float(number))
-    parts = [meter, meter.log, meter.log.times, meter.log.totals, meter.in_flight, meter.waiting, meter.levels]
+    parts = [
+        meter,
+        meter.log,
+        meter.log.times,
+        meter.log.totals,
+        meter.in_flight,
+        meter.waiting,
+        meter.levels,
+    ]
     assert sum(map(sys.getsizeof, [*parts, *meter.log.times, *meter.log.totals])) < 2048
 
 

@@ -11,8 +11,8 @@ LONGEST_DAY = 93_600.0
 """Seconds for which a day's counts are kept; no day has more than 25 hours."""
 
 CLOCKS_DIFFER = 1.0
-"""Seconds by which the API's midnight may differ from ours. A response this close to midnight counts in both days,
-and the first request of a day is sent this much later."""
+"""Seconds by which the API's midnight may differ from ours. A response this close to midnight counts in both
+days, and the first request of a day is sent this much later."""
 
 
 @lru_cache(maxsize=64)
@@ -34,7 +34,7 @@ def get_time_zone(name: str) -> tzinfo:
 
 
 def day_around(time_zone: str, moment: float) -> tuple[float, float]:
-    """The midnights before and after a moment, all in Unix seconds; a midnight is the first moment of its day."""
+    """The midnights before and after a moment, in Unix seconds; a midnight belongs to the day after it."""
     day = datetime.fromtimestamp(moment, get_time_zone(time_zone)).date()
     begin, end = _bounds(time_zone, day)
     # Rounding to microseconds may have crossed midnight.

@@ -1,4 +1,4 @@
-"""The moments at which requests were counted, sorted, with running totals: every question is one bisection."""
+"""The moments at which requests were counted, sorted, with running totals for bisection."""
 
 from __future__ import annotations
 

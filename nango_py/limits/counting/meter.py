@@ -1,9 +1,9 @@
 """What is counted under one key, and the arithmetic of its limits.
 
-The API counts a request at some moment between its sending and its response. So a request with a response counts
-at the response, one in flight counts now, and a waiting booking counts when it is due. No request is sent before
-the moment that is checked, so no window of any alignment can hold too many: of any requests that the API counted
-within a window, the last was sent less than a window after the first response.
+The API counts a request at some moment between its sending and its response. So a request with a response
+counts at the response, one in flight counts now, and a waiting booking counts when it is due. No request is
+sent before the moment that is checked, so no window of any alignment can hold too many: of any requests that
+the API counted within a window, the last was sent less than a window after the first response.
 
 stores/redis_store.lua does the same arithmetic under the same names.
 """
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import Limit
 
 COUNTED_WITHIN = 10.0
-"""Seconds after sending by which the API must have counted the request. A response that takes longer does not hold
-its place in a short window until it arrives."""
+"""Seconds after sending by which the API must have counted the request. A response that takes longer does not
+hold its place in a short window until it arrives."""
 
 LEASE = 300.0
-"""Seconds for which a request in flight can hold its place under a cap if its process never reports the end."""
+"""Seconds for which a request in flight holds its place under a cap if its process never ends it."""
 
 LOST_AFTER = 5.0
 """Seconds after its time when a booking is dropped whose caller did not come back."""

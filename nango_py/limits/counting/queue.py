@@ -57,7 +57,7 @@ EMPTY_QUEUE = Queue([], 0.0, None)
 
 
 def tokens_needed(later: list[tuple[float, int]], rate: float) -> list[float]:
-    """For each booking, the tokens that must be in a bucket just before it so that it and all after it fit."""
+    """For each booking, the tokens needed just before it so that it and all after it fit."""
     needed = [0.0]
     following = math.inf
     for moment, cost in reversed(later):

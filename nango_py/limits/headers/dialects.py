@@ -1,37 +1,39 @@
-"""The ways in which APIs tell how much of a limit is left."""
+"""The header formats in which APIs report how much of a limit is left."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.limits.headers.header_values import (
-    first_number,
-    fraction,
-    items,
-    limit_and_window,
-    number,
-    reset,
+    parse_first_number,
+    parse_fraction,
+    parse_limit_and_window,
+    parse_list,
+    parse_number,
+    parse_reset,
 )
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    Dialect = Callable[[Mapping[str, str], Callable[[], float]], Iterator["Observation"]]
+    from nango_py.json_types import Settings
+
+    Dialect = Callable[[Mapping[str, str], Callable[[], float]], Iterator["LimitStatus"]]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one set of headers says of one limit; None where it says nothing.
+@record
+class LimitStatus:
+    """One limit as a set of headers describes it; what the headers do not contain is None.
 
     Attributes:
-        remaining: requests left in it.
-        limit: how many it allows.
-        resets_in: seconds until it is full again.
-        source: the header or policy it was read from.
-        window_seconds: its length, where the headers tell.
+        remaining: requests left.
+        limit: its capacity.
+        resets_in: seconds until the whole capacity is available.
+        source: the header or policy.
+        window_seconds: the length of the window.
     """
 
     remaining: float | None
@@ -41,43 +43,46 @@ class Observation:
     window_seconds: float | None = None
 
 
-def declared_name(declared: Mapping[str, Any] | None, word: str) -> str:
-    """The lower-case header that `rate_limits.headers` names for a word, or ""."""
+def declared_name(declared: Settings | None, word: str) -> str:
+    """The lower-case name of a header in `rate_limits.headers`, or ""."""
     entry = (declared or {}).get(word)
     if entry is None:
         return ""
     return str(entry if isinstance(entry, str) else entry["name"]).lower()
 
 
-def as_declared(
-    headers: Mapping[str, str], declared: Mapping[str, Any], answered_at: Callable[[], float]
-) -> Iterator[Observation]:
-    """What the headers say that a blueprint names."""
+def parse_declared(
+    headers: Mapping[str, str], declared: Settings, response_time: Callable[[], float]
+) -> Iterator[LimitStatus]:
+    """The headers that a blueprint names."""
     remaining_name, limit_name, reset_name = (
         declared_name(declared, word) for word in ("remaining", "limit", "reset")
     )
-    remaining, limit = first_number(headers.get(remaining_name)), first_number(headers.get(limit_name))
-    used, most = fraction(headers.get(remaining_name))
+    remaining, limit = (
+        parse_first_number(headers.get(remaining_name)),
+        parse_first_number(headers.get(limit_name)),
+    )
+    used, most = parse_fraction(headers.get(remaining_name))
     if used is not None and most is not None:
         remaining, limit = most - used, most
     entry = declared.get("reset")
     means = entry.get("means", "auto") if entry is not None and not isinstance(entry, str) else "auto"
-    resets_in = reset(headers.get(reset_name), means, answered_at)
+    resets_in = parse_reset(headers.get(reset_name), means, response_time)
     if any(value is not None for value in (remaining, limit, resets_in)):
-        yield Observation(
+        yield LimitStatus(
             _not_negative(remaining), limit, resets_in, remaining_name or limit_name or reset_name
         )
 
 
 _FAMILY = re.compile(r"((?:x-)?rate-?limit)-(limit|remaining|reset)(?:-([a-z0-9-]+))?")
-_family = lru_cache(maxsize=1024)(_FAMILY.fullmatch)  # the names are the same in every response of an API
+_family = lru_cache(maxsize=1024)(_FAMILY.fullmatch)  # all responses of an API have the same names
 _SUFFIX_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
-def families(headers: Mapping[str, str], answered_at: Callable[[], float]) -> Iterator[Observation]:
+def parse_families(headers: Mapping[str, str], response_time: Callable[[], float]) -> Iterator[LimitStatus]:
     """RateLimit-*, X-RateLimit-*, X-Rate-Limit-* and their suffixed forms such as -Remaining-Minute.
 
-    GitHub, GitLab, Klaviyo, Okta, Close and OpenAI write these; Discord's -Reset-After is seconds always.
+    Used by GitHub, GitLab, Klaviyo, Okta, Close and OpenAI. Discord's -Reset-After is always in seconds.
     """
     sets: dict[tuple[str, str], dict[str, str]] = {}
     for name, value in headers.items():
@@ -89,68 +94,71 @@ def families(headers: Mapping[str, str], answered_at: Callable[[], float]) -> It
             word, suffix = "reset-after", suffix[6:]
         sets.setdefault((family, suffix), {})[word] = value
     for (family, suffix), words in sets.items():
-        limit, window = limit_and_window(words.get("limit"))
-        resets_in = reset(words.get("reset-after"), "seconds", answered_at)
+        limit, window = parse_limit_and_window(words.get("limit"))
+        resets_in = parse_reset(words.get("reset-after"), "seconds", response_time)
         if resets_in is None:
-            resets_in = reset(words.get("reset"), "auto", answered_at)
-        remaining = _not_negative(first_number(words.get("remaining")))
+            resets_in = parse_reset(words.get("reset"), "auto", response_time)
+        remaining = _not_negative(parse_first_number(words.get("remaining")))
         source = f"{family}-*-{suffix}" if suffix else f"{family}-*"
         if any(value is not None for value in (remaining, limit, resets_in)):
-            yield Observation(remaining, limit, resets_in, source, window or _SUFFIX_SECONDS.get(suffix))
+            yield LimitStatus(remaining, limit, resets_in, source, window or _SUFFIX_SECONDS.get(suffix))
 
 
-def structured(headers: Mapping[str, str], _answered_at: Callable[[], float]) -> Iterator[Observation]:
+def parse_structured(
+    headers: Mapping[str, str], _response_time: Callable[[], float]
+) -> Iterator[LimitStatus]:
     """The one `RateLimit` field: `limit=10, remaining=4, reset=3` (draft 07), `"burst";r=0;t=42` (later)."""
     if "ratelimit" not in headers and "ratelimit-policy" not in headers:
         return
-    policies = dict(items(headers.get("ratelimit-policy", "")))
-    told = items(headers.get("ratelimit", ""))
-    flat = {name: params[""] for name, params in told if "" in params}
+    policies = dict(parse_list(headers.get("ratelimit-policy", "")))
+    members = parse_list(headers.get("ratelimit", ""))
+    flat = {name: params[""] for name, params in members if "" in params}
     if "remaining" in flat or "limit" in flat:
-        window = next((number(params.get("w")) for params in policies.values()), None)
-        remaining, limit, resets_in = (number(flat.get(word)) for word in ("remaining", "limit", "reset"))
-        yield Observation(_not_negative(remaining), limit, resets_in, "ratelimit", window)
+        window = next((parse_number(params.get("w")) for params in policies.values()), None)
+        remaining, limit, resets_in = (
+            parse_number(flat.get(word)) for word in ("remaining", "limit", "reset")
+        )
+        yield LimitStatus(_not_negative(remaining), limit, resets_in, "ratelimit", window)
         return
-    for name, params in told:
+    for name, params in members:
         policy = policies.get(name, {})
-        yield Observation(
-            _not_negative(number(params.get("r"))), number(policy.get("q")), number(params.get("t")),
-            f'ratelimit "{name}"', number(policy.get("w")),
-        )  # fmt: skip
-    if told:
+        remaining, resets_in = (parse_number(params.get(word)) for word in ("r", "t"))
+        limit, window = (parse_number(policy.get(word)) for word in ("q", "w"))
+        yield LimitStatus(_not_negative(remaining), limit, resets_in, f'ratelimit "{name}"', window)
+    if members:
         return
     for name, policy in policies.items():
-        limit = number(policy.get("q")) or number(name)
+        limit = parse_number(policy.get("q")) or parse_number(name)
         if limit is not None:
-            yield Observation(None, limit, None, f'ratelimit-policy "{name}"', number(policy.get("w")))
+            yield LimitStatus(None, limit, None, f'ratelimit-policy "{name}"', parse_number(policy.get("w")))
 
 
-def fractions(headers: Mapping[str, str], _answered_at: Callable[[], float]) -> Iterator[Observation]:
+def parse_shopify(headers: Mapping[str, str], _response_time: Callable[[], float]) -> Iterator[LimitStatus]:
     """Shopify's leaky bucket: `32/40` used."""
     name = "x-shopify-shop-api-call-limit"
-    used, most = fraction(headers.get(name))
+    used, most = parse_fraction(headers.get(name))
     if used is not None and most is not None:
-        yield Observation(max(0.0, most - used), most, None, name)
+        yield LimitStatus(max(0.0, most - used), most, None, name)
 
 
-def hubspot(headers: Mapping[str, str], _answered_at: Callable[[], float]) -> Iterator[Observation]:
+def parse_hubspot(headers: Mapping[str, str], _response_time: Callable[[], float]) -> Iterator[LimitStatus]:
     """X-HubSpot-RateLimit-*: a rolling interval of milliseconds, a second, and a day."""
     prefix = "x-hubspot-ratelimit-"
-    milliseconds = number(headers.get(f"{prefix}interval-milliseconds"))
+    milliseconds = parse_number(headers.get(f"{prefix}interval-milliseconds"))
     interval = milliseconds / 1000 if milliseconds else None
     for left, most, window in (
         ("remaining", "max", interval),
         ("secondly-remaining", "secondly", 1.0),
         ("daily-remaining", "daily", 86400.0),
     ):
-        remaining, limit = number(headers.get(prefix + left)), number(headers.get(prefix + most))
+        remaining, limit = parse_number(headers.get(prefix + left)), parse_number(headers.get(prefix + most))
         if remaining is not None or limit is not None:
-            # A rolling interval is over after its own length at the latest; the day says nothing of its end.
+            # A rolling interval ends after its length at the latest; when the day ends is not known.
             resets_in = None if left.startswith("daily") else window
-            yield Observation(_not_negative(remaining), limit, resets_in, prefix + left, window)
+            yield LimitStatus(_not_negative(remaining), limit, resets_in, prefix + left, window)
 
 
-DIALECTS: tuple[Dialect, ...] = (families, structured, fractions, hubspot)
+DIALECTS: tuple[Dialect, ...] = (parse_families, parse_structured, parse_shopify, parse_hubspot)
 
 
 def _not_negative(value: float | None) -> float | None:

@@ -1,68 +1,68 @@
-"""Reading the rate limit headers of many answers of one API, which mostly have the same headers."""
+"""Reads the rate limit headers of many responses of one API, which mostly have the same headers."""
 
 from __future__ import annotations
 
 from email.message import Message
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.limits.headers.dialects import declared_name
 from nango_py.limits.headers.header_values import LowerCaseHeaders
-from nango_py.limits.headers.response_limits import observe
+from nango_py.limits.headers.response_limits import parse_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from nango_py.limits.headers.dialects import Observation
+    from nango_py.json_types import Settings
+    from nango_py.limits.headers.dialects import LimitStatus
 
-MOST_SETS = 256
-"""How many sets of header names are remembered."""
+MAX_SETS = 256
+"""Maximum number of cached sets of header names."""
 
 
 class HeaderReader:
-    """Gives what `observe` gives, and remembers which headers of a set can say anything of limits.
+    """Returns what `parse_limits` returns, and caches which headers of a set can describe limits.
 
     Args:
         declared: the blueprint's `rate_limits.headers`.
     """
 
-    def __init__(self, declared: Mapping[str, Any] | None) -> None:
+    def __init__(self, declared: Settings | None) -> None:
         self._declared = declared
         words = ("remaining", "limit", "reset")
         self._names = {declared_name(declared, word) for word in words} - {""}
-        self._telling: dict[tuple[str, ...], tuple[tuple[int, str], ...]] = {}
+        self._positions: dict[tuple[str, ...], tuple[tuple[int, str], ...]] = {}
 
-    def read(self, headers: Any, now: float) -> tuple[Observation, ...]:
-        """Every limit that a response's headers tell of.
+    def read(self, headers: Mapping[str, str] | Message, now: float) -> tuple[LimitStatus, ...]:
+        """Every limit in the headers of a response.
 
         Args:
             headers: a mapping, or a message of http.client.
-            now: unix seconds.
+            now: Unix seconds.
         """
-        pairs = None
+        read_pairs: Callable[[], Iterable[tuple[str, str]]]
         if isinstance(headers, Message):
-            names = tuple(headers.keys())  # one for each pair, repeated ones too
+            # A message checks each value that is read, so only the needed ones are.
+            names, read_pairs = tuple(headers.keys()), headers.raw_items
         else:
-            pairs = list(headers.items())
-            names = tuple([name for name, _ in pairs])
-        telling = self._telling.get(names)
-        if telling is None:
-            telling = self._find(names)
-        if not telling:
+            names, read_pairs = tuple([name for name, _ in headers.items()]), headers.items
+        positions = self._positions.get(names)
+        if positions is None:
+            positions = self._find_positions(names)
+        if not positions:
             return ()
-        if pairs is None:
-            # Values of a message are looked at for strange signs one by one; only those that tell are read.
-            pairs = list(headers.raw_items())
-        by_name = LowerCaseHeaders([(name, str(pairs[index][1])) for index, name in telling])
-        return observe(by_name, now, self._declared)
+        pairs = list(read_pairs())
+        by_name = LowerCaseHeaders([(name, str(pairs[index][1])) for index, name in positions])
+        return parse_limits(by_name, now, self._declared)
 
-    def _find(self, names: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-        """Where the headers stand that can say anything of limits, and the response's own time with them."""
+    def _find_positions(self, names: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+        """The positions of the headers that can describe limits, and of Date if there are any."""
         lower = [name.lower() for name in names]
-        # Declared names may be anything; the known dialects all have "limit" in a name.
-        telling = {name for name in lower if "limit" in name or name in self._names}
-        wanted = telling | {"date"} if telling else telling
+        # Declared names can be anything; in the known formats all names contain "limit".
+        wanted = {name for name in lower if "limit" in name or name in self._names}
+        if wanted:
+            wanted.add("date")
         found = tuple((index, name) for index, name in enumerate(lower) if name in wanted)
-        if len(self._telling) >= MOST_SETS:
-            self._telling.clear()
-        self._telling[names] = found
+        if len(self._positions) >= MAX_SETS:
+            self._positions.clear()
+        self._positions[names] = found
         return found

@@ -1,121 +1,103 @@
-"""What a response says about limits: Retry-After, rate limit headers of all dialects, sentences in a body.
+"""Limits and waits in a response: Retry-After, rate limit headers of all formats, sentences in the body.
 
-Retry-After is RFC 9110 section 10.2.3, the `RateLimit` fields are the drafts 03 to 10 of the IETF's httpapi
-group. Moments are reckoned from the response's own Date where it has one, so this machine's clock may be wrong.
+Retry-After is RFC 9110 section 10.2.3; the `RateLimit` fields are drafts 03 to 10 of the IETF httpapi group.
+Moments are relative to the response's Date header if there is one, so this machine's clock may be wrong.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nango_py.limits.headers.dialects import DIALECTS, Observation, as_declared, declared_name
-from nango_py.limits.headers.header_values import LONGEST_SECONDS, date, lower_case, number
+from nango_py.limits.headers.dialects import DIALECTS, LimitStatus, declared_name, parse_declared
+from nango_py.limits.headers.header_values import MAX_WAIT_SECONDS, lower_case, parse_date, parse_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = [
-    "FLOOR_SECONDS",
-    "Observation",
-    "body_wait",
-    "observe",
-    "requested_wait",
-    "retry_after",
-    "strictest",
-]
+    from nango_py.json_types import Settings
 
-FLOOR_SECONDS = 0.1
-"""The shortest wait that a response can ask for: some say 0, and nobody may spin on it."""
+MIN_WAIT_SECONDS = 0.1
+"""The shortest wait: some APIs send 0, which must not become a busy loop."""
 
-BODY_SCANNED = 16_384
-"""How many characters of a body are searched for a wait."""
+MAX_BODY = 16_384
+"""Number of characters of a body that are searched."""
 
 
-def requested_wait(
-    headers: Mapping[str, str], text: str, now: float, declared: Mapping[str, Any] | None = None
+def parse_wait(
+    headers: Mapping[str, str], text: str, now: float, declared: Settings | None = None
 ) -> float | None:
-    """The seconds that a response which refused for rate asks to wait, or None when it names no time.
+    """The seconds that a 429 response asks to wait, or None.
 
-    Retry-After wins; then the reset of whatever limit has nothing left, the longest if there are several;
-    then a sentence in the body.
+    Retry-After comes first, then the latest reset of the limits with nothing left, then a sentence in the
+    body.
 
     Args:
         headers: of the response.
         text: its body, or "".
-        now: unix seconds.
+        now: Unix seconds.
         declared: the blueprint's `rate_limits.headers`.
     """
     by_name = lower_case(headers)
-    told = retry_after(by_name, now, declared_name(declared, "retry_after") or "retry-after")
-    if told is not None:
-        return told
+    wait = parse_retry_after(by_name, now, declared_name(declared, "retry_after") or "retry-after")
+    if wait is not None:
+        return wait
     waits = [
-        seen.resets_in for seen in observe(by_name, now, declared) if seen.remaining == 0 and seen.resets_in
+        status.resets_in
+        for status in parse_limits(by_name, now, declared)
+        if status.remaining == 0 and status.resets_in
     ]
-    return max(FLOOR_SECONDS, *waits) if waits else body_wait(text)
+    return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text)
 
 
-def retry_after(headers: Mapping[str, str], now: float, name: str = "retry-after") -> float | None:
-    """The seconds that Retry-After asks for, whole, decimal or as HTTP date; None if it says nothing usable.
-
-    Never less than asked, and never less than FLOOR_SECONDS.
+def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry-after") -> float | None:
+    """The seconds in Retry-After (a number or HTTP date), at least MIN_WAIT_SECONDS; None if unusable.
 
     Args:
         headers: of the response.
-        now: unix seconds.
-        name: the header, where the API has one of its own.
+        now: Unix seconds.
+        name: of the header, if the API uses another one.
     """
     by_name = lower_case(headers)
     name = name.lower()
-    milliseconds = number(by_name.get(f"{name}-ms"))
+    milliseconds = parse_number(by_name.get(f"{name}-ms"))
     if milliseconds is not None:
-        return _usable(milliseconds / 1000)
-    seconds = number(by_name.get(name))
+        return _checked_wait(milliseconds / 1000)
+    seconds = parse_number(by_name.get(name))
     if seconds is None:
-        moment = date(by_name.get(name))
+        moment = parse_date(by_name.get(name))
         if moment is None:
             return None
-        seconds = max(0.0, moment - _answered_at(by_name, now)())
-    return _usable(seconds)
+        seconds = max(0.0, moment - _response_time(by_name, now)())
+    return _checked_wait(seconds)
 
 
-def body_wait(text: str) -> float | None:
-    """The seconds that a sentence or field of a body asks for: "Expected available in 56.0 seconds."."""
-    scanned = text[:BODY_SCANNED]
+def parse_body_wait(text: str) -> float | None:
+    """The seconds in a sentence or field of a body, such as "Expected available in 56.0 seconds."."""
+    scanned = text[:MAX_BODY]
     for pattern in _SENTENCES:
         found = pattern.search(scanned)
         if found:
-            return _usable(float(found[1]) * _unit_seconds((found[2] or "s").lower()))
+            return _checked_wait(float(found[1]) * _unit_seconds((found[2] or "s").lower()))
     return None
 
 
-def observe(
-    headers: Mapping[str, str], now: float, declared: Mapping[str, Any] | None = None
-) -> tuple[Observation, ...]:
-    """Every limit that the headers tell of; empty where there are none.
+def parse_limits(
+    headers: Mapping[str, str], now: float, declared: Settings | None = None
+) -> tuple[LimitStatus, ...]:
+    """Every limit in the headers of a response.
 
     Args:
-        headers: of any response.
-        now: unix seconds.
-        declared: the blueprint's `rate_limits.headers`. Where it names `remaining`, `limit` or `reset`, these
-            are read and nothing else; otherwise the known dialects are tried.
+        headers: of the response.
+        now: Unix seconds.
+        declared: the blueprint's `rate_limits.headers`. If it names `remaining`, `limit` or `reset`, only
+            these are read; otherwise all known formats are tried.
     """
     by_name = lower_case(headers)
-    answered_at = _answered_at(by_name, now)
+    response_time = _response_time(by_name, now)
     if declared and not declared.keys().isdisjoint(("remaining", "limit", "reset")):
-        return tuple(as_declared(by_name, declared, answered_at))
-    return tuple(seen for dialect in DIALECTS for seen in dialect(by_name, answered_at))
-
-
-def strictest(observations: Iterable[Observation]) -> Observation | None:
-    """The one that leaves fewest requests for longest; None when nothing tells what remains."""
-    known = [
-        (seen.remaining, -(seen.resets_in or 0.0), seen)
-        for seen in observations
-        if seen.remaining is not None
-    ]
-    return min(known, key=lambda entry: entry[:2])[2] if known else None
+        return tuple(parse_declared(by_name, declared, response_time))
+    return tuple(status for dialect in DIALECTS for status in dialect(by_name, response_time))
 
 
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)?\b"
@@ -130,23 +112,22 @@ _SENTENCES = tuple(
 
 
 def _unit_seconds(word: str) -> float:
-    """Seconds in a unit such as `min` or `milliseconds`."""
     if word.startswith(("ms", "milli")):
         return 0.001
     return {"s": 1.0, "m": 60.0, "h": 3600.0}[word[0]]
 
 
-def _answered_at(headers: Mapping[str, str], now: float) -> Callable[[], float]:
-    """The server's own moment of answering where it says it, read only when it is needed."""
+def _response_time(headers: Mapping[str, str], now: float) -> Callable[[], float]:
+    """The time in the Date header, parsed when it is needed; `now` without one."""
 
     def moment() -> float:
-        told = date(headers.get("date"))
-        return now if told is None else told
+        sent_at = parse_date(headers.get("date"))
+        return now if sent_at is None else sent_at
 
     return moment
 
 
-def _usable(seconds: float) -> float | None:
-    if not 0 <= seconds <= LONGEST_SECONDS:
+def _checked_wait(seconds: float) -> float | None:
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
         return None
-    return max(FLOOR_SECONDS, seconds)
+    return max(MIN_WAIT_SECONDS, seconds)

@@ -1,10 +1,10 @@
-"""What happens when a shared store is unreachable: each process uses its own share of the limits until it is back.
+"""While a shared store is unreachable, each process uses its own share of the limits.
 
-While the store responds it alone decides, and this process records what it sent. When the store fails, every process
-continues with its own memory and its share of each limit: one divided by the number of processes seen last. When the
-store is back, or has lost its data, both must agree for a minute. Then no window of up to a minute is exceeded on the
-way there or back, provided that the processes had used about equal shares. If they had not, short windows still hold,
-because a process lets them pass once before it relies on its own memory.
+While the store responds it alone decides, and this process records what it sent. When the store fails, every
+process continues with its own memory and its share of each limit: one divided by the number of processes seen
+last. When the store is back, or has lost its data, both must agree for a minute. Then no window of up to a
+minute is exceeded on the way there or back, provided that the processes had used about equal shares. If they
+had not, short windows still hold, because a process lets them pass once before it relies on its own memory.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Limits shared through Redis or Valkey: every step is one run of redis_store.lua, by the server's clock.
 
-The only module that imports `redis` (extra `redis`). All keys of a prefix are in one slot of a cluster, because
-the budgets of a call are booked together.
+The only module that imports `redis` (extra `redis`). All keys of a prefix are in one slot of a cluster,
+because the budgets of a call are booked together.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -48,8 +47,8 @@ PROCESS_TTL = 30.0
 """Seconds after its last heartbeat when a process no longer counts."""
 
 KNOWN_DAYS = 4
-"""Number of days, from today on, whose midnights Redis is sent: it knows no time zones. It picks the current day
-by its own clock, and takes later days to have 24 hours."""
+"""Number of days, from today on, whose midnights Redis is sent: it knows no time zones. It picks the current
+day by its own clock, and takes later days to have 24 hours."""
 
 _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
@@ -267,8 +266,8 @@ class RedisLimits:
         return _ask(lambda: self._exchange(command))
 
     def _exchange(self, command: tuple[str | bytes | float, ...]) -> Any:
-        # Taking a connection from redis-py's pool costs 7 us for each step (of 32 us for a PING): it locks twice
-        # and polls the socket. So idle connections are kept here.
+        # Taking a connection from redis-py's pool costs 7 us for each step (of 32 us for a PING): it locks
+        # twice and polls the socket. So idle connections are kept here.
         try:
             connection = self._connections.pop()
         except IndexError:

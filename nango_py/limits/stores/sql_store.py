@@ -1,7 +1,7 @@
 """Limits shared through a database: SQLite for the processes of one machine, PostgreSQL for many machines.
 
-Each key is a row. A booking locks the rows of its keys, runs the same arithmetic as the store in memory, and writes
-them back.
+Each key is a row. A booking locks the rows of its keys, runs the same arithmetic as the store in memory, and
+writes them back.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class SqlLimits:
     Every method raises StorageError when the database fails.
 
     Args:
-        database: used for nothing else. In SQLite writes do not wait for the disk: a power cut may lose the last
-            counts, which would not be acceptable for connections.
+        database: used for nothing else. In SQLite writes do not wait for the disk: a power cut may lose the
+            last counts, which would not be acceptable for connections.
         clock: of this machine; used with SQLite.
         is_server: whether many machines share the database, so that its clock is used.
     """

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import Limit
 
 MAX_CLOCK_STEP = 1.0
-"""Seconds by which a row may be from the future: two processes that read the clock can reach the lock in another
-order."""
+"""Seconds by which a row may be from the future: two processes that read the clock can reach the lock in
+another order."""
 
 
 class StoredBooking(Booking):
@@ -90,8 +90,8 @@ class StoredMeter:
         Args:
             key: of the row.
             text: from `dump`.
-            now: the current time on the clock of the rows. If it is well before the last change, the machine was
-                restarted, and everything counts as if it had just happened.
+            now: the current time on the clock of the rows. If it is well before the last change, the machine
+                was restarted, and everything counts as if it had just happened.
             bookings: by name, those of other rows; those of this row are added.
         """
         state = json.loads(text)

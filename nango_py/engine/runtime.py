@@ -134,13 +134,13 @@ class IntegrationRuntime:
             if not self.limits.has_budgets:
                 self.learning.forget_first_call(self.limits.scope_of(plan.settings.variables()))
             return None
-        observations = self._header_reader.read(outcome.raw.headers, self.clock.now())
-        if not observations and self.limits.has_budgets:
+        statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+        if not statuses and self.limits.has_budgets:
             return None
         scope = self.limits.scope_of(plan.settings.variables())
         return partial(
-            self.learning.answered, scope=scope, endpoint=_endpoint(plan), spends=spends,
-            observations=observations, refused=is_refused,
+            self.learning.learn, scope=scope, endpoint=_endpoint(plan), spends=spends,
+            statuses=statuses, refused=is_refused,
         )  # fmt: skip
 
     def scope_of(self, settings: BoundRequestSettings) -> str:

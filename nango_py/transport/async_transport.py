@@ -11,7 +11,7 @@ import ssl
 import time
 import weakref
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import httpcore2
 import httpx2
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 POOL_SIZE = 1000
 """Sockets per event loop; further calls wait for one within their own timeout."""
 
-SHARED_POOL = PoolKey()
+_PoolDict: TypeAlias = "dict[PoolKey | None, _Pool]"
+"""The pools of an event loop; None is the key of the shared one."""
 
 
 class _BodyTooLargeError(Exception):
@@ -66,7 +67,7 @@ class AsyncTransport:
     def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
         self._ca_bundle = ca_bundle
         self._lookups = Lookups(look_up)
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[PoolKey, _Pool]] = (
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _PoolDict] = (
             weakref.WeakKeyDictionary()
         )
         mask_library_loggers()
@@ -122,10 +123,10 @@ class AsyncTransport:
     async def _pool(self, plan: Sendable) -> _Pool:
         """The connections of the running event loop that a request may use."""
         pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-        key = pool_key(plan) if plan.settings.needs_own_pool else SHARED_POOL
+        key = pool_key(plan) if plan.settings.needs_own_pool else None
         pool = pools.get(key)
         if pool is None:
-            pool = pools[key] = _Pool(self._new_transport(key))
+            pool = pools[key] = _Pool(self._new_transport(key or PoolKey()))
             await anext(pool.closer)
             if len(pools) > MAX_CACHED:
                 await _close_idle_pool(pools)
@@ -160,10 +161,10 @@ async def _close_at_end(transport: httpx2.AsyncHTTPTransport) -> AsyncGenerator[
         await transport.aclose()
 
 
-async def _close_idle_pool(pools: dict[PoolKey, _Pool]) -> None:
+async def _close_idle_pool(pools: _PoolDict) -> None:
     """Close the oldest pool that is not in use, except the shared one and the newest."""
     for key, pool in list(pools.items())[:-1]:
-        if key != SHARED_POOL and not pool.active:
+        if key is not None and not pool.active:
             await pools.pop(key).closer.aclose()
             return
 

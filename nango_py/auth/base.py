@@ -65,7 +65,7 @@ class AuthMode:
     """Whether `sign` signs each attempt, after everything else."""
 
     answers_challenges: ClassVar[bool] = False
-    """Whether `answer_challenge` answers a 401 with WWW-Authenticate."""
+    """Whether `answer_challenge` handles a 401 with WWW-Authenticate."""
 
     def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
         """The credentials as they are stored.

@@ -275,7 +275,7 @@ class MemoryDatabase(SqliteDatabase):
         forget_in_children(self)
 
     def forget_inherited(self) -> None:
-        """A forked child has a copy of its own; only the lock may be held by a thread that is gone."""
+        """A forked child has its copy of the data; only the lock may be held by a thread that is gone."""
         self._turn = threading.RLock()
 
     def version(self) -> int | None:

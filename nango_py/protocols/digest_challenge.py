@@ -1,4 +1,4 @@
-"""HTTP Digest (RFC 7616): parsing challenges, and the Authorization header that answers one."""
+"""HTTP Digest (RFC 7616): parsing challenges and building Authorization headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _HASHES = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
 """Strongest first; each one also exists as `-sess`."""
 
-_NONCE_COUNT = "00000001"  # each challenge is answered once, with a new client nonce
+_NONCE_COUNT = "00000001"  # one request for each challenge, with a new client nonce
 _PIECE = re.compile(
     r'\s*,*\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)|(?=\s|,|\Z))'
 )

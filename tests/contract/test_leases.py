@@ -33,12 +33,12 @@ def store(database_url: str, clock: ManualClock) -> Iterator[ConnectionStore]:
 
 @pytest.fixture
 def connection(store: ConnectionStore) -> Connection:
-    """A connection whose token is to be renewed."""
+    """A connection whose token is refreshed."""
     return store.create("slack", "u1", OLD, {"region": "eu"})
 
 
 def test_only_one_of_many_gets_the_lease(store: ConnectionStore, connection: Connection) -> None:
-    """Sixteen threads ask at once, and one is told yes."""
+    """Sixteen threads acquire at once, and one succeeds."""
     gate = threading.Barrier(16)
 
     def ask(number: int) -> bool:
@@ -77,7 +77,7 @@ def test_what_is_renewed_is_durable_and_nothing_else_changes(
 
 
 def test_a_late_owner_writes_nothing(store: ConnectionStore, connection: Connection) -> None:
-    """Whoever lost the lease is refused, whether the other has written yet or not."""
+    """An owner that lost the lease is rejected, whether or not the new owner has written."""
     assert store.leases.acquire(connection, "late", 60)
     expire(store, connection)
     assert store.leases.acquire(connection, "next", 60)
@@ -99,7 +99,7 @@ def test_without_the_fence_the_late_write_would_win(store: ConnectionStore, conn
 
 
 def test_a_deleted_connection_stays_deleted(store: ConnectionStore, connection: Connection) -> None:
-    """A renewal that ends after the deletion brings nothing back, and its lease is gone."""
+    """A refresh that finishes after the deletion restores nothing, and its lease is deleted."""
     assert store.leases.acquire(connection, "a", 60)
     store.delete("slack", "u1")
     assert store.leases.store_refreshed(connection, "a", NEW) is None
@@ -109,7 +109,7 @@ def test_a_deleted_connection_stays_deleted(store: ConnectionStore, connection: 
 
 
 def test_a_change_in_between_wins_over_the_renewal(store: ConnectionStore, connection: Connection) -> None:
-    """What the user registered while the token was renewed is kept."""
+    """Credentials that were registered during the refresh are kept."""
     assert store.leases.acquire(connection, "a", 60)
     store.update_credentials("slack", "u1", {"access_token": "by_hand_1"})
     assert store.leases.store_refreshed(connection, "a", NEW) is None
@@ -131,7 +131,7 @@ def test_a_final_refusal_is_kept_until_new_credentials_come(
 def test_a_lease_from_before_the_clock_was_set_back_does_not_last(
     store: ConnectionStore, connection: Connection, clock: ManualClock
 ) -> None:
-    """A lease that seems longer than any may be is nobody's."""
+    """A lease that ends later than the longest lease allows is ignored."""
     if store.is_shared:
         return  # the server's clock is not ours to set
     assert store.leases.acquire(connection, "a", 60)
@@ -140,7 +140,7 @@ def test_a_lease_from_before_the_clock_was_set_back_does_not_last(
 
 
 def test_the_renewed_row_is_bound_to_its_place(store: ConnectionStore, connection: Connection) -> None:
-    """A renewed row is sealed like any other: an altered generation is refused."""
+    """A refreshed row is sealed like any other: an altered generation is rejected."""
     assert store.leases.acquire(connection, "a", 60)
     store.leases.store_refreshed(connection, "a", NEW)
     store.write(lambda run: run("UPDATE nango_connections SET generation = 1"))

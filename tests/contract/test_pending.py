@@ -90,7 +90,7 @@ def test_a_flood_of_one_session_stays_small(store: ConnectionStore, database_url
 def test_a_flood_of_sessions_is_refused(
     store: ConnectionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When too much is under way the next one is told to come back, and can when some have ended."""
+    """Above the limit, another login is rejected as busy, and accepted when others have expired."""
     monkeypatch.setattr(pending, "MAX_TOTAL", 5)
     for number in range(5):
         store.pending.put("login", f"state-{number}", f"session-{number}", VALUES, 600)

@@ -111,7 +111,7 @@ def test_registering_twice_is_refused(store: ConnectionStore) -> None:
 
 
 def test_of_many_who_register_at_once_one_wins(store: ConnectionStore) -> None:
-    """Eight threads register one user: one succeeds, seven are told that it exists."""
+    """Eight threads register one user: one succeeds, the others get ConnectionAlreadyExists."""
     together = threading.Barrier(8)
 
     def register(number: int) -> bool:
@@ -169,7 +169,7 @@ def test_new_settings_keep_the_rest(store: ConnectionStore, clock: ManualClock) 
 
 
 def test_put_registers_whom_nobody_knows(store: ConnectionStore) -> None:
-    """Where there is no connection, a new one is stored."""
+    """Without an existing connection, a new one is stored."""
     put = store.put("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": "X"})
     found = store.get("klaviyo", "user-1")
     assert reveal(found.credentials) == reveal(put.credentials) == {"api_key": PLANTED}
@@ -193,7 +193,7 @@ def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: Manual
 
 
 def test_a_renewal_under_way_loses_against_put(store: ConnectionStore) -> None:
-    """What a renewal of the old credentials brings later is refused, though it still has the lease."""
+    """A late refresh of the old credentials is rejected, although it still has the lease."""
     before = store.create("klaviyo", "user-1", {"access_token": "old"})
     assert store.leases.acquire(before, "a", 60)
     store.put("klaviyo", "user-1", {"access_token": "by_login"})
@@ -220,7 +220,7 @@ def test_a_damaged_row_is_replaced_by_put(database_url: str, clock: ManualClock)
 
 
 def test_of_many_who_put_at_once_all_succeed(database_url: str, clock: ManualClock) -> None:
-    """Eight threads with stores of their own put one unknown user: one row, all counted one after another."""
+    """Eight threads with separate stores put one new user: one row, whose generation counts them all."""
     keys = ring(generate_key())
     together = threading.Barrier(8)
     open_store(database_url, keys, clock).close()
@@ -416,7 +416,7 @@ def test_a_missing_key_file_is_not_made_anew(database_url: str, clock: ManualClo
 
 
 def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock) -> None:
-    """Where nothing is stored, nothing is lost, and a changed key is no error."""
+    """An empty store loses nothing, so another key is not an error."""
     first = open_store(database_url, ring(generate_key()), clock)
     with open_store(database_url, ring(generate_key()), clock) as second:
         second.create("klaviyo", "user-1", {"api_key": "a"})
@@ -426,7 +426,7 @@ def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock)
 
 
 def test_rotation_seals_every_row_anew(database_url: str, clock: ManualClock) -> None:
-    """After rotation the new key opens all rows alone, nothing else changed, and progress was told."""
+    """The new key decrypts all rows, nothing else has changed, and progress was reported."""
     old, new = generate_key(), generate_key()
     with open_store(database_url, ring(old), clock) as store:
         before = [store.create("klaviyo", f"user-{n}", {"api_key": f"k{n}"}, {"n": n}) for n in range(230)]
@@ -529,7 +529,7 @@ def test_a_key_in_use_stays_in_the_file(database_url: str, clock: ManualClock, f
 
 
 def test_a_damaged_row_does_not_stop_a_rotation(database_url: str, clock: ManualClock) -> None:
-    """Rows that do not open are counted and left; all others are sealed anew, and both keys stay known."""
+    """Rows that cannot be decrypted stay unchanged; all others are resealed, and both keys stay accepted."""
     old, new = generate_key(), generate_key()
     with open_store(database_url, ring(old), clock) as store:
         for number in range(5):

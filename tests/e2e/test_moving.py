@@ -172,7 +172,7 @@ def read_response(nango: Nango, path: Path, text: str) -> object:
 
 
 def test_no_failure_shows_a_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither messages nor frames, reports, logs or the file on its way hold one."""
+    """No message, frame, report, log or export file contains one."""
     collector = Collector()
     logging.getLogger().addHandler(collector)
     found: list[str] = []

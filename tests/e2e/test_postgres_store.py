@@ -102,7 +102,7 @@ def test_a_connection_lost_in_the_middle_repeats_the_transaction(
 def test_a_connection_lost_at_commit_is_not_repeated(
     named_url: str, postgres_url: str, clock: ManualClock
 ) -> None:
-    """When nobody can know whether a change is stored, the error says so, and it is made once."""
+    """If the outcome of a COMMIT is unknown, the error says so, and the change is not repeated."""
     with open_store(named_url, KeyRing.throwaway(), clock) as store:
         tries: list[int] = []
 

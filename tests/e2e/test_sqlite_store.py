@@ -159,7 +159,7 @@ def test_threads_that_end_leave_no_file_open(store: ConnectionStore) -> None:
 
 
 def test_close_closes_what_other_threads_opened(url: str, folder: Path, clock: ManualClock) -> None:
-    """After close the last changes are folded into the database file, whoever made them."""
+    """After close, all changes are checkpointed into the database file."""
     store = open_store(url, load_keyring({}, folder), clock)
     go_on = threading.Event()
     opened = threading.Event()

@@ -1,4 +1,4 @@
-"""SIGKILL while connections are registered, changed and sealed anew: nothing is lost or half done."""
+"""SIGKILL while connections are registered, changed and resealed: nothing is lost or stored partially."""
 
 from __future__ import annotations
 

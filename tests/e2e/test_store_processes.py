@@ -77,7 +77,7 @@ assert store.generation("klaviyo", "user-1") == 11
 
 
 def start(script: str, url: str, folder: Path) -> subprocess.Popen[str]:
-    """A process of its own that runs the script."""
+    """A separate process that runs the script."""
     return subprocess.Popen(
         # Newer Pythons warn of fork beside threads, which is what is tested here.
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, url, str(folder)],

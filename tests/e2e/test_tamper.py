@@ -117,7 +117,7 @@ def test_no_bit_of_a_number_can_be_flipped(store: ConnectionStore, intruder: sql
 
 
 def test_no_bit_of_a_text_can_be_flipped(store: ConnectionStore, intruder: sqlite3.Connection) -> None:
-    """Names, status, uuid and key id: the row is refused, or is no longer found under the old name."""
+    """Names, status, uuid and key id: the row is rejected, or not found under its old name."""
     row = stored(intruder, "user-1")
     for column in TEXTS:
         intact = getattr(row, column).encode()
@@ -160,7 +160,7 @@ def test_rows_cannot_be_swapped(store: ConnectionStore, intruder: sqlite3.Connec
 
 
 def test_fields_cannot_be_swapped(store: ConnectionStore, intruder: sqlite3.Connection) -> None:
-    """Credentials do not open as settings, where they would be shown, nor settings as credentials."""
+    """Credentials cannot be decrypted as settings, which are shown, nor settings as credentials."""
     row = stored(intruder, "user-1")
     put(intruder, row, "additional_config", row.credentials)
     with pytest.raises(TamperError):

@@ -147,7 +147,7 @@ def generate_key_of(folder: Path) -> str:
 
 
 def main(job: str, kills: str, seed: str, url: str, folder: str) -> None:
-    """Kill so many imports and report."""
+    """Kill this number of imports and report."""
     importing.BATCH_SIZE = 7  # more moments between two commits
     killer = ImportKiller(job, url, Path(folder), int(seed))
     killer.prepare()

@@ -1,4 +1,4 @@
-"""What today's Nango answers to `GET /connections/:id`, for each type of credentials; all of it made up."""
+"""Made-up responses of today's Nango to `GET /connections/:id` for each type of credentials."""
 
 from __future__ import annotations
 

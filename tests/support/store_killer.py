@@ -83,7 +83,7 @@ class Killer:
             report("user-0", 1)
 
     def rotate_carelessly(self, store: ConnectionStore, report: Callable[[str, int], None]) -> None:
-        """The control: what a program would do that forgets the old key before the rows are sealed anew."""
+        """Control: a program that forgets the old key before it reseals the rows."""
         while True:
             add_key(self.folder)
             store.keyring.reload()
@@ -191,7 +191,7 @@ def values(user: str, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def main(job: str, kills: str, seed: str, url: str, folder: str) -> None:
-    """Kill so many workers and report."""
+    """Kill this number of workers and report."""
     rotation.BATCH = 7  # more moments between two commits
     killer = Killer(job, url, Path(folder), int(seed))
     killer.prepare()

@@ -49,7 +49,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def example_of(integration: str, number: int) -> dict[str, Any]:
-    """Credentials of their own for a user of one of MODES."""
+    """Separate credentials for a user of one of MODES."""
     mode = AUTH_MODES.get(MODES[integration]["auth"]["auth_mode"])
     return {
         name: f"{value}{number}\n" if str(value).startswith("-----") else f"{value}_{number}"

@@ -26,7 +26,7 @@ UUID = "0b9c1a52-1f5e-4c43-9a3a-1f0d8f5a2c1{}"
 
 
 def written(count: int = 2, key: Key = KEY) -> bytes:
-    """An export of so many connections."""
+    """An export with this number of connections."""
     file = io.BytesIO()
     writer = ExportWriter(file, key, NOW)
     for number in range(count):
@@ -141,7 +141,7 @@ def test_without_what_lines_are_bound_to_a_swap_would_pass() -> None:
 
 
 def test_another_key_is_named() -> None:
-    """The message has both ids, by which keys can be told apart, and neither key."""
+    """The message has the ids of both keys, and neither key."""
     other = Key(bytes(32))
     with pytest.raises(StorageError, match=f"sealed with the key {KEY.id}; the key given is {other.id}"):
         read(written(), other)
@@ -160,7 +160,7 @@ def test_another_key_is_named() -> None:
     ],
 )
 def test_another_file_is_named(content: bytes, said: str) -> None:
-    """What is no export, and what a newer program wrote, is said so."""
+    """The message says if a file is not an export or has a newer format."""
     with pytest.raises(StorageError, match=said):
         read(content)
 
@@ -188,7 +188,7 @@ def test_a_line_that_somebody_with_the_key_wrote_wrongly_is_named(change: dict[s
 
 
 def test_a_line_that_is_no_object_is_named() -> None:
-    """A list is no connection."""
+    """A line must be a JSON object."""
     with pytest.raises(StorageError, match=r"backup:2:1: .*object"):
         read(sealed_by_hand([1]))
 

@@ -30,7 +30,7 @@ def nango() -> Iterator[Nango]:
 
 
 def imported(nango: Nango, folder: Path, *responses: Any, **options: Any) -> ImportReport:
-    """The report for some answers in one file."""
+    """The report for these responses in one file."""
     path = folder / "answers.json"
     path.write_text(json.dumps(list(responses)))
     return nango.import_from_nango(path, **options)
@@ -107,7 +107,7 @@ def test_a_client_certificate_becomes_one(nango: Nango, tmp_path: Path) -> None:
 
 
 def test_a_missing_refresh_token_is_said_aloud(nango: Nango, tmp_path: Path) -> None:
-    """A token that ends and cannot be renewed logs the user out; the response has it only when asked for."""
+    """A token without a refresh token expires; the response only has one on request."""
     given = {name: value for name, value in CREDENTIALS["OAUTH2"].items() if name != "refresh_token"}
     report = imported(nango, tmp_path, a_response("OAUTH2", "oauth2", credentials=given))
     (told,) = [each for each in report.left_out if each.field == "credentials.refresh_token"]
@@ -330,7 +330,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_files_come_in_several_forms(nango: Nango, tmp_path: Path, form: str) -> None:
-    """One answer, an array, or one on each line; a file, or a folder of files."""
+    """One response, an array, or one on each line; a file, or a folder of files."""
     one, two = (a_response("API_KEY", "api-key", f"user-{n}") for n in range(2))
     files = FORMS[form](one, two)
     for name, text in files.items():
@@ -388,7 +388,7 @@ CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in g
 def test_whatever_an_answer_holds_there_is_a_report(
     nango: Nango, tmp_path: Path, kind: str, integration: str, changes: Any, credentials: Any
 ) -> None:
-    """Any JSON in any place is taken over or named as a problem; nothing raises what nobody foresaw."""
+    """Any JSON at any place is imported or reported as a problem; nothing raises an unexpected error."""
     given_credentials = {**CREDENTIALS[kind], **credentials}
     response = {**a_response(kind, integration, credentials=given_credentials), **changes}
     report = imported(nango, tmp_path, response, dry_run=True, on_existing="replace")

@@ -108,7 +108,7 @@ def test_an_integration_that_is_not_declared_is_not_exported(old: Nango, tmp_pat
 
 
 def test_the_same_import_again_changes_nothing(old: Nango, new: Nango) -> None:
-    """Also where others would be refused: what is stored already, just so, is left alone."""
+    """Connections with the same values are left alone, even if others would be refused."""
     new.import_connections(exported(old), KEY)
     before = everything(new)
     assert counts(new.import_connections(exported(old), KEY)) == (0, 0, 0, 3)
@@ -134,7 +134,7 @@ def test_skipping_leaves_the_other_connection(old: Nango, new: Nango) -> None:
 
 
 def test_replacing_keeps_what_the_other_connection_is_called(old: Nango, new: Nango) -> None:
-    """Its uuid and date_created stay, the rest changes, and a renewal under way is fenced off."""
+    """Its uuid and date_created stay, the rest changes, and a refresh in flight cannot overwrite it."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
     before = new.store.get("basic", "bob")
     assert new.store.leases.acquire(before, "me", 60)
@@ -258,7 +258,7 @@ def test_the_file_is_for_its_owner_only(old: Nango, tmp_path: Path) -> None:
 
 
 def test_an_older_export_is_replaced_as_a_whole_or_not_at_all(old: Nango, tmp_path: Path) -> None:
-    """Where a row was altered there is no export, and the older one stands."""
+    """An altered row stops the export, and an older file stays."""
     path = tmp_path / "backup"
     old.export_connections(path, KEY)
     old.export_connections(path, Secret(KEY))
@@ -289,7 +289,7 @@ def test_a_file_that_is_not_there_is_named(new: Nango, tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_read_like_a_file(old: Nango, new: Nango) -> None:
-    """What cannot be read twice is kept meanwhile, sealed as it is."""
+    """A pipe, which cannot be read twice, is copied to a temporary file, still sealed."""
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -321,7 +321,7 @@ def test_a_wrong_key_is_not_repeated(old: Nango, tmp_path: Path, key: str) -> No
 
 
 def test_the_key_of_the_database_is_not_needed(old: Nango, clock: ManualClock) -> None:
-    """An export moves between stores with keys of their own."""
+    """An export can be imported into a store with another key."""
     with a_nango("sqlite:///:memory:", clock=clock, encryption_keys=a_key()) as new:
         assert new.import_connections(exported(old), KEY).imported == 3
         assert everything(new) == everything(old)
@@ -407,7 +407,7 @@ def test_a_file_that_is_damaged_meanwhile_is_noticed(old: Nango, new: Nango) -> 
 
 
 def test_another_export_in_the_place_of_the_checked_one_is_checked_as_well(old: Nango, new: Nango) -> None:
-    """What does not fit is not stored, though nobody named it in the first reading."""
+    """An invalid connection is not stored, even if the first reading did not see it."""
     first = exported(old).getvalue()
     with a_nango("sqlite:///:memory:", {"gone": an_entry("API_KEY")}) as other:
         other.register_connection("gone", "eve", {"api_key": "planted"})

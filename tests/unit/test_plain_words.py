@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 PENDING: tuple[str, ...] = (
-    "nango_py/auth/",
     "nango_py/config/",
     "nango_py/connect/",
-    "nango_py/database/",
     "nango_py/engine/",
     "nango_py/limits/",
-    "nango_py/protocols/",
     "nango_py/server/",
-    "nango_py/transfer/",
 )
 """Places that are still being rewritten. Empty this when they are done."""
 

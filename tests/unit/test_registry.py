@@ -29,7 +29,7 @@ def test_each_part_is_known_under_its_own_name(registry: Registry[object]) -> No
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:
-    """The message is for whoever wrote the YAML."""
+    """The message suggests the nearest name, or lists the known ones."""
     with pytest.raises(UnknownPluginError, match='unknown auth mode "API_KYE"; did you mean "API_KEY"'):
         AUTH_MODES.get("API_KYE")
     with pytest.raises(LookupError, match="known: "):

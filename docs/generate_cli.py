@@ -27,6 +27,10 @@ arguments or files, 130 Ctrl-C.
 """
 
 
+JSON_HELP = "Print JSON."
+"""The help of `--json`, which the head explains for all commands."""
+
+
 def commands(
     command: click.Command = nango, path: tuple[str, ...] = ("nango",)
 ) -> Iterator[tuple[str, click.Command]]:
@@ -50,7 +54,11 @@ def _section(name: str, command: click.Command) -> str:
     if arguments and not isinstance(command, click.Group):
         parts.append(f"\n`{' '.join([name, *arguments])}`\n")
     parts.append(f"\n{text.strip()}\n")
-    options = [_option(option, context) for option in command.params if isinstance(option, click.Option)]
+    options = [
+        _option(option, context)
+        for option in command.params
+        if isinstance(option, click.Option) and option.help != JSON_HELP
+    ]
     if options:
         parts.append("\n" + "".join(options))
     if example and (options or not isinstance(command, click.Group)):

@@ -1,4 +1,4 @@
-"""What single shipped blueprints promise: what is tried again, what a call costs, where the next page is."""
+"""Rules of single built-in blueprints: retries, rate limits, pagination and signatures."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ CONFIG = {
 
 
 def settings_of(ref: str) -> Mapping[str, Any]:
-    """A shipped blueprint with what it extends merged in."""
+    """The settings of a built-in blueprint, merged with those that it extends."""
     return Catalogue([("local", FOLDER)]).find(ref, Position("test")).settings
 
 
 def outcome(method: str, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Facts:
-    """A response to a call, as retry rules see it."""
-    held = {name.lower(): value for name, value in (headers or {}).items()}
+    """A response to a call, as retry rules receive it."""
+    values = {name.lower(): value for name, value in (headers or {}).items()}
     return Facts(
         method,
         "things",
         status=status,
         safe=method not in {"POST", "PATCH"},
-        header=lambda name: held.get(name.lower()),
+        header=lambda name: values.get(name.lower()),
         text=lambda: json.dumps(body),
         json=lambda: body,
     )
@@ -69,11 +69,13 @@ SALESFORCE_SPENT = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalReq
             "github:v0", outcome("GET", 403, {}, {"X-RateLimit-Remaining": "0"}), "wait", id="github, primary"
         ),
         pytest.param("github:v0", outcome("POST", 403, GITHUB_SECONDARY), "wait", id="github, secondary"),
-        pytest.param("github-app:v0", outcome("GET", 403, {}, {"Retry-After": "60"}), "wait", id="app, told"),
+        pytest.param(
+            "github-app:v0", outcome("GET", 403, {}, {"Retry-After": "60"}), "wait", id="app, retry-after"
+        ),
         pytest.param("github:v0", outcome("GET", 403, {"message": "Forbidden"}), "fail", id="github, denied"),
         pytest.param("salesforce:v0", outcome("POST", 403, SALESFORCE_BUSY), "wait", id="salesforce, busy"),
         pytest.param("salesforce:v0", outcome("GET", 403, SALESFORCE_SPENT), "fail", id="salesforce, spent"),
-        pytest.param("xero:v2", outcome("PUT", 503), "fail", id="xero, a PUT makes something"),
+        pytest.param("xero:v2", outcome("PUT", 503), "fail", id="xero, a PUT creates a record"),
         pytest.param("xero:v2", outcome("GET", 503), "retry", id="xero, a GET does not"),
         pytest.param(
             "stripe:v1", outcome("GET", 500, {}, {"Stripe-Should-Retry": "false"}), "fail", id="stripe, no"
@@ -85,8 +87,8 @@ SALESFORCE_SPENT = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalReq
         pytest.param("aws-s3:v0", outcome("PUT", 503), "retry", id="s3, SlowDown"),
     ],
 )
-def test_an_outcome_is_judged_as_the_api_means_it(ref: str, facts: Facts, action: str) -> None:
-    """The rules of a blueprint tell limits from refusals, and what may be sent again from what may not."""
+def test_retry_rules_match_the_api(ref: str, facts: Facts, action: str) -> None:
+    """The retry rules of a blueprint wait for rate limits and do not retry permanent errors."""
     assert (
         RetryPolicy.from_settings(settings_of(ref)["retries"] if ref != "aws-s3:v0" else None)
         .decide(facts, 1)
@@ -96,8 +98,8 @@ def test_an_outcome_is_judged_as_the_api_means_it(ref: str, facts: Facts, action
 
 
 @pytest.mark.parametrize("reason", ["timeout", "reset", "truncated", "protocol"])
-def test_xero_makes_nothing_twice(reason: str) -> None:
-    """A PUT to Xero whose answer was lost is not sent again; it would make a second invoice."""
+def test_xero_creates_no_record_twice(reason: str) -> None:
+    """A PUT to Xero whose response was lost is not retried, because it could create a second invoice."""
     policy = RetryPolicy.from_settings(settings_of("xero:v2")["retries"])
     assert policy.decide(Facts("PUT", "Invoices", reason=reason, safe=True), 1).action == "fail"
     assert policy.decide(Facts("GET", "Invoices", reason=reason, safe=True), 1).action == "retry"
@@ -135,8 +137,8 @@ def test_xero_makes_nothing_twice(reason: str) -> None:
         ("netsuite:v0", CallFacts("GET", "record/v1/customer"), ["1 of 5 in flight"]),
     ],
 )
-def test_a_call_spends_what_the_manual_says(ref: str, call: CallFacts, spent: list[str]) -> None:
-    """Each documented limit that a call counts under is booked, at its price."""
+def test_a_call_counts_against_the_documented_limits(ref: str, call: CallFacts, spent: list[str]) -> None:
+    """A call counts against each documented limit, at its cost."""
     limits = RateLimits.from_settings(settings_of(ref)["rate_limits"])
     variables = {"integration": "it", "user_id": "user", "raw": {}, "additional_config": CONFIG}
     found = [
@@ -147,7 +149,7 @@ def test_a_call_spends_what_the_manual_says(ref: str, call: CallFacts, spent: li
 
 @pytest.mark.parametrize("ref", ["salesforce:v0", "xero:v2", "shopify:v0", "zendesk:v2", "github-app:v0"])
 def test_users_of_one_account_share_its_quota(ref: str) -> None:
-    """Two connections of one org, shop or installation are counted together, those of two are not."""
+    """Connections of the same org, shop or installation share rate limits; others do not."""
     limits = RateLimits.from_settings(settings_of(ref)["rate_limits"])
 
     def scope(user: str, name: str) -> str:
@@ -191,8 +193,8 @@ NETSUITE = "https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/c
         ("twitter1:v0", {"data": [{"id": "1"}], "meta": {"next_token": "n"}}, {"pagination_token": "n"}),
     ],
 )  # fmt: skip
-def test_the_next_page_is_where_the_api_puts_it(ref: str, body: Any, following: Any) -> None:
-    """The paginator of a blueprint finds what leads on, and the end."""
+def test_the_next_page_is_found(ref: str, body: Any, following: Any) -> None:
+    """The paginator of a blueprint finds the next page and the end."""
     settings = settings_of(ref)["pagination"]
     found = PAGINATORS.get(settings["kind"]).from_settings(settings).next_request(Body(body), ())
     if isinstance(following, dict):
@@ -202,8 +204,8 @@ def test_the_next_page_is_where_the_api_puts_it(ref: str, body: Any, following: 
 
 
 @pytest.mark.parametrize("body", [[{"id": 1}], {"total_count": 1, "items": [{"id": 1}]}])
-def test_github_lists_come_bare_or_under_items(body: Any) -> None:
-    """Both forms of GitHub's lists give records."""
+def test_github_lists_have_two_forms(body: Any) -> None:
+    """Records are found in a bare list and in `items`."""
     settings = settings_of("github:v0")["pagination"]
     assert PAGINATORS.get(settings["kind"]).from_settings(settings).records(Body(body)) == [{"id": 1}]
 
@@ -217,10 +219,8 @@ def test_github_lists_come_bare_or_under_items(body: Any) -> None:
         ("trello:v1", "OAuth ", ['oauth_consumer_key="client_test", oauth_token="token_test_1234"']),
     ],
 )
-def test_what_is_signed_carries_its_signature(
-    ref: str, begins: str, holds: list[str], tmp_path: Path
-) -> None:
-    """A signed request has an Authorization header made for it; Trello's is the one written down."""
+def test_signed_requests_have_a_signature(ref: str, begins: str, holds: list[str], tmp_path: Path) -> None:
+    """Signed requests have a generated Authorization header; Trello's is declared in the blueprint."""
     settings = settings_of(ref)
     example = settings["examples"][0]
     entry = {"extends_blueprint": ref, **(APP if settings["auth"]["auth_mode"] == "OAUTH1" else {})}

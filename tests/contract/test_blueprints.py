@@ -1,8 +1,9 @@
-"""What every shipped blueprint keeps: it loads, speaks to strangers, and sends what its examples say."""
+"""Rules for all built-in blueprints: they are valid, complete, and send the requests of their examples."""
 
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,21 +26,35 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "blueprints").glob("*.yaml"))
 XML = {"aws-s3.v0"}
-"""Their answers are XML, in which no JMESPath finds an error or a next page."""
+"""APIs with XML responses, which have no JMESPath for errors or next pages."""
+LONGEST_LINE = 120
 APP = {"oauth_client_id": "client_test", "oauth_client_secret": "client_secret_test"}
 
 
 def settings_of(path: Path) -> dict[str, Any]:
-    """A blueprint file as plain values."""
+    """A blueprint file as plain data."""
     data = load_document(path).data
     assert isinstance(data, dict)
     return data
 
 
-def whole_of(path: Path) -> Mapping[str, Any]:
-    """A blueprint with what it extends merged in."""
+def merged_settings_of(path: Path) -> Mapping[str, Any]:
+    """The settings of a blueprint, merged with those that it extends."""
     catalogue = Catalogue([("local", path.parent)])
     return catalogue.find(ref_of(settings_of(path)), Position(path.name)).settings
+
+
+def prose_lines(path: Path) -> list[str]:
+    """The comments, and the lines of comment, help, description and gotchas; not the lines of data."""
+    lines, is_prose = [], False
+    for line in path.read_text().splitlines():
+        if re.match(r"\s*#|\s*(comment|gotchas|help|description):", line):
+            is_prose = True
+        elif re.match(r"\s*(- \{|[\w-]+:)", line):
+            is_prose = False
+        if is_prose:
+            lines.append(line)
+    return lines
 
 
 def ref_of(settings: dict[str, Any]) -> str:
@@ -56,10 +71,10 @@ every_blueprint = pytest.mark.parametrize("path", FILES, ids=lambda path: path.s
 
 
 def product(path: Path, folder: Path, **overrides: Any) -> Nango:
-    """A product with one integration, `it`, on the blueprint of that file."""
+    """A Nango with one integration, `it`, that extends the blueprint."""
     settings = settings_of(path)
     entry: dict[str, Any] = {"extends_blueprint": ref_of(settings), **overrides}
-    if "oauth_client_id" in AUTH_MODES.get(whole_of(path)["auth"]["auth_mode"]).variables:
+    if "oauth_client_id" in AUTH_MODES.get(merged_settings_of(path)["auth"]["auth_mode"]).variables:
         entry |= APP
     return Nango(
         integrations={"it": entry},
@@ -70,22 +85,22 @@ def product(path: Path, folder: Path, **overrides: Any) -> Nango:
 
 
 def differences(example: dict[str, Any], plan: Any) -> list[str]:
-    """Where a plan is not what the example's `sends` says."""
+    """The differences between a plan and the `sends` of an example, in words."""
     sends = example["sends"]
     headers = {name.lower(): value for name, (_, value) in plan.headers.items()}
-    wrong = [] if plan.url == sends["url"] else [f"url {plan.url}"]
+    found = [] if plan.url == sends["url"] else [f"the URL is {plan.url}"]
     for name, value in sends["headers"].items():
         if headers.get(name.lower()) != value:
-            wrong.append(f"header {name}: {headers.get(name.lower())}")
+            found.append(f"the header {name} is {headers.get(name.lower())}")
     secrets = {text for key, text in example["credentials"].items() if text and key != "scope"}
-    told = {name.lower() for name in sends["headers"]}
+    expected = {name.lower() for name in sends["headers"]}
     for name, value in headers.items():
-        if name not in told and any(secret in value for secret in secrets):
-            wrong.append(f"credential in header {name}")
-    return wrong
+        if name not in expected and any(secret in value for secret in secrets):
+            found.append(f"the header {name} contains a credential; list it in sends")
+    return found
 
 
-def planned(path: Path, example: dict[str, Any], folder: Path) -> Any:
+def plan_of(path: Path, example: dict[str, Any], folder: Path) -> Any:
     """The plan of an example's call."""
     with product(path, folder) as nango:
         nango.register_connection("it", "user", example["credentials"], example.get("additional_config"))
@@ -94,68 +109,73 @@ def planned(path: Path, example: dict[str, Any], folder: Path) -> Any:
 
 
 @every_blueprint
-def test_it_is_checked_without_a_problem(path: Path) -> None:
-    """A shipped blueprint has no problem at all, warnings included."""
-    assert check_blueprint(load_document(path)) == []
+def test_it_is_valid(path: Path) -> None:
+    """Built-in blueprints have no problems and no warnings."""
+    problems = [str(problem) for problem in check_blueprint(load_document(path))]
+    assert problems == []
 
 
 @every_blueprint
-def test_it_says_enough_for_a_stranger(path: Path) -> None:
-    """Title, manual, comment, examples and gotchas are there, and the file is named after what it holds."""
-    settings = whole_of(path)
-    assert path.name == f"{settings['name']}.{settings['version']}.yaml"
-    needed = ["title", "comment", "examples", "gotchas", "verification", "categories"]
-    for key in needed if path.stem in XML else [*needed, "errors", "pagination"]:
-        assert settings[key], key
-    assert settings["docs_url"].startswith("https://")
-    assert path.read_text().startswith("# yaml-language-server: $schema=")
+def test_it_is_complete(path: Path) -> None:
+    """Built-in blueprints have a title, a manual, a comment, examples and gotchas."""
+    settings = merged_settings_of(path)
+    assert path.name == f"{settings['name']}.{settings['version']}.yaml", "name the file name.version.yaml"
+    required = ["title", "comment", "examples", "gotchas", "verification", "categories"]
+    if path.stem not in XML:
+        required += ["errors", "pagination"]
+    assert [key for key in required if not settings.get(key)] == [], "add the missing keys"
+    assert settings["docs_url"].startswith("https://"), "docs_url must be an https:// URL"
+    first_line = path.read_text().partition("\n")[0]
+    assert first_line.startswith("# yaml-language-server: $schema="), "name the schema in the first line"
+    long_lines = [line for line in prose_lines(path) if len(line) > LONGEST_LINE]
+    assert long_lines == [], f"wrap prose at {LONGEST_LINE} columns"
 
 
 @every_blueprint
-def test_it_speaks_https_and_states_its_host(path: Path, tmp_path: Path) -> None:
-    """Credentials never travel in the clear, and a whole host is the file's or a declared field's."""
+def test_its_base_url_is_https(path: Path, tmp_path: Path) -> None:
+    """The base URL is https, has a host and ends with a slash."""
     with product(path, tmp_path) as nango:
         base_url = nango.configuration.integrations["it"].requests.base_url.source
     parts = urlsplit(base_url)
-    assert parts.scheme == "https"
-    assert "." in (parts.hostname or "")
-    assert base_url.endswith("/")
+    assert parts.scheme == "https", "base_url must be https"
+    assert "." in (parts.hostname or ""), "base_url must have a host"
+    assert base_url.endswith("/"), "base_url must end with a slash"
 
 
 @every_blueprint
 def test_its_examples_use_made_up_credentials(path: Path) -> None:
-    """No example holds what could be somebody's credential."""
+    """Credentials in examples are empty or contain `test`, so no real one is published."""
     for example in settings_of(path)["examples"]:
         for value in example["credentials"].values():
-            assert value == "" or "test" in value
+            assert value == "" or "test" in value, "credentials in examples must contain test"
 
 
 @pytest.mark.parametrize(("path", "number"), EXAMPLES)
-def test_an_example_sends_what_it_says(path: Path, number: int, tmp_path: Path) -> None:
-    """The call of an example becomes exactly its URL and headers, and the credential is nowhere else."""
+def test_an_example_sends_its_request(path: Path, number: int, tmp_path: Path) -> None:
+    """The call of an example has the declared URL and headers, and no other header has a credential."""
     example = settings_of(path)["examples"][number]
-    assert differences(example, planned(path, example, tmp_path)) == []
+    assert differences(example, plan_of(path, example, tmp_path)) == []
 
 
-def test_a_wrong_example_would_be_noticed(tmp_path: Path) -> None:
-    """The comparison sees a wrong query, a wrong header and a credential in an untold header."""
+def test_a_wrong_example_is_detected(tmp_path: Path) -> None:
+    """Control: a wrong query, a wrong header and a credential in an undeclared header are differences."""
     path = ROOT / "blueprints" / "klaviyo.v1.yaml"
     example = settings_of(path)["examples"][0]
-    plan = planned(path, example, tmp_path)
+    plan = plan_of(path, example, tmp_path)
     wrong = copy.deepcopy(example)
     wrong["sends"]["url"] += "?page=2"
     wrong["sends"]["headers"]["revision"] = "2000-01-01"
     del wrong["sends"]["headers"]["Authorization"]
     found = " ".join(differences(wrong, plan))
-    assert "url" in found
+    assert "the URL is" in found
     assert "header revision" in found
-    assert "credential in header authorization" in found
+    assert "authorization contains a credential" in found
 
 
 @pytest.mark.parametrize(("path", "number"), EXAMPLES)
-def test_the_sandbox_answers_an_example_as_it_says(path: Path, number: int, tmp_path: Path) -> None:
-    """The stand-in made from the blueprint takes the credential of the example and gives its response."""
-    settings = whole_of(path)
+def test_the_sandbox_returns_the_response_of_an_example(path: Path, number: int, tmp_path: Path) -> None:
+    """The sandbox of the blueprint accepts the example's credentials and returns its response."""
+    settings = merged_settings_of(path)
     example = settings_of(path)["examples"][number]
     credentials = {"user": example["credentials"]}
     with (
@@ -171,9 +191,9 @@ def test_the_sandbox_answers_an_example_as_it_says(path: Path, number: int, tmp_
 
 
 @every_blueprint
-def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
-    """No case is hidden by one above it: a call made after its pattern gets its windows."""
-    rate_limits = whole_of(path).get("rate_limits")
+def test_every_case_of_its_limits_is_reachable(path: Path) -> None:
+    """No case of the rate limits is hidden by an earlier one."""
+    rate_limits = merged_settings_of(path).get("rate_limits")
     limits = RateLimits.from_settings(rate_limits)
     example = settings_of(path)["examples"][0]
     config = example.get("additional_config", {})
@@ -190,7 +210,8 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
             counter = f"{limits.scope_of(variables)} {index} "
             spends = [spend for spend in limits.spends(call, variables) if spend.key.startswith(counter)]
             labels = [limit.label for limit in spends[0].limits]
-            assert labels == [parse_limit(entry).label for entry in case["windows"]], match
+            windows = [parse_limit(entry).label for entry in case["windows"]]
+            assert labels == windows, f"an earlier case hides {match}"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +224,7 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
             "profiles",
             {"additional-fields[profile]": "subscriptions,predictive_analytics"},
             "10/second 150/minute",
-            id="dear field among others",
+            id="expensive field among others",
         ),
         pytest.param("GET", "profiles/01ABC", {}, "75/second 700/minute", id="one profile"),
         pytest.param(
@@ -228,14 +249,14 @@ def test_every_case_of_its_limits_can_be_reached(path: Path) -> None:
 def test_klaviyo_limits_depend_on_the_call(
     method: str, path: str, params: dict[str, str], windows: str
 ) -> None:
-    """Klaviyo's tiers, daily windows and dear parameters are found for a call."""
+    """A call gets the limits of its tier, with daily windows and expensive parameters."""
     limits = RateLimits.from_settings(settings_of(ROOT / "blueprints" / "klaviyo.v1.yaml")["rate_limits"])
     spends = limits.spends(CallFacts(method, path, params), {"integration": "klaviyo", "user_id": "user-1"})
     assert [limit.label for spend in spends for limit in spend.limits] == windows.split()
 
 
 def test_klaviyo_counts_an_endpoint_and_not_each_record() -> None:
-    """Two profiles share a counter, two endpoints and two users do not."""
+    """Two profiles share a counter; two endpoints or two users do not."""
     limits = RateLimits.from_settings(settings_of(ROOT / "blueprints" / "klaviyo.v1.yaml")["rate_limits"])
 
     def key(path: str, user: str = "user-1") -> str:
@@ -247,7 +268,7 @@ def test_klaviyo_counts_an_endpoint_and_not_each_record() -> None:
 
 
 def test_slack_counts_a_workspace_once() -> None:
-    """Two users of one workspace share Slack's limits; without the workspace's id each has his own."""
+    """Users of one workspace share Slack's limits if the workspace id is stored."""
     limits = RateLimits.from_settings(settings_of(ROOT / "blueprints" / "slack.v0.yaml")["rate_limits"])
 
     def key(user: str, raw: dict[str, Any]) -> str:
@@ -260,8 +281,8 @@ def test_slack_counts_a_workspace_once() -> None:
     assert key("user-1", {}) != key("user-2", {})
 
 
-def test_the_page_of_klaviyo_is_kept_to_the_letter(tmp_path: Path) -> None:
-    """With two lines of integrations.yaml the key stands in the query and in no header."""
+def test_legacy_klaviyo_sends_the_key_in_the_query(tmp_path: Path) -> None:
+    """With klaviyo:v0 the key is in the query and in no header."""
     (tmp_path / "integrations.yaml").write_text(
         "integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v0\n"
     )
@@ -275,7 +296,7 @@ def test_the_page_of_klaviyo_is_kept_to_the_letter(tmp_path: Path) -> None:
 
 
 def test_the_shipped_integrations_load_with_an_empty_environment(tmp_path: Path) -> None:
-    """The example file has no problem, needs no variable, and names blueprints that exist."""
+    """The shipped integrations.yaml is valid and needs no environment variables."""
     path = ROOT / "integrations.yaml"
     assert check_integrations(load_document(path)) == []
     database = f"sqlite:///{tmp_path / 'nango.db'}"
@@ -284,13 +305,13 @@ def test_the_shipped_integrations_load_with_an_empty_environment(tmp_path: Path)
     assert found == {"klaviyo": "klaviyo:v0", "klaviyo-today": "klaviyo:v1", "close": "close:v0"}
 
 
-UNJUDGED = {"aws-s3.v0", "netsuite.v0", "twitter1.v0"}
-"""Their requests are signed; the sandbox does not check signatures, so a wrong secret passes there."""
+SIGNED = {"aws-s3.v0", "netsuite.v0", "twitter1.v0"}
+"""APIs with signed requests. The sandbox does not verify signatures, so it accepts a wrong secret."""
 
 
 @every_blueprint
-def test_its_verification_tells_right_from_wrong(path: Path, tmp_path: Path) -> None:
-    """Against its sandbox the example's credentials are accepted, stored or not, and others are refused."""
+def test_its_verification_detects_invalid_credentials(path: Path, tmp_path: Path) -> None:
+    """The verification request accepts the example's credentials and rejects others."""
     example = next(entry for entry in settings_of(path)["examples"] if entry["credentials"])
     right, config = example["credentials"], example.get("additional_config")
     wrong = {
@@ -298,18 +319,18 @@ def test_its_verification_tells_right_from_wrong(path: Path, tmp_path: Path) -> 
         for key, value in right.items()
     }
     with (
-        Sandbox(whole_of(path), credentials={"user": right}) as sandbox,
+        Sandbox(merged_settings_of(path), credentials={"user": right}) as sandbox,
         product(path, tmp_path, requests={"base_url": sandbox.base_url}) as nango,
     ):
         assert nango.verify_credentials("it", "user", right, config).outcome == "accepted"
         refused = nango.verify_credentials("it", "user", wrong, config)
-        judged = {"accepted"} if path.stem in UNJUDGED else {"refused", "missing_scope"}
-        assert refused.outcome in judged
+        outcomes = {"accepted"} if path.stem in SIGNED else {"refused", "missing_scope"}
+        assert refused.outcome in outcomes
         assert not any(text in refused.message for text in wrong.values() if isinstance(text, str))
         settings = nango.configuration.integrations["it"].settings["auth"]
         if get_auth_mode(settings["auth_mode"]).can_refresh(right, settings):
-            return  # a refused token would be renewed, and that at the provider's own address
+            return  # a rejected token would be refreshed at the real provider
         nango.register_connection("it", "user", right, config)
         assert nango.executor("it", "user").verify().outcome == "accepted"
         sandbox.revoke("user")
-        assert nango.executor("it", "user").verify().outcome in judged
+        assert nango.executor("it", "user").verify().outcome in outcomes

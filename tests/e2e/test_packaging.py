@@ -1,4 +1,4 @@
-"""The package works from a wheel, from a source archive and from an editable checkout."""
+"""The package works from a wheel, from a source archive and from an editable install."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for ref in open_catalogue(Path("nowhere")).refs():
 
 
 def build(source: Path, target: Path, hook: str) -> Path:
-    """Run a build hook of the project in `source`, as pip does, and return what it made."""
+    """Run a build hook of the project in `source`, like pip, and return the built file."""
     code = f"import hatchling.build as b; print(b.{hook}({str(target)!r}))"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=True
@@ -33,7 +33,7 @@ def build(source: Path, target: Path, hook: str) -> Path:
 
 
 def listed(tmp_path: Path, *, paths: list[Path]) -> list[str]:
-    """The blueprints that a fresh interpreter sees, far from the checkout."""
+    """The blueprints that a new interpreter finds outside of the checkout."""
     found = subprocess.run(
         [sys.executable, "-P", "-c", LIST],
         cwd=tmp_path,
@@ -52,7 +52,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
-    """What is installed has every shipped blueprint, the schemas, the connect page and the typing marker."""
+    """The wheel contains the blueprints, the schemas, the connect page and py.typed."""
     names = zipfile.ZipFile(wheel).namelist()
     assert sorted(Path(name).name for name in names if name.startswith("nango_py/blueprints/")) == SHIPPED
     assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
@@ -63,13 +63,13 @@ def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
 
 
 def test_an_unpacked_wheel_finds_its_blueprints(wheel: Path, tmp_path: Path) -> None:
-    """Installed without the checkout, the catalogue lists every shipped blueprint."""
+    """Without the checkout, the catalogue lists every built-in blueprint."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     assert listed(tmp_path, paths=[tmp_path / "site"]) == SHIPPED
 
 
 def test_a_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_path: Path) -> None:
-    """The source archive holds everything that the wheel is made of."""
+    """The source archive contains every file of the wheel."""
     archive = build(ROOT, tmp_path, "build_sdist")
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path / "unpacked", filter="data")
@@ -79,7 +79,7 @@ def test_a_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_path
 
 
 def test_an_editable_install_reads_the_blueprints_of_the_checkout(tmp_path: Path) -> None:
-    """In a checkout a changed blueprint is seen at once: nothing is copied."""
+    """An editable install reads the files of the checkout and copies none."""
     built = build(ROOT, tmp_path, "build_editable")
     zipfile.ZipFile(built).extractall(tmp_path / "site")
     (pointer,) = (tmp_path / "site").glob("*.pth")

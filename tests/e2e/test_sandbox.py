@@ -62,7 +62,7 @@ KEY = {"Authorization": "Klaviyo-API-Key pk_one"}
 
 
 def get(sandbox: Sandbox, path: str = "metrics/", **arguments: Any) -> requests.Response:
-    """One request without a pool behind it."""
+    """Send one request with a new connection."""
     arguments.setdefault("headers", KEY)
     with requests.Session() as session:
         session.trust_env = False
@@ -73,20 +73,20 @@ def get(sandbox: Sandbox, path: str = "metrics/", **arguments: Any) -> requests.
 
 @pytest.fixture
 def klaviyo() -> Iterator[Sandbox]:
-    """Today's Klaviyo with two users."""
+    """A sandbox of the current Klaviyo API with two users."""
     users = {"u1": {"api_key": "pk_one"}, "u2": {"api_key": "pk_two"}}
     with Sandbox(freeze(KLAVIYO), credentials=users) as sandbox:
         yield sandbox
 
 
-def test_it_is_below_the_base_path_of_the_blueprint(klaviyo: Sandbox) -> None:
-    """The base URL keeps the path, and nothing is served outside of it."""
+def test_it_serves_the_base_path_of_the_blueprint(klaviyo: Sandbox) -> None:
+    """The base URL has the blueprint's path, and other paths return 404."""
     assert klaviyo.base_url == f"http://127.0.0.1:{klaviyo.port}/api/"
     assert get(klaviyo, f"http://127.0.0.1:{klaviyo.port}/apis/metrics").status_code == 404
 
 
-def test_the_ledger_says_whose_credential_was_seen(klaviyo: Sandbox) -> None:
-    """Each user is known by the credential in the place that the blueprint says."""
+def test_the_ledger_names_the_user(klaviyo: Sandbox) -> None:
+    """Users are identified by the credential where the blueprint places it."""
     get(klaviyo)
     get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_two"})
     assert [(record.user, record.status) for record in klaviyo.ledger.received] == [("u1", 200), ("u2", 200)]
@@ -106,10 +106,10 @@ def test_the_ledger_says_whose_credential_was_seen(klaviyo: Sandbox) -> None:
         pytest.param({"Authorization": "Klaviyo-API-Key pk_oné".encode()}, {}, id="not ASCII"),
     ],
 )
-def test_a_credential_in_another_place_is_refused(
+def test_a_misplaced_credential_is_rejected(
     klaviyo: Sandbox, headers: Mapping[str, str], params: Mapping[str, str]
 ) -> None:
-    """The response is 401 in the API's own error shape."""
+    """The response is a 401 in the API's error format."""
     response = get(klaviyo, headers=headers, params=params)
     assert response.status_code == 401
     assert response.json()["errors"][0]["code"] == "not_authenticated"
@@ -117,8 +117,8 @@ def test_a_credential_in_another_place_is_refused(
     assert not klaviyo.ledger.received[0].processed
 
 
-def test_a_header_that_comes_twice_is_refused(klaviyo: Sandbox) -> None:
-    """Two credentials are one too many, even when one of them is right."""
+def test_a_repeated_header_is_rejected(klaviyo: Sandbox) -> None:
+    """Two credentials are rejected, even if one of them is valid."""
     connection = http.client.HTTPConnection("127.0.0.1", klaviyo.port)
     connection.putrequest("GET", "/api/metrics/")
     connection.putheader("Authorization", KEY["Authorization"])
@@ -129,7 +129,7 @@ def test_a_header_that_comes_twice_is_refused(klaviyo: Sandbox) -> None:
 
 
 def test_credentials_can_change_while_it_runs(klaviyo: Sandbox) -> None:
-    """A new key is known at once, and the old and the revoked are refused."""
+    """A new key is accepted immediately; old and revoked keys are rejected."""
     klaviyo.accept("u1", {"api_key": "pk_new"})
     assert get(klaviyo).status_code == 401
     assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_new"}).status_code == 200
@@ -137,8 +137,8 @@ def test_credentials_can_change_while_it_runs(klaviyo: Sandbox) -> None:
     assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_new"}).status_code == 401
 
 
-def test_without_users_any_credential_in_its_place_will_do() -> None:
-    """The place is checked, and quotas are counted per credential."""
+def test_without_users_any_credential_is_accepted() -> None:
+    """Only the place of the credential is checked, and quotas are per credential."""
     limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
     with Sandbox({**KLAVIYO, "rate_limits": limits}) as sandbox:
         assert get(sandbox).status_code == 200
@@ -148,7 +148,7 @@ def test_without_users_any_credential_in_its_place_will_do() -> None:
 
 
 def test_a_query_parameter_can_carry_the_credential() -> None:
-    """The legacy API takes its key in the query and nowhere else."""
+    """The legacy API accepts its key only in the query."""
     with Sandbox(LEGACY, credentials={"u1": {"api_key": "pk_ä&+="}}) as sandbox:
         assert get(sandbox, "v1/metrics", headers={}, params={"api_key": "pk_ä&+="}).status_code == 200
         assert get(sandbox, "v1/metrics", headers={"api_key": "pk_1"}).status_code == 401
@@ -165,7 +165,7 @@ def test_a_query_parameter_can_carry_the_credential() -> None:
     ],
 )
 def test_a_basic_credential_is_decoded(authorization: str, status: int) -> None:
-    """User name and password are compared, not their encoding."""
+    """User name and password of Basic authentication are decoded and compared."""
     settings = {
         "auth": {"auth_mode": "USERNAME_PASSWORD"},
         "requests": {
@@ -179,8 +179,8 @@ def test_a_basic_credential_is_decoded(authorization: str, status: int) -> None:
         assert get(sandbox, headers={"Authorization": "Basic not*base64"}).status_code == 401
 
 
-def test_credentials_may_stand_in_the_path_and_in_expressions() -> None:
-    """A key in the base path, a filtered key and the application's own key are found and compared."""
+def test_credentials_may_be_in_paths_and_expressions() -> None:
+    """A key in the base path, a filtered key and the application's key are compared."""
     settings = {
         "auth": {"auth_mode": "API_KEY"},
         "app_api_key": "app_key",
@@ -203,16 +203,16 @@ def test_credentials_may_stand_in_the_path_and_in_expressions() -> None:
         assert sandbox.ledger.received[0].endpoint == "me"
 
 
-def test_an_example_of_a_refusal_is_the_refusal() -> None:
-    """When the blueprint shows a 401, that is the 401 of the sandbox."""
-    shown = {"call": {"path": "metrics/"}, "response": {"status": 401, "text": "who are you?"}}
+def test_an_example_with_401_is_the_401_response() -> None:
+    """If the blueprint has an example with status 401, the sandbox returns it for bad credentials."""
+    shown = {"call": {"path": "metrics/"}, "response": {"status": 401, "text": "not authenticated"}}
     with Sandbox({**KLAVIYO, "examples": [shown]}, credentials={}) as sandbox:
         response = get(sandbox)
-    assert (response.status_code, response.text) == (401, "who are you?")
+    assert (response.status_code, response.text) == (401, "not authenticated")
 
 
 def test_examples_are_served(klaviyo: Sandbox) -> None:
-    """Method and path choose an example, and more parameters a closer one."""
+    """Examples are selected by method, path and parameters."""
     assert get(klaviyo, "metrics").json()["data"] == [{"id": "m1"}]
     assert get(klaviyo, "metrics", params={"count": "50", "other": "1"}).json() == {"data": []}
     assert get(klaviyo, "metrics").headers["Content-Type"] == "application/vnd.api+json"
@@ -221,8 +221,8 @@ def test_examples_are_served(klaviyo: Sandbox) -> None:
     assert klaviyo.ledger.received[-1].json() == {"a": 1}
 
 
-def test_other_paths_get_something_plausible(klaviyo: Sandbox) -> None:
-    """An unknown path answers a last page for an API of pages, and an echo otherwise."""
+def test_other_paths_get_generated_responses(klaviyo: Sandbox) -> None:
+    """A path without an example returns a last page or an echo of the request."""
     page = get(klaviyo, "flows").json()
     assert page["links"] == {"next": None}
     assert [record["type"] for record in page["data"]] == ["flows"] * 3
@@ -233,7 +233,7 @@ def test_other_paths_get_something_plausible(klaviyo: Sandbox) -> None:
 
 
 def test_pages_follow_one_another() -> None:
-    """Next links are whole URLs that keep the parameters, and the last page has none."""
+    """Next links are complete URLs with the parameters; the last page has none."""
     with Sandbox(KLAVIYO, pages={"profiles/": 3}) as sandbox:
         url: str | None = sandbox.base_url + "profiles?page[size]=3"
         ids = []
@@ -245,8 +245,8 @@ def test_pages_follow_one_another() -> None:
         assert all(record.params["page[size]"] == "3" for record in sandbox.ledger.received)
 
 
-def test_too_many_requests_are_refused(klaviyo: Sandbox) -> None:
-    """The 429 carries Retry-After and no numbers; other responses carry the numbers; users do not share."""
+def test_too_many_requests_are_rejected(klaviyo: Sandbox) -> None:
+    """A 429 has Retry-After, other responses have RateLimit headers, and users have separate limits."""
     while (response := get(klaviyo)).status_code == 200:
         assert response.headers["RateLimit-Limit"] == "400"
         assert 0 <= int(response.headers["RateLimit-Remaining"]) < 400
@@ -265,7 +265,7 @@ def test_too_many_requests_are_refused(klaviyo: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "pattern"),
+    ("retry_after", "pattern"),
     [
         ("seconds", r"\d+"),
         ("decimals", r"\d+\.\d{3}"),
@@ -273,16 +273,15 @@ def test_too_many_requests_are_refused(klaviyo: Sandbox) -> None:
         ("body", ""),
     ],
 )
-def test_the_wait_is_told_in_any_form(dialect: Any, pattern: str) -> None:
-    """Retry-After is seconds, decimals or a date, or stays away and the body says it."""
+def test_retry_after_has_several_formats(retry_after: Any, pattern: str) -> None:
+    """Retry-After is in seconds, decimals or a date; or there is only a sentence in the body."""
     limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
-    with Sandbox({**LEGACY, "rate_limits": limits}, retry_after=dialect) as sandbox:
+    with Sandbox({**LEGACY, "rate_limits": limits}, retry_after=retry_after) as sandbox:
         responses = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
     assert responses[1].status_code == 429
-    retry_after = responses[1].headers.get("Retry-After", "")
-    assert re.fullmatch(pattern, retry_after)
+    assert re.fullmatch(pattern, responses[1].headers.get("Retry-After", ""))
     assert "Expected available in" in responses[1].text
-    assert (".0 seconds" in responses[1].text) is (dialect == "body")
+    assert (".0 seconds" in responses[1].text) is (retry_after == "body")
 
 
 @pytest.mark.parametrize(
@@ -295,22 +294,22 @@ def test_the_wait_is_told_in_any_form(dialect: Any, pattern: str) -> None:
     ],
 )
 def test_the_headers_are_those_of_the_blueprint(means: str, per_unit: int, *, is_absolute: bool) -> None:
-    """Names and meaning are the blueprint's, and what it does not declare is not told."""
+    """Only the headers that the blueprint declares are sent, with its names and units."""
     headers = {"remaining": "X-RateLimit-Remaining", "reset": {"name": "X-Reset", "means": means}}
     limits = {"budgets": [{"key": "all", "otherwise": ["5/minute"]}], "headers": headers}
     with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
-        told = get(sandbox).headers
-    assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("5", "4")
-    left = int(told["X-Reset"]) / per_unit - (time.time() if is_absolute else 0)
+        sent = get(sandbox).headers
+    assert (sent["X-RateLimit-Limit"], sent["X-RateLimit-Remaining"]) == ("5", "4")
+    left = int(sent["X-Reset"]) / per_unit - (time.time() if is_absolute else 0)
     assert -1 <= left <= 61
-    assert "RateLimit-Limit" not in told
+    assert "RateLimit-Limit" not in sent
 
 
 @pytest.mark.parametrize(
     ("means", "pattern"), [("http_date", r"\w{3}, .* GMT"), ("iso_date", r"\d{4}-\d\d-\d\dT.*\+00:00")]
 )
 def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
-    """Dates are written as HTTP or as ISO 8601 does."""
+    """A reset can be an HTTP date or an ISO 8601 date."""
     limits = {
         "budgets": [{"key": "all", "otherwise": ["5/minute"]}],
         "headers": {"reset": {"name": "X-Reset", "means": means}},
@@ -319,8 +318,8 @@ def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
         assert re.fullmatch(pattern, get(sandbox).headers["X-Reset"])
 
 
-def test_a_retired_api_answers_gone() -> None:
-    """A blueprint whose end is past can be played as it is today, others cannot."""
+def test_a_retired_api_returns_410() -> None:
+    """retired=True returns 410, and requires a blueprint that is past its retirement."""
     with Sandbox(LEGACY, retired=True) as sandbox:
         response = get(sandbox, "v1/metrics", headers={}, params={"api_key": "k"})
     assert response.status_code == 410
@@ -328,8 +327,8 @@ def test_a_retired_api_answers_gone() -> None:
         Sandbox(KLAVIYO, retired=True)
 
 
-def test_a_script_injects_one_entry_for_each_request(klaviyo: Sandbox) -> None:
-    """Statuses, answers with a Location and ordinary answers come in their order, then nothing goes wrong."""
+def test_a_script_has_one_entry_per_request(klaviyo: Sandbox) -> None:
+    """Statuses, given responses and normal responses come in order; afterwards there are no faults."""
     moved = SandboxResponse(307, (("Location", "/elsewhere"),))
     plan = FaultPlan.script(
         [503, None, moved, Fault("status", status=503, retry_after=2)], by_path={"flows": ["429"]}
@@ -346,8 +345,8 @@ def test_a_script_injects_one_entry_for_each_request(klaviyo: Sandbox) -> None:
     assert not klaviyo.ledger.received
 
 
-def test_a_reset_before_reading_leaves_no_trace_but_the_count() -> None:
-    """The client sees a reset, and the ledger holds no request."""
+def test_reset_before_is_not_received() -> None:
+    """The connection is reset, and the ledger has the fault but no request."""
     with Sandbox(OPEN, faults=FaultPlan.script(["reset_before"])) as sandbox:
         with pytest.raises(ConnectionResetError):
             raw(sandbox, b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
@@ -355,8 +354,8 @@ def test_a_reset_before_reading_leaves_no_trace_but_the_count() -> None:
         assert sandbox.ledger.faults == {"reset_before": 1}
 
 
-def test_a_reset_after_reading_is_a_request_that_was_received() -> None:
-    """The client sees a reset, and the ledger holds the request as processed."""
+def test_reset_after_is_received() -> None:
+    """The connection is reset, and the ledger has the request as processed."""
     with Sandbox(OPEN, faults=FaultPlan.script(["reset_after"])) as sandbox:
         with pytest.raises(ConnectionResetError):
             raw(sandbox, b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
@@ -364,8 +363,8 @@ def test_a_reset_after_reading_is_a_request_that_was_received() -> None:
     assert (record.status, record.fault, record.processed, record.body) == (0, "reset_after", True, b"{}")
 
 
-def test_a_timeout_answers_nothing_until_the_client_closes() -> None:
-    """The request is received, no byte comes back, and other clients are served meanwhile."""
+def test_a_timeout_sends_no_response() -> None:
+    """The request is received without a response, and other clients are served."""
     with Sandbox(OPEN, faults=FaultPlan.script(["timeout"])) as sandbox:
         with pytest.raises(TimeoutError):
             raw(sandbox, b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n", timeout_seconds=0.1)
@@ -374,8 +373,8 @@ def test_a_timeout_answers_nothing_until_the_client_closes() -> None:
 
 
 @pytest.mark.parametrize("path", ["x", "events/"])
-def test_a_truncated_body_is_shorter_than_it_says(path: str) -> None:
-    """Content-Length promises more than comes, also where the body is empty."""
+def test_a_truncated_body_is_shorter_than_its_length(path: str) -> None:
+    """The body is shorter than Content-Length, even for an empty body."""
     settings = {**OPEN, "examples": KLAVIYO["examples"]}
     with Sandbox(settings, faults=FaultPlan.script(["truncate"])) as sandbox:
         connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
@@ -386,43 +385,43 @@ def test_a_truncated_body_is_shorter_than_it_says(path: str) -> None:
         assert sandbox.ledger.received[0].processed
 
 
-def test_delay_and_drip_come_late_and_whole() -> None:
-    """Both answers are complete, and the connection goes on to serve."""
+def test_delay_and_drip_send_the_complete_response() -> None:
+    """Both responses are late and complete, and the connection stays open."""
     plan = FaultPlan.script([Fault("delay", seconds=0.05), Fault("drip", seconds=0.005, bytes_at_once=8)])
     with Sandbox(OPEN, faults=plan) as sandbox:
         connection = http.client.HTTPConnection("127.0.0.1", sandbox.port)
-        took, numbers = [], []
+        durations, numbers = [], []
         for _ in range(3):
             begin = time.monotonic()
             connection.request("GET", "/v1/x")
             numbers.append(json.loads(connection.getresponse().read())["number"])
-            took.append(time.monotonic() - begin)
+            durations.append(time.monotonic() - begin)
         connection.close()
     assert numbers == [1, 2, 3]
-    assert took[0] >= 0.05
-    assert took[1] >= 0.02
+    assert durations[0] >= 0.05
+    assert durations[1] >= 0.02
 
 
-def test_a_seeded_plan_is_repeatable_and_ends() -> None:
-    """One seed gives one sequence; shares are kept; after the limit nothing goes wrong."""
+def test_a_seeded_plan_is_repeatable() -> None:
+    """The same seed gives the same faults with the given shares, up to the limit."""
     rates = {"429": 0.1, "503": 0.2, "delay": 0.1}
 
-    def drawn(seed: int, limit: int | None = None) -> list[str]:
+    def labels(seed: int, limit: int | None = None) -> list[str]:
         plan = FaultPlan(seed, rates, limit=limit, retry_after=3.0)
         return [fault.label if fault else "" for fault in (plan.next("x") for _ in range(2000))]
 
-    assert drawn(1) == drawn(1)
-    assert drawn(1) != drawn(2)
-    assert 330 < drawn(1).count("503") < 470
-    assert 2000 - drawn(1, limit=7).count("") == 7
+    assert labels(1) == labels(1)
+    assert labels(1) != labels(2)
+    assert 330 < labels(1).count("503") < 470
+    assert 2000 - labels(1, limit=7).count("") == 7
     with pytest.raises(ValueError, match="share"):
         FaultPlan(1, {"429": 0.6, "503": 0.6})
     with pytest.raises(ValueError, match="unknown fault"):
         FaultPlan(1, {"explode": 0.1})
 
 
-def test_duplicates_are_calls_that_were_carried_out_twice() -> None:
-    """A naive retry of a lost response is found; refusals and repeatable methods are not duplicates."""
+def test_duplicates_are_calls_processed_twice() -> None:
+    """A retried POST whose response was lost is a duplicate; rejected requests and PUTs are not."""
     plan = FaultPlan.script(["reset_after", None, 429, None, None, None])
     with Sandbox(OPEN, faults=plan) as sandbox:
         for body, method in (
@@ -442,8 +441,8 @@ def test_duplicates_are_calls_that_were_carried_out_twice() -> None:
         assert sandbox.ledger.count(method="post", path="/orders/", status=200) == 2
 
 
-def test_an_idempotency_key_is_carried_out_once() -> None:
-    """An API that knows such keys gives the first response again."""
+def test_an_idempotency_key_is_processed_once() -> None:
+    """A repeated idempotency key gets the first response again."""
     plan = FaultPlan.script(["reset_after"])
     with Sandbox(OPEN, faults=plan, idempotency_header="Idempotency-Key") as sandbox:
         with pytest.raises(requests.ConnectionError):
@@ -454,8 +453,8 @@ def test_an_idempotency_key_is_carried_out_once() -> None:
         assert sandbox.ledger.duplicates() == []
 
 
-def test_requests_are_read_as_http_says() -> None:
-    """Chunked bodies, pieces, pipelining, Expect, HEAD and HTTP/1.0 are understood."""
+def test_http_1_1_is_supported() -> None:
+    """Chunked bodies, pipelining, Expect, HEAD and HTTP/1.0 work."""
     with Sandbox(OPEN) as sandbox:
         get(sandbox, "x", method="POST", data=iter([b"one", b"two"]))
         assert sandbox.ledger.received[0].body == b"onetwo"
@@ -483,15 +482,15 @@ def test_requests_are_read_as_http_says() -> None:
         (b"POST /v1/ HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
     ],
 )
-def test_malformed_requests_are_refused(data: bytes, status: bytes) -> None:
-    """What is not HTTP gets a status, a closed connection and no place in the ledger."""
+def test_malformed_requests_are_rejected(data: bytes, status: bytes) -> None:
+    """A malformed request gets an error and is not in the ledger."""
     with Sandbox(OPEN) as sandbox:
         assert raw(sandbox, data).startswith(b"HTTP/1.1 " + status)
         assert len(sandbox.ledger) == 0
 
 
-def test_many_connections_and_threads_are_told_apart() -> None:
-    """Eight threads with hundreds of users: every request is on record under the user who sent it."""
+def test_concurrent_requests_are_recorded_by_user() -> None:
+    """Requests of hundreds of users from eight threads are recorded under their senders."""
     users = {f"user-{number}": {"api_key": f"pk_{number}"} for number in range(200)}
     with Sandbox(KLAVIYO, credentials=users) as sandbox:
 
@@ -514,8 +513,8 @@ def test_many_connections_and_threads_are_told_apart() -> None:
     assert sorted(record.number for record in records) == list(range(1, 201))
 
 
-def test_waiting_for_more_than_comes_ends() -> None:
-    """wait_for raises when the requests do not come."""
+def test_waiting_times_out() -> None:
+    """wait_for and wait_for_fault raise TimeoutError."""
     with Sandbox(OPEN) as sandbox:
         with pytest.raises(TimeoutError, match="0 of 1"):
             sandbox.ledger.wait_for(1, timeout_seconds=0.01)
@@ -523,10 +522,10 @@ def test_waiting_for_more_than_comes_ends() -> None:
             sandbox.ledger.wait_for_fault("delay", timeout_seconds=0.01)
 
 
-def test_stopping_leaves_nothing_behind() -> None:
-    """No thread, no file descriptor and no warning is left, whatever state its connections are in."""
+def test_stopping_releases_everything() -> None:
+    """After stop no thread or file descriptor is left, even with requests in flight."""
     plan_entries = ["timeout", Fault("delay", seconds=60), Fault("drip", seconds=60)]
-    gc.collect()  # what earlier tests left is not counted
+    gc.collect()  # release objects of earlier tests
     before, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
         with Sandbox(OPEN, faults=FaultPlan.script(plan_entries)) as sandbox:
@@ -546,7 +545,7 @@ def test_stopping_leaves_nothing_behind() -> None:
 
 
 def test_it_can_be_served_until_stopped() -> None:
-    """serve_forever blocks until another thread stops it; only a started sandbox has an address."""
+    """serve_forever blocks until another thread calls stop; only a started sandbox has a base URL."""
     sandbox = Sandbox(OPEN)
     with pytest.raises(RuntimeError, match="not started"):
         _ = sandbox.base_url
@@ -562,7 +561,7 @@ def test_it_can_be_served_until_stopped() -> None:
 
 
 def raw(sandbox: Sandbox, data: bytes, timeout_seconds: float = 10.0) -> bytes:
-    """All that comes back for these bytes, until the sandbox closes."""
+    """Send bytes, and return everything received until the sandbox closes the connection."""
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=timeout_seconds) as client:
         client.sendall(data)
         received = b""

@@ -30,8 +30,8 @@ KLAVIYO = {
 }
 
 
-def arrivals(counting: RequestCounts, times: list[float], **call: object) -> list[bool]:
-    """For each time whether a request then was allowed."""
+def count(counting: RequestCounts, times: list[float], **call: object) -> list[bool]:
+    """Whether a request at each of the times is allowed."""
     method, endpoint = str(call.get("method", "GET")), str(call.get("endpoint", "metrics/"))
     account = str(call.get("account", "u1"))
     params = call.get("params", {})
@@ -40,100 +40,100 @@ def arrivals(counting: RequestCounts, times: list[float], **call: object) -> lis
 
 
 def test_fixed_windows_are_aligned_to_the_clock() -> None:
-    """Twice the limit fits around a boundary, and the next request waits for the next boundary."""
+    """Twice the limit is allowed around a boundary; the next request waits for the next boundary."""
     counting = RequestCounts(KLAVIYO)
-    assert arrivals(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02]) == [True] * 6
+    assert count(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02]) == [True] * 6
     verdict = counting.count("u1", "GET", "metrics/", {}, 1.25)
     assert verdict.wait_seconds == pytest.approx(0.75)
     assert verdict.label == "3/second"
 
 
-def test_most_is_seen_over_any_alignment() -> None:
-    """The statistics notice what the aligned windows let pass."""
+def test_the_peak_is_measured_over_any_alignment() -> None:
+    """The peak includes requests of two adjacent aligned windows."""
     counting = RequestCounts(KLAVIYO)
-    arrivals(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02])
-    most = {counted.label: (counted.peak, counted.limit) for counted in counting.counted}
-    assert most == {"3/second": (6, 3.0), "60/minute": (6, 60.0)}
+    count(counting, [0.9, 0.95, 0.99, 1.0, 1.01, 1.02])
+    peaks = {counted.label: (counted.peak, counted.limit) for counted in counting.counted}
+    assert peaks == {"3/second": (6, 3.0), "60/minute": (6, 60.0)}
 
 
 def test_a_second_later_is_another_window() -> None:
-    """Two requests exactly one second apart are never in one second."""
+    """Requests exactly one second apart are not in the same second."""
     counting = RequestCounts(KLAVIYO)
-    arrivals(counting, [0.0, 1.0, 2.0])
+    count(counting, [0.0, 1.0, 2.0])
     assert [counted.peak for counted in counting.counted if counted.label == "3/second"] == [1]
 
 
-def test_sliding_windows_look_back_from_each_request() -> None:
-    """A sliding window refuses what an aligned one would let pass, until the oldest is old enough."""
+def test_sliding_windows_end_at_each_request() -> None:
+    """A sliding window rejects requests until the oldest is a window ago."""
     counting = RequestCounts(KLAVIYO, "sliding")
-    assert arrivals(counting, [0.9, 0.95, 0.99, 1.0]) == [True, True, True, False]
+    assert count(counting, [0.9, 0.95, 0.99, 1.0]) == [True, True, True, False]
     assert counting.count("u1", "GET", "metrics/", {}, 1.5).wait_seconds == pytest.approx(0.4)
-    assert arrivals(counting, [1.9]) == [True]
+    assert count(counting, [1.9]) == [True]
 
 
 def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
-    """A token bucket of the blueprint is one whatever the manner of the windows."""
+    """`{burst, per_second}` is a token bucket in every counting mode."""
     counting = RequestCounts({"budgets": [{"key": "all", "otherwise": [{"burst": 2, "per_second": 4}]}]})
-    assert arrivals(counting, [0.0, 0.0, 0.0, 0.25, 0.25]) == [True, True, False, True, False]
+    assert count(counting, [0.0, 0.0, 0.0, 0.25, 0.25]) == [True, True, False, True, False]
     assert counting.count("u1", "GET", "x", {}, 0.375).wait_seconds == pytest.approx(0.125)
     assert counting.counted[0].peak > 2
 
 
-def test_the_first_case_that_fits_counts() -> None:
-    """Parameters choose a case, and a parameter that is absent or different does not."""
+def test_the_first_matching_case_applies() -> None:
+    """A case with parameters applies only to requests with these parameters."""
     counting = RequestCounts(KLAVIYO)
-    assert arrivals(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "yes"}) == [True, False]
-    assert arrivals(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "no"}) == [True, True]
+    assert count(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "yes"}) == [True, False]
+    assert count(counting, [0.0, 0.0], endpoint="profiles/", params={"extra": "no"}) == [True, True]
 
 
 def test_a_path_pattern_is_one_counter() -> None:
-    """Every list is counted under `lists/{id}`, and a path below it is another endpoint."""
+    """All lists count against `lists/{id}`; a path below it is another endpoint."""
     counting = RequestCounts(KLAVIYO)
-    allowed = [arrivals(counting, [0.0], endpoint=path)[0] for path in ("lists/a", "lists/b/", "lists/c")]
+    allowed = [count(counting, [0.0], endpoint=path)[0] for path in ("lists/a", "lists/b/", "lists/c")]
     assert allowed == [True, True, False]
-    assert arrivals(counting, [0.0], endpoint="lists/a/profiles") == [True]
+    assert count(counting, [0.0], endpoint="lists/a/profiles") == [True]
 
 
 def test_ids_in_other_paths_are_one_counter() -> None:
-    """Without a pattern, numbers and UUIDs in a path are taken as ids; words are endpoints of their own."""
+    """Without a pattern, numbers and UUIDs in a path are ids; words are separate endpoints."""
     counting = RequestCounts(KLAVIYO)
-    allowed = [arrivals(counting, [0.0], endpoint=f"flows/{number}")[0] for number in range(4)]
+    allowed = [count(counting, [0.0], endpoint=f"flows/{number}")[0] for number in range(4)]
     assert allowed == [True, True, True, False]
-    assert arrivals(counting, [0.0], endpoint="flows/archived") == [True]
+    assert count(counting, [0.0], endpoint="flows/archived") == [True]
 
 
-def test_cases_of_one_key_count_together() -> None:
-    """Cases that name the same key share the limits of all of them; a cost spends more than one."""
+def test_cases_with_the_same_key_share_limits() -> None:
+    """Cases with the same key share all their limits, and a cost counts as several requests."""
     cases = [
         {"match": {"path": "search"}, "key": "search", "windows": ["4/minute"], "cost": 2},
         {"match": {"path": "lookup"}, "key": "search", "windows": ["3/second"]},
     ]
     counting = RequestCounts({"budgets": [{"key": "${endpoint}", "cases": cases}]})
-    assert arrivals(counting, [0.0, 1.0], endpoint="search") == [True, True]
-    assert arrivals(counting, [2.0], endpoint="lookup") == [False]
-    assert arrivals(counting, [60.0] * 4, endpoint="lookup") == [True, True, True, False]
+    assert count(counting, [0.0, 1.0], endpoint="search") == [True, True]
+    assert count(counting, [2.0], endpoint="lookup") == [False]
+    assert count(counting, [60.0] * 4, endpoint="lookup") == [True, True, True, False]
 
 
 def test_parameters_may_hold_several_values() -> None:
-    """A value among others, parted by commas, is there."""
+    """A comma-separated parameter matches each of its values."""
     counting = RequestCounts(KLAVIYO)
-    assert arrivals(counting, [0.0, 0.0], endpoint="profiles", params={"extra": "no,yes"}) == [True, False]
+    assert count(counting, [0.0, 0.0], endpoint="profiles", params={"extra": "no,yes"}) == [True, False]
 
 
 def test_accounts_have_their_own_counters() -> None:
-    """A quota per connection is not shared; one per integration is."""
+    """A quota per connection is not shared by accounts; one per integration is."""
     own = RequestCounts(KLAVIYO)
-    assert arrivals(own, [0.0] * 4) == [True, True, True, False]
-    assert arrivals(own, [0.0], account="u2") == [True]
+    assert count(own, [0.0] * 4) == [True, True, True, False]
+    assert count(own, [0.0], account="u2") == [True]
     shared = RequestCounts({**KLAVIYO, "counted_per": "integration"})
-    assert arrivals(shared, [0.0] * 3) == [True] * 3
-    assert arrivals(shared, [0.0], account="u2") == [False]
+    assert count(shared, [0.0] * 3) == [True] * 3
+    assert count(shared, [0.0], account="u2") == [False]
 
 
-def test_a_refusal_books_nothing_in_any_window() -> None:
-    """Requests that one window refuses do not use up another."""
+def test_a_rejected_request_spends_nothing() -> None:
+    """A request rejected by one window does not count in another."""
     counting = RequestCounts({"budgets": [{"key": "all", "otherwise": ["1/second", "3/minute"]}]})
-    assert arrivals(counting, [0.0, 0.1, 0.2, 0.3, 1.0, 2.0, 3.0]) == [
+    assert count(counting, [0.0, 0.1, 0.2, 0.3, 1.0, 2.0, 3.0]) == [
         True,
         False,
         False,
@@ -144,37 +144,37 @@ def test_a_refusal_books_nothing_in_any_window() -> None:
     ]
 
 
-def test_the_longest_wait_is_told() -> None:
-    """Of several closed windows the last to open decides."""
+def test_the_longest_wait_is_returned() -> None:
+    """If several windows are full, the verdict has the longest wait."""
     counting = RequestCounts({"budgets": [{"key": "all", "otherwise": ["1/second", "1/minute"]}]})
-    arrivals(counting, [0.0])
+    count(counting, [0.0])
     verdict = counting.count("u1", "GET", "x", {}, 0.5)
     assert (verdict.wait_seconds, verdict.label) == (59.5, "1/minute")
 
 
-def test_the_minute_is_told_and_not_the_day() -> None:
-    """RateLimit numbers describe the longest window up to an hour."""
+def test_numbers_describe_the_minute_not_the_day() -> None:
+    """The numbers for RateLimit headers are those of the longest window up to an hour."""
     counting = RequestCounts(KLAVIYO)
     verdict = counting.count("u1", "POST", "lists/", {}, 5.0)
     assert (verdict.limit, verdict.remaining, verdict.reset_seconds) == (150, 149, 55.0)
 
 
-def test_a_request_that_is_refused_otherwise_is_seen_and_not_booked() -> None:
-    """An injected refusal shows in the statistics and costs no quota."""
+def test_other_rejections_count_in_the_peak_only() -> None:
+    """An injected error counts in the peak and spends no quota."""
     counting = RequestCounts(KLAVIYO)
     for _ in range(5):
         counting.count("u1", "GET", "metrics/", {}, 0.0, spend=False)
-    assert arrivals(counting, [0.0]) == [True]
+    assert count(counting, [0.0]) == [True]
     assert counting.counted[0].peak == 6
 
 
 def test_an_api_without_limits_counts_nothing() -> None:
-    """No budgets: everything is allowed and no number is told."""
+    """Without budgets every request is allowed, and the verdict has no numbers."""
     assert RequestCounts(None).count("u1", "GET", "x", {}, 0.0).limit is None
 
 
-def test_a_wrong_window_is_named() -> None:
-    """A text that is no window is refused when the sandbox is made."""
+def test_an_invalid_window_is_an_error() -> None:
+    """The error names the window that cannot be parsed."""
     with pytest.raises(ValueError, match="10/fortnight"):
         RequestCounts({"budgets": [{"key": "all", "otherwise": ["10/fortnight"]}]})
 
@@ -183,14 +183,12 @@ def test_a_wrong_window_is_named() -> None:
     gaps=st.lists(st.floats(0, 3), min_size=1, max_size=60),
     limit=st.integers(1, 5),
     seconds=st.sampled_from([0.5, 1.0, 4.0]),
-    manner=st.sampled_from(["fixed", "sliding", "bucket"]),
+    mode=st.sampled_from(["fixed", "sliding", "bucket"]),
 )
-def test_obeying_the_wait_is_always_enough(
-    gaps: list[float], limit: int, seconds: float, manner: str
-) -> None:
-    """Who waits as long as a refusal says is let in, and no accepted sliding window is over the limit."""
+def test_obeying_the_wait_is_always_enough(gaps: list[float], limit: int, seconds: float, mode: str) -> None:
+    """A request after the returned wait is allowed, and no sliding window exceeds its limit."""
     rule = {"budgets": [{"key": "all", "otherwise": [{"requests": limit, "per_seconds": seconds}]}]}
-    counting = RequestCounts(rule, manner)  # type: ignore[arg-type]
+    counting = RequestCounts(rule, mode)  # type: ignore[arg-type]
     now, accepted = 0.0, []
     for gap in gaps:
         now += gap
@@ -199,5 +197,5 @@ def test_obeying_the_wait_is_always_enough(
             now += wait + 1e-6
             assert counting.count("u1", "GET", "x", {}, now).wait_seconds == 0
         accepted.append(now)
-    if manner == "sliding":
+    if mode == "sliding":
         assert all(sum(start <= at < start + seconds for at in accepted) <= limit for start in accepted)

@@ -1,4 +1,4 @@
-"""The sandbox's own reading of `${...}` agrees with the client's."""
+"""The sandbox evaluates `${...}` like the client."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ VARIABLES: dict[str, Any] = {
         "no expression at all",
     ],
 )
-def test_both_readings_agree(template: str) -> None:
-    """Two parsers, one language: the same text comes out."""
+def test_both_evaluators_agree(template: str) -> None:
+    """Sandbox and client render a template to the same text."""
     assert render(template, VARIABLES) == compile_template(template).render(VARIABLES)
 
 
@@ -55,21 +55,21 @@ def test_both_readings_agree(template: str) -> None:
     "expression",
     ["absent", "api_key | unheard_of", "api_key ~ username", "raw.team.absent", "raw[0]", "1 + 1"],
 )
-def test_what_cannot_be_known_is_said(expression: str) -> None:
-    """A missing name and another language are the same to the sandbox: it cannot compare."""
+def test_unknown_names_and_syntax_are_errors(expression: str) -> None:
+    """Unknown names, filters and syntax raise UnknownNameError."""
     with pytest.raises(UnknownNameError):
         evaluate(expression, VARIABLES)
 
 
 def test_names_are_found_without_filters_and_constants() -> None:
-    """Only what stands for a value counts as a name."""
+    """names_of returns variables, without filters and constants."""
     expression = 'additional_config.site | default(api_key) or "x" if raw.ok is defined else none'
     assert names_of(expression) == {"additional_config", "api_key", "raw"}
     assert names_of("api_key ~ username") == {"?"}
 
 
 def test_text_from_the_environment_is_never_a_template() -> None:
-    """Its `${` is two characters like any other."""
+    """A `${` in text from the environment is plain text."""
     text = EnvironmentText("${api_key}")
     assert not is_template(text)
     assert render(text, VARIABLES) == "${api_key}"

@@ -80,8 +80,7 @@ class TokenRefused(Exception):
     """The token endpoint rejected the request permanently. Contains no credential.
 
     Attributes:
-        code: the error code of RFC 6749 section 5.2 or the provider's own, such as invalid_grant; "" if there
-            is none.
+        code: the error code of RFC 6749 section 5.2 or the provider's own, such as invalid_grant; or "".
         ends_connection: the user's grant or login was rejected, so that the user has to connect again. False
             if the application's own settings were rejected.
         status: the HTTP status; 0 if nothing was sent.

@@ -16,6 +16,7 @@ from nango_py.errors import ProviderError, printable
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
+from nango_py.pagination.base import search_json
 from nango_py.registry import PAGINATORS
 from nango_py.secret import mask_secrets
 from nango_py.transport.sendable import Failure
@@ -181,12 +182,10 @@ class IntegrationRuntime:
             body = response.json()
         except ValueError:
             return "", ""
-        import jmespath
-
         texts = []
         for key in ("code", "message"):
             path = self._error_paths.get(key)
-            value = jmespath.search(path, body) if path else None
+            value = search_json(path, body) if path else None
             # An API may echo what it was sent, the key included.
             texts.append(
                 "" if value is None else mask_secrets(printable(str(value), 500), plan.settings.secrets)

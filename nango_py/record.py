@@ -1,8 +1,8 @@
-"""Frozen values, as `dataclasses.dataclass(frozen=True, slots=True)` makes them, at a fifth of its price.
+"""`@record`: frozen values like those of `dataclasses.dataclass(frozen=True, slots=True)`, cheaper to define.
 
-The standard decorator compiles six functions for each class, and loads what it needs to read signatures:
-for the fifty values of one call that is a fifth of the time in which a program starts. Here one function is
-compiled for each class, `__init__`, and the others are shared. What `dataclasses` offers works on records.
+A dataclass compiles six functions for each class and imports `inspect`; a record compiles only `__init__` and
+shares the others. Defining 50 classes takes 6 ms instead of 31 ms, and importing `dataclasses` takes 13 ms
+more, while a process that makes one call with requests takes 106 ms (all on one busy machine). The functions of `dataclasses` work on records. Every frozen value of nango_py is a record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MISSING: Any = object()
 
 
 class Field:
-    """What a field is given beside its name: see `field`."""
+    """The options of a field; see `field`."""
 
     __slots__ = ("default", "factory", "shown")
 
@@ -31,7 +31,7 @@ class Field:
 
 
 def field(*, default: Any = _MISSING, default_factory: Any = _MISSING, repr: bool = True) -> Any:  # noqa: A002
-    """A field with a default made for each value, or one that the repr leaves out."""
+    """Options of a field: its default, a factory of defaults, and whether the repr shows it."""
     return Field(default, default_factory, repr)
 
 
@@ -47,18 +47,18 @@ def record(*, eq: bool = True, order: bool = False) -> Callable[[type[Value]], t
 def record(cls: Any = None, *, eq: bool = True, order: bool = False) -> Any:
     """Class decorator: a frozen value with slots, compared and hashed by its fields.
 
-    What the class defines itself (`__repr__`, `__post_init__`) is kept. A record has no record as its base.
+    Methods that the class defines (`__repr__`, `__post_init__`) are kept. A record cannot extend a record.
 
     Args:
         cls: the class.
         eq: False compares by identity.
-        order: whether values are sorted by their fields.
+        order: whether values can be sorted by their fields.
     """
     shared = {**_SHARED, **(_BY_VALUE if eq else {}), **(_ORDERED if order else {})}
-    return (lambda cls: _made(cls, shared)) if cls is None else _made(cls, shared)
+    return (lambda cls: _make_record(cls, shared)) if cls is None else _make_record(cls, shared)
 
 
-def _made(cls: type[Any], shared: dict[str, Any]) -> Any:
+def _make_record(cls: type[Any], shared: dict[str, Any]) -> Any:
     body = {name: value for name, value in vars(cls).items() if name not in {"__dict__", "__weakref__"}}
     fields = {name: _field_of(body.pop(name, _MISSING)) for name in _field_names(cls)}
     names = tuple(fields)
@@ -66,10 +66,10 @@ def _made(cls: type[Any], shared: dict[str, Any]) -> Any:
     for name, function in shared.items():
         body.setdefault(name, function)
     kind: Any = type(cls)
-    made = kind(cls.__name__, cls.__bases__, body)
-    made.__init__ = _init_of(made, fields)
-    made.__qualname__ = cls.__qualname__
-    return made
+    new = kind(cls.__name__, cls.__bases__, body)
+    new.__init__ = _make_init(new, fields)
+    new.__qualname__ = cls.__qualname__
+    return new
 
 
 def replaced(value: Value, **changes: Any) -> Value:
@@ -79,12 +79,12 @@ def replaced(value: Value, **changes: Any) -> Value:
 
 
 def field_names(cls: type) -> tuple[str, ...]:
-    """The names of a record's fields, in their order."""
+    """The names of a record's fields, in order."""
     return tuple(cls.__record__)  # type: ignore[attr-defined]
 
 
 def _field_names(cls: type) -> list[str]:
-    # Asked of the class, not of its namespace: there Python 3.14 keeps none.
+    # From the class: since Python 3.14 its namespace has no annotations.
     return [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
 
 
@@ -92,34 +92,34 @@ def _field_of(default: Any) -> Field:
     return default if isinstance(default, Field) else Field(default, _MISSING, shown=True)
 
 
-def _init_of(cls: Any, fields: dict[str, Field]) -> Any:
-    given, steps = [], []
-    known: dict[str, Any] = {"_missing": _MISSING}
+def _make_init(cls: Any, fields: dict[str, Field]) -> Any:
+    parameters, steps = [], []
+    names: dict[str, Any] = {"_missing": _MISSING}
     for name, one in fields.items():
-        known[f"_set_{name}"] = vars(cls)[name].__set__
+        names[f"_set_{name}"] = vars(cls)[name].__set__
         value = name
         if one.factory is not _MISSING:
-            known[f"_make_{name}"] = one.factory
-            given.append(f"{name}=_missing")
+            names[f"_make_{name}"] = one.factory
+            parameters.append(f"{name}=_missing")
             value = f"_make_{name}() if {name} is _missing else {name}"
         elif one.default is not _MISSING:
-            known[f"_default_{name}"] = one.default
-            given.append(f"{name}=_default_{name}")
+            names[f"_default_{name}"] = one.default
+            parameters.append(f"{name}=_default_{name}")
         else:
-            given.append(name)
+            parameters.append(name)
         steps.append(f" _set_{name}(self, {value})")
     if hasattr(cls, "__post_init__"):
         steps.append(" self.__post_init__()")
-    text = f"def __init__(self, {', '.join(given)}):\n" + "\n".join(steps or [" pass"])
-    exec(_compiled(text), known)  # noqa: S102 - made of the names of fields only, as dataclasses do
-    init = known["__init__"]
+    text = f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(steps or [" pass"])
+    exec(_compile(text), names)  # noqa: S102 - of field names only, as in dataclasses
+    init = names["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     init.__module__ = cls.__module__
     return init
 
 
 @lru_cache
-def _compiled(text: str) -> CodeType:
+def _compile(text: str) -> CodeType:
     return compile(text, "<record>", "exec")
 
 
@@ -160,7 +160,7 @@ def _setstate(self: Any, state: tuple[Any, ...]) -> None:
 
 
 class _StandardFields:
-    """The fields as `dataclasses` knows them, made when it asks."""
+    """The fields for the functions of `dataclasses`, made on first use."""
 
     made: ClassVar[dict[type, Any]] = {}
 
@@ -194,5 +194,5 @@ _SHARED: dict[str, Any] = {
     "__dataclass_fields__": _StandardFields(),
 }
 _BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
-# Python asks the other side for > and >=.
+# Python calls these of the other side for > and >=.
 _ORDERED: dict[str, Any] = {"__lt__": _lt, "__le__": _le}

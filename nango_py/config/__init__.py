@@ -1,1 +1,1 @@
-"""Files to frozen values: everything here is checked once, before any request."""
+"""Reads the configuration files, checks them once before any request, and freezes them."""

@@ -1,4 +1,4 @@
-"""Blueprints by `name:version`: where they are looked for, what they extend, and how they are checked."""
+"""Finds blueprints by `name:version`, and checks and merges them with the blueprints that they extend."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 MAX_EXTENDS = 8
 PACKS = "nango_py.blueprints"
-# What says something about one version of one API, and not about those that extend it.
+# Keys that describe one blueprint, and not those that extend it.
 _NOT_INHERITED = ("name", "version", "extends", "status", "examples")
 _SHARED_BY_VERSIONS = ("title", "docs_url", "comment", "categories")
 
 
 class BlueprintRef(NamedTuple):
-    """A blueprint that can be found: its name and version, the layer it is in, and its file."""
+    """The name, version, layer and file of a blueprint that can be found."""
 
     name: str
     version: str
@@ -38,28 +38,26 @@ class BlueprintRef(NamedTuple):
 
 
 def open_catalogue(local: Path | None = None, blueprint_paths: Iterable[Path] = ()) -> Catalogue:
-    """The usual catalogue: `local`, then `blueprint_paths`, then installed packs, then the shipped ones."""
+    """The usual catalogue: `local`, then `blueprint_paths`, then installed packs, then shipped blueprints."""
     own = [("local", local)] if local is not None else []
     return Catalogue([*own, *(("path", path) for path in blueprint_paths)], installed=True)
 
 
 def shipped_folder() -> Path:
-    """The blueprints that come with the package: inside a wheel, or beside the package in a checkout."""
+    """The folder of the shipped blueprints: inside the package, or beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "blueprints"
     return inside if inside.is_dir() else package.parent / "blueprints"
 
 
 class Catalogue:
-    """Folders of blueprints, searched in order; the first that has a name:version gives it.
+    """Folders of blueprints, searched in order. The first folder that has a `name:version` wins.
 
-    Files are read when they are asked for, and once. A catalogue is made anew to see changed files;
-    `changed()` says when.
+    Each file is read once, on first use. Make a new catalogue to see changed files; `changed()` reports them.
 
     Args:
-        folders: (layer, folder) pairs in the order of the search; a folder may be missing.
-        installed: whether packs and the shipped blueprints follow them.
-
+        folders: (layer, folder) pairs in search order; a folder may be missing.
+        installed: whether to search packs and the shipped blueprints after them.
     """
 
     def __init__(self, folders: Sequence[tuple[str, Path]], *, installed: bool = False) -> None:
@@ -71,43 +69,42 @@ class Catalogue:
         self._seen = self.fingerprint()
 
     def with_folders(self, paths: Iterable[Path | str]) -> Catalogue:
-        """The same catalogue with more folders (layer "path"), searched after the ones that were given."""
+        """The same catalogue with more folders of the layer "path", searched after the given ones."""
         own = [(folder.layer, folder.path) for folder in self._given]
         return Catalogue([*own, *(("path", Path(path)) for path in paths)], installed=self._has_installed)
 
     def find(self, ref: str, at: Position, warnings: list[Problem] | None = None) -> Blueprint:
-        """The blueprint of a `name:version`, or the newest of a `name`, with what it extends merged in.
+        """The blueprint `name:version`, or the newest version of `name`, merged with what it extends.
 
         Args:
-            ref: as integrations.yaml writes it. Never a path.
-            at: where it is written, for the message.
-            warnings: gets what is suspicious and no error: no version was named (W101), and what the
-                blueprint's file is warned of (W501, W502).
+            ref: the reference as written in integrations.yaml; never a path.
+            at: where the reference is written, for messages.
+            warnings: receives warnings: no version is named (W101), and those of the files (W501, W502).
 
         Raises:
-            ConfigError: E101 to E109 it cannot be found; or everything that is wrong in its files.
+            ConfigError: the blueprint cannot be found (E101 to E109), or its files are wrong.
         """
-        noted = warnings if warnings is not None else []
-        found = self._locate(ref, at, noted)
-        key = f"{found.name}:{found.version}"
+        warnings = [] if warnings is None else warnings
+        where = self._locate(ref, at, warnings)
+        key = f"{where.name}:{where.version}"
         if key not in self._blueprints:
-            tree = self._tree(found, at, (), noted)
-            settings = {**tree.settings, "name": found.name, "version": found.version}
-            life = settings.get("status", {})
+            tree = self._merged_tree(where, at, (), warnings)
+            settings = {**tree.settings, "name": where.name, "version": where.version}
+            status = settings.get("status", {})
             self._blueprints[key] = Blueprint(
-                name=found.name,
-                version=found.version,
-                title=settings.get("title", found.name),
-                source=found.path,
-                layer=found.layer,
+                name=where.name,
+                version=where.version,
+                title=settings.get("title", where.name),
+                source=where.path,
+                layer=where.layer,
                 settings=freeze(settings),
                 origins=tree.origins,
-                status=Status(**{part: life.get(part) for part in field_names(Status)}),
+                status=Status(**{part: status.get(part) for part in field_names(Status)}),
             )
         return self._blueprints[key]
 
     def refs(self) -> list[BlueprintRef]:
-        """Every blueprint that can be found, sorted by name and version; shadowed ones are left out."""
+        """Every blueprint that can be found, without shadowed ones, sorted by name and version."""
         found: dict[tuple[str, int], BlueprintRef] = {}
         for folder in self._folders():
             for name in folder.names():
@@ -118,7 +115,7 @@ class Catalogue:
         return [found[key] for key in sorted(found)]
 
     def shadowed(self, ref: str) -> list[BlueprintRef]:
-        """The files of a `name:version` that are not used because an earlier folder has one too."""
+        """The files of a `name:version` that an earlier folder shadows."""
         name, _, version = ref.partition(":")
         every = [
             BlueprintRef(name, version, folder.layer, versions[version])
@@ -128,24 +125,24 @@ class Catalogue:
         return every[1:]
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """What differs as soon as a file of a given folder is written, added or removed."""
+        """A value that changes when a file in a given folder is written, added or removed."""
         return tuple(folder.fingerprint() for folder in self._given)
 
     def changed(self) -> bool:
-        """Whether a file of a given folder was touched since this catalogue was made."""
+        """Whether a file in a given folder changed since this catalogue was made."""
         return self.fingerprint() != self._seen
 
-    def listed(self) -> list[tuple[Path, tuple[str, ...]]]:
-        """The folders that were looked into, and the YAML files that each held then."""
+    def searched_folders(self) -> list[tuple[Path, tuple[str, ...]]]:
+        """The folders that were searched, and the names of the YAML files that each had."""
         every = [*self._given, *(self._installed or ())]
-        return [(folder.path, seen) for folder in every if (seen := folder.seen()) is not None]
+        return [(folder.path, names) for folder in every if (names := folder.listed_names()) is not None]
 
-    def read(self) -> list[tuple[Path, Document]] | None:
-        """The files that were read; None if some were read only to see which versions they hold."""
+    def read_files(self) -> list[tuple[Path, Document]] | None:
+        """The files that were read; None if some were read only for the versions in them."""
         names = {path.name.partition(".")[0] for path, _ in self._loaded}
         folders = [*self._given, *(self._installed or ())]
-        looked_into = [folder for folder in folders if folder.seen() is not None]
-        if any(folder.has_loose_files(name) for folder in looked_into for name in names):
+        searched = [folder for folder in folders if folder.listed_names() is not None]
+        if any(folder.has_loose_files(name) for folder in searched for name in names):
             return None
         return [(path, document) for (path, _), (document, _) in self._loaded.items()]
 
@@ -164,20 +161,20 @@ class Catalogue:
         if colon and not version:
             expected = f"expected name:version, e.g. {name}:v0"
             raise ConfigError([Problem(at, "E103", 'empty version after ":"', expected)])
-        every: dict[str, BlueprintRef] = {}
+        versions_found: dict[str, BlueprintRef] = {}
         for folder in self._folders():
             versions = folder.versions(name)
             if version in versions:
                 return BlueprintRef(name, version, folder.layer, versions[version])
             for other, path in versions.items():
-                every.setdefault(other, BlueprintRef(name, other, folder.layer, path))
-        if not every:
+                versions_found.setdefault(other, BlueprintRef(name, other, folder.layer, path))
+        if not versions_found:
             raise self._unknown(name, at)
-        available = sorted(every, key=version_number)
+        available = sorted(versions_found, key=version_number)
         if version:
             what = f'blueprint "{name}" has no version "{printable(version, 20)}"'
             raise ConfigError([Problem(at, "E102", what, f"available: {', '.join(available)}")])
-        newest = every[available[-1]]
+        newest = versions_found[available[-1]]
         pin = f"pin it: {name}:{newest.version}"
         warnings.append(Problem(at, "W101", f'"{name}" names no version, the newest is used', "", pin))
         return newest
@@ -188,7 +185,7 @@ class Catalogue:
         if NAME.match(name.lower()):
             what = f'unknown blueprint "{name}"; names are lower case'
             raise ConfigError([Problem(at, "E101", what, "", f'did you mean "{printable(ref.lower())}"?')])
-        what = "blueprint name may hold only a-z 0-9 _ - (at most 64)"
+        what = "blueprint name may contain only a-z 0-9 _ - (at most 64)"
         raise ConfigError([Problem(at, "E104", what, "it is a name, not a path")])
 
     def _unknown(self, name: str, at: Position) -> ConfigError:
@@ -198,12 +195,12 @@ class Catalogue:
         help_ = f"{meant}({len(known)} known: nango blueprints list)"
         return ConfigError([Problem(at, "E101", f'unknown blueprint "{name}"', "", help_)])
 
-    def _tree(
-        self, ref: BlueprintRef, at: Position, below: tuple[str, ...], warnings: list[Problem]
+    def _merged_tree(
+        self, ref: BlueprintRef, at: Position, extending: tuple[str, ...], warnings: list[Problem]
     ) -> Sourced:
-        """The settings of a blueprint laid over those it extends, checked."""
-        chain = (*below, f"{ref.name}:{ref.version}")
-        if chain[-1] in below:
+        """The checked settings of a blueprint, merged over those that it extends."""
+        chain = (*extending, f"{ref.name}:{ref.version}")
+        if chain[-1] in extending:
             raise ConfigError([Problem(at, "E106", f"blueprints extend each other: {' -> '.join(chain)}")])
         if len(chain) > MAX_EXTENDS:
             what = f"more than {MAX_EXTENDS} blueprints extend one another: {' -> '.join(chain)}"
@@ -219,7 +216,7 @@ class Catalogue:
         except ConfigError as error:
             problems = error.problems
         else:
-            base = self._tree(found, at, chain, warnings)
+            base = self._merged_tree(found, at, chain, warnings)
             inherited = {key: value for key, value in base.settings.items() if key not in _NOT_INHERITED}
             whole = merge(Sourced(inherited, base.origins), own)
             problems = tuple(check_merged(whole.settings, whole.origins))
@@ -233,7 +230,7 @@ class Catalogue:
             problems: list[Problem] = []
             document = load_document(ref.path, display_path(ref.path), problems)
             problems += check_blueprint(document)
-            problems += _misnamed(document, ref)
+            problems += _check_file_name(document, ref)
             if problems:
                 raise ConfigError(problems)
             self._loaded[key] = (document, _own_settings(document, ref))
@@ -254,8 +251,8 @@ def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
     return Sourced({**shared, **own.settings}, Origins(node, own.origins.key_place))
 
 
-def _misnamed(document: Document, ref: BlueprintRef) -> list[Problem]:
-    """E109 where the file says another name or version than its own file name."""
+def _check_file_name(document: Document, ref: BlueprintRef) -> list[Problem]:
+    """E109 if the name or version in the file differs from the file name."""
     data = document.data if isinstance(document.data, dict) else {}
     wanted = {"name": ref.name} if "versions" in data else {"name": ref.name, "version": ref.version}
     return [
@@ -272,7 +269,7 @@ def _misnamed(document: Document, ref: BlueprintRef) -> list[Problem]:
 
 
 def _packs() -> list[Path]:
-    """The folders of installed packs: an entry point names a package, or a folder as text."""
+    """The folders of installed packs; an entry point names a package, or the path of a folder."""
     found: list[Path] = []
     for point in sorted(find_entry_points(PACKS), key=lambda point: point.name):
         target = point.load()

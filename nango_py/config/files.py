@@ -1,4 +1,4 @@
-"""The files of one product, read once, or read again when they change while developing."""
+"""The configuration files of a program, read once, or again when they change during development."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.errors import ConfigError
 
@@ -15,27 +15,33 @@ if TYPE_CHECKING:
 
     from nango_py.config.cache.cache_folder import ConfigCache
     from nango_py.config.catalogue import Catalogue
-    from nango_py.config.loading import Loaded
+    from nango_py.config.loading import LoadResult
     from nango_py.config.model import Configuration
+    from nango_py.json_types import Settings
 
 logger = logging.getLogger("nango_py.config")
 
-Fingerprint = tuple[Any, ...]
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
 class ConfigFiles:
     """integrations.yaml and the blueprint folders as one checked Configuration.
 
-    `cache` gives, for the folder of the files, where their checked form is kept.
-    With reload, each look compares the files' times and sizes; a half-written or wrong file keeps the last
-    good configuration and is logged once.
+    Args:
+        integrations: the path of integrations.yaml, or its content.
+        blueprints: the folder of blueprints; by default `blueprints` beside the file.
+        overrides: settings by integration, merged over the file.
+        environ: the environment.
+        reload: whether `current()` reads changed files again. If they are wrong, the last valid
+            configuration stays in use and the problems are logged once.
+        cache: returns the cache for a folder of configuration files, or None.
     """
 
     def __init__(
         self,
-        integrations: str | os.PathLike[str] | Mapping[str, Any] | None,
+        integrations: str | os.PathLike[str] | Settings | None,
         blueprints: str | os.PathLike[str] | None,
-        overrides: Mapping[str, Mapping[str, Any]] | None,
+        overrides: Mapping[str, Settings] | None,
         environ: Mapping[str, str],
         *,
         reload: bool,
@@ -44,8 +50,10 @@ class ConfigFiles:
         is_path = integrations is None or isinstance(integrations, str | os.PathLike)
         if not is_path and not hasattr(integrations, "items"):
             found = type(integrations).__name__
-            raise TypeError(f"integrations is of type {found}; expected a path, or what the file would say")
-        self._source: Path | Mapping[str, Any] = (
+            raise TypeError(
+                f"integrations is of type {found}; expected a path, or the content of the file as a mapping"
+            )
+        self._source: Path | Settings = (
             Path(integrations or "integrations.yaml") if is_path else integrations  # type: ignore[arg-type, assignment]
         )
         self.folder = self._source.parent if isinstance(self._source, Path) else Path()
@@ -61,37 +69,37 @@ class ConfigFiles:
             logger.warning("%s", warning)
 
     def current(self) -> Configuration:
-        """The configuration; with reload, as the files are now if they are good."""
+        """The configuration, one consistent object; with reload, that of the files as they are now."""
         if self._reload:
-            self._look_again()
+            self._reload_if_changed()
         return self._configuration
 
     def catalogue(self) -> Catalogue:
-        """The blueprints that can be found from here."""
+        """The blueprints that can be found."""
         from nango_py.config.catalogue import open_catalogue
 
         return open_catalogue(self._blueprints)
 
     def _load(self) -> Configuration:
-        """The files as they are now: their checked form if there is one, else they are read and checked."""
+        """The configuration from the cache, or else from the files."""
         if self._cache is None:
-            return self._loaded().configuration
+            return self._read().configuration
         inputs = self._cache.inputs(self._source, self._overrides, self._blueprints, self._environ)
-        known = self._cache.load(inputs)
-        if known is not None:
-            return known
-        loaded = self._loaded()
+        cached = self._cache.load(inputs)
+        if cached is not None:
+            return cached
+        loaded = self._read()
         self._cache.save(inputs, loaded)
         return loaded.configuration
 
-    def _loaded(self) -> Loaded:
+    def _read(self) -> LoadResult:
         from nango_py.config.loading import load
 
         return load(
             self._source, catalogue=self.catalogue(), environ=self._environ, overrides=self._overrides
         )
 
-    def _look_again(self) -> None:
+    def _reload_if_changed(self) -> None:
         fingerprint = self._fingerprint()
         if fingerprint == self._seen:
             return
@@ -102,12 +110,14 @@ class ConfigFiles:
             try:
                 self._configuration = self._load()
             except ConfigError as error:
-                logger.error("the files changed but are wrong; the last good ones stay in use:\n%s", error)  # noqa: TRY400 - the problems are the whole story
+                # Without the traceback: the problems say everything.
+                what = "the files changed but are invalid; the last valid configuration stays in use"
+                logger.error("%s:\n%s", what, error)  # noqa: TRY400
             else:
-                logger.info("the files changed and were read again")
+                logger.info("configuration files changed and were reloaded")
 
     def _fingerprint(self) -> Fingerprint:
-        """Time, size and identity of every file that could matter."""
+        """Time, size and inode of every file that the configuration may depend on."""
         paths = [self._source] if isinstance(self._source, Path) else []
         folders = [self._blueprints, *(Path(path) for path in self._extra_folders())]
         for folder in folders:

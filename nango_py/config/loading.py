@@ -1,14 +1,13 @@
-"""integrations.yaml, or the same from Python, to a checked and frozen Configuration."""
+"""Loads integrations.yaml, or the same from Python, as a checked and frozen Configuration."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.assemble import Parent, assemble_integration
@@ -24,7 +23,8 @@ from nango_py.config.urls.proxy import check_proxy
 from nango_py.config.values import MAPPINGS, EnvironmentText
 from nango_py.config.yaml.document import document_from_python, load_document
 from nango_py.config.yaml.merge import Sourced, with_nulls
-from nango_py.errors import ConfigError, Problem, unknown_name
+from nango_py.errors import ConfigError, Position, Problem, unknown_name
+from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -43,15 +43,16 @@ OVERRIDES = "Nango(overrides=...)"
 IF_MISSING = "run this in your product's folder, name the file (--integrations), or begin with `nango init`"
 
 
-class Loaded(NamedTuple):
-    """A configuration and what it was made of.
+@record
+class LoadResult:
+    """A configuration and what it was made from.
 
     Attributes:
-        document: integrations.yaml, or the same from Python, with the environment in its places.
-        overrides: the settings that were laid over it.
-        trees: of each integration the merged tree and its blueprint.
-        catalogue: the one that gave the blueprints.
-        environ: the names of the environment that were asked for.
+        document: integrations.yaml, or the same from Python, with the values of environment variables.
+        overrides: the settings that were merged over it.
+        trees: the merged tree and the blueprint of each integration.
+        catalogue: the catalogue of its blueprints.
+        environ: the names of the environment variables that were read.
     """
 
     configuration: Configuration
@@ -70,18 +71,18 @@ def load_configuration(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Configuration:
-    """Everything that the files say, or every problem of all of them.
+    """The configuration of the files.
 
     Args:
         source: integrations.yaml, or its content: `{"integrations": {...}, "config": {...}}` or only the
             integrations by name.
-        catalogue: where blueprints are found; the folders of `config.blueprint_paths` are added to it.
-        environ: what `${UPPER_CASE}` names are read from, once; the process's environment by default.
-        overrides: settings by integration, laid over those of `source`.
-        clock: tells which blueprints are retired.
+        catalogue: where to find blueprints; the folders of `config.blueprint_paths` are added to it.
+        environ: the values of `${UPPER_CASE}` names; by default those of this process. Read once.
+        overrides: settings by integration, merged over those of `source`.
+        clock: the time, which says what blueprints are retired.
 
     Raises:
-        ConfigError: with all problems, sorted by place.
+        ConfigError: all problems of all files, sorted by place.
     """
     given = os.environ if environ is None else environ
     return load(source, catalogue=catalogue, environ=given, overrides=overrides, clock=clock).configuration
@@ -94,13 +95,13 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
-) -> Loaded:
-    """As `load_configuration`, with what the configuration was made of."""
-    return _Loading(environ, clock).loaded(source, catalogue, overrides or {})
+) -> LoadResult:
+    """Like `load_configuration`, with what the configuration was made from."""
+    return _Loading(environ, clock).run(source, catalogue, overrides or {})
 
 
 def origin_of(integration: Integration, path: Path) -> str:
-    """`file:line` of the setting at `path`, or of the nearest thing around it that was written."""
+    """`file:line` of the setting at `path`, or of its nearest parent that was written."""
     while path and path not in integration.origins:
         path = path[:-1]
     position = integration.origins.get(path)
@@ -110,22 +111,22 @@ def origin_of(integration: Integration, path: Path) -> str:
 
 
 class _Loading:
-    """One run over one source; it gathers problems and warnings."""
+    """Loads one source, and collects problems and warnings."""
 
     def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
-        self._environ = _Noted(environ)
+        self._environ = _RecordingEnviron(environ)
         self._clock = clock
         self._trees: dict[str, tuple[Sourced, Blueprint | None]] = {}
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
         self._folders: list[FilePath] = []
 
-    def loaded(
+    def run(
         self,
         source: FilePath | Mapping[str, Any],
         catalogue: Catalogue,
         overrides: Mapping[str, Mapping[str, Any]],
-    ) -> Loaded:
+    ) -> LoadResult:
         folder = None if isinstance(source, Mapping) else source.parent
         self._folders = [folder or FilePath()]
         document = self._document(source)
@@ -145,7 +146,9 @@ class _Loading:
             raise ConfigError(dict.fromkeys(self._problems))
         warnings = tuple(sorted(dict.fromkeys(self._warnings), key=lambda warning: warning.position))
         configuration = Configuration(MappingProxyType(integrations), config, document.file, warnings)
-        return Loaded(configuration, document, over, self._trees, catalogue, frozenset(self._environ.asked))
+        return LoadResult(
+            configuration, document, over, self._trees, catalogue, frozenset(self._environ.names_read)
+        )
 
     def _document(self, source: FilePath | Mapping[str, Any]) -> Document:
         if isinstance(source, Mapping):
@@ -175,11 +178,11 @@ class _Loading:
         return resolve_environment(over, places, self._environ, self._folders, self._problems)
 
     def _config(self, written: Mapping[str, Any], folder: FilePath | None) -> Config:
-        # A value of the wrong type is a problem that the schema check has found already.
+        # The schema check reports values of a wrong type.
         lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
         kinds: dict[str, Any] = {**lists, "default_http_request_timeout_seconds": int | float}
-        fitting = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
-        return read_config(fitting, folder)
+        valid = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
+        return read_config(valid, folder)
 
     def _integration(
         self, name: str, document: Document, over: Document, catalogue: Catalogue, config: Config
@@ -195,13 +198,13 @@ class _Loading:
         if isinstance(over.data.get(name), dict):
             tree = overlay(tree, with_nulls(over, (name,)))
         position_of = tree.origins.position
-        said = {(problem.position, problem.code) for problem in self._problems}
+        reported = {(problem.position, problem.code) for problem in self._problems}
         self._problems += [
             problem
             for problem in check_merged(tree.settings, tree.origins)
-            if (problem.position, problem.code) not in said
+            if (problem.position, problem.code) not in reported
         ]
-        self._problems += _missing_app_settings(tree, blueprint, document, path)
+        self._problems += _check_app_settings(tree, blueprint, document, path)
         compiled, problems = check_templates(tree.settings, tree.origins, self._folders)
         self._problems += problems
         if self._problems:
@@ -231,25 +234,25 @@ class _Loading:
         if failure is not None:
             hidden = isinstance(ref, EnvironmentText)
             self._problems += [
-                _unnamed(problem) if hidden and problem.position == where else problem
+                _hide_name(problem) if hidden and problem.position == where else problem
                 for problem in failure.problems
             ]
             return None
         assert blueprint is not None  # noqa: S101 - find gives one or raises
         self._folders += [blueprint.source.parent, blueprint.source.parent.parent]
-        self._warnings += _life(blueprint, where, self._clock)
+        self._warnings += _check_status(blueprint, where, self._clock)
         return blueprint
 
 
-class _Noted(Mapping[str, str]):
-    """The environment; it notes which names were asked for."""
+class _RecordingEnviron(Mapping[str, str]):
+    """The environment, which records the names that were read."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self.asked: set[str] = set()
+        self.names_read: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self.names_read.add(name)
         return self._environ[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -259,7 +262,7 @@ class _Noted(Mapping[str, str]):
         return len(self._environ)
 
 
-def _missing_app_settings(
+def _check_app_settings(
     tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
 ) -> list[Problem]:
     auth = tree.settings.get("auth")
@@ -272,21 +275,21 @@ def _missing_app_settings(
     source = f" (from blueprint {blueprint.ref})" if blueprint is not None else ""
     where = document.key_position(path)
     # A public client, such as a desktop app, has no secret (RFC 6749 2.1).
-    spared = {"oauth_client_secret"} if auth.get("authorization_method") == "none" else set()
+    optional = {"oauth_client_secret"} if auth.get("authorization_method") == "none" else set()
     return [
         Problem(where, "E208", f"{mode}{source} needs {name}")
         for name in AUTH_MODES.get(mode).required_app_settings
-        if not tree.settings.get(name) and name not in spared
+        if not tree.settings.get(name) and name not in optional
     ]
 
 
-def _unnamed(problem: Problem) -> Problem:
-    """The same problem without the name, which the environment gave."""
-    return replace(problem, what="the environment names no blueprint that can be found", help="")
+def _hide_name(problem: Problem) -> Problem:
+    """The problem without the name of the blueprint, which came from the environment."""
+    return replaced(problem, what="the environment variable does not name a known blueprint", help="")
 
 
-def _life(blueprint: Blueprint, where: Any, clock: Clock) -> list[Problem]:
-    """A warning where the API that a blueprint speaks is switched off, or will be."""
+def _check_status(blueprint: Blueprint, where: Position, clock: Clock) -> list[Problem]:
+    """A warning if the API of a blueprint is retired or deprecated."""
     today = datetime.fromtimestamp(clock.now(), UTC).date().isoformat()
     status = blueprint.status
     help_ = f"extend {status.migrate_to} instead" if status.migrate_to else ""
@@ -298,6 +301,6 @@ def _life(blueprint: Blueprint, where: Any, clock: Clock) -> list[Problem]:
         ]
     if status.deprecated_on and status.deprecated_on <= today:
         ends = f" and retires on {status.retires_on}" if status.retires_on else ""
-        what = f"the API of {blueprint.ref} is deprecated since {status.deprecated_on}{ends}"
+        what = f"the API of {blueprint.ref} has been deprecated since {status.deprecated_on}{ends}"
         return [Problem(where, "W504", what, "", help_)]
     return []

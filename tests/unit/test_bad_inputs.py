@@ -124,7 +124,7 @@ CASES = {
     "04 a path": Case(
         i(line_3="    extends_blueprint: ../../etc/passwd"),
         problems=("i:3:24 E104",),
-        words=("blueprint name may hold only a-z 0-9 _ -", "it is a name, not a path"),
+        words=("blueprint name may contain only a-z 0-9 _ -", "it is a name, not a path"),
     ),
     "05 upper case": Case(
         i(line_3="    extends_blueprint: Klaviyo:v0"),

@@ -369,7 +369,7 @@ def test_a_form_sealed_with_another_key_is_ignored(project: Project) -> None:
     forged = body.replace(b"https://mail.example.test/", b"https://evil.example.test/")
     assert forged != body
     inputs = ConfigCache(project.nango, Secret("guess" * 9)).inputs(project.file, None, project.folder, {})
-    project.forms[0].write_bytes(inputs.seal(forged).encode() + b"\n" + forged)
+    project.forms[0].write_bytes(inputs.sign(forged).encode() + b"\n" + forged)
     loaded = project.load()
     assert not was_hit(loaded)
     assert loaded.integrations["plain"].requests.base_url.source == "https://mail.example.test/"
@@ -377,9 +377,9 @@ def test_a_form_sealed_with_another_key_is_ignored(project: Project) -> None:
     right = ConfigCache(project.nango, Secret(KEY), project.clock).inputs(
         project.file, None, project.folder, {}
     )
-    project.forms[0].write_bytes(right.seal(forged).encode() + b"\n" + forged)
+    project.forms[0].write_bytes(right.sign(forged).encode() + b"\n" + forged)
     assert project.load().integrations["plain"].requests.base_url.source == "https://evil.example.test/"
-    assert seal.decode() != right.seal(forged)
+    assert seal.decode() != right.sign(forged)
 
 
 def test_no_secret_is_in_a_form(project: Project) -> None:
@@ -462,7 +462,7 @@ def test_old_forms_are_removed(project: Project) -> None:
         os.utime(path, (age, age))
     (project.nango / "nango.db").write_text("other files stay")
     project.load()
-    assert len(project.forms) == caching.MAX_FORMS
+    assert len(project.forms) == caching.MAX_ENTRIES
     assert not (project.nango / f"checked-{11:016x}.json").exists()
     assert (project.nango / "nango.db").exists()
     assert was_hit(project.load())
@@ -481,7 +481,7 @@ def test_a_file_that_changes_while_it_is_checked_leaves_no_form(project: Project
     files = ConfigFiles(
         project.file, project.folder / "blueprints", None, project.environ, reload=False, cache=lambda _: None
     )
-    loaded = files._loaded()
+    loaded = files._read()
     changed(project.folder / "blueprints" / "mail.v1.yaml", "title: Mail", "titel: Mail")
     inputs = cache.inputs(project.file, None, project.folder / "blueprints", project.environ)
     assert not cache.save(inputs, loaded)

@@ -1,4 +1,4 @@
-"""What a configuration was made of, in a form that says cheaply whether anything of it has changed."""
+"""Fingerprints of everything that a configuration was made from, to notice changes cheaply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import stat
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nango_py._version import __version__
 from nango_py.config.settings import with_integrations_key
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nango_py.clock import Clock
-    from nango_py.config.loading import Loaded
+    from nango_py.config.loading import LoadResult
+    from nango_py.json_types import JsonValue, Settings
     from nango_py.secret import Secret
 
 FORMAT = 2
@@ -40,27 +41,28 @@ _OWN_FOLDERS = (
 _SOURCES = (".py", ".json")
 _METADATA = (".dist-info", ".egg-info", ".egg", ".whl", ".zip")
 
-Stamp = dict[str, Any]
+Fingerprint = dict[str, Any]
+"""A JSON object; only this module reads its values."""
 
 
-class Inputs:
-    """The arguments of one load, and the digests of everything that takes part in it.
+class LoadInputs:
+    """The arguments of one load, and the digests of everything that it reads.
 
-    Every digest is keyed, so none of them can be tried out against guesses of what was digested.
+    Every digest is keyed, so that nobody can test guesses of the content against it.
 
     Args:
         source: integrations.yaml, or the same from Python.
-        overrides: settings laid over it.
-        blueprints: the folder of the project's own blueprints.
+        overrides: settings merged over it.
+        blueprints: the folder of the project's blueprints.
         environ: the environment.
         key: the key of the digests.
-        clock: what day it is.
+        clock: the time.
     """
 
     def __init__(
         self,
-        source: Path | Mapping[str, Any],
-        overrides: Mapping[str, Mapping[str, Any]] | None,
+        source: Path | Settings,
+        overrides: Mapping[str, Settings] | None,
         blueprints: Path,
         environ: Mapping[str, str],
         key: Secret,
@@ -74,66 +76,70 @@ class Inputs:
         self._today = datetime.fromtimestamp(clock.now(), UTC).date().isoformat()
         self.text = b""
 
-    def seal(self, data: bytes) -> str:
-        """The keyed digest (HMAC-SHA-256) of some bytes, as hex."""
+    def sign(self, data: bytes) -> str:
+        """The keyed digest (HMAC-SHA-256) of the data, as hex."""
         return hmac.digest(self._key.reveal().encode(), data, "sha256").hex()
 
-    def whole(self) -> Mapping[str, Any]:
-        """The settings from Python with their `integrations:` key; nothing where they are in a file."""
+    def settings(self) -> Settings:
+        """The settings from Python with their `integrations:` key; empty if they are in a file."""
         return {} if isinstance(self.source, Path) else with_integrations_key(self.source)
 
     def name(self) -> str:
-        """A short name for "these files, seen from here": its form is replaced when they change."""
+        """A short name for these files in this working folder. A changed file keeps its name."""
         shown = str(self.source) if isinstance(self.source, Path) else ""
-        return self.seal(_json(["name", os.getcwd(), shown, str(self._blueprints), *self.overrides]))[:16]  # noqa: PTH109
+        return self.sign(_json(["name", os.getcwd(), shown, str(self._blueprints), *self.overrides]))[:16]  # noqa: PTH109
 
-    def match(self, stamp: Stamp) -> bool:
-        """Whether nothing has changed since the stamp was made. Reads `text`, the bytes of the source.
+    def matches(self, fingerprint: Fingerprint) -> bool:
+        """Whether nothing has changed since the fingerprint was made. Reads the source into `text`.
 
         Raises:
-            OSError: a file is gone, or cannot be read.
-            ValueError: the source is of values that have no plain form.
+            OSError: a file cannot be read.
+            ValueError: the settings from Python contain values that JSON cannot represent.
         """
-        first, end = stamp["days"]
+        first, end = fingerprint["days"]
         return (
             not (AUTH_MODES.additions() or PAGINATORS.additions())
             and first <= self._today < end
-            and stamp["program"] == self.seal(_program())
-            and stamp["source"] == self._source()
-            and stamp["environ"] == self._environment(stamp["names"])
-            and all(names == yaml_files(folder) for folder, names in stamp["folders"])
-            and all(self._file(path, Path(path).read_bytes()) == known for path, known in stamp["files"])
+            and fingerprint["program"] == self.sign(_program_version())
+            and fingerprint["source"] == self._source()
+            and fingerprint["environ"] == self._environment(fingerprint["names"])
+            and all(names == yaml_files(folder) for folder, names in fingerprint["folders"])
+            and all(
+                self._file(path, Path(path).read_bytes()) == known for path, known in fingerprint["files"]
+            )
         )
 
-    def stamp(self, loaded: Loaded) -> Stamp | None:
-        """The stamp of what was loaded, or None where something took part that a stamp cannot tell.
+    def make_fingerprint(self, loaded: LoadResult) -> Fingerprint | None:
+        """The fingerprint of a load, or None if it depends on something that has none.
 
         Raises:
-            OSError, ValueError: as in `match`.
+            OSError, ValueError: as in `matches`.
         """
-        read = loaded.catalogue.read()
-        if read is None or AUTH_MODES.has_external() or PAGINATORS.has_external():
+        files = loaded.catalogue.read_files()
+        if files is None or AUTH_MODES.has_external() or PAGINATORS.has_external():
             return None
         names = sorted(loaded.environ)
-        stamp: Stamp = {
-            "program": self.seal(_program()),
-            "days": self._days(loaded),
+        fingerprint: Fingerprint = {
+            "program": self.sign(_program_version()),
+            "days": self._valid_days(loaded),
             "source": self._source(),
             "names": names,
             "environ": self._environment(names),
-            "folders": [[str(path.absolute()), list(seen)] for path, seen in loaded.catalogue.listed()],
+            "folders": [
+                [str(path.absolute()), list(names)] for path, names in loaded.catalogue.searched_folders()
+            ],
             "files": [],
         }
-        # What was checked is what was read then, and not what stands there now.
+        # A file may have changed since it was read and checked.
         is_same = loaded.document.digest in {"", hashlib.sha256(self.text).hexdigest()}
-        for path, document in read:
+        for path, document in files:
             content = path.read_bytes()
-            stamp["files"].append([str(path.absolute()), self._file(path, content)])
+            fingerprint["files"].append([str(path.absolute()), self._file(path, content)])
             is_same = is_same and document.digest == hashlib.sha256(content).hexdigest()
-        return stamp if is_same else None
+        return fingerprint if is_same else None
 
-    def _days(self, loaded: Loaded) -> tuple[str, str]:
-        """From when to when the warnings about APIs that end stay the same."""
+    def _valid_days(self, loaded: LoadResult) -> tuple[str, str]:
+        """The first day, and the day after the last, on which warnings about API retirement stay the same."""
         ends = [
             day
             for _, blueprint in loaded.trees.values()
@@ -146,26 +152,26 @@ class Inputs:
     def _source(self) -> str:
         overrides = _json(_plain(self.overrides))
         if not isinstance(self.source, Path):
-            return self.seal(b"python\0" + _json(_plain(self.source)) + b"\0" + overrides)
+            return self.sign(b"python\0" + _json(_plain(self.source)) + b"\0" + overrides)
         self.text = self.source.read_bytes()
         digest = hashlib.sha256(self.text).digest()
-        return self.seal(b"file\0" + _kind(self.source) + digest + overrides)
+        return self.sign(b"file\0" + _file_traits(self.source) + digest + overrides)
 
     def _environment(self, names: Iterable[str]) -> str:
-        return self.seal(_json(["environ", [self.environ.get(name) for name in names]]))
+        return self.sign(_json(["environ", [self.environ.get(name) for name in names]]))
 
     def _file(self, path: Path | str, content: bytes) -> str:
-        return self.seal(_kind(path) + content)
+        return self.sign(_file_traits(path) + content)
 
 
-def _kind(path: Path | str) -> bytes:
-    """What is looked at beside a file's content: who may write it, and where it really is."""
+def _file_traits(path: Path | str) -> bytes:
+    """Whether other users can write a file, and its real path."""
     others = os.stat(path).st_mode & stat.S_IWOTH  # noqa: PTH116
     return f"{os.path.realpath(path)}\0{others}\0".encode(errors="surrogateescape")
 
 
-def _program() -> bytes:
-    """This version of everything that reads files and is no file of the project."""
+def _program_version() -> bytes:
+    """The versions of nango_py, Python and everything that is installed."""
     package = Path(__file__).parents[2]
     own = [entry for name in _OWN_FOLDERS for entry in _stats(package / name)]
     installed = [entry for folder in sys.path for entry in _packages(folder or ".")]
@@ -173,7 +179,7 @@ def _program() -> bytes:
 
 
 def _packages(folder: str) -> Iterator[tuple[str, int, int]]:
-    """The packages installed in one place of sys.path: they may bring blueprints and parts."""
+    """The packages in one folder of sys.path, which may bring blueprints and plugins."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_METADATA))  # noqa: PTH208
     except NotADirectoryError:
@@ -198,18 +204,18 @@ def _stat(path: str) -> tuple[str, int, int]:
     return path, found.st_size, found.st_mtime_ns
 
 
-def _plain(value: Any) -> Any:
-    """The value if JSON can say exactly that."""
+def _plain(value: object) -> JsonValue:
+    """The value, if JSON represents it exactly."""
     if isinstance(value, dict):
         if not all(type(key) is str for key in value):
-            raise ValueError("a key is no text")
+            raise ValueError("a key is not text")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if value is None or type(value) in {str, int, float, bool}:
-        return value
-    raise ValueError("a value of another type")
+        return cast("str | float | bool | None", value)
+    raise ValueError("a value that JSON does not have")
 
 
-def _json(value: Any) -> bytes:
+def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()

@@ -1,8 +1,8 @@
-"""A checked configuration as JSON without a single text of integrations.yaml, and back.
+"""Serializes a checked configuration as JSON, without any text of integrations.yaml.
 
-Trees of blueprints are kept as they are. For a text of integrations.yaml only the place is kept: the piece of
-the file, or the path in the settings given from Python, that it can be read from again. So a secret that
-stands there, or that the environment gives, is not in the form.
+Trees of blueprints are stored as they are. A text of integrations.yaml is stored as the place from which it
+can be read again: an offset in the file, or a path in the settings from Python. So secrets in the file or
+from the environment are not stored.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path as FilePath
 
-    from nango_py.config.loading import Loaded
+    from nango_py.config.loading import LoadResult
     from nango_py.config.model import Config, Integration
     from nango_py.config.template.compiler import Template
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Node, Place
+    from nango_py.json_types import Settings
 
 Form = dict[str, Any]
 FILE, SOURCE, OVERRIDES = "file", "source", "overrides"
 
 
 class NotSerializableError(Exception):
-    """A text cannot be read from its place again, such as one that is written with escapes."""
+    """A text cannot be read from its place again, for example because it is written with escapes."""
 
 
 class Texts(NamedTuple):
-    """What the texts of a form are read from.
+    """Where the texts of a serialized configuration are read from.
 
     Attributes:
-        file: the whole text of integrations.yaml; "" for settings from Python.
+        file: the content of integrations.yaml; "" for settings from Python.
         source: the settings from Python, with their `integrations:` key.
-        overrides: the settings laid over them.
+        overrides: the settings merged over them.
     """
 
     file: str
@@ -55,21 +56,21 @@ class Texts(NamedTuple):
     overrides: Any
 
 
-def serialize(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
-    """The form, and as one line of JSON for each integration where its settings were written.
+def serialize(loaded: LoadResult, texts: Texts) -> tuple[Form, list[str]]:
+    """The serialized configuration, and a line of JSON for each integration with its places.
 
     Raises:
-        NoFormError: see there.
+        NotSerializableError: a text cannot be read again.
     """
     writer = _Writer(loaded, texts)
     document, configuration = loaded.document, loaded.configuration
     config = document.data.get("config") or {}
     if any(isinstance(name, EnvironmentText) for name in _names_of_files(loaded, config)):
-        raise NotSerializableError  # the environment's text would be part of a path or a name in the form
+        raise NotSerializableError  # a value of the environment would be stored as a path or name
     form: Form = {
         "file": document.file,
         "config": writer.tree(config, ("config",), lambda path: document.place(("config", *path))),
-        "warnings": [_shown(warning) for warning in configuration.warnings],
+        "warnings": [_serialize_problem(warning) for warning in configuration.warnings],
         "integrations": {},
     }
     places = []
@@ -90,7 +91,7 @@ def serialize(loaded: Loaded, texts: Texts) -> tuple[Form, list[str]]:
 def deserialize(
     form: Form, places: list[bytes], texts: Texts, environ: Mapping[str, str], folder: FilePath | None
 ) -> Configuration:
-    """The configuration of a form, made without any check: whoever calls this knows that nothing changed."""
+    """The configuration, without any check: the caller knows that nothing changed."""
     for text, trees in form["expressions"]:
         load_trees(text, trees)
     config = read_config(_tree(form["config"], texts, environ), folder)
@@ -107,20 +108,20 @@ def _integration(
 ) -> Integration:
     tree = _tree(kept["tree"], texts, environ)
     parent = Parent(kept["blueprint"], kept["title"], Status(**kept["status"]))
-    requests = request_settings(tree, _Compiling(tree), config)
+    requests = request_settings(tree, _LazyTemplates(tree), config)
     return assemble_integration(name, parent, tree, LazyOrigins(line), requests)
 
 
-def _names_of_files(loaded: Loaded, config: Mapping[str, Any]) -> Iterator[Any]:
+def _names_of_files(loaded: LoadResult, config: Settings) -> Iterator[Any]:
     yield from config.get("blueprint_paths") or ()
     for tree, _ in loaded.trees.values():
         yield tree.settings.get("extends_blueprint")
 
 
-class _Compiling(dict["Path", "Template"]):
-    """The templates of a tree, compiled when they are asked for."""
+class _LazyTemplates(dict["Path", "Template"]):
+    """The templates of a tree, compiled on first use."""
 
-    def __init__(self, tree: Mapping[str, Any]) -> None:
+    def __init__(self, tree: Settings) -> None:
         self._tree = tree
 
     def __missing__(self, path: Path) -> Template:
@@ -129,7 +130,7 @@ class _Compiling(dict["Path", "Template"]):
 
 
 class LazyOrigins(Origins):
-    """Origins whose places are read when the first one is asked for: messages need them, calls do not."""
+    """Origins that are parsed on first use, because calls do not need them."""
 
     __slots__ = ("_line", "_parsed")
 
@@ -155,9 +156,9 @@ class LazyOrigins(Origins):
 
 
 class _Writer:
-    """Trees with the places of texts in their stead."""
+    """Serializes trees with places instead of texts."""
 
-    def __init__(self, loaded: Loaded, texts: Texts) -> None:
+    def __init__(self, loaded: LoadResult, texts: Texts) -> None:
         self.blueprint_templates: set[str] = set()
         self._texts = texts
         self._file = loaded.document.file
@@ -166,8 +167,8 @@ class _Writer:
         self._scalars = dict(_scalars(loaded.document.root))
         self._starts = [0, *(match.end() for match in re.finditer("\r\n|[\n\r\x85\u2028\u2029]", texts.file))]
 
-    def tree(self, settings: Mapping[str, Any], at: Path, place_of: Callable[[Path], Place]) -> Form:
-        """The settings with null for each text of integrations.yaml, and the places of these texts."""
+    def tree(self, settings: Settings, at: Path, place_of: Callable[[Path], Place]) -> Form:
+        """The settings with null for each text of integrations.yaml, and where to read these texts."""
         texts: list[Any] = []
 
         def of(value: Any, path: Path) -> Any:
@@ -190,7 +191,7 @@ class _Writer:
         return {"settings": of(settings, ()), "texts": texts}
 
     def _origin(self, value: str, path: Path, place: Place) -> tuple[str, Any, str] | None:
-        """Where the text can be read again; None for one of a blueprint."""
+        """Where to read the text again, and as what it is written; None for a text of a blueprint."""
         file, line, column, _, _ = place
         found: list[Any] | None
         if file.startswith(self._over):
@@ -210,7 +211,7 @@ class _Writer:
         return kind, found, raw
 
     def _pieces(self, text: str, line: int, column: int) -> list[Any] | None:
-        """The offset and length of each piece of the file that the text is made of, blanks between them."""
+        """The offset and length of each word of the text in the file, and the blanks between them."""
         index = self._starts[line - 1] + column - 1
         whole = self._texts.file.find(text, index, index + len(text) + 1)
         if whole >= 0:
@@ -264,7 +265,7 @@ def _at(value: Any, path: Any) -> Any:
     return value
 
 
-def _shown(problem: Problem) -> list[Any]:
+def _serialize_problem(problem: Problem) -> list[Any]:
     where = problem.position
     return [
         [where.file, where.line, where.column],

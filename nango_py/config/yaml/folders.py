@@ -1,4 +1,4 @@
-"""Which blueprint files a folder holds, by name and version; nothing is read but old-form files."""
+"""The blueprint files of a folder by name and version. Only files in the old form are read for this."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FILE = re.compile(
 
 
 def version_number(version: str) -> int:
-    """The number of a version, by which versions are compared: 10 for v10."""
+    """The number to compare versions by: 10 for v10."""
     return int(version[1:])
 
 
 def display_path(path: Path) -> str:
-    """A path as messages show it: relative where that is shorter to read."""
+    """A path for messages, relative to the working folder if it is below it."""
     text = str(path)
     here = os.getcwd() + os.sep  # noqa: PTH109 - text is compared, and a Path costs a call per message
     return text.removeprefix(here)
@@ -53,48 +53,48 @@ class Folder:
         self._listed: dict[str, _Files] | None = None
         self._inside: tuple[str, ...] = ()
 
-    def seen(self) -> tuple[str, ...] | None:
-        """The names of the YAML files that were in the folder when it was listed; None before."""
+    def listed_names(self) -> tuple[str, ...] | None:
+        """The names of the YAML files when the folder was listed; None if it was not."""
         return None if self._listed is None else self._inside
 
     def has_loose_files(self, name: str) -> bool:
-        """Whether files without a version in their name, which are read to find it, belong to a blueprint."""
+        """Whether a blueprint has files without a version in their name, which are read to find it."""
         files = self._files().get(name)
         return files is not None and (files.old_form is not None or files.yml is not None)
 
     def names(self) -> Iterator[str]:
-        """The names that have a file that is read."""
+        """The names of all blueprints that can be read."""
         return (name for name, files in self._files().items() if files.by_version or files.old_form)
 
     def versions(self, name: str) -> dict[str, Path]:
-        """The versions of a blueprint and the file of each.
+        """The file of each version of a blueprint.
 
         Raises:
-            ConfigError: E107 a version is defined twice; E108 a file has the wrong ending; E104 a file is a
-                link that leads out of the folder.
+            ConfigError: a version is defined twice (E107), a file has the wrong extension (E108), or a file
+                is a link to outside of the folder (E104).
         """
         files = self._files().get(name)
         if files is None:
             return {}
         found = dict(files.by_version)
         if files.old_form is not None:
-            for version in _versions_inside(files.old_form):
+            for version in _read_versions(files.old_form):
                 self._refuse_twice(name, version, found.get(version), files.old_form)
                 found[version] = files.old_form
         for version, path in files.yml_by_version.items():
             self._refuse_twice(name, version, found.get(version), path)
-            _refuse_ending(path, f"{name}.{version}.yaml")
+            _refuse_extension(path, f"{name}.{version}.yaml")
         if files.yml is not None:
-            inside = _versions_inside(files.yml)
+            inside = _read_versions(files.yml)
             for version in inside or ("v0",):
                 self._refuse_twice(name, version, found.get(version), files.yml)
-            _refuse_ending(files.yml, f"{name}.yaml" if inside else f"{name}.v0.yaml")
+            _refuse_extension(files.yml, f"{name}.yaml" if inside else f"{name}.v0.yaml")
         for path in found.values():
             self._refuse_outside(path)
         return found
 
     def fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
-        """Path, time of change in ns, size and inode of each file; differs when a file was touched."""
+        """Path, modification time, size and inode of each file."""
         paths = (str(self.path / name) for name in self._names() if _FILE.match(name))
         return tuple((path, *_stat(path)) for path in paths)
 
@@ -123,7 +123,7 @@ class Folder:
 
     def _refuse_outside(self, path: Path) -> None:
         if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
-            what = "the file is a link that leads out of its folder"
+            what = "the file is a link to outside of its folder"
             raise ConfigError(
                 [Problem(Position(display_path(path)), "E104", what, "", "add its folder to blueprint_paths")]
             )
@@ -139,7 +139,7 @@ def _note(files: _Files, match: re.Match[str], path: Path) -> None:
         files.yml = path
 
 
-def _refuse_ending(path: Path, better: str) -> None:
+def _refuse_extension(path: Path, better: str) -> None:
     raise ConfigError(
         [
             Problem(
@@ -153,8 +153,8 @@ def _refuse_ending(path: Path, better: str) -> None:
     )
 
 
-def _versions_inside(path: Path) -> tuple[str, ...]:
-    """The keys of `versions:` of an old-form file; none where it cannot be read as one."""
+def _read_versions(path: Path) -> tuple[str, ...]:
+    """The keys of `versions:` in a file in the old form; none if it cannot be read."""
     try:
         data: Any = load_document(path, display_path(path), []).data
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The YAML files of a folder, by their names."""
+"""Lists the YAML files of a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def yaml_files(folder: Path | str) -> list[str]:
-    """The names of a folder's YAML files, sorted; none where there is no such folder.
+    """The names of a folder's YAML files, sorted; none if the folder is missing.
 
     Raises:
         OSError: it cannot be listed.

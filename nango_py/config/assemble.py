@@ -1,9 +1,9 @@
-"""The last step of loading: from a merged tree that passed every check to an Integration."""
+"""The last step of loading: makes an Integration from a merged and checked tree."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.config.model import Integration, Status
 from nango_py.config.template.variables import secret_variable_names, variable_names
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import RequestSettings
     from nango_py.config.values import Path
     from nango_py.errors import Position
+    from nango_py.json_types import Settings
 
 _APP_NAMES = ("app_api_key", "oauth_client_id", "oauth_client_secret")
 _APP_SECRETS = frozenset({"app_api_key", "oauth_client_secret"})
@@ -24,15 +25,15 @@ _APP_SECRETS = frozenset({"app_api_key", "oauth_client_secret"})
 def assemble_integration(
     name: str,
     parent: Parent,
-    tree: Mapping[str, Any],
+    tree: Settings,
     origins: Mapping[Path, Position],
     requests: RequestSettings,
 ) -> Integration:
-    """The integration of a merged tree; nothing is checked here."""
+    """The integration of a merged tree; checks nothing."""
     settings = dict(tree)
     auth_mode = str.__str__(settings["auth"]["auth_mode"])
     app = {key: str.__str__(settings[key]) for key in _APP_NAMES if settings.get(key)}
-    # Written out or from the environment: what is secret does not show when settings are printed.
+    # Secrets are hidden when settings are printed, whether or not they come from the environment.
     settings.update({key: EnvironmentText(app[key]) for key in _APP_SECRETS & app.keys()})
     if settings["requests"].get("proxy_url"):
         hidden = EnvironmentText(str.__str__(settings["requests"]["proxy_url"]))
@@ -55,7 +56,7 @@ def assemble_integration(
 
 
 class Parent:
-    """What an integration keeps of the blueprint it extends; empty for one without."""
+    """What an integration keeps of its blueprint; empty if it has none."""
 
     __slots__ = ("ref", "status", "title")
 

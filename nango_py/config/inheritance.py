@@ -1,4 +1,4 @@
-"""An entry of integrations.yaml laid over its blueprint."""
+"""Merges an entry of integrations.yaml over its blueprint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def inherited_settings(blueprint: Blueprint | None, document: Document, path: Path) -> Sourced:
-    """What the entry at `path` of integrations.yaml is laid over: its blueprint, or nothing."""
+    """The settings that the entry at `path` of integrations.yaml inherits from its blueprint, if any."""
     if blueprint is None:
         return Sourced({}, Origins(document.find_node(path) or document.root))
     return Sourced(blueprint.settings, origins_of(blueprint))
@@ -33,7 +33,7 @@ def origins_of(blueprint: Blueprint) -> Origins:
 
 
 def overlay(base: Sourced, over: Sourced) -> Sourced:
-    """`over` laid over `base`, where a header replaces the one that differs from it in case only."""
+    """`over` merged over `base`; a header replaces one whose name differs only in case."""
     settings = dict(base.settings)
     for block in ("requests", "verification"):
         lower, upper = _headers(settings, block), _headers(over.settings, block)

@@ -1,4 +1,4 @@
-"""The frozen values that configuration becomes. Nothing here knows a user's credential."""
+"""The frozen values of a configuration. None of them holds a user's credential."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @record
 class Status:
-    """What a blueprint says of its API version's life; dates are ISO text as written."""
+    """The life cycle of a blueprint's API version; dates are ISO text as written."""
 
     released: str | None = None
     deprecated_on: str | None = None
@@ -29,12 +29,12 @@ class Status:
 
 @record
 class Blueprint:
-    """One API for everyone, checked, with the blueprints it extends already merged in.
+    """The checked description of one API, merged with the blueprints that it extends.
 
     Attributes:
-        settings: the whole merged tree, frozen, templates still text.
-        origins: for each leaf and mapping key of `settings`, the place it was written at.
-        layer: where it was found: "local", "path", "pack" or "shipped".
+        settings: the merged tree, frozen; templates are text.
+        origins: where each value of `settings` was written.
+        layer: where the blueprint was found: "local", "path", "pack" or "shipped".
     """
 
     name: str
@@ -54,13 +54,13 @@ class Blueprint:
 
 @record
 class UserHosts:
-    """The hosts of an integration that its users name, such as that of a product they run themselves.
+    """The hosts that users of an integration name, such as that of a product that they host themselves.
 
     Attributes:
-        fields: template name -> format ("host" or "origin") of the fields that may be a whole host.
-        networks: the networks beside the public internet that such a host may lead to.
+        fields: format ("host" or "origin") of each field that may be a whole host, by template name.
+        networks: the private networks that such a host may resolve to.
         in_base_url: whether one of the fields is part of the base URL.
-        in_auth: whether one of them is part of `auth:`, so that token requests may go there.
+        in_auth: whether one of the fields is part of `auth:`, so that token requests may go there.
     """
 
     fields: Mapping[str, str]
@@ -74,12 +74,12 @@ class RequestSettings:
     """The `requests:` block with its templates compiled.
 
     Attributes:
-        headers: name as written, and template; names are unique without regard to case.
-        connect_seconds: the longest wait for a connection.
-        read_seconds: the longest silence while a response is read.
-        total_seconds: the longest that one attempt may take, from connecting to the last byte.
-        user_hosts: the hosts that users name; None where the files name all of them.
-        proxy: the address of the proxy for https; None for direct connections.
+        headers: name as written, and template; names are unique ignoring case.
+        connect_seconds: timeout for connecting.
+        read_seconds: timeout for each read of the response.
+        total_seconds: timeout for one attempt, from connecting to the last byte.
+        user_hosts: the hosts that users name; None if the files name all hosts.
+        proxy: the URL of the proxy for https; None for direct connections.
     """
 
     base_url: Template
@@ -101,12 +101,12 @@ class Integration:
 
     Attributes:
         blueprint: `name:version`, or "" for an entry without a blueprint.
-        settings: the merged tree, frozen; what rooms above config read their own blocks from
+        settings: the merged tree, frozen. Other packages read their blocks from it
             (`rate_limits`, `retries`, `pagination`, `errors`, `verification`, `examples`, `gotchas`).
-        origins: the place each key of `settings` was written at.
-        app_variables: template names every connection of this integration shares:
-            app_api_key, oauth_client_id, oauth_client_secret (those that are set).
-        names: template names that exist for this integration.
+        origins: where each value of `settings` was written.
+        app_variables: template variables that all connections share, if set:
+            app_api_key, oauth_client_id, oauth_client_secret.
+        names: the template variables of this integration.
         secret_names: those of `names` whose values are never shown.
     """
 
@@ -130,7 +130,7 @@ class Integration:
 
 @record
 class Config:
-    """The `config:` block of integrations.yaml, with its defaults filled in."""
+    """The `config:` block of integrations.yaml with its defaults."""
 
     default_http_request_timeout_seconds: float = 100.0
     default_action_log_level: str = "info"
@@ -146,11 +146,11 @@ class Config:
 
 @record
 class Configuration:
-    """Everything that the files say: integrations by name, and `config:`.
+    """The integrations by name, and the `config:` block.
 
     Attributes:
         source: the file's name, or `Nango(integrations=...)`.
-        warnings: what is no error and yet worth saying, such as a blueprint whose API is retired.
+        warnings: problems that are not errors, such as a blueprint whose API is retired.
     """
 
     integrations: Mapping[str, Integration]

@@ -1,4 +1,4 @@
-"""From merged, checked settings to the values that calls use: `requests:` and `config:`."""
+"""Makes the values that calls use from merged and checked settings: `requests:` and `config:`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from nango_py.config.urls.proxy import get_proxy
 from nango_py.record import field_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path as FilePath
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
     from nango_py.config.template_checks import Compiled
+    from nango_py.json_types import Settings
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -22,23 +23,23 @@ MAX_RESPONSE_BYTES = 52_428_800
 _SQLITE = "sqlite:///"
 
 
-def with_integrations_key(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping with its `integrations:` key, which a caller in Python may leave out."""
+def with_integrations_key(source: Settings) -> Settings:
+    """The mapping with its `integrations:` key, which is optional in Python."""
     is_whole = "integrations" in source and all(
         key in {"integrations", "config"} or str(key).startswith("x-") for key in source
     )
     return source if is_whole else {"integrations": source}
 
 
-def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Config) -> RequestSettings:
+def request_settings(settings: Settings, compiled: Compiled, config: Config) -> RequestSettings:
     """The `requests:` block of an integration with its defaults.
 
-    `http_request_timeout_seconds` limits a whole attempt, so it also lowers the limits of its parts.
+    `http_request_timeout_seconds` limits a whole attempt, so it also lowers the other timeouts.
 
     Args:
         settings: the merged settings of the integration.
         compiled: its templates.
-        config: for the timeout of integrations that name none.
+        config: has the default timeout.
     """
     requests = settings["requests"]
     total = float(settings.get("http_request_timeout_seconds", config.default_http_request_timeout_seconds))
@@ -59,17 +60,17 @@ def request_settings(settings: Mapping[str, Any], compiled: Compiled, config: Co
     )
 
 
-def _templates(compiled: Compiled, block: str, requests: Mapping[str, Any]) -> Iterator[tuple[str, Template]]:
+def _templates(compiled: Compiled, block: str, requests: Settings) -> Iterator[tuple[str, Template]]:
     for name in requests.get(block, {}):
         yield name, compiled["requests", block, name]
 
 
-def read_config(written: Mapping[str, Any], folder: FilePath | None) -> Config:
-    """The `config:` block with its defaults; paths in it become absolute.
+def read_config(written: Settings, folder: FilePath | None) -> Config:
+    """The `config:` block with its defaults and absolute paths.
 
     Args:
         written: the block.
-        folder: the folder of the file that names them; None, for settings from Python, is the working folder.
+        folder: the folder that paths are relative to; None is the working folder.
     """
     values = {name: _revealed(written[name]) for name in _CONFIG_NAMES if written.get(name) is not None}
     if "database_url" in values:
@@ -85,7 +86,7 @@ _CONFIG_NAMES = field_names(Config)
 
 
 def _revealed(value: Any) -> Any:
-    """The value with texts of the environment as plain texts: paths and URLs are opened by others."""
+    """The value with values of the environment as plain text, since paths and URLs are used as such."""
     if isinstance(value, str):
         return str.__str__(value)
     return [_revealed(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The templates of a settings tree, compiled and checked: what each may name and where it may stand."""
+"""Compiles and checks the templates of a settings tree."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_templates(
     locator: Locator,
     folders: Iterable[FilePath] = (),
 ) -> tuple[Compiled, list[Problem]]:
-    """Every template of a merged tree by its path, and what is wrong with them.
+    """Every template of a merged tree by its path, and their problems.
 
     Args:
         settings: the merged settings of a blueprint or an integration.
@@ -97,15 +97,18 @@ def _check_place(
 
 
 def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: Locator) -> Iterator[Problem]:
-    """Fields that are declared as a host and could never be one (E204)."""
+    """Fields that are declared as hosts but cannot be hosts (E204)."""
     for name, kind in fields.items():
         place = ("connection_config", "properties", name.removeprefix(ROOT))
         field = _at(settings, place)
         if kind not in FORMATS:
-            continue  # the schema check says so
+            continue  # the schema check reports it
         if field.get("type", "string") != "string":
             yield Problem(
-                locator.position((*place, "type")), "E204", f"{ARTICLES[kind]} is a text", "expected string"
+                locator.position((*place, "type")),
+                "E204",
+                f"{ARTICLES[kind]} must be a string",
+                "expected string",
             )
         if "default" in field and not normalize_host(field["default"], kind):
             yield Problem(
@@ -117,7 +120,7 @@ def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: L
 
 
 def _check_header_names(settings: Settings, locator: Locator) -> Iterator[Problem]:
-    """Header names that are no tokens (E313), or that differ in case only (E105)."""
+    """Header names that are not tokens (E313), or that differ only in case (E105)."""
     for block in ("requests", "verification"):
         headers = _at(settings, (block, "headers"))
         seen: dict[str, str] = {}
@@ -134,11 +137,11 @@ def _check_header_names(settings: Settings, locator: Locator) -> Iterator[Proble
                 where = locator.key_position(path)
                 defined = locator.key_position((block, "headers", first))
                 what = f'header "{name}" already defined at {defined}'
-                yield Problem(where, "E105", what, "", "header names do not differ by case; remove one")
+                yield Problem(where, "E105", what, "", "header names are case-insensitive; remove one")
 
 
 def _auth_mode(settings: Settings) -> str:
-    """The registered mode of the settings, or "" where it is missing or wrong: the schema check says so."""
+    """The auth mode of the settings, or "" if it is missing or unknown, which the schema check reports."""
     mode = _at(settings, ("auth", "auth_mode"))
     return str.__str__(mode) if isinstance(mode, str) and mode in AUTH_MODES.names() else ""
 

@@ -247,7 +247,7 @@ CASES = {
     "33 environment in a blueprint": Case(
         klaviyo=k(line_12="    X:  ${AWS_SECRET_ACCESS_KEY}"),
         problems=("k:12:11 E311",),
-        words=("blueprints may not read the environment; set it in integrations.yaml",),
+        words=("blueprints may not read environment variables; set it in integrations.yaml",),
     ),
     "34 line break in a header": Case(
         klaviyo=k(line_11=f'    Authorization:  "{PLANTED}\\nX: 1"', line_12=""),

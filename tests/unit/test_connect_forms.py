@@ -269,7 +269,7 @@ def test_login_settings_are_cleaned_before_validation(tmp_path: Path) -> None:
         ({"api_kee": {"title": "x"}}, "E202", 'API_KEY has no credential "api_kee"; did you mean "api_key"?'),
         ({"api_key": {"titel": "x"}}, "E202", 'did you mean "title"?'),
         ({"api_key": {"pattern": "(a+)+"}}, "E319", "very slow"),
-        ({"api_key": {"pattern": "("}}, "E319", "no regular expression"),
+        ({"api_key": {"pattern": "("}}, "E319", "not a regular expression"),
         ({"api_key": {"pattern": "^pk_", "example": "sk_1"}}, "E319", "example"),
         ({"api_key": {"docs_url": "javascript:alert(1)"}}, "E204", "https://"),
         ({"api_key": "Key"}, "E201", "mapping"),

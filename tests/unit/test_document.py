@@ -262,8 +262,8 @@ def test_invisible_characters_are_warned_of_with_their_number() -> None:
     """Bidi marks and zero-width characters in values and comments are shown by number, at most ten."""
     document = parse_document("a: x\u200by # \u202e\n", "i")
     assert [str(found) for found in document.warnings] == [
-        "i:1:5: warning[W502]: invisible character U+200B; the text may not be what it seems",
-        "i:1:10: warning[W502]: invisible character U+202E; the text may not be what it seems",
+        "i:1:5: warning[W502]: invisible character U+200B; the text may differ from what is displayed",
+        "i:1:10: warning[W502]: invisible character U+202E; the text may differ from what is displayed",
     ]
     assert len(parse_document("a: " + "\u200b" * 50, "i").warnings) == 10
     assert parse_document("\ufeffa: é", "i").warnings == ()

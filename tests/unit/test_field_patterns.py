@@ -24,20 +24,20 @@ USABLE = [
 ]
 
 REFUSED = {
-    "(a+)+": "repeats",
-    "^(a|a)*$": "repeats",
-    "^(a|ab)(c|bcd)*$": "repeats",
-    "^a*a*a*$": "repeats",
-    "^a*a*a*b$": "repeats",
-    "a*a*$": "repeats",
-    "^((a{1,9}){1,9}){1,9}$": "repeats",
-    r"^(\w[a-z]*)*$": "repeats",
+    "(a+)+": "repetitions",
+    "^(a|a)*$": "repetitions",
+    "^(a|ab)(c|bcd)*$": "repetitions",
+    "^a*a*a*$": "repetitions",
+    "^a*a*a*b$": "repetitions",
+    "a*a*$": "repetitions",
+    "^((a{1,9}){1,9}){1,9}$": "repetitions",
+    r"^(\w[a-z]*)*$": "repetitions",
     r"^(.)\1$": "back reference",
     "^a++b": "back reference",
     "^(?=a)b": "look-around",
-    "^(?i)a": "no regular expression",
-    "a{5,1}": "no regular expression",
-    "[": "no regular expression",
+    "^(?i)a": "not a regular expression",
+    "a{5,1}": "not a regular expression",
+    "[": "not a regular expression",
     "a" * 301: "longer",
 }
 

@@ -161,7 +161,7 @@ def test_a_port_of_the_file_leaves_none_to_the_user() -> None:
     """Two ports make no host."""
     template = "https://${additional_config.host}:8443/x"
     assert rendered(template, host="a.example") == "https://a.example:8443/x"
-    with pytest.raises(TemplateProblem, match="do not make a host"):
+    with pytest.raises(TemplateProblem, match="do not form a host"):
         rendered(template, host="a.example:443")
 
 
@@ -213,7 +213,7 @@ def test_a_value_of_other_times_is_looked_at_again() -> None:
     ("settings", "says"),
     [
         (entry(format="url"), "E204"),
-        (entry(type="integer"), r"E204.*a host is a text"),
+        (entry(type="integer"), r"E204.*a host must be"),
         (entry(default="https://gitlab.com"), r"E204.*not a host"),
         (entry(requests={"allowed_networks": ["10.0.0.1/8"]}), r'E204.*"10.0.0.1/8" is not a network'),
         (entry(requests={"allowed_networks": ["10.0.0.0"]}), "a network such as 10.0.0.0/8"),

@@ -262,7 +262,7 @@ ENTRY_PROBLEMS = [
     ("    requests:\n      headers:\n        X Key: a\n", "6:9", "E313", "did you mean X-Key?"),
     ("    requests:\n      headers: {x-a: '1', X-A: '2'}\n", "5:27", "E105", "already defined"),
     ("    requests:\n      params:\n        a: ${method}\n", "6:14", "E309", "only in headers"),
-    ("    app_api_key: ${api_key}\n", "4:20", "E306", "variable of the environment"),
+    ("    app_api_key: ${api_key}\n", "4:20", "E306", "environment variable"),
     ("    app_api_key: ${UNSET_NAME}\n", "4:20", "E310", "UNSET_NAME is not set"),
     (
         "    rate_limits: {counted_per: account}\n",
@@ -311,7 +311,7 @@ def test_blueprint_may_not_read_the_environment(tmp_path: Path) -> None:
     blueprint = ACME.replace("locale: en", "locale: '${HOME}'")
     lines = problems(tmp_path, ONE, {"HOME": "sekret-home"}, {"acme.v1.yaml": blueprint})
     assert len(lines) == 1
-    assert "acme.v1.yaml:10:23: error[E311]: blueprints may not read the environment" in lines[0]
+    assert "acme.v1.yaml:10:23: error[E311]: blueprints may not read environment variables" in lines[0]
     assert "sekret-home" not in lines[0]
 
 

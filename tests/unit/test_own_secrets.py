@@ -73,7 +73,7 @@ FINE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_a_secret_that_would_go_anywhere_is_an_error(case: str) -> None:
     """Files by which a user's host would get a secret of the product are refused; the secret is not shown."""
     auth, more = LEAKS[case]
-    with pytest.raises(ConfigError, match=r"E322.*would be sent to whatever host a user names") as caught:
+    with pytest.raises(ConfigError, match=r"E322.*would be sent to a host that the user names") as caught:
         _ = configured(auth, **more).configuration
     assert "PLANTED" not in str(caught.value)
 

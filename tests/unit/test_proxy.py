@@ -88,7 +88,7 @@ def test_the_environment_names_a_proxy_only_where_the_file_says_so() -> None:
 def test_what_is_no_proxy_is_refused_without_its_text(place: str) -> None:
     """The message says what is expected, and not the password that stands in the wrong address."""
     wrong = PROXY.replace("http:", "socks5:")
-    with pytest.raises(ConfigError, match=r"E204.*not the address of a proxy; expected http://") as caught:
+    with pytest.raises(ConfigError, match=r"E204.*not a proxy URL; expected http://") as caught:
         _ = (a_nango({"proxy_url": wrong}) if place == "config" else a_nango(proxy_url=wrong)).configuration
     assert PASSWORD not in str(caught.value)
 

@@ -203,7 +203,7 @@ def test_environment_text_is_a_constant() -> None:
 
 
 def test_unset_environment() -> None:
-    """An unset variable of the environment is a problem unless something stands in for it."""
+    """An unset environment variable is a problem unless something stands in for it."""
     with pytest.raises(TemplateProblem) as caught:
         compile_template("Bearer ${NANGO_KEY}", {}, allow_env=True)
     assert (caught.value.code, caught.value.offset) == ("E310", 9)

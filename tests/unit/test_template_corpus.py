@@ -196,7 +196,7 @@ def test_other_template_languages_are_text(source: str) -> None:
 
 
 def test_blueprints_never_see_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without leave, a variable of the environment is refused and its value appears nowhere."""
+    """Without leave, a environment variable is refused and its value appears nowhere."""
     monkeypatch.setenv("NANGO_PLANTED", "sekret-value")
     with pytest.raises(TemplateProblem) as caught:
         compile_template("${NANGO_PLANTED}", dict(os.environ))

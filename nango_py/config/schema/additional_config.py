@@ -1,4 +1,4 @@
-"""Checks a connection's additional_config against the blueprint's `connection_config`."""
+"""Checks the additional_config of a connection against `connection_config`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from nango_py.json_types import Settings
 
 KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -20,20 +22,18 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_additional_config(
-    schema: Mapping[str, Any] | None, values: Mapping[str, Any], where: str
-) -> dict[str, Any]:
-    """The values as they are stored, hosts in their usual form; or everything that is wrong with them.
+def check_additional_config(schema: Settings | None, values: Settings, where: str) -> dict[str, Any]:
+    """The values to store, with hosts normalized.
 
-    The messages do not show the values themselves.
+    Messages do not show values.
 
     Args:
-        schema: the blueprint's `connection_config`, a flat JSON Schema; None accepts everything.
-        values: what the caller gave.
+        schema: the `connection_config`, a flat JSON Schema; None accepts everything.
+        values: the values of the caller.
         where: "integration/user", for the messages.
 
     Raises:
-        ConfigError: a value is missing, unknown or not as declared.
+        ConfigError: values are missing, unknown or not as declared.
     """
     if schema is None:
         return dict(values)
@@ -50,7 +50,7 @@ def check_additional_config(
     }
 
 
-def _faults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _faults(schema: Settings, values: Settings) -> Iterator[tuple[str, str, str]]:
     fields = schema.get("properties", {})
     for name in schema.get("required", ()):
         if name not in values:
@@ -67,7 +67,7 @@ def _faults(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tu
             )
 
 
-def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, str]]:
+def _field_faults(field: Settings, value: object) -> Iterator[tuple[str, str]]:
     kind = field.get("type", "string")
     if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "boolean"):
         yield "has the wrong type", f"expected {kind}"
@@ -76,12 +76,12 @@ def _field_faults(field: Mapping[str, Any], value: Any) -> Iterator[tuple[str, s
         yield "is not a finite number", f"expected {kind}"
         return
     if "enum" in field and value not in field["enum"]:
-        yield "is not one of those allowed", f"expected {', '.join(map(str, field['enum']))}"
+        yield "is not an allowed value", f"expected {', '.join(map(str, field['enum']))}"
     if "format" in field and not normalize_host(value, field["format"]):
         yield f"is not {ARTICLES[field['format']]}", f"expected {FORMATS[field['format']]}"
         return
     if isinstance(value, str) and "pattern" in field and not matches_pattern(field["pattern"], value):
-        yield "does not look right", f"expected {field.get('title', 'text')} like {field['pattern']}"
+        yield "does not match the pattern", f"expected {field.get('title', 'text')} like {field['pattern']}"
     size = len(value) if isinstance(value, str) else value
     low, high = ("minLength", "maxLength") if isinstance(value, str) else ("minimum", "maximum")
     unit = " characters" if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
-"""Patterns that texts of users are checked with: those that no text can make slow, in Python and in browsers.
+"""Patterns for texts of users: only those that no text can make slow, in Python and in browsers.
 
-A backtracking matcher may try every way in which the parts of a pattern can share a text. Here these ways are
-counted before a pattern is used, for the longest text that it may see.
+A backtracking matcher may try every way to divide a text among the parts of a pattern. These ways are counted
+before a pattern is used, for the longest text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 LONGEST_TEXT = 1024
-"""Longer texts fit no pattern."""
+"""Longer texts match no pattern."""
 
 MOST_STEPS = 1 << 22
 LONGEST_PATTERN = 300
@@ -26,27 +26,27 @@ _LITERAL = re.compile(r"\\\W|[^\w\\\[.]|\w")
 def pattern_fault(pattern: str) -> str:
     """Why a pattern may not be used, or "".
 
-    Allowed are characters, classes, groups, `|`, `^`, `$` and repetitions, as Python and browsers both read
-    them; refused are look-arounds, back references, and repetitions inside repetitions that could take
-    more than some million steps, such as `(a+)+`.
+    Characters, classes, groups, `|`, `^`, `$` and repetitions are allowed if Python and browsers read them in
+    the same way. Look-arounds, back references, and nested repetitions that may take more than four million
+    steps, such as `(a+)+`, are not.
     """
     if len(pattern) > LONGEST_PATTERN:
         return f"is longer than {LONGEST_PATTERN} characters"
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError):
-        return "is no regular expression"
+        return "is not a regular expression"
     if "(?" in pattern.replace("(?:", ""):
-        return "holds a look-around or a flag"
+        return "contains a look-around or a flag"
     tokens = _tokens(pattern)
     if tokens is None:
-        return "holds a back reference or something else that browsers read in another way"
+        return "contains a back reference or something else that browsers read differently"
     steps = _Counting(tokens).group()[1] * (1 if pattern.startswith("^") else LONGEST_TEXT)
-    return "" if steps <= MOST_STEPS else "repeats what repeats already, which some texts make very slow"
+    return "" if steps <= MOST_STEPS else "has repetitions that some texts make very slow"
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether the pattern is found in the text; in one of more than 1024 characters it never is."""
+    """Whether the pattern matches somewhere in the text; texts of more than 1024 characters never match."""
     return len(text) <= LONGEST_TEXT and re.search(pattern, text) is not None
 
 
@@ -58,21 +58,21 @@ def _tokens(pattern: str) -> list[tuple[str, str]] | None:
         if match is None or match.lastgroup is None:
             return None
         if match.lastgroup == "repeat" and found[-1][0] == "repeat":
-            return None  # possessive: Python has it from 3.11 on, browsers have not
+            return None  # possessive: in Python since 3.11, not in browsers
         found.append((match.lastgroup, match[match.lastgroup]))
         at = match.end()
     return found
 
 
 class _Counting:
-    """Counts the ways in which a pattern can take a text, and the steps of trying them all, both at most."""
+    """Counts at most how many ways a pattern can match a text, and the steps to try them all."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = tokens
         self._at = 0
 
     def group(self) -> tuple[int, int]:
-        """The ways and steps of the alternatives from here to the end of the group."""
+        """The ways and steps of the alternatives up to the end of the group."""
         total, ways, steps = 0, 1, 1
         while self._at < len(self._tokens):
             kind, text = self._tokens[self._at]
@@ -105,7 +105,7 @@ class _Counting:
             return ways, steps
         least, most = choices
         if ways == 1 or is_delimited:
-            # Each round takes another part of the text, so all of them together take the text once.
+            # Each repetition takes another part of the text, so together they read the text once.
             return most - least + 1, max(steps, LONGEST_TEXT)
         if most > LONGEST_AMBIGUOUS:
             return _TOO_MANY, _TOO_MANY
@@ -113,7 +113,7 @@ class _Counting:
         return min(sum(powers[least:]), _TOO_MANY), min(steps * sum(powers[:most]), _TOO_MANY)
 
     def _choices(self) -> tuple[int, int] | None:
-        """The bounds of the repetition that stands here, or None."""
+        """The bounds of the repetition at this position, or None."""
         if self._at >= len(self._tokens) or self._tokens[self._at][0] != "repeat":
             return None
         repeat = self._tokens[self._at][1]
@@ -125,11 +125,11 @@ class _Counting:
 
 
 def _is_delimited(body: list[tuple[str, str]]) -> bool:
-    """Whether a group is a separator and one class without it, as in `(-[a-z]+)`: one way for each text."""
+    """Whether a group is a separator and a class without it, as in `(-[a-z]+)`: one way for each text."""
     kinds = [kind for kind, _ in body]
     return kinds in (["atom", "atom", "repeat"], ["atom", "atom"]) and _excludes(body[1][1], body[0][1])
 
 
 def _excludes(atom: str, other: str) -> bool:
-    """Whether the other is a single character, and one that the atom does not take."""
+    """Whether `other` is a single character that the atom does not match."""
     return _LITERAL.fullmatch(other) is not None and re.fullmatch(atom, other[-1]) is None

@@ -1,6 +1,6 @@
-"""The file format as JSON Schema 2020-12, put together from `schemas/format.json` and the registered parts.
+"""The file format as JSON Schema 2020-12: `format.json` and the schemas of auth modes and paginators.
 
-Each auth mode and paginator brings the schema of its own keys, so a new one needs no other change.
+Each plugin has the schema of its own keys, so a new one needs no other change.
 """
 
 from __future__ import annotations
@@ -62,32 +62,32 @@ def _references(schema: Any) -> list[str]:
 
 @functools.cache
 def definitions() -> dict[str, Schema]:
-    """Every definition by name, those of the parts included; shared, not to be changed."""
+    """Every definition by name, including those of plugins. Do not change them: they are shared."""
     text = files("nango_py.config.schema").joinpath("format.json").read_text("utf-8")
-    found: dict[str, Schema] = json.loads(text)["$defs"]
+    all_definitions: dict[str, Schema] = json.loads(text)["$defs"]
     modes = {
         name: (mode.settings_schema, list(mode.required_settings)) for name, mode in AUTH_MODES.all().items()
     }
-    found["auth_mode"] = {"enum": list(modes)}
-    found["auth"] = _chosen_by("auth_mode", {"$ref": _LOCAL + "auth_mode"}, modes)
-    found["auth_complete"] = _required_by("auth_mode", modes)
+    all_definitions["auth_mode"] = {"enum": list(modes)}
+    all_definitions["auth"] = _choose_by("auth_mode", {"$ref": _LOCAL + "auth_mode"}, modes)
+    all_definitions["auth_complete"] = _require_by("auth_mode", modes)
     kinds = {
         name: (kind.config_schema.get("properties", {}), list(kind.config_schema.get("required", ())))
         for name, kind in PAGINATORS.all().items()
     }
-    found["pagination"] = (
-        _chosen_by("kind", {"enum": list(kinds)}, kinds)
+    all_definitions["pagination"] = (
+        _choose_by("kind", {"enum": list(kinds)}, kinds)
         if kinds
         else {"type": "object", "properties": {"kind": {"type": "string"}}}
     )
-    found["pagination_complete"] = _required_by("kind", kinds)
-    return found
+    all_definitions["pagination_complete"] = _require_by("kind", kinds)
+    return all_definitions
 
 
-def _chosen_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
-    """A mapping whose other keys depend on the value of `selector`; none is required yet.
+def _choose_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
+    """A mapping whose other keys depend on the value of `selector`; none is required.
 
-    Without the selector, as in an override of one key, the keys of every part are allowed.
+    Without the selector, as in an override of one key, the keys of all plugins are allowed.
     """
     union = {key: value for properties, _ in parts.values() for key, value in properties.items()}
     known = {"properties": {selector: {"enum": list(parts)}}, "required": [selector]}
@@ -105,7 +105,7 @@ def _chosen_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, 
     }
 
 
-def _required_by(selector: str, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
+def _require_by(selector: str, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
     branches = [
         {"if": _is(selector, name), "then": {"required": required}}
         for name, (_, required) in parts.items()
@@ -120,9 +120,9 @@ def _is(selector: str, name: str) -> Schema:
 
 @functools.cache
 def resolve_references(name: str) -> Schema:
-    """A definition for the validator: references are replaced by what they name, so it looks nothing up.
+    """A definition with references replaced by what they name, so that validators look nothing up.
 
-    `x-` keys are left to the keyword that closes a mapping, which is quicker than a pattern for each key.
+    `x-` keys are allowed by the keyword that closes a mapping, which is faster than a pattern for each key.
     """
     schema: Schema = _resolve(definitions()[name])
     return schema

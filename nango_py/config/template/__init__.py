@@ -1,1 +1,1 @@
-"""`${...}` expressions: compiled and checked at load, rendered at each call."""
+"""Templates with `${...}`: compiled and checked at load, rendered at each call."""

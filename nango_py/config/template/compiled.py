@@ -1,4 +1,4 @@
-"""A compiled template: the pieces of a text, ready to be joined with the values of a call."""
+"""Compiled templates: pieces of text that are joined with the values of a call."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Evaluate = Callable[[Mapping[str, object]], object]
 
 @record
 class Variable:
-    """A piece of a template that is a plain name."""
+    """A piece of a template that is one name."""
 
     name: str
     keys: tuple[str, ...]
 
-    def value(self, variables: Mapping[str, Any]) -> Any:
-        """What the name stands for, an Absent when there is nothing."""
-        value: Any = variables
+    def value(self, variables: Mapping[str, object]) -> object:
+        """The value of the name, or Absent."""
+        value: Any = variables  # unknown until it is indexed
         for key in self.keys:
             try:
                 value = value[key]
@@ -32,7 +32,7 @@ class Variable:
                 return Absent(self.name)
         return value
 
-    def text(self, variables: Mapping[str, Any]) -> str:
+    def text(self, variables: Mapping[str, object]) -> str:
         """The value as text, or a TemplateProblem."""
         value = self.value(variables)
         return value if value.__class__ is str else to_text(value, self.name)
@@ -40,26 +40,26 @@ class Variable:
 
 @record
 class Expression:
-    """A piece of a template that is more than a name."""
+    """A piece of a template that is an expression."""
 
     name: str
     names: tuple[str, ...]
     hidden: bool
     evaluate: Evaluate = field(repr=False)
 
-    def text(self, variables: Mapping[str, Any]) -> str:
+    def text(self, variables: Mapping[str, object]) -> str:
         """The value as text, or a TemplateProblem."""
         return to_text(self.evaluate(variables), self.name)
 
 
 @record(eq=False)
 class Template:
-    """A checked text; make one with `compile_template`.
+    """A checked template; make one with `compile_template`.
 
     Attributes:
-        source: the text as it was written; `***` for a text that came from the environment.
-        names: the dotted names it uses, in order of appearance, environment variables not counted.
-        optional_names: those of `names` that need no value: they stand under `default`, `or` or `if`.
+        source: the text as written; `***` for a text from the environment.
+        names: the dotted names that it uses, in order of appearance, without environment variables.
+        optional_names: those of `names` that need no value, because they are used in `default`, `or` or `if`.
     """
 
     source: str
@@ -70,26 +70,26 @@ class Template:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it renders to the same text for everyone."""
+        """Whether it renders to the same text for every connection."""
         return not self.names
 
     @property
     def is_hidden(self) -> bool:
-        """Whether a value of the environment takes part in it."""
+        """Whether it contains a value of the environment."""
         return any(
             isinstance(piece, EnvironmentText) or (isinstance(piece, Expression) and piece.hidden)
             for piece in self._pieces
         )
 
     def offset_of(self, name: str) -> int:
-        """Where `name` first stands in `source`."""
+        """The offset of the first `name` in `source`."""
         return self._offsets.get(name, 0)
 
-    def render(self, variables: Mapping[str, Any]) -> str:
-        """The text with its values. A value is never read as a template.
+    def render(self, variables: Mapping[str, object]) -> str:
+        """The text with its values. Values are never parsed as templates.
 
         Raises:
-            TemplateProblem: a variable has no value (the message names it), or the text is over 64 KiB.
+            TemplateProblem: a variable has no value, or the text is longer than 64 KiB.
         """
         text = "".join([piece if isinstance(piece, str) else piece.text(variables) for piece in self._pieces])
         if len(text) > LONGEST_OUTPUT:
@@ -97,10 +97,10 @@ class Template:
             raise TemplateProblem("E315", f"the rendered text is longer than {LONGEST_OUTPUT} characters")
         return text
 
-    def render_parts(self, variables: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """The pieces of the rendered text as (text, name): name is "" for what the file itself says.
+    def render_parts(self, variables: Mapping[str, object]) -> list[tuple[str, str]]:
+        """The pieces of the rendered text as (text, name); name is "" for text of the file.
 
-        For who has to encode or check each value by its position; see `nango_py.config.template.headers`.
+        For callers that encode or check each value by its position, as in URLs.
         """
         parts = [
             (str.__str__(piece), "") if isinstance(piece, str) else (piece.text(variables), piece.name)
@@ -112,34 +112,34 @@ class Template:
         return parts
 
     def outline(self) -> list[tuple[str, str]]:
-        """The pieces as `render_parts` gives them, with "" in place of every variable text."""
+        """The pieces of `render_parts` with "" instead of each value."""
         return [
             (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
         ]
 
     def names_by_piece(self) -> list[tuple[str, ...]]:
-        """For each piece of `outline` the names that take part in it; () for what the file itself says."""
+        """The names in each piece of `outline`; () for text of the file."""
         return [
             () if isinstance(piece, str) else (piece.name,) if isinstance(piece, Variable) else piece.names
             for piece in self._pieces
         ]
 
-    def mask(self, variables: Mapping[str, Any], secret_names: Collection[str]) -> str:
-        """The rendered text with `***` for secret variables and for values of the environment.
+    def mask(self, variables: Mapping[str, object], secret_names: Collection[str]) -> str:
+        """The rendered text with `***` for secret variables and values of the environment.
 
-        An expression in which a secret takes part is masked as a whole.
+        An expression that uses a secret is masked as a whole.
         """
         return "".join(text for text, _ in self.mask_parts(variables, secret_names))
 
     def mask_parts(
-        self, variables: Mapping[str, Any], secret_names: Collection[str]
+        self, variables: Mapping[str, object], secret_names: Collection[str]
     ) -> list[tuple[str, str]]:
-        """The pieces of `mask`, as `render_parts` gives those of `render`."""
-        return [_masked(piece, variables, secret_names) for piece in self._pieces]
+        """The pieces of `mask`, like those of `render_parts`."""
+        return [_mask(piece, variables, secret_names) for piece in self._pieces]
 
 
-def _masked(
-    piece: str | Variable | Expression, variables: Mapping[str, Any], secret_names: Collection[str]
+def _mask(
+    piece: str | Variable | Expression, variables: Mapping[str, object], secret_names: Collection[str]
 ) -> tuple[str, str]:
     if isinstance(piece, str):
         return (MASK if isinstance(piece, EnvironmentText) else piece, "")

@@ -1,4 +1,4 @@
-"""Texts with `${...}` in them: checked and compiled at load, rendered at each call.
+"""Compiles and checks templates: texts with `${...}`.
 
 Plain names are read here. Other expressions are parsed by Jinja, their syntax tree is checked against an
 allow-list, and translated to closures over our own filters. Jinja's code generator never runs.
@@ -42,13 +42,13 @@ def compile_template(
     """The checked template of a text.
 
     Args:
-        text: the text as it stands in the file; an EnvironmentText is a constant and is not parsed.
-        environ: the environment that UPPER_CASE names are read from, once and now.
+        text: the text as written in the file; an EnvironmentText is a constant and is not parsed.
+        environ: the values of UPPER_CASE names, read now.
         allow_env: whether the text may name environment variables (integrations.yaml only).
 
     Raises:
-        TemplateProblem: E307 never closed, E308 not allowed, E310 unset variable of the environment,
-            E311 environment not allowed here, E315 too long.
+        TemplateProblem: not closed (E307), not allowed (E308), environment variable not set (E310) or not
+            allowed here (E311), too long (E315).
     """
     if isinstance(text, EnvironmentText):
         return Template(MASK, (), frozenset(), {}, (text,))
@@ -62,13 +62,13 @@ def compile_template(
 
 
 def substitute_environment(text: str, environ: Mapping[str, str], *, is_template: bool) -> str:
-    """A text of integrations.yaml with the values of the environment in their places.
+    """A text of integrations.yaml with the values of environment variables.
 
-    A text that holds names of the environment only becomes an EnvironmentText, a template that mixes them
-    with other names a TemplateText.
+    A text that names only environment variables becomes an EnvironmentText, and a template that also has
+    other names a TemplateText.
 
     Raises:
-        TemplateProblem: as `compile_template`; E306 names a variable where only the environment can be.
+        TemplateProblem: as in `compile_template`; other variables are not allowed here (E306).
     """
     template = compile_template(text, environ, allow_env=True)
     if template.is_constant and template.is_hidden:
@@ -81,13 +81,13 @@ def substitute_environment(text: str, environ: Mapping[str, str], *, is_template
     raise TemplateProblem(
         "E306",
         f'unknown variable "{name}"',
-        expected="expected a variable of the environment here, such as ${SLACK_CLIENT_SECRET}",
+        expected="expected an environment variable here, such as ${SLACK_CLIENT_SECRET}",
         offset=template.offset_of(name),
     )
 
 
 def _end_of(text: str, start: int) -> int:
-    """The index of the `}` that closes the expression which begins at `start`, or -1."""
+    """The index of the `}` that closes the expression starting at `start`, or -1."""
     depth = 0
     index = start
     while index < len(text):
@@ -106,7 +106,7 @@ def _end_of(text: str, start: int) -> int:
 
 
 class _Compiler:
-    """One run over one text; it gathers pieces and names."""
+    """Compiles one text, and collects its pieces and names."""
 
     def __init__(self, text: str, environ: Mapping[str, str], *, allow_env: bool) -> None:
         self._text = text
@@ -114,7 +114,7 @@ class _Compiler:
         self._allow_env = allow_env
         self._required: dict[str, bool] = {}
         self._offsets: dict[str, int] = {}
-        # What belongs to the expression that is being read:
+        # Of the expression that is being compiled:
         self._start = 0
         self._expression = ""
         self._expression_names: list[str] = []
@@ -146,18 +146,18 @@ class _Compiler:
             return self._plain_name(name)
         if len(inner) > LONGEST_EXPRESSION:
             raise refuse(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
-        reading = Translation(self._value_of, self._expression_names, opened)
+        translation = Translation(self._value_of, self._expression_names, opened)
         tree = parse_expression(inner)
         if tree is None:
             raise refuse(opened)
-        evaluate = reading.value(tree, needed=True)
+        evaluate = translation.value(tree, needed=True)
         names = tuple(self._expression_names)
         if names:
             return Expression(names[0], names, self._hidden, evaluate)
         return self._constant(evaluate)
 
     def _constant(self, evaluate: Evaluate) -> str:
-        """The text of an expression without names: literals and the environment only."""
+        """The text of an expression without names: literals and environment variables only."""
         try:
             text = to_text(evaluate({}), "expression")
         except TemplateProblem as problem:
@@ -177,7 +177,7 @@ class _Compiler:
         return Variable(name, tuple(name.split(".")))
 
     def _value_of(self, name: str, *, needed: bool) -> Evaluate:
-        """What a name inside an expression evaluates to."""
+        """The closure of a name inside an expression."""
         if _is_environment(name):
             value = self._environment(name, needed=needed)
             return lambda _: value
@@ -191,11 +191,11 @@ class _Compiler:
     def _environment(self, name: str, *, needed: bool) -> str | Absent:
         offset = self._offset_of(name)
         if "." in name:
-            raise TemplateProblem("E308", "a variable of the environment has no parts", offset=offset)
+            raise TemplateProblem("E308", "an environment variable has no parts", offset=offset)
         if not self._allow_env:
             raise TemplateProblem(
                 "E311",
-                "blueprints may not read the environment",
+                "blueprints may not read environment variables",
                 hint="set it in integrations.yaml",
                 offset=offset,
             )

@@ -1,4 +1,4 @@
-"""The environment in integrations.yaml: `${UPPER_CASE}` at any depth, read once while loading."""
+"""Replaces `${UPPER_CASE}` in integrations.yaml by environment variables, once, while loading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nango_py.config.yaml.document import Document
     from nango_py.errors import Problem
 
-# Prose about templates may show `${...}`; nothing is ever read from it.
+# Prose may show `${...}` in examples; it is not a template.
 _PROSE = frozenset({"comment", "docs_url", "examples", "gotchas", "title"})
 
 
@@ -29,25 +29,24 @@ def resolve_environment(
     folders: Iterable[FilePath],
     problems: list[Problem],
 ) -> Document:
-    """The document with every value of the environment in its place.
-
-    A text that holds names of the environment only becomes an EnvironmentText, which nothing reads as a
-    template again; a template that mixes them with other names becomes a TemplateText.
+    """The document with the values of environment variables; see `substitute_environment`.
 
     Args:
         document: integrations.yaml, or the same from Python.
-        places: the paths of texts that are templates; elsewhere only the environment may be named.
+        places: the paths of texts that are templates; other texts may name environment variables only.
         environ: the environment.
-        folders: where the document's file may be found again, to place a problem exactly.
-        problems: where to put unset variables (E310) and malformed templates.
+        folders: where the document's file may be, to report the exact column of a problem.
+        problems: receives unset variables (E310) and malformed templates.
     """
     folders = tuple(folders)
 
-    def of(value: Any, path: Path) -> Any:
+    def resolve(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
-            return {key: item if _is_prose(key) else of(item, (*path, key)) for key, item in value.items()}
+            return {
+                key: item if _is_prose(key) else resolve(item, (*path, key)) for key, item in value.items()
+            }
         if isinstance(value, list):
-            return [of(item, (*path, index)) for index, item in enumerate(value)]
+            return [resolve(item, (*path, index)) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
         try:
@@ -56,7 +55,7 @@ def resolve_environment(
             problems.append(locate_problem(problem, value, document.position(path), folders))
             return RefusedText(value)
 
-    return replaced(document, data=of(document.data, ()))
+    return replaced(document, data=resolve(document.data, ()))
 
 
 def _is_prose(key: str) -> bool:

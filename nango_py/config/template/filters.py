@@ -1,21 +1,20 @@
-"""The values that stand in `${...}`: how they become text, and the filters that may change them."""
+"""The values in `${...}`: how they become text, and the filters that change them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 from urllib.parse import quote
 
 from nango_py.secret import Secret
 
 
 class TemplateProblem(Exception):
-    """Something in a template, or a value for one, is wrong. No value is ever part of it.
+    """A template, or a value for one, is wrong. The message never contains a value.
 
     Attributes:
         code: E301 to E320.
-        offset: characters from the start of the template's text; 0 when nothing closer is known.
+        offset: where the problem is in the text of the template; 0 if unknown.
     """
 
     def __init__(self, code: str, what: str, *, expected: str = "", hint: str = "", offset: int = 0) -> None:
@@ -28,7 +27,7 @@ class TemplateProblem(Exception):
 
 
 class Absent:
-    """What a name stands for when its variable has no value."""
+    """The value of a name whose variable has no value."""
 
     __slots__ = ("name",)
 
@@ -36,21 +35,21 @@ class Absent:
         self.name = name
 
 
-def is_absent(value: Any) -> bool:
-    """Whether there is no value: the variable is missing, or it is null."""
+def is_absent(value: object) -> bool:
+    """Whether a value is missing or null."""
     return value is None or isinstance(value, Absent)
 
 
-def is_true(value: Any) -> bool:
-    """Whether `or` and `if` take the value: it is there, and not empty, zero or false."""
+def is_true(value: object) -> bool:
+    """Whether `or` and `if` take the value as true: it is neither missing, empty, zero nor false."""
     return not is_absent(value) and bool(value)
 
 
-def to_text(value: Any, name: str) -> str:
-    """The value as it stands in the rendered text: texts as they are, numbers and booleans as in JSON.
+def to_text(value: object, name: str) -> str:
+    """The value as rendered: text as it is, numbers and booleans as in JSON.
 
     Raises:
-        TemplateProblem: there is no value, or it is a list or a mapping.
+        TemplateProblem: the value is missing, a list or a mapping.
     """
     if isinstance(value, str):
         return str.__str__(value)
@@ -60,12 +59,12 @@ def to_text(value: Any, name: str) -> str:
         return "true" if value else "false"
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
-    problem = _no_text(value, name)
+    problem = _not_text_problem(value, name)
     del value
     raise problem
 
 
-def _no_text(value: Any, name: str) -> TemplateProblem:
+def _not_text_problem(value: object, name: str) -> TemplateProblem:
     if is_absent(value):
         name = value.name if isinstance(value, Absent) else name
         return TemplateProblem(
@@ -78,11 +77,11 @@ def _no_text(value: Any, name: str) -> TemplateProblem:
         return TemplateProblem(
             "E314", f'"{name}" is {kind}, not a text', hint="use the filter tojson or join"
         )
-    return TemplateProblem("E314", f'"{name}" is neither a text nor a finite number')
+    return TemplateProblem("E314", f'"{name}" is neither text nor a finite number')
 
 
 def utf8(text: str, name: str) -> bytes:
-    """The text in UTF-8; a text with half a surrogate pair is a TemplateProblem."""
+    """The text in UTF-8; raises TemplateProblem for an unpaired surrogate."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -96,33 +95,33 @@ def percent_encoded(text: str, name: str) -> str:
     return quote(utf8(text, name), safe="")
 
 
-def _plain(value: Any) -> Any:
-    """The value as `json.dumps` takes it."""
+def _to_json_value(value: object) -> object:
+    """The value in types that `json.dumps` accepts."""
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json_value(item) for item in value]
     return value
 
 
-def _tojson(value: Any, name: str) -> str:
+def _tojson(value: object, name: str) -> str:
     import json
 
     if isinstance(value, Absent):
         return to_text(value, name)
     try:
-        return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
+        return json.dumps(_to_json_value(value), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         pass
     del value
     raise TemplateProblem("E314", f'"{name}" cannot be written as JSON')
 
 
-def _join(value: Any, name: str, separator: str = "") -> str:
+def _join(value: object, name: str, separator: str = "") -> str:
     if isinstance(value, list | tuple):
         return separator.join([to_text(item, name) for item in value])
     if is_absent(value):
@@ -131,20 +130,20 @@ def _join(value: Any, name: str, separator: str = "") -> str:
     raise TemplateProblem("E314", f'"{name}" is not a list, so "join" does not work on it')
 
 
-def _base64(value: Any, name: str) -> str:
+def _base64(value: object, name: str) -> str:
     import base64
 
     return base64.b64encode(utf8(to_text(value, name), name)).decode()
 
 
-def _sha256(value: Any, name: str) -> str:
+def _sha256(value: object, name: str) -> str:
     import hashlib
 
     return hashlib.sha256(utf8(to_text(value, name), name)).hexdigest()
 
 
 def _hmac(algorithm: str) -> Callable[..., str]:
-    def signed(value: Any, name: str, key: str) -> str:
+    def signed(value: object, name: str, key: str) -> str:
         import hmac
 
         return hmac.new(utf8(key, name), utf8(to_text(value, name), name), algorithm).hexdigest()
@@ -152,24 +151,24 @@ def _hmac(algorithm: str) -> Callable[..., str]:
     return signed
 
 
-def _lower(value: Any, name: str) -> str:
+def _lower(value: object, name: str) -> str:
     return to_text(value, name).lower()
 
 
-def _upper(value: Any, name: str) -> str:
+def _upper(value: object, name: str) -> str:
     return to_text(value, name).upper()
 
 
-def _trim(value: Any, name: str) -> str:
+def _trim(value: object, name: str) -> str:
     return to_text(value, name).strip()
 
 
-def _urlencode(value: Any, name: str) -> str:
+def _urlencode(value: object, name: str) -> str:
     return percent_encoded(to_text(value, name), name)
 
 
-# name -> the function (value, name of the variable, arguments as text), fewest and most arguments.
-# `default` stands apart: it alone is asked when there is no value, and its argument may be any value.
+# By name: the function (value, name of the variable, arguments as text), fewest and most arguments.
+# `default` is not here: it alone applies to missing values, and its argument may be any value.
 FILTERS: Mapping[str, tuple[Callable[..., str], int, int]] = {
     "lower": (_lower, 0, 0),
     "upper": (_upper, 0, 0),

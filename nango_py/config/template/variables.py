@@ -1,4 +1,4 @@
-"""Template names: which exist for an auth mode, and what to say of those that do not."""
+"""The template variables of each auth mode, and the check of names in templates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from nango_py.config.template.compiler import Template
 
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
-"""Names that a call gives; they exist in headers and in the keys of rate limits."""
+"""Variables of a call; they exist in headers and in the keys of rate limits."""
 
 DOTTED_NAMES = frozenset({"additional_config", "raw"})
-"""Names of mappings, whose parts are not known before a connection is."""
+"""Variables that are mappings; their keys depend on the connection."""
 
 COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES
 COMMON_SECRETS = frozenset({"app_api_key", "raw"})
@@ -25,22 +25,22 @@ _KINDS_WITH_CALL = frozenset({"header", "key"})
 
 
 def variable_names(auth_mode: str) -> frozenset[str]:
-    """Every template name that exists with the auth mode."""
+    """Every template variable of the auth mode."""
     return COMMON_NAMES | frozenset(AUTH_MODES.get(auth_mode).variables)
 
 
 def secret_variable_names(auth_mode: str) -> frozenset[str]:
-    """Those names whose values are never shown."""
+    """The variables whose values are never shown."""
     return COMMON_SECRETS | frozenset(AUTH_MODES.get(auth_mode).secret_variables)
 
 
 def check_variables(template: Template, kind: str, auth_mode: str) -> Iterator[TemplateProblem]:
-    """What is wrong with the names in a template: E306 unknown, E309 of another auth mode or another place.
+    """Checks the names in a template: unknown (E306), or of another auth mode or place (E309).
 
     Args:
         template: the template.
-        kind: where it stands: "url", "path", "query", "header", "key" or "text".
-        auth_mode: the registered mode of the integration.
+        kind: its position: "url", "path", "query", "header", "key" or "text".
+        auth_mode: the auth mode of the integration.
     """
     known = variable_names(auth_mode)
     for name in template.names:
@@ -50,7 +50,7 @@ def check_variables(template: Template, kind: str, auth_mode: str) -> Iterator[T
         if root not in known:
             code, what, hint = _unknown(root, auth_mode)
         elif dot and root not in DOTTED_NAMES:
-            what, hint = f"{root} is a text and has no {printable(part)}", f"write ${{{root}}}"
+            what, hint = f"{root} is text and has no {printable(part)}", f"write ${{{root}}}"
         elif root in CALL_NAMES and kind not in _KINDS_WITH_CALL:
             code, what = "E309", f"{root} exists only in headers and in the keys of rate limits"
         if what:
@@ -70,7 +70,7 @@ def _unknown(root: str, auth_mode: str) -> tuple[str, str, str]:
         return (
             "E306",
             'unknown variable "env"',
-            "write ${NAME} in integrations.yaml; blueprints have no environment",
+            "write ${NAME} in integrations.yaml; blueprints cannot read environment variables",
         )
     near = nearest(root, variable_names(auth_mode))
     hint = (

@@ -1,4 +1,4 @@
-"""Secrets of the product itself, and hosts that its users name: the former do not go to the latter."""
+"""Checks that secrets of the product are not sent to hosts that its users name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 SECRETS = ("oauth_client_secret", "app_api_key")
 _KEPT_BY_US = frozenset({"none", "private_key_jwt"})
-"""Values of `authorization_method` that prove the secret, or do without it, and never send it."""
+"""Values of `authorization_method` that never send the secret."""
 
 
 def check_app_secrets(
     settings: Mapping[str, Any], hosts: UserHosts | None, position_of: Callable[[Path], Position]
 ) -> Iterator[Problem]:
-    """What of the product's own would be sent wherever a user likes (E322).
+    """Secrets of the product that would be sent to a host of the user's choice (E322).
 
-    A field with an `enum` is no such host: the file lists where the secret may go.
+    A field with an `enum` is allowed: the file lists the hosts that may receive the secret.
     """
     own = [name for name in SECRETS if settings.get(name)]
     if hosts is None or not own:
@@ -44,13 +44,13 @@ def check_app_secrets(
         leaking = [name for name in own if name in names]
         value = settings[block].get(key)
         if leaking and any(_leads_anywhere(text, hosts, fields) for text in iter_texts(value)):
-            what = f"your {' and '.join(leaking)} would be sent to whatever host a user names"
-            help_ = "list the hosts that may have it in an enum of that field, or write the host itself here"
+            what = f"your {' and '.join(leaking)} would be sent to a host that the user names"
+            help_ = "list the hosts that may receive it in an enum of that field, or write the host here"
             yield Problem(position_of((block, key)), "E322", what, "", help_)
 
 
 def _open_fields(settings: Mapping[str, Any], hosts: UserHosts) -> set[str]:
-    """The names that stand for any host there is."""
+    """The fields that may be any host."""
     properties = settings["connection_config"]["properties"]
     return {name for name in hosts.fields if "enum" not in properties[name.removeprefix(ROOT)]}
 
@@ -62,17 +62,17 @@ def _leads_anywhere(text: str, hosts: UserHosts, fields: set[str]) -> bool:
 
 
 def _sends_client_secret(auth: Mapping[str, Any]) -> bool:
-    """Whether the auth mode itself puts it into requests."""
+    """Whether the auth mode sends the client secret."""
     mode, method = auth["auth_mode"], auth.get("authorization_method")
     if mode == "OAUTH1":
-        return auth.get("signature_method") == "PLAINTEXT"  # the others only sign with it
+        return auth.get("signature_method") == "PLAINTEXT"  # other methods only sign with it
     if mode == "OAUTH2_JWT":
         return method is not None and method not in _KEPT_BY_US
     return mode in {"OAUTH2", "OAUTH2_CC"} and method not in _KEPT_BY_US
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
-    """The keys and values of a mapping, and of the mappings in its lists."""
+    """The items of a mapping, and of the mappings in its lists."""
     for key, member in value.items():
         yield key, member
         for part in member if isinstance(member, list | tuple) else ():

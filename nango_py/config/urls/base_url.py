@@ -1,12 +1,9 @@
-"""Base URLs: what a file may write, and what a connection's values may make of it.
-
-Pure functions. They raise TemplateProblem, whose message never holds a value.
-"""
+"""Checks and renders base URLs. Errors are TemplateProblems; their messages never contain a value."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host, whole_host
@@ -25,9 +22,9 @@ _LOOPBACK = re.compile(
     r"localhost|[a-z0-9-]+\.localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]", re.IGNORECASE
 )
 EXAMPLES = {"host": "host.example", "origin": "https://host.example"}
-_VARIABLE = "\x00"  # stands for a value in a URL's outline; no file can hold it
+_VARIABLE = "\x00"  # a value in the outline of a URL; files cannot contain NUL
 
-# Second levels under which anybody may register a name: `${x}.co.uk` would be a whole registrable domain.
+# Second levels below which anyone may register a domain, so that `${x}.co.uk` would be any domain.
 _PUBLIC_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
 
 
@@ -38,13 +35,13 @@ def check_base_url(
     allow_query: bool = False,
     fields: Mapping[str, str] = NO_FIELDS,
 ) -> None:
-    """Refuse a base URL that no connection could use safely. Called once, at load.
+    """Refuse a base URL that no connection can use safely. Called once, at load.
 
     Args:
         template: the URL.
-        allow_http: whether plain http may go to other hosts than loopback.
-        allow_query: whether a query may follow; for the URLs of `auth`, which nothing is joined to.
-        fields: the names that may be a whole host, and the format of each (`nango_py.config.urls.hosts`).
+        allow_http: whether plain http is allowed for hosts other than loopback.
+        allow_query: whether the URL may have a query; for URLs of `auth`, to which no path is joined.
+        fields: the format of each variable that may be the whole host (`nango_py.config.urls.hosts`).
 
     Raises:
         TemplateProblem: E301 to E304, E316.
@@ -64,7 +61,7 @@ def check_base_url(
     authority = re.split(r"[/?#\\]", outline[scheme.end() :], maxsplit=1)[0]
     if "@" in authority:
         raise TemplateProblem("E303", "credentials in a URL", hint="move them to auth or to headers")
-    host = _checked_host(authority)
+    host = _check_host(authority)
     if not URL.fullmatch(outline.replace(_VARIABLE, "x")) or not _is_host(host):
         raise TemplateProblem(
             "E301",
@@ -77,7 +74,7 @@ def check_base_url(
 
 
 def _outline(template: Template, fields: Mapping[str, str]) -> str:
-    """The URL with NUL for each value, and an example for one that may be the whole host."""
+    """The URL with NUL for each value, and an example host for a value that may be the whole host."""
     pieces = [text if not name else _VARIABLE for text, name in template.outline()]
     if fields:
         index, kind = whole_host(template, fields)
@@ -100,8 +97,8 @@ def _variable_host() -> TemplateProblem:
     )
 
 
-def _checked_host(authority: str) -> str:
-    """The host of an authority in which NUL stands for each variable, if its end is written in the file."""
+def _check_host(authority: str) -> str:
+    """The host of an authority with NUL for each variable, if the file fixes its last labels."""
     host, colon, port = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
     if not colon:
         host, port = authority, ""
@@ -120,16 +117,15 @@ def _checked_host(authority: str) -> str:
 
 
 def render_url(
-    template: Template, variables: Mapping[str, Any], fields: Mapping[str, str] = NO_FIELDS
+    template: Template, variables: Mapping[str, object], fields: Mapping[str, str] = NO_FIELDS
 ) -> str:
-    """The base URL of a connection, from a template that `check_base_url` has seen.
+    """The base URL of a connection, from a template that passed `check_base_url`.
 
-    A value in the host is one DNS label, or the whole host if `fields` declares it; a value in the path is
+    A value in the host must be one DNS label, or a whole host if `fields` declares it. A value in the path is
     percent-encoded.
 
     Raises:
-        TemplateProblem: E305 a host value is not what may stand there, E314 or E316 a path value does not
-            fit.
+        TemplateProblem: a value in the host (E305) or in the path (E314, E316) is not allowed.
     """
     if template.is_constant:
         return template.render(variables)
@@ -137,12 +133,12 @@ def render_url(
     if fields:
         index, kind = whole_host(template, fields)
         if kind:
-            parts[index] = (_whole(parts[index], kind), "")
-    text = _placed(parts)
+            parts[index] = (_normalize_whole_host(parts[index], kind), "")
+    text = _join_parts(parts)
     found = URL.fullmatch(text)
     del text
     if found is None or not _is_host(found["host"]):
-        raise TemplateProblem("E305", "the values of this connection do not make a host name")
+        raise TemplateProblem("E305", "the values of this connection do not form a host name")
     return found[0]
 
 
@@ -158,8 +154,8 @@ def _plain_http() -> TemplateProblem:
     )
 
 
-def _placed(parts: Iterable[tuple[str, str]]) -> str:
-    """The parts joined, each value checked or encoded by whether it stands in the host or behind it."""
+def _join_parts(parts: Iterable[tuple[str, str]]) -> str:
+    """The joined parts; values in the host are checked, those after it percent-encoded."""
     text = ""
     host_ended = False
     path_start = 0
@@ -170,7 +166,7 @@ def _placed(parts: Iterable[tuple[str, str]]) -> str:
             if not host_ended and start >= 0 and (slash := text.find("/", start + 3)) >= 0:
                 host_ended, path_start = True, slash
         elif not host_ended:
-            text += _label(part, name)
+            text += _check_label(part, name)
         else:
             text += path_value(part, name)
     if host_ended:
@@ -178,7 +174,7 @@ def _placed(parts: Iterable[tuple[str, str]]) -> str:
     return text
 
 
-def _whole(part: tuple[str, str], kind: str) -> str:
+def _normalize_whole_host(part: tuple[str, str], kind: str) -> str:
     value, name = part
     found = normalize_host(value, kind)
     del part, value
@@ -187,7 +183,7 @@ def _whole(part: tuple[str, str], kind: str) -> str:
     raise TemplateProblem("E305", f'"{name}" is not {ARTICLES[kind]}', expected=f"expected {FORMATS[kind]}")
 
 
-def _label(value: str, name: str) -> str:
+def _check_label(value: str, name: str) -> str:
     if re.fullmatch(_LABEL, value):
         return value
     del value

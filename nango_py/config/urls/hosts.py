@@ -1,6 +1,6 @@
-"""Hosts that a connection names itself: which fields may hold one, and what such a value may be.
+"""Hosts that a connection names: the fields that may contain one, and the syntax of their values.
 
-Only syntax; where the name leads is looked at when a socket is opened (`nango_py.transport.addresses`).
+What address a name resolves to is checked when a socket is opened (`nango_py.transport.addresses`).
 """
 
 from __future__ import annotations
@@ -15,36 +15,37 @@ from nango_py.config.urls.paths import DEFAULT_PORTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
+    from nango_py.json_types import Settings
 
 FORMATS = {
-    "host": "a host name such as gitlab.example.com, with :port if need be, and no https:// before it",
-    "origin": "https://, a host name and, if need be, :port, with no path behind them",
+    "host": "a host name such as gitlab.example.com, optionally with :port, without https://",
+    "origin": "https:// and a host name, optionally with :port, without a path",
 }
-"""The formats of a field that may be the whole host of a URL, and what each expects."""
+"""The formats of a field that may be the whole host of a URL, and the values of each."""
 
 ARTICLES = {"host": "a host", "origin": "an origin"}
-"""The formats in a sentence."""
+"""The formats with their articles."""
 
 ROOT = "additional_config."
 LONGEST_NAME = 253
 LARGEST_PORT = 65_535
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Compiled where a host is looked at; most programs have none.
+# Compiled on first use; most programs have no such hosts.
 _HOST = rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{0,4}}))?"
-# A last label of this form makes the whole an IPv4 address for many readers (WHATWG URL, "ends in a number").
+# With such a last label many clients parse the host as an IPv4 address (WHATWG URL, "ends in a number").
 _NUMBER = "[0-9]+|0x[0-9a-f]*"
 
 
-def normalize_host(value: Any, kind: str) -> str:
-    """A host or an origin in its usual form, lower case and without a slash at its end; "" if it is none.
+def normalize_host(value: object, kind: str) -> str:
+    """A host or an origin in lower case and without a trailing slash; "" if it is not valid.
 
-    Addresses in any spelling, user names, paths, dots at the end and letters outside ASCII are refused:
-    international names are written in their xn-- form.
+    IP addresses in any notation, user names, paths, trailing dots and letters outside ASCII are refused.
+    International names need their xn-- form.
 
     Args:
-        value: what the user gave.
+        value: the value of the user.
         kind: one of FORMATS.
     """
     if not isinstance(value, str) or not value.isascii():
@@ -63,13 +64,13 @@ def normalize_host(value: Any, kind: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL as browsers write it: in lower case, and without the usual port."""
+    """The origin of a URL as browsers write it: in lower case and without the default port."""
     parts = urlsplit(url.lower())
     return f"{parts.scheme}://{parts.netloc.removesuffix(f':{DEFAULT_PORTS.get(parts.scheme)}')}"
 
 
-def host_fields(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of `connection_config` that are declared as a host: template name -> format."""
+def host_fields(settings: Settings) -> dict[str, str]:
+    """The format of each field of `connection_config` that is declared as a host, by template name."""
     config: Any = settings.get("connection_config")
     fields: Any = config.get("properties") if hasattr(config, "get") else None
     return {
@@ -79,8 +80,8 @@ def host_fields(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def user_hosts(settings: Mapping[str, Any], base_url: Template) -> UserHosts | None:
-    """What an integration lets its users name; None, for most, where they name no host.
+def user_hosts(settings: Settings, base_url: Template) -> UserHosts | None:
+    """The hosts that users of an integration name; None if they name none.
 
     Args:
         settings: the merged settings, checked.
@@ -99,10 +100,10 @@ def user_hosts(settings: Mapping[str, Any], base_url: Template) -> UserHosts | N
 
 
 def whole_host(template: Template, fields: Mapping[str, str]) -> tuple[int, str]:
-    """Which piece of a URL is its whole host, or its whole origin, and of which format; (-1, "") for none.
+    """The index and format of the piece that is the whole host or origin of a URL; (-1, "") if there is none.
 
-    A piece counts only if every name in it is declared, and if nothing but the file's own `https://` stands
-    before a host, nothing before an origin, and a path, a port or the end behind it.
+    Every name in the piece must be declared. Before a host only `https://` may be written, and nothing before
+    an origin. After it there may be a port, a path or nothing.
     """
     parts = template.outline()
     for index, names in enumerate(template.names_by_piece()[:2]):
@@ -119,7 +120,7 @@ def whole_host(template: Template, fields: Mapping[str, str]) -> tuple[int, str]
 
 
 def is_network(text: str) -> bool:
-    """Whether the text is a network as `10.0.0.0/8` or `fd00::/8`, with no bit set behind its prefix."""
+    """Whether the text is a network such as `10.0.0.0/8` or `fd00::/8`, with zeros after the prefix."""
     import ipaddress
 
     try:
@@ -130,7 +131,7 @@ def is_network(text: str) -> bool:
 
 
 def iter_texts(value: Any) -> Iterator[str]:
-    """Every text in a tree of settings."""
+    """Every text in a settings tree."""
     if isinstance(value, str):
         yield value
         return

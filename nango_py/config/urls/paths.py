@@ -1,12 +1,12 @@
-"""Paths below a base URL: the values in them, and the refusal of whatever leads out.
+"""Renders paths below a base URL, and refuses those that lead out of it.
 
-Pure functions. They raise TemplateProblem, whose message never holds a value.
+Errors are TemplateProblems; their messages never contain a value.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from nango_py.config.template.filters import TemplateProblem, percent_encoded, utf8
@@ -27,17 +27,17 @@ URL = re.compile(
 
 
 def path_value(value: str, name: str) -> str:
-    """A value as it stands in a path or a query of a file: percent-encoded, and never empty."""
+    """A value in a path or query of a file, percent-encoded. It may not be empty."""
     if value:
         return percent_encoded(value, name)
-    raise TemplateProblem("E314", f'"{name}" is empty, so the path would have another meaning')
+    raise TemplateProblem("E314", f'"{name}" is empty, which would change the meaning of the path')
 
 
-def render_path(template: Template, variables: Mapping[str, Any]) -> str:
+def render_path(template: Template, variables: Mapping[str, object]) -> str:
     """A path (and query) of a file with every value percent-encoded, for `join_path`.
 
     Raises:
-        TemplateProblem: E314 a value is missing or empty, E316 the values make a dot segment.
+        TemplateProblem: a value is missing or empty (E314), or the values form a dot segment (E316).
     """
     if template.is_constant:
         return template.render(variables)
@@ -49,7 +49,7 @@ def render_path(template: Template, variables: Mapping[str, Any]) -> str:
 
 
 def check_path_template(template: Template) -> None:
-    """Refuse a path of a file that would not stay below its base URL. Called once, at load.
+    """Refuse a path of a file that leads out of its base URL. Called once, at load.
 
     Raises:
         TemplateProblem: E316.
@@ -58,7 +58,7 @@ def check_path_template(template: Template) -> None:
 
 
 def check_dots(path: str) -> None:
-    """Refuse `.` and `..` segments in every spelling that some server decodes to them."""
+    """Refuse `.` and `..` segments in every encoding that a server may decode to them."""
     decoded = path
     for _ in range(8):
         before, decoded = decoded, unquote(decoded, errors="replace")
@@ -75,12 +75,12 @@ def check_dots(path: str) -> None:
             "E316", "the path has a dot segment", expected='expected no "." or ".." between slashes'
         )
     if has_control:
-        raise TemplateProblem("E316", "the path holds a control character")
+        raise TemplateProblem("E316", "the path contains a control character")
 
 
 _PLAIN_PATH = re.compile(r"/?[A-Za-z0-9_~-][A-Za-z0-9_.~/-]*")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# What requests leaves alone too, without "#".
+# As in requests, without "#".
 _EXPECTED = "expected a path below base_url"
 _KEPT = "!$%&'()*+,/:;=?@[]~"
 
@@ -88,11 +88,11 @@ _KEPT = "!$%&'()*+,/:;=?@[]~"
 def join_path(base_url: str, path: str) -> str:
     """The URL of a path below the base URL, encoded as it is sent.
 
-    One leading slash is ignored; a query may follow a `?`. A full URL is taken if it has the origin of the
-    base URL and lies below it.
+    One leading slash is ignored, and the path may have a query. A full URL is allowed if it lies below the
+    base URL.
 
     Raises:
-        TemplateProblem: E316; the path names another origin, or may lead out of the base URL.
+        TemplateProblem: the path has another origin, or may lead out of the base URL (E316).
     """
     if _PLAIN_PATH.fullmatch(path) and "/." not in path and "//" not in path:
         return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
@@ -110,15 +110,15 @@ def join_path(base_url: str, path: str) -> str:
 def _check_shape(path: str) -> None:
     what = ""
     if _CONTROL.search(path) or _CONTROL.search(unquote(path, errors="replace")):
-        what = "holds a control character"
+        what = "contains a control character"
     elif path != path.strip():
         what = "begins or ends with a space"
     elif "\\" in path:
-        what = "holds a backslash"
+        what = "contains a backslash"
     elif "#" in path:
-        what = "holds a fragment (#), which is never sent"
+        what = "contains a fragment (#), which is never sent"
     elif path.startswith("//"):
-        what = 'begins with "//", which names another host'
+        what = 'begins with "//", which means another host'
     if what:
         raise TemplateProblem("E316", f"the path {what}", expected=_EXPECTED)
 
@@ -131,7 +131,7 @@ def _below(base_url: str, url: str) -> str:
         raise TemplateProblem("E316", "the URL has another origin", expected=_EXPECTED)
     base_path, path = base[1].rstrip("/"), found[1]
     if path != base_path and not path.startswith(base_path + "/"):
-        raise TemplateProblem("E316", "the URL does not lie below base_url", expected=_EXPECTED)
+        raise TemplateProblem("E316", "the URL is not below base_url", expected=_EXPECTED)
     return path[len(base_path) :] + mark + query
 
 

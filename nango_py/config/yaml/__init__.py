@@ -1,1 +1,1 @@
-"""YAML files to plain values, each with the place where it was written."""
+"""Reads YAML files as plain values, each with the place where it was written."""

@@ -1,8 +1,7 @@
-"""Files to plain values with YAML 1.2 types, every value and key with its place. The only yaml import.
+"""Reads files as plain values with YAML 1.2 types, each value and key with its place. Only this imports yaml.
 
-Only what the files need is read: one UTF-8 document of text, numbers, true/false, null, lists and mappings
-with text keys. `no`, `on`, `012`, `1_000` and dates stay text (YAML 1.2, section 10.3, without its leading
-zeros).
+A file is one UTF-8 document of text, numbers, true/false, null, lists, and mappings with text keys. `no`,
+`on`, `012`, `1_000` and dates are text (YAML 1.2, section 10.3, except for leading zeros).
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ __all__ = ["MAX_BYTES", "Document", "document_from_python", "load_document", "pa
 
 MAX_BYTES = 1_048_576
 _MAX_INVISIBLE_WARNINGS = 10
-_TOO_DEEP = "nesting depth"  # in libyaml's words
-# What neither YAML allows nor libyaml gives a place for.
+_TOO_DEEP = "nesting depth"  # from libyaml's message
+# Characters that YAML does not allow, and for which libyaml reports no place.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -44,10 +43,10 @@ def load_document(
 
     Args:
         path: the file.
-        shown_as: the name that messages show, if not the path itself.
-        if_missing: what to do when there is no such file, for the message.
-        problems: where to put what is wrong in one place only (a repeated key, a key that is no text), so
-            that the rest of the file is checked too. Without it every problem is raised.
+        shown_as: the name for messages; by default the path.
+        problems: receives problems that concern one place only (a repeated key, a key that is not text), so
+            that the rest of the file is checked too. By default they are raised.
+        if_missing: what to do if the file is missing, for the message.
 
     Raises:
         ConfigError: the file cannot be read, or is not one UTF-8 YAML document within the limits.
@@ -77,20 +76,20 @@ def load_document(
 
 
 def parse_document(text: str | bytes, file: str, problems: list[Problem] | None = None) -> Document:
-    """The values of a YAML text; arguments and errors are those of `load_document`."""
+    """The values of a YAML text; see `load_document` for the arguments and errors."""
     _check_size(file, len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass")))
-    decoded = _decoded(text, file)
+    decoded = _decode(text, file)
     control = _CONTROL.search(decoded)
     if control is not None:
         what = f"control character U+{ord(control[0]):04X}"
         raise ConfigError([Problem(_at(file, decoded, control.start()), "E004", what, "plain text only")])
-    found = problems if problems is not None else []
-    reader = Reader(file, found)
+    collected = problems if problems is not None else []
+    reader = Reader(file, collected)
     failure = _read(reader, decoded)
     if failure is not None:
-        raise ConfigError([*found, failure])
-    if problems is None and found:
-        raise ConfigError(found)
+        raise ConfigError([*collected, failure])
+    if problems is None and collected:
+        raise ConfigError(collected)
     warnings = () if decoded.isascii() else tuple(_invisible(decoded, file))
     root = reader.root if reader.root is not None else Node(file, 1, 1, None)
     digest = hashlib.sha256(text).hexdigest() if isinstance(text, bytes) else ""
@@ -98,10 +97,10 @@ def parse_document(text: str | bytes, file: str, problems: list[Problem] | None 
 
 
 def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Document:
-    """Settings given from Python, checked like a file's; places are key paths such as `name["klaviyo"]`.
+    """Settings from Python, checked like those of a file. Places are key paths such as `name["klaviyo"]`.
 
     Raises:
-        ConfigError: a key is not text, a value is of another type, or the data nests too deep.
+        ConfigError: a key is not text, a value has another type, or the data is nested too deeply.
     """
     reader = _PythonReader(name)
     root = reader.read(data, ())
@@ -155,7 +154,7 @@ class _PythonReader:
 
 
 def _read(reader: Reader, text: str) -> Problem | None:
-    """The problem that ended the reading, or None."""
+    """Reads the text; returns the problem that stopped it, or None."""
     import yaml
 
     failure: Problem | None = None
@@ -166,17 +165,17 @@ def _read(reader: Reader, text: str) -> Problem | None:
         failure = stopped.problem
     except yaml.MarkedYAMLError as error:
         if _TOO_DEEP in str(error.problem) and type(parser) is not yaml.SafeLoader:
-            failure = _found_in_python(reader.file, text)
+            failure = _read_in_python(reader.file, text)
         failure = failure or _syntax_problem(error, reader, text)
     finally:
         parser.dispose()
     return failure
 
 
-def _found_in_python(file: str, text: str) -> Problem | None:
-    """What ends the reading by the parser in Python, which looks less far ahead than libyaml.
+def _read_in_python(file: str, text: str) -> Problem | None:
+    """The problem that stops the parser in Python, which reads less far ahead than libyaml.
 
-    libyaml has a limit of its own since 0.2.6, and hits it before it gives the events of the first levels.
+    Since 0.2.6 libyaml has its own depth limit, and reaches it before it returns the first events.
     """
     import yaml
 
@@ -193,32 +192,34 @@ def _found_in_python(file: str, text: str) -> Problem | None:
 
 
 def _syntax_problem(error: Any, reader: Reader, text: str) -> Problem:
-    mark, opened, said = error.problem_mark, error.context_mark, str(error.problem)
+    mark, opened, message = error.problem_mark, error.context_mark, str(error.problem)
     here = Position(reader.file, mark.line + 1, mark.column + 1)
     never_closed = "quote opened here is never closed"
     lines = text.splitlines()
     if lines[mark.line : mark.line + 1] and lines[mark.line][mark.column : mark.column + 1] == "\t":
         return Problem(here, "E001", "tab used for indentation", "YAML needs spaces")
-    if "quoted scalar" in str(error.context) and ("end of stream" in said or "document indicator" in said):
+    if "quoted scalar" in str(error.context) and (
+        "end of stream" in message or "document indicator" in message
+    ):
         return Problem(Position(reader.file, opened.line + 1, opened.column + 1), "E002", never_closed)
     quoted = reader.last_quoted
     if quoted is None or quoted.end_mark.line != mark.line:
-        return Problem(here, "E002", f"not YAML: {said}")
+        return Problem(here, "E002", f"not YAML: {message}")
     start = quoted.start_mark
     if start.line < mark.line:
         closed = f"the next quote is on line {mark.line + 1}"
         return Problem(Position(reader.file, start.line + 1, start.column + 1), "E002", never_closed, closed)
-    doubled = "inside single quotes an apostrophe is written twice" if quoted.style == "'" else ""
-    return Problem(here, "E002", f"not YAML: {said}", "", doubled)
+    doubled = "write an apostrophe inside single quotes twice" if quoted.style == "'" else ""
+    return Problem(here, "E002", f"not YAML: {message}", "", doubled)
 
 
-def _decoded(text: str | bytes, file: str) -> str:
+def _decode(text: str | bytes, file: str) -> str:
     if isinstance(text, str):
         return text.removeprefix("\ufeff")
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # The error holds the whole file, so only its place is kept.
+        # The error contains the whole file, so only its offset is kept.
         start = error.start
     before = text[:start].decode("utf-8")
     what = f"not UTF-8 (byte 0x{text[start]:02X})"
@@ -241,4 +242,6 @@ def _invisible(text: str, file: str) -> Iterator[Problem]:
         if number == _MAX_INVISIBLE_WARNINGS:
             return
         what = f"invisible character U+{ord(match[0]):04X}"
-        yield Problem(_at(file, text, match.start()), "W502", what, "", "the text may not be what it seems")
+        yield Problem(
+            _at(file, text, match.start()), "W502", what, "", "the text may differ from what is displayed"
+        )

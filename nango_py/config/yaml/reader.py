@@ -1,8 +1,7 @@
-"""From a YAML parser's events to a tree of values and places, iteratively and within limits.
+"""Builds a tree of values and places from a YAML parser's events, without recursion and within limits.
 
-The events are consumed one by one and never composed by the library: libyaml's composer recurses and
-crashes the process on deep input, PyYAML keeps the last of two equal keys, and neither counts what
-aliases expand to.
+PyYAML's own composer is not used: libyaml's recurses and crashes the process on deep input, PyYAML keeps the
+last of two equal keys, and neither limits what aliases expand to.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class EventParser(Protocol):
 
 
 class StopError(Exception):
-    """Reading cannot go on; `problem` says why."""
+    """Reading cannot continue; `problem` says why."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -60,7 +59,7 @@ class StopError(Exception):
 
 
 class _Frame:
-    """A list or mapping that is still open."""
+    """A list or mapping that has not ended."""
 
     __slots__ = ("anchor", "before", "deepest", "key", "mapping", "node")
 
@@ -99,7 +98,7 @@ class Reader:
         """Build the tree from a parser's events.
 
         Raises:
-            StopError: reading cannot go on; and whatever the parser raises.
+            StopError: reading cannot continue; and whatever the parser raises.
         """
         steps = {
             "ScalarEvent": self._scalar,
@@ -135,7 +134,7 @@ class Reader:
             value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if isinstance(value, int) and not -_INT64 <= value < _INT64:
             what = "the number does not fit into 64 bits"
-            self._note(event, "E401", what, "", "quote it if it is an identifier")
+            self._report(event, "E401", what, "", "quote it if it is an identifier")
             value = 0
         elif isinstance(value, float) and not math.isfinite(value):
             self.has_infinity = True
@@ -153,16 +152,16 @@ class Reader:
         value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if text == "<<" and plain:
             help_ = 'write the keys out, or use "extends"'
-            self._note(event, "E011", 'merge key "<<"', "YAML 1.2 has none", help_)
+            self._report(event, "E011", 'merge key "<<"', "YAML 1.2 has none", help_)
         elif not isinstance(value, str):
             self.problems.append(key_problem(_position(self.file, event), text, value))
         elif not text.isascii() and INVISIBLE.search(text):
-            self._note(event, "E012", f'invisible character in the key "{printable(text)}"')
+            self._report(event, "E012", f'invisible character in the key "{printable(text)}"')
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         earlier = frame.node.entries.get(text)
         if earlier is not None:
             what = f'"{printable(text)}" already defined at {self.file}:{earlier[0]}:{earlier[1]}'
-            self._note(event, "E105", what, "", "rename or remove one")
+            self._report(event, "E105", what, "", "rename or remove one")
         frame.key = (text, line, column, plain)
 
     def _start(self, event: Any) -> None:
@@ -234,15 +233,15 @@ class Reader:
                 frame.node.has_nulls |= node.value is None or node.has_nulls
 
     def _tagged(self, event: Any, value: Any) -> Any:
-        """A value with a core tag, made what the tag says; any other tag ends the reading."""
+        """The value with the type of its core tag; any other tag stops reading."""
         kinds = _CORE_TAGS.get(event.tag)
         made = plain_value(value) if isinstance(value, str) and kinds != (str,) else value
         if kinds is None or not isinstance(made, kinds):
-            # Whoever wrote the tag expects another document than the one read without it.
+            # Without the tag the document would not mean what its author expects.
             raise self._stop(event, "E005", "tag not allowed", "plain YAML only")
         return made
 
-    def _note(self, event: Any, code: str, *parts: str) -> None:
+    def _report(self, event: Any, code: str, *parts: str) -> None:
         self.problems.append(self._stop(event, code, *parts).problem)
 
     def _stop(self, event: Any, code: str, *parts: str) -> StopError:
@@ -254,9 +253,9 @@ def _position(file: str, event: Any) -> Position:
 
 
 def plain_value(text: str) -> Any:
-    """What YAML 1.2's core schema makes of an unquoted text, leading zeros staying text.
+    """The value of an unquoted text in YAML 1.2's core schema, except that leading zeros make it text.
 
-    An integer of more digits than 64 bits hold becomes 2**63, whatever its length.
+    Integers of 25 or more characters become 2**63, which is out of range.
     """
     if text in _NULL:
         return None
@@ -278,7 +277,7 @@ def _number(text: str) -> Any:
 
 
 def key_problem(position: Position, text: str, value: Any) -> Problem:
-    """The problem of a key that is not text; `text` is how it was written."""
+    """The problem of a key that is not text but was written as `text`."""
     shown = printable(text, 30)
     if value is None:
         read = "nothing"

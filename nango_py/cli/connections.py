@@ -63,11 +63,10 @@ def register(
 ) -> None:
     """Verify one user's credentials with the API and store them, encrypted.
 
-    The credentials come from a prompt without echo, from a JSON file or from standard input. There is no
-    option for them, because other users of the machine can see command line arguments. The prompt also asks
-    for the settings of the blueprint, unless --config is given.
+    The credentials come from a prompt without echo, from a JSON file or from standard input, but not from an
+    option, which other users of the machine could see. The prompt also asks for the blueprint's settings.
 
-    The credentials are verified if the blueprint declares how. If the API rejects them, or is unreachable,
+    The credentials are verified if the blueprint declares how. If the API rejects them or is unreachable,
     nothing is stored and the exit code is 1.
 
     \b
@@ -83,11 +82,11 @@ def register(
             raise ConnectionAlreadyExists(integration, user)
         from nango_py.cli.prompts import prompt_for_credentials, prompt_for_settings
 
-        credentials: Mapping[str, object]
-        if credentials_file:
-            credentials = parse_json_object(credentials_file.read(), "the credentials file")
-        else:
-            credentials = prompt_for_credentials(entry)
+        credentials = (
+            parse_json_object(credentials_file.read(), "the credentials file")
+            if credentials_file
+            else prompt_for_credentials(entry)
+        )
         if settings is None:
             settings = (stored or {}) if credentials_file else prompt_for_settings(entry, stored or {})
         if not no_verify:

@@ -12,7 +12,7 @@ from nango_py.sandbox.api import SimulatedApi
 from nango_py.sandbox.http_socket import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from nango_py.clock import Clock
@@ -126,7 +126,9 @@ class Sandbox:
         self._api.origin = f"http://127.0.0.1:{self._port}"
         is_ready = threading.Event()
         serving = self._serve(listener, is_ready)
-        self._thread = threading.Thread(target=_run, args=(serving,), name="nango-sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=asyncio.run, args=(serving,), name="nango-sandbox", daemon=True
+        )
         self._thread.start()
         is_ready.wait()
 
@@ -177,8 +179,3 @@ class Sandbox:
                 connection.abort()
             await asyncio.sleep(0)
         await server.wait_closed()
-
-
-def _run(serving: Coroutine[object, object, None]) -> None:
-    with asyncio.Runner() as runner:
-        runner.run(serving)

@@ -205,7 +205,7 @@ def test_an_entry_without_a_blueprint_needs_auth_and_requests() -> None:
         ("gotchas: x", "16:10 E205 expected a list, found text"),
         ("status: x", "16:9 E201 expected a mapping, found text"),
         ("status: {released: yesterday}", "16:20 E204 expected a date such as 2024-10-15"),
-        ("docs_url: ftp://x", "16:11 E204 expected an address that starts with https://"),
+        ("docs_url: ftp://x", "16:11 E204 expected a URL that starts with https://"),
         ("retries: {max_attempts: 0}", "16:25 E401 must be >= 1 and <= 100"),
         ("retries: {max_attempts: 5.0}", "16:25 E201 expected a whole number, found a number"),
         ("retries: {max_attempts: true}", "16:25 E201 expected a whole number"),

@@ -40,17 +40,17 @@ class Provider:
     """A token endpoint (`/token`), a revocation endpoint (`/revoke`) and an API (`/api/...`) with tokens.
 
     Attributes:
-        faults: what the next token calls meet, one each: a status, `hang`, `lost`, `cut`, `html`, or an
-            error word of RFC 6749 such as `invalid_grant`.
-        token_calls: (user, outcome) of each token call that was answered or lost, in their order.
+        faults: what happens to the next token requests, one each: a status, `hang`, `lost`, `cut`, `html`, or
+            an error code of RFC 6749 such as `invalid_grant`.
+        token_calls: (user, outcome) of each token request, in order.
         api_calls: (token, status) of each API call.
-        expired_sent: tokens that came to the API after their end.
-        gate: while it is clear, token calls wait before anything is decided.
-        arrived: released once for each token call that came in.
-        refuses: statuses with which the API answers the next calls, whatever the token is.
-        always_refuses: whether the API says 401 to everything.
-        revocations: (token_type_hint, status) of each revocation call.
-        revocation_faults: what the next of them meet: a status, `hang` or `lost`.
+        expired_sent: expired tokens that the API received.
+        gate: while it is clear, token requests wait before they are decided.
+        arrived: released once for each token request.
+        refuses: the statuses of the next API calls, whatever the token.
+        always_refuses: whether the API responds to everything with 401.
+        revocations: (token_type_hint, status) of each revocation request.
+        revocation_faults: what happens to the next ones: a status, `hang` or `lost`.
     """
 
     def __init__(

@@ -6,8 +6,13 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from nango_py.connections.cache import ConnectionCache
+from nango_py.connections.processes import Processes
+from nango_py.engine.events import Events
 from nango_py.errors import NangoError, UnknownIntegration
+from nango_py.limits.learning import Learning
 from nango_py.secret import Secret
+from nango_py.tokens.refresher import LeasedTokenRefresher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,14 +20,10 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.files import ConfigFiles
     from nango_py.config.model import Configuration, Integration
-    from nango_py.connections.cache import ConnectionCache
     from nango_py.connections.connection import Connection
-    from nango_py.connections.processes import Processes
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.runtime import IntegrationRuntime
-    from nango_py.limits.learning import Learning
     from nango_py.limits.limit_types import LimitStore
-    from nango_py.tokens.refresher import LeasedTokenRefresher
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sync_transport import Transport
 
@@ -60,7 +61,7 @@ class Lazy(Generic[Part]):
 
 
 class Services:
-    """The shared parts of one Nango. Each is created on first use; safe to share between threads.
+    """The shared parts of one Nango. Files and connections are opened on first use. Thread-safe.
 
     Args:
         files: integrations.yaml and the blueprints.
@@ -72,6 +73,9 @@ class Services:
 
     Attributes:
         events: the callbacks registered for events.
+        cache: recently used connections, checked for changes once a second.
+        learning: rate limits learned from response headers.
+        tokens: token refreshes.
     """
 
     def __init__(
@@ -83,8 +87,6 @@ class Services:
         ca_bundle: str | None,
         clock: Clock,
     ) -> None:
-        from nango_py.engine.events import Events
-
         self._files = files
         self._database_url = database_url
         self._environ = environ
@@ -96,13 +98,13 @@ class Services:
         self._runtimes: dict[str, IntegrationRuntime] = {}
         self._runtime_sources: dict[str, Callable[[], IntegrationRuntime]] = {}
         self._store = Lazy(self._open_store)
-        self._cache = Lazy(self._create_cache)
         self._transport = Lazy(self._open_transport)
         self._async_transport = Lazy(self._open_async_transport)
         self._limits = Lazy(self._open_limits)
-        self._learning = Lazy(self._create_learning)
-        self._tokens = Lazy(self._create_tokens)
-        self._processes = Lazy(self._create_processes)
+        self._processes = Lazy(lambda: Processes(self._store.get, clock))  # it counts from its creation
+        self.cache = ConnectionCache(self._store.get, clock, self._warn_if_limits_are_not_shared)
+        self.learning = Learning(clock)
+        self.tokens = LeasedTokenRefresher(self._store.get, self._remember, clock)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = False
 
@@ -119,11 +121,6 @@ class Services:
             StorageError: the database cannot be opened, or the encryption key is missing or wrong.
         """
         return self._store.get()
-
-    @property
-    def cache(self) -> ConnectionCache:
-        """Recently used connections, checked for changes once a second."""
-        return self._cache.get()
 
     @property
     def transport(self) -> Transport:
@@ -143,16 +140,6 @@ class Services:
     def limits(self) -> LimitStore:
         """The rate limit counters, in the store that `config.rate_limit_store` names."""
         return self._limits.get()
-
-    @property
-    def learning(self) -> Learning:
-        """Rate limits learned from response headers."""
-        return self._learning.get()
-
-    @property
-    def tokens(self) -> LeasedTokenRefresher:
-        """Token refreshes."""
-        return self._tokens.get()
 
     def integration(self, name: str) -> Integration:
         """The integration of that name.
@@ -197,7 +184,7 @@ class Services:
 
     def close(self) -> None:
         """Close database and network connections. Later calls open them again."""
-        self._cache.discard()
+        self.cache.clear()
         store = self._store.discard()
         if store is not None:
             store.close()
@@ -208,8 +195,7 @@ class Services:
     async def aclose(self) -> None:
         """Wait for token refreshes in the running event loop, then close all connections."""
         try:
-            if self._tokens.current is not None:
-                await self._tokens.current.wait_for_tasks()
+            await self.tokens.wait_for_tasks()
             if self._async_transport.current is not None:
                 await self._async_transport.current.aclose()
         finally:
@@ -254,10 +240,8 @@ class Services:
         folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
         return open_store(url, load_keyring(with_keys(self._environ, self._keys), folder), self.clock)
 
-    def _create_cache(self) -> ConnectionCache:
-        from nango_py.connections.cache import ConnectionCache
-
-        return ConnectionCache(self._store.get, self.clock, self._warn_if_limits_are_not_shared)
+    def _remember(self, connection: Connection) -> None:
+        self.cache.put(connection)
 
     def _open_transport(self) -> Transport:
         from nango_py.transport.sync_transport import Transport
@@ -276,21 +260,3 @@ class Services:
 
         url = Secret(self.configuration.config.rate_limit_store)
         return open_limits(url, self._resolve_database_url(), self.clock)
-
-    def _create_learning(self) -> Learning:
-        from nango_py.limits.learning import Learning
-
-        return Learning(self.clock)
-
-    def _create_tokens(self) -> LeasedTokenRefresher:
-        from nango_py.tokens.refresher import LeasedTokenRefresher
-
-        return LeasedTokenRefresher(self._store.get, self._remember, self.clock)
-
-    def _remember(self, connection: Connection) -> None:
-        self.cache.put(connection)
-
-    def _create_processes(self) -> Processes:
-        from nango_py.connections.processes import Processes
-
-        return Processes(self._store.get, self.clock)

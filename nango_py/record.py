@@ -9,7 +9,7 @@ of `dataclasses` work on records. Every frozen value of nango_py is a record.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_MISSING: Any = object()
+_MISSING = object()
 
 
 class Field:
@@ -25,13 +25,13 @@ class Field:
 
     __slots__ = ("default", "factory", "shown")
 
-    def __init__(self, default: Any, factory: Any, shown: bool) -> None:  # noqa: FBT001
+    def __init__(self, default: object, factory: object, shown: bool) -> None:  # noqa: FBT001
         self.default = default
         self.factory = factory
         self.shown = shown
 
 
-def field(*, default: Any = _MISSING, default_factory: Any = _MISSING, repr: bool = True) -> Any:  # noqa: A002
+def field(*, default: object = _MISSING, default_factory: object = _MISSING, repr: bool = True) -> Any:  # noqa: A002
     """Options of a field: its default, a factory of defaults, and whether the repr shows it."""
     return Field(default, default_factory, repr)
 
@@ -59,7 +59,7 @@ def record(cls: Any = None, *, eq: bool = True, order: bool = False) -> Any:
     return (lambda cls: _make_record(cls, shared)) if cls is None else _make_record(cls, shared)
 
 
-def _make_record(cls: type[Any], shared: dict[str, Any]) -> Any:
+def _make_record(cls: type[Any], shared: dict[str, object]) -> Any:
     body = {name: value for name, value in vars(cls).items() if name not in {"__dict__", "__weakref__"}}
     fields = {name: _field_of(body.pop(name, _MISSING)) for name in _field_names(cls)}
     names = tuple(fields)
@@ -73,7 +73,7 @@ def _make_record(cls: type[Any], shared: dict[str, Any]) -> Any:
     return new
 
 
-def replaced(value: Value, **changes: Any) -> Value:
+def replaced(value: Value, **changes: object) -> Value:
     """A copy of a record with some of its fields changed."""
     kept = {name: getattr(value, name) for name in type(value).__record__}  # type: ignore[attr-defined]
     return type(value)(**{**kept, **changes})
@@ -89,7 +89,7 @@ def _field_names(cls: type) -> list[str]:
     return [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
 
 
-def _field_of(default: Any) -> Field:
+def _field_of(default: object) -> Field:
     return default if isinstance(default, Field) else Field(default, _MISSING, shown=True)
 
 
@@ -124,38 +124,44 @@ def _compile(text: str) -> CodeType:
     return compile(text, "<record>", "exec")
 
 
-def _repr(self: Any) -> str:
+class _Record(Protocol):
+    """An instance of a record."""
+
+    __record__: ClassVar[dict[str, Field]]
+
+
+def _repr(self: _Record) -> str:
     shown = ", ".join(f"{name}={getattr(self, name)!r}" for name, one in self.__record__.items() if one.shown)
     return f"{type(self).__qualname__}({shown})"
 
 
-def _values(self: Any) -> tuple[Any, ...]:
+def _values(self: _Record) -> tuple[Any, ...]:
     return tuple([getattr(self, name) for name in self.__record__])
 
 
-def _eq(self: Any, other: object) -> Any:
+def _eq(self: _Record, other: _Record) -> object:
     return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
 
 
-def _hash(self: Any) -> int:
+def _hash(self: _Record) -> int:
     return hash(_values(self))
 
 
-def _lt(self: Any, other: object) -> Any:
+def _lt(self: _Record, other: _Record) -> object:
     return _values(self) < _values(other) if other.__class__ is self.__class__ else NotImplemented
 
 
-def _le(self: Any, other: object) -> Any:
+def _le(self: _Record, other: _Record) -> object:
     return _values(self) <= _values(other) if other.__class__ is self.__class__ else NotImplemented
 
 
-def _refuse_change(self: Any, name: str, *_: Any) -> None:
+def _refuse_change(self: object, name: str, *_: object) -> None:
     from dataclasses import FrozenInstanceError
 
     raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be changed")
 
 
-def _setstate(self: Any, state: tuple[Any, ...]) -> None:
+def _setstate(self: _Record, state: tuple[object, ...]) -> None:
     for name, value in zip(self.__record__, state, strict=True):
         object.__setattr__(self, name, value)
 
@@ -163,9 +169,9 @@ def _setstate(self: Any, state: tuple[Any, ...]) -> None:
 class _StandardFields:
     """The fields for the functions of `dataclasses`, made on first use."""
 
-    made: ClassVar[dict[type, Any]] = {}
+    made: ClassVar[dict[type, object]] = {}
 
-    def __get__(self, instance: Any, owner: Any) -> Any:
+    def __get__(self, instance: object, owner: Any) -> object:
         if owner not in self.made:
             from dataclasses import MISSING, make_dataclass
             from dataclasses import field as standard
@@ -186,7 +192,7 @@ class _StandardFields:
         return self.made[owner]
 
 
-_SHARED: dict[str, Any] = {
+_SHARED: dict[str, object] = {
     "__repr__": _repr,
     "__setattr__": _refuse_change,
     "__delattr__": _refuse_change,
@@ -194,6 +200,6 @@ _SHARED: dict[str, Any] = {
     "__setstate__": _setstate,
     "__dataclass_fields__": _StandardFields(),
 }
-_BY_VALUE: dict[str, Any] = {"__eq__": _eq, "__hash__": _hash}
+_BY_VALUE: dict[str, object] = {"__eq__": _eq, "__hash__": _hash}
 # Python calls these of the other side for > and >=.
-_ORDERED: dict[str, Any] = {"__lt__": _lt, "__le__": _le}
+_ORDERED: dict[str, object] = {"__lt__": _lt, "__le__": _le}

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
+    from nango_py.json_types import Settings
 
 __all__ = ["check_blueprint_templates", "check_templates", "load_configuration", "origin_of"]
 
@@ -64,11 +65,11 @@ class LoadResult:
 
 
 def load_configuration(
-    source: FilePath | Mapping[str, Any],
+    source: FilePath | Settings,
     *,
     catalogue: Catalogue,
     environ: Mapping[str, str] | None = None,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Settings] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Configuration:
     """The configuration of the files.
@@ -89,11 +90,11 @@ def load_configuration(
 
 
 def load(
-    source: FilePath | Mapping[str, Any],
+    source: FilePath | Settings,
     *,
     catalogue: Catalogue,
     environ: Mapping[str, str],
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Settings] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> LoadResult:
     """Like `load_configuration`, with what the configuration was made from."""
@@ -123,9 +124,9 @@ class _Loading:
 
     def run(
         self,
-        source: FilePath | Mapping[str, Any],
+        source: FilePath | Settings,
         catalogue: Catalogue,
-        overrides: Mapping[str, Mapping[str, Any]],
+        overrides: Mapping[str, Settings],
     ) -> LoadResult:
         folder = None if isinstance(source, Mapping) else source.parent
         self._folders = [folder or FilePath()]
@@ -150,7 +151,7 @@ class _Loading:
             configuration, document, over, self._trees, catalogue, frozenset(self._environ.names_read)
         )
 
-    def _document(self, source: FilePath | Mapping[str, Any]) -> Document:
+    def _document(self, source: FilePath | Settings) -> Document:
         if isinstance(source, Mapping):
             document = document_from_python(with_integrations_key(source), FROM_PYTHON)
         else:
@@ -163,7 +164,7 @@ class _Loading:
             self._problems += check_integrations(complete)
         return complete
 
-    def _overrides(self, overrides: Mapping[str, Mapping[str, Any]], document: Document) -> Document:
+    def _overrides(self, overrides: Mapping[str, Settings], document: Document) -> Document:
         over = document_from_python(overrides, OVERRIDES)
         known = document.data.get("integrations") if isinstance(document.data, dict) else None
         for name in over.data:
@@ -177,7 +178,7 @@ class _Loading:
         }
         return resolve_environment(over, places, self._environ, self._folders, self._problems)
 
-    def _config(self, written: Mapping[str, Any], folder: FilePath | None) -> Config:
+    def _config(self, written: Settings, folder: FilePath | None) -> Config:
         # The schema check reports values of a wrong type.
         lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
         kinds: dict[str, Any] = {**lists, "default_http_request_timeout_seconds": int | float}
@@ -219,7 +220,7 @@ class _Loading:
         return assemble_integration(name, parent, tree.settings, tree.origins, requests)
 
     def _blueprint(
-        self, entry: Mapping[str, Any], path: Path, document: Document, catalogue: Catalogue
+        self, entry: Settings, path: Path, document: Document, catalogue: Catalogue
     ) -> Blueprint | None:
         ref = entry.get("extends_blueprint")
         if not isinstance(ref, str):

@@ -17,12 +17,11 @@ import pytest
 
 from nango_py.config.schema import format as file_format
 from nango_py.config.schema import validation as schema_module
+from nango_py.config.schema.format import blueprint_schema, integrations_schema
 from nango_py.config.schema.validation import (
-    blueprint_schema,
     check_blueprint,
     check_integrations,
     check_merged,
-    integrations_schema,
 )
 from nango_py.config.yaml.document import document_from_python, parse_document
 from nango_py.errors import Position

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 Form = dict[str, Any]
+"""A JSON object; only this module reads its values."""
+
+Pieces = list[Any]
+"""Where a text is: a path, or words as offset and length and the blanks between them."""
+
 FILE, SOURCE, OVERRIDES = "file", "source", "overrides"
 
 
@@ -52,8 +57,8 @@ class Texts(NamedTuple):
     """
 
     file: str
-    source: Any
-    overrides: Any
+    source: Settings
+    overrides: Settings
 
 
 def serialize(loaded: LoadResult, texts: Texts) -> tuple[Form, list[str]]:
@@ -112,7 +117,7 @@ def _integration(
     return assemble_integration(name, parent, tree, LazyOrigins(line), requests)
 
 
-def _names_of_files(loaded: LoadResult, config: Settings) -> Iterator[Any]:
+def _names_of_files(loaded: LoadResult, config: Settings) -> Iterator[object]:
     yield from config.get("blueprint_paths") or ()
     for tree, _ in loaded.trees.values():
         yield tree.settings.get("extends_blueprint")
@@ -169,7 +174,7 @@ class _Writer:
 
     def tree(self, settings: Settings, at: Path, place_of: Callable[[Path], Place]) -> Form:
         """The settings with null for each text of integrations.yaml, and where to read these texts."""
-        texts: list[Any] = []
+        texts: list[list[object]] = []
 
         def of(value: Any, path: Path) -> Any:
             if hasattr(value, "items"):
@@ -193,7 +198,7 @@ class _Writer:
     def _origin(self, value: str, path: Path, place: Place) -> tuple[str, Any, str] | None:
         """Where to read the text again, and as what it is written; None for a text of a blueprint."""
         file, line, column, _, _ = place
-        found: list[Any] | None
+        found: Pieces | None
         if file.startswith(self._over):
             kind, raw, found = OVERRIDES, _at(self._texts.overrides, path[1:]), list(path[1:])
         elif self._from_python and file.startswith(self._file):
@@ -210,13 +215,13 @@ class _Writer:
             raise NotSerializableError
         return kind, found, raw
 
-    def _pieces(self, text: str, line: int, column: int) -> list[Any] | None:
+    def _pieces(self, text: str, line: int, column: int) -> Pieces | None:
         """The offset and length of each word of the text in the file, and the blanks between them."""
         index = self._starts[line - 1] + column - 1
         whole = self._texts.file.find(text, index, index + len(text) + 1)
         if whole >= 0:
             return [[whole, len(text)]]
-        pieces: list[Any] = []
+        pieces: Pieces = []
         for part in re.split(r"(\s+)", text):
             if part.isspace() or not part:
                 pieces.append(part)
@@ -229,7 +234,7 @@ class _Writer:
         return pieces
 
 
-def _scalars(node: Node) -> Iterator[tuple[tuple[int, int], Any]]:
+def _scalars(node: Node) -> Iterator[tuple[tuple[int, int], str]]:
     if isinstance(node.value, str):
         yield (node.line, node.column), node.value
     for *_, below in node.entries.values():
@@ -265,7 +270,7 @@ def _at(value: Any, path: Any) -> Any:
     return value
 
 
-def _serialize_problem(problem: Problem) -> list[Any]:
+def _serialize_problem(problem: Problem) -> list[list[str | int]]:
     where = problem.position
     return [
         [where.file, where.line, where.column],

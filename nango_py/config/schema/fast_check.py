@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 from nango_py.config.values import MAPPINGS
@@ -35,6 +35,10 @@ _CLASSES: dict[str, tuple[type, ...]] = {
 
 Check = Callable[[Any, Any, Schema, bool], bool]
 """Whether a value fits a keyword, given the keyword's argument, the value, the schema, and is_in_list."""
+
+
+Checks = list[tuple[Check, Any]]
+"""Checks with the arguments of their keywords."""
 
 
 class _UnknownKeywordError(Exception):
@@ -94,10 +98,10 @@ class _Steps:
         for kind in kinds:
             self.classes += _CLASSES[kind]
         self.is_bool_allowed = not kinds or "boolean" in kinds
-        self.for_mappings: list[tuple[Check, Any]] = []
-        self.for_lists: list[tuple[Check, Any]] = []
-        self.for_texts: list[tuple[Check, Any]] = []
-        self.for_others: list[tuple[Check, Any]] = []
+        self.for_mappings: Checks = []
+        self.for_lists: Checks = []
+        self.for_texts: Checks = []
+        self.for_others: Checks = []
         for keyword, wanted in schema.items():
             if keyword in _FOR_ANY:
                 for checks in (self.for_mappings, self.for_lists, self.for_texts, self.for_others):
@@ -142,16 +146,16 @@ def _holds(schema: Schema, value: object) -> bool:
 
 
 # Loops instead of generators below: a generator costs a call for each item.
-def _all_of(wanted: Any, value: Any, _: Schema, is_in_list: bool) -> bool:
+def _all_of(wanted: Sequence[Schema], value: object, _: Schema, is_in_list: bool) -> bool:
     return all(_fits(part, value, is_in_list=is_in_list) for part in wanted)
 
 
-def _branch(wanted: Any, value: Any, schema: Schema, is_in_list: bool) -> bool:
+def _branch(wanted: Schema, value: object, schema: Schema, is_in_list: bool) -> bool:
     chosen = schema.get("then" if _fits(wanted, value, is_in_list=is_in_list) else "else")
     return chosen is None or _fits(chosen, value, is_in_list=is_in_list)
 
 
-def _properties(wanted: Any, value: Any, _: Schema, is_in_list: bool) -> bool:
+def _properties(wanted: Mapping[str, Schema], value: Settings, _: Schema, is_in_list: bool) -> bool:
     for key, item in value.items():
         if key not in wanted or (item is None and not is_in_list and key not in NEVER_NULL):
             continue
@@ -160,38 +164,38 @@ def _properties(wanted: Any, value: Any, _: Schema, is_in_list: bool) -> bool:
     return True
 
 
-def _closed(wanted: Any, value: Any, schema: Schema, is_in_list: bool) -> bool:
+def _closed(wanted: Schema | bool, value: Settings, schema: Schema, is_in_list: bool) -> bool:
     others = value.keys() - schema.get("properties", {}).keys()
     if not others:
         return True
-    if wanted is not False:
+    if not isinstance(wanted, bool):
         return all(_fits(wanted, value[key], is_in_list=is_in_list) for key in others)
     unknown = [key for key in others if not key.startswith("x-")]
     return not unknown or known_keys(schema, value, _holds).issuperset(unknown)
 
 
-def _required(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+def _required(wanted: Sequence[str], value: Settings, _: Schema, __: bool) -> bool:
     for name in wanted:
         if (name not in value or value[name] is None) and is_missing(value, name):
             return False
     return True
 
 
-def _partners(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+def _partners(wanted: Mapping[str, Sequence[str]], value: Settings, _: Schema, __: bool) -> bool:
     for key, names in wanted.items():
         if key in value and not value.keys() >= set(names):
             return False
     return True
 
 
-def _items(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+def _items(wanted: Schema, value: Sequence[object], _: Schema, __: bool) -> bool:
     for item in value:
         if not _fits(wanted, item, is_in_list=True):
             return False
     return True
 
 
-def _property_names(wanted: Any, value: Any, _: Schema, __: bool) -> bool:
+def _property_names(wanted: Schema, value: Settings, _: Schema, __: bool) -> bool:
     return all(_fits(wanted, name, is_in_list=False) for name in value)
 
 
@@ -200,7 +204,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _is_long_enough(wanted: int, value: Any, _: Schema, __: bool) -> bool:
+def _is_long_enough(wanted: int, value: Sized, _: Schema, __: bool) -> bool:
     return len(value) >= wanted
 
 

@@ -20,7 +20,7 @@ from nango_py.config.schema.fast_check import (
     is_surely_valid,
     known_keys,
 )
-from nango_py.config.schema.format import blueprint_schema, integrations_schema, resolve_references
+from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.schema.wording import Fault, Locator, problem_of
 from nango_py.config.yaml.tree import Document
@@ -29,16 +29,11 @@ from nango_py.errors import Position, Problem, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nango_py.config.values import Path
-    from nango_py.json_types import Settings
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
-__all__ = [
-    "blueprint_schema",
-    "check_blueprint",
-    "check_integrations",
-    "check_merged",
-    "integrations_schema",
-]
+    from nango_py.config.values import Path
+    from nango_py.json_types import Schema, Settings
 
 _PARENT_KEYS = ("extends", "extends_blueprint")
 _ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
@@ -136,18 +131,20 @@ def _misspells_parent(fault: Fault) -> bool:
     return fault.name in {"auth", "requests"} and any(misspelled)
 
 
-def _from_environment(value: Any) -> bool:
+def _from_environment(value: object) -> bool:
     return isinstance(value, str) and _ENVIRONMENT.match(value) is not None
 
 
-def _find_infinite(value: Any, path: Path) -> Iterator[Path]:
+def _find_infinite(value: object, path: Path) -> Iterator[Path]:
     if isinstance(value, float):
         if not math.isfinite(value):
             yield path
-    elif not isinstance(value, str | int):
-        pairs = value.items() if hasattr(value, "items") else enumerate(value or ())
-        for key, item in pairs:
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
             yield from _find_infinite(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _find_infinite(item, (*path, index))
 
 
 def _get_position(problem: Problem) -> Position:
@@ -180,7 +177,7 @@ def _validator(definition: str) -> Any:
 
 
 # Keywords about keys: one error for each key, with the key as its message.
-def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[Any]:
+def _required(_: Validator, names: Iterable[str], instance: object, __: Schema) -> Iterator[ValidationError]:
     from jsonschema import ValidationError
 
     if isinstance(instance, Mapping):
@@ -189,7 +186,9 @@ def _required(_: Any, names: Iterable[str], instance: Any, __: Any) -> Iterator[
                 yield ValidationError(name)
 
 
-def _dependent(_: Any, needs: Mapping[str, list[str]], instance: Any, __: Any) -> Iterator[Any]:
+def _dependent(
+    _: Validator, needs: Mapping[str, list[str]], instance: object, __: Schema
+) -> Iterator[ValidationError]:
     from jsonschema import ValidationError
 
     if isinstance(instance, Mapping):
@@ -199,13 +198,18 @@ def _dependent(_: Any, needs: Mapping[str, list[str]], instance: Any, __: Any) -
                     yield ValidationError(f"{key}:{name}")
 
 
-def _closed(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[Any]:
+def _closed(
+    validator: Any,  # the stubs of jsonschema have no `descend`
+    allowed: Schema | bool,  # noqa: FBT001 - as jsonschema calls it
+    instance: object,
+    schema: Schema,
+) -> Iterator[ValidationError]:
     from jsonschema import ValidationError
 
     if not isinstance(instance, Mapping):
         return
 
-    def holds(condition: Any, value: Any) -> bool:
+    def holds(condition: Schema, value: object) -> bool:
         return bool(validator.evolve(schema=condition).is_valid(value))
 
     known = schema.get("properties", {})

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.urls.hosts import ROOT, iter_texts, whole_host
 from nango_py.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from nango_py.config.model import UserHosts
     from nango_py.config.values import Path
     from nango_py.errors import Position
+    from nango_py.json_types import Settings
 
 SECRETS = ("oauth_client_secret", "app_api_key")
 _KEPT_BY_US = frozenset({"none", "private_key_jwt"})
@@ -21,7 +22,7 @@ _KEPT_BY_US = frozenset({"none", "private_key_jwt"})
 
 
 def check_app_secrets(
-    settings: Mapping[str, Any], hosts: UserHosts | None, position_of: Callable[[Path], Position]
+    settings: Settings, hosts: UserHosts | None, position_of: Callable[[Path], Position]
 ) -> Iterator[Problem]:
     """Secrets of the product that would be sent to a host of the user's choice (E322).
 
@@ -49,7 +50,7 @@ def check_app_secrets(
             yield Problem(position_of((block, key)), "E322", what, "", help_)
 
 
-def _open_fields(settings: Mapping[str, Any], hosts: UserHosts) -> set[str]:
+def _open_fields(settings: Settings, hosts: UserHosts) -> set[str]:
     """The fields that may be any host."""
     properties = settings["connection_config"]["properties"]
     return {name for name in hosts.fields if "enum" not in properties[name.removeprefix(ROOT)]}
@@ -61,7 +62,7 @@ def _leads_anywhere(text: str, hosts: UserHosts, fields: set[str]) -> bool:
     return bool(kind) and not fields.isdisjoint(template.names_by_piece()[index])
 
 
-def _sends_client_secret(auth: Mapping[str, Any]) -> bool:
+def _sends_client_secret(auth: Settings) -> bool:
     """Whether the auth mode sends the client secret."""
     mode, method = auth["auth_mode"], auth.get("authorization_method")
     if mode == "OAUTH1":
@@ -71,7 +72,7 @@ def _sends_client_secret(auth: Mapping[str, Any]) -> bool:
     return mode in {"OAUTH2", "OAUTH2_CC"} and method not in _KEPT_BY_US
 
 
-def _members(value: Any) -> Iterator[tuple[str, Any]]:
+def _members(value: Settings) -> Iterator[tuple[str, object]]:
     """The items of a mapping, and of the mappings in its lists."""
     for key, member in value.items():
         yield key, member
@@ -80,5 +81,5 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
                 yield from part.items()
 
 
-def _named(own: list[str], blocks: list[Any]) -> set[str]:
+def _named(own: list[str], blocks: list[object]) -> set[str]:
     return {name for name in own for text in iter_texts(blocks) if name in text}

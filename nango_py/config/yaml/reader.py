@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from nango_py.config.yaml.tree import Node, kind_of
 from nango_py.errors import Position, Problem, printable
@@ -40,14 +40,36 @@ _CORE_TAGS: dict[str, tuple[type, ...]] = {
 }
 
 
+class Mark(Protocol):
+    """A place in a file, counted from 0."""
+
+    line: int
+    column: int
+
+
+class Event(Protocol):
+    """What is used of PyYAML's events."""
+
+    start_mark: Mark
+    end_mark: Mark
+    anchor: str | None
+    tag: str | None
+    value: str
+    style: str | None
+    implicit: tuple[bool, bool]
+
+
 class EventParser(Protocol):
     """What is used of PyYAML's loaders."""
 
     def check_event(self) -> bool:
         """Whether there is another event."""
 
-    def get_event(self) -> Any:
+    def get_event(self) -> Event:
         """The next event."""
+
+
+Scalar: TypeAlias = "str | int | float | bool | None"
 
 
 class StopError(Exception):
@@ -86,7 +108,7 @@ class Reader:
         self.file = file
         self.problems = problems
         self.root: Node | None = None
-        self.last_quoted: Any = None
+        self.last_quoted: Event | None = None
         self.has_infinity = False
         self._open: list[_Frame] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}
@@ -115,11 +137,11 @@ class Reader:
             if step is not None:
                 step(event)
 
-    def _document(self, event: Any) -> None:
+    def _document(self, event: Event) -> None:
         if self.root is not None:
             raise self._stop(event, "E003", 'second document ("---")', "only one is allowed")
 
-    def _scalar(self, event: Any) -> None:
+    def _scalar(self, event: Event) -> None:
         plain: bool = event.implicit[0]
         if event.style in {"'", '"'}:
             self.last_quoted = event
@@ -147,7 +169,7 @@ class Reader:
             self._anchors[event.anchor] = (node, 1, 0)
         self._attach(node)
 
-    def _key(self, frame: _Frame, event: Any, *, plain: bool) -> None:
+    def _key(self, frame: _Frame, event: Event, *, plain: bool) -> None:
         text: str = event.value
         value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if text == "<<" and plain:
@@ -164,13 +186,13 @@ class Reader:
             self._report(event, "E105", what, "", "rename or remove one")
         frame.key = (text, line, column, plain)
 
-    def _start(self, event: Any) -> None:
+    def _start(self, event: Event) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
         if self._open and self._open[-1].mapping and self._open[-1].key is None:
             raise self._stop(event, "E207", "a key must be text, found a list or a mapping")
         mapping = type(event).__name__ == "MappingStartEvent"
-        value: Any = {} if mapping else []
+        value: object = {} if mapping else []
         if event.tag is not None and event.tag != "!":
             self._tagged(event, value)
         node = Node(self.file, event.start_mark.line + 1, event.start_mark.column + 1, value)
@@ -182,7 +204,7 @@ class Reader:
             self._open_anchors[event.anchor] = _position(self.file, event)
         self._open.append(_Frame(node, event.anchor, self._values, mapping=mapping))
 
-    def _end(self, _: Any) -> None:
+    def _end(self, _: Event) -> None:
         frame = self._open.pop()
         height = frame.deepest + 1
         if frame.anchor is not None:
@@ -192,13 +214,13 @@ class Reader:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
         self._attach(frame.node)
 
-    def _alias(self, event: Any) -> None:
+    def _alias(self, event: Event) -> None:
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
             raise self._stop(event, "E006", f"more than {MAX_ALIASES} aliases")
         if self._open and self._open[-1].mapping and self._open[-1].key is None:
             raise self._stop(event, "E207", "a key must be text, found an alias")
-        name = printable(event.anchor)
+        name = printable(event.anchor or "")
         if event.anchor in self._open_anchors:
             raise StopError(Problem(self._open_anchors[event.anchor], "E009", f'"*{name}" contains itself'))
         if event.anchor not in self._anchors:
@@ -213,7 +235,7 @@ class Reader:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
         self._attach(node)
 
-    def _too_many(self, event: Any, words: str = "more than") -> StopError:
+    def _too_many(self, event: Event, words: str = "more than") -> StopError:
         return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
 
     def _attach(self, node: Node) -> None:
@@ -232,27 +254,27 @@ class Reader:
                 frame.node.value[text] = node.value
                 frame.node.has_nulls |= node.value is None or node.has_nulls
 
-    def _tagged(self, event: Any, value: Any) -> Any:
+    def _tagged(self, event: Event, value: object) -> object:
         """The value with the type of its core tag; any other tag stops reading."""
-        kinds = _CORE_TAGS.get(event.tag)
+        kinds = _CORE_TAGS.get(event.tag or "")
         made = plain_value(value) if isinstance(value, str) and kinds != (str,) else value
         if kinds is None or not isinstance(made, kinds):
             # Without the tag the document would not mean what its author expects.
             raise self._stop(event, "E005", "tag not allowed", "plain YAML only")
         return made
 
-    def _report(self, event: Any, code: str, *parts: str) -> None:
+    def _report(self, event: Event, code: str, *parts: str) -> None:
         self.problems.append(self._stop(event, code, *parts).problem)
 
-    def _stop(self, event: Any, code: str, *parts: str) -> StopError:
+    def _stop(self, event: Event, code: str, *parts: str) -> StopError:
         return StopError(Problem(_position(self.file, event), code, *parts))
 
 
-def _position(file: str, event: Any) -> Position:
+def _position(file: str, event: Event) -> Position:
     return Position(file, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def plain_value(text: str) -> Any:
+def plain_value(text: str) -> Scalar:
     """The value of an unquoted text in YAML 1.2's core schema, except that leading zeros make it text.
 
     Integers of 25 or more characters become 2**63, which is out of range.
@@ -264,7 +286,7 @@ def plain_value(text: str) -> Any:
     return _number(text)
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> Scalar:
     if _INT.match(text):
         return int(text) if len(text) < 25 else _INT64  # noqa: PLR2004 - longer than any 64-bit number
     if _INT_OF_BASE.match(text):
@@ -276,7 +298,7 @@ def _number(text: str) -> Any:
     return text
 
 
-def key_problem(position: Position, text: str, value: Any) -> Problem:
+def key_problem(position: Position, text: str, value: Scalar) -> Problem:
     """The problem of a key that is not text but was written as `text`."""
     shown = printable(text, 30)
     if value is None:

@@ -116,8 +116,7 @@ def test_a_booking_whose_reply_was_lost_is_not_made_twice() -> None:
         store.settle(_granted(store).ticket)
         call = store._call(SPENDS, ("g",))
         for _ in range(2):
-            keys = [*call.all_keys, store._generation_key]
-            reply = store._run("acquire", keys, b"sixteen bytes ok", 0.0, call.arguments)
+            reply = store._run("acquire", call.acquire_keys, b"sixteen bytes ok", 0.0, call.arguments)
             assert reply[0] == b"granted"
         assert store.view(["k"])[0].used == 2
 

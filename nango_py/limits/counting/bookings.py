@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Bookings:
-    """Meters by key, and for each closed gate the moment at which it opens.
+    """Meters by key, and for each closed gate the moment at which it opens; methods as in `LimitStore`.
 
     Args:
         booking_type: the class of new bookings.
@@ -37,7 +37,6 @@ class Bookings:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float, now: float
     ) -> Granted | Refused:
-        """See `LimitStore.acquire`."""
         self.arrivals += 1
         booking = self._booking_type(self.arrivals, spends, gates)
         meters = self._meters(booking, now)
@@ -47,7 +46,6 @@ class Bookings:
         return Granted(self._place(booking, meters, time, now), booking)
 
     def confirm(self, booking: Booking, now: float) -> float:
-        """See `LimitStore.confirm`."""
         if booking.state == "in_flight":
             return 0.0
         meters = self._meters(booking, now)
@@ -58,7 +56,6 @@ class Bookings:
         return self._place(booking, meters, time, now)
 
     def settle(self, booking: Booking, now: float) -> None:
-        """See `LimitStore.settle`."""
         if booking.state == "waiting":
             self.release(booking)
         if booking.state == "in_flight":
@@ -71,7 +68,6 @@ class Bookings:
                     meter.finish(booking, now)
 
     def release(self, booking: Booking) -> None:
-        """See `LimitStore.release`."""
         if booking.state == "ended":
             return
         for spend in booking.spends:
@@ -81,19 +77,16 @@ class Bookings:
         booking.state = "ended"
 
     def count(self, spends: tuple[Spend, ...], now: float) -> None:
-        """See `LimitStore.count`."""
         booking = self._booking_type(0, spends, ())
         for meter, spend in zip(self._meters(booking, now), spends, strict=True):
             meter.count(now, spend.cost)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
-        """See `LimitStore.close_gate`."""
         if seconds > 0:
             for gate in gates:
                 self.gates[gate] = max(self.gates.get(gate, 0.0), now + seconds)
 
     def view(self, keys: Collection[str], now: float) -> tuple[WindowView, ...]:
-        """See `LimitStore.view`."""
         views: list[WindowView] = []
         for key in keys:
             meter = self.meters.get(key)
@@ -111,7 +104,6 @@ class Bookings:
         return tuple(views)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """See `LimitStore.keys`."""
         return tuple(sorted(key for key in self.meters.keys() | self.gates.keys() if key.startswith(prefix)))
 
     def sweep(self, now: float) -> None:

@@ -123,7 +123,6 @@ class FailoverLimits:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """See `LimitStore.acquire`."""
         ticket = Ticket(spends, gates)
         if not self._should_try():
             return self._acquire_local(ticket, max_wait)
@@ -146,7 +145,6 @@ class FailoverLimits:
         return Granted(max(outcome.wait, local.wait), ticket)
 
     def confirm(self, ticket: Ticket) -> float:
-        """See `LimitStore.confirm`."""
         wait = 0.0
         if ticket.shared is not None:
             try:
@@ -159,7 +157,6 @@ class FailoverLimits:
         return wait if ticket.local is None else max(wait, self._local.confirm(ticket.local))
 
     def settle(self, ticket: Ticket) -> None:
-        """See `LimitStore.settle`."""
         if ticket.local is None:
             self._local.count(self._share(ticket.spends).spends)
         else:
@@ -167,13 +164,11 @@ class FailoverLimits:
         self._end_shared(self._store.settle, ticket)
 
     def release(self, ticket: Ticket) -> None:
-        """See `LimitStore.release`."""
         if ticket.local is not None:
             self._local.release(ticket.local)
         self._end_shared(self._store.release, ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """See `LimitStore.count`."""
         if self._should_try():
             try:
                 self._store.count(spends)

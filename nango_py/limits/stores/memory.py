@@ -36,7 +36,6 @@ class MemoryLimits:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """See `LimitStore.acquire`."""
         with self._lock:
             now = self._clock.monotonic()
             if now >= self._sweep_at:
@@ -45,37 +44,30 @@ class MemoryLimits:
             return self._bookings.acquire(spends, gates, max_wait, now)
 
     def confirm(self, ticket: Booking) -> float:
-        """See `LimitStore.confirm`."""
         with self._lock:
             return self._bookings.confirm(ticket, self._clock.monotonic())
 
     def settle(self, ticket: Booking) -> None:
-        """See `LimitStore.settle`."""
         with self._lock:
             self._bookings.settle(ticket, self._clock.monotonic())
 
     def release(self, ticket: Booking) -> None:
-        """See `LimitStore.release`."""
         with self._lock:
             self._bookings.release(ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """See `LimitStore.count`."""
         with self._lock:
             self._bookings.count(spends, self._clock.monotonic())
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """See `LimitStore.close_gate`."""
         with self._lock:
             self._bookings.close_gate(gates, seconds, self._clock.monotonic())
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """See `LimitStore.view`."""
         with self._lock:
             return self._bookings.view(keys, self._clock.monotonic())
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """See `LimitStore.keys`."""
         with self._lock:
             return self._bookings.keys(prefix)
 

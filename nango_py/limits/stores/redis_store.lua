@@ -4,7 +4,7 @@
 -- KEYS: the keys of the call's budgets, then its gates; for `acquire` also the key of the generation, at the end.
 -- ARGV: the step; the booking's name (16 bytes); a number, whose meaning depends on the step; the time in seconds,
 -- which only tests pass; and for `acquire`, `confirm` and `count` a digest of the budgets' keys, then two arguments
--- for each budget: its cost, and its rules as JSON (see `Call` in redis_store.py).
+-- for each budget: its cost, and its rules (see `pack_rules` in redis_store.py).
 -- Times are seconds. Replies are text, because Redis cuts numbers down to integers.
 
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING = 10, 5, 1e-9
@@ -19,8 +19,8 @@ if not now then
   now, clock_step = time[1] + time[2] / 1e6, 1e-6
 end
 
--- Redis runs all of this text for every step, and making a function costs about as much as calling one. So the functions
--- of a module are made when one of them is first needed.
+-- Redis runs this whole text for every step, and creating a function costs about as much as calling one. So the
+-- functions of a module are created when one of them is first needed: creating all took 6 us of an acquire's 18.
 local make = {}
 local module = setmetatable({}, {__index = function(modules, wanted)
   modules[wanted] = make[wanted]()
@@ -148,7 +148,7 @@ function make.queue()
 end
 
 -- The kinds of limits. Each has `earliest`, the first moment from `from` on at which so much can be sent, and `usage`:
--- what of it is used now, and the seconds until nothing is. ----------------------------------------------------------
+-- what of it is used now, and the seconds until nothing is.
 
 function make.window()
   local Window = {}
@@ -329,8 +329,9 @@ function make.cap()
   return Cap
 end
 
--- Meter: a key is a hash of `log` and `state`. Of the parts of the state, `in_flight` has 32 bytes for each request (the
--- name of its booking, the moment of its sending, its cost); `levels` and `waiting` are MessagePack. ------------------
+-- Meter: a key is a hash of `log` and `state`. Of the parts of the state, `in_flight` has 32 bytes for each request
+-- (the name of its booking, the moment of its sending, its cost); `levels` and `waiting` are MessagePack.
+-- `rules` are numbers for each limit and, as JSON that is decoded only if it is needed, its label and midnights.
 
 function make.meter()
   local Meter = {}
@@ -406,13 +407,10 @@ local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'day', 'bucket', 'cap'}
 local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 
 local function load(key, new_rules)
-  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last = 0, 0, 0, 0, 0, 0, 0, math.huge, 0
-  local rules, levels, waiting, in_flight = NO_RULES, '', '', ''
   local state = redis.call('HGET', key, 'state')
-  if state then
-    gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, rules, levels, waiting,
-      in_flight = struct.unpack(STATE, state)
-  end
+    or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '')
+  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, rules, levels, waiting,
+    in_flight = struct.unpack(STATE, state)
   rules = new_rules or rules
   local limits = {}
   local limit_count, longest, max_cost, in_flight_seconds, at = struct.unpack(RULES, rules)
@@ -429,7 +427,8 @@ local function load(key, new_rules)
     gate = gate, arrivals = arrivals, kept_until = kept_until, log = log,
     rules = rules, limits = limits, longest = longest, max_cost = max_cost, in_flight_seconds = in_flight_seconds,
     known_details = false, details_at = at, in_flight = in_flight, in_flight_cost = in_flight_cost,
-    levels = levels ~= '' and cmsgpack.unpack(levels) or {}, waiting = waiting ~= '' and cmsgpack.unpack(waiting) or {},
+    levels = levels ~= '' and cmsgpack.unpack(levels) or {},
+    waiting = waiting ~= '' and cmsgpack.unpack(waiting) or {},
   }
   if in_flight ~= '' and struct.unpack('<d', in_flight, 17) + in_flight_seconds <= now then
     module.meter.finish_late(meter)
@@ -470,7 +469,7 @@ local function save(meter)
   end
 end
 
--- Bookings: `spends` are pairs of a meter and a cost. -----------------------------------------------------------------
+-- Bookings: `spends` are pairs of a meter and a cost.
 
 local meters, spends, gates = {}, {}, {}
 local budget_count = keys_digest and (#ARGV - 5) / 2 or #KEYS
@@ -531,7 +530,7 @@ local function place(at, order)
   return at <= now and '0' or string.format('%.17g', at - now + clock_step)
 end
 
--- The steps: each changes the meters and sets the reply. --------------------------------------------------------------
+-- The steps: each changes the meters and sets the reply.
 
 local reply
 

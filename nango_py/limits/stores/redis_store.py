@@ -15,7 +15,7 @@ import secrets
 from operator import is_not
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -30,7 +30,7 @@ from nango_py.limits.limit_types import GATE, Bucket, CalendarDay, Granted, Refu
 from nango_py.limits.stores.stored_meter import digest_of_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from nango_py.clock import Clock
     from nango_py.json_types import JsonObject, JsonValue
@@ -52,7 +52,6 @@ day by its own clock, and takes later days to have 24 hours."""
 
 _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
-Reply = TypeVar("Reply")
 
 LAYOUT = "3"
 """Part of every key, so that no version reads what another wrote in another format."""
@@ -65,22 +64,24 @@ class Call:
         limits: of each budget, to notice when they change.
         budget_keys: in Redis.
         all_keys: those of the budgets, then those of the gates.
+        acquire_keys: the same and the key of the generation.
         arguments: what the script is sent about the budgets.
         expires_at: Unix seconds when the arguments are out of date, because a calendar day ends.
     """
 
-    __slots__ = ("all_keys", "arguments", "budget_keys", "expires_at", "limits")
+    __slots__ = ("acquire_keys", "all_keys", "arguments", "budget_keys", "expires_at", "limits")
 
     def __init__(
         self, prefix: str, spends: tuple[Spend, ...], gates: tuple[str, ...], now: float, offset: float
     ) -> None:
         self.limits = [spend.limits for spend in spends]
-        self.budget_keys = [f"{prefix} {spend.key}" for spend in spends]
-        self.all_keys = [*self.budget_keys, *[f"{prefix} {gate}" for gate in gates]]
-        self.arguments: list[str | bytes] = [digest_of_keys(spends)]
+        self.budget_keys = [f"{prefix} {spend.key}".encode() for spend in spends]
+        self.all_keys = [*self.budget_keys, *[f"{prefix} {gate}".encode() for gate in gates]]
+        self.acquire_keys = [*self.all_keys, f"{prefix}:generation".encode()]
+        self.arguments = [digest_of_keys(spends).encode()]
         self.expires_at = math.inf
         for spend in spends:
-            self.arguments += [str(spend.cost), pack_rules(spend.limits, now, offset)]
+            self.arguments += [b"%d" % spend.cost, pack_rules(spend.limits, now, offset)]
             for limit in spend.limits:
                 if isinstance(limit, CalendarDay):
                     self.expires_at = min(self.expires_at, day_around(limit.time_zone, now)[1])
@@ -118,7 +119,6 @@ class RedisLimits:
         self._script = self.SCRIPT.read_text()
         self._digest: str = self._client.register_script(self._script).sha
         self._generation = b""
-        self._generation_key = f"{self._prefix}:generation"
         self._numbers = itertools.count()
         self._calls: dict[tuple[object, ...], Call] = {}
         self._connections: list[Any] = []  # redis-py leaves the methods of connections untyped
@@ -132,50 +132,44 @@ class RedisLimits:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """See `LimitStore.acquire`."""
         call = self._call(spends, gates)
         if self._process_id != os.getpid():
             self._reset_process()
         name = self._process + next(self._numbers).to_bytes(8, "little")
-        keys = [*call.all_keys, self._generation_key]
         max_wait = min(max(max_wait, 0.0), 1e12)
-        outcome, wait, detail, self._generation = self._run("acquire", keys, name, max_wait, call.arguments)
+        outcome, wait, detail, self._generation = self._run(
+            "acquire", call.acquire_keys, name, max_wait, call.arguments
+        )
         if outcome == b"refused":
             return Refused(float(wait), detail.decode())
         return Granted(float(wait), Ticket(name, float(detail), call))
 
     def confirm(self, ticket: Ticket) -> float:
-        """See `LimitStore.confirm`."""
         call = ticket.call
         return float(self._run("confirm", call.all_keys, ticket.name, ticket.order, call.arguments))
 
     def settle(self, ticket: Ticket) -> None:
-        """See `LimitStore.settle`."""
         if ticket.call.budget_keys:
             self._run("settle", ticket.call.budget_keys, ticket.name)
 
     def release(self, ticket: Ticket) -> None:
-        """See `LimitStore.release`."""
         if ticket.call.budget_keys:
             self._run("release", ticket.call.budget_keys, ticket.name)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """See `LimitStore.count`."""
         if spends:
             call = self._call(spends, ())
             self._run("count", call.budget_keys, arguments=call.arguments)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """See `LimitStore.close_gate`."""
         if gates and seconds > 0 and math.isfinite(seconds):
-            self._run("close", [f"{self._prefix} {gate}" for gate in gates], number=seconds)
+            self._run("close", self._keys(gates), number=seconds)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """See `LimitStore.view`."""
         if not keys:
             return ()
         views: list[WindowView] = []
-        states = json.loads(self._run("view", [f"{self._prefix} {key}" for key in keys]))
+        states = json.loads(self._run("view", self._keys(keys)))
         for key, state in zip(keys, states, strict=True):
             gate = float(state["gate"])
             for label, limit, used, resets_in in state["limits"]:
@@ -185,11 +179,15 @@ class RedisLimits:
         return tuple(views)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """See `LimitStore.keys`."""
         start = f"{self._prefix} "
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", start + prefix)
-        names = _ask(lambda: list(self._client.scan_iter(match=f"{pattern}*", count=1000)))
-        return tuple(sorted({name.decode().removeprefix(start) for name in names}))
+        try:
+            names = list(self._client.scan_iter(match=f"{pattern}*", count=1000))
+        except redis.RedisError as error:
+            reason = type(error).__name__
+        else:
+            return tuple(sorted({name.decode().removeprefix(start) for name in names}))
+        raise _failure(reason)
 
     def processes(self, name: str) -> int:
         """Record a heartbeat; the number of processes that use this store, including this one.
@@ -197,22 +195,24 @@ class RedisLimits:
         Args:
             name: of this process, the same in every call.
         """
-
-        def beat() -> int:
-            if self._clock is None:
-                seconds, microseconds = self._client.time()
-                now = seconds + microseconds / 1e6
-            else:
-                now = self._clock.monotonic()
-            key = f"{self._prefix}:processes"
+        key = f"{self._prefix}:processes"
+        try:
+            now = self._server_time()
             with self._client.pipeline() as pipeline:
                 pipeline.zadd(key, {name: now})
                 pipeline.zremrangebyscore(key, "-inf", now - PROCESS_TTL)
                 pipeline.pexpire(key, math.ceil(PROCESS_TTL * 1000))
                 pipeline.zcard(key)
                 return int(pipeline.execute()[-1])
+        except redis.RedisError as error:
+            reason = type(error).__name__
+        raise _failure(reason)
 
-        return _ask(beat)
+    def _server_time(self) -> float:
+        if self._clock is not None:
+            return self._clock.monotonic()
+        seconds, microseconds = self._client.time()
+        return float(seconds + microseconds / 1e6)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -245,10 +245,10 @@ class RedisLimits:
     def _run(
         self,
         step: str,
-        keys: list[str],
+        keys: list[bytes],
         name: bytes = b"",
         number: float = 0.0,
-        arguments: Sequence[str | bytes] = (),
+        arguments: Sequence[bytes] = (),
     ) -> Any:
         """The script's reply to one of its `steps`.
 
@@ -262,8 +262,25 @@ class RedisLimits:
         if self._process_id != os.getpid():
             self._reset_process()
         now = "" if self._clock is None else repr(self._clock.monotonic())
-        command = ("EVALSHA", self._digest, len(keys), *keys, step, name, number, now, *arguments)
-        return _ask(lambda: self._exchange(command))
+        command: tuple[str | bytes | float, ...] = (
+            "EVALSHA",
+            self._digest,
+            len(keys),
+            *keys,
+            step,
+            name,
+            number,
+            now,
+            *arguments,
+        )
+        try:
+            return self._exchange(command)
+        except redis.RedisError as error:
+            reason = type(error).__name__
+        raise _failure(reason)
+
+    def _keys(self, keys: Collection[str]) -> list[bytes]:
+        return [f"{self._prefix} {key}".encode() for key in keys]
 
     def _exchange(self, command: tuple[str | bytes | float, ...]) -> Any:
         # Taking a connection from redis-py's pool costs 7 us for each step (of 32 us for a PING): it locks
@@ -294,13 +311,9 @@ class RedisLimits:
         return reply
 
 
-def _ask(send: Callable[[], Reply]) -> Reply:
-    try:
-        return send()
-    except redis.RedisError as error:
-        reason = type(error).__name__
+def _failure(reason: str) -> StorageError:
     # Only the kind of the failure: its text may contain a URL.
-    raise StorageError(f"the rate limit store in Redis failed: {reason}")
+    return StorageError(f"the rate limit store in Redis failed: {reason}")
 
 
 def pack_rules(limits: tuple[Limit, ...], now: float, offset: float) -> bytes:

@@ -73,7 +73,6 @@ class SqlLimits:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        """See `LimitStore.acquire`."""
         self._sweep_if_due()
         keys = _keys(spends, gates)
         if not spends:
@@ -94,7 +93,6 @@ class SqlLimits:
         return self._change(keys, acquire)
 
     def confirm(self, ticket: Ticket) -> float:
-        """See `LimitStore.confirm`."""
         if not ticket.spends:
             rows = self._read(_keys((), ticket.gates))
             return rows.bookings.confirm(rows.booking(ticket), rows.now)
@@ -107,16 +105,12 @@ class SqlLimits:
         return self._change(_keys(ticket.spends, ticket.gates), confirm)
 
     def settle(self, ticket: Ticket) -> None:
-        """See `LimitStore.settle`."""
         self._end(ticket, lambda rows, booking: rows.bookings.settle(booking, rows.now))
 
     def release(self, ticket: Ticket) -> None:
-        """See `LimitStore.release`."""
         self._end(ticket, lambda rows, booking: rows.bookings.release(booking))
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        """See `LimitStore.count`."""
-
         def count(run: Run, rows: SqlRows) -> None:
             rows.bookings.count(spends, rows.now)
             rows.save(run, [spend.key for spend in spends])
@@ -125,8 +119,6 @@ class SqlLimits:
             self._change(_keys(spends, ()), count)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """See `LimitStore.close_gate`."""
-
         def close(run: Run, rows: SqlRows) -> None:
             rows.bookings.close_gate(gates, seconds, rows.now)
             rows.save(run, gates)
@@ -134,12 +126,10 @@ class SqlLimits:
         self._change(tuple(dict.fromkeys(gates)), close)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        """See `LimitStore.view`."""
         rows = self._read(tuple(keys))
         return rows.bookings.view([key for key in keys if key in rows.meters], rows.now)
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        """See `LimitStore.keys`."""
         self._create_tables()
         rows = self._database.read(KEYS, {"prefix": prefix, "size": len(prefix)})
         return tuple(sorted(key for (key,) in rows))

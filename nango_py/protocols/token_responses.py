@@ -63,17 +63,17 @@ def read_token_response(response: TokenResponse, now: float) -> JsonObject:
         TokenUnavailable: a transient error, or not a token response.
     """
     raise_if_transient(response, now)
-    found = decode_body(response)
-    if isinstance(found, dict):
-        _check_error(response, found)
+    body = decode_body(response)
+    if isinstance(body, dict):
+        _check_error(response, body)
     if response.status not in _OK:
-        raise_refused(response, found, ends_connection=False)
-    if not isinstance(found, dict):
+        raise_refused(response, body, ends_connection=False)
+    if not isinstance(body, dict):
         raise TokenUnavailable("the token endpoint's response is not a JSON object", status=response.status)
-    if str(found.get("token_type", "")).lower() in _UNSUPPORTED_TOKEN_TYPES:
+    if str(body.get("token_type", "")).lower() in _UNSUPPORTED_TOKEN_TYPES:
         what = "the token endpoint returned an unsupported type of token; only bearer tokens are supported"
         raise TokenRefused("unsupported_token_type", ends_connection=False, status=response.status, what=what)
-    return found
+    return body
 
 
 def raise_if_transient(response: TokenResponse, now: float) -> None:
@@ -110,30 +110,30 @@ def _reject_constant(_: str) -> NoReturn:
     raise ValueError
 
 
-def _check_error(response: TokenResponse, found: Mapping[str, JsonValue]) -> None:
-    code = _find_error_code(found)
+def _check_error(response: TokenResponse, body: Mapping[str, JsonValue]) -> None:
+    code = _find_error_code(body)
     folded = code.lower()
     if folded in _TRANSIENT_ERRORS:
         raise TokenUnavailable(f"the token endpoint returned {code}", status=response.status)
     # GitHub, Slack and Zoho return 200 for a rejected request.
     if folded in _GRANT_ERRORS:
         raise TokenRefused(code, ends_connection=True, status=response.status)
-    if folded in _CLIENT_ERRORS or (found.get("error") and response.status in _OK):
+    if folded in _CLIENT_ERRORS or (body.get("error") and response.status in _OK):
         raise TokenRefused(code, ends_connection=False, status=response.status)
 
 
-def _find_error_code(found: Mapping[str, JsonValue]) -> str:
-    error = found.get("error")
+def _find_error_code(body: Mapping[str, JsonValue]) -> str:
+    error = body.get("error")
     if isinstance(error, dict):
         candidates = [error.get("type"), error.get("code"), error.get("status")]
     else:
-        candidates = [error, found.get("error_code"), found.get("code"), found.get("status")]
+        candidates = [error, body.get("error_code"), body.get("code"), body.get("status")]
     return next((code for code in map(error_code, candidates) if code), "")
 
 
-def raise_refused(response: TokenResponse, found: JsonValue, *, ends_connection: bool) -> NoReturn:
+def raise_refused(response: TokenResponse, body: JsonValue, *, ends_connection: bool) -> NoReturn:
     """Raise TokenRefused for a response with an error status."""
-    code = _find_error_code(found) if isinstance(found, dict) else ""
+    code = _find_error_code(body) if isinstance(body, dict) else ""
     raise TokenRefused(code, ends_connection=ends_connection, status=response.status)
 
 
@@ -150,7 +150,7 @@ def check_token(value: object) -> str:
     raise TokenUnavailable("the token endpoint's response has no valid token")
 
 
-def search_path(path: str, found: JsonValue, where: str, context: TokenContext) -> JsonValue:
+def search_path(path: str, body: JsonValue, where: str, context: TokenContext) -> JsonValue:
     """The value at a JMESPath, or None.
 
     Raises:
@@ -159,33 +159,33 @@ def search_path(path: str, found: JsonValue, where: str, context: TokenContext) 
     import jmespath
 
     try:
-        value: JsonValue = jmespath.search(path, found)
+        value: JsonValue = jmespath.search(path, body)
     except (jmespath.exceptions.JMESPathError, ValueError, TypeError, RecursionError):
-        del found
+        del body
     else:
         return value
     raise context.missing_error(f"auth.{where} is not a valid JMESPath, or does not fit the response")
 
 
 def read_expiry(
-    context: TokenContext, response: TokenResponse, found: JsonValue, parent: str = ""
+    context: TokenContext, response: TokenResponse, body: JsonValue, parent: str = ""
 ) -> float | None:
     """When the token of a response expires, in unix seconds of our clock; None if it is unknown.
 
     Args:
         context: its settings have the paths and the unit.
         response: its Date header shows the skew between our clock and the server's.
-        found: the decoded body.
+        body: the decoded body.
         parent: the path of the object with the token; "" for the body itself.
     """
     prefix = f"{parent}." if parent else ""
     at_path = context.text("expires_at_path", f"{prefix}expires_at")
     in_path = context.text("expires_in_path", f"{prefix}expires_in")
-    lifetime = parse_seconds(search_path(in_path, found, "expires_in_path", context))
+    lifetime = parse_seconds(search_path(in_path, body, "expires_in_path", context))
     if lifetime is not None:
         unit = _UNITS[context.text("expires_in_unit", "seconds")]
         return context.now + min(lifetime * unit, MAX_LIFETIME)
-    moment = parse_timestamp(search_path(at_path, found, "expires_at_path", context), context.now)
+    moment = parse_timestamp(search_path(at_path, body, "expires_at_path", context), context.now)
     if moment is not None:
         return moment - clock_skew(response, context.now)
     declared = context.number("token_lifetime_seconds")

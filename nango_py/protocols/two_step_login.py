@@ -47,15 +47,15 @@ def read_step_response(response: TokenResponse, now: float) -> JsonValue:
         TokenUnavailable: it may work later.
     """
     token_responses.raise_if_transient(response, now)
-    found = token_responses.decode_body(response)
+    body = token_responses.decode_body(response)
     if response.status not in _OK:
-        token_responses.raise_refused(response, found, ends_connection=response.status in _LOGIN_REJECTED)
-    if found is None and response.header("content-type").startswith("text/plain"):
+        token_responses.raise_refused(response, body, ends_connection=response.status in _LOGIN_REJECTED)
+    if body is None and response.header("content-type").startswith("text/plain"):
         return response.body.decode("utf-8", "replace").strip()
-    return found
+    return body
 
 
-def read_token(context: TokenContext, response: TokenResponse, found: JsonValue) -> JsonObject:
+def read_token(context: TokenContext, response: TokenResponse, body: JsonValue) -> JsonObject:
     """The credentials with the token of the last response, and with its expiry if that is known.
 
     Raises:
@@ -67,21 +67,21 @@ def read_token(context: TokenContext, response: TokenResponse, found: JsonValue)
         token = response.header(str.__str__(paths["token_header"]))
     else:
         path = str.__str__(paths.get("token", "access_token"))
-        if found is None:
+        if body is None:
             raise TokenUnavailable("the login response is neither JSON nor a form", status=response.status)
-        token = token_responses.search_path(path, found, "token_response.token", context)
+        token = token_responses.search_path(path, body, "token_response.token", context)
     kept = {key: value for key, value in context.credentials.items() if key != "expires_at"}
     stored: JsonObject = {**kept, "token": token_responses.check_token(token)}
-    expires_at = _read_expiry(context, paths, response, found)
+    expires_at = _read_expiry(context, paths, response, body)
     return stored if expires_at is None else {**stored, "expires_at": expires_at}
 
 
 def _read_expiry(
-    context: TokenContext, paths: Settings, response: TokenResponse, found: JsonValue
+    context: TokenContext, paths: Settings, response: TokenResponse, body: JsonValue
 ) -> float | None:
     where = "token_response.token_expiration"
     if paths.get("token_expiration"):
-        value = token_responses.search_path(str.__str__(paths["token_expiration"]), found, where, context)
+        value = token_responses.search_path(str.__str__(paths["token_expiration"]), body, where, context)
         if paths.get("token_expiration_strategy") == "expireAt":
             moment = token_responses.parse_timestamp(value, context.now)
             if moment is not None:

@@ -163,7 +163,7 @@ def test_oauth2_keeps_the_expiry_as_unix_seconds(expires_at: Any, stored: float)
     assert checked["expires_at"] == stored
 
 
-def test_oauth2_refuses_what_is_no_time() -> None:
+def test_oauth2_rejects_an_expiry_that_is_not_a_time() -> None:
     """The text itself stays out of the message."""
     mode = AUTH_MODES.get("OAUTH2")()
     with pytest.raises(CredentialsError, match='"expires_at" must be ISO 8601') as caught:
@@ -174,7 +174,7 @@ def test_oauth2_refuses_what_is_no_time() -> None:
 
 @pytest.mark.parametrize("field", ["expires_at", "expires_in"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_oauth2_refuses_times_that_are_none(field: str, number: float) -> None:
+def test_oauth2_rejects_an_expiry_of_another_type(field: str, number: float) -> None:
     """NaN and infinity would never expire, and break what is stored."""
     with pytest.raises(CredentialsError, match=field):
         AUTH_MODES.get("OAUTH2")().check_credentials({"access_token": "tok", field: number}, "x")
@@ -199,7 +199,7 @@ def test_a_setting_means_the_same_in_every_mode() -> None:
 
 @every_mode
 def test_a_token_that_is_fetched_is_a_secret_variable(name: str) -> None:
-    """Until it is there the mode is not ready, and it can be had without the user."""
+    """Without the token the mode is not ready, and it can fetch one without the user."""
     mode = AUTH_MODES.get(name)
     fetched = mode.token_variable
     assert mode().is_ready(mode.example_credentials)
@@ -229,8 +229,8 @@ def test_only_modes_that_sign_add_headers(name: str) -> None:
 
 
 @every_mode
-def test_its_refusals_say_nothing_of_the_credentials(name: str) -> None:
-    """A renewal without any setting, and one that the endpoint refuses with all it was told."""
+def test_errors_do_not_contain_the_credentials(name: str) -> None:
+    """A refresh without settings, and one that the endpoint rejects with an echo of the request."""
     mode = AUTH_MODES.get(name)
     held = dict(mode.example_credentials)
     credentials = {**held, "refresh_token": "refresh_example_1234"} if name == "OAUTH2" else held
@@ -241,16 +241,16 @@ def test_its_refusals_say_nothing_of_the_credentials(name: str) -> None:
         )  # fmt: skip
         texts = [*leaves(credentials), *APP.values()]
         with pytest.raises((ConfigError, TokenRefused)) as caught:
-            echoed(mode().refresh(context))
+            reject_with_echo(mode().refresh(context))
         shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
         assert not [text for text in texts if text in shown and text != "ada"]
         assert caught.value.__context__ is None
 
 
-def echoed(renewal: Any) -> None:
-    """Answer each request of a renewal with a refusal that repeats the request."""
-    request = next(renewal)
+def reject_with_echo(refresh: Any) -> None:
+    """Reject each request of a refresh with an error that repeats the request."""
+    request = next(refresh)
     while True:
-        told = f"{request.url} {dict(request.headers)} {request.body!r}"
-        body = json.dumps({"error": "invalid_grant", "error_description": told}).encode()
-        request = renewal.send(TokenResponse(400, {}, body))
+        echo = f"{request.url} {dict(request.headers)} {request.body!r}"
+        body = json.dumps({"error": "invalid_grant", "error_description": echo}).encode()
+        request = refresh.send(TokenResponse(400, {}, body))

@@ -37,7 +37,7 @@ def connection(store: ConnectionStore) -> Connection:
     return store.create("slack", "u1", OLD, {"region": "eu"})
 
 
-def test_only_one_of_many_gets_the_lease(store: ConnectionStore, connection: Connection) -> None:
+def test_only_one_owner_gets_the_lease(store: ConnectionStore, connection: Connection) -> None:
     """Sixteen threads acquire at once, and one succeeds."""
     gate = threading.Barrier(16)
 
@@ -49,7 +49,7 @@ def test_only_one_of_many_gets_the_lease(store: ConnectionStore, connection: Con
         assert sum(threads.map(ask, range(16))) == 1
 
 
-def test_a_lease_can_be_prolonged_given_back_and_taken_again(
+def test_a_lease_can_be_extended_released_and_acquired_again(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """The owner may take it twice; others get it only once it is given back."""
@@ -62,7 +62,7 @@ def test_a_lease_can_be_prolonged_given_back_and_taken_again(
     assert store.leases.acquire(connection, "b", 60)
 
 
-def test_what_is_renewed_is_durable_and_nothing_else_changes(
+def test_refreshed_credentials_are_durable_and_nothing_else_changes(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """New credentials, the next generation, the same settings and dates of birth."""
@@ -88,7 +88,7 @@ def test_a_late_owner_writes_nothing(store: ConnectionStore, connection: Connect
     assert reveal(store.get("slack", "u1").credentials) == NEW
 
 
-def test_without_the_fence_the_late_write_would_win(store: ConnectionStore, connection: Connection) -> None:
+def test_without_the_lease_a_late_write_would_win(store: ConnectionStore, connection: Connection) -> None:
     """The control: an ordinary update by the late owner does replace the newer token."""
     assert store.leases.acquire(connection, "late", 60)
     expire(store, connection)
@@ -108,7 +108,7 @@ def test_a_deleted_connection_stays_deleted(store: ConnectionStore, connection: 
         store.get("slack", "u1")
 
 
-def test_a_change_in_between_wins_over_the_renewal(store: ConnectionStore, connection: Connection) -> None:
+def test_a_change_during_the_refresh_wins(store: ConnectionStore, connection: Connection) -> None:
     """Credentials that were registered during the refresh are kept."""
     assert store.leases.acquire(connection, "a", 60)
     store.update_credentials("slack", "u1", {"access_token": "by_hand_1"})
@@ -116,7 +116,7 @@ def test_a_change_in_between_wins_over_the_renewal(store: ConnectionStore, conne
     assert reveal(store.get("slack", "u1").credentials) == {"access_token": "by_hand_1"}
 
 
-def test_a_final_refusal_is_kept_until_new_credentials_come(
+def test_needs_reauth_stays_until_new_credentials_are_stored(
     store: ConnectionStore, connection: Connection
 ) -> None:
     """The connection is `needs_reauth` with its old credentials, and active again once they are replaced."""
@@ -128,7 +128,7 @@ def test_a_final_refusal_is_kept_until_new_credentials_come(
     assert store.update_credentials("slack", "u1", NEW).status == "active"
 
 
-def test_a_lease_from_before_the_clock_was_set_back_does_not_last(
+def test_a_lease_from_before_the_clock_was_set_back_is_ignored(
     store: ConnectionStore, connection: Connection, clock: ManualClock
 ) -> None:
     """A lease that ends later than the longest lease allows is ignored."""
@@ -139,7 +139,7 @@ def test_a_lease_from_before_the_clock_was_set_back_does_not_last(
     assert store.leases.acquire(connection, "b", 60)
 
 
-def test_the_renewed_row_is_bound_to_its_place(store: ConnectionStore, connection: Connection) -> None:
+def test_a_refreshed_row_is_bound_to_its_place(store: ConnectionStore, connection: Connection) -> None:
     """A refreshed row is sealed like any other: an altered generation is rejected."""
     assert store.leases.acquire(connection, "a", 60)
     store.leases.store_refreshed(connection, "a", NEW)

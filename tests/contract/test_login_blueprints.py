@@ -87,7 +87,7 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)
-def test_a_login_by_its_rules_is_stored_and_renewed(path: Path) -> None:
+def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     """Only the provider's addresses are others: client authentication, body format and PKCE are its own."""
     settings = whole_of(path).settings["auth"]
     method = {ours: theirs for theirs, ours in METHODS.items()}[settings.get("authorization_method", "body")]
@@ -109,7 +109,7 @@ def test_a_login_by_its_rules_is_stored_and_renewed(path: Path) -> None:
             first = stored(nango)
             assert first["access_token"] in provider.tokens
             nango.update_connection_credentials("mail", "user-1", {**first, "expires_at": 1.0})
-            assert nango.executor("mail", "user-1").base_url  # a token that has ended is renewed for it
+            assert nango.executor("mail", "user-1").base_url  # refreshes the expired token
             refreshes = [outcome for kind, outcome, _ in provider.token_calls if kind == "refresh_token"]
             assert refreshes == ["granted"]
             assert stored(nango)["access_token"] != first["access_token"]

@@ -31,7 +31,7 @@ def store(database_url: str, clock: ManualClock) -> Iterator[ConnectionStore]:
         yield opened
 
 
-def test_what_was_put_is_taken_once(store: ConnectionStore) -> None:
+def test_pending_values_can_be_taken_once(store: ConnectionStore) -> None:
     """The first one to take gets the values, and the next one nothing."""
     store.pending.put("login", "state-1", "session-1", VALUES, 600)
     assert store.pending.peek("login", "state-1") == VALUES
@@ -40,7 +40,7 @@ def test_what_was_put_is_taken_once(store: ConnectionStore) -> None:
     assert store.pending.peek("login", "state-1") is None
 
 
-def test_of_many_at_once_one_takes(store: ConnectionStore) -> None:
+def test_only_one_of_many_callers_takes_pending_values(store: ConnectionStore) -> None:
     """Of 64 callers at once one gets the values."""
     store.pending.put("login", "state-1", "session-1", VALUES, 600)
     gate = threading.Barrier(16)
@@ -61,14 +61,14 @@ def test_another_kind_or_name_finds_nothing(store: ConnectionStore) -> None:
     assert store.pending.peek("login", "state-1") == VALUES
 
 
-def test_what_is_put_again_is_replaced(store: ConnectionStore) -> None:
+def test_putting_again_replaces_the_values(store: ConnectionStore) -> None:
     """The last values of a name count."""
     store.pending.put("attempt", "one", "session-1", VALUES, 600)
     store.pending.put("attempt", "one", "session-1", {"done": True}, 600)
     assert store.pending.take("attempt", "one") == {"done": True}
 
 
-def test_it_ends(store: ConnectionStore, clock: ManualClock, database_url: str) -> None:
+def test_pending_values_expire(store: ConnectionStore, clock: ManualClock, database_url: str) -> None:
     """After its time nothing is found, and the next one to put removes what has ended."""
     store.pending.put("login", "old", "session-1", VALUES, 600)
     clock.advance(601)
@@ -77,7 +77,7 @@ def test_it_ends(store: ConnectionStore, clock: ManualClock, database_url: str) 
     assert len(rows(database_url)) == 1
 
 
-def test_a_flood_of_one_session_stays_small(store: ConnectionStore, database_url: str) -> None:
+def test_the_values_of_one_session_are_limited(store: ConnectionStore, database_url: str) -> None:
     """A session that begins again and again keeps its newest logins, and others keep theirs."""
     store.pending.put("login", "other", "session-2", VALUES, 600)
     for number in range(3 * pending.MAX_PER_SESSION):
@@ -87,7 +87,7 @@ def test_a_flood_of_one_session_stays_small(store: ConnectionStore, database_url
     assert store.pending.peek("login", "other") == VALUES
 
 
-def test_a_flood_of_sessions_is_refused(
+def test_the_values_of_all_sessions_are_limited(
     store: ConnectionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above the limit, another login is rejected as busy, and accepted when others have expired."""
@@ -101,7 +101,7 @@ def test_a_flood_of_sessions_is_refused(
     store.pending.put("login", "one more", "session-9", VALUES, 600)
 
 
-def test_the_database_tells_nothing(store: ConnectionStore, database_url: str) -> None:
+def test_the_database_shows_neither_names_nor_values(store: ConnectionStore, database_url: str) -> None:
     """Neither values nor names can be read from the rows; the control reads the session's id."""
     store.pending.put("login", "state_planted_0001", "session-1", VALUES, 600)
     text = repr(rows(database_url))
@@ -110,7 +110,7 @@ def test_the_database_tells_nothing(store: ConnectionStore, database_url: str) -
         assert secret not in text
 
 
-def test_an_altered_row_is_no_login(store: ConnectionStore, database_url: str) -> None:
+def test_an_altered_row_is_not_accepted(store: ConnectionStore, database_url: str) -> None:
     """A row that was moved, given a longer life or another session is not used; the control opens."""
     for number, change in enumerate(
         ("ends_at = ends_at + 1", "session_id = 'session-9'", "sealed = :sealed", "")

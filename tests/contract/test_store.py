@@ -64,7 +64,7 @@ def everything(database_url: str) -> list[Any]:
         database.close()
 
 
-def test_what_was_registered_is_read_back(store: ConnectionStore) -> None:
+def test_a_registered_connection_can_be_read(store: ConnectionStore) -> None:
     """Credentials come back as Secrets, settings as plain values, both exactly as given."""
     credentials = {"api_key": PLANTED, "nested": {"list": ["a", 1, 2.5, True, None]}, "odd": "\ud800 é \0 \n"}
     settings = {"list_id": "X", "deep": [{"a": [1, 2**70, -0.5]}], "": "empty key", "text": "naïve ☃"}
@@ -101,7 +101,7 @@ def test_a_connection_cannot_be_changed_in_place(store: ConnectionStore) -> None
         connection.credentials["api_key"] = "Y"  # type: ignore[index]
 
 
-def test_registering_twice_is_refused(store: ConnectionStore) -> None:
+def test_registering_twice_fails(store: ConnectionStore) -> None:
     """The second registration fails and leaves the first as it was."""
     store.create("klaviyo", "user-1", {"api_key": PLANTED})
     with pytest.raises(ConnectionAlreadyExists, match="user-1") as caught:
@@ -110,7 +110,7 @@ def test_registering_twice_is_refused(store: ConnectionStore) -> None:
     assert store.get("klaviyo", "user-1").credentials["api_key"].reveal() == PLANTED
 
 
-def test_of_many_who_register_at_once_one_wins(store: ConnectionStore) -> None:
+def test_concurrent_registrations_store_one_connection(store: ConnectionStore) -> None:
     """Eight threads register one user: one succeeds, the others get ConnectionAlreadyExists."""
     together = threading.Barrier(8)
 
@@ -168,7 +168,7 @@ def test_new_settings_keep_the_rest(store: ConnectionStore, clock: ManualClock) 
     assert after.last_modified == before.last_modified
 
 
-def test_put_registers_whom_nobody_knows(store: ConnectionStore) -> None:
+def test_put_creates_a_new_connection(store: ConnectionStore) -> None:
     """Without an existing connection, a new one is stored."""
     put = store.put("klaviyo", "user-1", {"api_key": PLANTED}, {"list_id": "X"})
     found = store.get("klaviyo", "user-1")
@@ -176,7 +176,7 @@ def test_put_registers_whom_nobody_knows(store: ConnectionStore) -> None:
     assert (found.uuid, found.generation, found.status) == (put.uuid, 1, "active")
 
 
-def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: ManualClock) -> None:
+def test_put_keeps_only_uuid_and_date_created(store: ConnectionStore, clock: ManualClock) -> None:
     """What it is called and since when stays; all else is the new, and the connection is active again."""
     before = store.create("klaviyo", "user-1", {"api_key": "old", "raw": {"x": "y"}}, {"a": 1, "b": 2})
     assert store.leases.acquire(before, "a", 60)
@@ -192,7 +192,7 @@ def test_put_replaces_all_but_the_identity(store: ConnectionStore, clock: Manual
     assert dict(store.put("klaviyo", "user-1", {"api_key": "new"}).additional_config) == {}
 
 
-def test_a_renewal_under_way_loses_against_put(store: ConnectionStore) -> None:
+def test_a_refresh_in_flight_does_not_overwrite_put(store: ConnectionStore) -> None:
     """A late refresh of the old credentials is rejected, although it still has the lease."""
     before = store.create("klaviyo", "user-1", {"access_token": "old"})
     assert store.leases.acquire(before, "a", 60)
@@ -205,7 +205,7 @@ def test_a_renewal_under_way_loses_against_put(store: ConnectionStore) -> None:
     assert store.leases.store_refreshed(found, "a", {"access_token": "later"}) is not None
 
 
-def test_a_damaged_row_is_replaced_by_put(database_url: str, clock: ManualClock) -> None:
+def test_put_replaces_a_damaged_row(database_url: str, clock: ManualClock) -> None:
     """A user whose row was altered connects again; nothing of the old row is needed for that."""
     with open_store(database_url, ring(generate_key()), clock) as store:
         before = store.create("klaviyo", "user-1", {"api_key": "old"})
@@ -219,7 +219,7 @@ def test_a_damaged_row_is_replaced_by_put(database_url: str, clock: ManualClock)
         assert (found.uuid, reveal(found.credentials)) == (before.uuid, {"api_key": "new"})
 
 
-def test_of_many_who_put_at_once_all_succeed(database_url: str, clock: ManualClock) -> None:
+def test_concurrent_puts_all_succeed(database_url: str, clock: ManualClock) -> None:
     """Eight threads with separate stores put one new user: one row, whose generation counts them all."""
     keys = ring(generate_key())
     together = threading.Barrier(8)
@@ -307,7 +307,7 @@ def test_any_text_is_a_user(store: ConnectionStore, user_id: str) -> None:
     ],
     ids=lambda value: ascii(value)[:24],
 )
-def test_what_cannot_name_a_user_is_refused(store: ConnectionStore, user_id: Any, why: str) -> None:
+def test_invalid_user_ids_are_rejected(store: ConnectionStore, user_id: Any, why: str) -> None:
     """Every method refuses a user id that some database would not keep, and says why."""
     for call in (
         lambda: store.create("klaviyo", user_id, {}),
@@ -346,7 +346,7 @@ def looped() -> dict[str, Any]:
     ],
     ids=["decimal", "nan", "key", "bytes", "set", "loop", "list", "text"],
 )
-def test_settings_that_json_cannot_say_are_refused(store: ConnectionStore, settings: Any, why: str) -> None:
+def test_values_that_are_not_json_are_rejected(store: ConnectionStore, settings: Any, why: str) -> None:
     """The message names the place and the type, and nothing is stored or changed."""
     with pytest.raises(StorageError, match=why):
         store.create("klaviyo", "user-1", {"api_key": "a"}, settings)
@@ -401,7 +401,7 @@ def test_a_wrong_key_is_refused_and_changes_nothing(database_url: str, clock: Ma
         assert store.get("klaviyo", "user-1").credentials["api_key"].reveal() == PLANTED
 
 
-def test_a_missing_key_file_is_not_made_anew(database_url: str, clock: ManualClock, folder: Path) -> None:
+def test_a_missing_key_file_is_not_recreated(database_url: str, clock: ManualClock, folder: Path) -> None:
     """With rows in the database and the key file gone, opening is refused and no new key is made."""
     with open_store(database_url, load_keyring({}, folder), clock) as store:
         store.create("klaviyo", "user-1", {"api_key": PLANTED})
@@ -415,7 +415,7 @@ def test_a_missing_key_file_is_not_made_anew(database_url: str, clock: ManualClo
         assert store.get("klaviyo", "user-1").user_id == "user-1"
 
 
-def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock) -> None:
+def test_an_empty_store_accepts_another_key(database_url: str, clock: ManualClock) -> None:
     """An empty store loses nothing, so another key is not an error."""
     first = open_store(database_url, ring(generate_key()), clock)
     with open_store(database_url, ring(generate_key()), clock) as second:
@@ -425,17 +425,17 @@ def test_an_empty_store_takes_another_key(database_url: str, clock: ManualClock)
     first.close()
 
 
-def test_rotation_seals_every_row_anew(database_url: str, clock: ManualClock) -> None:
+def test_rotation_reseals_every_row(database_url: str, clock: ManualClock) -> None:
     """The new key decrypts all rows, nothing else has changed, and progress was reported."""
     old, new = generate_key(), generate_key()
     with open_store(database_url, ring(old), clock) as store:
         before = [store.create("klaviyo", f"user-{n}", {"api_key": f"k{n}"}, {"n": n}) for n in range(230)]
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     with open_store(database_url, ring(new, old), clock) as store:
-        assert store.rotate(lambda done, total: told.append((done, total))) == 230
+        assert store.rotate(lambda done, total: progress.append((done, total))) == 230
         assert store.rotate() == 0
         assert store.rows_by_key() == {ring(new).ids[0]: 230}
-    assert told == [(100, 230), (200, 230), (230, 230)]
+    assert progress == [(100, 230), (200, 230), (230, 230)]
     with open_store(database_url, ring(new), clock) as store:
         for connection in before:
             found = store.get("klaviyo", connection.user_id)
@@ -457,7 +457,7 @@ def test_the_database_never_sees_a_credential(database_url: str, clock: ManualCl
     assert PLANTED.encode() not in b"".join(files)
 
 
-def test_rotation_goes_on_under_readers_and_writers(
+def test_rotation_works_beside_readers_and_writers(
     database_url: str, clock: ManualClock, folder: Path
 ) -> None:
     """While a key is replaced, other stores with the old ring read and write without one failure."""
@@ -491,7 +491,9 @@ def test_rotation_goes_on_under_readers_and_writers(
     assert len(load_keyring({}, folder).ids) == 1
 
 
-def test_a_running_process_takes_the_new_key(database_url: str, clock: ManualClock, folder: Path) -> None:
+def test_a_running_process_switches_to_the_new_key(
+    database_url: str, clock: ManualClock, folder: Path
+) -> None:
     """A store that was opened before a rotation reads, writes and seals with the new key after it."""
     running = open_store(database_url, load_keyring({}, folder), clock)
     running.create("klaviyo", "user-1", {"api_key": "a"})
@@ -582,7 +584,7 @@ def test_a_closed_store_says_so(database_url: str, clock: ManualClock) -> None:
         store.get("klaviyo", "user-1")
 
 
-def test_a_version_that_stays_says_that_nothing_changed(database_url: str, clock: ManualClock) -> None:
+def test_version_changes_with_changes_made_elsewhere(database_url: str, clock: ManualClock) -> None:
     """Another store's write changes the version; reading does not. PostgreSQL knows no such number."""
     keys = ring(generate_key())
     with open_store(database_url, keys, clock) as store, open_store(database_url, keys, clock) as other:

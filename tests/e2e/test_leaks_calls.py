@@ -33,7 +33,7 @@ TAILS = {"query": ' +/=%&"\\é~', "header": '+/=%&"\\é~', "bearer": "+/=%&~", "
 
 
 def echo(number: int, place: str, status: int) -> bytes:
-    """An error answer that repeats the credential, as some APIs do."""
+    """An error response that repeats the credential, as some APIs do."""
     value = secret(number, TAILS[place])
     body = {"error": {"code": value, "detail": f"the key {value} is wrong"}}
     return response(json.dumps(body).encode(), status, {"X-Echo": "1"})
@@ -55,7 +55,7 @@ def status(executor: Executor) -> Any:
 
 
 def as_json(executor: Executor) -> Any:
-    """Reads a response that is no JSON."""
+    """Parses a response that is not JSON."""
     return executor.get("things").json()
 
 
@@ -85,7 +85,7 @@ def broken_upload(executor: Executor) -> Any:
 
 
 def wrong_upload(executor: Executor) -> Any:
-    """A body that yields what is no bytes."""
+    """A body that yields values that are not bytes."""
     return executor.put("things", data=iter([1, 2]))
 
 
@@ -124,7 +124,7 @@ SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"
 OTHER_HOST = response(b'{"data": [1], "links": {"next": "https://evil.test/?api_key=x"}}')
 
 
-# What the server does (None: nobody listens; a status: the credential repeated), and what the program calls.
+# What the server does (None: no server; a status: repeats the credential), and what the program calls.
 MODES: dict[str, tuple[Any, Callable[[Executor], Any]]] = {
     "good": ([READ, response(b'{"ok": true}')], get),
     "401 with an echo": (401, status),
@@ -222,7 +222,7 @@ def test_no_failure_shows_a_secret(
                 for number in numbers:
                     outcomes.add(run_mode(nango, name, number, act, finder))
                     if not isinstance(script, list):
-                        nango.close()  # so that the next user has a connection of its own
+                        nango.close()  # so that the next user gets a new connection
                 finder.add("nango", f"{nango!r} {nango.configuration!r}")
     assert len(MODES) * USERS >= 500
     assert outcomes == {

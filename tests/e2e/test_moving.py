@@ -85,7 +85,7 @@ def test_a_killed_import_leaves_each_connection_old_or_new(tmp_path: Path) -> No
     assert found["in_the_middle"] > 0
 
 
-def test_a_killed_import_into_postgresql_does_so_too(tmp_path: Path) -> None:
+def test_a_killed_import_into_postgresql_leaves_each_connection_old_or_new(tmp_path: Path) -> None:
     """The server outlives the worker and undoes what it did not commit."""
     with fresh_postgres() as url:
         found = kill("whole", 8, url, tmp_path)
@@ -197,9 +197,9 @@ def test_no_report_shows_a_secret(tmp_path: Path) -> None:
         "API_KEY", "api-key", connection_config={"api_token": secret(1)}, tags={"a": secret(2)}
     )
     wrong = a_response("OAUTH2", "api-key", credentials={"type": "OAUTH2", "access_token": secret(3)})
-    (tmp_path / "answers.json").write_text(json.dumps([response, wrong]))
+    (tmp_path / "responses.json").write_text(json.dumps([response, wrong]))
     with a_nango("sqlite:///:memory:") as nango:
-        report = nango.import_from_nango(tmp_path / "answers.json", dry_run=True)
+        report = nango.import_from_nango(tmp_path / "responses.json", dry_run=True)
     assert len(report.problems) == 1
     assert report.left_out
     assert traces(repr(report) + shown(report)) == []

@@ -136,7 +136,7 @@ def test_a_refused_server_does_not_show_the_password(url: str, clock: ManualCloc
     assert PLANTED not in f"{caught.value!r} {caught.value} {ours}"
 
 
-def test_a_refusal_of_the_server_is_told(postgres_url: str, clock: ManualClock) -> None:
+def test_an_error_of_the_server_is_shown(postgres_url: str, clock: ManualClock) -> None:
     """The server's own sentence is in the message, so that the reader knows what to mend."""
     parts = urlsplit(postgres_url)
     missing = parts._replace(path="/no_such_database").geturl()
@@ -157,7 +157,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
     assert done.stdout == "PostgreSQL needs psycopg; run: pip install 'nango-py[postgres]' None\n"
 
 
-def test_a_second_postgres_scheme_is_taken(
+def test_the_scheme_postgres_is_accepted(
     store: ConnectionStore, postgres_url: str, clock: ManualClock
 ) -> None:
     """`postgres://`, as some hosts write it, is the same; the same key ring opens the same rows."""

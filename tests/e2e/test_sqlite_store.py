@@ -237,7 +237,7 @@ def test_the_folder_of_a_url() -> None:
     assert sqlite_folder("sqlite:///:memory:") is sqlite_folder("postgresql://h/d") is None
 
 
-def test_what_is_no_database_is_refused(url: str, folder: Path, clock: ManualClock) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(url: str, folder: Path, clock: ManualClock) -> None:
     """A file of something else is named and left as it is, and no key is made for it."""
     folder.mkdir(parents=True)
     (folder / "nango.db").write_bytes(b"not a database, but a long enough text to be taken for one" * 100)
@@ -247,7 +247,7 @@ def test_what_is_no_database_is_refused(url: str, folder: Path, clock: ManualClo
     assert contents(folder) == before
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, clock: ManualClock) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path, clock: ManualClock) -> None:
     """Where a file stands in the way, the message names the folder."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"folder .*file/\.nango"):

@@ -56,7 +56,7 @@ with open_store(f"sqlite:///{folder}/nango.db", load_keyring({}, folder)) as sto
     assert store._database.read("PRAGMA integrity_check", {}) == [("ok",)]
 """
 
-# Permissions bind nobody who is root, so root becomes nobody first.
+# Root ignores permissions, so the test switches to the user `nobody` first.
 READ_ONLY = """
 import os, sys, tempfile, threading
 from pathlib import Path
@@ -65,7 +65,7 @@ from nango_py.connections.store import open_store
 from nango_py.errors import StorageError
 folder = Path(sys.argv[1])
 if os.geteuid() == 0:
-    # What is imported on the way may be closed to nobody.
+    # Modules that are imported later may not be readable for that user.
     with tempfile.TemporaryDirectory() as own:
         with open_store(f"sqlite:///{own}/nango.db", load_keyring({}, Path(own))) as store:
             store.create("klaviyo", "user-1", {"api_key": "a"})

@@ -108,7 +108,7 @@ def test_no_update_is_lost_between_processes(database_url: str, clock: ManualClo
         assert reveal(store.get("klaviyo", "user-1").credentials) == {"api_key": "a"}
 
 
-def test_a_store_works_on_after_fork(database_url: str, tmp_path: Path) -> None:
+def test_a_store_works_after_fork(database_url: str, tmp_path: Path) -> None:
     """A parent and four children use a store that was opened before the fork, all at once."""
     run(FORK, database_url, tmp_path / ".nango")
 

@@ -47,7 +47,7 @@ def answered(challenge: str, request: SignedRequest = PAGE, **login: str) -> dic
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ],
 )
-def test_the_answers_are_those_of_rfc_7616_section_3_9_1(algorithm: str, response: str) -> None:
+def test_digest_matches_rfc_7616_section_3_9_1(algorithm: str, response: str) -> None:
     """Every parameter of the RFC's two headers."""
     assert answered(MUFASA.format(algorithm=algorithm)) == {
         "username": "Mufasa", "realm": "http-auth@example.org", "uri": "/dir/index.html",
@@ -96,7 +96,7 @@ def test_the_strongest_challenge_is_answered() -> None:
         'Digest realm="x', "Digest =,=,=", "\x00", 'Digest realm="' + "x" * 100_000,
     ],
 )  # fmt: skip
-def test_what_cannot_be_answered_is_not(challenge: str) -> None:
+def test_unsupported_challenges_are_not_answered(challenge: str) -> None:
     """The 401 is then the response."""
     mode = AUTH_MODES.get("DIGEST")()
     variables = {"username": "ada", "password": "planted-password"}
@@ -127,8 +127,8 @@ def test_a_session_and_a_server_of_rfc_2069_and_a_signed_body() -> None:
     assert digest_challenge.build_authorization(headers, stream, "u", "p") is None
 
 
-def test_an_answer_never_holds_the_password_and_never_repeats() -> None:
-    """A client nonce of its own each time; quotes in names cannot end a parameter."""
+def test_the_header_never_contains_the_password_and_never_repeats() -> None:
+    """A new client nonce each time; quotes in names cannot end a parameter."""
     mode = AUTH_MODES.get("DIGEST")()
     variables = {"username": 'a"b\\c', "password": "planted-password"}
     headers = {"WWW-Authenticate": MUFASA.format(algorithm="SHA-256")}
@@ -201,8 +201,8 @@ def test_each_attempt_has_its_own_nonce_and_the_secret_stays() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
-def test_a_secret_in_another_encoding_is_refused_unseen(encoding: str) -> None:
-    """Its bytes sign; what is no hex or base64 is the user's to mend."""
+def test_a_secret_in_another_encoding_is_rejected_without_showing_it(encoding: str) -> None:
+    """Its bytes sign; a secret that is not hex or base64 is an error that the user can fix."""
     with pytest.raises(CredentialsError, match=f'"api_secret" is not valid {encoding}') as caught:
         signed({"key_encoding": encoding})
     assert caught.value.__context__ is None
@@ -281,10 +281,10 @@ def test_modes_that_do_not_sign_add_nothing() -> None:
         ("OAUTH1", {"oauth_client_secret": "planted"}, {"signature_method": "RSA-SHA1"}),
     ],
 )
-def test_a_credential_that_makes_no_header_is_refused_unseen(
+def test_a_credential_that_is_not_a_valid_header_is_rejected_without_showing_it(
     mode: str, variables: dict[str, str], declared: dict[str, Any]
 ) -> None:
-    """Nobody adds a header by a pasted line break; http.client would quote the value."""
+    """A pasted line break cannot add a header; http.client would quote the value."""
     cls = AUTH_MODES.get(mode)
     held = {**cls.example_credentials, "oauth_client_id": "app-id", **variables}
     with pytest.raises(CredentialsError) as caught:

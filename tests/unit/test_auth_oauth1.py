@@ -216,7 +216,7 @@ def test_any_parameters_are_signed_as_authlib_signs_them(
     assert is_right(header, "POST", url, body, VARIABLES)
 
 
-def test_a_body_that_is_no_form_is_left_alone() -> None:
+def test_a_body_that_is_not_a_form_is_not_signed() -> None:
     """RFC 5849 3.4.1.3.1: only a form takes part in the signature."""
     url = "https://api.example.test/r"
     with_json = SignedRequest("POST", url, {"Content-Type": "application/json"}, b'{"a": 1}')
@@ -226,7 +226,7 @@ def test_a_body_that_is_no_form_is_left_alone() -> None:
     assert "body_hash" not in one
 
 
-def test_each_attempt_has_a_nonce_of_its_own() -> None:
+def test_each_attempt_has_a_new_nonce() -> None:
     """RFC 5849 3.3: a retry in the same second differs, and no nonce of many repeats."""
     mode = AUTH_MODES.get("OAUTH1")()
     request = SignedRequest("GET", "https://api.example.test/r")
@@ -252,7 +252,7 @@ def test_signing_writes_nothing_to_a_log(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.parametrize(
     ("method", "secret"), [("RSA-SHA1", "planted-no-pem"), ("RSA-SHA1", ""), ("NOPE", "planted")]
 )
-def test_a_key_that_cannot_sign_is_refused_unseen(method: str, secret: str) -> None:
+def test_a_key_that_cannot_sign_is_rejected_without_showing_it(method: str, secret: str) -> None:
     """The method is named, the key is not shown."""
     variables = {**VARIABLES, "oauth_client_secret": secret}
     with pytest.raises(TokenRefused, match="cannot be signed") as caught:
@@ -326,10 +326,10 @@ def test_an_unconfirmed_callback_is_refused() -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_bad_answer_is_a_typed_error(
+def test_a_bad_response_is_a_typed_error(
     body: Any, status: int, error: type[Exception], *, ends: bool | None
 ) -> None:
-    """Refused or later, without a word of the response that is no error word."""
+    """Refused or later, without any text of the response but its error code."""
     with pytest.raises(error) as caught:
         oauth1_protocol.read_credentials(make_context("OAUTH1"), make_response(body, status))
     assert getattr(caught.value, "ends_connection", None) is ends

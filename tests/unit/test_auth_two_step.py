@@ -31,8 +31,8 @@ def logged_in(*responses: Any, **settings: Any) -> tuple[list[Any], dict[str, An
     return run_refresh(make_context("TWO_STEP", HELD, **{**LOGIN, **settings}), *responses)
 
 
-def test_a_login_call_gives_a_token_with_a_life() -> None:
-    """JSON unless told otherwise; the login stays stored for the next time."""
+def test_a_login_returns_a_token_with_its_expiry() -> None:
+    """JSON by default; the login stays stored for the next time."""
     (request,), stored = logged_in(make_response({"data": {"token": "planted-token", "ttl": "600"}}))
     assert (request.method, request.url) == ("POST", "https://api.example.test/login")
     assert json.loads(request.body) == {"user": {"name": "ada", "pass": "planted-password"}, "keep": True}
@@ -58,7 +58,7 @@ def test_a_login_call_gives_a_token_with_a_life() -> None:
         ({}, {}, NOW + 120),
     ],
 )  # fmt: skip
-def test_a_life_is_a_moment_or_a_length_or_declared(
+def test_expiry_is_a_date_a_duration_or_declared(
     places: dict[str, str], body: dict[str, Any], expires_at: float
 ) -> None:
     """`expireAt` or `expireIn`; `token_lifetime_seconds` where the response says nothing."""
@@ -70,7 +70,7 @@ def test_a_life_is_a_moment_or_a_length_or_declared(
     assert stored["expires_at"] == expires_at
 
 
-def test_later_steps_see_the_earlier_answers() -> None:
+def test_later_steps_see_earlier_responses() -> None:
     """`raw` holds what came so far; the last response holds the token."""
     steps = [
         {
@@ -134,7 +134,7 @@ def test_a_token_may_come_in_a_header_or_as_text() -> None:
         (make_response({}), TokenUnavailable, None),
     ],
 )
-def test_a_bad_answer_is_a_typed_error(response: Any, error: type[Exception], *, ends: bool | None) -> None:
+def test_a_bad_response_is_a_typed_error(response: Any, error: type[Exception], *, ends: bool | None) -> None:
     """401 and 403 are the user's to mend."""
     with pytest.raises(error) as caught:
         logged_in(response)
@@ -144,7 +144,7 @@ def test_a_bad_answer_is_a_typed_error(response: Any, error: type[Exception], *,
         assert caught.value.retry_after == 7.0
 
 
-def test_an_earlier_answer_that_lacks_a_value_is_told() -> None:
+def test_a_value_missing_in_an_earlier_response_is_reported() -> None:
     """The step and the name, nothing of the response."""
     with pytest.raises(ConfigError, match=r"auth\.additional_steps\.0\.token_params\.id .*raw\.id") as caught:
         logged_in(

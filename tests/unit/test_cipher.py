@@ -55,7 +55,7 @@ def test_what_was_never_sealed_does_not_open(key: Key, value: object) -> None:
 
 
 def test_equal_values_look_different(key: Key) -> None:
-    """Each sealing takes a new nonce, so that nobody sees which users share a value."""
+    """Each seal uses a new nonce, so that equal values cannot be recognized."""
     sealed = {key.seal(PLAIN, PLACE) for _ in range(1000)}
     assert len({value[1 : 1 + NONCE_BYTES] for value in sealed}) == 1000
 

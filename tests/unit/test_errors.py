@@ -140,12 +140,12 @@ def test_problems_are_sorted_by_place_and_printed_one_a_line() -> None:
         ("oauth2", ["OAUTH2"], "OAUTH2"),
     ],
 )
-def test_the_nearest_name_is_offered_only_when_it_is_near(name: str, known: list[str], found: str) -> None:
+def test_a_name_is_suggested_only_if_it_is_similar(name: str, known: list[str], found: str) -> None:
     """A typo gets its name, something else gets none."""
     assert nearest(name, known) == found
 
 
-def test_an_unknown_name_says_what_and_where_to_look() -> None:
+def test_the_message_for_an_unknown_name_has_suggestion_and_hint() -> None:
     """The nearest name, else the known ones, then the hint."""
     assert unknown_name("integration", "klavio", ["klaviyo"]) == (
         'unknown integration "klavio"; did you mean "klaviyo"?'

@@ -65,7 +65,7 @@ def test_two_exports_of_the_same_have_nothing_in_common() -> None:
     assert not set(one) & set(other)
 
 
-def test_a_connection_on_its_way_shows_no_credential() -> None:
+def test_an_exported_connection_shows_no_credential() -> None:
     """Its repr has stars."""
     found = read(written())[0]
     assert "planted" not in repr(found)
@@ -128,7 +128,7 @@ def test_lines_of_two_files_do_not_mix() -> None:
         read(b"".join([other[0], *one[1:]]))
 
 
-def test_without_what_lines_are_bound_to_a_swap_would_pass() -> None:
+def test_without_associated_data_a_swap_would_pass() -> None:
     """The control: a format that binds a line to nothing reads the same file with two users exchanged."""
     head, *lines = written().splitlines()
     texts = [
@@ -175,7 +175,7 @@ def test_another_file_is_named(content: bytes, said: str) -> None:
         ({"credentials": "planted"}, "credentials is missing or not an object"),
     ],
 )
-def test_a_line_that_somebody_with_the_key_wrote_wrongly_is_named(change: dict[str, Any], said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_position(change: dict[str, Any], said: str) -> None:
     """Its place and its fault are said, and nothing of its values."""
     values = {
         "integration": "shop", "user_id": "u", "uuid": UUID.format(1), "status": "active",
@@ -187,7 +187,7 @@ def test_a_line_that_somebody_with_the_key_wrote_wrongly_is_named(change: dict[s
     assert "planted" not in str(caught.value)
 
 
-def test_a_line_that_is_no_object_is_named() -> None:
+def test_a_line_that_is_not_an_object_is_reported() -> None:
     """A line must be a JSON object."""
     with pytest.raises(StorageError, match=r"backup:2:1: .*object"):
         read(sealed_by_hand([1]))

@@ -31,7 +31,7 @@ def nango() -> Iterator[Nango]:
 
 def imported(nango: Nango, folder: Path, *responses: Any, **options: Any) -> ImportReport:
     """The report for these responses in one file."""
-    path = folder / "answers.json"
+    path = folder / "responses.json"
     path.write_text(json.dumps(list(responses)))
     return nango.import_from_nango(path, **options)
 
@@ -42,7 +42,7 @@ def left(report: ImportReport) -> set[str]:
 
 
 @pytest.mark.parametrize(("kind", "integration"), TAKEN)
-def test_every_type_of_credentials_is_taken_over(
+def test_every_type_of_credentials_is_imported(
     nango: Nango, tmp_path: Path, kind: str, integration: str
 ) -> None:
     """In the words of the auth mode, with what it has no word for reported."""
@@ -106,12 +106,12 @@ def test_a_client_certificate_becomes_one(nango: Nango, tmp_path: Path) -> None:
     assert left(report) == {"credentials.client_certificate", "credentials.client_private_key"}
 
 
-def test_a_missing_refresh_token_is_said_aloud(nango: Nango, tmp_path: Path) -> None:
+def test_a_missing_refresh_token_is_reported(nango: Nango, tmp_path: Path) -> None:
     """A token without a refresh token expires; the response only has one on request."""
     given = {name: value for name, value in CREDENTIALS["OAUTH2"].items() if name != "refresh_token"}
     report = imported(nango, tmp_path, a_response("OAUTH2", "oauth2", credentials=given))
-    (told,) = [each for each in report.left_out if each.field == "credentials.refresh_token"]
-    assert "refresh_token=true" in told.why
+    (field,) = [each for each in report.left_out if each.field == "credentials.refresh_token"]
+    assert "refresh_token=true" in field.why
     within = {**given, "raw": {"refresh_token": "rt-of-raw"}}
     report = imported(nango, tmp_path, a_response("OAUTH2", "oauth2", user="user-2", credentials=within))
     assert left(report) == set()
@@ -175,13 +175,13 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_cannot_be_taken_over_is_refused(nango: Nango, tmp_path: Path, case: str) -> None:
+def test_responses_that_cannot_be_imported_are_rejected(nango: Nango, tmp_path: Path, case: str) -> None:
     """The message has the place, and no credential; the good response beside it is not stored either."""
     response, said = WRONG[case]
     with pytest.raises(ConfigError) as caught:
         imported(nango, tmp_path, a_response("NONE", "none", "good"), response)
     assert said in str(caught.value)
-    assert "answers.json[1]: error[E60" in str(caught.value)
+    assert "responses.json[1]: error[E60" in str(caught.value)
     assert "planted" not in str(caught.value)
     assert nango.connections_for_integration("none") == []
 
@@ -343,17 +343,17 @@ def test_files_come_in_several_forms(nango: Nango, tmp_path: Path, form: str) ->
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"connection_id": "planted"', "answers.json:1:28: error[E601]: is not JSON: Expecting"),
-        (b'{"a": 1}\n{"planted', "answers.json:2:1: error[E601]: the line is not a JSON object"),
-        (b"\xff\xfe", "answers.json: error[E601]: is not UTF-8"),
-        (b"", "answers.json:1:1: error[E601]: is not JSON"),
+        (b'{"connection_id": "planted"', "responses.json:1:28: error[E601]: is not JSON: Expecting"),
+        (b'{"a": 1}\n{"planted', "responses.json:2:1: error[E601]: the line is not a JSON object"),
+        (b"\xff\xfe", "responses.json: error[E601]: is not UTF-8"),
+        (b"", "responses.json:1:1: error[E601]: is not JSON"),
     ],
 )
 def test_what_is_not_json_is_named_by_its_place(
     nango: Nango, tmp_path: Path, content: bytes, said: str
 ) -> None:
     """And nothing of it is shown."""
-    path = tmp_path / "answers.json"
+    path = tmp_path / "responses.json"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         nango.import_from_nango(path)
@@ -361,7 +361,7 @@ def test_what_is_not_json_is_named_by_its_place(
     assert "planted" not in str(caught.value)
 
 
-def test_files_that_are_not_there_are_named(nango: Nango, tmp_path: Path) -> None:
+def test_missing_files_are_reported(nango: Nango, tmp_path: Path) -> None:
     """A missing file, and a folder without any."""
     with pytest.raises(ConfigError, match=r"nowhere: error\[E601\]: cannot be read: No such file"):
         nango.import_from_nango(tmp_path / "nowhere")
@@ -385,7 +385,7 @@ CREDENTIAL_FIELDS = sorted({name for given in CREDENTIALS.values() for name in g
     changes=st.dictionaries(st.sampled_from(RESPONSE_FIELDS), JSON, max_size=3),
     credentials=st.dictionaries(st.sampled_from(CREDENTIAL_FIELDS) | st.text(max_size=6), JSON, max_size=3),
 )
-def test_whatever_an_answer_holds_there_is_a_report(
+def test_any_json_gives_a_report(
     nango: Nango, tmp_path: Path, kind: str, integration: str, changes: Any, credentials: Any
 ) -> None:
     """Any JSON at any place is imported or reported as a problem; nothing raises an unexpected error."""
@@ -412,7 +412,7 @@ NAMES = st.text("abcdefgXYZ_", min_size=1, max_size=12)
     fields=st.lists(NAMES, max_size=4, unique=True),
     is_closed=st.booleans(),
 )
-def test_nothing_is_dropped_in_silence(
+def test_nothing_is_dropped_silently(
     tmp_path: Path,
     case: tuple[str, str],
     config: list[str],

@@ -56,7 +56,7 @@ def test_the_first_key_of_the_environment_is_active(tmp_path: Path) -> None:
     ],
     ids=["empty", "commas", "short", "second", "letters", "no comma", "text"],
 )
-def test_a_malformed_key_is_refused_and_not_shown(tmp_path: Path, text: str, why: str) -> None:
+def test_a_malformed_key_is_rejected_without_showing_it(tmp_path: Path, text: str, why: str) -> None:
     """The message counts keys and bytes; no part of a key is in it, its causes or our frames' locals."""
     with pytest.raises(StorageError, match=why) as caught:
         load_keyring({KEYS_VARIABLE: text}, tmp_path)
@@ -64,11 +64,11 @@ def test_a_malformed_key_is_refused_and_not_shown(tmp_path: Path, text: str, why
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     ours = [frame for frame in shown.stack if frame.filename != __file__]
     assert ours
-    told = f"{shown} {[frame.locals for frame in ours]}"
-    assert not [part for part in text.split(",") if part.strip() and part.strip() in told]
+    text_of_frames = f"{shown} {[frame.locals for frame in ours]}"
+    assert not [part for part in text.split(",") if part.strip() and part.strip() in text_of_frames]
 
 
-def test_the_key_file_is_made_when_it_is_needed(tmp_path: Path) -> None:
+def test_the_key_file_is_created_on_demand(tmp_path: Path) -> None:
     """Loading makes nothing; make() makes a 0600 file in a 0700 folder under any umask."""
     folder = tmp_path / "a" / ".nango"
     before = os.umask(0)
@@ -85,7 +85,7 @@ def test_the_key_file_is_made_when_it_is_needed(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [KEY_FILE]
 
 
-def test_those_who_make_it_together_share_one_key(tmp_path: Path) -> None:
+def test_concurrent_creators_share_one_key(tmp_path: Path) -> None:
     """Sixteen rings made at once from no file hold the same key."""
     rings = [load_keyring({}, tmp_path) for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -141,7 +141,7 @@ def test_a_key_is_not_added_to_a_missing_file(tmp_path: Path) -> None:
     ("place", "warns"),
     [(None, False), ("development", False), ("Test", False), ("production", True), ("staging\n", True)],
 )
-def test_a_key_file_outside_development_is_worth_a_warning(
+def test_a_key_file_outside_development_logs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str | None, *, warns: bool
 ) -> None:
     """One record where NANGO_ENV names no place of development, and none with keys in the environment."""

@@ -65,7 +65,7 @@ def counts(report: ImportReport) -> tuple[int, int, int, int]:
     return report.imported, report.replaced, report.skipped, report.unchanged
 
 
-def test_an_empty_place_gets_everything(old: Nango, new: Nango, tmp_path: Path) -> None:
+def test_an_empty_store_gets_everything(old: Nango, new: Nango, tmp_path: Path) -> None:
     """Credentials, settings, dates and uuid are those of the old place, and the names are odd ones too."""
     assert old.export_connections(tmp_path / "backup.nango", KEY) == 3
     report = new.import_connections(tmp_path / "backup.nango", KEY)
@@ -75,7 +75,7 @@ def test_an_empty_place_gets_everything(old: Nango, new: Nango, tmp_path: Path) 
     assert everything(new) == everything(old)
 
 
-def test_the_state_of_a_connection_comes_along(old: Nango, new: Nango) -> None:
+def test_the_status_of_a_connection_is_imported(old: Nango, new: Nango) -> None:
     """A user who has to connect again has to do so in the new place."""
     connection = old.store.get("api-key", "ada")
     assert old.store.leases.acquire(connection, "me", 60)
@@ -116,7 +116,7 @@ def test_the_same_import_again_changes_nothing(old: Nango, new: Nango) -> None:
     assert everything(new) == before
 
 
-def test_another_connection_of_a_user_stops_everything(old: Nango, new: Nango) -> None:
+def test_an_existing_connection_stops_the_import(old: Nango, new: Nango) -> None:
     """It is named, and not one of the others is stored."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
     with pytest.raises(ConfigError, match="basic/bob already has a connection") as caught:
@@ -133,7 +133,7 @@ def test_skipping_leaves_the_other_connection(old: Nango, new: Nango) -> None:
     assert reveal(new.store.get("basic", "bob").credentials)["username"] == "other"
 
 
-def test_replacing_keeps_what_the_other_connection_is_called(old: Nango, new: Nango) -> None:
+def test_replacing_keeps_uuid_and_date_created(old: Nango, new: Nango) -> None:
     """Its uuid and date_created stay, the rest changes, and a refresh in flight cannot overwrite it."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
     before = new.store.get("basic", "bob")
@@ -157,7 +157,7 @@ def test_a_connection_that_was_altered_is_another_one(old: Nango, new: Nango) ->
     assert reveal(new.store.get("api-key", "ada").credentials) == {"api_key": "planted-1"}
 
 
-def test_a_dry_run_writes_nothing_and_names_everything(old: Nango, new: Nango) -> None:
+def test_a_dry_run_writes_nothing_and_reports_everything(old: Nango, new: Nango) -> None:
     """Its report has the counts and the problems, and does not raise."""
     new.register_connection("basic", "bob", {"username": "other", "password": "planted-3"})
     report = new.import_connections(exported(old), KEY, dry_run=True)
@@ -173,7 +173,7 @@ def test_a_dry_run_writes_nothing_and_names_everything(old: Nango, new: Nango) -
     assert len(everything(new)) == 1
 
 
-def test_everything_that_does_not_fit_is_named_at_once(old: Nango) -> None:
+def test_all_problems_are_reported_at_once(old: Nango) -> None:
     """Unknown integrations with how many connections they have, other modes, other settings."""
     integrations = {
         "basic": an_entry("BASIC", connection_config=FENCED),
@@ -182,11 +182,11 @@ def test_everything_that_does_not_fit_is_named_at_once(old: Nango) -> None:
     with a_nango("sqlite:///:memory:", integrations) as new:
         with pytest.raises(ConfigError) as caught:
             new.import_connections(exported(old), KEY)
-        told = str(caught.value)
-        assert 'unknown integration "api-key"; did you mean "apikey"?; used by 2 connections' in told
-        assert "basic/bob: additional_config.region is missing" in told
-        assert "basic/bob: additional_config.a is unknown" in told
-        assert "planted" not in told
+        message = str(caught.value)
+        assert 'unknown integration "api-key"; did you mean "apikey"?; used by 2 connections' in message
+        assert "basic/bob: additional_config.region is missing" in message
+        assert "basic/bob: additional_config.a is unknown" in message
+        assert "planted" not in message
         assert everything(new) == {}
     with a_nango("sqlite:///:memory:", {**MODES, "api-key": an_entry("BASIC")}) as new:
         report = new.import_connections(exported(old), KEY, dry_run=True)
@@ -221,7 +221,7 @@ def test_a_restored_connection_cannot_be_taken_for_an_earlier_one(old: Nango, cl
         old.update_connection_credentials("api-key", "ada", {"api_key": f"again-{number}"})
 
 
-def test_a_uuid_that_is_taken_is_not_taken_twice(old: Nango, new: Nango) -> None:
+def test_a_uuid_in_use_is_not_used_twice(old: Nango, new: Nango) -> None:
     """Two users who share a uuid by some accident both get in; the second one under a new one."""
     new.import_connections(exported(old), KEY)
     taken = new.connection("api-key", "ada")["uuid"]
@@ -282,7 +282,7 @@ def test_no_other_file_is_replaced(old: Nango, tmp_path: Path) -> None:
             old.export_connections(wrong, KEY)
 
 
-def test_a_file_that_is_not_there_is_named(new: Nango, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(new: Nango, tmp_path: Path) -> None:
     """With the system's reason."""
     with pytest.raises(StorageError, match=r"cannot read .*backup: No such file"):
         new.import_connections(tmp_path / "backup", KEY)
@@ -327,7 +327,7 @@ def test_the_key_of_the_database_is_not_needed(old: Nango, clock: ManualClock) -
         assert everything(new) == everything(old)
 
 
-def test_a_word_that_says_nothing_is_refused(new: Nango) -> None:
+def test_an_unknown_option_value_is_rejected(new: Nango) -> None:
     """on_existing is one of three."""
     with pytest.raises(ValueError, match="on_existing must be one of refuse, skip, replace"):
         new.import_connections(io.BytesIO(), KEY, on_existing="overwrite")
@@ -343,7 +343,7 @@ def test_a_key_file_is_new_and_private(tmp_path: Path) -> None:
         keys.write_new_key(path)
 
 
-def test_connections_registered_meanwhile_are_met_once(clock: ManualClock) -> None:
+def test_connections_registered_during_an_export_appear_once(clock: ManualClock) -> None:
     """Rows are read page by page by their identity, so deleting and registering again doubles nothing."""
     users = [f"u{number:04}" for number in range(2 * bulk.PAGE_SIZE + 7)]
     with a_nango("sqlite:///:memory:", clock=clock) as nango:
@@ -357,7 +357,7 @@ def test_connections_registered_meanwhile_are_met_once(clock: ManualClock) -> No
         assert met == users
 
 
-def test_dates_are_those_of_the_first_place(old: Nango, new: Nango, clock: ManualClock) -> None:
+def test_dates_of_the_original_store_are_kept(old: Nango, new: Nango, clock: ManualClock) -> None:
     """Also of what was imported a second time, from the second place."""
     new.import_connections(exported(old), KEY)
     view = new.connection("api-key", "ada")
@@ -383,7 +383,7 @@ class SecondReading(io.BytesIO):
         return super().seek(offset, whence)
 
 
-def test_a_user_who_connects_meanwhile_is_not_replaced(old: Nango, new: Nango) -> None:
+def test_a_connection_registered_during_an_import_is_not_replaced(old: Nango, new: Nango) -> None:
     """The import says so and stops; again, with a choice, it does the rest."""
 
     def connect(_: SecondReading) -> None:
@@ -396,7 +396,7 @@ def test_a_user_who_connects_meanwhile_is_not_replaced(old: Nango, new: Nango) -
     assert counts(new.import_connections(io.BytesIO(content), KEY, on_existing="skip")) == (2, 0, 1, 0)
 
 
-def test_a_file_that_is_damaged_meanwhile_is_noticed(old: Nango, new: Nango) -> None:
+def test_a_file_damaged_during_an_import_is_noticed(old: Nango, new: Nango) -> None:
     """Each line is proven again when it is stored."""
 
     def damage(file: SecondReading) -> None:
@@ -406,7 +406,7 @@ def test_a_file_that_is_damaged_meanwhile_is_noticed(old: Nango, new: Nango) -> 
         new.import_connections(SecondReading(exported(old).getvalue(), damage), KEY)
 
 
-def test_another_export_in_the_place_of_the_checked_one_is_checked_as_well(old: Nango, new: Nango) -> None:
+def test_a_file_replaced_during_an_import_is_checked_again(old: Nango, new: Nango) -> None:
     """An invalid connection is not stored, even if the first reading did not see it."""
     first = exported(old).getvalue()
     with a_nango("sqlite:///:memory:", {"gone": an_entry("API_KEY")}) as other:

@@ -12,7 +12,7 @@ from nango_py import registry as registry_module
 from nango_py.registry import AUTH_MODES, PAGINATORS, Registry, UnknownPluginError
 
 
-def test_the_built_in_parts_are_found_by_their_files() -> None:
+def test_built_in_plugins_are_found_by_their_files() -> None:
     """A part is one file in its folder; its name is known without importing it."""
     assert {"API_KEY", "OAUTH2", "USERNAME_PASSWORD"} <= set(AUTH_MODES.names())
     assert {"cursor", "link_header", "next_url", "offset", "page", "single"} <= set(PAGINATORS.names())
@@ -21,14 +21,14 @@ def test_the_built_in_parts_are_found_by_their_files() -> None:
 
 
 @pytest.mark.parametrize("registry", [AUTH_MODES, PAGINATORS], ids=["auth", "pagination"])
-def test_each_part_is_known_under_its_own_name(registry: Registry[object]) -> None:
+def test_each_plugin_has_the_name_of_its_file(registry: Registry[object]) -> None:
     """The file's name and the class's `name` are the same."""
     for name, cls in registry.all().items():
         assert cls.name == name  # type: ignore[attr-defined]
         assert registry.get(name) is cls
 
 
-def test_an_unknown_name_offers_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest() -> None:
     """The message suggests the nearest name, or lists the known ones."""
     with pytest.raises(UnknownPluginError, match='unknown auth mode "API_KYE"; did you mean "API_KEY"'):
         AUTH_MODES.get("API_KYE")
@@ -68,7 +68,7 @@ def test_an_outside_package_registers_by_entry_point(monkeypatch: pytest.MonkeyP
     assert registry.get("outside") is Outside
 
 
-def test_naming_a_part_imports_no_other() -> None:
+def test_getting_a_plugin_imports_no_other() -> None:
     """A program pays only for the parts that its files name."""
     code = (
         "import sys\n"

@@ -74,7 +74,7 @@ def test_secrets_compare_by_value_and_only_with_secrets() -> None:
     assert not Secret("")
 
 
-def test_half_a_surrogate_pair_compares_too() -> None:
+def test_lone_surrogates_can_be_compared() -> None:
     """Comparing never raises an error that holds the value."""
     assert Secret("\ud800") == Secret("\ud800")
     assert Secret("\ud800") != Secret("a")
@@ -111,7 +111,7 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("encoded", ENCODINGS.values(), ids=ENCODINGS)
-def test_every_spelling_of_a_secret_is_masked(encoded: str) -> None:
+def test_every_encoding_of_a_secret_is_masked(encoded: str) -> None:
     """However a library writes it down, every occurrence becomes stars."""
     text = f"before {encoded} between {encoded} after"
     assert mask_secrets(text, [ODD]) == "before *** between *** after"
@@ -168,8 +168,8 @@ def test_the_filter_masks_message_arguments_and_traceback(records: list[str]) ->
     assert "'*** in a URL'" in records[1]
 
 
-def test_the_filter_would_be_missed(records: list[str]) -> None:
-    """The control: outside a call nothing is known to be a secret, and the text passes."""
+def test_without_secrets_the_filter_changes_nothing(records: list[str]) -> None:
+    """The control: outside a call there are no live secrets, so the text is not masked."""
     logging.getLogger("tests.secret").debug("GET %s", "tok_0123456789")
     assert records == ["GET tok_0123456789"]
 

@@ -1,4 +1,4 @@
-"""Takes connect-light.png and connect-phone.png from the real connect page, in the Chromium of this machine.
+"""Takes screenshots of the connect page for the docs, with the Chromium of this machine.
 
 python docs/images/draw_connect.py [FOLDER]
 """
@@ -45,7 +45,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @contextlib.contextmanager
 def product(folder: str) -> Iterator[Nango]:
-    """A product whose connect server runs, with a user who has connected two accounts."""
+    """A running connect server, with a user who has connected two accounts."""
     listener = socket.create_server(("127.0.0.1", 0))
     integrations: dict[str, Any] = {
         name: {"extends_blueprint": blueprint, **({} if name in BY_KEY else OURS)}
@@ -89,7 +89,7 @@ def draw(nango: Nango, browser: Browser, target: Path) -> None:
 
 
 def main() -> None:
-    """Draw into the folder that was named, or beside this file."""
+    """Draw into the given folder, or next to this file."""
     target = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, product(folder) as nango, sync_playwright() as playwright:

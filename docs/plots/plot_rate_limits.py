@@ -24,7 +24,7 @@ SHORT, LONG = (10, 1.0), (20, 4.0)
 ASKED_SECONDS = 1.5
 TOO_MANY = 429
 LEFT, PIXELS = 110, 68
-"""Where second 0 is, and how wide a second."""
+"""The x of second 0, and the width of a second."""
 
 
 def api() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def api() -> dict[str, Any]:
 
 
 def run(seconds: float, refused_at: float) -> list[tuple[float, int, int]]:
-    """Every request as the API received it: when, from which thread, and what was answered."""
+    """The time, thread and status of every request that the API received."""
     faults = FaultPlan.script()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -71,7 +71,7 @@ def run(seconds: float, refused_at: float) -> list[tuple[float, int, int]]:
 
 
 def within(moments: list[float], seconds: float) -> list[tuple[float, int]]:
-    """How many moments lie in the stretch that ends here, at each point where that changes."""
+    """The number of moments in the last `seconds`, at each point where it changes."""
     steps = sorted([(moment, 1) for moment in moments] + [(moment + seconds, -1) for moment in moments])
     count, found = 0, [(0.0, 0)]
     for moment, change in steps:
@@ -108,7 +108,7 @@ def draw(received: list[tuple[float, int, int]], seconds: int) -> Picture:
 
 
 def main(target: Path, *, reduced: bool) -> None:
-    """Run and write the picture."""
+    """Make the calls and write the picture."""
     seconds, refused_at = (2, 0.4) if reduced else (11, 5.3)
     target.write_text(str(draw(run(seconds - 0.5, refused_at), seconds)))
 

@@ -1,4 +1,4 @@
-"""Draws retries.svg from a real run: what is sent again, and when.
+"""Draws retries.svg from a real run: which calls are retried, and when.
 
 python docs/plots/plot_retries.py [TARGET] [--reduced]
 """
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from nango_py import Event
 
 LEFT, PIXELS, ROW = 300, 170, 44
-"""Where second 0 is, how wide a second, how high a call."""
+"""The x of second 0, the width of a second and the height of a call."""
 
 LABEL = 36
-"""How wide an outcome's word is."""
+"""The width of an outcome's word."""
 
 TOO_MANY = 429
 
 
 @dataclass(slots=True)
 class Lane:
-    """One call, and what came of it.
+    """One call and its attempts.
 
     Attributes:
-        delay: seconds after the others that it begins.
-        attempts: of each sending: its beginning and end in seconds, and its outcome.
+        delay: seconds after which it begins.
+        attempts: the beginning and end of each attempt in seconds, and its outcome.
     """
 
     words: str
@@ -79,7 +79,7 @@ def api(**retries: Any) -> dict[str, Any]:
 
 
 def run(calls: list[Lane]) -> None:
-    """Make the calls, each in a thread, and fill in what happened."""
+    """Make each call in a thread, and record its attempts."""
     script = {lane.path: lane.faults for lane in calls if lane.faults}
     started = time.time()
     by_thread: dict[int, Lane] = {}
@@ -122,22 +122,22 @@ def run(calls: list[Lane]) -> None:
 
 
 def draw(calls: list[Lane]) -> Picture:
-    """A line for each call, a bar for each sending."""
+    """A line for each call, a bar for each attempt."""
     seconds = int(max(end for lane in calls for _, end, _ in lane.attempts)) + 1
     bottom = 50 + ROW * len(calls)
-    title = "Calls over time: sendings, waits and how they ended"
+    title = "Calls over time: attempts, waits and outcomes"
     picture = Picture(LEFT + PIXELS * seconds + 120, bottom + 40, title)
-    picture.text(LEFT, 20, "bar: one sending; line: waiting", FAINT)
+    picture.text(LEFT, 20, "bar: one attempt; line: waiting", FAINT)
     picture.seconds(LEFT, PIXELS, seconds, 34, bottom)
     for number, lane in enumerate(calls):
         y = 62.0 + number * ROW
         picture.text(LEFT - 14, y + 4, lane.words, INK, "end")
         ends = [lane.delay, *(end for _, end, _ in lane.attempts)]
-        for tried, ((begin, end, outcome), before) in enumerate(zip(lane.attempts, ends, strict=False)):
+        for index, ((begin, end, outcome), before) in enumerate(zip(lane.attempts, ends, strict=False)):
             color = GREEN if outcome.startswith("2") else ORANGE if outcome == str(TOO_MANY) else RED
             picture.line((LEFT + before * PIXELS, y), (LEFT + begin * PIXELS, y), GREY)
             picture.box(LEFT + begin * PIXELS, y - 7, max(4.0, (end - begin) * PIXELS), 14, color)
-            is_near = tried and (begin - before) * PIXELS < LABEL
+            is_near = index > 0 and (begin - before) * PIXELS < LABEL
             picture.text(LEFT + begin * PIXELS, y + 19 if is_near else y - 11, outcome, color)
         if not lane.end.isdecimal():
             picture.text(LEFT + ends[-1] * PIXELS + 12, y + 4, lane.end, RED)
@@ -145,7 +145,7 @@ def draw(calls: list[Lane]) -> Picture:
 
 
 def main(target: Path, *, reduced: bool) -> None:
-    """Run and write the picture."""
+    """Make the calls and write the picture."""
     calls = lanes(0.2 if reduced else 1.5)
     run(calls)
     target.write_text(str(draw(calls)))

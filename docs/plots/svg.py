@@ -1,4 +1,4 @@
-"""As much of SVG as the pictures of the docs need."""
+"""The parts of SVG that the pictures of the docs need."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ BLUE, GREEN, RED, ORANGE, GREY = "#0969da", "#1a7f37", "#cf222e", "#bc4c00", "#a
 
 
 class Picture:
-    """A white sheet; y grows downwards, as SVG has it.
+    """A white sheet; y grows downwards, as in SVG.
 
     Args:
         width: in pixels.
         height: in pixels.
-        title: what a screen reader says.
+        title: the text for screen readers.
     """
 
     def __init__(self, width: int, height: int, title: str) -> None:
@@ -52,7 +52,7 @@ class Picture:
         )
 
     def seconds(self, left: float, pixels: float, count: int, top: float, bottom: float) -> None:
-        """An axis of time: a line for each second from `left`, so many pixels apart."""
+        """An axis of time: a line for each second from `left`, `pixels` apart."""
         for second in range(count + 1):
             x = left + second * pixels
             self.line((x, top), (x, bottom), GRID)

@@ -1,4 +1,4 @@
-"""The docs are true: their code runs, their files load, their tables say what the code does."""
+"""The docs are correct: their code runs and their files load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ APP = {"oauth_client_id": "client_test", "oauth_client_secret": "client_secret_t
 READ = "\n".join(page.read_text() for page in TEXTS)
 PYTHON = [page for page in PAGES if any(block.is_run for block in blocks(page, "python"))]
 COMMANDS = [page for page in PAGES if blocks(page, "sh", "console") and page.name != "cli.md"]
-"""cli.md is made of the commands' own help; its examples stand for themselves and name files of a reader."""
+"""Pages with commands. The examples in cli.md are left out: they use files that only a reader has."""
 
 
 def params(*languages: str, pages: tuple[Path, ...] = TEXTS) -> list[Any]:
@@ -38,7 +38,7 @@ def params(*languages: str, pages: tuple[Path, ...] = TEXTS) -> list[Any]:
 
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
-    """Every block runs in order as it is printed, against sandboxes, and prints what the page says."""
+    """The blocks run in order against sandboxes and print the output that the page shows."""
     with documented_place(tmp_path) as place:
         output = run_page(page, place)
     for block in blocks(page, "text"):
@@ -48,7 +48,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 
 
 def missing_lines(expected: str, output: str) -> list[str]:
-    """The lines that do not come, in this order, in the output; a line of `...` stands for any."""
+    """The lines that the output does not contain in this order; `...` matches any lines."""
     lines, missing = iter(output.splitlines()), []
     for line in expected.splitlines():
         words = line.split()
@@ -62,20 +62,20 @@ def missing_lines(expected: str, output: str) -> list[str]:
 
 
 def test_a_missing_line_of_output_would_be_noticed() -> None:
-    """The control: lines are looked for in order, and blanks do not count."""
+    """The control: lines are matched in order, ignoring white space."""
     assert missing_lines("a  b\n...\nc\n", "x\na b\ny\nc d\n") == []
     assert missing_lines("c\na\n", "a\nc\n") == ["a"]
 
 
 @pytest.mark.parametrize("block", params("python"))
 def test_every_python_block_compiles(block: Block) -> None:
-    """Blocks that are not run are Python all the same."""
+    """Blocks that are not run are valid Python too."""
     ast.parse(block.text)
 
 
 @pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    """Every `nango` line of a page runs in order and ends well, and prints what the page says."""
+    """The `nango` commands of a page run in order, succeed, and print the output that the page shows."""
     with documented_place(tmp_path) as place:
         redirect(tmp_path / "integrations.yaml", place.overrides())
         for block in blocks(page, "sh", "console"):
@@ -89,7 +89,7 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
 
 
 def redirect(path: Path, overrides: dict[str, Any]) -> None:
-    """Write base URLs into integrations.yaml: commands have no other way to be sent elsewhere."""
+    """Write base URLs of sandboxes into integrations.yaml, because commands have no option for it."""
     lines = []
     for line in path.read_text().splitlines():
         lines.append(line)
@@ -100,7 +100,7 @@ def redirect(path: Path, overrides: dict[str, Any]) -> None:
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
-    """Each `nango` command of a block, with the output that the page shows below it."""
+    """Each `nango` command of a block, with its output on the page."""
     prompt = "$ " if block.language == "console" else ""
     current, shown = "", []
     for line in [*block.text.splitlines(), prompt]:
@@ -113,7 +113,7 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a command as a reader types it; a prompt for a key gets one, and a server is stopped."""
+    """Run a command like a reader, with a key for prompts and a signal for servers."""
     given = None
     if "connections register" in command and "--credentials-file" not in command:
         command, _, _ = command.partition("#")
@@ -129,7 +129,7 @@ def shell(command: str, folder: Path, environment: dict[str, str]) -> subprocess
 
 
 def test_the_readme_has_the_two_lines() -> None:
-    """One line runs the main job and one the tests, and both work where Python refuses global installs."""
+    """One line runs the demo and one the tests, both in a virtual environment."""
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.text.splitlines()]
     venv = "python3 -m venv .venv && .venv/bin/pip install -q"
     assert f"{venv} . && .venv/bin/nango demo" in lines
@@ -157,7 +157,7 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
 
 
 def blueprint_loads(block: Block, folder: Path) -> None:
-    """A blueprint file has no problem, and sends what its examples say."""
+    """A blueprint is valid, and its examples send what they declare."""
     path = folder / block.title
     path.parent.mkdir()
     path.write_text(block.text)
@@ -176,7 +176,7 @@ def blueprint_loads(block: Block, folder: Path) -> None:
 
 
 def app_of(settings: dict[str, Any]) -> dict[str, str]:
-    """What an entry must give for a blueprint's auth mode."""
+    """The settings that an integration needs for the blueprint's auth mode."""
     return APP if settings["auth"]["auth_mode"] == "OAUTH2" else {}
 
 
@@ -194,11 +194,11 @@ integrations:
     oauth_client_id: "1"
     oauth_client_secret: ${SLACK_SECRET}
 """
-"""The file that the messages in the docs are about."""
+"""The file with the errors that the docs show."""
 
 
 def test_an_error_line_of_the_docs_is_what_is_printed(tmp_path: Path) -> None:
-    """The messages that the docs show for wrong files begin the lines that `nango check` prints."""
+    """Error lines in the docs are the beginnings of lines that `nango check` prints."""
     shown = set(re.findall(r"^\S+\.yaml:\d+:\d+: error\[E\d+\].*$", READ, re.MULTILINE))
     acme = next(block for page in PAGES for block in blocks(page, "yaml") if "acme" in block.title)
     printed: list[str] = []
@@ -224,7 +224,7 @@ def test_an_error_line_of_the_docs_is_what_is_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("picture", ["rate-limits", "retries"])
 def test_a_picture_can_be_drawn_again(picture: str, tmp_path: Path) -> None:
-    """The script still runs, and draws a well-formed picture of the same elements as the one in the docs."""
+    """The script runs, and draws a well-formed picture with the elements and words of the one in the docs."""
     plots, target = ROOT / "docs" / "plots", tmp_path / "again.svg"
     script = plots / f"plot_{picture.replace('-', '_')}.py"
     subprocess.run(
@@ -233,4 +233,11 @@ def test_a_picture_can_be_drawn_again(picture: str, tmp_path: Path) -> None:
     )  # fmt: skip
     again, shipped = (ET.parse(path) for path in (target, plots / f"{picture}.svg"))  # noqa: S314 - our own
     assert {each.tag for each in again.iter()} == {each.tag for each in shipped.iter()}
+    assert {word for word in words_of(again) if word[0].isalpha()} <= words_of(shipped)
     assert "429" in "".join(again.getroot().itertext())
+
+
+def words_of(picture: ET.ElementTree[Any]) -> set[str]:
+    """The texts of a picture, without the number at the end of some."""
+    texts = ("".join(each.itertext()).strip() for each in picture.iter() if each.tag.endswith("text"))
+    return {re.sub(r" [\d.]+$", "", text) for text in texts if text}

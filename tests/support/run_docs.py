@@ -1,7 +1,7 @@
-"""The docs as programs: their code blocks, and the place where they are run.
+"""Runs the code blocks of the docs in a folder with sandboxes for every API.
 
-Started as a program (`python -m tests.support.run_docs FILE`), it runs the Python blocks of one file in the
-working folder, with `nango_py.Nango` pointed at the sandboxes that DOCS_OVERRIDES names.
+`python -m tests.support.run_docs FILE` runs the Python blocks of one page in the working directory, with
+`nango_py.Nango` redirected to the sandboxes in DOCS_OVERRIDES.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OVERRIDES = "DOCS_OVERRIDES"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: what stands behind the fence, its text, and the line it begins on."""
+    """A fenced block: its language, the rest of the info string, its text and its first line."""
 
     page: Path
     language: str
@@ -40,13 +40,13 @@ class Block:
 
     @property
     def title(self) -> str:
-        """The file that the block is, or ""."""
+        """The name of the file that the block holds, or ""."""
         found = re.search(r"title=(\S+)", self.info)
         return found[1] if found else ""
 
     @property
     def is_run(self) -> bool:
-        """Whether the page says that this is to be run, rather than only read."""
+        """Whether the block is run, rather than only checked."""
         return "no-run" not in self.info and not self.title
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
-    """The fenced blocks of a page in order; only those of some languages where any are named."""
+    """The fenced blocks of a page in order, of some languages or of all."""
     text = page.read_text()
     found = [
         Block(page, match[1], match[2].strip(), match[3], text[: match.start(3)].count("\n") + 1)
@@ -72,7 +72,7 @@ class Place:
     real_urls: Mapping[str, str]
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to run there: this checkout, and a `nango` that is this interpreter's."""
+        """Environment variables of a process: this checkout, and a `nango` command that runs it."""
         tools = self.folder / "bin"
         tools.mkdir(exist_ok=True)
         (tools / "nango").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nango_py "$@"\n')
@@ -85,11 +85,11 @@ class Place:
         }
 
     def overrides(self) -> dict[str, Any]:
-        """What makes the integrations call their sandboxes."""
+        """The overrides that redirect the integrations to their sandboxes."""
         return {name: {"requests": {"base_url": each.base_url}} for name, each in self.sandboxes.items()}
 
     def as_documented(self, text: str) -> str:
-        """Output with the addresses that the docs show."""
+        """The output with real base URLs instead of those of sandboxes."""
         for name, sandbox in self.sandboxes.items():
             text = text.replace(sandbox.base_url, self.real_urls[name])
         return text
@@ -97,7 +97,7 @@ class Place:
 
 @contextmanager
 def documented_place(folder: Path) -> Iterator[Place]:
-    """A folder as a reader has it after a checkout, with every API on loopback."""
+    """A folder like a checkout, with a sandbox for every API."""
     shutil.copy(ROOT / "integrations.yaml", folder)
     shutil.copytree(ROOT / "blueprints", folder / "blueprints")
     with ExitStack() as stack:
@@ -109,7 +109,7 @@ def documented_place(folder: Path) -> Iterator[Place]:
 
 
 def run_page(page: Path, place: Place) -> str:
-    """The output of a page's Python blocks, run in order in one process of their own."""
+    """The output of a page's Python blocks, run in order in one process."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.support.run_docs", str(page)],
         cwd=place.folder,
@@ -124,13 +124,13 @@ def run_page(page: Path, place: Place) -> str:
 
 
 def main(page: Path) -> None:
-    """Run the blocks with line numbers as in the page, so that a traceback leads there."""
+    """Run the blocks with the line numbers of the page, for tracebacks."""
     import nango_py
 
     redirected = json.loads(os.environ[OVERRIDES])
 
     class DocumentedNango(Nango):
-        """Nango, with its known integrations on loopback."""
+        """Nango with its known integrations redirected to sandboxes."""
 
         def __init__(self, integrations: Any = None, **options: Any) -> None:
             is_mapping = isinstance(integrations, dict)

@@ -26,7 +26,7 @@ READ = "\n".join(page.read_text() for page in PAGES)
 
 
 def command_names(command: Any = command_line, above: str = "nango") -> list[str]:
-    """Every command that does something, with its full name."""
+    """The full names of all commands that are not groups."""
     below = getattr(command, "commands", None)
     if below is None:
         return [above]
@@ -63,7 +63,7 @@ UNSAID = {
     ],
 )
 def test_what_exists_is_mentioned(word: str) -> None:
-    """Public names, arguments, auth modes, pagination kinds, commands, events and faults are in the docs."""
+    """The docs mention public names, arguments, auth modes, pagination kinds, commands, events and faults."""
     assert word in READ
 
 
@@ -77,20 +77,20 @@ def test_the_table_of_blueprints_is_up_to_date() -> None:
 
 
 def test_the_page_of_auth_modes_is_current() -> None:
-    """docs/auth.md is what `python docs/generate_auth.py` would write now."""
+    """docs/auth.md is the output of `python docs/generate_auth.py`."""
     generator = runpy.run_path(str(ROOT / "docs" / "generate_auth.py"))
     assert (ROOT / "docs" / "auth.md").read_text() == generator["page"]()
 
 
 def test_every_key_of_the_files_is_mentioned() -> None:
-    """No key of a blueprint or of integrations.yaml is known to the schema alone."""
+    """The docs mention every key of blueprints and of integrations.yaml."""
     known = schema_keys(blueprint_schema()) | schema_keys(integrations_schema())
     missing = {key for key in known - UNSAID if not re.search(rf"[`{{ .]{re.escape(key)}\b", READ)}
     assert not missing
 
 
 def test_the_error_tree_is_the_one_of_the_code() -> None:
-    """The tree in the docs is the one in errors.py, and both name every error class."""
+    """The error tree in the docs is that of errors.py, and names every error class."""
     tree = next(block.text for block in blocks(ROOT / "docs" / "errors.md") if "NangoError" in block.text)
     drawn = inspect.cleandoc("\n" + (errors.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0])
     assert tree.strip() == drawn
@@ -103,7 +103,7 @@ def test_the_error_tree_is_the_one_of_the_code() -> None:
 
 
 def test_the_table_of_codes_covers_the_codes_of_the_code() -> None:
-    """Each E code of the package is listed in docs/errors.md, and the list names no others."""
+    """docs/errors.md lists exactly the error codes of the package."""
     sources = "\n".join(path.read_text() for path in (ROOT / "nango_py").rglob("*.py"))
     known = set(re.findall(r"\bE\d{3}\b", sources))
     rows = re.findall(r"^- (E\d{3}[^:]*):", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
@@ -111,7 +111,7 @@ def test_the_table_of_codes_covers_the_codes_of_the_code() -> None:
 
 
 def test_the_table_of_nangos_types_is_the_one_of_the_code() -> None:
-    """docs/moving.md says of each type of credentials at Nango which auth modes take it here."""
+    """The table in docs/moving.md maps each credential type of Nango to the auth modes of the code."""
     table = (ROOT / "docs" / "moving.md").read_text().partition("| `type` there |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
     said = {
@@ -123,13 +123,13 @@ def test_the_table_of_nangos_types_is_the_one_of_the_code() -> None:
 
 
 def codes_of(text: str) -> set[str]:
-    """`E001 to E003, E007` as single codes."""
+    """The single codes of `E001 to E003, E007`."""
     ranges = re.findall(r"E(\d{3})(?: to E(\d{3}))?", text)
     return {f"E{number:03}" for first, last in ranges for number in range(int(first), int(last or first) + 1)}
 
 
 def anchors(page: Path) -> set[str]:
-    """The fragments that a page's headings can be reached by."""
+    """The fragments of a page's headings."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -137,7 +137,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of this project, and to a heading in it, has a target."""
+    """Every link to a file or heading of this project has a target."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if target.startswith(("https://", "mailto:")):
             continue

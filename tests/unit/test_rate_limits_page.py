@@ -1,4 +1,4 @@
-"""What docs/rate-limits.md says of limits and answers, against the code that reads them."""
+"""The limits and waits of docs/rate-limits.md, checked against the code that reads them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def example() -> dict[str, Any]:
 
 
 def labels(method: str, path: str, **params: str) -> list[list[str]]:
-    """The limits that a call under the page's blueprint spends from, budget by budget."""
+    """The limits of a call under the page's blueprint, by budget."""
     spends = RateLimits.from_settings(example()).spends(
         CallFacts(method, path, params), {"integration": "it", "user_id": "user-1"}
     )
@@ -49,14 +49,14 @@ def labels(method: str, path: str, **params: str) -> list[list[str]]:
 def test_the_example_counts_as_the_page_explains(
     method: str, path: str, params: dict[str, str], second: list[str]
 ) -> None:
-    """Every call spends from the first budget; in the second, the first case that holds gives the windows."""
+    """Every call counts in the first budget; in the second, the first matching case sets the windows."""
     first, found = labels(method, path, **params)
     assert len(first) == 1
     assert found == second
 
 
 def test_every_form_of_a_limit_is_read() -> None:
-    """The forms of the page's table, and its buckets, are limits."""
+    """Every form of a limit in the table can be parsed."""
     (table,) = re.findall(r"^\| a limit \|.*?\n\n", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     forms = [line.split("|")[1] for line in table.strip().splitlines()[2:]]
     read = [re.findall(r"`([^`]+)`", form) for form in forms]
@@ -106,11 +106,11 @@ def test_every_form_of_a_limit_is_read() -> None:
 def test_a_wait_is_read_where_the_page_says(
     headers: dict[str, str], text: str, seconds: float | None
 ) -> None:
-    """Retry-After wins, then what has nothing left, then the body."""
+    """Retry-After comes first, then exhausted limits, then the body."""
     assert parse_wait(headers, text, NOW) == (seconds if seconds is None else pytest.approx(seconds))
 
 
-def test_a_date_is_compared_with_the_answers_own() -> None:
-    """A machine whose clock is an hour off waits no hour too long."""
+def test_a_date_is_compared_with_the_date_of_the_response() -> None:
+    """A clock that is an hour slow does not add an hour to the wait."""
     headers = {"Retry-After": formatdate(NOW + 30, usegmt=True), "Date": formatdate(NOW, usegmt=True)}
     assert parse_wait(headers, "", NOW - 3600) == pytest.approx(30.0)

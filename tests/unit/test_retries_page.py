@@ -1,4 +1,4 @@
-"""The table of docs/retries.md against the engine: each cell is a call that is made."""
+"""The table of docs/retries.md, checked against the engine with one call per cell."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CELLS = table()
 
 
 def outcomes(head: str) -> list[Any]:
-    """What an attempt may bring in a row."""
+    """The outcomes of a row's first attempt."""
     words = re.findall(r"`(\w+)`", head)
     if words:
         return [Failure(word, sent=word not in NEVER_SENT, text="it broke") for word in words]

@@ -28,6 +28,9 @@ PENDING: tuple[str, ...] = (
 )
 """Places that are still being rewritten. Empty this when they are done."""
 
+LINKS = r"(?:that|which|and|or|but|for|in|on|if|is|are|from|to)\b"
+"""Words after which `of its own` stands alone; `of its own keys` is plain."""
+
 PHRASES = {
     r"(?<!there\s)\bis no (?!longer\b|more than\b)[a-z]+": "is not a ...",
     r"(?<!there\s)\b(is|are) (?-i:none)\b": "does not exist, is missing",
@@ -35,7 +38,7 @@ PHRASES = {
     r"\bwhoever\b|\bwho asks\b|\bnobody\b": "the caller, the client, no caller",
     r"\bso (many|long)\b(?! as)": "a number: n, this many, n seconds",
     r"\bmeanwhile\b": "in between, in the meantime, or nothing",
-    r"\bof (its|their|one's) own\b": "separate, own, or nothing",
+    rf"\bof (its|their|one's) own\b(?! (?!{LINKS})[a-z])": "separate, own, or nothing",
     r", where it\b": "if it",
     r"\bfor good\b": "permanently",
     r"\banswer(s|ed|ing)?\b": "response, responds, returns",
@@ -60,7 +63,8 @@ PATTERNS = {
 """The phrases across line ends."""
 
 ALLOWED = {
-    r"answers? (a|the|to a|to the) (Digest )?challenge": "RFC 9110 speaks of answering a challenge",
+    r"answers? .{0,25}challenge": "RFC 9110 speaks of answering a challenge",
+    r"tell its developers": "what a user should do",
     r"(lease|certificate).{0,40}renew|renew.{0,40}(lease|certificate)": "leases and certificates are renewed",
     r"can tell (whether|if)": "can find out",
     r"answers? to (a|the) question": "given by a person",

@@ -1,4 +1,4 @@
-"""One booking in two windows: in memory by the clock, in a shared store by what it asks of the store."""
+"""One booking in two windows, in memory and in shared stores."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 LIMITS = (Window(100_000, 1.0, "100000/second"), Window(5_000_000, 60.0, "5000000/minute"))
 IN_FLIGHT = 8
 COUNTED = 150
-"""How many are counted under a key before the next is taken: a budget of 150 a minute, in full use."""
+"""Number of requests counted under a key before the next is used: 150 a minute, fully used."""
 
 MANY = 1000
-"""The same for a large budget, whose state in Redis is as much longer."""
+"""The same for a large budget, whose log in Redis is longer."""
 
 ACQUIRE, CROWDED, SETTLE, PING = "acquire", "crowded", "settle", "PING of redis-py's client"
 SMALLEST_SCRIPT = "return redis.call('INCR', KEYS[1])"
 
 
 def run(*, quick: bool) -> list[Table]:
-    """The stores that this machine has."""
+    """Measure the stores that this machine has."""
     rounds, calls = (3, 200) if quick else (15, 3000)
     table = Table("One booking in two windows", ("store", "acquire, us", "settle, us", "what it asks"))
     acquire, settle = _times(MemoryLimits(SYSTEM_CLOCK), rounds * calls)
@@ -89,34 +89,34 @@ def _sqlite(table: Table, rounds: int, calls: int) -> None:
 
 
 class Counting:
-    """A database that tells each statement to somebody."""
+    """A database that passes each statement to a function as well."""
 
-    def __init__(self, database: Any, tell: Callable[[str], None]) -> None:
+    def __init__(self, database: Any, record: Callable[[str], None]) -> None:
         self._database = database
-        self._tell = tell
+        self._record = record
         self.schema_lock = database.schema_lock
         self.opening = database.opening
 
     def read(self, sql: str, parameters: Any) -> Any:
         """As the database does."""
-        self._tell(sql)
+        self._record(sql)
         return self._database.read(sql, parameters)
 
     def write(self, work: Callable[[Any], Any]) -> Any:
         """As the database does."""
 
-        def told(run: Callable[..., Any]) -> Any:
+        def work_and_record(run: Callable[..., Any]) -> Any:
             def one(sql: str, *parameters: Any) -> Any:
-                self._tell(sql)
+                self._record(sql)
                 return run(sql, *parameters)
 
             return work(one)
 
-        return self._database.write(told)
+        return self._database.write(work_and_record)
 
 
 def _redis(table: Table, rounds: int, calls: int) -> None:
-    """Beside round trips of the same server: as an application makes them, and bare."""
+    """Compare with round trips to the same server, through redis-py's client and over a bare connection."""
     with redis_server() as url:
         if url is None or not importlib.util.find_spec("redis"):
             table.notes.append("No Redis here, so its store is left out.")
@@ -128,7 +128,7 @@ def _redis(table: Table, rounds: int, calls: int) -> None:
         trips = round_trips(url)
         found: dict[str, list[float]] = {name: [] for name in (ACQUIRE, SETTLE, CROWDED, *trips)}
         for number in range(rounds):
-            # One after the other, batch by batch, so that a busy moment falls on all alike.
+            # Interleaved in batches, so that a busy moment affects all equally.
             batches: dict[str, list[float]] = {name: [] for name in found}
             for done in range(0, calls, IN_FLIGHT):
                 acquire, settle = _times(store, IN_FLIGHT, number * calls + done)
@@ -152,7 +152,7 @@ def _redis(table: Table, rounds: int, calls: int) -> None:
 
 
 def round_trips(url: str) -> dict[str, Callable[[], object]]:
-    """What is called one round trip: by redis-py's client, and by its connection without the client."""
+    """Round trips through redis-py's client, and over its connection without the client."""
     import redis
 
     client = redis.Redis.from_url(url)

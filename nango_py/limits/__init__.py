@@ -1,1 +1,1 @@
-"""Budgets: what an API allows, who may send when, and what its responses say about it."""
+"""Rate limits: the budgets of calls, the stores that count them, and the limits in responses."""

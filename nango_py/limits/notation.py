@@ -15,13 +15,13 @@ UNITS = {
     "h": 3600.0, "hour": 3600.0, "hours": 3600.0,
     "d": 86400.0, "day": 86400.0, "days": 86400.0,
 }  # fmt: skip
-"""Seconds in each unit that may stand after the slash."""
+"""Seconds of each unit."""
 
 _TEXT = re.compile(r"(\d{1,12}) ?/ ?(?:(\d{1,9}) ?)?([a-z]+)")
 
 
 def parse_limit(written: object) -> Limit:
-    """One window or token bucket.
+    """Parse one limit.
 
     Args:
         written: "150/minute", "40/10seconds", {"requests": 15, "per_seconds": 6},

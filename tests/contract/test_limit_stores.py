@@ -1,4 +1,4 @@
-"""What every limit store does, whichever place it keeps its counts in."""
+"""The contract of every limit store, wherever it keeps its state."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def test_a_shorter_gate_does_not_open_a_longer_one(store: LimitStore) -> None:
     assert _refused(store.acquire((), ("g",), 0.0)).wait == pytest.approx(20.0, abs=SLACK)
 
 
-def test_a_gate_closed_meanwhile_holds_those_who_are_booked(store: LimitStore) -> None:
-    """Who comes back from waiting learns at confirm of a gate that was closed in the meantime."""
+def test_a_gate_that_closes_later_holds_waiting_bookings(store: LimitStore) -> None:
+    """A gate that closes while a caller waits holds it at confirm."""
     spends = (Spend("k", (window(1, 0.2),)),)
     store.settle(_granted(store.acquire(spends, ("g",), 0.0)).ticket)
     waiting = _granted(store.acquire(spends, ("g",), LONG))
@@ -179,7 +179,7 @@ def test_what_others_sent_can_be_counted(store: LimitStore) -> None:
 
 
 def test_a_cap_lets_the_next_go_when_one_has_ended(store: LimitStore) -> None:
-    """Under a cap so many are on their way at once, however short or long each takes."""
+    """A cap limits the requests in flight, however short or long each takes."""
     spends = (Spend("rate", (window(100, 1.0),)), Spend("cap", (InFlight(2, "2 in flight"),)))
     first, second = (_granted(store.acquire(spends, (), 0.0)) for _ in range(2))
     assert _refused(store.acquire(spends, (), 0.0)).window == "2 in flight"
@@ -200,8 +200,8 @@ def test_a_call_without_budgets_goes_at_once(store: LimitStore) -> None:
     store.settle(grant.ticket)
 
 
-def test_the_view_tells_what_is_used(store: LimitStore) -> None:
-    """Each limit of a key says used and left; a gate says when it opens; unknown keys say nothing."""
+def test_the_view_contains_what_is_used(store: LimitStore) -> None:
+    """Each limit of a key has used and left; a gate has the time until it opens; unknown keys are omitted."""
     spends = (Spend("k", (window(5, LONG), bucket(4.0, 0.1))),)
     store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     store.acquire(spends, (), 0.0)
@@ -216,7 +216,7 @@ def test_the_view_tells_what_is_used(store: LimitStore) -> None:
 
 
 def test_the_keys_of_a_scope_can_be_found(store: LimitStore) -> None:
-    """Counters and closed gates are found by what they begin with, whatever signs that holds."""
+    """Counters and closed gates are found by what they begin with, whatever characters they contain."""
     for scope in ("shop 2:u1", "shop 2:u*", "shop 2:u_", "shop 3:u1 ", "sh%", "[a]"):
         store.settle(_granted(store.acquire((Spend(f"{scope} 0 all", (window(9, LONG),)),), (), 0.0)).ticket)
     store.close_gate(("shop 2:u1",), 10.0)
@@ -228,8 +228,8 @@ def test_the_keys_of_a_scope_can_be_found(store: LimitStore) -> None:
     assert len(store.keys("")) == 7
 
 
-def test_a_view_tells_of_the_gate_beside_each_limit(store: LimitStore) -> None:
-    """Who looks at a limit sees there whether its gate is closed, and for how long."""
+def test_a_view_contains_the_gate_of_each_limit(store: LimitStore) -> None:
+    """The view of each limit contains whether its gate is closed, and for how long."""
     spends = (Spend("k", (window(5, LONG), bucket(4.0, 0.1))),)
     store.settle(_granted(store.acquire(spends, (), 0.0)).ticket)
     assert [view.gate for view in store.view(["k"])] == [0.0, 0.0]

@@ -156,7 +156,7 @@ def test_only_entries_outside_every_window_are_dropped() -> None:
 
 
 def test_counts_are_kept_as_long_as_they_matter_and_not_for_ever() -> None:
-    """A key ends by itself when its longest window has passed since a request that was never answered."""
+    """A key expires once its longest window has passed since a request without a response."""
     with (
         fresh_redis() as url,
         closing(RedisLimits(Secret(url))) as store,

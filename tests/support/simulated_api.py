@@ -1,4 +1,4 @@
-"""A simulated world for limiters: callers that arrive, wait, send and are answered, and an API that counts.
+"""A simulated world for limiters: callers that arrive, wait, send and get responses, and an API that counts.
 
 The counting here shares no code with the limiters: it looks at the moments at which requests were counted,
 and at nothing else.
@@ -25,7 +25,7 @@ def let_pass(seconds: float) -> None:
 
 
 class LimitClock:
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self, start: float = 1000.0) -> None:
         self.moment = start
@@ -87,7 +87,7 @@ class World:
     _count: int = 0
 
     def play(self, arrivals: Sequence[Arrival]) -> list[Sent]:
-        """Run until everybody is answered; the requests in the order of sending."""
+        """Run until every caller has its response; the requests in the order of sending."""
         moment = self.clock.moment
         for number, arrival in enumerate(arrivals):
             moment += arrival.after

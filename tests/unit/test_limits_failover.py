@@ -80,7 +80,7 @@ class Breakable:
 
 
 def _sent(limits: FailoverLimits, most: int, spends: tuple[Spend, ...] = TEN) -> int:
-    """How many of so many calls may be sent at once."""
+    """The number of calls, up to a maximum, that may be sent at once."""
     sent = 0
     for _ in range(most):
         grant = limits.acquire(spends, ("g",), 0.0)
@@ -120,7 +120,7 @@ def test_what_was_sent_before_counts_after() -> None:
     assert _sent(limits, 10, minute) == 5
 
 
-def test_a_store_that_is_unreachable_is_asked_once_a_second() -> None:
+def test_an_unreachable_store_is_tried_once_a_second() -> None:
     """No call waits for a store that is known to be away; one caller at a time looks whether it is back."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
@@ -160,7 +160,7 @@ def test_it_comes_back_by_itself_and_exceeds_nothing_on_the_way(caplog: pytest.L
 
 
 def test_a_store_that_lost_its_counts_is_not_believed_at_once() -> None:
-    """After a flush nobody sends a second full window: what this process remembers holds."""
+    """After a flush no second full window is sent, because this process has its own record."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
     limits = FailoverLimits(store, clock)
@@ -207,7 +207,7 @@ def test_a_store_that_lost_everything_does_not_make_a_process_think_it_is_alone(
 
 
 def test_gates_hold_without_the_store() -> None:
-    """A gate that was closed while the store answered stays closed when it does not."""
+    """A gate that was closed while the store was reachable stays closed when it is not."""
     clock = LimitClock(0.0)
     store = Breakable(clock, 1)
     limits = FailoverLimits(store, clock)

@@ -1,4 +1,4 @@
-"""The same admissions as the `limits` package, where both count in the same way and answers come at once."""
+"""The same admissions as the `limits` package, if both count in the same way and responses are immediate."""
 
 from __future__ import annotations
 

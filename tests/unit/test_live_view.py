@@ -37,7 +37,7 @@ def _call(store: LimitStore, settings: dict[str, Any], path: str, who: dict[str,
 
 
 def test_the_limits_of_a_connection_are_named_as_the_blueprint_names_them() -> None:
-    """Each shows the budget's key without whose quota it is, and its window as it was written."""
+    """Each shows the budget's key without the scope, and its window as the blueprint writes it."""
     store = MemoryLimits(LimitClock())
     scope = _call(store, SETTINGS, "slow")
     _call(store, SETTINGS, "slow", {**WHO, "user_id": "user 1 0"})
@@ -51,7 +51,7 @@ def test_the_limits_of_a_connection_are_named_as_the_blueprint_names_them() -> N
 
 
 def test_a_gate_stands_beside_its_limits_or_alone() -> None:
-    """A closed gate is told with the limits under it; where there are none it has a line of its own."""
+    """A closed gate is shown with the limits of its key; without limits it has a line of its own."""
     store = MemoryLimits(LimitClock())
     scope = _call(store, SETTINGS, "quick")
     store.close_gate(tuple(store.keys(f"{scope} 1")), 5.0)
@@ -66,7 +66,7 @@ def test_a_gate_stands_beside_its_limits_or_alone() -> None:
 
 
 def test_learned_limits_are_shown_too() -> None:
-    """What nobody wrote and a response told is a limit like any other."""
+    """A limit learned from headers is shown like a written one."""
     clock = LimitClock()
     store, learning = MemoryLimits(clock), Learning(clock)
     statuses = parse_limits(

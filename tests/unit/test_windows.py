@@ -1,4 +1,4 @@
-"""What the limiter answers, step by step, on a clock that stands still until it is told to move."""
+"""What the limiter does step by step, on a clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _send(store: MemoryLimits, spends: tuple[Spend, ...] = TEN) -> object:
     return grant.ticket
 
 
-def test_a_place_counts_from_the_answer() -> None:
+def test_a_place_counts_from_the_response() -> None:
     """A window frees a place when it has passed since the response, not since the sending."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
@@ -41,8 +41,8 @@ def test_a_place_counts_from_the_answer() -> None:
     assert grant.wait == pytest.approx(1.0)
 
 
-def test_a_booking_moves_when_answers_come_late() -> None:
-    """Who was booked on the sending of another is told at confirm how much longer the response made it."""
+def test_a_booking_moves_when_responses_come_late() -> None:
+    """A booking behind a request in flight moves when the response arrives late."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     spends = (Spend("k", (window(1, 1.0),)),)
@@ -59,7 +59,7 @@ def test_a_booking_moves_when_answers_come_late() -> None:
     assert store.confirm(waiting.ticket) == 0.0
 
 
-def test_an_answer_that_never_comes_does_not_hold_its_place_for_ever() -> None:
+def test_a_missing_response_does_not_hold_its_place_forever() -> None:
     """A request without a response counts as counted some seconds after its sending."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
@@ -131,7 +131,7 @@ def test_a_call_between_two_bookings_leaves_room_for_the_later_one() -> None:
 
 
 def test_a_gate_that_opens_lets_the_line_out_in_order_and_within_its_windows() -> None:
-    """After a gate everybody is told a moment of their own instead of all coming back again and again."""
+    """After a gate each caller gets a moment of its own instead of polling."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     store.close_gate(("k",), 5.0)

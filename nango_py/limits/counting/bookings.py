@@ -156,7 +156,7 @@ class Bookings:
     def _replan_overdue(self, booking: Booking, meters: list[Meter], now: float) -> None:
         """Plan the overdue bookings of earlier callers with the same keys again, in their order.
 
-        Otherwise all who waited for a gate would be given the same next moment when it has opened.
+        Otherwise all callers behind a gate would get the same next moment when it opens.
         """
         if not meters:
             return

@@ -34,7 +34,7 @@ LEASE = 300.0
 """Seconds for which a request in flight holds its place under a cap if its process never ends it."""
 
 LOST_AFTER = 5.0
-"""Seconds after its time when a booking is dropped whose caller did not come back."""
+"""Seconds after its time until a booking is dropped if its caller does not confirm it."""
 
 POLL_SECONDS = 0.05
 """Seconds between two attempts under a cap: when a request in flight will end is unknown."""

@@ -1,4 +1,4 @@
-"""Where budgets are kept, by `config.rate_limit_store`."""
+"""Opens the limit store that `config.rate_limit_store` names."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitStore
 
 LIMITS_FILE = "limits.db"
-"""Beside the connections' SQLite file, not in it: counts may be lost in a power cut, connections may not."""
+"""A separate file beside that of the connections: a power cut may lose counts, but not connections."""
 
 
 def open_limits(where: Secret, database_url: Secret, clock: Clock) -> LimitStore:
-    """The store of `memory`, `sql` or `redis://...`.
+    """Open a limit store.
 
     Args:
-        where: `config.rate_limit_store`.
+        where: `memory`, `sql` or `redis://...`.
         database_url: the connections' database, for `sql`.
-        clock: the time of this machine.
+        clock: of this machine.
 
     Raises:
         NangoError: the extra that the store needs is not installed.
-        StorageError: the database cannot be reached.
+        StorageError: the database is unreachable.
     """
     kind = where.reveal()
     if kind == "memory":
@@ -38,8 +38,8 @@ def open_limits(where: Secret, database_url: Secret, clock: Clock) -> LimitStore
         from nango_py.limits.stores.sql_store import RESPONSE_SECONDS, SqlLimits
 
         folder = sqlite_folder(database_url.reveal())
-        beside = database_url if folder is None else Secret(f"sqlite:///{folder / LIMITS_FILE}")
-        database = open_database(beside, RESPONSE_SECONDS)
+        url = database_url if folder is None else Secret(f"sqlite:///{folder / LIMITS_FILE}")
+        database = open_database(url, RESPONSE_SECONDS)
         return FailoverLimits(SqlLimits(database, clock, is_server=database.is_server), clock)
     try:
         from nango_py.limits.stores.redis_store import RedisLimits

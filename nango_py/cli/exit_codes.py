@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FAILED = 1
-"""An API call failed, or the answer to a question was no."""
+"""An API call failed, or a confirmation was declined."""
 
 USAGE_ERROR = 2
 """Invalid arguments, files or settings."""

@@ -76,8 +76,8 @@ class Paginator:
 
     def records(self, page: Page) -> list[JsonValue]:
         """The records of one page."""
-        found = self._records_value(page)
-        return found if isinstance(found, list) else []
+        value = self._records_value(page)
+        return value if isinstance(value, list) else []
 
     def suggest_records_paths(self, page: Page) -> tuple[str, ...]:
         """The paths of other lists in the response if there is none at `records`, for the error message.
@@ -106,8 +106,8 @@ def search_json(path: str, body: JsonValue) -> JsonValue:
     if names is None:
         import jmespath
 
-        found: JsonValue = jmespath.search(path, body)
-        return found
+        value: JsonValue = jmespath.search(path, body)
+        return value
     for name in names:
         body = body.get(name) if isinstance(body, dict) else None
     return body

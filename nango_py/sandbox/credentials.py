@@ -106,14 +106,14 @@ class Credentials:
             params: the parsed query.
             in_path: the percent-decoded groups of `base_pattern`.
         """
-        found: list[str] = []
+        credentials: list[str] = []
         for slot in self._slots:
             pairs = headers if slot.place == "header" else params
             values = in_path if slot.place == "path" else slot.extract(pairs)
             if values is None:
                 return None
-            found.extend(values)
-        return self._find_caller(tuple(map(_normalize, self._expressions, found)))
+            credentials.extend(values)
+        return self._find_caller(tuple(map(_normalize, self._expressions, credentials)))
 
     def base_pattern(self, base_path: str) -> re.Pattern[str]:
         """A regular expression for paths: a group per credential in the base path, and `endpoint`."""

@@ -72,7 +72,7 @@ def read_config(written: Settings, folder: FilePath | None) -> Config:
         written: the block.
         folder: the folder that paths are relative to; None is the working folder.
     """
-    values = {name: _revealed(written[name]) for name in _CONFIG_NAMES if written.get(name) is not None}
+    values = {name: _reveal_all(written[name]) for name in _CONFIG_NAMES if written.get(name) is not None}
     if "database_url" in values:
         values["database_url"] = _database_url(values["database_url"], folder)
     if "blueprint_paths" in values:
@@ -85,11 +85,11 @@ def read_config(written: Settings, folder: FilePath | None) -> Config:
 _CONFIG_NAMES = field_names(Config)
 
 
-def _revealed(value: Any) -> Any:
+def _reveal_all(value: Any) -> Any:
     """The value with values of the environment as plain text, since paths and URLs are used as such."""
     if isinstance(value, str):
         return str.__str__(value)
-    return [_revealed(item) for item in value] if isinstance(value, list | tuple) else value
+    return [_reveal_all(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _database_url(url: str, folder: FilePath | None) -> str:

@@ -8,9 +8,9 @@ from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.environment import locate_problem
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import check_header_name, check_header_template
-from nango_py.config.template.positions import locate_problem
 from nango_py.config.template.variables import check_variables
 from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
     from nango_py.config.model import Blueprint
-    from nango_py.config.schema.wording import Locator
     from nango_py.config.template.compiler import Template
     from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings
 
 Compiled = dict["Path", "Template"]
@@ -35,7 +35,7 @@ _SCOPES = frozenset({"connection", "integration"})
 
 def check_templates(
     settings: Settings,
-    locator: Locator,
+    locator: Located,
     folders: Iterable[FilePath] = (),
 ) -> tuple[Compiled, list[Problem]]:
     """Every template of a merged tree by its path, and their problems.
@@ -96,7 +96,7 @@ def _check_place(
         )
 
 
-def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: Locator) -> Iterator[Problem]:
+def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: Located) -> Iterator[Problem]:
     """Fields that are declared as hosts but cannot be hosts (E204)."""
     for name, kind in fields.items():
         place = ("connection_config", "properties", name.removeprefix(ROOT))
@@ -119,7 +119,7 @@ def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: L
             )
 
 
-def _check_header_names(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_header_names(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Header names that are not tokens (E313), or that differ only in case (E105)."""
     for block in ("requests", "verification"):
         headers = _at(settings, (block, "headers"))

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from nango_py.config.urls.path_patterns import segments_fit, segments_of
+from nango_py.config.urls.paths import segments_fit, segments_of
 from nango_py.limits.limit_types import InFlight, Spend
 from nango_py.limits.notation import parse_limit
 from nango_py.record import field, record

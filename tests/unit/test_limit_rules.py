@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nango_py.config.urls.path_patterns import path_fits
+from nango_py.config.urls.paths import path_fits
 from nango_py.limits.limit_types import Bucket, InFlight, Spend, Window
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of

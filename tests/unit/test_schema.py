@@ -24,7 +24,7 @@ from nango_py.config.schema.validation import (
     check_merged,
 )
 from nango_py.config.yaml.document import document_from_python, parse_document
-from nango_py.errors import Position
+from nango_py.config.yaml.tree import Located
 from nango_py.registry import AUTH_MODES, PAGINATORS
 
 if TYPE_CHECKING:
@@ -296,14 +296,12 @@ def test_the_old_form_with_versions_is_accepted() -> None:
     ]
 
 
-class _PathLocator:
+class _PathLocator(Located):
     """Reports each place as the path of the value."""
 
-    def position(self, path: tuple[str | int, ...]) -> Position:
+    def place(self, path: tuple[str | int, ...]) -> tuple[str, int, int, int, int]:
         """The path as a file name."""
-        return Position("/".join(map(str, path)))
-
-    key_position = position
+        return "/".join(map(str, path)), 0, 0, 0, 0
 
 
 def test_merged_settings_are_checked_for_what_is_missing() -> None:

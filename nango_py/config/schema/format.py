@@ -25,15 +25,15 @@ _CONTAINERS = (dict, list)
 
 def blueprint_schema() -> Schema:
     """The schema of a blueprint file: self-contained, for editors and for `nango schema blueprint`."""
-    return _published("blueprint", "blueprint_file", "A nango_py blueprint")
+    return _publish("blueprint", "blueprint_file", "A nango_py blueprint")
 
 
 def integrations_schema() -> Schema:
     """The schema of integrations.yaml: self-contained, for editors and for `nango schema integrations`."""
-    return _published("integrations", "integrations_file", "The integrations.yaml of nango_py")
+    return _publish("integrations", "integrations_file", "The integrations.yaml of nango_py")
 
 
-def _published(name: str, root: str, title: str) -> Schema:
+def _publish(name: str, root: str, title: str) -> Schema:
     every = definitions()
     needed: dict[str, Any] = {}
     waiting = [root]

@@ -13,9 +13,9 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nango_py.config.schema.wording import Locator
     from nango_py.config.values import Path
     from nango_py.config.yaml.document import Document
+    from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings
 
 # YAML 1.1, which most editors use, reads these as true and false.
@@ -23,7 +23,7 @@ _BOOLEANS_ELSEWHERE = {"y": "true", "yes": "true", "on": "true", "n": "false", "
 _NOT_FOR_BLUEPRINTS = {"allowed_networks": "open networks", "proxy_url": "name a proxy"}
 
 
-def lint_settings(settings: Settings, locator: Locator) -> list[Problem]:
+def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     """The problems of settings that a schema cannot find.
 
     They are: rate limit headers without a wait (E402), rules that may send a POST twice (E403), invalid
@@ -65,7 +65,7 @@ def lint_names(document: Document) -> list[Problem]:
     return found
 
 
-def _check_limit_headers(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_limit_headers(settings: Settings, locator: Located) -> Iterator[Problem]:
     headers = _mapping(_mapping(settings, "rate_limits"), "headers")
     if headers.get("remaining") is not None and not (headers.get("reset") or headers.get("retry_after")):
         where = locator.key_position(("rate_limits", "headers", "remaining"))
@@ -73,7 +73,7 @@ def _check_limit_headers(settings: Settings, locator: Locator) -> Iterator[Probl
         yield Problem(where, "E402", '"remaining" alone does not say when calls are allowed again', "", help_)
 
 
-def _check_repeated_posts(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Problem]:
     retries = _mapping(settings, "retries")
     if retries.get("idempotency_header") or retries.get("allow_duplicate_posts") is True:
         return
@@ -88,7 +88,7 @@ def _check_repeated_posts(settings: Settings, locator: Locator) -> Iterator[Prob
             yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
 
 
-def _check_fields(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
     credentials = _mapping(settings, "credentials")
     mode = _mapping(settings, "auth").get("auth_mode")
     known = credentials
@@ -106,7 +106,7 @@ def _check_fields(settings: Settings, locator: Locator) -> Iterator[Problem]:
             yield from _check_pattern(_mapping(fields, name), locator, (*path, name))
 
 
-def _check_pattern(field: Settings, locator: Locator, path: Path) -> Iterator[Problem]:
+def _check_pattern(field: Settings, locator: Located, path: Path) -> Iterator[Problem]:
     pattern, example = field.get("pattern"), field.get("example")
     if not isinstance(pattern, str):
         return
@@ -117,7 +117,7 @@ def _check_pattern(field: Settings, locator: Locator, path: Path) -> Iterator[Pr
         yield Problem(locator.position((*path, "example")), "E319", "the example does not match the pattern")
 
 
-def _check_days(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_days(settings: Settings, locator: Located) -> Iterator[Problem]:
     for path, window in _calendar_days(_mapping(settings, "rate_limits").get("budgets")):
         if "per_seconds" in window:
             where = locator.key_position((*path, "per_seconds"))
@@ -129,7 +129,7 @@ def _check_days(settings: Settings, locator: Locator) -> Iterator[Problem]:
             yield Problem(where, "E204", what, "expected UTC or an IANA name such as America/New_York")
 
 
-def _check_networks(settings: Settings, locator: Locator) -> Iterator[Problem]:
+def _check_networks(settings: Settings, locator: Located) -> Iterator[Problem]:
     for index, network in _enumerate(_mapping(settings, "requests").get("allowed_networks")):
         if isinstance(network, str) and not is_network(str.__str__(network)):
             where = locator.position(("requests", "allowed_networks", index))

@@ -22,8 +22,8 @@ from nango_py.config.schema.fast_check import (
 )
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
-from nango_py.config.schema.wording import Fault, Locator, problem_of
-from nango_py.config.yaml.tree import Document
+from nango_py.config.schema.wording import Fault, problem_of
+from nango_py.config.yaml.tree import Document, Located
 from nango_py.errors import Position, Problem, nearest
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check_integrations(document: Document) -> list[Problem]:
     return sorted([*found, *lint_names(document)], key=_get_position)
 
 
-def check_merged(settings: Settings, locator: Locator) -> list[Problem]:
+def check_merged(settings: Settings, locator: Located) -> list[Problem]:
     """What is missing or contradictory after merging, sorted.
 
     Args:
@@ -82,7 +82,7 @@ def _below_integration(path: Path) -> bool:
 
 
 def _problems(
-    definition: str, data: Any, locator: Locator, is_removable: Callable[[Path], bool]
+    definition: str, data: Any, locator: Located, is_removable: Callable[[Path], bool]
 ) -> list[Problem]:
     # The numbers of a merged tree were checked in their files.
     has_infinity = isinstance(locator, Document) and locator.has_infinity

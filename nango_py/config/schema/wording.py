@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from nango_py.config.yaml.tree import Document, kind_of
+from nango_py.config.yaml.tree import Document, Located, kind_of
 from nango_py.errors import Position, Problem, nearest, printable
 from nango_py.record import record
 
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
     from nango_py.config.values import Path
     from nango_py.json_types import Schema
-
-
-class Locator(Protocol):
-    """Knows where values and keys were written: a Document, or the Origins of a merged tree."""
-
-    def position(self, path: Path) -> Position:
-        """The position of a value, or of its nearest parent that was written."""
-
-    def key_position(self, path: Path) -> Position:
-        """The position of a value's key."""
 
 
 @record
@@ -60,7 +50,7 @@ _KINDS = {
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,40}\Z")
 
 
-def problem_of(fault: Fault, locator: Locator) -> Problem:
+def problem_of(fault: Fault, locator: Located) -> Problem:
     """The problem, at the value or the key that is wrong."""
     describe = _DESCRIPTIONS.get(fault.keyword)
     if describe is None:
@@ -68,7 +58,7 @@ def problem_of(fault: Fault, locator: Locator) -> Problem:
     return describe(fault, locator)
 
 
-def _type(fault: Fault, locator: Locator) -> Problem:
+def _type(fault: Fault, locator: Located) -> Problem:
     where = locator.position(fault.path)
     wanted = fault.schema["type"]
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -81,14 +71,14 @@ def _type(fault: Fault, locator: Locator) -> Problem:
     if isinstance(fault.value, float) and not math.isfinite(fault.value):
         return Problem(where, "E401", f"expected a finite number, found {found}")
     if kinds[0] == "string" and found in {"a number", "true or false"}:
-        return _unquoted(fault, locator, where, found)
+        return _describe_unquoted(fault, locator, where, found)
     expected = " or ".join(_KINDS[kind] for kind in kinds)
     return Problem(
         where, "E201", f"expected {expected}, found {found}", "", f"write {example}" if example else ""
     )
 
 
-def _unquoted(fault: Fault, locator: Locator, where: Position, found: str) -> Problem:
+def _describe_unquoted(fault: Fault, locator: Located, where: Position, found: str) -> Problem:
     written = locator.source_text(fault.path) if isinstance(locator, Document) else ""
     if fault.schema.get("shown") and written and found == "a number":
         what = f"YAML read {printable(written, 30)} as the number {printable(str(fault.value), 30)}"
@@ -111,7 +101,7 @@ def _kind_of(value: Any) -> str:
     return kind_of(value)
 
 
-def _range(fault: Fault, locator: Locator) -> Problem:
+def _range(fault: Fault, locator: Located) -> Problem:
     bounds = [
         f"{sign} {fault.schema[keyword]}"
         for keyword, sign in (("exclusiveMinimum", ">"), ("minimum", ">="), ("maximum", "<="))
@@ -121,7 +111,7 @@ def _range(fault: Fault, locator: Locator) -> Problem:
     return Problem(locator.position(fault.path), "E401", f"must be {' and '.join(bounds)}", "", endless)
 
 
-def _enum(fault: Fault, locator: Locator) -> Problem:
+def _enum(fault: Fault, locator: Located) -> Problem:
     allowed = [str(value) for value in fault.schema["enum"]]
     near = nearest(fault.value, allowed) if isinstance(fault.value, str) else ""
     words = f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
@@ -130,19 +120,19 @@ def _enum(fault: Fault, locator: Locator) -> Problem:
     return Problem(locator.position(fault.path), "E204", f"expected {words}{found}", "", help_)
 
 
-def _pattern(fault: Fault, locator: Locator) -> Problem:
+def _pattern(fault: Fault, locator: Located) -> Problem:
     expected = fault.schema.get("expected", "another form")
     code = fault.schema.get("code", "E204")
     return Problem(locator.position(fault.path), code, f"expected {expected}")
 
 
-def _name(fault: Fault, locator: Locator) -> Problem:
+def _name(fault: Fault, locator: Located) -> Problem:
     what = f'the name "{printable(str(fault.value), 64)}" is not allowed'
     expected = f"expected {fault.schema.get('expected', 'another form')}"
     return Problem(locator.key_position(fault.path), fault.schema.get("code", "E204"), what, expected)
 
 
-def _missing(fault: Fault, locator: Locator) -> Problem:
+def _missing(fault: Fault, locator: Located) -> Problem:
     at_top = "" if fault.path else "top-level "
     where = locator.key_position(fault.path)
     chosen = fault.value.get("auth_mode") if isinstance(fault.value, Mapping) else None
@@ -154,12 +144,12 @@ def _missing(fault: Fault, locator: Locator) -> Problem:
     return Problem(where, "E203", f'missing {at_top}key "{fault.name}"', "", help_)
 
 
-def _missing_partner(fault: Fault, locator: Locator) -> Problem:
+def _missing_partner(fault: Fault, locator: Located) -> Problem:
     key, name = fault.name.split(":")
     return Problem(locator.key_position((*fault.path, key)), "E203", f'"{key}" needs "{name}" beside it')
 
 
-def _unknown(fault: Fault, locator: Locator) -> Problem:
+def _unknown(fault: Fault, locator: Located) -> Problem:
     known = sorted(fault.known)
     near = nearest(fault.name, known)
     help_ = f'did you mean "{near}"?' if near else f"known: {', '.join(known)}"
@@ -173,7 +163,7 @@ def _unknown(fault: Fault, locator: Locator) -> Problem:
     return Problem(where, "E202", what, "", help_)
 
 
-def _too_few(fault: Fault, locator: Locator) -> Problem:
+def _too_few(fault: Fault, locator: Located) -> Problem:
     expected = fault.schema.get("expected")
     what = {"minItems": "the list is empty", "minLength": "the text is empty"}.get(
         fault.keyword, "keys are missing"
@@ -181,7 +171,7 @@ def _too_few(fault: Fault, locator: Locator) -> Problem:
     return Problem(locator.position(fault.path), "E203", what, f"expected {expected}" if expected else "")
 
 
-_DESCRIPTIONS: dict[str, Callable[[Fault, Locator], Problem]] = {
+_DESCRIPTIONS: dict[str, Callable[[Fault, Located], Problem]] = {
     "type": _type,
     "minimum": _range,
     "maximum": _range,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import substitute_environment
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.config.template.positions import locate_problem
+from nango_py.errors import Position, Problem
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path as FilePath
 
     from nango_py.config.values import Path
     from nango_py.config.yaml.document import Document
-    from nango_py.errors import Problem
 
 # Prose may show `${...}` in examples; it is not a template.
 _PROSE = frozenset({"comment", "docs_url", "examples", "gotchas", "title"})
@@ -60,3 +59,32 @@ def resolve_environment(
 
 def _is_prose(key: str) -> bool:
     return key in _PROSE or key.startswith("x-")
+
+
+def locate_problem(
+    problem: TemplateProblem, text: str, position: Position, folders: Iterable[FilePath]
+) -> Problem:
+    """The problem, at the column where its part of the text stands.
+
+    The column is exact for a text on one line, quoted or not; for other texts it is where the text begins.
+    """
+    column = position.column
+    if column and problem.offset:
+        line = _read_line(position, folders)[column - 1 :]
+        if line.startswith(text):
+            column += problem.offset
+        elif line[:1] in {"'", '"'} and line[1:].startswith(text):
+            column += problem.offset + 1
+    where = Position(position.file, position.line, column)
+    return Problem(where, problem.code, problem.what, problem.expected, problem.help)
+
+
+def _read_line(position: Position, folders: Iterable[FilePath]) -> str:
+    """The line, read from the file again; only errors need it."""
+    for path in (FilePath(position.file), *(folder / position.file for folder in folders)):
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError):
+            continue
+        return lines[position.line - 1] if position.line <= len(lines) else ""
+    return ""

@@ -34,11 +34,11 @@ def check_app_secrets(
     fields = _open_fields(settings, hosts)
     auth, requests = settings["auth"], settings["requests"]
     sent = {"oauth_client_secret"} if _sends_client_secret(auth) else set()
-    blocks = [value for key, value in _members(auth) if key.endswith(("params", "headers", "body"))]
-    of_auth = sent | _named(own, blocks)
+    blocks = [value for key, value in _walk_members(auth) if key.endswith(("params", "headers", "body"))]
+    of_auth = sent | _find_names(own, blocks)
     signed = sent if auth["auth_mode"] == "OAUTH1" else set()
     blocks = [requests.get("headers"), requests.get("params"), settings.get("verification")]
-    places = {("requests", "base_url"): signed | _named(own, blocks)}
+    places = {("requests", "base_url"): signed | _find_names(own, blocks)}
     places |= {("auth", key): of_auth for key in auth if key.endswith("_url") and key != "authorization_url"}
     places[("auth", "additional_steps")] = of_auth
     for (block, key), names in places.items():
@@ -72,7 +72,7 @@ def _sends_client_secret(auth: Settings) -> bool:
     return mode in {"OAUTH2", "OAUTH2_CC"} and method not in _KEPT_BY_US
 
 
-def _members(value: Settings) -> Iterator[tuple[str, object]]:
+def _walk_members(value: Settings) -> Iterator[tuple[str, object]]:
     """The items of a mapping, and of the mappings in its lists."""
     for key, member in value.items():
         yield key, member
@@ -81,5 +81,5 @@ def _members(value: Settings) -> Iterator[tuple[str, object]]:
                 yield from part.items()
 
 
-def _named(own: list[str], blocks: list[object]) -> set[str]:
+def _find_names(own: list[str], blocks: list[object]) -> set[str]:
     return {name for name in own for text in iter_texts(blocks) if name in text}

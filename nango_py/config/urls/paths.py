@@ -6,6 +6,7 @@ Errors are TemplateProblems; their messages never contain a value.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -97,7 +98,7 @@ def join_path(base_url: str, path: str) -> str:
     if _PLAIN_PATH.fullmatch(path) and "/." not in path and "//" not in path:
         return f"{base_url.rstrip('/')}/{path.removeprefix('/')}"
     if re.match(r"[a-z][a-z0-9+.-]*:[/\\]|https?:", path, re.IGNORECASE):
-        path = _below(base_url, path)
+        path = _strip_base_url(base_url, path)
     _check_shape(path)
     target, mark, query = path.partition("?")
     check_dots(target)
@@ -123,7 +124,7 @@ def _check_shape(path: str) -> None:
         raise TemplateProblem("E316", f"the path {what}", expected=_EXPECTED)
 
 
-def _below(base_url: str, url: str) -> str:
+def _strip_base_url(base_url: str, url: str) -> str:
     """The part of a full URL that lies below the base URL."""
     target, mark, query = url.partition("?")
     base, found = _parts_of(base_url), _parts_of(target)
@@ -142,3 +143,22 @@ def _parts_of(url: str) -> tuple[tuple[str, str, int], str] | None:
         return None
     scheme = found["scheme"].lower()
     return (scheme, found["host"].lower(), int(found["port"] or DEFAULT_PORTS[scheme])), found["path"] or "/"
+
+
+@lru_cache(maxsize=4096)
+def segments_of(path: str) -> tuple[str, ...]:
+    """The segments of a path, without its query and without slashes at either end."""
+    return tuple(segment for segment in path.partition("?")[0].split("/") if segment)
+
+
+def segments_fit(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    """Whether the segments match those of the pattern."""
+    return len(pattern) == len(segments) and all(
+        wanted in {"*", segment} or (wanted.startswith("{") and wanted.endswith("}"))
+        for wanted, segment in zip(pattern, segments, strict=True)
+    )
+
+
+def path_fits(pattern: str, path: str) -> bool:
+    """Whether a path matches a pattern; `*` and `{name}` match any one segment."""
+    return segments_fit(segments_of(pattern), segments_of(path))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.values import MAPPINGS
-from nango_py.config.yaml.tree import Node, find_place
+from nango_py.config.yaml.tree import Located, Node, find_place
 from nango_py.errors import Position
 from nango_py.record import record
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 
-class Origins(Mapping["Path", Position]):
+class Origins(Located, Mapping["Path", Position]):
     """Where each key and leaf of a settings tree was written; `origins[path]` is the value's position."""
 
     __slots__ = ("_key_place", "_root")
@@ -70,16 +70,6 @@ class Origins(Mapping["Path", Position]):
     def place(self, path: Path) -> Place:
         """The place of a value and its key, or of the nearest parent that was written."""
         return find_place(self.root, path, self.key_place)[0]
-
-    def position(self, path: Path) -> Position:
-        """The position of a value, or of the nearest parent that was written."""
-        file, line, column, _, _ = self.place(path)
-        return Position(file, line, column)
-
-    def key_position(self, path: Path) -> Position:
-        """The position of a key, or of the nearest parent that was written."""
-        file, _, _, line, column = self.place(path)
-        return Position(file, line, column)
 
 
 def origins_of_places(places: Iterable[tuple[Path, Place]]) -> Origins:

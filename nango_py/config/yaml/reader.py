@@ -151,7 +151,7 @@ class Reader:
             return
         text: str = event.value
         if event.tag is not None and event.tag != "!":
-            value = self._tagged(event, text)
+            value = self._apply_tag(event, text)
         else:
             value = plain_value(text) if plain and not (text[:1].isalpha() and text not in _WORDS) else text
         if isinstance(value, int) and not -_INT64 <= value < _INT64:
@@ -194,7 +194,7 @@ class Reader:
         mapping = type(event).__name__ == "MappingStartEvent"
         value: object = {} if mapping else []
         if event.tag is not None and event.tag != "!":
-            self._tagged(event, value)
+            self._apply_tag(event, value)
         node = Node(self.file, event.start_mark.line + 1, event.start_mark.column + 1, value)
         self._values += 1
         if self._values > MAX_VALUES:
@@ -254,7 +254,7 @@ class Reader:
                 frame.node.value[text] = node.value
                 frame.node.has_nulls |= node.value is None or node.has_nulls
 
-    def _tagged(self, event: Event, value: object) -> object:
+    def _apply_tag(self, event: Event, value: object) -> object:
         """The value with the type of its core tag; any other tag stops reading."""
         kinds = _CORE_TAGS.get(event.tag or "")
         made = plain_value(value) if isinstance(value, str) and kinds != (str,) else value

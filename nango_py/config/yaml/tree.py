@@ -76,8 +76,28 @@ def find_place(root: Node, path: Path, key_place: tuple[int, int] = (1, 1)) -> t
     return (node.file, node.line, node.column, key_line, key_column), True
 
 
+class Located:
+    """Turns the `place` of a value into positions for messages."""
+
+    __slots__ = ()
+
+    def place(self, path: Path) -> Place:
+        """The place of a value and its key, or of its nearest parent that was written."""
+        raise NotImplementedError
+
+    def position(self, path: Path = ()) -> Position:
+        """The position of a value, or of its nearest parent that was written."""
+        file, line, column, _, _ = self.place(path)
+        return Position(file, line, column)
+
+    def key_position(self, path: Path = ()) -> Position:
+        """The position of a value's key; for an item of a list, which has no key, that of the item."""
+        file, _, _, line, column = self.place(path)
+        return Position(file, line, column)
+
+
 @record
-class Document:
+class Document(Located):
     """The values of a file as plain Python data (dict, list, str, int, float, bool, None).
 
     Attributes:
@@ -98,17 +118,7 @@ class Document:
     has_infinity: bool = False
     digest: str = ""
 
-    def position(self, path: Path = ()) -> Position:
-        """The position of a value, or of its nearest parent that was written."""
-        file, line, column, _, _ = self.place(path)
-        return Position(file, line, column)
-
-    def key_position(self, path: Path = ()) -> Position:
-        """The position of a value's key; for an item of a list, which has no key, that of the item."""
-        file, _, _, line, column = self.place(path)
-        return Position(file, line, column)
-
-    def place(self, path: Path = ()) -> Place:
+    def place(self, path: Path) -> Place:
         """The place of a value and its key, or of its nearest parent that was written."""
         return find_place(self.root, path, (0, 0) if self.is_from_python else (1, 1))[0]
 

@@ -36,7 +36,7 @@ Users of OAUTH2 and OAUTH1 log in on the provider's page, from the [connect page
 """
 
 MEANINGS = {
-    "access_token": "the token",
+    "access_token": "the access token",
     "algorithm": "the signature algorithm",
     "assertion": "a signed JWT",
     "assertion_placement": "the place of the assertion in the token request",
@@ -136,7 +136,7 @@ def _glossary(modes: Iterable[Any]) -> str:
     keys: dict[str, list[str]] = {}
     for key in sorted(meanings):
         text = " or ".join(meanings[key])
-        if text.lower() != key.replace("_", " "):
+        if text.lower().removeprefix("the ") not in key.replace("_", " ").replace("username", "user name"):
             keys.setdefault(text, []).append(f"`{key}`")
     rows = "".join(_wrap(f"- {', '.join(names)}: {text}") for text, names in keys.items())
     return f"\n## Credentials and keys\n\n{rows}"

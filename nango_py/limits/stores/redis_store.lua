@@ -70,11 +70,13 @@ function make.log()
   function Log.add(log, moment, cost)
     local size = Log.size(log)
     local index = log.last <= moment and size or bisect_right(size, Log.time_at, log, moment)
-    local parts = {log.entries:sub(1, 16 * index), struct.pack('<dd', moment, Log.total_at(log, index) + cost)}
-    for later = index + 1, size do
-      parts[#parts + 1] = struct.pack('<dd', Log.time_at(log, later), Log.total_at(log, later) + cost)
+    local entry = struct.pack('<dd', moment, Log.total_at(log, index) + cost)
+    local later = {}
+    for place = index + 1, size do
+      later[#later + 1] = struct.pack('<dd', Log.time_at(log, place), Log.total_at(log, place) + cost)
     end
-    replace(log, table.concat(parts))
+    local earlier = index == size and log.entries or log.entries:sub(1, 16 * index)
+    replace(log, earlier .. entry .. table.concat(later))
     log.total = log.total + cost
   end
 

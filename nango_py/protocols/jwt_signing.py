@@ -42,12 +42,7 @@ def sign_jwt(
     """
     issued = int(context.now - float(settings.get("issued_ago", 0)))
     expires = int(context.now + float(settings.get("expires_in", DEFAULT_LIFETIME)))
-    payload = {**(claims or {}), **context.render_all(settings.get("payload"), f"{where}.payload")}
-    if settings.get("scope_claim") and context.scopes:
-        separator = context.text("scope_separator", " ")
-        payload[str.__str__(settings["scope_claim"])] = separator.join(context.scopes)
-    payload = {name: value for name, value in payload.items() if value != ""}
-    payload |= {"iat": issued, "exp": expires}
+    payload = _build_payload(context, settings, where, claims) | {"iat": issued, "exp": expires}
     header = context.render_all(settings.get("header"), f"{where}.header")
     algorithm = str.__str__(settings.get("algorithm", "RS256"))
     key_text = context.render(settings.get("signing_key", default_key), f"{where}.signing_key")
@@ -60,6 +55,16 @@ def sign_jwt(
     what = f"the signing key is not a valid key for {algorithm}"
     # A connection without a private key uses the application's, which the user cannot fix.
     raise TokenRefused("invalid_key", ends_connection=bool(context.credentials.get("private_key")), what=what)
+
+
+def _build_payload(
+    context: TokenContext, settings: Settings, where: str, claims: Settings | None
+) -> dict[str, object]:
+    payload = {**(claims or {}), **context.render_all(settings.get("payload"), f"{where}.payload")}
+    if settings.get("scope_claim") and context.scopes:
+        separator = context.text("scope_separator", " ")
+        payload[str.__str__(settings["scope_claim"])] = separator.join(context.scopes)
+    return {name: value for name, value in payload.items() if value != ""}
 
 
 def unique_id() -> str:

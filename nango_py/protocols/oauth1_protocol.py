@@ -60,19 +60,10 @@ def authorization(
         TokenRefused: the key does not fit the method.
     """
     method = str.__str__(settings.get("signature_method", "HMAC-SHA1"))
-    secret = str(variables.get("oauth_client_secret") or "")
-    client = _client_class()(
-        str(variables.get("oauth_client_id") or ""),
-        client_secret="" if method == _RSA else secret,
-        rsa_key=secret.replace("\\n", "\n") if method == _RSA else None,
-        resource_owner_key=variables.get("oauth_token"),
-        resource_owner_secret=variables.get("oauth_token_secret"),
-        callback_uri=callback or None,
-        verifier=verifier or None,
-        signature_method=method,
-        nonce=unique or nonce(),
-        timestamp=str(int(now)),
-    )
+    client = _create_client(
+        variables, method, callback_uri=callback or None, verifier=verifier or None,
+        nonce=unique or nonce(), timestamp=str(int(now)),
+    )  # fmt: skip
     is_form = request.header("content-type").partition(";")[0].strip().lower() == _FORM
     body = _reencode(request.body.decode("utf-8", "replace")) if is_form and request.body else None
     realm = render_setting(settings["realm"], variables, "realm") if settings.get("realm") else None
@@ -85,9 +76,22 @@ def authorization(
         return str(headers["Authorization"])
     except Exception:  # noqa: BLE001, S110 - the message may quote the key
         pass
-    del client, secret, variables
+    del client, variables
     what = f"the request cannot be signed with {method}"
     raise TokenRefused("invalid_key", ends_connection=False, what=what)
+
+
+def _create_client(variables: Mapping[str, object], method: str, **options: str | None) -> Any:
+    secret = str(variables.get("oauth_client_secret") or "")
+    return _client_class()(
+        str(variables.get("oauth_client_id") or ""),
+        client_secret="" if method == _RSA else secret,
+        rsa_key=secret.replace("\\n", "\n") if method == _RSA else None,
+        resource_owner_key=variables.get("oauth_token"),
+        resource_owner_secret=variables.get("oauth_token_secret"),
+        signature_method=method,
+        **options,
+    )
 
 
 @functools.cache

@@ -136,7 +136,7 @@ def _make_credential_fields(
 
 
 def _is_optional(mode: AuthMode, name: str) -> bool:
-    """Whether to offer a field that nothing uses: in modes that tell required from optional fields.
+    """Whether to offer a field that nothing uses: in modes that distinguish required from optional fields.
 
     Modes without required fields, such as TWO_STEP, list everything that any API may need.
     """

@@ -104,7 +104,7 @@ class Logins:
         Args:
             query: the parameters of the callback.
             browser: the secret that was passed to `begin`.
-            integration: the last part of the callback's path, if it has a path of its own.
+            integration: the last part of the callback's path, if it has its own path.
 
         Raises:
             ConnectFailed: `state_invalid`: no login of this browser expects this callback; `unavailable`:

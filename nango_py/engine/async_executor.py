@@ -76,7 +76,7 @@ class _AsyncIO:
         def forget(done: asyncio.Future[R]) -> None:
             tasks.discard(done)
             if not done.cancelled():
-                done.exception()  # retrieved, so that asyncio does not log it if nobody awaits the task
+                done.exception()  # retrieved, so that asyncio does not log it if the task is not awaited
 
         tasks.add(task)
         task.add_done_callback(forget)

@@ -93,7 +93,7 @@ def encode_body(json: object, data: object, files: object) -> tuple[Body, str, b
         if data:
             raise InvalidRequest("give json= or data=, not both")
         return encode_json(json), "application/json", True
-    # As in `requests`, an empty text or form is no body.
+    # As in `requests`, an empty text or form is not a body.
     return encode_data(data) if data else (None, "", True)
 
 

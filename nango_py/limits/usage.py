@@ -25,7 +25,7 @@ def usage_view(store: LimitStore, scope: str) -> tuple[WindowView, ...]:
 
     Returns:
         Views by key and window. `key` is the budget's own, without the scope. A closed gate is in the `gate`
-        of all limits of its key; a gate without limits is a view of its own, whose window is GATE.
+        of all limits of its key; a gate without limits is a separate view, whose window is GATE.
     """
     names: dict[str, str] = {}
     for key in store.keys(f"{scope} "):
@@ -40,6 +40,6 @@ def usage_view(store: LimitStore, scope: str) -> tuple[WindowView, ...]:
 
 def _rename(name: str, views: Iterable[WindowView]) -> list[WindowView]:
     windows = [view for view in views if view.window != GATE]
-    # The key ends with the limits if a budget has several cases; they are shown in a column of their own.
+    # The key ends with the limits if a budget has several cases; they are shown in another column.
     key = name.removesuffix(",".join(view.window for view in windows)).rstrip()
     return [replaced(view, key=key) for view in windows or views]

@@ -48,7 +48,7 @@ Fingerprint = dict[str, Any]
 class LoadInputs:
     """The arguments of one load, and the digests of everything that it reads.
 
-    Every digest is keyed, so that nobody can test guesses of the content against it.
+    Every digest is keyed, so that it cannot be used to test guesses of the content.
 
     Args:
         source: integrations.yaml, or the same from Python.

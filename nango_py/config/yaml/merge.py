@@ -1,7 +1,7 @@
 """Settings merged over settings. Each part keeps the place where it was written.
 
 Values and nodes are shared with the trees that they come from: only mappings that both sides have, and
-mappings that hold a null, are built anew.
+mappings that hold a null, are copied.
 """
 
 from __future__ import annotations

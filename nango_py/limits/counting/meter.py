@@ -51,7 +51,7 @@ class Meter:
         spans: the lengths of the windows in seconds, ascending.
         longest: seconds after which a counted request no longer matters.
         max_cost: a call that costs more can never be sent.
-        in_flight_seconds: after which a request in flight counts as answered.
+        in_flight_seconds: after which a request in flight counts as finished.
         levels: of each bucket, by label: the tokens, and the moment at which it had them.
         has_days: whether there are calendar days, which need `offset`.
         offset: added to this clock's moments to get Unix seconds.

@@ -56,7 +56,7 @@ export function link(address, text) {
   return make("a", properties, text, icon("out"), make("span", { class: "unseen" }, " (opens in a new tab)"));
 }
 
-// The initials of an integration on a colour of its own, which its name decides.
+// The initials of an integration on a colour that its name decides.
 export function mark(offer, size = "") {
   const every = offer.title.replace(/\(.*\)/, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
   const words = [every[0], ...every.slice(1).filter((word) => /^[\p{Lu}\p{N}]/u.test(word))];

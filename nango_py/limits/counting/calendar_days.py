@@ -62,6 +62,5 @@ def midnights(time_zone: str, moment: float, days: int) -> list[float]:
 def _bounds(time_zone: str, day: date) -> tuple[float, float]:
     # A midnight that clocks skip is the moment of the change; of a midnight that comes twice it is the first.
     zone = get_time_zone(time_zone)
-    return tuple(  # type: ignore[return-value]
-        datetime.combine(one, time(), zone).timestamp() for one in (day, day + timedelta(days=1))
-    )
+    first, last = (datetime.combine(one, time(), zone) for one in (day, day + timedelta(days=1)))
+    return first.timestamp(), last.timestamp()

@@ -151,3 +151,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_can_be_found_from_the_readme(page: Path) -> None:
     """The README links every page."""
     assert page.name == "README.md" or f"(docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_prose_is_wrapped(page: Path) -> None:
+    """Lines outside code and tables have at most 120 characters, unless they are an image or a link."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    lines = [line for line in text.splitlines() if " " in line.strip() and not line.startswith(("|", "!["))]
+    assert not [line for line in lines if len(line) > 120]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.config.model import Blueprint, Status
 from nango_py.config.schema.validation import check_blueprint, check_merged
@@ -124,7 +124,7 @@ class Catalogue:
         ]
         return every[1:]
 
-    def fingerprint(self) -> tuple[Any, ...]:
+    def fingerprint(self) -> tuple[object, ...]:
         """A value that changes when a file in a given folder is written, added or removed."""
         return tuple(folder.fingerprint() for folder in self._given)
 

@@ -95,7 +95,7 @@ def _as_list(fault: Fault) -> str:
     return f"write [{', '.join(words)}]" if words and all(map(_WORD.match, words)) else ""
 
 
-def _kind_of(value: Any) -> str:
+def _kind_of(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else "infinity"
     return kind_of(value)

@@ -6,14 +6,15 @@ What address a name resolves to is checked when a socket is opened (`nango_py.tr
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nango_py.config.model import UserHosts
 from nango_py.config.urls.paths import DEFAULT_PORTS
+from nango_py.config.values import MAPPINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from nango_py.config.template.compiled import Template
     from nango_py.json_types import Settings
@@ -71,12 +72,12 @@ def origin_of(url: str) -> str:
 
 def host_fields(settings: Settings) -> dict[str, str]:
     """The format of each field of `connection_config` that is declared as a host, by template name."""
-    config: Any = settings.get("connection_config")
-    fields: Any = config.get("properties") if hasattr(config, "get") else None
+    config = settings.get("connection_config")
+    fields = config.get("properties") if isinstance(config, MAPPINGS) else None
     return {
         f"{ROOT}{name}": str.__str__(field["format"])
-        for name, field in (fields.items() if hasattr(fields, "items") else ())
-        if hasattr(field, "get") and isinstance(field.get("format"), str)
+        for name, field in (fields.items() if isinstance(fields, MAPPINGS) else ())
+        if isinstance(field, MAPPINGS) and isinstance(field.get("format"), str)
     }
 
 
@@ -130,13 +131,13 @@ def is_network(text: str) -> bool:
     return "/" in text
 
 
-def iter_texts(value: Any) -> Iterator[str]:
+def iter_texts(value: object) -> Iterator[str]:
     """Every text in a settings tree."""
     if isinstance(value, str):
         yield value
-        return
-    items: Collection[Any] = value.values() if hasattr(value, "values") else value or ()
-    if isinstance(items, str | int | float):
-        return
-    for item in items:
-        yield from iter_texts(item)
+    elif isinstance(value, MAPPINGS):
+        for item in value.values():
+            yield from iter_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from iter_texts(item)

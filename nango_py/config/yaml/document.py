@@ -96,7 +96,7 @@ def parse_document(text: str | bytes, file: str, problems: list[Problem] | None 
     return Document(root.value, file, root, warnings, has_infinity=reader.has_infinity, digest=digest)
 
 
-def document_from_python(data: Any, name: str = "Nango(integrations=...)") -> Document:
+def document_from_python(data: object, name: str = "Nango(integrations=...)") -> Document:
     """Settings from Python, checked like those of a file. Places are key paths such as `name["klaviyo"]`.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nango_py.config.yaml.document import load_document
 from nango_py.config.yaml.listing import yaml_files
@@ -156,7 +156,7 @@ def _refuse_extension(path: Path, better: str) -> None:
 def _read_versions(path: Path) -> tuple[str, ...]:
     """The keys of `versions:` in a file in the old form; none if it cannot be read."""
     try:
-        data: Any = load_document(path, display_path(path), []).data
+        data = load_document(path, display_path(path), []).data
     except ConfigError:
         return ()
     inside = data.get("versions") if isinstance(data, dict) else None

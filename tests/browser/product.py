@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from nango_py.clock import Clock
-    from tests.support.oauth2_login_provider import Answer, Asked
+    from tests.support.oauth2_login_provider import ProviderRequest, ProviderResponse
 
 RIGHT_KEY = "sk_test_right_0123456789"
 WRONG_KEY = "sk_test_wrong_0123456789"
@@ -105,7 +105,7 @@ class Product:
         self._prefix = prefix
         self._stack = contextlib.ExitStack()
         self.received: list[Received] = []
-        self._asked: list[Asked] = []
+        self._asked: list[ProviderRequest] = []
         self.faults = FaultPlan.script()
 
     def __enter__(self) -> Self:
@@ -171,8 +171,10 @@ class Product:
             },
         }
 
-    def _noted(self, response: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
-        def noted(asked: Asked) -> Answer:
+    def _noted(
+        self, response: Callable[[ProviderRequest], ProviderResponse]
+    ) -> Callable[[ProviderRequest], ProviderResponse]:
+        def noted(asked: ProviderRequest) -> ProviderResponse:
             self._asked += [asked] if asked.path == "/authorize" else []
             return response(asked)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.visitor import expect, press_button
-from tests.support.oauth2_login_provider import Answer
+from tests.support.oauth2_login_provider import ProviderResponse
 
 if TYPE_CHECKING:
     from tests.browser.product import Product
@@ -76,7 +76,7 @@ def test_what_a_provider_says_is_shown_as_text(visitor: Visitor, product: Produc
 def test_an_unreachable_provider_is_reported(visitor: Visitor, product: Product, watch: Watch) -> None:
     """A token endpoint that fails is not the user's fault: the page says to try again later."""
     watch.expect("503")
-    product.mail.token_faults.append(Answer(503, ""))
+    product.mail.token_faults.append(ProviderResponse(503, ""))
     visitor.visit()
     visitor.open("Mail")
     press_button(visitor.begin_login("Mail"), "Allow")

@@ -21,7 +21,7 @@ from nango_py.connections.pending import MAX_PER_SESSION
 from nango_py.server.site import LOGINS_PER_MINUTE, SUBMITS_PER_MINUTE
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of
 from tests.support.fake_clock import ManualClock
-from tests.support.oauth2_login_provider import Answer, consent, query_of
+from tests.support.oauth2_login_provider import ProviderResponse, consent, query_of
 from tests.support.planted_secrets import Collector
 
 if TYPE_CHECKING:
@@ -319,20 +319,20 @@ def test_the_search_for_markup_finds_it() -> None:
 @pytest.mark.parametrize(
     "response",
     [
-        Answer(200, [1, 2]),
-        Answer(200, "<html>Sign in</html>", {"Content-Type": "text/html"}),
-        Answer(200, {"token_type": "Bearer"}),
-        Answer(200, {"access_token": ["x"], "token_type": "Bearer"}),
-        Answer(200, {"access_token": "x" * 10_000_000, "token_type": "Bearer"}),
-        Answer(200, {"access_token": "a\r\nX-Evil: 1", "token_type": "Bearer"}),
-        Answer(200, {"access_token": "token_1234567", "token_type": "mac"}),
-        Answer(500, {"error": SCRIPT}),
-        Answer(400, {"error": "invalid_grant", "error_description": SCRIPT}),
-        Answer(307, "", {"Location": "http://127.0.0.1:1/token"}),
+        ProviderResponse(200, [1, 2]),
+        ProviderResponse(200, "<html>Sign in</html>", {"Content-Type": "text/html"}),
+        ProviderResponse(200, {"token_type": "Bearer"}),
+        ProviderResponse(200, {"access_token": ["x"], "token_type": "Bearer"}),
+        ProviderResponse(200, {"access_token": "x" * 10_000_000, "token_type": "Bearer"}),
+        ProviderResponse(200, {"access_token": "a\r\nX-Evil: 1", "token_type": "Bearer"}),
+        ProviderResponse(200, {"access_token": "token_1234567", "token_type": "mac"}),
+        ProviderResponse(500, {"error": SCRIPT}),
+        ProviderResponse(400, {"error": "invalid_grant", "error_description": SCRIPT}),
+        ProviderResponse(307, "", {"Location": "http://127.0.0.1:1/token"}),
     ],
     ids=["list", "html", "missing", "type", "10MB", "header", "token_type", "500", "400", "redirect"],
 )
-def test_a_hostile_token_response_is_an_error(product: Product, response: Answer) -> None:
+def test_a_hostile_token_response_is_an_error(product: Product, response: ProviderResponse) -> None:
     """D12: nothing is stored, the page says so, and the server keeps running."""
     product.provider.token_faults.append(response)
     end = product.visitor().login(product.session(), "mail")
@@ -346,7 +346,7 @@ def test_a_hostile_token_response_is_an_error(product: Product, response: Answer
 def test_an_odd_token_lifetime_is_tolerated(product: Product, seconds: Any) -> None:
     """D12: numbers as text are read, others are bounded or ignored."""
     given = {"access_token": "token_given_1234", "token_type": "Bearer", "expires_in": seconds}
-    product.provider.token_faults.append(Answer(200, given))
+    product.provider.token_faults.append(ProviderResponse(200, given))
     end = product.visitor().login(product.session(), "mail")
     stored = product.nango.connections_for_integration("mail")
     assert (end.kind, len(stored)) in {("ok", 1), ("failed", 0)}

@@ -12,7 +12,7 @@ import pytest
 from nango_py import ConnectFailed, Nango
 from nango_py.server.uvicorn_server import make_server
 from tests.support.connect_product import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
-from tests.support.oauth2_login_provider import Answer, consent
+from tests.support.oauth2_login_provider import ProviderResponse, consent
 from tests.support.oauth_token_server import CLIENT_SECRET
 from tests.support.planted_secrets import CORE, Collector, everything_of, listening, secret, shown, traces
 
@@ -89,11 +89,11 @@ def journeys(product: Product, seen: Seen) -> None:
     )
     faults: list[Any] = [
         None,
-        Answer(500, {"error": secret(3)}),
-        Answer(200, {"access_token": [secret(4)]}),
-        Answer(400, {"error": "invalid_grant"}),
-        Answer(200, f"<html>{secret(6)}</html>"),
-        Answer(200, {"access_token": secret(7) + "\r\n", "token_type": "Bearer"}),
+        ProviderResponse(500, {"error": secret(3)}),
+        ProviderResponse(200, {"access_token": [secret(4)]}),
+        ProviderResponse(400, {"error": "invalid_grant"}),
+        ProviderResponse(200, f"<html>{secret(6)}</html>"),
+        ProviderResponse(200, {"access_token": secret(7) + "\r\n", "token_type": "Bearer"}),
     ]
     for number, fault in enumerate(faults):
         product.provider.token_faults.extend([fault] if fault else [])

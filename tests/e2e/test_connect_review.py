@@ -30,7 +30,7 @@ from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
 from tests.support.fault_server import READ, FaultServer, response
-from tests.support.oauth2_login_provider import Answer, LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse, consent, query_of
 from tests.support.oauth_token_server import CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
@@ -352,7 +352,7 @@ def test_a_deeply_nested_token_response_is_an_error(product: Product, depth: int
     """Whatever the depth of a provider's response, the page shows how the login ended, without a 500."""
     nested = "[" * depth + "]" * depth
     body = f'{{"access_token": "token_1", "token_type": "Bearer", "extra": {nested}}}'
-    product.provider.token_faults.append(Answer(200, body, {"Content-Type": "application/json"}))
+    product.provider.token_faults.append(ProviderResponse(200, body, {"Content-Type": "application/json"}))
     end = product.visitor().login(product.session(), "mail")
     assert end.message is not None
     assert end.message["code"] == ("" if depth < MAX_DEPTH else "exchange_failed")

@@ -22,7 +22,7 @@ from nango_py.server import uvicorn_server
 from nango_py.server.asgi import PROVIDER_THREADS, THREADS_PER_PROVIDER
 from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of
-from tests.support.oauth2_login_provider import Answer, Asked, LoginProvider, consent
+from tests.support.oauth2_login_provider import LoginProvider, ProviderRequest, ProviderResponse, consent
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class SlowProvider(LoginProvider):
         super().__init__(**options)
         self.gate, self.arrived = threading.Event(), threading.Semaphore(0)
 
-    def token(self, asked: Asked) -> Answer:
+    def token(self, asked: ProviderRequest) -> ProviderResponse:
         """Wait, then answer as always."""
         self.arrived.release()
         self.gate.wait(60)

@@ -185,9 +185,9 @@ def test_a_login_keeps_nothing_of_an_earlier_one() -> None:
 
 
 def _response(body: bytes) -> Any:
-    from tests.support.oauth2_login_provider import Answer
+    from tests.support.oauth2_login_provider import ProviderResponse
 
-    return Answer(200, body, {"Content-Type": "application/json"})
+    return ProviderResponse(200, body, {"Content-Type": "application/json"})
 
 
 def test_missing_scopes_are_reported() -> None:

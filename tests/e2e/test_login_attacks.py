@@ -20,7 +20,7 @@ from tests.support.fake_clock import ManualClock
 from tests.support.login_processes import flood
 from tests.support.login_product import COOKIE, a_product, callback_of, log_in, pending_rows, rows, stored
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import Answer, LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse, consent, query_of
 from tests.support.oauth_token_server import CLIENT_SECRET
 from tests.support.planted_secrets import CORE, Collector, everything_of, listening, shown, traces
 
@@ -251,7 +251,9 @@ def test_a_code_is_sent_twice_only_if_no_connection_was_made() -> None:
     """A server that hangs up after receiving the code ends the login."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)
-        provider.token_faults.append(Answer(200, b"", {"Content-Length": "100", "Connection": "close"}))
+        provider.token_faults.append(
+            ProviderResponse(200, b"", {"Content-Length": "100", "Connection": "close"})
+        )
         outcome = Logins(nango.accounts).finish(callback, COOKIE)
         assert (outcome.code, len(provider.token_calls)) == ("unavailable", 1)
     with LoginProvider() as provider:
@@ -263,32 +265,33 @@ def test_a_code_is_sent_twice_only_if_no_connection_was_made() -> None:
 
 
 JSON = {"Content-Type": "application/json"}
-HOSTILE: dict[str, tuple[Answer, str]] = {
-    "a list": (Answer(200, [1], JSON), "exchange_failed"),
-    "a text": (Answer(200, b'"token"', JSON), "exchange_failed"),
-    "null": (Answer(200, b"null", JSON), "exchange_failed"),
-    "html": (Answer(200, "<html>Sign in</html>", {"Content-Type": "text/html"}), "exchange_failed"),
-    "html as json": (Answer(200, "<html>", JSON), "exchange_failed"),
-    "nothing": (Answer(200, b"", JSON), "exchange_failed"),
+DEEP = b"[" * 200 + b"]" * 200
+HOSTILE: dict[str, tuple[ProviderResponse, str]] = {
+    "a list": (ProviderResponse(200, [1], JSON), "exchange_failed"),
+    "a text": (ProviderResponse(200, b'"token"', JSON), "exchange_failed"),
+    "null": (ProviderResponse(200, b"null", JSON), "exchange_failed"),
+    "html": (ProviderResponse(200, "<html>Sign in</html>", {"Content-Type": "text/html"}), "exchange_failed"),
+    "html as json": (ProviderResponse(200, "<html>", JSON), "exchange_failed"),
+    "nothing": (ProviderResponse(200, b"", JSON), "exchange_failed"),
     "ten megabytes": (
-        Answer(200, b'{"access_token": "' + b"a" * 10_000_000 + b'"}', JSON), "exchange_failed",
+        ProviderResponse(200, b'{"access_token": "' + b"a" * 10_000_000 + b'"}', JSON), "exchange_failed",
     ),
-    "no token": (Answer(200, {"token_type": "Bearer", "expires_in": 3600}), "exchange_failed"),
-    "a token that is a list": (Answer(200, {"access_token": ["a"]}), "exchange_failed"),
-    "a token with a line break": (Answer(200, {"access_token": "a\r\nX-Evil: 1"}), "exchange_failed"),
-    "a token of 100 kB": (Answer(200, {"access_token": "a" * 100_000}), "exchange_failed"),
-    "deep": (Answer(200, b'{"access_token": "a", "x": ' + b"[" * 200 + b"]" * 200 + b"}"), "exchange_failed"),
-    "too deep": (Answer(200, b"[" * 100_000), "exchange_failed"),
-    "a redirect": (Answer(302, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
-    "307": (Answer(307, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
-    "an error under 200": (Answer(200, {"error": "bad_verification_code"}), "exchange_failed"),
-    "invalid_grant": (Answer(400, {"error": "invalid_grant"}), "exchange_failed"),
-    "invalid_client": (Answer(401, {"error": "invalid_client"}), "exchange_failed"),
-    "404": (Answer(404, "gone"), "exchange_failed"),
-    "500": (Answer(500, "oops"), "unavailable"),
-    "429": (Answer(429, "slow"), "unavailable"),
+    "no token": (ProviderResponse(200, {"token_type": "Bearer", "expires_in": 3600}), "exchange_failed"),
+    "a token that is a list": (ProviderResponse(200, {"access_token": ["a"]}), "exchange_failed"),
+    "a line break": (ProviderResponse(200, {"access_token": "a\r\nX-Evil: 1"}), "exchange_failed"),
+    "a token of 100 kB": (ProviderResponse(200, {"access_token": "a" * 100_000}), "exchange_failed"),
+    "deep": (ProviderResponse(200, b'{"access_token": "a", "x": ' + DEEP + b"}"), "exchange_failed"),
+    "too deep": (ProviderResponse(200, b"[" * 100_000), "exchange_failed"),
+    "a redirect": (ProviderResponse(302, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
+    "307": (ProviderResponse(307, "", {"Location": "http://127.0.0.1:1/"}), "exchange_failed"),
+    "an error under 200": (ProviderResponse(200, {"error": "bad_verification_code"}), "exchange_failed"),
+    "invalid_grant": (ProviderResponse(400, {"error": "invalid_grant"}), "exchange_failed"),
+    "invalid_client": (ProviderResponse(401, {"error": "invalid_client"}), "exchange_failed"),
+    "404": (ProviderResponse(404, "gone"), "exchange_failed"),
+    "500": (ProviderResponse(500, "oops"), "unavailable"),
+    "429": (ProviderResponse(429, "slow"), "unavailable"),
     "a proof-of-possession token": (
-        Answer(200, {"access_token": "a", "token_type": "DPoP"}), "exchange_failed",
+        ProviderResponse(200, {"access_token": "a", "token_type": "DPoP"}), "exchange_failed",
     ),
 }  # fmt: skip
 
@@ -324,7 +327,7 @@ def test_odd_token_lifetimes_are_clamped(said: Any, seconds: float | None) -> No
     clock = ManualClock()
     with LoginProvider(now=clock.now) as provider, a_product(provider.entry(), clock=clock) as nango:
         callback = callback_of(nango)
-        provider.token_faults.append(Answer(200, {"access_token": "a", "expires_in": said}))
+        provider.token_faults.append(ProviderResponse(200, {"access_token": "a", "expires_in": said}))
         assert Logins(nango.accounts).finish(callback, COOKIE).ok
         expected = None if seconds is None else clock.now() + seconds
         assert stored(nango).get("expires_at") == expected
@@ -333,15 +336,15 @@ def test_odd_token_lifetimes_are_clamped(said: Any, seconds: float | None) -> No
 @pytest.mark.parametrize(
     "response",
     [
-        Answer(200, "oauth_token=a"),
-        Answer(200, "<html>"),
-        Answer(200, b"a" * 2_000_000),
-        Answer(200, "oauth_token=a&oauth_token_secret=b%0d%0ac"),
-        Answer(401, "oauth_problem=token_rejected"),
-        Answer(302, "", {"Location": "http://127.0.0.1:1/"}),
+        ProviderResponse(200, "oauth_token=a"),
+        ProviderResponse(200, "<html>"),
+        ProviderResponse(200, b"a" * 2_000_000),
+        ProviderResponse(200, "oauth_token=a&oauth_token_secret=b%0d%0ac"),
+        ProviderResponse(401, "oauth_problem=token_rejected"),
+        ProviderResponse(302, "", {"Location": "http://127.0.0.1:1/"}),
     ],
 )
-def test_hostile_oauth_1_responses(response: Answer) -> None:
+def test_hostile_oauth_1_responses(response: ProviderResponse) -> None:
     """The same for the older protocol."""
     with LoginProvider1() as provider, a_product(provider.entry()) as nango:
         callback = callback_of(nango)

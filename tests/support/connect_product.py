@@ -172,7 +172,7 @@ class Visitor:
 
 @contextlib.contextmanager
 def serving(server_of: Callable[[], uvicorn.Server], listener: socket.socket) -> Iterator[uvicorn.Server]:
-    """A server in a thread of its own, until the end of the block."""
+    """A server in its own thread, until the end of the block."""
     server = server_of()
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, daemon=True, name=SERVER_THREAD

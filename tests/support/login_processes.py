@@ -64,15 +64,15 @@ def finish(database_url: str, care: str) -> None:
 
 def flood(count: int, database_url: str) -> dict[str, float]:
     """Begin so many logins of one session; rows and megabytes of memory after a tenth, and at the end."""
-    told: dict[str, float] = {}
+    measured: dict[str, float] = {}
     with a_product(ENTRY, database_url) as nango:
         logins, started = Logins(nango.accounts), time.monotonic()
         for number in range(count):
             logins.begin("mail", "user-1", session_id="s1", browser=COOKIE, attempt=f"a{number}")
             if number + 1 in {count // 10, count}:
-                told |= {f"rows_{number + 1}": pending_rows(nango), f"mb_{number + 1}": memory()}
-        told["begins_per_second"] = round(count / (time.monotonic() - started), 1)
-    return told
+                measured |= {f"rows_{number + 1}": pending_rows(nango), f"mb_{number + 1}": memory()}
+        measured["begins_per_second"] = round(count / (time.monotonic() - started), 1)
+    return measured
 
 
 def memory() -> float:
@@ -84,7 +84,7 @@ def memory() -> float:
 if __name__ == "__main__":
     if sys.argv[1] == "flood":
         with tempfile.TemporaryDirectory() as folder:
-            told = flood(int(sys.argv[2]), f"sqlite:///{folder}/nango.db")
-        sys.stdout.write(json.dumps(told) + "\n")
+            measured = flood(int(sys.argv[2]), f"sqlite:///{folder}/nango.db")
+        sys.stdout.write(json.dumps(measured) + "\n")
     else:
         finish(sys.argv[2], sys.argv[1])

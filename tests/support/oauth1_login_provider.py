@@ -16,7 +16,7 @@ from oauthlib.oauth1 import RequestValidator, WebApplicationServer
 from oauthlib.oauth1.rfc5849.errors import OAuth1Error
 
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth2_login_provider import PAGE, Answer, Asked, Served
+from tests.support.oauth2_login_provider import PAGE, ProviderRequest, ProviderResponse, Served
 from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
 from tests.support.token_contexts import pem, rsa_key
 
@@ -32,8 +32,8 @@ class LoginProvider1(Served):
 
     Attributes:
         calls: (route, outcome, nonce) of each signed request.
-        token_faults: answers that the next calls for token credentials get instead.
-        callbacks: the callback URLs that were asked for.
+        token_faults: responses that replace those of the next requests for token credentials.
+        callbacks: the callback URLs that were incoming for.
     """
 
     routes: ClassVar[dict[str, str]] = {
@@ -48,7 +48,7 @@ class LoginProvider1(Served):
     ) -> None:
         self.method, self.denial, self.confirms, self.prefix = method, denial, confirms, prefix
         self.calls: list[tuple[str, str, str]] = []
-        self.token_faults: deque[Answer] = deque()
+        self.token_faults: deque[ProviderResponse] = deque()
         self.callbacks: list[str] = []
         self.lock = threading.RLock()
         self.memory = Memory(self)
@@ -78,64 +78,64 @@ class LoginProvider1(Served):
         """The outcomes of the calls for token credentials."""
         return [outcome for route, outcome, _ in self.calls if route == "access_token"]
 
-    def request_token(self, asked: Asked) -> Answer:
+    def request_token(self, incoming: ProviderRequest) -> ProviderResponse:
         """Temporary credentials."""
-        response = self._signed("request_token", asked, self._oauthlib.create_request_token_response)
+        response = self._signed("request_token", incoming, self._oauthlib.create_request_token_response)
         if not self.confirms:
             response.body = response.body.replace("oauth_callback_confirmed=true", "x=1")
         return response
 
-    def access_token(self, asked: Asked) -> Answer:
+    def access_token(self, incoming: ProviderRequest) -> ProviderResponse:
         """Token credentials."""
         if self.token_faults:
             self.calls.append(("access_token", "fault", ""))
             return self.token_faults.popleft()
-        return self._signed("access_token", asked, self._oauthlib.create_access_token_response)
+        return self._signed("access_token", incoming, self._oauthlib.create_access_token_response)
 
-    def _signed(self, route: str, asked: Asked, create: Any) -> Answer:
+    def _signed(self, route: str, incoming: ProviderRequest, create: Any) -> ProviderResponse:
         with self.lock:
             self.memory.nonce = ""
             headers, body, status = create(
-                self.url + asked.target, asked.method, asked.body.decode(), asked.headers
+                self.url + incoming.target, incoming.method, incoming.body.decode(), incoming.headers
             )
             self.calls.append((route, "granted" if status == 200 else str(status), self.memory.nonce))
-        return Answer(status, body or "", dict(headers))
+        return ProviderResponse(status, body or "", dict(headers))
 
-    def authorize(self, asked: Asked) -> Answer:
+    def authorize(self, incoming: ProviderRequest) -> ProviderResponse:
         """The login page, and what comes of it."""
-        token = asked.query.get("oauth_token", "")
-        uri = self.url + asked.target
-        if asked.method == "GET":
+        token = incoming.query.get("oauth_token", "")
+        uri = self.url + incoming.target
+        if incoming.method == "GET":
             if token not in self.memory.temporary:
-                return Answer(401, "unknown token")
+                return ProviderResponse(401, "unknown token")
             page = PAGE.format(
-                client=CLIENT_ID, scopes="everything", action=html.escape(asked.target), user="sarah"
+                client=CLIENT_ID, scopes="everything", action=html.escape(incoming.target), user="sarah"
             )
-            return Answer(200, page, {"Content-Type": "text/html; charset=utf-8"})
+            return ProviderResponse(200, page, {"Content-Type": "text/html; charset=utf-8"})
         callback = self.memory.temporary[token]["callback"]
-        if asked.form.get("decision") != "allow":
+        if incoming.form.get("decision") != "allow":
             word = token if self.denial == "denied" else "user_refused"
             mark = "&" if "?" in callback else "?"
-            return Answer(302, "", {"Location": f"{callback}{mark}{self.denial}={word}"})
+            return ProviderResponse(302, "", {"Location": f"{callback}{mark}{self.denial}={word}"})
         with self.lock:
-            self.memory.temporary[token]["user"] = asked.form.get("user", "")
+            self.memory.temporary[token]["user"] = incoming.form.get("user", "")
             try:
                 headers, _, status = self._oauthlib.create_authorization_response(uri, credentials={})
             except OAuth1Error as error:
-                return Answer(400, str(error))
-        return Answer(status, "", dict(headers))
+                return ProviderResponse(400, str(error))
+        return ProviderResponse(status, "", dict(headers))
 
-    def api(self, asked: Asked) -> Answer:
+    def api(self, incoming: ProviderRequest) -> ProviderResponse:
         """The API: who the token's user is, if the signature is right."""
-        uri = self.url + asked.target
+        uri = self.url + incoming.target
         with self.lock:
             good, request = self._oauthlib.validate_protected_resource_request(
-                uri, asked.method, asked.body.decode("latin-1"), asked.headers, realms=[]
+                uri, incoming.method, incoming.body.decode("latin-1"), incoming.headers, realms=[]
             )
             self.calls.append(("api", "good" if good else "refused", getattr(request, "nonce", "") or ""))
         if not good:
-            return Answer(401, {"error": "bad signature"})
-        return Answer(200, {"user": self.memory.tokens[request.resource_owner_key]["user"]})
+            return ProviderResponse(401, {"error": "bad signature"})
+        return ProviderResponse(200, {"user": self.memory.tokens[request.resource_owner_key]["user"]})
 
 
 class Memory(RequestValidator):

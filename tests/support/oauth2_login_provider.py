@@ -72,8 +72,8 @@ PAGE = """<!doctype html>
 
 
 @dataclass
-class Answer:
-    """What a route answers."""
+class ProviderResponse:
+    """The response of a route."""
 
     status: int
     body: Any = ""
@@ -125,17 +125,17 @@ class Served:
         self._server.server_close()
         self._thread.join()
 
-    def response(self, asked: Asked) -> Answer:
+    def response(self, incoming: ProviderRequest) -> ProviderResponse:
         """The response of the route, 404 where there is none."""
         for prefix, name in self.routes.items():
-            if asked.path == prefix or asked.path.startswith(f"{prefix}/"):
-                response: Answer = getattr(self, name)(asked)
+            if incoming.path == prefix or incoming.path.startswith(f"{prefix}/"):
+                response: ProviderResponse = getattr(self, name)(incoming)
                 return response
-        return Answer(404, "not found")
+        return ProviderResponse(404, "not found")
 
 
 @dataclass
-class Asked:
+class ProviderRequest:
     """A request that came in."""
 
     method: str
@@ -174,7 +174,7 @@ class LoginProvider(Served):
         now: unix seconds.
         requires_pkce: whether a login without a challenge is refused.
         issuer: what redirects say of who sends them: `right`, `wrong` or `none`.
-        grants: the scopes that the user allows; all that are asked for by default.
+        grants: the scopes that the user allows; all that are incoming for by default.
         coop: whether pages cut themselves off from the window that opened them.
         prefix: stands in every token and code.
 
@@ -183,7 +183,7 @@ class LoginProvider(Served):
         token_calls: (grant type, outcome, parameters) of each token call.
         api_calls: (token, status) of each API call.
         refusals: parameters with which the next redirects say no, one each, `error` and others.
-        token_faults: answers that the next token calls get instead, one each.
+        token_faults: responses that replace those of the next token requests, one each.
         gate: while it is clear, token calls wait; `arrived` is released for each that came in.
     """
 
@@ -211,7 +211,7 @@ class LoginProvider(Served):
         self.token_calls: list[tuple[str, str, dict[str, str]]] = []
         self.api_calls: list[tuple[str, int]] = []
         self.refusals: deque[dict[str, str]] = deque()
-        self.token_faults: deque[Answer] = deque()
+        self.token_faults: deque[ProviderResponse] = deque()
         self.codes: dict[str, Code] = {}
         self.families: dict[str, Family] = {}
         self.tokens: dict[str, tuple[Family, float]] = {}
@@ -266,56 +266,60 @@ class LoginProvider(Served):
         """The outcomes of the token calls that brought a code."""
         return [outcome for kind, outcome, _ in self.token_calls if kind == "authorization_code"]
 
-    def authorize(self, asked: Asked) -> Answer:
+    def authorize(self, incoming: ProviderRequest) -> ProviderResponse:
         """The login page, and what comes of it."""
-        request = Request(asked)
-        if asked.method == "GET":
-            self.authorizations.append(asked.query)
+        request = Request(incoming)
+        if incoming.method == "GET":
+            self.authorizations.append(incoming.query)
         try:
             grant = self._authlib.get_consent_grant(request)
         except OAuth2Error as error:
             return self._authlib.handle_error_response(request, error)
-        if asked.method == "GET":
+        if incoming.method == "GET":
             page = PAGE.format(
                 client=html.escape(request.payload.client_id or ""),
                 scopes=html.escape(request.payload.scope or ""),
-                action=html.escape(asked.target), user="sarah",
+                action=html.escape(incoming.target), user="sarah",
             )  # fmt: skip
             headers = {"Cross-Origin-Opener-Policy": "same-origin"} if self.coop else {}
-            return Answer(200, page, {"Content-Type": "text/html; charset=utf-8", **headers})
+            return ProviderResponse(200, page, {"Content-Type": "text/html; charset=utf-8", **headers})
         if self.refusals:
             params = {"state": request.payload.state or "", **self.refusals.popleft()}
-            return Answer(302, "", {"Location": f"{request.payload.redirect_uri}?{urlencode(params)}"})
-        allowed = asked.form.get("decision") == "allow"
-        user = asked.form.get("user", "") if allowed else None
-        found: Answer = self._authlib.create_authorization_response(request, grant_user=user, grant=grant)
+            return ProviderResponse(
+                302, "", {"Location": f"{request.payload.redirect_uri}?{urlencode(params)}"}
+            )
+        allowed = incoming.form.get("decision") == "allow"
+        user = incoming.form.get("user", "") if allowed else None
+        found: ProviderResponse = self._authlib.create_authorization_response(
+            request, grant_user=user, grant=grant
+        )
         return found
 
-    def token(self, asked: Asked) -> Answer:
+    def token(self, incoming: ProviderRequest) -> ProviderResponse:
         """The token endpoint."""
-        request = Request(asked)
-        kind = asked.form.get("grant_type", "")
+        request = Request(incoming)
+        kind = incoming.form.get("grant_type", "")
         self.arrived.release()
         self.gate.wait()
         with self.lock:
             if self.token_faults:
-                self.token_calls.append((kind, "fault", asked.form))
+                self.token_calls.append((kind, "fault", incoming.form))
                 return self.token_faults.popleft()
-            response: Answer = self._authlib.create_token_response(request)
+            response: ProviderResponse = self._authlib.create_token_response(request)
             outcome = "granted" if response.status == 200 else response.body.get("error", "")
-            self.token_calls.append((kind, outcome, asked.form))
+            self.token_calls.append((kind, outcome, incoming.form))
             return response
 
-    def api(self, asked: Asked) -> Answer:
+    def api(self, incoming: ProviderRequest) -> ProviderResponse:
         """The API: who the token's user is."""
-        token = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+        token = incoming.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.lock:
             family, ends = self.tokens.get(token, (None, 0.0))
             good = family is not None and not family.is_revoked and ends > self.now()
             self.api_calls.append((token, 200 if good else 401))
         if not good or family is None:
-            return Answer(401, {"error": "invalid_token"})
-        return Answer(200, {"user": family.user, "scope": family.scope, "path": asked.path})
+            return ProviderResponse(401, {"error": "invalid_token"})
+        return ProviderResponse(200, {"user": family.user, "scope": family.scope, "path": incoming.path})
 
 
 @dataclass
@@ -400,10 +404,10 @@ class Code(AuthorizationCodeMixin):  # type: ignore[misc]
 class Request(OAuth2Request):  # type: ignore[misc]
     """A request as Authlib reads it; it believes in https."""
 
-    def __init__(self, asked: Asked) -> None:
-        super().__init__(asked.method, f"https://provider.test{asked.target}", headers=asked.headers)
-        self._args, self._form = asked.query, asked.form
-        self.payload = BasicOAuth2Payload({**asked.query, **asked.form})
+    def __init__(self, incoming: ProviderRequest) -> None:
+        super().__init__(incoming.method, f"https://provider.test{incoming.target}", headers=incoming.headers)
+        self._args, self._form = incoming.query, incoming.form
+        self.payload = BasicOAuth2Payload({**incoming.query, **incoming.form})
 
     @property
     def args(self) -> dict[str, str]:
@@ -441,8 +445,8 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
         def create_oauth2_request(self, request: Request) -> Request:
             return request
 
-        def handle_response(self, status: int, body: Any, headers: Any) -> Answer:
-            return Answer(status, body, dict(headers))
+        def handle_response(self, status: int, body: Any, headers: Any) -> ProviderResponse:
+            return ProviderResponse(status, body, dict(headers))
 
     class CodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
         TOKEN_ENDPOINT_AUTH_METHODS: ClassVar[list[str]] = list(METHODS)
@@ -559,8 +563,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Any request."""
         length = int(self.headers.get("Content-Length") or 0)
-        asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(length))
-        response = self.server.owner.response(asked)
+        incoming = ProviderRequest(
+            self.command, self.path, dict(self.headers.items()), self.rfile.read(length)
+        )
+        response = self.server.owner.response(incoming)
         body, kind = response.body, "text/plain"
         if isinstance(body, dict | list):
             body, kind = json.dumps(body), "application/json"

@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from nango_py.errors import NangoError
 
@@ -160,6 +160,15 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
     """The text with every spelling of every secret replaced by `***`."""
     pattern = _pattern(frozenset(value for value in secrets if len(value) >= MIN_MASKED_LENGTH))
     return pattern.sub(MASK, text) if pattern else text
+
+
+def mask_rare(text: str, secrets: Iterable[str]) -> str:
+    """`mask_secrets` for texts that hardly ever contain a secret: it costs nothing if there is none."""
+    plain = unquote(text) if "%" in text else text
+    if not any(value in plain for value in secrets if len(value) >= MIN_MASKED_LENGTH):
+        return text
+    masked = mask_secrets(text, secrets)
+    return masked if masked != text else MASK  # an unusual encoding
 
 
 # The secrets of the call in this thread or task. Set while a request is in flight.

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nango_py.config.model import Integration, Status
-from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import EnvironmentText, freeze
 from nango_py.secret import Secret
 
@@ -51,7 +51,9 @@ def assemble_integration(
         app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
         oauth_scopes=tuple(map(str.__str__, settings.get("oauth_scopes", ()))),
         names=variable_names(auth_mode),
-        secret_names=secret_variable_names(auth_mode),
+        secret_names=find_secret_names(
+            auth_mode, settings.get("credentials") or {}, (*requests.headers, *requests.params)
+        ),
     )
 
 

@@ -107,7 +107,7 @@ class Integration:
         app_variables: template variables that all connections share, if set:
             app_api_key, oauth_client_id, oauth_client_secret.
         names: the template variables of this integration.
-        secret_names: those of `names` whose values are never shown.
+        secret_names: the variables and credentials whose values are never shown.
     """
 
     name: str

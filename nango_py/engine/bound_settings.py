@@ -36,7 +36,7 @@ CALL_NAMES = frozenset({"method", "path", "endpoint"})
 """Template names whose values differ from call to call."""
 
 NOT_SECRET = ("expires_at", "token_type", "scope", "username")
-"""Credentials that are not masked."""
+"""Credentials that are not masked unless the integration says that they are secret."""
 
 Origin = tuple[str, str, int]
 
@@ -139,7 +139,8 @@ class BoundRequestSettings:
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
         secrets |= {value for name, value in self.pairs if name.lower() in self.protected_params}
-        secrets |= set(leaves(reveal(self.connection.credentials), skip=NOT_SECRET))
+        skipped = tuple(name for name in NOT_SECRET if name not in names)
+        secrets |= set(leaves(reveal(self.connection.credentials), skip=skipped))
         if self.proxy is not None:
             secrets |= set(self.proxy.secrets)
         return tuple(secrets)

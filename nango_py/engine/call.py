@@ -17,6 +17,7 @@ from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.limit_types import Refused
+from nango_py.secret import mask_rare
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class ApiCall:
             received = 0 if self._is_open(outcome) else len(outcome.content)
         attempt = Attempt(
             len(self.attempts) + 1, status, reason, self._seconds, self._waited, received, verdict.rule,
-            verdict.action, verdict.seconds, self.plan.endpoint,
+            verdict.action, verdict.seconds, self.plan.masked_endpoint(),
         )  # fmt: skip
         self._waited = 0.0
         self.attempts.append(attempt)
@@ -299,7 +300,7 @@ class ApiCall:
         events.emit(
             Event(
                 kind, self._clock.now(), connection.integration, connection.user_id, plan.method,
-                plan.endpoint, seconds, reason, attempt,
+                plan.masked_endpoint(), seconds, reason, attempt,
             )
         )  # fmt: skip
 
@@ -333,9 +334,14 @@ class ApiCall:
     def _error(self, kind: type[Error], text: str, response: Outcome | None = None, **details: Any) -> Error:
         plan = self.plan
         self._emit("giving_up", 0.0, text)
-        place = f"{plan.settings.connection.integration} {plan.method} /{plan.endpoint}"
+        shown = mask_rare(text, plan.settings.secrets)  # a host may be named after a key
+        place = f"{plan.settings.connection.integration} {plan.method} /{plan.masked_endpoint()}"
         return kind(
-            f"{place}: {text}", plan=plan, attempts=tuple(self.attempts), response=response, **details
+            f"{place}: {shown}",
+            plan=plan,
+            attempts=tuple(self.attempts),
+            response=response,
+            **details,
         )
 
 

@@ -74,7 +74,7 @@ def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, object]:
         "integration": connection.integration,
         "user_id": printable(connection.user_id),
         "method": plan.method,
-        "endpoint": printable(plan.endpoint, 500),
+        "endpoint": printable(plan.masked_endpoint(), 500),
         "attempt": attempt.number,
         "outcome": attempt.status or attempt.reason,
         "status": attempt.status,

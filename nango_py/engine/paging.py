@@ -132,12 +132,12 @@ def next_plan(paginator: Paginator, page: ParsedPage, plan: Plan, seen_urls: set
     del target  # its URL may hold a credential, and error trackers print what frames hold
     if following is None:
         raise InvalidRequest(
-            f"/{plan.endpoint}: the next page is on another host; "
+            f"/{plan.masked_endpoint()}: the next page is on another host; "
             "requests.allowed_hosts lists the hosts to follow links to",
             plan=plan,
         )
     if hash(following.url) in seen_urls:
-        text = f"/{plan.endpoint}: the link to the next page leads to a page that was read already"
+        text = f"/{plan.masked_endpoint()}: the link to the next page leads to a page that was read already"
         raise RequestFailed(text, plan=plan)
     return following
 

@@ -13,7 +13,7 @@ from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, r
 from nango_py.errors import ConfigError, InvalidRequest
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.record import record, replaced
-from nango_py.secret import MASK, mask_secrets
+from nango_py.secret import MASK, mask_rare, mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,6 +129,10 @@ class Plan:
             for part in query.split("&")
         ]
         return mask_secrets(head + (f"?{'&'.join(shown)}" if query else ""), settings.secrets)
+
+    def masked_endpoint(self) -> str:
+        """The endpoint with every credential shown as `***`: verification paths and links may hold one."""
+        return mask_rare(self.endpoint, self.settings.secrets)
 
     def masked_headers(self) -> dict[str, str]:
         """The headers with every credential shown as `***`."""

@@ -166,7 +166,9 @@ class IntegrationRuntime:
     def provider_error(self, response: Response, plan: Plan) -> ProviderError:
         """The error that a response stands for, read as the blueprint's `errors` say."""
         code, message = self.read_error(response, plan)
-        text = f"{self.integration.name} {plan.method} /{plan.endpoint}: status {response.status_code}"
+        text = (
+            f"{self.integration.name} {plan.method} /{plan.masked_endpoint()}: status {response.status_code}"
+        )
         text += f", {code}" if code else ""
         text += f": {message}" if message else ""
         if self.end_of_life and response.status_code == GONE:

@@ -131,6 +131,7 @@ class TokenContext(Unpicklable):
         now: unix seconds.
         place: "integration/user", for messages.
         requests: the integration's request settings: the hosts that users may name, and the proxy.
+        secret_names: the variables and credentials whose values are never shown.
     """
 
     settings: Settings = field(repr=False)
@@ -141,6 +142,7 @@ class TokenContext(Unpicklable):
     now: float = 0.0
     place: str = ""
     requests: RequestSettings | None = field(default=None, repr=False)
+    secret_names: frozenset[str] = frozenset()
 
     def text(self, key: str, default: str = "") -> str:
         """A text setting that is not a template."""

@@ -88,15 +88,17 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         now=now,
         place=connection_label(connection),
         requests=integration.requests,
+        secret_names=integration.secret_names,
     )
 
 
 def token_secrets(context: TokenContext) -> tuple[str, ...]:
     """The secrets of a connection, of the application and of its proxy, for masking."""
     proxy = None if context.requests is None else open_proxy(context.requests.proxy)
+    skipped = tuple(name for name in _PUBLIC_FIELDS if name == "raw" or name not in context.secret_names)
     return (
         *(() if proxy is None else proxy.secrets),
-        *leaves(dict(context.credentials), skip=_PUBLIC_FIELDS),
+        *leaves(dict(context.credentials), skip=skipped),
         *leaves(dict(context.app)),
     )
 

@@ -11,7 +11,7 @@ import requests
 
 from nango_py import Nango, NangoError
 from tests.support.fault_server import CLOSE, HANG, READ, RESET, FaultServer, gzip_bomb, response
-from tests.support.leak_finder import PLACES, LeakFinder, collect_logs, make_nango
+from tests.support.leak_finder import PLACES, LeakFinder, collect_logs, make_credentials, make_nango
 from tests.support.planted_secrets import Collector, everything_of, secret, shown
 from tests.support.sockets import closed_port
 
@@ -29,7 +29,8 @@ def collector() -> Iterator[Collector]:
         yield handler
 
 
-TAILS = {"query": ' +/=%&"\\é~', "header": '+/=%&"\\é~', "bearer": "+/=%&~", "basic": ':+/=%&"\\é'}
+TAILS = {"query": ' +/=%&"\\é~', "header": '+/=%&"\\é~', "bearer": "+/=%&~", "basic": ':+/=%&"\\é',
+         "declared": "+=%&~", "named": "+/=%&~"}  # fmt: skip
 
 
 def echo(number: int, place: str, status: int) -> bytes:
@@ -62,6 +63,11 @@ def as_json(executor: Executor) -> Any:
 def walk(executor: Executor) -> Any:
     """Walks over pages."""
     return list(executor.paginate("things"))
+
+
+def verify(executor: Executor) -> Any:
+    """The verification call, whose path may hold the key."""
+    return executor.verify()
 
 
 def stream(executor: Executor) -> Any:
@@ -129,6 +135,8 @@ MODES: dict[str, tuple[Any, Callable[[Executor], Any]]] = {
     "good": ([READ, response(b'{"ok": true}')], get),
     "401 with an echo": (401, status),
     "403 with an echo": (403, strict),
+    "401 when verified": (401, verify),
+    "a host that is gone": (None, verify),
     "404 with an echo": (404, session),
     "422 with an echo": (422, post),
     "410 gone": ([READ, response(b"gone", 410)], strict),
@@ -162,7 +170,7 @@ MODES: dict[str, tuple[Any, Callable[[Executor], Any]]] = {
 
 
 USERS = 16
-"""For each mode: with 32 modes, more than five hundred secrets."""
+"""For each mode: with 34 modes, more than five hundred secrets."""
 
 
 def make_scripts(script: Any, numbers: range) -> list[Any]:
@@ -187,8 +195,7 @@ def run_mode(nango: Nango, name: str, number: int, act: Callable[[Executor], Any
     """Plant a secret, make one call with it, and keep all that is shown; what came of it, in a word."""
     place, user = choose_place(number), f"user-{number}"
     value = secret(number, TAILS[place])
-    credentials = {"username": "ada", "password": value} if place == "basic" else {"api_key": value}
-    nango.register_connection(place, user, credentials)
+    nango.register_connection(place, user, make_credentials(place, value))
     executor = nango.executor(place, user)
     source = f"{name} ({place})"
     outcome = ""
@@ -228,7 +235,7 @@ def test_no_failure_shows_a_secret(
     assert outcomes == {
         "Response", "HTTPError", "ProviderError", "RateLimited", "TransportFailed", "ConnectionError",
         "Timeout", "JSONDecodeError", "InvalidRequest", "RequestFailed", "StreamFailed", "LookupError",
-        "TypeError", "NoneType",
+        "TypeError", "NoneType", "Verification",
     }  # fmt: skip
     finder.add("logs", "\n".join(collector.lines))
     finder.add("output", "".join(capfd.readouterr()))

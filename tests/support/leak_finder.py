@@ -26,6 +26,7 @@ COMMON: dict[str, Any] = {
     "pagination": {"kind": "next_url", "next": "links.next", "records": "data"},
     "errors": {"message": "error.detail", "code": "error.code"},
     "log_level": "debug",
+    "verification": {"method": "GET", "path": "me"},
 }
 
 
@@ -34,7 +35,18 @@ PLACES: dict[str, dict[str, Any]] = {
     "header": {"headers": {"X-Api-Key": "${api_key}", "X-At": "${method} ${endpoint}"}},
     "bearer": {"headers": {"Authorization": "Bearer ${api_key}"}, "params": {"sig": "${api_key | sha256}"}},
     "basic": {"headers": {"Authorization": "Basic ${basic_auth_encoded}"}},
+    "declared": {
+        "headers": {"DD-API-KEY": "${username}", "X-User": "v1 ${username | sha256}"},
+        "params": {"who": "${username}"},
+    },
+    "named": {"headers": {"DD-API-KEY": "${username}"}, "params": {"app_token": "t-${username}"}},
 }
+
+USER_KEYS: dict[str, dict[str, Any]] = {
+    "declared": {"username": {"secret": True}, "password": {"value": ""}},
+    "named": {},
+}
+"""The `credentials:` of the places whose user name is the key: it is called so, or sent as one."""
 
 
 class LeakFinder:
@@ -50,6 +62,13 @@ class LeakFinder:
     def leaks(self) -> list[str]:
         """Every trace of a planted secret: its source and the text around it."""
         return [f"{source}: {trace}" for source, text in self.texts for trace in traces(text)]
+
+
+def make_credentials(place: str, value: str) -> dict[str, str]:
+    """The credentials of a connection with a secret at this place."""
+    if place in USER_KEYS:
+        return {"username": value, "password": ""}
+    return {"username": "ada", "password": value} if place == "basic" else {"api_key": value}
 
 
 def record_error(finder: LeakFinder, name: str, act: Callable[[], Any]) -> BaseException:
@@ -81,9 +100,14 @@ def collect_logs() -> Iterator[Collector]:
 
 def make_nango(folder: Path, base_url: str, key: str = ENCRYPTION_KEY) -> Nango:
     """A Nango with an integration for each place of a credential."""
-    entries = {
-        place: {**COMMON, "requests": {"base_url": base_url, "max_response_bytes": 1_000_000, **where}}
-        for place, where in PLACES.items()
-    }
-    entries["basic"]["auth"] = {"auth_mode": "USERNAME_PASSWORD"}
+    entries = {}
+    for place, where in PLACES.items():
+        entries[place] = {
+            **COMMON,
+            "requests": {"base_url": base_url, "max_response_bytes": 1_000_000, **where},
+        }
+    for place in ("basic", *USER_KEYS):
+        words = {"credentials": USER_KEYS[place]} if USER_KEYS.get(place) else {}
+        entries[place] = {**entries[place], **words, "auth": {"auth_mode": "USERNAME_PASSWORD"}}
+    entries["declared"]["verification"] = {"method": "GET", "path": "keys/${username}"}
     return Nango(entries, database_url=f"sqlite:///{folder}/nango.db", encryption_keys=key, environ={})

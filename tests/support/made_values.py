@@ -10,7 +10,7 @@ from requests.structures import CaseInsensitiveDict
 
 from nango_py.config.model import Integration, RequestSettings, Status, UserHosts
 from nango_py.config.template.compiler import compile_template
-from nango_py.config.template.variables import secret_variable_names, variable_names
+from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import freeze
 from nango_py.connections.connection import Connection
 from nango_py.engine.bound_settings import BoundRequestSettings
@@ -72,7 +72,7 @@ def an_integration(
         app_variables={key: Secret(text) for key, text in (app or {}).items()},
         oauth_scopes=(),
         names=variable_names(auth_mode),
-        secret_names=secret_variable_names(auth_mode),
+        secret_names=find_secret_names(auth_mode, {}, ()),
     )
 
 

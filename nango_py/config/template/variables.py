@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
@@ -9,9 +10,10 @@ from nango_py.errors import nearest, printable
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nango_py.config.template.compiler import Template
+    from nango_py.json_types import Settings
 
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
 """Variables of a call; they exist in headers and in the keys of rate limits."""
@@ -21,6 +23,9 @@ DOTTED_NAMES = frozenset({"additional_config", "raw"})
 
 COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES
 COMMON_SECRETS = frozenset({"app_api_key", "raw"})
+KEY_NAME = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
+"""Names of headers and parameters that send a key, such as DD-API-KEY."""
+
 _KINDS_WITH_CALL = frozenset({"header", "key"})
 
 
@@ -29,9 +34,26 @@ def variable_names(auth_mode: str) -> frozenset[str]:
     return COMMON_NAMES | frozenset(AUTH_MODES.get(auth_mode).variables)
 
 
-def secret_variable_names(auth_mode: str) -> frozenset[str]:
-    """The variables whose values are never shown."""
-    return COMMON_SECRETS | frozenset(AUTH_MODES.get(auth_mode).secret_variables)
+def find_secret_names(
+    auth_mode: str, declared: Settings, sent: Iterable[tuple[str, Template]]
+) -> frozenset[str]:
+    """The variables and credentials whose values are never shown.
+
+    They are those of the auth mode, those that the blueprint calls `secret`, and those sent as a key.
+
+    Args:
+        auth_mode: the auth mode.
+        declared: the `credentials:` of the blueprint.
+        sent: name and template of each header and query parameter.
+    """
+    mode = AUTH_MODES.get(auth_mode)
+    names = COMMON_SECRETS | frozenset(mode.secret_variables)
+    names |= {str.__str__(name) for name, options in declared.items() if options.get("secret") is True}
+    for name, template in sent:
+        used = {used.partition(".")[0] for used in template.names}
+        if KEY_NAME.search(name) and used.isdisjoint(names):
+            names |= used.intersection(mode.variables)
+    return names
 
 
 def check_variables(template: Template, kind: str, auth_mode: str) -> Iterator[TemplateProblem]:

@@ -107,7 +107,7 @@ def run(arguments: list[str], folder: Path, *paths: Path) -> str:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     done = subprocess.run(
         [sys.executable, *arguments],
-        cwd=folder, env=environ, capture_output=True, text=True, timeout=100, check=False,
+        cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -163,7 +163,7 @@ def follow(heading: str, checkout: Path) -> str:
         if block.language == "sh":
             done = subprocess.run(
                 ["bash", "-ec", block.text],
-                cwd=checkout, env=environ, capture_output=True, text=True, timeout=100, check=False,
+                cwd=checkout, env=environ, capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
             output += done.stdout

@@ -38,7 +38,7 @@ def count_used(executor: AsyncExecutor) -> float:
 def count_booked(executor: AsyncExecutor) -> int:
     """The number of bookings that wait."""
     limits: Any = executor._io.limits
-    return sum(len(meter.booked) for meter in limits._book.meters.values())
+    return sum(len(meter.waiting) for meter in limits._bookings.meters.values())
 
 
 async def cancel(task: asyncio.Task[Any], times: int = 1) -> None:

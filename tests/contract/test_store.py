@@ -227,7 +227,7 @@ def test_concurrent_puts_all_succeed(database_url: str, clock: ManualClock) -> N
 
     def put(number: int) -> tuple[int, str]:
         with open_store(database_url, keys, clock) as store:
-            together.wait(30)
+            together.wait(60)
             done = store.put("klaviyo", "user-1", {"api_key": f"key-{number}"}, {"number": number})
             return done.generation, done.uuid
 

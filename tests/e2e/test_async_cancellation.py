@@ -84,7 +84,7 @@ class RemoteLimits(MemoryLimits):
         self.threads.add(threading.current_thread().name)
         if name == self.blocked:
             self.entered.set()
-            self.go.wait(10)
+            self.go.wait(60)
         if self.breaks:
             raise StorageError("the store is unreachable")
 

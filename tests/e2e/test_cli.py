@@ -131,7 +131,7 @@ def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
         product(tmp_path, introduction)
         assert nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics").returncode == 0
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=20)[1]
+        err = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "Klaviyo-API-Key key_example_1234" in introduction
     assert err == "1 requests received; faults injected: none\n"
@@ -269,7 +269,7 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(20) == 141
+    assert process.wait(60) == 141
 
 
 def test_credentials_typed_at_a_terminal_are_not_echoed(tmp_path: Path) -> None:
@@ -297,10 +297,10 @@ def test_sigterm_waits_for_a_token_refresh(tmp_path: Path, words: tuple[str, ...
         process = subprocess.Popen(
             [*NANGO, *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert provider.arrived.acquire(timeout=30)
+        assert provider.arrived.acquire(timeout=60)
         process.send_signal(signal.SIGTERM)
         provider.gate.set()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode == -signal.SIGTERM
         again = nango(tmp_path, "call", "mail", "user-1", "GET", "things")
         assert again.returncode == 0, again.stderr

@@ -139,7 +139,7 @@ def test_a_slow_provider_does_not_block_the_pages(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for _ in range(THREADS_PER_PROVIDER):
-            assert slow.arrived.acquire(timeout=30)
+            assert slow.arrived.acquire(timeout=60)
         token = product.session()
         assert waited(product) < 1
         assert product.visitor().ask("GET", "/connect/session", token).status_code == 200
@@ -191,12 +191,12 @@ def test_sigterm_lets_a_login_finish(tmp_path: Path, user: str) -> None:
             ends: list[str] = []
             thread = threading.Thread(target=lambda: ends.append(visitor.callback(back).text))
             thread.start()
-            assert slow.arrived.acquire(timeout=30)
+            assert slow.arrived.acquire(timeout=60)
             process.send_signal(signal.SIGTERM)
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.3)
             slow.gate.set()
             thread.join(30)
-            assert process.wait(30) == -signal.SIGTERM
+            assert process.wait(60) == -signal.SIGTERM
             assert notice_of(ends[0]).kind == "ok"
             assert nango.executor("slow", user).get("things").status_code == 200

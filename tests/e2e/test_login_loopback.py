@@ -93,7 +93,7 @@ def test_a_user_logs_in_from_the_command_line(tmp_path: Path, kind: Any) -> None
             back = consent(url)
             assert back.startswith(f"{desktop.root_url}/oauth/callback?")
             page = requests.get(back, timeout=20)
-            out, err = waiting.communicate(timeout=20)
+            out, err = waiting.communicate(timeout=60)
         assert (waiting.returncode, out) == (0, "connected mail/user-1\n"), err
         assert provider.exchanges() == ["granted"]
     assert page.status_code == 200
@@ -116,7 +116,7 @@ def test_the_callback_port_can_be_chosen(tmp_path: Path) -> None:
             assert uri.startswith("http://127.0.0.1:")
             assert uri.endswith("/back")
             assert requests.get(consent(url), timeout=20).status_code == 200
-            assert waiting.wait(20) == 0
+            assert waiting.wait(60) == 0
         assert len(desktop.connections()) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_declined_login_exits_with_1(tmp_path: Path) -> None:
         desktop = a_desktop(tmp_path, provider.entry())
         with desktop.connecting() as (waiting, url):
             page = requests.get(consent(url, "deny"), timeout=20)
-            out, err = waiting.communicate(timeout=20)
+            out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (1, "")
     assert "error: mail/user-1: access was not granted (access_denied); nothing was stored" in err
     assert (page.status_code, "Not connected" in page.text) == (400, True)
@@ -139,7 +139,7 @@ def test_a_wrong_client_secret_is_explained_to_the_developer(tmp_path: Path) -> 
         desktop = a_desktop(tmp_path, provider.entry(oauth_client_secret="another_secret_0001"))
         with desktop.connecting() as (waiting, url):
             page = requests.get(consent(url), timeout=20)
-            _, err = waiting.communicate(timeout=20)
+            _, err = waiting.communicate(timeout=60)
     assert waiting.returncode == 1
     assert "invalid_client" in err
     assert "check oauth_client_id, oauth_client_secret" in err
@@ -173,7 +173,7 @@ def test_only_the_callback_of_the_login_ends_it(tmp_path: Path) -> None:
             assert requests.post(back, timeout=20).status_code == 501
             assert "python" not in rebound.headers["Server"].lower()
             assert requests.get(back, timeout=20).status_code == 200
-            assert waiting.wait(20) == 0
+            assert waiting.wait(60) == 0
         assert provider.exchanges() == ["granted"]
 
 
@@ -183,7 +183,7 @@ def test_provider_errors_are_text_on_the_page(tmp_path: Path) -> None:
         provider.refusals.append({"error": "server<script>", "error_description": "<img src=x onerror=1>"})
         with a_desktop(tmp_path, provider.entry()).connecting() as (waiting, url):
             page = requests.get(consent(url), timeout=20)
-            assert waiting.wait(20) == 1
+            assert waiting.wait(60) == 1
     assert "&lt;img src=x onerror=1&gt;" in page.text
     assert "<img" not in page.text
 
@@ -195,12 +195,12 @@ def test_sigterm_waits_for_an_exchange_in_flight(tmp_path: Path) -> None:
         with desktop.connecting() as (waiting, url):
             provider.gate.clear()
             visit = browser.submit(requests.get, consent(url), timeout=20)
-            assert provider.arrived.acquire(timeout=20)
+            assert provider.arrived.acquire(timeout=60)
             waiting.send_signal(signal.SIGTERM)
             with pytest.raises(subprocess.TimeoutExpired):
                 waiting.wait(0.5)
             provider.gate.set()
-            assert waiting.wait(20) == -signal.SIGTERM
+            assert waiting.wait(60) == -signal.SIGTERM
             visit.exception(20)  # the page may have come, or not
     assert len(desktop.connections()) == 1
 
@@ -278,7 +278,7 @@ def test_settings_are_validated_before_a_port_is_opened(tmp_path: Path) -> None:
         assert (run.returncode, "tenant" in run.stderr) == (2, True)
         with desktop.connecting("--config", '{"tenant": "acme"}') as (waiting, url):
             assert requests.get(consent(url), timeout=20).status_code == 200
-            assert waiting.wait(20) == 0
+            assert waiting.wait(60) == 0
     assert desktop.connections()[0]["additional_config"] == {"tenant": "acme"}
 
 

@@ -262,7 +262,7 @@ def test_a_refresh_in_flight_is_waited_for(provider: Provider, database_url: str
         provider.gate.clear()
         with ThreadPoolExecutor(1) as thread:
             response = thread.submit(nango.executor("mail", "user-1").get, "things")
-            assert provider.arrived.acquire(timeout=10)
+            assert provider.arrived.acquire(timeout=60)
             other.delete_connection("mail", "user-1")
             # The call's own token is withdrawn before it is used, or the connection is gone.
             ended = response.exception(20) or response.result()
@@ -285,7 +285,7 @@ def test_a_refresh_that_hangs_is_not_waited_for_long(provider: Provider) -> None
         provider.gate.clear()
         with ThreadPoolExecutor(1) as thread:
             response = thread.submit(nango.executor("mail", "user-1").get, "things")
-            assert provider.arrived.acquire(timeout=10)
+            assert provider.arrived.acquire(timeout=60)
             nango.delete_connection("mail", "user-1")  # the clock of this test does not really wait
             assert_gone(nango)
             provider.gate.set()

@@ -56,7 +56,7 @@ def test_a_cancelled_caller_does_not_stop_the_refresh(nango: Nango, provider: Pr
             mail = nango.async_executor("mail", "user-1")
             first = asyncio.create_task(mail.get("things"))
             others = [asyncio.create_task(mail.get("things")) for _ in range(5)]
-            assert await asyncio.to_thread(provider.arrived.acquire, timeout=10)
+            assert await asyncio.to_thread(provider.arrived.acquire, timeout=60)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
@@ -74,7 +74,7 @@ def test_all_callers_gone_the_token_is_stored_all_the_same(nango: Nango, provide
     async def main() -> None:
         async with nango:
             only = asyncio.create_task(nango.async_executor("mail", "user-1").get("things"))
-            assert await asyncio.to_thread(provider.arrived.acquire, timeout=10)
+            assert await asyncio.to_thread(provider.arrived.acquire, timeout=60)
             only.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await only
@@ -95,7 +95,7 @@ def test_a_refresh_that_fails_after_its_caller_is_gone_is_not_reported(
     async def main() -> None:
         async with nango:
             only = asyncio.create_task(nango.async_executor("mail", "user-1").get("things"))
-            assert await asyncio.to_thread(provider.arrived.acquire, timeout=10)
+            assert await asyncio.to_thread(provider.arrived.acquire, timeout=60)
             only.cancel()
             await asyncio.wait([only])
             provider.gate.set()

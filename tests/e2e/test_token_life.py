@@ -289,7 +289,7 @@ def test_a_refusal_after_another_process_won_is_ignored(nango: Nango, provider: 
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
         response = thread.submit(nango.executor("mail", "user-1").get, "things")
-        assert provider.arrived.acquire(timeout=10)
+        assert provider.arrived.acquire(timeout=60)
         nango.update_connection_credentials("mail", "user-1", provider.grant("user-1"))
         provider.gate.set()
         assert response.result(10).status_code == 200
@@ -337,7 +337,7 @@ def test_a_connection_deleted_during_its_refresh_stays_deleted(nango: Nango, pro
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
         response = thread.submit(nango.executor("mail", "user-1").get, "things")
-        assert provider.arrived.acquire(timeout=10)
+        assert provider.arrived.acquire(timeout=60)
         nango.delete_connection("mail", "user-1")
         provider.gate.set()
         with pytest.raises(ConnectionNotFound):
@@ -353,7 +353,7 @@ def test_a_login_during_the_refresh_wins(nango: Nango, provider: Provider) -> No
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
         response = thread.submit(nango.executor("mail", "user-1").get, "things")
-        assert provider.arrived.acquire(timeout=10)
+        assert provider.arrived.acquire(timeout=60)
         before = nango.store.get("mail", "user-1")
         login = provider.grant("user-1")
         nango.register_connection("mail", "user-1", login, {"color": "blue"}, replace=True)
@@ -371,7 +371,7 @@ def test_settings_changed_during_the_refresh_do_not_cost_the_token(nango: Nango,
     provider.gate.clear()
     with ThreadPoolExecutor(1) as thread:
         response = thread.submit(nango.executor("mail", "user-1").get, "things")
-        assert provider.arrived.acquire(timeout=10)
+        assert provider.arrived.acquire(timeout=60)
         nango.update_connection_config("mail", "user-1", {"color": "blue"})
         provider.gate.set()
         assert response.result(10).status_code == 200
@@ -389,7 +389,7 @@ def test_no_caller_waits_for_a_refresh_while_the_old_token_is_valid(
     mail = nango.executor("mail", "user-1")
     with ThreadPoolExecutor(1) as thread:
         first = thread.submit(mail.get, "things")
-        assert provider.arrived.acquire(timeout=10)
+        assert provider.arrived.acquire(timeout=60)
         for _ in range(10):
             assert mail.get("things").status_code == 200
         provider.gate.set()

@@ -74,7 +74,7 @@ def a_sandbox(
         yield sandbox
 
 
-def wait_until(is_so: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+def wait_until(is_so: Callable[[], object], timeout_seconds: float = 60.0) -> None:
     """Return once it is so; for what another thread or the kernel does and tells nobody."""
     end, pause = time.monotonic() + timeout_seconds, threading.Event()
     while not is_so():

@@ -84,7 +84,7 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
     def call(self, user: str) -> list[str]:
         """The results of all 64 callers."""

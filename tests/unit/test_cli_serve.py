@@ -110,7 +110,7 @@ def test_serve_runs_until_sigterm(product: Product) -> None:
         product.write("integrations.yaml", f"{text}config:\n  product_name: Renamed\n")
         assert product_name() == "Renamed"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
         log = process.stderr.read()
     assert re.search(r"^GET /connect 200 \d+ ms$", log, re.MULTILINE)
     assert "close user-1 connect_failed: invalid_credentials" in log

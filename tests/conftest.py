@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Without bytecode each of the many processes that tests start would compile the whole package.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that runs the suite in the background lets it ignore Ctrl-C, and the commands that tests start
 # would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

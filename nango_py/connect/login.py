@@ -128,12 +128,11 @@ class Logins:
         """How an attempt ended, for pages that lost contact with its window. None if it has not ended."""
         return find_outcome(self._services, session_id, attempt)
 
-    def integration_of(self, state: str) -> str:
-        """The integration of the login that expects a callback with this state, or ""."""
-        login = None
+    def find(self, state: str) -> dict[str, Any] | None:
+        """The login that expects a callback with this state. It stays."""
         with suppress(StorageError):  # `finish` reports it
-            login = self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
-        return login["integration"] if login else ""
+            return self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
+        return None
 
     def redirect_uri(self, integration: Integration) -> str:
         """The callback URL. It depends on the configuration alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,7 @@ from nango_py.server.security_headers import PREFLIGHT, Kind, cors_headers, secu
 from nango_py.server.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -44,9 +45,6 @@ THREADS = 16
 
 PROVIDER_THREADS = 32
 """Threads for handlers that wait for a provider, so that a slow provider does not block the pages."""
-
-THREADS_PER_PROVIDER = 24
-"""How many of those one provider may occupy, so that logins at the others go on."""
 
 MAX_WAITING = 256
 """Requests that may queue for a thread before further ones are refused."""
@@ -153,7 +151,9 @@ class ConnectServer:
         if not endpoint.calls_provider:
             return await self._run_in_thread(handler, connect_request)
         provider = await self._run_in_thread(Site.find_provider, connect_request)
-        async with self._limiter(f"provider {provider}", THREADS_PER_PROVIDER):
+        async with contextlib.AsyncExitStack() as stack:
+            for name, threads in provider.limits():
+                await stack.enter_async_context(self._place(name, threads))
             return await self._run_in_thread(handler, connect_request, "providers", PROVIDER_THREADS)
 
     async def _run_in_thread(
@@ -165,6 +165,18 @@ class ConnectServer:
     ) -> Result:
         limiter = self._limiter(pool, threads)
         return await anyio.to_thread.run_sync(function, self._site, request, limiter=limiter)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, name: str, threads: int) -> AsyncIterator[None]:
+        """A place among those that may wait for one user, host or provider."""
+        limiter = self._limiter(name, threads)
+        try:
+            async with limiter:
+                yield
+        finally:
+            counts = limiter.statistics()
+            if not counts.borrowed_tokens and not counts.tasks_waiting:
+                self._limiters.pop(name, None)
 
     def _limiter(self, pool: str, threads: int) -> anyio.CapacityLimiter:
         """The limiter of a pool, created in the event loop that uses it first.

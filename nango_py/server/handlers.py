@@ -67,7 +67,7 @@ def connect(site: Site, request: ConnectRequest) -> Response:
         raise Refusal(400, "bad_request", f"unknown field {min(unknown)[:40]!a}")
     credentials, settings = _get_object(body, "credentials"), _get_object(body, "additional_config")
     attempt = _check_attempt(body.get("attempt") or "")
-    site.submits.count(claims)
+    site.count_attempt(site.submits, claims, integration, settings)
     return json_response(submit(site.accounts, claims, integration.name, credentials, settings, attempt))
 
 
@@ -77,7 +77,7 @@ def disconnect(site: Site, request: ConnectRequest) -> Response:
 
     claims = site.accounts.read_session(request.bearer())
     integration = site.find_integration(claims, request.name)
-    site.submits.count(claims)
+    site.submits.count(claims.user_id)
     return json_response(disconnect(site.accounts, claims, integration.name))
 
 
@@ -138,7 +138,7 @@ def _begin_login(
 ) -> Response:
     integration = site.find_integration(claims, request.name)
     settings = _parse_settings(integration, config)
-    site.starts.count(claims)
+    site.count_attempt(site.starts, claims, integration, settings or {})
     browser = cookies.new_browser()
     url = site.logins.begin(
         integration.name,
@@ -161,12 +161,10 @@ def _begin_login(
 def _send_to_provider(
     site: Site, request: ConnectRequest, claims: SessionClaims, title: str, url: str
 ) -> Response:
-    if request.method == "POST":
-        return html_response(site.pages.leaving(title, url))
-    if request.headers.get("sec-fetch-site") == "cross-site":
+    if not site.is_own_click(request):
         # A foreign page could send its visitors here with its own session, to gain access to their accounts.
         return html_response(site.pages.confirm(title, url, claims.user_label))
-    return redirect(url)
+    return html_response(site.pages.leaving(title, url)) if request.method == "POST" else redirect(url)
 
 
 def finish_login(site: Site, request: ConnectRequest) -> Response:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from nango_py.json_types import JsonObject
+    from nango_py.json_types import JsonObject, JsonValue
     from nango_py.server.origins import PublicAddress
 
 MAX_BODY_BYTES = 65_536
@@ -71,6 +71,26 @@ class ConnectRequest:
         self._check_type("application/x-www-form-urlencoded")
         return _parse_fields(self.body.decode("utf-8", "replace"))
 
+    def session_token(self) -> str:
+        """The token of a connect session, wherever this request has it; "" if it has none."""
+        if self.headers.get("authorization"):
+            return self.bearer()
+        return self.fields().get("session", "")
+
+    def config(self) -> JsonObject:
+        """The settings that the user entered, not yet checked.
+
+        Raises:
+            Refusal: they are not a JSON object.
+        """
+        if self.headers.get("authorization"):
+            value = self.json().get("additional_config") if self.body else None
+        else:
+            value = parse_json(self.fields().get("config") or "null")
+        if value is not None and not isinstance(value, dict):
+            raise Refusal(400, "bad_request", "config must be a JSON object")
+        return value or {}
+
     def json(self) -> JsonObject:
         """The JSON object in the body.
 
@@ -78,12 +98,8 @@ class ConnectRequest:
             Refusal: the body is something else.
         """
         self._check_type("application/json")
-        try:
-            value = json.loads(self.body)
-            is_deep = _depth(value) > MAX_JSON_DEPTH
-        except (ValueError, RecursionError):
-            value, is_deep = None, False
-        if not isinstance(value, dict) or is_deep:
+        value = parse_json(self.body)
+        if not isinstance(value, dict):
             what = f"the body must be a JSON object of at most {MAX_JSON_DEPTH} levels"
             raise Refusal(400, "bad_request", what)
         return value
@@ -103,6 +119,15 @@ def _parse_fields(text: str) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise Refusal(400, "bad_request", "a field is repeated")
     return fields
+
+
+def parse_json(text: str | bytes) -> JsonValue:
+    """A JSON value; None if it is invalid or too deep."""
+    try:
+        value: JsonValue = json.loads(text)
+        return None if _depth(value) > MAX_JSON_DEPTH else value
+    except (ValueError, RecursionError):
+        return None
 
 
 def _depth(value: object) -> int:

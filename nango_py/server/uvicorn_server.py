@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -22,8 +24,20 @@ if TYPE_CHECKING:
 REQUEST_SECONDS = 10.0
 """For a complete request, from its first byte or the start of the connection to the end of its body."""
 
-MAX_INCOMPLETE = 256
-"""Connections with an incomplete request. The oldest is closed when there is one more."""
+RESPONSE_SECONDS = 30.0
+"""For a complete response, from the first byte that the client does not read at once to the last one."""
+
+MAX_STALLED = 256
+"""Connections that wait for their client: for the rest of a request, or until it reads a response.
+
+If there is one more, the oldest of the address that has most of them is closed.
+"""
+
+MAX_PIPELINED = 8
+"""Requests that a client may send before it has read the responses; the connection closes after them."""
+
+MAX_PER_ADDRESS = 450
+"""Connections from one address (IPv6: one /64), half of all. A reverse proxy is one address too."""
 
 MAX_HEADER_BYTES = 32_768
 
@@ -33,54 +47,130 @@ MAX_CONNECTIONS = 900
 SHUTDOWN_SECONDS = 60
 """For requests in flight when the server stops; longer than a token exchange may take."""
 
-_incomplete: WeakKeyDictionary[ServerState, dict[PunctualProtocol, None]] = WeakKeyDictionary()
-
 
 class PunctualProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a timeout for requests; uvicorn itself waits forever."""
+    """uvicorn's HTTP/1.1 with timeouts for requests and responses; uvicorn itself waits forever."""
 
     request_seconds = REQUEST_SECONDS
+    response_seconds = RESPONSE_SECONDS
+    max_per_address = MAX_PER_ADDRESS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._timer: asyncio.TimerHandle | None = None
-        self._all_incomplete = _incomplete.setdefault(self.server_state, {})
+        self._clients = _clients.setdefault(self.server_state, Clients())
+        self._pipelined = 0
+        self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Start the timeout of the first request."""
         super().connection_made(transport)
-        self._start_timer()
+        self.address = network_of(self.client[0] if self.client else "")
+        if self._clients.add(self.address) > self.max_per_address:
+            self.abort()
+            return
+        transport.set_write_buffer_limits(high=0)  # so that `pause_writing` reports every unread byte
+        self._start_timer(self.request_seconds)
 
     def data_received(self, data: bytes) -> None:
         """Process some bytes, and stop the timeout if they complete the request."""
+        self._pipelined = 0
         super().data_received(data)
+        if self.flow.write_paused or self.transport.is_closing():
+            return
         if self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
-            self._start_timer()
+            self._start_timer(self.request_seconds)
         else:
             self._stop_timer()
+
+    def handle_events(self) -> None:
+        """Process the requests that have arrived, up to `MAX_PIPELINED` of them."""
+        self._pipelined += 1
+        if self._pipelined > MAX_PIPELINED:
+            self.transport.close()
+            return
+        super().handle_events()
+
+    def pause_writing(self) -> None:
+        """Start the timeout of a response that the client does not read."""
+        super().pause_writing()
+        self._stop_timer()
+        self._start_timer(self.response_seconds)
+
+    def resume_writing(self) -> None:
+        """Stop the timeout: the client has read everything. It may owe the rest of its next request."""
+        super().resume_writing()
+        self._stop_timer()
+        if self.timeout_keep_alive_task is None and self.conn.their_state in {h11.IDLE, h11.SEND_BODY}:
+            self._start_timer(self.request_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timeout."""
         self._stop_timer()
+        self._clients.remove(self.address)
         super().connection_lost(exc)
+        self._stop_timer()
 
-    def _start_timer(self) -> None:
-        if self._timer is not None:
-            return
-        self._timer = self.loop.call_later(self.request_seconds, self._abort)
-        self._all_incomplete[self] = None
-        if len(self._all_incomplete) > MAX_INCOMPLETE:
-            next(iter(self._all_incomplete))._abort()  # noqa: SLF001 - of this class
+    def abort(self) -> None:
+        """Close the connection without waiting for the client."""
+        self._stop_timer()
+        self.transport.abort()
+
+    def _start_timer(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self.abort)
+            self._clients.add_stalled(self)
 
     def _stop_timer(self) -> None:
-        self._all_incomplete.pop(self, None)
+        self._clients.stalled.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _abort(self) -> None:
-        self._stop_timer()
-        self.transport.abort()
+
+class Clients:
+    """The connections of one server by address.
+
+    Attributes:
+        stalled: those that wait for their client, the oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.stalled: dict[PunctualProtocol, None] = {}
+        self._connections: Counter[str] = Counter()
+
+    def add(self, address: str) -> int:
+        """Count a connection, and return how many its address has."""
+        self._connections[address] += 1
+        return self._connections[address]
+
+    def remove(self, address: str) -> None:
+        """Count a connection that is closed."""
+        self._connections[address] -= 1
+        if not self._connections[address]:
+            del self._connections[address]
+
+    def add_stalled(self, connection: PunctualProtocol) -> None:
+        """Note a connection that waits for its client, and close another one if there are too many."""
+        self.stalled[connection] = None
+        if len(self.stalled) > MAX_STALLED:
+            ((busiest, _),) = Counter(each.address for each in self.stalled).most_common(1)
+            next(each for each in self.stalled if each.address == busiest).abort()
+
+
+_clients: WeakKeyDictionary[ServerState, Clients] = WeakKeyDictionary()
+
+
+def network_of(address: str) -> str:
+    """The address, or the /64 of an IPv6 address, which one subscriber has whole."""
+    try:
+        number = ip_address(address)
+    except ValueError:
+        return address
+    if number.version == 4:  # noqa: PLR2004 - IPv4
+        return address
+    mapped = number.ipv4_mapped
+    return str(mapped) if mapped else str(ip_network((int(number), 64), strict=False))
 
 
 def make_server(accounts: Accounts, **more: Any) -> uvicorn.Server:

@@ -439,7 +439,9 @@ def test_random_requests_cause_no_server_errors(product: Product) -> None:
         for _ in range(1_500):
             method, target, headers, body = nonsense(dice, token)
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-            connection.request(method, target, body, {"Host": parts.netloc, **headers})
+            connection.request(
+                method, target, body, {"Host": parts.netloc, "Sec-Fetch-Site": "none", **headers}
+            )
             response = connection.getresponse()
             shown = response.read().decode() + str(response.headers)
             connection.close()

@@ -237,7 +237,7 @@ def test_https_makes_cookies_secure_and_adds_hsts(tmp_path: Path) -> None:
     """An https root URL makes cookies Secure with the __Host- prefix, and browsers remember it."""
     config = {"oauth_server_root_url": "https://connect.product.test/in", "connect_origins": []}
     with connect_server(tmp_path, config=config) as product:
-        headers = {"Host": "connect.product.test"}
+        headers = {"Host": "connect.product.test", "Sec-Fetch-Site": "same-origin"}
         status, found, _ = raw(product, "GET", "/in/connect", headers)
         assert (status, found["Strict-Transport-Security"]) == (200, "max-age=31536000")
         assert "frame-ancestors 'none'" in found["Content-Security-Policy"]

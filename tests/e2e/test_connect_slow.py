@@ -19,7 +19,8 @@ import pytest
 
 from nango_py import Nango
 from nango_py.server import uvicorn_server
-from nango_py.server.asgi import PROVIDER_THREADS, THREADS_PER_PROVIDER
+from nango_py.server.asgi import PROVIDER_THREADS
+from nango_py.server.site import THREADS_PER_PROVIDER
 from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of
 from tests.support.oauth2_login_provider import LoginProvider, ProviderRequest, ProviderResponse, consent

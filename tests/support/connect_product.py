@@ -146,13 +146,17 @@ class Visitor:
     def ask(self, method: str, path: str, token: str = "", **options: Any) -> requests.Response:
         """One request below the server's address, with the session's token where one is given."""
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
+        if method == "GET" and path.startswith("/oauth/connect/"):
+            headers = {"Sec-Fetch-Site": "same-origin", **headers}  # a click on a page of ours
         return self.http.request(
             method, self.url + path, headers=headers, timeout=30, allow_redirects=False, **options
         )
 
     def start(self, token: str, integration: str, **fields: Any) -> requests.Response:
         """Begin a login as the page does: a form, posted into the popup."""
-        return self.ask("POST", f"/oauth/connect/{integration}", data={"session": token, **fields})
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        data = {"session": token, **fields}
+        return self.ask("POST", f"/oauth/connect/{integration}", data=data, headers=headers)
 
     def login_url(self, token: str, integration: str, **fields: Any) -> str:
         """The login page of the provider to which the popup goes on."""

@@ -17,7 +17,7 @@ from nango_py.server.login_pages import Pages
 from nango_py.server.origins import PublicAddress, make_public_address
 from nango_py.server.responses import make_refusal
 from nango_py.server.security_headers import cors_headers, security_headers
-from nango_py.server.site import MAX_SESSIONS, Throttle
+from nango_py.server.site import MAX_BUCKETS, Throttle
 from nango_py.server.static_files import StaticFiles
 from tests.support.connect_product import notice_of
 from tests.support.fake_clock import ManualClock
@@ -165,7 +165,7 @@ def test_the_throttle_has_bounded_memory() -> None:
     for number in range(100_000):
         throttle.acquire(f"session-{number}")
         throttle.acquire("busy")
-    assert len(throttle) == MAX_SESSIONS
+    assert len(throttle) == MAX_BUCKETS
     assert throttle.acquire("busy") > 0
 
 

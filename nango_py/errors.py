@@ -57,9 +57,14 @@ class Problem:
     expected: str = ""
     help: str = ""
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether the file is used in spite of it."""
+        return self.code.startswith("W")
+
     def __str__(self) -> str:
         """One line: `file:line:column: error[CODE]: what; expected; help`."""
-        kind = "warning" if self.code.startswith("W") else "error"
+        kind = "warning" if self.is_warning else "error"
         text = "; ".join(part for part in (self.what, self.expected, self.help) if part)
         return f"{self.position}: {kind}[{self.code}]: {text}"
 

@@ -79,9 +79,11 @@ def check_project(project: Project) -> tuple[int, int]:
         used = {integration.blueprint for integration in configuration} - {""}
         catalogue = catalogue.with_folders(configuration.config.blueprint_paths)
     with collector:
-        for ref in catalogue.refs():
+        found: list[Problem] = catalogue.check_folders()
+        for ref in catalogue.refs(found):
             if ref.layer in {"local", "path"}:
                 collector.check(catalogue, f"{ref.name}:{ref.version}", Position(str(ref.path)))
+        collector.report(found)
     return integrations, len(used | {blueprint.ref for blueprint in collector.result()})
 
 
@@ -112,6 +114,12 @@ class ProblemCollector:
             self._blueprints.append(blueprint)
             self._problems |= dict.fromkeys(check_blueprint_templates(blueprint))
         self.warn(warnings)
+
+    def report(self, problems: Iterable[Problem]) -> None:
+        """Print the warnings, and collect the errors."""
+        problems = list(problems)
+        self.warn(problem for problem in problems if problem.is_warning)
+        self._problems |= dict.fromkeys(problem for problem in problems if not problem.is_warning)
 
     def warn(self, warnings: Iterable[Problem]) -> None:
         """Print each warning once."""

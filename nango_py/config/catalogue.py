@@ -103,12 +103,19 @@ class Catalogue:
             )
         return self._blueprints[key]
 
-    def refs(self) -> list[BlueprintRef]:
-        """Every blueprint that can be found, without shadowed ones, sorted by name and version."""
+    def refs(self, problems: list[Problem] | None = None) -> list[BlueprintRef]:
+        """Every blueprint that can be found, without shadowed ones, sorted by name and version.
+
+        Args:
+            problems: receives the problems of files whose version is unknown; by default they are raised.
+
+        Raises:
+            ConfigError: see `problems`.
+        """
         found: dict[tuple[str, int], BlueprintRef] = {}
         for folder in self._folders():
             for name in folder.names():
-                for version, path in folder.versions(name).items():
+                for version, path in _versions(folder, name, problems).items():
                     found.setdefault(
                         (name, version_number(version)), BlueprintRef(name, version, folder.layer, path)
                     )
@@ -137,14 +144,29 @@ class Catalogue:
         every = [*self._given, *(self._installed or ())]
         return [(folder.path, names) for folder in every if (names := folder.listed_names()) is not None]
 
-    def read_files(self) -> list[tuple[Path, Document]] | None:
-        """The files that were read; None if some were read only for the versions in them."""
-        names = {path.name.partition(".")[0] for path, _ in self._loaded}
-        folders = [*self._given, *(self._installed or ())]
-        searched = [folder for folder in folders if folder.listed_names() is not None]
-        if any(folder.has_loose_files(name) for folder in searched for name in names):
-            return None
-        return [(path, document) for (path, _), (document, _) in self._loaded.items()]
+    def read_files(self) -> list[tuple[Path, Document]]:
+        """The files that were read."""
+        read = {path: document for (path, _), (document, _) in self._loaded.items()}
+        for folder in self._given + (self._installed or []):
+            read.update(folder.loose_documents())
+        return list(read.items())
+
+    def check_folders(self) -> list[Problem]:
+        """What is wrong in the given folders: errors, and warnings (W102) for what is not read.
+
+        Versions that are named in file names are not read for this; `find` and `refs` do that.
+        """
+        problems: list[Problem] = []
+        for folder in self._given:
+            problems += folder.check_names()
+            for name in folder.names():
+                versions = _versions(folder, name, problems)
+                for version in versions if folder.has_loose_files(name) else ():
+                    try:
+                        self._load(BlueprintRef(name, version, folder.layer, versions[version]))
+                    except ConfigError as error:
+                        problems += error.problems
+        return problems
 
     def _folders(self) -> Iterator[Folder]:
         yield from self._given
@@ -228,13 +250,20 @@ class Catalogue:
         key = (ref.path, ref.version)
         if key not in self._loaded:
             problems: list[Problem] = []
-            document = load_document(ref.path, display_path(ref.path), problems)
+            document = self._read(ref.path, problems)
             problems += check_blueprint(document)
             problems += _check_file_name(document, ref)
             if problems:
                 raise ConfigError(problems)
             self._loaded[key] = (document, _own_settings(document, ref))
         return self._loaded[key]
+
+    def _read(self, path: Path, problems: list[Problem]) -> Document:
+        for folder in self._given + (self._installed or []):
+            document = folder.loose_documents().get(path)
+            if document is not None:
+                return document
+        return load_document(path, display_path(path), problems)
 
 
 def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
@@ -249,6 +278,16 @@ def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
     node.entries = {**{key: whole.origins.root.entries[key] for key in shared}, **root.entries}
     node.has_nulls = root.has_nulls
     return Sourced({**shared, **own.settings}, Origins(node, own.origins.key_place))
+
+
+def _versions(folder: Folder, name: str, problems: list[Problem] | None) -> dict[str, Path]:
+    if problems is None:
+        return folder.versions(name)
+    try:
+        return folder.versions(name)
+    except ConfigError as error:
+        problems += error.problems
+    return {}
 
 
 def _check_file_name(document: Document, ref: BlueprintRef) -> list[Problem]:

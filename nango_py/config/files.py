@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nango_py.config.yaml.listing import is_yaml, list_names
 from nango_py.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,8 +123,8 @@ class ConfigFiles:
         paths = [self._source] if isinstance(self._source, Path) else []
         folders = [self._blueprints, *(Path(path) for path in self._extra_folders())]
         for folder in folders:
-            if folder.is_dir():
-                paths += sorted(folder.glob("*.y*ml"))
+            with contextlib.suppress(OSError):  # loading reports it
+                paths += [folder / name for name in list_names(folder) if is_yaml(name)]
         return tuple((str(path), *_stat(path)) for path in paths)
 
     def _extra_folders(self) -> tuple[str, ...]:

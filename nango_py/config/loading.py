@@ -28,7 +28,7 @@ from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nango_py.clock import Clock
     from nango_py.config.catalogue import Catalogue
@@ -137,6 +137,7 @@ class _Loading:
             config = self._config(document.data["config"], folder)
         if config.blueprint_paths:
             catalogue = catalogue.with_folders(config.blueprint_paths)
+        self._report(catalogue.check_folders())
         entries = document.data.get("integrations") if isinstance(document.data, dict) else None
         integrations = {}
         for name in entries if isinstance(entries, dict) else ():
@@ -150,6 +151,10 @@ class _Loading:
         return LoadResult(
             configuration, document, over, self._trees, catalogue, frozenset(self._environ.names_read)
         )
+
+    def _report(self, found: Iterable[Problem]) -> None:
+        for problem in found:
+            (self._warnings if problem.is_warning else self._problems).append(problem)
 
     def _document(self, source: FilePath | Settings) -> Document:
         if isinstance(source, Mapping):

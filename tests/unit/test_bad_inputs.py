@@ -312,10 +312,10 @@ CASES = {
         problems=("klaviyo.yml:0:0 E107",),
         words=("klaviyo:v0 defined twice: ", "klaviyo.v0.yaml and ", "klaviyo.yml"),
     ),
-    "44 only a yml file": Case(
-        i(line_3="    extends_blueprint: other:v0"),
-        more={"other.yml": "auth: {}\n"},
-        problems=("other.yml:0:0 E108",),
+    "44 only a json file": Case(
+        i(line_3="    extends_blueprint: klaviyo:v0"),
+        more={"other.v0.json": "{}"},
+        problems=("other.v0.json:0:0 E108",),
         words=("only .yaml files are read; rename it to other.v0.yaml",),
     ),
     "45 another name inside": Case(

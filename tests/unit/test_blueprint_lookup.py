@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py.config.catalogue import Catalogue, open_catalogue, shipped_folder
+from nango_py.config.loading import load_configuration
 from nango_py.config.yaml.document import parse_document
 from nango_py.config.yaml.merge import Sourced, merge, sourced, with_nulls
 from nango_py.errors import ConfigError, Position, Problem
@@ -178,22 +179,61 @@ def test_one_version_in_two_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "better"),
+    ("file", "text", "ref"),
     [
-        ("a.yml", BODY, "a.v0.yaml"),
-        ("a.yml", "versions: {v3: {}}", "a.yaml"),
-        ("a.v7.yml", BODY, "a.v7.yaml"),
+        ("a.yml", f"name: a\nversion: v0\n{BODY}", "a:v0"),
+        ("a.yaml", f"name: a\nversion: v0\n{BODY}", "a:v0"),
+        ("a.yaml", f"version: v10\n{BODY}name: a\n", "a:v10"),
+        ("a.YAML", f"name: a\nversion: v0\n{BODY}", "a:v0"),
+        ("a.yml", f"versions: {{v3: {{{BODY.strip().replace(chr(10), ', ')}}}}}", "a:v3"),
+        ("a.v7.yml", f"name: a\nversion: v7\n{BODY}", "a:v7"),
+        ("a.v7.Yml", f"name: a\nversion: v7\n{BODY}", "a:v7"),
     ],
 )
-def test_a_yml_file_is_refused_with_its_right_name(tmp_path: Path, file: str, text: str, better: str) -> None:
-    """It is not silently passed over for a shipped blueprint of the same name."""
+def test_a_file_without_a_version_or_with_another_ending_is_read(
+    tmp_path: Path, file: str, text: str, ref: str
+) -> None:
+    """It comes before the shipped blueprint of the same name and version."""
     (tmp_path / "local").mkdir()
     (tmp_path / "local" / file).write_text(text)
+    write(tmp_path / "shipped", ref)
+    catalogue = Catalogue([("local", tmp_path / "local"), ("shipped", tmp_path / "shipped")])
+    assert catalogue.find(ref, AT).source == tmp_path / "local" / file
+    assert [(found.name, found.layer) for found in catalogue.refs()] == [("a", "local")]
+    assert catalogue.check_folders() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name: a\n" + BODY, "a.yaml:1:1 E203"),
+        ("name: a\nversion: 1\n" + BODY, "a.yaml:2:1 E203"),
+        ("versions: {}", "a.yaml:1:1 E203"),
+        ("versions: {1.0: {}}", "a.yaml:1:12 E207"),
+        ("versions: {latest: {}}", "a.yaml:1:1 E203"),
+        ("versions: [v0]", "a.yaml:1:1 E203"),
+        ("", "a.yaml:1:1 E203"),
+        ("- name: a", "a.yaml:1:1 E203"),
+        ("name: 'it's'", "a.yaml:1:11 E002"),
+        ("{{ name }}: a", "a.yaml:1:1 E207"),
+        ("name: a\x00", "a.yaml:1:8 E004"),
+    ],
+)
+def test_a_file_that_says_no_version_hides_nothing(tmp_path: Path, text: str, problem: str) -> None:
+    """The shipped blueprint of the same name is not used; the problem has its place in the file."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "a.yaml").write_text(text)
     write(tmp_path / "shipped", "a:v0")
     catalogue = Catalogue([("local", tmp_path / "local"), ("shipped", tmp_path / "shipped")])
-    assert refusal(catalogue, "a:v0").endswith(
-        f"error[E108]: only .yaml files are read; rename it to {better}"
-    )
+    with pytest.raises(ConfigError) as caught:
+        catalogue.find("a:v0", AT)
+    assert [place_and_code(found) for found in caught.value.problems] == [problem]
+    assert [place_and_code(found) for found in catalogue.check_folders()] == [problem]
+
+
+def place_and_code(problem: Problem) -> str:
+    """The name of the file, the place in it, and the code."""
+    return f"{str(problem.position).rpartition('/')[2]} {problem.code}"
 
 
 def test_the_file_name_and_the_name_inside_agree(tmp_path: Path) -> None:
@@ -224,19 +264,70 @@ def test_a_catalogue_sees_that_files_changed(tmp_path: Path) -> None:
     assert catalogue.changed()
 
 
-def test_files_that_are_no_blueprints_are_passed_over(tmp_path: Path) -> None:
-    """Notes, hidden files and odd names beside blueprints do no harm."""
-    for name in (
-        "README.md",
-        ".a.v0.yaml",
-        "A.v0.yaml",
-        "a.v01.yaml",
-        "a.v0.yaml~",
-        "a.v0.yaml.bak",
-        "é.v0.yaml",
-    ):
-        (tmp_path / name).write_text("{")
-    assert Catalogue([("local", tmp_path)]).refs() == []
+@pytest.mark.parametrize(
+    ("name", "code", "help_"),
+    [
+        ("A.v0.yaml", "E109", "rename it to a.v0.yaml"),
+        ("a.v01.yaml", "E109", "rename it to a.v1.yaml"),
+        ("a.1.yaml", "E109", "rename it to a.v1.yaml"),
+        ("a v2.yml", "E109", "rename it to a.v2.yaml"),
+        ("a.V3.yaml", "E109", "rename it to a.v3.yaml"),
+        ("my api.yaml", "E109", "rename it to my-api.v0.yaml"),
+        ("é.v0.yaml", "E109", ""),
+        ("a.v0.json", "E108", "rename it to a.v0.yaml"),
+        ("a.v0", "E108", "rename it to a.v0.yaml"),
+        ("a.v0.yaml.txt", "E108", "rename it to a.v0.yaml"),
+        ("a.yaml.txt", "E108", "rename it to a.yaml"),
+        (".a.v0.yaml", "W102", "rename it to a.v0.yaml"),
+        ("a.v0.yaml~", "W102", ""),
+        ("a.v0.yaml.bak", "W102", ""),
+        ("a.json", "W102", ""),
+        ("README.md", None, ""),
+        (".DS_Store", None, ""),
+        ("blueprint.schema.json", None, ""),
+    ],
+)
+def test_no_file_of_a_given_folder_is_passed_over(
+    tmp_path: Path, name: str, code: str | None, help_: str
+) -> None:
+    """What cannot be a blueprint is an error, what may be there on purpose a warning; notes are nothing."""
+    (tmp_path / name).write_text("{")
+    found = Catalogue([("local", tmp_path)]).check_folders()
+    assert [(problem.code, problem.position.file) for problem in found] == (
+        [] if code is None else [(code, str(tmp_path / name))]
+    )
+    assert [problem.help for problem in found if help_] == [help_] * bool(help_)
+
+
+def test_folders_below_and_integrations_beside_are_no_blueprints(tmp_path: Path) -> None:
+    """A folder with YAML files is a warning; a folder may hold integrations.yaml itself."""
+    write(tmp_path / "acme", "acme:v0")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "integrations.yaml").write_text("integrations: {}")
+    catalogue = Catalogue([("local", tmp_path)])
+    assert [problem.code for problem in catalogue.check_folders()] == ["W102"]
+    assert catalogue.refs() == []
+
+
+def test_a_broken_file_is_an_error_of_a_product_that_does_not_name_it(tmp_path: Path) -> None:
+    """Loading reports the files of the folder with everything else, and warnings with the configuration."""
+    (tmp_path / "blueprints").mkdir()
+    (tmp_path / "blueprints" / "slack.yaml").write_text("name: slack\nversion: [v0\n")
+    (tmp_path / "blueprints" / "Trello.yaml").write_text("")
+    (tmp_path / "blueprints" / "old.v0.yaml.bak").write_text("")
+    (tmp_path / "integrations.yaml").write_text("integrations:\n  a: {extends_blueprint: nowhere:v0}\n")
+    catalogue = open_catalogue(tmp_path / "blueprints")
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(tmp_path / "integrations.yaml", catalogue=catalogue, environ={})
+    assert [place_and_code(found) for found in caught.value.problems] == [
+        "Trello.yaml E109", "slack.yaml:3:1 E002", "integrations.yaml:2:26 E101"
+    ]  # fmt: skip
+    for name in ("slack.yaml", "Trello.yaml"):
+        (tmp_path / "blueprints" / name).unlink()
+    (tmp_path / "integrations.yaml").write_text("integrations:\n  a: {extends_blueprint: klaviyo:v0}\n")
+    catalogue = open_catalogue(tmp_path / "blueprints")
+    configuration = load_configuration(tmp_path / "integrations.yaml", catalogue=catalogue, environ={})
+    assert "W102" in [warning.code for warning in configuration.warnings]
 
 
 def test_merging_changes_neither_side_and_keeps_places() -> None:

@@ -80,7 +80,7 @@ def test_check_of_one_blueprint_file_reads_no_integrations(product: Product, tmp
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("acme.v1.yml", "E108"),
+        ("acme.v1.json", "E109"),
         ("Acme.yaml", "E109"),
         ("other.v1.yaml", "E109"),
         ("absent.v1.yaml", "not exist"),

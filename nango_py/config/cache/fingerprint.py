@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nango_py._version import __version__
 from nango_py.config.settings import with_integrations_key
-from nango_py.config.yaml.listing import yaml_files
+from nango_py.config.yaml.listing import list_names
 from nango_py.registry import AUTH_MODES, PAGINATORS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class LoadInputs:
             and fingerprint["program"] == self.sign(_program_version())
             and fingerprint["source"] == self._source()
             and fingerprint["environ"] == self._environment(fingerprint["names"])
-            and all(names == yaml_files(folder) for folder, names in fingerprint["folders"])
+            and all(names == list_names(folder) for folder, names in fingerprint["folders"])
             and all(
                 self._file(path, Path(path).read_bytes()) == known for path, known in fingerprint["files"]
             )
@@ -115,8 +115,7 @@ class LoadInputs:
         Raises:
             OSError, ValueError: as in `matches`.
         """
-        files = loaded.catalogue.read_files()
-        if files is None or AUTH_MODES.has_external() or PAGINATORS.has_external():
+        if AUTH_MODES.has_external() or PAGINATORS.has_external():
             return None
         names = sorted(loaded.environ)
         fingerprint: Fingerprint = {
@@ -132,7 +131,7 @@ class LoadInputs:
         }
         # A file may have changed since it was read and checked.
         is_same = loaded.document.digest in {"", hashlib.sha256(self.text).hexdigest()}
-        for path, document in files:
+        for path, document in loaded.catalogue.read_files():
             content = path.read_bytes()
             fingerprint["files"].append([str(path.absolute()), self._file(path, content)])
             is_same = is_same and document.digest == hashlib.sha256(content).hexdigest()

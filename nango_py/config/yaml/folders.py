@@ -1,25 +1,37 @@
-"""The blueprint files of a folder by name and version. Only files in the old form are read for this."""
+"""The blueprint files of a folder by name and version.
+
+A file is named after its blueprint and version, as in `acme.v1.yaml`. Files without a version in their name
+are read to find out what they define. No file is passed over: what cannot be a blueprint is reported.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nango_py.config.yaml.document import load_document
-from nango_py.config.yaml.listing import yaml_files
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.config.yaml.listing import is_yaml, list_names
+from nango_py.errors import ConfigError, Position, Problem, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from nango_py.config.yaml.tree import Document
+
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 VERSION = re.compile(r"v(?:0|[1-9][0-9]{0,8})\Z")
 _FILE = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(?:\.(?P<version>v(?:0|[1-9][0-9]{0,8})))?\.(?P<end>ya?ml)\Z"
+    r"(?P<name>[a-z0-9][a-z0-9_-]{0,63})(?:\.(?P<version>v(?:0|[1-9][0-9]{0,8})))?(?i:\.ya?ml)\Z"
 )
+_OTHER_ENDING = re.compile(
+    r"(?P<better>[a-z0-9][a-z0-9_-]{0,63}\.v[0-9]{1,9})(?i:\.json|\.toml|\.txt)?\Z"
+    r"|(?P<same>[a-z0-9][a-z0-9_-]{0,63}(?:\.v[0-9]{1,9})?)(?i:\.ya?ml\.txt)\Z"
+)
+_LIKE_YAML = re.compile(r"\.ya?ml|(?<!\.schema)\.json\Z", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?P<name>.+?)[ ._-]+v?(?:0*)(?P<number>[0-9]{1,9})\Z")
+_FORM = "expected name.version.yaml, such as acme.v1.yaml"
 
 
 def version_number(version: str) -> int:
@@ -34,133 +46,137 @@ def display_path(path: Path) -> str:
     return text.removeprefix(here)
 
 
-@dataclass(slots=True)
-class _Files:
-    """The files of one blueprint name in one folder."""
-
-    by_version: dict[str, Path] = field(default_factory=dict)
-    old_form: Path | None = None
-    yml_by_version: dict[str, Path] = field(default_factory=dict)
-    yml: Path | None = None
-
-
 class Folder:
     """One folder of blueprints, listed once."""
 
     def __init__(self, layer: str, path: Path) -> None:
         self.layer = layer
         self.path = path
-        self._listed: dict[str, _Files] | None = None
-        self._inside: tuple[str, ...] = ()
+        self._names: list[str] | None = None
+        self._files: dict[str, list[tuple[str | None, Path]]] = {}
+        self._loose: dict[Path, Document] = {}
 
     def listed_names(self) -> tuple[str, ...] | None:
-        """The names of the YAML files when the folder was listed; None if it was not."""
-        return None if self._listed is None else self._inside
-
-    def has_loose_files(self, name: str) -> bool:
-        """Whether a blueprint has files without a version in their name, which are read to find it."""
-        files = self._files().get(name)
-        return files is not None and (files.old_form is not None or files.yml is not None)
+        """The names of everything in the folder when it was listed; None if it was not."""
+        return None if self._names is None else tuple(self._names)
 
     def names(self) -> Iterator[str]:
-        """The names of all blueprints that can be read."""
-        return (name for name, files in self._files().items() if files.by_version or files.old_form)
+        """The names of all blueprints that have a file."""
+        return iter(self._listed())
 
     def versions(self, name: str) -> dict[str, Path]:
         """The file of each version of a blueprint.
 
         Raises:
-            ConfigError: a version is defined twice (E107), a file has the wrong extension (E108), or a file
-                is a link to outside of the folder (E104).
+            ConfigError: a version is defined twice (E107), a file is a link to outside of the folder (E104),
+                or a file without a version in its name does not define one.
         """
-        files = self._files().get(name)
-        if files is None:
-            return {}
-        found = dict(files.by_version)
-        if files.old_form is not None:
-            for version in _read_versions(files.old_form):
-                self._refuse_twice(name, version, found.get(version), files.old_form)
-                found[version] = files.old_form
-        for version, path in files.yml_by_version.items():
-            self._refuse_twice(name, version, found.get(version), path)
-            _refuse_extension(path, f"{name}.{version}.yaml")
-        if files.yml is not None:
-            inside = _read_versions(files.yml)
-            for version in inside or ("v0",):
-                self._refuse_twice(name, version, found.get(version), files.yml)
-            _refuse_extension(files.yml, f"{name}.yaml" if inside else f"{name}.v0.yaml")
-        for path in found.values():
+        found: dict[str, Path] = {}
+        for named, path in self._listed().get(name, ()):
+            for version in (named,) if named is not None else self._versions_in(path):
+                if version in found:
+                    what = f"{name}:{version} defined twice: {display_path(found[version])} and "
+                    raise _error(path, "E107", what + display_path(path), "", "remove one")
+                found[version] = path
             self._refuse_outside(path)
         return found
 
+    def has_loose_files(self, name: str) -> bool:
+        """Whether a blueprint has a file without a version in its name."""
+        return any(named is None for named, _ in self._listed().get(name, ()))
+
+    def loose_documents(self) -> dict[Path, Document]:
+        """The files that were read to find out their versions."""
+        return self._loose
+
+    def check_names(self) -> list[Problem]:
+        """Files that no blueprint can be read from: errors, and warnings for what may be there on purpose."""
+        self._listed()
+        return [problem for name in self._names or () for problem in self._check_name(name)]
+
     def fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
         """Path, modification time, size and inode of each file."""
-        paths = (str(self.path / name) for name in self._names() if _FILE.match(name))
+        paths = (str(self.path / name) for name in self._list() if is_yaml(name))
         return tuple((path, *_stat(path)) for path in paths)
 
-    def _names(self) -> list[str]:
+    def _list(self) -> list[str]:
         try:
-            return yaml_files(self.path)
+            return list_names(self.path)
         except OSError as error:
             failure = (error.strerror or "cannot be listed").lower()
-        raise ConfigError([Problem(Position(display_path(self.path)), "E010", failure)])
+        raise _error(self.path, "E010", failure)
 
-    def _files(self) -> dict[str, _Files]:
-        if self._listed is None:
-            listed: dict[str, _Files] = {}
-            self._inside = tuple(self._names())
-            for name in self._inside:
-                match = _FILE.match(name)
-                if match is not None:
-                    _note(listed.setdefault(match["name"], _Files()), match, self.path / name)
-            self._listed = listed
-        return self._listed
+    def _listed(self) -> dict[str, list[tuple[str | None, Path]]]:
+        """The version in the name, and the path, of each file by the name of its blueprint."""
+        if self._names is None:
+            names = self._list()
+            for match in filter(None, map(_FILE.match, names)):
+                self._files.setdefault(match["name"], []).append((match["version"], self.path / match[0]))
+            self._names = names
+        return self._files
 
-    def _refuse_twice(self, name: str, version: str, first: Path | None, second: Path) -> None:
-        if first is not None:
-            what = f"{name}:{version} defined twice: {display_path(first)} and {display_path(second)}"
-            raise ConfigError([Problem(Position(display_path(second)), "E107", what, "", "remove one")])
+    def _check_name(self, name: str) -> Iterator[Problem]:
+        where = Position(display_path(self.path / name))
+        other = _OTHER_ENDING.match(name)
+        if name.startswith(".") and is_yaml(name):
+            yield Problem(where, "W102", "hidden files are not read", "", f"rename it to {name.lstrip('.')}")
+        elif is_yaml(name) and not _FILE.match(name):
+            what = f'"{printable(name)}" is not the name of a blueprint file'
+            yield Problem(where, "E109", what, _FORM, _suggest(name))
+        elif other is not None:
+            better = other["better"] or other["same"]
+            yield Problem(where, "E108", "only .yaml files are read", "", f"rename it to {better}.yaml")
+        elif not name.startswith(".") and not is_yaml(name) and _LIKE_YAML.search(name):
+            yield Problem(where, "W102", "this file is not read", "only .yaml files are")
+        elif "." not in name and _has_yaml(f"{self.path}/{name}"):
+            help_ = "move its files up, or add it to blueprint_paths"
+            yield Problem(where, "W102", "folders below a blueprint folder are not searched", "", help_)
+
+    def _versions_in(self, path: Path) -> list[str]:
+        """The versions that a file without a version in its name defines."""
+        if path not in self._loose:
+            problems: list[Problem] = []
+            document = load_document(path, display_path(path), problems)
+            if problems:
+                raise ConfigError(problems)
+            self._loose[path] = document
+        document = self._loose[path]
+        data = document.data if isinstance(document.data, dict) else {}
+        if "integrations" in data:
+            return []
+        inside = data.get("versions")
+        written = list(inside) if isinstance(inside, dict) else [data.get("version")]
+        found = [version for version in written if isinstance(version, str) and VERSION.match(version)]
+        if found and len(found) == len(written):
+            return found
+        where = document.key_position(("versions",) if "versions" in data else ("version",))
+        help_ = f"add version: v0, or rename the file to {path.name.partition('.')[0]}.v0.yaml"
+        what, expected = "the file does not say its version", "expected v and a number, such as v0"
+        raise ConfigError([Problem(where, "E203", what, expected, help_)])
 
     def _refuse_outside(self, path: Path) -> None:
         if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
             what = "the file is a link to outside of its folder"
-            raise ConfigError(
-                [Problem(Position(display_path(path)), "E104", what, "", "add its folder to blueprint_paths")]
-            )
+            raise _error(path, "E104", what, "", "add its folder to blueprint_paths")
 
 
-def _note(files: _Files, match: re.Match[str], path: Path) -> None:
-    version, is_yaml = match["version"], match["end"] == "yaml"
-    if version is not None:
-        (files.by_version if is_yaml else files.yml_by_version)[version] = path
-    elif is_yaml:
-        files.old_form = path
-    else:
-        files.yml = path
+def _error(path: Path, code: str, *parts: str) -> ConfigError:
+    return ConfigError([Problem(Position(display_path(path)), code, *parts)])
 
 
-def _refuse_extension(path: Path, better: str) -> None:
-    raise ConfigError(
-        [
-            Problem(
-                Position(display_path(path)),
-                "E108",
-                "only .yaml files are read",
-                "",
-                f"rename it to {better}",
-            )
-        ]
-    )
+def _suggest(name: str) -> str:
+    """A name in the right form that is like the wrong one."""
+    stem = name.rpartition(".")[0].lower()
+    numbered = _NUMBERED.match(stem)
+    base = re.sub(r"[^a-z0-9_-]+", "-", numbered["name"] if numbered else stem).strip("-_")
+    return f"rename it to {base}.v{numbered['number'] if numbered else 0}.yaml" if base else ""
 
 
-def _read_versions(path: Path) -> tuple[str, ...]:
-    """The keys of `versions:` in a file in the old form; none if it cannot be read."""
+def _has_yaml(folder: str) -> bool:
     try:
-        data = load_document(path, display_path(path), []).data
-    except ConfigError:
-        return ()
-    inside = data.get("versions") if isinstance(data, dict) else None
-    return tuple(key for key in inside if VERSION.match(key)) if isinstance(inside, dict) else ()
+        return any(map(is_yaml, list_names(folder)))
+    except OSError:
+        return False
 
 
 def _stat(path: str) -> tuple[int, int, int]:

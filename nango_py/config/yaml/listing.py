@@ -1,4 +1,4 @@
-"""Lists the YAML files of a folder."""
+"""Lists the files of a folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def yaml_files(folder: Path | str) -> list[str]:
-    """The names of a folder's YAML files, sorted; none if the folder is missing.
+def list_names(folder: Path | str) -> list[str]:
+    """The names of everything in a folder, sorted; none if the folder is missing.
 
     Raises:
         OSError: it cannot be listed.
     """
     try:
-        return sorted(name for name in os.listdir(folder) if name.endswith((".yaml", ".yml")))  # noqa: PTH208
+        return sorted(os.listdir(folder))  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def is_yaml(name: str) -> bool:
+    """Whether a file name ends as those of YAML files do, in upper or lower case."""
+    return name.lower().endswith((".yaml", ".yml"))

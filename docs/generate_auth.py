@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.schema.publish import AUTH_KEYS
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -36,54 +37,18 @@ Users of OAUTH2 and OAUTH1 log in on the provider's page, from the [connect page
 """
 
 MEANINGS = {
+    **AUTH_KEYS,
+    "auth.issuer": AUTH_KEYS["issuer"],
     "access_token": "the access token",
-    "algorithm": "the signature algorithm",
-    "assertion": "a signed JWT",
-    "assertion_placement": "the place of the assertion in the token request",
-    "authorization_method": "the client authentication of the token request",
-    "authorization_params": "additional parameters of the login page",
-    "authorization_url": "the provider's login page",
-    "body_format": "the format of the token request",
-    "callback_per_integration": "whether the redirect URI ends with the integration's name",
-    "client_assertion": "a signed JWT",
     "expires_at": "when the token expires: a datetime, ISO 8601 or Unix seconds",
     "expires_in": "seconds until the token expires",
-    "expires_at_path": "JMESPath to the expiry time",
-    "expires_in_path": "JMESPath to the lifetime",
-    "expires_in_unit": "the unit of the lifetime",
-    "auth.issuer": "the exact `iss` of callbacks (RFC 9207)",
     "issuer": "the `iss` claim",
-    "jwt": "a signed JWT",
-    "keep_from_response": "values of the first response to store in additional_config, JMESPath by name",
-    "keep_from_callback": "parameters of the redirect to store in additional_config",
-    "pkce": "whether the login uses PKCE (RFC 7636)",
     "raw": "the token endpoint's full response, for `${raw.team.id}`",
-    "realm": "the realm of the Authorization header",
-    "refresh_params": "additional parameters of the refresh request",
     "refresh_token": "the refresh token",
-    "refresh_token_path": "JMESPath to the refresh token",
-    "refresh_url": "the URL of refresh requests, default `token_url`",
-    "region": "the region of the signature",
-    "request_http_method": "the method of the request for a request token",
-    "request_params": "additional parameters of the request for a request token",
-    "request_url": "the URL for request tokens",
-    "requires_issuer": "whether a callback without `iss` is rejected too",
-    "revocation_url": "the URL for token revocation (RFC 7009)",
     "scope": "the scopes of the token",
-    "scope_aliases": "the provider's names of granted scopes, by scope",
-    "scope_separator": "the separator of scopes, default a space",
-    "service": "the service of the signature",
-    "signature_method": "the signature method",
-    "token_headers": "additional headers of the token request",
-    "token_http_method": "the method of the token request",
-    "token_lifetime_seconds": "the lifetime of tokens whose response has none",
-    "token_method": "the method of the token request",
-    "token_params": "additional parameters of the token request",
-    "token_path": "JMESPath to the token",
     "token_type": "the token type of the response",
-    "token_url": "the token endpoint",
 }
-"""The meaning of keys whose schema has no title. It is the same in every mode."""
+"""The meaning of keys and credentials whose schema has no title. It is the same in every mode."""
 
 
 def page() -> str:

@@ -25,7 +25,10 @@ _PART: Schema = {
     "type": ["string", "object"],
     "if": {"type": "string"},
     "then": {"enum": list(PART_WORDS)},
-    "properties": {"text": TEMPLATE, "header": {"type": "string", "minLength": 1}},
+    "properties": {
+        "text": {**TEMPLATE, "title": "A text with variables"},
+        "header": {"type": "string", "minLength": 1, "title": "The name of a header of the request"},
+    },
     "patternProperties": {"^x-": {}},
     "additionalProperties": False,
     "minProperties": 1,

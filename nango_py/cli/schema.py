@@ -19,6 +19,6 @@ def schema(kind: str) -> None:
     Example:
       nango schema blueprint > blueprints/blueprint.schema.json
     """
-    from nango_py.config.schema.format import blueprint_schema, integrations_schema
+    from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 
     echo_json(blueprint_schema() if kind == "blueprint" else integrations_schema())

@@ -12,7 +12,9 @@ _SCALAR = ["string", "number", "boolean"]
 URL: Schema = {"type": "string", "format": "https-url", "template": "url"}
 TEXT: Schema = {"type": "string"}
 TEMPLATE: Schema = {"type": "string", "template": "text"}
-PATH: Schema = {"type": "string", "minLength": 1, "title": "JMESPath into the response"}
+PATH: Schema = {
+    "type": "string", "minLength": 1, "format": "jmespath", "title": "JMESPath into the response"
+}  # fmt: skip
 SECONDS: Schema = {
     "type": "number", "exclusiveMinimum": 0, "maximum": 315_360_000, "unit": "seconds", "shown": True
 }  # fmt: skip

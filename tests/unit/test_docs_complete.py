@@ -12,7 +12,7 @@ import pytest
 import nango_py
 from nango_py import Nango, errors
 from nango_py.cli.root import nango as command_line
-from nango_py.config.schema.format import blueprint_schema, integrations_schema
+from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 from nango_py.engine.events import KINDS
 from nango_py.registry import AUTH_MODES, PAGINATORS
 from nango_py.sandbox.faults import KINDS as FAULTS

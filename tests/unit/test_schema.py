@@ -17,7 +17,7 @@ import pytest
 
 from nango_py.config.schema import format as file_format
 from nango_py.config.schema import validation as schema_module
-from nango_py.config.schema.format import blueprint_schema, integrations_schema
+from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 from nango_py.config.schema.validation import (
     check_blueprint,
     check_integrations,
@@ -125,9 +125,35 @@ def test_published_schemas_are_schemas(name: str) -> None:
     """Both are valid 2020-12, hold every definition they name, and name no other document."""
     schema = SCHEMAS[name]()
     jsonschema.Draft202012Validator.check_schema(schema)
-    references = file_format._references(schema)
-    assert references
+    references = {part["$ref"] for part in _parts(schema) if isinstance(part.get("$ref"), str)}
     assert {found.removeprefix("#/$defs/") for found in references} == set(schema["$defs"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_has_a_description(name: str) -> None:
+    """Editors show it. No keyword is one that only we know."""
+    parts = list(_parts(SCHEMAS[name]()))
+    keys = [(key, below) for part in parts for key, below in part.get("properties", {}).items()]
+    assert [key for key, below in keys if len(below.get("description", "")) < len("a key")] == []
+    assert {key for _, below in keys for key in below} & {
+        "code",
+        "expected",
+        "shown",
+        "template",
+        "unit",
+    } == set()
+
+
+def _parts(schema: Any, *, is_schema: bool = True) -> Iterator[dict[str, Any]]:
+    """Every schema within a schema, itself included."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _parts(part)
+    elif isinstance(schema, dict):
+        if is_schema:
+            yield schema
+        for key, below in schema.items():
+            yield from _parts(below, is_schema=not (is_schema and key in {"properties", "$defs"}))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -17,47 +17,9 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EXTENSION: Schema = {"^x-": {}}
-_LOCAL = "#/$defs/"
+LOCAL = "#/$defs/"
 _CONTAINERS = (dict, list)
-
-
-def blueprint_schema() -> Schema:
-    """The schema of a blueprint file: self-contained, for editors and for `nango schema blueprint`."""
-    return _publish("blueprint", "blueprint_file", "A nango_py blueprint")
-
-
-def integrations_schema() -> Schema:
-    """The schema of integrations.yaml: self-contained, for editors and for `nango schema integrations`."""
-    return _publish("integrations", "integrations_file", "The integrations.yaml of nango_py")
-
-
-def _publish(name: str, root: str, title: str) -> Schema:
-    every = definitions()
-    needed: dict[str, Any] = {}
-    waiting = [root]
-    while waiting:
-        definition = waiting.pop()
-        if definition not in needed:
-            needed[definition] = every[definition]
-            waiting.extend(_references(every[definition]))
-    return {
-        "$schema": _DIALECT,
-        "$id": f"urn:nango:{name}",
-        "title": title,
-        "$ref": _LOCAL + root,
-        "$defs": {key: needed[key] for key in sorted(needed)},
-    }
-
-
-def _references(schema: Any) -> list[str]:
-    if isinstance(schema, list):
-        return [found for item in schema for found in _references(item)]
-    if not isinstance(schema, dict):
-        return []
-    own = [schema["$ref"].removeprefix(_LOCAL)] if "$ref" in schema else []
-    return own + [found for item in schema.values() for found in _references(item)]
 
 
 @functools.cache
@@ -65,11 +27,14 @@ def definitions() -> dict[str, Schema]:
     """Every definition by name, including those of plugins. Do not change them: they are shared."""
     text = files("nango_py.config.schema").joinpath("format.json").read_text("utf-8")
     all_definitions: dict[str, Schema] = json.loads(text)["$defs"]
+    settings = all_definitions.pop("settings")["properties"]
+    for name in ("blueprint", "version_body", "integration"):
+        all_definitions[name]["properties"] |= settings
     modes = {
         name: (mode.settings_schema, list(mode.required_settings)) for name, mode in AUTH_MODES.all().items()
     }
     all_definitions["auth_mode"] = {"enum": list(modes)}
-    all_definitions["auth"] = _choose_by("auth_mode", {"$ref": _LOCAL + "auth_mode"}, modes)
+    all_definitions["auth"] = _choose_by("auth_mode", {"$ref": LOCAL + "auth_mode"}, modes)
     all_definitions["auth_complete"] = _require_by("auth_mode", modes)
     kinds = {
         name: (kind.config_schema.get("properties", {}), list(kind.config_schema.get("required", ())))
@@ -132,7 +97,7 @@ def _resolve(schema: dict[str, Any] | list[Any]) -> Any:
     if isinstance(schema, list):
         return [_resolve(item) if isinstance(item, _CONTAINERS) else item for item in schema]
     if "$ref" in schema:
-        return resolve_references(schema["$ref"].removeprefix(_LOCAL))
+        return resolve_references(schema["$ref"].removeprefix(LOCAL))
     resolved = {}
     for key, item in schema.items():
         if not (key == "patternProperties" and item == _EXTENSION):

@@ -60,7 +60,7 @@ class ApiCall:
 
     __slots__ = (
         "_clock", "_deadline", "_gates", "_has_refreshed", "_io", "_outage", "_policy", "_returns_limited",
-        "_runtime", "_seconds", "_spends", "_waited", "attempts", "plan",
+        "_runtime", "_seconds", "_sent_at", "_spends", "_waited", "attempts", "plan",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +84,7 @@ class ApiCall:
         self._returns_limited = returns_limited
         self._outage = runtime.outage_for(plan.settings)
         self._has_refreshed = False
-        self._waited = self._seconds = 0.0
+        self._waited = self._seconds = self._sent_at = 0.0
         self._spends: tuple[Spend, ...] = ()
         self._gates: tuple[str, ...] = ()
 
@@ -108,7 +108,9 @@ class ApiCall:
             verdict = self._judge(outcome, len(self.attempts) + 1 - redirects)
             self._record(outcome, verdict)
             is_refused = verdict.gate_seconds > 0
-            learn = self._runtime.learner(self.plan, self._spends, outcome, is_refused=is_refused)
+            learn = self._runtime.learner(
+                self.plan, self._spends, outcome, self._sent_at, is_refused=is_refused
+            )
             if learn is not None:
                 await self._io.ask_limits(learn, self._io.limits)
             if is_refused:
@@ -166,7 +168,7 @@ class ApiCall:
             raise self._limited(seconds, "a limit that closed during the wait")
 
     async def _send(self, ticket: object) -> Outcome:
-        started = self._clock.monotonic()
+        started = self._sent_at = self._clock.monotonic()
         seconds = min(self.plan.total_seconds, self._deadline - started)
         io, limits = self._io, self._io.limits
         if seconds <= 0:

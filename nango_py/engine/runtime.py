@@ -125,11 +125,17 @@ class IntegrationRuntime:
         return self.learning.hold(self.limits.scope_of(plan.settings.variables()))
 
     def learner(
-        self, plan: Plan, spends: tuple[Spend, ...], outcome: Response | Failure, *, is_refused: bool
+        self,
+        plan: Plan,
+        spends: tuple[Spend, ...],
+        outcome: Response | Failure,
+        sent_at: float,
+        *,
+        is_refused: bool,
     ) -> Callable[[LimitStore], None] | None:
         """What a response says about limits, as a function that applies it to the limit store.
 
-        None if it says nothing new.
+        None if it says nothing new. `sent_at` is when the call was sent, by the monotonic clock.
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
@@ -141,7 +147,7 @@ class IntegrationRuntime:
         scope = self.limits.scope_of(plan.settings.variables())
         return partial(
             self.learning.learn, scope=scope, endpoint=_endpoint(plan), spends=spends,
-            statuses=statuses, refused=is_refused,
+            statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
 
     def scope_of(self, settings: BoundRequestSettings) -> str:

@@ -4,8 +4,9 @@ If no limits are written, the first call is sent alone. If the headers of its re
 limit is kept like a written one from then on. If responses refuse without naming a limit, a rate is measured:
 four fifths of what was sent before the refusal, and a tenth more after every ten seconds without one.
 
-With limits, written or learned: a response that reports less remaining than was counted means that somebody
-else uses the same quota. The difference is counted as sent.
+With limits, written or learned, responses correct what is counted. If less remains than was counted, somebody
+else uses the same quota, and the difference counts until the reset that the response names. If more remains,
+the API has begun a new window, and what it no longer counts stops counting here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nango_py.limits.counting.calendar_days import ORDINARY_DAY
-from nango_py.limits.limit_types import Bucket, CalendarDay, Spend, Window, capacity
+from nango_py.limits.limit_types import Bucket, InFlight, LimitReport, Spend, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +43,8 @@ MIN_MEASURED = 20
 SLOWER, FASTER = 0.8, 1.1
 MIN_RATE = 0.05
 MAX_SCOPES = 20_000
-TOLERANCE = 0.02
-"""The part of a limit by which reported remaining numbers may be wrong; Klaviyo calls its own approximate."""
+LEAST_RESET = 1.0
+"""Seconds that a reset of 0 stands for: it was rounded down."""
 
 
 class _Scope:
@@ -125,6 +126,7 @@ class Learning:
         statuses: Iterable[LimitStatus],
         *,
         refused: bool,
+        sent_at: float | None = None,
     ) -> None:
         """Learn from a response whose booking was settled.
 
@@ -135,13 +137,14 @@ class Learning:
             spends: of the call.
             statuses: the limits in the headers of the response.
             refused: whether the response says that the rate was too high.
+            sent_at: when the call was sent, by the monotonic clock; None if it was sent now.
         """
         statuses = tuple(statuses)
         if all(spend.key.startswith((f"{scope} rate", f"{scope} learned")) for spend in spends):
             spends = self._learn_limits(scope, endpoint, statuses, refused=refused)
+        age = 0.0 if sent_at is None else self._clock.monotonic() - sent_at
         for status in statuses:
-            if status.remaining is not None:
-                _count_others(store, spends, status, status.remaining)
+            _correct(store, spends, status, age)
 
     def _learn_limits(
         self, scope: str, endpoint: str, statuses: tuple[LimitStatus, ...], *, refused: bool
@@ -189,19 +192,18 @@ def _slow_down(known: _Scope, now: float) -> None:
     known.changed_at = now
 
 
-def _count_others(
-    store: LimitStore, spends: tuple[Spend, ...], status: LimitStatus, remaining: float
-) -> None:
-    """Count what others have used of a limit."""
+def _correct(store: LimitStore, spends: tuple[Spend, ...], status: LimitStatus, age: float) -> None:
+    """Correct the limit that a status describes, if there is one."""
+    if status.remaining is None:
+        return
     for spend in spends:
-        limit = next((limit for limit in spend.limits if _is_same_limit(limit, status)), None)
-        if limit is None:
-            continue
-        allowed = capacity(limit)
-        left = next((view.left for view in store.view([spend.key]) if view.window == limit.label), allowed)
-        used_by_others = int(left - remaining)
-        if used_by_others > 0 and (remaining < 1 or used_by_others > TOLERANCE * allowed):
-            store.count((Spend(spend.key, spend.limits, used_by_others),))
+        limit = find_limit(spend.limits, status)
+        if limit is not None:
+            resets_in = status.resets_in
+            if resets_in is not None and resets_in <= 0 and isinstance(limit, Window):
+                resets_in = min(limit.seconds, LEAST_RESET)  # a rounded reset
+            store.correct(spend, LimitReport(limit.label, status.remaining, resets_in, age))
+            return
 
 
 def _key(scope: str, source: str, limit: Limit) -> str:
@@ -211,8 +213,8 @@ def _key(scope: str, source: str, limit: Limit) -> str:
 
 def _limit_from(status: LimitStatus, before: Limit | None) -> Limit | None:
     """The limit that headers describe, given what they described before."""
-    allowed = status.limit
-    if allowed is None or allowed < 1 or not math.isfinite(allowed):
+    allowed = _grown(status, before)
+    if allowed < 1 or not math.isfinite(allowed):
         return before
     if status.window_seconds:
         seconds = status.window_seconds
@@ -228,12 +230,38 @@ def _limit_from(status: LimitStatus, before: Limit | None) -> Limit | None:
     return Window(int(allowed), float(seconds), f"{allowed:g} in {seconds:g} s, from headers")
 
 
-def _is_same_limit(limit: Limit, status: LimitStatus) -> bool:
-    """Whether headers describe this limit: the same number, and the same length if they contain it."""
+def find_limit(limits: Iterable[Limit], status: LimitStatus) -> Limit | None:
+    """The limit that headers describe.
+
+    With a number it is the limit of that number, and of that length if the headers contain it. Without one it
+    is the shortest that can have that much left and a reset that far away.
+    """
+    candidates = [limit for limit in limits if not isinstance(limit, InFlight) and _may_be(limit, status)]
+    return min(candidates, key=_length, default=None)
+
+
+def _length(limit: Limit) -> float:
     if isinstance(limit, Window):
-        return (status.limit is not None and limit.requests == int(status.limit)) and (
-            status.window_seconds is None or limit.seconds == status.window_seconds
-        )
-    if isinstance(limit, CalendarDay):
-        return limit.requests == status.limit and status.window_seconds in {None, ORDINARY_DAY}
-    return isinstance(limit, Bucket) and limit.burst == status.limit
+        return limit.seconds
+    return capacity(limit) / limit.per_second if isinstance(limit, Bucket) else ORDINARY_DAY
+
+
+def _may_be(limit: Limit, status: LimitStatus) -> bool:
+    if status.limit is not None:
+        # Headers with a fraction have no length; the others do not describe buckets of the same number.
+        is_same = capacity(limit) == int(status.limit)
+    else:
+        resets_in = status.resets_in or 0.0
+        is_same = capacity(limit) >= (status.remaining or 0.0) and _length(limit) >= math.floor(resets_in)
+    if isinstance(limit, Bucket):
+        return is_same and status.window_seconds is None
+    return is_same and status.window_seconds in {None, _length(limit)}
+
+
+def _grown(status: LimitStatus, before: Limit | None) -> float:
+    """The capacity of a limit whose headers contain no more than what remains; later responses raise it."""
+    if status.limit is not None:
+        return status.limit
+    if status.remaining is None or not (status.resets_in or status.window_seconds):
+        return 0.0
+    return max(math.floor(status.remaining) + 1.0, capacity(before) if before else 0.0)

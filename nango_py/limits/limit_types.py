@@ -86,6 +86,23 @@ class Spend:
 
 
 @record
+class LimitReport:
+    """What a response says of one limit.
+
+    Attributes:
+        label: of the limit.
+        remaining: the cost that the API would still allow.
+        resets_in: seconds until it allows the whole limit again; None if the response does not say.
+        age: seconds since the response's own call was sent.
+    """
+
+    label: str
+    remaining: float
+    resets_in: float | None
+    age: float
+
+
+@record
 class Granted:
     """A place is booked.
 
@@ -174,6 +191,17 @@ class LimitStore(Protocol):
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         """Count requests that were sent now without a booking, here or by another user of the same quota."""
+
+    def correct(self, spend: Spend, report: LimitReport) -> None:
+        """Correct what is used of a limit by what a response says.
+
+        What others used counts until the reset that the response names. What the API no longer counts stops
+        counting here.
+
+        Args:
+            spend: the response's own call, which was settled before.
+            report: what the response says.
+        """
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """Close gates for a number of seconds. A gate that is closed for longer stays closed for longer."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LONG = 30.0
 SPENDS = (Spend("k", (window(3, LONG),)),)
-LOOKS_BACK = "return log.total - module.log.total_until(log, first) + meter.in_flight_cost + waiting"
+LOOKS_BACK = "return module.log.ended_after(meter.log, first) + meter.in_flight_cost + waiting"
 
 kinds = st.sampled_from(
     [

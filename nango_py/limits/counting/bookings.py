@@ -14,7 +14,7 @@ from nango_py.limits.limit_types import GATE, Granted, Refused, WindowView
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from nango_py.limits.limit_types import Spend
+    from nango_py.limits.limit_types import LimitReport, Spend
 
 
 class Bookings:
@@ -80,6 +80,10 @@ class Bookings:
         booking = self._booking_type(0, spends, ())
         for meter, spend in zip(self._meters(booking, now), spends, strict=True):
             meter.count(now, spend.cost)
+
+    def correct(self, spend: Spend, report: LimitReport, now: float) -> bool:
+        (meter,) = self._meters(self._booking_type(0, (spend,), ()), now)
+        return meter.correct(report, spend.cost, now)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
         if seconds > 0:

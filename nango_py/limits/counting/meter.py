@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
 from nango_py.limits.counting.counted_log import CountedLog
 from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, tokens_needed
+from nango_py.limits.counting.report import WITHOUT_RESET, Counted, correct
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Window, capacity
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from nango_py.limits.counting.booking import Booking
     from nango_py.limits.counting.queue import Waiting
-    from nango_py.limits.limit_types import Limit
+    from nango_py.limits.counting.report import Report
+    from nango_py.limits.limit_types import Limit, LimitReport
 
 COUNTED_WITHIN = 10.0
 """Seconds after sending by which the API must have counted the request. A response that takes longer does not
@@ -53,6 +55,7 @@ class Meter:
         max_cost: a call that costs more can never be sent.
         in_flight_seconds: after which a request in flight counts as finished.
         levels: of each bucket, by label: the tokens, and the moment at which it had them.
+        reports: of each window and day, by label: what responses said of it.
         has_days: whether there are calendar days, which need `offset`.
         offset: added to this clock's moments to get Unix seconds.
     """
@@ -70,6 +73,7 @@ class Meter:
         "longest",
         "max_cost",
         "offset",
+        "reports",
         "spans",
         "waiting",
     )
@@ -86,6 +90,7 @@ class Meter:
         self._buckets: tuple[Bucket, ...] = ()
         self._rules: tuple[tuple[Any, Callable[..., float]], ...] = ()
         self.levels: dict[str, tuple[float, float]] = {}
+        self.reports: dict[str, Report] = {}
         self.longest = 0.0
         self.max_cost = math.inf
         self.in_flight_seconds = COUNTED_WITHIN
@@ -97,14 +102,17 @@ class Meter:
         self.limits = limits
         self.has_days = any(isinstance(limit, CalendarDay) for limit in limits)
         spans = {limit.seconds for limit in limits if isinstance(limit, Window)}
+        if not spans and not self.has_days and any(isinstance(limit, Bucket) for limit in limits):
+            spans = {COUNTED_WITHIN}  # reports need to know what ended beside their own call
         self.spans = tuple(sorted({*spans, ORDINARY_DAY} if self.has_days else spans))
         self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
         self._rules = tuple((limit, _EARLIEST[type(limit)]) for limit in limits)
         self.longest = max((*spans, LONGEST_DAY) if self.has_days else spans, default=0.0)
         has_cap = any(isinstance(limit, InFlight) for limit in limits)
         self.in_flight_seconds = LEASE if has_cap else COUNTED_WITHIN
-        labels = {bucket.label for bucket in self._buckets}
+        labels = {limit.label for limit in limits}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
+        self.reports = {label: report for label, report in self.reports.items() if label in labels}
         self.max_cost = min(map(capacity, limits), default=math.inf)
 
     # -- changes -------------------------------------------------------------------------------------------
@@ -119,6 +127,10 @@ class Meter:
             self.finish(booking, counted_by)
         if self.log.times:
             self.log.drop_until(now - self.longest)
+        if self.reports:
+            self.reports = {
+                label: report for label, report in self.reports.items() if report.matters(now, self.longest)
+            }
         if self.waiting:
             # A lost caller may still come to confirm; then it is booked again under its old order.
             self.waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
@@ -166,6 +178,54 @@ class Meter:
             level, since = self._level(bucket, moment)
             self.levels[bucket.label] = (level - cost, since)
 
+    def correct(self, said: LimitReport, cost: int, now: float) -> bool:
+        """Correct what is used of a limit by what a response says; whether that changed anything.
+
+        Args:
+            said: by the response.
+            cost: of the response's own call.
+            now: the current time.
+        """
+        limit = next((limit for limit in self.limits if limit.label == said.label), None)
+        if limit is None or isinstance(limit, InFlight):
+            return False
+        reported = max(0, math.ceil(capacity(limit) - said.remaining))
+        beside = max(0, self._ended_after(now - said.age) - cost)
+        if isinstance(limit, Bucket):
+            return self._correct_bucket(limit, reported, beside, now)
+        used = round(self.usage(limit, now)[1]) - self._held(now)
+        report = self.reports.get(limit.label)
+        fresh = self._ended_after(report.reported_at) if report else 0
+        counted = Counted(used, self.in_flight_cost, min(used, beside), fresh)
+        resets_in = self._seconds_to_reset(limit, now) if said.resets_in is None else said.resets_in
+        corrected = correct(report, counted, reported, capacity(limit), now + resets_in, now)
+        if corrected is None:
+            return False
+        self.reports[limit.label] = corrected
+        return True
+
+    def _ended_after(self, moment: float) -> int:
+        return self.log.total - self.log.total_until(moment)
+
+    def _held(self, now: float) -> int:
+        """The cost in flight or due to be sent."""
+        return self.in_flight_cost + sum(entry[3] for entry in self.waiting if entry[0] <= now)
+
+    def _seconds_to_reset(self, limit: Window | CalendarDay, now: float) -> float:
+        if isinstance(limit, CalendarDay):
+            return self._day_bounds(limit, now)[1] - now
+        return min(limit.seconds, WITHOUT_RESET)
+
+    def _correct_bucket(self, bucket: Bucket, reported: int, beside: int, now: float) -> bool:
+        level, since = self._level(bucket, now)
+        used = bucket.burst - level
+        least, most = reported - self.in_flight_cost, reported + beside
+        corrected = min(max(used, float(least)), float(most))
+        if abs(corrected - used) < 1:
+            return False
+        self.levels[bucket.label] = (bucket.burst - corrected, since)
+        return True
+
     # -- questions -----------------------------------------------------------------------------------------
 
     def is_idle(self, now: float) -> bool:
@@ -173,7 +233,7 @@ class Meter:
         self.expire(now)
         if self.waiting or self.in_flight:
             return False
-        if self.log.times and self.log.times[-1] > now - self.longest:
+        if self.reports or (self.log.times and self.log.times[-1] > now - self.longest):
             return False
         return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._buckets)
 
@@ -183,6 +243,7 @@ class Meter:
         ends += [sent + self.in_flight_seconds + self.longest for sent, _ in self.in_flight.values()]
         ends += [time + COUNTED_WITHIN + self.longest for time, _, _, _ in self.waiting[-1:]]
         ends += [moment + self.longest for moment in self.log.times[-1:]]
+        ends += [max(report.until, report.reported_at + self.longest) for report in self.reports.values()]
         for bucket in self._buckets:
             level, since = self.levels.get(bucket.label, (bucket.burst, 0.0))
             missing = bucket.burst - level + self.in_flight_cost + len(self.waiting)
@@ -213,62 +274,82 @@ class Meter:
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
         """The capacity of a limit, what of it is used now, and the seconds until nothing is."""
-        held = self.in_flight_cost + sum(entry[3] for entry in self.waiting if entry[0] <= now)
+        held = self._held(now)
         if isinstance(limit, InFlight):
             return limit.most, held, 0.0
         if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
+        report = self.reports.get(limit.label)
+        others, since = (report.others_at(now), report.since_at(now)) if report else (0, 0.0)
         if isinstance(limit, CalendarDay):
             begin, end = self._day_bounds(limit, now)
-            used = self.log.total - self.log.total_until(begin) + held
+            used = self._ended_after(max(begin, since)) + others + held
             return limit.requests, used, end - now if used else 0.0
-        counted = self.log.total - self.log.total_until(now - limit.seconds)
+        counted = self._ended_after(max(now - limit.seconds, since))
+        ends = self.log.times[-1] + limit.seconds - now if counted else 0.0
         if held:
-            return limit.requests, counted + held, limit.seconds
-        return limit.requests, counted, self.log.times[-1] + limit.seconds - now if counted else 0.0
+            ends = limit.seconds
+        if report and others:
+            ends = max(ends, report.until - now)
+        return limit.requests, counted + others + held, ends
 
     # -- the first moment from `start` on at which each kind of limit has room -----------------------------
 
     def _earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment that every span of this length, at any alignment, has room for."""
         log, span, room = self.log, window.seconds, window.requests - cost
-        if queue is EMPTY_QUEUE and log.total - log.dropped + self.in_flight_cost <= room:
+        report = self.reports.get(window.label)
+        others = report.others if report else 0
+        if queue is EMPTY_QUEUE and log.total - log.dropped + self.in_flight_cost + others <= room:
             return start
         moment = start
         while True:
-            over = self._used_within(moment, span, now, queue) - room
+            over = self._used_within(moment, span, now, queue, report) - room
             if over > 0:
-                moment = _after(self._nth_after(moment - span, over, now, queue), span)
+                if report is not None and report.others_at(moment) > room:
+                    moment = report.until
+                    continue
+                found = _after(self._nth_after(moment, span, over, now, queue, report), span)
+                moment = min(found, report.until) if report and moment < report.until else found
                 continue
-            later = self._overfilled(moment, span, room, now, queue)
+            later = self._overfilled(moment, span, room, now, queue, report)
             if later is None:
                 return moment
             moment = later
 
-    def _used_within(self, end: float, span: float, now: float, queue: Queue) -> int:
+    def _used_within(self, end: float, span: float, now: float, queue: Queue, report: Report | None) -> int:
         """The cost in (end - span, end], for an end at or after now."""
-        start = end - span
+        start, others = end - span, 0
         waiting = queue.cost_until(end)
-        if start < now:
-            return self.log.total - self.log.total_until(start) + self.in_flight_cost + waiting
-        return waiting - queue.cost_until(start)
+        if start >= now:
+            return waiting - queue.cost_until(start) + (report.others_at(end) if report else 0)
+        if report is not None:
+            start, others = max(start, report.since_at(end)), report.others_at(end)
+        return self._ended_after(start) + self.in_flight_cost + waiting + others
 
-    def _nth_after(self, start: float, over: int, now: float, queue: Queue) -> float:
-        """The moment of the `over`-th that is counted after `start`."""
+    def _nth_after(
+        self, moment: float, span: float, over: int, now: float, queue: Queue, report: Report | None
+    ) -> float:
+        """The moment of the `over`-th that counts in the window that ends at this moment."""
+        start = moment - span
         if start >= now:
             return queue.time_of(queue.cost_until(start) + over)
+        if report is not None:
+            start = max(start, report.since_at(moment))
         total = self.log.total_until(start) + over
         if total <= self.log.total:
             return self.log.time_of(total)
         waiting = total - self.log.total - self.in_flight_cost
         return now if waiting <= 0 else max(now, queue.time_of(waiting))
 
-    def _overfilled(self, moment: float, span: float, room: int, now: float, queue: Queue) -> float | None:
+    def _overfilled(
+        self, moment: float, span: float, room: int, now: float, queue: Queue, report: Report | None
+    ) -> float | None:
         """The last later booking whose window a request at this moment would overfill."""
         first, last = bisect_right(queue.times, moment), bisect_left(queue.times, moment + span)
         for index in range(last - 1, first - 1, -1):
-            if self._used_within(queue.times[index], span, now, queue) > room:
+            if self._used_within(queue.times[index], span, now, queue, report) > room:
                 return queue.times[index]
         return None
 
@@ -280,17 +361,19 @@ class Meter:
 
     def _earliest_in_day(self, day: CalendarDay, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment whose day has room beside all that is counted or waits in it."""
+        report = self.reports.get(day.label)
         moment = start
         while True:
             begin, end = self._day_bounds(day, moment)
-            used = queue.cost_before(end)
+            used = queue.cost_before(end) + (report.others_at(moment) if report else 0)
             if begin <= now:
-                used += self.log.total - self.log.total_until(begin) + self.in_flight_cost
+                begin = max(begin, report.since_at(moment)) if report else begin
+                used += self._ended_after(begin) + self.in_flight_cost
             else:
                 used -= queue.cost_before(begin)
             if used + cost <= day.requests:
                 return moment
-            moment = end
+            moment = min(end, report.until) if report and moment < report.until else end
 
     def _earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue) -> float:
         """`start` if there is room under the cap now, else when to ask again; callers ask in turns."""

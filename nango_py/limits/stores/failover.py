@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from nango_py.clock import Clock
-    from nango_py.limits.limit_types import Limit, WindowView
+    from nango_py.limits.limit_types import Limit, LimitReport, WindowView
 
 RETRY_AFTER = 1.0
 """Seconds after a failure until one caller tries the store again."""
@@ -177,6 +177,17 @@ class FailoverLimits:
             else:
                 return
         self._local.count(spends)
+
+    def correct(self, spend: Spend, report: LimitReport) -> None:
+        """See `LimitStore.correct`; while the store is unreachable, only for this process."""
+        if self._should_try():
+            try:
+                self._store.correct(spend, report)
+            except StorageError as error:
+                self._record_failure(error)
+            else:
+                return
+        self._local.correct(spend, report)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """See `LimitStore.close_gate`; while the store is unreachable, only for this process."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.limits.counting.booking import Booking
-    from nango_py.limits.limit_types import Granted, Refused, Spend, WindowView
+    from nango_py.limits.limit_types import Granted, LimitReport, Refused, Spend, WindowView
 
 SWEEP_EVERY = 5.0
 """Seconds between two removals of idle keys."""
@@ -58,6 +58,10 @@ class MemoryLimits:
     def count(self, spends: tuple[Spend, ...]) -> None:
         with self._lock:
             self._bookings.count(spends, self._clock.monotonic())
+
+    def correct(self, spend: Spend, report: LimitReport) -> None:
+        with self._lock:
+            self._bookings.correct(spend, report, self._clock.monotonic())
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         with self._lock:

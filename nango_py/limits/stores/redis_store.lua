@@ -2,15 +2,16 @@
 -- server's clock.
 --
 -- KEYS: the keys of the call's budgets, then its gates; for `acquire` also the key of the generation, at the end.
--- ARGV: the step; the booking's name (16 bytes); a number, whose meaning depends on the step; the time in seconds,
--- which only tests pass; and for `acquire`, `confirm` and `count` a digest of the budgets' keys, then two arguments
+-- ARGV: the step; the booking's name (16 bytes; for `correct` the report); a number, whose meaning depends on the step; the time in seconds,
+-- which only tests pass; and for `acquire`, `confirm`, `count` and `correct` a digest of the budgets' keys, then two arguments
 -- for each budget: its cost, and its rules (see `pack_rules` in redis_store.py).
 -- Times are seconds. Replies are text, because Redis cuts numbers down to integers.
 
-local COUNTED_WITHIN, LOST_AFTER, ROUNDING = 10, 5, 1e-9
+local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
 local ORDINARY_DAY = 86400
 local EMPTY_QUEUE = {times = {}, totals = {}}
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
+local OTHERS, UNTIL, SINCE, REPORTED_AT = 1, 2, 3, 4  -- the fields of a report
 
 local step, name, number, keys_digest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local now, clock_step = tonumber(ARGV[4]), 0
@@ -37,6 +38,10 @@ local function bisect_right(size, value_at, list, x)
   return low
 end
 
+-- The cost that counts beside the log at a moment, and the moment after which entries of the log count then.
+local function others_at(report, moment) return report and moment < report[UNTIL] and report[OTHERS] or 0 end
+local function since_at(report, moment) return report and report[moment < report[UNTIL] and SINCE or REPORTED_AT] or 0 end
+
 -- CountedLog: one string, 16 bytes for each entry: its moment and the total up to and including it. It is read only if
 -- it is needed, so that most calls cost the same however much is counted.
 function make.log()
@@ -57,6 +62,8 @@ function make.log()
   function Log.total_until(log, moment)
     return Log.total_at(log, bisect_right(Log.size(log), Log.time_at, log, moment))
   end
+
+  function Log.ended_after(log, moment) return log.total - Log.total_until(log, moment) end
 
   function Log.time_of(log, total)
     return Log.time_at(log, bisect_right(Log.size(log), Log.total_at, log, total - 1) + 1)
@@ -96,6 +103,7 @@ function make.log()
     for _, limit in ipairs(limits) do
       if limit.span > 0 then spans[#spans + 1] = limit.kind == 'day' and ORDINARY_DAY or limit.span end
     end
+    if #spans == 0 then spans[1] = COUNTED_WITHIN end
     table.sort(spans)
     for index = 1, size do
       local time, span = Log.time_at(log, index), spans[#spans]
@@ -165,40 +173,50 @@ function make.window()
     return stop
   end
 
-  local function used_within(meter, queue, stop, span)
-    local first, log = stop - span, meter.log
-    local waiting = module.queue.cost_until(queue, stop)
+  local function used_within(meter, queue, report, stop, span)
+    local first, others = stop - span, others_at(report, stop)
+    local waiting = module.queue.cost_until(queue, stop) + others
     if first >= now then return waiting - module.queue.cost_until(queue, first) end
-    return log.total - module.log.total_until(log, first) + meter.in_flight_cost + waiting
+    first = math.max(first, since_at(report, stop))
+    return module.log.ended_after(meter.log, first) + meter.in_flight_cost + waiting
   end
 
-  -- The moment of the `over`-th that is counted after `first`.
-  local function nth_after(meter, queue, first, over)
+  -- The moment of the `over`-th that counts in the window that ends at this moment.
+  local function nth_after(meter, queue, report, moment, span, over)
+    local first = moment - span
     if first >= now then return module.queue.time_of(queue, module.queue.cost_until(queue, first) + over) end
     local log = meter.log
-    local total = module.log.total_until(log, first) + over
+    local total = module.log.total_until(log, math.max(first, since_at(report, moment))) + over
     if total <= log.total then return module.log.time_of(log, total) end
     local waiting = total - log.total - meter.in_flight_cost
     return waiting <= 0 and now or math.max(now, module.queue.time_of(queue, waiting))
   end
 
+  -- The first moment after this one at which `over` of what is used no longer counts.
+  local function first_with_less(meter, queue, report, moment, span, over, room)
+    local is_reported = report and moment < report[UNTIL]
+    if is_reported and report[OTHERS] > room then return report[UNTIL] end
+    local found = after(nth_after(meter, queue, report, moment, span, over), span)
+    return is_reported and math.min(found, report[UNTIL]) or found
+  end
+
   -- The last later booking whose window a request at this moment would overfill.
-  local function overfilled(meter, queue, moment, span, room)
+  local function overfilled(meter, queue, report, moment, span, room)
     for index = #queue.times, 1, -1 do
       local time = queue.times[index]
       if time <= moment then return end
-      if time < moment + span and used_within(meter, queue, time, span) > room then return time end
+      if time < moment + span and used_within(meter, queue, report, time, span) > room then return time end
     end
   end
 
   function Window.earliest(meter, queue, window, from, cost)
-    local span, room, moment = window.span, window.capacity - cost, from
+    local span, room, moment, report = window.span, window.capacity - cost, from, meter.reports[window.place]
     while true do
-      local over = used_within(meter, queue, moment, span) - room
+      local over = used_within(meter, queue, report, moment, span) - room
       if over > 0 then
-        moment = after(nth_after(meter, queue, moment - span, over), span)
+        moment = first_with_less(meter, queue, report, moment, span, over, room)
       else
-        local later = overfilled(meter, queue, moment, span, room)
+        local later = overfilled(meter, queue, report, moment, span, room)
         if not later then return moment end
         moment = later
       end
@@ -206,10 +224,16 @@ function make.window()
   end
 
   function Window.usage(meter, window, held)
-    local used = meter.log.total - module.log.total_until(meter.log, now - window.span)
-    if held > 0 then return used + held, window.span end
-    return used, used > 0 and meter.log.last + window.span - now or 0
+    local report = meter.reports[window.place]
+    local others = others_at(report, now)
+    local used = module.log.ended_after(meter.log, math.max(now - window.span, since_at(report, now)))
+    local ends = used > 0 and meter.log.last + window.span - now or 0
+    if held > 0 then ends = window.span end
+    if others > 0 then ends = math.max(ends, report[UNTIL] - now) end
+    return used + others + held, ends
   end
+
+  function Window.resets_in(_, window) return math.min(window.span, WITHOUT_RESET) end
 
   return Window
 end
@@ -233,24 +257,31 @@ function make.day()
   end
 
   function Day.earliest(meter, queue, day, from, cost)
-    local log, moment = meter.log, from
+    local log, moment, report = meter.log, from, meter.reports[day.place]
     while true do
       local first, stop = bounds(meter, day, moment)
-      local used = module.queue.cost_before(queue, stop)
+      local used = module.queue.cost_before(queue, stop) + others_at(report, moment)
       if first <= now then
-        used = used + log.total - module.log.total_until(log, first) + meter.in_flight_cost
+        first = math.max(first, since_at(report, moment))
+        used = used + module.log.ended_after(log, first) + meter.in_flight_cost
       else
         used = used - module.queue.cost_before(queue, first)
       end
       if used + cost <= day.capacity then return moment end
-      moment = stop
+      moment = report and moment < report[UNTIL] and math.min(stop, report[UNTIL]) or stop
     end
   end
 
   function Day.usage(meter, day, held)
     local first, stop = bounds(meter, day, now)
-    local used = meter.log.total - module.log.total_until(meter.log, first) + held
+    local report = meter.reports[day.place]
+    local used = module.log.ended_after(meter.log, math.max(first, since_at(report, now))) + others_at(report, now) + held
     return used, used > 0 and stop - now or 0
+  end
+
+  function Day.resets_in(meter, day)
+    local _, stop = bounds(meter, day, now)
+    return stop - now
   end
 
   return Day
@@ -270,6 +301,16 @@ function make.bucket()
   function Bucket.take(meter, bucket, moment, cost)
     local level, since = Bucket.level(meter, bucket, moment)
     meter.levels[module.meter.details(meter, bucket).label] = {level - cost, since}
+  end
+
+  -- Corrects the level by what a response says; see meter.py.
+  function Bucket.correct(meter, bucket, reported, beside)
+    local level, since = Bucket.level(meter, bucket, now)
+    local used = bucket.capacity - level
+    local corrected = math.min(math.max(used, reported - meter.in_flight_cost), reported + beside)
+    if math.abs(corrected - used) >= 1 then
+      meter.levels[module.meter.details(meter, bucket).label] = {bucket.capacity - corrected, since}
+    end
   end
 
   -- The moment at which it is full again, if nothing more is sent than is in flight or waiting now.
@@ -331,8 +372,39 @@ function make.cap()
   return Cap
 end
 
+-- Report: what responses said of a limit; the same arithmetic as in report.py.
+function make.report()
+  local TOLERANCE, SAME_RESET, REFRESHED_AFTER = 0.02, 1, 0.1
+  local Report = {}
+
+  -- Whether forgetting it would change anything.
+  function Report.matters(report, longest) return now < report[UNTIL] or report[REPORTED_AT] > now - longest end
+
+  function Report.correct(meter, limit, reported, beside, resets_in)
+    local report, allowed, in_flight = meter.reports[limit.place], limit.capacity, meter.in_flight_cost
+    local others, since = others_at(report, now), since_at(report, now)
+    local used = module[limit.kind].usage(meter, limit, 0)
+    local stop, is_same_reset = now + resets_in, false
+    beside = math.min(used, beside)
+    if report then is_same_reset = report[UNTIL] <= stop and stop <= report[UNTIL] + SAME_RESET end
+    local missing, surplus = reported - in_flight - used, used - reported - beside
+    if missing > 0 and (reported >= allowed or missing > TOLERANCE * allowed) then
+      others = others + missing
+    elseif surplus > 0 and (used + in_flight >= allowed or surplus > TOLERANCE * allowed) then
+      if surplus <= others then others = others - surplus else others, since = reported + beside, now end
+    elseif is_same_reset
+      and module.log.ended_after(meter.log, report[REPORTED_AT]) < math.max(1, REFRESHED_AFTER * allowed) then
+      return
+    end
+    meter.reports[limit.place] = {others, is_same_reset and report[UNTIL] or stop, since, now}
+  end
+
+  return Report
+end
+
 -- Meter: a key is a hash of `log` and `state`. Of the parts of the state, `in_flight` has 32 bytes for each request
--- (the name of its booking, the moment of its sending, its cost); `levels` and `waiting` are MessagePack.
+-- (the name of its booking, the moment of its sending, its cost); `levels`, `reports` (by the place of the limit) and
+-- `waiting` are MessagePack.
 -- `rules` are numbers for each limit and, as JSON that is decoded only if it is needed, its label and midnights.
 
 function make.meter()
@@ -404,16 +476,16 @@ function make.meter()
   return Meter
 end
 
-local STATE = '<dddddddddI4c0I4c0I4c0I4c0'
+local STATE = '<dddddddddI4c0I4c0I4c0I4c0I4c0'
 local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'day', 'bucket', 'cap'}
 local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 
 local function load(key, new_rules)
   local state = redis.call('HGET', key, 'state')
-    or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '')
-  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, rules, levels, waiting,
-    in_flight = struct.unpack(STATE, state)
-  rules = new_rules or rules
+    or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '', 0, '')
+  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, old_rules, levels, waiting,
+    in_flight, reports = struct.unpack(STATE, state)
+  local rules = new_rules or old_rules
   local limits = {}
   local limit_count, longest, max_cost, in_flight_seconds, at = struct.unpack(RULES, rules)
   for place = 1, limit_count do
@@ -431,11 +503,16 @@ local function load(key, new_rules)
     known_details = false, details_at = at, in_flight = in_flight, in_flight_cost = in_flight_cost,
     levels = levels ~= '' and cmsgpack.unpack(levels) or {},
     waiting = waiting ~= '' and cmsgpack.unpack(waiting) or {},
+    -- Reports of other limits are forgotten.
+    reports = reports ~= '' and rules:sub(1, at - 1) == old_rules:sub(1, at - 1) and cmsgpack.unpack(reports) or {},
   }
   if in_flight ~= '' and struct.unpack('<d', in_flight, 17) + in_flight_seconds <= now then
     module.meter.finish_late(meter)
   end
   if log.first <= now - longest then module.log.drop_until(log, now - longest) end
+  for place, report in pairs(meter.reports) do
+    if not module.report.matters(report, longest) then meter.reports[place] = nil end
+  end
   for index = #meter.waiting, 1, -1 do
     if meter.waiting[index][WAKE_AT] + LOST_AFTER < now then table.remove(meter.waiting, index) end
   end
@@ -444,7 +521,7 @@ end
 
 -- Saves a meter until forgetting it changes nothing.
 local function save(meter)
-  local log, levels, waiting, ends = meter.log, '', '', meter.gate
+  local log, levels, waiting, reports, ends = meter.log, '', '', '', meter.gate
   if meter.in_flight ~= '' then
     local last_sent = struct.unpack('<d', meter.in_flight, #meter.in_flight - 15)
     ends = math.max(ends, last_sent + meter.in_flight_seconds + meter.longest)
@@ -457,6 +534,10 @@ local function save(meter)
   for _, limit in ipairs(meter.limits) do
     if limit.kind == 'bucket' then ends = math.max(ends, module.bucket.full_at(meter, limit)) end
   end
+  for _, report in pairs(meter.reports) do
+    ends = math.max(ends, report[UNTIL], report[REPORTED_AT] + meter.longest)
+  end
+  if next(meter.reports) then reports = cmsgpack.pack(meter.reports) end
   if next(meter.levels) then levels = cmsgpack.pack(meter.levels) end
   if ends <= now then return redis.call('DEL', log.key) end
   -- Setting a TTL is expensive, so it is set to last for some more calls.
@@ -464,7 +545,7 @@ local function save(meter)
   if must_extend then meter.kept_until = ends + COUNTED_WITHIN end
   redis.call('HSET', log.key, 'state', struct.pack(STATE, meter.gate, meter.arrivals, meter.kept_until,
     meter.in_flight_cost, log.dropped, log.total, log.merge_above, log.first, log.last, #meter.rules,
-    meter.rules, #levels, levels, #waiting, waiting, #meter.in_flight, meter.in_flight))
+    meter.rules, #levels, levels, #waiting, waiting, #meter.in_flight, meter.in_flight, #reports, reports))
   if log.is_changed then redis.call('HSET', log.key, 'log', log.entries) end
   if must_extend and clock_step > 0 then
     redis.call('PEXPIRE', log.key, math.ceil((meter.kept_until - now) * 1000))
@@ -509,7 +590,8 @@ local function earliest(spends, order, before)
       local most = log.total - log.dropped + meter.in_flight_cost + cost
       for _, limit in ipairs(meter.limits) do
         -- Nothing more is asked where all that is known leaves room, as it mostly does.
-        local has_room = is_quiet and limit.span > 0 and most <= limit.capacity
+        local report = meter.reports[limit.place]
+        local has_room = is_quiet and limit.span > 0 and most + (report and report[OTHERS] or 0) <= limit.capacity
         local moment = has_room and at or module[limit.kind].earliest(meter, queues[index], limit, at, cost)
         if moment > at then at, label = moment, module.meter.details(meter, limit).label end
       end
@@ -604,6 +686,20 @@ elseif step == 'release' then
 
 elseif step == 'count' then
   for _, spend in ipairs(spends) do module.meter.count(spend.meter, now, spend.cost) end
+
+-- The name is a packed report: the place of the limit, what remains, the seconds to its reset or -1, and the seconds
+-- since the call was sent.
+elseif step == 'correct' then
+  local spend, at, remaining, resets_in, age = spends[1], struct.unpack('<dddd', name)
+  local meter, limit = spend.meter, spend.meter.limits[at]
+  local reported = math.max(0, math.ceil(limit.capacity - remaining))
+  local beside = math.max(0, module.log.ended_after(meter.log, now - age) - spend.cost)
+  if limit.kind == 'bucket' then
+    module.bucket.correct(meter, limit, reported, beside)
+  elseif limit.kind ~= 'cap' then
+    if resets_in < 0 then resets_in = module[limit.kind].resets_in(meter, limit) end
+    module.report.correct(meter, limit, reported, beside, resets_in)
+  end
 
 -- The number is how many seconds the gates stay closed.
 elseif step == 'close' then

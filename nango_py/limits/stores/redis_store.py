@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.json_types import JsonObject, JsonValue
-    from nango_py.limits.limit_types import Limit, Spend
+    from nango_py.limits.limit_types import Limit, LimitReport, Spend
     from nango_py.secret import Secret
 
 RESPONSE_SECONDS = 2.0
@@ -52,8 +52,9 @@ day by its own clock, and takes later days to have 24 hours."""
 
 _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
+_REPORT = Struct("<dddd")
 
-LAYOUT = "3"
+LAYOUT = "4"
 """Part of every key, so that no version reads what another wrote in another format."""
 
 
@@ -160,6 +161,15 @@ class RedisLimits:
         if spends:
             call = self._call(spends, ())
             self._run("count", call.budget_keys, arguments=call.arguments)
+
+    def correct(self, spend: Spend, report: LimitReport) -> None:
+        call = self._call((spend,), ())
+        resets_in = -1.0 if report.resets_in is None else report.resets_in
+        for place, limit in enumerate(spend.limits, start=1):
+            if limit.label == report.label:
+                packed = _REPORT.pack(place, report.remaining, resets_in, report.age)
+                self._run("correct", call.budget_keys, packed, arguments=call.arguments)
+                return
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         if gates and seconds > 0 and math.isfinite(seconds):

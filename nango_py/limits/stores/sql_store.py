@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.database.base import Database, Run
-    from nango_py.limits.limit_types import Spend, WindowView
+    from nango_py.limits.limit_types import LimitReport, Spend, WindowView
     from nango_py.limits.stores.stored_meter import StoredBooking
 
 Result = TypeVar("Result")
@@ -117,6 +117,19 @@ class SqlLimits:
 
         if spends:
             self._change(_keys(spends, ()), count)
+
+    def correct(self, spend: Spend, report: LimitReport) -> None:
+        keys = (spend.key,)
+        # Most reports say nothing new, and need no transaction.
+        rows = self._read(keys)
+        if not rows.bookings.correct(spend, report, rows.now):
+            return
+
+        def correct(run: Run, rows: SqlRows) -> None:
+            if rows.bookings.correct(spend, report, rows.now):
+                rows.save(run, keys)
+
+        self._change(keys, correct)
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         def close(run: Run, rows: SqlRows) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
+from nango_py.limits.counting.report import Report
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Spend, Window
 from nango_py.record import field_names
 
 if TYPE_CHECKING:
+    from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import Limit
 
 MAX_CLOCK_STEP = 1.0
@@ -67,11 +69,10 @@ class StoredMeter:
             "now": now,
             "gate": self.gate,
             "arrivals": self.arrivals,
-            "limits": [
-                {name: getattr(limit, name) for name in field_names(type(limit))} for limit in meter.limits
-            ],
+            "limits": [_fields(limit) for limit in meter.limits],
             "log": meter.log.times if costs is None else [meter.log.times, costs],
             "levels": meter.levels,
+            "reports": {label: _fields(report) for label, report in meter.reports.items()},
             "in_flight": [
                 [_stored(booking).name, booking.order, sent, cost]
                 for booking, (sent, cost) in meter.in_flight.items()
@@ -104,6 +105,7 @@ class StoredMeter:
         meter.set_limits(tuple(_KINDS[frozenset(fields)](**fields) for fields in state["limits"]))
         _load_log(meter, state["log"], shift)
         meter.levels = {label: (level, since + shift) for label, (level, since) in state["levels"].items()}
+        meter.reports = {label: Report(**fields).moved(shift) for label, fields in state["reports"].items()}
         for name, order, sent, cost in state["in_flight"]:
             booking = bookings.setdefault(name, StoredBooking(order, (), ()))
             booking.name, booking.state = name, "in_flight"
@@ -120,6 +122,10 @@ class StoredMeter:
 _KINDS: dict[frozenset[str], type[Limit]] = {
     frozenset(field_names(kind)): kind for kind in (Window, CalendarDay, Bucket, InFlight)
 }
+
+
+def _fields(value: Limit | Report) -> JsonObject:
+    return {name: getattr(value, name) for name in field_names(type(value))}
 
 
 def _stored(booking: Booking) -> StoredBooking:

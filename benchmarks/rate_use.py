@@ -169,7 +169,7 @@ def _lack(layout: Layout, redis: str | None) -> str:
     """What is missing for a layout, or ""."""
     if layout.store == "redis" and (redis is None or not importlib.util.find_spec("redis")):
         return "no Redis here"
-    return "httpx2 is not installed" if layout.is_async and not importlib.util.find_spec("httpx2") else ""
+    return ""
 
 
 def _found(

@@ -55,10 +55,10 @@ def run(*, quick: bool) -> list[Table]:
         )
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in alone if name != OURS)
     table.notes = [f"The peers are bare: no limits, no retries. {versions}."]
-    if "httpx2" in bases:
+    if "aiohttp" in bases:
         table.goals = [
-            Goal("CPU by httpx2", by_alone["httpx2"][OURS], 1.5),
-            Goal(f"CPU by httpx2, {TASKS} tasks", by_crowd["httpx2"][OURS], 1.5),
+            Goal("CPU by aiohttp", by_alone["aiohttp"][OURS], 2.0),
+            Goal(f"CPU by aiohttp, {TASKS} tasks", by_crowd["aiohttp"][OURS], 2.0),
         ]
     return [table]
 

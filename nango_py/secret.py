@@ -210,10 +210,6 @@ MASKED_LOGGERS = (
     "urllib3.util.ssl_",
     "requests",
     "backoff",
-    "httpx2",
-    "httpcore2.connection",
-    "httpcore2.http11",
-    "httpcore2.proxy",
     "charset_normalizer",
 )
 

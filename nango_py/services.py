@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from nango_py.connections.cache import ConnectionCache
 from nango_py.connections.processes import Processes
 from nango_py.engine.events import Events
-from nango_py.errors import NangoError, UnknownIntegration
+from nango_py.errors import UnknownIntegration
 from nango_py.limits.learning import Learning
 from nango_py.secret import Secret
 from nango_py.tokens.refresher import LeasedTokenRefresher
@@ -249,10 +249,8 @@ class Services:
         return Transport(self._ca_bundle)
 
     def _open_async_transport(self) -> AsyncTransport:
-        try:
-            from nango_py.transport.async_transport import AsyncTransport
-        except ModuleNotFoundError as error:
-            raise NangoError("async calls need httpx2: pip install 'nango-py[async]'") from error
+        from nango_py.transport.async_transport import AsyncTransport
+
         return AsyncTransport(self._ca_bundle)
 
     def _open_limits(self) -> LimitStore:

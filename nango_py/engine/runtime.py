@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nango_py.engine.request_encoding import Pairs
     from nango_py.limits.limit_types import LimitStore, Spend
     from nango_py.pagination.base import Paginator
-    from nango_py.transport.pools import BoundedCache
+    from nango_py.transport.bounded_cache import BoundedCache
     from nango_py.transport.response import Response
 
 
@@ -96,7 +96,7 @@ class IntegrationRuntime:
 
     @cached_property
     def _outages(self) -> BoundedCache[Outage]:
-        from nango_py.transport.pools import BoundedCache
+        from nango_py.transport.bounded_cache import BoundedCache
 
         return BoundedCache()
 

@@ -9,6 +9,7 @@ import tempfile
 from typing import NoReturn
 
 from nango_py.errors import CredentialsError
+from nango_py.transport.bounded_cache import BoundedCache
 
 
 def tls_context(ca_bundle: str | None = None) -> ssl.SSLContext:
@@ -17,7 +18,33 @@ def tls_context(ca_bundle: str | None = None) -> ssl.SSLContext:
 
     context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+class TlsContexts:
+    """The TLS settings of a transport: the common ones, and those with a client certificate; each made once.
+
+    Args:
+        ca_bundle: a file of trusted certificates to use instead of certifi's.
+    """
+
+    def __init__(self, ca_bundle: str | None = None) -> None:
+        self._ca_bundle = ca_bundle
+        self._common: ssl.SSLContext | None = None
+        self._own: BoundedCache[ssl.SSLContext] = BoundedCache()
+
+    def get(self, certificate: Certificate | None) -> ssl.SSLContext:
+        """The settings for connections with a client certificate, or None.
+
+        Raises:
+            CredentialsError: the certificate or key is invalid, or they do not belong together.
+        """
+        if certificate is not None:
+            return self._own.get(certificate, lambda: certificate.context(self._ca_bundle))
+        if self._common is None:
+            self._common = tls_context(self._ca_bundle)
+        return self._common
 
 
 class Certificate:

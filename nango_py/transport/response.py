@@ -6,7 +6,6 @@ import json as jsonlib
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from functools import cached_property
-from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -17,9 +16,10 @@ from requests.utils import get_encoding_from_headers
 from nango_py.errors import TransportFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     from nango_py.attempt import Attempt
+    from nango_py.transport.http1 import Head
     from nango_py.transport.sendable import FailureReason, Sendable
 
 CHUNK_SIZE = 65536
@@ -52,19 +52,6 @@ class StreamBroken(Exception):
 
     def __init__(self, reason: FailureReason) -> None:
         self.reason = reason
-
-
-class ResponseHead:
-    """Status and headers of a response, in the shape that `Response` reads."""
-
-    __slots__ = ("headers", "reason", "status")
-
-    def __init__(self, status: int, reason: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.status = status
-        self.reason = reason
-        self.headers = HTTPMessage()
-        for name, value in headers:
-            self.headers[name.decode("latin-1")] = value.decode("latin-1")
 
 
 class Response(requests.Response):
@@ -242,7 +229,7 @@ class StreamedResponse(Response):
     def __init__(
         self,
         plan: Sendable,
-        head: ResponseHead,
+        head: Head,
         content: bytes | None,
         seconds: float,
         chunks: AsyncGenerator[bytes],

@@ -2,52 +2,52 @@
 
 from __future__ import annotations
 
-import http.client
+import io
 import math
 import os
-import ssl
 import threading
 import time
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import weakref
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 import urllib3
 import urllib3.exceptions
 
 from nango_py.secret import live_secrets, mask_library_loggers
-from nango_py.transport.addresses import AddressRefusedError, blocked_message
-from nango_py.transport.certificates import tls_context
-from nango_py.transport.http1 import encode_request, is_simple
-from nango_py.transport.lookups import Lookups, system_look_up
-from nango_py.transport.pools import BoundedCache, PoolKey, pool_key
-from nango_py.transport.proxy_tunnel import ProxyRefusedError
-from nango_py.transport.response import CHUNK_SIZE, Response, is_streamed, max_body_size
-from nango_py.transport.sendable import Failure
-from nango_py.transport.sockets import (
-    ATTEMPT,
-    Connection,
-    Connector,
-    DeadlineResponse,
-    Pool,
-    TlsConnection,
+from nango_py.transport.certificates import TlsContexts
+from nango_py.transport.decoding import decoder_of
+from nango_py.transport.exchange import (
+    EXPECTED_ERRORS,
+    Progress,
+    connect,
+    exchange,
+    name_failure,
+    read_body,
+    read_piece,
 )
+from nango_py.transport.http1 import CutOffError, MalformedError
+from nango_py.transport.lookups import Lookups, system_look_up
+from nango_py.transport.pools import IdleWires, pool_key
+from nango_py.transport.response import Response, is_streamed, max_body_size
+from nango_py.transport.sockets import SocketWire, open_socket
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Coroutine, Hashable, Iterator
     from types import TracebackType
+    from typing import Any
 
-    from nango_py.transport.lookups import LookUp
-    from nango_py.transport.sendable import Sendable
+    from nango_py.transport.decoding import Decoding
+    from nango_py.transport.http1 import ResponseParser
+    from nango_py.transport.lookups import AddressInfo, LookUp
+    from nango_py.transport.sendable import Failure, Sendable
 
-POOL_SIZE = 64
+SWEEP_SECONDS = 1.0
+"""How often idle connections are looked at, while there are any."""
 
-Origin = tuple[str, str]
-"""Scheme and netloc of a URL."""
-
-_EXPECTED_ERRORS = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, UnicodeError)
-
-
-class BodyTooLargeError(urllib3.exceptions.HTTPError):
-    """The decoded body exceeds the limit of its request."""
+R = TypeVar("R")
 
 
 class Transport:
@@ -62,14 +62,10 @@ class Transport:
     """
 
     def __init__(self, ca_bundle: str | None = None, look_up: LookUp = system_look_up) -> None:
-        self._ca_bundle = ca_bundle
-        self._connector = Connector(Lookups(look_up))
+        self._contexts = TlsContexts(ca_bundle)
         # Separate, so that names of users which never resolve do not delay other lookups.
-        self._user_lookups = Lookups(look_up)
-        self._lock = threading.Lock()
-        self._pools: dict[Origin, Pool] = {}
-        self._separate_pools: BoundedCache[Pool] = BoundedCache(Pool.close)
-        self._tls: ssl.SSLContext | None = None
+        self._lookups = Lookups(look_up), Lookups(look_up)
+        self._idle = _Idle()
         self._pid = os.getpid()
         mask_library_loggers()
 
@@ -78,90 +74,117 @@ class Transport:
 
         Whatever goes wrong is returned as a Failure, without the message of a library.
         """
-        origin = _origin(plan.url)
         started = time.monotonic()
-        ATTEMPT.deadline, ATTEMPT.read_seconds, ATTEMPT.sent = started + seconds, plan.read_seconds, False
         secrets = live_secrets.set(plan.settings.secrets)
-        pool = self._pool(origin, plan)
-        connection = pool.take()
+        if self._pid != os.getpid():
+            # A forked child must neither write into its parent's sockets nor close their TLS sessions.
+            self._idle, self._pid = _Idle(), os.getpid()
+        key = pool_key(plan)
+        wire: SocketWire | None = self._idle.wires.take(key)
+        deadline = started + seconds
         try:
-            raw = _exchange(connection, plan, seconds)
-            if is_streamed(plan, raw.status):
-                # The reader of a stream may take its time, and the connection is used for nothing else.
-                raw.reader.deadline = math.inf
-                body = decode_response(raw, plan.method)
-                return Response(plan, body, None, time.monotonic() - started, connection.close)
-            content = read_body(raw, plan.method, max_body_size(plan))
-            pool.give_back(connection)
-            return Response(plan, raw, content, time.monotonic() - started)
-        except AddressRefusedError:
-            connection.close()
-            return Failure("blocked", sent=False, text=blocked_message(plan.settings.guard, origin[1]))
-        except ProxyRefusedError:
-            connection.close()
-            return Failure.of("proxy", origin[1], sent=False)
-        except _EXPECTED_ERRORS as error:
-            connection.close()
-            is_late = time.monotonic() - started >= seconds
-            return _failure(error, origin[1].rpartition("@")[2], is_late=is_late)
+            if wire is None:
+                network = _Network(self._contexts, self._lookups, plan.connect_seconds, deadline)
+                wire = _run(connect(network, plan))
+            wire.begin(deadline, plan.read_seconds)
+            parser = _run(exchange(wire, plan))
+            head = parser.head
+            assert head is not None  # noqa: S101 - it was read
+            if is_streamed(plan, head.status):
+                wire.deadline = math.inf  # the reader of a stream may take its time
+                end = partial(self._idle.end, key, wire, parser)
+                return Response(plan, _as_raw(wire, parser), None, time.monotonic() - started, end)
+            content = _run(read_body(wire, parser, max_body_size(plan)))
+            self._idle.end(key, wire, parser)
+            return Response(plan, head, content, time.monotonic() - started)
+        except EXPECTED_ERRORS as error:
+            sent = wire is not None and wire.has_sent
+            progress = Progress(sent=sent, is_late=time.monotonic() >= deadline)
+            if wire is not None:
+                wire.close()
+            return name_failure(error, plan, progress)
         except BaseException as error:  # noqa: BLE001 - raised again
-            connection.close()
-            # A caller's iterator failed, or Ctrl-C: the frames of the libraries hold the rendered request.
+            if wire is not None:
+                wire.close()
+            # A caller's iterator failed, or Ctrl-C: the frames below hold the rendered request.
             raise error.with_traceback(_outside(error.__traceback__))  # noqa: B904 - it is the same one
         finally:
             live_secrets.reset(secrets)
 
     def close(self) -> None:
         """Close all idle connections; the transport can still be used."""
-        with self._lock:
-            pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            pool.close()
-        self._separate_pools.clear()
-
-    def _pool(self, origin: Origin, plan: Sendable) -> Pool:
-        if self._pid != os.getpid():
-            # A forked child must neither write into its parent's sockets nor close their TLS sessions.
-            self._pools, self._pid, self._lock = {}, os.getpid(), threading.Lock()
-            self._separate_pools = BoundedCache(Pool.close)
-        if plan.settings.needs_own_pool:
-            key = pool_key(plan)
-            return self._separate_pools.get((origin, key), lambda: self._new_pool(origin, key))
-        pool = self._pools.get(origin)
-        if pool is None:
-            with self._lock:
-                pool = self._pools.setdefault(origin, self._new_pool(origin, PoolKey()))
-        return pool
-
-    def _new_pool(self, origin: Origin, key: PoolKey) -> Pool:
-        connector, context = self._connector, None
-        if key != PoolKey():
-            lookups = connector.lookups if key.networks is None else self._user_lookups
-            connector = Connector(lookups, key.networks, key.proxy)
-        if key.certificate is not None:
-            context = key.certificate.context(self._ca_bundle)
-        return Pool(lambda: self._connection(origin, connector, context), POOL_SIZE)
-
-    def _connection(self, origin: Origin, connector: Connector, context: ssl.SSLContext | None) -> Connection:
-        url = urlsplit(f"{origin[0]}://{origin[1]}")
-        host = url.hostname or ""
-        connection: Connection
-        if origin[0] == "http":
-            connection = Connection(host, url.port or 80)
-        else:
-            connection = TlsConnection(host, url.port or 443, ssl_context=context or self._default_tls())
-        connection.connector = connector
-        return connection
-
-    def _default_tls(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = tls_context(self._ca_bundle)
-        return self._tls
+        self._idle.wires.clear()
 
 
-def _origin(url: str) -> Origin:
-    scheme, _, rest = url.partition("://")
-    return scheme, rest.partition("/")[0]
+class _Idle:
+    """The idle connections, and the thread that looks after them while there are any."""
+
+    def __init__(self) -> None:
+        self.wires: IdleWires[SocketWire] = IdleWires(time.monotonic)
+        self._sweeper: threading.Thread | None = None
+
+    def end(self, key: Hashable, wire: SocketWire, parser: ResponseParser) -> None:
+        """Keep a connection for the next request, or close it."""
+        if not parser.is_reusable:
+            wire.close()
+            return
+        self.wires.give_back(key, wire)
+        if self._sweeper is None or not self._sweeper.is_alive():
+            self._sweeper = threading.Thread(
+                target=_sweep, args=(weakref.ref(self.wires),), name="nango-idle", daemon=True
+            )
+            try:
+                self._sweeper.start()
+            except RuntimeError:  # the system has no thread left, or the interpreter ends
+                self._sweeper = None
+
+
+def _sweep(get_wires: weakref.ref[IdleWires[SocketWire]]) -> None:
+    """Close connections that are too old, or that the server has closed, until none is left."""
+    while True:
+        time.sleep(SWEEP_SECONDS)
+        wires = get_wires()
+        if wires is None or not wires.sweep():
+            return
+        del wires
+
+
+class _Network:
+    """Opens the connection of one attempt."""
+
+    __slots__ = ("_connect_seconds", "_contexts", "_lookups", "_user_lookups", "deadline")
+
+    def __init__(
+        self, contexts: TlsContexts, lookups: tuple[Lookups, Lookups], connect_seconds: float, deadline: float
+    ) -> None:
+        self._contexts = contexts
+        self._lookups, self._user_lookups = lookups
+        self._connect_seconds = connect_seconds
+        self.deadline = deadline
+
+    async def resolve(self, host: str, port: int, *, is_named_by_user: bool) -> list[AddressInfo]:
+        lookups = self._user_lookups if is_named_by_user else self._lookups
+        return lookups.resolve(host, port, self._left())
+
+    async def open(self, address: AddressInfo) -> SocketWire:
+        sock = open_socket(address, self._left())
+        return SocketWire(sock, self.deadline, self._connect_seconds)
+
+    def context_for(self, request: Sendable) -> ssl.SSLContext:
+        return self._contexts.get(request.settings.client_certificate)
+
+    def _left(self) -> float:
+        return max(0.001, min(self._connect_seconds, self.deadline - time.monotonic()))
+
+
+def _run(steps: Coroutine[object, None, R]) -> R:
+    """Run steps that never suspend."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    raise AssertionError("a step of a sync call was suspended")
 
 
 _INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl")
@@ -174,89 +197,89 @@ def _outside(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def _exchange(connection: Connection, plan: Sendable, seconds: float) -> DeadlineResponse:
-    """Send the request and read the head of the response."""
-    host, _, target = plan.url.partition("://")[2].partition("/")
-    target = "/" + target
-    if connection.sock is None:
-        connection.timeout = min(plan.connect_seconds, seconds)
-        connection.connect()
-    connection.timeout = min(plan.read_seconds, seconds)
-    is_encoded_here = is_simple(plan)
-    try:
-        if is_encoded_here:
-            connection.send(encode_request(plan, host, target))
-        else:
-            connection.request(plan.method, target, plan.body, dict(plan.headers.values()))
-    except (BrokenPipeError, ConnectionResetError):
-        # A server may respond and close before it has read the whole request; its response counts.
-        if connection.sock is None:
-            raise
-    if not is_encoded_here:
-        # urllib3 would copy and normalise every header, which most callers do not read.
-        return http.client.HTTPConnection.getresponse(connection)  # type: ignore[return-value]
-    raw = DeadlineResponse(connection.sock, method=plan.method)
-    raw.begin()
-    if raw.will_close:
-        connection.close()  # the response keeps the socket until it is read
+def _as_raw(wire: SocketWire, parser: ResponseParser) -> urllib3.HTTPResponse:
+    """What `requests` calls `raw`: the body of a streamed response, decoded by our decoders."""
+    head = parser.head
+    assert head is not None  # noqa: S101 - it was read
+    decoder = decoder_of(head.headers)
+    raw = _Raw(
+        body=_EncodedBody(wire, parser, decoder),
+        headers=urllib3.HTTPHeaderDict(head.headers.items()),
+        status=head.status,
+        reason=head.reason,
+        preload_content=False,
+    )
+    if decoder is not None:
+        raw.use(decoder)
     return raw
 
 
-def read_body(raw: DeadlineResponse, method: str, max_bytes: int) -> bytes:
-    """The decoded body.
+class _Raw(urllib3.HTTPResponse):
+    """A response of urllib3 with a decoder of ours: a compressed body that is cut off is an error."""
 
-    Raises:
-        BodyTooLargeError: it exceeds `max_bytes` after decoding (0 for no limit).
-    """
-    if max_bytes and raw.length is not None and raw.length > max_bytes:
-        raise BodyTooLargeError
-    if raw.length is not None and "content-encoding" not in raw.headers:
-        return raw.read()
-    stream = decode_response(raw, method)
-    chunks, size = [], 0
-    while chunk := stream.read(CHUNK_SIZE, decode_content=True):
-        size += len(chunk)
-        if max_bytes and size > max_bytes:
-            raise BodyTooLargeError
-        chunks.append(chunk)
-    return b"".join(chunks)
+    def use(self, decoder: Decoding) -> None:
+        self._decoder = _PulledDecoder(decoder)  # type: ignore[assignment] # it has what urllib3 calls
+
+    def _init_decoder(self) -> None:
+        """Keep ours."""
 
 
-def decode_response(raw: DeadlineResponse, method: str) -> urllib3.HTTPResponse:
-    """The response as urllib3 reads it: decoded, and an error if it is incomplete."""
-    return urllib3.HTTPResponse(
-        body=raw,
-        headers=urllib3.HTTPHeaderDict(raw.headers.items()),
-        status=raw.status,
-        reason=raw.reason,
-        preload_content=False,
-        original_response=raw,
-        request_method=method,
-    )
+class _EncodedBody(io.RawIOBase):
+    """The body of a streamed response as it arrives."""
+
+    def __init__(self, wire: SocketWire, parser: ResponseParser, decoder: Decoding | None) -> None:
+        self._wire = wire
+        self._parser = parser
+        self._decoder = decoder
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(_run(read_piece(self._wire, self._parser)))
+            if not self._rest and self._decoder is not None:
+                self._decoder.finish()
+        part = self._rest[: len(buffer)]
+        buffer[: len(part)] = part
+        self._rest = self._rest[len(part) :]
+        return len(part)
+
+    def fileno(self) -> int:
+        return self._wire.sock.fileno()
 
 
-def _failure(error: BaseException, host: str, *, is_late: bool) -> Failure:
-    """The failure that a library's exception means, without its text: that may contain the URL."""
-    errors = urllib3.exceptions
-    sent = ATTEMPT.sent
-    if isinstance(error, BodyTooLargeError):
-        return Failure.of("too_large", host, sent=sent)
-    if isinstance(error, errors.NameResolutionError):
-        return Failure.of("dns", host, sent=False)
-    if not sent:
-        if isinstance(error, ssl.SSLError | ssl.CertificateError):
-            detail = getattr(error, "reason", None) or "handshake failed"
-            return Failure.of("tls", host, sent=False, detail=detail)
-        return Failure.of("connect", host, sent=False)
-    if is_late or isinstance(error, errors.ReadTimeoutError | TimeoutError):
-        return Failure.of("timeout", host, sent=True)
-    if _is_caused_by(error, errors.IncompleteRead, http.client.IncompleteRead):
-        return Failure.of("truncated", host, sent=True)
-    if _is_caused_by(error, ConnectionError, ssl.SSLError):
-        return Failure.of("reset", host, sent=True)
-    return Failure.of("protocol", host, sent=True, detail=type(error).__name__)
+class _PulledDecoder:
+    """A decoder with the methods that urllib3 calls."""
 
+    def __init__(self, decoder: Decoding) -> None:
+        self._decoder = decoder
+        self._pieces: Iterator[bytes] = iter(())
+        self._next = b""
 
-def _is_caused_by(error: BaseException, *kinds: type[BaseException]) -> bool:
-    """Whether the exception is of one of the kinds, or wraps one."""
-    return any(isinstance(part, kinds) for part in (error, *error.args, error.__cause__))
+    @property
+    def has_unconsumed_tail(self) -> bool:
+        return bool(self._next)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        self._pieces = chain(self._pieces, self._decoder.decode(data))
+        found, self._next = [self._next], b""
+        size = len(found[0])
+        try:
+            for piece in self._pieces:
+                if 0 <= max_length <= size:
+                    self._next = piece
+                    break
+                found.append(piece)
+                size += len(piece)
+        except MalformedError as error:
+            raise urllib3.exceptions.DecodeError(str(error)) from None
+        return b"".join(found)
+
+    def flush(self) -> bytes:
+        try:
+            self._decoder.finish()
+        except CutOffError as error:
+            raise urllib3.exceptions.DecodeError(str(error)) from None
+        return b""

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROWS = {
     "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
-    "tasks": {"nango_py async", "httpx2"},
+    "tasks": {"nango_py async", "aiohttp"},
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},

@@ -66,7 +66,7 @@ def test_the_second_process_parses_and_checks_nothing(file: Path, server: FaultS
     """Files that were checked before need no YAML, JSON Schema or Jinja, and the call is the same."""
     first, second = called(file), called(file)
     assert "yaml" in first["modules"]
-    heavy = {"yaml", "jsonschema", "referencing", "jinja2", "asyncio", "httpx2", "psycopg", "redis", "click"}
+    heavy = {"yaml", "jsonschema", "referencing", "jinja2", "asyncio", "psycopg", "redis", "click"}
     assert heavy.isdisjoint(second["modules"])
     own = {name for name in second["modules"] if name.startswith("nango_py.config.")}
     checks = {

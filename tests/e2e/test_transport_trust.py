@@ -58,11 +58,10 @@ def test_a_trusted_certificate_is_accepted_and_its_name_is_checked() -> None:
 
 def test_old_tls_versions_are_refused(transport: Transport) -> None:
     """TLS 1.2 is the oldest version that is accepted."""
-    _ = transport._pool(("https", "127.0.0.1:1"), plan_for("https://127.0.0.1:1/")).take()
-    assert transport._tls is not None
-    assert transport._tls.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert transport._tls.verify_mode == ssl.CERT_REQUIRED
-    assert transport._tls.check_hostname
+    context = transport._contexts.get(None)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
 
 
 def test_plain_http_on_a_tls_port_is_a_tls_failure(transport: Transport) -> None:

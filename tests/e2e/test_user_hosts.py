@@ -11,12 +11,10 @@ import pytest
 
 from nango_py import ConfigError, InvalidRequest, Nango, TransportFailed
 from nango_py.engine.plan import follow_redirect
-from nango_py.transport import sockets
+from nango_py.transport import exchange
 from nango_py.transport.addresses import check_addresses
-from nango_py.transport.lookups import Lookups
 from nango_py.transport.sendable import Failure
-from nango_py.transport.sockets import Connector
-from tests.support.both_transports import SENDS, reasons, send_async
+from tests.support.both_transports import SENDS, reasons
 from tests.support.fault_server import READ, FaultServer, Tls, response
 from tests.support.host_names import (
     NO_HOSTS,
@@ -33,7 +31,6 @@ from tests.support.host_names import (
 from tests.support.nango_at_server import QUICK, WIDE
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Iterator
 
     from tests.support.both_transports import Send
@@ -89,10 +86,7 @@ def test_the_corpus_would_see_a_connection(send: Send) -> None:
     addresses = [address for address in NOT_PUBLIC if "%" not in address and address not in {"::", "::1"}]
     names, look_up = by_name(addresses)
     with no_network() as connected:
-        if send is send_async:  # names of files are the system's to resolve there
-            outcomes = send([a_plan_to(name, networks=("0.0.0.0/0", "::/0")) for name in names], look_up)
-        else:
-            outcomes = send([a_plan_to(name, guarded=False) for name in names], look_up)
+        outcomes = send([a_plan_to(name, guarded=False) for name in names], look_up)
     assert set(connected) == set(map(plain, addresses))
     assert "blocked" not in reasons(outcomes)
 
@@ -123,16 +117,6 @@ def test_one_private_address_blocks_a_name(send: Send) -> None:
 # --- the lookup that changes its result
 
 
-class Unpinned(Connector):
-    """A careless connector: it checks the name, and then looks it up again to connect."""
-
-    def open_socket(self, connection: Any) -> socket.socket:
-        """A socket to the result of the second lookup."""
-        found = self.lookups.resolve(connection.host, connection.port, 1.0)
-        check_addresses([address[0] for *_, address in found], self.networks or ())
-        return Connector(self.lookups).open_socket(connection)
-
-
 @WATCHED
 @SENDS
 def test_a_name_that_changes_its_address_is_not_followed(send: Send) -> None:
@@ -156,15 +140,23 @@ def test_nor_between_two_calls(send: Send) -> None:
     assert connected == [PUBLIC]
 
 
-def test_the_change_would_be_seen_without_the_pin() -> None:
+@SENDS
+def test_the_change_would_be_seen_without_the_pin(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: checking a name and then connecting to the name reaches the victim."""
+    look_up = flipping(PUBLIC, "127.0.0.1")
+
+    def resolve_again(addresses: Iterable[str], networks: tuple[str, ...]) -> None:
+        check_addresses(addresses, networks)
+        found.extend(look_up(NAME, victim.port))
+
+    found: list[Any] = []
+    open_any = exchange._open_any
+    monkeypatch.setattr(exchange, "check_addresses", resolve_again)
+    monkeypatch.setattr(exchange, "_open_any", lambda network, _: open_any(network, found))
     with FaultServer([READ, response(b"victim")]) as victim:
-        connection: Any = sockets.Connection(NAME, victim.port)
-        connection.timeout = 1.0
-        connection.connector = Unpinned(Lookups(flipping(PUBLIC, "127.0.0.1")), ())
-        connection.request("GET", "/")
+        outcomes = send([a_plan_to(f"{NAME}:{victim.port}", scheme="http")], look_up)
         victim.wait_for_requests(1)
-        connection.close()
+    assert reasons(outcomes) == ["response"]
 
 
 # --- what is allowed

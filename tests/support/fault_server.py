@@ -34,12 +34,13 @@ class Step(enum.Enum):
     """What a connection does besides sending bytes."""
 
     READ = "read one request and keep it"
+    READ_HEAD = "read the head of a request, and keep what has come with it"
     RESET = "close with an RST"
     CLOSE = "close, after the bytes sent so far"
     HANG = "do nothing until the client closes"
 
 
-READ, RESET, CLOSE, HANG = Step.READ, Step.RESET, Step.CLOSE, Step.HANG
+READ, READ_HEAD, RESET, CLOSE, HANG = Step.READ, Step.READ_HEAD, Step.RESET, Step.CLOSE, Step.HANG
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,9 @@ class FaultServer:
     def _run(self, stream: socket.socket, step: bytes | float | threading.Event | Drip | Step) -> bool:
         """Run a step; whether the connection continues."""
         if isinstance(step, Step):
-            return self._record_request(stream) if step is READ else _end(stream, step)
+            if step in {READ, READ_HEAD}:
+                return self._record_request(stream, has_body=step is READ)
+            return _end(stream, step)
         if isinstance(step, bytes):
             stream.sendall(step)
         elif isinstance(step, Drip):
@@ -248,8 +251,8 @@ class FaultServer:
             self._is_stopping.wait(step)
         return True
 
-    def _record_request(self, stream: socket.socket) -> bool:
-        request = _read_request(stream)
+    def _record_request(self, stream: socket.socket, *, has_body: bool) -> bool:
+        request = _read_request(stream, has_body=has_body)
         with self._changed:
             if request:
                 self.requests.append(request)
@@ -267,7 +270,7 @@ def _end(stream: socket.socket, step: Step) -> bool:
     return False
 
 
-def _read_request(stream: socket.socket) -> bytes:
+def _read_request(stream: socket.socket, *, has_body: bool) -> bytes:
     """A head and its body, by Content-Length or chunked; empty if the client closes first."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -279,7 +282,7 @@ def _read_request(stream: socket.socket) -> bytes:
     announced = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     length = int(announced[0].split(b":")[1]) if announced else 0
     is_chunked = b"\r\ntransfer-encoding: chunked" in head.lower()
-    while len(body) < length or (is_chunked and not body.endswith(b"0\r\n\r\n")):
+    while has_body and (len(body) < length or (is_chunked and not body.endswith(b"0\r\n\r\n"))):
         chunk = stream.recv(65_536)
         if not chunk:
             return b""

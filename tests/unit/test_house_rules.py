@@ -31,8 +31,6 @@ OWNERS = {
     "requests": {"transport/", "engine/requests_session.py"},
     "urllib3": {"transport/"},
     "redis": {"limits/stores/redis_store.py"},
-    "httpx2": {"transport/async_transport.py"},
-    "httpcore2": {"transport/async_transport.py"},
     "starlette": {"server/"},
     "uvicorn": {"server/"},
     "anyio": {"server/"},

@@ -1,0 +1,361 @@
+"""One user's response never reaches another: one pool, two users, and a server that breaks HTTP's framing.
+
+RFC 9112 section 6.3 says how long a message is, and when a client has to close the connection instead of
+guessing. Each case below is a response to user A that is wrong in one way; bytes that the server sends behind
+it must not become, in whole or in part, the response of user B on the same pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import threading
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from nango_py.errors import NangoError
+from nango_py.transport import http1
+from nango_py.transport.async_sockets import AsyncWire
+from nango_py.transport.sockets import SocketWire
+from tests.support.nango_at_server import WIDE, calling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from nango_py import Nango
+
+FOREIGN = b"FOREIGN-BYTES-OF-USER-A"
+SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n" + FOREIGN
+"""A whole response that nobody asked for."""
+SURPLUS = {
+    "a second response": SECOND,
+    "text": FOREIGN,
+    "a line end": b"\r\n",
+    "a last chunk": b"0\r\n\r\n",
+    "half a head": b"HTTP/1.1 200 OK\r\nX-Of: " + FOREIGN,
+    "a line end and a response": b"\r\n" + SECOND,
+}
+"""What the server sends behind a response."""
+
+BODY = b"0123456789"
+GZIPPED = zlib.compress(BODY, wbits=31)
+OK = b"HTTP/1.1 200 OK\r\n"
+COMPLETE = {
+    "length": OK + b"Content-Length: 10\r\n\r\n" + BODY,
+    "length 0": OK + b"Content-Length: 0\r\n\r\n",
+    "chunked": OK + b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+    "chunked with trailers": OK + b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\nX-T: 1\r\n\r\n",
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "204 with a length": b"HTTP/1.1 204 No Content\r\nContent-Length: 23\r\n\r\n",
+    "204 chunked": b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "205": b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n",
+    "304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "304 with a length": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 23\r\n\r\n",
+    "404": b"HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "500": b"HTTP/1.1 500 Oops\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "HTTP/1.0 kept alive": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "100 first": b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 10\r\n\r\n" + BODY,
+    "103 first": b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + OK + b"Content-Length: 10\r\n\r\n" + BODY,
+    "a length twice, the same": OK + b"Content-Length: 10\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "a bare line feed": b"HTTP/1.1 200 OK\nContent-Length: 10\n\n" + BODY,
+    "HTTP/1.2": b"HTTP/1.2 200 OK\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "gzip that is none": OK + b"Content-Encoding: gzip\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "gzip with a tail": OK
+    + b"Content-Encoding: gzip\r\nContent-Length: 40\r\n\r\n"
+    + GZIPPED.ljust(40, b"x"),
+    "gzip cut off": OK + b"Content-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + GZIPPED[:20],
+    "deflate that is none": OK + b"Content-Encoding: deflate\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "an unknown encoding": OK + b"Content-Encoding: snappy\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "304 with two lengths": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+}
+"""Responses whose end is clear; with surplus bytes behind them the connection is not reused."""
+
+
+CHUNKED = b"a\r\n0123456789\r\n0\r\n\r\n"
+
+
+def head(*lines: bytes, status: bytes = b"200 OK", version: bytes = b"HTTP/1.1") -> bytes:
+    """The head of a response."""
+    return b"\r\n".join([version + b" " + status, *lines, b"", b""])
+
+
+UNCLEAR = {
+    "two lengths": head(b"Content-Length: 10", b"Content-Length: 33") + BODY,
+    "two lengths, the longer first": head(b"Content-Length: 33", b"Content-Length: 10") + BODY,
+    "a list of lengths": head(b"Content-Length: 10, 33") + BODY,
+    "three lengths": head(b"Content-Length: 10", b"X: y", b"content-length: 10", b"Content-Length: 9") + BODY,
+    "a length with a sign": head(b"Content-Length: +10") + BODY,
+    "a negative length": head(b"Content-Length: -1") + BODY,
+    "a length with an underscore": head(b"Content-Length: 1_0") + BODY,
+    "a length in hex": head(b"Content-Length: 0xA") + BODY,
+    "a length that is empty": head(b"Content-Length: ") + BODY,
+    "a length that is text": head(b"Content-Length: ten") + BODY,
+    "a length with a decimal point": head(b"Content-Length: 10.0") + BODY,
+    "a length in other digits": head(b"Content-Length: \xd9\xa1\xd9\xa0") + BODY,
+    "a huge length": head(b"Content-Length: 99999999999999999999999") + BODY,
+    "length and chunked": head(b"Content-Length: 10", b"Transfer-Encoding: chunked")
+    + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "chunked and length": head(b"Transfer-Encoding: chunked", b"Content-Length: 10")
+    + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "length and identity": head(b"Content-Length: 10", b"Transfer-Encoding: identity") + BODY,
+    "chunked twice": head(b"Transfer-Encoding: chunked, chunked") + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "chunked, then gzip": head(b"Transfer-Encoding: chunked, gzip") + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "two codings": head(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")
+    + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "an unknown coding": head(b"Transfer-Encoding: xchunked", b"Content-Length: 10") + BODY,
+    "chunked with a tab": head(b"Transfer-Encoding:\tchunked", b"Content-Length: 10")
+    + b"a\r\n0123456789\r\n0\r\n\r\n",
+    "a space before the colon": head(b"Content-Length : 10", b"Content-Length: 10") + BODY,
+    "a folded line": head(b"X: y", b" Content-Length: 33", b"Content-Length: 10") + BODY,
+    "a bare carriage return": head(b"X: y\rContent-Length: 33", b"Content-Length: 10") + BODY,
+    "a NUL": head(b"X: \x00", b"Content-Length: 10") + BODY,
+    "a line without a colon": head(b"Content-Length 33", b"Content-Length: 10") + BODY,
+    "a bad chunk size": head(b"Transfer-Encoding: chunked") + b"zz\r\n0123456789\r\n0\r\n\r\n",
+    "a signed chunk size": head(b"Transfer-Encoding: chunked") + b"+a\r\n0123456789\r\n0\r\n\r\n",
+    "a chunk size in hex": head(b"Transfer-Encoding: chunked") + b"0xa\r\n0123456789\r\n0\r\n\r\n",
+    "a chunk that is longer": head(b"Transfer-Encoding: chunked") + b"5\r\n0123456789\r\n0\r\n\r\n",
+    "a chunk without its end": head(b"Transfer-Encoding: chunked") + b"a\r\n0123456789" + b"0\r\n\r\n",
+    "a chunk with a bare line feed": head(b"Transfer-Encoding: chunked") + b"a\n0123456789\n0\n\n",
+    "an upgrade": head(b"Upgrade: websocket", b"Connection: Upgrade", status=b"101 Switching Protocols"),
+    "an upgrade with a length": head(b"Content-Length: 10", status=b"101 Switching Protocols") + BODY,
+    "no status": b"HTTP/1.1 OK\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "a status of four digits": head(b"Content-Length: 10", status=b"2000 OK") + BODY,
+    "a status of two digits": head(b"Content-Length: 10", status=b"20 OK") + BODY,
+    "a negative status": head(b"Content-Length: 10", status=b"-200 OK") + BODY,
+    "HTTP/2.0": head(b"Content-Length: 10", version=b"HTTP/2.0") + BODY,
+    "HTTP/0.9": BODY,
+    "no version": head(b"Content-Length: 10", version=b"HTTP") + BODY,
+    "a line end first": b"\r\n" + head(b"Content-Length: 10") + BODY,
+    "a switched protocol in HTTP/1.0": head(status=b"101 Switching", version=b"HTTP/1.0"),
+    "no length, kept open": head(b"X: y") + BODY,
+    "a folded length": head(b"Content-Length:", b" 10") + BODY,
+    "a folded coding": head(b"Content-Length: 10", b"Transfer-Encoding:", b"\tchunked") + BODY,
+    "a fold first": head(b" X: y", b"Content-Length: 10") + BODY,
+    "a quoted coding": head(b'Transfer-Encoding: "chunked"', b"Content-Length: 10") + BODY,
+    "a coding with a parameter": head(b"Transfer-Encoding: chunked;q=1") + CHUNKED,
+    "no coding, and a length": head(b"Transfer-Encoding:", b"Content-Length: 10") + BODY,
+    "a length with a comma": head(b"Content-Length: 10,") + BODY,
+    "chunked in HTTP/1.0": head(b"Connection: keep-alive", b"Transfer-Encoding: chunked", version=b"HTTP/1.0")
+    + CHUNKED,
+    "a chunk size of 17 digits": head(b"Transfer-Encoding: chunked")
+    + b"0000000000000000a\r\n"
+    + BODY
+    + b"\r\n0\r\n\r\n",
+    "a chunk size that is empty": head(b"Transfer-Encoding: chunked") + b";x\r\n0\r\n\r\n",
+    "an invalid trailer": head(b"Transfer-Encoding: chunked") + b"a\r\n0123456789\r\n0\r\nno trailer\r\n\r\n",
+    "a last chunk with a bare line feed": head(b"Transfer-Encoding: chunked") + b"a\r\n0123456789\r\n0\r\n\n",
+    "close among options": head(b"Connection: x, CLOSE", b"Content-Length: 10") + BODY,
+    "close in another line": head(b"Connection: keep-alive", b"Connection: close", b"Content-Length: 10")
+    + BODY,
+    "two status lines": b"HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + BODY,
+    "a hundred and one headers": head(*[b"X: y"] * 100, b"Content-Length: 10") + BODY,
+    "an upgrade behind hints": b"HTTP/1.1 103 Hints\r\n\r\n" + head(b"Upgrade: h2c", status=b"101 Switching"),
+}
+"""Responses that clients read in different ways. Whatever is made of them, the connection is not reused."""
+
+EARLY, IDLE, LATE = "at once", "while the connection is idle", "before the next response"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One wrong response: its bytes, and the bytes behind it with their moment."""
+
+    name: str
+    first: bytes
+    surplus: bytes
+    when: str
+    method: str = "GET"
+
+
+def cases() -> Iterator[Case]:
+    """Every response with every surplus."""
+    for (kind, first), (what, surplus), when in itertools.product(
+        COMPLETE.items(), SURPLUS.items(), (EARLY, IDLE)
+    ):
+        yield Case(f"{kind}, {what} {when}", first, surplus, when)
+    for kind, first in UNCLEAR.items():
+        for when in (EARLY, IDLE, LATE):
+            yield Case(f"{kind}, a second response {when}", first, SECOND, when)
+        yield Case(f"{kind}, nothing behind it", first, b"", EARLY)
+    for what, surplus in SURPLUS.items():
+        for when in (EARLY, IDLE):
+            yield Case(f"HEAD with a body, {what} {when}", COMPLETE["length"], surplus, when, "HEAD")
+
+
+CASES = list(cases())
+
+
+class Server:
+    """Gives the first request its case, and every other one its own key as the body."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._is_first = True
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.may_send_surplus, self.has_sent_surplus = threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.may_send_surplus.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for stream in self._sockets:
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for stream in self._sockets:
+            stream.close()
+
+    def send_surplus(self) -> None:
+        """Let the surplus go out, and wait until it has."""
+        self.may_send_surplus.set()
+        assert self.has_sent_surplus.wait(20)
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
+        thread = threading.Thread(target=work, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                stream, _ = self._listener.accept()
+                self._sockets.append(stream)
+                self._start(self._serve, stream)
+
+    def _serve(self, stream: socket.socket) -> None:
+        late = b""
+        with contextlib.suppress(OSError):
+            while request := _read_request(stream):
+                if not self._is_first:
+                    body = request.partition(b"Key ")[2].partition(b"\r\n")[0]
+                    stream.sendall(late + head(b"Content-Length: %d" % len(body)) + body)
+                    continue
+                self._is_first = False
+                case = self._case
+                stream.sendall(case.first + (case.surplus if case.when == EARLY else b""))
+                if case.when == IDLE:
+                    self.may_send_surplus.wait()
+                    stream.sendall(case.surplus)
+                if case.when == LATE:
+                    late = case.surplus
+                self.has_sent_surplus.set()
+            return
+        self.has_sent_surplus.set()
+
+
+def _read_request(stream: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = stream.recv(65536)
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+SETTINGS: dict[str, Any] = {
+    "rate_limits": WIDE,
+    "retries": {"max_attempts": 1, "circuit_breaker": False},
+}
+SECONDS = {"a": 0.5, "b": 20}
+"""Read timeouts: some wrong responses have no end."""
+
+
+def call_both(nango: Nango, case: Case, server: Server) -> list[bytes | None]:
+    """The bodies that the calls of two users bring by threads; None for an error."""
+    found: list[bytes | None] = []
+    for user, method in (("a", case.method), ("b", "GET")):
+        try:
+            options: dict[str, Any] = {"timeout": (5, SECONDS[user])}
+            found.append(nango.executor("shop", user).request(method, "things", **options).content)
+        except NangoError:
+            found.append(None)
+        server.send_surplus()
+    return found
+
+
+def call_both_async(nango: Nango, case: Case, server: Server) -> list[bytes | None]:
+    """The same by asyncio; the event loop has no time to read between the calls."""
+    found: list[bytes | None] = []
+
+    async def work() -> None:
+        async with nango:
+            for user, method in (("a", case.method), ("b", "GET")):
+                try:
+                    executor = nango.async_executor("shop", user)
+                    response = await executor.request(method, "things", timeout=(5, SECONDS[user]))
+                    found.append(response.content)
+                except NangoError:
+                    found.append(None)
+                server.send_surplus()
+
+    asyncio.run(work())
+    return found
+
+
+WAYS = pytest.mark.parametrize("call", [call_both, call_both_async], ids=["sync", "async"])
+
+
+def bodies_of(case: Case, call: Any) -> list[bytes | None]:
+    """What users A and B get from a server that follows a case."""
+    with Server(case) as server, calling(server.url, **SETTINGS) as nango:
+        for user in SECONDS:
+            nango.register_connection("shop", user, {"api_key": f"key-of-{user}"})
+        return call(nango, case, server)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@WAYS
+def test_bytes_meant_for_one_user_reach_no_other(case: Case, call: Any) -> None:
+    """User B gets the response to B's own request, whatever the server sent to user A before."""
+    first, second = bodies_of(case, call)
+    assert second == b"key-of-b"
+    if case.when != EARLY or first is None or case.first in COMPLETE.values():
+        assert FOREIGN not in (first or b"")
+
+
+def test_the_server_goes_wrong_in_at_least_four_hundred_ways() -> None:
+    """The cases differ, and there are as many as promised."""
+    assert len({case.name for case in CASES}) == len(CASES) >= 400
+
+
+@pytest.mark.parametrize("surplus", ["a second response", "a line end", "text"])
+@WAYS
+def test_a_transport_that_keeps_dirty_connections_is_caught(
+    surplus: str, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: without the look at idle connections, B gets what was sent to A, or an error."""
+    for wire in (SocketWire, AsyncWire):
+        monkeypatch.setattr(wire, "is_usable", lambda _: True)
+    monkeypatch.setattr(AsyncWire, "is_idle", property(lambda _: False, lambda *_: None), raising=False)
+    case = Case("dirty", COMPLETE["length"], SURPLUS[surplus], IDLE)
+    assert bodies_of(case, call)[1] in {FOREIGN, None}
+
+
+@WAYS
+def test_a_transport_that_believes_one_of_two_lengths_is_caught(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: a client that takes the first length reads the rest as B's response."""
+    monkeypatch.setattr(
+        http1, "_body_length", lambda framing: (False, int(framing["content-length"][0].split(",")[0]))
+    )
+    case = Case("two lengths", UNCLEAR["two lengths"], SECOND, LATE)
+    assert bodies_of(case, call)[1] == FOREIGN

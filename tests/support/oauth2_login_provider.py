@@ -572,9 +572,9 @@ class _Handler(BaseHTTPRequestHandler):
             body, kind = json.dumps(body), "application/json"
         raw = body if isinstance(body, bytes) else str(body or "").encode()
         self.send_response(response.status)
-        for name, value in {"Content-Type": kind, **response.headers}.items():
+        usual = {"Content-Type": kind, "Content-Length": str(len(raw))}
+        for name, value in {**usual, **response.headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
 

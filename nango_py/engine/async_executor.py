@@ -9,8 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
-from nango_py.engine.paging import PageWalk
-from nango_py.engine.plan import Call
+from nango_py.engine.plan import make_call
 from nango_py.limits.limit_types import Granted
 from nango_py.transport.response import Response, StreamedResponse
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.paging import PageWalk
     from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
@@ -137,7 +137,9 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         A cancelled call releases its place in the budgets, or leaves it spent if the request was sent.
         """
         return await self._request(
-            Call(method, path, **options), raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
+            make_call(method, path, options),
+            raise_for_error=raise_for_error,
+            deadline_seconds=deadline_seconds,
         )
 
     async def download(
@@ -160,21 +162,39 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         await write_stream(_as_stream(response), target, progress)
         return response
 
-    async def paginate(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
+    def paginate(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        max_pages: int | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> AsyncIterator[Any]:
-        """The records of all pages, one by one; errors as in `Executor.paginate`."""
-        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
-        while (page := await self._next_page(walk)) is not None:
-            for record in walk.records(page):
+        """The records of all pages, one by one; arguments and errors as in `Executor.paginate`."""
+        walk = self._walk(make_call(method, path, options), max_pages)
+        return self._records(walk, deadline_seconds)
+
+    def pages(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        max_pages: int | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncIterator[Response]:
+        """The responses of all pages, one by one; arguments and errors as in `Executor.paginate`."""
+        walk = self._walk(make_call(method, path, options), max_pages, reads_records=False)
+        return self._responses(walk, deadline_seconds)
+
+    async def _records(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Any]:
+        while (page := await self._next_page(walk, deadline_seconds)) is not None:
+            for record in page.records:
                 yield record
 
-    async def pages(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncIterator[Response]:
-        """The responses of all pages, one by one."""
-        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
-        while (page := await self._next_page(walk)) is not None:
+    async def _responses(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Response]:
+        while (page := await self._next_page(walk, deadline_seconds)) is not None:
             yield page.response
 
     async def verify(self) -> Verification:

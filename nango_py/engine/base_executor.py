@@ -9,7 +9,7 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.log import explain
-from nango_py.engine.plan import Call, Plan, make_plan, move_to_url, with_credentials_of
+from nango_py.engine.plan import Call, Plan, make_call, make_plan, move_to_url, with_credentials_of
 from nango_py.errors import InvalidRequest, TransportFailed
 from nango_py.record import replaced
 from nango_py.secret import Secret
@@ -108,7 +108,7 @@ class BaseExecutor(ABC, Generic[Result]):
 
         If the first call has yet to fetch a token, a placeholder stands in for it.
         """
-        call = Call(method, path, **options)
+        call = make_call(method, path, options)
         runtime, connection = self._get_runtime(), self._read_connection()
         mode = get_auth_mode(runtime.integration.auth_mode)
         if mode.is_ready(connection.credentials):
@@ -231,18 +231,26 @@ class BaseExecutor(ABC, Generic[Result]):
             raise TransportFailed(text, reason="token")
         return connection
 
-    async def _next_page(self, walk: PageWalk) -> ParsedPage | None:
+    def _walk(self, call: Call, max_pages: int | None, *, reads_records: bool = True) -> PageWalk:
+        from nango_py.engine.paging import PageWalk
+
+        return PageWalk(self._get_runtime(), call, max_pages, reads_records=reads_records)
+
+    async def _next_page(self, walk: PageWalk, deadline_seconds: float | None) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
-        plan = walk.next_plan()
-        if plan is not None or walk.is_at_start:
-            connection = await self._usable_connection(walk.runtime)
-            if plan is None:
-                plan = self._plan(walk.runtime, connection, walk.first_call)
-            elif connection is not plan.settings.connection:
-                plan = with_credentials_of(plan, self._bind(walk.runtime, connection))
-        if plan is None or walk.is_over:
+        runtime = walk.runtime
+        plan = None if walk.is_over else walk.next_plan()
+        if walk.is_over or (plan is None and not walk.is_at_start):
             return None
-        response = await self._run(ApiCall(plan, walk.runtime, self._io), walk.runtime, raise_for_error=True)
+        connection = await self._usable_connection(runtime, deadline_seconds)
+        if plan is None:
+            plan = self._plan(runtime, connection, walk.first_call)
+        elif connection is not plan.settings.connection:
+            plan = with_credentials_of(plan, self._bind(runtime, connection))
+        call = ApiCall(plan, runtime, self._io, deadline_seconds=deadline_seconds)
+        response = await self._run(call, runtime)
+        if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
+            raise runtime.provider_error(response, call.plan)
         return walk.add_page(plan, response)
 
     async def _verify(self) -> Verification:

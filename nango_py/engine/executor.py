@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
-from nango_py.engine.paging import PageWalk
-from nango_py.engine.plan import Call
+from nango_py.engine.plan import make_call
 from nango_py.transport.response import Response
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
     from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
@@ -125,7 +125,7 @@ class Executor(BaseExecutor[Response]):
         """
         return run_sync(
             self._request(
-                Call(method, path, **options),
+                make_call(method, path, options),
                 raise_for_error=raise_for_error,
                 deadline_seconds=deadline_seconds,
             )
@@ -161,26 +161,47 @@ class Executor(BaseExecutor[Response]):
         return response
 
     def paginate(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        max_pages: int | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> Iterator[Any]:
         """The records of all pages, one by one; each page is a call with its own retries and limits.
 
+        Args:
+            path: below the blueprint's base URL.
+            method: any HTTP method.
+            max_pages: maximum number of pages.
+            deadline_seconds: the time for each page, waits included; the blueprint's by default.
+            options: as in `request`. Paging parameters go into `json` if it is given.
+
         Raises:
             ConfigError: the blueprint has no pagination, or the first page's records are not where it says.
-            ProviderError: the API returned an error for a page.
+            ProviderError: the API returned an error for a page, or a page that cannot be understood.
             RequestFailed: a page repeats itself, or a link to the next one leaves the API.
         """
-        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
-        while (page := run_sync(self._next_page(walk))) is not None:
-            yield from walk.records(page)
+        walk = self._walk(make_call(method, path, options), max_pages)
+        return (record for page in self._pages(walk, deadline_seconds) for record in page.records)
 
     def pages(
-        self, path: str, *, method: str = "GET", max_pages: int | None = None, **options: Unpack[CallOptions]
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        max_pages: int | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> Iterator[Response]:
-        """The responses of all pages, one by one."""
-        walk = PageWalk(self._get_runtime(), Call(method, path, **options), max_pages)
-        while (page := run_sync(self._next_page(walk))) is not None:
-            yield page.response
+        """The responses of all pages, one by one; arguments and errors as in `paginate`."""
+        walk = self._walk(make_call(method, path, options), max_pages, reads_records=False)
+        return (page.response for page in self._pages(walk, deadline_seconds))
+
+    def _pages(self, walk: PageWalk, deadline_seconds: float | None) -> Iterator[ParsedPage]:
+        while (page := run_sync(self._next_page(walk, deadline_seconds))) is not None:
+            yield page
 
     def verify(self) -> Verification:
         """Whether the connection's credentials work, according to the blueprint's `verification` call.
@@ -214,7 +235,7 @@ class Executor(BaseExecutor[Response]):
 
     def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL of this API; a final 429 is returned. For sessions."""
-        return run_sync(self._request_url(Call(method, "", **options), url))
+        return run_sync(self._request_url(make_call(method, "", options), url))
 
     def _remember(self, attempts: list[Attempt]) -> None:
         LAST_CALLS.calls.append((weakref.ref(self), attempts))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
 
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.paths import join_path
-from nango_py.engine.request_encoding import Pairs, encode_body, encode_pairs, requote, to_pairs
-from nango_py.errors import ConfigError, InvalidRequest
+from nango_py.engine.request_encoding import (
+    Pairs,
+    encode_body,
+    encode_json,
+    encode_pairs,
+    requote,
+    to_pairs,
+)
+from nango_py.errors import ConfigError, InvalidRequest, unknown_name
 from nango_py.protocols.signed_request import SignedRequest
-from nango_py.record import record, replaced
+from nango_py.record import field_names, record, replaced
 from nango_py.secret import MASK, mask_rare, mask_secrets
 
 if TYPE_CHECKING:
@@ -81,6 +88,19 @@ class Call:
     idempotency_key: str | None = None
     stream: bool = False
     max_response_bytes: int | None = None
+
+
+def make_call(method: str, path: str, options: Mapping[str, Any]) -> Call:
+    """The arguments of a call.
+
+    Raises:
+        TypeError: there is no option with that name; the message suggests the nearest.
+    """
+    known = field_names(Call)[2:]
+    for name in options:
+        if name not in known:
+            raise TypeError(unknown_name("option", name, (*known, "raise_for_error", "deadline_seconds")))
+    return Call(method, path, **options)
 
 
 @record
@@ -346,6 +366,21 @@ def move_to_url(plan: Plan, url: str) -> Plan:
         endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
         pairs=to_pairs(query),
     )
+
+
+def with_json(plan: Plan, value: object) -> Plan:
+    """The same request with another JSON body."""
+    return replaced(plan, body=encode_json(value))
+
+
+def with_new_idempotency_key(plan: Plan, call: Call, header: str) -> Plan:
+    """The same request as a new one of the same caller, who did not choose the key."""
+    given = {_header_text(name).lower() for name in call.headers or ()}
+    if not header or plan.method in REPEATABLE or call.idempotency_key or header.lower() in given:
+        return plan
+    headers = {key: value for key, value in plan.headers.items() if key != header.lower()}
+    _add_idempotency_key(headers, call, header)
+    return replaced(plan, headers=headers)
 
 
 def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.config.urls.paths import path_fits
-from nango_py.pagination.base import search_json
+from nango_py.json_path import search_json
 from nango_py.record import record, replaced
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ProviderError, printable
+from nango_py.json_path import search_json
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning
 from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
-from nango_py.pagination.base import search_json
 from nango_py.registry import PAGINATORS
 from nango_py.secret import mask_secrets
 from nango_py.transport.sendable import Failure

@@ -1,11 +1,16 @@
-"""The base class of paginators: they find the records and the next page in a response, without I/O."""
+"""The base class of paginators: they find the records and the next page in a response, without I/O.
+
+A list ends when the API says so, or when a rule of its kind proves it, such as an empty page. Everything else
+that is found where a list, a number or a cursor was expected is an `UnreadablePage`: no list ends in silence.
+"""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
 
+from nango_py.errors import printable
+from nango_py.json_path import search_json
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
 Params: TypeAlias = tuple[tuple[str, str], ...]
 
 
+class UnreadablePage(Exception):
+    """A page that cannot be understood. The text says what was found and what was expected."""
+
+
 class Page(Protocol):
     """The part of a response that paginators read."""
 
@@ -23,16 +32,24 @@ class Page(Protocol):
     def headers(self) -> Mapping[str, str]:
         """The response headers, case-insensitive."""
 
+    @property
+    def records_so_far(self) -> int:
+        """The number of records of the walk, this page included."""
+
+    @property
+    def largest_page(self) -> int:
+        """The number of records of the longest page of the walk."""
+
     def json(self) -> JsonValue:
-        """The parsed body."""
+        """The parsed body; None for a response that has no body, such as 204."""
 
 
 @record
 class NextRequest:
-    """How to request the next page: its URL (absolute or relative), or query parameters to change."""
+    """How to request the next page: its URL (absolute or relative), or parameters to change."""
 
     url: str = ""
-    params: Params = ()
+    params: tuple[tuple[str, JsonValue], ...] = ()
 
 
 class Paginator:
@@ -40,8 +57,11 @@ class Paginator:
 
     Attributes:
         records_path: JMESPath to the list of records; "" if the body itself is the list.
-        limit_param: query parameter for the page size.
+        limit_param: parameter for the page size.
         limit: the page size to request.
+        has_more: JMESPath to the flag for more pages; "" if the API has none.
+        empty_statuses: statuses that stand for an empty page.
+        params_in: `query` or `body`; "" for the body of calls with a JSON object, else the query.
     """
 
     __slots__ = ()
@@ -55,9 +75,15 @@ class Paginator:
     example_config: ClassVar[Settings]
     """Valid settings, used by the contract tests and the docs."""
 
+    counts_records: ClassVar[bool] = False
+    """Whether an empty page ends the list, so that records must be found to know where it ends."""
+
     records_path: str = ""
     limit_param: str = ""
     limit: int = 0
+    has_more: str = ""
+    empty_statuses: tuple[int, ...] = ()
+    params_in: str = ""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -71,55 +97,102 @@ class Paginator:
         return {"records": "records_path", "next": "next_path", "cursor": "cursor_path"}
 
     def first_params(self) -> Params:
-        """Query parameters of the first request, unless the caller sets them: the page size."""
+        """Parameters of the first request, unless the caller sets them: the page size."""
         return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
 
     def records(self, page: Page) -> list[JsonValue]:
-        """The records of one page."""
-        value = self._records_value(page)
-        return value if isinstance(value, list) else []
+        """The records of one page; [] if there is no list.
+
+        Raises:
+            UnreadablePage: there is something else where the list should be.
+        """
+        return self.find_records(page) or []
+
+    def find_records(self, page: Page) -> list[JsonValue] | None:
+        """The records of one page; None if the page has no list, as some APIs leave empty lists out.
+
+        Raises:
+            UnreadablePage: there is something else where the list should be, or an error instead of it.
+        """
+        body = page.json()
+        found = search_json(self.records_path, body) if self.records_path else body
+        if isinstance(found, list):
+            if not found:
+                _check_for_errors(body, ERROR_KEYS)
+            return found
+        is_left_out = found is None and (body is None or isinstance(body, dict))
+        has_empty_list = isinstance(body, dict) and any(value == [] for value in body.values())
+        if is_left_out or found == {} or (found is body and has_empty_list):
+            _check_for_errors(body, ERROR_KEYS if has_empty_list else ERROR_KEYS + MESSAGE_KEYS)
+            return [] if has_empty_list or found == {} else None
+        if found is None and body == []:
+            return []
+        what = describe(body if found is None else found)
+        raise UnreadablePage(f"{self._where()} is {what}; expected a list")
+
+    def _where(self) -> str:
+        return f'pagination.records "{printable(self.records_path)}"' if self.records_path else "the body"
 
     def suggest_records_paths(self, page: Page) -> tuple[str, ...]:
-        """The paths of other lists in the response if there is none at `records`, for the error message.
+        """The paths of other lists in the response if there is none at `records`, for the error message."""
+        body = page.json()
+        found = search_json(self.records_path, body) if self.records_path else body
+        is_missing = found is None or (found is body and not isinstance(body, list))
+        return tuple(find_lists(body)) if is_missing else ()
 
-        An absent list is not an error by itself: some APIs leave empty lists out.
+    def following(self, page: Page, params: Params) -> NextRequest | None:
+        """The request after the one with `params`, whose response is `page`; None after the last page.
+
+        Raises:
+            UnreadablePage: the page does not say how the list goes on.
         """
-        return () if isinstance(self._records_value(page), list) else tuple(find_lists(page.json()))
+        more = self.says_more(page)
+        if more is False:
+            return None
+        target = self.next_request(page, params)
+        if target is None and more:
+            raise UnreadablePage(f'pagination.has_more "{self.has_more}" is true, but no next page is named')
+        return target
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:
-        """The request after the one with `params`, whose response is `page`; None after the last page."""
+        """The request after the one with `params`, without regard to `has_more`; None after the last page."""
         raise TypeError(f"{type(self).__name__} does not implement next_request()")
 
-    def _records_value(self, page: Page) -> JsonValue:
-        return search_json(self.records_path, page.json()) if self.records_path else page.json()
+    def says_more(self, page: Page) -> bool | None:
+        """Whether the API's flag says that there are more pages; None if there is no flag.
+
+        Raises:
+            UnreadablePage: the flag is neither true nor false.
+        """
+        return read_flag(self.has_more, page) if self.has_more else None
 
 
 RECORDS_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the list of records"}
+HAS_MORE_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the flag for more pages"}
+TOTAL_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the number of records of all pages"}
+EMPTY_STATUSES_SCHEMA: Schema = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 200, "maximum": 499},
+    "description": "statuses that mean an empty page: 200 without a body, or an error after the last page",
+}
+PARAMS_IN_SCHEMA: Schema = {
+    "enum": ["query", "body"],
+    "description": "where paging parameters go; by default in the JSON object of a call that has one, "
+    "else in the query",
+}
+
+ERROR_KEYS = ("error", "errors")
+MESSAGE_KEYS = ("fault", "message", "detail", "error_message", "error_description", "exception")
 
 
-def search_json(path: str, body: JsonValue) -> JsonValue:
-    """The value at a JMESPath, or None.
-
-    Source: https://jmespath.org/specification.html
-    """
-    names = _split_plain_path(path)
-    if names is None:
-        import jmespath
-
-        value: JsonValue = jmespath.search(path, body)
-        return value
-    for name in names:
-        body = body.get(name) if isinstance(body, dict) else None
-    return body
-
-
-@lru_cache(maxsize=256)
-def _split_plain_path(path: str) -> tuple[str, ...] | None:
-    """The names of a path such as `links.next`, which needs no JMESPath parser; None for other paths."""
-    return tuple(path.split(".")) if _PLAIN_PATH.fullmatch(path) else None
-
-
-_PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+def _check_for_errors(body: JsonValue, keys: tuple[str, ...]) -> None:
+    """Raise if a page without records has an error instead of them."""
+    if not isinstance(body, dict):
+        return
+    for key in keys:
+        value = body.get(key)
+        if any(value.values()) if isinstance(value, dict) else value:
+            raise UnreadablePage(f"there are no records, but {key} is {describe(value)}")
 
 
 def find_lists(body: JsonValue, prefix: str = "") -> Iterator[str]:
@@ -131,7 +204,86 @@ def find_lists(body: JsonValue, prefix: str = "") -> Iterator[str]:
             yield from find_lists(value, f"{prefix}.{name}" if prefix else name)
 
 
+def describe(value: JsonValue) -> str:
+    """A JSON value for an error message: short texts and numbers as they are, the keys of an object."""
+    if isinstance(value, dict):
+        keys = ", ".join(f'"{printable(key, 40)}"' for key in list(value)[:5])
+        return f"an object with {keys}{', ...' if len(value) > 5 else ''}" if value else "an empty object"  # noqa: PLR2004
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return f'the text "{printable(value, 60)}"'
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else f"the number {value}"
+
+
+def read_flag(path: str, page: Page) -> bool | None:
+    """The flag at a JMESPath; None if it is absent, null or an empty text.
+
+    Raises:
+        UnreadablePage: it is neither a boolean, nor a number, nor such a text.
+    """
+    value = search_json(path, page.json())
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and value >= 0:
+        return value > 0
+    text = value.strip().lower() if isinstance(value, str) else "?"
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    if not text:
+        return None
+    raise UnreadablePage(f'"{printable(path)}" is {describe(value)}; expected true or false')
+
+
+TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
+FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+
+
+def read_count(path: str, page: Page) -> int | None:
+    """The whole number at a JMESPath, also as text or as 2.0; None if it is absent, null or an empty text.
+
+    Raises:
+        UnreadablePage: it is something else, or negative.
+    """
+    value = search_json(path, page.json())
+    if value is None:
+        return None
+    text = "" if isinstance(value, bool | list | dict) else str(value).strip()
+    if isinstance(value, str) and not text:
+        return None
+    if _WHOLE_NUMBER.fullmatch(text):
+        return int(text.partition(".")[0])
+    raise UnreadablePage(f'"{printable(path)}" is {describe(value)}; expected a whole number')
+
+
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}(?:\.0+)?")
+
+
+def parameter_text(value: JsonValue) -> str:
+    """A cursor as the text of a query parameter.
+
+    Raises:
+        UnreadablePage: it is a list, an object, or a number that has lost digits.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and abs(value) < MAX_EXACT:
+        text = str(int(value)) if value.is_integer() else repr(value)
+        if sum(map(str.isdigit, text)) <= MAX_DIGITS:
+            return text
+    raise UnreadablePage(f"the cursor is {describe(value)}; expected a text or a whole number")
+
+
+# A binary64 number keeps every decimal of up to 15 digits.
+MAX_DIGITS = 15
+MAX_EXACT = 1e15
+
+
 def int_param(params: Params, name: str, default: int) -> int:
     """The value of an integer parameter."""
     value = dict(params).get(name, "")
-    return int(value) if value.isdigit() else default
+    return int(value) if value.isascii() and value.isdigit() else default

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params, search_json
+from nango_py.errors import printable
+from nango_py.json_path import search_json
+from nango_py.pagination.base import (
+    EMPTY_STATUSES_SCHEMA,
+    HAS_MORE_SCHEMA,
+    RECORDS_SCHEMA,
+    NextRequest,
+    Page,
+    Paginator,
+    Params,
+    UnreadablePage,
+    describe,
+)
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
 
@@ -12,7 +24,7 @@ from nango_py.registry import PAGINATORS
 class NextUrl(Paginator):
     """Follows the URL found at a JMESPath until there is none.
 
-    Source: https://jsonapi.org/format/#fetching-pagination
+    Source: https://jsonapi.org/format/#document-links
     """
 
     name = "next_url"
@@ -20,14 +32,29 @@ class NextUrl(Paginator):
         "required": ["next"],
         "properties": {
             "next": {"type": "string", "description": "JMESPath to the URL of the next page"},
+            "has_more": HAS_MORE_SCHEMA,
+            "empty_statuses": EMPTY_STATUSES_SCHEMA,
             "records": RECORDS_SCHEMA,
         },
     }
     example_config = {"next": "links.next", "records": "data"}
     next_path: str = "links.next"
+    has_more: str = ""
+    empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:
-        """The URL of the next page, absolute or relative; None if it is "" or null."""
-        url = search_json(self.next_path, page.json())
-        return NextRequest(url=url) if isinstance(url, str) and url else None
+        """The URL of the next page, absolute or relative; None if it is "", false, null or absent.
+
+        Raises:
+            UnreadablePage: there is something else, such as a number.
+        """
+        found = search_json(self.next_path, page.json())
+        url = found.get("href") if isinstance(found, dict) and found else found
+        if url is None and found is None:
+            return None
+        if url is False or (isinstance(url, str) and not url.strip()):
+            return None
+        if isinstance(url, str):
+            return NextRequest(url=url.strip())
+        raise UnreadablePage(f'"{printable(self.next_path)}" is {describe(found)}; expected a URL')

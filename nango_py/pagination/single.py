@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from nango_py.pagination.base import RECORDS_SCHEMA, NextRequest, Page, Paginator, Params
+from nango_py.pagination.base import (
+    EMPTY_STATUSES_SCHEMA,
+    RECORDS_SCHEMA,
+    NextRequest,
+    Page,
+    Paginator,
+    Params,
+)
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
 
@@ -13,8 +20,9 @@ class Single(Paginator):
     """Returns the records of one response and requests no other page."""
 
     name = "single"
-    config_schema = {"properties": {"records": RECORDS_SCHEMA}}
+    config_schema = {"properties": {"empty_statuses": EMPTY_STATUSES_SCHEMA, "records": RECORDS_SCHEMA}}
     example_config = {"records": "data"}
+    empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:

@@ -482,13 +482,16 @@ def test_records_that_are_not_where_the_blueprint_says_are_an_error(
             assert walk() == found
 
 
-def test_only_the_first_page_must_have_records(tmp_path: Path) -> None:
-    """A last page without its list ends the walk, whatever else it has."""
-    last = SandboxResponse.of({"notes": [{"text": "that is all"}]})
+def test_a_later_page_of_another_shape_does_not_end_the_walk(tmp_path: Path) -> None:
+    """A page without its list and without anything of the first page is an error, after the good records."""
+    last = SandboxResponse.of({"notice": "maintenance"})
     paging = {"kind": "page", "param": "page", "records": "data"}
     faults = FaultPlan.script([SandboxResponse.of({"data": [{"id": 1}]}), last])
     with a_product(tmp_path, {**SHOP, "pagination": paging}, faults=faults) as (nango, _):
-        assert list(nango.executor("shop", "u0").paginate("things")) == [{"id": 1}]
+        walk = nango.executor("shop", "u0").paginate("things")
+        assert next(walk) == {"id": 1}
+        with pytest.raises(ProviderError, match="notice"):
+            next(walk)
 
 
 def test_redirects_stay_within_the_api(tmp_path: Path) -> None:

@@ -181,8 +181,14 @@ def make_scripts(script: Any, numbers: range) -> list[Any]:
         # The link repeats the credential, as APIs do that keep it in the query.
         values = [secret(number, TAILS[choose_place(number)]) for number in numbers]
         links = [f"/things?api_key={requests.utils.quote(value, safe='')}&p=1" for value in values]
-        bodies = [json.dumps({"data": [1], "links": {"next": link}}).encode() for link in links]
-        return [[READ, response(body)] * 4 for body in bodies]
+        return [
+            [
+                step
+                for page in range(4)
+                for step in (READ, response(json.dumps({"data": [page], "links": {"next": link}}).encode()))
+            ]
+            for link in links
+        ]
     return [script * 8 if script[-1] not in {RESET, CLOSE, HANG} else script]
 
 

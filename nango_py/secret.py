@@ -12,14 +12,14 @@ import functools
 import json
 import logging
 import re
+import sys
 from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
-from nango_py.errors import NangoError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
 MASK = "***"
 
@@ -27,31 +27,90 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-class FrameRemover:
-    """Decorator for functions that take secrets: raises these errors without the frames that hold them.
+_INSIDE = sys.stdlib_module_names | {
+    "nango_py", "urllib3", "requests", "httpx2", "httpcore2", "h11", "h2", "aiohttp", "anyio", "yarl",
+    "multidict", "jwt", "cryptography", "psycopg", "psycopg_pool", "redis", "jmespath", "starlette",
+}  # fmt: skip
+"""Top-level packages whose frames may hold a rendered request or a credential."""
 
-    Error trackers show the locals of frames, and the errors themselves contain no secret.
+
+def strip_frames(error: BaseException) -> BaseException:
+    """The same error without the frames of this package and of the libraries that it calls.
+
+    Error trackers show the locals of frames. The frames of others, such as those of a caller's upload or
+    callback, stay. So do the errors that the caller was handling. To be used outside of `except`.
     """
+    outer = sys.exception()
+    seen, waiting = {id(outer)}, [error]
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        current.__traceback__ = _outside(current.__traceback__)
+        # An error of a library may quote the URL of a request; one that a caller's code raised stays.
+        if not _is_kept(current.__cause__, outer):
+            current.__cause__ = None
+        if not _is_kept(current.__context__, outer):
+            current.__context__ = None
+        waiting += filter(None, (current.__cause__, current.__context__))
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+    return error
 
-    def __init__(self, *errors: type[Exception]) -> None:
-        self._errors = errors
 
-    def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        """The function, wrapped."""
-
-        @functools.wraps(function)
-        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            try:
-                return function(*args, **kwargs)
-            except self._errors as error:
-                failure = error.with_traceback(None)
-            del args, kwargs
-            raise failure
-
-        return call
+def strip_all(error: BaseException) -> BaseException:
+    """The same error without any frame, cause or context."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
 
 
-without_frames = FrameRemover(NangoError)
+def _is_kept(error: BaseException | None, outer: BaseException | None) -> bool:
+    return error is None or error is outer or _outside(error.__traceback__) is not None
+
+
+def _outside(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of packages inside."""
+    kept = []
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _INSIDE:
+            kept.append(trace)
+        trace = trace.tb_next
+    following = None
+    for trace in reversed(kept):
+        following = TracebackType(following, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+    return following
+
+
+def without_frames(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Decorator for functions that handle secrets: no frame of an error that they raise shows one."""
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            failure = error
+        del args, kwargs
+        try:
+            raise strip_frames(failure)
+        finally:
+            del failure
+
+    return call
+
+
+async def await_without_frames(steps: Coroutine[Any, Any, Result]) -> Result:
+    """The result of the steps; no frame of an error that they raise shows a secret."""
+    try:
+        return await steps
+    except BaseException as error:  # noqa: BLE001 - raised again
+        failure = error
+    del steps
+    try:
+        raise strip_frames(failure)
+    finally:
+        del failure
 
 
 # Masking shorter values would turn logs into stars; only the structure keeps them out.
@@ -136,12 +195,12 @@ def conceal(value: object) -> Any:
 
 def spellings(value: str) -> set[str]:
     """The forms in which a secret appears in texts: raw, percent-encoded, base64, JSON, repr."""
-    forms = {value, quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="~()*!.'")}
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, quote(raw, safe=""), quote(raw), quote_plus(raw), quote(raw, safe="~()*!.'")}
     forms |= {form.replace("%2F", "%2f").replace("%3D", "%3d") for form in forms}
     forms |= {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in forms}
     forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     forms |= {form.replace("/", "\\/") for form in tuple(forms)}  # PHP escapes slashes in JSON
-    raw = value.encode("utf-8", "surrogatepass")
     forms |= {repr(raw)[2:-1]}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         forms |= {encode(raw).decode(), encode(raw).decode().rstrip("=")}
@@ -185,19 +244,28 @@ class MaskingFilter(logging.Filter):
     """Masks the secrets of the current call in log records, including arguments and tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always True: records are changed, never dropped."""
+        """Always True: records are changed, never dropped. Never raises."""
         secrets = live_secrets.get()
-        if secrets and secrets[-1] is EVERYTHING:
-            record.msg, record.args, record.exc_info, record.exc_text = "a token request", (), None, None
-        elif secrets:
-            record.msg = mask_secrets(record.getMessage(), secrets)
-            record.args = ()
-            if record.exc_info and not record.exc_text:
-                record.exc_text = logging.Formatter().formatException(record.exc_info)
-            if record.exc_text:
-                record.exc_text = mask_secrets(record.exc_text, secrets)
-                record.exc_info = None
+        if not secrets:
+            return True
+        try:
+            self._mask(record, secrets)
+        except Exception:  # noqa: BLE001 - a library's log must not end a call
+            record.msg, record.args, record.exc_info, record.exc_text = MASK, (), None, None
         return True
+
+    @staticmethod
+    def _mask(record: logging.LogRecord, secrets: tuple[str, ...]) -> None:
+        if secrets[-1] is EVERYTHING:
+            record.msg, record.args, record.exc_info, record.exc_text = "a token request", (), None, None
+            return
+        record.msg = mask_secrets(record.getMessage(), secrets)
+        record.args = ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = mask_secrets(record.exc_text, secrets)
+            record.exc_info = None
 
 
 # A filter applies to the records of its logger, but not to those of child loggers, so each one is listed.

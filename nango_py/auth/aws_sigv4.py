@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.protocols.settings_schemas import TEMPLATE
-from nango_py.protocols.token_exchange import without_error_frames
 from nango_py.registry import AUTH_MODES
+from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class AwsSigV4(AuthMode):
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
     signs = True
 
-    @without_error_frames
+    @without_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float
     ) -> dict[str, str]:

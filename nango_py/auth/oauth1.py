@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
 from nango_py.protocols.settings_schemas import CALLBACK, TEXTS, URL
-from nango_py.protocols.token_exchange import TokenRefused, without_error_frames
+from nango_py.protocols.token_exchange import TokenRefused
 from nango_py.registry import AUTH_MODES
+from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class OAuth1(AuthMode):
     secret_variables = ("oauth_token", "oauth_token_secret", "oauth_client_secret")
     signs = True
 
-    @without_error_frames
+    @without_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float
     ) -> dict[str, str]:

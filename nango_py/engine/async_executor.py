@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.plan import make_call
 from nango_py.limits.limit_types import Granted
+from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
 if TYPE_CHECKING:
@@ -136,10 +137,9 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
 
         A cancelled call releases its place in the budgets, or leaves it spent if the request was sent.
         """
-        return await self._request(
-            make_call(method, path, options),
-            raise_for_error=raise_for_error,
-            deadline_seconds=deadline_seconds,
+        call = make_call(method, path, options)
+        return await await_without_frames(
+            self._request(call, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds)
         )
 
     async def download(
@@ -189,17 +189,17 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         return self._responses(walk, deadline_seconds)
 
     async def _records(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Any]:
-        while (page := await self._next_page(walk, deadline_seconds)) is not None:
+        while (page := await await_without_frames(self._next_page(walk, deadline_seconds))) is not None:
             for record in page.records:
                 yield record
 
     async def _responses(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Response]:
-        while (page := await self._next_page(walk, deadline_seconds)) is not None:
+        while (page := await await_without_frames(self._next_page(walk, deadline_seconds))) is not None:
             yield page.response
 
     async def verify(self) -> Verification:
         """Whether the connection's credentials work; see `Executor.verify`."""
-        return await self._verify()
+        return await await_without_frames(self._verify())
 
     async def limits(self) -> tuple[WindowView, ...]:
         """How much of this connection's quota is used now; see `Executor.limits`."""

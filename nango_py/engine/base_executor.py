@@ -9,10 +9,18 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.log import explain
-from nango_py.engine.plan import Call, Plan, make_call, make_plan, move_to_url, with_credentials_of
+from nango_py.engine.plan import (
+    Call,
+    Plan,
+    check_deadline,
+    make_call,
+    make_plan,
+    move_to_url,
+    with_credentials_of,
+)
 from nango_py.errors import InvalidRequest, TransportFailed
 from nango_py.record import replaced
-from nango_py.secret import Secret
+from nango_py.secret import Secret, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +59,7 @@ class BaseExecutor(ABC, Generic[Result]):
 
     __slots__ = ("__weakref__", "_bound", "_get_runtime", "_io", "_read_connection", "_token")
 
+    @without_frames
     def __init__(
         self,
         get_runtime: Callable[[], IntegrationRuntime],
@@ -103,6 +112,7 @@ class BaseExecutor(ABC, Generic[Result]):
         """What happened in the last call of this thread or task: each attempt, and the rule that decided."""
         return explain(self.attempts)
 
+    @without_frames
     def plan(self, method: str, path: str, **options: Unpack[CallOptions]) -> Plan:
         """The request that a call would send, without sending it; `print(plan)` masks credentials.
 
@@ -118,6 +128,7 @@ class BaseExecutor(ABC, Generic[Result]):
         return make_plan(call, settings, runtime.retries.idempotency_header)
 
     @property
+    @without_frames
     def base_url(self) -> str:
         """The URL that paths are relative to. Do not show it: it may hold a credential."""
         return self._bind(self._get_runtime(), self._read_connection()).base_url
@@ -135,6 +146,7 @@ class BaseExecutor(ABC, Generic[Result]):
     def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
         return make_plan(call, self._bind(runtime, connection), runtime.retries.idempotency_header)
 
+    @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
         from nango_py.limits.usage import usage_view
 
@@ -148,6 +160,7 @@ class BaseExecutor(ABC, Generic[Result]):
     async def _request(
         self, call: Call, *, raise_for_error: bool = False, deadline_seconds: float | None = None
     ) -> Response:
+        check_deadline(deadline_seconds)
         runtime = self._get_runtime()
         connection = await self._usable_connection(runtime, deadline_seconds)
         plan = self._plan(runtime, connection, call)
@@ -238,6 +251,7 @@ class BaseExecutor(ABC, Generic[Result]):
 
     async def _next_page(self, walk: PageWalk, deadline_seconds: float | None) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
+        check_deadline(deadline_seconds)
         runtime = walk.runtime
         plan = None if walk.is_over else walk.next_plan()
         if walk.is_over or (plan is None and not walk.is_at_start):

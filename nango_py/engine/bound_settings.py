@@ -12,7 +12,7 @@ from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, Position, Problem, printable
-from nango_py.secret import MASK, reveal
+from nango_py.secret import MASK, reveal, strip_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -255,10 +255,10 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
     """
     try:
         return BoundRequestSettings(integration, connection)
-    except ConfigError as error:
-        problems = error.problems
-    # A new error: the frames that rendered hold credentials, and error trackers print what frames hold.
-    raise ConfigError(problems)
+    except BaseException as error:  # noqa: BLE001 - raised again
+        # The frames that rendered hold credentials, and error trackers print what frames hold.
+        failure = strip_all(error)
+    raise failure
 
 
 def template_variables(integration: Integration, connection: Connection) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nango_py.record import record
+from nango_py.secret import strip_frames
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,14 +57,23 @@ class CallIO(Protocol):
 
 
 def run_sync(steps: Coroutine[object, None, R]) -> R:
-    """Run steps whose `CallIO` never suspends."""
+    """Run steps whose `CallIO` never suspends. No frame of an error that they raise shows a secret."""
+    failure: BaseException
     try:
         steps.send(None)
     except StopIteration as end:
         result: R = end.value
         return result
-    steps.close()
-    raise RuntimeError("a step of a sync call was suspended")
+    except BaseException as error:  # noqa: BLE001 - raised again
+        failure = error
+    else:
+        steps.close()
+        failure = RuntimeError("a step of a sync call was suspended")
+    del steps
+    try:
+        raise strip_frames(failure)
+    finally:
+        del failure
 
 
 class ConnectionSource(Protocol):

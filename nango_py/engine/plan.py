@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
 
@@ -16,14 +17,15 @@ from nango_py.engine.request_encoding import (
     encode_pairs,
     requote,
     to_pairs,
+    to_param_text,
 )
-from nango_py.errors import ConfigError, InvalidRequest, unknown_name
+from nango_py.errors import InvalidRequest, unknown_name
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.record import field_names, record, replaced
-from nango_py.secret import MASK, mask_rare, mask_secrets
+from nango_py.secret import MASK, mask_rare, mask_secrets, strip_all, without_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import TypedDict
 
     from nango_py.config.model import RequestSettings
@@ -60,8 +62,9 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
-MAX_TIMEOUT = 3600
 SEE_OTHER = 303
+MAX_TIMEOUT = 3600
+_TIMEOUT = f"timeout must be seconds > 0 and <= {MAX_TIMEOUT}, or a pair of them: (connect, read)"
 MOVED = frozenset({301, 302})
 
 
@@ -183,22 +186,14 @@ class Plan:
         raise TypeError("a Plan holds credentials and cannot be pickled")
 
 
+@without_frames
 def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str = "") -> Plan:
     """The request for a call of one connection. Nothing is sent, and the arguments are not changed.
 
     Raises:
         InvalidRequest: the path leaves the API's base URL, or the method, a header or the body is invalid.
     """
-    failed: ConfigError | InvalidRequest
-    try:
-        return _make_plan(call, settings, idempotency_header)
-    except (ConfigError, InvalidRequest) as error:
-        # The frames below hold the rendered request, and error trackers print what frames hold.
-        failed = error.with_traceback(None)
-    raise failed
-
-
-def _make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str) -> Plan:
+    check_call(call)
     method, requests = call.method.upper(), settings.integration.requests
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("invalid HTTP method: not a token (RFC 9110 section 5.6.2)")
@@ -230,7 +225,7 @@ def _split_query(written: str, params: object, protected: frozenset[str]) -> tup
     """The part of the caller's query that is sent as it is written, and the pairs to be encoded."""
     pairs: Pairs = ()
     if isinstance(params, str | bytes):
-        text = params if isinstance(params, str) else params.decode("utf-8", "replace")
+        text = to_param_text(params)
         written = _join_query(written, text.lstrip("?"))
     elif params:
         pairs = to_pairs(params)
@@ -314,9 +309,6 @@ def _timeouts(timeout: float | tuple[float, float] | None, requests: RequestSett
     if timeout is None:
         return requests.connect_seconds, requests.read_seconds
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    for seconds in (connect, read):
-        if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_TIMEOUT:
-            raise InvalidRequest(f"timeout= must be seconds > 0 and <= {MAX_TIMEOUT}, or (connect, read)")
     return float(connect), float(read)
 
 
@@ -328,6 +320,53 @@ def _checked(check: Callable[..., Value], *args: str) -> Value:
         problem = error
     parts = (f"[{problem.code}] {problem.what}", problem.expected, problem.help)
     raise InvalidRequest("; ".join(part for part in parts if part))
+
+
+def check_call(call: Call) -> None:
+    """Check the arguments of a call.
+
+    Raises:
+        InvalidRequest: one has the wrong type. The message does not show its value.
+    """
+    _check("method", call.method, str, "text such as GET")
+    _check("path", call.path, str, "text below the base URL")
+    if call.headers is not None:
+        _check("headers", call.headers, Mapping, "a mapping of names to values")
+        for name, value in call.headers.items():
+            _check("the name of a header", name, (str, bytes), "text")
+            _check("a header", value, (str, bytes, int, float, type(None)), "text, or None to leave it out")
+    if call.timeout is not None:
+        _check_timeout(call.timeout)
+    _check("idempotency_key", call.idempotency_key, (str, type(None)), "text")
+    limit = call.max_response_bytes
+    _check("max_response_bytes", limit, (int, type(None)), "a number of bytes, or 0 for no limit")
+    if limit is not None and limit < 0:
+        raise InvalidRequest("max_response_bytes must be a number of bytes, or 0 for no limit")
+
+
+def check_deadline(seconds: object) -> None:
+    """Check the deadline of a call.
+
+    Raises:
+        InvalidRequest: it is not a number of seconds.
+    """
+    if seconds is not None and not (_is_number(seconds) and seconds == seconds):  # noqa: PLR0124 - not NaN
+        raise InvalidRequest(f"deadline_seconds must be a number of seconds, not {type(seconds).__name__}")
+
+
+def _check(name: str, value: object, types: type | tuple[type, ...], expected: str) -> None:
+    if not isinstance(value, types):
+        raise InvalidRequest(f"{name} must be {expected}, not {type(value).__name__}")
+
+
+def _check_timeout(timeout: object) -> None:
+    pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    if len(pair) != 2 or not all(_is_number(seconds) and 0 < seconds <= MAX_TIMEOUT for seconds in pair):  # noqa: PLR2004 - a pair
+        raise InvalidRequest(_TIMEOUT)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
@@ -405,7 +444,14 @@ def sign(plan: Plan, now: float) -> Plan:
     if settings.signer is None:
         return plan
     request, variables = _signed_parts(plan), settings.variables()
-    return _with_headers(plan, settings.signer.sign(request, variables, settings.auth_settings, now))
+    try:
+        added = settings.signer.sign(request, variables, settings.auth_settings, now)
+    except BaseException as error:  # noqa: BLE001 - raised again, without the frames of a mode of others
+        failure = strip_all(error)
+    else:
+        return _with_headers(plan, added)
+    del request, variables
+    raise failure
 
 
 def answer_challenge(plan: Plan, headers: Mapping[str, str]) -> Plan | None:

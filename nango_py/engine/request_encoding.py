@@ -28,7 +28,7 @@ def to_pairs(params: object) -> Pairs:
     if not params:
         return ()
     if isinstance(params, bytes):
-        params = params.decode()
+        params = to_param_text(params)
     if isinstance(params, str):
         return tuple(parse_qsl(params.lstrip("?"), keep_blank_values=True))
     items = params.items() if isinstance(params, Mapping) else params
@@ -39,11 +39,16 @@ def to_pairs(params: object) -> Pairs:
         name, value = item
         if isinstance(value, str | int | float | bytes) or not isinstance(value, Iterable):
             value = (value,)
-        pairs.extend((_text(name), _text(one)) for one in value if one is not None)
+        pairs.extend((to_param_text(name), to_param_text(one)) for one in value if one is not None)
     return tuple(pairs)
 
 
-def _text(value: object) -> str:
+def to_param_text(value: object) -> str:
+    """A name or value as text; bytes are UTF-8.
+
+    Raises:
+        InvalidRequest: the bytes are not.
+    """
     if not isinstance(value, bytes):
         return str(value)
     try:

@@ -14,8 +14,8 @@ from nango_py.protocols.token_exchange import (
     TokenRequest,
     TokenUnavailable,
     error_code,
-    without_error_frames,
 )
+from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +129,7 @@ def _reencode(encoded: str) -> str:
     return urlencode(parse_qsl(encoded, keep_blank_values=True), quote_via=quote, safe="~")
 
 
-@without_error_frames
+@without_frames
 def temporary_request(context: TokenContext, callback: str) -> TokenRequest:
     """The request for temporary credentials (RFC 5849 2.1).
 
@@ -144,7 +144,7 @@ def temporary_request(context: TokenContext, callback: str) -> TokenRequest:
     return _build_signed_request(context, url, "request_http_method", context.app, callback=callback)
 
 
-@without_error_frames
+@without_frames
 def authorization_url(context: TokenContext, oauth_token: str) -> str:
     """The URL for the user's browser (RFC 5849 2.2)."""
     url = context.url("authorization_url")
@@ -153,7 +153,7 @@ def authorization_url(context: TokenContext, oauth_token: str) -> str:
     return url + ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
 
 
-@without_error_frames
+@without_frames
 def token_request(context: TokenContext, temporary: Mapping[str, str], verifier: str) -> TokenRequest:
     """The request for token credentials (RFC 5849 2.3).
 
@@ -168,7 +168,7 @@ def token_request(context: TokenContext, temporary: Mapping[str, str], verifier:
     )
 
 
-@without_error_frames
+@without_frames
 def read_temporary_credentials(context: TokenContext, response: TokenResponse) -> dict[str, str]:
     """oauth_token and oauth_token_secret of the temporary credentials, to be stored until the callback.
 
@@ -183,7 +183,7 @@ def read_temporary_credentials(context: TokenContext, response: TokenResponse) -
     return _read_token_pair(values)
 
 
-@without_error_frames
+@without_frames
 def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObject:
     """The credentials to store: oauth_token, oauth_token_secret and `raw`, the rest of the response.
 

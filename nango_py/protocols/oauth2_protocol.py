@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from nango_py.protocols import jwt_signing, token_responses
 from nango_py.protocols.client_auth import authenticate_client, build_token_request
-from nango_py.protocols.token_exchange import without_error_frames
+from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
     from nango_py.json_types import JsonObject, JsonValue, Settings
@@ -42,7 +42,7 @@ def uses_pkce(context: TokenContext) -> bool:
     return context.settings.get("pkce") is not False
 
 
-@without_error_frames
+@without_frames
 def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, verifier: str = "") -> str:
     """The URL for the user's browser (RFC 6749 4.1.1).
 
@@ -67,7 +67,7 @@ def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, v
     return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
-@without_error_frames
+@without_frames
 def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifier: str = "") -> TokenRequest:
     """The exchange of an authorization code for a token (RFC 6749 4.1.3)."""
     params = {"grant_type": "authorization_code", **_render_params(context, "token_params")}
@@ -77,7 +77,7 @@ def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifie
     return _build_authenticated_request(context, params)
 
 
-@without_error_frames
+@without_frames
 def refresh_request(context: TokenContext) -> TokenRequest:
     """The use of a refresh token (RFC 6749 6), at `refresh_url` if the blueprint has one.
 
@@ -92,7 +92,7 @@ def refresh_request(context: TokenContext) -> TokenRequest:
     return _build_authenticated_request(context, params, url_key)
 
 
-@without_error_frames
+@without_frames
 def client_credentials_request(context: TokenContext) -> TokenRequest:
     """A request for a token of the application itself (RFC 6749 4.4); `token_params` may set grant_type."""
     params = {"grant_type": "client_credentials"}
@@ -101,7 +101,7 @@ def client_credentials_request(context: TokenContext) -> TokenRequest:
     return _build_authenticated_request(context, {**params, **_render_params(context, "token_params")})
 
 
-@without_error_frames
+@without_frames
 def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     """The exchange of a signed assertion for a token (RFC 7523 2.1).
 
@@ -125,7 +125,7 @@ def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     return _build_request(context, url, params, headers)
 
 
-@without_error_frames
+@without_frames
 def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
     """The requests that revoke the tokens (RFC 7009), refresh token first; () without a `revocation_url`."""
     if not context.settings.get("revocation_url"):
@@ -140,7 +140,7 @@ def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
     return tuple(requests)
 
 
-@without_error_frames
+@without_frames
 def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObject:
     """The credentials to store after a token response.
 
@@ -174,7 +174,7 @@ def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObje
     return stored
 
 
-@without_error_frames
+@without_frames
 def values_to_keep(context: TokenContext, response: TokenResponse, callback: Mapping[str, str]) -> JsonObject:
     """The values that `keep_from_response` and `keep_from_callback` put into additional_config.
 

@@ -18,7 +18,7 @@ from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, NangoError, Position, Problem
 from nango_py.json_types import JsonObject
 from nango_py.record import field, record
-from nango_py.secret import FrameRemover, Unpicklable
+from nango_py.secret import Unpicklable
 
 if TYPE_CHECKING:
     from typing import Any
@@ -109,8 +109,6 @@ class TokenUnavailable(Exception):
 
 SECRET_FREE_ERRORS = (NangoError, TokenRefused, TokenUnavailable)
 """Errors whose message and attributes contain no credential; only the frames that raise them do."""
-
-without_error_frames = FrameRemover(*SECRET_FREE_ERRORS)
 
 
 def error_code(text: object) -> str:

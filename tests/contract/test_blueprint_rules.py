@@ -109,7 +109,7 @@ def test_xero_creates_no_record_twice(reason: str) -> None:
     ("ref", "call", "spent"),
     [
         ("google-mail:v1", CallFacts("POST", "users/me/messages/send"), ["100 of 6000/minute"]),
-        ("google-mail:v1", CallFacts("GET", "users/me/messages/18c1"), ["5 of 6000/minute"]),
+        ("google-mail:v1", CallFacts("GET", "users/me/messages/18c1"), ["20 of 6000/minute"]),
         ("google-mail:v1", CallFacts("GET", "users/me/labels"), ["1 of 6000/minute"]),
         ("google-calendar:v3", CallFacts("GET", "calendars/primary/events"), ["1 of 600/minute"]),
         (

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.errors import CredentialsError, nearest, printable
+from nango_py.pasted_text import find_unusable, strip_pasted
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class AuthMode:
     """Whether `answer_challenge` handles a 401 with WWW-Authenticate."""
 
     def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
-        """The credentials as they are stored.
+        """The credentials as they are stored: texts without what was copied along by accident.
 
         Args:
             credentials: the argument of register_connection.
@@ -86,9 +87,16 @@ class AuthMode:
         for field in self.credentials_schema.get("required", ()):
             if field not in credentials:
                 raise CredentialsError(f'{where}: {self.name} needs credential "{field}"')
-        for field, value in credentials.items():
+        cleaned = {
+            field: strip_pasted(value) if isinstance(value, str) and not self._is_multiline(field) else value
+            for field, value in credentials.items()
+        }
+        for field, value in cleaned.items():
             self._check_field(field, value, where)
-        return dict(credentials)
+        return cleaned
+
+    def _is_multiline(self, field: str) -> bool:
+        return bool(self.credentials_schema["properties"][field].get("multiline"))
 
     def _check_field(self, field: str, value: object, where: str) -> None:
         """Raise a CredentialsError that names the field, never the value, if the value is invalid."""
@@ -100,6 +108,9 @@ class AuthMode:
             raise CredentialsError(f'{where}: credential "{field}" must be a finite number')
         if isinstance(value, str) and not value:
             raise CredentialsError(f'{where}: credential "{field}" is empty')
+        found = find_unusable(value, is_multiline=self._is_multiline(field)) if isinstance(value, str) else ""
+        if found:
+            raise CredentialsError(f'{where}: credential "{field}" contains {found}; copy it again')
 
     def variables_of(self, credentials: Credentials) -> dict[str, Any]:
         """The values of `variables`, from stored credentials."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from nango_py.config.schema.field_patterns import matches_pattern
 from nango_py.config.urls.hosts import FORMATS, normalize_host
 from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, make_form
 from nango_py.errors import nearest, printable
+from nango_py.pasted_text import find_unusable, strip_pasted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,6 @@ CHECK_FIELDS = "Please check the marked fields."
 NO_SUCH_FIELD = "There is no such field"
 MISSING = "Please fill in this field."
 
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
-_LINE_CHARACTERS = frozenset("\n\t")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -101,7 +99,7 @@ def clean_settings(integration: Integration, config: JsonObject) -> JsonObject:
 
 def clean_text(text: str, field: Field) -> str:
     """The text without what was copied along: surrounding whitespace, or the URL around a name."""
-    text = text.strip().strip(_INVISIBLE).strip()
+    text = strip_pasted(text)
     if field.kind == "multiline":
         return text.replace("\r\n", "\n").replace("\r", "\n")
     if field.suffix or field.format == "host":
@@ -114,8 +112,7 @@ def clean_text(text: str, field: Field) -> str:
 
 
 def _check_text(field: Field, text: str) -> str:
-    allowed = _LINE_CHARACTERS if field.kind == "multiline" else frozenset()
-    if any(unicodedata.category(char) in {"Cc", "Cs"} and char not in allowed for char in text):
+    if find_unusable(text, is_multiline=field.kind == "multiline"):
         return "This contains a line break or an invisible character. Please copy it again without it."
     if len(text) > field.max_length:
         return f"This is too long: use at most {field.max_length} characters."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nango_py.errors import StorageError, printable
+from nango_py.pasted_text import has_surrogate
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def check_identity(integration: str, user_id: str) -> None:
     """Reject names that one of the databases would not preserve exactly.
 
     Raises:
-        StorageError: not text, empty, longer than 1024 bytes in UTF-8, or containing NUL or a lone surrogate.
+        StorageError: not text, empty, longer than 1024 bytes in UTF-8, or containing NUL or half of a
+            surrogate pair.
     """
     for name, value in (("integration", integration), ("user_id", user_id)):
         reason = _check_name(value)
@@ -46,11 +48,9 @@ def _check_name(value: object) -> str:
     # ASCII text need not be encoded to know its size.
     if value.isascii():
         return "is too long" if len(value) > MAX_NAME_BYTES else ""
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        return "contains a lone surrogate"
-    return "is too long" if size > MAX_NAME_BYTES else ""
+    if has_surrogate(value):
+        return "contains half of a surrogate pair"
+    return "is too long" if len(value.encode()) > MAX_NAME_BYTES else ""
 
 
 def to_json(value: object, name: str) -> Secret:
@@ -79,8 +79,11 @@ def _reveal(value: Secret | Mapping[str, object]) -> str | dict[str, object]:
 
 def _find_error(value: object, place: str, depth: int) -> str:
     """Why the value cannot be stored, with the place, or ""."""
-    if isinstance(value, str | Secret | bool | int | None):
+    if isinstance(value, bool | int | None):
         return ""
+    if isinstance(value, str | Secret):
+        is_broken = has_surrogate(value.reveal() if isinstance(value, Secret) else value)
+        return f"{place} cannot be stored: it contains half of a surrogate pair" if is_broken else ""
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"{place} cannot be stored: it is not a finite number"
     if not isinstance(value, Mapping | list | tuple):
@@ -97,7 +100,9 @@ def _find_errors_inside(
         yield from (_find_error(item, f"{place}[{index}]", depth) for index, item in enumerate(value))
         return
     for key, item in value.items():
-        if isinstance(key, str):
+        if isinstance(key, str) and has_surrogate(key):
+            yield f"{place} cannot be stored: a key contains half of a surrogate pair"
+        elif isinstance(key, str):
             yield _find_error(item, f"{place}.{printable(key)}", depth)
         else:
             yield f"{place} cannot be stored: a key is of type {type(key).__name__}, not text"

@@ -11,7 +11,7 @@ from nango_py.auth.base import AuthMode, get_auth_mode
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
-from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, strip_all
 
 if TYPE_CHECKING:
@@ -258,6 +258,13 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
     except BaseException as error:  # noqa: BLE001 - raised again
         # The frames that rendered hold credentials, and error trackers print what frames hold.
         failure = strip_all(error)
+    if isinstance(failure, UnicodeError):  # it holds the text; stored by an earlier version
+        what = "a stored value contains half of a surrogate pair; register the connection again"
+        failure = CredentialsError(
+            f"{connection_label(connection)}: {what}",
+            integration=connection.integration,
+            user_id=connection.user_id,
+        )
     raise failure
 
 

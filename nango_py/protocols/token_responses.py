@@ -98,12 +98,25 @@ def decode_body(response: TokenResponse) -> JsonValue:
     body = response.body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
         value: JsonValue = json.loads(body, parse_constant=_reject_constant)
-        return None if is_deeper_than(value, MAX_DEPTH) else value
+        if is_deeper_than(value, MAX_DEPTH):
+            return None
+        return _without_surrogates(value) if b"\\u" in body else value
     except (ValueError, RecursionError):
         pass
     if _FORM.fullmatch(body):
         return dict(parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True))
     return None
+
+
+def _without_surrogates(value: JsonValue) -> JsonValue:
+    """The value with half surrogate pairs, which nothing can store or send, replaced by `?`."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_without_surrogates(key)): _without_surrogates(item) for key, item in value.items()}
+    return value
 
 
 def _reject_constant(_: str) -> NoReturn:

@@ -66,7 +66,11 @@ def everything(database_url: str) -> list[Any]:
 
 def test_a_registered_connection_can_be_read(store: ConnectionStore) -> None:
     """Credentials come back as Secrets, settings as plain values, both exactly as given."""
-    credentials = {"api_key": PLANTED, "nested": {"list": ["a", 1, 2.5, True, None]}, "odd": "\ud800 é \0 \n"}
+    credentials = {
+        "api_key": PLANTED,
+        "nested": {"list": ["a", 1, 2.5, True, None]},
+        "odd": "\U0001f600 é \0 \n",
+    }
     settings = {"list_id": "X", "deep": [{"a": [1, 2**70, -0.5]}], "": "empty key", "text": "naïve ☃"}
     created = store.create("klaviyo", "user-1", credentials, settings)
     found = store.get("klaviyo", "user-1")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import ConfigError, Nango, NangoError, TamperError
+from nango_py import ConfigError, CredentialsError, Nango, NangoError, TamperError
 from tests.support.fault_server import READ, FaultServer, response
 from tests.support.leak_finder import LeakFinder, collect_logs, make_nango, record_error
 from tests.support.planted_secrets import Collector, secret, shown
@@ -32,7 +32,7 @@ WRONG_CREDENTIALS: list[Any] = [
 ]  # fmt: skip
 
 
-UNFIT = ["\n", "\r\nX-Evil: 1", "\0", "€", " ", "\x7f", "\ud800"]
+UNFIT = ["\n", "\r\nX-Evil: 1", "\0", "€", "\u200b", "\x7f", "\ud800"]
 
 
 def test_registering_and_storing_show_no_secret(tmp_path: Path, collector: Collector) -> None:
@@ -47,13 +47,14 @@ def test_registering_and_storing_show_no_secret(tmp_path: Path, collector: Colle
             )
             assert isinstance(error, NangoError)
         for number, tail in enumerate(UNFIT):
-            user = f"unfit-{number}"
-            with contextlib.suppress(NangoError):
-                nango.register_connection("header", user, {"api_key": secret(20 + number) + tail})
-                error = record_error(
-                    finder, f"unfit {tail!a}", lambda user=user: nango.executor("header", user)
-                )
-                assert isinstance(error, ConfigError), error
+            user, key = f"unfit-{number}", f"{secret(20 + number)}{tail}{secret(30 + number)}"
+
+            def act(user: str = user, key: str = key) -> None:
+                nango.register_connection("header", user, {"api_key": key})
+                nango.executor("header", user)
+
+            error = record_error(finder, f"unfit {tail!a}", act)
+            assert isinstance(error, ConfigError if tail == "€" else CredentialsError), error
         nango.register_connection("header", "twice", {"api_key": secret(40)})
         record_error(
             finder, "twice", lambda: nango.register_connection("header", "twice", {"api_key": secret(41)})

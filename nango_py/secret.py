@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
 MASK = "***"
 
@@ -207,18 +207,84 @@ def spellings(value: str) -> set[str]:
     return {form for form in forms if len(form) >= MIN_MASKED_LENGTH}
 
 
-@functools.lru_cache(maxsize=2048)
-def _pattern(values: frozenset[str]) -> re.Pattern[str] | None:
-    forms = {form for value in values for form in spellings(value)}
-    if not forms:
-        return None
-    return re.compile("|".join(sorted(map(re.escape, forms), key=len, reverse=True)))
+@functools.lru_cache(maxsize=512)
+def _forms(values: frozenset[str]) -> dict[str, dict[int, set[str]]]:
+    """Every spelling of the values, by its first characters and its length, longest first."""
+    forms: dict[str, dict[int, set[str]]] = {}
+    spelled = {form for value in values for form in spellings(value)}
+    for form in sorted(spelled, key=len, reverse=True):
+        forms.setdefault(form[:MIN_MASKED_LENGTH], {}).setdefault(len(form), set()).add(form)
+    return forms
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text with every spelling of every secret replaced by `***`."""
-    pattern = _pattern(frozenset(value for value in secrets if len(value) >= MIN_MASKED_LENGTH))
-    return pattern.sub(MASK, text) if pattern else text
+    """The text with every spelling of every secret replaced by `***`.
+
+    Its time grows with the text, not with the number of secrets.
+    """
+    forms = _forms(frozenset(value for value in secrets if len(value) >= MIN_MASKED_LENGTH))
+    if not forms:
+        return text
+    parts, shown, at = [], 0, 0
+    last = len(text) - MIN_MASKED_LENGTH
+    while at <= last:
+        by_length = forms.get(text[at : at + MIN_MASKED_LENGTH])
+        found = 0
+        if by_length is not None:
+            found = next((n for n, same in by_length.items() if text[at : at + n] in same), 0)
+        if found:
+            parts += [text[shown:at], MASK]
+            shown = at = at + found
+        else:
+            at += 1
+    return "".join((*parts, text[shown:])) if parts else text
+
+
+def leaves(value: object, skip: tuple[str, ...] = ()) -> list[str]:
+    """Every text in nested values, except those under the names to skip."""
+    if isinstance(value, Mapping):
+        return [leaf for key, item in value.items() if key not in skip for leaf in leaves(item, skip)]
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in leaves(item, skip)]
+    return [value] if isinstance(value, str) else []
+
+
+NOT_SECRET = ("expires_at", "token_type", "scope", "username", "raw")
+"""Credentials that are not masked; of `raw`, the token endpoint's whole response, only what is secret."""
+
+_SECRET_NAME = re.compile(
+    r"token|secret|password|assertion|key|private|credential|session|cookie|jwt|signature|code", re.IGNORECASE
+)
+_TOKEN = re.compile(r"[\x21-\x7e]{16,}")
+_URL = re.compile(r"https?://[^?#@]*")
+
+
+def secret_leaves(credentials: Mapping[str, object], secret_names: Collection[str] = ()) -> list[str]:
+    """Every text of credentials that must not be shown.
+
+    Of `raw`, those whose name or form is that of a token: a response also has plain words, names and URLs.
+
+    Args:
+        credentials: as plain values.
+        secret_names: what the integration calls secret, whatever its name.
+    """
+    skipped = tuple(name for name in NOT_SECRET if name == "raw" or name not in secret_names)
+    return [*leaves(credentials, skipped), *_token_leaves(credentials.get("raw"), is_named=False)]
+
+
+def _token_leaves(value: object, *, is_named: bool) -> list[str]:
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for key, item in value.items()
+            if key not in NOT_SECRET
+            for leaf in _token_leaves(item, is_named=is_named or bool(_SECRET_NAME.search(str(key))))
+        ]
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in _token_leaves(item, is_named=is_named)]
+    if not isinstance(value, str):
+        return []
+    return [value] if is_named or (_TOKEN.fullmatch(value) and not _URL.fullmatch(value)) else []
 
 
 def mask_rare(text: str, secrets: Iterable[str]) -> str:

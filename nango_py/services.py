@@ -104,7 +104,7 @@ class Services:
         self._processes = Lazy(lambda: Processes(self._store.get, clock))  # it counts from its creation
         self.cache = ConnectionCache(self._store.get, clock, self._warn_if_limits_are_not_shared)
         self.learning = Learning(clock)
-        self.tokens = LeasedTokenRefresher(self._store.get, self._remember, clock)
+        self.tokens = LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, clock)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = False
 
@@ -193,9 +193,11 @@ class Services:
             transport.close()
 
     async def aclose(self) -> None:
-        """Wait for token refreshes in the running event loop, then close all connections."""
+        """Wait for token refreshes, then close all connections."""
+        import asyncio
+
         try:
-            await self.tokens.wait_for_tasks()
+            await asyncio.to_thread(self.tokens.wait_for_jobs)
             if self._async_transport.current is not None:
                 await self._async_transport.current.aclose()
         finally:

@@ -71,14 +71,15 @@ class OAuth2(TokenMode):
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import oauth2_protocol
 
-        if context.credentials.get("refresh_token"):
+        is_refresh = bool(context.credentials.get("refresh_token"))
+        if is_refresh:
             request = oauth2_protocol.refresh_request(context)
         elif _uses_client_credentials(context.settings):
             request = oauth2_protocol.client_credentials_request(context)
         else:
             raise context.missing_error("there is no refresh token")
         response = yield request
-        return oauth2_protocol.read_credentials(context, response)
+        return oauth2_protocol.read_credentials(context, response, is_refresh=is_refresh)
 
 
 def _uses_client_credentials(settings: Settings) -> bool:

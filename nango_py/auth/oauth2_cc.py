@@ -55,8 +55,7 @@ class OAuth2ClientCredentials(TokenMode):
         response = yield oauth2_protocol.client_credentials_request(context)
         try:
             return oauth2_protocol.read_credentials(context, response)
-        except TokenRefused as refused:
-            code, status, ends_connection = refused.code, refused.status, refused.ends_connection
+        except TokenRefused as error:
+            refusal = error.with_traceback(None)
         # Only the user can fix a client that belongs to the connection.
-        ends_connection = ends_connection or bool(context.credentials.get("client_id"))
-        raise TokenRefused(code, ends_connection=ends_connection, status=status)
+        raise refusal.ending() if context.credentials.get("client_id") else refusal

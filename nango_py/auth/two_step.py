@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
 from nango_py.auth.base import make_schema, text_field
-from nango_py.protocols.settings_schemas import SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
+from nango_py.protocols.settings_schemas import LIFE, SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
+_LOGIN = frozenset({"username", "password", "api_key", "api_secret", "client_id", "client_secret"})
+
+
 @AUTH_MODES.register
 class TwoStep(TokenMode):
     """Credentials for the login; the blueprint says where each one goes, and all of them are optional here.
 
     With `additional_steps`, several requests are sent in order. Templates of later steps see the earlier
-    responses as `raw`, such as `${raw.session_id}`; the last response contains the token.
+    responses as `raw`, such as `${raw.session_id}`; the last response contains the token. `refresh_step` is
+    sent instead while there is a refresh token; if it is refused, the login is repeated.
     """
 
     name = "TWO_STEP"
@@ -36,6 +40,7 @@ class TwoStep(TokenMode):
             "client_id": text_field("Client ID"),
             "client_secret": text_field("Client secret"),
             "token": text_field("A token already fetched"),
+            "refresh_token": text_field("Refresh token"),
             **TOKEN_LIFE,
         }
     )
@@ -47,20 +52,24 @@ class TwoStep(TokenMode):
         "client_id": "client_example_1234",
         "client_secret": "client_secret_example_1234",
         "token": "token_example_1234",
+        "refresh_token": "refresh_example_1234",
     }
     settings_schema = {
         **TOKEN_CALL,
         "token_response": TOKEN_RESPONSE,
         "token_lifetime_seconds": SECONDS,
+        **LIFE,
+        "refresh_step": {**STEP, "title": "The request for another token with ${refresh_token}"},
         "additional_steps": {"type": "array", "items": STEP, "title": "The requests after the first one"},
     }
     required_settings = ("token_url",)
     variables = (
         "token", "username", "password", "basic_auth_encoded",
-        "api_key", "api_secret", "client_id", "client_secret",
+        "api_key", "api_secret", "client_id", "client_secret", "refresh_token",
     )  # fmt: skip
     secret_variables = (
-        "token", "password", "basic_auth_encoded", "api_key", "api_secret", "client_id", "client_secret"
+        "token", "refresh_token", "password", "basic_auth_encoded",
+        "api_key", "api_secret", "client_id", "client_secret",
     )  # fmt: skip
     token_variable = "token"  # noqa: S105 - a name
 
@@ -74,12 +83,29 @@ class TwoStep(TokenMode):
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import two_step_login
+        from nango_py.protocols.token_exchange import TokenRefused
+
+        refresh_step = context.settings.get("refresh_step")
+        if refresh_step and context.credentials.get("refresh_token"):
+            request = two_step_login.build_step_request(context, refresh_step, "refresh_step.")
+            response = yield request
+            try:
+                values = two_step_login.read_step_response(response, context)
+                return two_step_login.read_login(context, response, values, {})
+            except TokenRefused as error:
+                refusal = error.with_traceback(None)
+            if context.credentials.keys().isdisjoint(_LOGIN):
+                raise refusal
+        return (yield from self._log_in(context))
+
+    def _log_in(self, context: TokenContext) -> TokenRefresh:
+        from nango_py.protocols import two_step_login
 
         steps = [context.settings, *(context.settings.get("additional_steps") or ())]
         seen: dict[str, JsonValue] = {}
         for number, step in enumerate(steps):
             where = "" if number == 0 else f"additional_steps.{number - 1}."
             response = yield two_step_login.build_step_request(context, step, where, seen)
-            values = two_step_login.read_step_response(response, context.now)
+            values = two_step_login.read_step_response(response, context)
             seen = {**seen, **values} if isinstance(values, dict) else seen
-        return {**two_step_login.read_token(context, response, values), "raw": seen}
+        return two_step_login.read_login(context, response, values, seen)

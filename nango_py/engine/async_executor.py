@@ -16,12 +16,13 @@ from nango_py.transport.response import Response, StreamedResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
-    from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk
     from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
@@ -71,17 +72,13 @@ class _AsyncIO:
                 await _wait_until_done(asyncio.ensure_future(release))
             raise
 
-    async def finish(self, steps: Coroutine[object, None, R], tasks: Tasks) -> R:
-        task = asyncio.ensure_future(steps)
-
-        def forget(done: asyncio.Future[R]) -> None:
-            tasks.discard(done)
-            if not done.cancelled():
-                done.exception()  # retrieved, so that asyncio does not log it if the task is not awaited
-
-        tasks.add(task)
-        task.add_done_callback(forget)
-        return await asyncio.shield(task)
+    async def join(self, work: Future[None], seconds: float) -> bool:
+        waiter = asyncio.wrap_future(work)
+        try:
+            return bool((await asyncio.wait({waiter}, timeout=seconds))[0])
+        finally:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended
+                waiter.cancel()
 
     async def read(self, response: Response) -> None:
         await _as_stream(response).aread()

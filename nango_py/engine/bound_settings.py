@@ -11,8 +11,13 @@ from nango_py.auth.base import AuthMode, get_auth_mode
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
+<<<<<<< HEAD
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, strip_all
+=======
+from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.secret import MASK, reveal, secret_leaves, strip_all
+>>>>>>> 9e36c9f (tokens: refresh in a thread, and tell dead grants from refused clients)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,9 +39,6 @@ DEFAULT_HEADERS = {
 }
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
 """Template names whose values differ from call to call."""
-
-NOT_SECRET = ("expires_at", "token_type", "scope", "username")
-"""Credentials that are not masked unless the integration says that they are secret."""
 
 Origin = tuple[str, str, int]
 
@@ -133,14 +135,13 @@ class BoundRequestSettings:
         return self.render(f"requests.params.{name}", lambda: template.render(self._variables))
 
     def _all_secrets(self) -> tuple[str, ...]:
-        names = self.integration.secret_names
+        names = self.integration.secret_names - {"raw"}  # what is secret in it is among the leaves
         secrets = {str(self._variables[name]) for name in names if self._variables.get(name)}
         secrets |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
         secrets |= {value for name, value in self.pairs if name.lower() in self.protected_params}
-        skipped = tuple(name for name in NOT_SECRET if name not in names)
-        secrets |= set(leaves(reveal(self.connection.credentials), skip=skipped))
+        secrets |= set(secret_leaves(reveal(self.connection.credentials), names))
         if self.proxy is not None:
             secrets |= set(self.proxy.secrets)
         return tuple(secrets)
@@ -285,12 +286,3 @@ def template_variables(integration: Integration, connection: Connection) -> dict
 def _is_secret(template: Template, secret: frozenset[str]) -> bool:
     """Whether the rendered text contains a credential, or a value from the environment."""
     return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
-
-
-def leaves(value: object, skip: tuple[str, ...] = ()) -> list[str]:
-    """Every text in nested values, except those under the names to skip."""
-    if isinstance(value, dict):
-        return [leaf for key, item in value.items() if key not in skip for leaf in leaves(item, skip)]
-    if isinstance(value, list):
-        return [leaf for item in value for leaf in leaves(item, skip)]
-    return [value] if isinstance(value, str) else []

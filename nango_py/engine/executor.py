@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
@@ -13,13 +14,14 @@ from nango_py.engine.plan import make_call
 from nango_py.transport.response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
-    from nango_py.engine.interfaces import ConnectionSource, Tasks
+    from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
@@ -54,8 +56,8 @@ class _SyncIO:
     async def ask_limits(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)
 
-    async def finish(self, steps: Coroutine[object, None, R], tasks: Tasks) -> R:
-        return await steps
+    async def join(self, work: Future[None], seconds: float) -> bool:
+        return bool(wait((work,), seconds).done)
 
     async def read(self, response: Response) -> None:
         """Do nothing: a sync response is read when its content is first used."""

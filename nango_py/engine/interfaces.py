@@ -7,14 +7,14 @@ end in the caller's thread; that of the async executor yields to the event loop.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from nango_py.record import record
 from nango_py.secret import strip_frames
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
 
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitStore
     from nango_py.transport.response import Response
     from nango_py.transport.sendable import Failure, Sendable
-
-    Tasks = set[asyncio.Future[Any]]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,8 +44,8 @@ class CallIO(Protocol):
     async def ask_limits(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that may block on the limit store. A cancelled call loses no booking."""
 
-    async def finish(self, steps: Coroutine[object, None, R], tasks: Tasks) -> R:
-        """Run steps to their end, even if the caller is cancelled; they are in `tasks` while they run."""
+    async def join(self, work: Future[None], seconds: float) -> bool:
+        """Wait for work of another thread, at most `seconds`; whether it has ended."""
 
     async def read(self, response: Response) -> None:
         """Read the body of a streamed response into memory."""

@@ -141,17 +141,23 @@ def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
 
 
 @without_frames
-def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObject:
+def read_credentials(
+    context: TokenContext, response: TokenResponse, *, is_refresh: bool = False
+) -> JsonObject:
     """The credentials to store after a token response.
 
-    Values that the response does not repeat stay as they are: the refresh token (RFC 6749 6), the scope,
-        members of
-    `raw`. An exception is `expires_at`, which is unknown if the response does not have it.
+    The refresh token (RFC 6749 6) and the scope stay as they are if the response does not repeat them, and so
+    do the members of `raw` that templates name. `expires_at` is then unknown.
+
+    Args:
+        context: of the request.
+        response: of the token endpoint.
+        is_refresh: whether the request used a refresh token.
 
     Raises:
         TokenRefused, TokenUnavailable: see `token_responses.read_token_response`.
     """
-    values = token_responses.read_token_response(response, context.now)
+    values = token_responses.read_token_response(response, context, is_refresh=is_refresh)
     path = context.text("token_path", "access_token")
     parent = path.rpartition(".")[0] if _SIMPLE_PATH.fullmatch(path) else ""
     token = token_responses.check_token(token_responses.search_path(path, values, "token_path", context))
@@ -169,8 +175,7 @@ def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObje
     if "scope" not in stored and context.scopes:
         # Without scope, the response grants what was requested (RFC 6749 5.1).
         stored["scope"] = _join_scopes(context)
-    old = context.credentials.get("raw")
-    stored["raw"] = {**(old if isinstance(old, Mapping) else {}), **values}
+    stored["raw"] = token_responses.bounded_raw(context, values)
     return stored
 
 

@@ -70,13 +70,47 @@ CLIENT: Schema = {
 }
 """Client authentication and scopes."""
 
+UNIT: Schema = {"enum": ["seconds", "milliseconds", "minutes", "hours", "days"]}
+
+LIFE: Schema = {
+    "renew_before_seconds": {
+        "type": "number", "minimum": 0, "maximum": 86_400, "unit": "seconds", "shown": True,
+        "title": "How long before its expiry to refresh a token; default up to ten minutes",
+    },
+    "grant_ended": {
+        "type": "array",
+        "title": "Token responses that mean that the user must connect again",
+        "items": {
+            "type": "object",
+            "properties": {
+                "status": {
+                    "type": ["integer", "array"], "items": {"type": "integer"},
+                    "title": "One HTTP status, or a list of them",
+                },
+                "body_contains": {**TEXT, "minLength": 1, "title": "Text of the body"},
+                "json": {
+                    "type": "object",
+                    "properties": {
+                        "path": {**PATH, "title": "JMESPath into the body"},
+                        "equals": {"title": "The value there"},
+                    },
+                    "required": ["path", "equals"], "patternProperties": _OPEN, "additionalProperties": False,
+                },
+            },
+            "minProperties": 1, "patternProperties": _OPEN, "additionalProperties": False,
+        },
+    },
+}  # fmt: skip
+"""The end of tokens and of grants."""
+
 TOKEN_RESPONSE_FIELDS: Schema = {
     "token_path": PATH,
     "expires_in_path": PATH,
-    "expires_in_unit": {"enum": ["seconds", "milliseconds", "minutes", "hours", "days"]},
+    "expires_in_unit": UNIT,
     "expires_at_path": PATH,
     "token_lifetime_seconds": SECONDS,
     "keep_from_response": {"type": "object", "additionalProperties": PATH},
+    **LIFE,
 }
 """Paths into a token response."""
 
@@ -99,8 +133,10 @@ TOKEN_RESPONSE: Schema = {
         "token_expiration": {**PATH, "title": "JMESPath to the expiry"},
         "token_expiration_strategy": {
             "enum": ["expireAt", "expireIn"],
-            "title": "A point in time, or seconds from now (default)",
+            "title": "A point in time, or a lifetime from now (default)",
         },
+        "token_expiration_unit": {**UNIT, "title": "The unit of a lifetime; default seconds"},
+        "refresh_token": {**PATH, "title": "JMESPath to the refresh token, for refresh_step"},
     },
     "patternProperties": _OPEN,
     "additionalProperties": False,

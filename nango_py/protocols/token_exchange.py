@@ -18,7 +18,7 @@ from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, NangoError, Position, Problem
 from nango_py.json_types import JsonObject
 from nango_py.record import field, record
-from nango_py.secret import Unpicklable
+from nango_py.secret import Unpicklable, leaves, mask_secrets, secret_leaves
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LARGEST_RESPONSE = 1_048_576
 """Maximum size of a token response in bytes; a transport need not read further."""
 
+_UNSPENT = frozenset({429, 503})
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -84,13 +85,31 @@ class TokenRefused(Exception):
         ends_connection: the user's grant or login was rejected, so that the user has to connect again. False
             if the application's own settings were rejected.
         status: the HTTP status; 0 if nothing was sent.
+        reason: code and description, for people; or the status.
+        is_certain: False if the response does not say whose fault it is, such as a 401 without a body.
     """
 
-    def __init__(self, code: str, *, ends_connection: bool, status: int = 0, what: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        *,
+        ends_connection: bool,
+        status: int = 0,
+        what: str = "",
+        description: str = "",
+        is_certain: bool = True,
+    ) -> None:
         self.code = error_code(code)
         self.ends_connection = ends_connection
         self.status = status
-        super().__init__(what or f"the token request was rejected: {self.code or f'status {status}'}")
+        self.is_certain = is_certain
+        named = f"{self.code}: {description}" if self.code and description else self.code or description
+        self.reason = what or named or f"status {status}"
+        super().__init__(what or f"the token request was rejected: {self.reason}")
+
+    def ending(self) -> TokenRefused:
+        """The same error as one that the user has to correct by connecting again."""
+        return TokenRefused(self.code, ends_connection=True, status=self.status, what=self.reason)
 
 
 class TokenUnavailable(Exception):
@@ -99,11 +118,16 @@ class TokenUnavailable(Exception):
     Attributes:
         retry_after: seconds to wait as requested by the endpoint, or None.
         status: the HTTP status; 0 if there was no response.
+        is_unspent: whether it is certain that nothing was exchanged, so that a refresh token that is valid
+            once may be sent again: it was not sent, or the status is 429 or 503.
     """
 
-    def __init__(self, what: str, *, retry_after: float | None = None, status: int = 0) -> None:
+    def __init__(
+        self, what: str, *, retry_after: float | None = None, status: int = 0, is_unspent: bool = False
+    ) -> None:
         self.retry_after = retry_after
         self.status = status
+        self.is_unspent = is_unspent or status in _UNSPENT
         super().__init__(what)
 
 
@@ -130,6 +154,7 @@ class TokenContext(Unpicklable):
         place: "integration/user", for messages.
         requests: the integration's request settings: the hosts that users may name, and the proxy.
         secret_names: the variables and credentials whose values are never shown.
+        raw_names: the members of `raw` that templates of the integration name.
     """
 
     settings: Settings = field(repr=False)
@@ -141,6 +166,7 @@ class TokenContext(Unpicklable):
     place: str = ""
     requests: RequestSettings | None = field(default=None, repr=False)
     secret_names: frozenset[str] = frozenset()
+    raw_names: frozenset[str] = frozenset()
 
     def text(self, key: str, default: str = "") -> str:
         """A text setting that is not a template."""
@@ -151,6 +177,14 @@ class TokenContext(Unpicklable):
         """A number setting, or None."""
         value = self.settings.get(key)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def mask(self, text: str) -> str:
+        """What a provider says, without the secrets that were sent to it."""
+        return mask_secrets(text, self.secrets())
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets of the connection and of the application."""
+        return (*secret_leaves(self.credentials, self.secret_names), *leaves(self.app))
 
     def app_text(self, name: str) -> str:
         """One of the application's own values, or ""."""

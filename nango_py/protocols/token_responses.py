@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
 from nango_py.json_types import is_deeper_than
-from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable, error_code
+from nango_py.protocols.refusals import GRANT, TRANSIENT, read_refusal
+from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.json_types import JsonObject, JsonValue
+    from nango_py.protocols.refusals import Refusal
     from nango_py.protocols.token_exchange import TokenContext, TokenResponse
 
 MAX_LIFETIME = 10 * 365 * 86_400.0
 """Seconds; longer lifetimes are reduced to this."""
 
 MAX_TOKEN_LENGTH = 65_536
+MAX_RAW_BYTES = 65_536
+"""Maximum size of the stored token response as JSON."""
+
 MAX_DEPTH = 32
 """Maximum nesting of a token response."""
 
@@ -33,21 +37,6 @@ _FORM = re.compile(rb"[A-Za-z0-9_.%+~-]+=[^\s<>{]*")
 _MIN_SKEW = 30.0  # a Date header has whole seconds, and a response takes time
 _MILLISECONDS_FROM = 1e11  # as unix seconds this is the year 5138
 
-# The grant is invalid: the user has to connect again.
-_GRANT_ERRORS = frozenset(
-    {"invalid_grant", "bad_refresh_token", "invalid_refresh_token", "expired_token"}
-    | {"token_revoked", "token_expired", "bad_verification_code", "invalid_code", "consent_required"}
-    | {"interaction_required", "login_required", "account_inactive"}
-)
-# The application or its request is wrong.
-_CLIENT_ERRORS = frozenset(
-    {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_request"}
-    | {"invalid_target", "incorrect_client_credentials", "redirect_uri_mismatch", "bad_client_secret"}
-    | {"invalid_client_id", "bad_redirect_uri", "access_denied"}
-)
-_TRANSIENT_ERRORS = frozenset(
-    {"temporarily_unavailable", "server_error", "slow_down", "ratelimited", "rate_limited", "internal_error"}
-)
 _UNSUPPORTED_TOKEN_TYPES = frozenset({"mac", "dpop", "pop"})
 _OK = range(200, 300)
 _SERVER_ERRORS = range(500, 600)
@@ -55,25 +44,56 @@ _REQUEST_TIMEOUT, _TOO_MANY = 408, 429
 _REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 415, 422})
 
 
-def read_token_response(response: TokenResponse, now: float) -> JsonObject:
+def read_token_response(
+    response: TokenResponse, context: TokenContext, *, is_refresh: bool = False
+) -> JsonObject:
     """The members of an OAuth 2 token response.
+
+    Args:
+        response: of the token endpoint.
+        context: of the request; its settings may declare `grant_ended`.
+        is_refresh: whether the request used a refresh token.
 
     Raises:
         TokenRefused: a permanent error (RFC 6749 5.2), with any status.
         TokenUnavailable: a transient error, or not a token response.
     """
-    raise_if_transient(response, now)
     body = decode_body(response)
-    if isinstance(body, dict):
-        _check_error(response, body)
-    if response.status not in _OK:
-        raise_refused(response, body, ends_connection=False)
+    raise_if_ended(response, body, context)
+    raise_if_transient(response, context.now)
+    if response.status not in _OK or (isinstance(body, dict) and _is_error(body)):
+        raise_refused(response, body, context, is_refresh=is_refresh)
     if not isinstance(body, dict):
         raise TokenUnavailable("the token endpoint's response is not a JSON object", status=response.status)
     if str(body.get("token_type", "")).lower() in _UNSUPPORTED_TOKEN_TYPES:
         what = "the token endpoint returned an unsupported type of token; only bearer tokens are supported"
         raise TokenRefused("unsupported_token_type", ends_connection=False, status=response.status, what=what)
     return body
+
+
+def _is_error(body: Mapping[str, JsonValue]) -> bool:
+    """Whether a body with a status of success is an error, as GitHub, Slack and Zoho send them."""
+    if any(body.get(name) for name in ("error", "errors", "error_code", "errorCode")):
+        return True
+    return body.get("ok") is False or body.get("success") is False
+
+
+def raise_if_ended(response: TokenResponse, body: JsonValue, context: TokenContext) -> None:
+    """Raise TokenRefused if the blueprint's `grant_ended` names this response."""
+    for condition in context.settings.get("grant_ended") or ():
+        statuses = condition.get("status", response.status)
+        wanted = condition.get("json")
+        if (
+            response.status in (statuses if isinstance(statuses, list | tuple) else (statuses,))
+            and str(condition.get("body_contains", "")).encode() in response.body
+            and (
+                wanted is None
+                or search_path(str.__str__(wanted["path"]), body, "grant_ended.json.path", context)
+                == wanted["equals"]
+            )
+        ):
+            refusal = read_refusal(body, response.status, is_refresh=True)
+            raise _refused(refusal, response, context, ends_connection=True)
 
 
 def raise_if_transient(response: TokenResponse, now: float) -> None:
@@ -123,31 +143,59 @@ def _reject_constant(_: str) -> NoReturn:
     raise ValueError
 
 
-def _check_error(response: TokenResponse, body: Mapping[str, JsonValue]) -> None:
-    code = _find_error_code(body)
-    folded = code.lower()
-    if folded in _TRANSIENT_ERRORS:
-        raise TokenUnavailable(f"the token endpoint returned {code}", status=response.status)
-    # GitHub, Slack and Zoho return 200 for a rejected request.
-    if folded in _GRANT_ERRORS:
-        raise TokenRefused(code, ends_connection=True, status=response.status)
-    if folded in _CLIENT_ERRORS or (body.get("error") and response.status in _OK):
-        raise TokenRefused(code, ends_connection=False, status=response.status)
+def raise_refused(
+    response: TokenResponse,
+    body: JsonValue,
+    context: TokenContext,
+    *,
+    is_refresh: bool = False,
+    ends_connection: bool = False,
+) -> NoReturn:
+    """Raise the error that a response stands for.
+
+    Args:
+        response: an error.
+        body: its decoded body.
+        context: of the request.
+        is_refresh: whether the request used a refresh token.
+        ends_connection: whether the user has to connect again if the response does not say whose fault it is.
+    """
+    refusal = read_refusal(body, response.status, is_refresh=is_refresh)
+    if refusal.meaning == TRANSIENT:
+        what = f"the token endpoint returned {refusal.code or response.status}"
+        raise TokenUnavailable(what, retry_after=retry_after(response, context.now), status=response.status)
+    ends = refusal.meaning == GRANT or ends_connection
+    raise _refused(refusal, response, context, ends_connection=ends)
 
 
-def _find_error_code(body: Mapping[str, JsonValue]) -> str:
-    error = body.get("error")
-    if isinstance(error, dict):
-        candidates = [error.get("type"), error.get("code"), error.get("status")]
-    else:
-        candidates = [error, body.get("error_code"), body.get("code"), body.get("status")]
-    return next((code for code in map(error_code, candidates) if code), "")
+def _refused(
+    refusal: Refusal, response: TokenResponse, context: TokenContext, *, ends_connection: bool
+) -> TokenRefused:
+    return TokenRefused(
+        refusal.code,
+        ends_connection=ends_connection,
+        status=response.status,
+        description=context.mask(refusal.text),
+        is_certain=refusal.is_certain,
+    )
 
 
-def raise_refused(response: TokenResponse, body: JsonValue, *, ends_connection: bool) -> NoReturn:
-    """Raise TokenRefused for a response with an error status."""
-    code = _find_error_code(body) if isinstance(body, dict) else ""
-    raise TokenRefused(code, ends_connection=ends_connection, status=response.status)
+def bounded_raw(context: TokenContext, values: Mapping[str, JsonValue]) -> JsonObject:
+    """A response as it is stored: at most MAX_RAW_BYTES as JSON.
+
+    It replaces the response before it, except for members that it omits and that templates name. Of a
+    response that is too large, the members that templates name are kept first, then the small ones.
+    """
+    old, named = context.credentials.get("raw"), context.raw_names
+    kept = {name: value for name, value in old.items() if name in named} if isinstance(old, Mapping) else {}
+    members: JsonObject = {**kept, **values}
+    sizes = {name: len(json.dumps({name: value})) for name, value in members.items()}
+    total = 0
+    for name in sorted(members, key=lambda name: (name not in named, sizes[name])):
+        total += sizes[name]
+        if total > MAX_RAW_BYTES:
+            del members[name]
+    return members
 
 
 def check_token(value: object) -> str:
@@ -194,15 +242,21 @@ def read_expiry(
     prefix = f"{parent}." if parent else ""
     at_path = context.text("expires_at_path", f"{prefix}expires_at")
     in_path = context.text("expires_in_path", f"{prefix}expires_in")
-    lifetime = parse_seconds(search_path(in_path, body, "expires_in_path", context))
+    value = search_path(in_path, body, "expires_in_path", context)
+    lifetime = parse_lifetime(value, context.text("expires_in_unit", "seconds"))
     if lifetime is not None:
-        unit = _UNITS[context.text("expires_in_unit", "seconds")]
-        return context.now + min(lifetime * unit, MAX_LIFETIME)
+        return context.now + lifetime
     moment = parse_timestamp(search_path(at_path, body, "expires_at_path", context), context.now)
     if moment is not None:
         return moment - clock_skew(response, context.now)
     declared = context.number("token_lifetime_seconds")
     return None if declared is None else context.now + declared
+
+
+def parse_lifetime(value: object, unit: str) -> float | None:
+    """Seconds from a number in a unit, at most MAX_LIFETIME; None if it is not a positive number."""
+    number = parse_seconds(value)
+    return None if number is None else min(number * _UNITS[unit], MAX_LIFETIME)
 
 
 def clock_skew(response: TokenResponse, now: float) -> float:

@@ -19,7 +19,7 @@ _LOGIN_REJECTED = frozenset({401, 403})
 
 
 def build_step_request(
-    context: TokenContext, step: Settings, where: str, seen: Mapping[str, JsonValue]
+    context: TokenContext, step: Settings, where: str, seen: Mapping[str, JsonValue] | None = None
 ) -> TokenRequest:
     """The request of one step.
 
@@ -27,9 +27,9 @@ def build_step_request(
         context: variables and time.
         step: token_url, token_method, token_params, token_headers and body_format (default: JSON).
         where: the step's position in the settings, for errors.
-        seen: the members of earlier responses, available to templates as `raw`.
+        seen: the members of earlier responses, available to templates as `raw`; by default the stored ones.
     """
-    extra = {"raw": seen}
+    extra = None if seen is None else {"raw": seen}
     return build_token_request(
         context.url(f"{where}token_url", step.get("token_url"), extra),
         context.render_all(step.get("token_params"), f"{where}token_params", extra),
@@ -39,17 +39,19 @@ def build_step_request(
     )
 
 
-def read_step_response(response: TokenResponse, now: float) -> JsonValue:
+def read_step_response(response: TokenResponse, context: TokenContext) -> JsonValue:
     """The decoded body of a successful response; a text/plain body as it is.
 
     Raises:
         TokenRefused: 4xx; with 401 and 403, the user's login was rejected.
         TokenUnavailable: it may work later.
     """
-    token_responses.raise_if_transient(response, now)
     body = token_responses.decode_body(response)
+    token_responses.raise_if_ended(response, body, context)
+    token_responses.raise_if_transient(response, context.now)
     if response.status not in _OK:
-        token_responses.raise_refused(response, body, ends_connection=response.status in _LOGIN_REJECTED)
+        is_rejected = response.status in _LOGIN_REJECTED
+        token_responses.raise_refused(response, body, context, ends_connection=is_rejected)
     if body is None and response.header("content-type").startswith("text/plain"):
         return response.body.decode("utf-8", "replace").strip()
     return body
@@ -72,8 +74,24 @@ def read_token(context: TokenContext, response: TokenResponse, body: JsonValue) 
         token = token_responses.search_path(path, body, "token_response.token", context)
     kept = {key: value for key, value in context.credentials.items() if key != "expires_at"}
     stored: JsonObject = {**kept, "token": token_responses.check_token(token)}
+    if paths.get("refresh_token"):
+        path = str.__str__(paths["refresh_token"])
+        value = token_responses.search_path(path, body, "token_response.refresh_token", context)
+        if isinstance(value, str) and value:
+            stored["refresh_token"] = token_responses.check_token(value)
     expires_at = _read_expiry(context, paths, response, body)
     return stored if expires_at is None else {**stored, "expires_at": expires_at}
+
+
+def read_login(
+    context: TokenContext, response: TokenResponse, body: JsonValue, seen: Mapping[str, JsonValue]
+) -> JsonObject:
+    """The credentials to store after the last response, with the members of all responses as `raw`."""
+    members = {**seen, **(body if isinstance(body, dict) else {})}
+    return {
+        **read_token(context, response, body),
+        "raw": token_responses.bounded_raw(context, members),
+    }
 
 
 def _read_expiry(
@@ -87,8 +105,9 @@ def _read_expiry(
             if moment is not None:
                 moment -= token_responses.clock_skew(response, context.now)
         else:
-            lifetime = token_responses.parse_seconds(value)
-            moment = None if lifetime is None else context.now + min(lifetime, token_responses.MAX_LIFETIME)
+            unit = str.__str__(paths.get("token_expiration_unit", "seconds"))
+            lifetime = token_responses.parse_lifetime(value, unit)
+            moment = None if lifetime is None else context.now + lifetime
         if moment is not None:
             return moment
     declared = context.number("token_lifetime_seconds")

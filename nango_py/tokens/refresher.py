@@ -1,38 +1,45 @@
 """Token refresh: before expiry, once for any number of callers, and without losing a token.
 
 - One refresh at a time for a connection, over threads, tasks, processes and machines. In a process the first
-  caller refreshes and the others wait; between processes a lease decides (`nango_py.connections.lease`).
+  caller starts it and the others wait; between processes a lease decides (`nango_py.connections.lease`).
+- It runs in a separate thread (`nango_py.tokens.refresh_job`). A caller leaves at its deadline; the refresh
+  goes on, and a process that ends waits for it.
 - The lease outlives the deadline of the token requests, and a write after the lease was lost is refused.
 - New credentials are durable before they are used.
 - A crash between request and write leaves the old refresh token, which the next caller tries once; the
   provider's reply to that is final.
 - A final refusal marks the connection `needs_reauth`, unless a newer token was stored in the meantime.
   Everything else is temporary, and the old token is used until it expires.
+- Callers of one token endpoint share its breaker, gate and places (`nango_py.tokens.endpoints`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import uuid
-from typing import TYPE_CHECKING, ParamSpec
+from concurrent.futures import wait
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connections.connection import NEEDS_REAUTH
-from nango_py.errors import (
-    CredentialsError,
-    DeadlineExceeded,
-    NangoError,
-    StorageError,
-    TamperError,
-    printable,
-)
-from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
+from nango_py.errors import CredentialsError, DeadlineExceeded
 from nango_py.secret import reveal
+from nango_py.tokens.endpoints import TokenEndpoints
+from nango_py.tokens.refresh_job import (
+    BUSY,
+    DONE,
+    REJECTED,
+    UNAVAILABLE,
+    RefreshJob,
+    RefreshTools,
+    application_rejected,
+    check_status,
+    is_changed,
+    needs_reauth,
+)
 from nango_py.tokens.schedule import RefreshSchedule
-from nango_py.tokens.shutdown import SHUTDOWN
-from nango_py.tokens.token_requests import request_credentials
+from nango_py.tokens.token_requests import token_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,31 +49,23 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.bound_settings import BoundRequestSettings
-    from nango_py.engine.interfaces import CallIO, IntegrationView, Tasks, TokenLifetime
-    from nango_py.json_types import Credentials
+    from nango_py.engine.interfaces import CallIO, IntegrationView, TokenLifetime
+    from nango_py.tokens.endpoints import TokenEndpoint
+    from nango_py.transport.sync_transport import Transport
 
     ConnectionKey = tuple[str, str]  # integration and user
 
-P = ParamSpec("P")
-
-TOKEN_REQUEST_SECONDS = 20.0
-LEASE_SECONDS = TOKEN_REQUEST_SECONDS + 10.0
 OTHER_PROCESS_SECONDS = 1.0
 """How long not to ask again for a lease that another process holds, while the old token is valid."""
 
+LONGEST_EARLY_WAIT_SECONDS = 10.0
+"""How long a call waits for a refresh while the old token is valid; at most half of its time."""
 
-class RefreshAttempt:
-    """One caller's attempt to refresh a connection's token, and its result.
+EXPIRED = "its token has expired, and nothing can refresh it"
 
-    Attributes:
-        must_wait: whether to wait for other callers; False while the old token is valid.
-        owner: the name under which it acquires the lease.
-        has_lease: whether it holds the lease.
-        has_waited: whether another caller refreshed the token before.
-        is_finished: whether `result` and `refusal` are final.
-        result: the newer connection, if there is one.
-        refusal: the message of a final refusal by the provider, or None.
-    """
+
+class _Caller:
+    """One caller that needs a token: what it knows and until when it waits."""
 
     def __init__(
         self,
@@ -75,20 +74,15 @@ class RefreshAttempt:
         deadline: float,
         io: CallIO,
         *,
-        must_wait: bool,
+        is_refused: bool,
     ) -> None:
         self.runtime = runtime
         self.connection = connection
         self.key: ConnectionKey = (connection.integration, connection.user_id)
         self.deadline = deadline
-        self.must_wait = must_wait
         self.io = io
-        self.owner = uuid.uuid4().hex
-        self.has_lease = False
-        self.has_waited = False
-        self.is_finished = False
-        self.result: Connection | None = None
-        self.refusal: str | None = None
+        self.is_refused = is_refused
+        self.pause = 0.02
 
 
 class LeasedTokenRefresher:
@@ -96,43 +90,41 @@ class LeasedTokenRefresher:
 
     Args:
         get_store: returns the connection store.
+        get_transport: returns what sends token requests.
         remember: called with each connection that a refresh ends with.
         clock: the time.
 
     Attributes:
-        request_seconds: the time for all token requests of one refresh together.
-        lease_seconds: how long others wait for a process that died during a refresh; more than
-            `request_seconds`.
         schedule: when tokens expire, and which not to refresh at present.
-        tasks: the refreshes that run in event loops.
+        tools: what all refreshes use; has the times for token requests and leases.
     """
 
     def __init__(
-        self, get_store: Callable[[], ConnectionStore], remember: Callable[[Connection], None], clock: Clock
+        self,
+        get_store: Callable[[], ConnectionStore],
+        get_transport: Callable[[], Transport],
+        remember: Callable[[Connection], None],
+        clock: Clock,
     ) -> None:
-        self.request_seconds = TOKEN_REQUEST_SECONDS
-        self.lease_seconds = LEASE_SECONDS
         self.schedule = RefreshSchedule(clock)
-        self.tasks: Tasks = set()
-        self._get_store = get_store
-        self._remember = remember
+        self.tools = RefreshTools(get_store, get_transport, remember, self.schedule, clock)
         self._clock = clock
+        self._forget_threads()
+
+    def _forget_threads(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._leaders: dict[ConnectionKey, RefreshAttempt] = {}
+        self._jobs: dict[ConnectionKey, RefreshJob] = {}
+        self._endpoints = TokenEndpoints(self._clock)
 
-    async def wait_for_tasks(self) -> None:
-        """Return when all refreshes that run in this event loop have ended."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        tasks = [task for task in tuple(self.tasks) if task.get_loop() is loop]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.lease_seconds)
+    def wait_for_jobs(self) -> None:
+        """Return when all refreshes that run in this process have ended."""
+        running = [job.is_done for job in tuple(self._jobs.values())]
+        wait(running, timeout=self.tools.lease_seconds)
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """The lifetime of the connection's token, as in `TokenRefresher`."""
-        _check_status(connection)
+        check_status(connection, self.schedule.refusal(connection))
         mode = get_auth_mode(integration.auth_mode)
         if not mode.can_refresh(reveal(connection.credentials), integration.settings["auth"]):
             return None
@@ -147,9 +139,12 @@ class LeasedTokenRefresher:
         return self.schedule.is_expired(integration, connection)
 
     def can_refresh(self, settings: BoundRequestSettings) -> bool:
-        """Whether the auth mode can replace a refused token."""
-        credentials = reveal(settings.connection.credentials)
-        return settings.mode.can_refresh(credentials, settings.auth_settings)
+        """Whether `refresh` may help, or ends a connection whose token has expired."""
+        integration, connection = settings.integration, settings.connection
+        credentials = reveal(connection.credentials)
+        if settings.mode.can_refresh(credentials, settings.auth_settings):
+            return True
+        return self.schedule.is_expired(integration, connection)
 
     async def refresh(
         self,
@@ -160,7 +155,7 @@ class LeasedTokenRefresher:
         *,
         is_refused: bool = False,
     ) -> Connection | None:
-        """A newer connection or None, as in `TokenRefresher`; finished even if the caller is cancelled.
+        """A newer connection or None, as in `TokenRefresher`; it goes on if the caller leaves.
 
         While the old token is valid, the refresh of another caller is not waited for, and the result is None.
 
@@ -169,222 +164,174 @@ class LeasedTokenRefresher:
         """
         if is_refused and self.schedule.was_just_replaced(connection):
             return None
-        must_wait = is_refused or self.schedule.is_expired(runtime.integration, connection)
-        attempt = RefreshAttempt(runtime, connection, deadline, io, must_wait=must_wait)
-        return await io.finish(self._refresh(attempt, is_refused=is_refused), self.tasks)
-
-    async def _refresh(self, attempt: RefreshAttempt, *, is_refused: bool) -> Connection | None:
-        """Follow the caller that is refreshing the token in this process, or become that caller."""
-        seen = attempt.connection
-        while (leader := self._leader(attempt)) is not attempt:
-            if not attempt.must_wait:
-                return None
-            await self._wait_for(leader, attempt)
-            if leader.refusal is not None:
-                raise CredentialsError(leader.refusal, integration=seen.integration, user_id=seen.user_id)
-            if leader.result is not None and is_newer(leader.result, seen):
-                return leader.result
-        try:
-            attempt.result = await self._refresh_with_lease(attempt)
-            if attempt.result is not None:
-                _check_status(attempt.result)
-                self._remember(attempt.result)
-                if is_refused:
-                    self.schedule.record_replacement(attempt.result)
-            return attempt.result  # noqa: TRY300 - the attempt is finished afterwards
-        except NangoError as error:
-            # The frames below sent requests that hold credentials; error trackers print what frames hold.
-            failure = error.with_traceback(None)
-            attempt.refusal = str(error) if isinstance(error, CredentialsError) else None
-        finally:
-            with self._lock:
-                self._leaders.pop(attempt.key, None)
-            attempt.is_finished = True
-        raise failure
-
-    def _leader(self, attempt: RefreshAttempt) -> RefreshAttempt:
-        """The attempt that refreshes the token in this process; the given one if there is no other."""
         if self._pid != os.getpid():  # the parent's threads do not exist in a forked child
-            self._leaders, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+            self._forget_threads()
+        caller = _Caller(runtime, connection, deadline, io, is_refused=is_refused)
+        context = token_context(runtime.integration, connection, self._clock.now())
+        mode = get_auth_mode(runtime.integration.auth_mode)
+        if not mode.can_refresh(context.credentials, context.settings):
+            await self._end(caller)
+            return None
+        endpoint = self._endpoints.of(connection.integration, context)
+        del context
+        must_wait = self._must_wait(caller)
+        refreshed = await self._refresh(caller, endpoint)
+        if refreshed is None and not must_wait and self._must_wait(caller):  # it has expired since
+            refreshed = await self._refresh(caller, endpoint)
+        if refreshed is not None and is_refused:
+            self.schedule.record_replacement(refreshed)
+        return refreshed
+
+    async def _refresh(self, caller: _Caller, endpoint: TokenEndpoint) -> Connection | None:
+        """Start a refresh or follow the running one, until there is a newer token or none to wait for."""
+        while True:
+            must_wait = self._must_wait(caller)
+            job, is_own = self._jobs.get(caller.key), False
+            if job is None:
+                seconds = self._seconds_to_wait(caller, endpoint, must_wait=must_wait)
+                if seconds > 0:
+                    if not must_wait or endpoint.is_down or not await self._wait(caller, seconds):
+                        return None
+                    continue
+                job, is_own = self._start(caller, endpoint)
+            elif not must_wait:
+                return None
+            if not await self._follow(caller, job, must_wait=must_wait):
+                return None
+            if job.error is not None:
+                _raise_error(job, is_own=is_own)
+            elif job.result is not None and is_changed(job.result, caller.connection):
+                return job.result
+            elif not await self._may_go_on(caller, job, endpoint):
+                return None
+
+    def _must_wait(self, caller: _Caller) -> bool:
+        """Whether the old token is of no use."""
+        return caller.is_refused or self.schedule.is_expired(caller.runtime.integration, caller.connection)
+
+    def _seconds_to_wait(self, caller: _Caller, endpoint: TokenEndpoint, *, must_wait: bool) -> float:
+        """0.0 if a refresh may start, which then has a place at the endpoint; else when to ask again.
+
+        Raises:
+            CredentialsError: the provider rejects the application.
+        """
+        connection, schedule = caller.connection, self.schedule
+        seconds = schedule.pause_left(connection, endpoint, after_failures_only=must_wait)
+        rejection = schedule.rejection(connection) if seconds else ""
+        if not seconds:
+            seconds = endpoint.enter(connection.uuid)
+            rejection = endpoint.rejection if seconds else ""
+        if rejection and must_wait:
+            raise application_rejected(connection, rejection)
+        return seconds
+
+    async def _wait(self, caller: _Caller, seconds: float) -> bool:
+        """Wait before asking again; False if the caller's time does not suffice."""
+        if self._clock.monotonic() + seconds > caller.deadline:
+            return False
+        await caller.io.wait(min(seconds, caller.pause))
+        caller.pause = min(caller.pause * 1.5, 0.5)
+        return True
+
+    def _start(self, caller: _Caller, endpoint: TokenEndpoint) -> tuple[RefreshJob, bool]:
+        """Start a refresh, which has a place at the endpoint; or follow one that was started just now."""
+        key, connection = caller.key, caller.connection
+        job = RefreshJob(caller.runtime, connection, endpoint, self.tools)
+
+        def run() -> None:
+            if job.is_done.done():  # given up below
+                return
+            try:
+                job.run()
+            finally:
+                endpoint.leave(connection.uuid)
+                self._jobs.pop(key, None)
+                job.is_done.set_result(None)
+
+        # Not a daemon: a program that ends waits until the new token is stored.
+        thread = threading.Thread(target=run, name="nango_py token refresh", daemon=False)
         with self._lock:
-            return self._leaders.setdefault(attempt.key, attempt)
-
-    async def _wait_for(self, leader: RefreshAttempt, attempt: RefreshAttempt) -> None:
-        pause = 0.005
-        while not leader.is_finished:
-            await self._wait(attempt, pause, "another call is still refreshing the token")
-            pause = min(pause * 1.5, 0.1)
-        attempt.has_waited = True
-
-    async def _refresh_with_lease(self, attempt: RefreshAttempt) -> Connection | None:
-        """Acquire the lease and refresh, or return what another process has stored."""
-        store, seen = self._get_store(), attempt.connection
-        if self.schedule.is_paused(seen, after_failures_only=attempt.must_wait):
-            if attempt.must_wait and (rejection := self.schedule.rejection(seen)):
-                raise _application_rejected(seen, rejection)
-            return None
-        if attempt.has_waited:
-            current = await attempt.io.ask_store(store.get, *attempt.key)
-            if is_newer(current, seen):
-                return current
-        pause = 0.02
-        while not await attempt.io.ask_store(store.leases.acquire, seen, attempt.owner, self.lease_seconds):
-            current = await attempt.io.ask_store(store.get, *attempt.key)
-            if is_newer(current, seen):
-                return current
-            if not attempt.must_wait:
-                self.schedule.pause(seen, OTHER_PROCESS_SECONDS)
-                return None
-            await self._wait(attempt, pause, "another process is still refreshing the token")
-            pause = min(pause * 1.5, 0.25)
-        attempt.has_lease = True
-        connection = await self._use_lease(attempt)
-        if connection is None or is_newer(connection, seen):
-            return connection
-        # The lease was lost, and its new owner is still refreshing.
-        await self._wait(attempt, 0.1, "another process is still refreshing the token")
-        attempt.has_waited = True
-        return await self._refresh_with_lease(attempt)
-
-    async def _use_lease(self, attempt: RefreshAttempt) -> Connection | None:
-        """Read the connection again, refresh it, and release the lease."""
+            running = self._jobs.setdefault(key, job)
+        if running is not job:
+            return running, False
         try:
-            current = await attempt.io.ask_store(self._get_store().get, *attempt.key)
-            is_refreshed = is_newer(current, attempt.connection)
-            connection = current if is_refreshed else await self._request_and_store(attempt, current)
-        except GeneratorExit:
-            raise  # the event loop has ended: nothing can be awaited, and the lease expires
-        except BaseException:
-            await self._release_lease(attempt)
+            thread.start()
+        except RuntimeError:  # the program ends, or has no threads left
+            run()
+        except BaseException:  # raised by a signal handler
+            if thread.ident is None:
+                endpoint.leave(connection.uuid)
+                self._jobs.pop(key, None)
+                job.outcome = BUSY
+                job.is_done.set_result(None)
             raise
-        await self._release_lease(attempt)
-        return connection
+        return job, True
 
-    async def _release_lease(self, attempt: RefreshAttempt) -> None:
-        if attempt.has_lease:
-            attempt.has_lease = False
-            with contextlib.suppress(StorageError):  # the lease expires; the result matters more
-                await attempt.io.ask_store(
-                    self._get_store().leases.release, attempt.connection, attempt.owner
-                )
+    async def _follow(self, caller: _Caller, job: RefreshJob, *, must_wait: bool) -> bool:
+        """Wait for a refresh; False if the caller goes on with the old token.
 
-    async def _wait(self, attempt: RefreshAttempt, seconds: float, reason: str) -> None:
-        if self._clock.monotonic() + seconds > attempt.deadline:
-            raise DeadlineExceeded(f"{attempt.connection.integration}: {reason}")
-        await attempt.io.wait(seconds)
+        Raises:
+            DeadlineExceeded: the caller's time is over.
+        """
+        seconds = caller.deadline - self._clock.monotonic()
+        if not must_wait:
+            seconds = min(seconds / 2, LONGEST_EARLY_WAIT_SECONDS)
+        if await caller.io.join(job.is_done, max(seconds, 0.0)):
+            return True
+        if must_wait:
+            text = "the token is still being refreshed at the deadline; the refresh goes on"
+            raise DeadlineExceeded(f"{caller.connection.integration}: {text}")
+        return False
 
-    async def _request_and_store(self, attempt: RefreshAttempt, current: Connection) -> Connection | None:
-        """Get new credentials and store them; None if the provider cannot be asked at present."""
-        while not SHUTDOWN.begin():
-            await self._wait(attempt, 0.05, "the process is shutting down")
-        try:
-            try:
-                credentials = await request_credentials(
-                    attempt.runtime.integration, current, self._clock, self.request_seconds, attempt.io
-                )
-            except TokenUnavailable as error:
-                self.schedule.back_off(current, error.retry_after)
-                attempt.runtime.report_token(current, "token not refreshed", str(error))
-                return None
-            except TokenRefused as error:
-                refusal = error.with_traceback(None)
-            else:
-                self.schedule.reset_backoff(current)
-                return await self._store_credentials(attempt, current, credentials)
-            return await self._handle_refusal(attempt, current, refusal)
-        finally:
-            SHUTDOWN.finish()
+    async def _may_go_on(self, caller: _Caller, job: RefreshJob, endpoint: TokenEndpoint) -> bool:
+        """Whether to try again after a refresh that brought nothing."""
+        must_wait, seen = self._must_wait(caller), caller.connection
+        if job.outcome == REJECTED and must_wait:
+            raise application_rejected(seen, self.schedule.rejection(seen) or endpoint.rejection)
+        if job.outcome == BUSY and not must_wait:
+            self.schedule.pause(seen, OTHER_PROCESS_SECONDS)
+        if not must_wait or (job.outcome == UNAVAILABLE and not job.can_be_repeated):
+            return False
+        if job.outcome == DONE:
+            return True
+        if job.outcome == UNAVAILABLE:
+            return not endpoint.is_down
+        if not await self._wait(caller, caller.pause):
+            text = "another process is still refreshing the token at the deadline"
+            raise DeadlineExceeded(f"{seen.integration}: {text}")
+        return True
 
-    async def _handle_refusal(
-        self, attempt: RefreshAttempt, current: Connection, refusal: TokenRefused
-    ) -> Connection | None:
-        """Mark a connection whose grant has ended; a rejected application may be corrected later."""
-        runtime = attempt.runtime
-        if not refusal.ends_connection:
-            self.schedule.back_off(current, None, rejection=str(refusal))
-            runtime.report_token(current, "application rejected", str(refusal))
-            if attempt.must_wait:
-                raise _application_rejected(current, str(refusal))
-            return None
-        self.schedule.reset_backoff(current)
-        stored = await self._write(
-            attempt, self._get_store().leases.mark_needs_reauth, current, attempt.owner
-        )
+    async def _end(self, caller: _Caller) -> None:
+        """Mark a connection whose token has expired, was refused, and cannot be refreshed.
+
+        Raises:
+            CredentialsError: it is marked.
+        """
+        connection = caller.connection
+        if not caller.is_refused or not self._must_wait(caller):
+            return
+        stored = await caller.io.ask_store(self._mark_expired, connection)
         if stored is None:
-            return await attempt.io.ask_store(self._get_store().get, *attempt.key)
-        runtime.report_token(stored, NEEDS_REAUTH, refusal.code or str(refusal))
-        raise _needs_reauth(stored, refusal.code)
+            return
+        self.tools.remember(stored)
+        self.schedule.record_refusal(connection, EXPIRED)
+        caller.runtime.report_token(stored, NEEDS_REAUTH, EXPIRED)
+        raise needs_reauth(stored, EXPIRED)
 
-    async def _store_credentials(
-        self, attempt: RefreshAttempt, current: Connection, credentials: Credentials
-    ) -> Connection:
-        """Write new credentials, and return the connection as it is stored then."""
-        store = self._get_store()
-        while True:
-            write = store.leases.store_refreshed
-            stored = await self._write(attempt, write, current, attempt.owner, credentials)
-            if stored is not None:
-                attempt.runtime.report_token(stored, "token refreshed")
-                return stored
-            found = await attempt.io.ask_store(store.get, *attempt.key)
-            if is_newer(found, current) or found.generation == current.generation:
-                # The lease was lost, or the credentials were replaced; the stored ones are the newer ones.
-                return found
-            current = found  # only settings were changed, which must not lose a token
-
-    async def _write(
-        self,
-        attempt: RefreshAttempt,
-        write: Callable[P, Connection | None],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Connection | None:
-        """Write what the provider decided; retried while the store fails, as it cannot be asked again."""
-        until, pause = self._clock.monotonic() + self.request_seconds, 0.05
-        while True:
-            try:
-                stored = await attempt.io.ask_store(write, *args, **kwargs)
-            except TamperError:
-                raise
-            except StorageError:
-                if self._clock.monotonic() + pause > until:
-                    raise
-            else:
-                attempt.has_lease = attempt.has_lease and stored is None  # the write releases the lease
-                return stored
-            await attempt.io.wait(pause)
-            pause = min(pause * 2, 2.0)
+    def _mark_expired(self, connection: Connection) -> Connection | None:
+        leases, owner = self.tools.get_store().leases, uuid.uuid4().hex
+        if not leases.acquire(connection, owner, self.tools.lease_seconds):
+            return None
+        stored = leases.mark_needs_reauth(connection, owner)
+        if stored is None:
+            leases.release(connection, owner)
+        return stored
 
 
-def is_newer(current: Connection, seen: Connection) -> bool:
-    """Whether the credentials, and not only the settings, have changed since a connection was read.
-
-    Raises:
-        CredentialsError: the provider has refused them in the meantime.
-    """
-    _check_status(current)
-    return current.uuid != seen.uuid or current.credentials != seen.credentials
-
-
-def _check_status(connection: Connection) -> None:
-    if connection.status == NEEDS_REAUTH:
-        raise _needs_reauth(connection)
-
-
-def _needs_reauth(connection: Connection, reason: str = "") -> CredentialsError:
-    name = f"{connection.integration}/{printable(connection.user_id)}"
-    text = f"{name}: the provider no longer accepts these credentials{f' ({reason})' if reason else ''}"
-    return CredentialsError(
-        f"{text}; the user must connect again",
-        integration=connection.integration,
-        user_id=connection.user_id,
-    )
-
-
-def _application_rejected(connection: Connection, reason: str) -> CredentialsError:
-    """The error if the application's own credentials are rejected, which its users cannot correct."""
-    name = connection.integration
-    text = (
-        f"{name}: the provider rejects the application: {reason}; correct the integration's own credentials"
-    )
-    return CredentialsError(text, integration=name, user_id=connection.user_id)
+def _raise_error(job: RefreshJob, *, is_own: bool) -> None:
+    """Raise the error of a refresh. Others than the caller that started it try again, unless it is final."""
+    error = job.error
+    if is_own and error is not None:
+        raise error
+    if isinstance(error, CredentialsError):
+        raise CredentialsError(str(error), integration=error.integration, user_id=error.user_id)

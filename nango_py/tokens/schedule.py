@@ -11,17 +11,18 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.engine.interfaces import TokenLifetime
 from nango_py.record import record
 from nango_py.secret import reveal
+from nango_py.tokens.endpoints import MAX_RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
+    from nango_py.tokens.endpoints import TokenEndpoint
 
 MAX_MARGIN_SECONDS = 300.0
 MARGIN_SHARE = 0.1
 FIRST_BACKOFF_SECONDS = 2.0
-MAX_BACKOFF_SECONDS = 30.0
-MAX_RETRY_AFTER_SECONDS = 600.0
+MAX_BACKOFF_SECONDS = 15.0
 REPLACED_SECONDS = 5.0
 """For how long a token that replaced a refused one is not replaced again if it is refused too."""
 
@@ -30,7 +31,12 @@ MAX_CONNECTIONS = 4096
 Value = TypeVar("Value")
 
 
-def refresh_time(connection: Connection, expires_at: float | None, now: float = math.inf) -> float | None:
+def refresh_time(
+    connection: Connection,
+    expires_at: float | None,
+    now: float = math.inf,
+    renew_before: float | None = None,
+) -> float | None:
     """When to refresh a token, in unix seconds; None if it never expires.
 
     The margin before its expiry is five minutes or a tenth of its lifetime, whichever is less, and up to
@@ -40,9 +46,12 @@ def refresh_time(connection: Connection, expires_at: float | None, now: float = 
         connection: whose token it is; it was stored when the token was new.
         expires_at: in unix seconds.
         now: in unix seconds; bounds the token's age if the clock was set back.
+        renew_before: the margin in seconds, exactly, if the blueprint has `renew_before_seconds`.
     """
     if expires_at is None:
         return None
+    if renew_before is not None:
+        return expires_at - renew_before
     lifetime = max(0.0, expires_at - min(connection.last_modified.timestamp(), now))
     margin = min(MAX_MARGIN_SECONDS, lifetime * MARGIN_SHARE)
     share = random.Random(f"{connection.uuid} {connection.generation}").random()  # noqa: S311 - it spreads load
@@ -55,12 +64,14 @@ class Pause:
 
     Attributes:
         generation: of the connection whose token it is.
+        begun: by the monotonic clock.
         until: by the monotonic clock.
         failures: the number of consecutive failures.
         rejection: why the provider rejects the application, or "".
     """
 
     generation: int
+    begun: float
     until: float
     failures: int = 0
     rejection: str = ""
@@ -75,6 +86,7 @@ class RefreshSchedule:
         self._lifetimes: OrderedDict[str, TokenLifetime] = OrderedDict()
         self._backoffs: OrderedDict[str, Pause] = OrderedDict()
         self._replaced: OrderedDict[str, Pause] = OrderedDict()
+        self._refusals: OrderedDict[str, str] = OrderedDict()
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime:
         """The lifetime of a connection's token, as it was when this process first saw the token."""
@@ -87,8 +99,9 @@ class RefreshSchedule:
         if expires_at is not None:
             # Modified in the future: the clock was set back since, by at least the difference.
             expires_at -= max(0.0, connection.last_modified.timestamp() - now)
-        due = refresh_time(connection, expires_at, now)
-        if due is None or not mode.can_refresh(credentials, integration.settings["auth"]):
+        auth = integration.settings["auth"]
+        due = refresh_time(connection, expires_at, now, auth.get("renew_before_seconds"))
+        if due is None or not mode.can_refresh(credentials, auth):
             due = math.inf
         lifetime = TokenLifetime(
             connection.generation,
@@ -113,12 +126,18 @@ class RefreshSchedule:
         lifetime = self.lifetime(integration, connection)
         return self.is_past(lifetime, lifetime.expires_at)
 
-    def is_paused(self, connection: Connection, *, after_failures_only: bool) -> bool:
-        """Whether not to refresh now: after a failure, or because another process refreshes the token."""
+    def pause_left(
+        self, connection: Connection, endpoint: TokenEndpoint, *, after_failures_only: bool
+    ) -> float:
+        """Seconds not to refresh: after a failure, or because another process refreshes the token; or 0.0.
+
+        A failure of the time when the endpoint was down does not count once it works again.
+        """
         pause = self._backoff(connection)
-        if pause is None or self._clock.monotonic() >= pause.until:
-            return False
-        return pause.failures > 0 or not after_failures_only
+        left = 0.0 if pause is None else pause.until - self._clock.monotonic()
+        if pause is None or left <= 0 or (after_failures_only and not pause.failures):
+            return 0.0
+        return 0.0 if pause.failures and endpoint.has_recovered_since(pause.begun) else left
 
     def rejection(self, connection: Connection) -> str:
         """Why the provider rejected the application in the last attempt, or ""."""
@@ -127,7 +146,8 @@ class RefreshSchedule:
 
     def pause(self, connection: Connection, seconds: float) -> None:
         """Do not refresh for a time, while another process does."""
-        pause = Pause(connection.generation, self._clock.monotonic() + seconds)
+        now = self._clock.monotonic()
+        pause = Pause(connection.generation, now, now + seconds)
         _put(self._backoffs, connection.uuid, pause)
 
     def back_off(self, connection: Connection, retry_after: float | None, *, rejection: str = "") -> None:
@@ -140,9 +160,10 @@ class RefreshSchedule:
         seconds = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 10))
         seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load
         if retry_after is not None:
-            seconds = min(retry_after, MAX_RETRY_AFTER_SECONDS)
-        until = self._clock.monotonic() + seconds
-        _put(self._backoffs, connection.uuid, Pause(connection.generation, until, failures, rejection))
+            seconds = max(seconds, min(retry_after, MAX_RETRY_AFTER_SECONDS))
+        now = self._clock.monotonic()
+        pause = Pause(connection.generation, now, now + seconds, failures, rejection)
+        _put(self._backoffs, connection.uuid, pause)
 
     def reset_backoff(self, connection: Connection) -> None:
         """The provider has decided about the refresh."""
@@ -150,7 +171,8 @@ class RefreshSchedule:
 
     def record_replacement(self, connection: Connection) -> None:
         """The connection's token replaces one that the API refused."""
-        pause = Pause(connection.generation, self._clock.monotonic() + REPLACED_SECONDS)
+        now = self._clock.monotonic()
+        pause = Pause(connection.generation, now, now + REPLACED_SECONDS)
         _put(self._replaced, connection.uuid, pause)
 
     def was_just_replaced(self, connection: Connection) -> bool:
@@ -161,6 +183,14 @@ class RefreshSchedule:
             and pause.generation == connection.generation
             and self._clock.monotonic() < pause.until
         )
+
+    def record_refusal(self, connection: Connection, reason: str) -> None:
+        """Why the provider ended the connection, for later errors."""
+        _put(self._refusals, connection.uuid, reason)
+
+    def refusal(self, connection: Connection) -> str:
+        """Why the provider ended the connection, as far as this process knows."""
+        return self._refusals.get(connection.uuid, "")
 
     def _backoff(self, connection: Connection) -> Pause | None:
         pause = self._backoffs.get(connection.uuid)

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import random
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from nango_py.auth.base import get_auth_mode
-from nango_py.engine.bound_settings import connection_label, leaves, template_variables
+from nango_py.engine.bound_settings import connection_label, template_variables
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenContext, TokenResponse, TokenUnavailable
 from nango_py.record import record
-from nango_py.secret import EVERYTHING, conceal, reveal
+from nango_py.secret import EVERYTHING, conceal, leaves, reveal
 from nango_py.transport.addresses import Guard
 from nango_py.transport.proxy_tunnel import open_proxy
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
-    from nango_py.engine.interfaces import CallIO
     from nango_py.json_types import Credentials
     from nango_py.protocols.token_exchange import TokenRequest
     from nango_py.transport.proxy_tunnel import Proxy
     from nango_py.transport.response import Response
+    from nango_py.transport.sync_transport import Transport
 
 NOT_RETRIED = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
 """Failures that a second token request would most likely end in, too."""
 
-_PUBLIC_FIELDS = ("expires_at", "token_type", "scope", "username", "raw")
+_RAW_NAME = re.compile(r"\braw\.(\w+)")
 
 
 @record
@@ -89,17 +93,22 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         place=connection_label(connection),
         requests=integration.requests,
         secret_names=integration.secret_names,
+        raw_names=_raw_names(integration),
     )
+
+
+@lru_cache(maxsize=1024)
+def _raw_names(integration: Integration) -> frozenset[str]:
+    """The members of `raw` that templates of an integration name."""
+    return frozenset(name for text in leaves(integration.settings) for name in _RAW_NAME.findall(text))
 
 
 def token_secrets(context: TokenContext) -> tuple[str, ...]:
     """The secrets of a connection, of the application and of its proxy, for masking."""
     proxy = None if context.requests is None else open_proxy(context.requests.proxy)
-    skipped = tuple(name for name in _PUBLIC_FIELDS if name == "raw" or name not in context.secret_names)
     return (
         *(() if proxy is None else proxy.secrets),
-        *leaves(dict(context.credentials), skip=skipped),
-        *leaves(dict(context.app)),
+        *context.secrets(),
     )
 
 
@@ -120,38 +129,50 @@ def make_token_plan(request: TokenRequest, context: TokenContext) -> TokenPlan:
     return TokenPlan(request.method, request.url, headers, request.body or None, settings)
 
 
-async def request_credentials(
-    integration: Integration, connection: Connection, clock: Clock, seconds: float, io: CallIO
+def request_credentials(
+    context: TokenContext,
+    clock: Clock,
+    seconds: float,
+    transport: Transport,
+    may_repeat: Callable[[], bool] = lambda: True,
 ) -> Credentials:
     """New credentials, by the token requests that the connection's auth mode makes.
+
+    Args:
+        context: of the connection.
+        clock: the time.
+        seconds: the time for all requests together.
+        transport: sends them.
+        may_repeat: whether to repeat a request that got no response.
 
     Raises:
         TokenRefused: the provider refuses, and would refuse again.
         TokenUnavailable: there is no token at present; a later request may succeed.
     """
-    context = token_context(integration, connection, clock.now())
     deadline = clock.monotonic() + seconds
-    steps = get_auth_mode(integration.auth_mode).refresh(context)
+    steps = get_auth_mode(str(context.settings["auth_mode"])).refresh(context)
     try:
         request = next(steps)
         while True:
-            outcome = await _send(make_token_plan(request, context), clock, deadline, io)
+            outcome = _send(make_token_plan(request, context), clock, deadline, transport, may_repeat)
             if isinstance(outcome, Failure):
-                raise TokenUnavailable(outcome.text)
+                raise TokenUnavailable(outcome.text, is_unspent=not outcome.sent)
             request = steps.send(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
     except StopIteration as end:
         credentials: Credentials = conceal(end.value)
         return credentials
 
 
-async def _send(plan: TokenPlan, clock: Clock, deadline: float, io: CallIO) -> Response | Failure:
+def _send(
+    plan: TokenPlan, clock: Clock, deadline: float, transport: Transport, may_repeat: Callable[[], bool]
+) -> Response | Failure:
     """Send a token request, and again if the request or its response was lost.
 
     Providers that rotate refresh tokens accept the old one again for a short time only, if at all.
     """
-    outcome = await io.send(plan, max(0.001, deadline - clock.monotonic()))
-    if isinstance(outcome, Failure) and outcome.reason not in NOT_RETRIED:
-        await io.wait(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
+    outcome = transport.send(plan, max(0.001, deadline - clock.monotonic()))
+    if isinstance(outcome, Failure) and outcome.reason not in NOT_RETRIED and may_repeat():
+        clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
         seconds = deadline - clock.monotonic()
-        outcome = (await io.send(plan, seconds)) if seconds > 0 else outcome
+        outcome = transport.send(plan, seconds) if seconds > 0 else outcome
     return outcome

@@ -13,7 +13,7 @@ from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.record import replaced
 from nango_py.secret import reveal
-from nango_py.tokens.token_requests import request_credentials
+from nango_py.tokens.token_requests import request_credentials, token_context
 
 if TYPE_CHECKING:
     from nango_py.clock import Clock
@@ -41,7 +41,7 @@ def verify_unstored(
     """
     check = Check(runtime)
     # The runtime has a separate circuit breaker: a mistyped host must not stop the calls of other users.
-    own_runtime = runtime.with_tokens(FirstTokenOnly(clock))
+    own_runtime = runtime.with_tokens(FirstTokenOnly(clock, transport))
     source = UnstoredSource(connection)
     try:
         return Executor(lambda: own_runtime, source, transport, limits, clock).verify()
@@ -79,8 +79,9 @@ class FirstTokenOnly:
     A provider that rotates refresh tokens would forget the one that is about to be stored.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, transport: Transport) -> None:
         self._clock = clock
+        self._transport = transport
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """A lifetime that has expired if there is no token yet, else None."""
@@ -117,5 +118,6 @@ class FirstTokenOnly:
             TokenUnavailable: there is no token at present.
         """
         seconds = deadline - self._clock.monotonic()
-        credentials = await request_credentials(runtime.integration, connection, self._clock, seconds, io)
+        context = token_context(runtime.integration, connection, self._clock.now())
+        credentials = request_credentials(context, self._clock, seconds, self._transport)
         return replaced(connection, credentials=freeze(credentials))

@@ -184,7 +184,7 @@ def test_a_failing_endpoint_does_not_matter_while_the_old_token_is_valid(
 
 
 def test_failures_back_off(nango: Nango, provider: Provider, clock: ManualClock) -> None:
-    """The pause doubles up to thirty seconds."""
+    """The pause doubles up to fifteen seconds, so that callers notice soon that the endpoint works again."""
     register(nango, provider)
     provider.faults.extend([503] * 1000)
     clock.advance(3600 - 290)
@@ -198,23 +198,56 @@ def test_failures_back_off(nango: Nango, provider: Provider, clock: ManualClock)
         clock.advance(1)
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert pauses[0] <= 3
-    assert 15 <= max(pauses) <= 31
-    assert len(asked) <= 20
+    assert 8 <= max(pauses) <= 16
+    assert len(asked) <= 40
 
 
-def test_an_expired_token_and_an_endpoint_that_is_down(
+@pytest.mark.parametrize("faults", [[503], [(429, {}, {"Retry-After": "30"})], [503] * 4])
+def test_a_refresh_is_repeated_within_the_deadline(
+    nango: Nango, provider: Provider, clock: ManualClock, faults: list[Any]
+) -> None:
+    """503 and 429 prove that nothing was exchanged; the endpoint is asked again when it may be."""
+    register(nango, provider, expired=True)
+    provider.faults.extend(faults)
+    started = clock.now()
+    assert nango.executor("mail", "user-1").get("things", deadline_seconds=60).status_code == 200
+    assert provider.calls_of("user-1")[-1] == "granted"
+    assert len(provider.token_calls) == len(faults) + 1
+    if faults != [503] * 4:
+        assert clock.now() - started >= (1 if faults == [503] else 30)
+    assert provider.expired_sent == []
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(
     nango: Nango, provider: Provider, clock: ManualClock
 ) -> None:
-    """The call fails and does not send the old token; the next call after the pause succeeds."""
+    """The call fails at once, and so do the next ones until the endpoint may be asked again."""
     register(nango, provider, expired=True)
-    provider.faults.append(503)
-    mail = nango.executor("mail", "user-1")
+    provider.faults.append((429, {}, {"Retry-After": "90"}))
+    mail, started = nango.executor("mail", "user-1"), clock.now()
     for _ in range(3):
         with pytest.raises(TransportFailed) as caught:
-            mail.get("things")
+            mail.get("things", deadline_seconds=60)
         assert caught.value.reason == "token"
-    assert provider.calls_of("user-1") == ["503"]
-    clock.advance(2)
+    assert provider.calls_of("user-1") == ["429"]
+    assert clock.now() - started <= 1
+    clock.advance(90)
+    assert mail.get("things").status_code == 200
+
+
+@pytest.mark.parametrize("fault", [500, "html"])
+def test_a_refresh_that_may_have_been_done_is_not_repeated_in_the_call(
+    nango: Nango, provider: Provider, clock: ManualClock, fault: Any
+) -> None:
+    """The refresh token may be used up: the call fails and does not send the old access token."""
+    register(nango, provider, expired=True)
+    provider.faults.append(fault)
+    mail = nango.executor("mail", "user-1")
+    with pytest.raises(TransportFailed) as caught:
+        mail.get("things")
+    assert caught.value.reason == "token"
+    assert provider.calls_of("user-1") == [str(fault)]
+    clock.advance(3)
     assert mail.get("things").status_code == 200
     assert provider.expired_sent == []
 
@@ -470,4 +503,4 @@ def test_many_threads_refresh_once(provider: Provider, tmp_path: Path) -> None:
         with ThreadPoolExecutor(32) as threads:
             assert set(threads.map(call, range(32))) == {200}
         assert provider.calls_of("user-1") == ["granted"]
-        assert refresher_of(nango)._leaders == {}
+        assert refresher_of(nango)._jobs == {}

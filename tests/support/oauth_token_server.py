@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 CLIENT_ID = "client_planted_0001"
 CLIENT_SECRET = "client_secret_planted_0001"
@@ -41,7 +41,8 @@ class Provider:
 
     Attributes:
         faults: what happens to the next token requests, one each: a status, `hang`, `lost`, `cut`, `html`, or
-            an error code of RFC 6749 such as `invalid_grant`.
+            an error code of RFC 6749 such as `invalid_grant`, or (status, body, headers).
+        most_in_flight: the most token requests that had no response at the same time.
         token_calls: (user, outcome) of each token request, in order.
         api_calls: (token, status) of each API call.
         expired_sent: expired tokens that the API received.
@@ -89,6 +90,7 @@ class Provider:
         self.always_refuses = False
         self.revocations: list[tuple[str, int]] = []
         self.revocation_faults: deque[Any] = deque()
+        self.most_in_flight = self._in_flight = 0
         self._lock = threading.Lock()
         self._families: dict[str, Family] = {}
         self._ends: dict[str, float] = {}
@@ -251,7 +253,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self.rfile.read(size + 2)
             self.rfile.readline()
         if self.path.startswith("/token"):
-            self._token(body)
+            provider = self.server.provider
+            with provider._lock:
+                provider._in_flight += 1
+                provider.most_in_flight = max(provider.most_in_flight, provider._in_flight)
+            try:
+                self._token(body)
+            finally:
+                with provider._lock:
+                    provider._in_flight -= 1
         elif self.path.startswith("/revoke"):
             self._revoke(body)
         else:
@@ -280,6 +290,11 @@ class _Handler(BaseHTTPRequestHandler):
             provider.token_calls.append((user, "hang"))
             provider._hang.wait()
             self.close_connection = True
+            return
+        if isinstance(fault, tuple):
+            provider.token_calls.append((user, str(fault[0])))
+            body = fault[1] if isinstance(fault[1], bytes) else json.dumps(fault[1]).encode()
+            self._response(fault[0], body, "application/json", fault[2] if len(fault) > 2 else {})
             return
         if isinstance(fault, int) or fault in {"html", "cut"} or fault.startswith("invalid"):
             provider.token_calls.append((user, str(fault)))
@@ -321,9 +336,17 @@ class _Handler(BaseHTTPRequestHandler):
             status = 401 if fault == "invalid_client" else 400
             self._response(status, json.dumps({"error": fault}).encode())
 
-    def _response(self, status: int, body: bytes, kind: str = "application/json") -> None:
+    def _response(
+        self,
+        status: int,
+        body: bytes,
+        kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

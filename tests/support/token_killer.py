@@ -134,7 +134,7 @@ class Nursery:
         code = 3
         try:
             nango = a_nango(url, self.database_url)
-            refresher_of(nango).lease_seconds = LEASE_SECONDS
+            refresher_of(nango).tools.lease_seconds = LEASE_SECONDS
             if job in POINTS:
                 die_at(job)
             if job in {"sigterm", "sigterm in a thread"}:

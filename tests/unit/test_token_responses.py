@@ -26,7 +26,7 @@ from tests.support.token_contexts import (
 
 
 def test_response_becomes_stored_credentials() -> None:
-    """expires_at in unix seconds, and the whole response merged into raw."""
+    """expires_at in unix seconds, and the response as raw in place of the one before it."""
     held = {**STORED, "raw": {"team": {"id": "T1"}, "expires_in": 1}, "expires_at": 5.0}
     _, stored = run_refresh(
         make_context(credentials=held, scopes=("a", "b")), make_response({**GRANT, "refresh_token": "r2"})
@@ -34,7 +34,7 @@ def test_response_becomes_stored_credentials() -> None:
     assert stored == {
         "access_token": "planted-new-access", "refresh_token": "r2", "expires_at": NOW + 3600,
         "token_type": "Bearer", "scope": "a b",
-        "raw": {"team": {"id": "T1"}, **GRANT, "refresh_token": "r2"},
+        "raw": {**GRANT, "refresh_token": "r2"},
     }  # fmt: skip
     assert held["expires_at"] == 5.0
 
@@ -170,7 +170,7 @@ def test_unsupported_token_type_is_refused(kind: str) -> None:
         (200, {"error": "something_else"}, "something_else", False),
         (400, {"status": "BAD_REFRESH_TOKEN", "message": "x"}, "BAD_REFRESH_TOKEN", True),
         (400, {"error": {"type": "OAuthException", "code": 190}}, "OAuthException", False),
-        (400, {"error": "planted secret with blanks"}, "", False),
+        (400, {"error": "words with blanks"}, "", False),
         (400, "error=invalid_grant", "invalid_grant", True),
         (403, b"<html>planted</html>", "", False),
         (404, None, "", False),

@@ -11,13 +11,8 @@ from nango_py.auth.base import AuthMode, get_auth_mode
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
-<<<<<<< HEAD
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
-from nango_py.secret import MASK, reveal, strip_all
-=======
-from nango_py.errors import ConfigError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
->>>>>>> 9e36c9f (tokens: refresh in a thread, and tell dead grants from refused clients)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,8 @@
 
 If no limits are written, the first call is sent alone. If the headers of its response contain a limit, that
 limit is kept like a written one from then on. If responses refuse without naming a limit, a rate is measured:
-four fifths of what was sent before the refusal, and a tenth more after every ten seconds without one.
+four fifths of what went through before the refusal, and soon nine tenths of it, then a tenth more after every
+ten seconds without one. Refusals of an API that lets hardly any call through do not lower it further.
 
 With limits, written or learned, responses correct what is counted. If less remains than was counted, somebody
 else uses the same quota, and the difference counts until the reset that the response names. If more remains,
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
-from typing import TYPE_CHECKING
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, TypeVar
 
 from nango_py.limits.counting.calendar_days import ORDINARY_DAY
 from nango_py.limits.limit_types import Bucket, InFlight, LimitReport, Spend, Window, capacity
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.limits.headers.dialects import LimitStatus
     from nango_py.limits.limit_types import Limit, LimitStore
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 HOLD_SECONDS = 1.0
 """Maximum number of seconds for which other calls wait for the first response of an API."""
@@ -41,8 +45,16 @@ MIN_MEASURED = 20
 """Minimum number of responses in the measured time; below it Retry-After alone sets the pace."""
 
 SLOWER, FASTER = 0.8, 1.1
-MIN_RATE = 0.05
-MAX_SCOPES = 20_000
+PROVEN = 0.5
+"""The part of the measured rate that must have gone through if a refusal is to lower it."""
+
+RESTORED, RESTORE_SECONDS = 0.9, 2.0
+"""After refusals the rate doubles every two seconds, up to nine tenths of what went through before them."""
+
+MIN_RATE, MAX_RATE = 0.05, 10_000.0
+MAX_SCOPES = MAX_ENDPOINTS = 20_000
+"""Maximum numbers of quotas and endpoints that are remembered; the least recently used are forgotten."""
+
 LEAST_RESET = 1.0
 """Seconds that a reset of 0 stands for: it was rounded down."""
 
@@ -51,17 +63,63 @@ class _Scope:
     """What is known of one quota.
 
     Attributes:
-        limits: by endpoint, the limits in its responses, by source.
+        limits: the last ones in a response, by source; an unknown endpoint is assumed to have them.
         successes: when the last responses came that were not refused.
         rate: the measured calls per second; infinite while nothing was refused.
+        usual: calls per second that went through before the refusals.
         changed_at: when the rate changed last.
+        refused_at: when the last response was refused.
     """
 
     def __init__(self) -> None:
-        self.limits: dict[str, dict[str, Limit]] = {}
+        self.limits: dict[str, Limit] = {}
         self.successes: deque[float] = deque(maxlen=1000)
-        self.rate = math.inf
-        self.changed_at = 0.0
+        self.rate = self.usual = math.inf
+        self.changed_at = self.refused_at = 0.0
+
+    def slow_down(self, now: float) -> None:
+        """Lower the rate after a refusal, if what went through shows that the rate was the reason."""
+        self.refused_at = now
+        # Several calls are refused at once; together they count as one refusal.
+        if now - self.changed_at < 1.0 and math.isfinite(self.rate):
+            return
+        since = now - MEASURED_SECONDS
+        if math.isfinite(self.rate):
+            since = max(since, self.changed_at)
+        successes = [moment for moment in self.successes if moment >= since]
+        if math.isinf(self.rate):
+            if len(successes) < MIN_MEASURED:
+                return  # Too few calls to measure a rate; the gate that the refusal closes is enough.
+            measured = len(successes) / max(1.0, now - successes[0])
+            self._change(SLOWER * measured, now, measured)
+            return
+        measured = len(successes) / max(1.0, now - since)
+        if measured >= PROVEN * self.rate:
+            self._change(SLOWER * min(self.rate, measured), now, measured)
+        elif len(successes) >= MIN_MEASURED and now - since >= MEASURED_SECONDS:
+            self._change(max(SLOWER * measured, self.rate / 2), now, self.usual)
+        # Otherwise the API refuses whatever the rate, and the gates that it closes are enough.
+
+    def raise_rate(self, now: float) -> float:
+        """The measured rate, raised for the time without a refusal."""
+        if math.isinf(self.rate):
+            return self.rate
+        quiet_since = max(self.changed_at, self.refused_at)
+        restored = RESTORED * self.usual
+        if self.rate < restored:
+            steps = int((now - quiet_since) / RESTORE_SECONDS)
+            if steps:
+                rate = min(restored, self.rate * 2.0 ** min(steps, 64))
+                self._change(rate, quiet_since + steps * RESTORE_SECONDS, self.usual)
+        else:
+            steps = int((now - quiet_since) / MEASURED_SECONDS)
+            if steps:
+                rate = min(self.rate * FASTER ** min(steps, 512), MAX_RATE)
+                self._change(rate, quiet_since + steps * MEASURED_SECONDS, self.usual)
+        return self.rate
+
+    def _change(self, rate: float, moment: float, usual: float) -> None:
+        self.rate, self.changed_at, self.usual = max(MIN_RATE, rate), moment, usual
 
 
 class Learning:
@@ -69,7 +127,8 @@ class Learning:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._scopes: dict[str, _Scope] = {}
+        self._scopes: OrderedDict[str, _Scope] = OrderedDict()
+        self._endpoints: OrderedDict[tuple[str, str], dict[str, Limit]] = OrderedDict()
         self._first_calls: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -109,10 +168,14 @@ class Learning:
             known = self._scopes.get(scope)
             if known is None:
                 return ()
-            # An endpoint without a response yet is assumed to have the limits of the others.
-            limits = known.limits.get(endpoint) or next(reversed(known.limits.values()), {})
+            self._scopes.move_to_end(scope)
+            limits = self._endpoints.get((scope, endpoint))
+            if limits is None:
+                limits = known.limits
+            else:
+                self._endpoints.move_to_end((scope, endpoint))
             spends = [Spend(_key(scope, source, limit), (limit,)) for source, limit in limits.items()]
-            rate = self._raise_rate(known)
+            rate = known.raise_rate(self._clock.monotonic())
             if math.isfinite(rate):
                 spends.append(Spend(f"{scope} rate", (Bucket(max(1.0, rate), rate, LEARNED_RATE),)))
         return tuple(spends)
@@ -153,43 +216,30 @@ class Learning:
         with self._lock:
             known = self._scopes.get(scope)
             if known is None:
-                if len(self._scopes) >= MAX_SCOPES:
-                    del self._scopes[next(iter(self._scopes))]
                 known = self._scopes[scope] = _Scope()
                 self._first_calls.pop(scope, None)
-            limits = known.limits.get(endpoint, {})
+                _forget_oldest(self._scopes, MAX_SCOPES)
+            before = self._endpoints.get((scope, endpoint), {})
+            limits = dict(before)
             for status in statuses:
                 limit = _limit_from(status, limits.get(status.source))
                 if limit is not None:
                     limits[status.source] = limit
-            if limits:
-                known.limits[endpoint] = limits
+            if limits != before:
+                # Equal limits of many endpoints are kept once.
+                known.limits = known.limits if limits == known.limits else limits
+                self._endpoints[scope, endpoint] = limits = known.limits
+                _forget_oldest(self._endpoints, MAX_ENDPOINTS)
             if not refused:
                 known.successes.append(now)
             elif not limits:
-                _slow_down(known, now)
+                known.slow_down(now)
             return tuple(Spend(_key(scope, source, limit), (limit,)) for source, limit in limits.items())
 
-    def _raise_rate(self, known: _Scope) -> float:
-        """The measured rate, raised for the time without a refusal."""
-        quiet = self._clock.monotonic() - known.changed_at
-        if math.isfinite(known.rate) and quiet >= MEASURED_SECONDS:
-            known.rate *= FASTER ** int(quiet / MEASURED_SECONDS)
-            known.changed_at += int(quiet / MEASURED_SECONDS) * MEASURED_SECONDS
-        return known.rate
 
-
-def _slow_down(known: _Scope, now: float) -> None:
-    # Several calls are refused at once; together they count as one refusal.
-    if now - known.changed_at < 1.0 and math.isfinite(known.rate):
-        return
-    since = now - MEASURED_SECONDS
-    successes = [moment for moment in known.successes if moment >= since]
-    if len(successes) < MIN_MEASURED and not math.isfinite(known.rate):
-        return  # Too few calls to measure a rate; the gate that the refusal closes is enough.
-    span = max(1.0, now - successes[0]) if successes else MEASURED_SECONDS
-    known.rate = max(MIN_RATE, min(known.rate, SLOWER * max(1, len(successes)) / span))
-    known.changed_at = now
+def _forget_oldest(entries: OrderedDict[Key, Value], most: int) -> None:
+    while len(entries) > most:
+        entries.popitem(last=False)
 
 
 def _correct(store: LimitStore, spends: tuple[Spend, ...], status: LimitStatus, age: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nango_py.limits import learning as learning_module
 from nango_py.limits.headers.dialects import LimitStatus
 from nango_py.limits.learning import LEARNED_RATE, Learning
 from nango_py.limits.limit_types import Bucket, Granted, Spend, Window
@@ -168,7 +169,7 @@ def test_a_fraction_is_a_leaking_bucket() -> None:
 
 
 def test_a_rate_found_by_trying_grows_again() -> None:
-    """Ten quiet seconds make it a tenth faster, and several refusals at once slow it down once."""
+    """It is soon near the old rate, then grows by a tenth every ten seconds; refusals at once count once."""
     clock = LimitClock(100.0)
     store, learning = MemoryLimits(clock), Learning(clock)
     for _ in range(100):
@@ -180,7 +181,109 @@ def test_a_rate_found_by_trying_grows_again() -> None:
     (first,) = spend.limits
     assert isinstance(first, Bucket)
     assert (first.label, first.per_second) == (LEARNED_RATE, pytest.approx(8.0, rel=0.05))
+    clock.moment += 2.0
+    assert _rate(learning) == pytest.approx(first.per_second * 0.9 / 0.8)
     clock.moment += 21.0
-    (later,) = learning.spends("s", "e", ())[0].limits
-    assert isinstance(later, Bucket)
-    assert later.per_second == pytest.approx(first.per_second * 1.21)
+    assert _rate(learning) == pytest.approx(first.per_second * 0.9 / 0.8 * 1.21)
+
+
+def _rate(learning: Learning) -> float:
+    (limit,) = learning.spends("s", "e", ())[0].limits
+    assert isinstance(limit, Bucket)
+    return limit.per_second
+
+
+class Storm:
+    """An API without written or reported limits that takes 38 calls per second, and refuses for a while."""
+
+    def __init__(self, seconds: float, *, passes: float) -> None:
+        self.clock = LimitClock(0.0)
+        self.store: LimitStore = MemoryLimits(self.clock)
+        self.learning = Learning(self.clock)
+        self.seconds, self.passes = seconds, passes
+        self.sent: list[float] = []
+        self.number = 0
+
+    def run(self, until: float) -> None:
+        """A caller that never rests sends until then; a refusal makes it wait for a second."""
+        while self.clock.moment < until:
+            spends = self.learning.spends("s", "e", ())
+            grant = self.store.acquire(spends, ("s",), 1e9)
+            assert isinstance(grant, Granted)
+            wait = grant.wait
+            while wait > 0:
+                self.clock.moment += wait
+                wait = self.store.confirm(grant.ticket)
+            self.number += 1
+            is_refused = (
+                60.0 <= self.clock.moment < 60.0 + self.seconds and self.number % 20 >= 20 * self.passes
+            )
+            self.clock.moment += 1 / 38
+            self.store.settle(grant.ticket)
+            self.learning.learn(self.store, "s", "e", spends, (), refused=is_refused)
+            if is_refused:
+                self.store.close_gate(("s",), 1.0)
+            else:
+                self.sent.append(self.clock.moment)
+
+    def rate(self, start: float) -> float:
+        """Calls per second that went through in the ten seconds from a moment on."""
+        return sum(start <= moment < start + 10.0 for moment in self.sent) / 10.0
+
+
+@pytest.mark.parametrize("passes", [0.0, 0.1, 0.5], ids=["nothing passes", "some pass", "half passes"])
+@pytest.mark.parametrize("seconds", [1.0, 10.0, 15.0, 60.0])
+def test_the_rate_is_back_soon_after_a_storm(seconds: float, passes: float) -> None:
+    """However long an API refuses, four fifths of the old rate are back within 30 s of the end."""
+    storm = Storm(seconds, passes=passes)
+    storm.run(120.0 + seconds)
+    assert storm.rate(45.0) == pytest.approx(38.0, rel=0.05)
+    assert storm.rate(60.0 + seconds + 30.0) >= 0.8 * 38.0
+
+
+def test_a_rate_that_has_fallen_is_found() -> None:
+    """An API that allows a quarter of the old rate from some time on refuses few calls after a while."""
+    api = Api(40, 1.0, has_headers=False)
+    while api.clock.moment < 60.0:
+        api.call()
+    api.requests = 10
+    while api.clock.moment < 180.0:
+        api.call()
+    api.refused = api.answered = 0
+    while api.clock.moment < 600.0:
+        api.call()
+    assert api.refused <= 0.05 * api.answered
+    assert api.answered >= 0.5 * 10 * 420
+
+
+def test_what_is_learned_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The least recently used endpoints and quotas are forgotten, and equal limits are kept once."""
+    monkeypatch.setattr(learning_module, "MAX_ENDPOINTS", 10)
+    monkeypatch.setattr(learning_module, "MAX_SCOPES", 3)
+    clock = LimitClock()
+    store, learning = MemoryLimits(clock), Learning(clock)
+    for number in range(100):
+        learning.learn(store, "s", f"GET {number}", (), (LimitStatus(9.0, 10.0, 60.0, "h"),), refused=False)
+        learning.spends("s", "GET 0", ())
+    assert len(learning._endpoints) == 10
+    assert ("s", "GET 0") in learning._endpoints
+    assert len({id(limits) for limits in learning._endpoints.values()}) == 1
+    assert learning.spends("s", "GET 50", ()) == learning.spends("s", "GET 0", ())
+    for number in range(10):
+        learning.learn(store, f"s{number}", "GET", (), (), refused=False)
+    assert list(learning._scopes) == ["s7", "s8", "s9"]
+
+
+def test_a_remaining_number_without_a_limit_is_used() -> None:
+    """It corrects the shortest written limit with room for it, and teaches where nothing is written."""
+    clock = LimitClock()
+    store, learning = MemoryLimits(clock), Learning(clock)
+    written = (Spend("k", (window(75, 1.0), Window(700, 60.0, "700/minute"))),)
+    learning.learn(store, "s", "e", written, (LimitStatus(3.0, None, 42.0, "h"),), refused=False)
+    assert [view.left for view in store.view(["k"])] == [75, 3]
+    learning.learn(store, "t", "e", (), (LimitStatus(0.0, None, 30.0, "h"),), refused=False)
+    grant = store.acquire(learning.spends("t", "e", ()), (), 60.0)
+    assert grant.wait == pytest.approx(30.0)
+    learning.learn(store, "t", "e", (), (LimitStatus(99.0, None, 60.0, "h"),), refused=False)
+    (spend,) = learning.spends("t", "e", ())
+    assert spend.limits == (Window(100, 60.0, "100 in 60 s, from headers"),)

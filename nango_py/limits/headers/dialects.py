@@ -74,24 +74,35 @@ def parse_declared(
         )
 
 
-_FAMILY = re.compile(r"((?:x-)?rate-?limit)-(limit|remaining|reset)(?:-([a-z0-9-]+))?")
+_FAMILY = re.compile(
+    r"(?!x-hubspot-)((?:[a-z0-9]+-){0,3}?rate-?limit)-"
+    r"(?:([a-z0-9]+(?:-[a-z0-9]+)*?)-)??(limit|remaining|resets?)(?:-([a-z0-9-]+))?"
+)
 _family = lru_cache(maxsize=1024)(_FAMILY.fullmatch)  # all responses of an API have the same names
-_SUFFIX_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_SUFFIX_SECONDS = {
+    "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0,
+    "secondly": 1.0, "minutely": 60.0, "hourly": 3600.0, "daily": 86400.0,
+}  # fmt: skip
+_MOMENTS = frozenset({"at", "epoch", "time", "timestamp", "ts", "utc"})
 
 
 def parse_families(headers: Mapping[str, str], response_time: Callable[[], float]) -> Iterator[LimitStatus]:
-    """RateLimit-*, X-RateLimit-*, X-Rate-Limit-* and their suffixed forms such as -Remaining-Minute.
+    """RateLimit-*, X-RateLimit-*, X-Rate-Limit-* and forms such as -Remaining-Minute and -Minutely-Remaining.
 
-    Used by GitHub, GitLab, Klaviyo, Okta, Close and OpenAI. Discord's -Reset-After is always in seconds.
+    Used by GitHub, GitLab, Klaviyo, Okta, Close, OpenAI, Linear and Anthropic. Discord's -Reset-After is
+    always in seconds.
     """
     sets: dict[tuple[str, str], dict[str, str]] = {}
     for name, value in headers.items():
         found = _family(name)
         if not found:
             continue
-        family, word, suffix = found[1], found[2], found[3] or ""
+        family, word, suffix = found[1], found[3].rstrip("s"), found[4] or ""
         if word == "reset" and (suffix == "after" or suffix.startswith("after-")):
             word, suffix = "reset-after", suffix[6:]
+        if word == "reset" and suffix in _MOMENTS:
+            suffix = ""
+        suffix = "-".join(part for part in (found[2], suffix) if part)
         sets.setdefault((family, suffix), {})[word] = value
     for (family, suffix), words in sets.items():
         limit, window = parse_limit_and_window(words.get("limit"))
@@ -108,10 +119,14 @@ def parse_structured(
     headers: Mapping[str, str], _response_time: Callable[[], float]
 ) -> Iterator[LimitStatus]:
     """The one `RateLimit` field: `limit=10, remaining=4, reset=3` (draft 07), `"burst";r=0;t=42` (later)."""
-    if "ratelimit" not in headers and "ratelimit-policy" not in headers:
+    # Atlassian sends them as Beta-RateLimit.
+    field, policy_field = (
+        headers.get(name, headers.get(f"beta-{name}", "")) for name in ("ratelimit", "ratelimit-policy")
+    )
+    if not field and not policy_field:
         return
-    policies = dict(parse_list(headers.get("ratelimit-policy", "")))
-    members = parse_list(headers.get("ratelimit", ""))
+    policies = dict(parse_list(policy_field))
+    members = parse_list(field)
     flat = {name: params[""] for name, params in members if "" in params}
     if "remaining" in flat or "limit" in flat:
         window = next((parse_number(params.get("w")) for params in policies.values()), None)
@@ -154,11 +169,25 @@ def parse_hubspot(headers: Mapping[str, str], _response_time: Callable[[], float
         remaining, limit = parse_number(headers.get(prefix + left)), parse_number(headers.get(prefix + most))
         if remaining is not None or limit is not None:
             # A rolling interval ends after its length at the latest; when the day ends is not known.
-            resets_in = None if left.startswith("daily") else window
+            resets_in = None if left.startswith("daily") or remaining is None else window
             yield LimitStatus(_not_negative(remaining), limit, resets_in, prefix + left, window)
 
 
-DIALECTS: tuple[Dialect, ...] = (parse_families, parse_structured, parse_shopify, parse_hubspot)
+def parse_zendesk(headers: Mapping[str, str], _response_time: Callable[[], float]) -> Iterator[LimitStatus]:
+    """Zendesk's limits of single endpoints: `total=100; remaining=0; resets=41`."""
+    for name, value in headers.items():
+        if name.startswith("zendesk-ratelimit-"):
+            parts = dict(part.strip().partition("=")[::2] for part in value.split(";"))
+            limit, remaining, resets_in = (
+                parse_number(parts.get(word)) for word in ("total", "remaining", "resets")
+            )
+            if remaining is not None:
+                yield LimitStatus(_not_negative(remaining), limit, resets_in, name)
+
+
+DIALECTS: tuple[Dialect, ...] = (
+    parse_families, parse_structured, parse_shopify, parse_hubspot, parse_zendesk
+)  # fmt: skip
 
 
 def _not_negative(value: float | None) -> float | None:

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,13 +21,18 @@ MAX_TEXT = 64
 
 MAX_LIST = 4096
 
-EPOCH_SECONDS, EPOCH_MILLISECONDS = 1e9, 1e12
-"""A reset number from these on is a moment in Unix seconds, or in Unix milliseconds."""
-
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+", re.ASCII)
-_DURATION = re.compile(
-    r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?", re.ASCII
+_AMOUNT = r"\d{1,12}(?:\.\d{1,12})?"
+_UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+# In `1m30s` a digit follows the unit.
+_PART = re.compile(rf"({_AMOUNT}) ?({_UNIT})", re.ASCII | re.IGNORECASE)
+DURATION = re.compile(
+    rf"{_AMOUNT} ?{_UNIT}(?:,? ?(?:and )?{_AMOUNT} ?{_UNIT}){{0,4}}", re.ASCII | re.IGNORECASE
 )
+"""One to five amounts with units."""
+
+_EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e12, 1e3), (1e9, 1.0))
+"""From which size on a number is a moment in Unix nanoseconds, microseconds, milliseconds or seconds."""
 
 
 class LowerCaseHeaders(dict[str, str]):
@@ -89,9 +95,12 @@ def parse_limit_and_window(written: str | None) -> tuple[float | None, float | N
 
 def parse_date(written: str | None) -> float | None:
     """Unix seconds of an HTTP date or an ISO 8601 date and time; without a zone it is UTC."""
-    text = (written or "").strip()
+    text = (written or "").strip().strip('"')
     if not 0 < len(text) <= MAX_TEXT:
         return None
+    # datetime reads no names of time zones.
+    if text[:1].isdigit() and text.endswith((" UTC", " GMT")):
+        text = f"{text[:-4]}+00:00"
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = read(text)
@@ -101,14 +110,39 @@ def parse_date(written: str | None) -> float | None:
     return None
 
 
+def parse_wait_value(written: str, response_time: Callable[[], float]) -> float | None:
+    """Seconds of a wait: a number, a duration with units, or a moment as a date or in Unix time.
+
+    Args:
+        written: such as `30`, `30 seconds`, `1m30s`, `Wed, 21 Oct 2015 07:28:00 GMT` or `1445412480`.
+        response_time: returns the Unix seconds of the response.
+    """
+    value = parse_number(written)
+    if value is not None:
+        scale = next((scale for least, scale in _EPOCHS if value >= least), None)
+        return value if scale is None else max(0.0, value / scale - response_time())
+    seconds = parse_duration(written)
+    if seconds is not None:
+        return seconds
+    moment = parse_date(written)
+    return None if moment is None else max(0.0, moment - response_time())
+
+
 def parse_duration(written: str) -> float | None:
-    """Seconds of `6m0s`, `1.5s` or `20ms`."""
-    text = written.strip()
-    found = _DURATION.fullmatch(text) if 0 < len(text) <= MAX_TEXT else None
-    if found is None:
+    """Seconds of `6m0s`, `1.5s`, `20ms`, `30 seconds` or `1 minute and 30 seconds`."""
+    text = written.strip().strip('"')
+    if not 0 < len(text) <= MAX_TEXT or not DURATION.fullmatch(text):
         return None
-    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    parts = [(float(amount), _unit_seconds(unit.lower())) for amount, unit in _PART.findall(text)]
+    if any(later >= unit for (_, unit), (_, later) in pairwise(parts)):
+        return None  # several waits, not one
+    return sum(amount * unit for amount, unit in parts)
+
+
+def _unit_seconds(unit: str) -> float:
+    if unit.startswith(("ms", "milli")):
+        return 0.001
+    return {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[unit[0]]
 
 
 def parse_reset(written: str | None, means: str, response_time: Callable[[], float]) -> float | None:
@@ -123,14 +157,12 @@ def parse_reset(written: str | None, means: str, response_time: Callable[[], flo
     if written is None:
         return None
     value = parse_number(written)
-    if value is None:
-        seconds = parse_duration(written)
-        if seconds is None:
-            moment = parse_date(written)
-            seconds = None if moment is None else moment - response_time()
-    elif means == "unix_milliseconds" or (means == "auto" and value >= EPOCH_MILLISECONDS):
+    seconds: float | None
+    if value is None or means in {"auto", "http_date", "iso_date"}:
+        seconds = parse_wait_value(written, response_time)
+    elif means == "unix_milliseconds":
         seconds = value / 1000 - response_time()
-    elif means == "unix_seconds" or (means == "auto" and value >= EPOCH_SECONDS):
+    elif means == "unix_seconds":
         seconds = value - response_time()
     else:
         seconds = value / 1000 if means == "milliseconds" else value

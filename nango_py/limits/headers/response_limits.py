@@ -10,7 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.limits.headers.dialects import DIALECTS, LimitStatus, declared_name, parse_declared
-from nango_py.limits.headers.header_values import MAX_WAIT_SECONDS, lower_case, parse_date, parse_number
+from nango_py.limits.headers.header_values import (
+    DURATION,
+    MAX_WAIT_SECONDS,
+    lower_case,
+    parse_date,
+    parse_wait_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +25,13 @@ if TYPE_CHECKING:
 
 MIN_WAIT_SECONDS = 0.1
 """The shortest wait: some APIs send 0, which must not become a busy loop."""
+
+MAX_HEADER = 256
+"""Number of characters of a wait in a header that are read."""
+
+GITHUB_SECONDS = 60.0
+"""The wait after GitHub's secondary limit if the response names none: "at least one minute".
+Source: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
 MAX_BODY = 16_384
 """Number of characters of a body that are searched."""
@@ -29,8 +42,8 @@ def parse_wait(
 ) -> float | None:
     """The seconds that a 429 response asks to wait, or None.
 
-    Retry-After comes first, then the latest reset of the limits with nothing left, then a sentence in the
-    body.
+    Retry-After comes first, then the latest reset of the limits with nothing left, then a reset without a
+    remaining number, then a sentence in the body.
 
     Args:
         headers: of the response.
@@ -42,16 +55,17 @@ def parse_wait(
     wait = parse_retry_after(by_name, now, declared_name(declared, "retry_after") or "retry-after")
     if wait is not None:
         return wait
-    waits = [
-        status.resets_in
-        for status in parse_limits(by_name, now, declared)
-        if status.remaining == 0 and status.resets_in
-    ]
-    return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text)
+    statuses = parse_limits(by_name, now, declared)
+    exhausted = [status.resets_in for status in statuses if status.remaining == 0 and status.resets_in]
+    unspecific = [status.resets_in for status in statuses if status.remaining is None and status.resets_in]
+    waits = exhausted or unspecific
+    return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text, _response_time(by_name, now)())
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry-after") -> float | None:
-    """The seconds in Retry-After (a number or HTTP date), at least MIN_WAIT_SECONDS; None if unusable.
+    """The seconds in Retry-After, at least MIN_WAIT_SECONDS; None if unusable.
+
+    Its value is a number, a duration with units, or a moment. Of several values the longest counts.
 
     Args:
         headers: of the response.
@@ -59,27 +73,52 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
         name: of the header, if the API uses another one.
     """
     by_name = lower_case(headers)
+    response_time = _response_time(by_name, now)
     name = name.lower()
-    milliseconds = parse_number(by_name.get(f"{name}-ms"))
+    milliseconds = _longest(by_name.get(f"{name}-ms", ""), response_time)
     if milliseconds is not None:
         return _checked_wait(milliseconds / 1000)
-    seconds = parse_number(by_name.get(name))
-    if seconds is None:
-        moment = parse_date(by_name.get(name))
-        if moment is None:
-            return None
-        seconds = max(0.0, moment - _response_time(by_name, now)())
-    return _checked_wait(seconds)
+    seconds = _longest(by_name.get(name, ""), response_time)
+    if seconds is None and name == "retry-after":
+        for other, value in by_name.items():
+            found = _RETRY_AFTER.fullmatch(other)
+            seconds = _longest(value, response_time) if found else None
+            if found and seconds is not None:
+                return _checked_wait(seconds / 1000 if found[1] else seconds)
+    return None if seconds is None else _checked_wait(seconds)
 
 
-def parse_body_wait(text: str) -> float | None:
-    """The seconds in a sentence or field of a body, such as "Expected available in 56.0 seconds."."""
+_RETRY_AFTER = re.compile(r"(?:[a-z]+-){0,4}retry-?after(?:-(ms|milliseconds)|-seconds|-sec)?")
+"""Names of single APIs, such as Azure's x-ms-retry-after-ms."""
+
+
+_LINES = re.compile(r"(?<!mon)(?<!tue)(?<!wed)(?<!thu)(?<!fri)(?<!sat)(?<!sun)(?<!day),\s+", re.IGNORECASE)
+"""Separates values, but not the parts of an HTTP date."""
+
+
+def _longest(written: str, response_time: Callable[[], float]) -> float | None:
+    """The longest of the waits in the lines of a header, which clients join with a comma and a blank."""
+    parts = _LINES.split(written[:MAX_HEADER])
+    waits = [parse_wait_value(part, response_time) for part in (written, *parts)]
+    return max((wait for wait in waits if wait is not None and wait <= MAX_WAIT_SECONDS), default=None)
+
+
+def parse_body_wait(text: str, response_time: float = 0.0) -> float | None:
+    """The seconds in a sentence or field of a body, such as "Expected available in 56.0 seconds.".
+
+    Args:
+        text: the body.
+        response_time: Unix seconds of the response, for moments such as "Retry after 2026-11-30T03:20:00Z".
+    """
     scanned = text[:MAX_BODY]
     for pattern in _SENTENCES:
-        found = pattern.search(scanned)
-        if found:
-            return _checked_wait(float(found[1]) * _unit_seconds((found[2] or "s").lower()))
-    return None
+        for found in pattern.finditer(scanned):
+            words = found.groupdict()
+            written = re.sub(r"an? (?=[hm])", "1 ", words["value"], flags=re.IGNORECASE)
+            seconds = parse_wait_value(written, lambda: response_time)
+            if seconds is not None:
+                return _checked_wait(seconds / 1000 if words.get("ms") else seconds)
+    return GITHUB_SECONDS if "secondary rate limit" in scanned else None
 
 
 def parse_limits(
@@ -90,31 +129,57 @@ def parse_limits(
     Args:
         headers: of the response.
         now: Unix seconds.
-        declared: the blueprint's `rate_limits.headers`. If it names `remaining`, `limit` or `reset`, only
-            these are read; otherwise all known formats are tried.
+        declared: the blueprint's `rate_limits.headers`. If it does not name all of `remaining`, `limit` and
+            `reset`, the headers of known formats are read too.
     """
     by_name = lower_case(headers)
     response_time = _response_time(by_name, now)
-    if declared and not declared.keys().isdisjoint(("remaining", "limit", "reset")):
-        return tuple(parse_declared(by_name, declared, response_time))
-    return tuple(status for dialect in DIALECTS for status in dialect(by_name, response_time))
+    statuses = tuple(parse_declared(by_name, declared, response_time)) if declared else ()
+    if declared and declared.keys() >= {"remaining", "limit", "reset"}:
+        return statuses
+    known = tuple(status for dialect in DIALECTS for status in dialect(by_name, response_time))
+    return _complete(statuses[0], known) if statuses else known
 
 
-_AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)?\b"
+def _complete(declared: LimitStatus, known: tuple[LimitStatus, ...]) -> tuple[LimitStatus, ...]:
+    """The declared limit with what known headers say of it, and the other limits."""
+    others = []
+    for status in known:
+        pairs = (declared.remaining, status.remaining), (declared.limit, status.limit)
+        if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            others.append(status)
+            continue
+        declared = LimitStatus(
+            *(mine if (mine := getattr(declared, name)) is not None else getattr(status, name)
+              for name in ("remaining", "limit", "resets_in", "source", "window_seconds"))
+        )  # fmt: skip
+    return (declared, *others)
+
+
+_VALUE = (
+    r"(?P<value>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"|(?:mon|tue|wed|thu|fri|sat|sun), \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
+    rf"|{DURATION.pattern}|an? (?:hour|minute)\b"
+    r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|\.\d| ?(?:times|attempts|requests|calls|retries)\b))"
+)
+_AGAIN = r"(?: it| this| again| the request| your request)*"
+_RETRY_FIELD = (
+    r"[\"']retry[_-]?(?:after|delay|in)(?:_?in)?(?:[_-]?(?:(?P<ms>ms|milliseconds?|millis)|seconds?|secs?|s))?"
+    r"[\"'] ?: ?(?:\{ ?[\"']seconds[\"'] ?: ?)?[\"']?"
+)
+_RESET_FIELD = (
+    r"[\"'](?:rate_?limit_?)?(?:resets?_?(?:after|at|in|time)?|wait(?:_?(?:time|seconds|for))?)[\"']"
+    r" ?: ?[\"']?"
+)
 _SENTENCES = tuple(
-    re.compile(pattern + _AMOUNT, re.IGNORECASE | re.ASCII)
+    re.compile(pattern + _VALUE, re.IGNORECASE | re.ASCII)
     for pattern in (
-        r"\b(?:available|(?:try|retry|send|request)(?: it| this| again| the request)*) in ",
-        r"\b(?:retry|again|wait)(?: for| after| at least)* ",
-        r"[\"']retry[_-]?after[\"'] ?: ?[\"']?",
+        _RETRY_FIELD,
+        rf"\b(?:available|(?:try|retry|send|request){_AGAIN}|resets?) (?:again )?(?:in|at|after) (?:about )?",
+        r"\b(?:retry|again|wait)(?: for| after| until| at least| another| about)* ",
+        _RESET_FIELD,
     )
 )
-
-
-def _unit_seconds(word: str) -> float:
-    if word.startswith(("ms", "milli")):
-        return 0.001
-    return {"s": 1.0, "m": 60.0, "h": 3600.0}[word[0]]
 
 
 def _response_time(headers: Mapping[str, str], now: float) -> Callable[[], float]:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+MAX_PROBLEMS = 100
+"""Maximum number of problems of a ConfigError. Checks stop when they have found more."""
+
+
 @record(order=True)
 class Position:
     """A place in a file; line and column count from 1, and 0 means the file as a whole."""
@@ -95,11 +99,16 @@ class ConfigError(NangoError):
     """A file or a setting is invalid. Nothing was sent and nothing was stored.
 
     Attributes:
-        problems: every problem that was found, sorted by position.
+        problems: the problems that were found, sorted by position; of more than 100 the first ones, and a
+            last one (E013) that says so.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda problem: problem.position))
+        found = sorted(problems, key=lambda problem: problem.position)
+        if len(found) > MAX_PROBLEMS:
+            end = Problem(Position(found[-1].position.file), "E013", f"more than {MAX_PROBLEMS} problems")
+            found[MAX_PROBLEMS:] = [end]
+        self.problems: tuple[Problem, ...] = tuple(found)
         super().__init__("\n".join(map(str, self.problems)))
 
 

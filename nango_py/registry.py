@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nango_py.errors import unknown_name
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints, SelectableGroups
+    from importlib.metadata import EntryPoint
 
 Plugin = TypeVar("Plugin")
 
@@ -109,15 +110,19 @@ class Registry(Generic[Plugin]):
 
 def find_entry_points(group: str) -> list[EntryPoint]:
     """The entry points of a group."""
-    return list(_scan_packages(tuple(sys.path)).select(group=group))
+    return _scan_packages(tuple(sys.path)).get(group, [])
 
 
 @functools.cache
-def _scan_packages(_: tuple[str, ...]) -> EntryPoints | SelectableGroups:
-    """Every installed entry point. A scan takes longer than the rest of a start, so there is one per path."""
+def _scan_packages(_: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
+    """Every installed entry point by group, scanned once for each path: it takes longer than a start."""
     import importlib.metadata
 
-    return importlib.metadata.entry_points()
+    found: Any = importlib.metadata.entry_points()  # a mapping of groups before Python 3.12
+    groups: dict[str, list[EntryPoint]] = {}
+    for point in itertools.chain.from_iterable(dict.values(found)) if isinstance(found, dict) else found:
+        groups.setdefault(point.group, []).append(point)
+    return groups
 
 
 AUTH_MODES: Registry[Any] = Registry("auth mode", "nango_py.auth", upper=True)

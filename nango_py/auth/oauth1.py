@@ -47,6 +47,7 @@ class OAuth1(AuthMode):
         "token_http_method": {"enum": ["GET", "POST"]},
         "signature_method": {"enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]},
         "realm": {"type": "string", "template": "text"},
+        "scope_separator": {"type": "string", "title": "Ignored: OAuth 1.0a has no scopes"},
     }
     required_app_settings = ("oauth_client_id", "oauth_client_secret")
     variables = ("oauth_token", "oauth_token_secret", "oauth_client_id", "oauth_client_secret")

@@ -112,7 +112,7 @@ class ProblemCollector:
         with self:
             blueprint = catalogue.find(ref, at, warnings)
             self._blueprints.append(blueprint)
-            self._problems |= dict.fromkeys(check_blueprint_templates(blueprint))
+            self.report(check_blueprint_templates(blueprint))
         self.warn(warnings)
 
     def report(self, problems: Iterable[Problem]) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nango_py.config.inheritance import overlay
 from nango_py.config.model import Blueprint, Status
 from nango_py.config.schema.validation import check_blueprint, check_merged
-from nango_py.config.values import freeze
+from nango_py.config.values import MAPPINGS, freeze
 from nango_py.config.yaml.document import load_document
 from nango_py.config.yaml.folders import NAME, Folder, display_path, version_number
-from nango_py.config.yaml.merge import Origins, Sourced, merge, sourced, with_nulls, without_nulls
+from nango_py.config.yaml.merge import Origins, Sourced, sourced, with_nulls, without_nulls
 from nango_py.config.yaml.tree import Node
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
-from nango_py.record import field_names
+from nango_py.record import field_names, replaced
 from nango_py.registry import find_entry_points
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class Catalogue:
         else:
             base = self._merged_tree(found, at, chain, warnings)
             inherited = {key: value for key, value in base.settings.items() if key not in _NOT_INHERITED}
-            whole = merge(Sourced(inherited, base.origins), own)
+            whole = overlay(Sourced(inherited, base.origins), own)
             problems = tuple(check_merged(whole.settings, whole.origins))
             if not problems:
                 return whole
@@ -253,8 +254,11 @@ class Catalogue:
             document = self._read(ref.path, problems)
             problems += check_blueprint(document)
             problems += _check_file_name(document, ref)
-            if problems:
-                raise ConfigError(problems)
+            warnings = tuple(problem for problem in problems if problem.is_warning)
+            if len(warnings) < len(problems):
+                problems += _check_templates(document, ref)
+                raise ConfigError(dict.fromkeys(problem for problem in problems if not problem.is_warning))
+            document = replaced(document, warnings=document.warnings + warnings)
             self._loaded[key] = (document, _own_settings(document, ref))
         return self._loaded[key]
 
@@ -278,6 +282,17 @@ def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
     node.entries = {**{key: whole.origins.root.entries[key] for key in shared}, **root.entries}
     node.has_nulls = root.has_nulls
     return Sourced({**shared, **own.settings}, Origins(node, own.origins.key_place))
+
+
+def _check_templates(document: Document, ref: BlueprintRef) -> list[Problem]:
+    """The problems of the templates of a file that is wrong otherwise, so that all are reported at once."""
+    from nango_py.config.template_checks import check_templates
+
+    body = document.data.get("versions", document.data) if isinstance(document.data, dict) else None
+    if not isinstance(body, MAPPINGS) or (body is not document.data and ref.version not in body):
+        return []
+    own = _own_settings(document, ref)
+    return check_templates(own.settings, own.origins, (ref.path.parent, ref.path.parent.parent))[1]
 
 
 def _versions(folder: Folder, name: str, problems: list[Problem] | None) -> dict[str, Path]:

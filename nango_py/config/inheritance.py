@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.values import MAPPINGS
 from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_places
+from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
@@ -33,18 +34,34 @@ def origins_of(blueprint: Blueprint) -> Origins:
 
 
 def overlay(base: Sourced, over: Sourced) -> Sourced:
-    """`over` merged over `base`; a header replaces one whose name differs only in case."""
+    """`over` merged over `base`.
+
+    A header replaces one whose name differs only in case. Another kind of pagination inherits only `records`,
+    and another auth mode only the keys that it has, so that no key of the replaced kind stays.
+    """
     settings = dict(base.settings)
     for block in ("requests", "verification"):
-        lower, upper = _headers(settings, block), _headers(over.settings, block)
+        lower, upper = _mapping(settings, block, "headers"), _mapping(over.settings, block, "headers")
         replaced = {name.lower(): name for name in upper}
         kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
         if len(kept) < len(lower):
             settings[block] = {**settings[block], "headers": kept}
+    for block, selector in (("pagination", "kind"), ("auth", "auth_mode")):
+        lower, upper = _mapping(settings, block), _mapping(over.settings, block)
+        chosen = upper.get(selector)
+        if isinstance(chosen, str) and lower.get(selector, chosen) != chosen:
+            kept_keys = {"records"} if block == "pagination" else _keys_of_mode(chosen)
+            settings[block] = {key: value for key, value in lower.items() if key in kept_keys}
     return merge(Sourced(settings, base.origins), over)
 
 
-def _headers(settings: Settings, block: str) -> Settings:
-    within = settings.get(block)
-    headers = within.get("headers") if isinstance(within, MAPPINGS) else None
-    return headers if isinstance(headers, MAPPINGS) else {}
+def _keys_of_mode(auth_mode: str) -> set[str]:
+    name = str.__str__(auth_mode)
+    return set(AUTH_MODES.get(name).settings_schema) if name in AUTH_MODES.names() else set()
+
+
+def _mapping(settings: Settings, *path: str) -> Settings:
+    found: object = settings
+    for key in path:
+        found = found.get(key) if isinstance(found, MAPPINGS) else None
+    return found if isinstance(found, MAPPINGS) else {}

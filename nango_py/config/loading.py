@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
@@ -13,17 +14,21 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.assemble import Parent, assemble_integration
 from nango_py.config.inheritance import inherited_settings, overlay
 from nango_py.config.model import Config, Configuration, Integration
+from nango_py.config.schema.fast_check import is_surely_valid
+from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.schema.validation import check_integrations, check_merged
 from nango_py.config.settings import read_config, request_settings, with_integrations_key
+from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.environment import resolve_environment
-from nango_py.config.template_checks import check_blueprint_templates, check_templates
+from nango_py.config.template_checks import check_blueprint_templates, check_templates, check_usage
 from nango_py.config.urls.app_secrets import check_app_secrets
-from nango_py.config.urls.proxy import check_proxy
+from nango_py.config.urls.hosts import iter_texts
+from nango_py.config.urls.proxy import ProxyPlaces, check_proxy
 from nango_py.config.values import MAPPINGS, EnvironmentText
 from nango_py.config.yaml.document import document_from_python, load_document
 from nango_py.config.yaml.merge import Sourced, with_nulls
-from nango_py.errors import ConfigError, Position, Problem, unknown_name
+from nango_py.errors import MAX_PROBLEMS, ConfigError, Position, Problem, unknown_name
 from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
 
@@ -41,6 +46,11 @@ __all__ = ["check_blueprint_templates", "check_templates", "load_configuration",
 
 FROM_PYTHON = "Nango(integrations=...)"
 OVERRIDES = "Nango(overrides=...)"
+APP_SETTINGS = ("app_api_key", "oauth_client_id", "oauth_client_secret")
+# A variable of the environment as shells, Windows, Mustache and placeholders of manuals write it.
+_OTHER_TOOL = re.compile(
+    r"\$\(?[A-Z_][A-Z0-9_]*\)?|%[A-Z_][A-Z0-9_]*%|\{\{.*\}\}|\{[A-Z_][A-Z0-9_]*\}|<[^<>]*>"
+)
 IF_MISSING = "run this in your product's folder, name the file (--integrations), or begin with `nango init`"
 
 
@@ -141,6 +151,8 @@ class _Loading:
         entries = document.data.get("integrations") if isinstance(document.data, dict) else None
         integrations = {}
         for name in entries if isinstance(entries, dict) else ():
+            if len(self._problems) > MAX_PROBLEMS:
+                break
             found = self._integration(name, document, over, catalogue, config)
             if found is not None:
                 integrations[name] = found
@@ -197,13 +209,37 @@ class _Loading:
         entry = document.data["integrations"][name]
         if not isinstance(entry, dict):
             return None
+        known_problems = len(self._problems)
         blueprint = self._blueprint(entry, path, document, catalogue)
         if blueprint is None and "extends_blueprint" in entry:
+            own = with_nulls(document, path)
+            self._problems += check_templates(own.settings, own.origins, self._folders)[1]
             return None
         tree = overlay(inherited_settings(blueprint, document, path), with_nulls(document, path))
         if isinstance(over.data.get(name), dict):
             tree = overlay(tree, with_nulls(over, (name,)))
+        self._check_merged(tree, blueprint, document, path)
+        compiled, problems = check_templates(tree.settings, tree.origins, self._folders)
+        self._problems += problems
+        if len(self._problems) > known_problems or not self._is_valid(entry, over.data.get(name, {})):
+            return None
+        self._warnings += check_usage(tree.settings, compiled, tree.origins)
+        requests = request_settings(tree.settings, compiled, config)
         position_of = tree.origins.position
+        places = ProxyPlaces(
+            position_of, document.position(("config", "proxy_url")), document.key_position(path)
+        )
+        self._problems += check_proxy(tree.settings, config, requests.user_hosts, places)
+        self._problems += check_app_secrets(tree.settings, requests.user_hosts, position_of)
+        if self._problems:
+            return None
+        self._trees[name] = (tree, blueprint)
+        parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
+        return assemble_integration(name, parent, tree.settings, tree.origins, requests)
+
+    def _check_merged(
+        self, tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
+    ) -> None:
         reported = {(problem.position, problem.code) for problem in self._problems}
         self._problems += [
             problem
@@ -211,18 +247,14 @@ class _Loading:
             if (problem.position, problem.code) not in reported
         ]
         self._problems += _check_app_settings(tree, blueprint, document, path)
-        compiled, problems = check_templates(tree.settings, tree.origins, self._folders)
-        self._problems += problems
-        if self._problems:
-            return None
-        requests = request_settings(tree.settings, compiled, config)
-        self._problems += check_proxy(tree.settings, config, requests.user_hosts, position_of)
-        self._problems += check_app_secrets(tree.settings, requests.user_hosts, position_of)
-        if self._problems:
-            return None
-        self._trees[name] = (tree, blueprint)
-        parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
-        return assemble_integration(name, parent, tree.settings, tree.origins, requests)
+
+    def _is_valid(self, *entries: Settings) -> bool:
+        """Whether no problem so far is in these parts of an integration, so that it can be assembled."""
+        if not self._problems:
+            return True
+        schema = resolve_references("integration")
+        is_refused = any(isinstance(text, RefusedText) for text in iter_texts(entries))
+        return not is_refused and all(is_surely_valid(schema, entry) for entry in entries if entry)
 
     def _blueprint(
         self, entry: Settings, path: Path, document: Document, catalogue: Catalogue
@@ -282,10 +314,16 @@ def _check_app_settings(
     where = document.key_position(path)
     # A public client, such as a desktop app, has no secret (RFC 6749 2.1).
     optional = {"oauth_client_secret"} if auth.get("authorization_method") == "none" else set()
-    return [
+    missing = [
         Problem(where, "E208", f"{mode}{source} needs {name}")
         for name in AUTH_MODES.get(mode).required_app_settings
         if not tree.settings.get(name) and name not in optional
+    ]
+    help_ = "write ${NAME} for an environment variable"
+    return missing + [
+        Problem(tree.origins.position((name,)), "E323", f"{name} is in the form of another tool", "", help_)
+        for name in APP_SETTINGS
+        if type(tree.settings.get(name)) is str and _OTHER_TOOL.fullmatch(tree.settings[name])
     ]
 
 

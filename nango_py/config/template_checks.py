@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.inheritance import origins_of
-from nango_py.config.schema.template_places import template_places
+from nango_py.config.schema.lint import lint_usage
+from nango_py.config.schema.template_places import JMESPATH, template_places
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.environment import locate_problem
 from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.template.foreign import MAY_BE_FOREIGN, check_foreign_names
 from nango_py.config.template.headers import check_header_name, check_header_template
-from nango_py.config.template.variables import check_variables
+from nango_py.config.template.variables import KEY_NAME, check_variables, variable_names
 from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
-from nango_py.errors import Problem
+from nango_py.config.values import MAPPINGS
+from nango_py.errors import MAX_PROBLEMS, Problem
+from nango_py.json_path import find_path_fault
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -55,9 +59,18 @@ def check_templates(
         text = _at(settings, path)
         if isinstance(text, RefusedText):
             continue
+        if len(problems) > MAX_PROBLEMS:
+            break
+        if kind == JMESPATH:
+            what, help_ = find_path_fault(str.__str__(text))
+            if what:
+                problems.append(Problem(locator.position(path), "E324", what, "", help_))
+            continue
         try:
             template = compile_template(text)
             compiled[path] = template
+            if MAY_BE_FOREIGN.search(template.source):
+                check_foreign_names(template.source, _names(settings, auth_mode), is_sure=_is_key(kind, path))
             _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
             problems.append(locate_problem(problem, text, locator.position(path), folders))
@@ -75,7 +88,27 @@ def check_templates(
 def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
     """The problems of a blueprint's templates, for a blueprint that no integration extends."""
     folders = (blueprint.source.parent, blueprint.source.parent.parent)
-    return check_templates(blueprint.settings, origins_of(blueprint), folders)[1]
+    origins = origins_of(blueprint)
+    compiled, problems = check_templates(blueprint.settings, origins, folders)
+    return problems or check_usage(blueprint.settings, compiled, origins)
+
+
+def check_usage(settings: Settings, compiled: Compiled, locator: Located) -> list[Problem]:
+    """Warnings about credentials and keys that are not used; see `lint_usage`."""
+    sent = [name for path, template in compiled.items() if path[0] == "requests" for name in template.names]
+    return list(lint_usage(settings, sent, locator))
+
+
+def _names(settings: Settings, auth_mode: str) -> dict[str, str]:
+    """How templates write each variable, by its name and, for settings of a connection, by its last part."""
+    fields = _at(settings, ("connection_config", "properties"))
+    names = {name.lower(): f"{ROOT}{name}" for name in (fields if isinstance(fields, MAPPINGS) else ())}
+    return {**names, **{name: name for name in (variable_names(auth_mode) if auth_mode else ())}}
+
+
+def _is_key(kind: str, path: Path) -> bool:
+    """Whether the text is a URL, or a header or parameter that sends a key: no place for braces as text."""
+    return kind == "url" or (kind in {"header", "query"} and KEY_NAME.search(str(path[-1])) is not None)
 
 
 def _check_place(

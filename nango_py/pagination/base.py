@@ -167,9 +167,10 @@ class Paginator:
         return read_flag(self.has_more, page) if self.has_more else None
 
 
-RECORDS_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the list of records"}
-HAS_MORE_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the flag for more pages"}
-TOTAL_SCHEMA: Schema = {"type": "string", "description": "JMESPath to the number of records of all pages"}
+JSON_PATH: Schema = {"type": "string", "format": "jmespath"}
+RECORDS_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the list of records"}
+HAS_MORE_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the flag for more pages"}
+TOTAL_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the number of records of all pages"}
 EMPTY_STATUSES_SCHEMA: Schema = {
     "type": "array",
     "items": {"type": "integer", "minimum": 200, "maximum": 499},

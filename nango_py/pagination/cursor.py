@@ -6,6 +6,7 @@ from nango_py.json_path import search_json
 from nango_py.pagination.base import (
     EMPTY_STATUSES_SCHEMA,
     HAS_MORE_SCHEMA,
+    JSON_PATH,
     PARAMS_IN_SCHEMA,
     RECORDS_SCHEMA,
     NextRequest,
@@ -30,7 +31,7 @@ class Cursor(Paginator):
     config_schema = {
         "required": ["cursor", "param"],
         "properties": {
-            "cursor": {"type": "string", "description": "JMESPath to the token of the next page"},
+            "cursor": {**JSON_PATH, "description": "JMESPath to the token of the next page"},
             "param": {"type": "string", "description": "parameter for the token"},
             "has_more": HAS_MORE_SCHEMA,
             "params_in": PARAMS_IN_SCHEMA,

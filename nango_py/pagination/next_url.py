@@ -7,6 +7,7 @@ from nango_py.json_path import search_json
 from nango_py.pagination.base import (
     EMPTY_STATUSES_SCHEMA,
     HAS_MORE_SCHEMA,
+    JSON_PATH,
     RECORDS_SCHEMA,
     NextRequest,
     Page,
@@ -31,7 +32,7 @@ class NextUrl(Paginator):
     config_schema = {
         "required": ["next"],
         "properties": {
-            "next": {"type": "string", "description": "JMESPath to the URL of the next page"},
+            "next": {**JSON_PATH, "description": "JMESPath to the URL of the next page"},
             "has_more": HAS_MORE_SCHEMA,
             "empty_statuses": EMPTY_STATUSES_SCHEMA,
             "records": RECORDS_SCHEMA,

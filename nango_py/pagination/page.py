@@ -5,6 +5,7 @@ from __future__ import annotations
 from nango_py.pagination.base import (
     EMPTY_STATUSES_SCHEMA,
     HAS_MORE_SCHEMA,
+    JSON_PATH,
     PARAMS_IN_SCHEMA,
     RECORDS_SCHEMA,
     TOTAL_SCHEMA,
@@ -34,7 +35,7 @@ class PageNumber(Paginator):
             "limit_param": {"type": "string", "description": "parameter for the page size"},
             "limit": {"type": "integer", "minimum": 1, "description": "page size to request"},
             "has_more": HAS_MORE_SCHEMA,
-            "total_pages": {"type": "string", "description": "JMESPath to the number of pages"},
+            "total_pages": {**JSON_PATH, "description": "JMESPath to the number of pages"},
             "total": TOTAL_SCHEMA,
             "params_in": PARAMS_IN_SCHEMA,
             "empty_statuses": EMPTY_STATUSES_SCHEMA,

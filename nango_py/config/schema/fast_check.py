@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nango_py.config.values import MAPPINGS
@@ -27,6 +27,7 @@ MAY_BE_NULL = frozenset({"equals"})
 _IGNORED = frozenset(
     {"title", "description", "$comment", "examples", "default", "format", "template", "then", "else"}
     | {"expected", "code", "shown", "unit", "separated", "patternProperties", "type"}
+    | {"minLength", "minProperties", "minItems"}
 )
 _CLASSES: dict[str, tuple[type, ...]] = {
     "string": (str,), "object": MAPPINGS, "array": (list, tuple), "boolean": (bool,),
@@ -87,6 +88,9 @@ class _Steps:
         "for_others",
         "for_texts",
         "is_bool_allowed",
+        "min_items",
+        "min_length",
+        "min_properties",
         "schema",
     )
 
@@ -98,6 +102,10 @@ class _Steps:
         for kind in kinds:
             self.classes += _CLASSES[kind]
         self.is_bool_allowed = not kinds or "boolean" in kinds
+        # Not among the checks, which cost a call each: nearly every mapping of the format is checked.
+        self.min_items: int = schema.get("minItems", 0)
+        self.min_length: int = schema.get("minLength", 0)
+        self.min_properties: int = schema.get("minProperties", 0)
         self.for_mappings: Checks = []
         self.for_lists: Checks = []
         self.for_texts: Checks = []
@@ -126,15 +134,17 @@ def _fits(schema: Schema, value: object, *, is_in_list: bool) -> bool:
     if steps.classes and not isinstance(value, steps.classes):
         return False
     if isinstance(value, str):
-        checks = steps.for_texts
+        checks, is_long_enough = steps.for_texts, len(value) >= steps.min_length
     elif isinstance(value, MAPPINGS):
-        checks = steps.for_mappings
+        checks, is_long_enough = steps.for_mappings, len(value) >= steps.min_properties
     elif isinstance(value, list | tuple):
-        checks = steps.for_lists
+        checks, is_long_enough = steps.for_lists, len(value) >= steps.min_items
     elif isinstance(value, bool) and not steps.is_bool_allowed:
         return False
     else:
-        checks = steps.for_others
+        checks, is_long_enough = steps.for_others, True
+    if not is_long_enough:
+        return False
     for check, wanted in checks:
         if not check(wanted, value, schema, is_in_list):
             return False
@@ -204,10 +214,6 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _is_long_enough(wanted: int, value: Sized, _: Schema, __: bool) -> bool:
-    return len(value) >= wanted
-
-
 _FOR_ANY: dict[str, Check] = {
     "allOf": _all_of,
     "if": _branch,
@@ -225,11 +231,9 @@ _FOR_MAPPINGS: dict[str, Check] = {
     "required": _required,
     "dependentRequired": _partners,
     "propertyNames": _property_names,
-    "minProperties": _is_long_enough,
 }
-_FOR_LISTS: dict[str, Check] = {"items": _items, "minItems": _is_long_enough}
+_FOR_LISTS: dict[str, Check] = {"items": _items}
 _FOR_TEXTS: dict[str, Check] = {
     "pattern": lambda wanted, value, _, __: _compile(wanted).search(value) is not None,
-    "minLength": _is_long_enough,
     "maxLength": lambda wanted, value, _, __: len(value) <= wanted,
 }

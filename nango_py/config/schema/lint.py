@@ -39,6 +39,27 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     ]
 
 
+def lint_usage(settings: Settings, names: Iterable[str], locator: Located) -> Iterator[Problem]:
+    """Warnings: no request holds a credential (W103), or a key has no use in its auth mode (W104).
+
+    Args:
+        settings: merged and valid settings.
+        names: the variables that base URL, headers and parameters use.
+        locator: where the parts of the settings were written.
+    """
+    auth = settings["auth"]
+    mode = AUTH_MODES.get(str.__str__(auth["auth_mode"]))
+    offered = {*mode.variables, "raw"}
+    is_sent_by_mode = mode.signs or mode.answers_challenges or not mode.variables
+    if not is_sent_by_mode and offered.isdisjoint(name.partition(".")[0] for name in names):
+        help_ = f"put one of {', '.join(mode.variables)} into requests.headers or requests.params"
+        where = locator.position(("auth", "auth_mode"))
+        yield Problem(where, "W103", "no request holds a credential", "", help_)
+    if mode.name == "OAUTH1" and "scope_separator" in auth:
+        where = locator.key_position(("auth", "scope_separator"))
+        yield Problem(where, "W104", "scope_separator has no effect: OAuth 1.0a has no scopes")
+
+
 def lint_blueprint(document: Document) -> list[Problem]:
     """Settings that only integrations.yaml may have (E320)."""
     data = document.data

@@ -1,4 +1,4 @@
-"""Which texts of a settings tree are templates, as the file format marks them."""
+"""Which texts of a settings tree are templates or JMESPath, as the file format marks them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nango_py.config.values import Path
     from nango_py.json_types import Schema
 
+JMESPATH = "jmespath"
 _BRANCHES = ("allOf", "anyOf", "oneOf", "then", "else")
 
 
@@ -19,7 +20,7 @@ class _Outline:
     """The part of a schema below which a text may be a template.
 
     Attributes:
-        kind: the kind of the template at this place, or "".
+        kind: the kind of the text at this place, or "".
         named: outlines by key; None for a key below which there is no template.
         others: the outline of all other keys.
         items: the outline of the items of a list.
@@ -29,7 +30,7 @@ class _Outline:
     __slots__ = ("branches", "has_templates", "items", "kind", "named", "others")
 
     def __init__(self, schema: Schema) -> None:
-        self.kind: str = schema.get("template", "")
+        self.kind: str = JMESPATH if schema.get("format") == JMESPATH else schema.get("template", "")
         self.named: dict[str, _Outline | None] = {}
         for key, below in schema.get("properties", {}).items():
             self.named[key] = _outline(below)
@@ -63,11 +64,11 @@ def _outline(schema: object) -> _Outline | None:
 
 
 def template_places(definition: str, value: object) -> dict[Path, str]:
-    """The path of each text that may contain `${...}`, and the kind of template that it is.
+    """The path of each text that may contain `${...}` or is a JMESPath, and of what kind it is.
 
     Args:
         definition: the name of a definition of the file format. There, the keyword `template` marks such
-            texts as "url", "path", "query", "header", "key" or "text".
+            texts as "url", "path", "query", "header", "key" or "text"; the format is "jmespath" for JMESPath.
         value: the settings that the definition describes.
     """
     places: dict[Path, str] = {}

@@ -24,7 +24,8 @@ from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.schema.wording import Fault, problem_of
 from nango_py.config.yaml.tree import Document, Located
-from nango_py.errors import Position, Problem, nearest
+from nango_py.errors import MAX_PROBLEMS, Position, Problem, nearest
+from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,14 +41,24 @@ _ENVIRONMENT = re.compile(r"\$\{\s*[A-Z][A-Z0-9_]*\s*\}\Z")
 
 
 def check_blueprint(document: Document) -> list[Problem]:
-    """Every problem of a blueprint file, sorted. Keys that it may inherit are not required."""
+    """Every problem of a blueprint file, sorted. Keys that it may inherit are not required.
+
+    Unknown keys of a file in the form of the first Nango, with `versions`, are warnings (W105).
+    """
     if document.data is None:
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
     found = _problems("blueprint_file", document.data, document, _below_version)
+    if isinstance(document.data, dict) and "versions" in document.data:
+        found = [_ignored(problem) if problem.code == "E202" else problem for problem in found]
     found += lint_blueprint(document)
     if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
         found += lint_settings(document.data, document)
     return sorted(found, key=_get_position)
+
+
+def _ignored(problem: Problem) -> Problem:
+    help_ = problem.help if problem.help.startswith("did you mean") else ""
+    return replaced(problem, code="W105", what=f"{problem.what} is ignored", help=help_)
 
 
 def check_integrations(document: Document) -> list[Problem]:
@@ -104,6 +115,8 @@ def _problems(
             continue
         faulty.add(fault.path)
         found.append(problem_of(fault, locator))
+        if len(found) > MAX_PROBLEMS:
+            break
     found.extend(
         Problem(locator.position(path), "E401", "expected a finite number")
         for path in (_find_infinite(data, ()) if has_infinity else ())

@@ -86,6 +86,16 @@ def substitute_environment(text: str, environ: Mapping[str, str], *, is_template
     )
 
 
+def literal_parts(text: str) -> list[tuple[int, str]]:
+    """The parts of a compiled text that are outside of `${...}`, with their offsets."""
+    parts: list[tuple[int, str]] = []
+    index = 0
+    while (opened := text.find("${", index)) >= 0:
+        parts.append((index, text[index:opened]))
+        index = _end_of(text, opened + 2) + 1
+    return [*parts, (index, text[index:])]
+
+
 def _end_of(text: str, start: int) -> int:
     """The index of the `}` that closes the expression starting at `start`, or -1."""
     depth = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.compiler import substitute_environment
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.errors import Position, Problem
+from nango_py.errors import MAX_PROBLEMS, Position, Problem
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def resolve_environment(
 
     Args:
         document: integrations.yaml, or the same from Python.
-        places: the paths of texts that are templates; other texts may name environment variables only.
+        places: the paths of texts and their kinds; those that are not templates may name environment
+            variables only.
         environ: the environment.
         folders: where the document's file may be, to report the exact column of a problem.
         problems: receives unset variables (E310) and malformed templates.
@@ -46,10 +47,11 @@ def resolve_environment(
             }
         if isinstance(value, list):
             return [resolve(item, (*path, index)) for index, item in enumerate(value)]
-        if not isinstance(value, str) or "${" not in value:
+        if not isinstance(value, str) or "${" not in value or len(problems) > MAX_PROBLEMS:
             return value
+        is_template = places.get(path, "jmespath") != "jmespath"
         try:
-            return substitute_environment(value, environ, is_template=path in places)
+            return substitute_environment(value, environ, is_template=is_template)
         except TemplateProblem as problem:
             problems.append(locate_problem(problem, value, document.position(path), folders))
             return RefusedText(value)

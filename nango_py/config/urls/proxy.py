@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from nango_py.errors import Problem
+from nango_py.record import record
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
@@ -56,19 +57,28 @@ def get_proxy(requests: Settings, config: Config) -> Secret | None:
     return Secret(url) if url and url != DIRECT else None
 
 
+@record
+class ProxyPlaces:
+    """Where a proxy may be written: in the integration, for all integrations, or in neither."""
+
+    position_of: Callable[[Path], Position]
+    general: Position
+    integration: Position
+
+
 def check_proxy(
-    settings: Settings,
-    config: Config,
-    hosts: UserHosts | None,
-    position_of: Callable[[Path], Position],
+    settings: Settings, config: Config, hosts: UserHosts | None, places: ProxyPlaces
 ) -> Iterator[Problem]:
     """Problems of a proxy: its URL is invalid (E204), or users name hosts (E321)."""
     found = get_proxy(settings["requests"], config)
     if found is None:
         return
+    is_own = settings["requests"].get("proxy_url") is not None
     if parse_proxy(found.reveal()) is None:
-        yield Problem(position_of(PATH), "E204", "not a proxy URL", EXPECTED)
+        where = places.position_of(PATH) if is_own else places.general
+        yield Problem(where, "E204", "not a proxy URL", EXPECTED)
     elif hosts is not None and (hosts.in_base_url or hosts.in_auth):
         help_ = "set requests.proxy_url: direct for this integration"
         what = "users name hosts here, and a proxy would resolve them without our address checks"
-        yield Problem(position_of(PATH), "E321", what, "", help_)
+        where = places.position_of(PATH) if is_own else places.integration
+        yield Problem(where, "E321", what, "", help_)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.yaml.reader import INVISIBLE, MAX_DEPTH, MAX_VALUES, Reader, StopError
 from nango_py.config.yaml.tree import Document, Node, kind_of
-from nango_py.errors import ConfigError, Position, Problem, printable
+from nango_py.errors import MAX_PROBLEMS, ConfigError, Position, Problem, printable
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def parse_document(text: str | bytes, file: str, problems: list[Problem] | None 
     failure = _read(reader, decoded)
     if failure is not None:
         raise ConfigError([*collected, failure])
-    if problems is None and collected:
+    if len(collected) > MAX_PROBLEMS or (problems is None and collected):
         raise ConfigError(collected)
     warnings = () if decoded.isascii() else tuple(_invisible(decoded, file))
     root = reader.root if reader.root is not None else Node(file, 1, 1, None)

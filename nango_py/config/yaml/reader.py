@@ -11,7 +11,7 @@ import re
 from typing import Protocol, TypeAlias
 
 from nango_py.config.yaml.tree import Node, kind_of
-from nango_py.errors import Position, Problem, printable
+from nango_py.errors import MAX_PROBLEMS, Position, Problem, printable
 
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
@@ -93,6 +93,20 @@ class _Frame:
         self.deepest = 0
         self.key: tuple[str, int, int, bool] | None = None
 
+    def attach(self, node: Node) -> None:
+        """Add an item, or the value of the last key; a repeated key keeps its first value."""
+        parent = self.node
+        if not self.mapping:
+            parent.items.append(node)
+            parent.value.append(node.value)
+        elif self.key is not None:
+            text, line, column, plain = self.key
+            self.key = None
+            if text not in parent.entries:
+                parent.entries[text] = (line, column, plain, node)
+                parent.value[text] = node.value
+                parent.has_nulls |= node.value is None or node.has_nulls
+
 
 class Reader:
     """Reads the events of one document.
@@ -131,7 +145,7 @@ class Reader:
             "AliasEvent": self._alias,
             "DocumentStartEvent": self._document,
         }
-        while parser.check_event():
+        while parser.check_event() and len(self.problems) <= MAX_PROBLEMS:
             event = parser.get_event()
             step = steps.get(type(event).__name__)
             if step is not None:
@@ -167,7 +181,10 @@ class Reader:
             raise self._too_many(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1, 0)
-        self._attach(node)
+        if frame is None:
+            self.root = node
+        else:
+            frame.attach(node)
 
     def _key(self, frame: _Frame, event: Event, *, plain: bool) -> None:
         text: str = event.value
@@ -239,20 +256,10 @@ class Reader:
         return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
 
     def _attach(self, node: Node) -> None:
-        if not self._open:
+        if self._open:
+            self._open[-1].attach(node)
+        else:
             self.root = node
-            return
-        frame = self._open[-1]
-        if not frame.mapping:
-            frame.node.items.append(node)
-            frame.node.value.append(node.value)
-        elif frame.key is not None:
-            text, line, column, plain = frame.key
-            frame.key = None
-            if text not in frame.node.entries:
-                frame.node.entries[text] = (line, column, plain, node)
-                frame.node.value[text] = node.value
-                frame.node.has_nulls |= node.value is None or node.has_nulls
 
     def _apply_tag(self, event: Event, value: object) -> object:
         """The value with the type of its core tag; any other tag stops reading."""
@@ -283,10 +290,6 @@ def plain_value(text: str) -> Scalar:
         return None
     if text[0] not in "+-.0123456789":
         return _BOOL.get(text, text)
-    return _number(text)
-
-
-def _number(text: str) -> Scalar:
     if _INT.match(text):
         return int(text) if len(text) < 25 else _INT64  # noqa: PLR2004 - longer than any 64-bit number
     if _INT_OF_BASE.match(text):

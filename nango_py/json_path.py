@@ -61,7 +61,7 @@ def _split_plain_path(path: str) -> tuple[str, ...] | None:
 
 _PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 # Names and indexes need no parser.
-_NEEDS_NO_PARSER = re.compile(r"[A-Za-z_]\w*(?:\[[0-9]+\])?(?:\.[A-Za-z_]\w*(?:\[[0-9]+\])?)*", re.ASCII)
+_PLAIN_STEPS = re.compile(r"[A-Za-z_]\w*(?:\[[0-9]+\])?(?:\.[A-Za-z_]\w*(?:\[[0-9]+\])?)*", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_@$:/-]+")
 _MANUAL = "see https://jmespath.org/tutorial.html"
 
@@ -71,7 +71,7 @@ def find_path_fault(text: str) -> tuple[str, str]:
 
     Source: https://jmespath.org/specification.html
     """
-    if not text or _NEEDS_NO_PARSER.fullmatch(text):
+    if not text or _PLAIN_STEPS.fullmatch(text):
         return "", ""
     import jmespath
 
@@ -91,7 +91,7 @@ def _suggest(text: str) -> str:
         odd = {
             key: f"[{key}]" if key.isdigit() else f'"{key}"'
             for key in keys
-            if not _NEEDS_NO_PARSER.fullmatch(key)
+            if not _PLAIN_STEPS.fullmatch(key)
         }
         parts = [odd.get(key, key) for key in keys]
         path = ".".join(parts).replace(".[", "[")

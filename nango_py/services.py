@@ -10,7 +10,6 @@ from nango_py.connections.cache import ConnectionCache
 from nango_py.connections.processes import Processes
 from nango_py.engine.events import Events
 from nango_py.errors import UnknownIntegration
-from nango_py.limits.learning import Learning
 from nango_py.secret import Secret
 from nango_py.tokens.refresher import LeasedTokenRefresher
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.connections.store import ConnectionStore
     from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.limits.learning import Learning
     from nango_py.limits.limit_types import LimitStore
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sync_transport import Transport
@@ -74,7 +74,6 @@ class Services:
     Attributes:
         events: the callbacks registered for events.
         cache: recently used connections, checked for changes once a second.
-        learning: rate limits learned from response headers.
         tokens: token refreshes.
     """
 
@@ -101,9 +100,9 @@ class Services:
         self._transport = Lazy(self._open_transport)
         self._async_transport = Lazy(self._open_async_transport)
         self._limits = Lazy(self._open_limits)
+        self._learning = Lazy(self._open_learning)
         self._processes = Lazy(lambda: Processes(self._store.get, clock))  # it counts from its creation
         self.cache = ConnectionCache(self._store.get, clock, self._warn_if_limits_are_not_shared)
-        self.learning = Learning(clock)
         self.tokens = LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, clock)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = False
@@ -140,6 +139,11 @@ class Services:
     def limits(self) -> LimitStore:
         """The rate limit counters, in the store that `config.rate_limit_store` names."""
         return self._limits.get()
+
+    @property
+    def learning(self) -> Learning:
+        """What this process has learned of rate limits from responses."""
+        return self._learning.get()
 
     def integration(self, name: str) -> Integration:
         """The integration of that name.
@@ -254,6 +258,11 @@ class Services:
         from nango_py.transport.async_transport import AsyncTransport
 
         return AsyncTransport(self._ca_bundle)
+
+    def _open_learning(self) -> Learning:
+        from nango_py.limits.stores.opening import process_memory
+
+        return process_memory(self._resolve_database_url(), self.clock).learning
 
     def _open_limits(self) -> LimitStore:
         from nango_py.limits.stores.opening import open_limits

@@ -7,16 +7,22 @@ import math
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py import Nango
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.bookings import Bookings
 from nango_py.limits.counting.counted_log import MERGE_ABOVE, CountedLog
 from nango_py.limits.counting.meter import COUNTED_WITHIN, LOST_AFTER, Meter
 from nango_py.limits.limit_types import Granted, Spend
-from nango_py.limits.stores.memory import SWEEP_EVERY, MemoryLimits
+from nango_py.limits.stores.failover import FailoverLimits
+from nango_py.limits.stores.memory import SWEEP_EVERY, SWEPT_NOW_AND_THEN, MemoryLimits
 from tests.support.simulated_api import LimitClock, bucket, window
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEN = (Spend("k", (window(10, 1.0),)),)
 
@@ -188,9 +194,9 @@ def test_a_connection_in_use_is_not_forgotten() -> None:
     bookings = Bookings()
     day = (Spend("day", (window(2, 86400.0),)),)
     bookings.acquire(day, (), 0.0, clock.moment)
-    bookings.sweep(COUNTED_WITHIN + 60.0)
+    bookings.sweep(COUNTED_WITHIN + 60.0, 9)
     assert list(bookings.meters) == ["day"]
-    bookings.sweep(COUNTED_WITHIN + 86400.0)
+    bookings.sweep(COUNTED_WITHIN + 86400.0, 9)
     assert not bookings.meters
 
 
@@ -287,3 +293,64 @@ def test_a_forked_child_can_go_on() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_shared_store_leaves_nothing_in_memory() -> None:
+    """With a shared store every settled call is counted here too; keys that were used once are forgotten."""
+    clock = LimitClock()
+    shared = MemoryLimits(clock)
+    store = FailoverLimits(_AsShared(shared), clock)
+    for number in range(5000):
+        grant = store.acquire((Spend(f"k{number}", (window(9, 1.0),)),), (f"g{number}",), 0.0)
+        assert isinstance(grant, Granted)
+        store.settle(grant.ticket)
+        clock.moment += 0.01
+    assert len(store._local._bookings.meters) < 500
+    assert len(shared._bookings.meters) < 500
+    assert len(store._local._bookings._unswept) < 500
+
+
+class _AsShared:
+    """A store in memory with the properties of a shared one."""
+
+    generation = "one"
+
+    def __init__(self, store: MemoryLimits) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def processes(self, _name: str) -> int:
+        return 1
+
+
+def test_no_step_looks_at_many_keys() -> None:
+    """However many keys there are, one call sweeps a bounded number of them, and all are swept in the end."""
+    clock = LimitClock()
+    store = MemoryLimits(clock)
+    for number in range(20_000):
+        store.count((Spend(f"k{number}", (window(9, 1.0),)),))
+        store.close_gate((f"g{number}", f"k{number}"), 1.0)
+    clock.moment += 100.0
+    before = len(store._bookings.meters)
+    store.acquire((), (), 0.0)
+    assert before - len(store._bookings.meters) <= SWEPT_NOW_AND_THEN
+    for _ in range(20_000):
+        store.count((Spend("k", (window(9, 1.0),)),))
+    assert list(store._bookings.meters) == ["k"]
+    assert store._bookings.gates == {}
+    assert list(store._bookings._unswept) == ["k"]
+
+
+def test_one_process_counts_once_for_each_database(tmp_path: Path) -> None:
+    """Two Nango of one configuration count together in memory, and those of two databases apart."""
+
+    def open_nango(name: str) -> Nango:
+        return Nango({"integrations": {}}, database_url=f"sqlite:///{tmp_path}/{name}.db", environ={})
+
+    first, second, other = open_nango("one"), open_nango("one"), open_nango("two")
+    assert first.services.limits is second.services.limits
+    assert first.services.learning is second.services.learning
+    assert first.services.limits is not other.services.limits
+    assert first.services.learning is not other.services.learning

@@ -5,6 +5,8 @@ Every method takes the time as `now`, so the same rules serve the memory of a pr
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 from nango_py.limits.counting.booking import Booking
@@ -33,6 +35,8 @@ class Bookings:
         self.meters: dict[str, Meter] = {}
         self.gates: dict[str, float] = {}
         self.arrivals = 0
+        # Each key of meters and gates that was added here, once.
+        self._unswept: deque[str] = deque()
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float, now: float
@@ -88,6 +92,8 @@ class Bookings:
     def close_gate(self, gates: tuple[str, ...], seconds: float, now: float) -> None:
         if seconds > 0:
             for gate in gates:
+                if gate not in self.gates and gate not in self.meters:
+                    self._unswept.append(gate)
                 self.gates[gate] = max(self.gates.get(gate, 0.0), now + seconds)
 
     def view(self, keys: Collection[str], now: float) -> tuple[WindowView, ...]:
@@ -110,12 +116,17 @@ class Bookings:
     def keys(self, prefix: str) -> tuple[str, ...]:
         return tuple(sorted(key for key in self.meters.keys() | self.gates.keys() if key.startswith(prefix)))
 
-    def sweep(self, now: float) -> None:
-        """Remove idle meters and open gates."""
-        for key in [key for key, meter in self.meters.items() if meter.is_idle(now)]:
-            del self.meters[key]
-        for gate in [gate for gate, opens_at in self.gates.items() if opens_at <= now]:
-            del self.gates[gate]
+    def sweep(self, now: float, most: int) -> None:
+        """Remove idle meters and open gates, of this number of keys; the next call looks at others."""
+        for _ in range(min(most, len(self._unswept))):
+            key = self._unswept.popleft()
+            meter = self.meters.get(key)
+            if meter is not None and meter.is_idle(now):
+                del self.meters[key]
+            if self.gates.get(key, math.inf) <= now:
+                del self.gates[key]
+            if key in self.meters or key in self.gates:
+                self._unswept.append(key)
 
     def _meters(self, booking: Booking, now: float) -> list[Meter]:
         """The meters of a booking's budgets, up to date."""
@@ -123,6 +134,8 @@ class Bookings:
         for spend in booking.spends:
             meter = self.meters.get(spend.key)
             if meter is None:
+                if spend.key not in self.gates:
+                    self._unswept.append(spend.key)
                 meter = self.meters[spend.key] = Meter()
             if meter.limits is not spend.limits:
                 meter.set_limits(spend.limits)

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import Granted, LimitReport, Refused, Spend, WindowView
 
 SWEEP_EVERY = 5.0
-"""Seconds between two removals of idle keys."""
+"""Seconds between two looks at many keys."""
+
+SWEPT_NOW_AND_THEN, SWEPT_EACH_TIME = 1000, 2
+"""Numbers of keys looked at every SWEEP_EVERY seconds, and whenever something is counted: the store holds its
+lock, so it removes idle keys little by little, and faster than they are added."""
 
 
 class MemoryLimits:
     """A LimitStore for the threads and tasks of one process.
 
-    A key is removed once all its windows have passed.
+    A key is removed soon after all its windows have passed.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -38,9 +42,7 @@ class MemoryLimits:
     ) -> Granted | Refused:
         with self._lock:
             now = self._clock.monotonic()
-            if now >= self._sweep_at:
-                self._bookings.sweep(now)
-                self._sweep_at = now + SWEEP_EVERY
+            self._sweep(now)
             return self._bookings.acquire(spends, gates, max_wait, now)
 
     def confirm(self, ticket: Booking) -> float:
@@ -57,7 +59,9 @@ class MemoryLimits:
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         with self._lock:
-            self._bookings.count(spends, self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._sweep(now)
+            self._bookings.count(spends, now)
 
     def correct(self, spend: Spend, report: LimitReport) -> None:
         with self._lock:
@@ -65,7 +69,9 @@ class MemoryLimits:
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         with self._lock:
-            self._bookings.close_gate(gates, seconds, self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._sweep(now)
+            self._bookings.close_gate(gates, seconds, now)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         with self._lock:
@@ -74,6 +80,13 @@ class MemoryLimits:
     def keys(self, prefix: str) -> tuple[str, ...]:
         with self._lock:
             return self._bookings.keys(prefix)
+
+    def _sweep(self, now: float) -> None:
+        if now < self._sweep_at:
+            self._bookings.sweep(now, SWEPT_EACH_TIME)
+            return
+        self._bookings.sweep(now, SWEPT_NOW_AND_THEN)
+        self._sweep_at = now + SWEEP_EVERY
 
 
 _alive: weakref.WeakSet[MemoryLimits] = weakref.WeakSet()

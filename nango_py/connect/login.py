@@ -15,11 +15,14 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from nango_py.auth.base import get_auth_mode
 from nango_py.config.urls.hosts import origin_of
 from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
 from nango_py.connect.form_values import clean_settings
 from nango_py.connect.oauth import check_user_config, make_login
 from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
+from nango_py.connections.rows import unstored_connection
+from nango_py.engine.log import get_logger, log_token
 from nango_py.errors import ConnectFailed, StorageError, printable
 from nango_py.secret import without_frames
 from nango_py.tokens.shutdown import SHUTDOWN
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
-    from nango_py.json_types import JsonObject
+    from nango_py.json_types import JsonObject, Settings
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
@@ -37,6 +40,10 @@ LOGIN_SECONDS = 600.0
 STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 """The form of `secrets.token_urlsafe(32)`."""
 
+WARNING_OF_END = (
+    "the provider gave it an end but no refresh token; ask for one in the login, often by the scope "
+    "offline_access or the parameter access_type=offline in authorization_params"
+)
 MAX_ATTEMPT_LENGTH = 200
 MAX_CONFIG_BYTES = 16_384
 CALLBACK_PATH = "/oauth/callback"
@@ -200,7 +207,17 @@ class Logins:
         self._accounts.register(
             integration.name, login["user_id"], result.credentials, result.additional_config, replace=True
         )
+        self._warn_of_end(integration, login["user_id"], result.credentials)
         return result.missing_scopes
+
+    def _warn_of_end(self, integration: Integration, user_id: str, credentials: Settings) -> None:
+        """Log a warning if the token expires and nothing can refresh it, a common mistake in a blueprint."""
+        mode, auth = get_auth_mode(integration.auth_mode), integration.settings["auth"]
+        if mode.expires_at(credentials) is None or mode.can_refresh(credentials, auth):
+            return
+        what, now = "token cannot be refreshed", self._services.clock.now()
+        connection = unstored_connection(integration.name, user_id, {}, {}, now)
+        log_token(get_logger(integration.name, integration.log_level), connection, what, WARNING_OF_END)
 
     def _report(
         self, login: Mapping[str, Any], failure: LoginFailed | None, missing_scopes: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 FIRST_ERROR = 300
+REFUSALS = frozenset({401, 403})
 FINAL = frozenset({"return", "fail", "refresh"})
 NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
 """Failures that say nothing about the health of the API."""
@@ -118,6 +119,7 @@ class ApiCall:
             if verdict.action == "refresh" and await self._refresh(outcome):
                 continue
             if verdict.action in FINAL:
+                await self._end_connection(outcome)
                 return self._result(outcome, verdict)
             if self._clock.monotonic() + verdict.seconds >= self._deadline:
                 return self._result_out_of_time(outcome, verdict)
@@ -215,6 +217,16 @@ class ApiCall:
             return False
         self.plan = with_credentials_of(plan, bind_settings(self._runtime.integration, connection))
         return True
+
+    async def _end_connection(self, outcome: Outcome) -> None:
+        """After a refusal: raise if the token has expired and nothing can refresh it."""
+        tokens, settings = self._runtime.tokens, self.plan.settings
+        if isinstance(outcome, Failure) or outcome.status_code not in REFUSALS or tokens is None:
+            return
+        if tokens.has_ended(settings):
+            await tokens.refresh(
+                self._runtime, settings.connection, self._deadline, self._io, is_refused=True
+            )
 
     def _can_refresh(self) -> bool:
         plan, tokens = self.plan, self._runtime.tokens

@@ -129,6 +129,9 @@ class TokenRefresher(Protocol):
     def can_refresh(self, settings: BoundRequestSettings) -> bool:
         """Whether there may be a newer token than the one of these settings."""
 
+    def has_ended(self, settings: BoundRequestSettings) -> bool:
+        """Whether the token of these settings has expired and cannot be refreshed."""
+
     async def refresh(
         self,
         runtime: IntegrationView,
@@ -148,6 +151,7 @@ class TokenRefresher(Protocol):
             is_refused: the API refused the token, whatever its lifetime.
 
         Raises:
-            CredentialsError: the provider has refused the credentials; the user must connect again.
+            CredentialsError: the provider has refused the credentials, or they have expired and cannot be
+                refreshed; the user must connect again.
             DeadlineExceeded: another caller is still refreshing the token.
         """

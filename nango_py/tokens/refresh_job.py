@@ -10,7 +10,7 @@ import contextlib
 import uuid
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 from nango_py.connections.connection import NEEDS_REAUTH
 from nango_py.errors import CredentialsError, StorageError, TamperError, printable
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from nango_py.tokens.schedule import RefreshSchedule
     from nango_py.transport.sync_transport import Transport
 
-P = ParamSpec("P")
+EXPIRED = "its token has expired, and nothing can refresh it"
+"""Why a connection ends without a refusal of its token endpoint."""
 
 DONE, BUSY, UNAVAILABLE, REJECTED = "done", "busy", "unavailable", "rejected"
 """How a job ends: the result is final; another process refreshes the token; the endpoint cannot be asked; the

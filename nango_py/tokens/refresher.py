@@ -29,6 +29,7 @@ from nango_py.tokens.endpoints import TokenEndpoints
 from nango_py.tokens.refresh_job import (
     BUSY,
     DONE,
+    EXPIRED,
     REJECTED,
     UNAVAILABLE,
     RefreshJob,
@@ -60,8 +61,6 @@ OTHER_PROCESS_SECONDS = 1.0
 
 LONGEST_EARLY_WAIT_SECONDS = 10.0
 """How long a call waits for a refresh while the old token is valid; at most half of its time."""
-
-EXPIRED = "its token has expired, and nothing can refresh it"
 
 
 class _Caller:
@@ -139,12 +138,14 @@ class LeasedTokenRefresher:
         return self.schedule.is_expired(integration, connection)
 
     def can_refresh(self, settings: BoundRequestSettings) -> bool:
-        """Whether `refresh` may help, or ends a connection whose token has expired."""
-        integration, connection = settings.integration, settings.connection
-        credentials = reveal(connection.credentials)
-        if settings.mode.can_refresh(credentials, settings.auth_settings):
-            return True
-        return self.schedule.is_expired(integration, connection)
+        """Whether the auth mode can replace a refused token."""
+        credentials = reveal(settings.connection.credentials)
+        return settings.mode.can_refresh(credentials, settings.auth_settings)
+
+    def has_ended(self, settings: BoundRequestSettings) -> bool:
+        """Whether the token has expired and cannot be refreshed."""
+        is_expired = self.schedule.is_expired(settings.integration, settings.connection)
+        return is_expired and not self.can_refresh(settings)
 
     async def refresh(
         self,

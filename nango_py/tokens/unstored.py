@@ -13,6 +13,7 @@ from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.record import replaced
 from nango_py.secret import reveal
+from nango_py.tokens.refresh_job import EXPIRED, needs_reauth
 from nango_py.tokens.token_requests import request_credentials, token_context
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class FirstTokenOnly:
         """False."""
         return False
 
+    def has_ended(self, settings: BoundRequestSettings) -> bool:
+        """Whether the token that was given has expired."""
+        expires_at = settings.mode.expires_at(reveal(settings.connection.credentials))
+        return expires_at is not None and expires_at <= self._clock.now()
+
     async def refresh(
         self,
         runtime: IntegrationView,
@@ -114,9 +120,12 @@ class FirstTokenOnly:
         """The connection with its first token.
 
         Raises:
+            CredentialsError: the token that was given has expired.
             TokenRefused: the provider refuses the credentials.
             TokenUnavailable: there is no token at present.
         """
+        if is_refused:
+            raise needs_reauth(connection, EXPIRED)
         seconds = deadline - self._clock.monotonic()
         context = token_context(runtime.integration, connection, self._clock.now())
         credentials = request_credentials(context, self._clock, seconds, self._transport)

@@ -166,6 +166,68 @@ def test_basic_authentication_of_a_login_call() -> None:
     assert "basic_auth_encoded" not in AUTH_MODES.get("TWO_STEP")().variables_of({"api_key": "x"})
 
 
+DIRECTUS: dict[str, Any] = {
+    "token_response": {
+        "token": "data.access_token",
+        "token_expiration": "data.expires",
+        "token_expiration_unit": "milliseconds",
+        "refresh_token": "data.refresh_token",
+    },
+    "refresh_step": {
+        "token_url": "https://id.example.test/auth/refresh",
+        "token_params": {"refresh_token": "${refresh_token}", "mode": "json"},
+    },
+}
+
+
+def _pair(number: int) -> dict[str, Any]:
+    return {
+        "data": {
+            "access_token": f"planted-a{number}",
+            "refresh_token": f"planted-r{number}",
+            "expires": 900_000,
+        }
+    }
+
+
+def test_a_refresh_step_is_sent_while_there_is_a_refresh_token() -> None:
+    """As Directus wants it: a lifetime in milliseconds, and a refresh token that is replaced each time."""
+    (login,), stored = logged_in(make_response(_pair(1)), **DIRECTUS)
+    assert login.url == LOGIN["token_url"]
+    assert (stored["token"], stored["refresh_token"]) == ("planted-a1", "planted-r1")
+    assert stored["expires_at"] == NOW + 900
+    (refresh,), stored = run_refresh(make_context("TWO_STEP", stored, **DIRECTUS), make_response(_pair(2)))
+    assert refresh.url == "https://id.example.test/auth/refresh"
+    assert json.loads(refresh.body) == {"refresh_token": "planted-r1", "mode": "json"}
+    assert (stored["token"], stored["refresh_token"]) == ("planted-a2", "planted-r2")
+    assert stored["password"] == "planted-password"
+
+
+def test_the_login_is_repeated_if_the_refresh_token_is_refused() -> None:
+    """With user name and password at hand, a dead refresh token ends nothing; without them, it does."""
+    held = {"username": "ada", "password": "planted-password", "token": "t", "refresh_token": "planted-r1"}
+    refusal = make_response({"errors": [{"extensions": {"code": "INVALID_CREDENTIALS"}}]}, 401)
+    requests, stored = run_refresh(
+        make_context("TWO_STEP", held, **DIRECTUS), refusal, make_response(_pair(2))
+    )
+    assert [request.url.rpartition("/")[2] for request in requests] == ["refresh", "token"]
+    assert stored["token"] == "planted-a2"
+    alone = {"token": "t", "refresh_token": "planted-r1"}
+    with pytest.raises(TokenRefused) as caught:
+        run_refresh(make_context("TWO_STEP", alone, **DIRECTUS), refusal)
+    assert caught.value.ends_connection
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds"), [("milliseconds", 0.9), ("minutes", 54_000), ("hours", 3_240_000), ("seconds", 900)]
+)
+def test_the_lifetime_of_a_login_has_a_unit(unit: str, seconds: float) -> None:
+    """As for OAuth 2."""
+    places = {"token": "t", "token_expiration": "life", "token_expiration_unit": unit}
+    _, stored = logged_in(make_response({"t": "planted", "life": 900}), token_response=places)
+    assert stored["expires_at"] == pytest.approx(NOW + seconds)
+
+
 MODE_OF_ANOTHER_PACKAGE = '''
 from nango_py.auth.base import AuthMode
 

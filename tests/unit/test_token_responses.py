@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from authlib.oauth2 import OAuth2Client
 from authlib.oauth2.base import OAuth2Error
 
+from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConfigError
 from nango_py.protocols import oauth2_protocol
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
-from nango_py.protocols.token_responses import MAX_LIFETIME
+from nango_py.protocols.token_responses import MAX_LIFETIME, MAX_RAW_BYTES
+from nango_py.record import replaced
+from nango_py.tokens.schedule import refresh_time
 from tests.support.token_contexts import (
     GRANT,
     NOW,
@@ -249,3 +253,47 @@ def test_expires_at_is_corrected_by_the_clock_skew() -> None:
         == NOW + 4200
     )
     assert refresh_with(make_response(GRANT, Date=ahead))["expires_at"] == NOW + 3600
+
+
+def test_members_that_templates_name_outlive_a_response_without_them() -> None:
+    """The rest of an earlier response is replaced."""
+    held = {**STORED, "raw": {"team": {"id": "T1"}, "other": 1, "expires_in": 1}}
+    context = replaced(make_context(credentials=held), raw_names=frozenset({"team"}))
+    _, stored = run_refresh(context, make_response(GRANT))
+    assert stored["raw"] == {"team": {"id": "T1"}, **GRANT}
+
+
+def test_a_stored_response_is_bounded() -> None:
+    """What templates name is kept first, then what is small; the token is stored beside it."""
+    huge = {f"filler_{number}": "x" * 1000 for number in range(500)}
+    answer = {**huge, **GRANT, "team": {"id": "T" * 9000}}
+    context = replaced(make_context(credentials=STORED), raw_names=frozenset({"team"}))
+    _, stored = run_refresh(context, make_response(answer))
+    assert stored["access_token"] == "planted-new-access"
+    assert len(json.dumps(stored["raw"])) <= MAX_RAW_BYTES
+    assert {"team", "expires_in", "token_type"} <= stored["raw"].keys()
+
+
+def test_many_refreshes_do_not_let_a_row_grow() -> None:
+    """Each response has a member of a new name."""
+    credentials: dict[str, Any] = dict(STORED)
+    sizes = []
+    for number in range(50):
+        answer = make_response({**GRANT, f"request_{number}": "y" * 500})
+        _, credentials = run_refresh(make_context(credentials=credentials), answer)
+        sizes.append(len(json.dumps(credentials)))
+    assert max(sizes) - min(sizes) < 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "before"), [(0, 0.0), (30, 30.0), (None, None)]
+)  # fmt: skip
+def test_the_margin_of_a_refresh_may_be_declared(seconds: float | None, before: float | None) -> None:
+    """Exactly, without the random share, for providers that refuse early refreshes."""
+    connection = unstored_connection("shop", "user-1", {}, {}, NOW)
+    due = refresh_time(connection, NOW + 600, NOW, seconds)
+    assert due is not None
+    if before is None:
+        assert 60 <= NOW + 600 - due <= 120
+    else:
+        assert due == NOW + 600 - before

@@ -1,8 +1,12 @@
-"""What the stores need of a database, and the hooks for processes that fork."""
+"""What the stores need of a database, how long callers wait for it, and the hooks for processes that fork."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import os
+import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from nango_py.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 Result = TypeVar("Result")
@@ -68,6 +72,83 @@ class Database(Protocol):
         """Close every connection of this process."""
 
 
+LEAST_SECONDS = 0.25
+"""The time for a database operation at the end of a caller's time."""
+
+_deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar(
+    "nango_database_deadline", default=None
+)
+
+
+@contextlib.contextmanager
+def database_time(seconds: float) -> Iterator[None]:
+    """Limit how long each operation inside waits for locks and for the server."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def seconds_left(most: float | None) -> float | None:
+    """The seconds that an operation may take: what is left of `database_time`, and never more than `most`."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return most
+    left = max(deadline - time.monotonic(), LEAST_SECONDS)
+    return left if most is None else min(left, most)
+
+
+class ForkGate:
+    """Held during every SQLite operation: a process forks only between them.
+
+    SQLite counts the locks of a process in its memory. A child that was forked within a transaction would
+    wait forever for a lock that no thread of it holds.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all holders: those of the parent do not exist in a child."""
+        self._condition = threading.Condition(threading.Lock())
+        self._holders = 0
+        self._is_forking = False
+        self._thread = threading.local()
+
+    def __enter__(self) -> None:
+        held = getattr(self._thread, "held", 0)
+        with self._condition:
+            while self._is_forking and not held:
+                self._condition.wait()
+            self._holders += 1
+        self._thread.held = held + 1
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.held -= 1
+        with self._condition:
+            self._holders -= 1
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """Wait until no other thread holds the gate, and keep it closed."""
+        with self._condition:
+            while self._is_forking:
+                self._condition.wait()
+            self._is_forking = True
+            while self._holders > getattr(self._thread, "held", 0):
+                self._condition.wait()
+
+    def open(self) -> None:
+        """Let others in again."""
+        with self._condition:
+            self._is_forking = False
+            self._condition.notify_all()
+
+
+FORK_GATE = ForkGate()
+
+
 class DuplicateRowError(StorageError):
     """A row with that identity already exists."""
 
@@ -105,9 +186,10 @@ def never_collect(*inherited: object) -> None:
 
 
 def _after_fork() -> None:
+    FORK_GATE.reset()
     for database in list(_FORKABLE):
         database.forget_inherited()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=FORK_GATE.close, after_in_parent=FORK_GATE.open, after_in_child=_after_fork)

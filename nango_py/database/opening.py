@@ -15,34 +15,36 @@ MEMORY = ":memory:"
 URL_FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:///:memory: or postgresql://..."
 
 
-def open_database(url: Secret, connect_timeout: float | None = None) -> Database:
+def open_database(url: Secret, most_seconds: float | None = None) -> Database:
     """The database behind the URL. SQLite files and their folder are created when the store is opened.
 
     Args:
         url: `sqlite:///...` or `postgresql://...`.
-        connect_timeout: seconds to wait for a server; None for the driver's default.
+        most_seconds: how long each operation may wait for a server or a lock; None for the defaults.
 
     Raises:
         StorageError: the URL has another form, or its driver is not installed. No password is shown.
     """
     scheme = url.reveal().partition("://")[0].lower()
     if scheme in {"postgresql", "postgres"}:
-        return _open_postgres(url, connect_timeout)
+        return _open_postgres(url, most_seconds)
     if scheme != "sqlite":
         raise StorageError(f"unsupported database URL scheme; expected {URL_FORMS}")
     from nango_py.database.sqlite import FileDatabase, MemoryDatabase
 
     path = sqlite_path(url.reveal())
-    return MemoryDatabase() if path is None else FileDatabase(path)
+    if path is None:
+        return MemoryDatabase()
+    return FileDatabase(path) if most_seconds is None else FileDatabase(path, most_seconds)
 
 
-def _open_postgres(url: Secret, connect_timeout: float | None) -> Database:
+def _open_postgres(url: Secret, most_seconds: float | None) -> Database:
     try:
         from nango_py.database.postgres import PostgresDatabase
     except ImportError:
         pass
     else:
-        return PostgresDatabase(url) if connect_timeout is None else PostgresDatabase(url, connect_timeout)
+        return PostgresDatabase(url, most_seconds)
     raise StorageError("PostgreSQL needs psycopg; run: pip install 'nango-py[postgres]'")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import re
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,13 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nango_py.database.base import (
+    LEAST_SECONDS,
     DuplicateRowError,
     MissingReferenceError,
     Result,
     forget_in_children,
     never_collect,
+    seconds_left,
 )
 from nango_py.errors import StorageError
 from nango_py.secret import Secret, mask_secrets
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 POOL_SIZE = 8
 CONNECT_SECONDS = 10
 ATTEMPTS = 3
+_STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, math.inf)
 
 # Held while the schema is changed, until the transaction ends. Any number that no other program uses will do.
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"
@@ -51,16 +56,18 @@ class PostgresDatabase:
 
     Args:
         url: `postgresql://...`.
-        connect_timeout: seconds to wait for a connection.
+        most_seconds: how long each operation may take; None for as long as the caller has.
     """
 
     is_persistent = True
     is_server = True
     schema_lock = _SCHEMA_LOCK
 
-    def __init__(self, url: Secret, connect_timeout: float = CONNECT_SECONDS) -> None:
+    def __init__(self, url: Secret, most_seconds: float | None = None) -> None:
         self._conninfo, self._password, self.name = _read_url(url)
-        self._connect_timeout = connect_timeout
+        self._most_seconds = most_seconds
+        self._connect_timeout = CONNECT_SECONDS if most_seconds is None else most_seconds
+        self._timeouts: weakref.WeakKeyDictionary[Server, float] = weakref.WeakKeyDictionary()
         self._closed = False
         self._pools: list[Pool] = []  # none or one
         self._lock = threading.Lock()
@@ -113,20 +120,41 @@ class PostgresDatabase:
             _close_all(self._pools)
 
     def _with_server(self, work: Callable[[Server], Result]) -> Result:
-        for attempt in range(1, ATTEMPTS + 1):
-            pool = self._pool()
-            server = None
+        seconds = seconds_left(self._most_seconds)
+        ends = math.inf if seconds is None else time.monotonic() + seconds
+        attempt = 0
+        while True:
+            pool, server = self._pool(), None
+            left = ends - time.monotonic()
             try:
-                with pool.connection() as server:
+                with pool.connection(min(self._connect_timeout, max(left, LEAST_SECONDS))) as server:
+                    self._limit(server, left)
                     return work(server)
+            except errors.QueryCanceled as error:
+                failure = self._failure(error)
+                if time.monotonic() + LEAST_SECONDS < ends:
+                    continue  # the limit is rounded down
+                break
             except psycopg.Error as error:
                 # psycopg marks a connection as closed when its server went away.
                 is_retryable = isinstance(error, _CONFLICTS) or (server is not None and server.closed)
                 failure = self._failure(error)
-            if not is_retryable or attempt == ATTEMPTS:
+            attempt += 1
+            if not is_retryable or attempt == ATTEMPTS or time.monotonic() >= ends:
                 break
             pool.check()  # the other connections most likely died too
         raise failure
+
+    def _limit(self, server: Server, seconds: float) -> None:
+        """Let the server cancel statements that take longer, such as waits for locks.
+
+        The limit is rounded down to one of a few, so that it is hardly ever sent.
+        """
+        limit = max((step for step in _STEPS if step <= seconds), default=LEAST_SECONDS)
+        if self._timeouts.get(server, math.inf) != limit:
+            milliseconds = 0 if limit == math.inf else int(limit * 1000)
+            server.execute(f"SET statement_timeout = {milliseconds}")
+            self._timeouts[server] = limit
 
     def _run_transaction(self, server: Server, work: Callable[[Run], Result]) -> Result:
         def run(sql: str, parameters: Parameters | None = None, /) -> Rows:

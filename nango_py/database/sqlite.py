@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import sqlite3
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING
 
 from nango_py.database.base import (
+    FORK_GATE,
     DuplicateRowError,
     MissingReferenceError,
     Result,
     forget_in_children,
     never_collect,
+    seconds_left,
 )
 from nango_py.database.private_files import (
     close_to_others,
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
 
     from nango_py.database.base import Parameters, Rows, Run
 
-BUSY_SECONDS = 15
+BUSY_SECONDS = 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.0005, 0.05
 OLDEST_VERSION = (3, 35)  # has RETURNING
 MEMORY = ":memory:"
 
@@ -43,7 +48,7 @@ _SETTINGS = ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON", "t
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing was stored, existing connections can still be read",
     sqlite3.SQLITE_READONLY: "the file is read-only; existing connections can still be read",
-    sqlite3.SQLITE_BUSY: f"locked by other processes for {BUSY_SECONDS} seconds; nothing was stored",
+    sqlite3.SQLITE_BUSY: "locked by another process for as long as this call may wait; nothing was stored",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created",
     sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
@@ -60,13 +65,26 @@ class _Holder:
     collector runs.
     """
 
-    __slots__ = ("__weakref__", "connection")
+    __slots__ = ("__weakref__", "connection", "file_id")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, file_id: FileId | None = None) -> None:
         self.connection = connection
+        self.file_id = file_id
 
     def __del__(self) -> None:
         self.connection.close()
+
+
+FileId = tuple[int, int]
+"""Device and inode: which file is at a path."""
+
+
+def _file_id(path: Path) -> FileId | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for each transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _VERSION_CONNECTIONS = itertools.count(1)
@@ -79,8 +97,9 @@ class SqliteDatabase:
     is_server = False
     schema_lock = ""  # BEGIN IMMEDIATE locks the schema too
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, busy_seconds: float = BUSY_SECONDS) -> None:
         self.name = name
+        self._busy_seconds = busy_seconds
         self._closed = False
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -88,21 +107,39 @@ class SqliteDatabase:
 
     def read(self, sql: str, parameters: Parameters) -> Rows:
         """See `Database.read`."""
-        try:
-            with self._connection() as connection:
-                return connection.execute(_to_sqlite(sql), parameters).fetchall()
-        except sqlite3.Error as error:
-            failure = self._failure(error)
-        raise failure
+        return self._use(
+            self._connection, lambda connection: connection.execute(_to_sqlite(sql), parameters).fetchall()
+        )
 
     def write(self, work: Callable[[Run], Result]) -> Result:
         """See `Database.write`."""
-        try:
-            with self._connection() as connection:
-                return _run_transaction(connection, work)
-        except sqlite3.Error as error:
-            failure = self._failure(error)
-        raise failure
+        return self._use(self._connection, lambda connection: self._run_transaction(connection, work))
+
+    def _use(
+        self,
+        connect: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        work: Callable[[sqlite3.Connection], Result],
+    ) -> Result:
+        """The result of work that is repeated while other processes lock the database.
+
+        SQLite's own waiting would know neither the caller's deadline nor that a thread wants to fork.
+        """
+        ends = time.monotonic() + (seconds_left(self._busy_seconds) or 0.0)
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                with FORK_GATE, connect() as connection:
+                    return work(connection)
+            except sqlite3.Error as error:
+                is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                failure = self._failure(error)
+            if not is_busy or time.monotonic() + pause >= ends:
+                raise failure
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _run_transaction(self, connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
+        return _run_transaction(connection, work)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -153,10 +190,10 @@ def _configure(connection: sqlite3.Connection) -> sqlite3.Connection:
 class FileDatabase(SqliteDatabase):
     """An SQLite file in WAL mode, with one connection for each thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         # Absolute, so that threads that start after a chdir open the same file.
         self._path = path.absolute()
-        super().__init__(str(path))
+        super().__init__(str(path), busy_seconds)
         if sqlite3.sqlite_version_info < OLDEST_VERSION:
             raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old; install 3.35 or newer")
         self._ready = False
@@ -172,27 +209,33 @@ class FileDatabase(SqliteDatabase):
         self._version_holder: _Holder | None = None
         self._version_connection = 0
         self._version_lock = threading.Lock()
+        self._file_id: FileId | None = None
 
     def version(self) -> int | None:
         """Changes with every change made through another connection, in this or another process.
 
         Source: https://www.sqlite.org/pragma.html#pragma_data_version
         """
-        try:
-            with self._version_lock:
-                self._check_open()
-                if self._version_holder is None:
-                    # This connection never writes, so its number changes with every write of the others.
-                    self._version_holder = _Holder(self._connect("rw"))
-                    self._version_connection = next(_VERSION_CONNECTIONS)
-                    with self._lock:
-                        self._opened.add(self._version_holder)
-                version = self._version_holder.connection.execute("PRAGMA data_version").fetchone()[0]
-                # The numbers of two connections cannot be compared.
-                return (self._version_connection << 32) + int(version)
-        except sqlite3.Error as error:
-            failure = self._failure(error)
-        raise failure
+        return self._use(self._version_of, self._read_version)
+
+    @contextlib.contextmanager
+    def _version_of(self) -> Iterator[sqlite3.Connection]:
+        with self._version_lock:
+            self._check_open()
+            self._check_file()
+            holder = self._version_holder
+            if holder is None or holder.file_id != self._file_id:
+                # This connection never writes, so its number changes with every write of the others.
+                holder = self._version_holder = _Holder(self._connect("rw"), self._file_id)
+                self._version_connection = next(_VERSION_CONNECTIONS)
+                with self._lock:
+                    self._opened.add(holder)
+            yield holder.connection
+
+    def _read_version(self, connection: sqlite3.Connection) -> int:
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        # The numbers of two connections cannot be compared.
+        return (self._version_connection << 32) + int(version)
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
@@ -207,16 +250,16 @@ class FileDatabase(SqliteDatabase):
         """Rows of a table that may not exist yet, read through a read-only connection."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return []
-        failure = None
-        try:
-            with contextlib.closing(self._connect("ro")) as connection:
+
+        def read(connection: sqlite3.Connection) -> Rows:
+            try:
                 return connection.execute(sql).fetchall()
-        except sqlite3.Error as error:
-            if "no such table" not in str(error):
-                failure = self._failure(error)
-        if failure is not None:
-            raise failure
-        return []
+            except sqlite3.OperationalError as error:
+                if "no such table" not in str(error):
+                    raise
+            return []
+
+        return self._use(lambda: contextlib.closing(self._connect("ro")), read)
 
     def close(self) -> None:
         """Close the connections of all threads; closing the last one checkpoints the WAL."""
@@ -232,12 +275,43 @@ class FileDatabase(SqliteDatabase):
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         holder = self._threads.__dict__.get("holder")
-        if holder is None:
+        if holder is not None:
+            self._check_file()
+        if holder is None or holder.file_id != self._file_id:
             holder = self._open_for_thread()
         yield holder.connection
 
+    def _check_file(self) -> None:
+        """Notice that another file is at the path now; connections to the old one are not used again.
+
+        Raises:
+            StorageError: there is none. What is written to a deleted file is lost.
+        """
+        if self._file_id is None:
+            return
+        found = _file_id(self._path)
+        if found is None:
+            raise StorageError(
+                f"the connection store {self.name} was deleted or moved while in use; nothing was stored. "
+                "Put the file back, or restart this process to start with an empty store"
+            )
+        if found != self._file_id:
+            self._file_id, self._ready = found, False
+
+    def _run_transaction(self, connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
+        before = self._file_id
+        result = _run_transaction(connection, work)
+        if before is not None and _file_id(self._path) != before:
+            raise StorageError(
+                f"the connection store {self.name} was deleted or replaced during the transaction; "
+                "the change may be lost. Read the connection before you try again"
+            )
+        return result
+
     def _open_for_thread(self) -> _Holder:
         self._check_open()
+        if self._file_id is not None:
+            self._check_file()
         if not self._ready:
             # SQLite would create a file that others can read; -wal and -shm inherit its mode.
             make_private_file(self._path)
@@ -247,7 +321,9 @@ class FileDatabase(SqliteDatabase):
             if mode != "wal":
                 connection.execute("PRAGMA journal_mode = WAL")
             self._ready = True
-        holder = self._threads.holder = _Holder(connection)
+        if self._file_id is None:
+            self._file_id = _file_id(self._path)
+        holder = self._threads.holder = _Holder(connection, self._file_id)
         with self._lock:
             self._opened.add(holder)
         return holder
@@ -256,7 +332,7 @@ class FileDatabase(SqliteDatabase):
         return sqlite3.connect(
             f"{self._path.as_uri()}?mode={mode}",
             uri=True,
-            timeout=BUSY_SECONDS,
+            timeout=0,  # see `_use`
             isolation_level=None,
             check_same_thread=False,  # close() closes those of other threads
         )

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.log import explain
@@ -205,7 +206,9 @@ class BaseExecutor(ABC, Generic[Result]):
         """The stored connection; a token that is about to expire is refreshed first."""
         connection = self._read_connection.get_cached()
         if connection is None:
-            connection = await self._io.ask_store(self._read_connection)
+            seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
+            with database_time(seconds):
+                connection = await self._io.ask_store(self._read_connection)
         if self._is_due(runtime, connection):
             return await self._refresh(runtime, connection, deadline_seconds)
         return connection
@@ -280,7 +283,8 @@ class BaseExecutor(ABC, Generic[Result]):
             return undeclared
         ends = runtime.clock.monotonic() + SECONDS
         try:
-            connection = await self._io.ask_store(self._read_connection)
+            with database_time(SECONDS):
+                connection = await self._io.ask_store(self._read_connection)
             if self._is_due(runtime, connection):
                 connection = await self._refresh(runtime, connection, SECONDS)
             seconds = max(1.0, ends - runtime.clock.monotonic())

@@ -101,14 +101,14 @@ def test_commits_survive_a_power_cut_and_deletes_leave_nothing(store: Connection
     """WAL, synchronous FULL, secure_delete and foreign keys are on, in every thread."""
 
     def settings() -> list[str]:
-        names = ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "busy_timeout")
+        names = ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "trusted_schema")
         return [str(store._database.read(f"PRAGMA {name}", {})[0][0]) for name in names]
 
     found: list[list[str]] = [settings()]
     thread = threading.Thread(target=lambda: found.append(settings()))
     thread.start()
     thread.join()
-    assert found == [["wal", "2", "1", "1", "15000"]] * 2
+    assert found == [["wal", "2", "1", "1", "0"]] * 2
 
 
 def test_a_deleted_connection_leaves_no_byte(url: str, folder: Path, clock: ManualClock) -> None:

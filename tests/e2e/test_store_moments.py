@@ -1,0 +1,278 @@
+"""The store at awkward moments: forks under load, locks of others, files that are replaced or deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from nango_py import Nango, NangoError, StorageError
+from nango_py.database import base
+from nango_py.database.opening import open_database
+from nango_py.secret import Secret
+from tests.support.fault_server import READ, FaultServer, response
+from tests.support.sandbox_product import ENCRYPTION_KEY
+from tests.support.time_limits import HANG_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from nango_py.database.base import Database, Run
+
+
+def open_counter(url: str, most_seconds: float | None = None) -> Database:
+    """A database with one row that counts."""
+    database = open_database(Secret(url), most_seconds)
+    with database.opening():
+        database.write(lambda run: run("CREATE TABLE IF NOT EXISTS nango_moments (n BIGINT NOT NULL)"))
+        database.write(lambda run: run("DELETE FROM nango_moments"))
+        database.write(lambda run: run("INSERT INTO nango_moments VALUES (0)"))
+    return database
+
+
+def count(database: Database) -> int:
+    """Add one in a transaction."""
+
+    def work(run: Run) -> int:
+        run("UPDATE nango_moments SET n = n + 1")
+        return int(run("SELECT n FROM nango_moments")[0][0])
+
+    return database.write(work)
+
+
+def fork(work: Callable[[], object]) -> int:
+    """The exit status of a child that runs the work: 0 if it succeeds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forks with threads are what is tested
+        child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            work()
+            status = 0
+        os._exit(status)
+    return child
+
+
+def wait_for_child(child: int) -> int:
+    """Its exit status; a child that hangs is killed."""
+    ends = time.monotonic() + HANG_SECONDS
+    while time.monotonic() < ends:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        threading.Event().wait(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return -9
+
+
+@contextlib.contextmanager
+def busy_threads(database: Database, number: int = 3) -> Iterator[None]:
+    """Threads that write and read without a pause."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            count(database)
+            database.read("SELECT n FROM nango_moments", {})
+            database.version()
+
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_fork_at_any_moment_leaves_the_child_a_working_store(tmp_path: Path) -> None:
+    """Forty children of a process whose threads are in transactions: each can write."""
+    database = open_counter(f"sqlite:///{tmp_path}/n.db")
+    with busy_threads(database):
+        statuses = [wait_for_child(fork(lambda: count(database))) for _ in range(40)]
+    assert statuses == [0] * 40
+    database.close()
+
+
+def test_fork_within_a_transaction_locks_the_child_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: without the gate, a child that was forked within a transaction cannot write."""
+    monkeypatch.setattr(base.FORK_GATE, "close", lambda: None)
+    monkeypatch.setattr("nango_py.database.sqlite.FORK_GATE", contextlib.nullcontext())
+    database = open_counter(f"sqlite:///{tmp_path}/n.db", 0.5)
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def hold(run: Run) -> None:
+        run("UPDATE nango_moments SET n = n + 1")
+        is_inside.set()
+        may_leave.wait(HANG_SECONDS)
+
+    thread = threading.Thread(target=lambda: database.write(hold))
+    thread.start()
+    is_inside.wait(HANG_SECONDS)
+
+    def wait_and_count() -> None:
+        os.read(reader, 1)  # until the parent's transaction has ended
+        count(database)
+
+    reader, writer = os.pipe()
+    child = fork(wait_and_count)
+    may_leave.set()
+    thread.join()
+    os.write(writer, b"x")
+    assert wait_for_child(child) == 1
+    database.close()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_fork_inside_an_own_transaction_does_not_wait_for_itself(tmp_path: Path) -> None:
+    """A program that forks while it reads does not hang."""
+    database = open_counter(f"sqlite:///{tmp_path}/n.db")
+    assert database.write(lambda run: wait_for_child(fork(lambda: None))) == 0  # noqa: ARG005
+    assert count(database) == 1
+    database.close()
+
+
+REPLACERS: dict[str, Callable[[Path], object]] = {
+    "deleted": lambda path: path.unlink(),
+    "moved": lambda path: path.rename(path.with_name("elsewhere.db")),
+    "a folder": lambda path: path.parent.rename(path.parent.with_name("gone")),
+}
+
+
+@pytest.mark.parametrize("how", REPLACERS)
+def test_deleted_store_is_an_error_and_not_a_lost_write(tmp_path: Path, how: str) -> None:
+    """What is written to a file that has no name any more would be gone."""
+    path = tmp_path / "a" / "n.db"
+    database = open_counter(f"sqlite:///{path}")
+    REPLACERS[how](path)
+    for act in (lambda: count(database), lambda: database.read("SELECT 1", {}), database.version):
+        with pytest.raises(StorageError, match="deleted or moved"):
+            act()
+    database.close()
+
+
+def test_replaced_store_is_opened_again(tmp_path: Path) -> None:
+    """All threads write into the file that is there now, and its version is another one."""
+    path = tmp_path / "n.db"
+    database = open_counter(f"sqlite:///{path}")
+    version = database.version()
+    backup = tmp_path / "backup.db"
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(backup)) as copy,
+    ):
+        source.backup(copy)
+    with contextlib.closing(sqlite3.connect(backup)) as copy, copy:
+        copy.execute("UPDATE nango_moments SET n = 100")
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    backup.replace(path)
+    assert database.version() != version
+    found: list[int] = [count(database)]
+    thread = threading.Thread(target=lambda: found.append(count(database)))
+    thread.start()
+    thread.join()
+    assert found == [101, 102]
+    with contextlib.closing(sqlite3.connect(path)) as copy:
+        assert copy.execute("SELECT n FROM nango_moments").fetchone() == (102,)
+    database.close()
+
+
+def test_file_replaced_during_a_transaction_is_reported(tmp_path: Path) -> None:
+    """The write may be lost, and the error says so."""
+    path = tmp_path / "n.db"
+    database = open_counter(f"sqlite:///{path}")
+
+    def work(run: Run) -> None:
+        run("UPDATE nango_moments SET n = n + 1")
+        shutil.copy(path, tmp_path / "copy.db")
+        (tmp_path / "copy.db").replace(path)
+
+    with pytest.raises(StorageError, match="may be lost"):
+        database.write(work)
+    database.close()
+
+
+@contextlib.contextmanager
+def locked(url: str, table: str) -> Iterator[None]:
+    """The database, locked by another program."""
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA locking_mode = NORMAL")
+            other.execute("BEGIN EXCLUSIVE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    with psycopg.connect(url) as server:
+        server.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+        server.rollback()
+
+
+def test_lock_of_another_holds_an_operation_for_its_time_only(database_url: str) -> None:
+    """The limit of the database, and the shorter time of a caller."""
+    database = open_counter(database_url, 2.0)
+    started = time.monotonic()
+    with locked(database_url, "nango_moments"):
+        with pytest.raises(StorageError):
+            count(database)
+        middle = time.monotonic()
+        with base.database_time(0.3), pytest.raises(StorageError):
+            count(database)
+        ended = time.monotonic()
+    assert 1.0 < middle - started < HANG_SECONDS / 2
+    assert ended - middle < middle - started
+    assert count(database) == 1
+    database.close()
+
+
+def test_short_lock_is_waited_for(database_url: str) -> None:
+    """A caller with time left gets the row when the other is done."""
+    database = open_counter(database_url)
+    found: list[int] = []
+
+    def wait() -> None:
+        with base.database_time(HANG_SECONDS):
+            found.append(count(database))
+
+    thread = threading.Thread(target=wait)
+    with locked(database_url, "nango_moments"):
+        thread.start()
+        thread.join(0.7)
+        assert thread.is_alive()
+    thread.join()
+    assert found == [1]
+    database.close()
+
+
+def test_call_ends_in_time_while_its_store_is_locked(postgres_url: str) -> None:
+    """A lock on the connections does not hold a call beyond its deadline."""
+    with FaultServer([READ, response(b"{}")]) as server:
+        entry = {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_url": server.url}}
+        nango = Nango({"shop": entry}, database_url=postgres_url, encryption_keys=ENCRYPTION_KEY, environ={})
+        with nango:
+            nango.register_connection("shop", "u", {"api_key": "key_test_1234"})
+            executor = nango.executor("shop", "u")
+            nango.services.cache.clear()
+            executor._read_connection._entry = None
+            started = time.monotonic()
+            with locked(postgres_url, "nango_connections"), pytest.raises(NangoError):
+                executor.get("x", deadline_seconds=1)
+            assert time.monotonic() - started < HANG_SECONDS / 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.accounts import Accounts
 from nango_py.clock import SYSTEM_CLOCK
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nango_py.engine.async_executor import AsyncExecutor
     from nango_py.engine.events import Event, Events
     from nango_py.engine.executor import Executor
-    from nango_py.engine.requests_session import Session
+    from nango_py.engine.requests_adapter import Adapter, Session
     from nango_py.engine.verification import Verification
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore
@@ -157,10 +157,44 @@ class Nango:
         return AsyncExecutor(source, connection, services.async_transport, services.limits, services.clock)
 
     def session(self, integration: str, user_id: str) -> Session:
-        """A `requests.Session` that authenticates, paces and retries, for SDKs that accept one."""
-        from nango_py.engine.requests_session import Session
+        """A `requests.Session` whose calls to the API are authenticated, paced and retried, for SDKs.
 
-        return Session(self.executor(integration, user_id))
+        An ordinary session with `adapter` mounted; a path without a host is relative to the base URL. Raises
+        the errors of `executor`.
+        """
+        from nango_py.engine.requests_adapter import Session
+
+        return Session(self.adapter(integration, user_id))
+
+    def adapter(self, integration: str, user_id: str) -> Adapter:
+        """A transport adapter of requests, for SDKs that make their own session: `adapter.mount_on(session)`.
+
+        Raises the errors of `executor`.
+        """
+        from nango_py.engine.executor import Executor
+        from nango_py.engine.requests_adapter import Adapter
+        from nango_py.engine.requests_transport import RequestsTransport
+
+        services = self.services
+        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
+        transport = RequestsTransport(services.transport)
+        executor = Executor(source, connection, transport, services.limits, services.clock)
+        return Adapter(executor, transport)
+
+    def httpx_transport(self, integration: str, user_id: str) -> Any:
+        """A transport for `httpx.Client` and `httpx2.Client` that authenticates, paces and retries.
+
+        Typed Any, because it fits the BaseTransport of both. Raises the errors of `executor`.
+        """
+        from nango_py.engine.httpx_transports import HttpxTransport
+
+        return HttpxTransport(self.executor(integration, user_id))
+
+    def async_httpx_transport(self, integration: str, user_id: str) -> Any:
+        """The same for `httpx.AsyncClient` and `httpx2.AsyncClient`. Needs the extra `async`."""
+        from nango_py.engine.httpx_transports import AsyncHttpxTransport
+
+        return AsyncHttpxTransport(self.async_executor(integration, user_id))
 
     @without_frames
     def register_connection(

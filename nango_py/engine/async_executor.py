@@ -211,6 +211,10 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
             task = None
         return () if task is None else tuple(self._last.get(task, ()))
 
+    async def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
+        """Make a call to an absolute URL; see `Executor.send_url`."""
+        return await self._request_url(make_call(method, "", options), url)
+
     def _remember(self, attempts: list[Attempt]) -> None:
         task = asyncio.current_task()
         if task is not None:

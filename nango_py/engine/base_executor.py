@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
+from nango_py.engine.library_requests import (
+    check_library_path,
+    hide_location,
+    library_headers,
+    library_plan,
+)
 from nango_py.engine.log import explain
 from nango_py.engine.plan import (
     Call,
@@ -140,10 +147,6 @@ class BaseExecutor(ABC, Generic[Result]):
             self._bound = bound = bind_settings(integration, connection)
         return bound
 
-    async def _fresh_settings(self) -> BoundRequestSettings:
-        runtime = self._get_runtime()
-        return self._bind(runtime, await self._usable_connection(runtime))
-
     def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
         return make_plan(call, self._bind(runtime, connection), runtime.retries.idempotency_header)
 
@@ -169,22 +172,29 @@ class BaseExecutor(ABC, Generic[Result]):
         return await self._run(api_call, runtime, raise_for_error=raise_for_error)
 
     async def _request_url(self, call: Call, url: str) -> Response:
-        """Make a call to an absolute URL, for sessions.
+        """Make a call to an absolute URL, for an HTTP library.
 
         Raises:
-            InvalidRequest: the URL belongs to another API.
+            InvalidRequest: the URL belongs to another API, or its path has a dot segment.
         """
         runtime = self._get_runtime()
         settings = self._bind(runtime, await self._usable_connection(runtime))
-        is_below = url.startswith(settings.base_url)
-        path = url[len(settings.base_url) :] if is_below else ""
-        plan = make_plan(replaced(call, path=path), settings, runtime.retries.idempotency_header)
-        if not is_below:
-            reached = settings.reach(url, url)
+        base, shown = settings.base_url, settings.masked_base()
+        path = url[len(shown) :] if url.startswith(shown) else ""
+        given = call.headers or {}
+        call = replaced(call, path=path, headers=library_headers(given, settings))
+        plan = make_plan(call, settings, runtime.retries.idempotency_header)
+        if not path and url != shown:
+            reached = settings.reach(base, url)
             if reached is None:
-                raise InvalidRequest(f"this session sends its credentials only to {settings.masked_base()}")
+                raise InvalidRequest(f"credentials of this connection are sent only to {shown}")
+            check_library_path("", urlsplit(reached).path)
             plan = move_to_url(plan, reached)
-        return await self._run(ApiCall(plan, runtime, self._io, returns_limited=True), runtime)
+        plan = library_plan(plan, given)
+        api_call = ApiCall(plan, runtime, self._io, returns_limited=True, follows_redirects=False)
+        response = await self._run(api_call, runtime)
+        hide_location(response.raw.headers, settings)
+        return response
 
     async def _run(
         self, call: ApiCall, runtime: IntegrationRuntime, *, raise_for_error: bool = False

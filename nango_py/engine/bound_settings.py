@@ -171,6 +171,16 @@ class BoundRequestSettings:
             return None
         return url if is_allowed else None
 
+    @property
+    def sends_credentials(self) -> bool:
+        """Whether requests carry a credential of the connection or of the product."""
+        return (
+            bool(self.protected_headers or self.protected_params)
+            or self.signer is not None
+            or self.client_certificate is not None
+            or self.base_url != self.masked_base()
+        )
+
     def masked_base(self) -> str:
         """base_url with credentials shown as `***`."""
         template = self.integration.requests.base_url

@@ -53,6 +53,7 @@ class ApiCall:
         policy: the retry policy, if it is not the integration's.
         deadline_seconds: the time for everything, waits included; the policy's by default.
         returns_limited: return a final 429 (for sessions) instead of raising RateLimited.
+        follows_redirects: False leaves them to the caller.
 
     Attributes:
         plan: the request of the last or next attempt.
@@ -60,8 +61,8 @@ class ApiCall:
     """
 
     __slots__ = (
-        "_clock", "_deadline", "_gates", "_has_refreshed", "_io", "_outage", "_policy", "_returns_limited",
-        "_runtime", "_seconds", "_sent_at", "_spends", "_waited", "attempts", "plan",
+        "_clock", "_deadline", "_follows_redirects", "_gates", "_has_refreshed", "_io", "_outage", "_policy",
+        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_spends", "_waited", "attempts", "plan",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class ApiCall:
         policy: RetryPolicy | None = None,
         deadline_seconds: float | None = None,
         returns_limited: bool = False,
+        follows_redirects: bool = True,
     ) -> None:
         self.plan = plan
         self.attempts: list[Attempt] = []
@@ -83,6 +85,7 @@ class ApiCall:
         seconds = self._policy.deadline_seconds if deadline_seconds is None else deadline_seconds
         self._deadline = self._clock.monotonic() + seconds
         self._returns_limited = returns_limited
+        self._follows_redirects = follows_redirects
         self._outage = runtime.outage_for(plan.settings)
         self._has_refreshed = False
         self._waited = self._seconds = self._sent_at = 0.0
@@ -279,6 +282,8 @@ class ApiCall:
 
     def _redirected_plan(self, outcome: Outcome) -> Plan | None:
         if isinstance(outcome, Failure) or outcome.status_code not in REDIRECTS:
+            return None
+        if not self._follows_redirects:
             return None
         location = outcome.headers.get("Location")
         return follow_redirect(self.plan, location, outcome.status_code) if location else None

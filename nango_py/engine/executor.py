@@ -6,8 +6,9 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
+from nango_py.auth.base import get_auth_mode
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.plan import make_call
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from nango_py.attempt import Attempt
     from nango_py.clock import Clock
+    from nango_py.engine.bound_settings import Origin
     from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.plan import CallOptions
@@ -28,10 +30,16 @@ if TYPE_CHECKING:
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
     from nango_py.transport.sendable import Failure, Sendable
-    from nango_py.transport.sync_transport import Transport
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Sender(Protocol):
+    """Sends in the caller's thread; `Transport` does."""
+
+    def send(self, plan: Sendable, seconds: float) -> Response | Failure:
+        """Send a request once, within a time."""
 
 
 class _SyncIO:
@@ -39,7 +47,7 @@ class _SyncIO:
 
     __slots__ = ("_clock", "_transport", "limits")
 
-    def __init__(self, transport: Transport, limits: LimitStore, clock: Clock) -> None:
+    def __init__(self, transport: Sender, limits: LimitStore, clock: Clock) -> None:
         self.limits = limits
         self._transport = transport
         self._clock = clock
@@ -92,7 +100,7 @@ class Executor(BaseExecutor[Response]):
         self,
         get_runtime: Callable[[], IntegrationRuntime],
         read_connection: ConnectionSource,
-        transport: Transport,
+        transport: Sender,
         limits: LimitStore,
         clock: Clock,
     ) -> None:
@@ -230,13 +238,16 @@ class Executor(BaseExecutor[Response]):
         """The attempts of this thread's last call, successful or not."""
         return tuple(LAST_CALLS.attempts_of(self))
 
-    @property
-    def base_url(self) -> str:
-        """The URL that paths are relative to; a first token is fetched if the URL depends on it."""
-        return run_sync(self._fresh_settings()).base_url
+    def library_base(self) -> tuple[str, frozenset[Origin]]:
+        """The base URL with credentials masked, and the origins of the API. May fetch a first token."""
+        runtime, connection = self._get_runtime(), self._read_connection()
+        if not get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
+            connection = run_sync(self._usable_connection(runtime))  # the URL may depend on the token
+        settings = self._bind(runtime, connection)
+        return settings.masked_base(), settings.origins
 
     def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
-        """Make a call to an absolute URL of this API; a final 429 is returned. For sessions."""
+        """Make a call to an absolute URL, for an HTTP library: a 3xx or a final 429 is returned."""
         return run_sync(self._request_url(make_call(method, "", options), url))
 
     def _remember(self, attempts: list[Attempt]) -> None:

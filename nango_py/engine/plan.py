@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     Headers = dict[str, tuple[str, str]]
     """By lower-case name: (name as written, value)."""
 
+    Timeout = float | tuple[float | None, float | None] | None
+
     class CallOptions(TypedDict, total=False):
         """The keyword arguments of a call; see `Call`."""
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
         json: object
         data: object
         files: object
-        timeout: float | tuple[float, float] | None
+        timeout: Timeout
         idempotency_key: str | None
         stream: bool
         max_response_bytes: int | None
@@ -74,7 +76,8 @@ class Call:
 
     Attributes:
         path: below base_url; may have a query.
-        timeout: seconds for one attempt: a number (for connecting and for each read), or (connect, read).
+        timeout: seconds for one attempt: a number (for connecting and for each read), or (connect, read);
+            None, also within the pair, for the blueprint's.
         idempotency_key: sent in the blueprint's idempotency header, the same on every attempt.
         stream: leave the body on the socket until the caller reads it.
         max_response_bytes: maximum size of the decoded body, 0 for no limit; the blueprint's by default.
@@ -87,7 +90,7 @@ class Call:
     json: object = None
     data: object = None
     files: object = None
-    timeout: float | tuple[float, float] | None = None
+    timeout: Timeout = None
     idempotency_key: str | None = None
     stream: bool = False
     max_response_bytes: int | None = None
@@ -198,7 +201,7 @@ def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: st
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("invalid HTTP method: not a token (RFC 9110 section 5.6.2)")
     path, _, written = call.path.partition("?")
-    url = _checked(join_path, settings.base_url, path)
+    url = checked(join_path, settings.base_url, path)
     endpoint = url[len(settings.base_url) :]
     written, pairs = _split_query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
@@ -231,14 +234,14 @@ def _split_query(written: str, params: object, protected: frozenset[str]) -> tup
         pairs = to_pairs(params)
         if protected:
             pairs = tuple(pair for pair in pairs if pair[0].lower() not in protected)
-    return _without(written, protected) if written else "", pairs
+    return without_params(written, protected) if written else "", pairs
 
 
 def _join_query(*parts: str) -> str:
     return "&".join([part for part in parts if part])
 
 
-def _without(query: str, names: frozenset[str]) -> str:
+def without_params(query: str, names: frozenset[str]) -> str:
     """A query as it is written, with unsafe characters quoted, without the parameters of these names."""
     return requote("&".join(part for part in query.split("&") if not _is_named(part, names)))
 
@@ -267,22 +270,23 @@ def _merge_headers(
 ) -> None:
     """Put the caller's headers over the blueprint's; None removes one; those with a credential stay."""
     for given_name, value in given.items():
-        name = _header_text(given_name)
+        name = header_text(given_name)
         key = name.lower()
         if key in settings.protected_headers:
             continue
         if value is None:
             headers.pop(key, None)
             continue
-        text = _header_text(value)
-        _checked(check_header_name, name)
-        _checked(check_header_value, text, name)
+        text = header_text(value)
+        checked(check_header_name, name)
+        checked(check_header_value, text, name)
         if key == "content-type" and content_type.startswith("multipart/"):
             continue  # only the encoder knows the boundary
         headers[key] = (name, text)
 
 
-def _header_text(value: object) -> str:
+def header_text(value: object) -> str:
+    """The name or value of a header as text."""
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
@@ -296,7 +300,7 @@ def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
             )
         return False
     if key:
-        _checked(check_header_value, key, header)
+        checked(check_header_value, key, header)
         headers[header.lower()] = (header, key)
     else:
         from uuid import uuid4
@@ -305,14 +309,15 @@ def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
     return True
 
 
-def _timeouts(timeout: float | tuple[float, float] | None, requests: RequestSettings) -> tuple[float, float]:
-    if timeout is None:
-        return requests.connect_seconds, requests.read_seconds
+def _timeouts(timeout: Timeout, requests: RequestSettings) -> tuple[float, float]:
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    return float(connect), float(read)
+    return (
+        requests.connect_seconds if connect is None else float(connect),
+        requests.read_seconds if read is None else float(read),
+    )
 
 
-def _checked(check: Callable[..., Value], *args: str) -> Value:
+def checked(check: Callable[..., Value], *args: str) -> Value:
     """Run a check of the caller's input; its problem becomes an InvalidRequest without a context."""
     try:
         return check(*args)
@@ -361,8 +366,14 @@ def _check(name: str, value: object, types: type | tuple[type, ...], expected: s
 
 def _check_timeout(timeout: object) -> None:
     pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    if len(pair) != 2 or not all(_is_number(seconds) and 0 < seconds <= MAX_TIMEOUT for seconds in pair):  # noqa: PLR2004 - a pair
+    if len(pair) != 2 or not all(map(_is_timeout, pair)):  # noqa: PLR2004 - a pair
         raise InvalidRequest(_TIMEOUT)
+
+
+def _is_timeout(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, int | float) and _is_number(value) and 0 < value <= MAX_TIMEOUT
+    )
 
 
 def _is_number(value: object) -> bool:
@@ -393,18 +404,25 @@ def move_to_url(plan: Plan, url: str) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
     settings = plan.settings
     head, _, query = url.partition("#")[0].partition("?")
-    query = _without(query, settings.protected_params)
+    query = without_params(query, settings.protected_params)
     own = tuple(pair for pair in settings.pairs if pair[0].lower() in settings.protected_params)
     encoded = _join_query(encode_pairs(own), query)
-    head, base = requote(head), settings.base_url
+    head = requote(head)
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
         head += "/"
     return replaced(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
-        endpoint=head[len(base) :] if head.startswith(base) else urlsplit(head).path.lstrip("/"),
+        endpoint=_endpoint_of(head, settings.base_url),
         pairs=to_pairs(query),
     )
+
+
+def _endpoint_of(url: str, base: str) -> str:
+    """The path of a URL below the base URL; another host of the same API has the same paths."""
+    if url.startswith(base):
+        return url[len(base) :]
+    return urlsplit(url).path.removeprefix(urlsplit(base).path).lstrip("/")
 
 
 def with_json(plan: Plan, value: object) -> Plan:
@@ -414,7 +432,7 @@ def with_json(plan: Plan, value: object) -> Plan:
 
 def with_new_idempotency_key(plan: Plan, call: Call, header: str) -> Plan:
     """The same request as a new one of the same caller, who did not choose the key."""
-    given = {_header_text(name).lower() for name in call.headers or ()}
+    given = {header_text(name).lower() for name in call.headers or ()}
     if not header or plan.method in REPEATABLE or call.idempotency_key or header.lower() in given:
         return plan
     headers = {key: value for key, value in plan.headers.items() if key != header.lower()}

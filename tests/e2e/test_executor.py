@@ -15,11 +15,9 @@ import requests
 import nango_py
 from nango_py import (
     ConnectionNotFound,
-    InvalidRequest,
     Nango,
     ProviderError,
     RateLimited,
-    TransportFailed,
 )
 from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
 from tests.support.fake_clock import ManualClock
@@ -267,113 +265,6 @@ def test_sixty_four_threads_share_one_nango(tmp_path: Path) -> None:
     for entry in received:
         number = int(entry.endpoint.partition("/")[0][1:])
         assert entry.user == f"u{number % 8}"
-
-
-def third_party_sdk(session: requests.Session, base: str) -> list[Any]:
-    """An SDK that knows only requests."""
-    session.headers["Authorization"] = "Bearer of the SDK"
-    session.headers.update({"X-SDK": "1"})
-    first = session.get(f"{base}things", params={"page": 1}, timeout=10)
-    first.raise_for_status()
-    second = session.post(base + "things", json={"n": 2})
-    third = session.request("PUT", base + "things/3", data=b"raw", headers={"Content-Type": "x/y"})
-    prepared = session.prepare_request(requests.Request("GET", base + "things?q=a%20b#top"))
-    fourth = session.send(prepared, stream=True, timeout=(3, 5))
-    return [first.json(), second.status_code, third.ok, b"".join(fourth.iter_content(10))]
-
-
-def test_a_session_makes_a_third_party_sdk_authenticated(tmp_path: Path) -> None:
-    """The SDK's own credential is replaced, and everything else is sent unchanged."""
-    with a_product(tmp_path) as (nango, sandbox):
-        with nango.session("shop", "u0") as session:
-            assert isinstance(session, requests.Session)
-            results = third_party_sdk(session, sandbox.base_url)
-        seen = sandbox.ledger.received
-    assert results[1:3] == [200, True]
-    assert {entry.headers["authorization"] for entry in seen} == {f"Key {key_of(0)}"}
-    assert {entry.headers["x-sdk"] for entry in seen} == {"1"}
-    assert [(entry.method, entry.endpoint, entry.query) for entry in seen] == [
-        ("GET", "things", "page=1"), ("POST", "things", ""), ("PUT", "things/3", ""),
-        ("GET", "things", "q=a%20b"),
-    ]  # fmt: skip
-    assert (seen[1].json(), seen[2].body, seen[2].headers["content-type"]) == ({"n": 2}, b"raw", "x/y")
-
-
-def test_a_session_takes_paths_below_the_base(tmp_path: Path) -> None:
-    """A path without a host is relative to base_url; hooks run; the blueprint's parameters are sent."""
-    settings = {**SHOP, "requests": {"base_url": "https://x.example.test/v1/", "params": {
-        "api_key": "${api_key}", "format": "json"}}}  # fmt: skip
-    hooked: list[int] = []
-    with a_product(tmp_path, settings) as (nango, sandbox):
-        session = nango.session("shop", "u0")
-        session.hooks["response"].append(lambda found, **_: hooked.append(found.status_code))
-        session.get("things?next=https://other.test/&api_key=mine")
-        session.get("/things", params={"format": "xml"})
-        seen = [entry.query for entry in sandbox.ledger.received]
-    assert seen == [
-        f"api_key={key_of(0)}&format=json&next=https://other.test/",
-        f"api_key={key_of(0)}&format=xml",
-    ]
-    assert hooked == [200, 200]
-
-
-def test_a_session_works_with_headers_that_differ_from_call_to_call(tmp_path: Path) -> None:
-    """The base URL is known without making a plan."""
-    settings = {
-        **SHOP,
-        "requests": {
-            "base_url": "https://x.example.test/v1/",
-            "headers": {"Authorization": "Key ${api_key}", "X-Call": "${method} ${endpoint}"},
-        },
-    }
-    with a_product(tmp_path, settings) as (nango, sandbox):
-        session = nango.session("shop", "u0")
-        session.get("things")
-        session.post(f"{sandbox.base_url}things/7", json={})
-        assert [entry.headers["x-call"] for entry in sandbox.ledger.received] == [
-            "GET things",
-            "POST things/7",
-        ]
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://evil.test/v1/x",
-        "http://127.0.0.1:1/x",
-        "http://user:pw@{host}/v1/x",
-        "http://{host}/v1/%2e%2e/x",
-    ],
-)
-def test_a_session_sends_its_credential_to_no_other_host(url: str, tmp_path: Path) -> None:
-    """Nothing is sent to another host or port, with userinfo, or outside the base URL."""
-    with a_product(tmp_path) as (nango, sandbox):
-        host = sandbox.base_url.split("/")[2]
-        session = nango.session("shop", "u0")
-        with pytest.raises((InvalidRequest, requests.exceptions.InvalidURL)):
-            session.get(url.format(host=host))
-        assert len(sandbox.ledger) == 0
-
-
-def test_a_session_paces_and_retries_and_translates(tmp_path: Path) -> None:
-    """A 429 is waited out, a final 429 is returned, and a failure raises what SDKs catch."""
-    settings = {**SHOP, "retries": {"max_attempts": 2, "backoff": {"base_seconds": 0.001}}}
-    limited = Fault("status", status=429, retry_after=0.2)
-    faults = FaultPlan.script([503, None, limited, limited, "reset_after", "reset_after"])
-    with a_product(tmp_path, settings, faults=faults) as (nango, sandbox):
-        session = nango.session("shop", "u0")
-        assert session.get("a").status_code == 200
-        assert session.get("b").status_code == 429
-        with pytest.raises(requests.ConnectionError) as caught:
-            session.get("c")
-        assert isinstance(caught.value.nango_error, TransportFailed)
-        assert caught.value.__context__ is None
-        assert key_of(0) not in f"{caught.value!r}{caught.value.nango_error!r}"
-        assert len(sandbox.ledger) == 6
-    with FaultServer([READ, 10.0]) as server, a_nango(tmp_path / "2", server.url, settings) as nango:
-        nango.register_connection("shop", "u", {"api_key": "some_key_1"})
-        with pytest.raises(requests.Timeout):
-            nango.session("shop", "u").post("slow", timeout=0.1)
 
 
 def test_a_stream_is_read_as_it_arrives(tmp_path: Path) -> None:

@@ -74,7 +74,6 @@ class Services:
     Attributes:
         events: the callbacks registered for events.
         cache: recently used connections, checked for changes once a second.
-        tokens: token refreshes.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Services:
         self._learning = Lazy(self._open_learning)
         self._processes = Lazy(lambda: Processes(self._store.get, clock))  # it counts from its creation
         self.cache = ConnectionCache(self._store.get, clock, self._warn_if_limits_are_not_shared)
-        self.tokens = LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, clock)
+        self._tokens = Lazy(self._open_tokens)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = False
 
@@ -134,6 +133,11 @@ class Services:
             NangoError: the extra `async` is not installed.
         """
         return self._async_transport.get()
+
+    @property
+    def tokens(self) -> LeasedTokenRefresher:
+        """Token refreshes."""
+        return self._tokens.get()
 
     @property
     def limits(self) -> LimitStore:
@@ -201,7 +205,8 @@ class Services:
         import asyncio
 
         try:
-            await asyncio.to_thread(self.tokens.wait_for_jobs)
+            if self._tokens.current is not None:
+                await asyncio.to_thread(self._tokens.current.wait_for_jobs)
             if self._async_transport.current is not None:
                 await self._async_transport.current.aclose()
         finally:
@@ -253,6 +258,10 @@ class Services:
         from nango_py.transport.sync_transport import Transport
 
         return Transport(self._ca_bundle)
+
+    def _open_tokens(self) -> LeasedTokenRefresher:
+        seconds = self.configuration.config.token_timeout_seconds
+        return LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, self.clock, seconds)
 
     def _open_async_transport(self) -> AsyncTransport:
         from nango_py.transport.async_transport import AsyncTransport

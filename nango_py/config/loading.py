@@ -198,7 +198,10 @@ class _Loading:
     def _config(self, written: Settings, folder: FilePath | None) -> Config:
         # The schema check reports values of a wrong type.
         lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
-        kinds: dict[str, Any] = {**lists, "default_http_request_timeout_seconds": int | float}
+        numbers = dict.fromkeys(
+            ("default_http_request_timeout_seconds", "token_timeout_seconds"), int | float
+        )
+        kinds: dict[str, Any] = {**lists, **numbers}
         valid = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
         return read_config(valid, folder)
 

@@ -133,6 +133,7 @@ class Config:
     """The `config:` block of integrations.yaml with its defaults."""
 
     default_http_request_timeout_seconds: float = 100.0
+    token_timeout_seconds: float = 20.0
     default_action_log_level: str = "info"
     rate_limit_store: str = field(default="memory", repr=False)
     database_url: str = field(default="", repr=False)

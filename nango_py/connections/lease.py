@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
+from nango_py.connections.owners import has_died
 from nango_py.connections.rows import Row, to_microseconds
 from nango_py.connections.validation import to_json
 from nango_py.secret import conceal
@@ -34,6 +35,7 @@ RETURNING owner
 ACQUIRE_BY_SERVER_TIME = ACQUIRE.replace(
     ":now", "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
 )
+OWNER = "SELECT owner FROM nango_leases WHERE uuid = :uuid"
 RELEASE = "DELETE FROM nango_leases WHERE uuid = :uuid AND owner = :owner"
 UPDATE_WITH_LEASE = """
 UPDATE nango_connections
@@ -52,7 +54,10 @@ class Leases:
         self._database = database
 
     def acquire(self, connection: Connection, owner: str, seconds: float) -> bool:
-        """Acquire or extend the lease; False if another owner has it or the connection was deleted."""
+        """Acquire or extend the lease; False if another owner has it or the connection was deleted.
+
+        The lease of a process that died on this machine is taken over at once.
+        """
         parameters = {
             "uuid": connection.uuid,
             "owner": owner,
@@ -61,7 +66,17 @@ class Leases:
             "longest": int(LONGEST_SECONDS * 1_000_000),
         }
         sql = ACQUIRE_BY_SERVER_TIME if self._database.is_shared else ACQUIRE
-        return bool(self._database.write(lambda run: run(sql, parameters)))
+
+        def work(run: Run) -> bool:
+            if run(sql, parameters):
+                return True
+            rows = run(OWNER, {"uuid": connection.uuid})
+            if not rows or not has_died(rows[0][0]):
+                return False
+            run(RELEASE, {"uuid": connection.uuid, "owner": rows[0][0]})
+            return bool(run(sql, parameters))
+
+        return self._database.write(work)
 
     def release(self, connection: Connection, owner: str) -> None:
         """End the lease, if it is still the owner's."""

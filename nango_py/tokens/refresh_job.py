@@ -7,12 +7,12 @@ a provider that rotates refresh tokens has already forgotten the old one.
 from __future__ import annotations
 
 import contextlib
-import uuid
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nango_py.connections.connection import NEEDS_REAUTH
+from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, StorageError, TamperError, printable
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.tokens.shutdown import SHUTDOWN
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nango_py.tokens.schedule import RefreshSchedule
     from nango_py.transport.sync_transport import Transport
 
+LEASE_MARGIN_SECONDS = 10.0
+"""By how much a lease outlives the token requests that it is for."""
+
 EXPIRED = "its token has expired, and nothing can refresh it"
 """Why a connection ends without a refusal of its token endpoint."""
 
@@ -48,11 +51,10 @@ class RefreshTools:
         remember: called with each connection that a refresh ends with.
         schedule: when not to refresh.
         clock: the time.
+        request_seconds: the time for all token requests of one refresh together.
 
     Attributes:
-        request_seconds: the time for all token requests of one refresh together.
-        lease_seconds: how long others wait for a process that died during a refresh; more than
-            `request_seconds`.
+        lease_seconds: how long other machines wait for a process that died during a refresh.
     """
 
     def __init__(
@@ -62,18 +64,15 @@ class RefreshTools:
         remember: Callable[[Connection], None],
         schedule: RefreshSchedule,
         clock: Clock,
+        request_seconds: float,
     ) -> None:
-        self.request_seconds = TOKEN_REQUEST_SECONDS
-        self.lease_seconds = LEASE_SECONDS
+        self.request_seconds = request_seconds
+        self.lease_seconds = request_seconds + LEASE_MARGIN_SECONDS
         self.get_store = get_store
         self.get_transport = get_transport
         self.remember = remember
         self.schedule = schedule
         self.clock = clock
-
-
-TOKEN_REQUEST_SECONDS = 20.0
-LEASE_SECONDS = TOKEN_REQUEST_SECONDS + 10.0
 
 
 class RefreshJob:
@@ -102,7 +101,7 @@ class RefreshJob:
         self._key = connection.integration, connection.user_id
         self._endpoint = endpoint
         self._tools = tools
-        self._owner = uuid.uuid4().hex
+        self._owner = new_owner()
         self._has_lease = False
 
     def run(self) -> None:

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connections.connection import NEEDS_REAUTH
+from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, DeadlineExceeded
 from nango_py.secret import reveal
 from nango_py.tokens.endpoints import TokenEndpoints
@@ -92,6 +92,7 @@ class LeasedTokenRefresher:
         get_transport: returns what sends token requests.
         remember: called with each connection that a refresh ends with.
         clock: the time.
+        request_seconds: the time for all token requests of one refresh together.
 
     Attributes:
         schedule: when tokens expire, and which not to refresh at present.
@@ -104,9 +105,10 @@ class LeasedTokenRefresher:
         get_transport: Callable[[], Transport],
         remember: Callable[[Connection], None],
         clock: Clock,
+        request_seconds: float = 20.0,
     ) -> None:
         self.schedule = RefreshSchedule(clock)
-        self.tools = RefreshTools(get_store, get_transport, remember, self.schedule, clock)
+        self.tools = RefreshTools(get_store, get_transport, remember, self.schedule, clock, request_seconds)
         self._clock = clock
         self._forget_threads()
 
@@ -320,7 +322,7 @@ class LeasedTokenRefresher:
         raise needs_reauth(stored, EXPIRED)
 
     def _mark_expired(self, connection: Connection) -> Connection | None:
-        leases, owner = self.tools.get_store().leases, uuid.uuid4().hex
+        leases, owner = self.tools.get_store().leases, new_owner()
         if not leases.acquire(connection, owner, self.tools.lease_seconds):
             return None
         stored = leases.mark_needs_reauth(connection, owner)

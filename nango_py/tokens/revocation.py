@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.connections.owners import new_owner
 from nango_py.errors import ConfigError, NangoError, TamperError
 from nango_py.tokens.token_requests import make_token_plan, token_context
 from nango_py.transport.sendable import Failure
@@ -40,9 +41,7 @@ def block_refresh(store: ConnectionStore, integration: str, user_id: str, clock:
     Raises:
         ConnectionNotFound: there is no such connection.
     """
-    from uuid import uuid4
-
-    owner, deadline = str(uuid4()), clock.monotonic() + REFRESH_SECONDS
+    owner, deadline = new_owner(), clock.monotonic() + REFRESH_SECONDS
     try:
         connection = store.get(integration, user_id)
     except TamperError:

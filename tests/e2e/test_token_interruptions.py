@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import DeadlineExceeded, Nango, NangoError, RequestFailed
+from nango_py import ConfigError, DeadlineExceeded, Nango, NangoError, RequestFailed, TransportFailed
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.secret import reveal
-from tests.support.oauth_product import a_nango, refresher_of, status_of
+from tests.support.oauth_product import a_nango, mail, refresher_of, status_of
 from tests.support.oauth_token_server import Provider
+from tests.support.sandbox_product import ENCRYPTION_KEY
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -215,3 +216,24 @@ def test_many_connections_share_one_breaker(provider: Provider, fault: Any) -> N
         assert len(provider.token_calls) <= 4 + 1.2 * seconds
         provider.faults.clear()
         assert {status_of(nango, f"user-{number}") for number in range(200)} == {"active"}
+
+
+def test_the_time_of_token_requests_is_a_setting(provider: Provider) -> None:
+    """`config.token_timeout_seconds`; a lease lasts ten seconds longer. Values out of range are refused."""
+    integrations = {"mail": mail(provider.url)}
+    for config, seconds in (({}, 20), ({"token_timeout_seconds": 1.5}, 1.5)):
+        with Nango(
+            {"integrations": integrations, "config": config},
+            database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={},
+        ) as nango:  # fmt: skip
+            tools = refresher_of(nango).tools
+            assert (tools.request_seconds, tools.lease_seconds) == (seconds, seconds + 10)
+            if config:
+                nango.register_connection("mail", "user-1", provider.grant("user-1", expired=True))
+                provider.faults.append("hang")
+                with pytest.raises(TransportFailed):
+                    call(nango, "sync")
+    for wrong in (0, 301, "20"):
+        config = {"token_timeout_seconds": wrong}
+        with pytest.raises(ConfigError, match="token_timeout_seconds"):
+            Nango({"integrations": integrations, "config": config}, environ={}).services.integration("mail")

@@ -322,8 +322,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in known}
     if name.casefold() in by_folded:
         return by_folded[name.casefold()]
-    matches = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.7)
-    return by_folded[matches[0]] if matches else ""
+    folded = name.casefold()
+    matches = difflib.get_close_matches(folded, list(by_folded), n=1, cutoff=0.7)
+    # Longer names have much in common by chance, such as code_param and token_params.
+    is_meant = bool(matches) and (matches[0][0] == folded[:1] or _is_close(folded, matches[0]))
+    return by_folded[matches[0]] if is_meant else ""
+
+
+def _is_close(name: str, other: str) -> bool:
+    import difflib
+
+    return difflib.SequenceMatcher(None, other, name).ratio() >= 0.8  # noqa: PLR2004 - one letter in five
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> str:

@@ -17,6 +17,7 @@ from nango_py.cli.project import Project, find_integration, pass_project
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nango_py.config.model import Integration
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
     from nango_py.json_types import JsonObject
@@ -194,9 +195,28 @@ def _open_executor(
     from nango_py.registry import AUTH_MODES
 
     with project.open(database_url="sqlite:///:memory:", encryption_keys=[generate_key().reveal()]) as nango:
-        mode = AUTH_MODES.get(find_integration(nango, integration).auth_mode)
-        nango.register_connection(integration, user, mode.example_credentials, settings)
+        found = find_integration(nango, integration)
+        credentials = AUTH_MODES.get(found.auth_mode).example_credentials
+        nango.register_connection(
+            integration, user, credentials, {**example_config(found), **(settings or {})}
+        )
         yield nango.executor(integration, user)
+
+
+def example_config(integration: Integration) -> JsonObject:
+    """Settings for an example connection: those of the blueprint's examples, or what its fields show."""
+    from nango_py.config.schema.additional_config import required_defaults
+    from nango_py.connections.connection import thaw
+
+    config = thaw(integration.settings.get("connection_config") or {})
+    fields, examples = config.get("properties", {}), thaw(integration.settings.get("examples", ()))
+    shown = {
+        name: next(iter([*fields[name].get("examples", ()), *fields[name].get("enum", ())]))
+        for name in config.get("required", ())
+        if fields.get(name, {}).get("examples") or fields.get(name, {}).get("enum")
+    }
+    given = [example["additional_config"] for example in examples if "additional_config" in example]
+    return {**shown, **required_defaults(config), **(given[0] if given else {})}
 
 
 def _echo_response(response: Response, *, include: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -196,7 +197,10 @@ class Catalogue:
         available = sorted(versions_found, key=version_number)
         if version:
             what = f'blueprint "{name}" has no version "{printable(version, 20)}"'
-            raise ConfigError([Problem(at, "E102", what, f"available: {', '.join(available)}")])
+            number = re.fullmatch(r"[vV.]*0*([0-9]+)(?:\.0)*", version)
+            near = f"v{number[1]}" if number is not None else ""
+            help_ = f'did you mean "{name}:{near}"?' if near in available else ""
+            raise ConfigError([Problem(at, "E102", what, f"available: {', '.join(available)}", help_)])
         newest = versions_found[available[-1]]
         pin = f"pin it: {name}:{newest.version}"
         warnings.append(Problem(at, "W101", f'"{name}" names no version, the newest is used', "", pin))

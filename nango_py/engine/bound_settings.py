@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from nango_py._version import __version__
 from nango_py.auth.base import AuthMode, get_auth_mode
+from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
@@ -278,10 +279,12 @@ def template_variables(integration: Integration, connection: Connection) -> dict
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
     mode = get_auth_mode(integration.auth_mode)
+    # A connection may be older than a required setting of the blueprint.
+    defaults = required_defaults(integration.settings.get("connection_config") or {})
     return {
         **reveal(integration.app_variables),
         **mode.variables_of(credentials),
-        "additional_config": connection.additional_config,
+        "additional_config": {**defaults, **connection.additional_config},
         "raw": credentials.get("raw", {}),
         "user_id": connection.user_id,
         "integration": integration.name,

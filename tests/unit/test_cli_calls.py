@@ -16,6 +16,50 @@ pytest_plugins = ("tests.support.cli_product",)
 KEY = "pk_planted_0123456789"
 
 
+SETTINGS = """\
+integrations:
+  acme:
+    auth: {auth_mode: API_KEY}
+    requests:
+      base_url: https://${additional_config.site}.acme.test/${additional_config.region}/
+      headers: {X-Key: "${api_key}"}
+    connection_config:
+      required: [site, region]
+      properties: {site: {examples: [shop, other]}, region: {enum: [eu, us]}}
+  beta:
+    auth: {auth_mode: API_KEY}
+    requests: {base_url: "https://${additional_config.site}.beta.test/", headers: {X-Key: "${api_key}"}}
+    connection_config: {required: [site], properties: {site: {default: www}}}
+    examples:
+      - {call: {path: a}}
+      - {call: {path: a}, additional_config: {site: first}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [
+        (("acme",), "https://shop.acme.test/eu/a"),
+        (("acme", "--config", '{"region": "us"}'), "https://shop.acme.test/us/a"),
+        (("beta",), "https://first.beta.test/a"),
+        (("beta", "--config", '{"site": "x"}'), "https://x.beta.test/a"),
+    ],
+)
+def test_an_example_has_settings(product: Product, arguments: tuple[str, ...], url: str) -> None:
+    """Those of the blueprint's examples, else what its fields show; --config replaces them one by one."""
+    product.write("integrations.yaml", SETTINGS)
+    found = product.run("plan", arguments[0], "anyone", "GET", "a", "--example", *arguments[1:])
+    assert found.out.splitlines()[0] == f"GET {url}"
+
+
+def test_required_settings_with_a_default_need_no_value(product: Product) -> None:
+    """The default is stored with the connection."""
+    product.write("integrations.yaml", SETTINGS.replace("first", "second"))
+    assert product.register("beta", "user-1", '{"api_key": "k"}').code == 0
+    shown = product.run("plan", "beta", "user-1", "GET", "a").out
+    assert shown.splitlines()[0] == "GET https://www.beta.test/a"
+
+
 @pytest.fixture
 def connected(product: Product) -> Product:
     """A product where user-1 is connected to both Klaviyo APIs."""

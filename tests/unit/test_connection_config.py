@@ -8,6 +8,7 @@ import pytest
 
 from nango_py import ConfigError
 from nango_py.config.schema.additional_config import check_additional_config
+from tests.support.made_values import a_connection, a_plan, an_integration, bound_settings
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -20,6 +21,29 @@ SCHEMA: dict[str, Any] = {
         "beta": {"type": "boolean"},
     },
 }
+
+
+def test_defaults_of_required_fields_are_filled_in() -> None:
+    """Values win over them; the default of an optional field is not a value."""
+    fields = {
+        "host": {"default": "API.acme.test", "format": "host"},
+        "shard": {"type": "integer", "default": 0},
+    }
+    schema = {"required": ["host"], "properties": fields}
+    assert check_additional_config(schema, {}, "a/u") == {"host": "api.acme.test"}
+    assert check_additional_config(schema, {"host": "b.test"}, "a/u") == {"host": "b.test"}
+    assert check_additional_config({**schema, "required": ["host", "shard"]}, {}, "a/u")["shard"] == 0
+
+
+def test_a_connection_that_is_older_than_a_required_setting_has_its_default() -> None:
+    """The template of a blueprint that was extended later finds a value; what is stored wins."""
+    integration = an_integration(
+        base_url="https://${additional_config.region}.acme.test/",
+        connection_config={"required": ["region"], "properties": {"region": {"default": "eu"}}},
+    )
+    for stored, sent in (({}, "eu"), ({"region": "us"}, "us")):
+        settings = bound_settings(integration, a_connection(additional_config=stored))
+        assert a_plan(settings=settings).url == f"https://{sent}.acme.test/things"
 
 
 def test_values_that_fit_are_accepted() -> None:

@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def check_additional_config(schema: Settings | None, values: Settings, where: str) -> dict[str, Any]:
-    """The values to store, with hosts normalized.
+    """The values to store, with hosts normalized, and the defaults of required fields that were not given.
 
     Messages do not show values.
 
@@ -37,6 +37,7 @@ def check_additional_config(schema: Settings | None, values: Settings, where: st
     """
     if schema is None:
         return dict(values)
+    values = {**required_defaults(schema), **values}
     problems = [
         Problem(Position(where), "E317", f"additional_config.{printable(name)} {what}", expected)
         for name, what, expected in _faults(schema, values)
@@ -47,6 +48,16 @@ def check_additional_config(schema: Settings | None, values: Settings, where: st
     return {
         name: normalize_host(value, fields[name]["format"]) if "format" in fields.get(name, {}) else value
         for name, value in values.items()
+    }
+
+
+def required_defaults(schema: Settings) -> dict[str, Any]:
+    """The defaults of the fields that every connection needs."""
+    fields = schema.get("properties", {})
+    return {
+        name: fields[name]["default"]
+        for name in schema.get("required", ())
+        if "default" in fields.get(name, {})
     }
 
 

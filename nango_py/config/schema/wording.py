@@ -47,6 +47,7 @@ _KINDS = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
+_JOINED = re.compile(r"([a-z][a-z0-9_]*):\S")
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{1,40}\Z")
 
 
@@ -64,6 +65,10 @@ def _type(fault: Fault, locator: Located) -> Problem:
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     found = _kind_of(fault.value)
     example = f"write {fault.schema['expected']}" if "expected" in fault.schema else ""
+    joined = _JOINED.match(fault.value) if type(fault.value) is str else None
+    if "object" in kinds and joined is not None and joined[1] in fault.schema.get("properties", ()):
+        help_ = f'write a space after "{joined[1]}:"'
+        return Problem(where, "E201", f"expected a mapping, found {found}", "", help_)
     if kinds == ["array"]:
         return Problem(where, "E205", f"expected a list, found {found}", "", _as_list(fault) or example)
     if "seconds" in fault.schema.get("unit", ""):
@@ -89,7 +94,12 @@ def _describe_unquoted(fault: Fault, locator: Located, where: Position, found: s
 
 def _as_list(fault: Fault) -> str:
     """How to write a text of several words as a list, if the words cannot be secrets."""
-    if not fault.schema.get("separated") or type(fault.value) is not str:
+    if type(fault.value) is not str:
+        return ""
+    one = fault.schema.get("items", {})
+    if "pattern" in one and one.get("type") != "object" and re.search(one["pattern"], fault.value):
+        return f"write [{fault.value}]"
+    if not fault.schema.get("separated"):
         return ""
     words = [word for word in re.split(r"[\s,]+", fault.value) if word]
     return f"write [{', '.join(words)}]" if words and all(map(_WORD.match, words)) else ""
@@ -153,6 +163,9 @@ def _unknown(fault: Fault, locator: Located) -> Problem:
     known = sorted(fault.known)
     near = nearest(fault.name, known)
     help_ = f'did you mean "{near}"?' if near else f"known: {', '.join(known)}"
+    joined = _JOINED.match(fault.name)
+    if joined is not None and joined[1] in fault.known:
+        help_ = f'write a space after "{joined[1]}:"'
     where = locator.key_position((*fault.path, fault.name))
     what = f'unknown key "{printable(fault.name, 64)}"'
     chosen = next((key for key in ("auth_mode", "kind") if key in fault.known and key in fault.value), "")

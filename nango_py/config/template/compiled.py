@@ -117,6 +117,12 @@ class Template:
             (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
         ]
 
+    def defaults(self) -> list[tuple[str, str | None]]:
+        """The pieces of `outline`, with the text that an expression has without any variable, or None."""
+        return [
+            (str(piece), None) if isinstance(piece, str) else ("", _default(piece)) for piece in self._pieces
+        ]
+
     def names_by_piece(self) -> list[tuple[str, ...]]:
         """The names in each piece of `outline`; () for text of the file."""
         return [
@@ -136,6 +142,15 @@ class Template:
     ) -> list[tuple[str, str]]:
         """The pieces of `mask`, like those of `render_parts`."""
         return [_mask(piece, variables, secret_names) for piece in self._pieces]
+
+
+def _default(piece: Variable | Expression) -> str | None:
+    if isinstance(piece, Variable) or piece.hidden:
+        return None
+    try:
+        return piece.text({})
+    except TemplateProblem:
+        return None
 
 
 def _mask(

@@ -30,6 +30,7 @@ LONGEST_SOURCE = 16_384
 LONGEST_EXPRESSION = 1_000
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_LIKE_A_NAME = re.compile(r"[$@]?[A-Za-z][\w.]*(?:[ -]+[A-Za-z0-9][\w.]*)*", re.ASCII)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "if", "else", "or", "and", "not", "in", "is"}
@@ -154,6 +155,9 @@ class _Compiler:
         name = inner.strip()
         if NAME.fullmatch(name) and name.partition(".")[0] not in _RESERVED:
             return self._plain_name(name)
+        if _LIKE_A_NAME.fullmatch(name) and _RESERVED.isdisjoint(name.split()):
+            meant = re.sub(r"[^A-Za-z0-9.]+", "_", name).strip("_")
+            raise refuse(opened, "a name has only letters, digits and _", f"did you mean ${{{meant}}}?")
         if len(inner) > LONGEST_EXPRESSION:
             raise refuse(opened, f"an expression may have at most {LONGEST_EXPRESSION} characters")
         translation = Translation(self._value_of, self._expression_names, opened)

@@ -52,7 +52,7 @@ def check_base_url(
     scheme = _SCHEME.match(outline)
     if scheme is None:
         if outline.startswith(_VARIABLE):
-            raise _variable_host()
+            raise _variable_host(is_whole=True)
         raise TemplateProblem("E301", "URL has no scheme", hint=_with_scheme(template))
     if scheme[1].lower() not in DEFAULT_PORTS:
         raise TemplateProblem(
@@ -61,6 +61,7 @@ def check_base_url(
     authority = re.split(r"[/?#\\]", outline[scheme.end() :], maxsplit=1)[0]
     if "@" in authority:
         raise TemplateProblem("E303", "credentials in a URL", hint="move them to auth or to headers")
+    _check_defaults(template, fields)
     host = _check_host(authority)
     if not URL.fullmatch(outline.replace(_VARIABLE, "x")) or not _is_host(host):
         raise TemplateProblem(
@@ -71,6 +72,19 @@ def check_base_url(
     check_dots(outline[scheme.end() + len(authority) :].replace(_VARIABLE, "x"))
     if scheme[1].lower() == "http" and not allow_http and not _LOOPBACK.fullmatch(host):
         raise _plain_http()
+
+
+def _check_defaults(template: Template, fields: Mapping[str, str]) -> None:
+    """Refuse a default in the host that is not one DNS label: each connection without a value would fail."""
+    whole, _ = whole_host(template, fields) if fields else (-1, "")
+    before = ""
+    for index, (text, default) in enumerate(template.defaults()):
+        before += text
+        if "/" in before.partition("://")[2]:
+            return
+        if default is not None and index != whole and not re.fullmatch(_LABEL, default):
+            what = "the default of a variable in the host is not one DNS label"
+            raise TemplateProblem("E305", what, expected="expected a-z 0-9 - without dots")
 
 
 def _outline(template: Template, fields: Mapping[str, str]) -> str:
@@ -89,10 +103,11 @@ def _with_scheme(template: Template) -> str:
     return f"did you mean https://{printable(template.source.rstrip('/'))}/?"
 
 
-def _variable_host() -> TemplateProblem:
+def _variable_host(*, is_whole: bool) -> TemplateProblem:
+    what = "be the whole host" if is_whole else "end the host, because users could then choose its domain"
     return TemplateProblem(
         "E304",
-        "a variable may not be the whole host",
+        f"a variable may not {what}",
         hint="fix the domain, e.g. https://${additional_config.subdomain}.example.com",
     )
 
@@ -113,7 +128,7 @@ def _check_host(authority: str) -> str:
     public = len(fixed) == 2 and fixed[0] in _PUBLIC_SECOND_LEVELS and len(fixed[1]) == 2  # noqa: PLR2004
     if fixed == ["localhost"] or (len(fixed) >= 2 and not fixed[-1].isdigit() and not public):  # noqa: PLR2004
         return host.replace(_VARIABLE, "x")
-    raise _variable_host()
+    raise _variable_host(is_whole=host == _VARIABLE)
 
 
 def render_url(

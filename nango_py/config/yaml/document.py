@@ -28,6 +28,7 @@ __all__ = ["MAX_BYTES", "Document", "document_from_python", "load_document", "pa
 
 MAX_BYTES = 1_048_576
 _MAX_INVISIBLE_WARNINGS = 10
+_JOINED_KEY = re.compile(r"\s*([a-z][a-z0-9_]*):[^\s/]\S*\s*\Z")
 _TOO_DEEP = "nesting depth"  # from libyaml's message
 # Characters that YAML does not allow, and for which libyaml reports no place.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -202,6 +203,9 @@ def _syntax_problem(error: Any, reader: Reader, text: str) -> Problem:
         "end of stream" in message or "document indicator" in message
     ):
         return Problem(Position(reader.file, opened.line + 1, opened.column + 1), "E002", never_closed)
+    joined = _find_joined_key(lines, mark.line)
+    if joined:
+        return Problem(here, "E002", f"not YAML: {message}", "", f'write a space after "{joined}:"')
     quoted = reader.last_quoted
     if quoted is None or quoted.end_mark.line != mark.line:
         return Problem(here, "E002", f"not YAML: {message}")
@@ -211,6 +215,13 @@ def _syntax_problem(error: Any, reader: Reader, text: str) -> Problem:
         return Problem(Position(reader.file, start.line + 1, start.column + 1), "E002", never_closed, closed)
     doubled = "write an apostrophe inside single quotes twice" if quoted.style == "'" else ""
     return Problem(here, "E002", f"not YAML: {message}", "", doubled)
+
+
+def _find_joined_key(lines: list[str], number: int) -> str:
+    """The key of the last line with text at or above a number, if no space follows its colon; else ""."""
+    above = [line for line in lines[: number + 1] if line.strip()]
+    found = next(filter(None, map(_JOINED_KEY.match, reversed(above[-2:]))), None)
+    return found[1] if found is not None else ""
 
 
 def _decode(text: str | bytes, file: str) -> str:

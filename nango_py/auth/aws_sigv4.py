@@ -41,6 +41,12 @@ class AwsSigV4(AuthMode):
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
     signs = True
 
+    def url_to_sign(self, url: str) -> str:
+        """The URL with %20 for spaces in its query, which forms write as +."""
+        from nango_py.protocols.sigv4 import encode_url
+
+        return encode_url(url)
+
     @without_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float

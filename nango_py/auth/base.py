@@ -150,6 +150,10 @@ class AuthMode:
         """The requests that revoke the credentials of a deleted connection; their responses are ignored."""
         return ()
 
+    def url_to_sign(self, url: str) -> str:
+        """The URL of a request in the encoding in which it is signed, and sent."""
+        return url
+
     def sign(
         self, request: SignedRequest, variables: Mapping[str, Any], settings: Settings, now: float
     ) -> dict[str, str]:

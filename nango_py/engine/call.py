@@ -13,6 +13,7 @@ from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
+from nango_py.engine.request_encoding import quote_bytes
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.headers.response_limits import parse_wait
@@ -286,7 +287,9 @@ class ApiCall:
         if not self._follows_redirects:
             return None
         location = outcome.headers.get("Location")
-        return follow_redirect(self.plan, location, outcome.status_code) if location else None
+        if not location:
+            return None
+        return follow_redirect(self.plan, quote_bytes(location), outcome.status_code)
 
     def _follow_redirect(self, outcome: Outcome, redirected: Plan, number: int) -> None:
         if number > MAX_REDIRECTS:

@@ -461,6 +461,7 @@ def sign(plan: Plan, now: float) -> Plan:
     settings = plan.settings
     if settings.signer is None:
         return plan
+    plan = replaced(plan, url=settings.signer.url_to_sign(plan.url))
     request, variables = _signed_parts(plan), settings.variables()
     try:
         added = settings.signer.sign(request, variables, settings.auth_settings, now)

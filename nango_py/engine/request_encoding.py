@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
 from nango_py.errors import InvalidRequest
+from nango_py.transport.file_body import FileBody
 
 if TYPE_CHECKING:
     from nango_py.transport.sendable import Body
@@ -84,6 +85,11 @@ def requote(text: str) -> str:
     return encoded if isinstance(encoded, str) else ""
 
 
+def quote_bytes(header: str) -> str:
+    """A URL in a header, with the bytes beyond ASCII percent-encoded as they came, in UTF-8 or not."""
+    return re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", header)
+
+
 def encode_body(json: object, data: object, files: object) -> tuple[Body, str, bool]:
     """Body, content type, and whether the body can be sent again.
 
@@ -118,7 +124,9 @@ def encode_json(value: object) -> bytes:
 def encode_data(data: object) -> tuple[Body, str, bool]:
     """Body, content type, and whether it can be sent again, for `data=` of a call.
 
-    Text and bytes are sent as they are, mappings and pairs as a form, files and iterators as a stream.
+    Text and bytes are sent as they are, mappings and pairs as a form. Files are read while they are sent,
+    from where they stand; those that can be rewound are sent with their length, and again if need be.
+    Iterators are sent in chunks, once.
     """
     if isinstance(data, bytes | bytearray):
         return bytes(data), "", True
@@ -127,7 +135,10 @@ def encode_data(data: object) -> tuple[Body, str, bool]:
     if isinstance(data, Mapping | list | tuple):
         return encode_pairs(to_pairs(data)).encode(), FORM, True
     stream: Any = data
-    if hasattr(data, "read") or isinstance(data, Iterable):
+    if hasattr(data, "read"):
+        file = FileBody.of(stream)
+        return (stream, "", False) if file is None else (file, "", True)
+    if isinstance(data, Iterable):
         return stream, "", False
     raise InvalidRequest(
         f"data= must be text, bytes, a mapping, pairs, a file or an iterator, not {type(data).__name__}"

@@ -107,10 +107,19 @@ def _canonical_path(path: str, *, is_s3: bool) -> str:
     return quote(normalized, safe="/~")
 
 
+def encode_url(url: str) -> str:
+    """The URL with its query in AWS's encoding, as it is signed: a + may be read as a plus or as a space."""
+    path, mark, query = url.partition("?")
+    return path + mark + "&".join(f"{name}={value}" for name, value in _encoded_pairs(query))
+
+
 def _canonical_query(query: str) -> str:
+    return "&".join(f"{name}={value}" for name, value in sorted(_encoded_pairs(query)))
+
+
+def _encoded_pairs(query: str) -> list[tuple[str, str]]:
     pairs = [part.partition("=") for part in query.split("&") if part]
-    encoded = [(_encode(name), _encode(value)) for name, _, value in pairs]
-    return "&".join(f"{name}={value}" for name, value in sorted(encoded))
+    return [(_encode(name), _encode(value)) for name, _, value in pairs]
 
 
 def _encode(text: str) -> str:

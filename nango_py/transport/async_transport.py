@@ -20,6 +20,7 @@ from nango_py.transport.exchange import (
     name_failure,
     read_body,
     read_piece,
+    without_inner_frames,
 )
 from nango_py.transport.lookups import Lookups, system_look_up
 from nango_py.transport.pools import IdleWires, pool_key
@@ -77,9 +78,10 @@ class AsyncTransport:
             attempt.close()
             progress = Progress(sent=attempt.has_sent, is_late=time.monotonic() - started >= seconds)
             return name_failure(error, plan, progress)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again
             attempt.close()
-            raise
+            # Cancelled, or a caller's iterator failed: the frames below hold the rendered request.
+            raise without_inner_frames(error)  # noqa: B904 - it is the same one
         finally:
             live_secrets.reset(secrets)
 

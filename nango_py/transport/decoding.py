@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.transport.http1 import CutOffError, MalformedError
@@ -169,7 +170,7 @@ class _Chain:
         """The decoded pieces of data that has arrived; raises as `Decoder.decode`."""
         pieces: Iterable[bytes] = (data,)
         for decoder in self._decoders:
-            pieces = (piece for one in pieces for piece in decoder.decode(one))
+            pieces = chain.from_iterable(map(decoder.decode, pieces))
         yield from pieces
 
     def finish(self) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from nango_py.errors import InvalidRequest
 from nango_py.record import record
 from nango_py.transport.addresses import AddressRefusedError, blocked_message, check_addresses
 from nango_py.transport.decoding import decoder_of
@@ -177,20 +178,44 @@ def _length_of(body: Body) -> int | None:
 
 
 def _pieces(body: Any, length: int | None) -> Iterator[bytes]:
-    """A body in the pieces in which it is sent: in chunks if its length is not known."""
+    """A body in the pieces in which it is sent: in chunks if its length is not known.
+
+    Raises:
+        InvalidRequest: a piece is neither bytes nor text, or the body is not as long as announced: what is
+            missing would be taken from the next request on the connection, what is too much would become one.
+    """
     if isinstance(body, bytes):
         yield body
         return
     read = getattr(body, "read", None)
     parts = body if read is None else iter(lambda: read(CHUNK_SIZE) or None, None)
+    size = 0
     for part in parts:
-        piece = part.encode() if isinstance(part, str) else bytes(memoryview(part))
-        if length is not None:
+        piece = _to_bytes(part)
+        size += len(piece)
+        if length is None:
+            if piece:
+                yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        elif size > length:
+            raise InvalidRequest(f"the body is longer than its Content-Length of {length}")
+        else:
             yield piece
-        elif piece:
-            yield b"%x\r\n%b\r\n" % (len(piece), piece)
     if length is None:
         yield b"0\r\n\r\n"
+    elif size < length:
+        raise InvalidRequest(f"the body ended after {size} bytes of its Content-Length of {length}")
+
+
+def _to_bytes(part: object) -> bytes:
+    reason = type(part).__name__
+    try:
+        if isinstance(part, str):
+            return part.encode()
+        if isinstance(part, bytes | bytearray | memoryview):
+            return bytes(part)
+    except UnicodeEncodeError:
+        reason = "text with an unpaired surrogate"
+    raise InvalidRequest(f"a piece of the body must be bytes or text, not {reason}")
 
 
 async def read_piece(wire: Wire, parser: ResponseParser) -> bytes:
@@ -272,3 +297,16 @@ def name_failure(error: BaseException, request: Sendable, progress: Progress) ->
     if isinstance(error, OSError):
         return Failure.of("reset", host, sent=True)
     return Failure.of("protocol", host, sent=True, detail=str(error) or type(error).__name__)
+
+
+_INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl", "asyncio.")
+
+Error = TypeVar("Error", bound=BaseException)
+
+
+def without_inner_frames(error: Error) -> Error:
+    """The error without the frames of this package and of what it calls, which hold the rendered request."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_INSIDE):
+        trace = trace.tb_next
+    return error.with_traceback(trace)

@@ -11,6 +11,7 @@ import http.client
 import re
 from typing import TYPE_CHECKING
 
+from nango_py.config.template.headers import is_framing
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,20}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
 _TRAILERS = re.compile(rb"(?:[!#-'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
+_FRAMING_HEADERS = frozenset({"transfer-encoding", "content-length", "connection"})
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _SWITCHING_PROTOCOLS = 101
 _FIRST_FINAL_STATUS = 200
@@ -74,25 +76,6 @@ def encode_head(request: Sendable, host: str, target: str, length: int | None) -
     if head.count("\n") != breaks or head.count("\r") != breaks:
         raise http.client.InvalidURL
     return f"{head}\r\n\r\n".encode("iso-8859-1")
-
-
-_FRAMING_HEADERS = frozenset({
-    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer",
-    "expect", "http2-settings",
-})  # fmt: skip
-
-
-def is_framing(name: str) -> bool:
-    """Whether a header belongs to the connection and not to the request.
-
-    Where a request ends, which host it goes to and what becomes of the connection is for the sender to say
-    (RFC 9110 section 7.6.1, RFC 9112 section 6).
-
-    Args:
-        name: in any case; blanks around it do not matter.
-    """
-    key = name.strip().lower()
-    return key in _FRAMING_HEADERS or key.startswith("proxy-")
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json as jsonlib
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -174,6 +175,10 @@ class Response(requests.Response):
             requests.exceptions.JSONDecodeError: the body is not JSON, or is nested too deeply for Python.
         """
         try:
+            if self._content and self.content.startswith(codecs.BOM_UTF8):
+                # RFC 8259 section 8.1 lets a parser ignore the mark; whatever the charset, it is UTF-8.
+                with suppress(ValueError):
+                    return jsonlib.loads(self.content.decode("utf-8-sig"), **kwargs)
             if not kwargs and self._content and "charset" not in self._content_type():
                 with suppress(ValueError):
                     return jsonlib.loads(self._content)

@@ -26,6 +26,7 @@ from nango_py.transport.exchange import (
     name_failure,
     read_body,
     read_piece,
+    without_inner_frames,
 )
 from nango_py.transport.http1 import CutOffError, MalformedError
 from nango_py.transport.lookups import Lookups, system_look_up
@@ -36,7 +37,6 @@ from nango_py.transport.sockets import SocketWire, open_socket
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Coroutine, Hashable, Iterator
-    from types import TracebackType
     from typing import Any
 
     from nango_py.transport.decoding import Decoding
@@ -107,7 +107,7 @@ class Transport:
             if wire is not None:
                 wire.close()
             # A caller's iterator failed, or Ctrl-C: the frames below hold the rendered request.
-            raise error.with_traceback(_outside(error.__traceback__))  # noqa: B904 - it is the same one
+            raise without_inner_frames(error)  # noqa: B904 - it is the same one
         finally:
             live_secrets.reset(secrets)
 
@@ -185,16 +185,6 @@ def _run(steps: Coroutine[object, None, R]) -> R:
         result: R = end.value
         return result
     raise AssertionError("a step of a sync call was suspended")
-
-
-_INSIDE = ("nango_py.", "urllib3.", "http.client", "socket", "ssl")
-
-
-def _outside(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that lies beyond this package and the HTTP libraries."""
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_INSIDE):
-        trace = trace.tb_next
-    return trace
 
 
 def _as_raw(wire: SocketWire, parser: ResponseParser) -> urllib3.HTTPResponse:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import io
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -339,10 +338,9 @@ def test_both_send_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])
-def test_a_file_is_sent_in_chunks_and_once(name: str) -> None:
+def test_an_iterator_is_sent_in_chunks_and_once(name: str) -> None:
     """A consumed stream is not sent again: the call ends with its only response or error."""
     with FaultServer([READ, says(status=503)]) as server, calling(server.url) as nango:
-        body = io.BytesIO(b"large")
-        found = call_by_name(nango, name, "PUT", "things", data=body)
+        found = call_by_name(nango, name, "PUT", "things", data=iter([b"large"]))
         assert (found.status_code, len(found.attempts)) == (503, 1)
         assert "the body cannot be sent again" in found.attempts[0].rule

@@ -24,21 +24,23 @@ if TYPE_CHECKING:
     Send = Callable[..., Outcomes]
 
 
-def send_sync(plans: Iterable[Plan], look_up: Any = system_look_up, ca_bundle: str | None = None) -> Outcomes:
+def send_sync(
+    plans: Iterable[Plan], look_up: Any = system_look_up, ca_bundle: str | None = None, seconds: float = 3.0
+) -> Outcomes:
     """Send plans one after another through the sync transport."""
     with contextlib.closing(Transport(ca_bundle, look_up)) as transport:
-        return [transport.send(plan, 3.0) for plan in plans]
+        return [transport.send(plan, seconds) for plan in plans]
 
 
 def send_async(
-    plans: Iterable[Plan], look_up: Any = system_look_up, ca_bundle: str | None = None
+    plans: Iterable[Plan], look_up: Any = system_look_up, ca_bundle: str | None = None, seconds: float = 3.0
 ) -> Outcomes:
     """Send plans one after another through the async transport."""
 
     async def work() -> Outcomes:
         transport = AsyncTransport(ca_bundle, look_up)
         try:
-            return [await transport.send(plan, 3.0) for plan in plans]
+            return [await transport.send(plan, seconds) for plan in plans]
         finally:
             await transport.aclose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import botocore.auth
 import pytest
@@ -12,9 +13,11 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nango_py.engine.plan import sign
 from nango_py.protocols.signed_request import SignedRequest
 from nango_py.protocols.sigv4 import AwsKey, signature_headers
 from nango_py.registry import AUTH_MODES
+from tests.support.made_values import a_connection, a_plan, an_integration, bound_settings
 
 SUITE_SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 S3_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -148,6 +151,40 @@ def test_a_blank_in_a_query_may_be_written_as_a_plus() -> None:
     """Forms write it so; AWS signs %20 for both."""
     plus, percent = (SignedRequest("GET", f"https://h.test/?a={blank}") for blank in ("b+c", "b%20c"))
     assert signature_headers(plus, SUITE, SUITE_TIME) == signature_headers(percent, SUITE, SUITE_TIME)
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("items", {"q": "a b"}),
+        ("items", {"q": "a+b", "r": "", "s": ["x y", "z"]}),
+        ("items?q=a+b&c=d e", None),
+        ("items?q=a%20b", {"q": "é ~*'()!"}),
+        ("items?flag&q=(x)", "r=a+b"),
+        ("items", None),
+    ],
+)
+@pytest.mark.parametrize("service", ["execute-api", "s3"])
+def test_what_was_signed_is_what_is_sent(
+    path: str, params: Any, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Botocore signs the query of a URL byte by byte, and signs the one that is sent as we do."""
+    key = AwsKey("AKIDEXAMPLE", SUITE_SECRET, "", "us-east-1", service)
+    integration = an_integration(
+        "https://h.example.test/v1/", auth_mode="AWS_SIGV4", headers={},
+        auth={"region": "us-east-1", "service": service},
+    )  # fmt: skip
+    credentials = {"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}
+    settings = bound_settings(integration, a_connection(credentials))
+    planned = a_plan("GET", path, params=params, settings=settings)
+    signed = sign(planned, SUITE_TIME)
+    assert "+" not in signed.url
+    assert parse_qsl(urlsplit(signed.url).query, keep_blank_values=True) == parse_qsl(
+        urlsplit(planned.url).query, keep_blank_values=True
+    )
+    sent = SignedRequest("GET", signed.url)
+    theirs = botocores(sent, key, monkeypatch)
+    assert signed.headers["authorization"][1] == theirs["authorization"]
 
 
 def test_headers_that_a_proxy_changes_are_not_signed() -> None:

@@ -120,13 +120,24 @@ def test_uploads_are_encoded_as_requests_does() -> None:
     assert plan.replayable
 
 
-def test_files_and_iterators_are_streamed_once() -> None:
+def test_iterators_are_streamed_once() -> None:
     """They are not read for the plan, and cannot be sent twice."""
-    stream = io.BytesIO(b"large")
+    stream = iter([b"large"])
     plan = a_plan("PUT", data=stream, settings=PLAIN)
     assert plan.body is stream
-    assert stream.tell() == 0
     assert not plan.replayable
+    assert next(stream) == b"large"
+
+
+def test_a_file_stays_where_it_stands() -> None:
+    """It is not read for the plan, and can be sent twice."""
+    file = io.BytesIO(b"large")
+    file.seek(2)
+    plan = a_plan("PUT", data=file, settings=PLAIN)
+    assert file.tell() == 2
+    assert plan.replayable
+    assert [b"".join(plan.body), b"".join(plan.body)] == [b"rge", b"rge"]
+    assert "<FileBody, streamed>" in str(plan)
 
 
 BAD_CALLS: list[dict[str, Any]] = [

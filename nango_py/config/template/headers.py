@@ -20,13 +20,35 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _END_OF_C1_CONTROLS = 0xA0
 
+_FRAMING_HEADERS = frozenset({
+    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer",
+    "expect", "http2-settings",
+})  # fmt: skip
+
+
+def is_framing(name: str) -> bool:
+    """Whether a header belongs to the connection, so that only the sender may write it.
+
+    Where a request ends, which host it goes to and what becomes of the connection is not for the caller to
+    say: other requests share the connection (RFC 9110 section 7.6.1, RFC 9112 section 6).
+
+    Args:
+        name: in any case; blanks around it do not matter.
+    """
+    key = name.strip().lower()
+    return key in _FRAMING_HEADERS or key.startswith("proxy-")
+
 
 def check_header_name(name: str) -> None:
-    """Refuse a header name that is not a token (RFC 9110 5.6.2).
+    """Refuse a header name that is not a token (RFC 9110 5.6.2), or that only the sender may write.
 
     Raises:
         TemplateProblem: E313.
     """
+    if is_framing(name):
+        raise TemplateProblem(
+            "E313", f'header "{printable(name)}" is written by the sender', hint="leave it out"
+        )
     if _TOKEN.fullmatch(name):
         return
     if not name:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.template.headers import is_framing
 from nango_py.config.urls.paths import check_dots, join_path
 from nango_py.engine.plan import checked, header_text, without_params
 from nango_py.record import replaced
-from nango_py.transport.http1 import is_framing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -292,6 +292,7 @@ CONNECT_CODES = {
     "invalid_credentials": 422,
     "refused": 422,
     "missing_scope": 422,
+    "wrong_settings": 422,
     "misconfigured": 500,
 }
 """The codes of ConnectFailed, and the HTTP status of each."""

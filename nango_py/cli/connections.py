@@ -104,8 +104,8 @@ def register(
 def test(project: Project, integration: str, user: str, as_json: bool) -> None:
     """Verify a connection's credentials with the API.
 
-    Prints the outcome: accepted, refused, missing_scope, unavailable, or not_declared if the blueprint
-    declares no request for it. The exit code is 0 for accepted and not_declared, else 1.
+    Prints the outcome: accepted, refused, missing_scope, wrong_settings, unavailable, or not_declared if the
+    blueprint declares no request for it. The exit code is 0 for accepted and not_declared, else 1.
 
     \b
     Example:

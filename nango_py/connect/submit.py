@@ -11,7 +11,14 @@ from nango_py.connect.failure import LOGIN_ERRORS, explain_failure
 from nango_py.connect.form_values import CHECK_FIELDS, FormValues
 from nango_py.connect.forms import ADDITIONAL_CONFIG, NONE, OAUTH, make_form
 from nango_py.connect.outcome import LoginOutcome, report_outcome, save_outcome
-from nango_py.engine.verification import ACCEPTED, MISSING_SCOPE, NOT_DECLARED, REFUSED, Verification
+from nango_py.engine.verification import (
+    ACCEPTED,
+    MISSING_SCOPE,
+    NOT_DECLARED,
+    REFUSED,
+    WRONG_SETTINGS,
+    Verification,
+)
 from nango_py.errors import ConnectFailed, ConnectionNotFound, CredentialsError, TamperError
 from nango_py.secret import without_frames
 
@@ -52,7 +59,8 @@ def submit(
 
     Raises:
         ConnectFailed: `not_allowed` or `unknown_integration`; `invalid_credentials` with a sentence for each
-            invalid field; `refused`, `missing_scope` or `unavailable` if the API said so. Nothing was stored.
+            invalid field; `refused`, `missing_scope`, `wrong_settings` or `unavailable` if the API said so.
+            Nothing was stored.
     """
     declared = find_permitted(accounts, claims, integration)
     failure: ConnectFailed
@@ -110,7 +118,7 @@ def _verify_and_store(
     if form.kind != NONE:
         verification = accounts.verify(declared.name, claims.user_id, values.credentials, config)
     if not verification.ok:
-        is_specific = verification.outcome in {REFUSED, MISSING_SCOPE}
+        is_specific = verification.outcome in {REFUSED, MISSING_SCOPE, WRONG_SETTINGS}
         raise ConnectFailed(verification.outcome if is_specific else "unavailable", verification.message)
     accounts.register(declared.name, claims.user_id, values.credentials, config, replace=True)
     report_outcome(accounts.services, declared.name, claims.user_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,12 @@ from nango_py.errors import (
     printable,
 )
 from nango_py.record import record
+from nango_py.secret import leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nango_py.config.model import Integration
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.plan import Plan
     from nango_py.engine.runtime import IntegrationRuntime
@@ -39,7 +42,7 @@ SECONDS = 15.0
 ATTEMPTS = 2
 
 ACCEPTED, REFUSED, MISSING_SCOPE = "accepted", "refused", "missing_scope"
-UNAVAILABLE, NOT_DECLARED = "unavailable", "not_declared"
+WRONG_SETTINGS, UNAVAILABLE, NOT_DECLARED = "wrong_settings", "unavailable", "not_declared"
 
 NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
 """The errors of a verification that got no response to judge."""
@@ -47,7 +50,16 @@ NO_VERDICT = (CredentialsError, DeadlineExceeded, RateLimited, TransportFailed)
 INCONCLUSIVE = RETRIED_STATUSES | {RATE_LIMITED, 405, 410}
 """Statuses that say nothing about the credentials: 405 and 410 mean that the call no longer exists."""
 
+NOT_THERE = frozenset({301, 302, 303, 307, 308, 404})
+"""Final statuses that mean that the URL is wrong, if users decide about a part of it."""
+
+_FIELD = re.compile(r"\badditional_config\.(\w+)")
+_AWS_PLACE = re.compile(
+    r"region '[^']*' is wrong|to a (?:valid|correct) region|NoSuchBucket|PermanentRedirect"
+)
+
 MAX_DETAIL = 160
+BAD_REQUEST = 400
 FORBIDDEN, FIRST_ERROR, FIRST_SERVER_ERROR = 403, 400, 500
 
 REASONS = {"blocked": "its host is not on the public internet"}
@@ -60,8 +72,9 @@ class Verification:
 
     Attributes:
         outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, but lack a
-            permission); `unavailable` (the API could not be reached or gave no clear response);
-            `not_declared` (the blueprint has no verification call).
+            permission); `wrong_settings` (the region, subdomain or other setting in the URL is wrong, so that
+            nothing is known about them); `unavailable` (the API could not be reached or gave no clear
+            response); `not_declared` (the blueprint has no verification call).
         status: the HTTP status of the last response, None if there was none.
         message: a sentence for the user whose credentials they are. It holds no credential.
     """
@@ -86,6 +99,7 @@ class Check:
         self._title = printable(integration.title or integration.name)
         texts = integration.settings.get("credentials") or {}
         self._what = _credentials_name(get_auth_mode(integration.auth_mode).credentials_schema, texts)
+        self._fields = _setting_fields(integration)
         self.policy = runtime.retries.at_most(ATTEMPTS)
 
     def undeclared(self) -> Verification | None:
@@ -147,6 +161,10 @@ class Check:
         status = None if response is None else response.status_code
         if isinstance(error, RateLimited):
             why = f"{status}, too many requests" if status else "too many requests"
+        elif isinstance(error, TransportFailed) and error.reason == "dns" and self._fields:
+            return Verification(
+                WRONG_SETTINGS, None, self._sentence(WRONG_SETTINGS, "its host does not exist")
+            )
         elif isinstance(error, TransportFailed):
             why = REASONS.get(error.reason, error.reason or "no response")
         else:
@@ -176,6 +194,8 @@ class Check:
     def _outcome(self, facts: Facts) -> str:
         """The outcome by the blueprint's `verification`, then its retry rules, then the defaults."""
         declared, rule = self._declared or {}, self.policy.rule_for(facts)
+        if _any_holds(declared.get("wrong_settings", ()), facts):
+            return WRONG_SETTINGS
         if _any_holds(declared.get("refuses", ()), facts):
             return REFUSED
         if _any_holds(declared.get("lacks_scope", ()), facts):
@@ -186,6 +206,8 @@ class Check:
             return UNAVAILABLE
         if _any_holds(declared.get("accepts", ("2xx",)), facts):
             return ACCEPTED
+        if self._fields and _is_about_settings(facts, self._fields):
+            return WRONG_SETTINGS
         if "lacks_scope" not in declared and facts.status == FORBIDDEN:
             return MISSING_SCOPE
         return UNAVAILABLE if facts.status in INCONCLUSIVE or facts.status >= FIRST_SERVER_ERROR else REFUSED
@@ -196,8 +218,27 @@ class Check:
             ACCEPTED: f"{title} accepted {what}.",
             REFUSED: f"{title} did not accept {what} ({why}).",
             MISSING_SCOPE: f"{title} recognized {what}, but it lacks a permission ({why}).",
+            WRONG_SETTINGS: f"{title} could not be reached with these settings ({why}). "
+            f"Check {' and '.join(self._fields.values()) or 'them'}.",
             UNAVAILABLE: f"{title} could not verify {what} ({why}). Try again later.",
         }[outcome]
+
+
+def _setting_fields(integration: Integration) -> dict[str, str]:
+    """The fields of additional_config that decide where requests go, and their titles."""
+    settings = integration.settings
+    texts = leaves([settings["requests"].get("base_url"), settings["auth"], settings.get("verification")])
+    names = {name for text in texts for name in _FIELD.findall(text)}
+    declared = (settings.get("connection_config") or {}).get("properties") or {}
+    return {name: str((declared.get(name) or {}).get("title") or name) for name in sorted(names)}
+
+
+def _is_about_settings(facts: Facts, fields: Iterable[str]) -> bool:
+    """Whether an error is about the URL or the region of a request instead of its credentials."""
+    if facts.status in NOT_THERE or _AWS_PLACE.search(facts.text()):
+        return True
+    words = "|".join(re.sub(r"[_-]", "[ _-]?", re.escape(name)) for name in fields)
+    return facts.status == BAD_REQUEST and bool(re.search(rf"\b(?:{words})\b", facts.text(), re.IGNORECASE))
 
 
 def _any_holds(conditions: Iterable[Settings | str | int], facts: Facts) -> bool:

@@ -388,3 +388,67 @@ def test_a_key_may_come_back_through_a_redirect_of_its_own_api_only() -> None:
         ]
         assert verdict_of(away).outcome == "refused"
         assert elsewhere.requests == []
+
+
+PLACES = {
+    "type": "object",
+    "properties": {"region": {"type": "string", "title": "Region"}},
+}
+
+
+def place_verdict(
+    *scripts: Any, template: str = "v1/${additional_config.region or 'eu'}/", **settings: Any
+) -> Verification:
+    """The result for an API whose URL has a setting of the user."""
+    with (
+        FaultServer(*scripts) as server,
+        calling(
+            f"{server.url}{template}", verification={**CHECK, **settings}, title="Shop",
+            connection_config=PLACES, retries={"backoff": QUICK}, rate_limits=WIDE,
+        ) as nango,
+    ):  # fmt: skip
+        return nango.verify_credentials("shop", "user-2", NEW, {"region": "eu-1"})
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "outcome"),
+    [
+        (404, "Not found", "wrong_settings"),
+        (301, "Moved", "wrong_settings"),
+        (400, "Unknown region eu-1", "wrong_settings"),
+        (400, "AuthorizationHeaderMalformed: the region 'eu-1' is wrong", "wrong_settings"),
+        (403, "Credential should be scoped to a valid region.", "wrong_settings"),
+        (403, "NoSuchBucket", "wrong_settings"),
+        (401, "Wrong key for this region", "refused"),
+        (403, "SignatureDoesNotMatch", "missing_scope"),
+        (400, "The key is malformed", "refused"),
+        (503, "region down", "unavailable"),
+        (200, "", "accepted"),
+    ],
+)
+def test_a_wrong_region_is_not_a_wrong_key(status: int, message: str, outcome: str) -> None:
+    """Where the user decides about a part of the URL, an error about it names the setting, not the key."""
+    found = place_verdict(script_for(status, message), script_for(status, message))
+    assert (found.outcome, found.status) == (outcome, status)
+    assert found.message.endswith("Check Region.") is (outcome == "wrong_settings")
+    assert found.ok is (outcome == "accepted")
+
+
+def test_a_blueprint_names_other_responses_about_settings() -> None:
+    """They come first; and without a setting in the URL nothing is about one."""
+    declared = {"wrong_settings": [{"status": 401, "body_contains": "tenant"}]}
+    assert place_verdict(script_for(401, "no such tenant"), **declared).outcome == "wrong_settings"
+    assert place_verdict(script_for(401, "no such key"), **declared).outcome == "refused"
+    assert place_verdict(script_for(404, "Not found"), template="v1/").outcome == "refused"
+
+
+def test_an_unknown_host_is_a_wrong_subdomain() -> None:
+    """If the user named a part of it; otherwise the API cannot be reached."""
+    for base_url, outcome in (
+        ("https://${additional_config.region or 'eu'}.nango-test.invalid/", "wrong_settings"),
+        ("https://nango-test.invalid/", "unavailable"),
+    ):
+        settings = {"connection_config": PLACES, "retries": {"backoff": QUICK}, "title": "Shop"}
+        with calling(base_url, verification=CHECK, **settings) as nango:
+            found = nango.verify_credentials("shop", "user-2", NEW, {"region": "eu-1"})
+        assert found.outcome == outcome

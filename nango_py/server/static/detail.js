@@ -241,6 +241,7 @@ export class Detail {
     const headings = {
       refused: "Not accepted",
       missing_scope: "A permission is missing",
+      wrong_settings: "Please check these settings",
       unavailable: `${title} cannot be reached at the moment`,
     };
     const heading = headings[error.code];

@@ -189,7 +189,11 @@ class ApiCall:
             await io.ask_limits(limits.settle, ticket)
             raise
         is_unsent = isinstance(outcome, Failure) and not outcome.sent
-        await io.ask_limits(limits.release if is_unsent else limits.settle, ticket)
+        apart = self._runtime.record_acceptance(self.plan, outcome)
+        await io.ask_limits(limits.settle if apart is None and not is_unsent else limits.release, ticket)
+        if apart is not None:
+            self._spends, self._gates = apart
+            await io.ask_limits(limits.count, self._spends)
         self._seconds = self._clock.monotonic() - started
         return outcome
 

@@ -16,9 +16,9 @@ from nango_py.errors import ProviderError, printable
 from nango_py.json_path import search_json
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning
-from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
+from nango_py.limits.rules import CONNECTION, TRIAL, CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
-from nango_py.secret import mask_secrets
+from nango_py.secret import mask_secrets, reveal
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class IntegrationRuntime:
         events: Events | None = None,
         learning: Learning | None = None,
         tokens: TokenRefresher | None = None,
+        *,
+        is_trial: bool = False,
     ) -> None:
         settings = integration.settings
         self.integration = integration
@@ -71,13 +73,22 @@ class IntegrationRuntime:
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
         self._header_reader = HeaderReader(self.limit_headers)
+        self._is_trial = is_trial
+        self._vouching = _vouching_of(self.limits, integration)
+        self._accepted: dict[str, bool] = {}
         self.logger = get_logger(integration.name, integration.log_level)
         self.end_of_life = describe_end_of_life(integration)
         self._error_paths = settings.get("errors") or {}
 
-    def with_tokens(self, tokens: TokenRefresher) -> IntegrationRuntime:
-        """The same integration with other tokens, and with its own retry budget and circuit breaker."""
-        return IntegrationRuntime(self.integration, self.clock, self.events, self.learning, tokens)
+    def for_trial(self, tokens: TokenRefresher) -> IntegrationRuntime:
+        """The same integration for credentials that are not stored.
+
+        It has other tokens, a separate retry budget and circuit breaker, and its calls count apart, because
+        the provider has not vouched for what a user typed.
+        """
+        return IntegrationRuntime(
+            self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
+        )
 
     @cached_property
     def paginator(self) -> Paginator | None:
@@ -109,12 +120,13 @@ class IntegrationRuntime:
         facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
         variables = plan.settings.variables()
         try:
-            spends, gates = self.limits.spends_and_gates(facts, variables)
+            scope = self._scope(plan.settings)
+            spends, gates = self.limits.spends_and_gates(facts, variables, scope)
         except TemplateProblem as error:
             problem = error
         else:
             if not self.limits.has_budgets:
-                spends = self.learning.spends(self.limits.scope_of(variables), _endpoint(plan), ())
+                spends = self.learning.spends(scope, _endpoint(plan), ())
             return spends, gates
         raise template_error(plan.settings.connection, "rate_limits", problem)
 
@@ -122,7 +134,7 @@ class IntegrationRuntime:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
         if self.limits.has_budgets:
             return 0.0
-        return self.learning.hold(self.limits.scope_of(plan.settings.variables()))
+        return self.learning.hold(self._scope(plan.settings))
 
     def learner(
         self,
@@ -139,16 +151,59 @@ class IntegrationRuntime:
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
-                self.learning.forget_first_call(self.limits.scope_of(plan.settings.variables()))
+                self.learning.forget_first_call(self._scope(plan.settings))
             return None
         statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
         if not statuses and self.limits.has_budgets:
             return None
-        scope = self.limits.scope_of(plan.settings.variables())
+        scope = self._scope(plan.settings)
         return partial(
             self.learning.learn, scope=scope, endpoint=_endpoint(plan), spends=spends,
             statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
+
+    def record_acceptance(
+        self, plan: Plan, outcome: Response | Failure
+    ) -> tuple[tuple[Spend, ...], tuple[str, ...]] | None:
+        """What a refused call spends and closes instead of what it booked; None if the booking is right.
+
+        The API refused the credentials (401 or 403), so the call counts for its connection alone, and so do
+        the next ones until one is accepted.
+        """
+        if isinstance(outcome, Failure) or not self.limits.is_shared or self._is_trial:
+            return None
+        uuid, was_accepted = plan.settings.connection.uuid, self._accepted.get(plan.settings.connection.uuid)
+        if outcome.status_code in REFUSED:
+            is_booked_apart = self._scope(plan.settings) == self._scope_apart(plan.settings)
+            self._remember_acceptance(uuid, is_accepted=False)
+            return None if is_booked_apart else self.spends_of(plan)
+        if outcome.status_code in SUCCESSES and not was_accepted:
+            self._remember_acceptance(uuid, is_accepted=True)
+        return None
+
+    def _remember_acceptance(self, uuid: str, *, is_accepted: bool) -> None:
+        if len(self._accepted) >= MAX_CONNECTIONS:
+            self._accepted.clear()
+        self._accepted[uuid] = is_accepted
+
+    def _scope(self, settings: BoundRequestSettings) -> str:
+        """Whose quota the next call of a connection uses.
+
+        That of several connections only if the provider vouched for what they share: it stands in a token
+        response, or the API accepts the connection's requests, which contain it.
+        """
+        if self._is_trial:
+            return self._scope_apart(settings)
+        if self.limits.is_shared:
+            accepted = self._accepted.get(settings.connection.uuid)
+            needs_acceptance = self._vouching == API
+            if self._vouching == UNVOUCHED or accepted is False or (needs_acceptance and not accepted):
+                return self._scope_apart(settings)
+        return self.limits.scope_of(settings.variables(), _host_of(settings))
+
+    def _scope_apart(self, settings: BoundRequestSettings) -> str:
+        counted = TRIAL if self._is_trial else CONNECTION
+        return self.limits.scope_of(settings.variables(), _host_of(settings), counted)
 
     def scope_of(self, settings: BoundRequestSettings) -> str:
         """Whose quota a connection's calls use.
@@ -157,7 +212,9 @@ class IntegrationRuntime:
             ConfigError: `counted_per` cannot be rendered for this connection.
         """
         try:
-            return self.limits.scope_of(settings.variables())
+            if self._vouching == UNVOUCHED:
+                return self._scope_apart(settings)
+            return self.limits.scope_of(settings.variables(), _host_of(settings))
         except TemplateProblem as error:
             problem = error
         raise template_error(settings.connection, "rate_limits", problem)
@@ -202,6 +259,30 @@ class IntegrationRuntime:
 
 
 GONE = 410
+REFUSED, SUCCESSES = frozenset({401, 403}), range(200, 300)
+PROVIDER, API, UNVOUCHED = "provider", "api", "unvouched"
+MAX_CONNECTIONS = 20_000
+"""Maximum number of connections of which it is remembered whether the API accepts them."""
+
+VOUCHED = frozenset({"raw", "user_id", "integration"})
+"""Names that a user cannot choose: the token response, and what the product itself says."""
+
+
+def _vouching_of(limits: RateLimits, integration: Integration) -> str:
+    """Who vouches for the values in `counted_per`: the provider, the API that is sent them, or nothing."""
+    known = VOUCHED | reveal(integration.app_variables).keys()
+    typed = [name for name in limits.scope_names if name.partition(".")[0] not in known]
+    if not typed:
+        return PROVIDER
+    requests, auth = integration.requests, str(integration.settings.get("auth"))
+    texts = (requests.base_url, *(text for _, text in (*requests.headers, *requests.params)))
+    sent = {name for text in texts for name in text.names}
+    return API if all(name in sent or name in auth for name in typed) else UNVOUCHED
+
+
+def _host_of(settings: BoundRequestSettings) -> str:
+    """The host that a user named, or ""."""
+    return "" if settings.guard is None else settings.base_url
 
 
 def describe_end_of_life(integration: Integration) -> str:

@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 
 CONNECTION = "connection"
 INTEGRATION = "integration"
+TRIAL = "trial"
 
 
 class KeyTemplate(Protocol):
     """A compiled `${...}` text."""
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The variables in it."""
 
     def render(self, variables: Variables, /) -> str:
         """The text with its names replaced by values."""
@@ -125,25 +130,37 @@ class RateLimits:
         """Whether the blueprint has limits; if not, they are learned."""
         return bool(self._budgets)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several connections may have one quota."""
+        return self._scope != CONNECTION
+
+    @property
+    def scope_names(self) -> tuple[str, ...]:
+        """The names in the template of `counted_per`; empty if it is a word."""
+        return () if isinstance(self._scope, str) else tuple(self._scope.names)
+
     def spends_and_gates(
-        self, facts: CallFacts, variables: Variables
+        self, facts: CallFacts, variables: Variables, scope: str | None = None
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """What `spends` and `gates` return."""
-        spends = self.spends(facts, variables)
-        return spends, tuple(spend.key for spend in spends) or (self.scope_of(variables),)
+        scope = self.scope_of(variables) if scope is None else scope
+        spends = self.spends(facts, variables, scope)
+        return spends, tuple(spend.key for spend in spends) or (scope,)
 
-    def spends(self, facts: CallFacts, variables: Variables) -> tuple[Spend, ...]:
+    def spends(self, facts: CallFacts, variables: Variables, scope: str | None = None) -> tuple[Spend, ...]:
         """What the call spends from each budget that applies to it.
 
         Args:
             facts: of the call.
             variables: the template variables of the connection, including `integration` and `user_id`.
+            scope: whose quota it uses; that of `scope_of` by default.
         """
         method = facts.method.upper()
         candidates = self._candidates(method, facts.path)
         if not candidates:
             return ()
-        scope = self.scope_of(variables)
+        scope = self.scope_of(variables) if scope is None else scope
         found = []
         for budget, cases in candidates:
             case = next((case for case in cases if _params_match(case.params, facts.params)), None)
@@ -167,19 +184,27 @@ class RateLimits:
         """
         return self.spends_and_gates(facts, variables)[1]
 
-    def scope_of(self, variables: Variables) -> str:
-        """Whose quota a call of this connection uses: the start of all its keys."""
+    def scope_of(self, variables: Variables, host: str = "", counted: str = "") -> str:
+        """Whose quota a call of this connection uses: the start of all its keys.
+
+        Users and values are hashed, because a shared store may be readable by others.
+
+        Args:
+            variables: the template variables of the connection.
+            host: the host that the user named, or "".
+            counted: CONNECTION or TRIAL to count apart from other connections, whatever the blueprint says.
+        """
         integration = variables["integration"]
-        if self._scope == CONNECTION:
-            # The length distinguishes "a b"/"c" from "a"/"b c".
-            user_id = str(variables["user_id"])
-            return f"{integration} {len(user_id)}:{user_id}"
-        if self._scope == INTEGRATION:
-            return str(integration)
-        assert not isinstance(self._scope, str)  # noqa: S101 - the two words are handled above
-        # The text can contain anything that the blueprint names, so a shared store only gets its hash.
-        rendered = self._scope.render(variables).encode()
-        return f"{integration} ={hashlib.sha256(rendered).hexdigest()[:32]}"
+        scope = counted or self._scope
+        suffix = f"@{_digest(host)}" if host else ""
+        if scope == CONNECTION:
+            return f"{integration} u{_digest(str(variables['user_id']))}{suffix}"
+        if scope == TRIAL:
+            return f"{integration} t{_digest(str(variables['user_id']))}{suffix}"
+        if scope == INTEGRATION:
+            return f"{integration}{suffix}"
+        assert not isinstance(scope, str)  # noqa: S101 - the words are handled above
+        return f"{integration} ={_digest(scope.render(variables))}{suffix}"
 
     def _find_candidates(self, method: str, path: str) -> tuple[tuple[_Budget, tuple[_Case, ...]], ...]:
         segments = segments_of(path)
@@ -188,6 +213,11 @@ class RateLimits:
             for budget in self._budgets
         )
         return tuple((budget, cases) for budget, cases in found if cases)
+
+
+@lru_cache(maxsize=4096)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @lru_cache(maxsize=4096)

@@ -41,8 +41,8 @@ def verify_unstored(
         ConfigError: a setting of the connection does not fit the blueprint's templates.
     """
     check = Check(runtime)
-    # The runtime has a separate circuit breaker: a mistyped host must not stop the calls of other users.
-    own_runtime = runtime.with_tokens(FirstTokenOnly(clock, transport))
+    # A separate circuit breaker and separate limits: a typing error must not stop the calls of others.
+    own_runtime = runtime.for_trial(FirstTokenOnly(clock, transport))
     source = UnstoredSource(connection)
     try:
         return Executor(lambda: own_runtime, source, transport, limits, clock).verify()

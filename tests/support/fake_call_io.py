@@ -114,3 +114,6 @@ class FakeCallIO:
 
     def count(self, spends: Any) -> None:
         self._do("count", spends)
+
+    def correct(self, spend: Any, report: Any) -> None:
+        self._do("correct", (spend, report))

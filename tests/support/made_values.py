@@ -82,11 +82,12 @@ def a_connection(
     user_id: str = "user-1",
     additional_config: Mapping[str, Any] | None = None,
     integration: str = "shop",
+    uuid: str = "00000000-0000-4000-8000-000000000001",
 ) -> Connection:
     """A connection as the store returns it."""
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     return Connection(
-        uuid="00000000-0000-4000-8000-000000000001",
+        uuid=uuid,
         integration=integration,
         user_id=user_id,
         credentials=freeze(conceal(dict(credentials or {"api_key": KEY}))),

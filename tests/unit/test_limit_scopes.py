@@ -1,0 +1,126 @@
+"""Whose quota a call uses: a stranger's junk calls take nothing from another connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nango_py.config.model import UserHosts
+from nango_py.engine.call import ApiCall
+from nango_py.engine.interfaces import run_sync
+from nango_py.engine.runtime import IntegrationRuntime
+from nango_py.errors import RateLimited
+from nango_py.limits.stores.memory import MemoryLimits
+from tests.support.fake_call_io import FakeCallIO
+from tests.support.made_values import FakeResponse, a_connection, a_plan, an_integration, bound_settings
+
+TENANT = "${additional_config.tenant}"
+BUDGETS = [{"key": "all", "otherwise": ["60/hour"]}]
+USED_UP = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "999"}
+
+
+class Company:
+    """Connections of one integration, each with a typed tenant, at one API."""
+
+    def __init__(self, counted_per: str, *, budgets: Any = BUDGETS, **options: Any) -> None:
+        limits = {"counted_per": counted_per, "budgets": budgets}
+        self.integration = an_integration(rate_limits=limits, retries={"max_attempts": 1}, **options)
+        self.io = FakeCallIO()
+        self.store = self.io.limits = MemoryLimits(self.io.clock)
+        self.runtime = IntegrationRuntime(self.integration, self.io.clock)
+
+    def call(self, user: str, response: FakeResponse, *, is_trial: bool = False) -> Any:
+        """One call of a user; all of them have the same tenant."""
+        connection = a_connection(
+            {"api_key": f"key-of-{user}", "raw": {"team": "acme"}},
+            user_id=user, uuid=user, additional_config={"tenant": "acme"},
+        )  # fmt: skip
+        self.settings = bound_settings(self.integration, connection)
+        runtime = self.runtime.for_trial(None) if is_trial else self.runtime  # type: ignore[arg-type]
+        self.io._outcomes = [response]
+        return run_sync(ApiCall(a_plan(settings=self.settings), runtime, self.io, deadline_seconds=1.0).run())
+
+    def sends(self, user: str, response: FakeResponse | None = None) -> bool:
+        """Whether a call of the user is neither refused by us nor by a 429."""
+        try:
+            self.call(user, response or FakeResponse(200))
+        except RateLimited:
+            return False
+        return True
+
+
+SCOPES = pytest.mark.parametrize(
+    ("counted_per", "params"),
+    [("integration", {}), (TENANT, {}), (TENANT, {"tenant": TENANT}), ("${raw.team}", {})],
+    ids=["integration", "typed", "typed and sent", "token response"],
+)
+
+
+@SCOPES
+@pytest.mark.parametrize("budgets", [BUDGETS, []], ids=["written", "learned"])
+def test_junk_calls_use_nothing_of_a_shared_quota(
+    counted_per: str, params: dict[str, str], budgets: Any
+) -> None:
+    """Neither 401s, nor what they report, nor a 429 after them stops another connection."""
+    company = Company(counted_per, params=params, budgets=budgets)
+    assert company.call("victim", FakeResponse(200)).status_code == 200
+    for _ in range(59):
+        company.sends("stranger", FakeResponse(401))
+    assert company.sends("stranger", FakeResponse(401, USED_UP))
+    assert not company.sends("stranger", FakeResponse(429, {"Retry-After": "3600"}))
+    for _ in range(50):
+        assert company.call("victim", FakeResponse(200)).status_code == 200
+
+
+@SCOPES
+def test_a_trial_counts_apart(counted_per: str, params: dict[str, str]) -> None:
+    """A key that is tried on the connect page closes no gate of stored connections, whoever typed it."""
+    company = Company(counted_per, params=params)
+    assert company.sends("victim")
+    for user in ("stranger", "victim"):
+        with pytest.raises(RateLimited):
+            company.call(user, FakeResponse(429, {"Retry-After": "3600"}), is_trial=True)
+    assert company.sends("victim")
+
+
+def test_junk_calls_are_still_counted_for_their_connection() -> None:
+    """Control: the stranger's own calls are paced, and what is counted apart is visible as used."""
+    company = Company("integration")
+    for _ in range(60):
+        company.call("stranger", FakeResponse(401))
+    with pytest.raises(RateLimited):
+        company.call("stranger", FakeResponse(401))
+
+
+def test_accepted_connections_share_a_typed_value_that_is_sent() -> None:
+    """Control: once the API has accepted both, what one uses the other cannot."""
+    company = Company(TENANT, params={"tenant": TENANT})
+    assert company.sends("one")
+    assert company.sends("two")
+    for _ in range(60):
+        company.sends("one")
+    assert not company.sends("two")
+
+
+def test_a_typed_value_that_is_not_sent_is_never_shared() -> None:
+    """An API that does not receive it cannot vouch for it, so each connection counts alone."""
+    company = Company(TENANT)
+    for _ in range(60):
+        assert company.sends("one")
+    assert not company.sends("one")
+    assert company.sends("two")
+
+
+def test_a_host_that_a_user_names_counts_apart() -> None:
+    """A 429 of one user's host stops no call to another host, even with `counted_per: integration`."""
+    hosts = UserHosts({"additional_config.tenant": "host"})
+    limits = {"counted_per": "integration", "budgets": BUDGETS}
+    integration = an_integration("https://${additional_config.tenant}/", rate_limits=limits, user_hosts=hosts)
+    runtime = IntegrationRuntime(integration, FakeCallIO().clock)
+    scopes = {
+        runtime.scope_of(bound_settings(integration, a_connection(additional_config={"tenant": host})))
+        for host in ("a.example", "b.example", "a.example")
+    }
+    assert len(scopes) == 2
+    assert not any("example" in scope for scope in scopes)

@@ -243,13 +243,14 @@ class Services:
         return Secret(configured or f"sqlite:///{self._files.folder / '.nango' / 'nango.db'}")
 
     def _open_store(self) -> ConnectionStore:
-        from nango_py.connections.keys import load_keyring, with_keys
+        from nango_py.connections.keys import find_key_file, load_keyring, with_keys
         from nango_py.connections.store import open_store
-        from nango_py.database.opening import sqlite_folder
+        from nango_py.database.opening import sqlite_file
 
         url = self._resolve_database_url()
-        folder = sqlite_folder(url.reveal()) or self._files.folder / ".nango"
-        return open_store(url, load_keyring(with_keys(self._environ, self._keys), folder), self.clock)
+        file = sqlite_file(url.reveal())
+        place = self._files.folder / ".nango" if file is None else find_key_file(file)
+        return open_store(url, load_keyring(with_keys(self._environ, self._keys), place), self.clock)
 
     def _remember(self, connection: Connection) -> None:
         self.cache.put(connection)

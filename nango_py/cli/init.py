@@ -40,7 +40,7 @@ integrations:
 # config:
 #   database_url: postgresql:///nango   # default: .nango/nango.db
 """
-IGNORED = ".nango/"
+IGNORED = (".nango/", "*.key")
 
 
 @click.command()
@@ -77,13 +77,14 @@ def _write_new(file: Path, text: str) -> bool:
 
 
 def _add_to_gitignore(file: Path) -> bool:
-    """Whether the folder of keys and connections was added to .gitignore."""
+    """Whether the folder of connections, or key files elsewhere, were added to .gitignore."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
-    if {IGNORED, IGNORED.rstrip("/")} & {line.strip().lstrip("/") for line in text.splitlines()}:
-        return False
-    with file.open("a", encoding="utf-8") as stream:
-        stream.write(("\n" if text and not text.endswith("\n") else "") + IGNORED + "\n")
-    return True
+    ignored = {line.strip().strip("/") for line in text.splitlines()}
+    missing = [pattern for pattern in IGNORED if pattern.strip("/") not in ignored]
+    if missing:
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n")
+    return bool(missing)
 
 
 def _report(path: Path, *, is_new: bool) -> None:

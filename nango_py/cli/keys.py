@@ -85,7 +85,7 @@ def rotate(project: Project) -> None:
         if store.keyring.source == KEYS_VARIABLE:
             changed = store.rotate(_echo_progress)
         else:
-            changed = replace_key(store, Path(store.keyring.source).parent, _echo_progress)
+            changed = replace_key(store, Path(store.keyring.source), _echo_progress)
         active = store.keyring.ids[0]
     noun = "connection is" if changed == 1 else "connections are"
     click.echo(f"{changed} {noun} now encrypted with key {active}")

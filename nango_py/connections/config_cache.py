@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nango_py.config.cache.cache_folder import ConfigCache
-from nango_py.connections.keys import key_text, with_keys
-from nango_py.database.opening import sqlite_folder
+from nango_py.connections.keys import find_key_file, key_text, with_keys
+from nango_py.database.opening import sqlite_file
 from nango_py.errors import StorageError
 from nango_py.secret import Secret
 
@@ -32,9 +32,11 @@ class ConfigCacheOpener:
 
     def __call__(self, folder: Path) -> ConfigCache | None:
         """The cache for files in `folder`, or None."""
-        database_folder = None
-        with contextlib.suppress(StorageError):  # a malformed URL is reported when the store is opened
-            database_folder = sqlite_folder(self._database_url.reveal())
-        cache_folder = database_folder or folder / ".nango"
-        key = key_text(with_keys(self._environ, self._keys), cache_folder)
+        file, place = None, folder / ".nango"
+        cache_folder = place
+        with contextlib.suppress(StorageError):  # reported when the store is opened
+            file = sqlite_file(self._database_url.reveal())
+            if file is not None:
+                cache_folder, place = file.parent, find_key_file(file)
+        key = key_text(with_keys(self._environ, self._keys), place)
         return None if key is None else ConfigCache(cache_folder, key)

@@ -1,9 +1,13 @@
 """Encryption keys: from the environment, or from a private file next to the database.
 
 `NANGO_ENCRYPTION_KEYS` is a comma-separated list of 32 random bytes in base64; the first key encrypts, all of
-them decrypt. Without the variable, the key file `nango.key` is used, with one key per line; it is created
-when the first store is opened. If `NANGO_ENV` is set to anything but `development` or `test`, using a key
-file logs a warning, because a disk that holds both the key and the database protects neither.
+them decrypt. Without the variable, a key file next to the database is used, with one key per line:
+`nango.key` for `nango.db`. It is created when the first store is opened. If `NANGO_ENV` is set to anything
+but `development` or `test`, using a key file logs a warning, because a disk that holds both the key and the
+database protects neither. There, a folder that others may write, and a folder or key file of another user,
+are errors; elsewhere they are warnings.
+
+A `place` is the key file, or the folder of `nango.key`.
 
 Every function raises StorageError if a key is malformed, or if the key file cannot be read or written, or can
 be read by other users. No message shows a key, and an error leaves the key file unchanged.
@@ -21,6 +25,8 @@ from nango_py.connections.cipher import KEY_BYTES, Key
 from nango_py.database.private_files import (
     GROUP_AND_OTHERS,
     access_error,
+    check_owner,
+    check_private_folder,
     lock_folder,
     make_private_folder,
     replace_file,
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 KEYS_VARIABLE = "NANGO_ENCRYPTION_KEYS"
 ENV_VARIABLE = "NANGO_ENV"
 KEY_FILE = "nango.key"
+LONGEST_FILE = 1 << 20
 ENVS_FOR_KEY_FILES = ("", "dev", "development", "test", "testing")
 
 _FILE_HEADER = (
@@ -51,10 +58,13 @@ class KeyRing:
         source: where they come from, for messages: `NANGO_ENCRYPTION_KEYS` or the path of the key file.
     """
 
-    def __init__(self, keys: Iterable[Key], source: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, keys: Iterable[Key], source: str, file: Path | None = None, *, is_strict: bool = False
+    ) -> None:
         # Replaced as a whole, never modified, so that readers need no lock.
         self._keys = {key.id: key for key in keys}
-        self._folder = folder
+        self._file = file
+        self._is_strict = is_strict
         self.source = source
 
     @classmethod
@@ -86,9 +96,9 @@ class KeyRing:
 
     def reload(self) -> None:
         """Read the key file again, if there is one: another process may have created or changed it."""
-        if self._folder is not None and _has_file(self._folder):
-            with lock_folder(self._folder):
-                self._keys = {key.id: key for key in _read_file(self._folder)}
+        if self._file is not None and _has_file(self._file):
+            with lock_folder(self._file.parent):
+                self._keys = {key.id: key for key in _read_file(self._file, is_strict=self._is_strict)}
 
     def create(self, *, is_persistent: bool = True) -> None:
         """Create the key file if there is none; concurrent processes end up with the same key.
@@ -96,18 +106,22 @@ class KeyRing:
         Args:
             is_persistent: False for an in-memory database, whose key is not written to a file.
         """
-        if self._folder is None or self._keys:
+        if self._file is None or self._keys:
             return
         if not is_persistent:
             self._keys = {key.id: key for key in KeyRing.throwaway()}
-            self._folder = None
+            self._file = None
             return
-        make_private_folder(self._folder)
-        with lock_folder(self._folder):
-            if not _has_file(self._folder):
-                _write_file(self._folder, [generate_key()])
-                logger.info("created an encryption key in %s; back it up", self.source)
-            self._keys = {key.id: key for key in _read_file(self._folder)}
+        make_private_folder(self._file.parent)
+        check_private_folder(self._file.parent, is_strict=self._is_strict)
+        with lock_folder(self._file.parent):
+            if not _has_file(self._file):
+                _write_file(self._file, [generate_key()])
+                logger.info(
+                    "created an encryption key in %s; back it up, and keep it out of version control",
+                    self.source,
+                )
+            self._keys = {key.id: key for key in _read_file(self._file, is_strict=self._is_strict)}
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys.values())
@@ -116,12 +130,22 @@ class KeyRing:
         return f"KeyRing({', '.join(self._keys) or 'no key yet'}; from {self.source})"
 
 
-def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) -> KeyRing:  # noqa: FBT001, FBT002
+def find_key_file(database: Path) -> Path:
+    """The key file of an SQLite database: `shop.key` for `shop.db`.
+
+    A database that has used `nango.key` beside it, as all did in earlier versions, keeps it.
+    """
+    own, shared = database.with_name(f"{database.name.removesuffix('.db')}.key"), database.with_name(KEY_FILE)
+    is_older = not _has_file(own) and _has_file(database) and _has_file(shared)
+    return shared if is_older else own
+
+
+def load_keyring(environ: Mapping[str, str], place: Path, warn: bool = True) -> KeyRing:  # noqa: FBT001, FBT002
     """The key ring of this process. Nothing is written: `KeyRing.create` creates a missing key file.
 
     Args:
         environ: the environment variables.
-        folder: where the key file is, or will be.
+        place: where the key file is, or will be.
         warn: whether to log a warning if a key file is used and `NANGO_ENV` is not a development environment.
     """
     keys = Secret(environ[KEYS_VARIABLE]) if KEYS_VARIABLE in environ else None
@@ -129,13 +153,15 @@ def load_keyring(environ: Mapping[str, str], folder: Path, warn: bool = True) ->
     del environ  # it would show the keys in a traceback with locals
     if keys is not None:
         return KeyRing(_parse(keys, ",", KEYS_VARIABLE), KEYS_VARIABLE)
-    path = folder / KEY_FILE
-    if warn and env.lower() not in ENVS_FOR_KEY_FILES:
+    path = _file_at(place)
+    is_strict = env.lower() not in ENVS_FOR_KEY_FILES
+    if warn and is_strict:
         logger.warning(
             "%s is %s, but the encryption key is in the file %s; set %s from your secret store",
             *(ENV_VARIABLE, ascii(env), path, KEYS_VARIABLE),
         )
-    return KeyRing(_read_file(folder) if _has_file(folder) else (), str(path), folder)
+    keys_in_file = _read_file(path, is_strict=is_strict) if _has_file(path) else ()
+    return KeyRing(keys_in_file, str(path), path, is_strict=is_strict)
 
 
 def join_keys(keys: Iterable[str] | str | None) -> Secret | None:
@@ -150,12 +176,13 @@ def with_keys(environ: Mapping[str, str], keys: Secret | None) -> dict[str, str]
     return {**environ, **({} if keys is None else {KEYS_VARIABLE: keys.reveal()})}
 
 
-def key_text(environ: Mapping[str, str], folder: Path) -> Secret | None:
+def key_text(environ: Mapping[str, str], place: Path) -> Secret | None:
     """The text with the keys, unparsed; None if there is none, or if other users can read it."""
     if KEYS_VARIABLE in environ:
         return Secret(environ[KEYS_VARIABLE]) if environ[KEYS_VARIABLE].strip() else None
     try:
-        return read_private_text(folder / KEY_FILE) if _has_file(folder) else None
+        path = _file_at(place)
+        return read_private_text(path) if _has_file(path) else None
     except StorageError:
         return None
 
@@ -187,63 +214,70 @@ def write_new_key(path: Path) -> str:
     return parse_one_key(key, str(path)).id
 
 
-def add_key(folder: Path) -> str:
+def add_key(place: Path) -> str:
     """Make a new key the first, and so the active one, of the key file, and return its id.
 
     Rows sealed with older keys stay readable. Running processes switch to the new key when they read the
     first row that is sealed with it.
     """
-    with lock_folder(folder):
-        lines = _split(read_private_text(folder / KEY_FILE), "\n")
-        _read_file(folder)
-        _write_file(folder, [generate_key(), *lines])
-        return _read_file(folder)[0].id
+    file = _file_at(place)
+    with lock_folder(file.parent):
+        lines = _split(read_private_text(file), "\n")
+        _read_file(file)
+        _write_file(file, [generate_key(), *lines])
+        return _read_file(file)[0].id
 
 
-def drop_unused(folder: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
+def drop_unused(place: Path, used_ids: Iterable[str]) -> tuple[str, ...]:
     """Remove all keys but the active one and the used ones from the key file; return the removed ids.
 
     Args:
-        folder: where the key file is.
+        place: where the key file is.
         used_ids: the ids in `ConnectionStore.rows_by_key`.
     """
-    used = set(used_ids)
-    with lock_folder(folder):
-        lines = _split(read_private_text(folder / KEY_FILE), "\n")
-        keys = _read_file(folder)
+    used, file = set(used_ids), _file_at(place)
+    with lock_folder(file.parent):
+        lines = _split(read_private_text(file), "\n")
+        keys = _read_file(file)
         kept = [index for index, key in enumerate(keys) if index == 0 or key.id in used]
         if len(kept) < len(keys):
-            _write_file(folder, [lines[index] for index in kept])
+            _write_file(file, [lines[index] for index in kept])
         return tuple(key.id for index, key in enumerate(keys) if index not in kept)
 
 
-def _has_file(folder: Path) -> bool:
-    path = folder / KEY_FILE
+def _file_at(place: Path) -> Path:
+    return place if place.suffix == ".key" else place / KEY_FILE
+
+
+def _has_file(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:  # no permission to read the folder
-        raise access_error("cannot access the key file", path, error) from None
+        raise access_error("cannot access", path, error) from None
 
 
-def _read_file(folder: Path) -> tuple[Key, ...]:
-    return _parse(read_private_text(folder / KEY_FILE), "\n", str(folder / KEY_FILE))
+def _read_file(path: Path, *, is_strict: bool = False) -> tuple[Key, ...]:
+    check_private_folder(path.parent, is_strict=is_strict)
+    return _parse(read_private_text(path, is_strict=is_strict), "\n", str(path))
 
 
-def read_private_text(path: Path) -> Secret:
+def read_private_text(path: Path, *, is_strict: bool = False) -> Secret:
     """The content of a key file."""
     try:
-        mode = path.stat().st_mode
-        text = Secret(path.read_text(encoding="ascii", errors="replace"))
+        with path.open(encoding="ascii", errors="replace") as file:
+            found = os.fstat(file.fileno())
+            text = Secret(file.read(LONGEST_FILE))
     except OSError as error:
         raise access_error("cannot read the key file", path, error) from None
-    if os.name == "posix" and mode & GROUP_AND_OTHERS:
+    if os.name == "posix" and found.st_mode & GROUP_AND_OTHERS:
         raise StorageError(f"other users can read the key file {path}; run: chmod 600 {path}")
+    check_owner(found, f"the key file {path}", is_strict=is_strict)
     return text
 
 
-def _write_file(folder: Path, keys: list[Secret]) -> None:
+def _write_file(path: Path, keys: list[Secret]) -> None:
     lines = "".join(f"{key.reveal()}\n" for key in keys)
-    replace_file(folder / KEY_FILE, Secret(_FILE_HEADER + lines))
+    replace_file(path, Secret(_FILE_HEADER + lines))
 
 
 def _split(text: Secret, separator: str) -> list[Secret]:

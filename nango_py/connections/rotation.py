@@ -30,7 +30,7 @@ class Progress(Protocol):
         """Rows done so far, and rows to do in all."""
 
 
-def replace_key(database: SealedDatabase, folder: Path, progress: Progress | None = None) -> int:
+def replace_key(database: SealedDatabase, place: Path, progress: Progress | None = None) -> int:
     """Add a new key to the key file, seal every row with it, and remove the older keys.
 
     Safe to interrupt at any moment: the next run first finishes the interrupted rotation and adds no further
@@ -39,7 +39,7 @@ def replace_key(database: SealedDatabase, folder: Path, progress: Progress | Non
 
     Args:
         database: opened with the ring of that key file.
-        folder: where the key file is.
+        place: where the key file is: the file, or the folder of `nango.key`.
         progress: see `rotate`.
 
     Returns:
@@ -52,11 +52,11 @@ def replace_key(database: SealedDatabase, folder: Path, progress: Progress | Non
     keyring = database.keyring
     keyring.reload()
     if len(keyring.ids) == 1:
-        add_key(folder)
+        add_key(place)
         keyring.reload()
     changed = rotate(database, progress)
     # A key that the database still accepts may be used again at any time, with rows or without.
-    drop_unused(folder, database.rows_by_key())
+    drop_unused(place, database.rows_by_key())
     keyring.reload()
     return changed
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_NAME_BYTES = 1024
 MAX_DEPTH = 50
+MAX_JSON_BYTES = 1 << 20
+"""Maximum size of credentials, and of additional_config, as JSON: what every export can hold."""
 
 
 def check_identity(integration: str, user_id: str) -> None:
@@ -69,7 +71,16 @@ def to_json(value: object, name: str) -> Secret:
     error = _find_error(value, name, MAX_DEPTH)
     if error:
         raise StorageError(f"{error}; expected text, finite numbers, true, false, null, lists and mappings")
-    return Secret(json.dumps(value, default=_reveal, separators=(",", ":"), allow_nan=False))
+    text = Secret(json.dumps(value, default=_reveal, separators=(",", ":"), allow_nan=False))
+    check_size(text, name)
+    return text
+
+
+def check_size(text: Secret, name: str) -> None:
+    """Raise a StorageError if a JSON text is too large to be stored, exported and imported."""
+    size = len(text.reveal())  # of ASCII characters
+    if size > MAX_JSON_BYTES:
+        raise StorageError(f"{name} cannot be stored: {size} bytes as JSON; the maximum is {MAX_JSON_BYTES}")
 
 
 def _reveal(value: Secret | Mapping[str, object]) -> str | dict[str, object]:

@@ -60,7 +60,12 @@ def sqlite_path(url: str) -> Path | None:
     return None if name == MEMORY else Path(name)
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The SQLite file that the URL names; None for other URLs."""
+    return sqlite_path(url) if url.lower().startswith("sqlite:") else None
+
+
 def sqlite_folder(url: str) -> Path | None:
     """The folder of the SQLite file that the URL names, where the key file is too; None for other URLs."""
-    path = sqlite_path(url) if url.lower().startswith("sqlite:") else None
+    path = sqlite_file(url)
     return None if path is None else path.parent

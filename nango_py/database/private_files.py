@@ -6,7 +6,9 @@ The functions raise StorageError if the operating system refuses; an error leave
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import stat
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 GROUP_AND_OTHERS = 0o077
+OTHERS_WRITE = 0o022
+_reported: set[str] = set()
 
 
 def access_error(what: str, path: Path, error: OSError) -> StorageError:
@@ -38,6 +42,49 @@ def make_private_folder(path: Path) -> None:
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     except OSError as error:
         raise access_error("cannot create the folder", path, error) from None
+
+
+def check_private_folder(path: Path, *, is_strict: bool) -> None:
+    """Check that no other user can put files into a folder that holds keys and connections.
+
+    Args:
+        path: the folder, or a link to it.
+        is_strict: whether a danger is an error; if not, it is a warning.
+
+    Raises:
+        StorageError: others can, or the folder belongs to another user.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise access_error("cannot open the folder", path, error) from None
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    check_owner(found, f"the folder {path}", is_strict=is_strict)
+    if found.st_mode & OTHERS_WRITE and not found.st_mode & stat.S_ISVTX:
+        _report(f"other users can write to the folder {path}; run: chmod go-w {path}", is_strict=is_strict)
+
+
+def check_owner(found: os.stat_result, what: str, *, is_strict: bool) -> None:
+    """Check that an opened file or folder belongs to the current user or to root.
+
+    Raises:
+        StorageError: it belongs to another user, who can change it at any time.
+    """
+    if sys.platform != "win32" and found.st_uid not in {os.geteuid(), 0}:
+        _report(f"{what} belongs to another user (uid {found.st_uid})", is_strict=is_strict)
+
+
+def _report(text: str, *, is_strict: bool) -> None:
+    if is_strict:
+        raise StorageError(text)
+    if text not in _reported:
+        _reported.add(text)
+        logging.getLogger("nango_py.keys").warning("%s; in production this is an error", text)
 
 
 def make_private_file(path: Path) -> None:

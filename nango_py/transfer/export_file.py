@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
 from nango_py.connections.rows import from_microseconds, parse_microseconds
+from nango_py.connections.validation import MAX_JSON_BYTES
 from nango_py.errors import Position, StorageError, TamperError, printable
 from nango_py.secret import Secret, conceal, reveal
 
@@ -55,7 +56,19 @@ class ExportWriter:
         file.write(self._header + b"\n")
 
     def add(self, row: Row, credentials: Secret, additional_config: Secret) -> None:
-        """Write one connection; the two texts are JSON."""
+        """Write one connection; the two texts are JSON.
+
+        Raises:
+            StorageError: one is too large to be imported again. An earlier version stored it.
+        """
+        for name, value in (("credentials", credentials), ("additional_config", additional_config)):
+            size = len(value.reveal().encode())
+            if size > MAX_JSON_BYTES:
+                place = f"{row.integration}/{printable(row.user_id)}"
+                raise StorageError(
+                    f"the {name} of {place} cannot be exported: {size} bytes; "
+                    f"the maximum is {MAX_JSON_BYTES}. Delete the connection or make it smaller"
+                )
         fields = {
             "integration": row.integration,
             "user_id": row.user_id,
@@ -121,6 +134,8 @@ def _read_line(file: BinaryIO, name: str, number: int) -> bytes:
         return line[:-1]
     if number == 1:
         raise StorageError(f"{name} is not an export of connections")
+    if len(line) == MAX_LINE_BYTES:
+        raise StorageError(f"{name}:{number}: the line is longer than {MAX_LINE_BYTES} bytes")
     raise TamperError(f"{name}:{number}: the file is truncated; its last line is missing")
 
 

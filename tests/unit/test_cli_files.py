@@ -29,7 +29,7 @@ def test_init_writes_valid_files(product: Product, tmp_path: Path) -> None:
     (tmp_path / "integrations.yaml").unlink()
     assert product.run("init").code == 0
     assert (tmp_path / "blueprints").is_dir()
-    assert (tmp_path / ".gitignore").read_text() == ".nango/\n"
+    assert (tmp_path / ".gitignore").read_text() == ".nango/\n*.key\n"
     found = product.run("check")
     assert (found.code, found.out, found.err) == (0, "1 integration, 1 blueprint: no problems\n", "")
 
@@ -41,7 +41,7 @@ def test_init_overwrites_nothing(product: Product, tmp_path: Path) -> None:
     product.run("init")
     product.run("init")
     assert (tmp_path / "integrations.yaml").read_text() == before
-    assert (tmp_path / ".gitignore").read_text() == "*.log\n.nango/\n"
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.nango/\n*.key\n"
 
 
 def test_check_names_every_problem_of_every_file(product: Product) -> None:

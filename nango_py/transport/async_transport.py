@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import weakref
 from typing import TYPE_CHECKING
 
 from nango_py.secret import live_secrets, mask_library_loggers
@@ -56,9 +55,7 @@ class AsyncTransport:
         self._contexts = TlsContexts(ca_bundle)
         # Separate, so that names of users which never resolve do not delay other lookups.
         self._lookups, self._user_lookups = Lookups(look_up), Lookups(look_up)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopWires] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopWires] = {}
         self._pid = os.getpid()
         mask_library_loggers()
 
@@ -87,7 +84,7 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        wires = self._loops.pop(asyncio.get_running_loop(), None)
+        wires = self._loops.get(asyncio.get_running_loop())
         if wires is not None:
             await wires.closer.aclose()
 
@@ -95,11 +92,13 @@ class AsyncTransport:
         """The connections of the running event loop."""
         if self._pid != os.getpid():
             # A forked child must not write into its parent's sockets.
-            self._loops, self._pid = weakref.WeakKeyDictionary(), os.getpid()
+            self._loops, self._pid = {}, os.getpid()
         loop = asyncio.get_running_loop()
         wires = self._loops.get(loop)
         if wires is None:
-            wires = self._loops[loop] = _LoopWires(loop)
+            for other in [other for other in self._loops if other.is_closed()]:
+                self._loops.pop(other, None)
+            wires = self._loops[loop] = _LoopWires(loop, self._loops)
             await anext(wires.closer)
         return wires
 
@@ -118,12 +117,15 @@ class AsyncTransport:
 class _LoopWires:
     """The connections of one event loop: all that are open, and which of them are idle."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, loops: dict[asyncio.AbstractEventLoop, _LoopWires]
+    ) -> None:
         self.idle: IdleWires[AsyncWire] = IdleWires(time.monotonic)
         self.places = asyncio.Semaphore(MAX_ACTIVE)
         # asyncio.run() closes open async generators, and so the connections that nothing else closed.
         self.closer = self._close_at_end()
-        self._loop = weakref.ref(loop)
+        self._loop = loop
+        self._loops = loops
         self._open: set[AsyncWire] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -135,13 +137,12 @@ class _LoopWires:
     def give_back(self, key: Hashable, wire: AsyncWire) -> None:
         wire.is_idle = True
         self.idle.give_back(key, wire)
-        loop = self._loop()
-        if self._timer is None and loop is not None:
-            self._timer = loop.call_later(SWEEP_SECONDS, self._sweep, loop)
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self) -> None:
         left = self.idle.sweep()
-        self._timer = loop.call_later(SWEEP_SECONDS, self._sweep, loop) if left else None
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep) if left else None
 
     def _forget(self, wire: AsyncWire) -> None:
         self._open.discard(wire)
@@ -151,6 +152,7 @@ class _LoopWires:
         try:
             yield
         finally:
+            self._loops.pop(self._loop, None)
             if self._timer is not None:
                 self._timer.cancel()
             self.idle.clear()

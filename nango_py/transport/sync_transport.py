@@ -113,7 +113,8 @@ class Transport:
 
     def close(self) -> None:
         """Close all idle connections; the transport can still be used."""
-        self._idle.wires.clear()
+        if self._pid == os.getpid():  # a forked child leaves those of its parent alone
+            self._idle.wires.clear()
 
 
 class _Idle:

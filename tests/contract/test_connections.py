@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -185,6 +187,56 @@ def test_a_stream_that_was_read_gives_its_connection_back(is_async: bool) -> Non
                 else:
                     assert calls._loop.run_until_complete(read(streamed)) == expected
         assert server.connections == 1
+
+
+@WAYS
+def test_a_forked_child_has_connections_of_its_own(is_async: bool) -> None:  # noqa: FBT001
+    """Parent and child do not read each other's responses, and the child closes none of its parent's."""
+    scripts = [READ, response(b"one"), READ, response(b"two"), HANG], [READ, response(b"child")]
+    with FaultServer(*scripts) as server, Calls(is_async=is_async) as calls:
+        assert calls.send(server.url).text == "one"  # type: ignore[union-attr]
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if is_async:
+                    sent = calls.transport.send(plan_for(server.url), 5.0)
+                    code = 0 if asyncio.run(sent).text == "child" else 2
+                else:
+                    calls.transport.close()
+                    code = 0 if calls.transport.send(plan_for(server.url), 5.0).text == "child" else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert calls.send(server.url).text == "two"  # type: ignore[union-attr]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("is_shut_down", [True, False])
+def test_event_loops_that_have_ended_are_forgotten(is_shut_down: bool) -> None:  # noqa: FBT001
+    """Those of asyncio.run() at once, others with the next loop."""
+    transport = AsyncTransport()
+
+    def call_once() -> weakref.ref[asyncio.AbstractEventLoop]:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(transport.send(plan_for(server.url), 5.0))
+        if is_shut_down:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        else:
+            for wires in transport._loops.values():
+                for wire in list(wires._open):
+                    wire.close()
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        return weakref.ref(loop)
+
+    with FaultServer([READ, response(b"ok"), HANG]) as server:
+        loops = [call_once() for _ in range(3)]
+        gc.collect()
+        assert [loop() is None for loop in loops] == [True, True, is_shut_down]
+        assert len(transport._loops) == (0 if is_shut_down else 1)
+        if not is_shut_down:
+            transport._loops.clear()
 
 
 @pytest.mark.parametrize("moment", ["head", "body", "upload"])

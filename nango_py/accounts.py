@@ -119,6 +119,8 @@ class Accounts:
         lifetime_seconds: float = 1800,
         origin: str = "",
         user_label: str = "",
+        return_url: str = "",
+        language: str = "",
     ) -> ConnectSession:
         """A link with which one user's browser may connect accounts."""
         from nango_py.connections.connect_sessions import new_connect_session
@@ -130,7 +132,15 @@ class Accounts:
         for name in names:
             self.services.integration(name)
         return new_connect_session(
-            self.services.store, configuration.config, user_id, names, lifetime_seconds, origin, user_label
+            self.services.store,
+            configuration.config,
+            user_id,
+            names,
+            lifetime_seconds,
+            origin,
+            user_label,
+            return_url,
+            language,
         )
 
     @without_frames

@@ -303,6 +303,8 @@ class Nango:
         lifetime_seconds: float = 1800,
         origin: str = "",
         user_label: str = "",
+        return_url: str = "",
+        language: str = "",
     ) -> ConnectSession:
         """A link to the connect page, where one user may connect accounts.
 
@@ -312,14 +314,23 @@ class Nango:
             lifetime_seconds: from one minute to a day.
             origin: the one of `config.connect_origins` that receives results; any of them by default.
             user_label: what the page calls the user, such as an email address.
+            return_url: the page of your product that the connect page links back to. It is shown as it is:
+                do not pass on what a browser sent.
+            language: `en`, `de` or `fr`; by default the best of the browser's languages.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare one of them.
-            ValueError: the lifetime or the origin is not allowed.
+            ValueError: the lifetime, the origin, the return URL or the language is not allowed.
             TypeError: an argument has the wrong type.
         """
         return self.accounts.create_session(
-            user_id, integrations, lifetime_seconds=lifetime_seconds, origin=origin, user_label=user_label
+            user_id,
+            integrations,
+            lifetime_seconds=lifetime_seconds,
+            origin=origin,
+            user_label=user_label,
+            return_url=return_url,
+            language=language,
         )
 
     @without_frames

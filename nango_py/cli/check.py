@@ -106,6 +106,7 @@ class ProblemCollector:
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
         """Load one blueprint and print its warnings."""
+        from nango_py.config.images import check_image, locate_logo
         from nango_py.config.template_checks import check_blueprint_templates
 
         warnings: list[Problem] = []
@@ -113,6 +114,8 @@ class ProblemCollector:
             blueprint = catalogue.find(ref, at, warnings)
             self._blueprints.append(blueprint)
             self.report(check_blueprint_templates(blueprint))
+            if where := blueprint.origins.get(("logo",)):
+                self.report(check_image(locate_logo(blueprint.settings, where), where))
         self.warn(warnings)
 
     def report(self, problems: Iterable[Problem]) -> None:

@@ -27,7 +27,7 @@ MAX_EXTENDS = 8
 PACKS = "nango_py.blueprints"
 # Keys that describe one blueprint, and not those that extend it.
 _NOT_INHERITED = ("name", "version", "extends", "status", "examples")
-_SHARED_BY_VERSIONS = ("title", "docs_url", "comment", "categories")
+_SHARED_BY_VERSIONS = ("title", "docs_url", "comment", "categories", "logo")
 
 
 class BlueprintRef(NamedTuple):

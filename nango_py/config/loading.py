@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.assemble import Parent, assemble_integration
+from nango_py.config.images import check_image, locate_logo
 from nango_py.config.inheritance import inherited_settings, overlay
 from nango_py.config.model import Config, Configuration, Integration
 from nango_py.config.schema.fast_check import is_surely_valid
@@ -145,6 +146,7 @@ class _Loading:
         config = Config()
         if isinstance(document.data, dict) and isinstance(document.data.get("config"), dict):
             config = self._config(document.data["config"], folder)
+        self._problems += check_image(config.product_logo, document.position(("config", "product_logo")))
         if config.blueprint_paths:
             catalogue = catalogue.with_folders(config.blueprint_paths)
         self._report(catalogue.check_folders())
@@ -229,6 +231,9 @@ class _Loading:
         self._warnings += check_usage(tree.settings, compiled, tree.origins)
         requests = request_settings(tree.settings, compiled, config)
         position_of = tree.origins.position
+        if logo := locate_logo(tree.settings, position_of(("logo",))):
+            tree = replaced(tree, settings={**tree.settings, "logo": logo})
+            self._problems += check_image(logo, position_of(("logo",)))
         places = ProxyPlaces(
             position_of, document.position(("config", "proxy_url")), document.key_position(path)
         )

@@ -142,6 +142,9 @@ class Config:
     connect_origins: tuple[str, ...] = ()
     connect_hosts: tuple[str, ...] = ()
     product_name: str = ""
+    product_logo: str = ""
+    product_color: str = ""
+    support_url: str = ""
     blueprint_paths: tuple[str, ...] = ()
 
 

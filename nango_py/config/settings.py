@@ -77,6 +77,8 @@ def read_config(written: Settings, folder: FilePath | None) -> Config:
         values["database_url"] = _database_url(values["database_url"], folder)
     if "blueprint_paths" in values:
         values["blueprint_paths"] = tuple(_absolute(path, folder) for path in values["blueprint_paths"])
+    if "product_logo" in values:
+        values["product_logo"] = _absolute(values["product_logo"], folder)
     values["connect_origins"] = tuple(map(origin_of, values.get("connect_origins", ())))
     values["connect_hosts"] = tuple(values.get("connect_hosts", ()))
     return Config(**values)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.config.schema.field_patterns import matches_pattern
-from nango_py.config.urls.hosts import FORMATS, normalize_host
+from nango_py.config.urls.hosts import normalize_host
 from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, make_form
+from nango_py.connect.words import load_words, lower_title
 from nango_py.errors import nearest, printable
 from nango_py.pasted_text import find_unusable, strip_pasted
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from nango_py.config.model import Integration
     from nango_py.connect.forms import Field, Form
+    from nango_py.connect.words import Words
     from nango_py.json_types import JsonObject, JsonValue
 
 MAX_NUMBER = 2**53
@@ -23,9 +25,9 @@ MAX_NUMBER = 2**53
 MAX_UNKNOWN = 20
 """Unknown fields that are reported."""
 
-CHECK_FIELDS = "Please check the marked fields."
-NO_SUCH_FIELD = "There is no such field"
-MISSING = "Please fill in this field."
+ENGLISH = load_words("en")
+CHECK_FIELDS = ENGLISH("check_fields")
+NO_SUCH_FIELD = ENGLISH("no_such_field")
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -40,8 +42,13 @@ class FormValues:
     """
 
     def __init__(
-        self, form: Form, credentials: Mapping[str, object], additional_config: Mapping[str, object]
+        self,
+        form: Form,
+        credentials: Mapping[str, object],
+        additional_config: Mapping[str, object],
+        words: Words = ENGLISH,
     ) -> None:
+        self._words = words
         self.errors: dict[str, str] = {}
         parsed = self._parse(form.fields_of(CREDENTIALS), credentials)
         self.credentials: JsonObject = {**form.fixed_credentials, **parsed}
@@ -55,7 +62,7 @@ class FormValues:
             self.errors[printable(str(name))] = f"{NO_SUCH_FIELD}; {hint}"
         values: JsonObject = {}
         for name, field in fields.items():
-            value, error = parse_value(field, inputs.get(name))
+            value, error = parse_value(field, inputs.get(name), self._words)
             if error:
                 self.errors[name] = error
             elif value is not None or field.allows_blank:
@@ -63,24 +70,25 @@ class FormValues:
         return values
 
 
-def parse_value(field: Field, value: object) -> tuple[JsonValue, str]:
+def parse_value(field: Field, value: object, words: Words = ENGLISH) -> tuple[JsonValue, str]:
     """The value of a field and "", or None and an error message. An empty optional field is None and ""."""
     if field.kind == "choice":
-        return _parse_choice(field, value)
+        return _parse_choice(field, value, words)
     if field.kind == "boolean":
-        return _parse_boolean(field, value)
+        return _parse_boolean(field, value, words)
     if isinstance(value, int | float) and not isinstance(value, bool) and field.kind == "number":
         value = str(value)
     if value is not None and not isinstance(value, str):
-        return None, "This must be text."
+        return None, words("invalid_text")
     text = clean_text(value or "", field)
     if not text:
-        return None, MISSING if field.required else ""
-    error = _check_text(field, text)
+        name = "enter_credential" if field.group == CREDENTIALS else "enter_setting"
+        return None, words(name, field=field.called or lower_title(field.title, "")) if field.required else ""
+    error = _check_text(field, text, words)
     if error:
         return None, error
     if field.kind == "number":
-        return _parse_number(field, text)
+        return _parse_number(field, text, words)
     return (text if text.endswith(field.append) else text + field.append), ""
 
 
@@ -111,45 +119,53 @@ def clean_text(text: str, field: Field) -> str:
     return text
 
 
-def _check_text(field: Field, text: str) -> str:
+def _check_text(field: Field, text: str, words: Words) -> str:
     if find_unusable(text, is_multiline=field.kind == "multiline"):
-        return "This contains a line break or an invisible character. Please copy it again without it."
+        return words("invalid_characters")
     if len(text) > field.max_length:
-        return f"This is too long: use at most {field.max_length} characters."
+        return words("invalid_long", limit=field.max_length)
     if len(text) < field.min_length:
-        return f"This is too short: use at least {field.min_length} characters."
+        return words("invalid_short", limit=field.min_length)
     if field.pattern and not matches_pattern(field.pattern, text):
-        example = f" It should look like {field.example}." if field.example else ""
-        return f"This does not look right.{example}"
+        return _describe_pattern(field, text, words)
     if field.format and not normalize_host(text, field.format):
-        return f"This must be {FORMATS[field.format]}."
+        return words(f"invalid_format_{field.format}")
     return ""
 
 
-def _parse_number(field: Field, text: str) -> tuple[JsonValue, str]:
+def _describe_pattern(field: Field, text: str, words: Words) -> str:
+    """Why a value does not match the pattern of its field."""
+    prefix = field.prefix
+    if prefix and not text.startswith(prefix):
+        name = f"wrong_start_{field.noun}".removesuffix("_")
+        return words(name, field=field.title, prefix=prefix, example=field.example or f"{prefix}…")
+    return words("invalid_like" if field.example else "invalid", example=field.example)
+
+
+def _parse_number(field: Field, text: str, words: Words) -> tuple[JsonValue, str]:
     value: float
     try:
         value = int(text) if field.is_integer else float(text)
     except (ValueError, OverflowError):
-        return None, f"This must be a {'whole number' if field.is_integer else 'number'}."
+        return None, words("invalid_integer" if field.is_integer else "invalid_number")
     if not abs(value) <= MAX_NUMBER:  # refuses NaN too
-        return None, "This number cannot be used."
+        return None, words("invalid_number_range")
     if field.minimum is not None and value < field.minimum:
-        return None, f"This must be at least {field.minimum}."
+        return None, words("number_minimum", limit=field.minimum)
     if field.maximum is not None and value > field.maximum:
-        return None, f"This must be at most {field.maximum}."
+        return None, words("number_maximum", limit=field.maximum)
     return value, ""
 
 
-def _parse_choice(field: Field, value: object) -> tuple[JsonValue, str]:
+def _parse_choice(field: Field, value: object, words: Words) -> tuple[JsonValue, str]:
     if value is None or value == "":
-        return None, "Please choose an option." if field.required else ""
+        return None, words("missing_choice") if field.required else ""
     choice = next((choice for choice in field.choices if str(choice) == str(value)), None)
-    return choice, "" if choice is not None else "Please choose one of the options."
+    return choice, "" if choice is not None else words("invalid_choice")
 
 
-def _parse_boolean(field: Field, value: object) -> tuple[JsonValue, str]:
+def _parse_boolean(field: Field, value: object, words: Words) -> tuple[JsonValue, str]:
     if value is None or value == "":
-        return None, "Please choose yes or no." if field.required else ""
+        return None, words("missing_boolean") if field.required else ""
     parsed = value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
-    return parsed, "" if parsed is not None else "This must be yes or no."
+    return parsed, "" if parsed is not None else words("invalid_boolean")

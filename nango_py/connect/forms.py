@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth.base import get_auth_mode
@@ -11,6 +12,7 @@ from nango_py.auth.oauth2_jwt import OAuth2Jwt
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
 from nango_py.connect.oauth import provider_fields, uses_browser_login
+from nango_py.connect.words import lower_title
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -27,9 +29,12 @@ TOKEN_FIELDS = frozenset({"refresh_token", "expires_at", "expires_in", "raw", "t
 
 MAX_LINE, MAX_TEXT = 8192, 65_536
 _SHOWN = (
-    "group", "name", "title", "help", "kind", "required", "docs_url", "example", "pattern", "suffix",
-    "minimum", "maximum",
+    "group", "name", "title", "called", "help", "kind", "required", "docs_url", "example", "pattern",
+    "suffix", "minimum", "maximum",
 )  # fmt: skip
+_PREFIX = re.compile(r"\^([A-Za-z0-9_-]+)([?*{]?)")
+"""Literal characters at the start of a pattern, and what may make the last one absent."""
+
 _COMPUTED_FROM = {"basic_auth_encoded": ("username", "password")}
 _KINDS = {"boolean": "boolean", "integer": "number", "number": "number"}
 
@@ -44,12 +49,14 @@ class Field:
         suffix: shown behind the input, and removed from pasted values.
         append: added to the value before it is stored.
         default: the initial value of a setting, or None.
+        called: what to call it in a sentence, such as "Fleetly API key".
         allows_blank: whether an empty input is stored as "": the mode requires the field, the API does not.
     """
 
     group: str
     name: str
     title: str
+    called: str = ""
     kind: str = "text"
     required: bool = True
     help: str = ""
@@ -68,10 +75,25 @@ class Field:
     max_length: int = MAX_LINE
     allows_blank: bool = False
 
+    @property
+    def prefix(self) -> str:
+        """The text that every valid value begins with, by its pattern; "" if there is none."""
+        found = _PREFIX.match(self.pattern)
+        if found is None or "|" in re.sub(r"\([^()]*\)", "", self.pattern):
+            return ""
+        return found[1][:-1] if found[2] else found[1]
+
+    @property
+    def noun(self) -> str:
+        """`key` or `token` if it is one, else ""."""
+        last = self.title.lower().rpartition(" ")[2]
+        return last if last in {"key", "token"} else ""
+
     def to_json(self, value: JsonValue = None) -> JsonObject:
         """The field for the page, with its initial value."""
         shown: JsonObject = {name: getattr(self, name) for name in _SHOWN}
         initial = self.default if value is None else value
+        shown |= {"prefix": self.prefix, "noun": self.noun}
         return {**shown, "choices": list(self.choices), "whole": self.is_integer, "value": initial}
 
 
@@ -113,6 +135,7 @@ def _make_credential_fields(
     integration: Integration, mode: AuthMode, declared: Mapping[str, Settings]
 ) -> Iterator[Field]:
     used = _find_used_credentials(integration, mode)
+    brand = integration.title or integration.name
     required_by_mode = mode.credentials_schema.get("required", ())
     for name, schema in mode.credentials_schema["properties"].items():
         options = declared.get(name, {})
@@ -122,10 +145,12 @@ def _make_credential_fields(
             continue
         is_secret = options.get("secret", name in mode.secret_variables)
         is_long = bool(schema.get("multiline"))
+        title = options.get("title") or schema.get("title") or name
         yield Field(
             CREDENTIALS,
             name,
-            options.get("title") or schema.get("title") or name,
+            title,
+            called=_add_brand(title, brand),
             kind="multiline" if is_long else "password" if is_secret else "text",
             required=options.get("required", is_required),
             min_length=int(schema.get("minLength", 0)),
@@ -166,10 +191,12 @@ def _make_settings_fields(integration: Integration, config: Settings) -> Iterato
     for name, options in config.get("properties", {}).items():
         if name in from_provider or options.get("asked") is False:
             continue
+        title = options.get("title") or name
         yield Field(
             ADDITIONAL_CONFIG,
             name,
-            options.get("title") or name,
+            title,
+            called=lower_title(title, integration.title or integration.name),
             kind="choice" if options.get("enum") else _KINDS.get(options.get("type", ""), "text"),
             required=name in config.get("required", ()),
             help=options.get("description", ""),
@@ -180,6 +207,12 @@ def _make_settings_fields(integration: Integration, config: Settings) -> Iterato
             max_length=options.get("maxLength", MAX_LINE),
             **_pick(options, "docs_url", "pattern", "suffix", "format", "default", "minimum", "maximum"),
         )
+
+
+def _add_brand(title: str, brand: str) -> str:
+    """The title with the brand: "Fleetly API key" for "API key"."""
+    called = lower_title(title, brand)
+    return called if brand.lower() in title.lower() else f"{brand} {called}"
 
 
 def _find_fixed_config(config: Settings) -> JsonObject:

@@ -68,6 +68,7 @@ class Logins:
         origin: str = "",
         attempt: str = "",
         redirect_uri: str = "",
+        language: str = "",
     ) -> str:
         """Start a login and return the URL of the provider's login page.
 
@@ -81,6 +82,7 @@ class Logins:
             attempt: the page's own name for this attempt, for `find_outcome`.
             redirect_uri: the callback URL, for programs that listen themselves; by default it is made from
                 `config.oauth_server_root_url`.
+            language: of the page at its end, or "" for that of the browser.
 
         Raises:
             ConnectFailed: the login cannot start; nothing was stored. A cause is for developers only.
@@ -92,6 +94,7 @@ class Logins:
             "origin": origin,
             "attempt": attempt[:MAX_ATTEMPT_LENGTH],
             "browser": _hash_browser(browser),
+            "language": language,
         }
         failure: LoginFailed
         try:
@@ -229,6 +232,7 @@ class Logins:
             code="" if failure is None else failure.code,
             message="" if failure is None else failure.message,
             missing_scopes=missing_scopes,
+            language=login.get("language", ""),
         )
         reason = f"without {' '.join(missing_scopes)}" if missing_scopes else ""
         if failure is not None:

@@ -40,6 +40,7 @@ class LoginOutcome:
         code: one of `errors.CONNECT_CODES`, "" on success.
         message: a sentence for the user, "" on success. It may quote the provider: show it as text.
         missing_scopes: scopes that were requested and not granted.
+        language: of the session, or "".
     """
 
     ok: bool
@@ -50,6 +51,7 @@ class LoginOutcome:
     code: str = ""
     message: str = ""
     missing_scopes: tuple[str, ...] = ()
+    language: str = ""
 
     def to_json(self) -> JsonObject:
         """What pages learn, whether they are sent it or ask for it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connect.failure import LOGIN_ERRORS, explain_failure
-from nango_py.connect.form_values import CHECK_FIELDS, FormValues
+from nango_py.connect.form_values import CHECK_FIELDS, ENGLISH, FormValues
 from nango_py.connect.forms import ADDITIONAL_CONFIG, NONE, OAUTH, make_form
 from nango_py.connect.outcome import LoginOutcome, report_outcome, save_outcome
 from nango_py.engine.verification import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
     from nango_py.connect.forms import Form
+    from nango_py.connect.words import Words
     from nango_py.connections.connect_sessions import SessionClaims
     from nango_py.json_types import JsonObject
 
@@ -43,6 +44,7 @@ def submit(
     credentials: Mapping[str, object],
     additional_config: Mapping[str, object],
     attempt: str = "",
+    words: Words = ENGLISH,
 ) -> JsonObject:
     """Store what a user entered if the API accepts it. An existing connection is replaced.
 
@@ -53,6 +55,7 @@ def submit(
         credentials: the credentials as they were typed.
         additional_config: the settings as they were typed.
         attempt: the page's own name for this attempt, for `Logins.find_outcome`.
+        words: the language of messages about fields.
 
     Returns:
         `status` (connected), `verified` (whether the API was asked), and a `message`, which is often "".
@@ -69,7 +72,9 @@ def submit(
         if form.kind == OAUTH:
             title = declared.title or declared.name
             raise ConnectFailed("not_allowed", f"{title} is connected by logging in there, not by a form")
-        values = FormValues(form, credentials, additional_config)
+        values = FormValues(form, credentials, additional_config, words)
+        if values.errors:
+            raise ConnectFailed("invalid_credentials", words("check_fields"), fields=values.errors)
         return _verify_and_store(accounts, claims, declared, form, values, attempt)
     except LOGIN_ERRORS as error:
         failure = _explain(error, declared)
@@ -111,8 +116,6 @@ def _verify_and_store(
     values: FormValues,
     attempt: str,
 ) -> JsonObject:
-    if values.errors:
-        raise ConnectFailed("invalid_credentials", CHECK_FIELDS, fields=values.errors)
     config = {**values.additional_config, **_get_hidden_settings(accounts, claims, declared, form)}
     verification = Verification(NOT_DECLARED)
     if form.kind != NONE:

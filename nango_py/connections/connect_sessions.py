@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 import zlib
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_TOKEN_LENGTH = 16_384
 MAX_LABEL_LENGTH = 200
+_URL = re.compile(r"(https://|http://(localhost|127\.0\.0\.1|\[::1\])(?=[:/?#]|$))[^\s\\<>\"]*", re.ASCII)
 _ASSOCIATED_DATA = b"nango connect session 1"
 
 
@@ -60,6 +62,8 @@ class SessionClaims:
         origin: the origin that receives the results of logins; "" for those of `config.connect_origins`.
         user_label: the user's name on the page, or "".
         ends_at: unix seconds.
+        return_url: the page of the product to which the connect page links, or "".
+        language: of the page, one of `LANGUAGES`; "" for that of the browser.
     """
 
     id: str
@@ -68,8 +72,14 @@ class SessionClaims:
     origin: str
     user_label: str
     ends_at: float
+    return_url: str = ""
+    language: str = ""
 
 
+LANGUAGES = ("en", "de", "fr")
+"""The languages of the connect page."""
+
+MAX_URL_LENGTH = 2000
 MIN_SECONDS, MAX_SECONDS = 60, 86_400
 
 
@@ -81,17 +91,27 @@ def new_connect_session(
     lifetime_seconds: float,
     origin: str,
     user_label: str,
+    return_url: str = "",
+    language: str = "",
 ) -> ConnectSession:
     """A session that starts now; for the arguments see `Nango.connect_session`.
 
     Raises:
-        ValueError: the lifetime or the origin is not allowed.
-        TypeError: the lifetime is not a number, or the origin or the label is not text.
+        ValueError: the lifetime, the origin, the return URL or the language is not allowed.
+        TypeError: the lifetime is not a number, or one of the texts is not text.
         StorageError: the user id cannot be stored.
     """
     check_type("lifetime_seconds", lifetime_seconds, (int, float), "a number of seconds")
     check_type("origin", origin, str, "an origin such as https://app.example.com")
     check_type("user_label", user_label, str, "text, such as the user's e-mail address")
+    check_type("return_url", return_url, str, "a URL of your product")
+    check_type("language", language, str, f"one of {', '.join(LANGUAGES)}")
+    if return_url and (len(return_url) > MAX_URL_LENGTH or not _URL.fullmatch(return_url)):
+        raise ValueError(
+            "return_url must be an https:// URL (http:// on localhost) of at most 2000 characters"
+        )
+    if language and language not in LANGUAGES:
+        raise ValueError(f"language must be one of {', '.join(LANGUAGES)}")
     if not MIN_SECONDS <= lifetime_seconds <= MAX_SECONDS:
         raise ValueError(f"lifetime_seconds must be from {MIN_SECONDS} to {MAX_SECONDS}")
     origin = origin and origin_of(origin)
@@ -100,7 +120,14 @@ def new_connect_session(
         raise ValueError(f"origin is not in config.connect_origins; allowed: {allowed}")
     ends_at = store.microseconds() / 1_000_000 + lifetime_seconds
     claims = SessionClaims(
-        secrets.token_urlsafe(16), user_id, integrations, origin, user_label[:MAX_LABEL_LENGTH], ends_at
+        secrets.token_urlsafe(16),
+        user_id,
+        integrations,
+        origin,
+        user_label[:MAX_LABEL_LENGTH],
+        ends_at,
+        return_url,
+        language,
     )
     token = seal_session(store.current_key(), claims)
     if len(token.reveal()) > MAX_TOKEN_LENGTH:
@@ -125,6 +152,8 @@ def seal_session(key: Key, claims: SessionClaims) -> Secret:
         "origin": claims.origin,
         "label": claims.user_label,
         "ends": claims.ends_at,
+        "return": claims.return_url,
+        "language": claims.language,
     }
     # Proxies accept headers of 8 KiB or less, and a session may have a thousand integrations.
     text = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), level=9)
@@ -157,6 +186,8 @@ def open_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
         content["origin"],
         content["label"],
         content["ends"],
+        content.get("return", ""),  # a session of an earlier version has none
+        content.get("language", ""),
     )
     if claims.ends_at <= now:
         raise ConnectFailed("session_expired", "this link has expired; ask for a new one")

@@ -98,7 +98,9 @@ class Check:
         self._declared: Settings | None = integration.settings.get("verification")
         self._title = printable(integration.title or integration.name)
         texts = integration.settings.get("credentials") or {}
-        self._what = _credentials_name(get_auth_mode(integration.auth_mode).credentials_schema, texts)
+        self._what = _credentials_name(
+            get_auth_mode(integration.auth_mode).credentials_schema, texts, self._title
+        )
         self._fields = _setting_fields(integration)
         self.policy = runtime.retries.at_most(ATTEMPTS)
 
@@ -249,11 +251,13 @@ def _parse_condition(condition: Settings | str | int) -> When:
     return When(statuses=(str(condition),)) if isinstance(condition, str | int) else parse_when(condition)
 
 
-def _credentials_name(schema: Schema, texts: Settings) -> str:
+def _credentials_name(schema: Schema, texts: Settings, brand: str) -> str:
     """What to call the credentials: "this API key" if that is all the user enters."""
     entered = [name for name in schema.get("required", ()) if "value" not in texts.get(name, {})]
     if len(entered) != 1:
         return "these credentials"
     (name,) = entered
     title = str(texts.get(name, {}).get("title") or schema["properties"][name].get("title") or name)
-    return f"this {title if title[:2].isupper() else title[:1].lower() + title[1:]}"
+    first = title.partition(" ")[0]
+    is_name = title[:2].isupper() or first.lower() in brand.lower().split()
+    return f"this {title if is_name else title[:1].lower() + title[1:]}"

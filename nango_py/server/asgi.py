@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from nango_py.connect.words import choose_words
 from nango_py.errors import ConnectFailed, printable
 from nango_py.server import handlers
 from nango_py.server.request import read_request
@@ -136,7 +137,8 @@ class ConnectServer:
         else:
             return
         sender.is_html = sender.expects_html()
-        response = html_refusal(refusal, self._site.pages) if sender.is_html else json_refusal(refusal)
+        words = choose_words(Request(scope).headers.get("accept-language", ""))
+        response = html_refusal(refusal, self._site.pages, words) if sender.is_html else json_refusal(refusal)
         await response(scope, receive, sender)
 
     async def respond(self, endpoint: Endpoint, request: Request) -> Response:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.connect.outcome import LoginOutcome
+from nango_py.connect.words import choose_words
 from nango_py.errors import CONNECT_CODES, ConnectFailed, printable
 from nango_py.server import cookies
 from nango_py.server.responses import (
@@ -37,7 +38,7 @@ def show_page(site: Site, request: ConnectRequest) -> Response:
     origin = request.address.canonical_origin(request.host)
     if origin:
         return redirect(f"{origin}{request.address.prefix}/connect")
-    return html_response(site.static.page("connect.html"))
+    return html_response(site.static.page("connect.html", request.words()))
 
 
 def send_file(site: Site, request: ConnectRequest) -> Response:
@@ -53,7 +54,10 @@ def list_session(site: Site, request: ConnectRequest) -> Response:
     """The integrations of a connect session, and whether each is connected."""
     from nango_py.connect.listing import list_integrations
 
-    return json_response(list_integrations(site.accounts, site.accounts.read_session(request.bearer())))
+    claims = site.accounts.read_session(request.bearer())
+    words = request.words(claims)
+    data = list_integrations(site.accounts, claims)
+    return json_response({**data, "language": words.language, "words": dict(words.texts)})
 
 
 def connect(site: Site, request: ConnectRequest) -> Response:
@@ -68,7 +72,10 @@ def connect(site: Site, request: ConnectRequest) -> Response:
     credentials, settings = _get_object(body, "credentials"), _get_object(body, "additional_config")
     attempt = _check_attempt(body.get("attempt") or "")
     site.count_attempt(site.submits, claims, integration, settings)
-    return json_response(submit(site.accounts, claims, integration.name, credentials, settings, attempt))
+    words = request.words(claims)
+    return json_response(
+        submit(site.accounts, claims, integration.name, credentials, settings, attempt, words)
+    )
 
 
 def disconnect(site: Site, request: ConnectRequest) -> Response:
@@ -130,7 +137,8 @@ def start_login(site: Site, request: ConnectRequest) -> Response:
         refusal.code,
         refusal.message,
     )
-    return html_response(site.pages.result(outcome, request.name), refusal.status, refusal.headers)
+    page = site.pages.result(outcome, site.title(request.name), request.words(claims))
+    return html_response(page, refusal.status, refusal.headers)
 
 
 def _begin_login(
@@ -148,6 +156,7 @@ def _begin_login(
         browser=cookies.hash_browser(browser),
         origin=origin,
         attempt=attempt,
+        language=claims.language,
     )
     response = _send_to_provider(site, request, claims, integration.title or request.name, url)
     for cookie in (
@@ -163,8 +172,10 @@ def _send_to_provider(
 ) -> Response:
     if not site.is_own_click(request):
         # A foreign page could send its visitors here with its own session, to gain access to their accounts.
-        return html_response(site.pages.confirm(title, url, claims.user_label))
-    return html_response(site.pages.leaving(title, url)) if request.method == "POST" else redirect(url)
+        return html_response(site.pages.confirm(title, url, claims.user_label, request.words(claims)))
+    if request.method == "POST":
+        return html_response(site.pages.leaving(title, url, request.words(claims)))
+    return redirect(url)
 
 
 def finish_login(site: Site, request: ConnectRequest) -> Response:
@@ -176,10 +187,11 @@ def finish_login(site: Site, request: ConnectRequest) -> Response:
         outcome = site.logins.finish(query, cookies.hash_browser(browser), integration=request.name)
     except Exception as error:  # noqa: BLE001 - the cookie is deleted after an unexpected error too
         # The connection is not mentioned: this may be a reload of the page of a login that succeeded.
-        response = html_refusal(make_refusal(error), site.pages)
+        response = html_refusal(make_refusal(error), site.pages, request.words())
         response.headers.update(headers)
         return response
-    page = site.pages.result(outcome, site.title(outcome.integration))
+    words = choose_words(request.headers.get("accept-language", ""), outcome.language)
+    page = site.pages.result(outcome, site.title(outcome.integration), words)
     return html_response(page, 200 if outcome.ok else CONNECT_CODES.get(outcome.code, 400), headers)
 
 

@@ -6,15 +6,21 @@ import json
 from html import escape
 from typing import TYPE_CHECKING
 
+from nango_py.config.images import read_image
 from nango_py.connect.failure import as_sentence
+from nango_py.connect.words import load_words
 
 if TYPE_CHECKING:
+    from nango_py.config.model import Config
     from nango_py.connect.outcome import LoginOutcome
+    from nango_py.connect.words import Words
     from nango_py.server.static_files import StaticFiles
+
+ENGLISH = load_words("en")
 
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -38,25 +44,32 @@ _PAGE = """\
 class Pages:
     """The pages, in the product's name."""
 
-    def __init__(self, static: StaticFiles, prefix: str, product: str) -> None:
+    def __init__(self, static: StaticFiles, prefix: str, config: Config) -> None:
         self._icon = static.url(prefix, "icon.svg")
         self._style = static.url(prefix, "connect.css")
         self._script = f'<script src="{static.url(prefix, "result.js")}"></script>\n'
-        self._product = f'<p class="product">{escape(product)}</p>\n' if product else ""
+        logo, name = read_image(config.product_logo), escape(config.product_name)
+        image = f'<img src="{logo}" alt="{name}">' if logo else ""
+        self._product = f'<p class="product">{image or name}</p>\n' if logo or name else ""
 
-    def result(self, outcome: LoginOutcome, title: str) -> str:
+    def result(self, outcome: LoginOutcome, title: str, words: Words = ENGLISH) -> str:
         """How a login ended. A script posts the outcome to the page that opened the window."""
         if outcome.ok:
-            hint = "You can close this window."
-            return self._page("ok", "Connected", f"{title} is connected.", hint, outcome=outcome)
-        hint = f"You can close this window and try again. ({outcome.code})"
-        return self._page("failed", "Not connected", as_sentence(outcome.message), hint, outcome=outcome)
+            text = words("integration_connected", title=title)
+            return self._page(words, "ok", words("connected"), text, words("close_window"), outcome=outcome)
+        hint = f"{words('close_window_and_retry')} ({outcome.code})"
+        message = as_sentence(words.describe_error(outcome.code, outcome.message, title))
+        if words.language == ENGLISH.language:
+            message = as_sentence(outcome.message)
+        return self._page(words, "failed", words("not_connected"), message, hint, outcome=outcome)
 
-    def error(self, message: str, code: str) -> str:
+    def error(self, message: str, code: str, words: Words = ENGLISH) -> str:
         """A request that failed outside of a login."""
-        return self._page("failed", "Something went wrong", as_sentence(message), code)
+        if words.language != ENGLISH.language:
+            message = words.describe_error(code, message, "")
+        return self._page(words, "failed", words("went_wrong"), as_sentence(message), code)
 
-    def leaving(self, title: str, url: str) -> str:
+    def leaving(self, title: str, url: str, words: Words = ENGLISH) -> str:
         """A page that goes on to the provider.
 
         A redirect after a form would be checked against the form-action policy of the page with the form,
@@ -64,18 +77,21 @@ class Pages:
         """
         link = escape(url)
         head = f'<meta http-equiv="refresh" content="0; url={link}">\n'
-        hint = f'<a href="{link}" rel="noreferrer">Continue to {escape(title)}</a>'
-        return self._page("leaving", f"Continuing to {title}", "One moment.", hint, head=head, is_html=True)
+        hint = f'<a href="{link}" rel="noreferrer">{escape(words("continue_to", title=title))}</a>'
+        heading = words("continuing_to", title=title)
+        return self._page(words, "leaving", heading, words("leaving_wait"), hint, head=head, is_html=True)
 
-    def confirm(self, title: str, url: str, user_label: str) -> str:
+    def confirm(self, title: str, url: str, user_label: str, words: Words = ENGLISH) -> str:
         """The same for visitors from a link on an unknown page, who must agree first."""
-        link = f'<a class="button" href="{escape(url)}" rel="noreferrer">Continue to {escape(title)}</a>'
-        owner = f" for {user_label}" if user_label else ""
-        text = f"You will log in there to connect your account{owner}. Continue only if you want this."
-        return self._page("leaving", f"Connect {title}?", text, link, is_html=True)
+        text = escape(words("continue_to", title=title))
+        link = f'<a class="button" href="{escape(url)}" rel="noreferrer">{text}</a>'
+        name = "sign_in_confirm_for" if user_label else "sign_in_confirm"
+        heading, message = words("connect_question", title=title), words(name, user=user_label)
+        return self._page(words, "leaving", heading, message, link, is_html=True)
 
     def _page(
         self,
+        words: Words,
         kind: str,
         title: str,
         message: str,
@@ -86,7 +102,10 @@ class Pages:
         is_html: bool = False,
     ) -> str:
         attributes = "" if outcome is None else _message_attributes(outcome)
+        if attributes:
+            attributes += _script_words(words)
         return _PAGE.format(
+            language=words.language,
             title=escape(title),
             icon=self._icon,
             style=self._style,
@@ -99,6 +118,12 @@ class Pages:
             hint=hint if is_html else escape(hint),
             script=self._script if attributes else "",
         )
+
+
+def _script_words(words: Words) -> str:
+    """The words of the script."""
+    names = ("closes_itself", "close_window_and_return", "close_this_window")
+    return f' data-words="{escape(json.dumps({name: words(name) for name in names}, ensure_ascii=False))}"'
 
 
 def _message_attributes(outcome: LoginOutcome) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import anyio
 from starlette.requests import ClientDisconnect
 
+from nango_py.connect.words import choose_words
 from nango_py.errors import ConnectFailed
 from nango_py.record import field, record
 from nango_py.server.responses import Refusal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
+    from nango_py.connect.words import Words
+    from nango_py.connections.connect_sessions import SessionClaims
     from nango_py.json_types import JsonObject, JsonValue
     from nango_py.server.origins import PublicAddress
 
@@ -48,6 +51,11 @@ class ConnectRequest:
     def host(self) -> str:
         """The Host header, which is known to name this server."""
         return self.headers.get("host", "")
+
+    def words(self, claims: SessionClaims | None = None) -> Words:
+        """The words in the language of the session, or in the best of the browser's."""
+        language = "" if claims is None else claims.language
+        return choose_words(self.headers.get("accept-language", ""), language)
 
     def bearer(self) -> str:
         """The token in the Authorization header.

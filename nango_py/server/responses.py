@@ -18,6 +18,7 @@ from nango_py.errors import ConnectFailed, NangoError, StorageError, TamperError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from nango_py.connect.words import Words
     from nango_py.server.login_pages import Pages
     from nango_py.server.static_files import StaticFile
 
@@ -123,6 +124,6 @@ def json_refusal(refusal: Refusal) -> Response:
     return json_response({"error": error}, refusal.status, refusal.headers)
 
 
-def html_refusal(refusal: Refusal, pages: Pages) -> Response:
+def html_refusal(refusal: Refusal, pages: Pages, words: Words) -> Response:
     """An error page."""
-    return html_response(pages.error(refusal.message, refusal.code), refusal.status, refusal.headers)
+    return html_response(pages.error(refusal.message, refusal.code, words), refusal.status, refusal.headers)

@@ -167,7 +167,7 @@ class Site:
             self._hosts.count(host)
 
     def find_provider(self, request: ConnectRequest) -> Provider:
-        """Whom a request may wait for. Invalid requests wait for nobody; their handlers refuse them."""
+        """Whom a request may wait for. Invalid requests wait for no provider; their handlers refuse them."""
         with suppress(ConnectFailed, Refusal, StorageError):
             if token := request.session_token():
                 claims = self.accounts.read_session(token)
@@ -212,4 +212,4 @@ class Site:
 
     def _build(self, config: Config) -> tuple[PublicAddress, Pages]:
         address = make_public_address(config)
-        return address, Pages(self.static, address.prefix, config.product_name)
+        return address, Pages(self.static, address.prefix, config)

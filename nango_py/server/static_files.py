@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nango_py.record import field, record
+
+if TYPE_CHECKING:
+    from nango_py.connect.words import Words
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {
@@ -15,6 +21,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_PLACE = re.compile(r"\{(\w+)\}")
 _REFERENCE = re.compile(rb'((?:href|src)=")static/([a-z0-9.-]+)"')
 
 
@@ -47,10 +54,14 @@ class StaticFiles:
         file = self._files.get(name)
         return f"{prefix}/static/{name}" + (f"?v={file.version}" if file else "")
 
-    def page(self, name: str) -> bytes:
-        """An HTML file, with the versions added to its references."""
+    def page(self, name: str, words: Words) -> str:
+        """An HTML file, with the versions added to its references, and in a language."""
         file = self._files.get(name)
-        return b"" if file is None else _REFERENCE.sub(self._add_version, file.content)
+        if file is None:
+            return ""
+        text = _REFERENCE.sub(self._add_version, file.content).decode()
+        values = {"language": words.language, "words": json.dumps(words.texts, ensure_ascii=False)}
+        return _PLACE.sub(lambda match: escape(values.get(match[1]) or words(match[1])), text)
 
     def _add_version(self, match: re.Match[bytes]) -> bytes:
         url = self.url("", match[2].decode()).removeprefix("/")

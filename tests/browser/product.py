@@ -90,6 +90,7 @@ class Product:
         origins: `config.connect_origins`.
         clock: of its Nango.
         prefix: the path of its connect server.
+        config: changes of `config:`.
         more: further integrations.
     """
 
@@ -99,10 +100,11 @@ class Product:
         origins: tuple[str, ...] = (),
         clock: Clock = SYSTEM_CLOCK,
         prefix: str = "",
+        config: Mapping[str, Any] | None = None,
         **more: Mapping[str, Any],
     ) -> None:
         self._folder, self._origins, self._clock, self._more = folder, origins, clock, more
-        self._prefix = prefix
+        self._prefix, self._config = prefix, config or {}
         self._stack = contextlib.ExitStack()
         self.received: list[Received] = []
         self._asked: list[ProviderRequest] = []
@@ -124,6 +126,7 @@ class Product:
             "oauth_server_root_url": self.url,
             "connect_origins": list(self._origins),
             "product_name": "Acme Reports",
+            **self._config,
         }
         self.nango = enter(
             Nango(

@@ -183,9 +183,9 @@ GRID = """
     - heading "Available" [level=2]
     - list:
       - listitem:
-        - button "Mail Email Not connected"
+        - button "Mail Email"
       - listitem:
-        - button "Archive Files Not connected"
+        - button "Archive Files"
 - contentinfo
 """
 FORM = """

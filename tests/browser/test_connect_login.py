@@ -124,9 +124,9 @@ def test_a_blocked_window_offers_a_tab(visitor: Visitor, product: Product) -> No
     visitor.visit()
     visitor.open("Mail")
     visitor.button("Continue to Mail").click()
-    expect(visitor.alert).to_contain_text("Your browser blocked the login window")
+    expect(visitor.alert).to_contain_text("Your browser blocked the sign-in window")
     with visitor.page.context.expect_page() as opening:
-        visitor.button("Open the Mail login").click()
+        visitor.button("Open the Mail sign-in").click()
     press_button(opening.value, "Allow")
     expect(opening.value.get_by_role("status")).to_contain_text("Mail is connected.")
     expect(visitor.dialog.get_by_role("status")).to_contain_text("Mail is connected.")

@@ -90,7 +90,7 @@ def test_each_user_sees_their_own_connections(visitor: Visitor, product: Product
     """What one user connected is not connected for another."""
     product.nango.register_connection("weather", "user-2", {})
     visitor.visit(user="user-1")
-    expect(visitor.card("Weather")).to_contain_text("Not connected")
+    expect(visitor.page.get_by_role("region", name="Available")).to_contain_text("Weather")
     visitor.visit(user="user-2")
     expect(visitor.page.locator(".card").first).to_contain_text("Weather")
     expect(visitor.card("Weather").get_by_text("Connected", exact=True)).to_be_visible()

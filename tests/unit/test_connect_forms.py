@@ -184,9 +184,9 @@ def test_pasted_values_are_cleaned(given: str) -> None:
 @pytest.mark.parametrize(
     ("field", "given", "says"),
     [
-        (FIELD, "", "fill in"),
-        (FIELD, "   ", "fill in"),
-        (FIELD, None, "fill in"),
+        (FIELD, "", "Enter the site."),
+        (FIELD, "   ", "Enter the site."),
+        (FIELD, None, "Enter the site."),
         (FIELD, 5, "text"),
         (FIELD, ["shop"], "text"),
         (FIELD, "PLANTED", "look like shop."),

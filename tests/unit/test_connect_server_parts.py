@@ -172,7 +172,7 @@ def test_the_throttle_has_bounded_memory() -> None:
 def test_pages_insert_values_as_text() -> None:
     """Whatever titles, messages, codes, products and URLs contain, the elements are those of the page."""
     odd = "</script><b>\"'>&amp;{message}{0}%s"
-    pages = Pages(StaticFiles(), "/nango", odd)
+    pages = Pages(StaticFiles(), "/nango", Config(product_name=odd))
     failed = LoginOutcome(False, odd, odd, APP, odd, odd, odd, (odd,))  # noqa: FBT003 - ok
     message = {
         "source": "nango-connect",

@@ -1,10 +1,12 @@
 // The connect page: a card for each integration, and a dialog or page for one of them.
 
 import { Detail } from "./detail.js";
-import { button, chip, kindsOf, make, mark } from "./dom.js";
+import { button, chip, kindsOf, link, make, mark, stateOf } from "./dom.js";
 import { openSession } from "./session.js";
+import { t, use } from "./words.js";
 
 const SEARCH_FROM = 7;
+const COLUMNS_FROM = 6;
 const CONFIRMATION_TIMEOUT = 1500;
 const at = (id) => document.getElementById(id);
 const main = at("main");
@@ -15,11 +17,11 @@ const isPopup = session.integration !== "" && session.attempt !== "";
 let data = null;
 let single = null;
 
-const END_MESSAGES = {
-  session_expired: ["This link has expired", "Please ask for a new one. Your connected accounts stay connected."],
-  session_invalid: ["This link does not work", "It may not have been copied completely. Please ask for a new one."],
-  none: ["This page needs a link", "Please open it with the link that you were given."],
-  unknown_integration: ["There is nothing to connect here", "What this link was made for is no longer available."],
+const ENDS = {
+  session_expired: "end_expired",
+  session_invalid: "end_invalid",
+  none: "end_no_link",
+  unknown_integration: "end_nothing",
 };
 
 async function begin() {
@@ -27,6 +29,7 @@ async function begin() {
   showPlaceholders();
   try {
     data = await session.load();
+    use(data);
   } catch (error) {
     return error.endsSession ? end(error.code) : showUnreachable(error);
   }
@@ -39,13 +42,44 @@ async function begin() {
 }
 
 function showFrame() {
-  at("product").textContent = data.product_name;
-  at("user").textContent = data.user_label ? `For ${data.user_label}` : "";
+  const { product_name: name, brand } = data;
+  const logo = brand.logo ? make("img", { src: brand.logo, alt: name }) : null;
+  at("product").replaceChildren(...[logo ?? name].filter(Boolean));
+  at("user").replaceChildren(...[data.user_label && t("for_user", { user: data.user_label }), wayBack()].filter(Boolean));
   at("bottom").hidden = false;
+  if (brand.support_url) at("bottom").append(make("p", {}, supportLink(brand.support_url)));
+  if (brand.color) paint(brand.color);
   main.removeAttribute("aria-busy");
-  document.title = data.product_name ? `Connect your accounts · ${data.product_name}` : "Connect your accounts";
-  const product = data.product_name || "this app";
-  at("lead").textContent = `Choose the accounts that ${product} may use. You can disconnect them at any time.`;
+  setTitle(t("connect_accounts"));
+  at("lead").textContent = t("choose_accounts", { product: name || t("this_app") });
+  at("query").placeholder = t("search");
+}
+
+function setTitle(text) {
+  document.title = data.product_name ? `${text} · ${data.product_name}` : text;
+}
+
+// The link to the page of the product, which the session names.
+function wayBack() {
+  if (!/^https?:\/\//i.test(data.return_url)) return null;
+  const text = t("return_to", { product: data.product_name || t("this_app") });
+  return make("a", { href: data.return_url, class: "way-back", rel: "noreferrer" }, text);
+}
+
+function supportLink(address) {
+  if (address.startsWith("mailto:")) return make("a", { href: address }, t("support"));
+  return link(address, t("support"));
+}
+
+// The buttons take the product's colour, and their text black or white, whichever is easier to read (WCAG 2.2).
+function paint(color) {
+  const parts = [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16) / 255);
+  const [red, green, blue] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  const { style } = document.documentElement;
+  style.setProperty("--action", color);
+  style.setProperty("--action-over", color);
+  style.setProperty("--on-action", luminance > 0.179 ? "#000000" : "#ffffff");
 }
 
 function showPlaceholders() {
@@ -61,7 +95,7 @@ function showGrid() {
   at("query").addEventListener("input", () => {
     drawGrid();
     const found = content.querySelectorAll(".card").length;
-    announce(found === 1 ? "1 account found" : `${found} accounts found`);
+    announce(found === 1 ? t("account_found") : t("accounts_found", { count: found }));
   });
   drawGrid();
 }
@@ -74,13 +108,14 @@ function drawGrid() {
   };
   const found = data.integrations.filter(matches);
   const groups = [
-    ["Needs to be connected again", "is-due", found.filter(({ status }) => status === "needs_reauth")],
-    ["Connected", "", found.filter(({ status }) => status === "connected")],
-    ["Available", "", found.filter(({ status }) => status === "not_connected")],
+    [stateOf("needs_reauth"), "is-due", found.filter(({ status }) => status === "needs_reauth")],
+    [stateOf("connected"), "", found.filter(({ status }) => status === "connected")],
+    [t("group_available"), "", found.filter(({ status }) => status === "not_connected")],
   ].filter(([, , offers]) => offers.length);
   const sections = groups.map(([title, kind, offers], index) => {
     const heading = make("h2", { id: `group-${index}`, class: groups.length === 1 && !kind ? "unseen" : "" }, title);
-    const cards = make("ul", { class: "grid", role: "list" }, offers.map((offer) => make("li", {}, card(offer))));
+    const look = data.integrations.length < COLUMNS_FROM ? "grid is-list" : "grid";
+    const cards = make("ul", { class: look, role: "list" }, offers.map((offer) => make("li", {}, card(offer))));
     return make("section", { class: `group ${kind}`, "aria-labelledby": `group-${index}` }, heading, cards);
   });
   content.replaceChildren(...(sections.length ? sections : [emptyMessage()]));
@@ -89,7 +124,9 @@ function drawGrid() {
 function card(offer) {
   const kinds = kindsOf(offer) ? make("span", { class: "kind" }, kindsOf(offer)) : null;
   const name = make("span", { class: "name" }, offer.title);
-  const words = make("span", { class: "words" }, name, kinds, chip(offer.status));
+  const account = offer.account ? make("span", { class: "kind account" }, offer.account) : null;
+  const state = offer.status === "not_connected" ? null : chip(offer.status);
+  const words = make("span", { class: "words" }, name, account ?? kinds, state);
   const parts = { type: "button", class: "card", "data-name": offer.name, "aria-haspopup": "dialog" };
   return make("button", { ...parts, onclick: () => open(offer) }, mark(offer), words);
 }
@@ -101,8 +138,9 @@ function emptyMessage() {
     drawGrid();
     query.focus();
   };
-  const text = make("p", {}, `No account matches “${query.value.trim()}”.`);
-  return make("div", { class: "empty" }, make("h2", {}, "Nothing found"), text, button("Show all", clear, "is-second"));
+  const text = make("p", {}, t("no_match", { query: query.value.trim() }));
+  const heading = make("h2", {}, t("nothing_found"));
+  return make("div", { class: "empty" }, heading, text, button(t("show_all"), clear, "is-second"));
 }
 
 // One integration
@@ -113,12 +151,13 @@ const page = {
   get data() {
     return data;
   },
-  async refresh(name, text) {
+  wayBack,
+  async refresh(name, text, status) {
     try {
       data = await session.load();
     } catch {
       const offer = data.integrations.find((other) => other.name === name);
-      offer.status = /disconnected/.test(text) ? "not_connected" : "connected";
+      offer.status = status;
       offer.connected_at = new Date().toISOString();
     }
     if (!single) drawGrid();
@@ -150,8 +189,7 @@ function open(offer) {
 
 function showSingle(offer) {
   at("intro").remove();
-  const name = data.product_name ? ` · ${data.product_name}` : "";
-  document.title = `Connect ${offer.title}${name}`;
+  setTitle(t("connect_title", { title: offer.title }));
   single = new Detail({ __proto__: page, heading: "h1", leave: null }, offer);
   single.element.classList.add("sole");
   content.replaceChildren(single.element);
@@ -166,7 +204,7 @@ function showSingle(offer) {
 // A login without a form continues at once if the window was opened by a page that may do so.
 async function leaveFor(offer) {
   const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
-  single.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `Continuing to ${offer.title}…`));
+  single.body.replaceChildren(make("p", { class: "progress", role: "status" }, spinner, `${t("continuing_to", { title: offer.title })}…`));
   if (await isConfirmedByOpener()) session.post(offer.name, { ...session.request, target: "_self", config: {} });
   else {
     single.show("form");
@@ -210,13 +248,12 @@ function announce(text) {
 }
 
 function end(code) {
-  const [title, text] = END_MESSAGES[code] ?? END_MESSAGES.session_invalid;
-  showEnd(title, text);
+  const name = ENDS[code] ?? ENDS.session_invalid;
+  showEnd(t(name), t(`${name}_help`));
 }
 
 function showUnreachable(error) {
-  const again = button("Try again", () => location.reload());
-  showEnd("This page cannot be loaded at the moment", error.message, again);
+  showEnd(t("end_offline"), error.message, button(t("try_again"), () => location.reload()));
 }
 
 function showEnd(title, text, way = null) {

@@ -3,18 +3,27 @@
 import { box, button, buttons, chip, day, icon, kindsOf, link, make, mark, sentence } from "./dom.js";
 import { Fields } from "./fields.js";
 import { Login } from "./login.js";
+import { describe, t } from "./words.js";
 
-const LOGIN_MESSAGES = {
-  access_denied: ["Access was denied", "Nothing was connected. You can try again at any time."],
-  state_invalid: ["This login is no longer valid", "Please start again."],
-  unavailable: ["The service cannot be reached at the moment", ""],
+const HEADINGS = {
+  access_denied: "failed_denied",
+  missing_scope: "failed_scope",
+  refused: "failed_refused",
+  state_invalid: "failed_state",
+  unavailable: "failed_unavailable",
+  wrong_settings: "failed_settings",
 };
 
-const scopesOf = (names) => make("ul", { class: "scopes" }, names.map((name) => make("li", {}, name)));
-const toText = (value) => (typeof value === "boolean" ? (value ? "Yes" : "No") : String(value));
+// A scope by its sentence; its name is for developers.
+const scopesOf = (offer, names) => {
+  const text = (name) => offer.scopes.find((scope) => scope.name === name)?.text;
+  const item = (name) => (text(name) ? make("li", { class: "is-sentence" }, text(name)) : make("li", {}, name));
+  return make("ul", { class: "scopes" }, names.map(item));
+};
+const toText = (value) => (typeof value === "boolean" ? t(value ? "yes" : "no") : String(value));
 
 export class Detail {
-  // page: {session, data, heading, refresh(name), leave(), ended(error), reportResult(outcome), isPopup}
+  // page: {session, data, heading, refresh(name, text, status), wayBack(), leave(), ended(error), reportResult(outcome), isPopup}
   constructor(page, offer) {
     this.page = page;
     this.name = offer.name;
@@ -28,7 +37,13 @@ export class Detail {
   }
 
   get product() {
-    return this.page.data.product_name || "this app";
+    return this.page.data.product_name || t("this_app");
+  }
+
+  // What the form asks for: one key, several details, or "" for nothing.
+  get #credential() {
+    const { length } = this.offer.fields.filter(({ group }) => group === "credentials");
+    return length === 0 ? "" : length === 1 ? "key" : "details";
   }
 
   get isDirty() {
@@ -68,7 +83,8 @@ export class Detail {
 
   _overview(body) {
     const { offer } = this;
-    body.append(make("p", {}, `Connected since ${day(offer.connected_at)}.`));
+    if (offer.account) body.append(make("p", { class: "account" }, t("connected_as", { account: offer.account })));
+    body.append(make("p", {}, t("connected_since", { date: day(offer.connected_at) })));
     const held = offer.fields.filter(({ group, value }) => group === "additional_config" && (value ?? "") !== "");
     const facts = held.flatMap(({ title, value }) => [make("dt", {}, title), make("dd", {}, toText(value))]);
     if (facts.length) body.append(make("dl", { class: "facts" }, facts));
@@ -78,16 +94,16 @@ export class Detail {
   _form(body) {
     const { offer } = this;
     if (offer.status === "needs_reauth") {
-      const why = `Connect ${offer.title} again to keep using it.`;
-      body.append(box("is-warn", "This connection no longer works", why));
+      body.append(box("is-warn", t("works_no_more"), t("connect_again_why", { title: offer.title })));
     }
     if (offer.help) body.append(make("p", { class: "quiet" }, offer.help));
     this.alert = make("div", { class: "alert" });
     this.fields = new Fields("field", offer.fields);
     this.button = make("button", { type: "submit", class: "button" }, this.#buttonText());
     this.progress = make("p", { class: "progress", role: "status" });
-    const back = offer.status === "connected" ? button("Back", () => this.#go("overview"), "is-second") : null;
-    const parts = [this.alert, this.fields.elements, this.#explanation(), buttons(back, this.button), this.progress];
+    const back = offer.status === "connected" ? button(t("back"), () => this.#go("overview"), "is-second") : null;
+    // The error stands below the fields, so that they stay where they are.
+    const parts = [this.fields.elements, this.#explanation(), this.alert, buttons(back, this.button), this.progress];
     const form = make("form", { novalidate: true, autocomplete: "off" }, parts.flat());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -101,87 +117,90 @@ export class Detail {
   _confirm(body) {
     const { offer } = this;
     const before = offer.status === "connected" ? "overview" : "form";
-    const keep = button("Keep it", () => this.#go(before), "is-second");
-    this.button = button("Disconnect", () => this.#disconnect(), "is-danger");
+    const keep = button(t("keep"), () => this.#go(before), "is-second");
+    this.button = button(t("disconnect"), () => this.#disconnect(), "is-danger");
     this.alert = make("div", { class: "alert" });
     this.progress = make("p", { class: "progress", role: "status" });
-    const what = `The stored credentials will be deleted, and ${this.product} will no longer have access.`;
-    const question = make("p", {}, `Disconnect ${offer.title}? ${what}`);
+    const question = make("p", {}, t("disconnect_question", { title: offer.title, product: this.product }));
     body.append(question, this.alert, buttons(keep, this.button), this.progress);
   }
 
   _done(body, { missing = [], isVerified = false } = {}) {
     const { offer, page } = this;
     body.classList.add("done");
-    const works = isVerified ? "We checked it, and it works." : sentence(`${this.product} can use it now`);
-    const status = make("p", { role: "status" }, make("strong", {}, `${offer.title} is connected.`), ` ${works}`);
+    const works = isVerified ? t(`checked_${this.#credential}`) : sentence(t("usable_now", { product: this.product }));
+    const name = make("strong", {}, t("integration_connected", { title: offer.title }));
+    const status = make("p", { role: "status" }, name, ` ${works}`);
     body.append(make("span", { class: "badge" }, icon("check")), status);
+    if (offer.account) body.append(make("p", { class: "account" }, t("connected_as", { account: offer.account })));
     if (missing.length) {
-      const more = [scopesOf(missing), buttons(this.#connectAgain())];
-      body.append(box("is-warn", "Some permissions were not granted", "Some features may not work without:", more));
+      const more = [scopesOf(offer, missing), buttons(this.#connectAgain())];
+      body.append(box("is-warn", t("missing_scopes"), t("missing_scopes_help"), more));
     }
     if (page.isPopup) {
-      body.append(make("p", { class: "quiet" }, "You can close this window."));
+      body.append(make("p", { class: "quiet" }, t("close_window")));
       return;
     }
     const next = page.leave ? () => page.leave() : () => this.#go("overview");
-    body.append(button(page.leave ? "Done" : "Show connection", next));
+    const back = page.wayBack();
+    back?.classList.add("button");
+    body.append(buttons(back, button(t(page.leave ? "done" : "show_connection"), next, back ? "is-second" : "")));
+    if (!page.leave && !back) body.append(make("p", { class: "quiet" }, t("close_page")));
   }
 
   _waiting(body) {
     const { offer } = this;
     this.alert = make("div", { class: "alert" });
     const spinner = make("span", { class: "spinner", "aria-hidden": "true" });
-    const where = `Log in to ${offer.title} in the window that opened.`;
+    const where = t("sign_in_waiting", { title: offer.title });
     this.progress = make("p", { class: "progress", role: "status" }, spinner, where);
-    this.front = button("Show the window", () => this.login.front(), "is-second");
-    const stop = button("Cancel", () => this.#go("form"), "is-second");
+    this.front = button(t("show_window"), () => this.login.front(), "is-second");
+    const stop = button(t("cancel"), () => this.#go("form"), "is-second");
     body.append(this.progress, this.alert, buttons(this.front, stop));
   }
 
   _blocked(body) {
     const { offer } = this;
-    const open = button(`Open the ${offer.title} login`, () => this.#again());
-    const back = button("Back", () => this.#go("form"), "is-second");
-    const what = "Open it with the button below, or allow pop-ups for this page and try again.";
-    body.append(box("is-warn", "Your browser blocked the login window", what, [], true), buttons(open, back));
+    const open = button(t("open_login", { title: offer.title }), () => this.#again());
+    const back = button(t("back"), () => this.#go("form"), "is-second");
+    body.append(box("is-warn", t("blocked"), t("blocked_help"), [], true), buttons(open, back));
   }
 
   // Parts of views.
 
   #buttonText() {
     const { kind, title } = this.offer;
-    return kind === "oauth" ? `Continue to ${title}` : "Connect";
+    return kind === "oauth" ? t("continue_to", { title }) : t("connect");
   }
 
   #explanation() {
     const { offer } = this;
     const quiet = (text) => make("p", { class: "quiet" }, text);
-    if (offer.kind === "none") return offer.fields.length ? null : quiet(`${offer.title} needs no login.`);
+    if (offer.kind === "none") return offer.fields.length ? null : quiet(t("needs_no_login", { title: offer.title }));
     if (offer.kind === "form") return null;
-    const where = this.page.isPopup ? "and then return here" : "in a new window";
-    const text = quiet(`You will log in to ${offer.title} ${where}. Your password stays with ${offer.title}.`);
+    const text = quiet(t(this.page.isPopup ? "sign_in_here" : "sign_in_window", { title: offer.title }));
     if (!offer.scopes.length) return text;
-    const summary = make("summary", {}, `Permissions requested (${offer.scopes.length})`);
-    return make("div", {}, text, make("details", {}, summary, scopesOf(offer.scopes)));
+    const names = offer.scopes.map(({ name }) => name);
+    const details = make("details", {}, make("summary", {}, t("permissions")), scopesOf(offer, names));
+    return make("div", {}, text, details);
   }
 
   #links() {
-    const manual = this.offer.docs_url ? link(this.offer.docs_url, `${this.offer.title} documentation`) : null;
+    const manual = this.offer.docs_url ? link(this.offer.docs_url, t("documentation", { title: this.offer.title })) : null;
     return manual ? make("p", { class: "links" }, manual) : "";
   }
 
   #closeButton() {
-    const parts = { type: "button", class: "round", "aria-label": "Close", onclick: () => this.page.leave() };
+    const parts = { type: "button", class: "round", "aria-label": t("close"), onclick: () => this.page.leave() };
     return make("button", parts, icon("close"));
   }
 
   #connectAgain() {
-    return button("Connect again", () => this.#go("form"), "is-second");
+    return button(t("connect_again"), () => this.#go("form"), "is-second");
   }
 
   #disconnectButton() {
-    return button("Disconnect", () => this.#go("confirm"), "is-danger");
+    return button(t("disconnect"), () => this.#go("confirm"), "is-danger");
   }
 
   #go(view, ...details) {
@@ -216,12 +235,10 @@ export class Detail {
 
   async #save(values) {
     const { offer, page } = this;
-    const key = offer.fields.filter(({ group }) => group === "credentials");
-    const what = key.length === 1 ? "the key" : "your details";
-    this.#busy(key.length ? `Checking ${what} with ${offer.title}…` : "Connecting…");
+    this.#busy(this.#credential ? t(`checking_${this.#credential}`, { title: offer.title }) : t("connecting"));
     try {
       const result = await page.session.submit(offer.name, values);
-      await page.refresh(offer.name, `${offer.title} is connected.`);
+      await page.refresh(offer.name, t("integration_connected", { title: offer.title }), "connected");
       this.#go("done", { isVerified: result.verified });
       page.reportResult({ integration: offer.name });
     } catch (error) {
@@ -234,18 +251,13 @@ export class Detail {
     const { page } = this;
     const { title } = this.offer;
     if (error.endsSession) return page.ended(error);
-    const message = sentence(error.message);
     const errors = error.fields ?? {};
     const hasMarkedFields = Object.keys(errors).some((name) => this.fields.has(name));
     if (error.code === "invalid_credentials" && hasMarkedFields) return this.fields.mark(errors);
-    const headings = {
-      refused: "Not accepted",
-      missing_scope: "A permission is missing",
-      wrong_settings: "Please check these settings",
-      unavailable: `${title} cannot be reached at the moment`,
-    };
-    const heading = headings[error.code];
-    this.#fail(heading ?? "That did not work", heading ? `${message} Nothing was saved.` : message);
+    if (error.code === "unavailable" && this.#credential) this.#fail("", t(`unreachable_${this.#credential}`, { title }));
+    else if (HEADINGS[error.code]) {
+      this.#fail(t(HEADINGS[error.code], { title }), `${sentence(describe(error, title))} ${t("nothing_saved")}`);
+    } else this.#fail(t("failed_other"), sentence(error.code === "offline" ? error.message : describe(error, title)));
     if (error.code === "unavailable" || error.code === "offline") this.button.focus();
     else this.fields.retry();
   }
@@ -276,12 +288,11 @@ export class Detail {
   #closed() {
     if (this.alert.childElementCount) return;
     const { config } = this.login;
-    const retry = button("Open it again", () => {
+    const retry = button(t("open_again"), () => {
       this.login.end();
       this.#begin(config);
     });
-    const what = "Nothing has been connected yet. If the login is still open elsewhere, finish it there.";
-    this.alert.replaceChildren(box("is-warn", "The window was closed", what, [buttons(retry)], true));
+    this.alert.replaceChildren(box("is-warn", t("closed"), t("closed_help"), [buttons(retry)], true));
     this.progress.replaceChildren();
     this.front.hidden = true;
   }
@@ -290,30 +301,31 @@ export class Detail {
     const { page, offer } = this;
     this.login = null;
     if (outcome.ok) {
-      await page.refresh(offer.name, `${offer.title} is connected.`);
+      await page.refresh(offer.name, t("integration_connected", { title: offer.title }), "connected");
       this.#go("done", { missing: outcome.missing_scopes ?? [] });
       page.reportResult({ integration: offer.name, missing_scopes: outcome.missing_scopes ?? [] });
       return;
     }
     this.show("form");
-    const [title, text] = LOGIN_MESSAGES[outcome.code] ?? [`${offer.title} was not connected`, ""];
-    this.#fail(title, text || sentence(outcome.message));
+    const { title } = offer;
+    this.#fail(t(HEADINGS[outcome.code] ?? "failed", { title }), sentence(describe(outcome, title)));
     this.button.focus();
   }
 
   async #disconnect() {
     const { page, offer } = this;
     if (this.isBusy) return;
-    this.#busy("Disconnecting…");
+    this.#busy(t("disconnecting"));
     try {
       await page.session.disconnect(offer.name);
-      await page.refresh(offer.name, `${offer.title} is disconnected.`);
+      const text = t("integration_disconnected", { title: offer.title });
+      await page.refresh(offer.name, text, "not_connected");
       if (page.leave) page.leave();
       else this.#go("form");
     } catch (error) {
       this.#busy("");
       if (error.endsSession) return page.ended(error);
-      this.#fail("That did not work", sentence(error.message));
+      this.#fail(t("failed_other"), sentence(error.code === "offline" ? error.message : describe(error, offer.title)));
     }
   }
 }

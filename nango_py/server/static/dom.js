@@ -1,5 +1,7 @@
 // Creates elements from data. Text becomes text nodes and properties, never markup.
 
+import { language, t } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 const DRAWINGS = {
@@ -33,7 +35,7 @@ export function buttons(...all) {
 // A message box: `look` is is-bad or is-warn. With isAlert screen readers announce it at once.
 export function box(look, title, text, more = [], isAlert = false) {
   const parts = { class: `box ${look}`, role: isAlert ? "alert" : null };
-  return make("div", parts, make("strong", {}, title), text ? make("p", {}, text) : null, more);
+  return make("div", parts, title ? make("strong", {}, title) : null, text ? make("p", {}, text) : null, more);
 }
 
 export function icon(name) {
@@ -53,11 +55,15 @@ export function icon(name) {
 export function link(address, text) {
   if (!/^https?:\/\//i.test(address)) return null;
   const properties = { href: address, target: "_blank", rel: "noopener noreferrer" };
-  return make("a", properties, text, icon("out"), make("span", { class: "unseen" }, " (opens in a new tab)"));
+  return make("a", properties, text, icon("out"), make("span", { class: "unseen" }, t("new_tab")));
 }
 
-// The initials of an integration on a colour that its name decides.
+// The logo of an integration, or its initials on a colour that its name decides.
 export function mark(offer, size = "") {
+  if (offer.logo) {
+    const image = make("img", { src: offer.logo, alt: "" });
+    return make("span", { class: `mark has-logo ${size}`, "aria-hidden": "true" }, image);
+  }
   const every = offer.title.replace(/\(.*\)/, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
   const words = [every[0], ...every.slice(1).filter((word) => /^[\p{Lu}\p{N}]/u.test(word))];
   const initials = words.length > 1 ? words[0][0] + words[1][0] : [...words[0]].slice(0, 2).join("");
@@ -69,14 +75,12 @@ export function mark(offer, size = "") {
   return element;
 }
 
-export const STATES = {
-  connected: "Connected",
-  needs_reauth: "Needs to be connected again",
-  not_connected: "Not connected",
-};
+const STATES = { connected: "connected", needs_reauth: "group_due", not_connected: "not_connected" };
+
+export const stateOf = (status) => (STATES[status] ? t(STATES[status]) : status);
 
 export function chip(status) {
-  return make("span", { class: `chip is-${status}` }, STATES[status] ?? status);
+  return make("span", { class: `chip is-${status}` }, stateOf(status));
 }
 
 // "Marketing, email"; short ones are abbreviations, as in CRM.
@@ -95,5 +99,5 @@ export function sentence(text) {
 export function day(iso) {
   const moment = new Date(iso);
   if (Number.isNaN(moment.getTime())) return "";
-  return moment.toLocaleDateString(undefined, { day: "numeric", month: "long", year: "numeric" });
+  return moment.toLocaleDateString(language(), { day: "numeric", month: "long", year: "numeric" });
 }

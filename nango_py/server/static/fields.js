@@ -1,6 +1,7 @@
 // The fields of a form: created from the server's description, read, and marked if they are invalid.
 
 import { link, make } from "./dom.js";
+import { t } from "./words.js";
 
 const QUIET = {
   autocomplete: "off",
@@ -83,10 +84,13 @@ class FieldView {
 
   get problem() {
     const { field, value } = this;
-    if (value === "") return field.required ? (field.kind === "choice" ? "Please choose an option." : "Please fill in this field.") : "";
-    if (field.kind === "number" && typeof value !== "number") return "This must be a number.";
+    if (value === "") return field.required ? this.#missing() : "";
+    if (field.kind === "number" && typeof value !== "number") return t("invalid_number");
     if (typeof value !== "string" || !field.pattern || field.kind === "choice" || this.#matchesPattern(value)) return "";
-    return field.example ? `This does not look right. It should look like ${field.example}.` : "This does not look right.";
+    const { example, prefix, noun, title } = field;
+    if (!prefix || value.startsWith(prefix)) return t(example ? "invalid_like" : "invalid", { example });
+    const name = noun ? `wrong_start_${noun}` : "wrong_start";
+    return t(name, { field: title, prefix, example: example || `${prefix}…` });
   }
 
   mark(problem) {
@@ -103,6 +107,12 @@ class FieldView {
   lock(isLocked) {
     if ("readOnly" in this.control && this.field.kind !== "boolean") this.control.readOnly = isLocked;
     else this.control.disabled = isLocked;
+  }
+
+  #missing() {
+    const { kind, group, called } = this.field;
+    if (kind === "choice") return t("missing_choice");
+    return t(group === "credentials" ? "enter_credential" : "enter_setting", { field: called });
   }
 
   // Reduces a pasted URL to the name in it, as the server does.
@@ -123,8 +133,8 @@ class FieldView {
   #layOut() {
     const { field, control } = this;
     const isFree = !field.required && field.kind !== "boolean";
-    const optional = isFree ? make("span", { class: "optional" }, "optional") : null;
-    const manual = field.docs_url ? link(field.docs_url, "How to find it") : null;
+    const optional = isFree ? make("span", { class: "optional" }, t("optional")) : null;
+    const manual = field.docs_url ? link(field.docs_url, t("how_to_find")) : null;
     const content = [field.help ? `${field.help} ` : null, manual];
     const help = make("p", { class: "help", id: `${this.id}-help`, hidden: !field.help && !manual }, content);
     if (field.kind === "boolean") {
@@ -146,18 +156,18 @@ class FieldView {
   #reveal() {
     const { control, field } = this;
     const name = make("span", { class: "unseen" }, ` ${field.title}`);
-    const button = make("button", { type: "button", "aria-pressed": "false", "aria-controls": this.id }, "Show", name);
+    const button = make("button", { type: "button", "aria-pressed": "false", "aria-controls": this.id }, t("show"), name);
     button.addEventListener("click", () => {
       const isShown = control.type === "password";
       control.type = isShown ? "text" : "password";
       button.setAttribute("aria-pressed", String(isShown));
-      button.firstChild.data = isShown ? "Hide" : "Show";
+      button.firstChild.data = t(isShown ? "hide" : "show");
     });
     return button;
   }
 }
 
-const hint = ({ example }) => example && `e.g. ${example}`;
+const hint = ({ example }) => example && t("example", { example });
 const initial = (field) => ({ placeholder: hint(field), value: String(field.value ?? "") });
 
 const CONTROLS = {
@@ -172,7 +182,7 @@ const CONTROLS = {
     return box;
   },
   choice: (field, parts) => {
-    const none = make("option", { value: "" }, field.required ? "Choose one" : "None");
+    const none = make("option", { value: "" }, t(field.required ? "choose" : "none"));
     const options = field.choices.map((choice, at) => make("option", { value: String(at + 1) }, String(choice)));
     const select = make("select", parts, none, options);
     const at = field.choices.indexOf(field.value);

@@ -1,7 +1,8 @@
 // The last page of a login window. It sends the result to the page that opened it, and to no other.
 (() => {
   "use strict";
-  const { message, origin, kind } = document.body.dataset;
+  const { message, origin, kind, words } = document.body.dataset;
+  const texts = JSON.parse(words);
   let isSent = false;
   try {
     if (message && origin && window.opener) {
@@ -13,7 +14,7 @@
   }
   const hint = document.querySelector(".hint");
   if (kind === "ok") {
-    const next = isSent ? "This window will close by itself." : "You can close this window and return to the page where you started.";
+    const next = isSent ? texts.closes_itself : texts.close_window_and_return;
     if (hint) hint.textContent = next;
     setTimeout(() => window.close(), 1000);
     return;
@@ -21,7 +22,7 @@
   const close = document.createElement("button");
   close.type = "button";
   close.className = "button is-second";
-  close.textContent = "Close this window";
+  close.textContent = texts.close_this_window;
   close.addEventListener("click", () => window.close());
   document.querySelector("main").append(close);
 })();

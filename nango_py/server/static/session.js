@@ -1,8 +1,8 @@
 // The connect session: its token, and the requests made with it.
 
+import { t } from "./words.js";
+
 const STORAGE_KEY = "nango-connect";
-const UNREACHABLE = "This page cannot reach its server. Check your network and try again.";
-const BROKEN = "Something went wrong. Please try again in a moment.";
 const NAMES = ["session", "integration", "attempt", "origin"];
 
 // An error of the server: a code, a sentence to show, and a sentence for each invalid field.
@@ -69,11 +69,11 @@ export class Session {
       response = await fetch(path, { method, headers, body: text, cache: "no-store", credentials: "omit" });
       result = await response.json();
     } catch {
-      if (!response) throw new Refused("offline", UNREACHABLE);
+      if (!response) throw new Refused("offline", t("offline"));
     }
     if (response.ok && result) return result;
     const error = result?.error ?? {};
-    throw new Refused(error.code ?? "broken", error.message ?? BROKEN, error.fields);
+    throw new Refused(error.code ?? "broken", error.message ?? t("again_later"), error.fields);
   }
 
   load() {

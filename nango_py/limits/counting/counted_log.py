@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MERGE_ABOVE = 1024
+MERGE_ABOVE = 256
 """Maximum number of entries before neighbours are merged."""
 
-RESOLUTION = 1024
-"""Merging moves an entry by at most the shortest window that still contains it divided by this number."""
+RESOLUTION = 200
+"""Merging moves an entry by at most two parts of the shortest window that contains it, of this number."""
 
 TRIM_STEP = 64
 """Minimum number of expired entries that are worth removing from the front of a list."""
@@ -83,15 +84,18 @@ class CountedLog:
         """
         times: list[float] = []
         totals: list[int] = []
-        first = -1.0
+        last_cell = (0.0, -1.0)
         for moment, total in zip(self.times, self.totals, strict=True):
             age = now - moment
             span = next((length for length in spans if length > age), spans[-1])
             # A window shorter than the age no longer contains the entry, so only longer ones set the step.
-            if times and moment - first <= span / RESOLUTION:
+            # Cells have fixed bounds, so merging again and again moves an entry no further.
+            step = span / RESOLUTION
+            cell = (step, math.floor(moment / step))
+            if cell == last_cell:
                 times[-1], totals[-1] = moment, total
             else:
-                first = moment
+                last_cell = cell
                 times.append(moment)
                 totals.append(total)
         self.times, self.totals = times, totals

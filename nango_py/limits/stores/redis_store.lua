@@ -8,6 +8,7 @@
 -- Times are seconds. Replies are text, because Redis cuts numbers down to integers.
 
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
+local LONGEST_GATE, CLOCK_STEP = 366 * 86400, 60
 local ORDINARY_DAY = 86400
 local EMPTY_QUEUE = {times = {}, totals = {}}
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
@@ -45,7 +46,7 @@ local function since_at(report, moment) return report and report[moment < report
 -- CountedLog: one string, 16 bytes for each entry: its moment and the total up to and including it. It is read only if
 -- it is needed, so that most calls cost the same however much is counted.
 function make.log()
-  local MERGE_ABOVE, RESOLUTION, TRIM_STEP = 1024, 1024, 64
+  local MERGE_ABOVE, RESOLUTION, TRIM_STEP = 256, 200, 64
   local Log = {}
 
   function Log.size(log)
@@ -99,7 +100,7 @@ function make.log()
   function Log.merge_old(log, moment, limits)
     local size = Log.size(log)
     if size <= math.max(MERGE_ABOVE, log.merge_above) then return end
-    local spans, times, totals, first = {}, {}, {}, -1
+    local spans, times, totals, last_step, last_cell = {}, {}, {}, 0, -1
     for _, limit in ipairs(limits) do
       if limit.span > 0 then spans[#spans + 1] = limit.kind == 'day' and ORDINARY_DAY or limit.span end
     end
@@ -110,8 +111,10 @@ function make.log()
       for place = #spans, 1, -1 do
         if spans[place] > moment - time then span = spans[place] end
       end
-      local is_near = #times > 0 and time - first <= span / RESOLUTION
-      if not is_near then first = time end
+      local step = span / RESOLUTION
+      local cell = math.floor(time / step)
+      local is_near = step == last_step and cell == last_cell
+      last_step, last_cell = step, cell
       local place = is_near and #times or #times + 1
       times[place], totals[place] = time, Log.total_at(log, index)
     end
@@ -480,6 +483,29 @@ local STATE = '<dddddddddI4c0I4c0I4c0I4c0I4c0'
 local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'day', 'bucket', 'cap'}
 local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 
+-- Numbers that no step can have written are corrected: whoever may write to Redis can still lift or use up limits, but
+-- not stop calls for ever.
+local function correct_numbers(meter)
+  local log = meter.log
+  if not (meter.gate <= now + LONGEST_GATE) then meter.gate = 0 end
+  if not (meter.in_flight_cost >= 0) or meter.in_flight == '' then meter.in_flight_cost = 0 end
+  if not (log.total >= log.dropped) or (log.first < math.huge and not (log.last <= now + CLOCK_STEP)) then
+    log.entries, log.is_changed, log.dropped, log.total, log.first, log.last = '', true, 0, 0, math.huge, 0
+  end
+  for place, report in pairs(meter.reports) do
+    local is_possible = report[OTHERS] >= 0 and report[UNTIL] <= now + LONGEST_GATE
+      and report[SINCE] <= now + CLOCK_STEP and report[REPORTED_AT] <= now + CLOCK_STEP
+    if not is_possible then meter.reports[place] = nil end
+  end
+  for label, level in pairs(meter.levels) do
+    if not (level[2] <= now + CLOCK_STEP and level[1] > -LONGEST_GATE) then meter.levels[label] = nil end
+  end
+  for index = #meter.waiting, 1, -1 do
+    local booking = meter.waiting[index]
+    if not (booking[TIME] <= now + LONGEST_GATE and booking[COST] > 0) then table.remove(meter.waiting, index) end
+  end
+end
+
 local function load(key, new_rules)
   local state = redis.call('HGET', key, 'state')
     or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '', 0, '')
@@ -506,6 +532,7 @@ local function load(key, new_rules)
     -- Reports of other limits are forgotten.
     reports = reports ~= '' and rules:sub(1, at - 1) == old_rules:sub(1, at - 1) and cmsgpack.unpack(reports) or {},
   }
+  correct_numbers(meter)
   if in_flight ~= '' and struct.unpack('<d', in_flight, 17) + in_flight_seconds <= now then
     module.meter.finish_late(meter)
   end

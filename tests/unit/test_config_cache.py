@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from nango_py.config.cache import cache_folder as caching
 from nango_py.config.cache import fingerprint as inputs_of
 from nango_py.config.cache.cache_folder import ConfigCache
-from nango_py.config.cache.serialized import LazyOrigins
+from nango_py.config.cache.serialized import LazyOrigins, unpack
 from nango_py.config.files import ConfigFiles
 from nango_py.config.template.compiled import TemplateText
 from nango_py.config.values import EnvironmentText
@@ -386,7 +387,8 @@ def test_no_secret_is_in_a_form(project: Project) -> None:
     """Neither a text of integrations.yaml nor a value of the environment is kept, in whole or hashed bare."""
     project.load()
     assert was_hit(project.load())
-    text = project.forms[0].read_text()
+    lines = project.forms[0].read_bytes().split(b"\n")
+    text = "".join([*map(bytes.decode, lines), *(json.dumps(unpack(line)) for line in lines[4::2])])
     for secret in SECRETS:
         assert secret not in text
         assert secret.encode().hex() not in text
@@ -473,6 +475,73 @@ def test_a_form_that_is_too_large_is_not_kept(project: Project, monkeypatch: pyt
     monkeypatch.setattr(caching, "MAX_BYTES", 1000)
     assert not was_hit(project.load())
     assert project.forms == []
+
+
+@pytest.mark.parametrize(("many", "level"), [(1, "WARNING"), (1000, "INFO")])
+def test_a_configuration_that_is_not_kept_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, many: int, level: str
+) -> None:
+    """With the reason; a warning where a start without the cache takes long."""
+    caplog.set_level("INFO", "nango_py.config")
+    project.load()
+    assert caplog.records == []
+    monkeypatch.setattr(caching, "MANY_INTEGRATIONS", many)
+    monkeypatch.setattr(caching, "MAX_BYTES", 1000)
+    changed(project.file, "two lines", "two words")
+    project.load()
+    monkeypatch.setattr(caching, "MAX_BYTES", 10**6)
+    changed(project.file, '"In quotes: literal-key-4711"', '"with an \\u0041 escape"')
+    project.load()
+    assert [record.levelname for record in caplog.records] == [level, level]
+    assert "at most 1000 are kept" in caplog.text
+    assert "is written with escapes" in caplog.text
+    assert not any(secret in caplog.text for secret in SECRETS)
+
+
+def count_calls(run: Callable[[], object]) -> int:
+    """How many Python functions a function calls."""
+    events: Counter[str] = Counter()
+
+    def note(_: object, event: str, __: object) -> None:
+        events[event] += 1
+
+    sys.setprofile(note)
+    run()
+    sys.setprofile(None)
+    return events["call"]
+
+
+def test_a_large_configuration_is_kept_and_only_what_is_used_is_made(project: Project) -> None:
+    """Sixty integrations start with the calls of six; each is the same as without the cache."""
+    entry = "  i%d: {extends_blueprint: mail:v1, oauth_client_id: x, oauth_client_secret: y, x-data: [%s]}\n"
+    counts = []
+    for number in (6, 60):
+        entries = "".join(entry % (index, ", ".join(["1"] * 1_500)) for index in range(number))
+        project.file.write_text(f"integrations:\n{entries}")
+        fresh = project.load()
+        counts.append(count_calls(lambda: project.load().integrations["i3"]))
+    kept = project.load()
+    assert (
+        sum(len(json.dumps(unpack(line))) for line in project.forms[0].read_bytes().split(b"\n")[4::2])
+        > 4 * 2**20
+    )
+    assert was_hit(kept)
+    assert plain(kept) == plain(fresh)
+    assert counts[1] < counts[0] * 1.1
+    assert kept.integrations["i3"] is kept.integrations["i3"]
+    assert ("i61" in kept.integrations, len(kept.integrations)) == (False, 60)
+
+
+def test_the_environment_of_a_hit_is_that_of_the_start(project: Project) -> None:
+    """Integrations are made later; the values that they name were read when the program started."""
+    project.load()
+    kept = project.load()
+    value = "from-environment-0815"
+    (name,) = [name for name, text in project.environ.items() if text == value]
+    project.environ[name] = "changed"
+    assert was_hit(kept)
+    headers = dict(kept.integrations["named"].requests.headers)
+    assert headers["X-Key"].render({"access_token": "t"}) == f"{value}-t"
 
 
 def test_a_file_that_changes_while_it_is_checked_leaves_no_form(project: Project) -> None:

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from nango_py.config.model import Configuration
     from nango_py.json_types import Settings
 
-MAX_BYTES = 4_194_304
+MAX_BYTES = 67_108_864
+"""Some 3,000 integrations. A start reads them all, but makes only those that it uses."""
+
+MANY_INTEGRATIONS = 100
+"""From this number on, a configuration that cannot be cached is a warning: a start takes a second."""
+
 MAX_ENTRIES = 8
 MAX_AGE_SECONDS = 30 * 86_400
 _PURPOSE = b"nango_py checked forms 1"
@@ -67,10 +72,11 @@ class ConfigCache:
             signature, _, body = raw.partition(b"\n")
             if not hmac.compare_digest(signature, inputs.sign(body).encode()):
                 return None
-            fingerprint, form, *places = body.split(b"\n")
-            if not inputs.matches(json.loads(fingerprint)):
+            line, *lines = body.split(b"\n")
+            fingerprint = json.loads(line)
+            if not inputs.matches(fingerprint):
                 return None
-            return _read(json.loads(form), places, inputs)
+            return _read(lines, fingerprint, inputs)
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             # Only the type: the message could contain a piece of a file.
             logger.debug("no cached configuration is used: %s", type(error).__name__)
@@ -80,22 +86,27 @@ class ConfigCache:
         """Cache what was loaded; returns whether it is cached now."""
         from nango_py.config.cache.serialized import NotSerializableError, serialize
 
+        reason = ""
         try:
             if not self._folder.is_dir():
                 return False
             fingerprint = inputs.make_fingerprint(loaded)
             if fingerprint is None:
                 return False
-            form, places = serialize(loaded, _texts(inputs))
-            body = "\n".join([_line(fingerprint), _line(form), *places]).encode()
-            raw = inputs.sign(body).encode() + b"\n" + body
-            if len(raw) > MAX_BYTES:
-                return False
-            self._replace(self._path(inputs), raw)
-        except (NotSerializableError, OSError, ValueError, LookupError, TypeError) as error:
-            logger.debug("the configuration is not cached: %s", type(error).__name__)
-            return False
-        return True
+            first = json.dumps(fingerprint, separators=(",", ":")).encode()
+            body = b"\n".join([first, *serialize(loaded, _texts(inputs))])
+            if len(body) <= MAX_BYTES:
+                self._replace(self._path(inputs), inputs.sign(body).encode() + b"\n" + body)
+                return True
+            reason = f"it takes {len(body)} bytes, and at most {MAX_BYTES} are kept"
+        except NotSerializableError as error:
+            reason = str(error)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            # Only the type: the message could contain a piece of a file.
+            reason = type(error).__name__
+        level = logging.WARNING if len(loaded.trees) >= MANY_INTEGRATIONS else logging.INFO
+        logger.log(level, "the configuration is not cached, so each start checks all files: %s", reason)
+        return False
 
     def _path(self, inputs: LoadInputs) -> Path:
         return self._folder / f"{_PREFIX}{inputs.name()}{_SUFFIX}"
@@ -126,15 +137,13 @@ class ConfigCache:
                     path.unlink()
 
 
-def _line(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _read(form: Any, places: list[bytes], inputs: LoadInputs) -> Configuration:
+def _read(lines: list[bytes], fingerprint: Any, inputs: LoadInputs) -> Configuration:
     from nango_py.config.cache.serialized import deserialize
 
     folder = inputs.source.parent if isinstance(inputs.source, Path) else None
-    return deserialize(form, places, _texts(inputs), inputs.environ, folder)
+    # A copy, because integrations are made later, and the environment may change until then.
+    environ = {name: inputs.environ[name] for name in fingerprint["names"] if name in inputs.environ}
+    return deserialize(lines, _texts(inputs), environ, folder)
 
 
 def _texts(inputs: LoadInputs) -> Any:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonValue, Settings
     from nango_py.secret import Secret
 
-FORMAT = 2
+FORMAT = 3
 _OWN_FOLDERS = (
     "",
     "config",

@@ -7,9 +7,11 @@ from the environment are not stored.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
-from types import MappingProxyType
+import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.config.assemble import Parent, assemble_integration
@@ -24,7 +26,7 @@ from nango_py.errors import Position, Problem
 from nango_py.record import field_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path as FilePath
 
     from nango_py.config.loading import LoadResult
@@ -61,8 +63,8 @@ class Texts(NamedTuple):
     overrides: Settings
 
 
-def serialize(loaded: LoadResult, texts: Texts) -> tuple[Form, list[str]]:
-    """The serialized configuration, and a line of JSON for each integration with its places.
+def serialize(loaded: LoadResult, texts: Texts) -> list[bytes]:
+    """The serialized configuration: a line of JSON, and two for each integration, of which one is packed.
 
     Raises:
         NotSerializableError: a text cannot be read again.
@@ -71,41 +73,92 @@ def serialize(loaded: LoadResult, texts: Texts) -> tuple[Form, list[str]]:
     document, configuration = loaded.document, loaded.configuration
     config = document.data.get("config") or {}
     if any(isinstance(name, EnvironmentText) for name in _names_of_files(loaded, config)):
-        raise NotSerializableError  # a value of the environment would be stored as a path or name
-    form: Form = {
-        "file": document.file,
-        "config": writer.tree(config, ("config",), lambda path: document.place(("config", *path))),
-        "warnings": [_serialize_problem(warning) for warning in configuration.warnings],
-        "integrations": {},
-    }
-    places = []
+        # A value of the environment would be stored as a path or name.
+        raise NotSerializableError("a blueprint or folder is named by an environment variable")
+    lines = []
     for name, (tree, blueprint) in loaded.trees.items():
         status = configuration.integrations[name].status
-        form["integrations"][name] = {
+        kept = {
             "blueprint": "" if blueprint is None else blueprint.ref,
             "title": "" if blueprint is None else blueprint.title,
             "status": {part: getattr(status, part) for part in field_names(Status)},
             "tree": writer.tree(tree.settings, ("integrations", name), tree.origins.place),
         }
-        lines = [[path, *place] for path, place in tree.origins.places()]
-        places.append(json.dumps(lines, separators=(",", ":")))
-    form["expressions"] = [[text, dump_trees(text)] for text in sorted(writer.blueprint_templates)]
-    return form, places
+        places = [[path, *place] for path, place in tree.origins.places()]
+        lines += [_line(kept), pack(_line(places))]
+    form: Form = {
+        "file": document.file,
+        "config": writer.tree(config, ("config",), lambda path: document.place(("config", *path))),
+        "warnings": [_serialize_problem(warning) for warning in configuration.warnings],
+        "integrations": list(loaded.trees),
+        "expressions": [[text, dump_trees(text)] for text in sorted(writer.blueprint_templates)],
+    }
+    return [_line(form), *lines]
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def pack(line: bytes) -> bytes:
+    """The places of an integration in a tenth of their bytes: names of keys and files, and no texts."""
+    return binascii.b2a_base64(zlib.compress(line, 1), newline=False)
+
+
+def unpack(line: bytes) -> Any:
+    """The places of a packed line."""
+    return json.loads(zlib.decompress(binascii.a2b_base64(line)))
 
 
 def deserialize(
-    form: Form, places: list[bytes], texts: Texts, environ: Mapping[str, str], folder: FilePath | None
+    lines: list[bytes], texts: Texts, environ: Mapping[str, str], folder: FilePath | None
 ) -> Configuration:
-    """The configuration, without any check: the caller knows that nothing changed."""
+    """The configuration, without any check: the caller knows that nothing changed.
+
+    Args:
+        lines: what `serialize` returned.
+        texts: where to read the texts.
+        environ: the values of the environment variables that were read; they must not change later.
+        folder: the folder of integrations.yaml.
+    """
+    form = json.loads(lines[0])
     for text, trees in form["expressions"]:
         load_trees(text, trees)
     config = read_config(_tree(form["config"], texts, environ), folder)
-    integrations = {
-        name: _integration(name, kept, line, texts, environ, config)
-        for (name, kept), line in zip(form["integrations"].items(), places, strict=True)
-    }
+    stored = dict(zip(form["integrations"], zip(lines[1::2], lines[2::2], strict=True), strict=True))
     warnings = tuple(Problem(Position(*where), *said) for where, said in form["warnings"])
-    return Configuration(MappingProxyType(integrations), config, form["file"], warnings)
+    return Configuration(LazyIntegrations(stored, texts, environ, config), config, form["file"], warnings)
+
+
+class LazyIntegrations(Mapping[str, "Integration"]):
+    """Integrations that are made on first use, so that a start takes as long as what it uses."""
+
+    def __init__(
+        self,
+        lines: Mapping[str, tuple[bytes, bytes]],
+        texts: Texts,
+        environ: Mapping[str, str],
+        config: Config,
+    ) -> None:
+        self._lines = lines
+        self._texts = texts
+        self._environ = environ
+        self._config = config
+        self._made: dict[str, Integration] = {}
+
+    def __getitem__(self, name: str) -> Integration:
+        found = self._made.get(name)
+        if found is None:
+            kept, places = self._lines[name]
+            found = _integration(name, json.loads(kept), places, self._texts, self._environ, self._config)
+            found = self._made.setdefault(name, found)  # another thread may have been faster
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 def _integration(
@@ -155,7 +208,7 @@ class LazyOrigins(Origins):
 
     def _parse(self) -> Origins:
         if self._parsed is None:
-            lines = json.loads(self._line)
+            lines = unpack(self._line)
             self._parsed = origins_of_places((tuple(path), tuple(place)) for path, *place in lines)
         return self._parsed
 
@@ -209,10 +262,10 @@ class _Writer:
         elif type(value) is str:
             return None
         else:
-            raise NotSerializableError
+            raise NotSerializableError(f"a text is in {file}")
         is_changed = isinstance(value, EnvironmentText | TemplateText)
         if found is None or not isinstance(raw, str) or (raw != value and not is_changed):
-            raise NotSerializableError
+            raise NotSerializableError(f"the text in line {line} is written with escapes")
         return kind, found, raw
 
     def _pieces(self, text: str, line: int, column: int) -> Pieces | None:

@@ -36,9 +36,9 @@ WRONG = [
 
 
 def faults(data: Any) -> list[str]:
-    """What the plain validator refuses in a file; a part of a blueprint is tried as an overlay."""
+    """What the plain validator refuses in a file; a part is completed."""
     if "integrations" in data or "config" in data:
-        return [fault.message for fault in INTEGRATIONS.iter_errors(data)]
+        return [fault.message for fault in INTEGRATIONS.iter_errors({"integrations": {}, **data})]
     if not data.keys() & {"name", "versions"}:
         data = {"name": "a", "version": "v0", "extends": "b:v0", **data}
     return [fault.message for fault in BLUEPRINT.iter_errors(data)]

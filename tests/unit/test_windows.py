@@ -19,7 +19,7 @@ from nango_py.limits.counting.meter import COUNTED_WITHIN, LOST_AFTER, Meter
 from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.failover import FailoverLimits
 from nango_py.limits.stores.memory import SWEEP_EVERY, SWEPT_NOW_AND_THEN, MemoryLimits
-from nango_py.limits.stores.stored_meter import StoredMeter
+from nango_py.limits.stores.stored_meter import Moment, StoredMeter
 from tests.support.simulated_api import LimitClock, bucket, window
 
 if TYPE_CHECKING:
@@ -366,5 +366,5 @@ def test_the_row_of_a_busy_day_is_small(sent: int) -> None:
     for number in range(sent):
         stored.meter.count(1_700_000_000.123456 + number * 0.7654321, 1)
         if number % 997 == 0:
-            longest = max(longest, len(stored.dump(0.0)))
+            longest = max(longest, len(stored.dump(Moment(0.0, 0.0, ""))))
     assert longest < 12_000

@@ -84,7 +84,7 @@ class CountedLog:
         """
         times: list[float] = []
         totals: list[int] = []
-        last_cell = (0.0, -1.0)
+        last_cell: tuple[float, int] = (0.0, -1)
         for moment, total in zip(self.times, self.totals, strict=True):
             age = now - moment
             span = next((length for length in spans if length > age), spans[-1])

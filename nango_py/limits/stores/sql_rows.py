@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.bookings import Bookings
 from nango_py.limits.stores.sql_statements import letters, upsert
-from nango_py.limits.stores.stored_meter import StoredBooking, StoredMeter, digest_of_keys
+from nango_py.limits.stores.stored_meter import Moment, StoredBooking, StoredMeter, digest_of_keys
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -33,19 +33,23 @@ class SqlRows:
     Args:
         rows: key, state, and the server's time or None.
         clock: of this machine, for rows without a time.
+        boot: identifies the time since this machine was started; "" with a server's clock.
 
     Attributes:
         meters: of each key that has a row.
     """
 
-    def __init__(self, rows: list[tuple[Any, ...]], clock: Clock) -> None:
+    def __init__(self, rows: list[tuple[Any, ...]], clock: Clock, boot: str) -> None:
         self.meters: dict[str, StoredMeter] = {}
         self._by_name: dict[str, StoredBooking] = {}
         server_now = max((row[2] for row in rows if row[2] is not None), default=None)
         self.now = clock.monotonic() if server_now is None else float(server_now)
+        self._wall = clock.now() if server_now is None else self.now
+        self._boot = boot
         for key, state, _ in rows:
             if state:
-                self.meters[key] = StoredMeter.load(key, state, self.now, self._by_name)
+                moment = Moment(self.now, self._wall, boot)
+                self.meters[key] = StoredMeter.load(key, state, moment, self._by_name)
         self.now = max([self.now, *(stored.changed_at for stored in self.meters.values())])
         offset = clock.now() - clock.monotonic() if server_now is None else 0.0
         self.bookings = Bookings(StoredBooking, lambda: offset)
@@ -78,7 +82,10 @@ class SqlRows:
             stored.arrivals = self.bookings.arrivals
             letter = letters(index)
             values[f"key_{letter}"] = key
-            values[f"state_{letter}"] = stored.dump(self.now)
-            values[f"until_{letter}"] = int(max(stored.meter.expires_at(), stored.gate) * 1e6) + 1
+            values[f"state_{letter}"] = stored.dump(Moment(self.now, self._wall, self._boot))
+            # Unix time, so that rows of earlier boots are removed; in whole minutes, because the column has
+            # an index.
+            until = max(stored.meter.expires_at(), stored.gate) + self._wall - self.now
+            values[f"until_{letter}"] = (int(until / 60) + 1) * 60_000_000
         if values:
             run(upsert(len(keys)), values)

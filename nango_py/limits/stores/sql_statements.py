@@ -18,12 +18,17 @@ CREATE TABLE IF NOT EXISTS nango_limit_processes (name TEXT NOT NULL PRIMARY KEY
 """
 # Not LIKE, because keys may contain its wildcards, and not >=, because collations order texts differently.
 KEYS = "SELECT key FROM nango_limits WHERE substr(key, 1, :size) = :prefix ORDER BY key"
-SWEEP = "DELETE FROM nango_limits WHERE kept_until < :now"
+CREATE_INDEX = "CREATE INDEX IF NOT EXISTS nango_limits_kept_until ON nango_limits (kept_until)"
+SWEEP = """
+DELETE FROM nango_limits
+WHERE key IN (SELECT key FROM nango_limits WHERE kept_until < :now ORDER BY kept_until LIMIT 1000)
+"""
 BEAT = """
 INSERT INTO nango_limit_processes (name, seen_at) VALUES (:name, :now)
 ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at
 """
-FORGET_PROCESSES = "DELETE FROM nango_limit_processes WHERE seen_at < :old"
+# On SQLite the moments are those of a boot; one in the future is of an earlier boot.
+FORGET_PROCESSES = "DELETE FROM nango_limit_processes WHERE seen_at < :old OR seen_at > :latest"
 COUNT_PROCESSES = "SELECT count(*) FROM nango_limit_processes"
 
 

@@ -15,6 +15,7 @@ from nango_py.limits.stores.sql_statements import (
     BEAT,
     COUNT_PROCESSES,
     CREATE,
+    CREATE_INDEX,
     CREATE_PROCESSES,
     FORGET_PROCESSES,
     KEYS,
@@ -23,6 +24,7 @@ from nango_py.limits.stores.sql_statements import (
     name_parameters,
     select,
 )
+from nango_py.limits.stores.stored_meter import MAX_CLOCK_STEP, read_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SWEEP_EVERY = 60.0
-"""Seconds between two removals of expired rows."""
+SWEEP_EVERY = 5.0
+"""Seconds between two removals of expired rows, of a bounded number each time."""
 
 RESPONSE_SECONDS = 2.0
 """Timeout of a connection attempt, after which this process uses its own memory."""
@@ -54,12 +56,14 @@ class SqlLimits:
             last counts, which would not be acceptable for connections.
         clock: of this machine; used with SQLite.
         is_server: whether many machines share the database, so that its clock is used.
+        boot: identifies the time since this machine was started, for which its clock counts.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, is_server: bool) -> None:
+    def __init__(self, database: Database, clock: Clock, *, is_server: bool, boot: str | None = None) -> None:
         self._database = database
         self._clock = clock
         self._is_server = is_server
+        self._boot = "" if is_server else read_boot_id() if boot is None else boot
         self._threads = threading.local()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
         self._has_tables = False
@@ -158,7 +162,8 @@ class SqlLimits:
         def beat(run: Run) -> int:
             now = self._microseconds(run)
             run(BEAT, {"name": name, "now": now})
-            run(FORGET_PROCESSES, {"old": now - int(PROCESS_TTL * 1e6)})
+            latest = now + int(MAX_CLOCK_STEP * 1e6)
+            run(FORGET_PROCESSES, {"old": now - int(PROCESS_TTL * 1e6), "latest": latest})
             return int(run(COUNT_PROCESSES)[0][0])
 
         return self._database.write(beat)
@@ -180,7 +185,7 @@ class SqlLimits:
         self._create_tables()
         parameters = name_parameters("key", keys)
         rows = self._database.read(select(len(keys), self._time()), parameters) if keys else []
-        return SqlRows(rows, self._clock)
+        return SqlRows(rows, self._clock, self._boot)
 
     def _change(self, keys: tuple[str, ...], work: Callable[[Run, SqlRows], Result]) -> Result:
         """The result of `work` on the locked rows of these keys."""
@@ -194,7 +199,7 @@ class SqlLimits:
                 # A row that does not exist cannot be locked.
                 run(insert_missing(len(keys)), parameters)
                 rows = run(lock, parameters)
-            return work(run, SqlRows(rows, self._clock))
+            return work(run, SqlRows(rows, self._clock, self._boot))
 
         self._disable_sync()
         return self._database.write(transact)
@@ -206,6 +211,9 @@ class SqlLimits:
         if self._is_server:
             return int(run("SELECT cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)")[0][0])
         return int(self._clock.monotonic() * 1e6)
+
+    def _unix_microseconds(self, run: Run) -> int:
+        return self._microseconds(run) if self._is_server else int(self._clock.now() * 1e6)
 
     def _disable_sync(self) -> None:
         if self._is_server or getattr(self._threads, "is_sync_off", False):
@@ -225,6 +233,7 @@ class SqlLimits:
         if self._database.schema_lock:
             run(self._database.schema_lock)
         run(CREATE)
+        run(CREATE_INDEX)
         run(CREATE_PROCESSES)
 
     def _sweep_if_due(self) -> None:
@@ -232,7 +241,7 @@ class SqlLimits:
             return
         self._sweep_at = self._clock.monotonic() + SWEEP_EVERY
         self._create_tables()
-        self._database.write(lambda run: run(SWEEP, {"now": self._microseconds(run)}))
+        self._database.write(lambda run: run(SWEEP, {"now": self._unix_microseconds(run)}))
 
 
 def _keys(spends: tuple[Spend, ...], gates: tuple[str, ...]) -> tuple[str, ...]:

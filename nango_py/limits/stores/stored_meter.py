@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
 from nango_py.limits.counting.report import Report
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Spend, Window
-from nango_py.record import field_names
+from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
     from nango_py.json_types import JsonObject
@@ -21,6 +23,30 @@ if TYPE_CHECKING:
 MAX_CLOCK_STEP = 1.0
 """Seconds by which a row may be from the future: two processes that read the clock can reach the lock in
 another order."""
+
+
+@record
+class Moment:
+    """A moment on the clock of the rows.
+
+    Attributes:
+        now: its time.
+        wall: Unix seconds.
+        boot: identifies the time since the machine was started, for which `now` counts; "" if unknown.
+    """
+
+    now: float
+    wall: float
+    boot: str
+
+
+@lru_cache(maxsize=1)
+def read_boot_id() -> str:
+    """Identifies the time since this machine was started; "" where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 class StoredBooking(Booking):
@@ -61,12 +87,14 @@ class StoredMeter:
         self.arrivals = 0
         self.changed_at = 0.0
 
-    def dump(self, now: float) -> str:
+    def dump(self, moment: Moment) -> str:
         """The text of the row, which `load` reads."""
         meter = self.meter
         costs = _costs(meter)
         state = {
-            "now": now,
+            "now": moment.now,
+            "wall": moment.wall,
+            "boot": moment.boot,
             "gate": self.gate,
             "arrivals": self.arrivals,
             "limits": [_fields(limit) for limit in meter.limits],
@@ -85,18 +113,22 @@ class StoredMeter:
         return json.dumps(state, separators=(",", ":"))
 
     @classmethod
-    def load(cls, key: str, text: str, now: float, bookings: dict[str, StoredBooking]) -> StoredMeter:
+    def load(cls, key: str, text: str, moment: Moment, bookings: dict[str, StoredBooking]) -> StoredMeter:
         """The content of a row.
 
         Args:
             key: of the row.
             text: from `dump`.
-            now: the current time on the clock of the rows. If it is well before the last change, the machine
-                was restarted, and everything counts as if it had just happened.
+            moment: the current time. If the machine was restarted since the last change, its clock began
+                anew, and Unix time says how long ago everything was.
             bookings: by name, those of other rows; those of this row are added.
         """
         state = json.loads(text)
-        shift = now - state["now"] if state["now"] - now > MAX_CLOCK_STEP else 0.0
+        shift = 0.0
+        is_of_this_boot = state.get("boot", moment.boot) == moment.boot
+        if not is_of_this_boot or state["now"] - moment.now > MAX_CLOCK_STEP:
+            elapsed = max(0.0, moment.wall - state.get("wall", moment.wall))
+            shift = moment.now - elapsed - state["now"]
         stored = cls()
         meter = stored.meter
         stored.changed_at = state["now"] + shift
@@ -105,7 +137,9 @@ class StoredMeter:
         meter.set_limits(tuple(_KINDS[frozenset(fields)](**fields) for fields in state["limits"]))
         _load_log(meter, state["log"], shift)
         meter.levels = {label: (level, since + shift) for label, (level, since) in state["levels"].items()}
-        meter.reports = {label: Report(**fields).moved(shift) for label, fields in state["reports"].items()}
+        meter.reports = {
+            label: Report(**fields).moved(shift) for label, fields in state.get("reports", {}).items()
+        }
         for name, order, sent, cost in state["in_flight"]:
             booking = bookings.setdefault(name, StoredBooking(order, (), ()))
             booking.name, booking.state = name, "in_flight"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.inheritance import origins_of
@@ -17,7 +18,7 @@ from nango_py.config.template.variables import KEY_NAME, check_variables, variab
 from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, EnvironmentText
 from nango_py.errors import MAX_PROBLEMS, Problem
 from nango_py.json_path import find_path_fault
 from nango_py.registry import AUTH_MODES
@@ -63,6 +64,8 @@ def check_templates(
             break
         if kind == JMESPATH:
             what, help_ = find_path_fault(str.__str__(text))
+            if isinstance(text, EnvironmentText):
+                what, help_ = what and "not a JMESPath", ""
             if what:
                 problems.append(Problem(locator.position(path), "E324", what, "", help_))
             continue
@@ -80,8 +83,10 @@ def check_templates(
                 locate_problem(problem, text, locator.position(path), folders)
                 for problem in check_variables(template, kind, auth_mode)
             ]
-    problems += _check_header_names(settings, locator)
-    problems += _check_host_fields(settings, fields, locator)
+    found = itertools.chain(
+        _check_header_names(settings, locator), _check_host_fields(settings, fields, locator)
+    )
+    problems += itertools.islice(found, MAX_PROBLEMS + 1)
     return compiled, problems
 
 

@@ -309,6 +309,21 @@ def test_folders_below_and_integrations_beside_are_no_blueprints(tmp_path: Path)
     assert catalogue.refs() == []
 
 
+def test_a_path_that_is_not_a_folder_is_a_warning(tmp_path: Path) -> None:
+    """A misspelled entry of blueprint_paths; the folder beside integrations.yaml may be missing."""
+    (tmp_path / "file").write_text("")
+    folders = [
+        ("local", tmp_path / "blueprints"),
+        ("path", tmp_path / "nowhere"),
+        ("path", tmp_path / "file"),
+    ]
+    found = Catalogue(folders).check_folders()
+    assert [(problem.code, problem.position.file) for problem in found] == [
+        ("W102", str(tmp_path / "nowhere")),
+        ("W102", str(tmp_path / "file")),
+    ]
+
+
 def test_a_broken_file_is_an_error_of_a_product_that_does_not_name_it(tmp_path: Path) -> None:
     """Loading reports the files of the folder with everything else, and warnings with the configuration."""
     (tmp_path / "blueprints").mkdir()

@@ -8,6 +8,8 @@ import pytest
 
 from nango_py.config.catalogue import open_catalogue
 from nango_py.config.loading import load_configuration
+from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -115,6 +117,18 @@ def test_a_default_that_is_a_label_is_right(name: str) -> None:
     url = f"https://${{additional_config.region | default('{name}')}}.acme.test/${{user_id | default('a.b')}}"
     entry = {"auth": {"auth_mode": "NONE"}, "requests": {"base_url": url}}
     load_configuration({"a": entry}, catalogue=open_catalogue(None), environ={})
+
+
+def test_the_text_of_an_expression_is_not_blamed_on_its_variable() -> None:
+    """In a choice the file's text may be what is wrong; a variable alone is named."""
+    choice = "${'api.eu' if additional_config.region == 'eu' else 'api'}"
+    for part, words in (
+        (choice, "the expression with"),
+        ("${additional_config.region}", '"additional_config.region" is not'),
+    ):
+        template = compile_template(f"https://{part}.acme.test/")
+        with pytest.raises(TemplateProblem, match=words):
+            render_url(template, {"additional_config": {"region": "eu" if part == choice else "a.b"}})
 
 
 @pytest.mark.parametrize(

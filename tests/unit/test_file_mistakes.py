@@ -343,10 +343,13 @@ def test_all_stages_report_at_once(tmp_path: Path) -> None:
         + "".join(f"  i{number}: {{extends_blueprint: '${{X{number}}}'}}\n" for number in range(2_000)),
         "integrations: {}\n" * 2_000,
         "".join(f"{number}: 1\n" for number in range(2_000)),
+        "integrations:\n  a:\n    auth: {auth_mode: API_KEY}\n"
+        "    requests: {base_url: 'https://a.test/'}\n    credentials:\n"
+        + "".join(f"      field_{number}: {{}}\n" for number in range(2_000)),
         "integrations:\n  a:\n    auth: {auth_mode: NONE}\n    requests:\n      headers:\n"
         + "".join(f"        h{number}: '${{x{number}}}'\n" for number in range(2_000)),
     ],
-    ids=["keys", "entries", "blueprints", "variables", "repeated", "numbers", "templates"],
+    ids=["keys", "entries", "blueprints", "variables", "repeated", "numbers", "credentials", "templates"],
 )
 def test_checks_stop_after_a_hundred_problems(tmp_path: Path, text: str) -> None:
     """The first ones are reported, and that there are more."""

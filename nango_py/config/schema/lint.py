@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.config.urls.hosts import is_network
 from nango_py.config.values import MAPPINGS
-from nango_py.errors import Problem, nearest, printable
+from nango_py.errors import MAX_PROBLEMS, Problem, nearest, printable
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -30,13 +31,9 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     calendar days and networks (E204), credentials that the auth mode does not have (E202), and patterns
     that cannot be used (E319).
     """
-    return [
-        *_check_limit_headers(settings, locator),
-        *_check_repeated_posts(settings, locator),
-        *_check_days(settings, locator),
-        *_check_networks(settings, locator),
-        *_check_fields(settings, locator),
-    ]
+    checks = (_check_limit_headers, _check_repeated_posts, _check_days, _check_networks, _check_fields)
+    found = itertools.chain.from_iterable(check(settings, locator) for check in checks)
+    return list(itertools.islice(found, MAX_PROBLEMS + 1))
 
 
 def lint_usage(settings: Settings, names: Iterable[str], locator: Located) -> Iterator[Problem]:

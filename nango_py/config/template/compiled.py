@@ -117,6 +117,10 @@ class Template:
             (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
         ]
 
+    def is_expression(self, index: int) -> bool:
+        """Whether a piece of `outline` is more than one name."""
+        return isinstance(self._pieces[index], Expression)
+
     def defaults(self) -> list[tuple[str, str | None]]:
         """The pieces of `outline`, with the text that an expression has without any variable, or None."""
         return [

@@ -149,7 +149,7 @@ def render_url(
         index, kind = whole_host(template, fields)
         if kind:
             parts[index] = (_normalize_whole_host(parts[index], kind), "")
-    text = _join_parts(parts)
+    text = _join_parts(template, parts)
     found = URL.fullmatch(text)
     del text
     if found is None or not _is_host(found["host"]):
@@ -169,19 +169,19 @@ def _plain_http() -> TemplateProblem:
     )
 
 
-def _join_parts(parts: Iterable[tuple[str, str]]) -> str:
+def _join_parts(template: Template, parts: Iterable[tuple[str, str]]) -> str:
     """The joined parts; values in the host are checked, those after it percent-encoded."""
     text = ""
     host_ended = False
     path_start = 0
-    for part, name in parts:
+    for index, (part, name) in enumerate(parts):
         if not name:
             text += part
             start = text.find("://")
             if not host_ended and start >= 0 and (slash := text.find("/", start + 3)) >= 0:
                 host_ended, path_start = True, slash
         elif not host_ended:
-            text += _check_label(part, name)
+            text += _check_label(part, name, is_expression=template.is_expression(index))
         else:
             text += path_value(part, name)
     if host_ended:
@@ -198,10 +198,10 @@ def _normalize_whole_host(part: tuple[str, str], kind: str) -> str:
     raise TemplateProblem("E305", f'"{name}" is not {ARTICLES[kind]}', expected=f"expected {FORMATS[kind]}")
 
 
-def _check_label(value: str, name: str) -> str:
+def _check_label(value: str, name: str, *, is_expression: bool) -> str:
     if re.fullmatch(_LABEL, value):
         return value
     del value
-    raise TemplateProblem(
-        "E305", f'"{name}" is not one DNS label', expected="expected a-z 0-9 - without dots"
-    )
+    # The text of an expression may be a value or written in the file.
+    what = f'the expression with "{name}" does not give' if is_expression else f'"{name}" is not'
+    raise TemplateProblem("E305", f"{what} one DNS label", expected="expected a-z 0-9 - without dots")

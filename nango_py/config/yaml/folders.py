@@ -91,6 +91,11 @@ class Folder:
 
     def check_names(self) -> list[Problem]:
         """Files that no blueprint can be read from: errors, and warnings for what may be there on purpose."""
+        if self.layer == "path" and not self.path.is_dir():
+            help_ = "correct or remove it in blueprint_paths"
+            return [
+                Problem(Position(display_path(self.path)), "W102", "the folder does not exist", "", help_)
+            ]
         self._listed()
         return [problem for name in self._names or () for problem in self._check_name(name)]
 

@@ -55,7 +55,10 @@ KINDS = (
 
 
 class Events:
-    """The callbacks of one Nango. A callback runs in the caller's thread and should be quick."""
+    """The callbacks of one Nango. A callback should be quick.
+
+    It runs in the caller's thread, or for tokens in the thread that refreshes them.
+    """
 
     __slots__ = ("_callbacks", "_lock")
 

@@ -193,7 +193,8 @@ def read_credentials(context: TokenContext, response: TokenResponse) -> JsonObje
     """
     values = _read_response(response, context.now)
     pair = _read_token_pair(values)
-    return {**pair, "raw": {name: value for name, value in values.items() if name not in pair}}
+    rest = {name: value for name, value in values.items() if name not in pair}
+    return {**pair, "raw": token_responses.bounded_raw(context, rest)}
 
 
 def _build_signed_request(

@@ -77,7 +77,9 @@ _DEAD_GRANT = re.compile(
     rf"|\btoken (?:is|was|has|has been)? ?(?:invalid|expired|revoked)\b",
     re.IGNORECASE,
 )
-_ABOUT_CLIENT = re.compile(r"\b(?:client|application|app|consumer|api[ _-]?key)\b|client_", re.IGNORECASE)
+_ABOUT_CLIENT = re.compile(
+    r"(?<![a-z])(?:client|application|app|consumer|developer|partner|api[ _-]?key)(?![a-z])", re.IGNORECASE
+)
 _CLIENT_DETAILS = re.compile(r"client[ _-]?(?:id|secret|authenticat|credential)", re.IGNORECASE)
 _LATER = re.compile(r"rate limit|too many requests|try again later|temporarily", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -38,8 +38,11 @@ DOWN_FAILURES = 3
 MAX_UNCERTAIN = 3
 """After more refusals in a row that do not say whose fault they are, it is the application's."""
 
-FULL_SECONDS = 0.05
+FULL_SECONDS = 0.02
+"""When to ask again if all places are taken; callers ask less and less often."""
+
 REPEAT_SECONDS = 10.0
+"""How often a request without a response may be repeated at once."""
 
 
 class TokenEndpoint:

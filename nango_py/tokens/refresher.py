@@ -25,7 +25,7 @@ from nango_py.connections.connection import NEEDS_REAUTH
 from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, DeadlineExceeded
 from nango_py.secret import reveal
-from nango_py.tokens.endpoints import TokenEndpoints
+from nango_py.tokens.endpoints import FULL_SECONDS, TokenEndpoints
 from nango_py.tokens.refresh_job import (
     BUSY,
     DONE,
@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 OTHER_PROCESS_SECONDS = 1.0
 """How long not to ask again for a lease that another process holds, while the old token is valid."""
+
+LONGEST_PAUSE_SECONDS = 0.5
+"""How often a waiting call asks whether it may go on."""
 
 LONGEST_EARLY_WAIT_SECONDS = 10.0
 """How long a call waits for a refresh while the old token is valid; at most half of its time."""
@@ -230,10 +233,10 @@ class LeasedTokenRefresher:
 
     async def _wait(self, caller: _Caller, seconds: float) -> bool:
         """Wait before asking again; False if the caller's time does not suffice."""
-        if self._clock.monotonic() + seconds > caller.deadline:
+        if self._clock.monotonic() + max(seconds, caller.pause) > caller.deadline:
             return False
-        await caller.io.wait(min(seconds, caller.pause))
-        caller.pause = min(caller.pause * 1.5, 0.5)
+        await caller.io.wait(caller.pause if seconds <= FULL_SECONDS else min(seconds, LONGEST_PAUSE_SECONDS))
+        caller.pause = min(caller.pause * 1.5, LONGEST_PAUSE_SECONDS)
         return True
 
     def _start(self, caller: _Caller, endpoint: TokenEndpoint) -> tuple[RefreshJob, bool]:

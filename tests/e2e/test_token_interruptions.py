@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +25,6 @@ from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.fake_clock import ManualClock
 
@@ -237,3 +239,30 @@ def test_the_time_of_token_requests_is_a_setting(provider: Provider) -> None:
         config = {"token_timeout_seconds": wrong}
         with pytest.raises(ConfigError, match="token_timeout_seconds"):
             Nango({"integrations": integrations, "config": config}, environ={}).services.integration("mail")
+
+
+LEAVES_EARLY = """
+import sys
+from nango_py import DeadlineExceeded
+from tests.support.oauth_product import a_nango
+nango = a_nango(sys.argv[1], sys.argv[2])
+try:
+    nango.executor("mail", "user-1").get("things", deadline_seconds=0.3)
+except DeadlineExceeded:
+    print("left", flush=True)
+"""
+
+
+def test_a_program_that_ends_waits_for_its_refresh(nango: Nango, provider: Provider, tmp_path: Path) -> None:
+    """The call has ended, the program has nothing more to do, and the provider has yet to respond."""
+    provider.gate.clear()
+    arguments = [sys.executable, "-c", LEAVES_EARLY, provider.url, f"sqlite:///{tmp_path}/.nango/nango.db"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "left\n"
+        assert program.poll() is None
+        provider.gate.set()
+        assert program.wait(HANG_SECONDS) == 0
+    assert is_stored(nango, provider)

@@ -67,6 +67,45 @@ def test_what_may_work_later_is_no_refusal(name: str, kind: str) -> None:
             assert call(nango, kind) == 200
 
 
+@pytest.mark.parametrize("name", [name for name in REFUSALS if name not in {"without words", "declared"}])
+def test_tokens_live_and_rotate_as_the_provider_wants(name: str) -> None:
+    """Over three lives no expired token is sent, each is renewed once, and not before it may be.
+
+    A response that was lost costs the grant only where the provider replaces refresh tokens at once.
+    """
+    words, clock = REFUSALS[name], ManualClock()
+    life = words.life or 7200
+    with (
+        Provider(
+            words.rotation, life=life, grace_seconds=words.grace, now=clock.now,
+            expiry="expires_in" if words.life else "none",
+        ) as provider,
+        a_nango(provider.url, clock=clock, auth=words.auth) as nango,
+    ):  # fmt: skip
+        credentials = provider.grant("user-1")
+        if not words.life:
+            del credentials["expires_at"]
+        nango.register_connection("mail", "user-1", credentials)
+        renewed: list[float] = []
+        provider.on_token = lambda _: renewed.append(clock.now())
+        began = clock.now()
+        for _ in range(360):
+            assert call(nango, "sync") == 200
+            clock.advance(life / 120)
+        early = words.auth.get("renew_before_seconds", min(600.0, life / 5)) if words.life else 0
+        assert len(renewed) in {2, 3}
+        assert renewed[0] - began >= life - early - 1
+        assert provider.expired_sent == [] or not words.life
+        provider.faults.append("lost")
+        clock.advance(life * 2)
+        if words.rotation == "strict":
+            with pytest.raises(CredentialsError, match="connect again"):
+                call(nango, "sync")
+        else:
+            assert call(nango, "sync") == 200
+        assert status_of(nango) == ("needs_reauth" if words.rotation == "strict" else "active")
+
+
 def test_refusals_without_words_in_a_row_are_the_applications() -> None:
     """A proxy that responds 401 to everything ends three connections at most."""
     clock = ManualClock()

@@ -1,23 +1,31 @@
-"""How token endpoints refuse: a dead grant, a refused client, and what may work later, in their own words.
+"""How providers renew and refuse tokens: rotation, lives, and refusals in their own words.
 
-`source` says where the words come from; `unconfirmed` ones are from memory, and test the rules all the same.
+`source` is where refusals were seen (the first of each kind); `unconfirmed` ones are from memory, as are all lives and rotations
+without `is_confirmed`. They test the rules all the same.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-CLOUD_ID_PAGE = "https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/"
-
 
 class Words(NamedTuple):
-    """One provider's refusals: each is (status, body)."""
+    """One provider: its refusals, each (status, body), and how its tokens live.
+
+    Attributes:
+        rotation: of refresh tokens: `none`, `grace` (the old one is good for `grace` seconds) or `strict`.
+        life: of access tokens in seconds; 0 if responses do not say.
+    """
 
     dead: tuple[tuple[int, Any], ...]
     client: tuple[tuple[int, Any], ...]
     later: tuple[tuple[int, Any], ...] = ()
     auth: dict[str, Any] = {}  # noqa: RUF012 - never changed
     source: str = "unconfirmed"
+    rotation: str = "none"
+    life: float = 3600
+    grace: float = 0
+    is_confirmed: bool = False
 
 
 def _rfc(code: str, text: str = "") -> dict[str, str]:
@@ -35,7 +43,7 @@ REFUSALS: dict[str, Words] = {
             (401, _rfc("deleted_client", "The OAuth client was deleted.")),
             (401, _rfc("unauthorized_client", "Unauthorized")),
         ),
-        source="https://developers.google.com/identity/protocols/oauth2",
+        source="https://www.nango.dev/blog/google-oauth-invalid-grant-token-has-been-expired-or-revoked",
     ),
     "microsoft": Words(
         dead=(
@@ -52,19 +60,29 @@ REFUSALS: dict[str, Words] = {
             (400, _rfc("unauthorized_client", "AADSTS700016: Application with identifier 'x' was not found")),
         ),
         later=((400, _rfc("temporarily_unavailable")),),
-        source="https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow",
+        rotation="grace",
+        grace=86400,
     ),
     "slack": Words(
         dead=tuple(
             (200, {"ok": False, "error": code})
-            for code in ("invalid_refresh_token", "token_expired", "token_revoked", "account_inactive")
+            for code in (
+                "invalid_grant",
+                "invalid_refresh_token",
+                "token_expired",
+                "token_revoked",
+                "account_inactive",
+            )
         ),
         client=tuple(
             (200, {"ok": False, "error": code})
             for code in ("invalid_client_id", "bad_client_secret", "bad_redirect_uri")
         ),
         later=((200, {"ok": False, "error": "ratelimited"}),),
-        source="https://docs.slack.dev/reference/methods/oauth.v2.access",
+        source="https://docs.slack.dev/authentication/using-token-rotation",
+        rotation="strict",
+        life=43200,
+        is_confirmed=True,
     ),
     "hubspot": Words(
         dead=(
@@ -73,6 +91,7 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((400, {"status": "BAD_CLIENT_ID", "message": "missing or unknown client id"}),),
         source="https://github.com/airbytehq/airbyte/issues/79592",
+        life=1800,
     ),
     "salesforce": Words(
         dead=(
@@ -85,11 +104,15 @@ REFUSALS: dict[str, Words] = {
             (400, _rfc("unsupported_grant_type", "grant type not supported")),
         ),
         source="https://www.nango.dev/blog/salesforce-oauth-refresh-token-invalid-grant",
+        life=0,
     ),
     "xero": Words(
         dead=((400, _rfc("invalid_grant")),),
         client=((400, _rfc("invalid_client")), (400, _rfc("unauthorized_client"))),
         source="https://github.com/XeroAPI/Xero-NetStandard/issues/257",
+        rotation="grace",
+        life=1800,
+        grace=1800,
     ),
     "quickbooks": Words(
         dead=(
@@ -98,6 +121,8 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((401, _rfc("invalid_client")),),
         source="https://github.com/intuit/oauth-jsclient/issues/77",
+        rotation="grace",
+        grace=86400,
     ),
     "zoho": Words(
         dead=((200, _rfc("invalid_code")), (200, _rfc("invalid_token"))),
@@ -112,7 +137,6 @@ REFUSALS: dict[str, Words] = {
                 },
             ),
         ),
-        source="https://help.zoho.com/portal/en/community/topic/kaizen-4-troubleshooting-oauth2-0",
     ),
     "atlassian": Words(
         dead=(
@@ -121,6 +145,8 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((401, _rfc("access_denied", "Unauthorized")), (401, _rfc("unauthorized_client"))),
         source="https://github.com/raycast/extensions/issues/11836",
+        rotation="grace",
+        grace=600,
     ),
     "linkedin": Words(
         dead=(
@@ -134,6 +160,8 @@ REFUSALS: dict[str, Words] = {
             (400, _rfc("invalid_request", "Missing required parameter: refresh_token")),
         ),
         source="https://nango.dev/blog/linkedin-oauth-refresh-token-invalid-grant",
+        life=5184000,
+        is_confirmed=True,
     ),
     "github": Words(
         dead=(
@@ -150,6 +178,8 @@ REFUSALS: dict[str, Words] = {
             (200, b"error=incorrect_client_credentials&error_description=incorrect."),
         ),
         source="https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app",
+        rotation="strict",
+        life=28800,
     ),
     "shopify": Words(
         dead=(
@@ -161,6 +191,9 @@ REFUSALS: dict[str, Words] = {
             (401, _rfc("invalid_client", "Client authentication failed")),
         ),
         source="https://nango.dev/blog/shopify-oauth-refresh-token-invalid-grant",
+        rotation="grace",
+        grace=3600,
+        is_confirmed=True,
     ),
     "exact-online": Words(
         dead=(
@@ -170,6 +203,10 @@ REFUSALS: dict[str, Words] = {
         client=((401, _rfc("invalid_client")),),
         later=((400, _rfc("access_denied", "Rate limit exceeded: access_token not expired")),),
         source="https://github.com/websmurf/laravel-exact-online/issues/31",
+        rotation="strict",
+        life=600,
+        is_confirmed=True,
+        auth={"renew_before_seconds": 30},
     ),
     "directus": Words(
         dead=(
@@ -187,7 +224,10 @@ REFUSALS: dict[str, Words] = {
             (401, {"errors": [{"message": "Token expired.", "extensions": {"code": "TOKEN_EXPIRED"}}]}),
         ),
         client=((403, {"errors": [{"message": "Forbidden.", "extensions": {"code": "FORBIDDEN"}}]}),),
-        source="https://docs.directus.io/reference/introduction.html",
+        source="https://github.com/directus/directus/issues/18928",
+        rotation="strict",
+        life=900,
+        is_confirmed=True,
     ),
     "docusign": Words(
         dead=(
@@ -196,11 +236,15 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((400, _rfc("invalid_client")), (401, _rfc("unauthorized_client"))),
         source="https://github.com/docusign/code-examples-ruby/issues/18",
+        rotation="grace",
+        life=28800,
+        grace=86400,
     ),
     "dropbox": Words(
         dead=((400, _rfc("invalid_grant", "refresh token is invalid or revoked")),),
         client=((400, _rfc("invalid_client: Invalid client_id or client_secret")),),
         source="https://github.com/nextcloud/integration_dropbox/issues/34",
+        life=14400,
     ),
     "fitbit": Words(
         dead=(
@@ -214,6 +258,8 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((401, {"errors": [{"errorType": "invalid_client", "message": "Invalid header"}]}),),
         source="https://github.com/aarondcoleman/Fitbit.NET/issues/320",
+        rotation="strict",
+        life=28800,
     ),
     "strava": Words(
         dead=(
@@ -235,11 +281,14 @@ REFUSALS: dict[str, Words] = {
             ),
         ),
         source="https://github.com/yihong0618/running_page/issues/523",
+        rotation="strict",
+        life=21600,
     ),
     "twitch": Words(
         dead=((400, {"status": 400, "message": "Invalid refresh token"}),),
         client=((403, {"status": 403, "message": "invalid client secret"}),),
         source="https://github.com/teekeks/pytwitchapi/issues/37",
+        life=14400,
     ),
     "zoom": Words(
         dead=(
@@ -248,10 +297,13 @@ REFUSALS: dict[str, Words] = {
         ),
         client=((400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}),),
         source="https://github.com/raycast/extensions/issues/10896",
+        rotation="strict",
     ),
     "x": Words(
         dead=((400, _rfc("invalid_request", "Value passed for the token was invalid.")),),
         client=((401, _rfc("unauthorized_client", "Missing valid authorization header")),),
+        rotation="strict",
+        life=7200,
     ),
     "without words": Words(
         dead=((401, b""), (401, b"<html>Unauthorized</html>"), (401, {"message": "Unauthorized"})),

@@ -1,7 +1,7 @@
 """How providers renew and refuse tokens: rotation, lives, and refusals in their own words.
 
-`source` is where refusals were seen (the first of each kind); `unconfirmed` ones are from memory, as are all lives and rotations
-without `is_confirmed`. They test the rules all the same.
+`source` is where refusals were seen; `unconfirmed` ones are from memory, as are lives and rotations without
+`is_confirmed`. They test the rules all the same.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nango_py import Nango
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.registry import AUTH_MODES
@@ -16,7 +17,9 @@ from tests.support.token_contexts import (
     frames_of,
     make_context,
     make_response,
+    pem,
     read_form,
+    rsa_key,
     run_refresh,
 )
 
@@ -98,3 +101,32 @@ def test_frames_of_an_error_have_no_secret(settings: dict[str, Any], response: A
         run_refresh(make_context(credentials=STORED, **settings), response)
     assert "call: " in frames_of(caught.value) or "refresh: " in frames_of(caught.value)
     assert PLANTED not in frames_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "ends"),
+    [
+        (404, "Not Found", True),
+        (403, "This installation has been suspended", True),
+        (403, "Resource not accessible by integration", False),
+        (401, "A JSON web token could not be decoded", False),
+        (401, "Bad credentials", False),
+    ],
+)
+def test_an_installation_of_a_github_app_may_end(status: int, message: str, *, ends: bool) -> None:
+    """Uninstalled and suspended ones, as its blueprint says; the app's own key is not the user's.
+
+    https://github.com/octokit/octokit.rb/pull/1307, https://github.com/codecov/shared/pull/236
+    """
+    entry = {"extends_blueprint": "github-app:v0", "oauth_client_id": "1", "oauth_client_secret": "planted"}
+    with Nango({"app": entry}, environ={}) as nango:
+        declared = nango.services.integration("app").settings["auth"]
+    context = make_context(
+        "OAUTH2_JWT", app={"oauth_client_id": "1", "oauth_client_secret": pem(rsa_key())},
+        assertion={**declared["assertion"]}, assertion_placement="header",
+        grant_ended=declared["grant_ended"],
+    )  # fmt: skip
+    with pytest.raises(TokenRefused) as caught:
+        run_refresh(context, make_response({"message": message}, status))
+    assert caught.value.ends_connection is ends
+    assert message in str(caught.value)

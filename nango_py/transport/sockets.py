@@ -111,7 +111,8 @@ class SocketWire:
 
     def is_usable(self) -> bool:
         """Whether nothing has arrived, not even the end of the connection."""
-        return not wait_for_socket(self.sock, 0)[0]
+        is_decrypted = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        return not is_decrypted and not wait_for_socket(self.sock, 0)[0]
 
     def close(self) -> None:
         """Close the socket."""

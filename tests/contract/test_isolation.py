@@ -21,7 +21,10 @@ import pytest
 from nango_py.errors import NangoError
 from nango_py.transport import http1
 from nango_py.transport.async_sockets import AsyncWire
+from nango_py.transport.response import Response
 from nango_py.transport.sockets import SocketWire
+from tests.support.both_transports import SENDS, plan_for
+from tests.support.fault_server import HANG, READ, FaultServer, Tls, response
 from tests.support.nango_at_server import WIDE, calling
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from nango_py import Nango
+    from tests.support.both_transports import Send
 
 FOREIGN = b"FOREIGN-BYTES-OF-USER-A"
 SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n" + FOREIGN
@@ -300,8 +304,8 @@ def call_both_async(nango: Nango, case: Case, server: Server) -> list[bytes | No
             for user, method in (("a", case.method), ("b", "GET")):
                 try:
                     executor = nango.async_executor("shop", user)
-                    response = await executor.request(method, "things", timeout=(5, SECONDS[user]))
-                    found.append(response.content)
+                    outcome = await executor.request(method, "things", timeout=(5, SECONDS[user]))
+                    found.append(outcome.content)
                 except NangoError:
                     found.append(None)
                 server.send_surplus()
@@ -359,3 +363,27 @@ def test_a_transport_that_believes_one_of_two_lengths_is_caught(
     )
     case = Case("two lengths", UNCLEAR["two lengths"], SECOND, LATE)
     assert bodies_of(case, call)[1] == FOREIGN
+
+
+TLS_SCRIPTS: dict[str, list[Any]] = {
+    "in one record": [READ, COMPLETE["length"] + SECOND, HANG],
+    "in a record behind it": [READ, COMPLETE["length"], SECOND, HANG],
+    "much of it": [READ, COMPLETE["length"], SECOND * 2000, HANG],
+    "behind chunks": [READ, COMPLETE["chunked"] + b"\r\n", HANG],
+    "behind a 204": [READ, COMPLETE["204"] + FOREIGN, HANG],
+    "an upgrade": [READ, UNCLEAR["an upgrade"] + SECOND, HANG],
+    "two lengths": [READ, UNCLEAR["two lengths"], READ, SECOND, HANG],
+}
+
+
+@pytest.mark.parametrize("name", TLS_SCRIPTS)
+@SENDS
+def test_bytes_left_over_within_tls_are_seen_too(name: str, send: Send) -> None:
+    """They may have been decrypted already, and not be in the socket any more."""
+    own = [READ, response(b"own"), HANG]
+    with FaultServer(TLS_SCRIPTS[name], own, tls=Tls()) as server:
+        plans = [plan_for(server.url) for _ in range(2)]
+        second = send(plans, ca_bundle=str(server.certificate))[1]
+    assert isinstance(second, Response)
+    assert second.content == b"own"
+    assert server.connections == 2

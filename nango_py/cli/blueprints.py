@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.output import echo_columns, echo_fields, echo_json, format_count, json_option
+from nango_py.cli.output import cut, echo_columns, echo_fields, echo_json, format_count, json_option
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
     from nango_py.json_types import Settings
+
+LONGEST_TITLE = 26
 
 
 @click.group()
@@ -36,13 +39,19 @@ def list_(project: Project, as_json: bool) -> None:
       nango blueprints list --json
     """
     catalogue = project.catalogue()
-    rows = [_summary(project.blueprint(f"{ref.name}:{ref.version}", catalogue)) for ref in catalogue.refs()]
+    today = datetime.now(UTC).date().isoformat()
+    rows = [
+        _summary(project.blueprint(f"{ref.name}:{ref.version}", catalogue), today) for ref in catalogue.refs()
+    ]
     if as_json:
         echo_json(rows)
         return
-    names = ("blueprint", "title", "auth_mode", "layer", "status")
-    cells = [[row[name] for name in names] for row in rows]
-    echo_columns(("blueprint", "title", "login", "from", "status"), cells, "no blueprints")
+    headings = {"blueprint": "blueprint", "title": "title", "auth_mode": "login", "state": "status"}
+    if any(row["layer"] != "shipped" for row in rows):
+        headings["layer"] = "from"
+    shown = [{**row, "title": cut(row["title"] or "", LONGEST_TITLE)} for row in rows]
+    cells = [[row[name] for name in headings] for row in shown]
+    echo_columns(tuple(headings.values()), cells, "no blueprints")
 
 
 @blueprints.command()
@@ -108,7 +117,9 @@ def format_status(blueprint: Blueprint) -> str:
     return f"deprecated {status.deprecated_on}{target}" if status.deprecated_on else ""
 
 
-def _summary(blueprint: Blueprint) -> dict[str, str | None]:
+def _summary(blueprint: Blueprint, today: str) -> dict[str, str | None]:
+    status = blueprint.status
+    is_retired = status.retires_on is not None and status.retires_on <= today
     return {
         "blueprint": blueprint.ref,
         "title": blueprint.title,
@@ -117,6 +128,7 @@ def _summary(blueprint: Blueprint) -> dict[str, str | None]:
         "layer": blueprint.layer,
         "file": str(blueprint.source),
         "status": format_status(blueprint),
+        "state": "retired" if is_retired else "deprecated" if format_status(blueprint) else "",
     }
 
 

@@ -11,8 +11,9 @@ import click
 
 from nango_py.cli import arguments
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.output import echo_error
+from nango_py.cli.output import echo_error, format_json, is_terminal
 from nango_py.cli.project import Project, find_integration, pass_project
+from nango_py.cli.waiting import WaitingLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,12 +131,14 @@ def call(
       nango call klaviyo-today user-1 GET metrics --curl
     """
     options = _request_options(**request)
-    with _open_executor(project, integration, user) as executor:
+    line = WaitingLine(sys.stderr, integration)
+    with _open_executor(project, integration, user, line=line) as executor:
         if curl:
             click.echo(format_curl(executor.plan(method, path, **options)))
             return
         try:
-            response = executor.request(method, path, deadline_seconds=deadline, **options)
+            with line:
+                response = executor.request(method, path, deadline_seconds=deadline, **options)
         finally:
             if explain:
                 click.echo(executor.explain(), err=True)
@@ -185,10 +188,14 @@ def _open_executor(
     *,
     is_example: bool = False,
     settings: JsonObject | None = None,
+    line: WaitingLine | None = None,
 ) -> Iterator[Executor]:
     """The executor of a stored connection, or of an example connection in memory."""
     if not is_example:
         with project.open_for_calls() as nango:
+            if line is not None:
+                nango.on("wait", line.note)
+                nango.on("retry", line.note)
             yield nango.executor(integration, user)
         return
     from nango_py.connections.keys import generate_key
@@ -226,6 +233,9 @@ def _echo_response(response: Response, *, include: bool) -> None:
             click.echo(f"{name}: {value}")
         click.echo()
     sys.stdout.flush()
+    if is_terminal(sys.stdout) and (text := format_json(response.content)):
+        click.echo(text)
+        return
     click.echo(response.content, nl=False)
     if response.content and not response.content.endswith(b"\n") and sys.stdout.isatty():
         click.echo()

@@ -36,20 +36,21 @@ def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
       nango check
       nango check blueprints/acme.v1.yaml
     """
+    collector = ProblemCollector()
     if blueprint_files:
-        counts = format_count(len(check_files(blueprint_files)), "blueprint")
+        counts = format_count(len(check_files(blueprint_files, collector)), "blueprint")
     else:
-        integrations, blueprints = check_project(project)
+        integrations, blueprints = check_project(project, collector)
         counts = f"{format_count(integrations, 'integration')}, {format_count(blueprints, 'blueprint')}"
-    click.echo(f"{counts}: no problems")
+    warnings = format_count(collector.warning_count, "warning") if collector.warning_count else "no problems"
+    click.echo(f"{counts}: {warnings}")
 
 
-def check_files(files: Iterable[Path]) -> list[Blueprint]:
+def check_files(files: Iterable[Path], collector: ProblemCollector) -> list[Blueprint]:
     """Load blueprint files, which may extend blueprints of the same folder and built-in ones."""
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.yaml.folders import Folder
 
-    collector = ProblemCollector()
     for file in files:
         catalogue = Catalogue([("local", file.parent)], installed=True)
         with collector:
@@ -64,13 +65,12 @@ def check_files(files: Iterable[Path]) -> list[Blueprint]:
     return collector.result()
 
 
-def check_project(project: Project) -> tuple[int, int]:
+def check_project(project: Project, collector: ProblemCollector) -> tuple[int, int]:
     """Load integrations.yaml, the blueprints that it extends, and all blueprints of the project's folders.
 
     Returns:
         the number of integrations and of blueprints.
     """
-    collector = ProblemCollector()
     catalogue, used, integrations = project.catalogue(), set(), 0
     with collector, project.open() as nango:
         configuration = nango.configuration
@@ -130,6 +130,11 @@ class ProblemCollector:
             if warning not in self._warned:
                 click.echo(str(warning), err=True)
             self._warned.add(warning)
+
+    @property
+    def warning_count(self) -> int:
+        """The warnings that were printed."""
+        return len(self._warned)
 
     def result(self) -> list[Blueprint]:
         """The blueprints."""

@@ -11,6 +11,7 @@ from nango_py.cli.arguments import parse_json_object, parse_json_option
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, json_option
 from nango_py.cli.project import Project, find_integration, pass_project
+from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
@@ -126,24 +127,32 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @connections.command("list")
 @click.option("--integration", help="Only connections of this integration.")
 @click.option("--user", help="Only connections of this user.")
+@click.option(
+    "--status", type=click.Choice([ACTIVE, NEEDS_REAUTH]), help="Only connections with this status."
+)
 @json_option
 @pass_project
-def list_(project: Project, integration: str | None, user: str | None, as_json: bool) -> None:
-    """List connections, without credentials.
+def list_(
+    project: Project, integration: str | None, user: str | None, status: str | None, as_json: bool
+) -> None:
+    """List connections, without credentials; times are in UTC.
+
+    The status is active, or needs_reauth if the user must connect again.
 
     \b
     Example:
       nango connections list --integration klaviyo-today
+      nango connections list --status needs_reauth
       nango connections list --user user-1 --json
     """
     with project.open() as nango:
-        views = _find(nango, integration, user)
+        views = [view for view in _find(nango, integration, user) if status in {None, view["status"]}]
     if as_json:
         echo_json(views)
         return
-    names = ("integration", "user_id", "date_created", "last_modified")
+    names = ("integration", "user_id", "status", "date_created", "last_modified")
     rows = [[view[name] for name in names] for view in views]
-    echo_columns(("integration", "user", "created", "modified"), rows, "no connections")
+    echo_columns(("integration", "user", "status", "created", "modified"), rows, "no connections")
 
 
 @connections.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,35 @@ import click
 
 from nango_py.cli.exit_codes import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE_ERROR
 from nango_py.cli.output import echo_error
-from nango_py.errors import ConfigError, InvalidRequest, NangoError, RequestFailed
+from nango_py.errors import (
+    ConfigError,
+    ConnectionAlreadyExists,
+    ConnectionNotFound,
+    InvalidRequest,
+    NangoError,
+    RequestFailed,
+    printable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TRACEBACK_VARIABLE = "NANGO_TRACEBACK"
+COMPLETION_VARIABLE = "_NANGO_COMPLETE"
+"""Set by the scripts of shell completion, which click writes."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the `nango` command; see `nango_py.cli.main`."""
+    _open_closed_streams()
     from nango_py.cli.root import nango
 
     try:
+        instruction = os.environ.get(COMPLETION_VARIABLE, "")
+        if instruction and arguments is None:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(nango, {}, "nango", COMPLETION_VARIABLE, instruction)
         code = _run(nango, arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -53,7 +70,7 @@ def _run(nango: click.Command, arguments: Sequence[str] | None) -> int:
         click.echo(str(error), err=True)
         return USAGE_ERROR
     except NangoError as error:
-        echo_error(str(error))
+        echo_error(_with_command(error))
         is_call = isinstance(error, RequestFailed) and not isinstance(error, InvalidRequest)
         return FAILED if is_call else USAGE_ERROR
     except OSError:
@@ -65,6 +82,27 @@ def _run(nango: click.Command, arguments: Sequence[str] | None) -> int:
         echo_error(f"{type(error).__name__}: a bug in nango_py; set {TRACEBACK_VARIABLE}=1 for a traceback")
         return FAILED
     return 0
+
+
+def _with_command(error: NangoError) -> str:
+    """The message of an error, with a command as the next step where it names a function of Python."""
+    what = str(error).rpartition("; ")[0]
+    if isinstance(error, ConnectionNotFound):
+        return f"{what}; register one: {_command('register', error.integration, error.user_id)}"
+    if isinstance(error, ConnectionAlreadyExists):
+        return f"{what}; replace it: {_command('register', error.integration, error.user_id)} --replace"
+    return str(error)
+
+
+def _command(name: str, integration: str, user_id: str) -> str:
+    return shlex.join(["nango", "connections", name, printable(integration), printable(user_id)])
+
+
+def _open_closed_streams() -> None:
+    """Replace standard streams that the shell closed (`>&-`), so that files do not get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
 
 
 def _show(error: click.ClickException) -> None:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py._version import DOCS_URL
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLE = """\
-# The APIs that your product calls. docs/integrations.md lists all keys; `nango check` finds mistakes.
+EXAMPLE = f"""\
+# The APIs that your product calls. `nango check` finds mistakes. All keys are listed in
+# {DOCS_URL}/integrations.md
 integrations:
   klaviyo-today:
     extends_blueprint: klaviyo:v1     # `nango blueprints list` shows all blueprints
@@ -27,15 +29,15 @@ integrations:
   # slack:
   #   extends_blueprint: slack:v0
   #   oauth_client_id: "2710526930471.2710526930472"
-  #   oauth_client_secret: ${SLACK_CLIENT_SECRET}
+  #   oauth_client_secret: ${{SLACK_CLIENT_SECRET}}
   #   oauth_scopes: [channels:read, chat:write]
 
   # An API without a blueprint. Write one in blueprints/ if other products use the API too:
   # in-house:
-  #   auth: {auth_mode: USERNAME_PASSWORD}
+  #   auth: {{auth_mode: USERNAME_PASSWORD}}
   #   requests:
   #     base_url: https://api.example.com/
-  #     headers: {Authorization: "Basic ${basic_auth_encoded}"}
+  #     headers: {{Authorization: "Basic ${{basic_auth_encoded}}"}}
 
 # config:
 #   database_url: postgresql:///nango   # default: .nango/nango.db

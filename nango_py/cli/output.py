@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,41 +15,103 @@ from nango_py.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import TextIO
 
 WIDEST_CELL = 200
+NARROWEST_CELL = 8
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+COLORS = {
+    "active": "green", "needs_reauth": "yellow", "deprecated": "yellow", "retired": "red",
+}  # fmt: skip
+"""Colours of cells with these texts, on a terminal."""
 
-def format_columns(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table aligned by spaces, without trailing spaces."""
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads a stream."""
+    return stream is not None and stream.isatty()
+
+
+def has_colors(stream: TextIO | None) -> bool:
+    """Whether to use colours on a stream: on terminals, unless NO_COLOR is set (no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def format_columns(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, width: int = 0, is_colored: bool = False
+) -> str:
+    """A table aligned by spaces, without trailing spaces.
+
+    Args:
+        headings: of the columns.
+        rows: the cells.
+        width: the longest line; long cells are cut for it; 0 cuts nothing.
+        is_colored: whether to use ANSI colours.
+    """
     cells = [list(headings), *([format_cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
+    widths = _fit([max(map(len, column)) for column in zip(*cells, strict=True)], width)
+    lines = []
+    for number, line in enumerate(cells):
+        texts = [cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True)]
+        texts[-1] = texts[-1].rstrip()
+        if is_colored:
+            texts = [_style(text, is_heading=number == 0) for text in texts]
+        lines.append("  ".join(texts).rstrip())
+    return "\n".join(lines)
+
+
+def _fit(widths: list[int], width: int) -> list[int]:
+    """The widths of columns, the widest made narrower until a line fits."""
+    widths = list(widths)
+    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST_CELL:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def cut(text: str, size: int) -> str:
+    """The text, with its end replaced by … if it is longer."""
+    return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _style(text: str, *, is_heading: bool) -> str:
+    color = COLORS.get(text.strip())
+    return click.style(text, bold=is_heading or None, fg=color) if is_heading or color else text
 
 
 def format_cell(value: object) -> str:
-    """A value on one line with control characters escaped; "-" for None and ""."""
+    """A value on one line with control characters escaped; "-" for None and "". Dates are in UTC."""
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):
-        value = value.isoformat(timespec="seconds")
+        value = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
     return printable(value if type(value) is str else str(value), WIDEST_CELL)
 
 
 def echo_columns(headings: Sequence[str], rows: Sequence[Sequence[object]], empty_message: str) -> None:
-    """Print a table, or `empty_message` on standard error if there are no rows."""
-    if rows:
-        click.echo(format_columns(headings, rows))
-    else:
+    """Print a table, or `empty_message` on standard error if there are no rows.
+
+    On a terminal it fits the terminal; elsewhere nothing is cut.
+    """
+    if not rows:
         click.echo(empty_message, err=True)
+        return
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
+    click.echo(format_columns(headings, rows, width=width, is_colored=has_colors(sys.stdout)))
+
+
+def format_json(content: bytes) -> str:
+    """A JSON object or list, indented for a person; "" for other content."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else ""
 
 
 def echo_json(value: object) -> None:
-    """Print a value as JSON, dates in ISO 8601."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json))
+    """Print a value as JSON, dates in ISO 8601: indented on a terminal, on one line for programs."""
+    indent = 2 if is_terminal(sys.stdout) else None
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=_to_json))
 
 
 def echo_fields(fields: Mapping[str, object]) -> None:
@@ -59,7 +124,8 @@ def echo_fields(fields: Mapping[str, object]) -> None:
 
 def echo_error(text: str) -> None:
     """Print an error on one line of standard error."""
-    click.echo("error: " + " ".join(text.splitlines()), err=True)
+    word = click.style("error:", fg="red", bold=True) if has_colors(sys.stderr) else "error:"
+    click.echo(f"{word} {' '.join(text.splitlines())}", err=True)
 
 
 def format_count(number: int, noun: str) -> str:

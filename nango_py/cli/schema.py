@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import click
+import json
 
-from nango_py.cli.output import echo_json
+import click
 
 
 @click.command()
@@ -21,4 +21,5 @@ def schema(kind: str) -> None:
     """
     from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 
-    echo_json(blueprint_schema() if kind == "blueprint" else integrations_schema())
+    schema = blueprint_schema() if kind == "blueprint" else integrations_schema()
+    click.echo(json.dumps(schema, indent=2, ensure_ascii=False))

@@ -62,7 +62,7 @@ def test_check_prints_counts_and_warnings(product: Product) -> None:
     """A retired API is a warning on standard error, not a problem."""
     product.write("blueprints/acme.v1.yaml", ACME)
     found = product.run("check")
-    assert (found.code, found.out) == (0, "3 integrations, 4 blueprints: no problems\n")
+    assert (found.code, found.out) == (0, "3 integrations, 4 blueprints: 1 warning\n")
     assert found.err.count("warning[W503]") == 1
 
 

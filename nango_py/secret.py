@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
+from nango_py.errors import NangoError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
 
@@ -66,7 +68,13 @@ def strip_all(error: BaseException) -> BaseException:
 
 
 def _is_kept(error: BaseException | None, outer: BaseException | None) -> bool:
-    return error is None or error is outer or _outside(error.__traceback__) is not None
+    # Our own errors hold no secret.
+    return (
+        error is None
+        or error is outer
+        or isinstance(error, NangoError)
+        or bool(_outside(error.__traceback__))
+    )
 
 
 def _outside(trace: TracebackType | None) -> TracebackType | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nango_py.config.schema.field_patterns import matches_pattern
 from nango_py.config.urls.hosts import normalize_host
-from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, make_form
+from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS
+from nango_py.connect.oauth import provider_fields
 from nango_py.connect.words import load_words, lower_title
-from nango_py.errors import nearest, printable
+from nango_py.errors import ConnectionNotFound, TamperError, nearest, printable
 from nango_py.pasted_text import find_unusable, strip_pasted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
     from nango_py.connect.forms import Field, Form
     from nango_py.connect.words import Words
@@ -92,17 +95,26 @@ def parse_value(field: Field, value: object, words: Words = ENGLISH) -> tuple[Js
     return (text if text.endswith(field.append) else text + field.append), ""
 
 
-def clean_settings(integration: Integration, config: JsonObject) -> JsonObject:
-    """Settings with texts cleaned, empty ones left out, and those added that the product decides."""
-    form = make_form(integration)
+def clean_settings(form: Form, config: JsonObject) -> JsonObject:
+    """Settings with texts cleaned, and empty ones left out."""
     fields = form.fields_of(ADDITIONAL_CONFIG)
     texts = {
         name: clean_text(value, fields[name])
         for name, value in config.items()
         if name in fields and isinstance(value, str)
     }
-    kept = {name: value for name, value in {**config, **texts}.items() if texts.get(name) != ""}
-    return {**form.fixed_config, **kept}
+    return {name: value for name, value in {**config, **texts}.items() if texts.get(name) != ""}
+
+
+def find_hidden_settings(
+    accounts: Accounts, user_id: str, integration: Integration, form: Form
+) -> JsonObject:
+    """Settings of the existing connection that neither the form nor the provider has: the product's."""
+    with suppress(ConnectionNotFound, TamperError):  # a connection that cannot be decrypted is replaced
+        settings = accounts.get(integration.name, user_id)["additional_config"]
+        others = {*form.fields_of(ADDITIONAL_CONFIG), *provider_fields(integration)}
+        return {name: value for name, value in settings.items() if name not in others}
+    return {}
 
 
 def clean_text(text: str, field: Field) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.urls.hosts import origin_of
 from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
-from nango_py.connect.form_values import clean_settings
-from nango_py.connect.oauth import check_user_config, make_login
+from nango_py.connect.form_values import CHECK_FIELDS, FormValues, clean_settings, find_hidden_settings
+from nango_py.connect.forms import make_form
+from nango_py.connect.oauth import check_user_config, make_login, provider_fields
 from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
 from nango_py.connections.rows import unstored_connection
 from nango_py.engine.log import get_logger, log_token
@@ -92,7 +93,8 @@ class Logins:
             "user_id": user_id,
             "session_id": session_id,
             "origin": origin,
-            "attempt": attempt[:MAX_ATTEMPT_LENGTH],
+            # Half surrogate pairs cannot be stored.
+            "attempt": attempt[:MAX_ATTEMPT_LENGTH].encode("utf-8", "replace").decode(),
             "browser": _hash_browser(browser),
             "language": language,
         }
@@ -136,7 +138,7 @@ class Logins:
 
     def find_outcome(self, session_id: str, attempt: str) -> LoginOutcome | None:
         """How an attempt ended, for pages that lost contact with its window. None if it has not ended."""
-        return find_outcome(self._services, session_id, attempt)
+        return find_outcome(self._services, session_id, attempt.encode("utf-8", "replace").decode())
 
     def find(self, state: str) -> dict[str, Any] | None:
         """The login that expects a callback with this state. It stays."""
@@ -161,7 +163,19 @@ class Logins:
         self._check_origin(login["origin"])
         place = f"{integration.name}/{printable(login['user_id'])}"
         _check_size(config)
-        config = check_user_config(integration, clean_settings(integration, config), place)
+        form = make_form(integration)
+        if login["session_id"]:
+            # A user entered it: what a form refuses is refused. The page may send what the provider will.
+            asked = {
+                name: value for name, value in config.items() if name not in provider_fields(integration)
+            }
+            entered = FormValues(form, {}, asked)
+            if entered.errors:
+                raise LoginFailed("invalid_credentials", CHECK_FIELDS, fields=entered.errors)
+            config = entered.additional_config
+        hidden = find_hidden_settings(self._accounts, login["user_id"], integration, form)
+        config = {**form.fixed_config, **hidden, **clean_settings(form, config)}
+        config = check_user_config(integration, config, place)
         uri = redirect_uri or self.redirect_uri(integration)
         state = secrets.token_urlsafe(32)
         url, secret = make_login(self._services, integration, login["user_id"], config).start(uri, state)

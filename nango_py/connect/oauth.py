@@ -19,6 +19,7 @@ from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
+from nango_py.pasted_text import find_unusable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol
 from nango_py.protocols.token_exchange import TokenResponse, error_code
 from nango_py.record import field, record
@@ -146,6 +147,9 @@ class CodeLogin(Login):
         credentials = oauth2_protocol.read_credentials(context, response)
         values = oauth2_protocol.values_to_keep(context, response, callback)
         for name, value in values.items():
+            # A callback is what the browser says, so the user may have written it.
+            if isinstance(value, str) and (found := find_unusable(value)):
+                raise LoginFailed("exchange_failed", f"the provider's {name} contains {found}")
             if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")
         config = check_final_config(self._integration, {**self._config, **values}, context.place)

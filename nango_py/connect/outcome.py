@@ -67,6 +67,7 @@ def save_outcome(services: Services, session_id: str, outcome: LoginOutcome) -> 
     """Keep an outcome for pages that lost contact with the login window."""
     values = {name: getattr(outcome, name) for name in field_names(LoginOutcome)}
     with suppress(NangoError):  # the window reports it too
+        values["attempt"] = outcome.attempt.encode("utf-8", "replace").decode()  # the page's word
         name = f"{session_id} {outcome.attempt}"
         services.store.pending.put("attempt", name, session_id, values, OUTCOME_SECONDS)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.connect.failure import LOGIN_ERRORS, explain_failure
-from nango_py.connect.form_values import CHECK_FIELDS, ENGLISH, FormValues
-from nango_py.connect.forms import ADDITIONAL_CONFIG, NONE, OAUTH, make_form
+from nango_py.connect.form_values import CHECK_FIELDS, ENGLISH, FormValues, find_hidden_settings
+from nango_py.connect.forms import NONE, OAUTH, make_form
 from nango_py.connect.outcome import LoginOutcome, report_outcome, save_outcome
 from nango_py.engine.verification import (
     ACCEPTED,
@@ -19,7 +19,7 @@ from nango_py.engine.verification import (
     WRONG_SETTINGS,
     Verification,
 )
-from nango_py.errors import ConnectFailed, ConnectionNotFound, CredentialsError, TamperError
+from nango_py.errors import ConnectFailed, ConnectionNotFound, CredentialsError
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _verify_and_store(
     values: FormValues,
     attempt: str,
 ) -> JsonObject:
-    config = {**values.additional_config, **_get_hidden_settings(accounts, claims, declared, form)}
+    config = {**values.additional_config, **find_hidden_settings(accounts, claims.user_id, declared, form)}
     verification = Verification(NOT_DECLARED)
     if form.kind != NONE:
         verification = accounts.verify(declared.name, claims.user_id, values.credentials, config)
@@ -129,17 +129,6 @@ def _verify_and_store(
         outcome = LoginOutcome(True, declared.name, claims.user_id, claims.origin, attempt)  # noqa: FBT003 - ok
         save_outcome(accounts.services, claims.id, outcome)
     return {"status": CONNECTED, "verified": verification.outcome == ACCEPTED, "message": ""}
-
-
-def _get_hidden_settings(
-    accounts: Accounts, claims: SessionClaims, declared: Integration, form: Form
-) -> JsonObject:
-    """Settings of the existing connection that the form does not show: the product stored them."""
-    with suppress(ConnectionNotFound, TamperError):  # a connection that cannot be decrypted is replaced
-        settings = accounts.get(declared.name, claims.user_id)["additional_config"]
-        shown = form.fields_of(ADDITIONAL_CONFIG)
-        return {name: value for name, value in settings.items() if name not in shown}
-    return {}
 
 
 def _explain(error: Exception, declared: Integration) -> ConnectFailed:

@@ -259,8 +259,8 @@ def test_login_settings_are_cleaned_before_validation(tmp_path: Path) -> None:
     """A pasted shop URL becomes the shop's name; values that are not in the form stay unchanged."""
     entry = {"extends_blueprint": "shopify:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
     shop = nango_of(tmp_path, shop=entry).configuration.integrations["shop"]
-    found = clean_settings(shop, {"shop": " https://acme.myshopify.com/admin ", "more": 1})
-    assert found == {"shop": "acme", "more": 1, "api_version": "2026-10"}
+    found = clean_settings(make_form(shop), {"shop": " https://acme.myshopify.com/admin ", "more": 1})
+    assert found == {"shop": "acme", "more": 1}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.config.schema.field_patterns import matches_pattern
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
+from nango_py.pasted_text import find_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +29,19 @@ def check_additional_config(schema: Settings | None, values: Settings, where: st
     Messages do not show values.
 
     Args:
-        schema: the `connection_config`, a flat JSON Schema; None accepts everything.
+        schema: the `connection_config`, a flat JSON Schema; None accepts everything that can be stored.
         values: the values of the caller.
         where: "integration/user", for the messages.
 
     Raises:
         ConfigError: values are missing, unknown or not as declared.
     """
+    unusable = [
+        Problem(Position(where), "E317", f"additional_config.{printable(name)} contains {found}")
+        for name, found in _unusable_texts(schema or {}, values)
+    ]
+    if unusable:
+        raise ConfigError(unusable)
     if schema is None:
         return dict(values)
     values = {**required_defaults(schema), **values}
@@ -59,6 +66,15 @@ def required_defaults(schema: Settings) -> dict[str, Any]:
         for name in schema.get("required", ())
         if "default" in fields.get(name, {})
     }
+
+
+def _unusable_texts(schema: Settings, values: Settings) -> Iterator[tuple[str, str]]:
+    """Texts that no template can send, by name; those that are not declared may have lines."""
+    fields = schema.get("properties", {})
+    for name, value in values.items():
+        found = find_unusable(value, is_multiline=name not in fields) if isinstance(value, str) else ""
+        if found:
+            yield str(name), found
 
 
 def _faults(schema: Settings, values: Settings) -> Iterator[tuple[str, str, str]]:

@@ -1,6 +1,8 @@
-"""The record of one attempt; errors, responses and events carry it."""
+"""The records of a call and of its attempts; errors, responses and events carry them."""
 
 from __future__ import annotations
+
+import os
 
 from nango_py.record import record
 
@@ -20,6 +22,7 @@ class Attempt:
         action: the decision: `return`, `retry`, `wait`, `redirect`, `refresh` or `fail`.
         wait: seconds to wait before the next attempt.
         endpoint: the path below the base URL, without its query.
+        call_id: the call that it belongs to.
     """
 
     number: int
@@ -32,3 +35,21 @@ class Attempt:
     action: str = ""
     wait: float = 0.0
     endpoint: str = ""
+    call_id: str = ""
+
+
+class CallRecord:
+    """What happened in one call.
+
+    Attributes:
+        call_id: 12 hexadecimal digits; attempts, events, errors and log records carry it.
+        attempts: the attempts so far.
+        ending: how the call ended, in words; "" while it runs.
+    """
+
+    __slots__ = ("attempts", "call_id", "ending")
+
+    def __init__(self) -> None:
+        self.call_id = os.urandom(6).hex()
+        self.attempts: list[Attempt] = []
+        self.ending = ""

@@ -186,6 +186,7 @@ class RequestDetails(TypedDict, total=False):
     plan: object
     attempts: tuple[object, ...]
     response: object
+    call_id: str
 
 
 class RequestFailed(NangoError):
@@ -195,12 +196,14 @@ class RequestFailed(NangoError):
         plan: the request; its secrets are masked when printed.
         attempts: one masked record for each attempt.
         response: the last response, or None.
+        call_id: the id of the call in log records and events; "" if there was no attempt to make it.
     """
 
     def __init__(self, message: str, **details: Unpack[RequestDetails]) -> None:
         self.plan: Any = details.get("plan")
         self.attempts: tuple[Any, ...] = details.get("attempts", ())
         self.response: Any = details.get("response")
+        self.call_id = details.get("call_id", "")
         super().__init__(message)
 
     def _picklable_attributes(self) -> Mapping[str, object]:

@@ -351,7 +351,6 @@ MASKED_LOGGERS = (
     "urllib3.util.retry",
     "urllib3.util.ssl_",
     "requests",
-    "backoff",
     "charset_normalizer",
 )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.plan import make_call
-from nango_py.limits.limit_types import Granted
 from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Unpack
 
-    from nango_py.attempt import Attempt
+    from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
     from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk
@@ -57,7 +56,7 @@ class _AsyncIO:
     async def ask_limits(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the limit store; one that waits for a database or a server is called in a thread.
 
-        A cancelled call waits for the thread to end and releases a booking it made.
+        A cancelled call waits for the thread to end; then the call gives its place back.
         """
         if not getattr(self.limits, "is_remote", False):
             return function(*args, **kwargs)
@@ -66,11 +65,9 @@ class _AsyncIO:
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
             await _wait_until_done(thread)
-            result = None if thread.cancelled() or thread.exception() else thread.result()
-            if isinstance(result, Granted):
-                release = asyncio.to_thread(self.limits.release, result.ticket)
-                await _wait_until_done(asyncio.ensure_future(release))
             raise
+
+    ask_whole = ask_limits
 
     async def join(self, work: Future[None], seconds: float) -> bool:
         waiter = asyncio.wrap_future(work)
@@ -119,7 +116,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         own_sleep: Callable[[float], Awaitable[object]] = getattr(clock, "async_sleep", asyncio.sleep)
         io = _AsyncIO(transport, limits, sleep or own_sleep)
         super().__init__(get_runtime, read_connection, io)
-        self._last: weakref.WeakKeyDictionary[asyncio.Task[Any], list[Attempt]] = weakref.WeakKeyDictionary()
+        self._last: weakref.WeakKeyDictionary[asyncio.Task[Any], CallRecord] = weakref.WeakKeyDictionary()
 
     async def request(
         self,
@@ -202,20 +199,18 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         """How much of this connection's quota is used now; see `Executor.limits`."""
         return await asyncio.to_thread(self._usage)
 
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts of this task's last call, successful or not."""
+    def _last_call(self) -> CallRecord | None:
         try:
             task = asyncio.current_task()
         except RuntimeError:  # no event loop is running
-            task = None
-        return () if task is None else tuple(self._last.get(task, ()))
+            return None
+        return None if task is None else self._last.get(task)
 
     async def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL; see `Executor.send_url`."""
         return await self._request_url(make_call(method, "", options), url)
 
-    def _remember(self, attempts: list[Attempt]) -> None:
+    def _remember(self, call: CallRecord) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._last[task] = attempts
+            self._last[task] = call

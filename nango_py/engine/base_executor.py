@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from nango_py.attempt import CallRecord
 from nango_py.auth.base import get_auth_mode
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
@@ -112,13 +113,20 @@ class BaseExecutor(ABC, Generic[Result]):
         """Make a call."""
 
     @property
-    @abstractmethod
     def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts of the last call."""
+        """The attempts of the last call of this thread or task, successful or not."""
+        call = self._last_call()
+        return () if call is None else tuple(call.attempts)
 
     def explain(self) -> str:
-        """What happened in the last call of this thread or task: each attempt, and the rule that decided."""
-        return explain(self.attempts)
+        """What happened in the last call of this thread or task.
+
+        A line for each attempt, with the rule that decided, and a line for how the call ended, with its id.
+        """
+        call = self._last_call()
+        if call is None:
+            return explain(())
+        return explain(call.attempts, f"call {call.call_id}: {call.ending}" if call.ending else "")
 
     @without_frames
     def plan(self, method: str, path: str, **options: Unpack[CallOptions]) -> Plan:
@@ -158,8 +166,12 @@ class BaseExecutor(ABC, Generic[Result]):
         return usage_view(self._io.limits, runtime.scope_of(self._bind(runtime, self._read_connection())))
 
     @abstractmethod
-    def _remember(self, attempts: list[Attempt]) -> None:
-        """Keep the attempts of a call that begins, for `attempts` and `explain`."""
+    def _last_call(self) -> CallRecord | None:
+        """The last call of this thread or task; None if there was none, or if it is too long ago."""
+
+    @abstractmethod
+    def _remember(self, call: CallRecord) -> None:
+        """Keep the record of a call that begins, for `attempts` and `explain`."""
 
     async def _request(
         self, call: Call, *, raise_for_error: bool = False, deadline_seconds: float | None = None
@@ -200,7 +212,7 @@ class BaseExecutor(ABC, Generic[Result]):
         self, call: ApiCall, runtime: IntegrationRuntime, *, raise_for_error: bool = False
     ) -> Response:
         """Run a call; an error response is raised if that is wanted."""
-        self._remember(call.attempts)
+        self._remember(call.record)
         response = await call.run()
         response.attempts = tuple(call.attempts)
         response.hint = runtime.end_of_life
@@ -284,8 +296,8 @@ class BaseExecutor(ABC, Generic[Result]):
         """Make the blueprint's verification call and judge its response."""
         from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
 
-        attempts: list[Attempt] = []
-        self._remember(attempts)
+        record = CallRecord()
+        self._remember(record)
         runtime = self._get_runtime()
         check = Check(runtime)
         undeclared = check.undeclared()
@@ -300,7 +312,7 @@ class BaseExecutor(ABC, Generic[Result]):
             seconds = max(1.0, ends - runtime.clock.monotonic())
             plan = check.plan(self._bind(runtime, connection))
             call = ApiCall(plan, runtime, self._io, policy=check.policy, deadline_seconds=seconds)
-            call.attempts = attempts
+            call.record = record
             response = await call.run()
         except NO_VERDICT as error:
             return check.failed(error)

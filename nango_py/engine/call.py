@@ -6,28 +6,32 @@ Everything that waits or sends goes through `CallIO`. What happens next is decid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeGuard, TypeVar
 
-from nango_py.attempt import Attempt
+from nango_py.attempt import Attempt, CallRecord
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
-from nango_py.engine.log import log_attempt
+from nango_py.engine.log import log_attempt, log_call
+from nango_py.engine.place import Place
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.request_encoding import quote_bytes
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
-from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
+from nango_py.errors import DeadlineExceeded, NangoError, RateLimited, RequestFailed, TransportFailed
+from nango_py.limits.counting.meter import POLL_SECONDS
 from nango_py.limits.headers.response_limits import parse_wait
-from nango_py.limits.limit_types import Refused
-from nango_py.secret import mask_rare
+from nango_py.limits.limit_types import GATE, Refused
+from nango_py.record import replaced
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.engine.interfaces import CallIO
     from nango_py.engine.plan import Plan
     from nango_py.engine.retry import RetryPolicy
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.json_types import JsonValue
-    from nango_py.limits.limit_types import Spend
     from nango_py.transport.response import Response
 
     Outcome = Response | Failure
@@ -42,6 +46,8 @@ NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
 GOOD_RESPONSE = Verdict("return", "built-in: good response")
 
 Error = TypeVar("Error", bound=RequestFailed)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ApiCall:
@@ -58,12 +64,12 @@ class ApiCall:
 
     Attributes:
         plan: the request of the last or next attempt.
-        attempts: the attempts so far.
+        record: the call's id, its attempts, and how it ended.
     """
 
     __slots__ = (
-        "_clock", "_deadline", "_follows_redirects", "_gates", "_has_refreshed", "_io", "_outage", "_policy",
-        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_spends", "_waited", "attempts", "plan",
+        "_clock", "_deadline", "_follows_redirects", "_has_refreshed", "_io", "_outage", "_place", "_policy",
+        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_waited", "plan", "record",
     )  # fmt: skip
 
     def __init__(
@@ -78,7 +84,7 @@ class ApiCall:
         follows_redirects: bool = True,
     ) -> None:
         self.plan = plan
-        self.attempts: list[Attempt] = []
+        self.record = CallRecord()
         self._runtime = runtime
         self._io = io
         self._policy = policy or runtime.retries
@@ -90,8 +96,12 @@ class ApiCall:
         self._outage = runtime.outage_for(plan.settings)
         self._has_refreshed = False
         self._waited = self._seconds = self._sent_at = 0.0
-        self._spends: tuple[Spend, ...] = ()
-        self._gates: tuple[str, ...] = ()
+        self._place = Place(io.limits, (), ())
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts so far."""
+        return self.record.attempts
 
     async def run(self) -> Response:
         """Make the call and return the last response.
@@ -101,37 +111,42 @@ class ApiCall:
             TransportFailed: there was no response, and retrying was not allowed or did not help.
             DeadlineExceeded: the time for the whole call is over.
         """
+        started = self._clock.monotonic()
+        try:
+            response = await self._run()
+        except GeneratorExit:
+            raise  # the event loop has ended: nothing can be awaited
+        except BaseException as error:
+            await self._end_place()
+            self._report_end(started, error)
+            raise
+        self._report_end(started, response)
+        return response
+
+    async def _run(self) -> Response:
         self._pass_circuit_breaker()
         redirects = 0
         while True:
-            outcome = await self._send(await self._acquire())
+            await self._acquire()
+            outcome = await self._send()
             redirected = self._redirected_plan(outcome)
             if redirected is not None:
                 redirects += 1
                 self._follow_redirect(outcome, redirected, redirects)
                 continue
-            verdict = self._judge(outcome, len(self.attempts) + 1 - redirects)
+            verdict = self._within_deadline(self._judge(outcome, len(self.attempts) + 1 - redirects))
             self._record(outcome, verdict)
-            is_refused = verdict.gate_seconds > 0
-            learn = self._runtime.learner(
-                self.plan, self._spends, outcome, self._sent_at, is_refused=is_refused
-            )
-            if learn is not None:
-                await self._io.ask_limits(learn, self._io.limits)
-            if is_refused:
-                await self._close_gates(verdict)
+            await self._learn(outcome, verdict)
             if verdict.action == "refresh" and await self._refresh(outcome):
                 continue
             if verdict.action in FINAL:
                 await self._end_connection(outcome)
                 return self._result(outcome, verdict)
-            if self._clock.monotonic() + verdict.seconds >= self._deadline:
-                return self._result_out_of_time(outcome, verdict)
             self._emit("retry", verdict.seconds, verdict.rule, self.attempts[-1])
             if self._is_open(outcome):
                 await self._io.discard(outcome)
-            if verdict.action == "retry":
-                # A `wait` is not waited for here: the gate it closed holds this call like all others.
+            if verdict.seconds > verdict.gate_seconds:
+                # What the gate holds back is not waited for here: it holds this call like all others.
                 await self._wait(verdict.seconds, verdict.rule)
 
     def _pass_circuit_breaker(self) -> None:
@@ -141,61 +156,65 @@ class ApiCall:
             raise self._error(TransportFailed, text, reason="circuit")
         self._outage.budget.count_call()
 
-    async def _acquire(self) -> object:
-        """Book a place in every budget and wait for it; the ticket of the booking."""
+    async def _acquire(self) -> None:
+        """Book a place in every budget and wait for it."""
         while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
             await self._wait(seconds, "the API's first response")
-        self._spends, self._gates = self._runtime.spends_of(self.plan)
-        io, limits = self._io, self._io.limits
-        patience = self._deadline - self._clock.monotonic()
-        grant = await io.ask_limits(limits.acquire, self._spends, self._gates, patience)
+        self._place = place = Place(self._io.limits, *self._runtime.spends_of(self.plan))
+        grant = await self._ask(place.acquire, self._deadline - self._clock.monotonic())
         if isinstance(grant, Refused):
-            raise self._limited(grant.wait, grant.window)
-        ticket, wait = grant.ticket, grant.wait
-        if wait <= 0:
-            return ticket
-        try:
-            self._check_wait(wait)
-            while wait > 0:
-                await self._wait(wait, "a limit or a closed gate")
-                wait = await io.ask_limits(limits.confirm, ticket)
-                self._check_wait(wait)
-        except GeneratorExit:
-            raise  # the event loop has ended: nothing can be awaited
-        except BaseException:
-            await io.ask_limits(limits.release, ticket)
-            raise
-        return ticket
+            raise self._refused(grant.wait, grant.window)
+        wait = grant.wait
+        while wait > 0:
+            if self._clock.monotonic() + wait > self._deadline:
+                raise self._refused(wait, "")
+            await self._wait(wait, "a limit or a closed gate")
+            wait = await self._ask(place.confirm)
 
-    def _check_wait(self, seconds: float) -> None:
-        if seconds > 0 and self._clock.monotonic() + seconds > self._deadline:
-            raise self._limited(seconds, "a limit that closed during the wait")
+    async def _ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask the limit store; a place in flight is neither taken nor given back by halves."""
+        ask = self._io.ask_whole if self._place.cap else self._io.ask_limits
+        return await ask(function, *args, **kwargs)
 
-    async def _send(self, ticket: object) -> Outcome:
+    async def _end_place(self) -> None:
+        await self._ask(self._place.end)
+
+    async def _send(self) -> Outcome:
         started = self._sent_at = self._clock.monotonic()
         seconds = min(self.plan.total_seconds, self._deadline - started)
-        io, limits = self._io, self._io.limits
         if seconds <= 0:
-            await io.ask_limits(limits.release, ticket)
             raise self._error(DeadlineExceeded, "the deadline passed before the request could be sent")
-        try:
-            outcome = await io.send(sign(self.plan, self._clock.now()), seconds)
-        except GeneratorExit:
-            raise
-        except BaseException:
-            # The API may have counted an interrupted request.
-            await io.ask_limits(limits.settle, ticket)
-            raise
-        is_unsent = isinstance(outcome, Failure) and not outcome.sent
+        request = sign(self.plan, self._clock.now())
+        self._place.is_sent = True  # the API may have counted an interrupted request
+        outcome = await self._io.send(request, seconds)
         apart = self._runtime.record_acceptance(self.plan, outcome)
-        await io.ask_limits(limits.settle if apart is None and not is_unsent else limits.release, ticket)
+        self._place.is_sent = apart is None and (not isinstance(outcome, Failure) or outcome.sent)
+        await self._end_place()
         if apart is not None:
-            self._spends, self._gates = apart
-            await io.ask_limits(limits.count, self._spends)
+            self._place = Place(self._io.limits, *apart)
+            await self._io.ask_limits(self._io.limits.count, self._place.spends)
         self._seconds = self._clock.monotonic() - started
         return outcome
+
+    async def _learn(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Take in what a response says about limits, and close the gates of a refused call."""
+        is_refused = verdict.gate_seconds > 0
+        learn = self._runtime.learner(
+            self.plan, self._place.spends, outcome, self._sent_at, is_refused=is_refused
+        )
+        if learn is not None:
+            await self._io.ask_limits(learn, self._io.limits)
+        if is_refused:
+            await self._close_gates(verdict)
+
+    def _within_deadline(self, verdict: Verdict) -> Verdict:
+        """The verdict, or the one that ends the call if the next attempt would be after the deadline."""
+        if verdict.action in FINAL or self._clock.monotonic() + verdict.seconds < self._deadline:
+            return verdict
+        rule = f"{verdict.rule}, but the {verdict.action} of {verdict.seconds:.3f} s ends after the deadline"
+        return replaced(verdict, action="fail", rule=rule, limited=verdict.action == "wait", is_late=True)
 
     async def _wait(self, seconds: float, reason: str) -> None:
         self._waited += seconds
@@ -205,7 +224,7 @@ class ApiCall:
     async def _close_gates(self, verdict: Verdict) -> None:
         """Stop all calls under the same keys for as long as the API asked."""
         self._emit("gate", verdict.gate_seconds, verdict.rule)
-        await self._io.ask_limits(self._io.limits.close_gate, self._gates, verdict.gate_seconds)
+        await self._io.ask_limits(self._io.limits.close_gate, self._place.gates, verdict.gate_seconds)
 
     async def _refresh(self, outcome: Outcome) -> bool:
         """Replace refused credentials, or answer the response's challenge; at most once in a call."""
@@ -311,7 +330,8 @@ class ApiCall:
             received = 0 if self._is_open(outcome) else len(outcome.content)
         attempt = Attempt(
             len(self.attempts) + 1, status, reason, self._seconds, self._waited, received, verdict.rule,
-            verdict.action, verdict.seconds, self.plan.masked_endpoint(),
+            verdict.action, 0.0 if verdict.action in FINAL else verdict.seconds, self.plan.masked_endpoint(),
+            self.record.call_id,
         )  # fmt: skip
         self._waited = 0.0
         self.attempts.append(attempt)
@@ -326,49 +346,62 @@ class ApiCall:
         events.emit(
             Event(
                 kind, self._clock.now(), connection.integration, connection.user_id, plan.method,
-                plan.masked_endpoint(), seconds, reason, attempt,
+                plan.masked_endpoint(), seconds, reason, attempt, self.record.call_id,
             )
         )  # fmt: skip
 
     def _result(self, outcome: Outcome, verdict: Verdict) -> Response:
         """The response, or the error if there is none."""
         if isinstance(outcome, Failure):
+            if verdict.is_late:
+                raise self._error(DeadlineExceeded, f"no time is left to retry; last: {outcome.text}")
             if self._clock.monotonic() >= self._deadline:
                 raise self._error(DeadlineExceeded, f"the deadline has passed; last: {outcome.text}")
             raise self._error(TransportFailed, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
         if verdict.limited and not self._returns_limited:
-            raise self._limited(
-                verdict.gate_seconds, f"status {outcome.status_code}, {verdict.rule}", outcome
-            )
+            wait, status = verdict.gate_seconds, f"status {outcome.status_code}"
+            raise self._limited(f"{status} ({verdict.rule}); retry in {wait:.3f} s", wait, status, outcome)
         return outcome
 
-    def _result_out_of_time(self, outcome: Outcome, verdict: Verdict) -> Response:
-        """The result if the next attempt would be after the deadline."""
-        if isinstance(outcome, Failure):
-            raise self._error(DeadlineExceeded, f"no time is left to retry; last: {outcome.text}")
-        if verdict.action == "wait" and not self._returns_limited:
-            raise self._limited(verdict.seconds, f"status {outcome.status_code}", outcome)
-        return outcome
+    def _refused(self, wait: float, window: str) -> RateLimited:
+        """The error for a call that the limits do not let through before its deadline; one cause for each."""
+        cap = self._place.cap
+        left = max(0.0, self._deadline - self._clock.monotonic())
+        later = f"allows the next call in {wait:.3f} s, and this one may wait {left:.3f} s at most"
+        if cap and window in {cap, ""} and wait <= POLL_SECONDS:
+            return self._limited(f"{cap}, and none of them ended before the deadline", wait, cap)
+        if wait == inf:
+            return self._limited(f"{window} never allows a call of this cost", wait, window)
+        if window == GATE:
+            return self._limited(f"the pause that the API asked for {later}", wait, window)
+        return self._limited(f"{window or 'a limit that closed during the wait'} {later}", wait, window)
 
-    def _limited(self, wait: float, window: str, response: Response | None = None) -> RateLimited:
+    def _limited(self, text: str, wait: float, window: str, response: Response | None = None) -> RateLimited:
         retry_at = self._clock.now() + wait
-        text = (
-            f"rate limited by {window}; allowed again in {wait:.3f} s, which is more than this call may wait"
-        )
         return self._error(RateLimited, text, response, retry_at=retry_at, window=window)
 
     def _error(self, kind: type[Error], text: str, response: Outcome | None = None, **details: Any) -> Error:
         plan = self.plan
         self._emit("giving_up", 0.0, text)
-        shown = mask_rare(text, plan.settings.secrets)  # a host may be named after a key
         place = f"{plan.settings.connection.integration} {plan.method} /{plan.masked_endpoint()}"
         return kind(
-            f"{place}: {shown}",
-            plan=plan,
-            attempts=tuple(self.attempts),
-            response=response,
-            **details,
-        )
+            f"{place}: {text}", plan=plan, attempts=tuple(self.attempts), response=response,
+            call_id=self.record.call_id, **details,
+        )  # fmt: skip
+
+    def _report_end(self, started: float, result: Response | BaseException) -> None:
+        """Keep and log how the call ended."""
+        seconds = self._clock.monotonic() - started
+        if isinstance(result, BaseException):
+            # Other exceptions, such as those of signal handlers, may hold anything.
+            text = f": {result}" if isinstance(result, NangoError) else ""
+            outcome, is_failed = f"{type(result).__name__}{text}", True
+        else:
+            last = self.attempts[-1]
+            outcome = f"status {result.status_code}"
+            is_failed = last.action == "fail" and (last.status >= 500 or last.status == 429)  # noqa: PLR2004
+        self.record.ending = f"{outcome} after {seconds:.3f} s"
+        log_call(self._runtime.logger, self.plan, self.record, seconds, outcome, is_failed=is_failed)
 
 
 def read_json(response: Response) -> JsonValue:

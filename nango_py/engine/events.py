@@ -35,6 +35,7 @@ class Event:
         seconds: the duration: of the attempt, of the wait, or until the gate opens.
         reason: why, in words: a rule, a limit, the first line of an error.
         attempt: the record of the attempt, for `attempt` and `retry`.
+        call_id: the call that it happened in; "" for the last four.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Event:
     seconds: float = 0.0
     reason: str = ""
     attempt: Attempt | None = None
+    call_id: str = ""
 
 
 KINDS = (

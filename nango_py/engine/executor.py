@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import warnings
 import weakref
 from collections import deque
 from concurrent.futures import wait
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
+from nango_py.engine.place import run_whole
 from nango_py.engine.plan import make_call
 from nango_py.transport.response import Response
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Unpack
 
-    from nango_py.attempt import Attempt
+    from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
     from nango_py.engine.bound_settings import Origin
     from nango_py.engine.interfaces import ConnectionSource
@@ -67,6 +70,9 @@ class _SyncIO:
     async def join(self, work: Future[None], seconds: float) -> bool:
         return bool(wait((work,), seconds).done)
 
+    async def ask_whole(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return run_whole(function, *args, **kwargs)
+
     async def read(self, response: Response) -> None:
         """Do nothing: a sync response is read when its content is first used."""
 
@@ -74,15 +80,33 @@ class _SyncIO:
         response.close()
 
 
+_has_warned = False
+
+
+def warn_about_event_loop() -> None:
+    """Warn once if the calling thread runs an event loop, which a sync call stops until its end."""
+    global _has_warned  # noqa: PLW0603
+    asyncio = sys.modules.get("asyncio")
+    if _has_warned or asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - documented, and cheap
+        return
+    _has_warned = True
+    warnings.warn(
+        "a sync executor was called in a running event loop, which it stops for the whole call; "
+        "use nango.async_executor(), or asyncio.to_thread()",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
 class LastCalls(threading.local):
     """The last calls of each thread. Kept here: of ten thousand executors, few are asked to explain."""
 
     def __init__(self) -> None:
-        self.calls: deque[tuple[weakref.ref[Executor], list[Attempt]]] = deque(maxlen=64)
+        self.calls: deque[tuple[weakref.ref[Executor], CallRecord]] = deque(maxlen=64)
 
-    def attempts_of(self, executor: Executor) -> list[Attempt]:
-        """The attempts of this thread's last call by an executor; [] if it is too long ago."""
-        return next((attempts for made_by, attempts in reversed(self.calls) if made_by() is executor), [])
+    def last_of(self, executor: Executor) -> CallRecord | None:
+        """This thread's last call by an executor; None if it is too long ago."""
+        return next((call for made_by, call in reversed(self.calls) if made_by() is executor), None)
 
 
 LAST_CALLS = LastCalls()
@@ -133,6 +157,7 @@ class Executor(BaseExecutor[Response]):
             DeadlineExceeded: the time for everything is over.
             ProviderError: only with raise_for_error.
         """
+        warn_about_event_loop()
         return run_sync(
             self._request(
                 make_call(method, path, options),
@@ -210,6 +235,7 @@ class Executor(BaseExecutor[Response]):
         return (page.response for page in self._pages(walk, deadline_seconds))
 
     def _pages(self, walk: PageWalk, deadline_seconds: float | None) -> Iterator[ParsedPage]:
+        warn_about_event_loop()
         while (page := run_sync(self._next_page(walk, deadline_seconds))) is not None:
             yield page
 
@@ -222,6 +248,7 @@ class Executor(BaseExecutor[Response]):
             ConnectionNotFound: the connection was deleted.
             ConfigError: the connection's additional_config does not fit the call's templates.
         """
+        warn_about_event_loop()
         return run_sync(self._verify())
 
     def limits(self) -> tuple[WindowView, ...]:
@@ -233,11 +260,6 @@ class Executor(BaseExecutor[Response]):
         """
         return self._usage()
 
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts of this thread's last call, successful or not."""
-        return tuple(LAST_CALLS.attempts_of(self))
-
     def library_base(self) -> tuple[str, frozenset[Origin]]:
         """The base URL with credentials masked, and the origins of the API. May fetch a first token."""
         runtime, connection = self._get_runtime(), self._read_connection()
@@ -248,7 +270,11 @@ class Executor(BaseExecutor[Response]):
 
     def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL, for an HTTP library: a 3xx or a final 429 is returned."""
+        warn_about_event_loop()
         return run_sync(self._request_url(make_call(method, "", options), url))
 
-    def _remember(self, attempts: list[Attempt]) -> None:
-        LAST_CALLS.calls.append((weakref.ref(self), attempts))
+    def _last_call(self) -> CallRecord | None:
+        return LAST_CALLS.last_of(self)
+
+    def _remember(self, call: CallRecord) -> None:
+        LAST_CALLS.calls.append((weakref.ref(self), call))

@@ -47,6 +47,9 @@ class CallIO(Protocol):
     async def join(self, work: Future[None], seconds: float) -> bool:
         """Wait for work of another thread, at most `seconds`; whether it has ended."""
 
+    async def ask_whole(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `ask_limits`, and an exception of a signal handler does not stop the function in the middle."""
+
     async def read(self, response: Response) -> None:
         """Read the body of a streamed response into memory."""
 

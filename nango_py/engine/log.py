@@ -1,4 +1,4 @@
-"""One log record for each attempt, and the story of a call as text. No secret is in them.
+"""One log record for each attempt and for the end of each call, and a call as text. No secret is in them.
 
 The logger is `nango_py.integrations.<name>`; the record's `nango` attribute has the same fields as a dict,
 for JSON formatters. A level is set on the logger only if integrations.yaml has `log_level`: a library does
@@ -15,7 +15,7 @@ from nango_py.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nango_py.attempt import Attempt
+    from nango_py.attempt import Attempt, CallRecord
     from nango_py.connections.connection import Connection
     from nango_py.engine.plan import Plan
 
@@ -25,6 +25,10 @@ GOOD = frozenset({"return", "redirect"})
 LINE = (
     "%(integration)s %(user_id)s %(method)s /%(endpoint)s -> %(outcome)s in %(milliseconds)d ms "
     "(attempt %(attempt)d, waited %(waited).3f s, %(bytes)d bytes; %(action)s by %(rule)s)"
+)
+END_LINE = (
+    "%(integration)s %(user_id)s %(method)s /%(endpoint)s ended: %(outcome)s "
+    "(%(attempts)d attempts, %(seconds).3f s, call %(call)s)"
 )
 DEBUG_LINE = LINE.replace("/%(endpoint)s", "%(url)s")
 
@@ -42,7 +46,8 @@ def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
 
     At DEBUG the record shows the whole masked URL instead of the endpoint.
     """
-    is_good = attempt.action in GOOD or (attempt.action == "fail" and 400 <= attempt.status < 500)  # noqa: PLR2004
+    is_for_caller = attempt.action == "fail" and 400 <= attempt.status < 500 and attempt.status != 429  # noqa: PLR2004
+    is_good = attempt.action in GOOD or is_for_caller
     level = logging.INFO if is_good else logging.WARNING
     if not logger.isEnabledFor(level):
         return
@@ -50,6 +55,27 @@ def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
     if logger.isEnabledFor(logging.DEBUG):
         fields["url"], line = printable(plan.masked_url(), 2000), DEBUG_LINE
     logger.log(level, line, fields, extra={"nango": fields})
+
+
+def log_call(
+    logger: logging.Logger, plan: Plan, call: CallRecord, seconds: float, outcome: str, *, is_failed: bool
+) -> None:
+    """Log the end of a call: at ERROR if it failed, which a 404 does not, else at INFO."""
+    level = logging.ERROR if is_failed else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    connection = plan.settings.connection
+    fields = {
+        "integration": connection.integration,
+        "user_id": printable(connection.user_id),
+        "method": plan.method,
+        "endpoint": printable(plan.masked_endpoint(), 500),
+        "call": call.call_id,
+        "outcome": printable(outcome, 1000),
+        "attempts": len(call.attempts),
+        "seconds": seconds,
+    }
+    logger.log(level, END_LINE, fields, extra={"nango": fields})
 
 
 def log_token(logger: logging.Logger, connection: Connection, what: str, why: str) -> None:
@@ -84,17 +110,19 @@ def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, object]:
         "bytes": attempt.received,
         "action": attempt.action,
         "rule": attempt.rule,
+        "call": attempt.call_id,
     }
 
 
-def explain(attempts: Sequence[Attempt]) -> str:
-    """One line for each attempt: the outcome, the decision, and the rule that made it.
+def explain(attempts: Sequence[Attempt], ending: str = "") -> str:
+    """One line for each attempt: the outcome, the decision, and the rule that made it; last, the ending.
 
     >>> from nango_py.attempt import Attempt
     >>> print(explain([Attempt(number=1, status=200, seconds=0.012, action="return", rule="built-in: 200")]))
     attempt 1: 200 after 0.012 s -> return (built-in: 200)
     """
-    return "\n".join(map(_explain_attempt, attempts)) or "nothing was sent"
+    lines = [*map(_explain_attempt, attempts)] or ["nothing was sent"]
+    return "\n".join([*lines, ending] if ending else lines)
 
 
 def _explain_attempt(attempt: Attempt) -> str:

@@ -296,6 +296,7 @@ class PageWalk:
             f"{place} cannot be used: {mask_secrets(problem, secrets)}",
             status=response.status_code if response else 0,
             plan=plan, attempts=response.attempts if response else (), response=response,
+            call_id=response.attempts[-1].call_id if response and response.attempts else "",
         )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 What never reached the API is retried with any method. What it may have received is retried only if a second
 request does no harm (RFC 9110 section 9.2.2, or an idempotency key). A wait that the API asks for is kept to
-the second; our own backoff has full jitter. docs/retries.md has the table.
+the second, but is never shorter than our own backoff, which has full jitter. docs/retries.md has the table.
 """
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from nango_py.config.urls.paths import path_fits
@@ -70,12 +71,13 @@ class Verdict:
 
     Attributes:
         action: `return` (a good response, or one that the caller handles), `retry` (after `seconds`),
-            `wait` (the API limits calls: after `seconds`, and the same for all calls under the same keys),
+            `wait` (the API limits calls: after `seconds`; others under the same keys: `gate_seconds`),
             `refresh` or `fail` (as `return`, but an error for raise_for_error).
         rule: the rule that decided, in words for explain().
         seconds: the wait before the next attempt.
         gate_seconds: how long no call under the same keys may be sent; 0 if no gate is closed.
         limited: whether this `fail` is a rate limit that the call may not wait out.
+        is_late: whether this `fail` would have been another attempt, but for the deadline.
     """
 
     action: str
@@ -83,28 +85,24 @@ class Verdict:
     seconds: float = 0.0
     gate_seconds: float = 0.0
     limited: bool = False
+    is_late: bool = False
 
 
 @record
 class Backoff:
-    """Our own waits: full jitter over `base * 2**n`, at most `cap` seconds.
+    """Our own waits: full jitter over `base * 2**n`, at least `floor` and at most `cap` seconds.
 
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
     base: float = 0.5
     cap: float = 20.0
+    floor: float = 0.0
 
     def seconds(self, failures: int) -> float:
         """The wait after this number of failed attempts (1 for the first)."""
-        import backoff
-
-        waits = backoff.expo(base=2, factor=self.base, max_value=self.cap)
-        next(waits)  # the library's generators start with an empty value
-        ceiling = 0.0
-        for _ in range(failures):
-            ceiling = next(waits)
-        return float(backoff.full_jitter(ceiling))
+        ceiling = min(self.cap, self.base * 2.0 ** min(failures - 1, 64))
+        return random.uniform(self.floor, max(self.floor, ceiling))  # noqa: S311 - not for secrets
 
 
 @record
@@ -251,8 +249,10 @@ class RetryPolicy:
         """Retry or wait, unless this was the last attempt or the body cannot be sent again."""
         is_limited = action == "wait"
         requested = facts.requested_wait() if is_limited else None
-        seconds = (backoff or self.backoff).seconds(attempt) if requested is None else requested
-        gate = seconds if is_limited else 0.0
+        own = (backoff or self.backoff).seconds(attempt)
+        # A wait of 0 is a rounded one: five attempts within a second would not help.
+        seconds = own if requested is None else max(own, requested)
+        gate = (requested or own) if is_limited else 0.0
         if attempt >= (limit or self.max_attempts):
             name = f"{name}, attempt {attempt} was the last"
         elif not facts.replayable:
@@ -299,7 +299,8 @@ def _as_tuple(value: object) -> tuple[object, ...]:
 def _parse_backoff(settings: Settings | None) -> Backoff | None:
     if settings is None:
         return None
-    return Backoff(float(settings.get("base_seconds", 0.5)), float(settings.get("max_seconds", 20.0)))
+    keys = {"base": "base_seconds", "cap": "max_seconds", "floor": "min_seconds"}
+    return Backoff(**{name: float(settings[key]) for name, key in keys.items() if key in settings})
 
 
 def _matches_status(pattern: str, status: int) -> bool:

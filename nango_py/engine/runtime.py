@@ -239,6 +239,7 @@ class IntegrationRuntime:
         return ProviderError(
             text, status=response.status_code, code=code, provider_message=message,
             plan=plan, attempts=response.attempts, response=response,
+            call_id=response.attempts[-1].call_id if response.attempts else "",
         )  # fmt: skip
 
     def read_error(self, response: Response, plan: Plan) -> tuple[str, str]:

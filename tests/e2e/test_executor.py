@@ -476,10 +476,11 @@ def test_a_truncated_response_is_retried(tmp_path: Path) -> None:
         nango.register_connection("shop", "u", {"api_key": "some_key_1"})
         shop = nango.executor("shop", "u")
         assert shop.get("x").text == "unbroken"
-        first, second = shop.explain().splitlines()
+        first, second, ending = shop.explain().splitlines()
     assert first.startswith("attempt 1: truncated after ")
     assert "-> retry in " in first
     assert second.startswith("attempt 2: 200 after ")
+    assert ": status 200 after " in ending
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ class FakeCallIO:
         return function(*args, **kwargs)
 
     ask_limits = ask_store
+    ask_whole = ask_store
 
     async def finish(self, steps: Coroutine[Any, Any, Any], tasks: set[Any]) -> Any:
         return await steps

@@ -235,13 +235,13 @@ def test_the_settings_replace_the_defaults() -> None:
             "max_attempts": 7,
             "deadline_seconds": 9,
             "idempotency_header": "Idempotency-Key",
-            "backoff": {"base_seconds": 2, "max_seconds": 3},
+            "backoff": {"base_seconds": 2, "max_seconds": 3, "min_seconds": 1},
         }
     )
     assert policy.max_attempts == 7
     assert policy.deadline_seconds == 9.0
     assert policy.idempotency_header == "Idempotency-Key"
-    assert policy.backoff == Backoff(2.0, 3.0)
+    assert policy.backoff == Backoff(2.0, 3.0, 1.0)
     assert RetryPolicy.from_settings(None) == RetryPolicy()
 
 
@@ -258,6 +258,28 @@ def test_backoff_has_full_jitter(failures: int, ceiling: float) -> None:
     random.seed(20261122)
     waits = [Backoff().seconds(failures) for _ in range(10_000)]
     assert distance_from_uniform(waits, ceiling) < 1.95 / math.sqrt(10_000)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 50])
+def test_a_backoff_has_a_floor(failures: int) -> None:
+    """GitHub asks for at least a minute: no draw is shorter, whatever the jitter is."""
+    backoff = RetryPolicy.from_settings({"backoff": {"min_seconds": 60, "base_seconds": 1}}).backoff
+    assert all(backoff.seconds(failures) == 60.0 for _ in range(100))
+    wide = Backoff(60.0, 300.0, 60.0)
+    assert all(60.0 <= wide.seconds(failures) <= 300.0 for _ in range(100))
+
+
+@pytest.mark.parametrize("told", [0.0, 0.001, 1.0])
+@pytest.mark.parametrize("outcome", ["429", "503"])
+def test_a_wait_that_the_api_names_is_at_least_the_backoff(told: float, outcome: str) -> None:
+    """`Retry-After: 0` and a moment in the past do not use up the attempts at once; others wait as asked."""
+    policy = RetryPolicy(backoff=Backoff(4.0, 20.0, 2.0))
+    verdict = policy.decide(facts_of(outcome, requested_wait=lambda: told), 1)
+    assert verdict.action == "wait"
+    assert 2.0 <= verdict.seconds <= 4.0
+    assert verdict.gate_seconds == (told or verdict.seconds)
+    longer = policy.decide(facts_of(outcome, requested_wait=lambda: 7.5), 1)
+    assert longer.seconds == longer.gate_seconds == 7.5
 
 
 def test_the_uniformity_test_would_see_half_jitter() -> None:

@@ -1,0 +1,123 @@
+"""The place of an attempt in the limits, which ends once, whatever interrupts the call."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from nango_py.limits.limit_types import Granted, InFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nango_py.limits.limit_types import LimitStore, Refused, Spend
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Place:
+    """A booking of one attempt.
+
+    Attributes:
+        spends: the budgets that it takes from.
+        gates: the gates that it obeys.
+        cap: the label of the cap on calls in flight, or "". Such a place is lost if it is not given back.
+        is_sent: whether the request may have reached the API.
+    """
+
+    __slots__ = ("_limits", "_ticket", "cap", "gates", "is_sent", "spends")
+
+    def __init__(self, limits: LimitStore, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
+        self._limits = limits
+        self._ticket: Any = None
+        self.spends = spends
+        self.gates = gates
+        self.cap = next(
+            (limit.label for spend in spends for limit in spend.limits if isinstance(limit, InFlight)), ""
+        )
+        self.is_sent = False
+
+    def acquire(self, patience: float) -> Granted | Refused:
+        """Book the place; see `LimitStore.acquire`."""
+        grant = self._limits.acquire(self.spends, self.gates, patience)
+        if isinstance(grant, Granted):
+            self._ticket = grant.ticket
+        return grant
+
+    def confirm(self) -> float:
+        """Check the booking after its wait; see `LimitStore.confirm`."""
+        return self._limits.confirm(self._ticket)
+
+    def end(self) -> None:
+        """Settle the booking if the request may have reached the API, else release it; once."""
+        ticket = self._ticket
+        if ticket is not None:
+            self._limits.settle(ticket) if self.is_sent else self._limits.release(ticket)
+            self._ticket = None
+
+
+class _Job:
+    """A function to run in another thread, and what came of it."""
+
+    __slots__ = ("done", "error", "function", "result")
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def run(self) -> None:
+        try:
+            self.result = self.function()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self.error = error
+        self.done.release()
+
+
+class _Worker:
+    """A thread of this process that runs jobs in order."""
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.pid = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="nango-places", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            self.jobs.get().run()
+
+
+_workers: list[_Worker] = []
+
+
+def run_whole(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function that an exception from a signal handler must not stop in the middle.
+
+    Python runs signal handlers in the main thread, between any two instructions. There the function runs in
+    another thread: what interrupts the wait for it does not interrupt the function, and functions that are
+    called later run after it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*args, **kwargs)
+    context = contextvars.copy_context()
+    job = _Job(lambda: context.run(function, *args, **kwargs))
+    worker = _workers[-1] if _workers else None
+    if worker is None or worker.pid != os.getpid():
+        try:
+            worker = _Worker()
+        except RuntimeError:  # the interpreter ends, and starts no thread
+            return function(*args, **kwargs)
+        _workers[:] = [worker]
+    worker.jobs.put(job)
+    job.done.acquire()
+    if job.error is not None:
+        raise job.error
+    result: R = job.result
+    return result

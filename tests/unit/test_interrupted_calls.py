@@ -1,0 +1,166 @@
+"""Exceptions that signal handlers raise in the middle of a call: no place in flight is lost."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.engine.executor import Executor, _SyncIO
+from nango_py.engine.place import run_whole
+from nango_py.engine.runtime import IntegrationRuntime
+from nango_py.limits.stores.memory import MemoryLimits
+from tests.support.limit_stores import opened
+from tests.support.made_values import an_integration
+from tests.support.scripted_executors import ScriptedApi, StoredConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
+
+BUDGET = {"budgets": [{"key": "all", "max_in_flight": 3, "otherwise": ["1000/second"]}]}
+
+
+pytestmark = [
+    # An interruption between the making of a coroutine and its first step leaves it unused.
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
+    # One in a generator that is closed is only printed by Python.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Interrupted(BaseException):
+    """What the signal handler of a test raises, as Celery's soft time limit does."""
+
+
+class Halting(_SyncIO):
+    """Control: input and output whose questions to the store can be interrupted."""
+
+    async def ask_whole(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call it in this thread."""
+        return function(*args, **kwargs)
+
+
+def make_executor(limits: Any, io: Any = _SyncIO) -> Executor:
+    """An executor of an API that always succeeds, with a cap on calls in flight."""
+    runtime = IntegrationRuntime(an_integration(rate_limits=BUDGET), SYSTEM_CLOCK)
+    api: Any = ScriptedApi(lambda _: [])
+    api.requests = Forgotten()
+    executor = Executor(lambda: runtime, StoredConnection(), api, limits, SYSTEM_CLOCK)
+    executor._io = io(api, limits, SYSTEM_CLOCK)
+    return executor
+
+
+class Forgotten(list[Any]):
+    """A list that stays empty."""
+
+    def append(self, _: Any) -> None:
+        """Forget it."""
+
+
+@contextmanager
+def interruption_at(step: int) -> Iterator[list[int]]:
+    """Raise where Python may run a signal handler: when a function begins, and after a call of a C function.
+
+    Yields the number of such moments in the block.
+    """
+    moments = [0]
+
+    def profile(_frame: FrameType, event: str, _arg: object) -> None:
+        if event in {"call", "c_return"}:
+            moments[0] += 1
+            if moments[0] == step:
+                raise Interrupted
+
+    sys.setprofile(profile)
+    try:
+        yield moments
+    finally:
+        sys.setprofile(None)
+
+
+def has_place_in_flight(limits: Any) -> bool:
+    """Whether a place is in flight, or the store was left in a state that cannot be read."""
+    try:
+        views = limits.view(limits.keys(""))
+    except IndexError:
+        return True
+    return any(view.used for view in views if "in flight" in view.window)
+
+
+def lost_places(executor: Executor, limits: Any) -> int:
+    """How many of the interrupted calls left a place in flight, with an interruption at every moment."""
+    executor.get("things")
+    with interruption_at(0) as moments:
+        executor.get("things")
+    lost = 0
+    for step in range(1, moments[0] + 1):
+        try:
+            with interruption_at(step):
+                executor.get("things")
+        except Interrupted:
+            pass
+        run_whole(lambda: None)  # what was asked before is done
+        is_lost = has_place_in_flight(limits)
+        lost += is_lost
+        if is_lost:
+            executor = make_executor(limits := MemoryLimits(SYSTEM_CLOCK), type(executor._io))
+    assert moments[0] > 50
+    return lost
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_an_interruption_at_any_moment_loses_no_place(kind: str, tmp_path: Path) -> None:
+    """A call is interrupted once at every moment; afterwards nothing is in flight."""
+    with opened(kind, tmp_path) as limits:
+        assert lost_places(make_executor(limits), limits) == 0
+
+
+def test_a_store_that_can_be_interrupted_loses_places() -> None:
+    """Control: the sweep finds the moments at which a place is lost."""
+    limits = MemoryLimits(SYSTEM_CLOCK)
+    assert lost_places(make_executor(limits, Halting), limits) > 0
+
+
+@pytest.mark.parametrize("method", ["acquire", "settle", "release"])
+def test_a_signal_while_the_store_is_asked_loses_no_place(method: str) -> None:
+    """The handler raises in the thread that waits; the store finishes, and the place is given back."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise Interrupted
+
+    class Slow(MemoryLimits):
+        is_armed = True
+
+        def asked(self) -> None:
+            if self.is_armed:
+                self.is_armed = False
+                signal.raise_signal(signal.SIGUSR1)
+
+    def acquire(self: Slow, *args: Any) -> Any:
+        found = MemoryLimits.acquire(self, *args)
+        self.asked()
+        return found
+
+    def settle(self: Slow, ticket: Any) -> None:
+        self.asked()
+        MemoryLimits.settle(self, ticket)
+
+    slow = type("Slow", (Slow,), {"acquire": acquire} if method == "acquire" else {"settle": settle})
+    limits = slow(SYSTEM_CLOCK)
+    executor = make_executor(limits)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            executor.get("things")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    run_whole(lambda: None)
+    assert not limits.is_armed
+    assert not has_place_in_flight(limits)
+    assert ": Interrupted after " in executor.explain().splitlines()[-1]

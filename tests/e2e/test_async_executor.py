@@ -97,7 +97,7 @@ CASES = [
         "limited for long",
         ([READ, says(status=429, Retry_After="999999")],),
         ("RateLimited", "Retry-After"),
-        [(429, "", "wait")],
+        [(429, "", "fail")],
     ),
     Case("down for a moment", ([READ, says(status=503)], OK), 200, [(503, "", "retry"), *GOOD]),
     Case(

@@ -24,6 +24,7 @@ ERRORS = {
     "tls": "ConnectError",
     "proxy": "ProxyError",
     "truncated": "RemoteProtocolError",
+    "malformed": "RemoteProtocolError",
     "unreachable": "NetworkError",
 }
 """What httpx raises for each kind of failure; everything else is a TransportError."""

@@ -16,7 +16,7 @@ UNSENT = frozenset({"connect", "dns"})
 def failed_in(error: NangoError) -> str:
     """The kind of a failure, of those for which HTTP libraries have classes.
 
-    One of timeout, connect_timeout, tls, proxy, truncated, invalid, unreachable; "" for all others.
+    One of timeout, connect_timeout, tls, proxy, truncated, malformed, invalid and unreachable; "" for others.
     """
     if isinstance(error, InvalidRequest):
         return "invalid"
@@ -26,7 +26,8 @@ def failed_in(error: NangoError) -> str:
         return ""
     if error.reason in UNSENT and _took_all_time(error):
         return "connect_timeout"
-    return error.reason if error.reason in {"timeout", "tls", "proxy", "truncated"} else "unreachable"
+    reason = "malformed" if error.reason == "protocol" else error.reason
+    return reason if reason in {"timeout", "tls", "proxy", "truncated", "malformed"} else "unreachable"
 
 
 def _last_reason(error: RequestFailed) -> str:

@@ -24,12 +24,22 @@ if TYPE_CHECKING:
     from nango_py.engine.requests_transport import RequestsTransport
     from nango_py.transport.response import Response
 
-ABSOLUTE = re.compile(r"\s*[a-z][a-z0-9+.-]*:[/\\]|\s*https?:", re.IGNORECASE)
+ABSOLUTE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:(?:[/\\]|[0-9]+(?:/|$))|https?:)", re.IGNORECASE)
+"""A scheme, or a host with a port. `items:batchGet` is a path."""
+
 FIRST_UNSTREAMED = 300
 
 AnySession = TypeVar("AnySession", bound=requests.Session)
 
+
+class MalformedResponse(
+    requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.exceptions.InvalidHeader
+):
+    """What requests raises for a response that is not valid HTTP: one of these three, by its place."""
+
+
 ERRORS = {
+    "malformed": MalformedResponse,
     "timeout": requests.ReadTimeout,
     "connect_timeout": requests.ConnectTimeout,
     "tls": requests.exceptions.SSLError,

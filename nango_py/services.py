@@ -104,7 +104,7 @@ class Services:
         self.cache = ConnectionCache(self._store.get, clock, self._warn_if_limits_are_not_shared)
         self._tokens = Lazy(self._open_tokens)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
-        self._has_warned = False
+        self._has_warned = self._is_closed = False
 
     @property
     def configuration(self) -> Configuration:
@@ -118,6 +118,7 @@ class Services:
         Raises:
             StorageError: the database cannot be opened, or the encryption key is missing or wrong.
         """
+        self._is_closed = False
         return self._store.get()
 
     @property
@@ -168,6 +169,7 @@ class Services:
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
         """
+        self._is_closed = False
         integration = self.integration(name)
         runtime = self._runtimes.get(name)
         if runtime is not None and runtime.integration is integration:
@@ -191,7 +193,11 @@ class Services:
         return self._runtime_sources.setdefault(name, partial(self.runtime, name))
 
     def close(self) -> None:
-        """Close database and network connections. Later calls open them again."""
+        """Close database and network connections. Later calls open them again.
+
+        So do refreshes that go on; what they open is closed when they end.
+        """
+        self._is_closed = True
         self.cache.clear()
         store = self._store.discard()
         if store is not None:
@@ -199,6 +205,12 @@ class Services:
         transport = self._transport.current  # kept, because existing executors refer to it
         if transport is not None:
             transport.close()
+        for job in () if self._tokens.current is None else self._tokens.current.running():
+            job.add_done_callback(self._close_after)
+
+    def _close_after(self, _: object) -> None:
+        if self._is_closed:  # nothing has been called since
+            self.close()
 
     async def aclose(self) -> None:
         """Wait for token refreshes, then close all connections."""

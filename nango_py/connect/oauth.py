@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import random
 import re
 from abc import ABC, abstractmethod
@@ -20,8 +21,8 @@ from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
 from nango_py.pasted_text import find_unusable
-from nango_py.protocols import oauth1_protocol, oauth2_protocol
-from nango_py.protocols.token_exchange import TokenResponse, error_code
+from nango_py.protocols import oauth1_protocol, oauth2_protocol, token_responses
+from nango_py.protocols.token_exchange import UNSPENT, TokenResponse, error_code
 from nango_py.record import field, record
 from nango_py.secret import mask_secrets
 from nango_py.tokens.token_requests import NOT_RETRIED, make_token_plan, token_context, token_secrets
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 30.0
 """For all requests of one step of a login."""
+
+LONGEST_WAIT_SECONDS = 5.0
+"""How long a login waits at most because a server asks for it; a user waits for the login."""
 
 MAX_QUOTED = 300
 MAX_VALUE_LENGTH = 1024
@@ -90,9 +94,10 @@ class Login(ABC):
     def send(
         self, make_request: Callable[[TokenContext], TokenRequest]
     ) -> tuple[TokenContext, TokenResponse]:
-        """Send a request and read its response. It is sent again only if the server cannot have received it.
+        """Send a request and read its response. It is sent again only if nothing can have been exchanged.
 
-        Codes and verifiers are valid once. Each attempt has its own nonce, timestamp and assertion.
+        That is so if the server did not receive it, or responded with 429 or 503: codes and verifiers are
+        valid once. Each attempt has its own nonce, timestamp and assertion.
 
         Raises:
             LoginFailed: there was no response, or not an HTTP response.
@@ -104,8 +109,12 @@ class Login(ABC):
             plan = make_token_plan(make_request(context), context)
             outcome = self._services.transport.send(plan, max(0.001, ends - clock.monotonic()))
             if not isinstance(outcome, Failure):
-                content = outcome.content
-                return context, TokenResponse(outcome.status_code, outcome.headers, content)
+                response = TokenResponse(outcome.status_code, outcome.headers, outcome.content)
+                wait = _seconds_to_wait(response, clock.now())
+                if is_last or wait > LONGEST_WAIT_SECONDS:
+                    return context, response
+                clock.sleep(wait)
+                continue
             if is_last or outcome.sent or outcome.reason in NOT_RETRIED:
                 break
             clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
@@ -216,6 +225,14 @@ class SignedLogin(Login):
             raise LoginFailed("access_denied", "access was not granted", problem)
         if problem or "oauth_problem" in callback or "error" in callback:
             raise LoginFailed("provider_error", f"the provider reports: {problem or _UNNAMED_ERROR}")
+
+
+def _seconds_to_wait(response: TokenResponse, now: float) -> float:
+    """How long to wait before a request is sent again; infinite if it must not be."""
+    if response.status not in UNSPENT:
+        return math.inf
+    wait = token_responses.retry_after(response, now)
+    return 1.0 if wait is None else wait
 
 
 def uses_browser_login(integration: Integration) -> bool:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 LARGEST_RESPONSE = 1_048_576
 """Maximum size of a token response in bytes; a transport need not read further."""
 
-_UNSPENT = frozenset({429, 503})
+UNSPENT = frozenset({429, 503})
+"""Statuses that prove that nothing was exchanged."""
+
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -127,7 +129,7 @@ class TokenUnavailable(Exception):
     ) -> None:
         self.retry_after = retry_after
         self.status = status
-        self.is_unspent = is_unspent or status in _UNSPENT
+        self.is_unspent = is_unspent or status in UNSPENT
         super().__init__(what)
 
 

@@ -44,6 +44,7 @@ from nango_py.tokens.token_requests import token_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
@@ -123,8 +124,13 @@ class LeasedTokenRefresher:
 
     def wait_for_jobs(self) -> None:
         """Return when all refreshes that run in this process have ended."""
-        running = [job.is_done for job in tuple(self._jobs.values())]
-        wait(running, timeout=self.tools.lease_seconds)
+        wait(self.running(), timeout=self.tools.lease_seconds)
+
+    def running(self) -> list[Future[None]]:
+        """The refreshes that run in this process; each is done when the refresh has ended."""
+        if self._pid != os.getpid():
+            return []
+        return [job.is_done for job in tuple(self._jobs.values())]
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """The lifetime of the connection's token, as in `TokenRefresher`."""

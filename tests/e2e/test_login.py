@@ -26,7 +26,13 @@ from tests.support.login_product import (
     stored,
 )
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import METHODS, LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import (
+    METHODS,
+    LoginProvider,
+    ProviderResponse,
+    consent,
+    query_of,
+)
 
 if TYPE_CHECKING:
     from nango_py.engine.events import Event
@@ -169,6 +175,19 @@ def test_tokens_of_a_login_are_refreshed(rotation: str) -> None:
         assert set(refreshes) == {"granted"}
         assert 10 <= len(refreshes) <= 20
         assert {status for _, status in provider.api_calls} == {200}
+
+
+@pytest.mark.parametrize(("status", "wait"), [(503, None), (429, "3"), (503, "0")])
+def test_a_code_is_sent_again_if_nothing_was_exchanged(status: int, wait: str | None) -> None:
+    """429 and 503 prove it; the second response is final, and no more than five seconds are waited for."""
+    headers = {"Retry-After": wait} if wait else {}
+    for faults, ok in ((1, True), (2, False)):
+        clock = ManualClock()
+        with LoginProvider() as provider, a_product(provider.entry(), clock=clock) as nango:
+            provider.token_faults.extend([ProviderResponse(status, "later", headers)] * faults)
+            assert log_in(nango).ok is ok
+            assert len(provider.token_calls) == 2
+            assert sum(clock.slept) == float(wait or 1)
 
 
 def test_a_login_keeps_nothing_of_an_earlier_one() -> None:

@@ -289,7 +289,7 @@ HOSTILE: dict[str, tuple[ProviderResponse, str]] = {
     "invalid_client": (ProviderResponse(401, {"error": "invalid_client"}), "exchange_failed"),
     "404": (ProviderResponse(404, "gone"), "exchange_failed"),
     "500": (ProviderResponse(500, "oops"), "unavailable"),
-    "429": (ProviderResponse(429, "slow"), "unavailable"),
+    "429": (ProviderResponse(429, "slow", {"Retry-After": "60"}), "unavailable"),
     "a proof-of-possession token": (
         ProviderResponse(200, {"access_token": "a", "token_type": "DPoP"}), "exchange_failed",
     ),

@@ -266,3 +266,19 @@ def test_a_program_that_ends_waits_for_its_refresh(nango: Nango, provider: Provi
         provider.gate.set()
         assert program.wait(HANG_SECONDS) == 0
     assert is_stored(nango, provider)
+
+
+def test_a_refresh_that_outlives_its_product_closes_what_it_opened(
+    provider: Provider, tmp_path: Path
+) -> None:
+    """The product is closed while the provider decides: the token is stored, and nothing stays open."""
+    with a_nango(provider.url, f"sqlite:///{tmp_path}/.nango/nango.db") as nango:
+        nango.register_connection("mail", "user-1", provider.grant("user-1", expired=True))
+        provider.gate.clear()
+        with pytest.raises(DeadlineExceeded):
+            call(nango, "sync", deadline_seconds=0.2)
+    provider.gate.set()
+    refresher_of(nango).wait_for_jobs()
+    assert nango.services._store.current is None
+    with a_nango(provider.url, f"sqlite:///{tmp_path}/.nango/nango.db") as again:
+        assert is_stored(again, provider)

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitReport, Spend
 
 
+MAX_WAITING = 10_000
+"""Maximum number of calls that wait for one budget."""
+
+TOO_MANY = f"{MAX_WAITING} calls that wait already"
+"""The `window` of a refusal because too many calls wait."""
+
+
 class Bookings:
     """Meters by key, and for each closed gate the moment at which it opens; methods as in `LimitStore`.
 
@@ -47,14 +54,19 @@ class Bookings:
         time, label = self._earliest(booking, meters, now, None)
         if time - now > max_wait:
             return Refused(time - now, label)
+        if time > now and any(len(meter.waiting) >= MAX_WAITING for meter in meters):
+            return Refused(time - now, TOO_MANY)
         return Granted(self._place(booking, meters, time, now), booking)
 
     def confirm(self, booking: Booking, now: float) -> float:
         if booking.state == "in_flight":
             return 0.0
         meters = self._meters(booking, now)
-        self._replan_overdue(booking, meters, now)
         time, _ = self._earliest(booking, meters, now, booking.order)
+        if time > now:
+            # If there is room for all overdue bookings, nothing needs to be planned again.
+            self._replan_overdue(booking, meters, now)
+            time, _ = self._earliest(booking, meters, now, booking.order)
         for meter in meters:
             meter.dequeue(booking)
         return self._place(booking, meters, time, now)
@@ -206,7 +218,7 @@ class Bookings:
 
 def _last_before(booking: Booking, meter: Meter) -> float:
     """The time of the last waiting booking with the same keys that arrived before this one."""
-    for time, order, other, _ in reversed(meter.waiting):
-        if order < booking.order and other.has_same_keys(booking):
+    for time, _, other, _ in reversed(meter.earlier(booking.order)):
+        if other.has_same_keys(booking):
             return time
     return 0.0

@@ -62,6 +62,9 @@ class Meter:
 
     __slots__ = (
         "_buckets",
+        "_by_order",
+        "_lost_at",
+        "_queue",
         "_rules",
         "has_days",
         "in_flight",
@@ -84,6 +87,10 @@ class Meter:
         self.in_flight: dict[Booking, tuple[float, int]] = {}
         self.in_flight_cost = 0
         self.waiting: Waiting = []
+        # The waiting bookings by order, and as a queue; None until they are needed.
+        self._by_order: Waiting | None = None
+        self._queue: Queue | None = None
+        self._lost_at = 0.0
         self.spans: tuple[float, ...] = ()
         self.has_days = False
         self.offset = 0.0
@@ -131,23 +138,53 @@ class Meter:
             self.reports = {
                 label: report for label, report in self.reports.items() if report.matters(now, self.longest)
             }
-        if self.waiting:
+        if self.waiting and self._lost_at < now:
             # A lost caller may still come to confirm; then it is booked again under its old order.
             self.waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
+            self._lost_at = min((entry[2].wake_at for entry in self.waiting), default=now) + LOST_AFTER
+            self._queue = self._by_order = None
 
     def enqueue(self, booking: Booking, cost: int) -> None:
         """Keep a place at `booking.time`."""
-        entry = (booking.time, booking.order, booking, cost)
-        if not self.waiting or self.waiting[-1] < entry:
-            self.waiting.append(entry)
+        entry, waiting = (booking.time, booking.order, booking, cost), self.waiting
+        self._lost_at = min(self._lost_at, booking.wake_at + LOST_AFTER)
+        if self._by_order is not None:
+            self._by_order.insert(bisect_left(self._by_order, booking.order, key=_order_of), entry)
+        if not waiting or waiting[-1] < entry:
+            waiting.append(entry)
+            if self._queue is not None:
+                self._queue.append(booking.time, cost)
         else:
-            self.waiting.insert(bisect_left(self.waiting, entry), entry)
+            waiting.insert(bisect_left(waiting, entry), entry)
+            self._queue = None
 
     def dequeue(self, booking: Booking) -> None:
         """Give a waiting booking's place back."""
         index = bisect_left(self.waiting, (booking.time, booking.order))
         if index < len(self.waiting) and self.waiting[index][2] is booking:
             del self.waiting[index]
+            if self._by_order is not None:
+                del self._by_order[bisect_left(self._by_order, booking.order, key=_order_of)]
+            if index == 0 and self._queue is not None:
+                self._queue.remove_first()
+            else:
+                self._queue = None
+
+    def earlier(self, order: int) -> Waiting:
+        """The waiting bookings with a lower order, sorted by time."""
+        if self._by_order is None:
+            self._by_order = sorted(self.waiting, key=_order_of)
+        if not self._by_order or self._by_order[-1][1] < order:
+            return self.waiting
+        return sorted(self._by_order[: bisect_left(self._by_order, order, key=_order_of)])
+
+    def queue(self) -> Queue:
+        """All waiting bookings."""
+        if not self.waiting:
+            return EMPTY_QUEUE
+        if self._queue is None:
+            self._queue = Queue(self.waiting)
+        return self._queue
 
     def start(self, booking: Booking, now: float, cost: int) -> None:
         """The request is sent now."""
@@ -209,7 +246,12 @@ class Meter:
 
     def _held(self, now: float) -> int:
         """The cost in flight or due to be sent."""
-        return self.in_flight_cost + sum(entry[3] for entry in self.waiting if entry[0] <= now)
+        held = self.in_flight_cost
+        for time, _, _, cost in self.waiting:
+            if time > now:
+                break
+            held += cost
+        return held
 
     def _seconds_to_reset(self, limit: Window | CalendarDay, now: float) -> float:
         if isinstance(limit, CalendarDay):
@@ -261,7 +303,7 @@ class Meter:
         """
         if cost > self.max_cost:
             return math.inf, min(self.limits, key=capacity).label
-        queue = Queue(self.waiting, now, before) if self.waiting else EMPTY_QUEUE
+        queue = self.queue() if before is None or not self.waiting else Queue(self.earlier(before))
         moment, label = start, ""
         while True:
             previous = moment
@@ -379,8 +421,7 @@ class Meter:
         """`start` if there is room under the cap now, else when to ask again; callers ask in turns."""
         if self.in_flight_cost + queue.cost_until(now) + cost <= cap.most:
             return start
-        waiting = queue.totals[-1] if queue.totals else 0
-        return max(start, now + POLL_SECONDS * (1 + waiting / cap.most))
+        return max(start, now + POLL_SECONDS * (1 + queue.total / cap.most))
 
     def _level(self, bucket: Bucket, moment: float) -> tuple[float, float]:
         """The tokens at a moment, after what was counted only, and that moment."""
@@ -394,6 +435,12 @@ class Meter:
         burst, rate, since = bucket.burst, bucket.per_second, now
         level = self._level(bucket, now)[0] - self.in_flight_cost - queue.cost_until(now)
         later = queue.after(now)
+        if later and later[-1][0] <= start:
+            # The usual case: the call comes after all others, and leaves them their tokens.
+            for next_booking, taken in later:
+                level = min(burst, level + (next_booking - since) * rate) - taken
+                since = next_booking
+            later = []
         needed = tokens_needed(later, rate)
         for index, (next_booking, taken) in enumerate([*later, (math.inf, 0)]):
             if next_booking > start:
@@ -415,6 +462,10 @@ _EARLIEST: dict[type[Limit], Callable[..., float]] = {
     Bucket: Meter._earliest_in_bucket,  # noqa: SLF001
     InFlight: Meter._earliest_under_cap,  # noqa: SLF001
 }
+
+
+def _order_of(entry: tuple[float, int, Booking, int]) -> int:
+    return entry[1]
 
 
 def _after(moment: float, span: float) -> float:

@@ -15,45 +15,64 @@ Waiting: TypeAlias = "list[tuple[float, int, Booking, int]]"
 
 
 class Queue:
-    """Waiting bookings, with an overdue one counted now.
+    """The times and costs of waiting bookings.
 
-    Args:
-        waiting: of a meter.
-        now: the current time.
-        before: consider only bookings with a lower order; None considers all.
+    An overdue booking counts now, so moments are never before now.
+
+    Attributes:
+        times: of the bookings, sorted.
+        totals: the cost up to and including each, plus `base`.
+        base: the cost of bookings that were removed from the front.
     """
 
-    __slots__ = ("times", "totals")
+    __slots__ = ("base", "times", "totals")
 
-    def __init__(self, waiting: Waiting, now: float, before: int | None) -> None:
-        considered = waiting if before is None else [entry for entry in waiting if entry[1] < before]
-        self.times = [max(now, entry[0]) for entry in considered]
-        self.totals = list(accumulate(entry[3] for entry in considered))
+    def __init__(self, waiting: Waiting) -> None:
+        self.times = [entry[0] for entry in waiting]
+        self.totals = list(accumulate(entry[3] for entry in waiting))
+        self.base = 0
+
+    @property
+    def total(self) -> int:
+        """The cost of all."""
+        return self.totals[-1] - self.base if self.totals else 0
+
+    def append(self, time: float, cost: int) -> None:
+        """Add a booking after all others."""
+        self.totals.append((self.totals[-1] if self.totals else self.base) + cost)
+        self.times.append(time)
+
+    def remove_first(self) -> None:
+        """Remove the first booking."""
+        self.base = self.totals.pop(0)
+        self.times.pop(0)
 
     def cost_until(self, moment: float) -> int:
         """The total cost up to and including the moment."""
         index = bisect_right(self.times, moment)
-        return self.totals[index - 1] if index else 0
+        return self.totals[index - 1] - self.base if index else 0
 
     def cost_before(self, moment: float) -> int:
         """The total cost before the moment."""
         index = bisect_left(self.times, moment)
-        return self.totals[index - 1] if index else 0
+        return self.totals[index - 1] - self.base if index else 0
 
     def time_of(self, total: int) -> float:
-        """The moment at which the total cost reaches this total."""
-        return self.times[bisect_left(self.totals, total)]
+        """The moment at which the total cost reaches this total; before now for an overdue booking."""
+        return self.times[bisect_left(self.totals, total + self.base)]
 
     def after(self, moment: float) -> list[tuple[float, int]]:
         """(time, cost) of every booking after the moment."""
         first = bisect_right(self.times, moment)
-        before = [0, *self.totals]
-        return [
-            (self.times[index], self.totals[index] - before[index]) for index in range(first, len(self.times))
-        ]
+        before = self.totals[first - 1] if first else self.base
+        found = []
+        for time, total in zip(self.times[first:], self.totals[first:], strict=True):
+            found.append((time, total - before))
+            before = total
+        return found
 
 
-EMPTY_QUEUE = Queue([], 0.0, None)
+EMPTY_QUEUE = Queue([])
 
 
 def tokens_needed(later: list[tuple[float, int]], rate: float) -> list[float]:

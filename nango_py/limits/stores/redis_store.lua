@@ -9,6 +9,8 @@
 
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
 local LONGEST_GATE, CLOCK_STEP = 366 * 86400, 60
+local MAX_WAITING = 10000
+local TOO_MANY = MAX_WAITING .. ' calls that wait already'
 local ORDINARY_DAY = 86400
 local EMPTY_QUEUE = {times = {}, totals = {}}
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
@@ -663,6 +665,11 @@ if step == 'acquire' then
   local at, label = earliest(spends, order)
   if at - now > number then
     return {'refused', at == math.huge and 'inf' or string.format('%.17g', at - now), label, generation}
+  end
+  for _, spend in ipairs(spends) do
+    if at > now and #spend.meter.waiting >= MAX_WAITING then
+      return {'refused', string.format('%.17g', at - now), TOO_MANY, generation}
+    end
   end
   for _, spend in ipairs(spends) do spend.meter.arrivals = order end
   reply = {'granted', place(at, order), tostring(order), generation}

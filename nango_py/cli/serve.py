@@ -69,10 +69,22 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
 @click.argument("user")
 @integrations_option
 @click.option("--lifetime", type=int, default=1800, show_default=True, help="Seconds until the link expires.")
+@click.option("--return-url", metavar="URL", default="", help="The page of your product to link back to.")
+@click.option(
+    "--language",
+    type=click.Choice(["en", "de", "fr"]),
+    help="Of the page.  [default: the browser's]",
+)
 @json_option
 @pass_project
 def connect_session(
-    project: Project, user: str, names: tuple[str, ...], lifetime: int, as_json: bool
+    project: Project,
+    user: str,
+    names: tuple[str, ...],
+    lifetime: int,
+    return_url: str,
+    language: str | None,
+    as_json: bool,
 ) -> None:
     """Print a link where one user can connect accounts.
 
@@ -83,7 +95,8 @@ def connect_session(
       nango connect-session user-1 --integration klaviyo-today --lifetime 3600
     """
     with project.open() as nango:
-        session = _create_session(nango, user, names, lifetime)
+        page = {"return_url": return_url, "language": language or ""}
+        session = _create_session(nango, user, names, lifetime, **page)
     if as_json:
         fields = ("url", "user_id", "integrations", "expires_at")
         echo_json({name: getattr(session, name) for name in fields})
@@ -91,9 +104,11 @@ def connect_session(
     click.echo(session.url)
 
 
-def _create_session(nango: Nango, user: str, names: tuple[str, ...], seconds: float) -> ConnectSession:
+def _create_session(
+    nango: Nango, user: str, names: tuple[str, ...], seconds: float, **page: str
+) -> ConnectSession:
     try:
-        return nango.connect_session(user, names or None, lifetime_seconds=seconds)
+        return nango.connect_session(user, names or None, lifetime_seconds=seconds, **page)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

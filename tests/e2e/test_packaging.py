@@ -54,7 +54,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
     """The wheel contains the blueprints, the schemas, the connect page and py.typed."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert sorted(Path(name).name for name in names if name.startswith("nango_py/blueprints/")) == SHIPPED
+    shipped = {name.removeprefix("nango_py/") for name in names if name.startswith("nango_py/blueprints/")}
+    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "blueprints").rglob("*.*")}
+    assert "blueprints/logos/LICENSE.md" in shipped
+    assert "nango_py/connect/words.json" in names
     assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
     assert {"nango_py/server/static/connect.html", "nango_py/server/static/nango-connect.js"} <= STATIC
     assert set(names) >= STATIC

@@ -52,6 +52,8 @@ def test_connect_session_prints_json(product: Product) -> None:
     ("arguments", "said"),
     [
         (["connect-session", "user-1", "--lifetime", "5"], "86400"),
+        (["connect-session", "user-1", "--return-url", "http://acme.test/"], "https://"),
+        (["connect-session", "user-1", "--language", "xx"], "'fr'"),
         (["connect-session", "user-1", "--integration", "closse"], 'did you mean "close"'),
         (["serve", "--host", "::"], "https://"),
         (["serve", "--host", "192.0.2.7"], "http://localhost:3003"),

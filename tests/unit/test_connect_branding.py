@@ -229,6 +229,23 @@ def test_sentences_of_a_key(given: str, sentence: str) -> None:
     assert parse_value(field, given, load_words("de"))[1] != sentence
 
 
+def test_a_verdict_keeps_the_capital_of_the_brand() -> None:
+    """The API's verdict names the key as the form does: "this Fleetly key", but "this secret key"."""
+    names = {"Fleetly key": "this Fleetly key", "Secret key": "this secret key", "API key": "this API key"}
+    for title, name in names.items():
+        entry = {
+            "title": "Fleetly",
+            "auth": {"auth_mode": "API_KEY"},
+            "requests": {"base_url": "https://api.test/", "headers": {"Authorization": "Bearer ${api_key}"}},
+            "credentials": {"api_key": {"title": title}},
+        }
+        with Nango(
+            {"app": entry}, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY
+        ) as nango:
+            found = nango.verify_credentials("app", "ada", {"api_key": "fl_0123456789"})
+        assert name in found.message
+
+
 PREFIXES = {
     "^sk_": "sk_",
     "^sk_(test|live)_": "sk_",

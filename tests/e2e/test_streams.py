@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import ProviderError, TransportFailed
-from tests.support.fault_server import HANG, READ, RESET, FaultServer, response
+from tests.support.fault_server import HANG, READ, READ_HEAD, RESET, FaultServer, response
 from tests.support.nango_at_server import QUICK, a_sandbox, calling, wait_until
 
 if TYPE_CHECKING:
@@ -178,6 +178,16 @@ def test_a_file_that_was_sent_is_sent_again(name: str) -> None:
     ):
         assert put(nango, name, data=io.BytesIO(b"large")).text == "ok"
         assert [request.partition(b"\r\n\r\n")[2] for request in server.requests] == [b"large"] * 3
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_an_upload_that_is_refused_early_is_sent_once(name: str) -> None:
+    """The API's 413 is returned, although it has read no more than the head."""
+    early = response(b'{"error": "too large"}', 413)
+    with FaultServer([READ_HEAD, early, HANG]) as server, calling(server.url) as nango:
+        found = put(nango, name, data=bytes(30_000_000))
+        assert (found.status_code, found.json(), len(found.attempts)) == (413, {"error": "too large"}, 1)
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("name", ["sync", "async"])

@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from nango_py.errors import TransportFailed
+from nango_py.secret import Secret
 from nango_py.transport.response import Response
 from nango_py.transport.sendable import Failure
 from nango_py.transport.sync_transport import Transport
@@ -175,6 +176,31 @@ def test_a_slow_response_ends_with_the_total_time(case: tuple[str, list[Any]], s
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.sent) == ("timeout", True)
     assert took < HANG_SECONDS
+
+
+HANDSHAKES: dict[str, tuple[bool, list[Any]]] = {
+    "silence instead of TLS": (False, [HANG]),
+    "dripping TLS": (False, [Drip(b"\x16\x03\x03\x40\x00" + bytes(9000), 1, 0.03)]),
+    "a silent proxy": (True, [HANG]),
+    "a dripping proxy": (True, [READ, Drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90, 1, 0.03)]),
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+@SENDS
+def test_a_slow_handshake_ends_with_the_total_time(name: str, send: Send) -> None:
+    """Neither TLS nor a proxy's tunnel takes longer, and the API has received nothing."""
+    has_proxy, script = HANDSHAKES[name]
+    with FaultServer(script) as server:
+        address = f"127.0.0.1:{server.port}"
+        proxy = Secret(f"http://{address}") if has_proxy else None
+        host = "api.example.test" if has_proxy else address
+        started = time.monotonic()
+        (failure,) = send([plan_for(f"https://{host}/", connect_seconds=60.0, proxy=proxy)], seconds=0.4)
+        assert time.monotonic() - started < HANG_SECONDS
+    assert isinstance(failure, Failure)
+    assert not failure.sent
+    assert failure.reason in {"connect", "tls"}
 
 
 def test_the_drip_would_go_on_with_a_read_timeout_alone() -> None:

@@ -29,7 +29,8 @@ _OTHER_ENDING = re.compile(
     r"(?P<better>[a-z0-9][a-z0-9_-]{0,63}\.v[0-9]{1,9})(?i:\.json|\.toml|\.txt)?\Z"
     r"|(?P<same>[a-z0-9][a-z0-9_-]{0,63}(?:\.v[0-9]{1,9})?)(?i:\.ya?ml\.txt)\Z"
 )
-_LIKE_YAML = re.compile(r"\.ya?ml|(?<!\.schema)\.json\Z", re.IGNORECASE)
+# Files that may stand beside blueprints: notes, the schema for editors, and those of a package.
+_KNOWN_ENDINGS = (".md", ".schema.json", ".py")
 _NUMBERED = re.compile(r"(?P<name>.+?)[ ._-]+v?(?:0*)(?P<number>[0-9]{1,9})\Z")
 _FORM = "expected name.version.yaml, such as acme.v1.yaml"
 
@@ -131,11 +132,13 @@ class Folder:
         elif other is not None:
             better = other["better"] or other["same"]
             yield Problem(where, "E108", "only .yaml files are read", "", f"rename it to {better}.yaml")
-        elif not name.startswith(".") and not is_yaml(name) and _LIKE_YAML.search(name):
-            yield Problem(where, "W102", "this file is not read", "only .yaml files are")
-        elif "." not in name and _has_yaml(f"{self.path}/{name}"):
+        elif name.startswith(".") or is_yaml(name) or name.lower().endswith(_KNOWN_ENDINGS):
+            return
+        elif _has_yaml(f"{self.path}/{name}"):
             help_ = "move its files up, or add it to blueprint_paths"
             yield Problem(where, "W102", "folders below a blueprint folder are not searched", "", help_)
+        elif (self.path / name).is_file():
+            yield Problem(where, "W102", "this file is not read", "only .yaml files are")
 
     def _versions_in(self, path: Path) -> list[str]:
         """The versions that a file without a version in its name defines."""

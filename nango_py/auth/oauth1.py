@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
-from nango_py.protocols.settings_schemas import CALLBACK, TEXTS, URL
+from nango_py.protocols.settings_schemas import CALLBACK, TEXT, TEXTS, URL
 from nango_py.protocols.token_exchange import TokenRefused
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import without_frames
@@ -47,7 +47,7 @@ class OAuth1(AuthMode):
         "token_http_method": {"enum": ["GET", "POST"]},
         "signature_method": {"enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]},
         "realm": {"type": "string", "template": "text"},
-        "scope_separator": {"type": "string", "title": "Ignored: OAuth 1.0a has no scopes"},
+        "scope_separator": TEXT,  # without effect: OAuth 1.0a has no scopes
     }
     required_app_settings = ("oauth_client_id", "oauth_client_secret")
     variables = ("oauth_token", "oauth_token_secret", "oauth_client_id", "oauth_client_secret")

@@ -112,8 +112,10 @@ def _names(settings: Settings, auth_mode: str) -> dict[str, str]:
 
 
 def _is_key(kind: str, path: Path) -> bool:
-    """Whether the text is a URL, or a header or parameter that sends a key: no place for braces as text."""
-    return kind == "url" or (kind in {"header", "query"} and KEY_NAME.search(str(path[-1])) is not None)
+    """Whether braces are never text here: in URLs, in `auth:`, and in what sends a key."""
+    return kind in {"url", "text"} or (
+        kind in {"header", "query"} and KEY_NAME.search(str(path[-1])) is not None
+    )
 
 
 def _check_place(

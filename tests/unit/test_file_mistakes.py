@@ -158,6 +158,18 @@ def test_urls_have_no_braces_of_other_tools(url: str, help_: str) -> None:
     assert codes_and_help(entry) == [("E323", help_)]
 
 
+def test_settings_of_auth_have_no_braces_of_other_tools() -> None:
+    """Nor has a header that sends a key, whatever the name in the braces."""
+    auth = {
+        "auth_mode": "OAUTH2_CC",
+        "token_url": "https://a.test/",
+        "token_params": {"client": "{client_id}"},
+    }
+    headers = {"Authorization": "Bearer {token}", "X-Fields": "a{token}"}
+    entry = {"auth": auth, "requests": {"base_url": "https://a.test/", "headers": headers}}
+    assert [problem.code for problem in problems_of(entry)] == ["E323", "E323"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

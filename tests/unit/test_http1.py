@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
 from nango_py.transport.http1 import (
@@ -217,3 +219,39 @@ def test_a_line_break_is_refused(value: str) -> None:
         encode(a_request(X=value))
     with pytest.raises(http.client.InvalidURL):
         encode(a_request(), target="/" + value)
+
+
+PIECES = [
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\n", b"HTTP/1.1 204 \r\n", b"HTTP/1.1 100 C\r\n\r\n",
+    b"Content-Length: 3\r\n", b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n", b" folded\r\n",
+    b"Connection: close\r\n", b"X: y\n", b"\r\n", b"\n", b"\r", b"3\r\nabc\r\n", b"0\r\n", b"abc", b"\0", b":",
+    b"3;a=b\r\nabc\r\n", b"-1\r\n", b"T: u\r\n",
+]  # fmt: skip
+
+
+def outcome_of(data: bytes, sizes: list[int], method: str) -> tuple[object, ...]:
+    """What becomes of bytes that arrive in pieces of some sizes."""
+    parser = ResponseParser(method)
+    body = b""
+    try:
+        start = 0
+        for size in [*sizes, len(data)]:
+            parser.feed(data[start : start + size])
+            body += parser.take()
+            start += size
+        parser.feed_end()
+    except (MalformedError, CutOffError, ConnectionResetError) as error:
+        return (type(error),)
+    assert parser.head is not None
+    return parser.head.status, body + parser.take(), parser.is_reusable
+
+
+@given(
+    parts=st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=3)), max_size=12),
+    sizes=st.lists(st.integers(1, 9), max_size=40),
+    method=st.sampled_from(["GET", "HEAD"]),
+)
+def test_whatever_arrives_has_one_meaning(parts: list[bytes], sizes: list[int], method: str) -> None:
+    """Any bytes, in any pieces: the same response, or the same error of ours."""
+    data = b"HTTP/1.1 200 OK\r\n" + b"".join(parts)
+    assert outcome_of(data, sizes, method) == outcome_of(data, [], method)

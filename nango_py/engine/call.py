@@ -207,7 +207,7 @@ class ApiCall:
         if learn is not None:
             await self._io.ask_limits(learn, self._io.limits)
         if is_refused:
-            await self._close_gates(verdict)
+            await self._close_gates(outcome, verdict)
 
     def _within_deadline(self, verdict: Verdict) -> Verdict:
         """The verdict, or the one that ends the call if the next attempt would be after the deadline."""
@@ -221,10 +221,14 @@ class ApiCall:
         self._emit("wait", seconds, reason)
         await self._io.wait(seconds)
 
-    async def _close_gates(self, verdict: Verdict) -> None:
-        """Stop all calls under the same keys for as long as the API asked."""
+    async def _close_gates(self, outcome: Outcome, verdict: Verdict) -> None:
+        """Stop calls under the same keys for as long as the API asked."""
+        place, is_repeated = self._place, any(one.action == "wait" for one in self.attempts[:-1])
+        gates = self._runtime.gates_to_close(
+            self.plan, place.spends, place.gates, outcome, is_repeated=is_repeated
+        )
         self._emit("gate", verdict.gate_seconds, verdict.rule)
-        await self._io.ask_limits(self._io.limits.close_gate, self._place.gates, verdict.gate_seconds)
+        await self._io.ask_limits(self._io.limits.close_gate, gates, verdict.gate_seconds)
 
     async def _refresh(self, outcome: Outcome) -> bool:
         """Replace refused credentials, or answer the response's challenge; at most once in a call."""

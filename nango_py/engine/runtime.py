@@ -15,7 +15,7 @@ from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ProviderError, printable
 from nango_py.json_path import search_json
 from nango_py.limits.headers.header_reader import HeaderReader
-from nango_py.limits.learning import Learning
+from nango_py.limits.learning import Learning, find_limit
 from nango_py.limits.rules import CONNECTION, TRIAL, CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
 from nango_py.secret import mask_secrets, reveal
@@ -161,6 +161,29 @@ class IntegrationRuntime:
             self.learning.learn, scope=scope, endpoint=_endpoint(plan), spends=spends,
             statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
+
+    def gates_to_close(
+        self,
+        plan: Plan,
+        spends: tuple[Spend, ...],
+        gates: tuple[str, ...],
+        outcome: Response | Failure,
+        *,
+        is_repeated: bool,
+    ) -> tuple[str, ...]:
+        """The gates that a refused call closes: of the budgets that the API can have meant.
+
+        They are those whose limit the response reports as used up; otherwise that of the narrowest budget,
+        and all of them if the same call is refused again.
+        """
+        scope = self._scope(plan.settings)
+        is_other_scope = not all(gate.startswith(f"{scope} ") for gate in gates)
+        if isinstance(outcome, Failure) or len(spends) < 2 or is_other_scope:  # noqa: PLR2004 - one has no choice
+            return gates
+        statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+        used_up = [status for status in statuses if status.remaining == 0]
+        meant = tuple(spend.key for spend in spends if any(find_limit(spend.limits, one) for one in used_up))
+        return meant or (gates if is_repeated else self.limits.narrowest(gates, scope))
 
     def record_acceptance(
         self, plan: Plan, outcome: Response | Failure

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CONNECTION = "connection"
 INTEGRATION = "integration"
 TRIAL = "trial"
+CALL_NAMES = frozenset({"method", "path", "endpoint"})
+"""Names in the key of a budget that differ from call to call."""
 
 
 class KeyTemplate(Protocol):
@@ -183,6 +185,22 @@ class RateLimits:
         separately. A call without a budget has the gate of its whole scope.
         """
         return self.spends_and_gates(facts, variables)[1]
+
+    def narrowest(self, keys: Collection[str], scope: str) -> tuple[str, ...]:
+        """Of the keys of a call's budgets, those of the budget that the fewest other calls share.
+
+        Args:
+            keys: of the call's spends.
+            scope: the one that they begin with.
+        """
+        numbers = {key: int(key[len(scope) + 1 :].partition(" ")[0]) for key in keys}
+        narrowness = {number: self._narrowness(number) for number in numbers.values()}
+        most = max(narrowness.values())
+        return tuple(key for key, number in numbers.items() if narrowness[number] == most)
+
+    def _narrowness(self, number: int) -> int:
+        names = {name.partition(".")[0] for name in self._budgets[number].key.names}
+        return len(names & CALL_NAMES)
 
     def scope_of(self, variables: Variables, host: str = "", counted: str = "") -> str:
         """Whose quota a call of this connection uses: the start of all its keys.

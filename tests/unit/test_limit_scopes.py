@@ -124,3 +124,43 @@ def test_a_host_that_a_user_names_counts_apart() -> None:
     }
     assert len(scopes) == 2
     assert not any("example" in scope for scope in scopes)
+
+
+SEVERAL = [
+    {"key": "${method} ${endpoint}", "otherwise": ["10/second"]},
+    {"key": "all", "otherwise": ["700/minute"], "max_in_flight": 5},
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "closed"),
+    [
+        ({}, {"10/second"}),
+        ({"RateLimit-Limit": "700", "RateLimit-Remaining": "0", "RateLimit-Reset": "9"}, {"700/minute"}),
+        ({"RateLimit-Limit": "10", "RateLimit-Remaining": "0", "RateLimit-Reset": "1"}, {"10/second"}),
+        ({"RateLimit-Limit": "10", "RateLimit-Remaining": "4", "RateLimit-Reset": "1"}, {"10/second"}),
+    ],
+    ids=["nothing named", "account named", "endpoint named", "none used up"],
+)
+def test_a_429_closes_the_budgets_that_it_can_mean(headers: dict[str, str], closed: set[str]) -> None:
+    """Those that the response reports as used up, otherwise the narrowest one."""
+    company = Company("connection", budgets=SEVERAL)
+    with pytest.raises(RateLimited):
+        company.call("user", FakeResponse(429, {"Retry-After": "60", **headers}))
+    scope = company.runtime.scope_of(company.settings)
+    views = company.store.view(company.store.keys(scope))
+    assert {view.window for view in views if view.gate and view.limit} == closed
+
+
+def test_a_call_that_is_refused_again_closes_all_its_gates() -> None:
+    """If the narrowest budget was not the reason, the wider ones are closed too."""
+    company = Company("connection", budgets=SEVERAL)
+    company.integration = an_integration(rate_limits={"budgets": SEVERAL}, retries={"max_attempts": 2})
+    company.runtime = IntegrationRuntime(company.integration, company.io.clock)
+    with pytest.raises(RateLimited):
+        company.call("user", FakeResponse(429, {"Retry-After": "0.2"}))
+    scope = company.runtime.scope_of(company.settings)
+    views = company.store.view(company.store.keys(scope))
+    assert {view.window for view in views if view.gate and view.limit} == {
+        "10/second", "700/minute", "5 in flight"
+    }  # fmt: skip

@@ -224,7 +224,8 @@ def test_a_line_break_is_refused(value: str) -> None:
 PIECES = [
     b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\n", b"HTTP/1.1 204 \r\n", b"HTTP/1.1 100 C\r\n\r\n",
     b"Content-Length: 3\r\n", b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n", b" folded\r\n",
-    b"Connection: close\r\n", b"X: y\n", b"\r\n", b"\n", b"\r", b"3\r\nabc\r\n", b"0\r\n", b"abc", b"\0", b":",
+    b"Connection: close\r\n", b"X: y\n", b"\r\n", b"\n", b"\r", b"3\r\nabc\r\n", b"0\r\n", b"abc", b"\0",
+    b":",
     b"3;a=b\r\nabc\r\n", b"-1\r\n", b"T: u\r\n",
 ]  # fmt: skip
 

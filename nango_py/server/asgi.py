@@ -56,7 +56,7 @@ class Endpoint:
 
     Attributes:
         kind: decides the security headers.
-        handlers: by HTTP method. They run in threads.
+        handlers: by HTTP method. They run in threads, but for those of files in memory.
         methods: the supported methods. HEAD is supported for files only: it must not start or finish a login.
         calls_provider: whether handlers may wait for a provider.
     """
@@ -150,6 +150,8 @@ class ConnectServer:
         if request.method in {"POST", "DELETE"} and not self._site.accepts_sender(connect_request):
             raise ConnectFailed("not_allowed", "this page is not allowed to connect accounts")
         handler = endpoint.handlers[request.method]
+        if endpoint.kind in {"page", "script"}:  # files in memory, sent however busy threads are
+            return handler(self._site, connect_request)
         if not endpoint.calls_provider:
             return await self._run_in_thread(handler, connect_request)
         provider = await self._run_in_thread(Site.find_provider, connect_request)

@@ -37,7 +37,10 @@ MAX_PIPELINED = 8
 """Requests that a client may send before it has read the responses; the connection closes after them."""
 
 MAX_PER_ADDRESS = 450
-"""Connections from one address (IPv6: one /64), half of all. A reverse proxy is one address too."""
+"""Connections from one address (IPv6: one /64), half of all. A reverse proxy is one address too.
+
+If there is one more, the oldest one in which nothing happens is closed, or the new one if there is none.
+"""
 
 MAX_HEADER_BYTES = 32_768
 
@@ -66,9 +69,12 @@ class PunctualProtocol(H11Protocol):
         """Start the timeout of the first request."""
         super().connection_made(transport)
         self.address = network_of(self.client[0] if self.client else "")
-        if self._clients.add(self.address) > self.max_per_address:
-            self.abort()
-            return
+        connections = self._clients.add(self)
+        if len(connections) > self.max_per_address:
+            idle = next((each for each in connections if each.is_idle), self)
+            idle.abort()
+            if idle is self:
+                return
         transport.set_write_buffer_limits(high=0)  # so that `pause_writing` reports every unread byte
         self._start_timer(self.request_seconds)
 
@@ -107,9 +113,14 @@ class PunctualProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timeout."""
         self._stop_timer()
-        self._clients.remove(self.address)
+        self._clients.remove(self)
         super().connection_lost(exc)
         self._stop_timer()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection waits for its client: for a request, or until it reads a response."""
+        return self in self._clients.stalled or self.timeout_keep_alive_task is not None
 
     def abort(self) -> None:
         """Close the connection without waiting for the client."""
@@ -137,18 +148,20 @@ class Clients:
 
     def __init__(self) -> None:
         self.stalled: dict[PunctualProtocol, None] = {}
-        self._connections: Counter[str] = Counter()
+        self._connections: dict[str, dict[PunctualProtocol, None]] = {}
 
-    def add(self, address: str) -> int:
-        """Count a connection, and return how many its address has."""
-        self._connections[address] += 1
-        return self._connections[address]
+    def add(self, connection: PunctualProtocol) -> dict[PunctualProtocol, None]:
+        """Note a connection, and return those of its address, the oldest first."""
+        connections = self._connections.setdefault(connection.address, {})
+        connections[connection] = None
+        return connections
 
-    def remove(self, address: str) -> None:
-        """Count a connection that is closed."""
-        self._connections[address] -= 1
-        if not self._connections[address]:
-            del self._connections[address]
+    def remove(self, connection: PunctualProtocol) -> None:
+        """Forget a connection that is closed."""
+        connections = self._connections.get(connection.address, {})
+        connections.pop(connection, None)
+        if not connections:
+            self._connections.pop(connection.address, None)
 
     def add_stalled(self, connection: PunctualProtocol) -> None:
         """Note a connection that waits for its client, and close another one if there are too many."""

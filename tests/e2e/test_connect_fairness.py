@@ -137,16 +137,44 @@ def test_pipelines_are_short(tmp_path: Path, http: str | None, most: int) -> Non
 
 
 def test_one_address_has_a_share_of_the_connections(tmp_path: Path) -> None:
-    """The connections of one address are bounded, and another address is served meanwhile."""
+    """The connections of one address are bounded: idle ones of this address make room, and no others."""
     _, server = serve_with(Impatient, max_per_address=3)
+    last = STYLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     with connect_server(tmp_path, server=server) as product, contextlib.ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(client_of(product, b""))
-        with client_of(product, STYLE) as client:
-            assert read_all(client) == b""
-        last = STYLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        with client_of(product, last, source="127.0.0.2") as client:
+        other = stack.enter_context(client_of(product, b"GET", source="127.0.0.2"))
+        clients = [stack.enter_context(client_of(product, b"GET")) for _ in range(3)]
+        with client_of(product, last) as client:
             assert b" 200 OK" in read_all(client)
+        assert read_all(clients[0]) == b""
+        for survivor in (other, clients[1], clients[2]):
+            survivor.sendall(last.removeprefix(b"GET"))
+            assert b" 200 OK" in read_all(survivor)
+
+
+def test_a_busy_address_gets_no_more_connections(tmp_path: Path) -> None:
+    """If all connections of an address wait for our responses, a new one is refused."""
+    _, server = serve_with(Impatient, max_per_address=2)
+    with HangingProvider() as slow:
+        entries = {"slow": slow.entry()}
+        with connect_server(tmp_path, server=server, integrations=entries) as product:
+            visitors = [product.visitor() for _ in range(2)]
+            backs = []
+            for number, visitor in enumerate(visitors):
+                backs.append(consent(visitor.login_url(product.session(f"user-{number}"), "slow")))
+            threads = [
+                threading.Thread(target=visitor.callback, args=(back,))
+                for visitor, back in zip(visitors, backs, strict=True)
+            ]
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                assert slow.held.acquire(timeout=HANG_SECONDS)
+            with client_of(product, STYLE) as client:
+                assert read_all(client) == b""
+            slow.hold.set()
+            for thread in threads:
+                thread.join(HANG_SECONDS)
+            assert len(product.nango.connections_for_integration("slow")) == 2
 
 
 def test_an_address_is_a_subscriber() -> None:

@@ -56,30 +56,17 @@ def library_plan(plan: Plan, headers: Mapping[str, str | None]) -> Plan:
         return plan
     if plan.body is None:
         return replaced(plan, body=b"") if length == "0" else plan
-    body = SizedBody(plan.body, int(length))
-    return replaced(plan, body=body, replayable=body.start is not None)
+    return replaced(plan, body=SizedBody(plan.body, int(length)))
 
 
 class SizedBody:
-    """A stream whose length a library knows, so that it need not be sent in chunks.
-
-    Attributes:
-        content_length: in bytes.
-        start: where it is read from each time it is sent; None if it can be read only once.
-    """
+    """A stream that can be read once and whose length a library knows, so that it is not sent in chunks."""
 
     def __init__(self, body: Any, content_length: int) -> None:
         self.content_length = content_length
         self._body = body
-        self.start: int | None
-        try:
-            self.start = body.tell() if hasattr(body, "read") and body.seekable() else None
-        except (AttributeError, OSError):
-            self.start = None
 
     def __iter__(self) -> Iterator[bytes | str]:
-        if self.start is not None:
-            self._body.seek(self.start)
         if not hasattr(self._body, "read"):
             return iter(self._body)
         return iter(lambda: self._body.read(CHUNK_SIZE) or None, None)

@@ -253,6 +253,8 @@ def test_a_path_is_checked_as_it_was_given(url: Any, serve: Any) -> None:
 def test_the_check_lets_other_paths_through(serve: Any) -> None:
     """The control: dots within names, other APIs of the origin, queries, fragments and bytes are sent."""
     session, server = serve(lambda _: {})
+    requests.get(f"{server.url}v1/users/../../admin", timeout=5)
+    assert server.received.pop().target == "/admin"  # what the check prevents
     for url in (
         "a..b/c.d", f"{server.url}other/x", "x?next=../y", "x#top", b"bytes", "items:batchGet",
         f"{server.url}v1/caf%C3%A9",
@@ -378,6 +380,33 @@ def test_bodies_arrive_as_from_a_plain_session(serve: Any, tmp_path: Path) -> No
             for asked in (ours, plain)
         )
         assert ours.body.replace(mine, b"-") == plain.body.replace(theirs, b"-")
+
+
+def test_a_file_is_sent_again_from_its_start(serve: Any, tmp_path: Path) -> None:
+    """With its length each time, from where it stood when the call began; an iterator is sent once."""
+    quick = {"backoff": {"base_seconds": 0.001}}
+    session, server = serve(lambda _: Reply(status=503 if len(server.received) < 3 else 200), retries=quick)
+    path = tmp_path / "upload"
+    path.write_bytes(b"skipped" + b"x" * 100_000)
+    with path.open("rb") as file:
+        file.seek(7)
+        assert session.put("x", data=file).status_code == 200
+    assert [asked.body for asked in server.received] == [b"x" * 100_000] * 3
+    assert {asked.headers["content-length"] for asked in server.received} == {"100000"}
+    server.received.clear()
+    assert session.put("x", data=iter([b"once"])).status_code == 503
+    assert [asked.body for asked in server.received] == [b"once"]
+
+
+def test_a_server_without_tls_is_an_ssl_error(tmp_path: Path) -> None:
+    """As in requests, and a TransportFailed with reason tls."""
+    with RecordingServer(lambda _: {}) as server:
+        base = server.url.replace("http://", "https://")
+        with connected(tmp_path, base, retries=QUICK) as nango:
+            error = failing(nango.session("shop", "u0"))
+    assert isinstance(error, requests.exceptions.SSLError)
+    assert isinstance(error, TransportFailed)
+    assert error.reason == "tls"
 
 
 def test_framing_headers_of_an_sdk_are_not_sent(serve: Any) -> None:

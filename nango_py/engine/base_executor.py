@@ -178,9 +178,10 @@ class BaseExecutor(ABC, Generic[Result]):
     ) -> Response:
         check_deadline(deadline_seconds)
         runtime = self._get_runtime()
+        ends = _end_of(runtime, deadline_seconds)
         connection = await self._usable_connection(runtime, deadline_seconds)
         plan = self._plan(runtime, connection, call)
-        api_call = ApiCall(plan, runtime, self._io, deadline_seconds=deadline_seconds)
+        api_call = ApiCall(plan, runtime, self._io, deadline_seconds=_left(runtime, ends))
         return await self._run(api_call, runtime, raise_for_error=raise_for_error)
 
     async def _request_url(self, call: Call, url: str) -> Response:
@@ -190,6 +191,7 @@ class BaseExecutor(ABC, Generic[Result]):
             InvalidRequest: the URL belongs to another API, or its path has a dot segment.
         """
         runtime = self._get_runtime()
+        ends = _end_of(runtime, None)
         settings = self._bind(runtime, await self._usable_connection(runtime))
         base, shown = settings.base_url, settings.masked_base()
         path = url[len(shown) :] if url.startswith(shown) else ""
@@ -203,7 +205,10 @@ class BaseExecutor(ABC, Generic[Result]):
             check_library_path("", urlsplit(reached).path)
             plan = move_to_url(plan, reached)
         plan = library_plan(plan, given)
-        api_call = ApiCall(plan, runtime, self._io, returns_limited=True, follows_redirects=False)
+        api_call = ApiCall(
+            plan, runtime, self._io, deadline_seconds=_left(runtime, ends), returns_limited=True,
+            follows_redirects=False,
+        )  # fmt: skip
         response = await self._run(api_call, runtime)
         hide_location(response.raw.headers, settings)
         return response
@@ -281,12 +286,13 @@ class BaseExecutor(ABC, Generic[Result]):
         plan = None if walk.is_over else walk.next_plan()
         if walk.is_over or (plan is None and not walk.is_at_start):
             return None
+        ends = _end_of(runtime, deadline_seconds)
         connection = await self._usable_connection(runtime, deadline_seconds)
         if plan is None:
             plan = self._plan(runtime, connection, walk.first_call)
         elif connection is not plan.settings.connection:
             plan = with_credentials_of(plan, self._bind(runtime, connection))
-        call = ApiCall(plan, runtime, self._io, deadline_seconds=deadline_seconds)
+        call = ApiCall(plan, runtime, self._io, deadline_seconds=_left(runtime, ends))
         response = await self._run(call, runtime)
         if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
             raise runtime.provider_error(response, call.plan)
@@ -317,3 +323,14 @@ class BaseExecutor(ABC, Generic[Result]):
         except NO_VERDICT as error:
             return check.failed(error)
         return check.judge(response, call.plan)
+
+
+def _end_of(runtime: IntegrationRuntime, deadline_seconds: float | None) -> float:
+    """When a call that begins now must have ended, by the monotonic clock; a token refresh counts too."""
+    seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
+    return runtime.clock.monotonic() + seconds
+
+
+def _left(runtime: IntegrationRuntime, ends: float) -> float:
+    """The seconds until then, at least 0."""
+    return max(0.0, ends - runtime.clock.monotonic())

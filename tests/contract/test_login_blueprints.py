@@ -13,6 +13,7 @@ from nango_py.config.catalogue import Catalogue
 from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
 from nango_py.connect.oauth import make_login, provider_fields, uses_browser_login
+from nango_py.engine.interfaces import run_sync
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol
 from tests.support.login_product import COOKIE, stored
@@ -109,7 +110,8 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
             first = stored(nango)
             assert first["access_token"] in provider.tokens
             nango.update_connection_credentials("mail", "user-1", {**first, "expires_at": 1.0})
-            assert nango.executor("mail", "user-1").base_url  # refreshes the expired token
+            executor, runtime = nango.executor("mail", "user-1"), nango.services.runtime("mail")
+            run_sync(executor._usable_connection(runtime))  # refreshes the expired token
             refreshes = [outcome for kind, outcome, _ in provider.token_calls if kind == "refresh_token"]
             assert refreshes == ["granted"]
             assert stored(nango)["access_token"] != first["access_token"]

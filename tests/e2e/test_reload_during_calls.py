@@ -175,7 +175,10 @@ def test_a_change_before_a_refused_token_is_refreshed(kind: str, make: Callable[
     tokens = [
         response(json.dumps({"access_token": f"token_test_{number}"}).encode()) for number in range(1, 3)
     ]
-    with FaultServer([READ, tokens[0], READ, REFUSED, READ, tokens[1], READ, GOOD, READ, GOOD]) as server:
+    scripts = [[READ, tokens[0], READ, REFUSED, READ, tokens[1], READ, GOOD, READ, GOOD]]
+    if kind == "async":  # tokens are refreshed in a thread, over its sockets
+        scripts = [[READ, tokens[0], READ, tokens[1]], [READ, REFUSED, READ, GOOD, READ, GOOD]]
+    with FaultServer(*scripts) as server:
         requests = {
             version: {
                 **settings(server.url.rstrip("/"), version)["requests"],

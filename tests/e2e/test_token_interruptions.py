@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -92,6 +93,9 @@ def test_a_valid_token_is_used_if_its_refresh_takes_too_long(provider: Provider,
         assert call(nango, kind, deadline_seconds=2) == 200
         assert len(provider.api_calls) == 1
         assert is_stored(nango, provider)
+
+
+EARLY = {"renew_before_seconds": 1800}
 
 
 class Alarm(Exception):
@@ -282,3 +286,23 @@ def test_a_refresh_that_outlives_its_product_closes_what_it_opened(
     assert nango.services._store.current is None
     with a_nango(provider.url, f"sqlite:///{tmp_path}/.nango/nango.db") as again:
         assert is_stored(again, provider)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("is_expired", [True, False])
+def test_the_deadline_is_one_for_refresh_and_call(clock: ManualClock, kind: str, *, is_expired: bool) -> None:
+    """The refresh takes 1.9 s of two; what is left for the API's errors is 0.1 s."""
+    with (
+        Provider(now=clock.now) as provider,
+        a_nango(provider.url, clock=clock, auth=EARLY, retries={"backoff": {"base_seconds": 0.9}}) as nango,
+    ):
+        life = -60 if is_expired else 1000
+        nango.register_connection("mail", "user-1", provider.grant("user-1", life=life))
+        provider.on_token = lambda _: clock.advance(1.9)
+        provider.refuses.extend([503] * 20)
+        started = clock.monotonic()
+        with contextlib.suppress(RequestFailed):
+            assert call(nango, kind, deadline_seconds=2) == 503
+        assert clock.monotonic() - started <= 2
+        assert provider.calls_of("user-1") == ["granted"]
+        assert provider.api_calls != []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 
 import pytest
 
 from nango_py.config.schema.field_patterns import LONGEST_TEXT, matches_pattern, pattern_fault
+from tests.support.step_counter import TooManySteps, count_steps, random_pattern, random_text
 
 USABLE = [
     "^[a-z]{2}(-[a-z]+)+-[0-9]+$",
@@ -20,16 +22,23 @@ USABLE = [
     "^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$",
     "^-----BEGIN",
     r"^(?:\d{3}-)?\d{4}$",
-    "pk_[a-z]+",
+    "^pk_[a-z]+",
+    "^[a-z]+[0-9]+$",
+    "^[a-z]+(-[a-z]+)?$",
 ]
 
 REFUSED = {
     "(a+)+": "repetitions",
     "^(a|a)*$": "repetitions",
-    "^(a|ab)(c|bcd)*$": "repetitions",
     "^a*a*a*$": "repetitions",
     "^a*a*a*b$": "repetitions",
     "a*a*$": "repetitions",
+    "^[0-9]*-?[0-9]*-?[0-9]*-?[0-9]*$": "repetitions",
+    "^(?:a+b{0})+c$": "repetitions",
+    "^(?:a?)*b$": "repetitions",
+    "^(?:(?:(?:){999}){999}){999}$": "repetitions",
+    "[0-9]+$": "begin it with",
+    "^a|b*c": "begin it with",
     "^((a{1,9}){1,9}){1,9}$": "repetitions",
     r"^(\w[a-z]*)*$": "repetitions",
     r"^(.)\1$": "back reference",
@@ -82,3 +91,37 @@ def test_a_longer_text_fits_no_pattern() -> None:
     """What is matched has at most 1024 characters, so the count of steps holds."""
     assert matches_pattern("^a", "a" * LONGEST_TEXT)
     assert not matches_pattern("^a", "a" * (LONGEST_TEXT + 1))
+
+
+MOST_STEPS_PER_CHARACTER = 1500
+
+
+def test_accepted_patterns_take_linear_steps(request: pytest.FixtureRequest) -> None:
+    """Random patterns that are accepted, on random texts: a backtracking matcher counts its steps."""
+    dice = random.Random(request.config.getoption("randomly_seed", 1))
+    number = 10_000 if request.config.getoption("--thorough") else 200
+    accepted = 0
+    for _ in range(number):
+        pattern = random_pattern(dice)
+        if pattern_fault(pattern):
+            continue
+        accepted += 1
+        for _ in range(3):
+            text = random_text(dice, 400)
+            steps = count_steps(pattern, text, limit=MOST_STEPS_PER_CHARACTER * 400)
+            half = count_steps(pattern, text[:199] + text[-1], limit=MOST_STEPS_PER_CHARACTER * 200)
+            assert steps <= max(3 * half, 40 * 400), (pattern, text, half, steps)
+    assert accepted > number / 40
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^[0-9]*-?[0-9]*-?[0-9]*-?[0-9]*$", "1" * 200 + "x"), ("^(?:a+b{0})+c$", "a" * 30),
+        ("^a*a*b$", "a" * 1000),
+    ],
+)  # fmt: skip
+def test_step_counter_notices_slow_patterns(pattern: str, text: str) -> None:
+    """Control: patterns that an earlier check accepted take far more steps."""
+    with pytest.raises(TooManySteps):
+        count_steps(pattern, text, limit=200_000)

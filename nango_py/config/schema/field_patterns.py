@@ -1,34 +1,84 @@
-"""Patterns for texts of users: only those that no text can make slow, in Python and in browsers.
+"""Patterns for texts of users: only those that take linear time, in Python and in browsers.
 
-A backtracking matcher may try every way to divide a text among the parts of a pattern. These ways are counted
-before a pattern is used, for the longest text.
+A backtracking matcher is linear if the next character decides every choice: whether a repetition goes on,
+and which alternative is taken. Choices that it does not decide are counted, and few are allowed. An engine
+without backtracking (google-re2) would need no check, but has no wheels for Alpine, and browsers have none.
 """
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import NamedTuple
 
 LONGEST_TEXT = 1024
 """Longer texts match no pattern."""
 
-MOST_STEPS = 1 << 22
 LONGEST_PATTERN = 300
-LONGEST_AMBIGUOUS = 22
-_TOO_MANY = MOST_STEPS + 1
+MOST_WAYS = 512
+MOST_UNANCHORED = 64
+"""Maximum length of what a pattern without ^ matches: it is tried at every character of a text."""
+
+_UNLIMITED = 1 << 20
+_END = ""
+_SAMPLE = (
+    "".join(map(chr, range(0x180)))
+    + "\u0391\u0436\u05d0\u0627\u0966\u3042\u4e00\uac00\u3000\u2028\uff10\U0001f600"
+)
 _TOKEN = re.compile(
     r"(?P<open>\((?:\?:)?)|(?P<close>\))|(?P<or>\|)|(?P<edge>[\^$])"
     r"|(?P<repeat>[*+?]|\{[0-9]{1,4}(?:,[0-9]{0,4})?\})\??"
     r"|(?P<atom>\[\^?\]?(?:\\.|[^\]\\])*\]|\\[^0-9ABGZbgkx]|[^\\\[\](){}*+?|^$])"
 )
-_LITERAL = re.compile(r"\\\W|[^\w\\\[.]|\w")
+
+Characters = frozenset[str]
+
+
+class Item(NamedTuple):
+    """A part of a pattern: characters, an edge (^ or $), or a group of alternatives."""
+
+    characters: Characters
+    alternatives: tuple[tuple[Item, ...], ...]
+    edge: str
+    least: int
+    most: int
+
+    def is_nullable(self) -> bool:
+        """Whether it may match nothing."""
+        if self.edge:
+            return self.edge == "^"
+        return self.least == 0 or any(all(map(Item.is_nullable, items)) for items in self.alternatives)
+
+    def longest(self) -> int:
+        """The length of the longest text that it matches."""
+        if self.edge:
+            return 0
+        one = max((sum(map(Item.longest, items)) for items in self.alternatives), default=1)
+        return min(one * self.most, _UNLIMITED)
+
+    def first(self) -> Characters:
+        """The characters that it may begin with."""
+        if self.edge:
+            return frozenset({_END} if self.edge == "$" else ())
+        return self.characters.union(*(first_of(items, frozenset()) for items in self.alternatives))
+
+
+def first_of(items: tuple[Item, ...], following: Characters) -> Characters:
+    """What a sequence, and what follows it, may begin with."""
+    found: Characters = frozenset()
+    for item in items:
+        found |= item.first() if item.most else frozenset()
+        if not item.is_nullable():
+            return found
+    return found | following
 
 
 def pattern_fault(pattern: str) -> str:
     """Why a pattern may not be used, or "".
 
     Characters, classes, groups, `|`, `^`, `$` and repetitions are allowed if Python and browsers read them in
-    the same way. Look-arounds, back references, and nested repetitions that may take more than four million
-    steps, such as `(a+)+`, are not.
+    the same way. Look-arounds, back references, and patterns that some text makes slow are not: in `^a*b?a*$`
+    the next character does not decide where the first repetition ends.
     """
     if len(pattern) > LONGEST_PATTERN:
         return f"is longer than {LONGEST_PATTERN} characters"
@@ -41,8 +91,14 @@ def pattern_fault(pattern: str) -> str:
     tokens = _tokens(pattern)
     if tokens is None:
         return "contains a back reference or something else that browsers read differently"
-    steps = _Counting(tokens).group()[1] * (1 if pattern.startswith("^") else LONGEST_TEXT)
-    return "" if steps <= MOST_STEPS else "has repetitions that some texts make very slow"
+    alternatives = _Parser(tokens, _SAMPLE + pattern).alternatives()
+    if _ways_of_group(alternatives, frozenset({_END}), frozenset()) > MOST_WAYS:
+        return "has repetitions that some texts make very slow; use different characters next to each other"
+    for items in alternatives:
+        is_anchored = bool(items) and items[0].edge == "^"
+        if not is_anchored and sum(map(Item.longest, items)) > MOST_UNANCHORED:
+            return "has long repetitions that some texts make very slow; begin it with ^"
+    return ""
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
@@ -64,72 +120,113 @@ def _tokens(pattern: str) -> list[tuple[str, str]] | None:
     return found
 
 
-class _Counting:
-    """Counts at most how many ways a pattern can match a text, and the steps to try them all."""
+class _Parser:
+    """Reads tokens as a tree."""
 
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+    def __init__(self, tokens: list[tuple[str, str]], sample: str) -> None:
         self._tokens = tokens
+        self._sample = sample
         self._at = 0
 
-    def group(self) -> tuple[int, int]:
-        """The ways and steps of the alternatives up to the end of the group."""
-        total, ways, steps = 0, 1, 1
+    def alternatives(self) -> tuple[tuple[Item, ...], ...]:
+        """The alternatives up to the end of the group."""
+        found: list[list[Item]] = [[]]
         while self._at < len(self._tokens):
             kind, text = self._tokens[self._at]
             self._at += 1
             if kind == "close":
                 break
             if kind == "or":
-                total, ways = total + ways, 1
-            elif kind != "edge":
-                more_ways, more_steps = self._group_part() if kind == "open" else self._atom_part(text)
-                steps = min(steps + ways * more_steps, _TOO_MANY)
-                ways = min(ways * more_ways, _TOO_MANY)
-        return min(total + ways, _TOO_MANY), steps
+                found.append([])
+            elif kind == "edge":
+                found[-1].append(Item(frozenset(), (), text, 1, 1))
+            elif kind == "open":
+                inside = self.alternatives()
+                found[-1].append(Item(frozenset(), inside, "", *self._bounds()))
+            else:
+                found[-1].append(Item(_characters_of(text, self._sample), (), "", *self._bounds()))
+        return tuple(map(tuple, found))
 
-    def _atom_part(self, atom: str) -> tuple[int, int]:
-        choices = self._choices()
-        if choices is None:
-            return 1, 1
-        least, most = choices
-        following = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
-        ends_itself = following[0] == "atom" and _excludes(atom, following[1])
-        return 1 if ends_itself else most - least + 1, most
-
-    def _group_part(self) -> tuple[int, int]:
-        begin = self._at
-        ways, steps = self.group()
-        is_delimited = _is_delimited(self._tokens[begin : self._at - 1])
-        choices = self._choices()
-        if choices is None:
-            return ways, steps
-        least, most = choices
-        if ways == 1 or is_delimited:
-            # Each repetition takes another part of the text, so together they read the text once.
-            return most - least + 1, max(steps, LONGEST_TEXT)
-        if most > LONGEST_AMBIGUOUS:
-            return _TOO_MANY, _TOO_MANY
-        powers = [ways**times for times in range(most + 1)]
-        return min(sum(powers[least:]), _TOO_MANY), min(steps * sum(powers[:most]), _TOO_MANY)
-
-    def _choices(self) -> tuple[int, int] | None:
-        """The bounds of the repetition at this position, or None."""
+    def _bounds(self) -> tuple[int, int]:
+        """The bounds of the repetition at this position."""
         if self._at >= len(self._tokens) or self._tokens[self._at][0] != "repeat":
-            return None
+            return 1, 1
         repeat = self._tokens[self._at][1]
         self._at += 1
         if repeat in {"*", "+", "?"}:
-            return (1 if repeat == "+" else 0), (1 if repeat == "?" else LONGEST_TEXT)
+            return (1 if repeat == "+" else 0), (1 if repeat == "?" else _UNLIMITED)
         least, comma, most = repeat[1:-1].partition(",")
-        return int(least), int(most) if most else LONGEST_TEXT if comma else int(least)
+        return int(least), int(most) if most else _UNLIMITED if comma else int(least)
 
 
-def _is_delimited(body: list[tuple[str, str]]) -> bool:
-    """Whether a group is a separator and a class without it, as in `(-[a-z]+)`: one way for each text."""
-    kinds = [kind for kind, _ in body]
-    return kinds in (["atom", "atom", "repeat"], ["atom", "atom"]) and _excludes(body[1][1], body[0][1])
+@functools.lru_cache(maxsize=256)
+def _characters_of(atom: str, sample: str) -> Characters:
+    return frozenset(re.findall(atom, sample, re.DOTALL if atom == "." else 0))
 
 
-def _excludes(atom: str, other: str) -> bool:
-    """Whether `other` is a single character that the atom does not match."""
-    return _LITERAL.fullmatch(other) is not None and re.fullmatch(atom, other[-1]) is None
+def _ways_of_group(
+    alternatives: tuple[tuple[Item, ...], ...], following: Characters, again: Characters
+) -> int:
+    """At most how many ways there are to match the alternatives, where the next character does not decide.
+
+    Args:
+        alternatives: the group.
+        following: what may come after it.
+        again: what it may begin with, if it is repeated.
+    """
+    after = following | again
+    firsts = [first_of(items, after) for items in alternatives]
+    ways = [_ways_of_items(items, after) for items in alternatives]
+    is_decided = sum(map(len, firsts)) == len(frozenset().union(*firsts))
+    return max(ways) if is_decided else sum(ways)
+
+
+def _ways_of_items(items: tuple[Item, ...], following: Characters) -> int:
+    ways = 1
+    for index, item in enumerate(items):
+        rest = items[index + 1 :]
+        found = _ways_of_item(item, first_of(rest, following))
+        if found > MOST_WAYS and following <= {_END} and _is_short_try(rest) and _is_decided_inside(item):
+            found = MOST_UNANCHORED
+        ways = min(ways * found, _UNLIMITED)
+    return ways
+
+
+def _is_decided_inside(item: Item) -> bool:
+    """Whether only the end of a repetition is undecided."""
+    empty: Characters = frozenset()
+    return not item.alternatives or (
+        not any(all(map(Item.is_nullable, items)) for items in item.alternatives)
+        and _ways_of_group(item.alternatives, empty, item.first()) == 1
+    )
+
+
+def _is_short_try(rest: tuple[Item, ...]) -> bool:
+    """Whether what follows an undecided repetition is tried at all its ends in linear time together.
+
+    It is short, or it is a separator and characters without it: each try ends before the next separator.
+    """
+    if sum(map(Item.longest, rest)) <= MOST_UNANCHORED:
+        return True
+    separator, others = rest[0], rest[1:]
+    is_plain = all(not item.alternatives for item in rest)
+    is_one = (separator.least, separator.most, separator.edge) == (1, 1, "")
+    return is_plain and is_one and not any(item.characters & separator.characters for item in others)
+
+
+def _ways_of_item(item: Item, following: Characters) -> int:
+    """As `_ways_of_group`, for one item with its repetition."""
+    if item.edge or not item.most:
+        return 1
+    first, ways = item.first(), 1
+    if item.least != item.most and first & following:
+        ways = item.most - item.least + 1
+    if item.alternatives:
+        inside = _ways_of_group(item.alternatives, following, first if item.most > 1 else frozenset())
+        is_empty = any(all(map(Item.is_nullable, items)) for items in item.alternatives)
+        if item.most > 1 and (inside > 1 or is_empty):
+            if item.most > MOST_WAYS:
+                return _UNLIMITED
+            inside = max(inside, 2) ** item.most
+        ways *= inside
+    return min(ways, _UNLIMITED)

@@ -80,6 +80,22 @@ class _AsyncIO:
     async def read(self, response: Response) -> None:
         await _as_stream(response).aread()
 
+    async def copy(self, response: Response, write: Callable[[bytes], None]) -> None:
+        stream = _as_stream(response)
+        try:
+            async for chunk in stream.aiter_content():
+                write(chunk)
+        finally:
+            await stream.aclose()
+
+    async def run_blocking(self, work: Callable[[], None]) -> None:
+        thread = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await _wait_until_done(thread)
+            raise
+
     async def discard(self, response: Response) -> None:
         await _as_stream(response).aclose()
 
@@ -143,18 +159,15 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         *,
         progress: Callable[[int, int | None], object] | None = None,
         max_response_bytes: int = 0,
+        deadline_seconds: float | None = None,
         **options: Any,
     ) -> Response:
         """GET a file and write its decoded body to `target`; arguments and errors as in `Executor.download`.
 
         `progress` is called in the event loop.
         """
-        from nango_py.engine.download import write_stream
-
-        options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        response = await self.request("GET", path, raise_for_error=True, **options)
-        await write_stream(_as_stream(response), target, progress)
-        return response
+        call = make_call("GET", path, {**options, "stream": True, "max_response_bytes": max_response_bytes})
+        return await self._download(call, target, progress, deadline_seconds)
 
     def paginate(
         self,

@@ -27,12 +27,14 @@ from nango_py.engine.plan import (
     move_to_url,
     with_credentials_of,
 )
+from nango_py.engine.retry import SENT_RETRIED
 from nango_py.errors import InvalidRequest, TransportFailed
 from nango_py.record import replaced
 from nango_py.secret import Secret, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
     from typing import Unpack
 
     from nango_py.attempt import Attempt
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import CallOptions, RequestOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
+    from nango_py.errors import ProviderError
     from nango_py.limits.limit_types import WindowView
     from nango_py.transport.response import Response
 
@@ -297,6 +300,58 @@ class BaseExecutor(ABC, Generic[Result]):
         if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
             raise runtime.provider_error(response, call.plan)
         return walk.add_page(plan, response)
+
+    async def _download(
+        self,
+        call: Call,
+        target: str | PathLike[str],
+        progress: Callable[[int, int | None], object] | None,
+        deadline_seconds: float | None,
+    ) -> Response:
+        """Write the body of a GET to a file; begin again, or go on, when it breaks off."""
+        from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
+
+        runtime, given = self._get_runtime(), call.headers or {}
+        begun, failures = runtime.clock.monotonic(), 0
+        may_be_partial = any(str(name).lower() == "range" for name in given)
+        with PartialFile(target, progress) as file:
+            while True:
+                rest = {} if may_be_partial else file.range_headers()
+                asked = replaced(call, headers={**given, **rest}) if rest else call
+                response = await self._request(asked, deadline_seconds=deadline_seconds)
+                status = response.status_code
+                if rest and (status == NO_REST or (status == PARTIAL and not file.fits(response))):
+                    await self._io.discard(response)
+                    file.forget()
+                    continue
+                has_body = status in WHOLE or (status == PARTIAL and bool(rest or may_be_partial))
+                if not has_body or response.attempts[-1].action in UNWANTED:
+                    raise await self._download_error(response, call)
+                file.begin(response)
+                failed: TransportFailed | None = None
+                try:
+                    await self._io.copy(response, file.write)
+                except TransportFailed as error:
+                    failed = error
+                if failed is None:
+                    await self._io.run_blocking(file.complete)
+                    return response
+                failures += 1
+                wait = runtime.retries.backoff.seconds(failures)
+                is_late = (
+                    deadline_seconds is not None
+                    and runtime.clock.monotonic() + wait >= begun + deadline_seconds
+                )
+                if failed.reason not in SENT_RETRIED or failures >= runtime.retries.max_attempts or is_late:
+                    raise failed
+                await self._io.wait(wait)
+
+    async def _download_error(self, response: Response, call: Call) -> ProviderError:
+        """The error for a response that does not hold the file."""
+        runtime = self._get_runtime()
+        await self._io.read(response)
+        plan = self._plan(runtime, await self._usable_connection(runtime), call)
+        return runtime.provider_error(response, plan)
 
     async def _verify(self) -> Verification:
         """Make the blueprint's verification call and judge its response."""

@@ -1,21 +1,24 @@
-"""Writing a streamed body into a file."""
+"""Writing a streamed body into a file, which replaces an earlier one only when it is complete."""
 
 from __future__ import annotations
 
-import asyncio
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from nango_py.transport.response import Response, StreamedResponse
+    from nango_py.transport.response import Response
 
     Progress = Callable[[int, int | None], object]
 
 CHUNK = 1 << 16
+WHOLE = frozenset({200, 201, 203})
+PARTIAL = 206
+NO_REST = 416
 
 
 class PartialFile:
@@ -24,12 +27,11 @@ class PartialFile:
     Only the current user may read it (mode 0600). As a context manager it removes an incomplete file.
     """
 
-    def __init__(self, target: str | os.PathLike[str], response: Response, progress: Progress | None) -> None:
-        announced = response.headers.get("Content-Length", "")
-        is_decoded_size = announced.isdigit() and "content-encoding" not in response.headers
-        self._total = int(announced) if is_decoded_size else None
+    def __init__(self, target: str | os.PathLike[str], progress: Progress | None) -> None:
         self._progress = progress
         self._written = 0
+        self._total: int | None = None
+        self._validator = ""
         self._target = Path(target)
         handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=".nango-")
         self._path = Path(name)
@@ -41,6 +43,37 @@ class PartialFile:
     def __exit__(self, *_error: object) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+    def range_headers(self) -> dict[str, str]:
+        """Headers that request the rest of the body, if the server offers it and can tell the same body.
+
+        Source: RFC 9110 sections 13.1.5 and 14.2
+        """
+        if not self._written or not self._validator:
+            return {}
+        return {"Range": f"bytes={self._written}-", "If-Range": self._validator}
+
+    def begin(self, response: Response) -> None:
+        """Continue with the body of a response: the whole, or the rest that was requested."""
+        headers = response.headers
+        is_rest = response.status_code == PARTIAL and self._written > 0
+        if not is_rest:
+            self._file.seek(0)
+            self._file.truncate()
+            self._written = 0
+        self._validator = find_validator(headers) if response.status_code in WHOLE else self._validator
+        announced = headers.get("Content-Length", "")
+        is_decoded_size = announced.isdigit() and "content-encoding" not in headers
+        self._total = self._written + int(announced) if is_decoded_size else None
+
+    def fits(self, response: Response) -> bool:
+        """Whether a partial response continues where this file ends."""
+        found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        return self._written > 0 and found is not None and int(found[1]) == self._written
+
+    def forget(self) -> None:
+        """Request the whole body the next time."""
+        self._validator = ""
 
     def write(self, chunk: bytes) -> None:
         """Write a chunk and report the progress."""
@@ -56,40 +89,8 @@ class PartialFile:
         self._path.replace(self._target)
 
 
-def write_body(response: Response, target: str | os.PathLike[str], progress: Progress | None) -> None:
-    """Write a streamed body to `target`.
-
-    Raises:
-        TransportFailed: the body is incomplete or too large; `target` is unchanged.
-        OSError: the file cannot be written; `target` is unchanged.
-    """
-    try:
-        with PartialFile(target, response, progress) as file:
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-            file.complete()
-    finally:
-        response.close()
-
-
-async def write_stream(
-    response: StreamedResponse, target: str | os.PathLike[str], progress: Progress | None
-) -> None:
-    """As `write_body`, for asyncio."""
-    try:
-        with PartialFile(target, response, progress) as file:
-            async for chunk in response.aiter_content(CHUNK):
-                file.write(chunk)
-            await _in_thread(file.complete)
-    finally:
-        await response.aclose()
-
-
-async def _in_thread(work: Callable[[], None]) -> None:
-    """Run blocking work and wait for its end, even if this task is cancelled."""
-    working = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait({working})
-        raise
+def find_validator(headers: Mapping[str, str]) -> str:
+    """The strong ETag by which the rest of a body can be requested; "" if the server offers no ranges."""
+    tag = headers.get("ETag", "")
+    has_ranges = headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+    return tag if has_ranges and tag.startswith('"') and "content-encoding" not in headers else ""

@@ -15,7 +15,7 @@ from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.place import run_whole
 from nango_py.engine.plan import make_call
-from nango_py.transport.response import Response
+from nango_py.transport.response import CHUNK_SIZE, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +75,16 @@ class _SyncIO:
 
     async def read(self, response: Response) -> None:
         """Do nothing: a sync response is read when its content is first used."""
+
+    async def copy(self, response: Response, write: Callable[[bytes], None]) -> None:
+        try:
+            for chunk in response.iter_content(CHUNK_SIZE):
+                write(chunk)
+        finally:
+            response.close()
+
+    async def run_blocking(self, work: Callable[[], None]) -> None:
+        work()
 
     async def discard(self, response: Response) -> None:
         response.close()
@@ -173,27 +183,29 @@ class Executor(BaseExecutor[Response]):
         *,
         progress: Callable[[int, int | None], object] | None = None,
         max_response_bytes: int = 0,
+        deadline_seconds: float | None = None,
         **options: Any,
     ) -> Response:
         """GET a file and write its decoded body to `target`, which appears only when it is complete.
+
+        A download that breaks off is begun again, or continued if the server offers byte ranges and an ETag.
 
         Args:
             path: below the base URL.
             target: a file; an existing one is replaced.
             progress: called with the bytes written so far, and the announced size or None.
             max_response_bytes: maximum size of the body; 0, the default here, for no limit.
+            deadline_seconds: the time to the first byte, as in `request`; nothing is begun again after it.
             options: as in `request`.
 
         Raises:
-            ProviderError: the API returned an error; nothing was written.
+            ProviderError: the API returned an error, or a response without the file (204, 304, a redirect to
+                another host); nothing was written.
             TransportFailed: the body is incomplete or too large; nothing was written.
         """
-        from nango_py.engine.download import write_body
-
-        options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        response = self.request("GET", path, raise_for_error=True, **options)
-        write_body(response, target, progress)
-        return response
+        warn_about_event_loop()
+        call = make_call("GET", path, {**options, "stream": True, "max_response_bytes": max_response_bytes})
+        return run_sync(self._download(call, target, progress, deadline_seconds))
 
     def paginate(
         self,

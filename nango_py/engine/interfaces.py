@@ -53,6 +53,12 @@ class CallIO(Protocol):
     async def read(self, response: Response) -> None:
         """Read the body of a streamed response into memory."""
 
+    async def copy(self, response: Response, write: Callable[[bytes], None]) -> None:
+        """Pass the decoded body of a streamed response on in chunks, and close it."""
+
+    async def run_blocking(self, work: Callable[[], None]) -> None:
+        """Do work that blocks, to its end."""
+
     async def discard(self, response: Response) -> None:
         """Close a streamed response whose body is not needed."""
 

@@ -303,9 +303,10 @@ def test_a_broken_download_leaves_the_old_file(
     """The target appears only when it is complete, and no temporary file is left."""
     target = tmp_path / "rows"
     target.write_bytes(b"old")
-    with FaultServer(script) as server, calling(server.url) as nango:
+    with FaultServer(script) as server, calling(server.url, retries={"backoff": QUICK}) as nango:
         with pytest.raises(TransportFailed) as raised:
             download(nango, name, target, **options)
+        assert server.connections == (1 if reason == "too_large" else 5)
         wait_until(lambda: not server._open)
     assert raised.value.reason == reason
     assert target.read_bytes() == b"old"
@@ -332,6 +333,63 @@ def test_a_failed_download_writes_nothing(name: str, tmp_path: Path) -> None:
     with FaultServer([READ, body]) as server, calling(server.url) as nango, refused:
         download(nango, name, tmp_path / "rows")
     assert list(tmp_path.iterdir()) == []
+
+
+@NAMES
+@pytest.mark.parametrize("status", [202, 204, 205, 206, 300, 304, 302])
+def test_a_response_without_the_file_leaves_the_old_one(name: str, status: int, tmp_path: Path) -> None:
+    """Neither "not modified" nor "no content" nor a redirect to another host is the file."""
+    target = tmp_path / "rows"
+    target.write_bytes(b"old")
+    headers = {"Location": "https://storage.example/rows"} if status == 302 else {}
+    body = response(b"" if status in {204, 205, 304} else b"not it", status, headers=headers)
+    caught = pytest.raises(ProviderError)
+    with FaultServer([READ, body]) as server, calling(server.url) as nango, caught as raised:
+        download(nango, name, target)
+    assert raised.value.status == status
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+UNIT = 2**16
+WHOLE = b"0123456789abcdef" * (UNIT // 4)
+RANGES = {"ETag": '"v1"', "Accept-Ranges": "bytes"}
+
+
+def part(begin: int) -> bytes:
+    """The part of WHOLE from that unit on."""
+    place = f"bytes {begin * UNIT}-{4 * UNIT - 1}/{4 * UNIT}"
+    return response(WHOLE[begin * UNIT :], 206, headers={"Content-Range": place})
+
+
+BROKEN = response(WHOLE, headers=RANGES)[: -2 * UNIT]
+WEAK = response(WHOLE, headers={**RANGES, "ETag": 'W/"v1"'})[: -2 * UNIT]
+CONTINUED: dict[str, tuple[list[Any], list[bool]]] = {
+    # what the server does, one connection each, and which requests ask for the rest
+    "begun again": ([response(WHOLE)[: -2 * UNIT], response(WHOLE)], [False, False]),
+    "continued": ([BROKEN, part(2)], [False, True]),
+    "changed meanwhile": ([BROKEN, response(WHOLE, headers=RANGES)], [False, True]),
+    "another part": ([BROKEN, part(1), response(WHOLE)], [False, True, False]),
+    "no such part": ([BROKEN, response(b"", 416), response(WHOLE)], [False, True, False]),
+    "broken twice": ([BROKEN, part(2)[:-UNIT], part(3)], [False, True, True]),
+    "a weak tag": ([WEAK, response(WHOLE)], [False, False]),
+    "no ranges": ([response(WHOLE, headers={"ETag": '"v1"'})[:-UNIT], response(WHOLE)], [False, False]),
+}
+
+
+@NAMES
+@pytest.mark.parametrize("what", CONTINUED)
+def test_a_download_that_breaks_off_is_finished(name: str, what: str, tmp_path: Path) -> None:
+    """It is begun again like any GET, or continued if the server has ranges and a tag of the same body."""
+    parts, asked = CONTINUED[what]
+    reports: list[tuple[int, int | None]] = []
+    scripts = [[READ, piece] for piece in parts]
+    with FaultServer(*scripts) as server, calling(server.url, retries={"backoff": QUICK}) as nango:
+        download(nango, name, tmp_path / "rows", progress=lambda *numbers: reports.append(numbers))
+        assert [b"if-range" in request.lower() for request in server.requests] == asked
+    assert (tmp_path / "rows").read_bytes() == WHOLE
+    assert reports[-1] == (4 * UNIT, 4 * UNIT)
+    assert list(tmp_path.iterdir()) == [tmp_path / "rows"]
 
 
 @NAMES

@@ -235,3 +235,19 @@ def test_every_store_corrects_alike(steps: Steps) -> None:
     clock = LimitClock()
     with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=clock)) as store:
         assert _play(store, clock, steps) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_window_holds_wherever_it_begins(kind: str, tmp_path: Path) -> None:
+    """In less than a minute our calls count for the whole window; what others used still ends at its reset."""
+    clock, limit = LimitClock(50_000.0), window(10, 20.0)
+    with store_opener(kind, tmp_path, clock) as open_store:
+        store = open_store()
+        _send(store, 6, limit)
+        store.correct(Spend("k", (limit,)), _report(0.0, 3.0, of=limit))
+        assert _wait(store, limit) == pytest.approx(3.0, abs=0.01)
+        clock.moment += 3.01
+        store.correct(Spend("k", (limit,)), _report(9.0, 20.0, of=limit))
+        assert store.view(["k"])[0].used == 6
+        _send(store, 4, limit)
+        assert _wait(store, limit) == pytest.approx(16.99, abs=0.01)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
 from nango_py.limits.counting.counted_log import CountedLog
 from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, tokens_needed
-from nango_py.limits.counting.report import WITHOUT_RESET, Counted, correct
+from nango_py.limits.counting.report import OWN_CALLS_STAY, WITHOUT_RESET, Counted, correct
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Window, capacity
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class Meter:
         used = round(self.usage(limit, now)[1]) - self._held(now)
         report = self.reports.get(limit.label)
         fresh = self._ended_after(report.reported_at) if report else 0
-        counted = Counted(used, self.in_flight_cost, min(used, beside), fresh)
+        is_exact = isinstance(limit, Window) and limit.seconds < OWN_CALLS_STAY
+        counted = Counted(used, self.in_flight_cost, min(used, beside), fresh, is_exact)
         resets_in = self._seconds_to_reset(limit, now) if said.resets_in is None else said.resets_in
         corrected = correct(report, counted, reported, capacity(limit), now + resets_in, now)
         if corrected is None:

@@ -13,6 +13,9 @@ SAME_RESET = 1.0
 REFRESHED_AFTER = 0.1
 """The part of a limit after whose use the next report is kept, even if it says nothing new."""
 
+OWN_CALLS_STAY = 60.0
+"""A window shorter than this holds at any alignment: our calls count for its whole length in any case."""
+
 WITHOUT_RESET = 60.0
 """Maximum number of seconds for which a report without a reset is believed."""
 
@@ -59,12 +62,14 @@ class Counted:
         in_flight: calls in flight.
         beside: the part of `used` that ended while the response's own call was in flight.
         fresh: the part of `used` that ended after the last report.
+        is_exact: whether the API cannot make us forget our calls, because the window is short.
     """
 
     used: int
     in_flight: int
     beside: int
     fresh: int
+    is_exact: bool
 
 
 def correct(
@@ -85,13 +90,14 @@ def correct(
         now: the current time.
     """
     others, since = (report.others_at(now), report.since_at(now)) if report else (0, 0.0)
+    before = others
     missing = reported - counted.in_flight - counted.used
     surplus = counted.used - reported - counted.beside
     if missing > 0 and (reported >= allowed or missing > TOLERANCE * allowed):
         others += missing
     elif surplus > 0 and (counted.used + counted.in_flight >= allowed or surplus > TOLERANCE * allowed):
-        if surplus <= others:
-            others -= surplus
+        if surplus <= others or counted.is_exact:
+            others = max(0, others - surplus)
         else:
             others, since = reported + counted.beside, now
     elif (
@@ -102,4 +108,7 @@ def correct(
         return None
     if report and report.until <= until <= report.until + SAME_RESET:
         until = report.until
+    if counted.is_exact:
+        is_same = others == before and (others == 0 or (report is not None and until == report.until))
+        return None if is_same else Report(others, until, 0.0, 0.0)
     return Report(others, until, since, now)

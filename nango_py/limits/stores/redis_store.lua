@@ -379,7 +379,7 @@ end
 
 -- Report: what responses said of a limit; the same arithmetic as in report.py.
 function make.report()
-  local TOLERANCE, SAME_RESET, REFRESHED_AFTER = 0.02, 1, 0.1
+  local TOLERANCE, SAME_RESET, REFRESHED_AFTER, OWN_CALLS_STAY = 0.02, 1, 0.1, 60
   local Report = {}
 
   -- Whether forgetting it would change anything.
@@ -388,7 +388,8 @@ function make.report()
   function Report.correct(meter, limit, reported, beside, resets_in)
     local report, allowed, in_flight = meter.reports[limit.place], limit.capacity, meter.in_flight_cost
     local others, since = others_at(report, now), since_at(report, now)
-    local used = module[limit.kind].usage(meter, limit, 0)
+    local used, before = module[limit.kind].usage(meter, limit, 0), others
+    local is_exact = limit.kind == 'window' and limit.span < OWN_CALLS_STAY
     local stop, is_same_reset = now + resets_in, false
     beside = math.min(used, beside)
     if report then is_same_reset = report[UNTIL] <= stop and stop <= report[UNTIL] + SAME_RESET end
@@ -396,12 +397,17 @@ function make.report()
     if missing > 0 and (reported >= allowed or missing > TOLERANCE * allowed) then
       others = others + missing
     elseif surplus > 0 and (used + in_flight >= allowed or surplus > TOLERANCE * allowed) then
-      if surplus <= others then others = others - surplus else others, since = reported + beside, now end
+      if surplus <= others or is_exact then others = math.max(0, others - surplus) else others, since = reported + beside, now end
     elseif is_same_reset
       and module.log.ended_after(meter.log, report[REPORTED_AT]) < math.max(1, REFRESHED_AFTER * allowed) then
       return
     end
-    meter.reports[limit.place] = {others, is_same_reset and report[UNTIL] or stop, since, now}
+    if is_same_reset then stop = report[UNTIL] end
+    if not is_exact then
+      meter.reports[limit.place] = {others, stop, since, now}
+    elseif others ~= before or (others > 0 and not (report and stop == report[UNTIL])) then
+      meter.reports[limit.place] = {others, stop, 0, 0}
+    end
   end
 
   return Report

@@ -119,8 +119,8 @@ class StoredMeter:
         Args:
             key: of the row.
             text: from `dump`.
-            moment: the current time. If the machine was restarted since the last change, its clock began
-                anew, and Unix time says how long ago everything was.
+            moment: the current time. If the machine was restarted since the last change, its clock started
+                again, and Unix time says how long ago everything was.
             bookings: by name, those of other rows; those of this row are added.
         """
         state = json.loads(text)

@@ -39,9 +39,7 @@ _SCOPES = frozenset({"connection", "integration"})
 
 
 def check_templates(
-    settings: Settings,
-    locator: Located,
-    folders: Iterable[FilePath] = (),
+    settings: Settings, locator: Located, folders: Iterable[FilePath] = ()
 ) -> tuple[Compiled, list[Problem]]:
     """Every template of a merged tree by its path, and their problems.
 
@@ -58,22 +56,16 @@ def check_templates(
     allow_http = _at(settings, ("requests", "allow_http")) is True
     for path, kind in template_places("integration", settings).items():
         text = _at(settings, path)
-        if isinstance(text, RefusedText):
+        if isinstance(text, RefusedText) or len(problems) > MAX_PROBLEMS:
             continue
-        if len(problems) > MAX_PROBLEMS:
-            break
         if kind == JMESPATH:
-            what, help_ = find_path_fault(str.__str__(text))
-            if isinstance(text, EnvironmentText):
-                what, help_ = what and "not a JMESPath", ""
-            if what:
-                problems.append(Problem(locator.position(path), "E324", what, "", help_))
+            problems += _check_json_path(text, locator, path)
             continue
         try:
-            template = compile_template(text)
-            compiled[path] = template
+            template = compiled[path] = compile_template(text)
             if MAY_BE_FOREIGN.search(template.source):
-                check_foreign_names(template.source, _names(settings, auth_mode), is_sure=_is_key(kind, path))
+                names = _names(settings, auth_mode)
+                check_foreign_names(template.source, names, is_sure=_is_key(kind, path))
             _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
             problems.append(locate_problem(problem, text, locator.position(path), folders))
@@ -83,11 +75,18 @@ def check_templates(
                 locate_problem(problem, text, locator.position(path), folders)
                 for problem in check_variables(template, kind, auth_mode)
             ]
-    found = itertools.chain(
-        _check_header_names(settings, locator), _check_host_fields(settings, fields, locator)
-    )
-    problems += itertools.islice(found, MAX_PROBLEMS + 1)
+    problems += itertools.islice(_check_header_names(settings, locator), MAX_PROBLEMS)
+    problems += itertools.islice(_check_host_fields(settings, fields, locator), MAX_PROBLEMS)
     return compiled, problems
+
+
+def _check_json_path(text: str, locator: Located, path: Path) -> list[Problem]:
+    what, help_ = find_path_fault(str.__str__(text))
+    if not what:
+        return []
+    if isinstance(text, EnvironmentText):  # the help would repeat the value
+        what, help_ = "not a JMESPath", ""
+    return [Problem(locator.position(path), "E324", what, "", help_)]
 
 
 def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:

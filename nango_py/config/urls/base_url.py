@@ -44,7 +44,7 @@ def check_base_url(
         fields: the format of each variable that may be the whole host (`nango_py.config.urls.hosts`).
 
     Raises:
-        TemplateProblem: E301 to E304, E316.
+        TemplateProblem: E301 to E305, E316.
     """
     outline = _outline(template, fields)
     if allow_query and "#" not in outline:
@@ -55,23 +55,19 @@ def check_base_url(
             raise _variable_host(is_whole=True)
         raise TemplateProblem("E301", "URL has no scheme", hint=_with_scheme(template))
     if scheme[1].lower() not in DEFAULT_PORTS:
-        raise TemplateProblem(
-            "E301", f'URL has the scheme "{printable(scheme[1], 20)}"', expected="expected https"
-        )
+        what = f'URL has the scheme "{printable(scheme[1], 20)}"'
+        raise TemplateProblem("E301", what, expected="expected https")
     authority = re.split(r"[/?#\\]", outline[scheme.end() :], maxsplit=1)[0]
     if "@" in authority:
         raise TemplateProblem("E303", "credentials in a URL", hint="move them to auth or to headers")
-    _check_defaults(template, fields)
     host = _check_host(authority)
     if not URL.fullmatch(outline.replace(_VARIABLE, "x")) or not _is_host(host):
-        raise TemplateProblem(
-            "E301",
-            "not a base URL",
-            expected="expected https://host/path/ without ?, #, spaces or backslashes",
-        )
+        expected = "expected https://host/path/ without ?, #, spaces or backslashes"
+        raise TemplateProblem("E301", "not a base URL", expected=expected)
     check_dots(outline[scheme.end() + len(authority) :].replace(_VARIABLE, "x"))
     if scheme[1].lower() == "http" and not allow_http and not _LOOPBACK.fullmatch(host):
         raise _plain_http()
+    _check_defaults(template, fields)
 
 
 def _check_defaults(template: Template, fields: Mapping[str, str]) -> None:

@@ -72,8 +72,8 @@ class Verification:
 
     Attributes:
         outcome: `accepted`; `refused` (they are wrong); `missing_scope` (they are right, but lack a
-            permission); `wrong_settings` (the region, subdomain or other setting in the URL is wrong, so that
-            nothing is known about them); `unavailable` (the API could not be reached or gave no clear
+            permission); `wrong_settings` (the region, subdomain or other setting in the URL is wrong, and
+            they could not be tested); `unavailable` (the API could not be reached or gave no clear
             response); `not_declared` (the blueprint has no verification call).
         status: the HTTP status of the last response, None if there was none.
         message: a sentence for the user whose credentials they are. It holds no credential.

@@ -221,7 +221,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
 
     async def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL; see `Executor.send_url`."""
-        return await self._request_url(make_call(method, "", options), url)
+        return await await_without_frames(self._request_url(make_call(method, "", options), url))
 
     def _remember(self, call: CallRecord) -> None:
         task = asyncio.current_task()

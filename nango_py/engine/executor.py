@@ -15,6 +15,7 @@ from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.place import run_whole
 from nango_py.engine.plan import make_call
+from nango_py.secret import without_frames
 from nango_py.transport.response import CHUNK_SIZE, Response
 
 if TYPE_CHECKING:
@@ -272,6 +273,7 @@ class Executor(BaseExecutor[Response]):
         """
         return self._usage()
 
+    @without_frames
     def library_base(self) -> tuple[str, frozenset[Origin]]:
         """The base URL with credentials masked, and the origins of the API. May fetch a first token."""
         runtime, connection = self._get_runtime(), self._read_connection()

@@ -7,6 +7,7 @@ import io
 import itertools
 import pickle
 import socket
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -455,6 +456,7 @@ def test_errors_are_those_of_requests_and_ours(tmp_path: Path) -> None:
             assert error.request.url == f"{server.url}x"
             assert error.__context__ is None
             assert KEY not in repr([error, error.request.headers])
+            assert KEY not in repr([frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)])
     with connected(tmp_path / "closed", f"http://127.0.0.1:{port}/", settings) as nango:
         session = nango.session("shop", "u0")
         error = failing(session)

@@ -308,6 +308,43 @@ def test_pages_are_walked_over_real_responses(tmp_path: Path) -> None:
         assert {entry.user for entry in sandbox.ledger.received} == {"u0"}
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [
+        (SandboxResponse.of({"data": [], "links": {}}), ""),
+        (SandboxResponse.of(status=204), ""),
+        (SandboxResponse.of(status=200), "empty"),
+        (SandboxResponse.of({"data": {"2": {"id": 2}}}), '"2"'),
+        (SandboxResponse.of({"data": [{"id": 2}], "links": {"next": ["x"]}}), "a list of 1"),
+    ],
+)
+def test_a_walk_over_sockets_ends_with_the_records_or_an_error(
+    tmp_path: Path, kind: str, last: SandboxResponse, error: str
+) -> None:
+    """The corpus of paged servers (test_paging_corpus.py) holds for real responses too."""
+    paging = {"kind": "next_url", "next": "links.next", "records": "data"}
+    first = SandboxResponse.of({"data": [{"id": 1}], "links": {"next": "?page=2"}})
+
+    async def walk(nango: Nango) -> list[Any]:
+        async with nango:
+            return [record async for record in nango.async_executor("shop", "u0").paginate("things")]
+
+    faults = FaultPlan.script([first, last])
+    with a_product(tmp_path, {**SHOP, "pagination": paging}, faults=faults) as (nango, _):
+
+        def collect() -> list[Any]:
+            if kind == "async":
+                return asyncio.run(walk(nango))
+            return list(nango.executor("shop", "u0").paginate("things"))
+
+        if error:
+            with pytest.raises(ProviderError, match=error):
+                collect()
+        else:
+            assert collect() == [{"id": 1}]
+
+
 def test_an_error_on_the_way_through_pages_is_raised(tmp_path: Path) -> None:
     """A partial list is never taken for the whole one."""
     settings = {**SHOP, "pagination": {"kind": "next_url", "next": "links.next", "records": "data"}}

@@ -45,7 +45,7 @@ class PartialFile:
         self._path.unlink(missing_ok=True)
 
     def range_headers(self) -> dict[str, str]:
-        """Headers that request the rest of the body, if the server offers it and can tell the same body.
+        """Headers that request the rest of the body, if the server offers it and names the body by a tag.
 
         Source: RFC 9110 sections 13.1.5 and 14.2
         """

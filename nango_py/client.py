@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nango_py.accounts import Accounts
 from nango_py.clock import SYSTEM_CLOCK
@@ -98,6 +98,9 @@ class Nango:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Nango holds keys and sockets and cannot be pickled; open one in each process")
 
     def close(self) -> None:
         """Close database and network connections. Later calls open them again."""

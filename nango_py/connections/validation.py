@@ -24,10 +24,13 @@ def check_identity(integration: str, user_id: str) -> None:
     """Reject names that one of the databases would not preserve exactly.
 
     Raises:
-        StorageError: not text, empty, longer than 1024 bytes in UTF-8, or containing NUL or half of a
+        TypeError: not text.
+        StorageError: empty, longer than 1024 bytes in UTF-8, or containing NUL or half of a
             surrogate pair.
     """
     for name, value in (("integration", integration), ("user_id", user_id)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is of type {type(value).__name__}; expected text: str(user.id)")
         reason = _check_name(value)
         if reason:
             raise StorageError(f"{name} {reason}; expected text of 1 to {MAX_NAME_BYTES} bytes without NUL")
@@ -39,10 +42,8 @@ def check_type(name: str, value: object, types: type | tuple[type, ...], expecte
         raise TypeError(f"{name} is of type {type(value).__name__}; expected {expected}")
 
 
-def _check_name(value: object) -> str:
+def _check_name(value: str) -> str:
     """What is wrong with the name, or ""."""
-    if not isinstance(value, str):
-        return f"is of type {type(value).__name__}"
     if not value:
         return "is empty"
     if "\0" in value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from nango_py.attempt import CallRecord
@@ -86,6 +86,12 @@ class BaseExecutor(ABC, Generic[Result]):
         runtime, connection = get_runtime(), read_connection()
         if get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
             self._bind(runtime, connection)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} holds credentials and cannot be pickled; pass integration and user_id, "
+            "and call nango.executor() where it is used"
+        )
 
     def get(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """GET a path below the base URL; options as in `request`."""

@@ -20,7 +20,7 @@ def get_time_zone(name: str) -> tzinfo:
     """The time zone of an IANA name such as "America/New_York".
 
     Raises:
-        ValueError: the name is unknown, or this machine has no time zone database (pip install tzdata).
+        ValueError: the name is unknown.
     """
     if name == "UTC":
         return UTC

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from nango_py import Response
     from nango_py.clock import Clock
     from tests.support.oauth2_login_provider import ProviderRequest, ProviderResponse
 
@@ -158,7 +160,12 @@ class Product:
     def call_in_vain(self, integration: str) -> None:
         """Make a call for a user whose credentials are refused."""
         with contextlib.suppress(CredentialsError):
-            self.nango.executor(integration, "user-1").get("me")
+            self.call(integration)
+
+    def call(self, integration: str) -> Response:
+        """Make a call for a user, in a thread: Playwright keeps an event loop running in this one."""
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(self.nango.executor(integration, "user-1").get, "me").result()
 
     def _integrations(self) -> dict[str, Any]:
         return {

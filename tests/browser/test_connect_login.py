@@ -76,7 +76,7 @@ def test_what_a_provider_says_is_shown_as_text(visitor: Visitor, product: Produc
 def test_an_unreachable_provider_is_reported(visitor: Visitor, product: Product, watch: Watch) -> None:
     """A token endpoint that fails is not the user's fault: the page says to try again later."""
     watch.expect("503")
-    product.mail.token_faults.append(ProviderResponse(503, ""))
+    product.mail.token_faults.append(ProviderResponse(503, "", {"Retry-After": "3600"}))
     visitor.visit()
     visitor.open("Mail")
     press_button(visitor.begin_login("Mail"), "Allow")
@@ -147,7 +147,7 @@ def test_an_expired_connection_can_be_connected_again(visitor: Visitor, product:
     visitor.button("Done").click()
     expect(visitor.page.get_by_role("heading", level=2).first).to_have_text("Connected")
     assert product.nango.connection("mail", "user-1")["uuid"] == before
-    assert product.nango.executor("mail", "user-1").get("me").json()["user"] == "sarah"
+    assert product.call("mail").json()["user"] == "sarah"
 
 
 def test_a_session_for_one_integration_skips_the_grid(visitor: Visitor, product: Product) -> None:

@@ -118,10 +118,10 @@ def test_accepted_patterns_take_linear_steps(request: pytest.FixtureRequest) -> 
     ("pattern", "text"),
     [
         ("^[0-9]*-?[0-9]*-?[0-9]*-?[0-9]*$", "1" * 200 + "x"), ("^(?:a+b{0})+c$", "a" * 30),
-        ("^a*a*b$", "a" * 1000),
+        ("^a*a*b$", "a" * 400),
     ],
 )  # fmt: skip
 def test_step_counter_notices_slow_patterns(pattern: str, text: str) -> None:
     """Control: patterns that an earlier check accepted take far more steps."""
     with pytest.raises(TooManySteps):
-        count_steps(pattern, text, limit=200_000)
+        count_steps(pattern, text, limit=50_000)

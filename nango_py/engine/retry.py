@@ -7,7 +7,7 @@ the second, but is never shorter than our own backoff, which has full jitter. do
 
 from __future__ import annotations
 
-import random
+import itertools
 from typing import TYPE_CHECKING
 
 from nango_py.config.urls.paths import path_fits
@@ -101,8 +101,12 @@ class Backoff:
 
     def seconds(self, failures: int) -> float:
         """The wait after this number of failed attempts (1 for the first)."""
-        ceiling = min(self.cap, self.base * 2.0 ** min(failures - 1, 64))
-        return random.uniform(self.floor, max(self.floor, ceiling))  # noqa: S311 - not for secrets
+        import backoff
+
+        waits = backoff.expo(base=2, factor=self.base, max_value=self.cap)
+        next(waits)  # the library's generators start with an empty value
+        ceiling = next(itertools.islice(waits, failures - 1, None))
+        return max(self.floor, float(backoff.full_jitter(ceiling)))
 
 
 @record

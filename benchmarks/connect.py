@@ -86,7 +86,7 @@ def _journeys(nango: Nango, url: str, count: int) -> list[float]:
 def _journey(nango: Nango, url: str, user: str) -> None:
     """What a product, a browser and a provider do for one login."""
     session = nango.connect_session(user).token.reveal()
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
     began = _ask("POST", f"{url}/oauth/connect/bench", urlencode({"session": session, "attempt": user}), form)
     found = _NEXT.search(began[2])
     if found is None:

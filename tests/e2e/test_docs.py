@@ -147,7 +147,11 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
         blueprint_loads(block, tmp_path)
         return
     if "integrations" not in data:
-        data = {"integrations": {"fragment": {"extends_blueprint": "klaviyo:v1", **data}}}
+        config = {"config": data.pop("config")} if "config" in data else {}
+        data = {"integrations": {"fragment": {"extends_blueprint": "klaviyo:v1", **data}}, **config}
+    if logo := data.get("config", {}).get("product_logo"):
+        (tmp_path / logo).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+        data["config"]["product_logo"] = str(tmp_path / logo)
     names = re.findall(r"\$\{([A-Z_]+)\}", block.text)
     environ = {name: "redis://127.0.0.1/0" if name.endswith("_URL") else "a_secret" for name in names}
     with Nango(

@@ -59,7 +59,7 @@ class Ward(FaultServer):
     def _run(self, stream: socket.socket, step: Any) -> bool:
         if step is not READ:
             return super()._run(stream, step)
-        while request := _read_request(stream):
+        while request := _read_request(stream, has_body=True):
             if b"key-of-ill" in request:
                 return all(super(Ward, self)._run(stream, one) for one in self._of_the_ill)
             stream.sendall(response(b"{}"))

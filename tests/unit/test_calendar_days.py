@@ -32,6 +32,9 @@ NEW_YORK = "America/New_York"
 HOUR = 3600.0
 
 
+UPTIME = 1000.0
+
+
 class DayClock(LimitClock):
     """A clock that is set to local times of a time zone."""
 
@@ -42,6 +45,10 @@ class DayClock(LimitClock):
     def now(self) -> float:
         """Unix seconds."""
         return self.began + self.moment
+
+    def monotonic(self) -> float:
+        """Seconds since the machine started, a while ago."""
+        return self.moment + UPTIME
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

@@ -240,7 +240,7 @@ def test_every_store_corrects_alike(steps: Steps) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_short_window_holds_wherever_it_begins(kind: str, tmp_path: Path) -> None:
-    """In less than a minute our calls count for the whole window; what others used still ends at its reset."""
+    """Below a minute our calls count for the whole window; what others used still ends at its reset."""
     clock, limit = LimitClock(50_000.0), window(10, 20.0)
     with store_opener(kind, tmp_path, clock) as open_store:
         store = open_store()

@@ -35,6 +35,9 @@ class SyntaxNode:
     fields: Mapping[str, Field]
 
 
+MAX_PARENTHESES = 100
+"""More of them in one expression would only use up the parser's stack."""
+
 _trees: dict[str, SyntaxNode] = {}
 """Every expression that was parsed in this process or found in a cache."""
 
@@ -117,6 +120,8 @@ def _parse(text: str) -> SyntaxNode | None:
     from jinja2.parser import Parser
 
     expression: nodes.Expr | None = None
+    if text.count("(") > MAX_PARENTHESES:
+        return None
     try:
         parser = Parser(_environment(), text, state="variable")
         expression = parser.parse_expression()

@@ -324,7 +324,7 @@ class Meter:
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
         report = self.reports.get(limit.label)
-        others, since = (report.others_at(now), report.since_at(now)) if report else (0, -math.inf)
+        others, since = (report.others_at(now), report.since_at(now)) if report else (0, 0.0)
         if isinstance(limit, CalendarDay):
             begin, end = self._day_bounds(limit, now)
             used = self._ended_after(max(begin, since)) + others + held

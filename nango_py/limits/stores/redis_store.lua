@@ -43,7 +43,7 @@ end
 
 -- The cost that counts beside the log at a moment, and the moment after which entries of the log count then.
 local function others_at(report, moment) return report and moment < report[UNTIL] and report[OTHERS] or 0 end
-local function since_at(report, moment) return report and report[moment < report[UNTIL] and SINCE or REPORTED_AT] or -math.huge end
+local function since_at(report, moment) return report and report[moment < report[UNTIL] and SINCE or REPORTED_AT] or 0 end
 
 -- CountedLog: one string, 16 bytes for each entry: its moment and the total up to and including it. It is read only if
 -- it is needed, so that most calls cost the same however much is counted.

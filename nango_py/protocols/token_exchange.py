@@ -122,14 +122,22 @@ class TokenUnavailable(Exception):
         status: the HTTP status; 0 if there was no response.
         is_unspent: whether it is certain that nothing was exchanged, so that a refresh token that is valid
             once may be sent again: it was not sent, or the status is 429 or 503.
+        is_lasting: whether the same request will not succeed soon, such as one to a host that is not allowed.
     """
 
     def __init__(
-        self, what: str, *, retry_after: float | None = None, status: int = 0, is_unspent: bool = False
+        self,
+        what: str,
+        *,
+        retry_after: float | None = None,
+        status: int = 0,
+        is_unspent: bool = False,
+        is_lasting: bool = False,
     ) -> None:
         self.retry_after = retry_after
         self.status = status
         self.is_unspent = is_unspent or status in UNSPENT
+        self.is_lasting = is_lasting
         super().__init__(what)
 
 

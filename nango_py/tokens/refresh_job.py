@@ -161,7 +161,8 @@ class RefreshJob:
 
     def _note_unavailable(self, current: Connection, error: TokenUnavailable) -> None:
         self.outcome = UNAVAILABLE
-        self.can_be_repeated = error.is_unspent or not current.credentials.get("refresh_token")
+        is_safe = error.is_unspent or not current.credentials.get("refresh_token")
+        self.can_be_repeated = is_safe and not error.is_lasting
         self._endpoint.record_failure(current.uuid, error.retry_after)
         self._tools.schedule.back_off(current, error.retry_after)
         self._runtime.report_token(current, "token not refreshed", str(error))

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from nango_py.transport.response import Response
     from nango_py.transport.sync_transport import Transport
 
-NOT_RETRIED = frozenset({"timeout", "tls", "too_large", "blocked", "proxy"})
+LASTING = frozenset({"tls", "too_large", "blocked", "proxy"})
+"""Failures that another attempt would meet too."""
+NOT_RETRIED = LASTING | {"timeout"}
 """Failures that a second token request would most likely end in, too."""
 
 _RAW_NAME = re.compile(r"\braw\.(\w+)")
@@ -156,7 +158,9 @@ def request_credentials(
         while True:
             outcome = _send(make_token_plan(request, context), clock, deadline, transport, may_repeat)
             if isinstance(outcome, Failure):
-                raise TokenUnavailable(outcome.text, is_unspent=not outcome.sent)
+                raise TokenUnavailable(
+                    outcome.text, is_unspent=not outcome.sent, is_lasting=outcome.reason in LASTING
+                )
             request = steps.send(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
     except StopIteration as end:
         credentials: Credentials = conceal(end.value)

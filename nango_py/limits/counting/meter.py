@@ -339,7 +339,7 @@ class Meter:
 
     # -- the first moment from `start` on at which each kind of limit has room -----------------------------
 
-    def _earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment that every span of this length, at any alignment, has room for."""
         log, span, room = self.log, window.seconds, window.requests - cost
         report = self.reports.get(window.label)
@@ -402,7 +402,7 @@ class Meter:
         # Unix seconds are rounded to some ten millionths.
         return begin - self.offset - CLOCKS_DIFFER, end - self.offset + CLOCKS_DIFFER + 1e-6
 
-    def _earliest_in_day(self, day: CalendarDay, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_in_day(self, day: CalendarDay, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment whose day has room beside all that is counted or waits in it."""
         report = self.reports.get(day.label)
         moment = start
@@ -418,7 +418,7 @@ class Meter:
                 return moment
             moment = min(end, report.until) if report and moment < report.until else end
 
-    def _earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue) -> float:
         """`start` if there is room under the cap now, else when to ask again; callers ask in turns."""
         if self.in_flight_cost + queue.cost_until(now) + cost <= cap.most:
             return start
@@ -431,7 +431,7 @@ class Meter:
             return min(bucket.burst, level + (moment - since) * bucket.per_second), moment
         return level, since
 
-    def _earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment with tokens for this call that leaves every later booking its own."""
         burst, rate, since = bucket.burst, bucket.per_second, now
         level = self._level(bucket, now)[0] - self.in_flight_cost - queue.cost_until(now)
@@ -458,10 +458,10 @@ class Meter:
 
 
 _EARLIEST: dict[type[Limit], Callable[..., float]] = {
-    Window: Meter._earliest_in_window,  # noqa: SLF001 - the class above
-    CalendarDay: Meter._earliest_in_day,  # noqa: SLF001
-    Bucket: Meter._earliest_in_bucket,  # noqa: SLF001
-    InFlight: Meter._earliest_under_cap,  # noqa: SLF001
+    Window: Meter.earliest_in_window,
+    CalendarDay: Meter.earliest_in_day,
+    Bucket: Meter.earliest_in_bucket,
+    InFlight: Meter.earliest_under_cap,
 }
 
 

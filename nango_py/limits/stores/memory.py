@@ -33,52 +33,52 @@ class MemoryLimits:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bookings = Bookings(offset=lambda: clock.now() - clock.monotonic())
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
         _alive.add(self)
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        with self._lock:
+        with self.lock:
             now = self._clock.monotonic()
             self._sweep(now)
             return self._bookings.acquire(spends, gates, max_wait, now)
 
     def confirm(self, ticket: Booking) -> float:
-        with self._lock:
+        with self.lock:
             return self._bookings.confirm(ticket, self._clock.monotonic())
 
     def settle(self, ticket: Booking) -> None:
-        with self._lock:
+        with self.lock:
             self._bookings.settle(ticket, self._clock.monotonic())
 
     def release(self, ticket: Booking) -> None:
-        with self._lock:
+        with self.lock:
             self._bookings.release(ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        with self._lock:
+        with self.lock:
             now = self._clock.monotonic()
             self._sweep(now)
             self._bookings.count(spends, now)
 
     def correct(self, spend: Spend, report: LimitReport) -> None:
-        with self._lock:
+        with self.lock:
             self._bookings.correct(spend, report, self._clock.monotonic())
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        with self._lock:
+        with self.lock:
             now = self._clock.monotonic()
             self._sweep(now)
             self._bookings.close_gate(gates, seconds, now)
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
-        with self._lock:
+        with self.lock:
             return self._bookings.view(keys, self._clock.monotonic())
 
     def keys(self, prefix: str) -> tuple[str, ...]:
-        with self._lock:
+        with self.lock:
             return self._bookings.keys(prefix)
 
     def _sweep(self, now: float) -> None:
@@ -97,12 +97,12 @@ def _before_fork() -> None:
     # A child must not inherit bookings that another thread was changing.
     _held.extend(_alive)
     for store in _held:
-        store._lock.acquire()  # noqa: SLF001 - the same module
+        store.lock.acquire()
 
 
 def _after_fork() -> None:
     for store in _held:
-        store._lock.release()  # noqa: SLF001
+        store.lock.release()
     _held.clear()
 
 

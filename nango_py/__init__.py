@@ -26,18 +26,24 @@ from nango_py.errors import (
 
 if TYPE_CHECKING:
     from nango_py._version import __version__
+    from nango_py.attempt import Attempt
     from nango_py.client import Nango
     from nango_py.connections.connect_sessions import ConnectSession
     from nango_py.connections.connection import Connection
+    from nango_py.engine.async_executor import AsyncExecutor
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
+    from nango_py.limits.limit_types import WindowView
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
     from nango_py.transfer.report import ImportReport
+    from nango_py.transport.response import Response
 
 _MODULES = {
+    "AsyncExecutor": "engine.async_executor",
+    "Attempt": "attempt",
     "ConnectSession": "connections.connect_sessions",
     "Connection": "connections.connection",
     "Event": "engine.events",
@@ -45,13 +51,17 @@ _MODULES = {
     "ImportReport": "transfer.report",
     "Nango": "client",
     "Plan": "engine.plan",
+    "Response": "transport.response",
     "Sandbox": "sandbox",
     "Secret": "secret",
     "Verification": "engine.verification",
+    "WindowView": "limits.limit_types",
     "__version__": "_version",
 }
 
 __all__ = [
+    "AsyncExecutor",
+    "Attempt",
     "ConfigError",
     "ConnectFailed",
     "ConnectSession",
@@ -70,6 +80,7 @@ __all__ = [
     "ProviderError",
     "RateLimited",
     "RequestFailed",
+    "Response",
     "Sandbox",
     "Secret",
     "StorageError",
@@ -79,6 +90,7 @@ __all__ = [
     "UnknownBlueprint",
     "UnknownIntegration",
     "Verification",
+    "WindowView",
     "__version__",
 ]
 

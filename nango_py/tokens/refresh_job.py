@@ -84,7 +84,7 @@ class RefreshJob:
         outcome: one of DONE, BUSY, UNAVAILABLE and REJECTED.
         result: with DONE, the newer connection.
         error: with DONE, why there is none.
-        can_be_repeated: with UNAVAILABLE, whether it is certain that nothing was exchanged.
+        can_be_repeated: with UNAVAILABLE, whether another request is safe and may succeed soon.
     """
 
     def __init__(

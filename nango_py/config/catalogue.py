@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.config.inheritance import overlay
-from nango_py.config.model import Blueprint, Status
+from nango_py.config.model import Blueprint, Change, Status
+from nango_py.config.schema.facts import FACTS, key_paths
 from nango_py.config.schema.validation import check_blueprint, check_merged
 from nango_py.config.values import MAPPINGS, freeze
 from nango_py.config.yaml.document import load_document
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MAX_EXTENDS = 8
 PACKS = "nango_py.blueprints"
 # Keys that describe one blueprint, and not those that extend it.
-_NOT_INHERITED = ("name", "version", "extends", "status", "examples")
+_NOT_INHERITED = ("name", "version", "extends", "status", "examples", *FACTS)
 _SHARED_BY_VERSIONS = ("title", "docs_url", "comment", "categories", "logo")
 
 
@@ -102,6 +103,7 @@ class Catalogue:
                 settings=freeze(settings),
                 origins=tree.origins,
                 status=Status(**{part: status.get(part) for part in field_names(Status)}),
+                changes=self._changes(where, at),
             )
         return self._blueprints[key]
 
@@ -250,6 +252,25 @@ class Catalogue:
             if not problems:
                 return whole
         raise ConfigError(problems)
+
+    def _changes(self, ref: BlueprintRef, at: Position) -> tuple[Change, ...]:
+        """The announced changes of a valid blueprint and of those that it extends, by date."""
+        own = self._load(ref)[1]
+        place = own.origins.position
+        found = [
+            Change(
+                place(("changes", index)),
+                entry["on"],
+                entry["what"],
+                tuple(text for _, text in key_paths(entry.get("affects"))),
+                entry["url"],
+                entry.get("then") or "",
+            )
+            for index, entry in enumerate(own.settings.get("changes") or ())
+        ]
+        parent = own.settings.get("extends")
+        inherited = self._changes(self._locate(parent, at, []), at) if parent is not None else ()
+        return tuple(sorted((*found, *inherited), key=lambda change: change.on))
 
     def _load(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
         key = (ref.path, ref.version)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nango_py.config")
 
+ANNOUNCED_CHANGE = "W505"
+# A change is in the future, so that saying it once in a process is enough.
+_LOGGED_CHANGES: set[str] = set()
+
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
@@ -68,6 +72,10 @@ class ConfigFiles:
         self._seen: Fingerprint = self._fingerprint() if reload else ()
         self._configuration = self._load()
         for warning in self._configuration.warnings:
+            if warning.code == ANNOUNCED_CHANGE:
+                if warning.what in _LOGGED_CHANGES:
+                    continue
+                _LOGGED_CHANGES.add(warning.what)
             logger.warning("%s", warning)
 
     def current(self) -> Configuration:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.config.schema.facts import FACTS
 from nango_py.config.values import MAPPINGS
 from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_places
 from nango_py.registry import AUTH_MODES
@@ -19,7 +20,8 @@ def inherited_settings(blueprint: Blueprint | None, document: Document, path: Pa
     """The settings that the entry at `path` of integrations.yaml inherits from its blueprint, if any."""
     if blueprint is None:
         return Sourced({}, Origins(document.find_node(path) or document.root))
-    return Sourced(blueprint.settings, origins_of(blueprint))
+    settings = {key: value for key, value in blueprint.settings.items() if key not in FACTS}
+    return Sourced(settings, origins_of(blueprint))
 
 
 def origins_of(blueprint: Blueprint) -> Origins:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.assemble import Parent, assemble_integration
 from nango_py.config.images import check_image, locate_logo
 from nango_py.config.inheritance import inherited_settings, overlay
+from nango_py.config.lifecycle import check_lifecycle
 from nango_py.config.model import Config, Configuration, Integration
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
@@ -29,7 +29,7 @@ from nango_py.config.urls.proxy import ProxyPlaces, check_proxy
 from nango_py.config.values import MAPPINGS, EnvironmentText
 from nango_py.config.yaml.document import document_from_python, load_document
 from nango_py.config.yaml.merge import Sourced, with_nulls
-from nango_py.errors import MAX_PROBLEMS, ConfigError, Position, Problem, unknown_name
+from nango_py.errors import MAX_PROBLEMS, ConfigError, Problem, unknown_name
 from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
 
@@ -286,7 +286,7 @@ class _Loading:
             return None
         assert blueprint is not None  # noqa: S101 - find gives one or raises
         self._folders += [blueprint.source.parent, blueprint.source.parent.parent]
-        self._warnings += _check_status(blueprint, where, self._clock)
+        self._warnings += check_lifecycle(blueprint, where, self._clock)
         return blueprint
 
 
@@ -338,21 +338,3 @@ def _check_app_settings(
 def _hide_name(problem: Problem) -> Problem:
     """The problem without the name of the blueprint, which came from the environment."""
     return replaced(problem, what="the environment variable does not name a known blueprint", help="")
-
-
-def _check_status(blueprint: Blueprint, where: Position, clock: Clock) -> list[Problem]:
-    """A warning if the API of a blueprint is retired or deprecated."""
-    today = datetime.fromtimestamp(clock.now(), UTC).date().isoformat()
-    status = blueprint.status
-    help_ = f"extend {status.migrate_to} instead" if status.migrate_to else ""
-    if status.retires_on and status.retires_on <= today:
-        return [
-            Problem(
-                where, "W503", f"the API of {blueprint.ref} was retired on {status.retires_on}", "", help_
-            )
-        ]
-    if status.deprecated_on and status.deprecated_on <= today:
-        ends = f" and retires on {status.retires_on}" if status.retires_on else ""
-        what = f"the API of {blueprint.ref} has been deprecated since {status.deprecated_on}{ends}"
-        return [Problem(where, "W504", what, "", help_)]
-    return []

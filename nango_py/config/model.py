@@ -28,6 +28,27 @@ class Status:
 
 
 @record
+class Change:
+    """An announced change of an API.
+
+    Attributes:
+        position: where a blueprint states it.
+        on: the day, as ISO text.
+        what: what the API changes, as a sentence.
+        affects: the paths of the keys that the change concerns.
+        url: the page that announces it.
+        then: what to do, as a sentence, or "".
+    """
+
+    position: Position
+    on: str
+    what: str
+    affects: tuple[str, ...]
+    url: str
+    then: str
+
+
+@record
 class Blueprint:
     """The checked description of one API, merged with the blueprints that it extends.
 
@@ -35,6 +56,7 @@ class Blueprint:
         settings: the merged tree, frozen; templates are text.
         origins: where each value of `settings` was written.
         layer: where the blueprint was found: "local", "path", "pack" or "shipped".
+        changes: the announced changes of the API, also those that extended blueprints state, by date.
     """
 
     name: str
@@ -45,6 +67,7 @@ class Blueprint:
     settings: Settings
     origins: Mapping[Path, Position]
     status: Status = field(default_factory=Status)
+    changes: tuple[Change, ...] = ()
 
     @property
     def ref(self) -> str:

@@ -335,6 +335,47 @@ CASES = {
         problems=("k:22:14 E403",),
         words=("POST could run twice; add idempotency_header or allow_duplicate_posts: true",),
     ),
+    "49 a source of a key that does not exist": Case(
+        klaviyo=k(
+            line_16="sources:",
+            line_17="  - {covers: [auth, requests.headers.Acept], url: https://a.test/, read_on: 2026-11-30}",
+        ),
+        problems=("k:17:21 E325",),
+        words=('no key "Acept" below "requests.headers"; did you mean "Accept"?',),
+    ),
+    "50 sources without a page": Case(
+        klaviyo=k(line_16="sources:", line_17="  - {covers: auth, url: the manual, read_on: 30.11.2026}"),
+        problems=("k:17:25 E204", "k:17:46 E204"),
+        words=("expected a URL that starts with https://", "expected a date such as 2024-10-15"),
+    ),
+    "51 sources as a mapping": Case(
+        klaviyo=k(line_16="sources: {covers: auth}"),
+        problems=("k:16:10 E205",),
+        words=("expected a list, found a mapping",),
+    ),
+    "52 a source that covers nothing": Case(
+        klaviyo=k(line_16="sources:", line_17="  - {covers: [], url: https://a.test/, read_on: 2026-02-30}"),
+        problems=("k:17:14 E203", "k:17:49 E204"),
+        words=("the path of a key, such as rate_limits.budgets[0]", "the date does not exist"),
+    ),
+    "53 an unconfirmed path with a slash": Case(
+        klaviyo=k(line_16="unconfirmed: [retries/max_attempts, .auth, retries.max_attempts]"),
+        problems=("k:16:15 E325", "k:16:37 E325"),
+        words=('no key "retries/max_attempts"', "expected a path such as rate_limits.budgets[0]"),
+    ),
+    "54 a change without a day": Case(
+        klaviyo=k(
+            line_16="changes:",
+            line_17="  - {what: Keys end., affects: auth.keys, url: https://a.test/, before: 2027-01-01}",
+        ),
+        problems=("k:17:5 E203", "k:17:32 E325", "k:17:65 E202"),
+        words=('missing key "on"', 'no key "keys" below "auth"', 'unknown key "before"'),
+    ),
+    "55 facts in integrations.yaml": Case(
+        i(line_4="    sources: []"),
+        problems=("i:4:5 E202",),
+        words=('unknown key "sources"',),
+    ),
 }
 
 

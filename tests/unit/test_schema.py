@@ -96,6 +96,13 @@ examples:
     sends: {url: "https://example.test/api/me?a=1&lang=en", headers: {Authorization: Bearer t}}
     response: {status: 200, json: {a: null}}
 gotchas: [None that matter]
+sources:
+  - {covers: rate_limits, url: "https://example.test/limits", read_on: 2026-11-30, x-page: 1}
+  - {covers: [auth.auth_mode, 'requests.params."lang"'], url: "https://example.test", read_on: 2026-11-30}
+unconfirmed: ["rate_limits.budgets[0].cases[0].windows[3]"]
+changes:
+  - {on: 2027-01-01, what: Tokens expire., affects: [auth], url: "https://example.test", then: Connect again.}
+  - {on: 2027-02-01, what: Offsets are refused., affects: pagination.kind, url: "https://example.test"}
 """
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nango_py._version import __version__
+from nango_py.config.lifecycle import warning_days
 from nango_py.config.settings import with_integrations_key
 from nango_py.config.yaml.listing import list_names
 from nango_py.registry import AUTH_MODES, PAGINATORS
@@ -138,13 +139,13 @@ class LoadInputs:
         return fingerprint if is_same else None
 
     def _valid_days(self, loaded: LoadResult) -> tuple[str, str]:
-        """The first day, and the day after the last, on which warnings about API retirement stay the same."""
+        """The first day, and the day after the last, on which warnings about APIs stay the same."""
         ends = [
             day
             for _, blueprint in loaded.trees.values()
             if blueprint is not None
-            for day in (blueprint.status.deprecated_on, blueprint.status.retires_on)
-            if day is not None and day > self._today
+            for day in warning_days(blueprint)
+            if day > self._today
         ]
         return self._today, min(ends, default="9999")
 

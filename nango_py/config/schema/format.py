@@ -28,8 +28,11 @@ def definitions() -> dict[str, Schema]:
     text = files("nango_py.config.schema").joinpath("format.json").read_text("utf-8")
     all_definitions: dict[str, Schema] = json.loads(text)["$defs"]
     settings = all_definitions.pop("settings")["properties"]
+    facts = all_definitions.pop("facts")["properties"]
     for name in ("blueprint", "version_body", "integration"):
         all_definitions[name]["properties"] |= settings
+    for name in ("blueprint", "version_body"):
+        all_definitions[name]["properties"] |= facts
     modes = {
         name: (mode.settings_schema, list(mode.required_settings)) for name, mode in AUTH_MODES.all().items()
     }

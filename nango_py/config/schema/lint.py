@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from nango_py.config.schema.facts import check_facts
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.config.urls.hosts import is_network
 from nango_py.config.values import MAPPINGS
@@ -29,9 +30,12 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
 
     They are: rate limit headers without a wait (E402), rules that may send a POST twice (E403), invalid
     calendar days and networks (E204), credentials that the auth mode does not have (E202), and patterns
-    that cannot be used (E319).
+    that cannot be used (E319), paths that name no key (E325), and dates
+    that do not exist (E204).
     """
-    checks = (_check_limit_headers, _check_repeated_posts, _check_days, _check_networks, _check_fields)
+    checks = (
+        _check_limit_headers, _check_repeated_posts, _check_days, _check_networks, _check_fields, check_facts,
+    )  # fmt: skip
     found = itertools.chain.from_iterable(check(settings, locator) for check in checks)
     return list(itertools.islice(found, MAX_PROBLEMS + 1))
 

@@ -23,6 +23,7 @@ from nango_py.config.schema.fast_check import (
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.schema.wording import Fault, problem_of
+from nango_py.config.yaml.merge import with_nulls
 from nango_py.config.yaml.tree import Document, Located
 from nango_py.errors import MAX_PROBLEMS, Position, Problem, nearest
 from nango_py.record import replaced
@@ -51,9 +52,23 @@ def check_blueprint(document: Document) -> list[Problem]:
     if isinstance(document.data, dict) and "versions" in document.data:
         found = [_ignored(problem) if problem.code == "E202" else problem for problem in found]
     found += lint_blueprint(document)
-    if isinstance(document.data, dict) and "extends" not in document.data and "versions" not in document.data:
-        found += lint_settings(document.data, document)
+    found += _lint_bodies(document)
     return sorted(found, key=_get_position)
+
+
+def _lint_bodies(document: Document) -> list[Problem]:
+    """The problems of lint_settings in each blueprint of a file that extends no other."""
+    if not isinstance(document.data, dict):
+        return []
+    if "versions" not in document.data:
+        return [] if "extends" in document.data else lint_settings(document.data, document)
+    versions = document.data["versions"]
+    found: list[Problem] = []
+    for version, body in versions.items() if isinstance(versions, dict) else ():
+        if isinstance(body, dict) and "extends" not in body:
+            tree = with_nulls(document, ("versions", version))
+            found += lint_settings(tree.settings, tree.origins)
+    return found
 
 
 def _ignored(problem: Problem) -> Problem:

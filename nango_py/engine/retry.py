@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from nango_py.config.urls.paths import path_fits
-from nango_py.json_path import search_json
+from nango_py.config.response_match import ResponseMatch, describe_when
 from nango_py.record import record, replaced
 
 if TYPE_CHECKING:
@@ -110,39 +109,6 @@ class Backoff:
 
 
 @record
-class When:
-    """The conditions of a rule; all that are set must hold."""
-
-    statuses: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    path: str = ""
-    headers: tuple[tuple[str, str | None], ...] = ()
-    body_contains: str = ""
-    json_path: str = ""
-    json_equals: JsonValue = None
-    errors: tuple[str, ...] = ()
-
-    def may_hold_for(self, status: int) -> bool:
-        """Whether the rule could apply to a response with this status."""
-        if self.statuses:
-            return any(_matches_status(pattern, status) for pattern in self.statuses)
-        return not self.errors
-
-    def holds(self, facts: Facts) -> bool:
-        """Whether the rule applies to the outcome. Cheap conditions are checked first."""
-        return (
-            (not self.statuses or any(_matches_status(status, facts.status) for status in self.statuses))
-            and (not self.errors or facts.reason in self.errors)
-            and bool(self.statuses or self.errors or facts.status)
-            and (not self.methods or facts.method in self.methods)
-            and (not self.path or path_fits(self.path, facts.endpoint))
-            and all(_matches_header(facts.header(name), value) for name, value in self.headers)
-            and (not self.body_contains or self.body_contains in facts.text())
-            and (not self.json_path or search_json(self.json_path, facts.json()) == self.json_equals)
-        )
-
-
-@record
 class Rule:
     """One entry of `retries.rules`.
 
@@ -151,7 +117,7 @@ class Rule:
     """
 
     name: str
-    when: When
+    when: ResponseMatch
     do: str
     allow_duplicates: bool = False
     max_attempts: int | None = None
@@ -267,10 +233,9 @@ class RetryPolicy:
 
 
 def _parse_rule(number: int, entry: Settings, *, allow_duplicates: bool) -> Rule:
-    words = [part for key, value in entry["when"].items() for part in (key, *_as_tuple(value))]
     return Rule(
-        name=f"rule {number}: {' '.join(map(str, words))} -> {entry['do']}",
-        when=parse_when(entry["when"]),
+        name=f"rule {number}: {describe_when(entry['when'])} -> {entry['do']}",
+        when=ResponseMatch.from_settings(entry["when"]),
         do=entry["do"],
         allow_duplicates=entry.get("allow_duplicate_posts", allow_duplicates),
         max_attempts=entry.get("max_attempts"),
@@ -278,38 +243,8 @@ def _parse_rule(number: int, entry: Settings, *, allow_duplicates: bool) -> Rule
     )
 
 
-def parse_when(settings: Settings) -> When:
-    """The conditions of a checked `when:` block."""
-    json_rule = settings.get("json") or {}
-    header = settings.get("header", {})
-    return When(
-        statuses=tuple(map(str, _as_tuple(settings.get("status")))),
-        methods=tuple(str(method).upper() for method in _as_tuple(settings.get("method"))),
-        path=settings.get("path", ""),
-        headers=tuple(({header: None} if isinstance(header, str) else header).items()),
-        body_contains=settings.get("body_contains", ""),
-        json_path=json_rule.get("path", ""),
-        json_equals=json_rule.get("equals"),
-        errors=tuple(map(str, _as_tuple(settings.get("error")))),
-    )
-
-
-def _as_tuple(value: object) -> tuple[object, ...]:
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
 def _parse_backoff(settings: Settings | None) -> Backoff | None:
     if settings is None:
         return None
     keys = {"base": "base_seconds", "cap": "max_seconds", "floor": "min_seconds"}
     return Backoff(**{name: float(settings[key]) for name, key in keys.items() if key in settings})
-
-
-def _matches_status(pattern: str, status: int) -> bool:
-    return pattern == str(status) or (pattern.endswith("xx") and pattern[:-2] == str(status // 100))
-
-
-def _matches_header(value: str | None, wanted: str | None) -> bool:
-    return value is not None and (wanted is None or value == wanted)

@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.config.response_match import ResponseMatch
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.paths import render_path
 from nango_py.connections.connection import thaw
 from nango_py.engine.call import read_json
 from nango_py.engine.plan import Call, make_plan
-from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts, When, parse_when
+from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts
 from nango_py.errors import (
     ConfigError,
     CredentialsError,
@@ -247,8 +248,10 @@ def _any_holds(conditions: Iterable[Settings | str | int], facts: Facts) -> bool
     return any(_parse_condition(condition).holds(facts) for condition in conditions)
 
 
-def _parse_condition(condition: Settings | str | int) -> When:
-    return When(statuses=(str(condition),)) if isinstance(condition, str | int) else parse_when(condition)
+def _parse_condition(condition: Settings | str | int) -> ResponseMatch:
+    if isinstance(condition, str | int):
+        return ResponseMatch(statuses=(str(condition),))
+    return ResponseMatch.from_settings(condition)
 
 
 def _credentials_name(schema: Schema, texts: Settings, brand: str) -> str:

@@ -10,6 +10,16 @@ from nango_py.sandbox.faults import Fault, FaultPlan
 from nango_py.sandbox.ledger import Ledger, Received
 from nango_py.sandbox.request_counts import Counted
 from nango_py.sandbox.responses import SandboxResponse
+from nango_py.sandbox.routes import SandboxRequest
 from nango_py.sandbox.server import Sandbox
 
-__all__ = ["Counted", "Fault", "FaultPlan", "Ledger", "Received", "Sandbox", "SandboxResponse"]
+__all__ = [
+    "Counted",
+    "Fault",
+    "FaultPlan",
+    "Ledger",
+    "Received",
+    "Sandbox",
+    "SandboxRequest",
+    "SandboxResponse",
+]

@@ -7,11 +7,16 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.record import field, record
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
+from nango_py.sandbox.declared import declared_routes
+from nango_py.sandbox.generated import GeneratedPages, generate_response
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
-from nango_py.sandbox.limit_headers import RateLimitHeaders, RetryAfter
+from nango_py.sandbox.limit_headers import RateLimitHeaders
 from nango_py.sandbox.request_counts import RequestCounts
-from nango_py.sandbox.responses import SandboxResponse, SandboxResponses
+from nango_py.sandbox.responses import ApiResponses, SandboxResponse
+from nango_py.sandbox.routes import Route, Routes, SandboxRequest, Sequence, to_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,56 +26,77 @@ if TYPE_CHECKING:
     from nango_py.sandbox.budgets import CountingMode
     from nango_py.sandbox.faults import Fault, FaultPlan
     from nango_py.sandbox.http_socket import Request
+    from nango_py.sandbox.limit_headers import RetryAfter
+    from nango_py.sandbox.routes import Reply
 
 _TOO_MANY_REQUESTS = 429
 _MAX_IDEMPOTENCY_KEYS = 10_000
 _LOST = frozenset({"timeout", "reset_after"})
 
 
-class SimulatedApi:
-    """The API of one blueprint. `nango_py.sandbox.Sandbox` documents the arguments."""
+@record
+class SandboxOptions:
+    """The keyword arguments of `nango_py.sandbox.Sandbox`, which documents them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        credentials: Mapping[str, Mapping[str, object]] | None,
-        faults: FaultPlan | None,
-        pages: Mapping[str, int] | None,
-        counting: CountingMode,
-        retry_after: RetryAfter,
-        retired: bool,
-        idempotency_header: str | None,
-        clock: Clock,
-    ) -> None:
-        if retired and not _has_retired(settings, clock.now()):
+    credentials: Mapping[str, Mapping[str, object]] | None = None
+    faults: FaultPlan | None = None
+    responses: Mapping[tuple[str, str], Reply] = field(default_factory=dict)
+    pages: Mapping[str, int] | None = None
+    strict: bool = True
+    counting: CountingMode = "fixed"
+    retry_after: RetryAfter = "seconds"
+    retired: bool = False
+    idempotency_header: str | None = None
+    clock: Clock = SYSTEM_CLOCK
+
+
+class SimulatedApi:
+    """The API of one blueprint.
+
+    Args:
+        settings: the merged settings of a blueprint or integration.
+        options: see `nango_py.sandbox.Sandbox`.
+
+    Raises:
+        ValueError: the settings are invalid, or an option does not fit them.
+    """
+
+    def __init__(self, settings: Settings, options: SandboxOptions) -> None:
+        self.options = options
+        self._clock = options.clock
+        if options.retired and not _has_retired(settings, self._clock.now()):
             raise ValueError("retired=True needs a blueprint with a status.retires_on in the past")
         rate_limits = settings.get("rate_limits") or {}
-        if idempotency_header is None:
-            idempotency_header = (settings.get("retries") or {}).get("idempotency_header") or ""
-        self.ledger = Ledger(idempotency_header or "Idempotency-Key")
-        self.counts = RequestCounts(rate_limits, counting)
-        self.credentials = Credentials(settings, credentials)
+        header = options.idempotency_header
+        if header is None:
+            header = (settings.get("retries") or {}).get("idempotency_header") or ""
+        self._idempotency_header = header.lower()
+        self.ledger = Ledger(header or "Idempotency-Key")
+        self.counts = RequestCounts(rate_limits, options.counting)
+        self.credentials = Credentials(settings, options.credentials)
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
+        self.handler_errors: list[Exception] = []
         self._base = self.credentials.base_pattern(self.base_path)
-        self._responses = SandboxResponses(settings, pages)
-        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), retry_after, clock)
-        self._faults = faults
-        self._clock = clock
-        self._retired = retired
-        self._idempotency_header = idempotency_header.lower()
+        self._settings = settings
+        self.responses = ApiResponses(settings)
+        self.routes = Routes(declared_routes(settings, self.responses), self.responses)
+        for path, number in (options.pages or {}).items():
+            self.routes.add(Route.of("GET", path, GeneratedPages(settings, self.responses, number)))
+        for (method, path), reply in options.responses.items():
+            self.routes.add(Route.of(method, path, Sequence((reply,))))
+        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self._clock)
         self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
         self._numbers = itertools.count(1)
 
     def choose_fault(self, request: Request) -> Fault | None:
         """The fault of a request, whose headers have arrived."""
         request.at = self._clock.monotonic()
-        if self._faults is None:
+        if self.options.faults is None:
             return None
         path = request.target.partition("?")[0]
         match = self._base.fullmatch(path)
-        fault = self._faults.next((match["endpoint"] or "") if match else path)
+        fault = self.options.faults.next((match["endpoint"] or "") if match else path)
         if fault is not None:
             self.ledger.record_fault(fault.label)
         return fault
@@ -89,7 +115,7 @@ class SimulatedApi:
             response = self._choose_response(request, caller, endpoint, _merge(params), number, fault)
         else:
             message = f"Only paths below {self.base_path} are served"
-            response = self._responses.error(404, "not_found", message)
+            response = self.responses.error(404, "not_found", message)
         response, is_repeated = self._deduplicate(request, caller, response)
         self.ledger.add(
             Received(
@@ -120,11 +146,11 @@ class SimulatedApi:
         number: int,
         fault: Fault | None,
     ) -> SandboxResponse:
-        if self._retired:
-            return self._responses.refusal(410, "gone", "This API has been retired.")
+        if self.options.retired:
+            return self.responses.refusal(410, "gone", "This API has been retired.")
         if caller is None:
             message = "Credentials are missing, misplaced or wrong."
-            return self._responses.refusal(401, "not_authenticated", message)
+            return self.responses.refusal(401, "not_authenticated", message)
         injected = self._injected_response(fault)
         verdict = self.counts.count(
             caller.account,
@@ -138,9 +164,35 @@ class SimulatedApi:
             return injected
         if verdict.wait_seconds > 0:
             return self._throttle(verdict.wait_seconds)
-        base_url = self.origin + self.base_path
-        response = self._responses.find(request.method, endpoint, params, number, base_url)
+        response = self._route(
+            SandboxRequest(
+                number=number,
+                method=request.method,
+                path=endpoint.strip("/"),
+                path_params={},
+                params=params,
+                headers=_merge(request.headers),
+                body=request.body,
+                user=caller.user,
+                base_url=self.origin + self.base_path,
+            )
+        )
         return response.with_headers(self._limit_headers.numbers(verdict))
+
+    def _route(self, request: SandboxRequest) -> SandboxResponse:
+        found = self.routes.find(request)
+        if isinstance(found, SandboxResponse):
+            return found
+        if found is None:
+            if self.options.strict:
+                return self.responses.not_declared(request.method, request.path, self.routes.names())
+            return generate_response(request, self._settings, self.responses)
+        try:
+            return to_response(found(), self.responses)
+        except Exception as error:  # noqa: BLE001 - the sandbox raises it when it stops
+            self.handler_errors.append(error)
+            message = f"The handler raised {type(error).__name__}."
+            return self.responses.error(500, "handler_failed", message)
 
     def _injected_response(self, fault: Fault | None) -> SandboxResponse | None:
         if fault is None or fault.kind != "status":
@@ -149,16 +201,16 @@ class SimulatedApi:
             return fault.response
         if fault.status == _TOO_MANY_REQUESTS:
             return self._throttle(fault.retry_after)
-        response = self._responses.error(fault.status, "injected", f"Injected status {fault.status}.")
+        response = self.responses.error(fault.status, "injected", f"Injected status {fault.status}.")
         if fault.retry_after is None:
             return response
         return response.with_headers(self._limit_headers.retry_after(fault.retry_after))
 
     def _throttle(self, wait_seconds: float | None) -> SandboxResponse:
         if wait_seconds is None:
-            return self._responses.error(_TOO_MANY_REQUESTS, "throttled", "Request was throttled.")
+            return self.responses.error(_TOO_MANY_REQUESTS, "throttled", "Request was throttled.")
         message = self._limit_headers.sentence(wait_seconds)
-        response = self._responses.error(_TOO_MANY_REQUESTS, "throttled", message)
+        response = self.responses.error(_TOO_MANY_REQUESTS, "throttled", message)
         return response.with_headers(self._limit_headers.retry_after(wait_seconds))
 
     def _deduplicate(

@@ -118,10 +118,10 @@ def _to_text(value: object) -> str:
 
 
 def path_pattern(path: str) -> re.Pattern[str]:
-    """A regular expression for a path: `{x}` and `*` match one segment, `**` matches the rest."""
+    """A regular expression for a path: `{x}` and `*` match a segment, `**` the rest (a group each)."""
     parts = re.split(r"(\{[^}/]*\}|\*\*|\*)", path.strip("/"))
     return re.compile(
-        "".join(".*" if p == "**" else "[^/]+" if i % 2 else re.escape(p) for i, p in enumerate(parts))
+        "".join("(.*)" if p == "**" else "([^/]+)" if i % 2 else re.escape(p) for i, p in enumerate(parts))
     )
 
 

@@ -7,21 +7,39 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Self
 
-from nango_py.clock import SYSTEM_CLOCK
-from nango_py.sandbox.api import SimulatedApi
+from nango_py.sandbox.api import SandboxOptions, SimulatedApi
 from nango_py.sandbox.http_socket import Connection
+from nango_py.sandbox.responses import SandboxResponse
+from nango_py.sandbox.routes import Route, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
+    from typing import TypedDict, Unpack
 
     from nango_py.clock import Clock
-    from nango_py.json_types import Settings
+    from nango_py.json_types import JsonValue, Settings
     from nango_py.sandbox.budgets import CountingMode
     from nango_py.sandbox.faults import FaultPlan
     from nango_py.sandbox.ledger import Ledger
     from nango_py.sandbox.limit_headers import RetryAfter
     from nango_py.sandbox.request_counts import Counted
+    from nango_py.sandbox.routes import Handler, Reply
+
+    class SandboxArguments(TypedDict, total=False):
+        """The keyword arguments of `Sandbox`, which documents them."""
+
+        credentials: Mapping[str, Mapping[str, object]] | None
+        faults: FaultPlan | None
+        responses: Mapping[tuple[str, str], Reply]
+        pages: Mapping[str, int] | None
+        strict: bool
+        counting: CountingMode
+        retry_after: RetryAfter
+        retired: bool
+        idempotency_header: str | None
+        clock: Clock
+
 
 _BACKLOG = 1024
 _ACCEPT_ITERATIONS = 4
@@ -31,16 +49,21 @@ class Sandbox:
     """A local simulation of an API. A context manager, and thread-safe.
 
     It responds with 401 if a credential is missing, misplaced or unknown, with 429 above the rate limits,
-    with the blueprint's examples, and with generated data for other paths below the base path. It injects
-    faults and records every request in `ledger`.
+    and otherwise with what the blueprint declares (its examples and its verification request) or the test
+    supplies (`respond`, `handle`). Other paths are a 404, and other methods a 405. It injects faults and
+    records every request in `ledger`.
+
+    An exception of a handler is a 500, and is raised at the end of the `with` block.
 
     Args:
         settings: the merged settings of a blueprint or integration, with unrendered templates.
+        port: port on 127.0.0.1; 0 for a free one.
         credentials: user id -> credentials. The ledger names the user; other credentials are rejected. None
             accepts any credential in the right place.
         faults: faults to inject.
-        port: port on 127.0.0.1; 0 for a free one.
+        responses: (method, path) -> reply, as for `respond`.
         pages: path below the base path -> number of pages, for blueprints with `next_url` pagination.
+        strict: False generates responses to paths that are neither declared nor supplied.
         counting: "fixed" windows (aligned to the clock, like Klaviyo's), "sliding" windows or "bucket".
         retry_after: format of Retry-After in a 429: "seconds", "decimals" or "http-date"; "body" for a
             sentence in the body only.
@@ -50,34 +73,11 @@ class Sandbox:
         clock: the time of windows and dates.
 
     Raises:
-        ValueError: the settings are invalid, or `retired` is not possible.
+        ValueError: the settings are invalid, or an option does not fit them.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        credentials: Mapping[str, Mapping[str, object]] | None = None,
-        faults: FaultPlan | None = None,
-        port: int = 0,
-        pages: Mapping[str, int] | None = None,
-        counting: CountingMode = "fixed",
-        retry_after: RetryAfter = "seconds",
-        retired: bool = False,
-        idempotency_header: str | None = None,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        self._api = SimulatedApi(
-            settings,
-            credentials=credentials,
-            faults=faults,
-            pages=pages,
-            counting=counting,
-            retry_after=retry_after,
-            retired=retired,
-            idempotency_header=idempotency_header,
-            clock=clock,
-        )
+    def __init__(self, settings: Settings, *, port: int = 0, **options: Unpack[SandboxArguments]) -> None:
+        self._api = SimulatedApi(settings, SandboxOptions(**options))
         self._port = port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,6 +112,51 @@ class Sandbox:
     def revoke(self, user: str) -> None:
         """Reject the credentials of a user from now on."""
         self._api.credentials.revoke(user)
+
+    def respond(
+        self,
+        method: str,
+        path: str,
+        *replies: Reply,
+        json: JsonValue = None,
+        text: str = "",
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> None:
+        """Set the response to a method and path. It precedes the blueprint's and those set before.
+
+        Args:
+            method: such as "GET", which serves HEAD too.
+            path: below the base path; `{name}` and `*` stand for one segment, `**` for any rest.
+            replies: for successive requests, instead of the arguments below: responses, error statuses, or
+                the JSON of a 200. The last one repeats.
+            json: the body.
+            text: the body, if there is no JSON.
+            status: of the response.
+            headers: of the response.
+            params: query parameters that the request must have.
+        """
+        if not replies:
+            given = {"Content-Type": self._api.responses.content_type} if json is not None else {}
+            fields = {**given, **(headers or {})}
+            replies = (SandboxResponse.of(json, status=status, text=text, headers=fields),)
+        self._api.routes.add(Route.of(method, path, Sequence(replies), params))
+
+    def handle(
+        self, method: str, path: str, *, params: Mapping[str, object] | None = None
+    ) -> Callable[[Handler], Handler]:
+        """A decorator for a function that responds to a method and path; arguments as in `respond`.
+
+        The function takes a `SandboxRequest`, and returns a response, an error status, the JSON of a 200, or
+        None for a 204. It runs in the sandbox's thread, so it must not call the sandbox itself.
+        """
+
+        def add(handler: Handler) -> Handler:
+            self._api.routes.add(Route.of(method, path, handler, params))
+            return handler
+
+        return add
 
     def start(self) -> None:
         """Listen, and serve in a thread until `stop`.
@@ -159,6 +204,8 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+        if kind is None and self._api.handler_errors:
+            raise self._api.handler_errors.pop(0)
 
     async def _serve(self, listener: socket.socket, is_ready: threading.Event) -> None:
         self._loop = loop = asyncio.get_running_loop()

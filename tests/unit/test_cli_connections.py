@@ -220,6 +220,7 @@ def shop(product: Product) -> Iterator[Sandbox]:
     settings = {
         "auth": {"auth_mode": "API_KEY"},
         "requests": {"base_url": "https://x.test/v1/", "headers": {"Authorization": "Key ${api_key}"}},
+        "verification": {"path": "me"},
     }
     with Sandbox(settings, credentials={"any": {"api_key": KEY}}) as sandbox:
         product.write("integrations.yaml", SHOP.format(url=sandbox.base_url))

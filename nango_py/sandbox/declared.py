@@ -1,0 +1,59 @@
+"""The routes that a blueprint declares: its examples and its verification request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.record import record
+from nango_py.sandbox.expressions import pieces, unwrap
+from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
+from nango_py.sandbox.routes import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nango_py.json_types import Settings
+    from nango_py.sandbox.responses import ApiResponses, SandboxResponse
+    from nango_py.sandbox.routes import SandboxRequest
+
+_SUCCESSES = range(200, 300)
+
+
+def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route, ...]:
+    """The routes of a blueprint; of those that match a request, the first responds.
+
+    Examples with more parameters come first, and successes before errors.
+    """
+    examples = [
+        (route_of(example.get("call") or {}, responses.of_example(example)), responses.of_example(example))
+        for example in settings.get("examples") or ()
+        if example.get("response")
+    ]
+    served = [(route, response) for route, response in examples if response.status not in REFUSALS]
+    served.sort(key=lambda each: (-len(each[0].params), each[1].status >= FIRST_ERROR))
+    return (*(route for route, _ in served), *_verification(settings, responses))
+
+
+def route_of(call: Settings, response: SandboxResponse) -> Route:
+    """The route of an example's call."""
+    method, path = str(call.get("method", "GET")), str(call.get("path", ""))
+    return Route.of(method, path, _Constant(response), call.get("params"))
+
+
+@record
+class _Constant:
+    response: SandboxResponse
+
+    def __call__(self, request: SandboxRequest) -> SandboxResponse:
+        return self.response
+
+
+def _verification(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
+    declared = settings.get("verification") or {}
+    if "path" not in declared:
+        return
+    parts = pieces(unwrap(declared["path"]))
+    path = "".join("*" if index % 2 else part for index, part in enumerate(parts))
+    accepted = [status for status in declared.get("accepts") or () if status in _SUCCESSES]
+    response = responses.json({}, accepted[0] if accepted else 200)
+    yield Route.of(str(declared.get("method", "GET")), path, _Constant(response))

@@ -1,0 +1,98 @@
+"""The rate limits of the sandbox, and the headers that report them."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py.config.values import freeze
+from nango_py.sandbox import Sandbox
+from tests.support.sandbox_calls import KEY, KLAVIYO, LEGACY, OPEN, get
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def klaviyo() -> Iterator[Sandbox]:
+    """A sandbox of the current Klaviyo API with two users."""
+    users = {"u1": {"api_key": "pk_one"}, "u2": {"api_key": "pk_two"}}
+    with Sandbox(freeze(KLAVIYO), credentials=users) as sandbox:
+        yield sandbox
+
+
+def test_too_many_requests_are_rejected(klaviyo: Sandbox) -> None:
+    """A 429 has Retry-After, other responses have RateLimit headers, and users have separate limits."""
+    while (response := get(klaviyo)).status_code == 200:
+        assert response.headers["RateLimit-Limit"] == "400"
+        assert 0 <= int(response.headers["RateLimit-Remaining"]) < 400
+        assert 0 <= int(response.headers["RateLimit-Reset"]) <= 60
+        connection = http.client.HTTPConnection("127.0.0.1", klaviyo.port)
+        for _ in range(60):
+            connection.request("GET", "/api/metrics/", headers=KEY)
+            connection.getresponse().read()
+        connection.close()
+    assert response.status_code == 429
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "RateLimit-Remaining" not in response.headers
+    assert response.json()["errors"][0]["detail"].startswith("Request was throttled. Expected available in ")
+    assert get(klaviyo, headers={"Authorization": "Klaviyo-API-Key pk_two"}).status_code == 200
+    assert max(counted.peak for counted in klaviyo.counted if counted.label == "50/second") > 50
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pattern"),
+    [
+        ("seconds", r"\d+"),
+        ("decimals", r"\d+\.\d{3}"),
+        ("http-date", r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"),
+        ("body", ""),
+    ],
+)
+def test_retry_after_has_several_formats(retry_after: Any, pattern: str) -> None:
+    """Retry-After is in seconds, decimals or a date; or there is only a sentence in the body."""
+    limits = {"budgets": [{"key": "all", "otherwise": ["1/day"]}]}
+    with Sandbox({**LEGACY, "rate_limits": limits}, retry_after=retry_after) as sandbox:
+        responses = [get(sandbox, headers={}, params={"api_key": "k"}) for _ in range(2)]
+    assert responses[1].status_code == 429
+    assert re.fullmatch(pattern, responses[1].headers.get("Retry-After", ""))
+    assert "Expected available in" in responses[1].text
+    assert (".0 seconds" in responses[1].text) is (retry_after == "body")
+
+
+@pytest.mark.parametrize(
+    ("means", "per_unit", "is_absolute"),
+    [
+        ("seconds", 1, False),
+        ("milliseconds", 1000, False),
+        ("unix_seconds", 1, True),
+        ("unix_milliseconds", 1000, True),
+    ],
+)
+def test_the_headers_are_those_of_the_blueprint(means: str, per_unit: int, *, is_absolute: bool) -> None:
+    """Only the headers that the blueprint declares are sent, with its names and units."""
+    headers = {"remaining": "X-RateLimit-Remaining", "reset": {"name": "X-Reset", "means": means}}
+    limits = {"budgets": [{"key": "all", "otherwise": ["5/minute"]}], "headers": headers}
+    with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
+        sent = get(sandbox).headers
+    assert (sent["X-RateLimit-Limit"], sent["X-RateLimit-Remaining"]) == ("5", "4")
+    left = int(sent["X-Reset"]) / per_unit - (time.time() if is_absolute else 0)
+    assert -1 <= left <= 61
+    assert "RateLimit-Limit" not in sent
+
+
+@pytest.mark.parametrize(
+    ("means", "pattern"), [("http_date", r"\w{3}, .* GMT"), ("iso_date", r"\d{4}-\d\d-\d\dT.*\+00:00")]
+)
+def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
+    """A reset can be an HTTP date or an ISO 8601 date."""
+    limits = {
+        "budgets": [{"key": "all", "otherwise": ["5/minute"]}],
+        "headers": {"reset": {"name": "X-Reset", "means": means}},
+    }
+    with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
+        assert re.fullmatch(pattern, get(sandbox).headers["X-Reset"])

@@ -78,9 +78,7 @@ def _type(fault: Fault, locator: Located) -> Problem:
     if kinds[0] == "string" and found in {"a number", "true or false"}:
         return _describe_unquoted(fault, locator, where, found)
     expected = " or ".join(_KINDS[kind] for kind in kinds)
-    return Problem(
-        where, "E201", f"expected {expected}, found {found}", "", f"write {example}" if example else ""
-    )
+    return Problem(where, "E201", f"expected {expected}, found {found}", "", example)
 
 
 def _describe_unquoted(fault: Fault, locator: Located, where: Position, found: str) -> Problem:

@@ -11,7 +11,7 @@ from nango_py.errors import printable
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nango_py.config.model import Integration
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
@@ -76,6 +76,16 @@ class Accounts:
         """The public views of an integration's connections."""
         self.services.integration(integration)
         return self.services.store.for_integration(integration)
+
+    def iterate(self, integration: str | None, after: tuple[str, str] | None) -> Iterator[PublicView]:
+        """The public views of the connections of one integration or of all, read a page at a time."""
+        from nango_py.connections.bulk import iter_views
+
+        if integration is not None:
+            self.services.integration(integration)
+            if after is not None and after[0] != integration:
+                raise ValueError(f"after is a connection of {printable(after[0])}, not of {integration}")
+        return iter_views(self.services.store, integration or "", after or ("", ""))
 
     @without_frames
     def verify(

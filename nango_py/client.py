@@ -12,8 +12,7 @@ from nango_py.secret import Secret, without_frames
 from nango_py.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from nango_py.clock import Clock
@@ -86,17 +85,13 @@ class Nango:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __reduce__(self) -> NoReturn:
@@ -144,9 +139,8 @@ class Nango:
         """
         from nango_py.engine.executor import Executor
 
-        services = self.services
-        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
-        return Executor(source, connection, services.transport, services.limits, services.clock)
+        services, sources = self.services, self.services.sources(integration, user_id)
+        return Executor(*sources, services.transport, services.limits, services.clock)
 
     def async_executor(self, integration: str, user_id: str) -> AsyncExecutor:
         """The same for asyncio: `await executor.get(path)`. Needs the extra `async`.
@@ -155,9 +149,8 @@ class Nango:
         """
         from nango_py.engine.async_executor import AsyncExecutor
 
-        services = self.services
-        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
-        return AsyncExecutor(source, connection, services.async_transport, services.limits, services.clock)
+        services, sources = self.services, self.services.sources(integration, user_id)
+        return AsyncExecutor(*sources, services.async_transport, services.limits, services.clock)
 
     def session(self, integration: str, user_id: str) -> Session:
         """A `requests.Session` whose calls to the API are authenticated, paced and retried, for SDKs.
@@ -178,11 +171,9 @@ class Nango:
         from nango_py.engine.requests_adapter import Adapter
         from nango_py.engine.requests_transport import RequestsTransport
 
-        services = self.services
-        source, connection = services.runtime_source(integration), services.cache.source(integration, user_id)
+        services, sources = self.services, self.services.sources(integration, user_id)
         transport = RequestsTransport(services.transport)
-        executor = Executor(source, connection, transport, services.limits, services.clock)
-        return Adapter(executor, transport)
+        return Adapter(Executor(*sources, transport, services.limits, services.clock), transport)
 
     def httpx_transport(self, integration: str, user_id: str) -> Any:
         """A transport for `httpx.Client` and `httpx2.Client` that authenticates, paces and retries.
@@ -291,12 +282,27 @@ class Nango:
         return self.accounts.list_for_user(user_id)
 
     def connections_for_integration(self, integration: str) -> list[PublicView]:
-        """The public views of an integration's connections; [] if there are none.
+        """The public views of an integration's connections, oldest first; [] if there are none.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
         """
         return self.accounts.list_for_integration(integration)
+
+    def iter_connections(
+        self, integration: str | None = None, *, after: tuple[str, str] | None = None
+    ) -> Iterator[PublicView]:
+        """The public views of the connections, by integration and user id, read 500 at a time.
+
+        Args:
+            integration: only its connections; by default all that are stored.
+            after: integration and user id of the connection to continue after; by default from the first.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+            ValueError: `after` is a connection of another integration.
+        """
+        return self.accounts.iterate(integration, after)
 
     def connect_session(
         self,

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nango_py.cli.arguments import parse_json_object, parse_json_option
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, json_option
+from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, echo_json_list, json_option
 from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
     from nango_py.client import Nango
     from nango_py.engine.events import Event
+
+
+def _parse_after(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    integration, slash, user = value.partition("/")
+    if not slash:
+        raise click.BadParameter("expected INTEGRATION/USER, such as klaviyo-today/user-1")
+    return integration, user
 
 
 @click.group()
@@ -130,12 +141,25 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @click.option(
     "--status", type=click.Choice([ACTIVE, NEEDS_REAUTH]), help="Only connections with this status."
 )
+@click.option("--limit", type=click.IntRange(min=1), help="At most this number of connections.")
+@click.option(
+    "--after",
+    metavar="INTEGRATION/USER",
+    callback=_parse_after,
+    help="Only connections after this one, for the next page.",
+)
 @json_option
 @pass_project
 def list_(
-    project: Project, integration: str | None, user: str | None, status: str | None, as_json: bool
+    project: Project,
+    integration: str | None,
+    user: str | None,
+    status: str | None,
+    limit: int | None,
+    after: tuple[str, str] | None,
+    as_json: bool,
 ) -> None:
-    """List connections, without credentials; times are in UTC.
+    """List connections by integration and user, without credentials; times are in UTC.
 
     The status is active, or needs_reauth if the user must connect again.
 
@@ -144,15 +168,17 @@ def list_(
       nango connections list --integration klaviyo-today
       nango connections list --status needs_reauth
       nango connections list --user user-1 --json
+      nango connections list --limit 100 --after klaviyo-today/user-1
     """
     with project.open() as nango:
-        views = [view for view in _find(nango, integration, user) if status in {None, view["status"]}]
-    if as_json:
-        echo_json(views)
-        return
-    names = ("integration", "user_id", "status", "date_created", "last_modified")
-    rows = [[view[name] for name in names] for view in views]
-    echo_columns(("integration", "user", "status", "created", "modified"), rows, "no connections")
+        found = (view for view in _find(nango, integration, user, after) if status in {None, view["status"]})
+        views = islice(found, limit)
+        if as_json:
+            echo_json_list(views)
+            return
+        names = ("integration", "user_id", "status", "date_created", "last_modified")
+        rows = ([view[name] for name in names] for view in views)
+        echo_columns(("integration", "user", "status", "created", "modified"), rows, "no connections")
 
 
 @connections.command()
@@ -216,12 +242,22 @@ def _stored_settings(nango: Nango, integration: str, user: str) -> dict[str, Any
     return settings
 
 
-def _find(nango: Nango, integration: str | None, user: str | None) -> list[dict[str, Any]]:
-    if integration is None and user is not None:
-        return nango.connections_for_user(user)
-    names = sorted(nango.configuration.integrations) if integration is None else [integration]
-    views = [view for name in names for view in nango.connections_for_integration(name)]
-    return [view for view in views if user is None or view["user_id"] == user]
+def _find(
+    nango: Nango, integration: str | None, user: str | None, after: tuple[str, str] | None
+) -> Iterator[dict[str, Any]]:
+    if user is None:
+        if integration is not None and after is not None and after[0] != integration:
+            raise click.UsageError(f"--after is a connection of {after[0]}, not of {integration}")
+        return nango.iter_connections(integration, after=after)
+    if integration is not None:
+        find_integration(nango, integration)
+    views = sorted(nango.connections_for_user(user), key=itemgetter("integration"))
+    start = after or ("", "")
+    return (
+        view
+        for view in views
+        if integration in {None, view["integration"]} and (view["integration"], user) > start
+    )
 
 
 def _verify(

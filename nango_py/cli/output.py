@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import click
@@ -14,11 +15,13 @@ import click
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
 
 WIDEST_CELL = 200
 NARROWEST_CELL = 8
+BLOCK_LINES = 1000
+"""Lines of a table that are held in memory, to align them."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 COLORS = {
@@ -48,16 +51,26 @@ def format_columns(
         width: the longest line; long cells are cut for it; 0 cuts nothing.
         is_colored: whether to use ANSI colours.
     """
-    cells = [list(headings), *([format_cell(value) for value in row] for row in rows)]
-    widths = _fit([max(map(len, column)) for column in zip(*cells, strict=True)], width)
-    lines = []
-    for number, line in enumerate(cells):
-        texts = [cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True)]
-        texts[-1] = texts[-1].rstrip()
-        if is_colored:
-            texts = [_style(text, is_heading=number == 0) for text in texts]
-        lines.append("  ".join(texts).rstrip())
-    return "\n".join(lines)
+    return "\n".join(_iter_columns(headings, rows, width=width, is_colored=is_colored))
+
+
+def _iter_columns(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, width: int, is_colored: bool
+) -> Iterator[str]:
+    """The lines of a table. Columns are as wide as the widest cell of the lines up to the next thousand."""
+    rest: Iterator[Sequence[object]] = chain([headings], rows)
+    widest, is_heading = [0] * len(headings), is_colored
+    while block := [[format_cell(value) for value in row] for row in islice(rest, BLOCK_LINES)]:
+        columns = zip(*block, strict=True)
+        widest = [max(size, *map(len, column)) for size, column in zip(widest, columns, strict=True)]
+        widths = _fit(widest, width)
+        for line in block:
+            texts = [cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True)]
+            texts[-1] = texts[-1].rstrip()
+            if is_colored:
+                texts = [_style(text, is_heading=is_heading) for text in texts]
+            is_heading = False
+            yield "  ".join(texts).rstrip()
 
 
 def _fit(widths: list[int], width: int) -> list[int]:
@@ -87,16 +100,20 @@ def format_cell(value: object) -> str:
     return printable(value if type(value) is str else str(value), WIDEST_CELL)
 
 
-def echo_columns(headings: Sequence[str], rows: Sequence[Sequence[object]], empty_message: str) -> None:
-    """Print a table, or `empty_message` on standard error if there are no rows.
+def echo_columns(headings: Sequence[str], rows: Iterable[Sequence[object]], empty_message: str) -> None:
+    """Print a table as its rows arrive, or `empty_message` on standard error if there are none.
 
     On a terminal it fits the terminal; elsewhere nothing is cut.
     """
-    if not rows:
+    rest = iter(rows)
+    first = next(rest, None)
+    if first is None:
         click.echo(empty_message, err=True)
         return
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
-    click.echo(format_columns(headings, rows, width=width, is_colored=has_colors(sys.stdout)))
+    is_colored = has_colors(sys.stdout)
+    for line in _iter_columns(headings, chain([first], rest), width=width, is_colored=is_colored):
+        click.echo(line)
 
 
 def format_json(content: bytes) -> str:
@@ -110,8 +127,22 @@ def format_json(content: bytes) -> str:
 
 def echo_json(value: object) -> None:
     """Print a value as JSON, dates in ISO 8601: indented on a terminal, on one line for programs."""
+    click.echo(_dump(value))
+
+
+def echo_json_list(values: Iterable[object]) -> None:
+    """Print values as they arrive, as `echo_json` prints a list of them."""
+    indent, separator = ("\n  ", ",\n  ") if is_terminal(sys.stdout) else ("", ", ")
+    number = 0
+    for number, value in enumerate(values, 1):
+        text = _dump(value).replace("\n", indent)  # JSON texts contain no line ends
+        click.echo(f"{separator if number > 1 else '[' + indent}{text}", nl=False)
+    click.echo(f"{indent[:1]}]" if number else "[]")
+
+
+def _dump(value: object) -> str:
     indent = 2 if is_terminal(sys.stdout) else None
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=_to_json))
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=_to_json)
 
 
 def echo_fields(fields: Mapping[str, object]) -> None:

@@ -19,6 +19,7 @@ from nango_py.secret import reveal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nango_py.connections.connection import PublicView
     from nango_py.connections.sealed_database import SealedDatabase
     from nango_py.database.base import Rows, Run
     from nango_py.json_types import Credentials, Settings
@@ -76,17 +77,32 @@ def iter_rows(
     Raises:
         TamperError: a row was altered.
     """
+    for row in _iter_pages(database, statements.ALL, integration, user_id, ("", "")):
+        yield (row, *database.decrypt(row))
+
+
+def iter_views(database: SealedDatabase, integration: str, after: tuple[str, str]) -> Iterator[PublicView]:
+    """The public views of the connections after an integration and user, in that order.
+
+    Raises:
+        TamperError: a row was altered.
+    """
+    for row in _iter_pages(database, statements.WITHOUT_CREDENTIALS, integration, "", after):
+        yield row.decrypt_public_view(database.key_of(row))
+
+
+def _iter_pages(
+    database: SealedDatabase, select: str, integration: str, user_id: str, after: tuple[str, str]
+) -> Iterator[Row]:
+    sql = select + (statements.PAGE_OF_INTEGRATION if integration else statements.PAGE)
     filters = {"integration": integration, "user_id": user_id, "limit": PAGE_SIZE}
-    last = ("", "")
     while True:
-        rows = database.read(
-            statements.PAGE, {**filters, "after_integration": last[0], "after_user": last[1]}
-        )
-        for row in map(Row._make, rows):
-            yield (row, *database.decrypt(row))
-            last = (row.integration, row.user_id)
+        rows = database.read(sql, {**filters, "after_integration": after[0], "after_user": after[1]})
+        yield from map(Row._make, rows)
         if len(rows) < PAGE_SIZE:
             return
+        last = Row._make(rows[-1])
+        after = last.integration, last.user_id
 
 
 def check_storable(connection: ExportedConnection) -> None:

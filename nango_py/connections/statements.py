@@ -26,19 +26,14 @@ FROM nango_connections
 """
 ONE = ALL + "WHERE integration = :integration AND user_id = :user_id "
 ONE_FOR_UPDATE = ONE + "FOR UPDATE"
-# By identity, so that a connection that is deleted and registered again in between is not returned twice.
-PAGE = (
-    ALL
-    + """
-WHERE (integration, user_id) > (:after_integration, :after_user)
-  AND (:integration = '' OR integration = :integration) AND (:user_id = '' OR user_id = :user_id)
-ORDER BY integration, user_id LIMIT :limit
-"""
-)
 # Lists do not show credentials, so they are not read.
 WITHOUT_CREDENTIALS = ALL.replace("credentials", "NULL")
 FOR_USER = WITHOUT_CREDENTIALS + "WHERE user_id = :user_id ORDER BY created_at, uuid"
 FOR_INTEGRATION = WITHOUT_CREDENTIALS + "WHERE integration = :integration ORDER BY created_at, uuid"
+# By identity, so that a connection that is deleted and registered again in between is not returned twice.
+_ONE_PAGE = "AND (:user_id = '' OR user_id = :user_id) ORDER BY integration, user_id LIMIT :limit"
+PAGE = f"WHERE (integration, user_id) > (:after_integration, :after_user) {_ONE_PAGE}"
+PAGE_OF_INTEGRATION = f"WHERE integration = :integration AND user_id > :after_user {_ONE_PAGE}"
 GENERATION = (
     "SELECT generation, uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
 )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nango_py.json_types import JsonValue
 
@@ -32,6 +32,12 @@ def search_json(path: str, body: JsonValue) -> JsonValue:
     for name in names:
         body = body.get(name) if isinstance(body, dict) else None
     return body
+
+
+def prepare_paths(paths: Iterable[str]) -> None:
+    """Import the parser now if one of these paths needs it."""
+    if any(_split_plain_path(path) is None for path in paths):
+        import jmespath  # noqa: F401
 
 
 def _search(expression: _Expression, body: JsonValue) -> JsonValue:

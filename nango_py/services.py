@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from nango_py.connections.cache import ConnectionCache
+from nango_py.connections.cache import CachedConnection, ConnectionCache
 from nango_py.connections.processes import Processes
 from nango_py.engine.events import Events
 from nango_py.errors import UnknownIntegration
@@ -183,14 +183,15 @@ class Services:
                 self._runtimes[name] = runtime
         return runtime
 
-    def runtime_source(self, name: str) -> Callable[[], IntegrationRuntime]:
-        """A function that returns the current runtime; all executors of an integration share it.
+    def sources(self, name: str, user_id: str) -> tuple[Callable[[], IntegrationRuntime], CachedConnection]:
+        """Functions that return an integration's runtime, and a user's connection, as they are now.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
         """
         self.integration(name)
-        return self._runtime_sources.setdefault(name, partial(self.runtime, name))
+        runtime = self._runtime_sources.setdefault(name, partial(self.runtime, name))
+        return runtime, self.cache.source(name, user_id)
 
     def close(self) -> None:
         """Close database and network connections. Later calls open them again.
@@ -274,6 +275,7 @@ class Services:
 
     def _open_tokens(self) -> LeasedTokenRefresher:
         seconds = self.configuration.config.token_timeout_seconds
+        self._transport.get()  # imported now, also for async executors: an import within a call may fail
         return LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, self.clock, seconds)
 
     def _open_async_transport(self) -> AsyncTransport:

@@ -43,6 +43,11 @@ class TokenMode(AuthMode):
         """Always, unless a mode says otherwise: the stored credentials get another token."""
         return True
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The protocol, and PyJWT if the client or the grant needs a signed assertion."""
+        has_assertion = "assertion" in settings or settings.get("authorization_method") == "private_key_jwt"
+        return ("nango_py.protocols.oauth2_protocol", *(("jwt",) if has_assertion else ()))
+
     def refresh(self, context: TokenContext) -> TokenRefresh:
         """Run `_refresh`; its errors are raised without the frames that contain credentials."""
         from nango_py.protocols.token_exchange import SECRET_FREE_ERRORS

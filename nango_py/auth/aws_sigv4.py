@@ -41,6 +41,10 @@ class AwsSigV4(AuthMode):
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
     signs = True
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The signature."""
+        return ("nango_py.protocols.signed_request", "nango_py.protocols.sigv4")
+
     def url_to_sign(self, url: str) -> str:
         """The URL with %20 for spaces in its query, which forms write as +."""
         from nango_py.protocols.sigv4 import encode_url

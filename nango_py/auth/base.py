@@ -68,6 +68,16 @@ class AuthMode:
     answers_challenges: ClassVar[bool] = False
     """Whether `answer_challenge` handles a 401 with WWW-Authenticate."""
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The modules that requests and refreshes import, by name; imported when an executor is made.
+
+        An import within a call would fail if no file descriptor is free.
+
+        Args:
+            settings: the merged `auth:` section.
+        """
+        return ()
+
     def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
         """The credentials as they are stored: texts without what was copied along by accident.
 

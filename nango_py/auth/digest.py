@@ -10,6 +10,7 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.json_types import Settings
     from nango_py.protocols.signed_request import SignedRequest
 
 
@@ -27,6 +28,10 @@ class Digest(AuthMode):
     variables = ("username", "password")
     secret_variables = ("password",)
     answers_challenges = True
+
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The response to a challenge."""
+        return ("nango_py.protocols.digest_challenge",)
 
     def answer_challenge(
         self, headers: Mapping[str, str], request: SignedRequest, variables: Mapping[str, object]

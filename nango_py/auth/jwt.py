@@ -10,6 +10,7 @@ from nango_py.protocols.settings_schemas import ASSERTION
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
+    from nango_py.json_types import Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
@@ -39,6 +40,10 @@ class Jwt(TokenMode):
     variables = ("token", "private_key", "private_key_id", "issuer")
     secret_variables = ("token", "private_key", "private_key_id", "issuer")
     token_variable = "token"  # noqa: S105 - a name
+
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """PyJWT, and what calls it."""
+        return ("nango_py.protocols.jwt_signing", "jwt")
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import jwt_signing

@@ -54,6 +54,11 @@ class OAuth1(AuthMode):
     secret_variables = ("oauth_token", "oauth_token_secret", "oauth_client_secret")
     signs = True
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """Oauthlib, and what calls it."""
+        library = ("jwt",) if settings.get("signature_method") == "RSA-SHA1" else ()
+        return ("nango_py.protocols.oauth1_protocol", "oauthlib.oauth1.rfc5849.signature", *library)
+
     @without_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float

@@ -72,6 +72,10 @@ class Signature(AuthMode):
     secret_variables = ("api_key", "api_secret")
     signs = True
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The signature."""
+        return ("nango_py.protocols.hmac_signing",)
+
     @without_frames
     def sign(
         self, request: SignedRequest, variables: Mapping[str, object], settings: Settings, now: float

@@ -13,7 +13,7 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from typing import Any
 
-    from nango_py.json_types import Credentials, JsonValue
+    from nango_py.json_types import Credentials, JsonValue, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
@@ -80,6 +80,10 @@ class TwoStep(TokenMode):
             pair = f"{credentials['username']}:{credentials.get('password', '')}"
             variables["basic_auth_encoded"] = base64.b64encode(pair.encode()).decode()
         return variables
+
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The steps of the login."""
+        return ("nango_py.protocols.two_step_login",)
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import two_step_login

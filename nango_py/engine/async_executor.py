@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - else asyncio.to_thread imports it within a call
 import contextlib
 import weakref
 from collections.abc import Coroutine

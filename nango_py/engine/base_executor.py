@@ -11,6 +11,7 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
+from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
 from nango_py.engine.library_requests import (
     check_library_path,
     hide_location,
@@ -18,6 +19,7 @@ from nango_py.engine.library_requests import (
     library_plan,
 )
 from nango_py.engine.log import explain
+from nango_py.engine.paging import PageWalk
 from nango_py.engine.plan import (
     Call,
     Plan,
@@ -28,7 +30,9 @@ from nango_py.engine.plan import (
     with_credentials_of,
 )
 from nango_py.engine.retry import SENT_RETRIED
+from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
 from nango_py.errors import InvalidRequest, TransportFailed
+from nango_py.limits.usage import usage_view
 from nango_py.record import replaced
 from nango_py.secret import Secret, without_frames
 
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
-    from nango_py.engine.paging import PageWalk, ParsedPage
+    from nango_py.engine.paging import ParsedPage
     from nango_py.engine.plan import CallOptions, RequestOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
@@ -169,8 +173,6 @@ class BaseExecutor(ABC, Generic[Result]):
 
     @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
-        from nango_py.limits.usage import usage_view
-
         runtime = self._get_runtime()
         return usage_view(self._io.limits, runtime.scope_of(self._bind(runtime, self._read_connection())))
 
@@ -284,8 +286,6 @@ class BaseExecutor(ABC, Generic[Result]):
         return connection
 
     def _walk(self, call: Call, max_pages: int | None, *, reads_records: bool = True) -> PageWalk:
-        from nango_py.engine.paging import PageWalk
-
         return PageWalk(self._get_runtime(), call, max_pages, reads_records=reads_records)
 
     async def _next_page(self, walk: PageWalk, deadline_seconds: float | None) -> ParsedPage | None:
@@ -315,8 +315,6 @@ class BaseExecutor(ABC, Generic[Result]):
         deadline_seconds: float | None,
     ) -> Response:
         """Write the body of a GET to a file; begin again, or go on, when it breaks off."""
-        from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
-
         runtime, given = self._get_runtime(), call.headers or {}
         begun, failures = runtime.clock.monotonic(), 0
         may_be_partial = any(str(name).lower() == "range" for name in given)
@@ -361,8 +359,6 @@ class BaseExecutor(ABC, Generic[Result]):
 
     async def _verify(self) -> Verification:
         """Make the blueprint's verification call and judge its response."""
-        from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
-
         record = CallRecord()
         self._remember(record)
         runtime = self._get_runtime()

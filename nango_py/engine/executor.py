@@ -203,6 +203,7 @@ class Executor(BaseExecutor[Response]):
             ProviderError: the API returned an error, or a response without the file (204, 304, a redirect to
                 another host); nothing was written.
             TransportFailed: the body is incomplete or too large; nothing was written.
+            OSError: the file cannot be written.
         """
         warn_about_event_loop()
         call = make_call("GET", path, {**options, "stream": True, "max_response_bytes": max_response_bytes})

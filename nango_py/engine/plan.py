@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import unquote_plus, urlsplit
+from uuid import uuid4
 
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import check_header_name, check_header_value
@@ -303,8 +304,6 @@ def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
         checked(check_header_value, key, header)
         headers[header.lower()] = (header, key)
     else:
-        from uuid import uuid4
-
         headers.setdefault(header.lower(), (header, str(uuid4())))
     return True
 

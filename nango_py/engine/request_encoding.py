@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from nango_py.errors import InvalidRequest
 from nango_py.transport.file_body import FileBody
+from nango_py.transport.multipart import encode_files
 
 if TYPE_CHECKING:
     from nango_py.transport.sendable import Body
@@ -97,8 +98,6 @@ def encode_body(json: object, data: object, files: object) -> tuple[Body, str, b
         InvalidRequest: the body cannot be encoded, or more than one was given.
     """
     if files:
-        from nango_py.transport.multipart import encode_files
-
         return encode_files(data, files)
     if json is not None:
         if data:

@@ -8,6 +8,9 @@ the second, but is never shorter than our own backoff, which has full jitter. do
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING
 
 from nango_py.config.response_match import ResponseMatch, describe_when
@@ -15,8 +18,24 @@ from nango_py.record import record, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from nango_py.json_types import JsonValue, Settings
+
+
+def _load_backoff(name: str) -> ModuleType:
+    """A module of the library without its decorators, which import asyncio: a fifth of a start."""
+    package = find_spec("backoff")
+    spec = PathFinder.find_spec(name, None if package is None else package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        return import_module("backoff")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_expo = _load_backoff("_wait_gen").expo
+_full_jitter = _load_backoff("_jitter").full_jitter
 
 DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_DEADLINE_SECONDS = 120.0
@@ -100,12 +119,10 @@ class Backoff:
 
     def seconds(self, failures: int) -> float:
         """The wait after this number of failed attempts (1 for the first)."""
-        import backoff
-
-        waits = backoff.expo(base=2, factor=self.base, max_value=self.cap)
+        waits = _expo(base=2, factor=self.base, max_value=self.cap)
         next(waits)  # the library's generators start with an empty value
         ceiling = next(itertools.islice(waits, failures - 1, None))
-        return max(self.floor, float(backoff.full_jitter(ceiling)))
+        return max(self.floor, float(_full_jitter(ceiling)))
 
 
 @record

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nango_py.auth.base import get_auth_mode
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.bound_settings import template_error
@@ -13,12 +15,13 @@ from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ProviderError, printable
-from nango_py.json_path import search_json
+from nango_py.json_path import prepare_paths, search_json
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning, find_limit
 from nango_py.limits.rules import CONNECTION, TRIAL, CallFacts, RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
-from nango_py.secret import mask_secrets, reveal
+from nango_py.secret import leaves, mask_secrets, reveal
+from nango_py.transport.bounded_cache import BoundedCache
 from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
@@ -31,9 +34,9 @@ if TYPE_CHECKING:
     from nango_py.engine.interfaces import TokenRefresher
     from nango_py.engine.plan import Plan
     from nango_py.engine.request_encoding import Pairs
+    from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore, Spend
     from nango_py.pagination.base import Paginator
-    from nango_py.transport.bounded_cache import BoundedCache
     from nango_py.transport.response import Response
 
 
@@ -49,6 +52,7 @@ class IntegrationRuntime:
         events: the listeners to what happens in calls.
         tokens: how to refresh tokens, or None.
         end_of_life: a sentence about the end of this API version's life, or "".
+        paginator: how to find the next page, or None if the blueprint does not say.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class IntegrationRuntime:
         self.logger = get_logger(integration.name, integration.log_level)
         self.end_of_life = describe_end_of_life(integration)
         self._error_paths = settings.get("errors") or {}
+        self.paginator = _paginator_of(settings.get("pagination"))
+        _import_what_calls_need(integration)
 
     def for_trial(self, tokens: TokenRefresher) -> IntegrationRuntime:
         """The same integration for credentials that are not stored.
@@ -89,12 +95,6 @@ class IntegrationRuntime:
         return IntegrationRuntime(
             self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
         )
-
-    @cached_property
-    def paginator(self) -> Paginator | None:
-        """How to find the next page, or None if the blueprint does not say."""
-        pagination = self.integration.settings.get("pagination")
-        return PAGINATORS.get(pagination["kind"]).from_settings(pagination) if pagination else None
 
     def outage_for(self, settings: BoundRequestSettings) -> Outage:
         """The retry budget and the circuit breaker of a connection's calls.
@@ -107,8 +107,6 @@ class IntegrationRuntime:
 
     @cached_property
     def _outages(self) -> BoundedCache[Outage]:
-        from nango_py.transport.bounded_cache import BoundedCache
-
         return BoundedCache()
 
     def spends_of(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
@@ -280,6 +278,24 @@ class IntegrationRuntime:
                 "" if value is None else mask_secrets(printable(str(value), 500), plan.settings.secrets)
             )
         return texts[0], texts[1]
+
+
+def _paginator_of(pagination: Settings | None) -> Paginator | None:
+    if not pagination:
+        return None
+    paginator: Paginator = PAGINATORS.get(pagination["kind"]).from_settings(pagination)
+    return paginator
+
+
+def _import_what_calls_need(integration: Integration) -> None:
+    """Import it now: an import within a call would fail if no file descriptor is free."""
+    settings = integration.settings
+    auth, retries = settings.get("auth") or {}, settings.get("retries") or {}
+    for name in (*get_auth_mode(integration.auth_mode).modules(auth), "difflib"):
+        import_module(name)
+    paths = [value for name, value in auth.items() if name.endswith(("_path", "_response", "grant_ended"))]
+    paths += [rule["when"].get("json") for rule in retries.get("rules") or ()]
+    prepare_paths(leaves((settings.get("pagination"), settings.get("errors"), paths)))
 
 
 GONE = 410

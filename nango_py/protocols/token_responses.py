@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
+from nango_py.json_path import search_json
 from nango_py.json_types import is_deeper_than
 from nango_py.protocols.refusals import GRANT, TRANSIENT, read_refusal
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
@@ -217,15 +219,10 @@ def search_path(path: str, body: JsonValue, where: str, context: TokenContext) -
     Raises:
         ConfigError: the setting is not a valid JMESPath.
     """
-    import jmespath
-
-    try:
-        value: JsonValue = jmespath.search(path, body)
-    except (jmespath.exceptions.JMESPathError, ValueError, TypeError, RecursionError):
-        del body
-    else:
-        return value
-    raise context.missing_error(f"auth.{where} is not a valid JMESPath, or does not fit the response")
+    with suppress(ValueError):
+        return search_json(path, body)
+    del body
+    raise context.missing_error(f"auth.{where} is not a valid JMESPath")
 
 
 def read_expiry(

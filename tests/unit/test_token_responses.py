@@ -236,10 +236,17 @@ class _RejectingSession(RecordingSession):
         return {"error": "invalid_grant"}
 
 
-@pytest.mark.parametrize("path", ["access_token[", "abs('x')", "nope(@)"])
+@pytest.mark.parametrize("path", ["access_token[", "abs(x, x)", "nope(@)"])
 def test_invalid_path_is_an_error_of_the_settings(path: str) -> None:
     """A ConfigError, not an error of the provider."""
     with pytest.raises(ConfigError, match=r"auth\.token_path .*JMESPath"):
+        refresh_with(make_response({"n": 1, "access_token": 5}), token_path=path)
+
+
+@pytest.mark.parametrize("path", ["abs('x')", "keys(access_token)", "other.token"])
+def test_a_path_that_does_not_fit_the_response_finds_nothing(path: str) -> None:
+    """The response decides, so it is the response that has no token."""
+    with pytest.raises(TokenUnavailable, match="no valid token"):
         refresh_with(make_response({"n": 1, "access_token": 5}), token_path=path)
 
 

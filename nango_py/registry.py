@@ -1,8 +1,8 @@
-"""Plugins by name: auth modes and paginators, built in or from other packages.
+"""Plugins by name: auth modes, paginators and page servers, built in or from other packages.
 
 A plugin is one file in its folder: `nango_py/auth/api_key.py` is the auth mode `API_KEY`. It is imported on
 first use, so a program only loads what its files name. Other packages register the same kind of class by
-entry point (`nango_py.auth`, `nango_py.pagination`).
+entry point (`nango_py.auth`, `nango_py.pagination`, `nango_py.sandbox.paging`).
 """
 
 from __future__ import annotations
@@ -127,3 +127,4 @@ def _scan_packages(_: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
 
 AUTH_MODES: Registry[Any] = Registry("auth mode", "nango_py.auth", upper=True)
 PAGINATORS: Registry[Any] = Registry("pagination kind", "nango_py.pagination")
+PAGE_SERVERS: Registry[Any] = Registry("pagination kind of the sandbox", "nango_py.sandbox.paging")

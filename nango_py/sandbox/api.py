@@ -11,9 +11,9 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.record import field, record
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
 from nango_py.sandbox.declared import declared_routes
-from nango_py.sandbox.generated import GeneratedPages, generate_response
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
 from nango_py.sandbox.limit_headers import RateLimitHeaders
+from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.request_counts import RequestCounts
 from nango_py.sandbox.responses import ApiResponses, SandboxResponse
 from nango_py.sandbox.routes import Route, Routes, SandboxRequest, Sequence, to_response
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TOO_MANY_REQUESTS = 429
 _MAX_IDEMPOTENCY_KEYS = 10_000
+_RECORDS_PER_PAGE = 3
 _LOST = frozenset({"timeout", "reset_after"})
 
 
@@ -78,11 +79,15 @@ class SimulatedApi:
         self.origin = ""
         self.handler_errors: list[Exception] = []
         self._base = self.credentials.base_pattern(self.base_path)
-        self._settings = settings
+        self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
         for path, number in (options.pages or {}).items():
-            self.routes.add(Route.of("GET", path, GeneratedPages(settings, self.responses, number)))
+            served, _ = make_list(
+                {**settings, "examples": ()}, path, number * _RECORDS_PER_PAGE,
+                responses=self.responses, page_size=_RECORDS_PER_PAGE,
+            )  # fmt: skip
+            self.routes.add(Route.of("GET", path, served))
         for (method, path), reply in options.responses.items():
             self.routes.add(Route.of(method, path, Sequence((reply,))))
         self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self._clock)
@@ -186,13 +191,21 @@ class SimulatedApi:
         if found is None:
             if self.options.strict:
                 return self.responses.not_declared(request.method, request.path, self.routes.names())
-            return generate_response(request, self._settings, self.responses)
+            return self._generate(request)
         try:
             return to_response(found(), self.responses)
         except Exception as error:  # noqa: BLE001 - the sandbox raises it when it stops
             self.handler_errors.append(error)
             message = f"The handler raised {type(error).__name__}."
             return self.responses.error(500, "handler_failed", message)
+
+    def _generate(self, request: SandboxRequest) -> SandboxResponse:
+        """A last page, or an echo of the request."""
+        if request.method == "GET" and (self.settings.get("pagination") or {}).get("kind") == "next_url":
+            served, _ = make_list(self.settings, request.path, _RECORDS_PER_PAGE, responses=self.responses)
+            return served(request)
+        echo = {"method": request.method, "path": request.path, "number": request.number}
+        return self.responses.json(echo)
 
     def _injected_response(self, fault: Fault | None) -> SandboxResponse | None:
         if fault is None or fault.kind != "status":

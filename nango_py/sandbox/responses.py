@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nango_py.config.values import EnvironmentText
 from nango_py.errors import nearest, printable
 from nango_py.record import record, replaced
-from nango_py.sandbox.documents import plain_pointer, set_at
+from nango_py.sandbox.documents import find_steps, set_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,9 +118,9 @@ class ApiResponses:
         fields: dict[str, JsonValue] = {"message": message, "code": code}
         document: JsonValue = None
         for name, text in fields.items():
-            pointer = plain_pointer(self._errors.get(name), "")
-            if pointer:
-                document = set_at(document, pointer, text)
+            steps = find_steps(self._errors.get(name))
+            if steps:
+                document = set_at(document, steps, text)
         return document or {"error": fields}
 
 

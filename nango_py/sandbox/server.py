@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Self
 
 from nango_py.sandbox.api import SandboxOptions, SimulatedApi
 from nango_py.sandbox.http_socket import Connection
+from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.routes import Route, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Sequence as SequenceOf
     from types import TracebackType
     from typing import TypedDict, Unpack
 
     from nango_py.clock import Clock
-    from nango_py.json_types import JsonValue, Settings
+    from nango_py.json_types import JsonValue, Schema, Settings
     from nango_py.sandbox.budgets import CountingMode
     from nango_py.sandbox.faults import FaultPlan
     from nango_py.sandbox.ledger import Ledger
@@ -62,7 +64,7 @@ class Sandbox:
             accepts any credential in the right place.
         faults: faults to inject.
         responses: (method, path) -> reply, as for `respond`.
-        pages: path below the base path -> number of pages, for blueprints with `next_url` pagination.
+        pages: path below the base path -> number of pages of three records, as with `paginate`.
         strict: False generates responses to paths that are neither declared nor supplied.
         counting: "fixed" windows (aligned to the clock, like Klaviyo's), "sliding" windows or "bucket".
         retry_after: format of Retry-After in a 429: "seconds", "decimals" or "http-date"; "body" for a
@@ -157,6 +159,37 @@ class Sandbox:
             return handler
 
         return add
+
+    def paginate(
+        self,
+        path: str,
+        records: int | SequenceOf[JsonValue],
+        *,
+        method: str = "GET",
+        page_size: int = 0,
+        schema: Schema | None = None,
+        seed: int = 1,
+    ) -> list[JsonValue]:
+        """Serve a list at a path, in pages as the blueprint's `pagination` says, and return its records.
+
+        Args:
+            path: as in `respond`.
+            records: the records, or their number. Generated ones are like those of the blueprint's example
+                for the path, with unique ids; without an example they have a `type` and an `id`.
+            method: such as "POST" for a search.
+            page_size: the largest page; by default the `limit` of the blueprint, or 100.
+            schema: a JSON Schema of the generated records.
+            seed: other seeds give other records.
+
+        Raises:
+            ValueError: the sandbox cannot serve the blueprint's `pagination`, or not make such records.
+        """
+        served, made = make_list(
+            self._api.settings, path, records,
+            responses=self._api.responses, method=method, page_size=page_size, schema=schema, seed=seed,
+        )  # fmt: skip
+        self._api.routes.add(Route.of(method, path, served))
+        return made
 
     def start(self) -> None:
         """Listen, and serve in a thread until `stop`.

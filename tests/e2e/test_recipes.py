@@ -26,6 +26,7 @@ BLUEPRINT, MODE, KIND = (
     "nango_py/auth/bearer.py",
     "nango_py/pagination/next_header.py",
 )
+PAGE_SERVER = "nango_py/sandbox/paging/next_header.py"
 RECIPES = {
     "A blueprint": BLUEPRINT,
     "An auth mode": MODE,
@@ -176,11 +177,12 @@ def follow(heading: str, checkout: Path) -> str:
 
 
 def test_each_recipe_adds_one_file() -> None:
-    """Each section holds a new file, at most some changes of others, and ends with its commands."""
-    assert set(FILES) == set(RECIPES.values())
+    """Each section holds a new file (a paginator, its page server too), at most some changes of others, and ends with its commands."""
+    assert set(FILES) == {*RECIPES.values(), PAGE_SERVER}
     for heading, name in RECIPES.items():
         found = blocks_of(heading)
-        assert [block.title for block in found if block.language in {"yaml", "python"}] == [name]
+        titles = [block.title for block in found if block.language in {"yaml", "python"}]
+        assert titles == [name, *([PAGE_SERVER] if name == KIND else [])]
         assert found[-1].language == "sh"
         assert "pytest tests/" in found[-1].text
 
@@ -226,6 +228,7 @@ def test_they_may_come_from_another_package(tmp_path: Path) -> None:
             "my_package/__init__.py": "",
             "my_package/bearer.py": FILES[MODE],
             "my_package/next_header.py": FILES[KIND],
+            "my_package/next_header_server.py": FILES[PAGE_SERVER],
             "my_package/blueprints/__init__.py": "",
             "my_package/blueprints/northwind.v1.yaml": own_kinds(),
             "my_package-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n",

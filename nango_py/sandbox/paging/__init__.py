@@ -1,0 +1,1 @@
+"""How servers page lists: one file for each kind of pagination."""

@@ -177,7 +177,10 @@ def follow(heading: str, checkout: Path) -> str:
 
 
 def test_each_recipe_adds_one_file() -> None:
-    """Each section holds a new file (a paginator, its page server too), at most some changes of others, and ends with its commands."""
+    """Each section holds a new file, at most some changes of others, and ends with its commands.
+
+    A paginator has its page server in a second file.
+    """
     assert set(FILES) == {*RECIPES.values(), PAGE_SERVER}
     for heading, name in RECIPES.items():
         found = blocks_of(heading)

@@ -86,7 +86,7 @@ def _parse_steps(text: str) -> Steps | None:
 def set_at(document: JsonValue, steps: Steps, value: JsonValue) -> JsonValue:
     """A copy of a document with a value at a path; objects and lists on the way are made if needed.
 
-    What stands in the way of the path is replaced. A None at a filter leaves its member out.
+    Values of other types on the way are replaced. A None at a filter leaves its member out.
     """
     if not steps:
         return value

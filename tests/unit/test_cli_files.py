@@ -109,7 +109,7 @@ def test_blueprints_are_listed_and_shown(product: Product) -> None:
     assert "hides" in shown
     assert product.run("blueprints", "path", "close:v0").out.strip().endswith("blueprints/close.v0.yaml")
     assert "E101" in product.run("blueprints", "show", "klavio").err
-    fields = product.run("blueprints", "show", "greenhouse-harvest").out
+    fields = product.run("blueprints", "show", "greenhouse-harvest:v0").out
     assert "credential username   Harvest API key: In Greenhouse under" in fields
     assert "credential password" not in fields  # it is always empty
 

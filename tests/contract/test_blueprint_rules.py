@@ -38,12 +38,18 @@ def settings_of(ref: str) -> Mapping[str, Any]:
     return Catalogue([("local", FOLDER)]).find(ref, Position("test")).settings
 
 
-def outcome(method: str, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Facts:
+def outcome(
+    method: str,
+    status: int,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    path: str = "things",
+) -> Facts:
     """A response to a call, as retry rules receive it."""
     values = {name.lower(): value for name, value in (headers or {}).items()}
     return Facts(
         method,
-        "things",
+        path,
         status=status,
         safe=method not in {"POST", "PATCH"},
         header=lambda name: values.get(name.lower()),
@@ -54,7 +60,13 @@ def outcome(method: str, status: int, body: Any = None, headers: dict[str, str] 
 
 GOOGLE_LIMIT = {"error": {"code": 403, "errors": [{"reason": "userRateLimitExceeded"}]}}
 GOOGLE_DENIED = {"error": {"code": 403, "errors": [{"reason": "insufficientPermissions"}]}}
+GOOGLE_NEWER_LIMIT = {"error": {"code": 403, "details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}}
 GITHUB_SECONDARY = {"message": "You have exceeded a secondary rate limit."}
+GRAPHQL_LIMIT = {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}
+GRAPHQL_SECONDARY = {"errors": [{"message": "You have exceeded a secondary rate limit."}]}
+GRAPHQL_QUOTES_IT = {"data": {"issue": {"title": "How to avoid a secondary rate limit?"}}}
+SHOPIFY_THROTTLED = {"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}
+SHOPIFY_WRONG = {"errors": [{"message": "Field is missing", "extensions": {"code": "undefinedField"}}]}
 SALESFORCE_BUSY = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests Limit exceeded."}]
 SALESFORCE_SPENT = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
 
@@ -72,7 +84,33 @@ SALESFORCE_SPENT = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalReq
         pytest.param(
             "github-app:v0", outcome("GET", 403, {}, {"Retry-After": "60"}), "wait", id="app, retry-after"
         ),
+        pytest.param("google:v0", outcome("GET", 403, GOOGLE_NEWER_LIMIT), "wait", id="google, newer form"),
         pytest.param("github:v0", outcome("GET", 403, {"message": "Forbidden"}), "fail", id="github, denied"),
+        pytest.param(
+            "github:v0", outcome("POST", 200, GRAPHQL_LIMIT, path="graphql"), "wait", id="graphql, primary"
+        ),
+        pytest.param(
+            "github-app:v0",
+            outcome("POST", 200, GRAPHQL_SECONDARY, path="graphql"),
+            "wait",
+            id="graphql, secondary",
+        ),
+        pytest.param(
+            "github:v0", outcome("POST", 200, GRAPHQL_QUOTES_IT, path="graphql"), "return", id="graphql, data"
+        ),
+        pytest.param("shopify:v0", outcome("POST", 200, SHOPIFY_THROTTLED), "wait", id="shopify, throttled"),
+        pytest.param(
+            "shopify:v0", outcome("POST", 200, SHOPIFY_WRONG), "return", id="shopify, a wrong query"
+        ),
+        pytest.param(
+            "stripe:v1",
+            outcome("GET", 429, {"error": {"code": "lock_timeout"}}),
+            "retry",
+            id="stripe, a lock",
+        ),
+        pytest.param(
+            "stripe:v1", outcome("POST", 429, {"error": {"code": "rate_limit"}}), "wait", id="stripe, a limit"
+        ),
         pytest.param("salesforce:v0", outcome("POST", 403, SALESFORCE_BUSY), "wait", id="salesforce, busy"),
         pytest.param("salesforce:v0", outcome("GET", 403, SALESFORCE_SPENT), "fail", id="salesforce, spent"),
         pytest.param("xero:v2", outcome("PUT", 503), "fail", id="xero, a PUT creates a record"),
@@ -132,6 +170,29 @@ def test_xero_creates_no_record_twice(reason: str) -> None:
         ("xero:v2", CallFacts("GET", "Invoices"), ["1 of 60/minute", "1 of 5000/day", "1 of 5 in flight"]),
         ("stripe:v1", CallFacts("GET", "customers/search"), ["1 of 100/second", "1 of 20/second"]),
         ("stripe:v1", CallFacts("POST", "customers"), ["1 of 100/second", "1 of 25/second"]),
+        ("stripe:v1", CallFacts("POST", "billing/meter_events"), ["1 of 1000/second", "1 of 1000/second"]),
+        (
+            "stripe:v1",
+            CallFacts("POST", "payment_intents/pi_1Abcdefgh"),
+            ["1 of 100/second", "1 of 25/second", "1 of 1000/hour"],
+        ),
+        (
+            "zendesk:v2",
+            CallFacts("PUT", "tickets/1.json"),
+            ["1 of 200/minute", "1 of 100/minute", "1 of 30/600s"],
+        ),
+        (
+            "zendesk:v2",
+            CallFacts("GET", "incremental/users/cursor.json"),
+            ["1 of 200/minute", "1 of 10/minute"],
+        ),
+        ("trello:v1", CallFacts("GET", "members/me"), ["1 of 100/10s", "1 of 100/900s"]),
+        ("trello:v1", CallFacts("GET", "members/me/boards"), ["1 of 100/10s"]),
+        ("x:v2", CallFacts("POST", "tweets"), ["1 of 100/900s"]),
+        ("x:v2", CallFacts("GET", "users/me"), ["1 of 75/900s"]),
+        ("twitter1:v0", CallFacts("POST", "users/1/likes"), ["1 of 50/900s", "1 of 1000/day"]),
+        ("gitlab-oauth:v4", CallFacts("GET", "projects/42"), ["1 of 2000/minute", "1 of 400/minute"]),
+        ("shopify:v0", CallFacts("POST", "graphql.json"), ["1 of 100/second"]),
         ("aws-s3:v0", CallFacts("HEAD", "a.csv"), ["1 of 5500/second"]),
         ("aws-s3:v0", CallFacts("PUT", "a.csv"), ["1 of 3500/second"]),
         ("netsuite:v0", CallFacts("GET", "record/v1/customer"), ["1 of 5 in flight"]),
@@ -186,6 +247,8 @@ NETSUITE = "https://1234567.suitetalk.api.netsuite.com/services/rest/record/v1/c
         ("salesforce:v0", {"records": [{"Id": "1"}], "nextRecordsUrl": "/x-2000"}, "/x-2000"),
         ("xero:v2", {"Invoices": [{"InvoiceID": "1"}]}, {"page": 2}),
         ("xero:v2", {"Invoices": []}, None),
+        ("xero:v2", {"Invoices": [{}], "pagination": {"page": 1, "pageCount": 1}}, None),
+        ("greenhouse-harvest:v3", [{"id": 1}], None),
         ("netsuite:v0", {"items": [{"id": "1"}], "links": [{"rel": "next", "href": NETSUITE}]}, NETSUITE),
         ("netsuite:v0", {"items": [{"id": "1"}], "links": [{"rel": "self", "href": NETSUITE}]}, None),
         ("zendesk:v2", {"users": [{"id": 1}], "links": {"next": "https://acme.zendesk.com/api/v2/users"}},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import re
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+import jmespath
 import pytest
 
-from nango_py import Nango, Sandbox
+from nango_py import Nango, RateLimited, Sandbox
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.schema.validation import check_blueprint, check_integrations
@@ -19,6 +22,7 @@ from nango_py.errors import Position
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import CallFacts, RateLimits
 from nango_py.registry import AUTH_MODES
+from nango_py.sandbox import FaultPlan, SandboxResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +71,19 @@ EXAMPLES = [
     for path in FILES
     for number, example in enumerate(settings_of(path)["examples"])
 ]
+REFUSALS = frozenset({401, 429})
+"""Statuses that the sandbox returns for its own reasons, not because an example has them."""
+
+
+def _responses(*, refused: bool) -> list[Any]:
+    return [
+        case
+        for case in EXAMPLES
+        for path, number in [case.values]
+        if (settings_of(path)["examples"][number]["response"]["status"] in REFUSALS) is refused
+    ]
+
+
 every_blueprint = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
@@ -136,6 +153,10 @@ def test_its_base_url_is_https(path: Path, tmp_path: Path) -> None:
     """The base URL is https, has a host and ends with a slash."""
     with product(path, tmp_path) as nango:
         base_url = nango.configuration.integrations["it"].requests.base_url.source
+    fields = merged_settings_of(path).get("connection_config", {}).get("properties", {})
+    for name, field in fields.items():
+        if field and field.get("format") == "origin":
+            base_url = base_url.replace(f"${{additional_config.{name}}}", field["examples"][0])
     parts = urlsplit(base_url)
     assert parts.scheme == "https", "base_url must be https"
     assert "." in (parts.hostname or ""), "base_url must have a host"
@@ -172,7 +193,7 @@ def test_a_wrong_example_is_detected(tmp_path: Path) -> None:
     assert "authorization contains a credential" in found
 
 
-@pytest.mark.parametrize(("path", "number"), EXAMPLES)
+@pytest.mark.parametrize(("path", "number"), _responses(refused=False))
 def test_the_sandbox_returns_the_response_of_an_example(path: Path, number: int, tmp_path: Path) -> None:
     """The sandbox of the blueprint accepts the example's credentials and returns its response."""
     settings = merged_settings_of(path)
@@ -188,6 +209,55 @@ def test_the_sandbox_returns_the_response_of_an_example(path: Path, number: int,
         assert response.status_code == example["response"]["status"]
         if "json" in example["response"]:
             assert response.json() == example["response"]["json"]
+
+
+@pytest.mark.parametrize(("path", "number"), _responses(refused=True))
+def test_a_refusal_of_the_api_arrives_as_it_is(path: Path, number: int, tmp_path: Path) -> None:
+    """A 401 is returned; a 429 is a RateLimited with the response, and with the wait that the API names."""
+    example = settings_of(path)["examples"][number]
+    declared = example["response"]
+    refusal = SandboxResponse.of(
+        declared.get("json"),
+        status=declared["status"],
+        text=declared.get("text", ""),
+        headers=declared.get("headers"),
+    )
+    call = dict(example["call"])
+    with (
+        Sandbox(
+            merged_settings_of(path),
+            credentials={"user": example["credentials"]},
+            faults=FaultPlan.script([refusal]),
+        ) as sandbox,
+        product(
+            path, tmp_path, requests={"base_url": sandbox.base_url}, retries={"max_attempts": 1}
+        ) as nango,
+    ):
+        nango.register_connection("it", "user", example["credentials"], example.get("additional_config"))
+        began = time.time()
+        request = partial(
+            nango.executor("it", "user").request, call.pop("method", "GET"), call.pop("path"), **call
+        )
+        if declared["status"] != 429:
+            response: Any = request()
+        else:
+            with pytest.raises(RateLimited) as caught:
+                request()
+            response = caught.value.response
+            wait = float(declared.get("headers", {}).get("Retry-After", 0))
+            assert caught.value.retry_at >= began + wait
+    assert response.status_code == declared["status"]
+    assert response.content == refusal.body
+
+
+@every_blueprint
+def test_its_errors_have_a_message(path: Path) -> None:
+    """`errors.message` finds a text in the body of each example that is an error."""
+    errors = merged_settings_of(path).get("errors") or {}
+    for example in settings_of(path)["examples"]:
+        response = example["response"]
+        if response["status"] >= 400 and "json" in response:
+            assert isinstance(jmespath.search(errors["message"], response["json"]), str), response["json"]
 
 
 @every_blueprint

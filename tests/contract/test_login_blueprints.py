@@ -99,10 +99,11 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
             "refresh_url": None,
             "issuer": provider.url,
         }
+        config = config_of(path)
+        kept = settings.get("keep_from_response") or {}
+        provider.token_fields = {kept[name]: config.pop(name) for name in kept}
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
-            url = Logins(nango.accounts).begin(
-                "mail", "user-1", browser=COOKIE, additional_config=config_of(path)
-            )
+            url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, additional_config=config)
             outcome = Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)
             assert outcome.ok, outcome.message
             assert outcome.missing_scopes == ()

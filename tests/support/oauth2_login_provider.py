@@ -184,6 +184,7 @@ class LoginProvider(Served):
         api_calls: (token, status) of each API call.
         refusals: parameters with which the next redirects say no, one each, `error` and others.
         token_faults: responses that replace those of the next token requests, one each.
+        token_fields: further members of each token response.
         gate: while it is clear, token calls wait; `arrived` is released for each that came in.
     """
 
@@ -207,6 +208,7 @@ class LoginProvider(Served):
         self.rotation, self.life, self.grace_seconds, self.now = rotation, life, grace_seconds, now
         self.requires_pkce, self.issuer, self.grants = requires_pkce, issuer, grants
         self.coop, self.prefix = coop, prefix
+        self.token_fields: dict[str, Any] = {}
         self.authorizations: list[dict[str, str]] = []
         self.token_calls: list[tuple[str, str, dict[str, str]]] = []
         self.api_calls: list[tuple[str, int]] = []
@@ -428,6 +430,7 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
             return provider.client if client_id == CLIENT_ID else None
 
         def save_token(self, token: dict[str, Any], request: Request) -> None:
+            token.update(provider.token_fields)
             family = request.refresh_token
             if family is None:
                 code = request.authorization_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import validate_credentials
 from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.errors import printable
 from nango_py.secret import without_frames
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
     from nango_py.connections.connection import PublicView
     from nango_py.engine.verification import Verification
+    from nango_py.json_types import Settings
     from nango_py.services import Services
 
 
@@ -44,6 +46,16 @@ class Accounts:
         stored = store.put(integration, user_id, checked, config)
         self.services.cache.forget(integration, user_id)
         return stored.public()
+
+    @without_frames
+    def register_unfinished(
+        self, integration: str, user_id: str, credentials: Mapping[str, object], config: Settings
+    ) -> None:
+        """Store a login whose user has yet to choose an account, with the settings that are known."""
+        declared, place = self.services.integration(integration), _place(integration, user_id)
+        checked = validate_credentials(declared.auth_mode, credentials, place)
+        self.services.store.put(integration, user_id, checked, config, status=NEEDS_CHOICE)
+        self.services.cache.forget(integration, user_id)
 
     @without_frames
     def update_credentials(
@@ -131,9 +143,11 @@ class Accounts:
         user_label: str = "",
         return_url: str = "",
         language: str = "",
+        choices: Mapping[str, Mapping[str, str]] | None = None,
     ) -> ConnectSession:
         """A link with which one user's browser may connect accounts."""
         from nango_py.connections.connect_sessions import new_connect_session
+        from nango_py.protocols.after_login import check_choices
 
         if isinstance(integrations, str):
             raise TypeError("integrations must be a list of names, not a str")
@@ -141,6 +155,8 @@ class Accounts:
         names = tuple(configuration.integrations if integrations is None else integrations)
         for name in names:
             self.services.integration(name)
+        for name, values in (choices or {}).items():
+            check_choices(self.services.integration(name).settings["auth"], values)
         return new_connect_session(
             self.services.store,
             configuration.config,
@@ -151,6 +167,7 @@ class Accounts:
             user_label,
             return_url,
             language,
+            choices or {},
         )
 
     @without_frames

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nango_py.accounts import Accounts
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.errors import NangoError
 from nango_py.secret import Secret, without_frames
 from nango_py.services import Services
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.config.model import Configuration
+    from nango_py.connect.login import Logins
     from nango_py.connections.connect_sessions import ConnectSession, SessionClaims
     from nango_py.connections.connection import PublicView
     from nango_py.connections.store import ConnectionStore
@@ -123,6 +123,13 @@ class Nango:
     def limits(self) -> LimitStore:
         """The rate limit counters that all executors share, in the store of `config.rate_limit_store`."""
         return self.services.limits
+
+    @property
+    def logins(self) -> Logins:
+        """Logins without the connect page, and choices between the accounts of a login."""
+        from nango_py.connect.login import Logins
+
+        return Logins(self.accounts)
 
     @property
     def events(self) -> Events:
@@ -270,7 +277,8 @@ class Nango:
     def connection(self, integration: str, user_id: str) -> PublicView:
         """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
 
-        `status` is `active`, or `needs_reauth` if the provider no longer accepts the credentials.
+        `status` is `active`, `needs_reauth` if the provider no longer accepts the credentials, or
+        `needs_choice` if the user has logged in and an account has to be chosen; see `logins`.
 
         Raises:
             ConnectionNotFound: the user has no connection.
@@ -314,6 +322,7 @@ class Nango:
         user_label: str = "",
         return_url: str = "",
         language: str = "",
+        choices: Mapping[str, Mapping[str, str]] | None = None,
     ) -> ConnectSession:
         """A link to the connect page, where one user may connect accounts.
 
@@ -326,29 +335,22 @@ class Nango:
             return_url: the page of your product that the connect page links back to. It is shown as it is:
                 do not pass on what a browser sent.
             language: `en`, `de` or `fr`; by default the best of the browser's languages.
+            choices: what to choose after a login, instead of the user, by integration and by name:
+                `{"jira": {"cloud_id": "1324a887-45db-1bf4-1e99-ef0ff456d421"}}`.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare one of them.
-            ValueError: the lifetime, the origin, the return URL or the language is not allowed.
+            ValueError: the lifetime, the origin, the return URL, the language or a choice is not allowed.
             TypeError: an argument has the wrong type.
         """
         return self.accounts.create_session(
-            user_id,
-            integrations,
-            lifetime_seconds=lifetime_seconds,
-            origin=origin,
-            user_label=user_label,
-            return_url=return_url,
-            language=language,
-        )
+            user_id, integrations, lifetime_seconds=lifetime_seconds, origin=origin, user_label=user_label,
+            return_url=return_url, language=language, choices=choices,
+        )  # fmt: skip
 
     @without_frames
     def read_session(self, token: str) -> SessionClaims:
-        """The claims in the token of a connect session.
-
-        Raises:
-            ConnectFailed: `session_invalid` or `session_expired`.
-        """
+        """The claims in a session's token; raises ConnectFailed (`session_invalid`, `session_expired`)."""
         return self.accounts.read_session(token)
 
     @without_frames
@@ -491,10 +493,6 @@ class Nango:
             NangoError: Starlette is not installed.
             ConfigError: a file is invalid.
         """
-        try:
-            from nango_py.server.asgi import ConnectServer
-        except ImportError as error:
-            if (error.name or "").partition(".")[0] not in {"starlette", "anyio"}:
-                raise
-            raise NangoError("the connect server needs Starlette: pip install 'nango-py[server]'") from error
-        return ConnectServer(self.accounts)
+        from nango_py.server import open_connect_server
+
+        return open_connect_server(self.accounts)

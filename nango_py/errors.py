@@ -292,6 +292,7 @@ CONNECT_CODES = {
     "provider_error": 400,
     "exchange_failed": 502,
     "unavailable": 503,
+    "needs_choice": 422,
     "invalid_credentials": 422,
     "refused": 422,
     "missing_scope": 422,

@@ -193,6 +193,23 @@ class Services:
         runtime = self._runtime_sources.setdefault(name, partial(self.runtime, name))
         return runtime, self.cache.source(name, user_id)
 
+    def refresh(self, connection: Connection, *, only_if_due: bool = False) -> Connection:
+        """The connection with a new token; itself if its token cannot be refreshed, or need not be.
+
+        Raises:
+            CredentialsError: the provider refuses; the user must connect again.
+        """
+        from nango_py.engine.executor import make_sync_io
+        from nango_py.engine.interfaces import run_sync
+
+        runtime, tokens, clock = self.runtime(connection.integration), self.tokens, self.clock
+        lifetime = tokens.lifetime(runtime.integration, connection)
+        if lifetime is None or (only_if_due and not tokens.is_due(lifetime)):
+            return connection
+        io = make_sync_io(self.transport, self.limits, clock)
+        deadline = clock.monotonic() + 2 * tokens.tools.request_seconds
+        return run_sync(tokens.refresh(runtime, connection, deadline, io)) or connection
+
     def close(self) -> None:
         """Close database and network connections. Later calls open them again.
 

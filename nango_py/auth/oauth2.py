@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import (
+    AFTER_LOGIN,
     CALLBACK,
     CLIENT,
     PARAMS,
@@ -57,6 +58,7 @@ class OAuth2(TokenMode):
         **TOKEN_RESPONSE_FIELDS,
         "refresh_token_path": PATH,
         "keep_from_callback": {"type": "array", "items": {"type": "string"}},
+        "after_login": AFTER_LOGIN,
         "revocation_url": URL,
     }
     required_settings = ("authorization_url", "token_url")

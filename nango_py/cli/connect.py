@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from nango_py.client import Nango
     from nango_py.config.model import Integration
     from nango_py.connect.outcome import LoginOutcome
+    from nango_py.protocols.after_login import Choice
+
+
+choice_option = click.option(
+    "--choice",
+    "chosen",
+    type=(str, str),
+    multiple=True,
+    metavar="NAME VALUE",
+    help="What to choose if the login gives access to several accounts. Can be repeated.",
+)
 
 
 @click.command()
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Maximum time to wait for the login.",
 )
+@choice_option
 @pass_project
 @click.pass_context
 def connect(
@@ -57,12 +69,14 @@ def connect(
     no_browser: bool,
     redirect_url: str,
     timeout: int,
+    chosen: tuple[tuple[str, str], ...],
 ) -> None:
     """Connect a user's account by a login in this machine's browser.
 
     Opens the provider's login page, or prints its URL, and waits for the redirect to a port of this machine;
-    no server is needed. If the user is connected already, the tokens are replaced. For integrations without a
-    login page it prompts for credentials, like `nango connections register`.
+    no server is needed. If the user is connected already, the tokens are replaced. If the login gives access
+    to several accounts, it asks which one to connect. For integrations without a login page it prompts for
+    credentials, like `nango connections register`.
 
     \b
     Example:
@@ -80,7 +94,9 @@ def connect(
             reasons: list[str] = []
             nango.on("connect_failed", lambda event: reasons.append(event.reason))
             show = click.echo if no_browser else _open_or_print
-            login = partial(_log_in, nango, integration, user, show=show, additional_config=settings)
+            ask = prompt_for_choice if sys.stdin.isatty() else None
+            options = {"additional_config": settings, "choices": dict(chosen), "ask": ask}
+            login = partial(_log_in, nango, integration, user, show=show, **options)
             outcome = login(redirect_url=redirect_url, seconds=timeout)
     if not has_login_page:
         from nango_py.cli.connections import register
@@ -88,6 +104,54 @@ def connect(
         context.invoke(register, integration=integration, user=user, config=config, replace=True)
         return
     _report(outcome, f"{integration}/{user}", timeout, reasons)
+
+
+@click.command()
+@click.argument("integration")
+@click.argument("user")
+@choice_option
+@pass_project
+def choose(project: Project, integration: str, user: str, chosen: tuple[tuple[str, str], ...]) -> None:
+    """Choose the account of a connection with the status needs_choice.
+
+    Without --choice it lists the accounts and asks.
+
+    \b
+    Example:
+      nango connections choose jira user-1
+      nango connections choose jira user-1 --choice cloud_id 11223344-a1b2-3b33-c444-def123456789
+    """
+    from nango_py.connect.after_login import choose as choose_account
+    from nango_py.connect.after_login import find_choice
+    from nango_py.errors import ConnectFailed
+
+    with project.open_for_calls() as nango:
+        find_integration(nango, integration)
+        choices = dict(chosen)
+        try:
+            while not chosen and (choice := find_choice(nango.accounts, integration, user, choices)):
+                choices[choice.name] = prompt_for_choice(choice)
+            view = choose_account(nango.accounts, integration, user, choices)
+        except ConnectFailed as error:
+            echo_error(f"{integration}/{user}: {error}")
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        else:
+            click.echo(f"{integration}/{user} is {view['status']}")
+            return
+    raise click.exceptions.Exit(FAILED)
+
+
+def prompt_for_choice(choice: Choice) -> str:
+    """The value of the candidate that the user chooses from a numbered list."""
+    for number, candidate in enumerate(choice.candidates, 1):
+        click.echo(f"{number:4}  {candidate.label}", err=True)
+    values = [candidate.value for candidate in choice.candidates]
+    default = values.index(choice.default) + 1 if choice.default in values else None
+    number = click.prompt(
+        f"{choice.title} (number)", type=click.IntRange(1, len(values)), default=default, err=True
+    )
+    return values[number - 1]
 
 
 def _prompt_for_settings(entry: Integration, nango: Nango, user: str) -> dict[str, Any]:

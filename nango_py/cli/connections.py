@@ -13,7 +13,7 @@ from nango_py.cli.arguments import parse_json_object, parse_json_option
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, echo_json_list, json_option
 from nango_py.cli.project import Project, find_integration, pass_project
-from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
+from nango_py.connections.connection import STATUSES
 from nango_py.errors import ConnectionAlreadyExists, ConnectionNotFound, printable
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @connections.command("list")
 @click.option("--integration", help="Only connections of this integration.")
 @click.option("--user", help="Only connections of this user.")
-@click.option(
-    "--status", type=click.Choice([ACTIVE, NEEDS_REAUTH]), help="Only connections with this status."
-)
+@click.option("--status", type=click.Choice(STATUSES), help="Only connections with this status.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this number of connections.")
 @click.option(
     "--after",
@@ -161,7 +159,8 @@ def list_(
 ) -> None:
     """List connections by integration and user, without credentials; times are in UTC.
 
-    The status is active, or needs_reauth if the user must connect again.
+    The status is active, needs_reauth if the user must connect again, or needs_choice if the user has logged
+    in and an account has to be chosen (`nango connections choose`).
 
     \b
     Example:

@@ -25,7 +25,8 @@ BLOCK_LINES = 1000
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 COLORS = {
-    "active": "green", "needs_reauth": "yellow", "deprecated": "yellow", "retired": "red",
+    "active": "green", "needs_reauth": "yellow", "needs_choice": "yellow", "deprecated": "yellow",
+    "retired": "red",
 }  # fmt: skip
 """Colours of cells with these texts, on a terminal."""
 

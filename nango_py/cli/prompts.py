@@ -54,7 +54,9 @@ def prompt_for_settings(
 def _without_login(integration: Integration) -> Integration:
     """The integration as if the provider returned no settings: without a login, the user has to enter all."""
     auth = {
-        key: value for key, value in integration.settings["auth"].items() if not key.startswith("keep_from")
+        key: value
+        for key, value in integration.settings["auth"].items()
+        if not key.startswith("keep_from") and key != "after_login"
     }
     return replaced(integration, settings={**integration.settings, "auth": auth})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -75,6 +75,14 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
     type=click.Choice(["en", "de", "fr"]),
     help="Of the page.  [default: the browser's]",
 )
+@click.option(
+    "--choice",
+    "chosen",
+    type=(str, str, str),
+    multiple=True,
+    metavar="INTEGRATION NAME VALUE",
+    help="What to choose after a login instead of the user. Can be repeated.",
+)
 @json_option
 @pass_project
 def connect_session(
@@ -84,6 +92,7 @@ def connect_session(
     lifetime: int,
     return_url: str,
     language: str | None,
+    chosen: tuple[tuple[str, str, str], ...],
     as_json: bool,
 ) -> None:
     """Print a link where one user can connect accounts.
@@ -95,7 +104,10 @@ def connect_session(
       nango connect-session user-1 --integration klaviyo-today --lifetime 3600
     """
     with project.open() as nango:
-        page = {"return_url": return_url, "language": language or ""}
+        choices: dict[str, dict[str, str]] = {}
+        for integration, name, value in chosen:
+            choices.setdefault(integration, {})[name] = value
+        page = {"return_url": return_url, "language": language or "", "choices": choices}
         session = _create_session(nango, user, names, lifetime, **page)
     if as_json:
         fields = ("url", "user_id", "integrations", "expires_at")
@@ -105,7 +117,7 @@ def connect_session(
 
 
 def _create_session(
-    nango: Nango, user: str, names: tuple[str, ...], seconds: float, **page: str
+    nango: Nango, user: str, names: tuple[str, ...], seconds: float, **page: Any
 ) -> ConnectSession:
     try:
         return nango.connect_session(user, names or None, lifetime_seconds=seconds, **page)

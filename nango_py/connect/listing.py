@@ -11,7 +11,7 @@ from nango_py.config.images import read_image
 from nango_py.connect.forms import ADDITIONAL_CONFIG, make_form
 from nango_py.connect.outcome import LOGGER
 from nango_py.connect.submit import CONNECTED, NOT_CONNECTED
-from nango_py.connections.connection import NEEDS_REAUTH, thaw
+from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH, thaw
 from nango_py.errors import ConnectionNotFound, TamperError, printable
 from nango_py.json_path import search_json
 from nango_py.secret import reveal
@@ -79,7 +79,8 @@ def _describe(integration: Integration, connection: Settings | None) -> JsonObje
     created = None if connection is None else connection["date_created"]
     status = NOT_CONNECTED
     if connection is not None:
-        status = "needs_reauth" if connection["status"] == NEEDS_REAUTH else CONNECTED
+        # A user who did not choose an account logs in again, and chooses.
+        status = CONNECTED if connection["status"] == ACTIVE else NEEDS_REAUTH
     return {
         "name": integration.name,
         "title": integration.title or integration.name,

@@ -20,11 +20,12 @@ from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, NangoError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nango_py.accounts import Accounts
     from nango_py.connect.outcome import LoginOutcome
     from nango_py.json_types import JsonObject
+    from nango_py.protocols.after_login import Choice
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 CLIENT_TIMEOUT_SECONDS = 10.0
@@ -40,12 +41,12 @@ HEADERS = {
     "Connection": "close",
 }
 Page = tuple[HTTPStatus, str, str]
-"""Status, title and text of a page."""
+"""Status, title and content of a page; the content is HTML."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <meta name="viewport" content="width=device-width"><title>{title}</title></head>
-<body><h1>{title}</h1><p>{text}</p></body></html>
+<body><h1>{title}</h1><div>{content}</div></body></html>
 """
 NOT_HERE = "This address only receives logins."
 
@@ -63,6 +64,8 @@ def log_in(
     additional_config: JsonObject | None = None,
     redirect_url: str = "",
     seconds: float = 300.0,
+    choices: Mapping[str, str] | None = None,
+    ask: Callable[[Choice], str] | None = None,
 ) -> LoginOutcome | None:
     """Log a user in with a browser on this machine. Returns None if no callback arrived in time.
 
@@ -75,6 +78,8 @@ def log_in(
         redirect_url: the callback URL on this machine, as registered at the provider; by default it is made
             from `config.oauth_server_root_url`. Port 0 takes any free port.
         seconds: how long to wait.
+        choices: what to choose after the login, by the name of the choice.
+        ask: returns the value of the candidate to choose; by default the page in the browser asks.
 
     Raises:
         LoopbackRefused: the URL does not point to this machine, or its port is in use.
@@ -83,10 +88,16 @@ def log_in(
     logins = Logins(accounts)
     url = redirect_url or logins.redirect_uri(accounts.services.configuration.integrations[integration])
     parts, port = parse_callback_url(url, is_given=bool(redirect_url))
-    with Listener(parts, port, logins, integration) as listener:
+    with Listener(parts, port, logins, integration, asks_in_browser=ask is None) as listener:
         config = additional_config
-        show(logins.begin(integration, user_id, additional_config=config, redirect_uri=listener.url))
-        return listener.wait(seconds)
+        url = logins.begin(
+            integration, user_id, additional_config=config, redirect_uri=listener.url, choices=choices
+        )
+        show(url)
+        outcome = listener.wait(seconds)
+    while ask is not None and outcome is not None and outcome.choice is not None:
+        outcome = logins.finish_choice(outcome.ticket, ask(outcome.choice), "")
+    return outcome
 
 
 def parse_callback_url(url: str, *, is_given: bool) -> tuple[SplitResult, int]:
@@ -115,6 +126,19 @@ def parse_callback_url(url: str, *, is_given: bool) -> tuple[SplitResult, int]:
     )
 
 
+def make_choice_form(choice: Choice, ticket: str) -> str:
+    """A form in which the user chooses an account. Labels come from the provider, so they are text."""
+    options = "".join(
+        f'<option value="{html.escape(candidate.value)}"'
+        f"{' selected' if candidate.value == choice.default else ''}>{html.escape(candidate.label)}</option>"
+        for candidate in choice.candidates
+    )
+    return (
+        f'<form><input type="hidden" name="state" value="{html.escape(ticket)}">'
+        f'<select name="value" required size="10">{options}</select> <button>Connect</button></form>'
+    )
+
+
 class Listener:
     """Listens at a callback URL until the callback of its login arrives.
 
@@ -122,9 +146,18 @@ class Listener:
         url: where it listens.
     """
 
-    def __init__(self, parts: SplitResult, port: int, logins: Logins, integration: str) -> None:
+    def __init__(
+        self,
+        parts: SplitResult,
+        port: int,
+        logins: Logins,
+        integration: str,
+        *,
+        asks_in_browser: bool = True,
+    ) -> None:
         self._logins = logins
         self._integration = integration
+        self._asks_in_browser = asks_in_browser
         self._done = threading.Event()
         self._outcome: LoginOutcome | None = None
         host = parts.hostname or ""
@@ -163,12 +196,24 @@ class Listener:
         if len(dict(pairs)) != len(pairs):
             return (HTTPStatus.BAD_REQUEST, "Not connected", "A parameter is repeated."), None
         try:
-            outcome = self._logins.finish(dict(pairs), "", integration=self._integration)
+            outcome = self._finish(dict(pairs))
         except ConnectFailed as error:
-            return (HTTPStatus.BAD_REQUEST, "Not connected", as_sentence(str(error))), None
+            return (HTTPStatus.BAD_REQUEST, "Not connected", html.escape(as_sentence(str(error)))), None
+        if outcome.choice is not None and self._asks_in_browser:
+            form = make_choice_form(outcome.choice, outcome.ticket)
+            return (HTTPStatus.OK, outcome.choice.title, form), None
+        if outcome.choice is not None:
+            text = "Go on in the program that opened this page."
+            return (HTTPStatus.OK, "Choose an account", text), outcome
         if outcome.ok:
             return (HTTPStatus.OK, "Connected", "You can close this window."), outcome
-        return (HTTPStatus.BAD_REQUEST, "Not connected", as_sentence(outcome.message)), outcome
+        return (HTTPStatus.BAD_REQUEST, "Not connected", html.escape(as_sentence(outcome.message))), outcome
+
+    def _finish(self, query: dict[str, str]) -> LoginOutcome:
+        """Go on with the login: with the provider's callback, or with the form of a choice."""
+        if query.keys() == {"state", "value"}:
+            return self._logins.finish_choice(query["state"], query["value"], "")
+        return self._logins.finish(query, "", integration=self._integration)
 
     def end(self, outcome: LoginOutcome) -> None:
         """Stop waiting."""
@@ -245,8 +290,8 @@ class _Handler(BaseHTTPRequestHandler):
             if outcome is not None:
                 self.server.listener.end(outcome)
 
-    def _send_page(self, status: HTTPStatus, title: str, text: str) -> None:
-        body = PAGE.format(title=html.escape(title), text=html.escape(text)).encode()
+    def _send_page(self, status: HTTPStatus, title: str, content: str) -> None:
+        body = PAGE.format(title=html.escape(title), content=content).encode("utf-8", "replace")
         self.send_response(status)
         for name, value in {**HEADERS, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -13,27 +13,34 @@ import json
 import re
 import secrets
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.urls.hosts import origin_of
+from nango_py.config.values import NOTHING
+from nango_py.connect.after_login import ChoiceNeeded, choose, complete_settings, find_choice, find_view
 from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
 from nango_py.connect.form_values import CHECK_FIELDS, FormValues, clean_settings, find_hidden_settings
 from nango_py.connect.forms import make_form
-from nango_py.connect.oauth import check_user_config, make_login, provider_fields
+from nango_py.connect.oauth import LoginResult, check_user_config, make_login, provider_fields
 from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
+from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE
 from nango_py.connections.rows import unstored_connection
 from nango_py.engine.log import get_logger, log_token
 from nango_py.errors import ConnectFailed, StorageError, printable
+from nango_py.record import field_names
 from nango_py.secret import without_frames
 from nango_py.tokens.shutdown import SHUTDOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
+    from nango_py.connections.connection import PublicView
     from nango_py.json_types import JsonObject, Settings
+    from nango_py.protocols.after_login import Choice
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
@@ -70,6 +77,7 @@ class Logins:
         attempt: str = "",
         redirect_uri: str = "",
         language: str = "",
+        choices: Mapping[str, str] | None = None,
     ) -> str:
         """Start a login and return the URL of the provider's login page.
 
@@ -84,11 +92,12 @@ class Logins:
             redirect_uri: the callback URL, for programs that listen themselves; by default it is made from
                 `config.oauth_server_root_url`.
             language: of the page at its end, or "" for that of the browser.
+            choices: what the program chooses after the login, by the name of the choice.
 
         Raises:
             ConnectFailed: the login cannot start; nothing was stored. A cause is for developers only.
         """
-        login = {
+        login: dict[str, Any] = {
             "integration": integration,
             "user_id": user_id,
             "session_id": session_id,
@@ -97,6 +106,7 @@ class Logins:
             "attempt": attempt[:MAX_ATTEMPT_LENGTH].encode("utf-8", "replace").decode(),
             "browser": _hash_browser(browser),
             "language": language,
+            "choices": dict(choices or {}),
         }
         failure: LoginFailed
         try:
@@ -111,7 +121,8 @@ class Logins:
         """Complete the login that a callback belongs to, and store the connection if it succeeded.
 
         The first callback uses up the state, whatever its outcome. An existing connection of the user keeps
-        its uuid and becomes active again.
+        its uuid and becomes active again. If the user has to choose an account, the outcome has a `choice`;
+        without an active connection, the login is stored with the status `needs_choice` until then.
 
         Args:
             query: the parameters of the callback.
@@ -122,15 +133,70 @@ class Logins:
             ConnectFailed: `state_invalid`: no login of this browser expects this callback; `unavailable`:
                 the connection store cannot be reached.
         """
-        login = self._take(query.get("state", ""), browser)
+        login = self._take("login", query.get("state", ""), browser)
+        return self._complete(login, partial(self._exchange, login, query, integration))
+
+    @without_frames
+    def finish_choice(self, ticket: str, value: str, browser: str) -> LoginOutcome:
+        """Go on with a login whose outcome has a choice. The ticket is used up, whatever the outcome.
+
+        Args:
+            ticket: that of the outcome.
+            value: that of the chosen candidate.
+            browser: the secret that was passed to `begin`.
+
+        Raises:
+            ConnectFailed: as in `finish`.
+        """
+        login = self._take("choice", ticket, browser)
+        login["choices"] = {**login["choices"], login["choice"]: value}
+        return self._complete(login, partial(_read_result, login["result"]))
+
+    @without_frames
+    def find_choice(
+        self, integration: str, user_id: str, choices: Mapping[str, str] = NOTHING
+    ) -> Choice | None:
+        """What has to be chosen for a connection with the status `needs_choice`; None if nothing has to be.
+
+        The provider is asked for the candidates.
+
+        Args:
+            integration: its blueprint has `after_login`.
+            user_id: the owner of the connection.
+            choices: what was chosen already, if there are several choices.
+
+        Raises:
+            ConnectionNotFound: the user has no connection.
+            ConnectFailed: the provider did not name them.
+        """
+        return find_choice(self._accounts, integration, user_id, choices)
+
+    @without_frames
+    def choose(self, integration: str, user_id: str, choices: Mapping[str, str]) -> PublicView:
+        """Choose the account that a stored connection is for, and make it active.
+
+        Args:
+            integration: its blueprint has `after_login`.
+            user_id: the owner of the connection.
+            choices: the value of a candidate, by the name of the choice.
+
+        Raises:
+            ConnectionNotFound: the user has no connection.
+            ConnectFailed: `needs_choice`: another choice is missing; or the provider does not accept it. The
+                connection is as it was.
+            ValueError: a choice is unknown.
+        """
+        return choose(self._accounts, integration, user_id, choices)
+
+    def _complete(self, login: dict[str, Any], exchange: Callable[[], LoginResult]) -> LoginOutcome:
+        """Store the connection of a login, or ask for a choice, and report the outcome."""
         failure: LoginFailed
         is_held = SHUTDOWN.begin()  # SIGTERM waits, because a code is valid only once
         try:
-            missing_scopes = self._exchange(login, query, integration)
+            result = exchange()
+            return self._store(login, result)
         except LOGIN_ERRORS as error:
             failure = explain_failure(error, by_user=False)
-        else:
-            return self._report(login, None, missing_scopes)
         finally:
             if is_held:
                 SHUTDOWN.finish()
@@ -141,9 +207,11 @@ class Logins:
         return find_outcome(self._services, session_id, attempt.encode("utf-8", "replace").decode())
 
     def find(self, state: str) -> dict[str, Any] | None:
-        """The login that expects a callback with this state. It stays."""
+        """The login that expects a callback with this state, or a choice with this ticket. It stays."""
         with suppress(StorageError):  # `finish` reports it
-            return self._services.store.pending.peek("login", state) if STATE.fullmatch(state) else None
+            pending = self._services.store.pending
+            if STATE.fullmatch(state):
+                return pending.peek("login", state) or pending.peek("choice", state)
         return None
 
     def redirect_uri(self, integration: Integration) -> str:
@@ -158,7 +226,7 @@ class Logins:
             raise LoginFailed("unknown_integration", "this account can no longer be connected")
         return integration
 
-    def _start(self, login: dict[str, str], config: JsonObject, redirect_uri: str) -> str:
+    def _start(self, login: dict[str, Any], config: JsonObject, redirect_uri: str) -> str:
         integration = self._find_integration(login["integration"])
         self._check_origin(login["origin"])
         place = f"{integration.name}/{printable(login['user_id'])}"
@@ -189,9 +257,9 @@ class Logins:
             message = "this page is not allowed to connect accounts"
             raise LoginFailed("not_allowed", message, "origin is not in connect_origins")
 
-    def _take(self, state: str, browser: str) -> dict[str, Any]:
-        """The login that a callback belongs to. Its state cannot be used again."""
-        login = self._take_pending(state) if STATE.fullmatch(state) else None
+    def _take(self, kind: str, state: str, browser: str) -> dict[str, Any]:
+        """The login that a callback or a choice belongs to. Its state cannot be used again."""
+        login = self._take_pending(kind, state) if STATE.fullmatch(state) else None
         if login is not None and hmac.compare_digest(login["browser"], _hash_browser(browser)):
             return login
         if login is None:
@@ -202,30 +270,56 @@ class Logins:
         message = "this login has already ended or was started in another browser; please start again"
         raise ConnectFailed("state_invalid", message)
 
-    def _take_pending(self, state: str) -> dict[str, Any] | None:
+    def _take_pending(self, kind: str, state: str) -> dict[str, Any] | None:
         failure = ""
         try:
             pending = self._services.store.pending
             # Read first, so that a flood of forged callbacks causes no writes.
-            return None if pending.peek("login", state) is None else pending.take("login", state)
+            return None if pending.peek(kind, state) is None else pending.take(kind, state)
         except StorageError as error:
             failure = str(error)
         report_outcome(self._services, "", "", "unavailable", failure)
         raise ConnectFailed("unavailable", "logins are unavailable at the moment; please try again later")
 
-    def _exchange(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> tuple[str, ...]:
-        """Exchange the callback for credentials and store them. Returns the scopes that were not granted."""
+    def _exchange(self, login: dict[str, Any], query: Mapping[str, str], path: str) -> LoginResult:
+        """Exchange the callback for credentials."""
         integration = self._find_integration(login["integration"])
         if path != integration.name and (path or _has_own_callback(integration)):
             message = "the response arrived at the address of another integration"
             raise LoginFailed("wrong_issuer", message)
         step = make_login(self._services, integration, login["user_id"], login["additional_config"])
-        result = step.finish(query, login["redirect_uri"], login["kept"])
-        self._accounts.register(
-            integration.name, login["user_id"], result.credentials, result.additional_config, replace=True
+        return step.finish(query, login["redirect_uri"], login["kept"])
+
+    def _store(self, login: dict[str, Any], result: LoginResult) -> LoginOutcome:
+        """Store the connection, or what is known of it while the user has to choose an account."""
+        integration, user_id = self._find_integration(login["integration"]), login["user_id"]
+        earlier = find_view(self._accounts, integration.name, user_id)
+        try:
+            config = complete_settings(
+                self._services, integration, user_id, result, login["choices"], earlier["additional_config"]
+            )
+        except ChoiceNeeded as needed:
+            choice = needed.choice
+        else:
+            self._accounts.register(integration.name, user_id, result.credentials, config, replace=True)
+            self._warn_of_end(integration, user_id, result.credentials)
+            return self._report(login, None, result.missing_scopes)
+        if earlier["status"] != ACTIVE:
+            self._accounts.register_unfinished(
+                integration.name, user_id, result.credentials, result.additional_config
+            )
+        ticket = secrets.token_urlsafe(32)
+        content = {name: getattr(result, name) for name in field_names(LoginResult)}
+        values = {**login, "choice": choice.name, "result": content}
+        self._services.store.pending.put("choice", ticket, login["session_id"], values, LOGIN_SECONDS)
+        return LoginOutcome(
+            False,  # noqa: FBT003 - ok
+            **{name: login[name] for name in ("integration", "user_id", "origin", "attempt", "language")},
+            code=NEEDS_CHOICE,
+            message=f"choose one: {choice.title}",
+            choice=choice,
+            ticket=ticket,
         )
-        self._warn_of_end(integration, login["user_id"], result.credentials)
-        return result.missing_scopes
 
     def _warn_of_end(self, integration: Integration, user_id: str, credentials: Settings) -> None:
         """Log a warning if the token expires and nothing can refresh it, a common mistake in a blueprint."""
@@ -259,6 +353,10 @@ class Logins:
 
 def _has_own_callback(integration: Integration) -> bool:
     return integration.settings["auth"].get("callback_per_integration") is True
+
+
+def _read_result(content: dict[str, Any]) -> LoginResult:
+    return LoginResult(**{**content, "missing_scopes": tuple(content["missing_scopes"])})
 
 
 def _hash_browser(browser: str) -> str:

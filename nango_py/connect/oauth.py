@@ -22,6 +22,7 @@ from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
 from nango_py.pasted_text import find_unusable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol, token_responses
+from nango_py.protocols.after_login import MAX_VALUE_LENGTH, kept_names
 from nango_py.protocols.token_exchange import UNSPENT, TokenResponse, error_code
 from nango_py.record import field, record
 from nango_py.secret import mask_secrets
@@ -43,7 +44,6 @@ LONGEST_WAIT_SECONDS = 5.0
 """How long a login waits at most because a server asks for it; a user waits for the login."""
 
 MAX_QUOTED = 300
-MAX_VALUE_LENGTH = 1024
 _CODE = re.compile(r"[\x20-\x7e]{1,8192}")  # RFC 6749 appendix A.11
 _DENIED = frozenset({"access_denied", "user_denied", "user_refused", "permission_denied", "consent_denied"})
 _TEMPORARY = frozenset({"temporarily_unavailable", "server_error"})
@@ -53,7 +53,7 @@ _UNNAMED_ERROR = "an error without a name"
 
 @record
 class LoginResult:
-    """The credentials and settings that a login produced."""
+    """The credentials and settings that a login produced; `auth.after_login` may add more settings."""
 
     credentials: Settings = field(repr=False)
     additional_config: JsonObject = field(repr=False)
@@ -94,35 +94,8 @@ class Login(ABC):
     def send(
         self, make_request: Callable[[TokenContext], TokenRequest]
     ) -> tuple[TokenContext, TokenResponse]:
-        """Send a request and read its response. It is sent again only if nothing can have been exchanged.
-
-        That is so if the server did not receive it, or responded with 429 or 503: codes and verifiers are
-        valid once. Each attempt has its own nonce, timestamp and assertion.
-
-        Raises:
-            LoginFailed: there was no response, or not an HTTP response.
-        """
-        clock = self._services.clock
-        ends = clock.monotonic() + STEP_SECONDS
-        for is_last in (False, True):
-            context = self.context()
-            plan = make_token_plan(make_request(context), context)
-            outcome = self._services.transport.send(plan, max(0.001, ends - clock.monotonic()))
-            if not isinstance(outcome, Failure):
-                response = TokenResponse(outcome.status_code, outcome.headers, outcome.content)
-                wait = _seconds_to_wait(response, clock.now())
-                if is_last or wait > LONGEST_WAIT_SECONDS:
-                    return context, response
-                clock.sleep(wait)
-                continue
-            if is_last or outcome.sent or outcome.reason in NOT_RETRIED:
-                break
-            clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
-        if outcome.reason == "blocked":
-            raise LoginFailed("invalid_credentials", "the host of this account is not allowed", outcome.text)
-        if outcome.reason in _INVALID_RESPONSE:
-            raise LoginFailed("exchange_failed", UNUSABLE, outcome.text)
-        raise LoginFailed("unavailable", UNREACHABLE, outcome.text)
+        """Send a request of the login; see `send_once`."""
+        return send_once(self._services, self.context, make_request)
 
     def quote_provider(self, text: object, context: TokenContext) -> str:
         """What a provider says, as one short line without our secrets."""
@@ -161,7 +134,7 @@ class CodeLogin(Login):
                 raise LoginFailed("exchange_failed", f"the provider's {name} contains {found}")
             if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")
-        config = check_final_config(self._integration, {**self._config, **values}, context.place)
+        config = {**self._config, **values}
         return LoginResult(credentials, config, find_missing_scopes(context, credentials))
 
     def _check_issuer(self, callback: Mapping[str, str]) -> None:
@@ -217,7 +190,7 @@ class SignedLogin(Login):
             lambda context: oauth1_protocol.token_request(context, temporary, verifier)
         )
         credentials = oauth1_protocol.read_credentials(context, response)
-        return LoginResult(credentials, check_final_config(self._integration, self._config, context.place))
+        return LoginResult(credentials, self._config)
 
     def _check_error(self, callback: Mapping[str, str]) -> None:
         problem = error_code(callback.get("oauth_problem") or callback.get("error"))
@@ -225,6 +198,42 @@ class SignedLogin(Login):
             raise LoginFailed("access_denied", "access was not granted", problem)
         if problem or "oauth_problem" in callback or "error" in callback:
             raise LoginFailed("provider_error", f"the provider reports: {problem or _UNNAMED_ERROR}")
+
+
+def send_once(
+    services: Services,
+    get_context: Callable[[], TokenContext],
+    make_request: Callable[[TokenContext], TokenRequest],
+) -> tuple[TokenContext, TokenResponse]:
+    """Send a request and read its response. It is sent again only if nothing can have been exchanged.
+
+    That is so if the server did not receive it, or responded with 429 or 503: codes and verifiers are
+    valid once. Each attempt has its own nonce, timestamp and assertion.
+
+    Raises:
+        LoginFailed: there was no response, or not an HTTP response.
+    """
+    clock = services.clock
+    ends = clock.monotonic() + STEP_SECONDS
+    for is_last in (False, True):
+        context = get_context()
+        plan = make_token_plan(make_request(context), context)
+        outcome = services.transport.send(plan, max(0.001, ends - clock.monotonic()))
+        if not isinstance(outcome, Failure):
+            response = TokenResponse(outcome.status_code, outcome.headers, outcome.content)
+            wait = _seconds_to_wait(response, clock.now())
+            if is_last or wait > LONGEST_WAIT_SECONDS:
+                return context, response
+            clock.sleep(wait)
+            continue
+        if is_last or outcome.sent or outcome.reason in NOT_RETRIED:
+            break
+        clock.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - it spreads load
+    if outcome.reason == "blocked":
+        raise LoginFailed("invalid_credentials", "the host of this account is not allowed", outcome.text)
+    if outcome.reason in _INVALID_RESPONSE:
+        raise LoginFailed("exchange_failed", UNUSABLE, outcome.text)
+    raise LoginFailed("unavailable", UNREACHABLE, outcome.text)
 
 
 def _seconds_to_wait(response: TokenResponse, now: float) -> float:
@@ -269,7 +278,7 @@ def provider_fields(integration: Integration) -> frozenset[str]:
     """Fields of additional_config that the provider sends during a login, so users need not enter them."""
     auth = integration.settings["auth"]
     names = (*(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_response") or ()))
-    return frozenset(str.__str__(name) for name in names)
+    return frozenset((*(str.__str__(name) for name in names), *kept_names(auth)))
 
 
 def check_user_config(integration: Integration, config: JsonObject, place: str) -> JsonObject:

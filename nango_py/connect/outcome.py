@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from nango_py.engine.events import Event
 from nango_py.engine.log import get_logger
 from nango_py.errors import NangoError, printable
-from nango_py.record import field_names, record
+from nango_py.record import field, field_names, record
 
 if TYPE_CHECKING:
     from nango_py.json_types import JsonObject
+    from nango_py.protocols.after_login import Choice
     from nango_py.services import Services
 
 OUTCOME_SECONDS = 600.0
@@ -23,6 +24,7 @@ LOGGER = logging.getLogger("nango_py.connect")
 LEVELS = {
     "": logging.INFO,
     "access_denied": logging.INFO,
+    "needs_choice": logging.INFO,
     "state_invalid": logging.INFO,  # anyone can send a request to a callback
     "misconfigured": logging.ERROR,
 }
@@ -41,6 +43,8 @@ class LoginOutcome:
         message: a sentence for the user, "" on success. It may quote the provider: show it as text.
         missing_scopes: scopes that were requested and not granted.
         language: of the session, or "".
+        choice: with the code `needs_choice`, what to choose from.
+        ticket: with a choice, the secret with which `Logins.finish_choice` goes on.
     """
 
     ok: bool
@@ -52,6 +56,8 @@ class LoginOutcome:
     message: str = ""
     missing_scopes: tuple[str, ...] = ()
     language: str = ""
+    choice: Choice | None = None
+    ticket: str = field(default="", repr=False)
 
     def to_json(self) -> JsonObject:
         """What pages learn, whether they are sent it or ask for it."""
@@ -65,7 +71,8 @@ class LoginOutcome:
 
 def save_outcome(services: Services, session_id: str, outcome: LoginOutcome) -> None:
     """Keep an outcome for pages that lost contact with the login window."""
-    values = {name: getattr(outcome, name) for name in field_names(LoginOutcome)}
+    names = (name for name in field_names(LoginOutcome) if name not in {"choice", "ticket"})
+    values = {name: getattr(outcome, name) for name in names}
     with suppress(NangoError):  # the window reports it too
         values["attempt"] = outcome.attempt.encode("utf-8", "replace").decode()  # the page's word
         name = f"{session_id} {outcome.attempt}"

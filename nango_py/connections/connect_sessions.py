@@ -15,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from nango_py.config.urls.hosts import origin_of
+from nango_py.config.values import NOTHING
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.validation import check_identity, check_type
 from nango_py.errors import ConnectFailed
@@ -22,6 +23,7 @@ from nango_py.record import field, record
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from nango_py.config.model import Config
@@ -64,6 +66,7 @@ class SessionClaims:
         ends_at: unix seconds.
         return_url: the page of the product to which the connect page links, or "".
         language: of the page, one of `LANGUAGES`; "" for that of the browser.
+        choices: what the program chose in advance, by integration and name of the choice.
     """
 
     id: str
@@ -74,6 +77,7 @@ class SessionClaims:
     ends_at: float
     return_url: str = ""
     language: str = ""
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 LANGUAGES = ("en", "de", "fr")
@@ -93,6 +97,7 @@ def new_connect_session(
     user_label: str,
     return_url: str = "",
     language: str = "",
+    choices: Mapping[str, Mapping[str, str]] = NOTHING,
 ) -> ConnectSession:
     """A session that starts now; for the arguments see `Nango.connect_session`.
 
@@ -128,6 +133,7 @@ def new_connect_session(
         ends_at,
         return_url,
         language,
+        choices,
     )
     token = seal_session(store.current_key(), claims)
     if len(token.reveal()) > MAX_TOKEN_LENGTH:
@@ -154,6 +160,7 @@ def seal_session(key: Key, claims: SessionClaims) -> Secret:
         "ends": claims.ends_at,
         "return": claims.return_url,
         "language": claims.language,
+        "choices": {name: dict(values) for name, values in claims.choices.items()},
     }
     # Proxies accept headers of 8 KiB or less, and a session may have a thousand integrations.
     text = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), level=9)
@@ -188,6 +195,7 @@ def open_session(keyring: KeyRing, token: str, now: float) -> SessionClaims:
         content["ends"],
         content.get("return", ""),  # a session of an earlier version has none
         content.get("language", ""),
+        content.get("choices", {}),
     )
     if claims.ends_at <= now:
         raise ConnectFailed("session_expired", "this link has expired; ask for a new one")
@@ -202,5 +210,7 @@ def _decrypt(keyring: KeyRing, token: Secret) -> bytes | None:
         sealed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except (binascii.Error, ValueError):
         return None
+    if base64.urlsafe_b64encode(sealed).decode().rstrip("=") != encoded:
+        return None  # bits that base64 does not use were changed
     key = keyring.find_or_reload(key_id)
     return None if key is None else key.open(sealed, _ASSOCIATED_DATA)

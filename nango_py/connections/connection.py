@@ -17,6 +17,9 @@ PublicView: TypeAlias = dict[str, Any]
 
 ACTIVE = "active"
 NEEDS_REAUTH = "needs_reauth"
+NEEDS_CHOICE = "needs_choice"
+STATUSES = (ACTIVE, NEEDS_REAUTH, NEEDS_CHOICE)
+"""Every status of a connection."""
 
 
 @record(eq=False)
@@ -33,7 +36,8 @@ class Connection:
         last_modified: in UTC, when credentials or settings last changed.
         generation: increases by one with every change; starts at 1, or, for an imported connection, above any
             earlier connection with this uuid.
-        status: `active`, or `needs_reauth` if the provider rejected the credentials permanently.
+        status: `active`; `needs_reauth` if the provider rejected the credentials permanently; `needs_choice`
+            if the user has logged in and an account has to be chosen.
     """
 
     uuid: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
+from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, NEEDS_REAUTH
 from nango_py.connections.owners import has_died
 from nango_py.connections.rows import Row, to_microseconds
 from nango_py.connections.validation import to_json
@@ -86,12 +86,15 @@ class Leases:
     def store_refreshed(
         self, connection: Connection, owner: str, credentials: Credentials
     ) -> Connection | None:
-        """Store refreshed credentials, release the lease, and return the now active connection.
+        """Store refreshed credentials, release the lease, and return the connection.
+
+        It is active then, unless an account has to be chosen first.
 
         Returns None, and writes nothing, if the lease was lost, or if the connection was changed or deleted
         since it was read: a late write never replaces a newer token, nor restores a deleted connection.
         """
-        return self._update(connection, owner, conceal(credentials), ACTIVE)
+        status = NEEDS_CHOICE if connection.status == NEEDS_CHOICE else ACTIVE
+        return self._update(connection, owner, conceal(credentials), status)
 
     def mark_needs_reauth(self, connection: Connection, owner: str) -> Connection | None:
         """Set the status to `needs_reauth` and release the lease; None as in `store_refreshed`."""

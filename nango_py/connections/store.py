@@ -97,6 +97,8 @@ class ConnectionStore(SealedDatabase):
         user_id: str,
         credentials: Credentials,
         additional_config: Settings | None = None,
+        *,
+        status: str = ACTIVE,
     ) -> Connection:
         """Create a connection or replace the existing one; arguments as in `create`.
 
@@ -105,12 +107,12 @@ class ConnectionStore(SealedDatabase):
         """
         credentials = conceal(credentials)
         check_identity(integration, user_id)
-        new = Row.new(integration, user_id, self.microseconds())
+        new = Row.new(integration, user_id, self.microseconds())._replace(status=status)
         texts = to_json(credentials, "credentials"), to_json(additional_config or {}, "additional_config")
 
         def work(run: Run) -> Connection:
             rows = run(statements.ONE_FOR_UPDATE, {"integration": integration, "user_id": user_id})
-            row = Row._make(rows[0]).next_generation(ACTIVE, new.modified_at) if rows else new
+            row = Row._make(rows[0]).next_generation(status, new.modified_at) if rows else new
             run(statements.UPDATE if rows else statements.INSERT, row.seal(self._key, *texts)._asdict())
             return row.to_connection(*texts)
 
@@ -161,8 +163,10 @@ class ConnectionStore(SealedDatabase):
         check_identity(integration, user_id)
         return self._update(integration, user_id, credentials=to_json(credentials, "credentials"))
 
-    def update_config(self, integration: str, user_id: str, additional_config: Settings) -> Connection:
-        """Replace the whole additional_config, and return the connection.
+    def update_config(
+        self, integration: str, user_id: str, additional_config: Settings, *, status: str = ""
+    ) -> Connection:
+        """Replace the whole additional_config, and return the connection; with a new status if one is given.
 
         Raises:
             ConnectionNotFound: there is none.
@@ -170,17 +174,17 @@ class ConnectionStore(SealedDatabase):
         """
         check_identity(integration, user_id)
         settings = to_json(additional_config, "additional_config")
-        return self._update(integration, user_id, additional_config=settings)
+        return self._update(integration, user_id, status, additional_config=settings)
 
-    def _update(self, integration: str, user_id: str, **new: Secret) -> Connection:
+    def _update(self, integration: str, user_id: str, status: str = "", **new: Secret) -> Connection:
         def work(run: Run) -> Connection:
             rows = run(statements.ONE_FOR_UPDATE, {"integration": integration, "user_id": user_id})
             if not rows:
                 raise ConnectionNotFound(integration, user_id)
             old = Row._make(rows[0])
             credentials, additional_config = self.decrypt(old)
-            status = ACTIVE if "credentials" in new else old.status
-            row = old.next_generation(status, self.microseconds())
+            kept = ACTIVE if "credentials" in new else old.status
+            row = old.next_generation(status or kept, self.microseconds())
             texts = new.get("credentials", credentials), new.get("additional_config", additional_config)
             run(statements.UPDATE, row.seal(self._key, *texts)._asdict())
             return row.to_connection(*texts)

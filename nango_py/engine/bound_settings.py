@@ -12,6 +12,7 @@ from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
+from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
 
@@ -259,7 +260,10 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
 
     Raises:
         ConfigError: a setting of the connection does not fit the blueprint's templates.
+        CredentialsError: an account has to be chosen first.
     """
+    if connection.status == NEEDS_CHOICE:
+        raise _choice_error(integration, connection)
     try:
         return BoundRequestSettings(integration, connection)
     except BaseException as error:  # noqa: BLE001 - raised again
@@ -273,6 +277,20 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
             user_id=connection.user_id,
         )
     raise failure
+
+
+def _choice_error(integration: Integration, connection: Connection) -> CredentialsError:
+    from nango_py.protocols.after_login import kept_names
+
+    names = [
+        name for name in kept_names(integration.settings["auth"]) if name not in connection.additional_config
+    ]
+    what = f"{names[0]} has to be chosen" if names else "an account has to be chosen"
+    return CredentialsError(
+        f"{connection_label(connection)}: {what} first; use nango.logins.choose()",
+        integration=connection.integration,
+        user_id=connection.user_id,
+    )
 
 
 def template_variables(integration: Integration, connection: Connection) -> dict[str, object]:

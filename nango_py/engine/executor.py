@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
     from nango_py.engine.bound_settings import Origin
-    from nango_py.engine.interfaces import ConnectionSource
+    from nango_py.engine.interfaces import CallIO, ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
@@ -89,6 +89,11 @@ class _SyncIO:
 
     async def discard(self, response: Response) -> None:
         response.close()
+
+
+def make_sync_io(transport: Sender, limits: LimitStore, clock: Clock) -> CallIO:
+    """What sends and waits in the caller's thread."""
+    return _SyncIO(transport, limits, clock)
 
 
 _has_warned = False

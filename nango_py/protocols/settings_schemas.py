@@ -114,6 +114,54 @@ TOKEN_RESPONSE_FIELDS: Schema = {
 }
 """Paths into a token response."""
 
+AFTER_LOGIN: Schema = {
+    "type": "array",
+    "title": "Requests after the login, whose responses complete additional_config",
+    "minItems": 1,
+    "maxItems": 5,
+    "items": {
+        "type": "object",
+        "properties": {
+            "method": {"enum": ["GET", "POST"], "title": "The method; default GET"},
+            "url": {**URL, "title": "The URL, sent with the new token"},
+            "params": {**TEXTS, "title": "Query parameters"},
+            "headers": {**HEADERS, "title": "Headers; default Authorization: Bearer ${access_token}"},
+            "json": {"type": "object", "title": "The JSON body"},
+            "choose": {
+                "type": "object",
+                "title": "What to choose from",
+                "properties": {
+                    "from": {**PATH, "title": "JMESPath to the list of candidates; default the body"},
+                    "value": {
+                        **PATH,
+                        "title": "JMESPath to what identifies a candidate; default the first of keep",
+                    },
+                    "label": {**PATH, "title": "JMESPath to the text that users see; default the value"},
+                    "title": {
+                        **TEXT,
+                        "minLength": 1,
+                        "maxLength": 60,
+                        "title": "What is chosen, such as Site",
+                    },
+                },
+                "patternProperties": _OPEN,
+                "additionalProperties": False,
+            },
+            "keep": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 20,
+                "additionalProperties": PATH,
+                "title": "Values to store in additional_config, JMESPath by name",
+            },
+        },
+        "required": ["url", "keep"],
+        "patternProperties": _OPEN,
+        "additionalProperties": False,
+    },
+}
+"""The requests after a login."""
+
 CALLBACK: Schema = {"callback_per_integration": {"type": "boolean"}}
 """The callback URL of a login."""
 

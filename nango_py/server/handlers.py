@@ -19,6 +19,7 @@ from nango_py.server.responses import (
     make_refusal,
     redirect,
 )
+from nango_py.server.security_headers import security_headers
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from nango_py.server.site import Site
 
 LOGIN_FIELDS = frozenset({"session", "attempt", "origin", "config"})
+CHOICE_FIELDS = frozenset({"state", "value"})
 SUBMIT_FIELDS = frozenset({"credentials", "additional_config", "attempt"})
 
 
@@ -157,6 +159,7 @@ def _begin_login(
         origin=origin,
         attempt=attempt,
         language=claims.language,
+        choices=claims.choices.get(integration.name),
     )
     response = _send_to_provider(site, request, claims, integration.title or request.name, url)
     for cookie in (
@@ -190,9 +193,39 @@ def finish_login(site: Site, request: ConnectRequest) -> Response:
         response = html_refusal(make_refusal(error), site.pages, request.words())
         response.headers.update(headers)
         return response
+    response = _show_outcome(site, request, outcome, browser)
+    if expire:
+        response.headers.append("Set-Cookie", expire)
+    return response
+
+
+def finish_choice(site: Site, request: ConnectRequest) -> Response:
+    """Go on with a login after its user has chosen an account."""
+    fields = request.fields()
+    if fields.keys() - CHOICE_FIELDS:
+        raise Refusal(400, "bad_request", "unknown field; a choice takes only state and value")
+    browser, expire = cookies.find_browser(fields, request.cookies, request.address)
+    value = fields.get("value", "")
+    outcome = site.logins.finish_choice(fields.get("state", ""), value, cookies.hash_browser(browser))
+    response = _show_outcome(site, request, outcome, browser)
+    if expire:
+        response.headers.append("Set-Cookie", expire)
+    return response
+
+
+def _show_outcome(site: Site, request: ConnectRequest, outcome: LoginOutcome, browser: str) -> Response:
+    """The page at the end of a login, or the one on which its user chooses an account."""
     words = choose_words(request.headers.get("accept-language", ""), outcome.language)
-    page = site.pages.result(outcome, site.title(outcome.integration), words)
-    return html_response(page, 200 if outcome.ok else CONNECT_CODES.get(outcome.code, 400), headers)
+    title = site.title(outcome.integration)
+    if outcome.choice is None:
+        page = site.pages.result(outcome, title, words)
+        return html_response(page, 200 if outcome.ok else CONNECT_CODES.get(outcome.code, 400))
+    action = f"{request.address.prefix}/oauth/choice"
+    response = html_response(site.pages.choice(outcome.choice, outcome.ticket, action, title, words))
+    cookie = cookies.set_cookie(f"?state={outcome.ticket}", browser, request.address)
+    response.headers.append("Set-Cookie", cookie)
+    response.headers.update(security_headers("choice", request.address))
+    return response
 
 
 def _choose_origin(claims: SessionClaims, origin: str, request: ConnectRequest) -> str:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 from nango_py.config.images import read_image
 from nango_py.connect.failure import as_sentence
 from nango_py.connect.words import load_words
+from nango_py.protocols.after_login import MAX_CANDIDATES
 
 if TYPE_CHECKING:
     from nango_py.config.model import Config
     from nango_py.connect.outcome import LoginOutcome
     from nango_py.connect.words import Words
+    from nango_py.protocols.after_login import Choice
     from nango_py.server.static_files import StaticFiles
 
 ENGLISH = load_words("en")
+MAX_LINES = 8
+"""Lines of a list to choose from, before it scrolls."""
 
 _PAGE = """\
 <!doctype html>
@@ -34,7 +38,7 @@ _PAGE = """\
 <main class="card">
 {product}<h1>{title}</h1>
 <p class="message" role="{role}">{message}</p>
-<p class="hint">{hint}</p>
+{form}<p class="hint">{hint}</p>
 </main>
 {script}</body>
 </html>
@@ -89,6 +93,26 @@ class Pages:
         heading, message = words("connect_question", title=title), words(name, user=user_label)
         return self._page(words, "leaving", heading, message, link, is_html=True)
 
+    def choice(self, choice: Choice, ticket: str, action: str, title: str, words: Words = ENGLISH) -> str:
+        """A form in which the user chooses an account. Labels come from the provider, so they are text."""
+        options = "".join(
+            f'<option value="{escape(candidate.value)}"'
+            f"{' selected' if candidate.value == choice.default else ''}>{escape(candidate.label)}</option>"
+            for candidate in choice.candidates
+        )
+        size = min(max(len(choice.candidates), 2), MAX_LINES)
+        form = (
+            f'<form class="choice" method="post" action="{escape(action)}">'
+            f'<input type="hidden" name="state" value="{escape(ticket)}">'
+            f'<label for="choice">{escape(choice.title)}</label>'
+            f'<select id="choice" name="value" required size="{size}">{options}</select>'
+            f'<button class="button">{escape(words("connect"))}</button></form>\n'
+        )
+        heading, message = words("connect_title", title=title), words("choose_account", title=title)
+        is_long = len(choice.candidates) == MAX_CANDIDATES
+        hint = words("choose_first", count=MAX_CANDIDATES) if is_long else ""
+        return self._page(words, "choice", heading, message, hint, form=form)
+
     def _page(
         self,
         words: Words,
@@ -99,6 +123,7 @@ class Pages:
         *,
         outcome: LoginOutcome | None = None,
         head: str = "",
+        form: str = "",
         is_html: bool = False,
     ) -> str:
         attributes = "" if outcome is None else _message_attributes(outcome)
@@ -115,6 +140,7 @@ class Pages:
             product=self._product,
             role="alert" if kind == "failed" else "status",
             message=escape(message),
+            form=form,
             hint=hint if is_html else escape(hint),
             script=self._script if attributes else "",
         )

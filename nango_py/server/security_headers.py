@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from nango_py.server.origins import PublicAddress
 
-Kind = Literal["page", "notice", "data", "script"]
-"""`page` is the connect page, `notice` a page in a login window, `script` what other pages may load."""
+Kind = Literal["page", "notice", "choice", "data", "script"]
+"""`page` is the connect page, `notice` a page in a login window, `choice` one with a form, and `script` what
+other pages may load."""
 
+_WINDOWS = frozenset({"page", "notice", "choice"})
 _FEATURES = (
     "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "hid", "magnetometer",
     "microphone", "midi", "payment", "serial", "usb",
@@ -33,7 +35,9 @@ def security_headers(kind: Kind, address: PublicAddress) -> dict[str, str]:
         "Permissions-Policy": PERMISSIONS,
         "Cross-Origin-Resource-Policy": "cross-origin" if kind == "script" else "same-origin",
         # The product's page gets the result through `window.opener`, even if both have the same origin.
-        "Cross-Origin-Opener-Policy": "unsafe-none" if kind in {"page", "notice"} else "same-origin",
+        "Cross-Origin-Opener-Policy": "unsafe-none"
+        if kind in {"page", "notice", "choice"}
+        else "same-origin",
         "Cache-Control": "no-store",
     }
     if frame_ancestors == "'none'":
@@ -49,6 +53,8 @@ def _policy(kind: Kind) -> str:
         return f"{_OWN_FILES}; connect-src 'self'; form-action 'self'"
     if kind == "notice":
         return f"{_OWN_FILES}; form-action 'none'"
+    if kind == "choice":
+        return f"{_OWN_FILES}; form-action 'self'"
     return "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 

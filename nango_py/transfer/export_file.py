@@ -18,7 +18,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from nango_py.connections.bulk import ExportedConnection
-from nango_py.connections.connection import ACTIVE, NEEDS_REAUTH
+from nango_py.connections.connection import STATUSES
 from nango_py.connections.rows import from_microseconds, parse_microseconds
 from nango_py.connections.validation import MAX_JSON_BYTES
 from nango_py.errors import Position, StorageError, TamperError, printable
@@ -199,8 +199,8 @@ def _find_error(values: Mapping[str, object]) -> str:
     for name in ("credentials", "additional_config"):
         if not isinstance(values.get(name), dict):
             return f"{name} is missing or not an object"
-    if texts["status"] not in {ACTIVE, NEEDS_REAUTH}:
-        return f"status must be {ACTIVE} or {NEEDS_REAUTH}"
+    if texts["status"] not in STATUSES:
+        return f"status must be one of {', '.join(STATUSES)}"
     if not _is_uuid(texts["uuid"]):
         return "uuid is not a UUID"
     for name in ("date_created", "last_modified"):

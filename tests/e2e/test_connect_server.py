@@ -37,6 +37,7 @@ ROUTES = [
     ("POST", "/oauth/connect/mail"),
     ("GET", "/oauth/callback"),
     ("GET", "/oauth/callback/mail"),
+    ("POST", "/oauth/choice"),
     ("GET", "/static/connect.css"),
     ("GET", "/nango-connect.js"),
     ("GET", "/nowhere"),

@@ -1,0 +1,158 @@
+"""The requests after a login, and the choices that they lead to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from nango_py.connect.failure import LOGIN_ERRORS, UNREACHABLE, LoginFailed, explain_failure
+from nango_py.connect.oauth import LoginResult, check_final_config, send_once
+from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, thaw
+from nango_py.connections.rows import unstored_connection
+from nango_py.errors import ConnectFailed, ConnectionNotFound, TamperError
+from nango_py.protocols.after_login import (
+    MAX_VALUE_LENGTH,
+    StepFailed,
+    StepResponse,
+    check_choices,
+    choice_name,
+    kept_names,
+    step_request,
+)
+from nango_py.secret import reveal
+from nango_py.tokens.token_requests import token_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.accounts import Accounts
+    from nango_py.config.model import Integration
+    from nango_py.connections.connection import PublicView
+    from nango_py.json_types import JsonObject, Settings
+    from nango_py.protocols.after_login import Choice
+    from nango_py.protocols.token_exchange import TokenContext
+    from nango_py.services import Services
+
+
+class ChoiceNeeded(Exception):
+    """There are several candidates, and nothing says which one.
+
+    Attributes:
+        choice: what to choose from.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        super().__init__(choice.name)
+
+
+def complete_settings(
+    services: Services,
+    integration: Integration,
+    user_id: str,
+    login: LoginResult,
+    choices: Mapping[str, str],
+    earlier: Settings,
+) -> JsonObject:
+    """The additional_config of a login, completed by the steps of `auth.after_login`, and checked.
+
+    Args:
+        services: send the requests.
+        integration: its blueprint has the steps, or none.
+        user_id: the owner of the connection.
+        login: what the login returned.
+        choices: the value to choose by the name of the choice.
+        earlier: the settings of the user's earlier connection, which suggest a default.
+
+    Raises:
+        ChoiceNeeded: a choice is missing.
+        LoginFailed: a step has no usable response, or the chosen candidate is not available.
+        ConfigError: the settings do not fit `connection_config`.
+    """
+    settings = dict(login.additional_config)
+
+    def context() -> TokenContext:
+        now = services.clock.now()
+        connection = unstored_connection(integration.name, user_id, login.credentials, settings, now)
+        return token_context(integration, connection, now)
+
+    for step in integration.settings["auth"].get("after_login") or ():
+        name = choice_name(step)
+        _, response = send_once(services, context, partial(step_request, step=step))
+        failure: LoginFailed
+        try:
+            found = StepResponse(step, response)
+            values = found.select(choices.get(name))
+            if values is None:
+                raise ChoiceNeeded(found.choice(str(earlier.get(name, ""))[:MAX_VALUE_LENGTH]))
+        except StepFailed as error:
+            failure = _explain(error)
+        else:
+            settings |= values
+            continue
+        raise failure
+    return check_final_config(integration, settings, context().place)
+
+
+def find_choice(
+    accounts: Accounts, integration: str, user_id: str, choices: Mapping[str, str]
+) -> Choice | None:
+    """See `Logins.find_choice`."""
+    if accounts.get(integration, user_id)["status"] != NEEDS_CHOICE:
+        return None
+    try:
+        _complete_stored(accounts, integration, user_id, choices)
+    except ChoiceNeeded as needed:
+        return needed.choice
+    return None
+
+
+def choose(accounts: Accounts, integration: str, user_id: str, choices: Mapping[str, str]) -> PublicView:
+    """See `Logins.choose`."""
+    declared = accounts.services.integration(integration)
+    check_choices(declared.settings["auth"], choices)
+    try:
+        config = _complete_stored(accounts, integration, user_id, choices)
+    except ChoiceNeeded as needed:
+        what = f"{needed.choice.name} has to be chosen too"
+    else:
+        stored = accounts.services.store.update_config(integration, user_id, config, status=ACTIVE)
+        accounts.services.cache.forget(integration, user_id)
+        return stored.public()
+    raise ConnectFailed("needs_choice", what)
+
+
+def _complete_stored(
+    accounts: Accounts, integration: str, user_id: str, choices: Mapping[str, str]
+) -> JsonObject:
+    """The settings of a stored connection, looked up again with its token."""
+    services = accounts.services
+    declared = services.integration(integration)
+    connection = services.store.get(integration, user_id)
+    failure: LoginFailed
+    try:
+        connection = services.refresh(connection, only_if_due=True)
+        names = kept_names(declared.settings["auth"])
+        config = {
+            name: value for name, value in thaw(connection.additional_config).items() if name not in names
+        }
+        login = LoginResult(reveal(connection.credentials), config)
+        return complete_settings(services, declared, user_id, login, choices, {})
+    except LOGIN_ERRORS as error:
+        failure = explain_failure(error, by_user=False)
+    raise ConnectFailed(failure.code, failure.message)
+
+
+def find_view(accounts: Accounts, integration: str, user_id: str) -> PublicView:
+    """The public view of a user's connection; an empty one if there is none, or if it was altered."""
+    with suppress(ConnectionNotFound, TamperError):
+        return accounts.get(integration, user_id)
+    return {"status": "", "additional_config": {}}
+
+
+def _explain(error: StepFailed) -> LoginFailed:
+    if error.status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS} or error.status >= 500:  # noqa: PLR2004
+        return LoginFailed("unavailable", UNREACHABLE, str(error))
+    return LoginFailed("exchange_failed", str(error))

@@ -1,0 +1,213 @@
+"""Requests after a login, without I/O: which of the accounts behind a token a connection is for.
+
+Many APIs name the account, or its host, only in a response to a request with the new token. A step of
+`auth.after_login` makes such a request; one candidate of its response is chosen, and values of it are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nango_py.errors import printable, unknown_name
+from nango_py.json_path import search_json
+from nango_py.pasted_text import find_unusable
+from nango_py.protocols.client_auth import encode_form
+from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRequest
+from nango_py.protocols.token_responses import decode_body
+from nango_py.record import record
+from nango_py.secret import without_frames
+
+if TYPE_CHECKING:
+    from nango_py.json_types import JsonObject, JsonValue, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenResponse
+
+MAX_CANDIDATES = 1000
+"""Candidates that users are shown. A value that the program names is looked for among all of them."""
+
+MAX_LABEL_LENGTH = 100
+MAX_VALUE_LENGTH = 1024
+_OK = range(200, 300)
+
+
+@record
+class Candidate:
+    """One account that a connection may be for.
+
+    Attributes:
+        value: what identifies it.
+        label: its name for people, one printable line.
+    """
+
+    value: str
+    label: str
+
+
+@record
+class Choice:
+    """What the user, or the program, has to choose after a login.
+
+    Attributes:
+        name: of the first value that is kept in additional_config, such as `cloud_id`.
+        title: what is chosen, such as Site.
+        candidates: those to choose from, at most MAX_CANDIDATES.
+        default: the value that the user's earlier connection has, if it is among them, or "".
+    """
+
+    name: str
+    title: str
+    candidates: tuple[Candidate, ...]
+    default: str = ""
+
+
+class StepFailed(Exception):
+    """A step has no usable result. The message holds no credential.
+
+    Attributes:
+        status: the HTTP status of the response.
+    """
+
+    def __init__(self, what: str, status: int) -> None:
+        self.status = status
+        super().__init__(what)
+
+
+def choice_name(step: Settings) -> str:
+    """The name of the choice of a step: that of the first value that it keeps."""
+    return str.__str__(next(iter(step["keep"])))
+
+
+def kept_names(settings: Settings) -> tuple[str, ...]:
+    """The names in additional_config that the steps of an `auth:` block set."""
+    steps = settings.get("after_login") or ()
+    return tuple(str.__str__(name) for step in steps for name in step["keep"])
+
+
+def check_choices(settings: Settings, choices: Mapping[str, str]) -> None:
+    """Check what a program chooses in advance.
+
+    Args:
+        settings: the `auth:` block.
+        choices: the value by the name of the choice.
+
+    Raises:
+        ValueError: a choice is unknown.
+        TypeError: a value is not text.
+    """
+    known = [choice_name(step) for step in settings.get("after_login") or () if "choose" in step]
+    for name, value in choices.items():
+        if name not in known:
+            raise ValueError(unknown_name("choice", str(name), known, "" if known else "this login has none"))
+        if not isinstance(value, str):
+            raise TypeError(f"the choice {name} is of type {type(value).__name__}; expected text")
+
+
+@without_frames
+def step_request(context: TokenContext, step: Settings) -> TokenRequest:
+    """The request of a step, with the token as its headers say, by default as bearer token (RFC 6750 2.1)."""
+    place = "after_login"
+    url = context.url(f"{place}.url", step["url"])
+    query = encode_form(context.render_all(step.get("params"), f"{place}.params"))
+    url = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+    headers = {"Accept": "application/json", "Authorization": "Bearer ${access_token}"}
+    body = b""
+    if step.get("json") is not None:
+        headers["Content-Type"] = "application/json"
+        body = json.dumps(_plain(step["json"]), separators=(",", ":")).encode()
+    own = step.get("headers") or {}
+    replaced = {name.lower() for name in own}
+    headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
+    rendered = context.render_headers({**headers, **own}, f"{place}.headers")
+    return TokenRequest(str(step.get("method", "GET")), url, rendered, body)
+
+
+class StepResponse:
+    """The response of a step.
+
+    Args:
+        step: one of `auth.after_login`.
+        response: untrusted.
+
+    Raises:
+        StepFailed: it is not a usable response, or has no candidate.
+    """
+
+    def __init__(self, step: Settings, response: TokenResponse) -> None:
+        self._step = step
+        if response.status not in _OK:
+            raise StepFailed(f"a request after the login returned {response.status}", response.status)
+        body = None if len(response.body) > LARGEST_RESPONSE else decode_body(response)
+        if body is None:
+            what = "the response of a request after the login is too large, too deep or not JSON"
+            raise StepFailed(what, response.status)
+        choose: Settings = step.get("choose") or {}
+        path = str.__str__(choose.get("value") or next(iter(step["keep"].values())))
+        label = str.__str__(choose.get("label") or path)
+        found = search_json(str.__str__(choose.get("from") or "@"), body)
+        self._found: dict[str, tuple[str, JsonValue]] = {}
+        for item in found if isinstance(found, list) and "choose" in step else [found]:
+            value = _to_text(search_json(path, item))
+            if value:
+                self._found.setdefault(value, (_to_text(search_json(label, item)) or value, item))
+        if not self._found:
+            what = f"the provider names no {self.title} that this account may use"
+            raise StepFailed(what, response.status)
+
+    @property
+    def title(self) -> str:
+        """What is chosen, for people."""
+        return str.__str__((self._step.get("choose") or {}).get("title") or choice_name(self._step))
+
+    def select(self, value: str | None) -> JsonObject | None:
+        """The values to keep of the candidate with this value.
+
+        Without a value, those of the only candidate; None if there are several.
+
+        Raises:
+            StepFailed: no candidate has that value, or one of its values cannot be kept.
+        """
+        if value is None and len(self._found) > 1:
+            return None
+        if value is not None and value not in self._found:
+            raise StepFailed(f"the {self.title} that was chosen is not available to this account", 200)
+        _, item = self._found[next(iter(self._found)) if value is None else value]
+        return dict(self._values_of(item))
+
+    def choice(self, default: str) -> Choice:
+        """What is to be chosen.
+
+        Args:
+            default: the value to suggest, if it is among the candidates.
+        """
+        candidates = [
+            Candidate(value, printable(label, MAX_LABEL_LENGTH))
+            for value, (label, _) in list(self._found.items())[:MAX_CANDIDATES]
+        ]
+        default = default if default in self._found else ""
+        return Choice(choice_name(self._step), self.title, tuple(candidates), default)
+
+    def _values_of(self, item: JsonValue) -> list[tuple[str, JsonValue]]:
+        values: list[tuple[str, JsonValue]] = []
+        for name, path in self._step["keep"].items():
+            value = search_json(str.__str__(path), item)
+            if not isinstance(value, str | int | float):
+                continue
+            if isinstance(value, str) and (len(value) > MAX_VALUE_LENGTH or find_unusable(value)):
+                raise StepFailed(f"the provider's {name} is too long or contains control characters", 200)
+            values.append((str.__str__(name), value))
+        return values
+
+
+def _to_text(value: JsonValue) -> str:
+    """The value as text if it can identify or name something, else ""."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    text = str(value)
+    return text if 0 < len(text) <= MAX_VALUE_LENGTH else ""
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str.__str__(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

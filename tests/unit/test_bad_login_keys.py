@@ -1,0 +1,87 @@
+"""Wrong forms of the keys that describe logins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bad_files import PLANTED, Case, everything_about, load, places, refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGIN = """\
+integrations:
+  mail:
+    oauth_client_id: "1"
+    oauth_client_secret: sk_planted_9f8e7d6c
+    requests: {base_url: "https://api.example.test/", headers: {Authorization: "Bearer ${access_token}"}}
+    auth:
+      auth_mode: OAUTH2
+      authorization_url: https://id.example.test/authorize
+      token_url: https://id.example.test/token
+"""
+STEP = "      after_login:\n        - {url: https://id.example.test/me, keep: {a: b}"
+
+# By name: lines after those above (from line 10), their problems, and words of the message.
+WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "a misspelt key": ("      after_logins: []", ("i:10:7 E202",), 'did you mean "after_login"?'),
+    "one step instead of a list": ("      after_login: {url: x}", ("i:10:20 E205",), "expected a list"),
+    "no step": ("      after_login: []", ("i:10:20 E203",), "the list is empty"),
+    "a step without a URL": (
+        "      after_login:\n        - {keep: {a: b}}",
+        ("i:11:11 E203",),
+        'missing key "url"',
+    ),
+    "a step that keeps nothing": (
+        "      after_login:\n        - {url: https://id.example.test/me, keep: {}}",
+        ("i:11:51 E203",),
+        "keys are missing",
+    ),
+    "a step without a scheme": (
+        "      after_login:\n        - {url: id.example.test/me, keep: {a: b}}",
+        ("i:11:17 E301",),
+        "did you mean https://id.example.test/me/?",
+    ),
+    "a step to any host": (
+        "      after_login:\n        - {url: 'https://${additional_config.x}/', keep: {a: b}}",
+        ("i:11:17 E304",),
+        "fix the domain",
+    ),
+    "a method that changes something": (STEP + ", method: DELETE}", ("i:11:67 E204",), "GET or POST"),
+    "an unknown key of a choice": (
+        STEP + ", choose: {lable: x}}",
+        ("i:11:68 E202",),
+        'did you mean "label"?',
+    ),
+    "JSONPath": (STEP + ", choose: {from: '$.x'}}", ("i:11:74 E324",), "this is JSONPath; write x"),
+    "an unknown variable": (
+        STEP + ", headers: {X: '${acces_token}'}}",
+        ("i:11:75 E306",),
+        "did you mean access_token?",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KEYS)
+def test_a_wrong_key_is_refused_at_its_place(tmp_path: Path, name: str) -> None:
+    """Each wrong form has its exact line and column, and the form to write."""
+    text, expected, words = WRONG_KEYS[name]
+    error = refusal(tmp_path, Case(f"{LOGIN}{text}\n"))
+    assert places(error) == expected, str(error)
+    assert words in str(error)
+    assert PLANTED not in everything_about(error)
+
+
+RIGHT_KEYS = {
+    "after_login": STEP
+    + ", method: POST, params: {p: '1'}, json: {q: 1}, choose: {from: x, value: y, label: z}}",
+}
+
+
+@pytest.mark.parametrize("name", RIGHT_KEYS)
+def test_right_keys_load(tmp_path: Path, name: str) -> None:
+    """The control: the same keys in their right form are accepted."""
+    (integration,) = load(tmp_path, Case(f"{LOGIN}{RIGHT_KEYS[name]}\n"))
+    assert integration.auth_mode == "OAUTH2"

@@ -118,7 +118,6 @@ AFTER_LOGIN: Schema = {
     "type": "array",
     "title": "Requests after the login, whose responses complete additional_config",
     "minItems": 1,
-    "maxItems": 5,
     "items": {
         "type": "object",
         "properties": {
@@ -150,7 +149,6 @@ AFTER_LOGIN: Schema = {
             "keep": {
                 "type": "object",
                 "minProperties": 1,
-                "maxProperties": 20,
                 "additionalProperties": PATH,
                 "title": "Values to store in additional_config, JMESPath by name",
             },

@@ -10,6 +10,7 @@ from nango_py.connections.cache import CachedConnection, ConnectionCache
 from nango_py.connections.processes import Processes
 from nango_py.engine.events import Events
 from nango_py.errors import UnknownIntegration
+from nango_py.forks import forget_in_children
 from nango_py.secret import Secret
 from nango_py.tokens.refresher import LeasedTokenRefresher
 
@@ -36,12 +37,17 @@ FIRST_PROCESS_CHECK_SECONDS = 10.0
 class Lazy(Generic[Part]):
     """A value created on first use, once for all threads."""
 
-    __slots__ = ("_create", "_lock", "current")
+    __slots__ = ("__weakref__", "_create", "_lock", "current")
 
     def __init__(self, create: Callable[[], Part]) -> None:
         self._create = create
-        self._lock = threading.RLock()
         self.current: Part | None = None
+        self.forget_inherited()
+        forget_in_children(self)
+
+    def forget_inherited(self) -> None:
+        """See `Forkable`; a value that was being created is created again."""
+        self._lock = threading.RLock()
 
     def get(self) -> Part:
         """The value, created now if this is its first use."""
@@ -92,7 +98,8 @@ class Services:
         self._ca_bundle = ca_bundle
         self.clock = clock
         self.events = Events()
-        self._lock = threading.Lock()
+        self.forget_inherited()
+        forget_in_children(self)
         self._runtimes: dict[str, IntegrationRuntime] = {}
         self._runtime_sources: dict[str, Callable[[], IntegrationRuntime]] = {}
         self._store = Lazy(self._open_store)
@@ -105,6 +112,10 @@ class Services:
         self._tokens = Lazy(self._open_tokens)
         self._next_process_check = clock.monotonic() + FIRST_PROCESS_CHECK_SECONDS
         self._has_warned = self._is_closed = False
+
+    def forget_inherited(self) -> None:
+        """See `Forkable`."""
+        self._lock = threading.Lock()
 
     @property
     def configuration(self) -> Configuration:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.yaml.listing import is_yaml, list_names
 from nango_py.errors import ConfigError
+from nango_py.forks import forget_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,9 +69,10 @@ class ConfigFiles:
         self._environ = environ
         self._reload = reload
         self._cache = cache(self.folder)
-        self._lock = threading.Lock()
         self._seen: Fingerprint = self._fingerprint() if reload else ()
         self._configuration = self._load()
+        self.forget_inherited()
+        forget_in_children(self)
         for warning in self._configuration.warnings:
             if warning.code == ANNOUNCED_CHANGE:
                 if warning.what in _LOGGED_CHANGES:
@@ -109,6 +111,10 @@ class ConfigFiles:
             self._source, catalogue=self.catalogue(), environ=self._environ, overrides=self._overrides
         )
 
+    def forget_inherited(self) -> None:
+        """See `Forkable`."""
+        self._lock = threading.Lock()
+
     def _reload_if_changed(self) -> None:
         fingerprint = self._fingerprint()
         if fingerprint == self._seen:
@@ -116,7 +122,6 @@ class ConfigFiles:
         with self._lock:
             if fingerprint == self._seen:
                 return
-            self._seen = fingerprint
             try:
                 self._configuration = self._load()
             except ConfigError as error:
@@ -125,6 +130,8 @@ class ConfigFiles:
                 logger.error("%s:\n%s", what, error)  # noqa: TRY400
             else:
                 logger.info("configuration files changed and were reloaded")
+            finally:
+                self._seen = fingerprint  # not before: a child that is forked in between reloads again
 
     def _fingerprint(self) -> Fingerprint:
         """Time, size and inode of every file that the configuration may depend on."""

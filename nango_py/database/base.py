@@ -7,7 +7,6 @@ import contextvars
 import os
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -157,21 +156,6 @@ class MissingReferenceError(StorageError):
     """A row references another one that does not exist, or is still referenced itself."""
 
 
-class Forkable(Protocol):
-    """Something with sockets or file locks that a forked child must not touch."""
-
-    def forget_inherited(self) -> None:
-        """Called in the child: leave the parent's connections alone and start with none."""
-
-
-_FORKABLE: weakref.WeakSet[Forkable] = weakref.WeakSet()
-
-
-def forget_in_children(database: Forkable) -> None:
-    """Call `forget_inherited` in every child that this process forks from now on."""
-    _FORKABLE.add(database)
-
-
 def never_collect(*inherited: object) -> None:
     """Never let these objects be garbage collected in this process, not even when it ends.
 
@@ -185,11 +169,7 @@ def never_collect(*inherited: object) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
 
 
-def _after_fork() -> None:
-    FORK_GATE.reset()
-    for database in list(_FORKABLE):
-        database.forget_inherited()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=FORK_GATE.close, after_in_parent=FORK_GATE.open, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=FORK_GATE.close, after_in_parent=FORK_GATE.open, after_in_child=FORK_GATE.reset
+    )

@@ -21,11 +21,11 @@ from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     Result,
-    forget_in_children,
     never_collect,
     seconds_left,
 )
 from nango_py.errors import StorageError
+from nango_py.forks import forget_in_children
 from nango_py.secret import Secret, mask_secrets
 
 if TYPE_CHECKING:

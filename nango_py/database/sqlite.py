@@ -17,7 +17,6 @@ from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     Result,
-    forget_in_children,
     never_collect,
     seconds_left,
 )
@@ -28,6 +27,7 @@ from nango_py.database.private_files import (
     make_private_folder,
 )
 from nango_py.errors import StorageError, TamperError
+from nango_py.forks import forget_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from nango_py.errors import unknown_name
+from nango_py.forks import new_short_lock
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Events:
         # Tuples are replaced, never changed, so that emit() needs no lock. Each registration is a list, so
         # that a callback that is registered twice can be removed once.
         self._callbacks: dict[str, tuple[list[Callback], ...]] = {}
-        self._lock = threading.Lock()
+        self._lock = new_short_lock()
 
     def on(self, kind: str, callback: Callback) -> Callable[[], None]:
         """Call `callback` with each event of a kind; the result removes it.

@@ -9,10 +9,10 @@ https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nango_py.forks import new_short_lock
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class RetryBudget:
         self._clock = clock
         self._share = share
         self._floor = floor
-        self._lock = threading.Lock()
+        self._lock = new_short_lock()
         # Both err on the safe side: a call is forgotten a slice too early, a retry never.
         self._calls = Tally(WINDOW_SECONDS)
         self._retries = Tally(WINDOW_SECONDS + SLICE_SECONDS)
@@ -115,7 +115,7 @@ class CircuitBreaker:
     def __init__(self, clock: Clock, settings: BreakerSettings | None = None) -> None:
         self._clock = clock
         self._settings = settings or BreakerSettings()
-        self._lock = threading.Lock()
+        self._lock = new_short_lock()
         self._failures = 0
         self._failing_since = 0.0
         self._open_until = 0.0

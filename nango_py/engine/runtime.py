@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,7 @@ class IntegrationRuntime:
         self._retry_settings = settings.get("retries")
         self.retries = RetryPolicy.from_settings(self._retry_settings)
         self.outage = Outage(clock, self._retry_settings)
+        self._outages: BoundedCache[Outage] = BoundedCache()
         self.events = Events() if events is None else events
         self.learning = Learning(clock) if learning is None else learning
         self.tokens = tokens
@@ -104,10 +105,6 @@ class IntegrationRuntime:
         if settings.guard is None:
             return self.outage
         return self._outages.get(settings.base_url, lambda: Outage(self.clock, self._retry_settings))
-
-    @cached_property
-    def _outages(self) -> BoundedCache[Outage]:
-        return BoundedCache()
 
     def spends_of(self, plan: Plan) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """The budgets that a plan spends from, learned if none are configured, and the gates it obeys.

@@ -13,10 +13,10 @@ the API has begun a new window, and what it no longer counts stops counting here
 from __future__ import annotations
 
 import math
-import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeVar
 
+from nango_py.forks import new_short_lock
 from nango_py.limits.counting.calendar_days import ORDINARY_DAY
 from nango_py.limits.limit_types import Bucket, InFlight, LimitReport, Spend, Window, capacity
 
@@ -130,7 +130,7 @@ class Learning:
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._endpoints: OrderedDict[tuple[str, str], dict[str, Limit]] = OrderedDict()
         self._first_calls: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._lock = new_short_lock()
 
     def hold(self, scope: str) -> float:
         """0.0 to go on, otherwise seconds until the next check: the first call of a quota is sent alone.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from nango_py.config.urls.hosts import ROOT, normalize_host
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, StorageError
+from nango_py.forks import new_short_lock
 from nango_py.record import record
 from nango_py.server.login_pages import Pages
 from nango_py.server.origins import make_public_address
@@ -55,7 +55,7 @@ class Throttle:
     def __init__(self, clock: Clock, per_minute: int) -> None:
         self._clock = clock
         self._capacity = per_minute
-        self._lock = threading.Lock()
+        self._lock = new_short_lock()
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def acquire(self, key: str) -> float:

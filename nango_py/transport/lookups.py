@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import threading
@@ -10,6 +9,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from urllib3.util import connection as urllib3_connection
+
+from nango_py.forks import forget_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +46,13 @@ class Lookups:
 
     def __init__(self, look_up: LookUp = system_look_up) -> None:
         self._look_up = look_up
+        self.forget_inherited()
+        forget_in_children(self)
+
+    def forget_inherited(self) -> None:
+        """See `Forkable`: the threads of the parent's lookups do not exist in a child."""
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], Lookup] = {}
-        self._pid = os.getpid()
 
     def resolve(self, host: str, port: int, seconds: float) -> list[AddressInfo]:
         """The addresses of a host, in the order in which to try them.
@@ -73,9 +78,6 @@ class Lookups:
         return _addresses(found)
 
     def _start(self, host: str, port: int) -> Lookup:
-        if self._pid != os.getpid():
-            # The parent's threads do not exist in a forked child.
-            self._running, self._lock, self._pid = {}, threading.Lock(), os.getpid()
         if host == "localhost" or re.fullmatch(r"[0-9.]+|.*:.*", host):
             lookup = _new_lookup()  # an address, or in the hosts file: no DNS server is asked
             self._run(lookup, host, port)

@@ -55,6 +55,24 @@ class StreamBroken(Exception):
         self.reason = reason
 
 
+if TYPE_CHECKING:
+    _computed_once = cached_property
+else:
+
+    class _computed_once(cached_property):  # noqa: N801 - a decorator
+        """A cached property without a lock.
+
+        In Python 3.11 all responses share one, which a child that is forked while a thread computes would
+        inherit locked.
+        """
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value
+
+
 class Response(requests.Response):
     """A `requests.Response` that costs little to make and is safe to log.
 
@@ -90,7 +108,7 @@ class Response(requests.Response):
         self.attempts: tuple[Attempt, ...] = ()
         self.hint = ""
 
-    @cached_property
+    @_computed_once
     def headers(self) -> CaseInsensitiveDict[str]:  # type: ignore[override]  # it can be set
         """The response's headers; names are not case-sensitive."""
         headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
@@ -100,17 +118,17 @@ class Response(requests.Response):
             headers[name] = value if earlier is None else f"{earlier}, {value}"
         return headers
 
-    @cached_property
+    @_computed_once
     def encoding(self) -> str | None:  # type: ignore[override]  # it can be set
         """The text encoding that the headers name; can be set."""
         return get_encoding_from_headers(self.headers)
 
-    @cached_property
+    @_computed_once
     def url(self) -> str:  # type: ignore[override]  # it can be set
         """The URL of the request, with credentials masked."""
         return "" if self._plan is None else self._plan.masked_url()
 
-    @cached_property
+    @_computed_once
     def request(self) -> requests.PreparedRequest:  # type: ignore[override]  # it can be set
         """The request that was sent, with credentials masked."""
         masked = requests.PreparedRequest()
@@ -122,7 +140,7 @@ class Response(requests.Response):
         masked.hooks = {"response": []}
         return masked
 
-    @cached_property
+    @_computed_once
     def cookies(self) -> RequestsCookieJar:  # type: ignore[override]  # it can be set
         """The cookies that this response sets. They are not sent back."""
         cookies = RequestsCookieJar()

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +18,7 @@ from nango_py.database import base
 from nango_py.database.opening import open_database
 from nango_py.secret import Secret
 from tests.support.fault_server import READ, FaultServer, response
+from tests.support.forked import fork, wait_for_child
 from tests.support.sandbox_product import ENCRYPTION_KEY
 from tests.support.time_limits import HANG_SECONDS
 
@@ -47,33 +47,6 @@ def count(database: Database) -> int:
         return int(run("SELECT n FROM nango_moments")[0][0])
 
     return database.write(work)
-
-
-def fork(work: Callable[[], object]) -> int:
-    """The exit status of a child that runs the work: 0 if it succeeds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forks with threads are what is tested
-        child = os.fork()
-    if child == 0:
-        status = 1
-        with contextlib.suppress(BaseException):
-            work()
-            status = 0
-        os._exit(status)
-    return child
-
-
-def wait_for_child(child: int) -> int:
-    """Its exit status; a child that hangs is killed."""
-    ends = time.monotonic() + HANG_SECONDS
-    while time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        threading.Event().wait(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return -9
 
 
 @contextlib.contextmanager

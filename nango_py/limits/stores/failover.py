@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nango_py.errors import StorageError
+from nango_py.forks import forget_in_children
 from nango_py.limits.limit_types import (
     Bucket,
     CalendarDay,
@@ -118,6 +119,11 @@ class FailoverLimits:
         self._generation = ""
         self._shares: dict[tuple[tuple[str, int], ...], Share] = {}
         self._pauses: set[float] = set()
+        self.forget_inherited()
+        forget_in_children(self)
+
+    def forget_inherited(self) -> None:
+        """See `Forkable`."""
         self._lock = threading.Lock()
 
     def acquire(

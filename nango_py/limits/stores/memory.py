@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from typing import TYPE_CHECKING
 
+from nango_py.forks import new_short_lock
 from nango_py.limits.counting.bookings import Bookings
 
 if TYPE_CHECKING:
@@ -33,9 +31,8 @@ class MemoryLimits:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bookings = Bookings(offset=lambda: clock.now() - clock.monotonic())
-        self.lock = threading.Lock()
+        self.lock = new_short_lock()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
-        _alive.add(self)
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
@@ -87,24 +84,3 @@ class MemoryLimits:
             return
         self._bookings.sweep(now, SWEPT_NOW_AND_THEN)
         self._sweep_at = now + SWEEP_EVERY
-
-
-_alive: weakref.WeakSet[MemoryLimits] = weakref.WeakSet()
-_held: list[MemoryLimits] = []
-
-
-def _before_fork() -> None:
-    # A child must not inherit bookings that another thread was changing.
-    _held.extend(_alive)
-    for store in _held:
-        store.lock.acquire()
-
-
-def _after_fork() -> None:
-    for store in _held:
-        store.lock.release()
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nango_py.database.opening import open_database, sqlite_folder
 from nango_py.errors import NangoError
+from nango_py.forks import new_short_lock
 from nango_py.limits.learning import Learning
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.record import record
@@ -35,7 +35,7 @@ class ProcessMemory:
 
 
 _memories: OrderedDict[tuple[str, str, Clock], ProcessMemory] = OrderedDict()
-_lock = threading.Lock()
+_lock = new_short_lock()
 
 
 def process_memory(database_url: Secret, clock: Clock) -> ProcessMemory:

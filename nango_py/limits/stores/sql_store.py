@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from nango_py.forks import forget_in_children
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.limits.stores.sql_rows import SqlRows, Ticket
 from nango_py.limits.stores.sql_statements import (
@@ -67,6 +68,11 @@ class SqlLimits:
         self._threads = threading.local()
         self._sweep_at = clock.monotonic() + SWEEP_EVERY
         self._has_tables = False
+        self.forget_inherited()
+        forget_in_children(self)
+
+    def forget_inherited(self) -> None:
+        """See `Forkable`."""
         self._lock = threading.Lock()
 
     @property

@@ -23,6 +23,7 @@ class Attempt:
         wait: seconds to wait before the next attempt.
         endpoint: the path below the base URL, without its query.
         call_id: the call that it belongs to.
+        closed: the budgets whose calls wait after it, because the API refused it for its rate.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Attempt:
     wait: float = 0.0
     endpoint: str = ""
     call_id: str = ""
+    closed: str = ""
 
 
 class CallRecord:

@@ -129,7 +129,7 @@ def _check_place(
         check_path_template(template)
     elif kind == "header":
         check_header_template(template, str(path[-1]))
-    elif path == ("rate_limits", "counted_per") and template.is_constant and template.source not in _SCOPES:
+    elif path[-1] == "counted_per" and template.is_constant and template.source not in _SCOPES:
         raise TemplateProblem(
             "E204", "expected connection, integration or a template", hint="e.g. ${additional_config.account}"
         )

@@ -174,7 +174,7 @@ class BaseExecutor(ABC, Generic[Result]):
     @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
         runtime = self._get_runtime()
-        return usage_view(self._io.limits, runtime.scope_of(self._bind(runtime, self._read_connection())))
+        return usage_view(self._io.limits, *runtime.scopes_of(self._bind(runtime, self._read_connection())))
 
     @abstractmethod
     def _last_call(self) -> CallRecord | None:

@@ -20,7 +20,7 @@ from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, NangoError, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
 from nango_py.limits.headers.response_limits import parse_wait
-from nango_py.limits.limit_types import GATE, Refused
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, Refused
 from nango_py.record import replaced
 from nango_py.transport.sendable import Failure
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.engine.interfaces import CallIO
+    from nango_py.engine.place import Closing
     from nango_py.engine.plan import Plan
     from nango_py.engine.retry import RetryPolicy
     from nango_py.engine.runtime import IntegrationRuntime
@@ -43,6 +44,9 @@ REFUSALS = frozenset({401, 403})
 FINAL = frozenset({"return", "fail", "refresh"})
 NOT_THE_API = frozenset({"too_large", "blocked", "proxy"})
 """Failures that say nothing about the health of the API."""
+WHOLE_QUOTA = "the whole quota"
+"""What a refusal closes if its call has no budget."""
+
 GOOD_RESPONSE = Verdict("return", "built-in: good response")
 
 Error = TypeVar("Error", bound=RequestFailed)
@@ -135,8 +139,9 @@ class ApiCall:
                 self._follow_redirect(outcome, redirected, redirects)
                 continue
             verdict = self._within_deadline(self._judge(outcome, len(self.attempts) + 1 - redirects))
-            self._record(outcome, verdict)
-            await self._learn(outcome, verdict)
+            closing = self._find_closing(outcome, verdict)
+            self._record(outcome, verdict, closing)
+            await self._learn(outcome, verdict, closing)
             if verdict.action == "refresh" and await self._refresh(outcome):
                 continue
             if verdict.action in FINAL:
@@ -162,7 +167,9 @@ class ApiCall:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
             await self._wait(seconds, "the API's first response")
-        self._place = place = Place(self._io.limits, *self._runtime.spends_of(self.plan))
+        is_newcomer = self._runtime.quotas.is_newcomer(self.plan.settings)
+        spends, gates = self._runtime.spends_of(self.plan)
+        self._place = place = Place(self._io.limits, spends, gates, is_newcomer=is_newcomer)
         grant = await self._ask(place.acquire, self._deadline - self._clock.monotonic())
         if isinstance(grant, Refused):
             raise self._refused(grant.wait, grant.window)
@@ -189,25 +196,35 @@ class ApiCall:
         request = sign(self.plan, self._clock.now())
         self._place.is_sent = True  # the API may have counted an interrupted request
         outcome = await self._io.send(request, seconds)
-        apart = self._runtime.record_acceptance(self.plan, outcome)
-        self._place.is_sent = apart is None and (not isinstance(outcome, Failure) or outcome.sent)
+        recount = self._runtime.recount(self.plan, self._place, outcome)
+        was_sent = not isinstance(outcome, Failure) or outcome.sent
+        self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
         await self._end_place()
-        if apart is not None:
-            self._place = Place(self._io.limits, *apart)
-            await self._io.ask_limits(self._io.limits.count, self._place.spends)
+        if recount is not None:
+            self._place = Place(self._io.limits, recount.spends, recount.gates)
+            if recount.counted:
+                await self._io.ask_limits(self._io.limits.count, recount.counted)
         self._seconds = self._clock.monotonic() - started
         return outcome
 
-    async def _learn(self, outcome: Outcome, verdict: Verdict) -> None:
-        """Take in what a response says about limits, and close the gates of a refused call."""
-        is_refused = verdict.gate_seconds > 0
+    def _find_closing(self, outcome: Outcome, verdict: Verdict) -> Closing | None:
+        """The gates that a refused call closes."""
+        if not verdict.gate_seconds > 0:
+            return None
+        refusals = 1 + sum(one.action == "wait" for one in self.attempts)
+        return self._runtime.gates_to_close(self._place, outcome, self._facts(outcome), refusals)
+
+    async def _learn(self, outcome: Outcome, verdict: Verdict, closing: Closing | None) -> None:
+        """Take in what a response says about limits, and stop calls under the same keys for as long."""
         learn = self._runtime.learner(
-            self.plan, self._place.spends, outcome, self._sent_at, is_refused=is_refused
+            self.plan, self._place.spends, outcome, self._sent_at, is_refused=closing is not None
         )
         if learn is not None:
             await self._io.ask_limits(learn, self._io.limits)
-        if is_refused:
-            await self._close_gates(outcome, verdict)
+        if closing is not None:
+            seconds = min(verdict.gate_seconds, LONGEST_GATE)
+            self._emit("gate", seconds, verdict.rule)
+            await self._io.ask_limits(self._io.limits.close_gate, closing.gates, seconds)
 
     def _within_deadline(self, verdict: Verdict) -> Verdict:
         """The verdict, or the one that ends the call if the next attempt would be after the deadline."""
@@ -220,15 +237,6 @@ class ApiCall:
         self._waited += seconds
         self._emit("wait", seconds, reason)
         await self._io.wait(seconds)
-
-    async def _close_gates(self, outcome: Outcome, verdict: Verdict) -> None:
-        """Stop calls under the same keys for as long as the API asked."""
-        place, is_repeated = self._place, any(one.action == "wait" for one in self.attempts[:-1])
-        gates = self._runtime.gates_to_close(
-            self.plan, place.spends, place.gates, outcome, is_repeated=is_repeated
-        )
-        self._emit("gate", verdict.gate_seconds, verdict.rule)
-        await self._io.ask_limits(self._io.limits.close_gate, gates, verdict.gate_seconds)
 
     async def _refresh(self, outcome: Outcome) -> bool:
         """Replace refused credentials, or answer the response's challenge; at most once in a call."""
@@ -325,7 +333,7 @@ class ApiCall:
         self._record(outcome, Verdict("redirect", f"redirect {number} of at most {MAX_REDIRECTS}"))
         self.plan = redirected
 
-    def _record(self, outcome: Outcome, verdict: Verdict) -> None:
+    def _record(self, outcome: Outcome, verdict: Verdict, closing: Closing | None = None) -> None:
         status, reason, received = 0, "", 0
         if isinstance(outcome, Failure):
             reason = outcome.reason
@@ -335,7 +343,7 @@ class ApiCall:
         attempt = Attempt(
             len(self.attempts) + 1, status, reason, self._seconds, self._waited, received, verdict.rule,
             verdict.action, 0.0 if verdict.action in FINAL else verdict.seconds, self.plan.masked_endpoint(),
-            self.record.call_id,
+            self.record.call_id, "" if closing is None else ", ".join(closing.budgets) or WHOLE_QUOTA,
         )  # fmt: skip
         self._waited = 0.0
         self.attempts.append(attempt)

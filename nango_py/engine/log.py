@@ -128,7 +128,8 @@ def explain(attempts: Sequence[Attempt], ending: str = "") -> str:
 def _explain_attempt(attempt: Attempt) -> str:
     waited = f", waited {attempt.waited:.3f} s before" if attempt.waited else ""
     then = f" in {attempt.wait:.3f} s" if attempt.wait else ""
+    closed = f"; paused: {attempt.closed}" if attempt.closed else ""
     return (
         f"attempt {attempt.number}: {attempt.status or attempt.reason} after {attempt.seconds:.3f} s{waited}"
-        f" -> {attempt.action}{then} ({attempt.rule})"
+        f" -> {attempt.action}{then} ({attempt.rule}){closed}"
     )

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.limits.limit_types import Granted, InFlight
+from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,35 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@record
+class Closing:
+    """The gates that a refusal closes.
+
+    Attributes:
+        budgets: the names of their budgets; empty if the gates are those of whole quotas.
+    """
+
+    gates: tuple[str, ...]
+    budgets: tuple[str, ...]
+
+
+@record
+class Recount:
+    """What a call spends and obeys instead of what it booked.
+
+    Attributes:
+        spends: the budgets that the response is about.
+        gates: the gates that the response may close.
+        counted: what is counted now in addition.
+        keeps_place: whether what was booked stays counted.
+    """
+
+    spends: tuple[Spend, ...]
+    gates: tuple[str, ...]
+    counted: tuple[Spend, ...] = ()
+    keeps_place: bool = True
+
+
 class Place:
     """A booking of one attempt.
 
@@ -27,11 +57,19 @@ class Place:
         gates: the gates that it obeys.
         cap: the label of the cap on calls in flight, or "". Such a place is lost if it is not given back.
         is_sent: whether the request may have reached the API.
+        is_newcomer: whether it is booked with other connections that the API has not accepted yet.
     """
 
-    __slots__ = ("_limits", "_ticket", "cap", "gates", "is_sent", "spends")
+    __slots__ = ("_limits", "_ticket", "cap", "gates", "is_newcomer", "is_sent", "spends")
 
-    def __init__(self, limits: LimitStore, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        limits: LimitStore,
+        spends: tuple[Spend, ...],
+        gates: tuple[str, ...],
+        *,
+        is_newcomer: bool = False,
+    ) -> None:
         self._limits = limits
         self._ticket: Any = None
         self.spends = spends
@@ -40,6 +78,7 @@ class Place:
             (limit.label for spend in spends for limit in spend.limits if isinstance(limit, InFlight)), ""
         )
         self.is_sent = False
+        self.is_newcomer = is_newcomer
 
     def acquire(self, patience: float) -> Granted | Refused:
         """Book the place; see `LimitStore.acquire`."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from nango_py.json_types import JsonValue, Settings
+    from nango_py.limits.rules import Refusal
 
 
 def _load_backoff(name: str) -> ModuleType:
@@ -150,12 +151,18 @@ class RetryPolicy:
     rules: tuple[Rule, ...] = ()
     backoff: Backoff = Backoff()
     idempotency_header: str = ""
+    refusals: tuple[Refusal, ...] = ()
 
     @classmethod
-    def from_settings(cls, settings: Settings | None) -> RetryPolicy:
-        """The policy of a checked `retries:` block; the default policy for None."""
+    def from_settings(cls, settings: Settings | None, refusals: tuple[Refusal, ...] = ()) -> RetryPolicy:
+        """The policy of a checked `retries:` block; the default policy for None.
+
+        Args:
+            settings: the block.
+            refusals: the responses that `rate_limits.refusals` describes; they are waited out.
+        """
         if not settings:
-            return cls()
+            return cls(refusals=refusals)
         allow_duplicates = settings.get("allow_duplicate_posts", False)
         return cls(
             max_attempts=settings.get("max_attempts", DEFAULT_MAX_ATTEMPTS),
@@ -166,16 +173,23 @@ class RetryPolicy:
             ),
             backoff=_parse_backoff(settings.get("backoff")) or Backoff(),
             idempotency_header=settings.get("idempotency_header", ""),
+            refusals=refusals,
         )
 
     def has_rule_for(self, status: int) -> bool:
         """Whether a rule of the blueprint could apply to responses with this status."""
-        return any(rule.when.may_hold_for(status) for rule in self.rules)
+        conditions = itertools.chain([rule.when for rule in self.rules], [one.when for one in self.refusals])
+        return any(when.may_hold_for(status) for when in conditions)
 
     def decide(self, facts: Facts, attempt: int) -> Verdict:
         """What to do after attempt number `attempt` (1 for the first)."""
         rule = self.rule_for(facts)
-        return self._apply_defaults(facts, attempt) if rule is None else self._apply(rule, facts, attempt)
+        if rule is not None:
+            return self._apply(rule, facts, attempt)
+        for refusal in self.refusals:
+            if refusal.when.holds(facts):
+                return self._retry("wait", f"refusal: {refusal.text}", facts, attempt)
+        return self._apply_defaults(facts, attempt)
 
     def rule_for(self, facts: Facts) -> Rule | None:
         """The first of the blueprint's rules that applies to an outcome."""

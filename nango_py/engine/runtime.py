@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.bound_settings import template_error
 from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
+from nango_py.engine.place import Closing, Recount
+from nango_py.engine.quotas import Quotas
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ProviderError, printable
 from nango_py.json_path import prepare_paths, search_json
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning, find_limit
-from nango_py.limits.rules import CONNECTION, TRIAL, CallFacts, RateLimits, endpoint_of
+from nango_py.limits.rules import RateLimits, endpoint_of
 from nango_py.registry import PAGINATORS
-from nango_py.secret import leaves, mask_secrets, reveal
+from nango_py.secret import leaves, mask_secrets
 from nango_py.transport.bounded_cache import BoundedCache
 from nango_py.transport.sendable import Failure
 
@@ -32,8 +35,10 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.interfaces import TokenRefresher
+    from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
     from nango_py.engine.request_encoding import Pairs
+    from nango_py.engine.retry import Facts
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore, Spend
     from nango_py.pagination.base import Paginator
@@ -48,6 +53,7 @@ class IntegrationRuntime:
         clock: the time.
         retries: when to retry.
         limits: what a call spends.
+        quotas: whose quotas connections use.
         outage: the retry budget and the circuit breaker of this integration in this process.
         events: the listeners to what happens in calls.
         tokens: how to refresh tokens, or None.
@@ -69,18 +75,16 @@ class IntegrationRuntime:
         self.integration = integration
         self.clock = clock
         self._retry_settings = settings.get("retries")
-        self.retries = RetryPolicy.from_settings(self._retry_settings)
         self.outage = Outage(clock, self._retry_settings)
         self._outages: BoundedCache[Outage] = BoundedCache()
         self.events = Events() if events is None else events
         self.learning = Learning(clock) if learning is None else learning
         self.tokens = tokens
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
+        self.retries = RetryPolicy.from_settings(self._retry_settings, self.limits.refusals)
         self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
         self._header_reader = HeaderReader(self.limit_headers)
-        self._is_trial = is_trial
-        self._vouching = _vouching_of(self.limits, integration)
-        self._accepted: dict[str, bool] = {}
+        self.quotas = Quotas(self.limits, integration, is_trial=is_trial)
         self.logger = get_logger(integration.name, integration.log_level)
         self.end_of_life = describe_end_of_life(integration)
         self._error_paths = settings.get("errors") or {}
@@ -112,24 +116,32 @@ class IntegrationRuntime:
         Raises:
             ConfigError: the key of a budget cannot be rendered for this connection.
         """
-        facts = CallFacts(plan.method, plan.endpoint, _by_name(plan.pairs))
-        variables = plan.settings.variables()
+        settings = plan.settings
         try:
-            scope = self._scope(plan.settings)
-            spends, gates = self.limits.spends_and_gates(facts, variables, scope)
+            if not self.quotas.is_newcomer(settings):
+                return self._spends_in(plan, self.quotas.scopes(settings))
+            apart = self._spends_in(plan, self.quotas.apart(settings))
+            shared = self._spends_in(plan, self.quotas.shared(settings))
+            new = self._spends_in(plan, self.quotas.scopes(settings)) if self.limits.has_budgets else apart
         except TemplateProblem as error:
             problem = error
         else:
-            if not self.limits.has_budgets:
-                spends = self.learning.spends(scope, _endpoint(plan), ())
-            return spends, gates
-        raise template_error(plan.settings.connection, "rate_limits", problem)
+            return new[0], (*shared[1], *(gate for gate in apart[1] if gate not in shared[1]))
+        raise template_error(settings.connection, "rate_limits", problem)
+
+    def _spends_in(self, plan: Plan, scopes: tuple[str, ...]) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
+        config = plan.settings.connection.additional_config
+        facts = RequestFacts(plan.method, plan.endpoint, _by_name(plan.pairs), None, config)
+        spends, gates = self.limits.spends_and_gates(facts, plan.settings.variables(), scopes)
+        if not self.limits.has_budgets:
+            spends = self.learning.spends(scopes[0], _endpoint(plan), ())
+        return spends, gates
 
     def seconds_to_hold(self, plan: Plan) -> float:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
         if self.limits.has_budgets:
             return 0.0
-        return self.learning.hold(self._scope(plan.settings))
+        return self.learning.hold(self.quotas.learning(plan.settings))
 
     def learner(
         self,
@@ -146,95 +158,83 @@ class IntegrationRuntime:
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
-                self.learning.forget_first_call(self._scope(plan.settings))
+                self.learning.forget_first_call(self.quotas.learning(plan.settings))
             return None
         statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
         if not statuses and self.limits.has_budgets:
             return None
-        scope = self._scope(plan.settings)
         return partial(
-            self.learning.learn, scope=scope, endpoint=_endpoint(plan), spends=spends,
-            statuses=statuses, refused=is_refused, sent_at=sent_at,
+            self.learning.learn, scope=self.quotas.learning(plan.settings), endpoint=_endpoint(plan),
+            spends=spends, statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
 
     def gates_to_close(
-        self,
-        plan: Plan,
-        spends: tuple[Spend, ...],
-        gates: tuple[str, ...],
-        outcome: Response | Failure,
-        *,
-        is_repeated: bool,
-    ) -> tuple[str, ...]:
+        self, place: Place, outcome: Response | Failure, facts: Facts, refusals: int
+    ) -> Closing:
         """The gates that a refused call closes: of the budgets that the API can have meant.
 
-        They are those whose limit the response reports as used up; otherwise that of the narrowest budget,
-        and all of them if the same call is refused again.
-        """
-        scope = self._scope(plan.settings)
-        is_other_scope = not all(gate.startswith(f"{scope} ") for gate in gates)
-        if isinstance(outcome, Failure) or len(spends) < 2 or is_other_scope:  # noqa: PLR2004 - one has no choice
-            return gates
-        statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
-        used_up = [status for status in statuses if status.remaining == 0]
-        meant = tuple(spend.key for spend in spends if any(find_limit(spend.limits, one) for one in used_up))
-        return meant or (gates if is_repeated else self.limits.narrowest(gates, scope))
+        They are those that `refusals` of the blueprint name; otherwise those whose limit the response reports
+        as used up; otherwise that of the narrowest budget, and of the next wider one each time the call is
+        refused again.
 
-    def record_acceptance(
-        self, plan: Plan, outcome: Response | Failure
-    ) -> tuple[tuple[Spend, ...], tuple[str, ...]] | None:
-        """What a refused call spends and closes instead of what it booked; None if the booking is right.
-
-        The API refused the credentials (401 or 403), so the call counts for its connection alone, and so do
-        the next ones until one is accepted.
+        Args:
+            place: of the call.
+            outcome: the refusal.
+            facts: the same, for conditions.
+            refusals: number of refusals of this call, this one included.
         """
-        if isinstance(outcome, Failure) or not self.limits.is_shared or self._is_trial:
+        gates = place.gates
+        meant = self._named_gates(gates, facts)
+        if not meant and not isinstance(outcome, Failure) and len(gates) > 1:
+            statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+            used_up = [status for status in statuses if status.remaining == 0]
+            meant = tuple(
+                spend.key for spend in place.spends if any(find_limit(spend.limits, one) for one in used_up)
+            )
+        meant = meant or self.limits.narrowest(gates, refusals)
+        return Closing(meant, self.limits.names_of(meant))
+
+    def _named_gates(self, gates: tuple[str, ...], facts: Facts) -> tuple[str, ...]:
+        for refusal in self.limits.refusals:
+            if refusal.when.holds(facts):
+                return self.limits.keys_named(gates, refusal.closes)
+        return ()
+
+    def recount(self, plan: Plan, place: Place, outcome: Response | Failure) -> Recount | None:
+        """What a response changes about the booking of its call; None if it stays as it is.
+
+        A call that the API refuses (401 or 403) counts for its connection alone, and so do the next ones. The
+        first call that it accepts counts in the shared quota too.
+        """
+        if isinstance(outcome, Failure):
             return None
-        uuid, was_accepted = plan.settings.connection.uuid, self._accepted.get(plan.settings.connection.uuid)
-        if outcome.status_code in REFUSED:
-            is_booked_apart = self._scope(plan.settings) == self._scope_apart(plan.settings)
-            self._remember_acceptance(uuid, is_accepted=False)
-            return None if is_booked_apart else self.spends_of(plan)
-        if outcome.status_code in SUCCESSES and not was_accepted:
-            self._remember_acceptance(uuid, is_accepted=True)
-        return None
+        is_accepted = self.quotas.record(plan.settings, outcome.status_code)
+        if is_accepted is False:
+            spends, gates = self._spends_in(plan, self.quotas.apart(plan.settings))
+            if spends == place.spends and not place.is_newcomer:
+                return None
+            return Recount(spends, gates, spends, keeps_place=False)
+        if not place.is_newcomer:
+            return None
+        if is_accepted:
+            spends, gates = self._spends_in(plan, self.quotas.shared(plan.settings))
+            counted = tuple(spend for spend in spends if spend not in place.spends)
+            return Recount(spends, gates, counted)
+        return Recount(*self._spends_in(plan, self.quotas.apart(plan.settings)))
 
-    def _remember_acceptance(self, uuid: str, *, is_accepted: bool) -> None:
-        if len(self._accepted) >= MAX_CONNECTIONS:
-            self._accepted.clear()
-        self._accepted[uuid] = is_accepted
-
-    def _scope(self, settings: BoundRequestSettings) -> str:
-        """Whose quota the next call of a connection uses.
-
-        That of several connections only if the provider vouched for what they share: it stands in a token
-        response, or the API accepts the connection's requests, which contain it.
-        """
-        if self._is_trial:
-            return self._scope_apart(settings)
-        if self.limits.is_shared:
-            accepted = self._accepted.get(settings.connection.uuid)
-            needs_acceptance = self._vouching == API
-            if self._vouching == UNVOUCHED or accepted is False or (needs_acceptance and not accepted):
-                return self._scope_apart(settings)
-        return self.limits.scope_of(settings.variables(), _host_of(settings))
-
-    def _scope_apart(self, settings: BoundRequestSettings) -> str:
-        counted = TRIAL if self._is_trial else CONNECTION
-        return self.limits.scope_of(settings.variables(), _host_of(settings), counted)
-
-    def scope_of(self, settings: BoundRequestSettings) -> str:
-        """Whose quota a connection's calls use.
+    def scopes_of(self, settings: BoundRequestSettings) -> tuple[str, ...]:
+        """The scopes in which a connection's calls may be counted.
 
         Raises:
             ConfigError: `counted_per` cannot be rendered for this connection.
         """
+        quotas = self.quotas
         try:
-            if self._vouching == UNVOUCHED:
-                return self._scope_apart(settings)
-            return self.limits.scope_of(settings.variables(), _host_of(settings))
+            found = (*quotas.shared(settings), *quotas.scopes(settings), *quotas.apart(settings))
         except TemplateProblem as error:
             problem = error
+        else:
+            return tuple(dict.fromkeys(found))
         raise template_error(settings.connection, "rate_limits", problem)
 
     def report_token(self, connection: Connection, what: str, why: str = "") -> None:
@@ -287,39 +287,16 @@ def _paginator_of(pagination: Settings | None) -> Paginator | None:
 def _import_what_calls_need(integration: Integration) -> None:
     """Import it now: an import within a call would fail if no file descriptor is free."""
     settings = integration.settings
-    auth, retries = settings.get("auth") or {}, settings.get("retries") or {}
+    auth, rules = settings.get("auth") or {}, (settings.get("retries") or {}).get("rules") or ()
+    refusals = (settings.get("rate_limits") or {}).get("refusals") or ()
     for name in (*get_auth_mode(integration.auth_mode).modules(auth), "difflib"):
         import_module(name)
     paths = [value for name, value in auth.items() if name.endswith(("_path", "_response", "grant_ended"))]
-    paths += [rule["when"].get("json") for rule in retries.get("rules") or ()]
+    paths += [rule["when"].get("json") for rule in (*rules, *refusals)]
     prepare_paths(leaves((settings.get("pagination"), settings.get("errors"), paths)))
 
 
 GONE = 410
-REFUSED, SUCCESSES = frozenset({401, 403}), range(200, 300)
-PROVIDER, API, UNVOUCHED = "provider", "api", "unvouched"
-MAX_CONNECTIONS = 20_000
-"""Maximum number of connections of which it is remembered whether the API accepts them."""
-
-VOUCHED = frozenset({"raw", "user_id", "integration"})
-"""Names that a user cannot choose: the token response, and what the product itself says."""
-
-
-def _vouching_of(limits: RateLimits, integration: Integration) -> str:
-    """Who vouches for the values in `counted_per`: the provider, the API that is sent them, or nothing."""
-    known = VOUCHED | reveal(integration.app_variables).keys()
-    typed = [name for name in limits.scope_names if name.partition(".")[0] not in known]
-    if not typed:
-        return PROVIDER
-    requests, auth = integration.requests, str(integration.settings.get("auth"))
-    texts = (requests.base_url, *(text for _, text in (*requests.headers, *requests.params)))
-    sent = {name for text in texts for name in text.names}
-    return API if all(name in sent or name in auth for name in typed) else UNVOUCHED
-
-
-def _host_of(settings: BoundRequestSettings) -> str:
-    """The host that a user named, or ""."""
-    return "" if settings.guard is None else settings.base_url
 
 
 def describe_end_of_life(integration: Integration) -> str:

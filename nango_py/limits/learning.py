@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nango_py.forks import new_short_lock
 from nango_py.limits.counting.calendar_days import ORDINARY_DAY
-from nango_py.limits.limit_types import Bucket, InFlight, LimitReport, Spend, Window, capacity
+from nango_py.limits.limit_types import LONGEST_GATE, Bucket, InFlight, LimitReport, Spend, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -250,6 +250,8 @@ def _correct(store: LimitStore, spends: tuple[Spend, ...], status: LimitStatus, 
         limit = find_limit(spend.limits, status)
         if limit is not None:
             resets_in = status.resets_in
+            if resets_in is not None:
+                resets_in = min(resets_in, max(_length(limit), LONGEST_GATE))
             if resets_in is not None and resets_in <= 0 and isinstance(limit, Window):
                 resets_in = min(limit.seconds, LEAST_RESET)  # a rounded reset
             store.correct(spend, LimitReport(limit.label, status.remaining, resets_in, age))

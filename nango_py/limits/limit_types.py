@@ -132,6 +132,11 @@ GATE = "Retry-After"
 """The `window` of a refusal by a closed gate, and the label of the gate in a view."""
 
 
+LONGEST_GATE = 86_400.0
+"""Seconds for which a gate is closed at most. A wrong header must not stop a product for a year. If the API
+means a longer wait, the first call after a day is refused again, and the gate is closed for another day."""
+
+
 @record
 class WindowView:
     """How full one limit of one key is now.

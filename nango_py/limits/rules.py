@@ -9,100 +9,122 @@ count together, and the limits of all of them apply to each.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from nango_py.config.urls.paths import segments_fit, segments_of
+from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch
+from nango_py.config.response_match import ResponseMatch, as_tuple, describe_when
+from nango_py.config.urls.paths import segments_of
+from nango_py.limits.key_names import CounterKey
 from nango_py.limits.limit_types import InFlight, Spend
 from nango_py.limits.notation import parse_limit
-from nango_py.record import field, record
+from nango_py.limits.owners import CONNECTION, INTEGRATION, Owner
+from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import Limit
+    from nango_py.limits.owners import KeyTemplate, Variables
 
-    Variables: TypeAlias = Mapping[str, object]
-
-CONNECTION = "connection"
-INTEGRATION = "integration"
-TRIAL = "trial"
-CALL_NAMES = frozenset({"method", "path", "endpoint"})
+CALL_NAMES = frozenset({"method", "path", "endpoint", "segment", "params", "body"})
 """Names in the key of a budget that differ from call to call."""
 
-
-class KeyTemplate(Protocol):
-    """A compiled `${...}` text."""
-
-    @property
-    def names(self) -> Iterable[str]:
-        """The variables in it."""
-
-    def render(self, variables: Variables, /) -> str:
-        """The text with its names replaced by values."""
-
-
-@record
-class CallFacts:
-    """What cases match.
-
-    Attributes:
-        method: in upper or lower case.
-        path: below base_url, without the query.
-        params: the query, by name: a text, a number, or a list of them.
-    """
-
-    method: str
-    path: str
-    params: Mapping[str, object] = field(default_factory=dict)
+FIXED_NAMES = CALL_NAMES - {"params", "body"}
+"""Those of them that are the same for all calls to one endpoint."""
 
 
 @record
 class _Case:
-    """One of `cases`. Without methods, segments and params it matches every call.
+    """One of `cases`, or `otherwise`, which matches every call.
 
     Attributes:
+        match: the calls that it is for.
+        path: its pattern, or "".
         counter: the part of the key that differs between cases with different limits.
     """
 
+    match: RequestMatch
     limits: tuple[Limit, ...]
-    methods: frozenset[str] = frozenset()
     path: str = ""
-    segments: tuple[str, ...] | None = None
-    params: tuple[tuple[str, frozenset[str]], ...] = ()
     cost: int = 1
-    key: KeyTemplate | None = None
+    key: CounterKey | None = None
     counter: str = ""
 
-    def matches_path(self, method: str, segments: tuple[str, ...]) -> bool:
-        """Whether method and path match; parameters are checked separately."""
-        return (not self.methods or method in self.methods) and (
-            self.segments is None or segments_fit(self.segments, segments)
-        )
+
+class _Budget:
+    """One of `budgets`; the last of its cases is `otherwise`, if there is one.
+
+    Attributes:
+        owner: the place of its owner among those of all budgets.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        owner: int,
+        key: CounterKey,
+        cases: tuple[_Case, ...],
+        caps: tuple[InFlight, ...],
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.owner = owner
+        self.key = key
+        self.cases = cases
+        self.caps = caps
+        self.table = MatchTable(case.match for case in cases)
+        self.names = key.names | frozenset().union(*(case.key.names for case in cases if case.key))
+        """The names in all keys of the budget."""
+        self.roots = frozenset(name.partition(".")[0] for name in self.names)
+
+    def suffixes(self, case: _Case, variables: Variables, *, has_pattern: bool) -> tuple[str, str]:
+        """The keys of a call's windows and of its place in flight, without their scope."""
+        key = own = (case.key or self.key).render(variables, has_pattern=has_pattern)
+        if case.key and self.caps:
+            own = self.key.render(variables, has_pattern=has_pattern)
+        return f"{self.number} {key} {case.counter}", f"{self.number} {own} in flight"
 
 
 @record
-class _Budget:
-    """One of `budgets`; the last of its cases is `otherwise`, if there is one."""
+class Refusal:
+    """One of `refusals`: a response that means certain budgets.
 
-    number: int
-    key: KeyTemplate
-    cases: tuple[_Case, ...]
-    caps: tuple[InFlight, ...] = ()
+    Attributes:
+        text: what it is, for explain().
+        closes: names of budgets.
+    """
+
+    text: str
+    when: ResponseMatch
+    closes: tuple[str, ...]
 
 
 class RateLimits:
-    """The `rate_limits` of one integration. Safe to share between threads."""
+    """The `rate_limits` of one integration. Safe to share between threads.
 
-    def __init__(self, scope: str | KeyTemplate, budgets: tuple[_Budget, ...]) -> None:
-        self._scope = scope
+    Attributes:
+        owners: of the quotas; the first is that of learned limits, and of calls without a budget.
+        refusals: the responses that say which budget they mean.
+    """
+
+    def __init__(
+        self,
+        owners: tuple[Owner, ...],
+        budgets: tuple[_Budget, ...],
+        refusals: tuple[Refusal, ...] = (),
+        routes: Iterable[str] = (),
+    ) -> None:
+        self.owners = owners
+        self.refusals = refusals
         self._budgets = budgets
-        # Blueprints have hundreds of cases and programs few endpoints, so the matching ones are cached.
-        self._candidates = lru_cache(maxsize=1024)(self._find_candidates)
+        self._routes = tuple(routes)
+        self._route_table = MatchTable(RequestMatch(pattern=segments_of(route)) for route in self._routes)
+        # Programs have few endpoints, so what is the same for all calls to one is cached.
+        self._fixed_suffixes = lru_cache(maxsize=4096)(self._render_fixed)
 
     @classmethod
     def from_settings(
@@ -123,9 +145,17 @@ class RateLimits:
 
             compile_text = compile_template
         counted_per = settings.get("counted_per", CONNECTION)
-        scope = counted_per if counted_per in {CONNECTION, INTEGRATION} else compile_text(counted_per)
-        budgets = enumerate(settings.get("budgets", ()))
-        return cls(scope, tuple(_parse_budget(number, budget, compile_text) for number, budget in budgets))
+        rows = settings.get("budgets", ())
+        written = list(dict.fromkeys([counted_per, *(row.get("counted_per", counted_per) for row in rows)]))
+        budgets = tuple(
+            _parse_budget(number, row, written.index(row.get("counted_per", counted_per)), compile_text)
+            for number, row in enumerate(rows)
+        )
+        owners = tuple(
+            Owner(text if text in {CONNECTION, INTEGRATION} else compile_text(text)) for text in written
+        )
+        refusals = tuple(map(_parse_refusal, settings.get("refusals", ())))
+        return cls(owners, budgets, refusals, settings.get("routes", ()))
 
     @property
     def has_budgets(self) -> bool:
@@ -135,50 +165,74 @@ class RateLimits:
     @property
     def is_shared(self) -> bool:
         """Whether several connections may have one quota."""
-        return self._scope != CONNECTION
+        return any(owner.is_shared for owner in self.owners)
 
-    @property
-    def scope_names(self) -> tuple[str, ...]:
-        """The names in the template of `counted_per`; empty if it is a word."""
-        return () if isinstance(self._scope, str) else tuple(self._scope.names)
+    def scopes_of(self, variables: Variables, host: str = "", counted: str = "") -> tuple[str, ...]:
+        """The start of the keys of each owner; see `Owner.scope`."""
+        return tuple([owner.scope(variables, host, counted) for owner in self.owners])
+
+    def scope_of(self, variables: Variables, host: str = "", counted: str = "") -> str:
+        """The start of the keys of the first owner."""
+        return self.owners[0].scope(variables, host, counted)
 
     def spends_and_gates(
-        self, facts: CallFacts, variables: Variables, scope: str | None = None
+        self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         """What `spends` and `gates` return."""
-        scope = self.scope_of(variables) if scope is None else scope
-        spends = self.spends(facts, variables, scope)
-        return spends, tuple(spend.key for spend in spends) or (scope,)
+        scopes = self.scopes_of(variables) if scopes is None else scopes
+        spends = self.spends(facts, variables, scopes)
+        return spends, tuple([spend.key for spend in spends]) or scopes[:1]
 
-    def spends(self, facts: CallFacts, variables: Variables, scope: str | None = None) -> tuple[Spend, ...]:
+    def spends(
+        self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
+    ) -> tuple[Spend, ...]:
         """What the call spends from each budget that applies to it.
 
         Args:
             facts: of the call.
             variables: the template variables of the connection, including `integration` and `user_id`.
-            scope: whose quota it uses; that of `scope_of` by default.
+            scopes: whose quotas it uses, for each owner; those of `scopes_of` by default.
         """
-        method = facts.method.upper()
-        candidates = self._candidates(method, facts.path)
-        if not candidates:
+        if not self._budgets:
             return ()
-        scope = self.scope_of(variables) if scope is None else scope
+        scopes = self.scopes_of(variables) if scopes is None else scopes
         found = []
-        for budget, cases in candidates:
-            case = next((case for case in cases if _params_match(case.params, facts.params)), None)
-            if case is None:
+        for budget in self._budgets:
+            number = budget.table.first(facts)
+            if number is None:
                 continue
-            endpoint = case.path or endpoint_of(facts.path)
-            names = {**variables, "method": method, "path": facts.path, "endpoint": endpoint}
-            key = (case.key or budget.key).render(names)
+            case = budget.cases[number]
+            if budget.roots <= FIXED_NAMES:
+                suffixes = self._fixed_suffixes(budget.number, number, facts.method, facts.path)
+            else:
+                names = {**variables, **_call_values(budget.names, facts)}
+                suffixes = self._suffixes(budget, case, facts.method, facts.path, names)
+            scope = scopes[budget.owner]
             if case.limits:
-                found.append(Spend(f"{scope} {budget.number} {key} {case.counter}", case.limits, case.cost))
+                found.append(Spend(f"{scope} {suffixes[0]}", case.limits, case.cost))
             if budget.caps:
-                key = key if case.key is None else budget.key.render(names)
-                found.append(Spend(f"{scope} {budget.number} {key} in flight", budget.caps))
+                found.append(Spend(f"{scope} {suffixes[1]}", budget.caps))
         return tuple(found)
 
-    def gates(self, facts: CallFacts, variables: Variables) -> tuple[str, ...]:
+    def _render_fixed(self, budget: int, case: int, method: str, path: str) -> tuple[str, str]:
+        return self._suffixes(self._budgets[budget], self._budgets[budget].cases[case], method, path, {})
+
+    def _suffixes(
+        self, budget: _Budget, case: _Case, method: str, path: str, variables: Variables
+    ) -> tuple[str, str]:
+        pattern = case.path or self._route_of(path)
+        names = {
+            **variables,
+            "method": method, "path": path, "endpoint": pattern or endpoint_of(path),
+            "segment": _Segments(case.match.captured(path)),
+        }  # fmt: skip
+        return budget.suffixes(case, names, has_pattern=bool(pattern))
+
+    def _route_of(self, path: str) -> str:
+        number = self._route_table.first(RequestFacts("", path)) if self._routes else None
+        return "" if number is None else "/".join(segments_of(self._routes[number]))
+
+    def gates(self, facts: RequestFacts, variables: Variables) -> tuple[str, ...]:
         """The gates that stop the call while they are closed, and that a 429 response to it closes.
 
         They are the keys of its budgets, because an API that counts endpoints separately also refuses them
@@ -186,56 +240,60 @@ class RateLimits:
         """
         return self.spends_and_gates(facts, variables)[1]
 
-    def narrowest(self, keys: Collection[str], scope: str) -> tuple[str, ...]:
-        """Of the keys of a call's budgets, those of the budget that the fewest other calls share.
+    def keys_named(self, keys: Collection[str], names: Collection[str]) -> tuple[str, ...]:
+        """Of the keys of a call's budgets, those of budgets with these names."""
+        return tuple(key for key in keys if (budget := self._budget_of(key)) and budget.name in names)
+
+    def names_of(self, keys: Collection[str]) -> tuple[str, ...]:
+        """The names of the budgets that keys belong to."""
+        budgets = (self._budget_of(key) for key in keys)
+        return tuple(dict.fromkeys(budget.name for budget in budgets if budget))
+
+    def narrowest(self, keys: Collection[str], steps: int = 1) -> tuple[str, ...]:
+        """Of the keys of a call's budgets, those of the budgets that the fewest other calls share.
 
         Args:
             keys: of the call's spends.
-            scope: the one that they begin with.
+            steps: with 2, those of the next wider budgets too, and so on.
         """
-        numbers = {key: int(key[len(scope) + 1 :].partition(" ")[0]) for key in keys}
-        narrowness = {number: self._narrowness(number) for number in numbers.values()}
-        most = max(narrowness.values())
-        return tuple(key for key, number in numbers.items() if narrowness[number] == most)
+        ranks = {key: self._narrowness(key) for key in keys}
+        chosen = sorted(set(ranks.values()), reverse=True)[:steps]
+        return tuple(key for key, rank in ranks.items() if rank in chosen)
 
-    def _narrowness(self, number: int) -> int:
-        names = {name.partition(".")[0] for name in self._budgets[number].key.names}
-        return len(names & CALL_NAMES)
+    def _narrowness(self, key: str) -> tuple[int, int]:
+        budget = self._budget_of(key)
+        if budget is None:
+            return 0, 0
+        return self.owners[budget.owner].narrowness, len(budget.roots & CALL_NAMES)
 
-    def scope_of(self, variables: Variables, host: str = "", counted: str = "") -> str:
-        """Whose quota a call of this connection uses: the start of all its keys.
-
-        Users and values are hashed, because a shared store may be readable by others.
-
-        Args:
-            variables: the template variables of the connection.
-            host: the host that the user named, or "".
-            counted: CONNECTION or TRIAL to count apart from other connections, whatever the blueprint says.
-        """
-        integration = variables["integration"]
-        scope = counted or self._scope
-        suffix = f"@{_digest(host)}" if host else ""
-        if scope == CONNECTION:
-            return f"{integration} u{_digest(str(variables['user_id']))}{suffix}"
-        if scope == TRIAL:
-            return f"{integration} t{_digest(str(variables['user_id']))}{suffix}"
-        if scope == INTEGRATION:
-            return f"{integration}{suffix}"
-        assert not isinstance(scope, str)  # noqa: S101 - the words are handled above
-        return f"{integration} ={_digest(scope.render(variables))}{suffix}"
-
-    def _find_candidates(self, method: str, path: str) -> tuple[tuple[_Budget, tuple[_Case, ...]], ...]:
-        segments = segments_of(path)
-        found = (
-            (budget, tuple(case for case in budget.cases if case.matches_path(method, segments)))
-            for budget in self._budgets
-        )
-        return tuple((budget, cases) for budget, cases in found if cases)
+    def _budget_of(self, key: str) -> _Budget | None:
+        """The budget of a key; None for learned limits and for whole scopes."""
+        number = key.partition(" ")[2].partition(" ")[0]
+        return self._budgets[int(number)] if number.isdigit() else None
 
 
-@lru_cache(maxsize=4096)
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+class _Segments(dict[str, str]):
+    """Captured segments; one that the pattern does not have is empty."""
+
+    def __missing__(self, _: str) -> str:
+        return ""
+
+
+def _call_values(names: Iterable[str], facts: RequestFacts) -> dict[str, object]:
+    """The parameters and fields of a call that names such as `params.ids` and `body.user.id` mean.
+
+    They are texts, empty if the call has none.
+    """
+    values: dict[str, Any] = {}
+    for name in names:
+        source, _, path = name.partition(".")
+        if source in {PARAMS, BODY} and path:
+            *above, last = name.split(".")
+            place = values
+            for key in above:
+                place = place.setdefault(key, {})
+            place[last] = ",".join(sorted(facts.texts(source, path)))
+    return values
 
 
 @lru_cache(maxsize=4096)
@@ -260,7 +318,14 @@ _ID = re.compile(
 )
 
 
-def _parse_budget(number: int, settings: Settings, compile_text: Callable[[str], KeyTemplate]) -> _Budget:
+def _parse_refusal(settings: Settings) -> Refusal:
+    closes = tuple(map(str, as_tuple(settings["closes"])))
+    return Refusal(describe_when(settings["when"]), ResponseMatch.from_settings(settings["when"]), closes)
+
+
+def _parse_budget(
+    number: int, settings: Settings, owner: int, compile_text: Callable[[str], KeyTemplate]
+) -> _Budget:
     rows = list(settings.get("cases", ()))
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
@@ -273,42 +338,22 @@ def _parse_budget(number: int, settings: Settings, compile_text: Callable[[str],
             together.setdefault(row["key"], []).extend(row["windows"])
     cases = []
     for row in rows:
-        match = row.get("match", {})
-        path = match.get("path")
+        match = RequestMatch.from_settings(row.get("match"))
         limits = _parse_limits(together[row["key"]] if "key" in row else row["windows"])
         cases.append(
             _Case(
+                match=match,
                 limits=limits,
-                methods=frozenset(name.upper() for name in _as_list(match.get("method", ()))),
-                path="" if path is None else "/".join(segments_of(path)),
-                segments=None if path is None else segments_of(path),
-                params=tuple((name, _values(wanted)) for name, wanted in match.get("params", {}).items()),
+                path="/".join(match.pattern or ()),
                 cost=int(row.get("cost", 1)),
-                key=compile_text(row["key"]) if "key" in row else None,
+                key=CounterKey(compile_text(row["key"])) if "key" in row else None,
                 counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
         )
     caps = (InFlight(int(max_in_flight), f"{max_in_flight} in flight"),) if max_in_flight else ()
-    return _Budget(number, compile_text(settings["key"]), tuple(cases), caps)
-
-
-def _as_list(value: str | Iterable[str]) -> Iterable[str]:
-    return (value,) if isinstance(value, str) else value
+    name, key = settings.get("name", settings["key"]), CounterKey(compile_text(settings["key"]))
+    return _Budget(number, str(name), owner, key, tuple(cases), caps)
 
 
 def _parse_limits(written: Iterable[object]) -> tuple[Limit, ...]:
     return tuple(dict.fromkeys(parse_limit(entry) for entry in written))
-
-
-def _params_match(wanted: tuple[tuple[str, frozenset[str]], ...], params: Mapping[str, object]) -> bool:
-    """Whether each named parameter is present with all wanted values among its comma-separated ones."""
-    return all(name in params and values <= _values(params[name]) for name, values in wanted)
-
-
-def _values(value: object) -> frozenset[str]:
-    if isinstance(value, bool):
-        return frozenset({"true" if value else "false"})
-    if isinstance(value, str | int | float):
-        return frozenset(part.strip() for part in str(value).split(","))
-    parts = value if isinstance(value, Collection) else ()
-    return frozenset().union(*(_values(part) for part in parts))

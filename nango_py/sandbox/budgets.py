@@ -57,11 +57,12 @@ class Case:
 
 @record
 class Budget:
-    """Cases, of which the first that matches applies, and the template of their key."""
+    """Cases, of which the first that matches applies, the template of their key, and the quota's owner."""
 
     index: int
     key: str
     cases: tuple[Case, ...]
+    counted_per: str
 
 
 def parse_budgets(rate_limits: Settings, mode: CountingMode) -> tuple[Budget, ...]:
@@ -71,10 +72,11 @@ def parse_budgets(rate_limits: Settings, mode: CountingMode) -> tuple[Budget, ..
         ValueError: a window is invalid.
     """
     budgets = enumerate(rate_limits.get("budgets") or ())
-    return tuple(_parse_budget(index, budget, mode) for index, budget in budgets)
+    owner = str(rate_limits.get("counted_per") or "connection")
+    return tuple(_parse_budget(index, budget, mode, owner) for index, budget in budgets)
 
 
-def _parse_budget(index: int, settings: Settings, mode: CountingMode) -> Budget:
+def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str) -> Budget:
     rows = [*(settings.get("cases") or ())]
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
@@ -86,7 +88,8 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode) -> Budget:
         windows = shared[row["key"]] if row.get("key") else _to_list(row["windows"])
         limits = tuple(dict.fromkeys(_parse_limit(window, mode) for window in windows))
         cases.append(_parse_case(row, limits))
-    return Budget(index, str(settings.get("key") or ""), tuple(cases))
+    owner = str(settings.get("counted_per") or owner)
+    return Budget(index, str(settings.get("key") or ""), tuple(cases), owner)
 
 
 def _parse_case(settings: Settings, limits: tuple[Limit, ...]) -> Case:

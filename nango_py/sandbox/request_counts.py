@@ -179,7 +179,6 @@ class RequestCounts:
 
     def __init__(self, rate_limits: Settings | None, mode: CountingMode = "fixed") -> None:
         self._budgets = parse_budgets(rate_limits or {}, mode)
-        self._counted_per = str((rate_limits or {}).get("counted_per") or "connection")
         self._candidates: dict[tuple[str, str], tuple[tuple[Budget, tuple[Case, ...]], ...]] = {}
         self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
         self._lock = threading.Lock()
@@ -235,7 +234,7 @@ class RequestCounts:
                 continue
             endpoint = case.endpoint or endpoint_of(path)
             values = {"method": method, "path": path, "endpoint": endpoint, "user_id": account}
-            owner = self._owner(account, values)
+            owner = _owner(budget, account, values)
             key = _render(case.key or budget.key, values)
             separate = () if case.key else case.limits
             for limit in case.limits:
@@ -243,9 +242,6 @@ class RequestCounts:
                 if place not in self._counters:
                     self._counters[place] = _Counter(limit)
                 yield self._counters[place], case.cost
-
-    def _owner(self, account: str, values: Mapping[str, object]) -> str:
-        return account if self._counted_per == "connection" else _render(self._counted_per, values, account)
 
     def _find_candidates(self, method: str, path: str) -> tuple[tuple[Budget, tuple[Case, ...]], ...]:
         candidates = self._candidates.get((method, path))
@@ -258,6 +254,10 @@ class RequestCounts:
             )
             self._candidates[method, path] = candidates
         return candidates
+
+
+def _owner(budget: Budget, account: str, values: Mapping[str, object]) -> str:
+    return account if budget.counted_per == "connection" else _render(budget.counted_per, values, account)
 
 
 def _allow(counters: list[_Counter], now: float) -> Verdict:

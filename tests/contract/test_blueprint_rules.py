@@ -11,9 +11,10 @@ import pytest
 
 from nango_py import Nango, Sandbox
 from nango_py.config.catalogue import Catalogue
+from nango_py.config.request_match import RequestFacts
 from nango_py.engine.retry import Facts, RetryPolicy
 from nango_py.errors import Position
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.rules import RateLimits
 from nango_py.pagination.base import NextRequest
 from nango_py.registry import PAGINATORS
 
@@ -146,59 +147,59 @@ def test_xero_creates_no_record_twice(reason: str) -> None:
 @pytest.mark.parametrize(
     ("ref", "call", "spent"),
     [
-        ("google-mail:v1", CallFacts("POST", "users/me/messages/send"), ["100 of 6000/minute"]),
-        ("google-mail:v1", CallFacts("GET", "users/me/messages/18c1"), ["20 of 6000/minute"]),
-        ("google-mail:v1", CallFacts("GET", "users/me/labels"), ["1 of 6000/minute"]),
-        ("google-calendar:v3", CallFacts("GET", "calendars/primary/events"), ["1 of 600/minute"]),
+        ("google-mail:v1", RequestFacts("POST", "users/me/messages/send"), ["100 of 6000/minute"]),
+        ("google-mail:v1", RequestFacts("GET", "users/me/messages/18c1"), ["20 of 6000/minute"]),
+        ("google-mail:v1", RequestFacts("GET", "users/me/labels"), ["1 of 6000/minute"]),
+        ("google-calendar:v3", RequestFacts("GET", "calendars/primary/events"), ["1 of 600/minute"]),
         (
             "github:v0",
-            CallFacts("GET", "repos/a/b"),
+            RequestFacts("GET", "repos/a/b"),
             ["1 of 5000/hour", "1 of 100 in flight", "1 of 900/minute"],
         ),
         (
             "github-app:v0",
-            CallFacts("POST", "repos/a/b/issues"),
+            RequestFacts("POST", "repos/a/b/issues"),
             ["1 of 5000/hour", "1 of 100 in flight", "5 of 900/minute", "1 of 80/minute", "1 of 500/hour"],
         ),
         (
             "github:v0",
-            CallFacts("GET", "search/code"),
+            RequestFacts("GET", "search/code"),
             ["1 of 10/minute", "1 of 100 in flight", "1 of 900/minute"],
         ),
-        ("hubspot:v3", CallFacts("POST", "crm/v3/objects/contacts/search"), ["1 of 5/second"]),
-        ("salesforce:v0", CallFacts("GET", "services/data/v66.0/limits"), ["1 of 25 in flight"]),
-        ("xero:v2", CallFacts("GET", "Invoices"), ["1 of 60/minute", "1 of 5000/day", "1 of 5 in flight"]),
-        ("stripe:v1", CallFacts("GET", "customers/search"), ["1 of 100/second", "1 of 20/second"]),
-        ("stripe:v1", CallFacts("POST", "customers"), ["1 of 100/second", "1 of 25/second"]),
-        ("stripe:v1", CallFacts("POST", "billing/meter_events"), ["1 of 1000/second", "1 of 1000/second"]),
+        ("hubspot:v3", RequestFacts("POST", "crm/v3/objects/contacts/search"), ["1 of 5/second"]),
+        ("salesforce:v0", RequestFacts("GET", "services/data/v66.0/limits"), ["1 of 25 in flight"]),
+        ("xero:v2", RequestFacts("GET", "Invoices"), ["1 of 60/minute", "1 of 5000/day", "1 of 5 in flight"]),
+        ("stripe:v1", RequestFacts("GET", "customers/search"), ["1 of 100/second", "1 of 20/second"]),
+        ("stripe:v1", RequestFacts("POST", "customers"), ["1 of 100/second", "1 of 25/second"]),
+        ("stripe:v1", RequestFacts("POST", "billing/meter_events"), ["1 of 1000/second", "1 of 1000/second"]),
         (
             "stripe:v1",
-            CallFacts("POST", "payment_intents/pi_1Abcdefgh"),
+            RequestFacts("POST", "payment_intents/pi_1Abcdefgh"),
             ["1 of 100/second", "1 of 25/second", "1 of 1000/hour"],
         ),
         (
             "zendesk:v2",
-            CallFacts("PUT", "tickets/1.json"),
+            RequestFacts("PUT", "tickets/1.json"),
             ["1 of 200/minute", "1 of 100/minute", "1 of 30/600s"],
         ),
         (
             "zendesk:v2",
-            CallFacts("GET", "incremental/users/cursor.json"),
+            RequestFacts("GET", "incremental/users/cursor.json"),
             ["1 of 200/minute", "1 of 10/minute"],
         ),
-        ("trello:v1", CallFacts("GET", "members/me"), ["1 of 100/10s", "1 of 100/900s"]),
-        ("trello:v1", CallFacts("GET", "members/me/boards"), ["1 of 100/10s"]),
-        ("x:v2", CallFacts("POST", "tweets"), ["1 of 100/900s"]),
-        ("x:v2", CallFacts("GET", "users/me"), ["1 of 75/900s"]),
-        ("twitter1:v0", CallFacts("POST", "users/1/likes"), ["1 of 50/900s", "1 of 1000/day"]),
-        ("gitlab-oauth:v4", CallFacts("GET", "projects/42"), ["1 of 2000/minute", "1 of 400/minute"]),
-        ("shopify:v0", CallFacts("POST", "graphql.json"), ["1 of 100/second"]),
-        ("aws-s3:v0", CallFacts("HEAD", "a.csv"), ["1 of 5500/second"]),
-        ("aws-s3:v0", CallFacts("PUT", "a.csv"), ["1 of 3500/second"]),
-        ("netsuite:v0", CallFacts("GET", "record/v1/customer"), ["1 of 5 in flight"]),
+        ("trello:v1", RequestFacts("GET", "members/me"), ["1 of 100/10s", "1 of 100/900s"]),
+        ("trello:v1", RequestFacts("GET", "members/me/boards"), ["1 of 100/10s"]),
+        ("x:v2", RequestFacts("POST", "tweets"), ["1 of 100/900s"]),
+        ("x:v2", RequestFacts("GET", "users/me"), ["1 of 75/900s"]),
+        ("twitter1:v0", RequestFacts("POST", "users/1/likes"), ["1 of 50/900s", "1 of 1000/day"]),
+        ("gitlab-oauth:v4", RequestFacts("GET", "projects/42"), ["1 of 2000/minute", "1 of 400/minute"]),
+        ("shopify:v0", RequestFacts("POST", "graphql.json"), ["1 of 100/second"]),
+        ("aws-s3:v0", RequestFacts("HEAD", "a.csv"), ["1 of 5500/second"]),
+        ("aws-s3:v0", RequestFacts("PUT", "a.csv"), ["1 of 3500/second"]),
+        ("netsuite:v0", RequestFacts("GET", "record/v1/customer"), ["1 of 5 in flight"]),
     ],
 )
-def test_a_call_counts_against_the_documented_limits(ref: str, call: CallFacts, spent: list[str]) -> None:
+def test_a_call_counts_against_the_documented_limits(ref: str, call: RequestFacts, spent: list[str]) -> None:
     """A call counts against each documented limit, at its cost."""
     limits = RateLimits.from_settings(settings_of(ref)["rate_limits"])
     variables = {"integration": "it", "user_id": "user", "raw": {}, "additional_config": CONFIG}

@@ -16,11 +16,12 @@ import pytest
 from nango_py import Nango, RateLimited, Sandbox
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.catalogue import Catalogue
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.schema.validation import check_blueprint, check_integrations
 from nango_py.config.yaml.document import load_document
 from nango_py.errors import Position
 from nango_py.limits.notation import parse_limit
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.rules import RateLimits
 from nango_py.registry import AUTH_MODES
 from nango_py.sandbox import FaultPlan, SandboxResponse
 
@@ -272,7 +273,7 @@ def test_every_case_of_its_limits_is_reachable(path: Path) -> None:
         for case in budget.get("cases", ()):
             match = case["match"]
             method = match.get("method", "GET")
-            call = CallFacts(
+            call = RequestFacts(
                 method if isinstance(method, str) else method[0],
                 match.get("path", "anything").replace("{id}", "01ABC"),
                 match.get("params", {}),
@@ -321,7 +322,8 @@ def test_klaviyo_limits_depend_on_the_call(
 ) -> None:
     """A call gets the limits of its tier, with daily windows and expensive parameters."""
     limits = RateLimits.from_settings(settings_of(ROOT / "blueprints" / "klaviyo.v1.yaml")["rate_limits"])
-    spends = limits.spends(CallFacts(method, path, params), {"integration": "klaviyo", "user_id": "user-1"})
+    who = {"integration": "klaviyo", "user_id": "user-1"}
+    spends = limits.spends(RequestFacts(method, path, params), who)
     assert [limit.label for spend in spends for limit in spend.limits] == windows.split()
 
 
@@ -330,7 +332,7 @@ def test_klaviyo_counts_an_endpoint_and_not_each_record() -> None:
     limits = RateLimits.from_settings(settings_of(ROOT / "blueprints" / "klaviyo.v1.yaml")["rate_limits"])
 
     def key(path: str, user: str = "user-1") -> str:
-        return limits.spends(CallFacts("GET", path), {"integration": "klaviyo", "user_id": user})[0].key
+        return limits.spends(RequestFacts("GET", path), {"integration": "klaviyo", "user_id": user})[0].key
 
     assert key("profiles/01ABC") == key("profiles/01DEF/")
     assert key("profiles/01ABC") != key("lists/01ABC")
@@ -343,7 +345,7 @@ def test_slack_counts_a_workspace_once() -> None:
 
     def key(user: str, raw: dict[str, Any]) -> str:
         return limits.spends(
-            CallFacts("GET", "users.info"), {"integration": "slack", "user_id": user, "raw": raw}
+            RequestFacts("GET", "users.info"), {"integration": "slack", "user_id": user, "raw": raw}
         )[0].key
 
     team = {"team": {"id": "T0TEST"}}

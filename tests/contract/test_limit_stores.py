@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.limits.limit_types import GATE, Granted, InFlight, Refused, Spend
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, Granted, InFlight, Refused, Spend
 from tests.support.limit_stores import opened
 from tests.support.simulated_api import bucket, let_pass, overfull, window
 
@@ -235,6 +235,13 @@ def test_a_view_contains_the_gate_of_each_limit(store: LimitStore) -> None:
     assert [view.gate for view in store.view(["k"])] == [0.0, 0.0]
     store.close_gate(("k",), 10.0)
     assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=SLACK)
+
+
+@pytest.mark.parametrize("seconds", [2 * LONGEST_GATE, 366 * LONGEST_GATE, 1e18])
+def test_no_gate_is_closed_for_longer_than_a_day(store: LimitStore, seconds: float) -> None:
+    """Whatever a response asked for, a call tries again the next day."""
+    store.close_gate(("g",), seconds)
+    assert _refused(store.acquire((), ("g",), 1.0)).wait == pytest.approx(LONGEST_GATE, abs=SLACK)
 
 
 def test_a_crowded_window_is_still_exact(store: LimitStore) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.database.opening import open_database
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, day_around, midnights
 from nango_py.limits.limit_types import CalendarDay, Granted, Refused, Spend
 from nango_py.limits.notation import parse_limit
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.rules import RateLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.limits.stores.sql_store import SqlLimits
@@ -245,7 +246,7 @@ def test_a_blueprint_may_name_the_time_zone() -> None:
     rules = RateLimits.from_settings(
         {"budgets": [{"key": "all", "otherwise": [{"requests": 9, "per": "day", "time_zone": NEW_YORK}]}]}
     )
-    (spend,) = rules.spends(CallFacts("GET", "a"), {"integration": "i", "user_id": "u"})
+    (spend,) = rules.spends(RequestFacts("GET", "a"), {"integration": "i", "user_id": "u"})
     assert spend.limits == (CalendarDay(9, NEW_YORK, "9/day America/New_York"),)
     assert parse_limit({"requests": 9, "per": "day"}) == CalendarDay(9, "UTC", "9/day UTC")
     for zone in ("America/New_Yorck", "../../etc/passwd", ""):

@@ -147,6 +147,19 @@ def test_written_rules_are_not_replaced() -> None:
     assert learning.spends("s", "GET x", written) is written
 
 
+@pytest.mark.parametrize(("seconds", "held"), [(60.0, 86_400.0), (30 * 86_400.0, 30 * 86_400.0)])
+def test_a_wrong_reset_holds_a_limit_for_a_day_at_most(seconds: float, held: float) -> None:
+    """Control: a reset within the length of a longer window is believed."""
+    clock = LimitClock(0.0)
+    store, learning = MemoryLimits(clock), Learning(clock)
+    written = (Spend("k", (window(10, seconds),)),)
+    seen = LimitStatus(0.0, 10.0, 365 * 86_400.0, "ratelimit-*")
+    learning.learn(store, "s", "GET x", written, (seen,), refused=False)
+    for moment, left in ((held - 1.0, 0), (held + 1.0, 10)):
+        clock.moment = moment
+        assert store.view(["k"])[0].left == left
+
+
 def test_the_longest_time_to_a_reset_is_taken_for_the_window() -> None:
     """A window that is half over when it is first seen is known in full when the next one begins."""
     clock = LimitClock(0.0)

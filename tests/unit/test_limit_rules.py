@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.urls.paths import path_fits
 from nango_py.limits.limit_types import Bucket, InFlight, Spend, Window
 from nango_py.limits.notation import parse_limit
-from nango_py.limits.rules import CallFacts, RateLimits, endpoint_of
+from nango_py.limits.rules import RateLimits, endpoint_of
 
 WHO = {"integration": "klaviyo", "user_id": "user-1", "additional_config": {"account": "acme"}}
 
@@ -43,7 +44,7 @@ def _labels(spends: tuple[Spend, ...]) -> list[list[str]]:
 def _spends(
     settings: dict[str, Any], method: str, path: str, params: dict[str, Any] | None = None
 ) -> tuple[Spend, ...]:
-    return RateLimits.from_settings(settings).spends(CallFacts(method, path, params or {}), WHO)
+    return RateLimits.from_settings(settings).spends(RequestFacts(method, path, params or {}), WHO)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def _spends(
             ["10/second", "150/minute"],
         ),
         (
-            "get",
+            "GET",
             "/profiles/",
             {"additional-fields[profile]": "subscriptions,predictive_analytics"},
             ["10/second", "150/minute"],
@@ -94,10 +95,10 @@ def test_paths_of_one_pattern_share_a_counter_and_others_do_not() -> None:
     rules = RateLimits.from_settings(KLAVIYO)
 
     def key(method: str, path: str, user: str = "user-1", params: dict[str, Any] | None = None) -> str:
-        (spend,) = rules.spends(CallFacts(method, path, params or {}), {**WHO, "user_id": user})
+        (spend,) = rules.spends(RequestFacts(method, path, params or {}), {**WHO, "user_id": user})
         return spend.key
 
-    assert key("GET", "profiles/1") == key("get", "/profiles/2/")
+    assert key("GET", "profiles/1") == key("GET", "/profiles/2/")
     assert key("GET", "events/1") == key("GET", "events/2")
     predictive = {"additional-fields[profile]": "predictive_analytics"}
     keys = [
@@ -126,7 +127,7 @@ def test_the_quota_belongs_to_whom_the_blueprint_says(counted_per: str, same: se
     )
 
     def key(**other: Any) -> str:
-        return rules.spends(CallFacts("GET", "x"), {**WHO, **other})[0].key
+        return rules.spends(RequestFacts("GET", "x"), {**WHO, **other})[0].key
 
     others = {
         "user_id": {"user_id": "2"},
@@ -145,16 +146,16 @@ def test_no_template_value_stands_in_a_key() -> None:
             "budgets": [{"key": "all", "otherwise": ["1/second"]}],
         }
     )
-    (spend,) = rules.spends(CallFacts("GET", "x"), WHO)
+    (spend,) = rules.spends(RequestFacts("GET", "x"), WHO)
     assert "acme" not in spend.key
 
 
 def test_names_with_spaces_cannot_be_mistaken_for_each_other() -> None:
     """No two users or keys run into one counter."""
     rules = RateLimits.from_settings({"budgets": [{"key": "${endpoint}", "otherwise": ["1/second"]}]})
-    first = rules.spends(CallFacts("GET", "b"), {**WHO, "user_id": "a"})
-    second = rules.spends(CallFacts("GET", "b"), {**WHO, "user_id": "a 0 b"})
-    third = rules.spends(CallFacts("GET", "x"), {**WHO, "integration": "klaviyo 1:a", "user_id": ""})
+    first = rules.spends(RequestFacts("GET", "b"), {**WHO, "user_id": "a"})
+    second = rules.spends(RequestFacts("GET", "b"), {**WHO, "user_id": "a 0 b"})
+    third = rules.spends(RequestFacts("GET", "x"), {**WHO, "integration": "klaviyo 1:a", "user_id": ""})
     assert len({first[0].key, second[0].key, third[0].key}) == 3
 
 
@@ -214,12 +215,12 @@ def test_cases_with_one_key_count_together_under_all_their_limits() -> None:
 def test_the_gates_of_a_call_are_its_keys_or_its_scope() -> None:
     """A 429 stops what was counted with the call; without any budget it stops the whole connection."""
     rules = RateLimits.from_settings(KLAVIYO)
-    facts = CallFacts("GET", "profiles/1")
+    facts = RequestFacts("GET", "profiles/1")
     assert rules.gates(facts, WHO) == tuple(spend.key for spend in rules.spends(facts, WHO))
     assert rules.spends_and_gates(facts, WHO) == (rules.spends(facts, WHO), rules.gates(facts, WHO))
     bare = RateLimits.from_settings(None)
     assert bare.spends(facts, WHO) == ()
-    assert bare.gates(facts, WHO) == bare.gates(CallFacts("POST", "other"), WHO)
+    assert bare.gates(facts, WHO) == bare.gates(RequestFacts("POST", "other"), WHO)
     assert bare.gates(facts, WHO) != bare.gates(facts, {**WHO, "user_id": "user-2"})
 
 

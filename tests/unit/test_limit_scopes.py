@@ -119,11 +119,11 @@ def test_a_host_that_a_user_names_counts_apart() -> None:
     integration = an_integration("https://${additional_config.tenant}/", rate_limits=limits, user_hosts=hosts)
     runtime = IntegrationRuntime(integration, FakeCallIO().clock)
     scopes = {
-        runtime.scope_of(bound_settings(integration, a_connection(additional_config={"tenant": host})))
+        runtime.quotas.shared(bound_settings(integration, a_connection(additional_config={"tenant": host})))
         for host in ("a.example", "b.example", "a.example")
     }
     assert len(scopes) == 2
-    assert not any("example" in scope for scope in scopes)
+    assert not any("example" in scope for (scope,) in scopes)
 
 
 SEVERAL = [
@@ -147,8 +147,7 @@ def test_a_429_closes_the_budgets_that_it_can_mean(headers: dict[str, str], clos
     company = Company("connection", budgets=SEVERAL)
     with pytest.raises(RateLimited):
         company.call("user", FakeResponse(429, {"Retry-After": "60", **headers}))
-    scope = company.runtime.scope_of(company.settings)
-    views = company.store.view(company.store.keys(scope))
+    views = company.store.view(company.store.keys(""))
     assert {view.window for view in views if view.gate and view.limit} == closed
 
 
@@ -159,8 +158,72 @@ def test_a_call_that_is_refused_again_closes_all_its_gates() -> None:
     company.runtime = IntegrationRuntime(company.integration, company.io.clock)
     with pytest.raises(RateLimited):
         company.call("user", FakeResponse(429, {"Retry-After": "0.2"}))
-    scope = company.runtime.scope_of(company.settings)
-    views = company.store.view(company.store.keys(scope))
+    views = company.store.view(company.store.keys(""))
     assert {view.window for view in views if view.gate and view.limit} == {
         "10/second", "700/minute", "5 in flight"
     }  # fmt: skip
+
+
+def _used_in(company: Company, scopes: tuple[str, ...]) -> float:
+    store = company.store
+    return sum(view.used for scope in scopes for view in store.view(store.keys(f"{scope} ")))
+
+
+@SCOPES
+def test_a_call_in_flight_holds_no_place_before_the_connection_is_accepted(
+    counted_per: str, params: dict[str, str]
+) -> None:
+    """While a stranger's first calls wait for their responses, the shared budget is untouched."""
+    company = Company(counted_per, params=params)
+    company.call("victim", FakeResponse(200))
+    scopes = company.runtime.quotas.shared(company.settings)
+    before, during = _used_in(company, scopes), []
+    company.io.before = lambda step: during.append(_used_in(company, scopes)) if step == "send" else None
+    for status in (500, 404, 401):
+        company.call("stranger", FakeResponse(status))
+    assert during == [before] * 3
+
+
+@SCOPES
+def test_a_429_as_first_response_closes_no_shared_gate(counted_per: str, params: dict[str, str]) -> None:
+    """It stops its own connection, and neither accepted ones nor other new ones."""
+    company = Company(counted_per, params=params)
+    company.call("victim", FakeResponse(200))
+    assert not company.sends("stranger", FakeResponse(429, {"Retry-After": "3600", **USED_UP}))
+    assert not company.sends("stranger")
+    assert company.sends("victim")
+    assert company.sends("newcomer")
+
+
+def test_new_connections_are_paced_together() -> None:
+    """Control: those that the API has neither accepted nor refused share the limits of a budget."""
+    company = Company("integration")
+    for number in range(60):
+        company.call(f"user-{number}", FakeResponse(500))
+    assert not company.sends("another")
+
+
+def test_new_connections_obey_the_gate_of_the_shared_quota() -> None:
+    """After a 429 to an accepted connection, a first call waits too."""
+    company = Company("integration")
+    company.call("victim", FakeResponse(200))
+    assert not company.sends("victim", FakeResponse(429, {"Retry-After": "3600"}))
+    assert not company.sends("newcomer")
+
+
+def test_the_first_accepted_call_counts_in_the_shared_budget() -> None:
+    """What new connections use is not lost for those who share the quota."""
+    company = Company("integration")
+    for number in range(40):
+        company.call(f"user-{number}", FakeResponse(200))
+    for _ in range(20):
+        company.call("user-0", FakeResponse(200))
+    assert not company.sends("user-0")
+
+
+def test_a_token_of_the_provider_vouches_for_its_connection() -> None:
+    """With tokens, a new connection counts in the shared quota from its first call on."""
+    owner = {"counted_per": "integration", "budgets": BUDGETS}
+    tokens = an_integration(auth_mode="OAUTH2", headers={"X": "${access_token}"}, rate_limits=owner)
+    settings = bound_settings(tokens, a_connection({"access_token": "t"}))
+    assert not IntegrationRuntime(tokens, FakeCallIO().clock).quotas.is_newcomer(settings)

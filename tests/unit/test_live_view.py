@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.limits.headers.response_limits import parse_limits
 from nango_py.limits.learning import Learning
 from nango_py.limits.limit_types import GATE
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.rules import RateLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.usage import usage_view
 from tests.support.simulated_api import LimitClock
@@ -31,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 
 def _call(store: LimitStore, settings: dict[str, Any], path: str, who: dict[str, str] = WHO) -> str:
     rules = RateLimits.from_settings(settings)
-    spends, gates = rules.spends_and_gates(CallFacts("GET", path), who)
+    spends, gates = rules.spends_and_gates(RequestFacts("GET", path), who)
     store.settle(store.acquire(spends, gates, 0.0).ticket)  # type: ignore[union-attr]
     return rules.scope_of(who)
 

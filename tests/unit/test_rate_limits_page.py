@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.yaml.document import parse_document
 from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.notation import parse_limit
-from nango_py.limits.rules import CallFacts, RateLimits
+from nango_py.limits.rules import RateLimits
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "rate-limits.md"
 NOW = 1_790_000_000.0
@@ -30,7 +31,7 @@ def example() -> dict[str, Any]:
 def labels(method: str, path: str, **params: str) -> list[list[str]]:
     """The limits of a call under the page's blueprint, by budget."""
     spends = RateLimits.from_settings(example()).spends(
-        CallFacts(method, path, params), {"integration": "it", "user_id": "user-1"}
+        RequestFacts(method, path, params), {"integration": "it", "user_id": "user-1"}
     )
     return [[limit.label for limit in spend.limits] for spend in spends]
 

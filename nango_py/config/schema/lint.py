@@ -28,13 +28,13 @@ _NOT_FOR_BLUEPRINTS = {"allowed_networks": "open networks", "proxy_url": "name a
 def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     """The problems of settings that a schema cannot find.
 
-    They are: rate limit headers without a wait (E402), rules that may send a POST twice (E403), invalid
-    calendar days and networks (E204), credentials that the auth mode does not have (E202), and patterns
-    that cannot be used (E319), paths that name no key (E325), and dates
-    that do not exist (E204).
+    They are: budgets without limits (E203), refusals that name no budget (E404), rate limit headers without a
+    wait (E402), rules that may send a POST twice (E403), invalid calendar days and networks (E204),
+    credentials that the auth mode does not have (E202), and patterns that cannot be used (E319).
     """
     checks = (
-        _check_limit_headers, _check_repeated_posts, _check_days, _check_networks, _check_fields, check_facts,
+        _check_limit_headers, _check_budgets, _check_repeated_posts, _check_days, _check_networks,
+        _check_fields, check_facts,
     )  # fmt: skip
     found = itertools.chain.from_iterable(check(settings, locator) for check in checks)
     return list(itertools.islice(found, MAX_PROBLEMS + 1))
@@ -93,6 +93,28 @@ def _check_limit_headers(settings: Settings, locator: Located) -> Iterator[Probl
         where = locator.key_position(("rate_limits", "headers", "remaining"))
         help_ = "add reset or retry_after; otherwise the wait is unknown"
         yield Problem(where, "E402", '"remaining" alone does not say when calls are allowed again', "", help_)
+
+
+def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
+    limits = _mapping(settings, "rate_limits")
+    names = []
+    for index, budget in _enumerate(limits.get("budgets")):
+        if isinstance(budget, MAPPINGS) and "key" in budget:
+            names.append(str(budget.get("name", budget["key"])))
+            if len(budget) > 1 and budget.keys().isdisjoint(("cases", "otherwise", "max_in_flight")):
+                where = locator.position(("rate_limits", "budgets", index))
+                yield Problem(where, "E203", "the budget has no limits", "expected cases or otherwise")
+    for index, refusal in _enumerate(limits.get("refusals")):
+        closes = refusal.get("closes") if isinstance(refusal, MAPPINGS) else None
+        path = ("rate_limits", "refusals", index, "closes")
+        is_list = isinstance(closes, list | tuple)
+        for number, name in enumerate(closes if isinstance(closes, list | tuple) else (closes,)):
+            if isinstance(name, str) and name not in names:
+                where = locator.position((*path, number) if is_list else path)
+                near = nearest(name, names)
+                known = ", ".join(names) or "none"
+                help_ = f'did you mean "{near}"?' if near else f"budgets: {known}"
+                yield Problem(where, "E404", f'no budget is named "{printable(name)}"', "", help_)
 
 
 def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Problem]:

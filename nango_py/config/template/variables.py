@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
 """Variables of a call; they exist in headers and in the keys of rate limits."""
 
-DOTTED_NAMES = frozenset({"additional_config", "raw"})
-"""Variables that are mappings; their keys depend on the connection."""
+PARTS_OF_CALLS = frozenset({"params", "body", "segment"})
+"""Variables whose parts are those of a call; they exist in the keys of rate limits."""
+
+DOTTED_NAMES = frozenset({"additional_config", "raw"}) | PARTS_OF_CALLS
+"""Variables that are mappings; their keys depend on the connection or the call."""
 
 COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES
 COMMON_SECRETS = frozenset({"app_api_key", "raw"})
@@ -75,6 +78,10 @@ def check_variables(template: Template, kind: str, auth_mode: str) -> Iterator[T
             what, hint = f"{root} is text and has no {printable(part)}", f"write ${{{root}}}"
         elif root in CALL_NAMES and kind not in _KINDS_WITH_CALL:
             code, what = "E309", f"{root} exists only in headers and in the keys of rate limits"
+        elif root in PARTS_OF_CALLS and kind != "key":
+            code, what = "E309", f"{root} exists only in the keys of rate limits"
+        elif root in PARTS_OF_CALLS and not part:
+            what, hint = f"{root} has parts", f"write ${{{root}.name}}"
         if what:
             yield TemplateProblem(code, what, hint=hint, offset=template.offset_of(name))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
-from nango_py.limits.limit_types import GATE, Granted, Refused, WindowView
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, Granted, Refused, WindowView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -106,7 +106,7 @@ class Bookings:
             for gate in gates:
                 if gate not in self.gates and gate not in self.meters:
                     self._unswept.append(gate)
-                self.gates[gate] = max(self.gates.get(gate, 0.0), now + seconds)
+                self.gates[gate] = max(self.gates.get(gate, 0.0), now + min(seconds, LONGEST_GATE))
 
     def view(self, keys: Collection[str], now: float) -> tuple[WindowView, ...]:
         views: list[WindowView] = []

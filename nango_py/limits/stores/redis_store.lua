@@ -8,7 +8,7 @@
 -- Times are seconds. Replies are text, because Redis cuts numbers down to integers.
 
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
-local LONGEST_GATE, CLOCK_STEP = 366 * 86400, 60
+local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 60
 local MAX_WAITING = 10000
 local TOO_MANY = MAX_WAITING .. ' calls that wait already'
 local ORDINARY_DAY = 86400
@@ -495,22 +495,22 @@ local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 -- not stop calls for ever.
 local function correct_numbers(meter)
   local log = meter.log
-  if not (meter.gate <= now + LONGEST_GATE) then meter.gate = 0 end
+  if not (meter.gate <= now + LONGEST_GATE + CLOCK_STEP) then meter.gate = 0 end
   if not (meter.in_flight_cost >= 0) or meter.in_flight == '' then meter.in_flight_cost = 0 end
   if not (log.total >= log.dropped) or (log.first < math.huge and not (log.last <= now + CLOCK_STEP)) then
     log.entries, log.is_changed, log.dropped, log.total, log.first, log.last = '', true, 0, 0, math.huge, 0
   end
   for place, report in pairs(meter.reports) do
-    local is_possible = report[OTHERS] >= 0 and report[UNTIL] <= now + LONGEST_GATE
+    local is_possible = report[OTHERS] >= 0 and report[UNTIL] <= now + LONGEST_WAIT
       and report[SINCE] <= now + CLOCK_STEP and report[REPORTED_AT] <= now + CLOCK_STEP
     if not is_possible then meter.reports[place] = nil end
   end
   for label, level in pairs(meter.levels) do
-    if not (level[2] <= now + CLOCK_STEP and level[1] > -LONGEST_GATE) then meter.levels[label] = nil end
+    if not (level[2] <= now + CLOCK_STEP and level[1] > -LONGEST_WAIT) then meter.levels[label] = nil end
   end
   for index = #meter.waiting, 1, -1 do
     local booking = meter.waiting[index]
-    if not (booking[TIME] <= now + LONGEST_GATE and booking[COST] > 0) then table.remove(meter.waiting, index) end
+    if not (booking[TIME] <= now + LONGEST_WAIT and booking[COST] > 0) then table.remove(meter.waiting, index) end
   end
 end
 

@@ -26,7 +26,16 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import StorageError
 from nango_py.limits.counting.calendar_days import LONGEST_DAY, day_around, midnights
 from nango_py.limits.counting.meter import Meter
-from nango_py.limits.limit_types import GATE, Bucket, CalendarDay, Granted, Refused, Window, WindowView
+from nango_py.limits.limit_types import (
+    GATE,
+    LONGEST_GATE,
+    Bucket,
+    CalendarDay,
+    Granted,
+    Refused,
+    Window,
+    WindowView,
+)
 from nango_py.limits.stores.stored_meter import digest_of_keys
 
 if TYPE_CHECKING:
@@ -173,7 +182,7 @@ class RedisLimits:
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         if gates and seconds > 0 and math.isfinite(seconds):
-            self._run("close", self._keys(gates), number=seconds)
+            self._run("close", self._keys(gates), number=min(seconds, LONGEST_GATE))
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         if not keys:

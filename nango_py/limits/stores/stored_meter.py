@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
 from nango_py.limits.counting.report import Report
-from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Spend, Window
+from nango_py.limits.limit_types import LONGEST_GATE, Bucket, CalendarDay, InFlight, Spend, Window
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class StoredMeter:
         meter = stored.meter
         stored.changed_at = state["now"] + shift
         stored.gate = state["gate"] + shift if state["gate"] else 0.0
+        if not stored.gate <= moment.now + LONGEST_GATE + MAX_CLOCK_STEP:
+            stored.gate = 0.0  # written by something else
         stored.arrivals = state["arrivals"]
         meter.set_limits(tuple(_KINDS[frozenset(fields)](**fields) for fields in state["limits"]))
         _load_log(meter, state["log"], shift)

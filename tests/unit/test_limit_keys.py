@@ -1,0 +1,103 @@
+"""What stands in the keys of counters, which others may read in a shared store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nango_py.config.request_match import RequestFacts
+from nango_py.limits.key_names import readable_key
+from nango_py.limits.rules import RateLimits
+
+PLANTED = "planted-9f8e7d"
+WHO: dict[str, Any] = {
+    "integration": f"integration-{PLANTED}",
+    "user_id": f"user-{PLANTED}",
+    "raw": {"team": f"team-{PLANTED}"},
+    "additional_config": {"site": f"site-{PLANTED}"},
+    "api_key": f"key-{PLANTED}",
+}
+
+
+def keys_of(key: str, *, facts: RequestFacts | None = None, **settings: Any) -> list[str]:
+    """The keys of a call under one budget."""
+    budget = {"key": key, "otherwise": ["1/second"], "max_in_flight": 3}
+    rules = RateLimits.from_settings({"budgets": [budget], **settings})
+    facts = facts or RequestFacts(
+        "GET", f"things/{PLANTED}", {"q": f"query-{PLANTED}"}, {"to": {"name": f"body-{PLANTED}"}}
+    )
+    return [spend.key for spend in rules.spends(facts, WHO)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "all", "${user_id}", "${integration}", "${raw.team}", "${additional_config.site}", "${api_key}",
+        "${method} ${endpoint}", "${path}", "${params.q}", "${body.to.name}", "${raw.team or method}",
+        "${method if raw.x else user_id}", "${user_id | upper}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("counted_per", ["connection", "integration", "${raw.team}", "${api_key}"])
+def test_no_value_of_a_user_stands_in_a_key(key: str, counted_per: str) -> None:
+    """Names of integrations and users, tenants, credentials, paths and parameters are digests."""
+    keys = keys_of(key, counted_per=counted_per)
+    assert len(keys) == 2
+    assert not [found for found in keys if PLANTED in found.lower()]
+
+
+def test_text_of_the_file_stays_readable() -> None:
+    """Control: the method, patterns and the file's own words are not values of a user."""
+    case = {"match": {"path": "things/{id}"}, "windows": ["1/second"]}
+    rules = RateLimits.from_settings({"budgets": [{"key": "a ${method} ${endpoint}", "cases": [case]}]})
+    (spend,) = rules.spends(RequestFacts("GET", "things/7"), WHO)
+    assert spend.key.endswith(" 0 a GET things/{id} 1/second")
+
+
+def test_this_process_shows_the_values_of_its_calls() -> None:
+    """Endpoints and parameters are readable for the process that counted them, credentials are not."""
+    shown = readable_key(keys_of("${endpoint} ${params.q}")[0])
+    assert f"things/{PLANTED} query-{PLANTED}" in shown
+    assert PLANTED not in readable_key(keys_of("${api_key} ${raw.team}")[0])
+
+
+def test_different_values_have_different_keys() -> None:
+    """Control: digests still tell values apart, and equal ones count together."""
+    one, other = ({"q": "1"}, {"q": "2"})
+    made = [keys_of("${params.q}", facts=RequestFacts("GET", "x", params))[0] for params in (one, other, one)]
+    assert made[0] == made[2] != made[1]
+
+
+def test_a_part_that_a_call_lacks_is_empty() -> None:
+    """Such calls count together, and none fails."""
+    assert len(keys_of("${params.none} ${body.a.b.c} ${segment.x}")) == 2
+
+
+def test_segments_and_body_fields_choose_the_counter() -> None:
+    """Calls for one channel or one record count together; those for others count apart."""
+    case = {"match": {"path": "channels/{id}/**"}, "windows": ["1/second"]}
+    rules = RateLimits.from_settings({"budgets": [{"key": "${segment.id}", "cases": [case]}]})
+
+    def key(path: str) -> str:
+        return rules.spends(RequestFacts("GET", path), WHO)[0].key
+
+    assert key("channels/1/a") == key("channels/1") == key("channels/1/b/c")
+    assert key("channels/1/a") != key("channels/2/a")
+    bodies = [{"channel": "C1"}, {"channel": "C1", "text": "x"}, {"channel": "C2"}]
+    first, second, third = (
+        keys_of("${body.channel}", facts=RequestFacts("POST", "m", {}, body))[0] for body in bodies
+    )
+    assert first == second != third
+
+
+def test_routes_name_the_endpoints_of_unlisted_paths() -> None:
+    """Calls for different records of one route are one endpoint; other paths are endpoints by themselves."""
+    routes = ["repos/{owner}/{repo}/issues", "repos/{owner}/{repo}"]
+
+    def key(path: str) -> str:
+        return keys_of("${endpoint}", facts=RequestFacts("GET", path), routes=routes)[0]
+
+    assert key("repos/a/b/issues") == key("repos/c/d/issues")
+    assert "repos/{owner}/{repo}/issues" in key("repos/a/b/issues")
+    assert key("repos/a/b") != key("repos/a/b/issues")
+    assert key("repos/a/b/pulls") != key("repos/c/d/pulls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.config.endpoints import Endpoints
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -97,10 +98,12 @@ class RequestSettings:
     """The `requests:` block with its templates compiled.
 
     Attributes:
+        bases: the other base URLs by name.
         headers: name as written, and template; names are unique ignoring case.
         connect_seconds: timeout for connecting.
         read_seconds: timeout for each read of the response.
         total_seconds: timeout for one attempt, from connecting to the last byte.
+        endpoints: what differs for some requests.
         user_hosts: the hosts that users name; None if the files name all hosts.
         proxy: the URL of the proxy for https; None for direct connections.
     """
@@ -114,6 +117,8 @@ class RequestSettings:
     allow_http: bool
     allowed_hosts: tuple[str, ...]
     max_response_bytes: int
+    bases: tuple[tuple[str, Template], ...] = ()
+    endpoints: Endpoints = Endpoints()
     user_hosts: UserHosts | None = None
     proxy: Secret | None = None
 

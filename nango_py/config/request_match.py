@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from nango_py.config.urls.paths import segments_of
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -22,6 +21,12 @@ REST = "**"
 """The segment of a pattern that stands for any number of segments, also none."""
 
 PARAMS, BODY, CONFIG = "params", "body", "config"
+
+
+@lru_cache(maxsize=4096)
+def segments_of(path: str) -> tuple[str, ...]:
+    """The segments of a path, without its query and without slashes at either end."""
+    return tuple(segment for segment in path.partition("?")[0].split("/") if segment)
 
 
 @record

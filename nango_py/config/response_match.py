@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from nango_py.config.urls.paths import path_fits
+from nango_py.config.request_match import path_fits, segments_of
 from nango_py.json_path import search_json
 from nango_py.record import record
 
@@ -83,7 +83,7 @@ class ResponseMatch:
             and (not self.errors or facts.reason in self.errors)
             and bool(self.statuses or self.errors or facts.status)
             and (not self.methods or facts.method in self.methods)
-            and (not self.path or path_fits(self.path, facts.endpoint))
+            and (not self.path or path_fits(segments_of(self.path), segments_of(facts.endpoint)))
             and all(_matches_header(facts.header(name), value) for name, value in self.headers)
             and (not self.body_contains or self.body_contains in facts.text())
             and (not self.json_path or search_json(self.json_path, facts.json()) == self.json_equals)

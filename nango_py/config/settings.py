@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.endpoints import Endpoints
 from nango_py.config.model import Config, RequestSettings
 from nango_py.config.urls.hosts import origin_of, user_hosts
 from nango_py.config.urls.proxy import get_proxy
@@ -44,7 +45,8 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
     requests = settings["requests"]
     total = float(settings.get("http_request_timeout_seconds", config.default_http_request_timeout_seconds))
     timeouts = requests.get("timeout_seconds", {})
-    base_url = compiled["requests", "base_url"]
+    base_url, bases = compiled["requests", "base_url"], tuple(_templates(compiled, "bases", requests))
+    all_bases = (base_url, *(template for _, template in bases))
     return RequestSettings(
         base_url=base_url,
         headers=tuple(_templates(compiled, "headers", requests)),
@@ -55,7 +57,9 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
         allow_http=requests.get("allow_http", False),
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
-        user_hosts=user_hosts(settings, base_url) if settings.get("connection_config") else None,
+        bases=bases,
+        endpoints=Endpoints(settings.get("endpoints", ()), compiled),
+        user_hosts=user_hosts(settings, all_bases) if settings.get("connection_config") else None,
         proxy=get_proxy(requests, config),
     )
 

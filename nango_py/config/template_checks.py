@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 Compiled = dict["Path", "Template"]
-_BASE_URL = ("requests", "base_url")
 _SCOPES = frozenset({"connection", "integration"})
 
 
@@ -99,7 +98,8 @@ def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
 
 def check_usage(settings: Settings, compiled: Compiled, locator: Located) -> list[Problem]:
     """Warnings about credentials and keys that are not used; see `lint_usage`."""
-    sent = [name for path, template in compiled.items() if path[0] == "requests" for name in template.names]
+    blocks = {"requests", "endpoints"}
+    sent = [name for path, template in compiled.items() if path[0] in blocks for name in template.names]
     return list(lint_usage(settings, sent, locator))
 
 
@@ -122,7 +122,7 @@ def _check_place(
 ) -> None:
     if kind == "url":
         check_base_url(
-            template, allow_http=allow_http, allow_query=path != _BASE_URL,
+            template, allow_http=allow_http, allow_query=path[0] != "requests",
             fields={name: kind for name, kind in fields.items() if kind in FORMATS},
         )  # fmt: skip
     elif kind == "path":
@@ -160,11 +160,14 @@ def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: L
 
 def _check_header_names(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Header names that are not tokens (E313), or that differ only in case (E105)."""
-    for block in ("requests", "verification"):
-        headers = _at(settings, (block, "headers"))
+    endpoints = _at(settings, ("endpoints",))
+    count = len(endpoints) if isinstance(endpoints, list | tuple) else 0
+    blocks: list[Path] = [("requests",), ("verification",), *(("endpoints", index) for index in range(count))]
+    for block in blocks:
+        headers = _at(settings, (*block, "headers"))
         seen: dict[str, str] = {}
         for name in headers if hasattr(headers, "items") else ():
-            path = (block, "headers", name)
+            path = (*block, "headers", name)
             try:
                 check_header_name(name)
             except TemplateProblem as problem:
@@ -174,7 +177,7 @@ def _check_header_names(settings: Settings, locator: Located) -> Iterator[Proble
             first = seen.setdefault(name.lower(), name)
             if first != name:
                 where = locator.key_position(path)
-                defined = locator.key_position((block, "headers", first))
+                defined = locator.key_position((*block, "headers", first))
                 what = f'header "{name}" already defined at {defined}'
                 yield Problem(where, "E105", what, "", "header names are case-insensitive; remove one")
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
-from nango_py.engine.plan import make_call
+from nango_py.engine.call_arguments import make_call
 from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
+    from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk
-    from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -134,6 +134,9 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         io = _AsyncIO(transport, limits, sleep or own_sleep)
         super().__init__(get_runtime, read_connection, io)
         self._last: weakref.WeakKeyDictionary[asyncio.Task[Any], CallRecord] = weakref.WeakKeyDictionary()
+
+    def _state(self) -> dict[str, object]:
+        return {**super()._state(), "_last": weakref.WeakKeyDictionary()}
 
     async def request(
         self,

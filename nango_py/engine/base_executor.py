@@ -11,6 +11,7 @@ from nango_py.auth.base import get_auth_mode
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
+from nango_py.engine.call_arguments import Call, check_deadline, make_call
 from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
 from nango_py.engine.library_requests import (
     check_library_path,
@@ -20,18 +21,10 @@ from nango_py.engine.library_requests import (
 )
 from nango_py.engine.log import explain
 from nango_py.engine.paging import PageWalk
-from nango_py.engine.plan import (
-    Call,
-    Plan,
-    check_deadline,
-    make_call,
-    make_plan,
-    move_to_url,
-    with_credentials_of,
-)
+from nango_py.engine.plan import Plan, make_plan, move_to_url, with_credentials_of
 from nango_py.engine.retry import SENT_RETRIED
 from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
-from nango_py.errors import InvalidRequest, TransportFailed
+from nango_py.errors import InvalidRequest, TransportFailed, unknown_name
 from nango_py.limits.usage import usage_view
 from nango_py.record import replaced
 from nango_py.secret import Secret, without_frames
@@ -39,15 +32,15 @@ from nango_py.secret import Secret, without_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
-    from typing import Unpack
+    from typing import Self, Unpack
 
     from nango_py.attempt import Attempt
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.engine.call_arguments import CallOptions, RequestOptions
     from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
     from nango_py.engine.paging import ParsedPage
-    from nango_py.engine.plan import CallOptions, RequestOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.errors import ProviderError
@@ -73,7 +66,7 @@ class BaseExecutor(ABC, Generic[Result]):
         io: how to send and wait.
     """
 
-    __slots__ = ("__weakref__", "_bound", "_get_runtime", "_io", "_read_connection", "_token")
+    __slots__ = ("__weakref__", "_base", "_bound", "_get_runtime", "_io", "_read_connection", "_token")
 
     @without_frames
     def __init__(
@@ -85,6 +78,7 @@ class BaseExecutor(ABC, Generic[Result]):
         self._get_runtime = get_runtime
         self._read_connection = read_connection
         self._io = io
+        self._base = ""
         self._bound: BoundRequestSettings | None = None
         self._token: tuple[Connection, Integration, TokenLifetime | None] | None = None
         runtime, connection = get_runtime(), read_connection()
@@ -121,6 +115,27 @@ class BaseExecutor(ABC, Generic[Result]):
         """HEAD of a path; options as in `request`."""
         return self.request("HEAD", path, **options)
 
+    def at(self, base: str) -> Self:
+        """The same executor for paths below another base URL of the API.
+
+        Args:
+            base: a name of the blueprint's `requests.bases`.
+
+        Raises:
+            InvalidRequest: the blueprint has no base of that name.
+        """
+        known = [name for name, _ in self._get_runtime().integration.requests.bases]
+        if base not in known:
+            raise InvalidRequest(unknown_name("base", base, known))
+        other = type(self).__new__(type(self))
+        for name, value in {**self._state(), "_base": base}.items():
+            setattr(other, name, value)
+        return other
+
+    def _state(self) -> dict[str, object]:
+        """What an executor of the same connection has too."""
+        return {name: getattr(self, name) for name in BaseExecutor.__slots__ if name != "__weakref__"}
+
     @abstractmethod
     def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Result:
         """Make a call."""
@@ -147,7 +162,7 @@ class BaseExecutor(ABC, Generic[Result]):
 
         If the first call has yet to fetch a token, a placeholder stands in for it.
         """
-        call = make_call(method, path, options)
+        call = self._based(make_call(method, path, options))
         runtime, connection = self._get_runtime(), self._read_connection()
         mode = get_auth_mode(runtime.integration.auth_mode)
         if mode.is_ready(connection.credentials):
@@ -160,7 +175,7 @@ class BaseExecutor(ABC, Generic[Result]):
     @without_frames
     def base_url(self) -> str:
         """The URL that paths are relative to. Do not show it: it may hold a credential."""
-        return self._bind(self._get_runtime(), self._read_connection()).base_url
+        return self._bind(self._get_runtime(), self._read_connection()).bases[self._base]
 
     def _bind(self, runtime: IntegrationRuntime, connection: Connection) -> BoundRequestSettings:
         integration, bound = runtime.integration, self._bound
@@ -168,8 +183,12 @@ class BaseExecutor(ABC, Generic[Result]):
             self._bound = bound = bind_settings(integration, connection)
         return bound
 
+    def _based(self, call: Call) -> Call:
+        return replaced(call, base=self._base) if self._base else call
+
     def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
-        return make_plan(call, self._bind(runtime, connection), runtime.retries.idempotency_header)
+        settings = self._bind(runtime, connection)
+        return make_plan(self._based(call), settings, runtime.retries.idempotency_header)
 
     @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
@@ -204,13 +223,13 @@ class BaseExecutor(ABC, Generic[Result]):
         runtime = self._get_runtime()
         ends = _end_of(runtime, None)
         settings = self._bind(runtime, await self._usable_connection(runtime))
-        base, shown = settings.base_url, settings.masked_base()
+        name, shown = settings.shown_base_of(url)
         path = url[len(shown) :] if url.startswith(shown) else ""
         given = call.headers or {}
-        call = replaced(call, path=path, headers=library_headers(given, settings))
+        call = replaced(call, path=path, base=name, headers=library_headers(given, settings))
         plan = make_plan(call, settings, runtime.retries.idempotency_header)
         if not path and url != shown:
-            reached = settings.reach(base, url)
+            reached = settings.reach(settings.bases[name], url)
             if reached is None:
                 raise InvalidRequest(f"credentials of this connection are sent only to {shown}")
             check_library_path("", urlsplit(reached).path)

@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from nango_py._version import __version__
 from nango_py.auth.base import AuthMode, get_auth_mode
+from nango_py.config.endpoints import DEFAULT
 from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
@@ -17,8 +18,9 @@ from nango_py.errors import ConfigError, CredentialsError, Position, Problem, pr
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from nango_py.config.endpoints import EndpointSettings, Named
     from nango_py.config.model import Integration, UserHosts
     from nango_py.config.template.compiler import Template
     from nango_py.connections.connection import Connection
@@ -54,12 +56,14 @@ class BoundRequestSettings:
 
     Attributes:
         base_url: ends with a slash.
+        bases: the URLs of `requests.bases` by name, each with a slash at its end; "" is base_url.
         origins: where this connection's credentials may be sent.
         headers: constant headers by lower-case name: (name as written, value).
         protected_headers: lower-case names of headers that hold a credential; a caller cannot replace them.
         pairs: the blueprint's query parameters.
         protected_params: lower-case names of those that hold a credential.
         secrets: all texts to mask.
+        config: the additional_config of the connection, with the defaults of required fields.
         mode: the auth mode, and `auth_settings` its block of YAML.
         client_certificate: what TLS connections present, or None.
         guard: the networks that the host may resolve to; None if the configuration names the host.
@@ -70,9 +74,9 @@ class BoundRequestSettings:
     """
 
     __slots__ = (
-        "_call_headers", "_variables", "auth_settings", "base_url", "client_certificate", "connection",
-        "guard", "headers", "integration", "mode", "needs_own_pool", "origins", "pairs", "protected_headers",
-        "protected_params", "proxy", "secrets", "signer",
+        "_call_headers", "_variables", "auth_settings", "base_url", "bases", "client_certificate", "config",
+        "connection", "guard", "headers", "integration", "mode", "needs_own_pool", "origins", "pairs",
+        "protected_headers", "protected_params", "proxy", "secrets", "signer",
     )  # fmt: skip
 
     def __init__(self, integration: Integration, connection: Connection) -> None:
@@ -81,6 +85,7 @@ class BoundRequestSettings:
         self.mode = get_auth_mode(integration.auth_mode)
         self.client_certificate = _certificate_of(self.mode, connection)
         self.auth_settings: Settings = integration.settings.get("auth", {})
+        self.config = config_of(integration, connection)
         self._variables = template_variables(integration, connection)
         settings, secret = integration.requests, integration.secret_names
         hosts = settings.user_hosts
@@ -88,17 +93,15 @@ class BoundRequestSettings:
         self.proxy = None if settings.proxy is None else _open_proxy(settings.proxy)
         self.needs_own_pool = any((self.guard, self.proxy, self.client_certificate))
         fields: Mapping[str, str] = {} if hosts is None else hosts.fields
-        base_url = self.render(
-            "requests.base_url", lambda: render_url(settings.base_url, self._variables, fields)
-        )
-        self.base_url = base_url if base_url.endswith("/") else base_url + "/"
-        self.origins: frozenset[Origin] = _shared(_origins(self.base_url, settings.allowed_hosts))
-        self.protected_headers: frozenset[str] = _shared(
-            frozenset(name.lower() for name, value in settings.headers if _is_secret(value, secret))
-        )
-        self.protected_params: frozenset[str] = _shared(
-            frozenset(name.lower() for name, value in settings.params if _is_secret(value, secret))
-        )
+        self.base_url = self._base("requests.base_url", settings.base_url, fields)
+        self.bases = {"": self.base_url}
+        for name, template in settings.bases:
+            self.bases[name] = self._base(f"requests.bases.{name}", template, fields)
+        self.origins: frozenset[Origin] = _shared(_origins(self.bases.values(), settings.allowed_hosts))
+        all_headers = (*settings.headers, *settings.endpoints.all_headers())
+        all_params = (*settings.params, *settings.endpoints.all_params())
+        self.protected_headers = _secret_names_of(all_headers, secret)
+        self.protected_params = _secret_names_of(all_params, secret)
         writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
         self.signer = self.mode if self.mode.signs and not writes_own else None
         if self.signer is not None or self.mode.answers_challenges:
@@ -125,6 +128,10 @@ class BoundRequestSettings:
             problem = error
         raise template_error(self.connection, place, problem)
 
+    def _base(self, place: str, template: Template, fields: Mapping[str, str]) -> str:
+        url = self.render(place, lambda: render_url(template, self._variables, fields))
+        return url if url.endswith("/") else url + "/"
+
     def _header(self, name: str, template: Template, variables: Settings) -> str:
         return self.render(f"requests.headers.{name}", lambda: render_header(template, variables, name))
 
@@ -135,6 +142,7 @@ class BoundRequestSettings:
         names = self.integration.secret_names - {"raw"}  # what is secret in it is among the leaves
         secrets = {str(self._variables[name]) for name in names if self._variables.get(name)}
         secrets |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
+        secrets |= set(self._endpoint_secrets())
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
         secrets |= {value for name, value in self.pairs if name.lower() in self.protected_params}
@@ -143,14 +151,40 @@ class BoundRequestSettings:
             secrets |= set(self.proxy.secrets)
         return tuple(secrets)
 
-    def headers_for(self, method: str, endpoint: str) -> dict[str, tuple[str, str]]:
-        """A copy of this connection's headers for one request, by lower-case name."""
+    def _endpoint_secrets(self) -> Iterator[str]:
+        """The values with a credential that are sent to some endpoints only."""
+        endpoints, names = self.integration.requests.endpoints, self.integration.secret_names
+        for _, template in (*endpoints.all_headers(), *endpoints.all_params()):
+            if _is_secret(template, names):
+                try:
+                    yield template.render({**self._variables, **dict.fromkeys(CALL_NAMES, "")})
+                except TemplateProblem:
+                    continue  # what cannot be rendered is not sent
+
+    def headers_for(
+        self, method: str, endpoint: str, own: EndpointSettings = DEFAULT
+    ) -> dict[str, tuple[str, str]]:
+        """A copy of this connection's headers for one request, by lower-case name.
+
+        Args:
+            method: of the request.
+            endpoint: its path below the base URL.
+            own: what the blueprint says of its endpoint.
+        """
         headers = self.headers.copy()
-        if self._call_headers:
+        if self._call_headers or own.headers:
             variables = {**self._variables, "method": method, "endpoint": endpoint, "path": endpoint}
-            for name, template in self._call_headers:
+            for name, template in (*self._call_headers, *own.headers):
                 headers[name.lower()] = (name, self._header(name, template, variables))
         return headers
+
+    def pairs_for(self, own: EndpointSettings) -> Pairs:
+        """The blueprint's query parameters for one request."""
+        if not own.params:
+            return self.pairs
+        replaced = {name for name, _ in own.params}
+        kept = tuple(pair for pair in self.pairs if pair[0] not in replaced)
+        return kept + tuple((name, self._param(name, template)) for name, template in own.params)
 
     def variables(self) -> Settings:
         """The template variables of this connection, for the keys of budgets. They hold credentials."""
@@ -180,20 +214,33 @@ class BoundRequestSettings:
             bool(self.protected_headers or self.protected_params)
             or self.signer is not None
             or self.client_certificate is not None
-            or self.base_url != self.masked_base()
+            or any(url != self.masked_base(name) for name, url in self.bases.items())
         )
 
-    def masked_base(self) -> str:
-        """base_url with credentials shown as `***`."""
-        template = self.integration.requests.base_url
+    def masked_base(self, name: str = "") -> str:
+        """base_url, or the base of that name, with credentials shown as `***`."""
+        requests = self.integration.requests
+        template = dict(requests.bases)[name] if name else requests.base_url
         if not _is_secret(template, self.integration.secret_names):
-            return self.base_url
+            return self.bases[name]
         shown = template.mask(self._variables, self.integration.secret_names)
         return shown if shown.endswith("/") else shown + "/"
 
-    def masked_header(self, name: str) -> str:
+    def base_of(self, url: str) -> str:
+        """The name of the base that a URL lies below, the longest if there are several; "" by default."""
+        found = [name for name, base in self.bases.items() if url.startswith(base)]
+        return max(found, key=lambda name: len(self.bases[name]), default="")
+
+    def shown_base_of(self, url: str) -> tuple[str, str]:
+        """Name and masked URL of the base that a library's URL lies below; those of base_url by default."""
+        shown = {name: self.masked_base(name) for name in self.bases}
+        found = [name for name, base in shown.items() if url.startswith(base)]
+        name = max(found, key=lambda name: len(shown[name]), default="")
+        return name, shown[name]
+
+    def masked_header(self, name: str, own: EndpointSettings = DEFAULT) -> str:
         """A protected header's value with only its credential masked: `Klaviyo-API-Key ***`."""
-        for written, template in self.integration.requests.headers:
+        for written, template in (*own.headers, *self.integration.requests.headers):
             if written.lower() == name.lower():
                 variables = {**self._variables, **dict.fromkeys(CALL_NAMES, "")}
                 return template.mask(variables, self.integration.secret_names)
@@ -230,12 +277,18 @@ def _open_proxy(url: Secret) -> Proxy | None:
     return open_proxy(url)
 
 
-def _origins(base_url: str, allowed_hosts: tuple[str, ...]) -> frozenset[Origin]:
-    scheme, _, port = own = origin_of(base_url)
+def _origins(bases: Iterable[str], allowed_hosts: tuple[str, ...]) -> frozenset[Origin]:
+    own = [origin_of(base) for base in bases]
+    scheme, _, port = own[0]
     others = (
         origin_of(f"{scheme}://{host}") if ":" in host else (scheme, host, port) for host in allowed_hosts
     )
-    return frozenset({own, *others})
+    return frozenset({*own, *others})
+
+
+def _secret_names_of(named: Named, secret: frozenset[str]) -> frozenset[str]:
+    """The lower-case names of the headers or parameters that hold a credential."""
+    return _shared(frozenset(name.lower() for name, value in named if _is_secret(value, secret)))
 
 
 @lru_cache(maxsize=1024)
@@ -293,16 +346,20 @@ def _choice_error(integration: Integration, connection: Connection) -> Credentia
     )
 
 
+def config_of(integration: Integration, connection: Connection) -> Settings:
+    """The additional_config of a connection; it may be older than a required setting of the blueprint."""
+    defaults = required_defaults(integration.settings.get("connection_config") or {})
+    return {**defaults, **connection.additional_config}
+
+
 def template_variables(integration: Integration, connection: Connection) -> dict[str, object]:
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
     mode = get_auth_mode(integration.auth_mode)
-    # A connection may be older than a required setting of the blueprint.
-    defaults = required_defaults(integration.settings.get("connection_config") or {})
     return {
         **reveal(integration.app_variables),
         **mode.variables_of(credentials),
-        "additional_config": {**defaults, **connection.additional_config},
+        "additional_config": config_of(integration, connection),
         "raw": credentials.get("raw", {}),
         "user_id": connection.user_id,
         "integration": integration.name,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.base_executor import BaseExecutor
+from nango_py.engine.call_arguments import make_call
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.place import run_whole
-from nango_py.engine.plan import make_call
 from nango_py.secret import without_frames
 from nango_py.transport.response import CHUNK_SIZE, Response
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
     from nango_py.engine.bound_settings import Origin
+    from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import CallIO, ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
-    from nango_py.engine.plan import CallOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -286,7 +286,7 @@ class Executor(BaseExecutor[Response]):
         if not get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
             connection = run_sync(self._usable_connection(runtime))  # the URL may depend on the token
         settings = self._bind(runtime, connection)
-        return settings.masked_base(), settings.origins
+        return settings.masked_base(self._base), settings.origins
 
     def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL, for an HTTP library: a 3xx or a final 429 is returned."""

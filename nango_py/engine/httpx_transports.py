@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from nango_py.engine.async_executor import AsyncExecutor
+    from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.executor import Executor
-    from nango_py.engine.plan import CallOptions
     from nango_py.transport.response import Response
 
 ERRORS = {

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.template.headers import is_framing
 from nango_py.config.urls.paths import check_dots, join_path
-from nango_py.engine.plan import checked, header_text, without_params
+from nango_py.engine.call_arguments import checked
+from nango_py.engine.plan import header_text, without_params
 from nango_py.record import replaced
 
 if TYPE_CHECKING:

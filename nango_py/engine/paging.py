@@ -23,7 +23,8 @@ from nango_py.secret import mask_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.engine.plan import Call, Plan
+    from nango_py.engine.call_arguments import Call
+    from nango_py.engine.plan import Plan
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.json_types import JsonValue
     from nango_py.pagination.base import NextRequest, Params
@@ -280,7 +281,7 @@ class PageWalk:
             changed = {name for name, _ in params}
             pairs = tuple(pair for pair in plan.pairs if pair[0] not in changed) + params
             given = {name for name, _ in pairs}
-            own = tuple(pair for pair in plan.settings.pairs if pair[0] not in given)
+            own = tuple(pair for pair in plan.settings.pairs_for(plan.own) if pair[0] not in given)
             following = move_to_url(plan, f"{base}?{encode_pairs(own + pairs)}")
         return with_new_idempotency_key(following, self.first_call, self.runtime.retries.idempotency_header)
 

@@ -4,61 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote_plus, urlsplit
 from uuid import uuid4
 
-from nango_py.config.template.compiler import TemplateProblem
+from nango_py.config.endpoints import DEFAULT
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.paths import join_path
+from nango_py.engine.call_arguments import check_call, checked
 from nango_py.engine.request_encoding import (
     Pairs,
     encode_body,
     encode_json,
     encode_pairs,
+    pairs_by_name,
     requote,
     to_pairs,
     to_param_text,
 )
 from nango_py.errors import InvalidRequest, unknown_name
 from nango_py.protocols.signed_request import SignedRequest
-from nango_py.record import field_names, record, replaced
+from nango_py.record import record, replaced
 from nango_py.secret import MASK, mask_rare, mask_secrets, strip_all, without_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypedDict
-
+    from nango_py.config.endpoints import EndpointSettings
     from nango_py.config.model import RequestSettings
     from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.engine.call_arguments import Call, Timeout
     from nango_py.transport.sendable import Body
 
     Headers = dict[str, tuple[str, str]]
     """By lower-case name: (name as written, value)."""
-
-    Timeout = float | tuple[float | None, float | None] | None
-
-    class CallOptions(TypedDict, total=False):
-        """The keyword arguments of a call; see `Call`."""
-
-        params: object
-        headers: Mapping[str, str | None] | None
-        json: object
-        data: object
-        files: object
-        timeout: Timeout
-        idempotency_key: str | None
-        stream: bool
-        max_response_bytes: int | None
-
-    class RequestOptions(CallOptions, total=False):
-        """The keyword arguments of `Executor.request`."""
-
-        raise_for_error: bool
-        deadline_seconds: float | None
-
-
-Value = TypeVar("Value")
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """The idempotent methods of RFC 9110 section 9.2.2."""
@@ -66,48 +44,7 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
 SEE_OTHER = 303
-MAX_TIMEOUT = 3600
-_TIMEOUT = f"timeout must be seconds > 0 and <= {MAX_TIMEOUT}, or a pair of them: (connect, read)"
 MOVED = frozenset({301, 302})
-
-
-@record
-class Call:
-    """The arguments of `executor.request`, named as in `requests`.
-
-    Attributes:
-        path: below base_url; may have a query.
-        timeout: seconds for one attempt: a number (for connecting and for each read), or (connect, read);
-            None, also within the pair, for the blueprint's.
-        idempotency_key: sent in the blueprint's idempotency header, the same on every attempt.
-        stream: leave the body on the socket until the caller reads it.
-        max_response_bytes: maximum size of the decoded body, 0 for no limit; the blueprint's by default.
-    """
-
-    method: str
-    path: str
-    params: object = None
-    headers: Mapping[str, str | None] | None = None
-    json: object = None
-    data: object = None
-    files: object = None
-    timeout: Timeout = None
-    idempotency_key: str | None = None
-    stream: bool = False
-    max_response_bytes: int | None = None
-
-
-def make_call(method: str, path: str, options: Mapping[str, Any]) -> Call:
-    """The arguments of a call.
-
-    Raises:
-        TypeError: there is no option with that name; the message suggests the nearest.
-    """
-    known = field_names(Call)[2:]
-    for name in options:
-        if name not in known:
-            raise TypeError(unknown_name("option", name, (*known, "raise_for_error", "deadline_seconds")))
-    return Call(method, path, **options)
 
 
 @record
@@ -118,7 +55,7 @@ class Plan:
 
     Attributes:
         headers: by lower-case name: (name as written, value).
-        endpoint: the path below base_url without its query, for budgets and logs.
+        endpoint: the path below the base without its query, for budgets and logs.
         pairs: the caller's query parameters before encoding.
         settings: the request settings of the connection.
         connect_seconds, read_seconds: timeouts for connecting, and for the next bytes.
@@ -126,6 +63,9 @@ class Plan:
         max_bytes: maximum size of the decoded body; 0 for no limit.
         replayable: whether the body can be sent a second time.
         safe_to_repeat: whether sending the request twice has the effect of sending it once.
+        content: the JSON value or the form of the call, before encoding.
+        base: the name of the base of `requests.bases`; "" for base_url.
+        own: what the blueprint says of the endpoint.
         hidden: lower-case names of headers that hold a signature or the answer to a challenge.
     """
 
@@ -143,14 +83,22 @@ class Plan:
     replayable: bool
     safe_to_repeat: bool
     stream: bool
+    content: object = None
+    base: str = ""
+    own: EndpointSettings = DEFAULT
     hidden: frozenset[str] = frozenset()
+
+    def facts(self) -> RequestFacts:
+        """What a `match` looks at."""
+        pairs = pairs_by_name(self.pairs)
+        return RequestFacts(self.method, self.endpoint, pairs, self.content, self.settings.config)
 
     def masked_url(self) -> str:
         """The URL with every credential shown as `***`."""
-        base, settings = self.settings.base_url, self.settings
+        base, settings = self.settings.bases[self.base], self.settings
         head, _, query = self.url.partition("?")
         if head.startswith(base):
-            head = settings.masked_base() + head[len(base) :]
+            head = settings.masked_base(self.base) + head[len(base) :]
         shown = [
             f"{part.partition('=')[0]}={MASK}" if _is_named(part, settings.protected_params) else part
             for part in query.split("&")
@@ -169,7 +117,7 @@ class Plan:
             if key in self.hidden:
                 shown[name] = MASK
             elif key in settings.protected_headers:
-                shown[name] = settings.masked_header(name)
+                shown[name] = settings.masked_header(name, self.own)
             else:
                 shown[name] = mask_secrets(value, settings.secrets)
         return shown
@@ -202,27 +150,46 @@ def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: st
     if method not in KNOWN_METHODS and not TOKEN.fullmatch(method):
         raise InvalidRequest("invalid HTTP method: not a token (RFC 9110 section 5.6.2)")
     path, _, written = call.path.partition("?")
-    url = checked(join_path, settings.base_url, path)
-    endpoint = url[len(settings.base_url) :]
+    base = _base_name(call, settings)
+    endpoint = checked(join_path, settings.bases[base], path)[len(settings.bases[base]) :]
     written, pairs = _split_query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
-    own = _own_pairs(settings, given) if given else settings.pairs
-    if own or written or pairs:
-        url = f"{url}?{_join_query(encode_pairs(own), written, encode_pairs(pairs))}"
-    headers = settings.headers_for(method, endpoint)
+    content = call.json if call.json is not None else call.data if isinstance(call.data, Mapping) else None
+    own = DEFAULT
+    if requests.endpoints:
+        facts = RequestFacts(method, endpoint, pairs_by_name(given), content, settings.config)
+        own = requests.endpoints.settings_for(facts)
+        base = base or own.base
+    url, own_pairs = settings.bases[base] + endpoint, settings.pairs_for(own)
+    if own_pairs and given:
+        own_pairs = _without_given(own_pairs, given, settings.protected_params)
+    if own_pairs or written or pairs:
+        url = f"{url}?{_join_query(encode_pairs(own_pairs), written, encode_pairs(pairs))}"
+    headers = settings.headers_for(method, endpoint, own)
     body, content_type, replayable = encode_body(call.json, call.data, call.files)
     if content_type:
         headers.setdefault("content-type", ("Content-Type", content_type))
     if call.headers:
         _merge_headers(headers, call.headers, settings, content_type)
     is_repeatable = method in REPEATABLE or _add_idempotency_key(headers, call, idempotency_header)
-    connect, read = _timeouts(call.timeout, requests)
+    if own.safe is not None:
+        is_repeatable = is_repeatable or own.safe
+    connect, read = _timeouts(call.timeout, requests, own)
     max_bytes = requests.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
     return Plan(
         method, url, headers, body, endpoint, given, settings, connect, read,
         requests.total_seconds if call.timeout is None else max(requests.total_seconds, read),
-        max_bytes, replayable, is_repeatable, call.stream,
+        max_bytes, replayable, is_repeatable, call.stream, content, base, own,
     )  # fmt: skip
+
+
+def _base_name(call: Call, settings: BoundRequestSettings) -> str:
+    """The base that the call names, or that its path begins with if it is a whole URL."""
+    if call.base:
+        if call.base not in settings.bases:
+            raise InvalidRequest(unknown_name("base", call.base, [name for name in settings.bases if name]))
+        return call.base
+    return settings.base_of(call.path) if len(settings.bases) > 1 and "://" in call.path else ""
 
 
 def _split_query(written: str, params: object, protected: frozenset[str]) -> tuple[str, Pairs]:
@@ -251,16 +218,10 @@ def _is_named(part: str, names: frozenset[str]) -> bool:
     return bool(names) and unquote_plus(part.partition("=")[0]).lower() in names
 
 
-def _own_pairs(settings: BoundRequestSettings, given: Pairs) -> Pairs:
+def _without_given(pairs: Pairs, given: Pairs, protected: frozenset[str]) -> Pairs:
     """The blueprint's parameters; the caller may replace those without a credential."""
-    if not settings.pairs:
-        return ()
     names = {name for name, _ in given}
-    return tuple(
-        pair
-        for pair in settings.pairs
-        if pair[0].lower() in settings.protected_params or pair[0] not in names
-    )
+    return tuple(pair for pair in pairs if pair[0].lower() in protected or pair[0] not in names)
 
 
 def _merge_headers(
@@ -308,75 +269,14 @@ def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
     return True
 
 
-def _timeouts(timeout: Timeout, requests: RequestSettings) -> tuple[float, float]:
+def _timeouts(timeout: Timeout, requests: RequestSettings, own: EndpointSettings) -> tuple[float, float]:
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    return (
-        requests.connect_seconds if connect is None else float(connect),
-        requests.read_seconds if read is None else float(read),
-    )
-
-
-def checked(check: Callable[..., Value], *args: str) -> Value:
-    """Run a check of the caller's input; its problem becomes an InvalidRequest without a context."""
-    try:
-        return check(*args)
-    except TemplateProblem as error:
-        problem = error
-    parts = (f"[{problem.code}] {problem.what}", problem.expected, problem.help)
-    raise InvalidRequest("; ".join(part for part in parts if part))
-
-
-def check_call(call: Call) -> None:
-    """Check the arguments of a call.
-
-    Raises:
-        InvalidRequest: one has the wrong type. The message does not show its value.
-    """
-    _check("method", call.method, str, "text such as GET")
-    _check("path", call.path, str, "text below the base URL")
-    if call.headers is not None:
-        _check("headers", call.headers, Mapping, "a mapping of names to values")
-        for name, value in call.headers.items():
-            _check("the name of a header", name, (str, bytes), "text")
-            _check("a header", value, (str, bytes, int, float, type(None)), "text, or None to leave it out")
-    if call.timeout is not None:
-        _check_timeout(call.timeout)
-    _check("idempotency_key", call.idempotency_key, (str, type(None)), "text")
-    limit = call.max_response_bytes
-    _check("max_response_bytes", limit, (int, type(None)), "a number of bytes, or 0 for no limit")
-    if limit is not None and limit < 0:
-        raise InvalidRequest("max_response_bytes must be a number of bytes, or 0 for no limit")
-
-
-def check_deadline(seconds: object) -> None:
-    """Check the deadline of a call.
-
-    Raises:
-        InvalidRequest: it is not a number of seconds.
-    """
-    if seconds is not None and not (_is_number(seconds) and seconds == seconds):  # noqa: PLR0124 - not NaN
-        raise InvalidRequest(f"deadline_seconds must be a number of seconds, not {type(seconds).__name__}")
-
-
-def _check(name: str, value: object, types: type | tuple[type, ...], expected: str) -> None:
-    if not isinstance(value, types):
-        raise InvalidRequest(f"{name} must be {expected}, not {type(value).__name__}")
-
-
-def _check_timeout(timeout: object) -> None:
-    pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    if len(pair) != 2 or not all(map(_is_timeout, pair)):  # noqa: PLR2004 - a pair
-        raise InvalidRequest(_TIMEOUT)
-
-
-def _is_timeout(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, int | float) and _is_number(value) and 0 < value <= MAX_TIMEOUT
-    )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    total = requests.total_seconds
+    if connect is None:
+        connect = requests.connect_seconds if own.connect_seconds is None else min(own.connect_seconds, total)
+    if read is None:
+        read = requests.read_seconds if own.read_seconds is None else min(own.read_seconds, total)
+    return float(connect), float(read)
 
 
 def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
@@ -404,16 +304,18 @@ def move_to_url(plan: Plan, url: str) -> Plan:
     settings = plan.settings
     head, _, query = url.partition("#")[0].partition("?")
     query = without_params(query, settings.protected_params)
-    own = tuple(pair for pair in settings.pairs if pair[0].lower() in settings.protected_params)
+    own = tuple(pair for pair in settings.pairs_for(plan.own) if pair[0].lower() in settings.protected_params)
     encoded = _join_query(encode_pairs(own), query)
     head = requote(head)
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
         head += "/"
+    base = plan.base if head.startswith(settings.bases[plan.base]) else settings.base_of(head)
     return replaced(
         plan,
         url=f"{head}?{encoded}" if encoded else head,
-        endpoint=_endpoint_of(head, settings.base_url),
+        endpoint=_endpoint_of(head, settings.bases[base]),
         pairs=to_pairs(query),
+        base=base,
     )
 
 
@@ -426,7 +328,7 @@ def _endpoint_of(url: str, base: str) -> str:
 
 def with_json(plan: Plan, value: object) -> Plan:
     """The same request with another JSON body."""
-    return replaced(plan, body=encode_json(value))
+    return replaced(plan, body=encode_json(value), content=value)
 
 
 def with_new_idempotency_key(plan: Plan, call: Call, header: str) -> Plan:
@@ -446,12 +348,12 @@ def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
     is kept, above all the idempotency key.
     """
     old = plan.settings
-    rendered = settings.headers_for(plan.method, plan.endpoint)
+    rendered = settings.headers_for(plan.method, plan.endpoint, plan.own)
     headers = {key: value for key, value in plan.headers.items() if key not in old.protected_headers}
     headers.update({key: rendered[key] for key in settings.protected_headers if key in rendered})
     url = plan.url
-    if url.startswith(old.base_url):
-        url = settings.base_url + url[len(old.base_url) :]
+    if url.startswith(old.bases[plan.base]):
+        url = settings.bases[plan.base] + url[len(old.bases[plan.base]) :]
     return move_to_url(replaced(plan, settings=settings, headers=headers), url)
 
 

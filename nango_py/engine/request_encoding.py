@@ -45,6 +45,18 @@ def to_pairs(params: object) -> Pairs:
     return tuple(pairs)
 
 
+def pairs_by_name(pairs: Pairs) -> dict[str, str | list[str]]:
+    """Query parameters by name; a list if a name occurs more than once."""
+    params: dict[str, str | list[str]] = {}
+    for name, value in pairs:
+        known = params.get(name)
+        if known is None:
+            params[name] = value
+        else:
+            params[name] = [*known, value] if isinstance(known, list) else [known, value]
+    return params
+
+
 def to_param_text(value: object) -> str:
     """A name or value as text; bytes are UTF-8.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.bound_settings import template_error
 from nango_py.engine.events import KINDS, Event, Events
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from nango_py.engine.interfaces import TokenRefresher
     from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
-    from nango_py.engine.request_encoding import Pairs
     from nango_py.engine.retry import Facts
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore, Spend
@@ -130,9 +128,7 @@ class IntegrationRuntime:
         raise template_error(settings.connection, "rate_limits", problem)
 
     def _spends_in(self, plan: Plan, scopes: tuple[str, ...]) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
-        config = plan.settings.connection.additional_config
-        facts = RequestFacts(plan.method, plan.endpoint, _by_name(plan.pairs), None, config)
-        spends, gates = self.limits.spends_and_gates(facts, plan.settings.variables(), scopes)
+        spends, gates = self.limits.spends_and_gates(plan.facts(), plan.settings.variables(), scopes)
         if not self.limits.has_budgets:
             spends = self.learning.spends(scopes[0], _endpoint(plan), ())
         return spends, gates
@@ -314,15 +310,3 @@ def describe_end_of_life(integration: Integration) -> str:
 
 def _endpoint(plan: Plan) -> str:
     return f"{plan.method} {endpoint_of(plan.endpoint)}"
-
-
-def _by_name(pairs: Pairs) -> dict[str, str | list[str]]:
-    """Query parameters by name; a list if a name occurs more than once."""
-    params: dict[str, str | list[str]] = {}
-    for name, value in pairs:
-        known = params.get(name)
-        if known is None:
-            params[name] = value
-        else:
-            params[name] = [*known, value] if isinstance(known, list) else [known, value]
-    return params

@@ -13,7 +13,8 @@ from nango_py.config.template.headers import render_header
 from nango_py.config.urls.paths import render_path
 from nango_py.connections.connection import thaw
 from nango_py.engine.call import read_json
-from nango_py.engine.plan import Call, make_plan
+from nango_py.engine.call_arguments import Call
+from nango_py.engine.plan import make_plan
 from nango_py.engine.retry import RATE_LIMITED, RETRIED_STATUSES, Facts
 from nango_py.errors import (
     ConfigError,

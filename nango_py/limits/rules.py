@@ -13,9 +13,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch
+from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch, segments_of
 from nango_py.config.response_match import ResponseMatch, as_tuple, describe_when
-from nango_py.config.urls.paths import segments_of
 from nango_py.limits.key_names import CounterKey
 from nango_py.limits.limit_types import InFlight, Spend
 from nango_py.limits.notation import parse_limit

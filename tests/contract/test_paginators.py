@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nango_py.engine.call_arguments import Call
 from nango_py.engine.paging import PageWalk, ParsedPage
-from nango_py.engine.plan import Call, make_plan
+from nango_py.engine.plan import make_plan
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import InvalidRequest, RequestFailed
 from nango_py.json_path import search_json

@@ -14,7 +14,8 @@ from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import freeze
 from nango_py.connections.connection import Connection
 from nango_py.engine.bound_settings import BoundRequestSettings
-from nango_py.engine.plan import Call, make_plan
+from nango_py.engine.call_arguments import Call
+from nango_py.engine.plan import make_plan
 from nango_py.secret import Secret, conceal
 
 if TYPE_CHECKING:

@@ -43,12 +43,97 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:17:47 E203",),
         "keys are missing",
     ),
+    "a setting that no connection has": (
+        (
+            "connection_config: {properties: {plan: {}}}\n"
+            "rate_limits:\n  budgets:\n    - key: a\n"
+            "      cases: [{match: {config: {plam: a}}, windows: [1/second]}]"
+        ),
+        ("k:20:33 E202",),
+        'did you mean "plan"?',
+    ),
+    "a setting that no connection has, in a rule": (
+        "endpoints: [{match: {config: {plan: a}}, safe: true}]",
+        ("k:16:31 E202",),
+        "add it to connection_config.properties",
+    ),
+    "an endpoint without a match": (
+        "endpoints:\n  - {safe: true, params: {a: b}}",
+        ("k:17:5 E203",),
+        '"match"',
+    ),
+    "an endpoint that changes nothing": (
+        "endpoints:\n  - match: {path: a}",
+        ("k:17:5 E203",),
+        "what differs: base, headers",
+    ),
+    "a misspelt key of an endpoint": (
+        "endpoints:\n  - {match: {path: a}, saf: true}",
+        ("k:17:24 E202",),
+        'did you mean "safe"?',
+    ),
+    "endpoints that are no list": ("endpoints: {match: {path: a}}", ("k:16:12 E205",), "expected a list"),
+    "a base that does not exist": (
+        "endpoints:\n  - {match: {path: a}, base: content}",
+        ("k:17:30 E204",),
+        "add it to requests.bases",
+    ),
+    "a header that the sender writes": (
+        "endpoints:\n  - {match: {path: a}, headers: {Content-Length: '1'}}",
+        ("k:17:34 E313",),
+        "written by the sender",
+    ),
+    "a header twice": (
+        "endpoints:\n  - {match: {path: a}, headers: {X-A: '1', x-a: '2'}}",
+        ("k:17:44 E105",),
+        "header names are case-insensitive",
+    ),
+    "an unknown variable in a header": (
+        "endpoints:\n  - {match: {path: a}, headers: {X-A: 'key ${api_kee}'}}",
+        ("k:17:46 E306",),
+        "did you mean api_key?",
+    ),
+    "a pagination that is not complete": (
+        "endpoints:\n  - {match: {path: a}, pagination: {kind: cursor, cursor: a}}",
+        ("k:17:24 E203",),
+        'missing key "param"',
+    ),
+    "a body that is text": (
+        "endpoints:\n  - {match: {body: a}, safe: true}",
+        ("k:17:20 E201",),
+        "expected a mapping",
+    ),
+}
+
+# The same for a blueprint whose requests are in lines 8 and 9.
+WRONG_REQUESTS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "a base without a scheme": (
+        "bases: {content: content.klaviyo.com}",
+        ("k:10:20 E301",),
+        "https://content",
+    ),
+    "a base over plain http": ("bases: {content: 'http://c.klaviyo.com'}", ("k:10:20 E302",), "unencrypted"),
+    "a base with a query": ("bases: {content: 'https://c.klaviyo.com/?a=1'}", ("k:10:20 E301",), "without ?"),
+    "a base that users choose": (
+        "bases: {content: 'https://${additional_config.host}/'}",
+        ("k:10:20 E304",),
+        "may not be the whole host",
+    ),
+    "a base with an odd name": (
+        "bases: {'my base': 'https://c.klaviyo.com/'}",
+        ("k:10:11 E104",),
+        "a name of a-z 0-9 _ -",
+    ),
+    "bases as a list": ("bases: ['https://c.klaviyo.com/']", ("k:10:10 E201",), "expected a mapping"),
 }
 
 
-def case_of(text: str) -> Case:
-    """The blueprint with more lines."""
-    return Case(klaviyo=KLAVIYO + text + "\n")
+def case_of(text: str, *, under_requests: bool = False) -> Case:
+    """The blueprint with more lines: at its end, or after its base URL."""
+    if not under_requests:
+        return Case(klaviyo=KLAVIYO + text + "\n")
+    lines = KLAVIYO.splitlines()
+    return Case(klaviyo="\n".join([*lines[:9], f"  {text}", *lines[9:]]) + "\n")
 
 
 @pytest.mark.parametrize("name", WRONG_KEYS)
@@ -61,6 +146,15 @@ def test_a_wrong_key_is_refused_at_its_place(tmp_path: Path, name: str) -> None:
     assert PLANTED not in everything_about(error)
 
 
+@pytest.mark.parametrize("name", WRONG_REQUESTS)
+def test_a_wrong_key_of_requests_is_refused_at_its_place(tmp_path: Path, name: str) -> None:
+    """As above, for keys of `requests`."""
+    text, expected, words = WRONG_REQUESTS[name]
+    error = refusal(tmp_path, case_of(text, under_requests=True))
+    assert places(error) == expected, str(error)
+    assert words in str(error)
+
+
 RIGHT_KEYS = {
     "match": """\
 rate_limits:
@@ -69,6 +163,17 @@ rate_limits:
       cases:
         - match: {method: [GET, POST], path: "a/**/{id}.json", params: {p: 1}, body: {a.b: true}}
           windows: [1/second]
+""",
+    "endpoints": """\
+connection_config: {properties: {plan: {type: string}}}
+endpoints:
+  - match: {config: {plan: pro}, method: POST}
+    headers: {X-Key: "${api_key}"}
+    params: {a: "${user_id}"}
+    timeout_seconds: {read: 90}
+    safe: true
+    pagination: {kind: cursor, cursor: next, param: cursor}
+    x-note: 1
 """,
 }
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from nango_py.config.request_match import RequestFacts
-from nango_py.config.urls.paths import path_fits
 from nango_py.limits.limit_types import Bucket, InFlight, Spend, Window
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import RateLimits, endpoint_of
@@ -247,26 +246,6 @@ def test_the_gates_of_a_call_are_its_keys_or_its_scope() -> None:
 def test_what_looks_like_an_id_does_not_make_an_endpoint(path: str, endpoint: str) -> None:
     """Numbers, uuids, digests, opaque ids, dates and mail addresses are one `*`; words stay."""
     assert endpoint_of(path) == endpoint
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "fits"),
-    [
-        ("lists/", "lists", True),
-        ("lists", "/lists/?page=2", True),
-        ("profiles/{id}", "profiles/7", True),
-        ("profiles/*", "profiles/7/", True),
-        ("profiles/{id}", "profiles", False),
-        ("profiles/{id}", "profiles/7/lists", False),
-        ("*/x", "a/x", True),
-        ("Lists", "lists", False),
-        ("li*", "lists", False),
-        ("", "", True),
-    ],
-)
-def test_a_pattern_fits_segment_by_segment(pattern: str, path: str, *, fits: bool) -> None:
-    """`*` and `{name}` stand for exactly one segment; slashes at the ends do not matter."""
-    assert path_fits(pattern, path) is fits
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def fits(match: dict[str, Any], method: str = "GET", path: str = "lists", **fact
         ("lists/{id}", "lists", False),
         ("lists/{id}", "lists/7/items", False),
         ("lists/*", "lists/7/", True),
+        ("li*", "lists", False),
         ("*/items", "lists/items", True),
         ("tickets/{id}.json", "tickets/7.json", True),
         ("tickets/{id}.json", "tickets/7", False),

@@ -26,7 +26,7 @@ MAY_BE_NULL = frozenset({"equals"})
 
 _IGNORED = frozenset(
     {"title", "description", "$comment", "examples", "default", "format", "template", "then", "else"}
-    | {"expected", "code", "shown", "unit", "separated", "patternProperties", "type"}
+    | {"expected", "code", "shown", "never_null", "unit", "separated", "patternProperties", "type"}
     | {"minLength", "minProperties", "minItems"}
 )
 _CLASSES: dict[str, tuple[type, ...]] = {
@@ -179,6 +179,8 @@ def _closed(wanted: Schema | bool, value: Settings, schema: Schema, is_in_list: 
     if not others:
         return True
     if not isinstance(wanted, bool):
+        if not is_in_list and not wanted.get("never_null"):
+            others = {key for key in others if value[key] is not None}
         return all(_fits(wanted, value[key], is_in_list=is_in_list) for key in others)
     unknown = [key for key in others if not key.startswith("x-")]
     return not unknown or known_keys(schema, value, _holds).issuperset(unknown)

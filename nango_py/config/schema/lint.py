@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.schema.facts import check_facts
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
+from nango_py.config.schema.lint_requests import check_requests
 from nango_py.config.urls.hosts import is_network
 from nango_py.config.values import MAPPINGS
 from nango_py.errors import MAX_PROBLEMS, Problem, nearest, printable
@@ -34,7 +35,7 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     """
     checks = (
         _check_limit_headers, _check_budgets, _check_repeated_posts, _check_days, _check_networks,
-        _check_fields, check_facts,
+        _check_fields, check_requests, check_facts,
     )  # fmt: skip
     found = itertools.chain.from_iterable(check(settings, locator) for check in checks)
     return list(itertools.islice(found, MAX_PROBLEMS + 1))

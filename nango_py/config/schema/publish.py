@@ -67,8 +67,7 @@ _FROM_ENVIRONMENT = {"type": "string", "pattern": r"^\$\{\s*[A-Z][A-Z0-9_]*\s*\}
 _REFERENCE = r"^[a-z0-9][a-z0-9_-]{0,63}(:v(0|[1-9][0-9]{0,8}))?$"
 _REFERENCE_OR_ENVIRONMENT = rf"{_REFERENCE}|\$\{{"
 # Keywords of our own, which other validators do not know.
-_OURS = frozenset({"code", "expected", "separated", "shown", "template", "title", "unit"})
-_NOT_REMOVABLE = frozenset({LOCAL + "integration", LOCAL + "version_body"})
+_OURS = frozenset({"code", "expected", "never_null", "separated", "shown", "template", "title", "unit"})
 
 
 def blueprint_schema() -> Schema:
@@ -154,7 +153,7 @@ class _Publisher:
         if is_required:
             if not converted.keys() & {"type", "enum", "const"}:
                 converted["not"] = {"type": "null"}
-        elif not is_in_list and key not in NEVER_NULL and schema.get("$ref") not in _NOT_REMOVABLE:
+        elif not is_in_list and key not in NEVER_NULL and not _definition_of(schema).get("never_null"):
             converted = _or_null(converted)
         return {"description": _description(key, schema), **converted} if key else converted
 
@@ -170,10 +169,14 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]} if schema else schema
 
 
+def _definition_of(schema: Schema) -> Schema:
+    """The definition that a schema refers to; empty if it refers to none."""
+    return definitions().get(str(schema.get("$ref", "")).removeprefix(LOCAL), {})
+
+
 def _description(key: str, schema: Schema) -> str:
     """What the key means, as its schema, the definition that it names, or AUTH_KEYS says."""
-    named = definitions().get(str(schema.get("$ref", "")).removeprefix(LOCAL), {})
-    given = (schema.get("description"), schema.get("title"), named.get("description"))
+    given = (schema.get("description"), schema.get("title"), _definition_of(schema).get("description"))
     text: str = next(filter(None, given), AUTH_KEYS.get(key) or _known_descriptions().get(key, ""))
     return text[:1].upper() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 

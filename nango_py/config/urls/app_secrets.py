@@ -38,7 +38,9 @@ def check_app_secrets(
     of_auth = sent | _find_names(own, blocks)
     signed = sent if auth["auth_mode"] == "OAUTH1" else set()
     blocks = [requests.get("headers"), requests.get("params"), settings.get("verification")]
-    places = {("requests", "base_url"): signed | _find_names(own, blocks)}
+    blocks += [entry.get(key) for entry in settings.get("endpoints", ()) for key in ("headers", "params")]
+    of_requests = signed | _find_names(own, blocks)
+    places = {("requests", key): of_requests for key in ("base_url", "bases")}
     places |= {("auth", key): of_auth for key in auth if key.endswith("_url") and key != "authorization_url"}
     places[("auth", "additional_steps")] = of_auth
     for (block, key), names in places.items():

@@ -14,7 +14,7 @@ from nango_py.config.urls.paths import DEFAULT_PORTS
 from nango_py.config.values import MAPPINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nango_py.config.template.compiled import Template
     from nango_py.json_types import Settings
@@ -81,12 +81,12 @@ def host_fields(settings: Settings) -> dict[str, str]:
     }
 
 
-def user_hosts(settings: Settings, base_url: Template) -> UserHosts | None:
+def user_hosts(settings: Settings, bases: Iterable[Template]) -> UserHosts | None:
     """The hosts that users of an integration name; None if they name none.
 
     Args:
         settings: the merged settings, checked.
-        base_url: its compiled base URL.
+        bases: its compiled base URLs.
     """
     fields = host_fields(settings)
     if not fields:
@@ -95,7 +95,7 @@ def user_hosts(settings: Settings, base_url: Template) -> UserHosts | None:
     return UserHosts(
         fields,
         tuple(map(str.__str__, settings["requests"].get("allowed_networks", ()))),
-        in_base_url=not fields.keys().isdisjoint(base_url.names),
+        in_base_url=any(not fields.keys().isdisjoint(base.names) for base in bases),
         in_auth=any(name in text for text in texts for name in fields),
     )
 

@@ -6,7 +6,6 @@ Errors are TemplateProblems; their messages never contain a value.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -143,22 +142,3 @@ def _parts_of(url: str) -> tuple[tuple[str, str, int], str] | None:
         return None
     scheme = found["scheme"].lower()
     return (scheme, found["host"].lower(), int(found["port"] or DEFAULT_PORTS[scheme])), found["path"] or "/"
-
-
-@lru_cache(maxsize=4096)
-def segments_of(path: str) -> tuple[str, ...]:
-    """The segments of a path, without its query and without slashes at either end."""
-    return tuple(segment for segment in path.partition("?")[0].split("/") if segment)
-
-
-def segments_fit(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:
-    """Whether the segments match those of the pattern."""
-    return len(pattern) == len(segments) and all(
-        wanted in {"*", segment} or (wanted.startswith("{") and wanted.endswith("}"))
-        for wanted, segment in zip(pattern, segments, strict=True)
-    )
-
-
-def path_fits(pattern: str, path: str) -> bool:
-    """Whether a path matches a pattern; `*` and `{name}` match any one segment."""
-    return segments_fit(segments_of(pattern), segments_of(path))

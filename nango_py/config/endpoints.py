@@ -1,0 +1,118 @@
+"""`endpoints`: what a blueprint says of some requests, merged over its own blocks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from nango_py.config.request_match import MatchTable, RequestMatch
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nango_py.config.request_match import RequestFacts
+    from nango_py.config.template.compiled import Template
+    from nango_py.config.values import Path
+    from nango_py.json_types import Settings
+
+Named = tuple[tuple[str, "Template"], ...]
+"""Names as written, and templates."""
+
+
+@record
+class EndpointSettings:
+    """What differs for a request. What is empty or None is as in the blueprint's own blocks.
+
+    Attributes:
+        base: the name of a base of `requests.bases`, or "".
+        headers: over `requests.headers`.
+        params: over `requests.params`.
+        connect_seconds: timeout for connecting.
+        read_seconds: timeout for each read.
+        safe: whether the request may be sent twice.
+        pagination: the block in place of `pagination`.
+    """
+
+    base: str = ""
+    headers: Named = ()
+    params: Named = ()
+    connect_seconds: float | None = None
+    read_seconds: float | None = None
+    safe: bool | None = None
+    pagination: Settings | None = None
+
+
+DEFAULT = EndpointSettings()
+
+
+class Endpoints:
+    """The `endpoints` of an integration. Safe to share between threads.
+
+    Args:
+        entries: the checked list.
+        compiled: the templates of the integration's settings by path.
+    """
+
+    def __init__(
+        self, entries: Sequence[Settings] = (), compiled: Mapping[Path, Template] | None = None
+    ) -> None:
+        self._table = MatchTable(RequestMatch.from_settings(entry.get("match")) for entry in entries)
+        self._entries = tuple(
+            _settings_of(number, entry, compiled or {}) for number, entry in enumerate(entries)
+        )
+        self._combined = lru_cache(maxsize=256)(self._combine)
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def settings_for(self, facts: RequestFacts) -> EndpointSettings:
+        """What differs for a request: of the entries that match, the first that has a key decides it.
+
+        Each header and each parameter is a separate key.
+        """
+        return self._combined(self._table.all(facts)) if self._entries else DEFAULT
+
+    def all_headers(self) -> Named:
+        """The headers of all entries."""
+        return tuple(header for entry in self._entries for header in entry.headers)
+
+    def all_params(self) -> Named:
+        """The parameters of all entries."""
+        return tuple(param for entry in self._entries for param in entry.params)
+
+    def _combine(self, numbers: tuple[int, ...]) -> EndpointSettings:
+        found = [self._entries[number] for number in numbers]
+        headers: dict[str, tuple[str, Template]] = {}
+        params: dict[str, Template] = {}
+        for entry in found:
+            for name, template in entry.headers:
+                headers.setdefault(name.lower(), (name, template))
+            for name, template in entry.params:
+                params.setdefault(name, template)
+        return EndpointSettings(
+            base=next((entry.base for entry in found if entry.base), ""),
+            headers=tuple(headers.values()),
+            params=tuple(params.items()),
+            connect_seconds=next((e.connect_seconds for e in found if e.connect_seconds is not None), None),
+            read_seconds=next((e.read_seconds for e in found if e.read_seconds is not None), None),
+            safe=next((e.safe for e in found if e.safe is not None), None),
+            pagination=next((e.pagination for e in found if e.pagination is not None), None),
+        )
+
+
+def _settings_of(number: int, entry: Settings, compiled: Mapping[Path, Template]) -> EndpointSettings:
+    timeouts = entry.get("timeout_seconds", {})
+
+    def templates(block: str) -> Named:
+        return tuple((name, compiled["endpoints", number, block, name]) for name in entry.get(block, ()))
+
+    return EndpointSettings(
+        base=entry.get("base", ""),
+        headers=templates("headers"),
+        params=templates("params"),
+        connect_seconds=timeouts.get("connect"),
+        read_seconds=timeouts.get("read"),
+        safe=entry.get("safe"),
+        pagination=entry.get("pagination"),
+    )

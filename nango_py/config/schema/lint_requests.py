@@ -1,0 +1,65 @@
+"""Names that `endpoints` and matches refer to: bases, and settings of the connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.config.values import MAPPINGS
+from nango_py.errors import Problem, nearest, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Located
+    from nango_py.json_types import Settings
+
+
+def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
+    """Bases that `requests.bases` does not have (E204), and settings that no connection has (E202)."""
+    bases = list(_mapping(_mapping(settings.get("requests")).get("bases")))
+    for path, endpoint in _items(settings.get("endpoints"), ("endpoints",)):
+        base = endpoint.get("base")
+        if isinstance(base, str) and base not in bases:
+            help_ = _help(base, bases, "add it to requests.bases")
+            what = f'requests.bases has no "{printable(base, 64)}"'
+            yield Problem(locator.position((*path, "base")), "E204", what, "", help_)
+    fields = list(_mapping(_mapping(settings.get("connection_config")).get("properties")))
+    for path, match in _matches(settings):
+        for name in _mapping(match.get("config")):
+            if name not in fields:
+                where = locator.key_position((*path, "config", name))
+                help_ = _help(name, fields, "add it to connection_config.properties")
+                what = f'connection_config has no property "{printable(name, 64)}"'
+                yield Problem(where, "E202", what, "", help_)
+
+
+def _help(name: str, known: list[str], otherwise: str) -> str:
+    near = nearest(name, known)
+    return f'did you mean "{near}"?' if near else f"it has: {', '.join(known)}" if known else otherwise
+
+
+def _matches(settings: Settings) -> Iterator[tuple[Path, Settings]]:
+    """Every `match` with its path."""
+    holders = [
+        *_items(settings.get("endpoints"), ("endpoints",)),
+        *_items(_mapping(settings.get("retries")).get("rules"), ("retries", "rules")),
+    ]
+    budgets = _mapping(settings.get("rate_limits")).get("budgets")
+    for path, budget in _items(budgets, ("rate_limits", "budgets")):
+        holders += _items(budget.get("cases"), (*path, "cases"))
+    for path, holder in holders:
+        if isinstance(holder.get("match"), MAPPINGS):
+            yield (*path, "match"), holder["match"]
+
+
+def _items(value: object, path: Path) -> Iterator[tuple[Path, Settings]]:
+    """The mappings of a list, with their paths."""
+    items: Iterable[object] = value if isinstance(value, list | tuple) else ()
+    for index, item in enumerate(items):
+        if isinstance(item, MAPPINGS):
+            yield (*path, index), item
+
+
+def _mapping(value: object) -> Settings:
+    return value if isinstance(value, MAPPINGS) else {}

@@ -21,6 +21,7 @@ BASE = "base"
 PURPOSES = {
     "cli": "the nango command",
     "client": "the class Nango",
+    "blueprint_tests": "blueprints against their sandboxes",
     "server": "ASGI server with the connect page",
     "connect": "OAuth logins and forms of users",
     "transfer": "exports and imports of connections",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.blueprint_test import test
 from nango_py.cli.output import cut, echo_columns, echo_fields, echo_json, format_count, json_option
 from nango_py.cli.project import Project, pass_project
 
@@ -25,6 +26,9 @@ def blueprints() -> None:
     Example:
       nango blueprints list
     """
+
+
+blueprints.add_command(test)
 
 
 @blueprints.command("list")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.blueprint_files import blueprints_of_file
 from nango_py.cli.output import format_count
 from nango_py.cli.project import Project, pass_project
 from nango_py.errors import ConfigError, Position, Problem
@@ -48,20 +49,10 @@ def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
 
 def check_files(files: Iterable[Path], collector: ProblemCollector) -> list[Blueprint]:
     """Load blueprint files, which may extend blueprints of the same folder and built-in ones."""
-    from nango_py.config.catalogue import Catalogue
-    from nango_py.config.yaml.folders import Folder
-
     for file in files:
-        catalogue = Catalogue([("local", file.parent)], installed=True)
         with collector:
-            name = file.name.partition(".")[0]
-            versions = Folder("local", file.parent).versions(name)
-            matching = [version for version, path in versions.items() if path.name == file.name]
-            if not matching:
-                what = "a blueprint file is called name.version.yaml"
-                raise ConfigError([Problem(Position(str(file)), "E109", what, "such as acme.v1.yaml")])
-            for version in matching:
-                collector.check(catalogue, f"{name}:{version}", Position(str(file)))
+            for catalogue, ref, at in blueprints_of_file(file):
+                collector.check(catalogue, ref, at)
     return collector.result()
 
 

@@ -27,11 +27,18 @@ def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route,
     examples = [
         (route_of(example.get("call") or {}, responses.of_example(example)), responses.of_example(example))
         for example in settings.get("examples") or ()
-        if example.get("response")
+        if _is_served(example)
     ]
     served = [(route, response) for route, response in examples if response.status not in REFUSALS]
     served.sort(key=lambda each: (-len(each[0].params), each[1].status >= FIRST_ERROR))
     return (*(route for route, _ in served), *_verification(settings, responses))
+
+
+def _is_served(example: Settings) -> bool:
+    """Whether the path of an example has its response always, and not only while the API refuses calls."""
+    expects: Settings = example.get("expects") or {}
+    is_temporary = expects.get("retries") is True or "wait_seconds" in expects
+    return "status" in (example.get("response") or {}) and not is_temporary
 
 
 def route_of(call: Settings, response: SandboxResponse) -> Route:

@@ -1,0 +1,1 @@
+"""Tests of a blueprint against its sandbox: `nango blueprints test`."""

@@ -1,0 +1,225 @@
+"""A blueprint and its sandbox, ready for calls whose waits take no time."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from nango_py.auth.base import get_auth_mode, validate_credentials
+from nango_py.blueprint_tests.virtual_clock import VirtualClock
+from nango_py.config.loading import load_configuration
+from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.connections.connection import thaw
+from nango_py.connections.rows import unstored_connection
+from nango_py.engine.executor import Executor
+from nango_py.engine.runtime import IntegrationRuntime
+from nango_py.errors import CredentialsError
+from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.sandbox import FaultPlan, Sandbox
+from nango_py.sandbox.faults import parse_fault
+from nango_py.tokens.unstored import UnstoredSource
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.model import Blueprint, Integration
+    from nango_py.connections.connection import Connection
+    from nango_py.json_types import Settings
+    from nango_py.sandbox import SandboxResponse
+    from nango_py.sandbox.faults import Fault
+    from nango_py.transport.response import Response
+    from nango_py.transport.sendable import Failure, Sendable
+    from nango_py.transport.sync_transport import Transport
+
+logger = logging.getLogger("nango_py.blueprint_tests")
+logger.addHandler(logging.NullHandler())
+logger.propagate = False  # errors of calls are expected here
+
+USER = "user_test"
+APP = {
+    "oauth_client_id": "client_test",
+    "oauth_client_secret": "client_secret_test",
+    "app_api_key": "app_key_test",
+}
+"""The application's credentials in tests; `sends` of examples may show them."""
+
+
+class Script(FaultPlan):
+    """The next responses of a sandbox. Once they are sent, the sandbox responds as usual."""
+
+    def __init__(self) -> None:
+        super().__init__(0, {})
+        self.replies: list[SandboxResponse | Fault] = []
+
+    def next(self, endpoint: str) -> Fault | None:
+        """The next response."""
+        return parse_fault(self.replies.pop(0)) if self.replies else None
+
+
+class ObservedLimits(MemoryLimits):
+    """Limits in memory that keep which gates were closed, and for how many seconds."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self.closed: list[tuple[tuple[str, ...], float]] = []
+
+    def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
+        """Close gates, and keep them."""
+        self.closed.append((gates, seconds))
+        super().close_gate(gates, seconds)
+
+
+class Redirected:
+    """A request of the real API, sent to the sandbox: the same path, without the settings of its sockets."""
+
+    secrets: tuple[str, ...] = ()
+    client_certificate = guard = proxy = None
+    needs_own_pool = False
+
+    def __init__(self, plan: Sendable, origin: str) -> None:
+        self.method, self.headers, self.body = plan.method, plan.headers, plan.body
+        self.connect_seconds, self.read_seconds = plan.connect_seconds, plan.read_seconds
+        self.max_bytes, self.stream = plan.max_bytes, plan.stream
+        self.masked_url, self.masked_headers = plan.masked_url, plan.masked_headers
+        path = plan.url.partition("://")[2].partition("/")[2]
+        self.url = f"{origin}/{path}"
+        self.settings = self
+
+
+class ToSandbox:
+    """A transport that sends every request to the sandbox, whatever its host.
+
+    Attributes:
+        sent: the requests, as the engine made them.
+    """
+
+    def __init__(self, transport: Transport, origin: str) -> None:
+        self._transport = transport
+        self._origin = origin
+        self.sent: list[Sendable] = []
+
+    def send(self, plan: Sendable, seconds: float) -> Response | Failure:
+        """Send a request."""
+        self.sent.append(plan)
+        return self._transport.send(Redirected(plan, self._origin), seconds)
+
+
+class Caller:
+    """An executor of one connection, with separate limits, circuit breaker and learning."""
+
+    def __init__(self, bench: Bench, integration: Integration, connection: Connection) -> None:
+        self.runtime = IntegrationRuntime(integration, bench.clock)
+        self.runtime.logger = logger
+        self.limits = ObservedLimits(bench.clock)
+        self.sender = ToSandbox(bench.transport, f"http://127.0.0.1:{bench.sandbox.port}")
+        self.executor = Executor(
+            lambda: self.runtime, UnstoredSource(connection), self.sender, self.limits, bench.clock
+        )
+
+
+class Bench:
+    """A blueprint, its sandbox, and integrations that extend it.
+
+    Attributes:
+        declared: an integration with the URLs of the blueprint; its requests go to the sandbox all the same.
+        served: an integration with the URL of the sandbox, whose links it follows.
+
+    Args:
+        blueprint: a valid blueprint.
+        catalogue: the catalogue that has found it.
+        transport: the network connections.
+
+    Raises:
+        ConfigError: an integration that extends the blueprint is invalid.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        catalogue: Catalogue,
+        transport: Transport,
+    ) -> None:
+        self.blueprint = blueprint
+        self.settings: Settings = blueprint.settings
+        self.mode = get_auth_mode(str(self.settings["auth"]["auth_mode"]))
+        self.clock = VirtualClock()
+        self.script = Script()
+        self.app = _app_settings(self.settings)
+        self._catalogue = catalogue
+        self.transport = transport
+        self.sandbox = Sandbox(
+            {**self.settings, **self.app},
+            credentials=self._users() or None,
+            faults=self.script,
+            clock=self.clock,
+        )
+        self.declared = self._load({})
+
+    def __enter__(self) -> Self:
+        self.sandbox.start()
+        self.served = self._load({"requests": {"base_url": self.sandbox.base_url}})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.sandbox.stop()
+
+    @property
+    def examples(self) -> tuple[Settings, ...]:
+        """The blueprint's examples."""
+        return tuple(self.settings.get("examples") or ())
+
+    def caller(self, integration: Integration, example: Settings) -> Caller:
+        """A caller with the credentials and settings of an example.
+
+        Raises:
+            CredentialsError: they are invalid.
+        """
+        return Caller(self, integration, self.connection(integration, example))
+
+    def connection(self, integration: Integration, example: Settings) -> Connection:
+        """A connection with the credentials and settings of an example, which is not stored.
+
+        Raises:
+            CredentialsError: they are invalid.
+        """
+        place = self.blueprint.ref
+        credentials = self.credentials_of(example)
+        schema = integration.settings.get("connection_config")
+        config = check_additional_config(schema, thaw(example.get("additional_config", {})), place)
+        return unstored_connection(integration.name, USER, credentials, config, self.clock.now())
+
+    def credentials_of(self, example: Settings) -> dict[str, object]:
+        """The credentials of an example, or those of its auth mode.
+
+        Raises:
+            CredentialsError: they are invalid.
+        """
+        given = thaw(example.get("credentials", self.mode.example_credentials))
+        return validate_credentials(self.mode.name, given, self.blueprint.ref)
+
+    def _users(self) -> dict[str, dict[str, object]]:
+        """The credentials that the sandbox knows, by the number of the example."""
+        users = {}
+        for number, example in enumerate(self.examples):
+            with suppress(CredentialsError):  # the test of the example reports it
+                users[f"example {number + 1}"] = self.credentials_of(example)
+        return users
+
+    def _load(self, changes: Settings) -> Integration:
+        entry = {"extends_blueprint": self.blueprint.ref, **self.app, **changes}
+        configuration = load_configuration(
+            {self.blueprint.name: entry}, catalogue=self._catalogue, environ={}, clock=self.clock
+        )
+        return configuration.integrations[self.blueprint.name]
+
+
+def _app_settings(settings: Settings) -> dict[str, str]:
+    """Values for the application's credentials that the blueprint uses."""
+    text = str(settings)
+    needed = set(get_auth_mode(str(settings["auth"]["auth_mode"])).required_app_settings)
+    return {name: value for name, value in APP.items() if name in needed or re.search(rf"\b{name}\b", text)}

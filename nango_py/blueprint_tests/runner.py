@@ -1,0 +1,76 @@
+"""Runs all tests of a blueprint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.blueprint_tests.bench import Bench
+from nango_py.blueprint_tests.credentials import verification_differences
+from nango_py.blueprint_tests.difference import Difference
+from nango_py.blueprint_tests.examples import example_differences
+from nango_py.blueprint_tests.lists import page_differences, walk_differences
+from nango_py.blueprint_tests.publishing import publishing_differences
+from nango_py.blueprint_tests.refusals import refusal_differences
+from nango_py.errors import ConfigError, NangoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.model import Blueprint
+    from nango_py.config.values import Path
+    from nango_py.errors import Position
+    from nango_py.transport.sync_transport import Transport
+
+
+def find_differences(
+    blueprint: Blueprint, catalogue: Catalogue, transport: Transport, *, is_strict: bool = False
+) -> list[Difference]:
+    """Everything that is not as a blueprint says, by place.
+
+    Each example is planned and sent to the sandbox of the blueprint over a socket, its lists are walked, and
+    its verification and the refusals of its API are tried. Waits take no time.
+
+    Args:
+        blueprint: a valid blueprint.
+        catalogue: the catalogue that has found it.
+        transport: the network connections; only the sandbox is reached.
+        is_strict: whether to apply the rules for published blueprints too.
+    """
+    found: list[Difference] = []
+    try:
+        with Bench(blueprint, catalogue, transport) as bench:
+            found += _test(bench, catalogue, transport)
+            found += publishing_differences(bench) if is_strict else ()
+    except ConfigError as error:
+        found += [
+            Difference(problem.position, "check", str(problem).partition(": ")[2])
+            for problem in error.problems
+        ]
+    return sorted(dict.fromkeys(found), key=lambda difference: difference.position)
+
+
+def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[Difference]:
+    for number, example in enumerate(bench.examples):
+        name = f"example {number + 1}"
+        place = _position(bench, ("examples", number))
+        yield from _named(name, place, example_differences(bench, example))
+        yield from _named(name, place, page_differences(bench, example))
+    yield from _named("verification", _position(bench, ("verification",)), verification_differences(bench))
+    place = _position(bench, ("rate_limits",))
+    yield from _named("refusals", place, refusal_differences(bench))
+    place = _position(bench, ("pagination",))
+    yield from _named("pagination", place, walk_differences(bench, catalogue, transport))
+
+
+def _named(test: str, place: Position, texts: Iterable[str]) -> Iterator[Difference]:
+    try:
+        for text in texts:
+            yield Difference(place, test, text)
+    except NangoError as error:
+        yield Difference(place, test, f"cannot be tested: {error}")
+
+
+def _position(bench: Bench, path: Path) -> Position:
+    origins = bench.blueprint.origins
+    return origins.get(path) or origins[()]

@@ -11,11 +11,13 @@ from nango_py.blueprint_tests.runner import find_differences
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
 from nango_py.transport.sync_transport import Transport
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nango_py.blueprint_tests.difference import Difference
     from tests.support.cli_product import Product
+pytest_plugins = ["tests.support.cli_product"]
 
 ACME = """\
 # yaml-language-server: $schema=blueprint.schema.json

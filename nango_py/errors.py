@@ -78,7 +78,12 @@ class NangoError(Exception):
 
     They are raised outside of `except` blocks, so that neither `__cause__` nor `__context__` keeps another
     library's message with a URL in it.
+
+    Attributes:
+        call_id: the id of the call in log records and events; "" if it was not raised by a call.
     """
+
+    call_id = ""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickle, (type(self), self.args, self._picklable_attributes())
@@ -196,7 +201,6 @@ class RequestFailed(NangoError):
         plan: the request; its secrets are masked when printed.
         attempts: one masked record for each attempt.
         response: the last response, or None.
-        call_id: the id of the call in log records and events; "" if there was no attempt to make it.
     """
 
     def __init__(self, message: str, **details: Unpack[RequestDetails]) -> None:

@@ -120,16 +120,16 @@ class CachedConnection:
     It keeps the last entry, so that an executor in use works without the cache's `MAX_CACHED` entries.
     """
 
-    __slots__ = ("_cache", "_entry", "_key")
+    __slots__ = ("_cache", "_entry", "identity")
 
     def __init__(self, cache: ConnectionCache, integration: str, user_id: str) -> None:
         self._cache = cache
-        self._key = (integration, user_id)
+        self.identity = (integration, user_id)
         self._entry: CacheEntry | None = None
 
     def get_cached(self) -> Connection | None:
         """The connection, if it may be used without reading the database."""
-        entry = self._cache.get(self._key, self._entry)
+        entry = self._cache.get(self.identity, self._entry)
         if entry is None:
             return None
         self._entry = entry
@@ -143,6 +143,6 @@ class CachedConnection:
         """
         connection = self.get_cached()
         if connection is None:
-            self._entry = self._cache.read(self._key, self._entry)
+            self._entry = self._cache.read(self.identity, self._entry)
             connection = self._entry.connection
         return connection

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.base_executor import BaseExecutor
-from nango_py.engine.call_arguments import make_call
 from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
@@ -151,9 +150,10 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
 
         A cancelled call releases its place in the budgets, or leaves it spent if the request was sent.
         """
-        call = make_call(method, path, options)
         return await await_without_frames(
-            self._request(call, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds)
+            self._request(
+                method, path, options, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
+            )
         )
 
     async def download(
@@ -170,8 +170,8 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
 
         `progress` is called in the event loop.
         """
-        call = make_call("GET", path, {**options, "stream": True, "max_response_bytes": max_response_bytes})
-        return await self._download(call, target, progress, deadline_seconds)
+        options |= {"stream": True, "max_response_bytes": max_response_bytes}
+        return await self._download(path, options, target, progress, deadline_seconds)
 
     def paginate(
         self,
@@ -183,7 +183,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         **options: Unpack[CallOptions],
     ) -> AsyncIterator[Any]:
         """The records of all pages, one by one; arguments and errors as in `Executor.paginate`."""
-        walk = self._walk(make_call(method, path, options), max_pages)
+        walk = self._walk(method, path, options, max_pages)
         return self._records(walk, deadline_seconds)
 
     def pages(
@@ -196,7 +196,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         **options: Unpack[CallOptions],
     ) -> AsyncIterator[Response]:
         """The responses of all pages, one by one; arguments and errors as in `Executor.paginate`."""
-        walk = self._walk(make_call(method, path, options), max_pages, reads_records=False)
+        walk = self._walk(method, path, options, max_pages, reads_records=False)
         return self._responses(walk, deadline_seconds)
 
     async def _records(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Any]:
@@ -225,7 +225,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
 
     async def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL; see `Executor.send_url`."""
-        return await await_without_frames(self._request_url(make_call(method, "", options), url))
+        return await await_without_frames(self._request_url(method, url, options))
 
     def _remember(self, call: CallRecord) -> None:
         task = asyncio.current_task()

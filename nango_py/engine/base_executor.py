@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from nango_py.attempt import CallRecord
 from nango_py.auth.base import get_auth_mode
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.call_arguments import Call, check_deadline, make_call
+from nango_py.engine.call_start import CallStart
 from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
 from nango_py.engine.library_requests import (
     check_library_path,
@@ -30,11 +30,11 @@ from nango_py.record import replaced
 from nango_py.secret import Secret, without_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from os import PathLike
-    from typing import Self, Unpack
+    from typing import Any, Self, Unpack
 
-    from nango_py.attempt import Attempt
+    from nango_py.attempt import Attempt, CallRecord
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
@@ -203,26 +203,55 @@ class BaseExecutor(ABC, Generic[Result]):
     def _remember(self, call: CallRecord) -> None:
         """Keep the record of a call that begins, for `attempts` and `explain`."""
 
+    def _start(self, method: str, path: str) -> CallStart:
+        """A call that begins."""
+        secrets = () if self._bound is None else self._bound.secrets
+        start = CallStart(self._read_connection.identity, method, path, secrets)
+        self._remember(start.record)
+        return start
+
     async def _request(
-        self, call: Call, *, raise_for_error: bool = False, deadline_seconds: float | None = None
+        self,
+        method: str,
+        path: str,
+        options: Mapping[str, Any],
+        *,
+        raise_for_error: bool = False,
+        deadline_seconds: float | None = None,
     ) -> Response:
-        check_deadline(deadline_seconds)
-        runtime = self._get_runtime()
-        ends = _end_of(runtime, deadline_seconds)
-        connection = await self._usable_connection(runtime, deadline_seconds)
-        plan = self._plan(runtime, connection, call)
-        api_call = ApiCall(plan, runtime, self._io, deadline_seconds=_left(runtime, ends))
+        with self._start(method, path) as start:
+            call = make_call(method, path, options)
+            check_deadline(deadline_seconds)
+            runtime = start.use(self._get_runtime())
+            ends = _end_of(runtime, deadline_seconds)
+            connection = await self._usable_connection(runtime, deadline_seconds)
+            plan = self._plan(runtime, connection, call)
+            seconds = _left(runtime, ends)
+            api_call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=seconds)
         return await self._run(api_call, runtime, raise_for_error=raise_for_error)
 
-    async def _request_url(self, call: Call, url: str) -> Response:
+    async def _request_url(self, method: str, url: str, options: Mapping[str, Any]) -> Response:
         """Make a call to an absolute URL, for an HTTP library.
 
         Raises:
             InvalidRequest: the URL belongs to another API, or its path has a dot segment.
         """
-        runtime = self._get_runtime()
-        ends = _end_of(runtime, None)
-        settings = self._bind(runtime, await self._usable_connection(runtime))
+        with self._start(method, "") as start:
+            runtime = start.use(self._get_runtime())
+            ends = _end_of(runtime, None)
+            settings = self._bind(runtime, await self._usable_connection(runtime))
+            plan = self._library_plan(runtime, settings, make_call(method, "", options), url)
+            api_call = ApiCall(
+                plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends),
+                returns_limited=True, follows_redirects=False,
+            )  # fmt: skip
+        response = await self._run(api_call, runtime)
+        hide_location(response.raw.headers, settings)
+        return response
+
+    def _library_plan(
+        self, runtime: IntegrationRuntime, settings: BoundRequestSettings, call: Call, url: str
+    ) -> Plan:
         name, shown = settings.shown_base_of(url)
         path = url[len(shown) :] if url.startswith(shown) else ""
         given = call.headers or {}
@@ -234,20 +263,12 @@ class BaseExecutor(ABC, Generic[Result]):
                 raise InvalidRequest(f"credentials of this connection are sent only to {shown}")
             check_library_path("", urlsplit(reached).path)
             plan = move_to_url(plan, reached)
-        plan = library_plan(plan, given)
-        api_call = ApiCall(
-            plan, runtime, self._io, deadline_seconds=_left(runtime, ends), returns_limited=True,
-            follows_redirects=False,
-        )  # fmt: skip
-        response = await self._run(api_call, runtime)
-        hide_location(response.raw.headers, settings)
-        return response
+        return library_plan(plan, given)
 
     async def _run(
         self, call: ApiCall, runtime: IntegrationRuntime, *, raise_for_error: bool = False
     ) -> Response:
         """Run a call; an error response is raised if that is wanted."""
-        self._remember(call.record)
         response = await call.run()
         response.attempts = tuple(call.attempts)
         response.hint = runtime.end_of_life
@@ -304,23 +325,34 @@ class BaseExecutor(ABC, Generic[Result]):
             raise TransportFailed(text, reason="token")
         return connection
 
-    def _walk(self, call: Call, max_pages: int | None, *, reads_records: bool = True) -> PageWalk:
-        return PageWalk(self._get_runtime(), call, max_pages, reads_records=reads_records)
+    def _walk(
+        self,
+        method: str,
+        path: str,
+        options: Mapping[str, Any],
+        max_pages: int | None,
+        *,
+        reads_records: bool = True,
+    ) -> PageWalk:
+        with self._start(method, path) as start:
+            call = make_call(method, path, options)
+            return PageWalk(start.use(self._get_runtime()), call, max_pages, reads_records=reads_records)
 
     async def _next_page(self, walk: PageWalk, deadline_seconds: float | None) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
-        check_deadline(deadline_seconds)
-        runtime = walk.runtime
+        runtime, first = walk.runtime, walk.first_call
         plan = None if walk.is_over else walk.next_plan()
         if walk.is_over or (plan is None and not walk.is_at_start):
             return None
-        ends = _end_of(runtime, deadline_seconds)
-        connection = await self._usable_connection(runtime, deadline_seconds)
-        if plan is None:
-            plan = self._plan(runtime, connection, walk.first_call)
-        elif connection is not plan.settings.connection:
-            plan = with_credentials_of(plan, self._bind(runtime, connection))
-        call = ApiCall(plan, runtime, self._io, deadline_seconds=_left(runtime, ends))
+        with self._start(first.method, first.path) as start:
+            check_deadline(deadline_seconds)
+            ends = _end_of(start.use(runtime), deadline_seconds)
+            connection = await self._usable_connection(runtime, deadline_seconds)
+            if plan is None:
+                plan = self._plan(runtime, connection, first)
+            elif connection is not plan.settings.connection:
+                plan = with_credentials_of(plan, self._bind(runtime, connection))
+            call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends))
         response = await self._run(call, runtime)
         if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
             raise runtime.provider_error(response, call.plan)
@@ -328,20 +360,21 @@ class BaseExecutor(ABC, Generic[Result]):
 
     async def _download(
         self,
-        call: Call,
+        path: str,
+        options: Mapping[str, Any],
         target: str | PathLike[str],
         progress: Callable[[int, int | None], object] | None,
         deadline_seconds: float | None,
     ) -> Response:
         """Write the body of a GET to a file; begin again, or go on, when it breaks off."""
-        runtime, given = self._get_runtime(), call.headers or {}
+        runtime, given = self._get_runtime(), options.get("headers") or {}
         begun, failures = runtime.clock.monotonic(), 0
         may_be_partial = any(str(name).lower() == "range" for name in given)
         with PartialFile(target, progress) as file:
             while True:
                 rest = {} if may_be_partial else file.range_headers()
-                asked = replaced(call, headers={**given, **rest}) if rest else call
-                response = await self._request(asked, deadline_seconds=deadline_seconds)
+                asked = {**options, "headers": {**given, **rest}} if rest else options
+                response = await self._request("GET", path, asked, deadline_seconds=deadline_seconds)
                 status = response.status_code
                 if rest and (status == NO_REST or (status == PARTIAL and not file.fits(response))):
                     await self._io.discard(response)
@@ -349,7 +382,7 @@ class BaseExecutor(ABC, Generic[Result]):
                     continue
                 has_body = status in WHOLE or (status == PARTIAL and bool(rest or may_be_partial))
                 if not has_body or response.attempts[-1].action in UNWANTED:
-                    raise await self._download_error(response, call)
+                    raise await self._download_error(response, make_call("GET", path, options))
                 file.begin(response)
                 failed: TransportFailed | None = None
                 try:
@@ -378,8 +411,6 @@ class BaseExecutor(ABC, Generic[Result]):
 
     async def _verify(self) -> Verification:
         """Make the blueprint's verification call and judge its response."""
-        record = CallRecord()
-        self._remember(record)
         runtime = self._get_runtime()
         check = Check(runtime)
         undeclared = check.undeclared()
@@ -387,14 +418,17 @@ class BaseExecutor(ABC, Generic[Result]):
             return undeclared
         ends = runtime.clock.monotonic() + SECONDS
         try:
-            with database_time(SECONDS):
-                connection = await self._io.ask_store(self._read_connection)
-            if self._is_due(runtime, connection):
-                connection = await self._refresh(runtime, connection, SECONDS)
-            seconds = max(1.0, ends - runtime.clock.monotonic())
-            plan = check.plan(self._bind(runtime, connection))
-            call = ApiCall(plan, runtime, self._io, policy=check.policy, deadline_seconds=seconds)
-            call.record = record
+            with self._start(check.method, check.path) as start:
+                start.use(runtime)
+                with database_time(SECONDS):
+                    connection = await self._io.ask_store(self._read_connection)
+                if self._is_due(runtime, connection):
+                    connection = await self._refresh(runtime, connection, SECONDS)
+                seconds = max(1.0, ends - runtime.clock.monotonic())
+                plan = check.plan(self._bind(runtime, connection))
+                call = ApiCall(
+                    plan, runtime, self._io, start.record, policy=check.policy, deadline_seconds=seconds
+                )
             response = await call.run()
         except NO_VERDICT as error:
             return check.failed(error)

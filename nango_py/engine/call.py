@@ -17,7 +17,7 @@ from nango_py.engine.place import Place
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.request_encoding import quote_bytes
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
-from nango_py.errors import DeadlineExceeded, NangoError, RateLimited, RequestFailed, TransportFailed
+from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
 from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.limit_types import GATE, LONGEST_GATE, Refused
@@ -61,6 +61,7 @@ class ApiCall:
         plan: the request.
         runtime: the integration's rules, limits and events.
         io: how to send and wait.
+        record: of the call; a new one by default.
         policy: the retry policy, if it is not the integration's.
         deadline_seconds: the time for everything, waits included; the policy's by default.
         returns_limited: return a final 429 (for sessions) instead of raising RateLimited.
@@ -81,6 +82,7 @@ class ApiCall:
         plan: Plan,
         runtime: IntegrationRuntime,
         io: CallIO,
+        record: CallRecord | None = None,
         *,
         policy: RetryPolicy | None = None,
         deadline_seconds: float | None = None,
@@ -88,7 +90,7 @@ class ApiCall:
         follows_redirects: bool = True,
     ) -> None:
         self.plan = plan
-        self.record = CallRecord()
+        self.record = CallRecord() if record is None else record
         self._runtime = runtime
         self._io = io
         self._policy = policy or runtime.retries
@@ -163,6 +165,8 @@ class ApiCall:
 
     async def _acquire(self) -> None:
         """Book a place in every budget and wait for it."""
+        if self._clock.monotonic() >= self._deadline:
+            raise self._error(DeadlineExceeded, "the deadline passed before the request could be sent")
         while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
@@ -402,18 +406,11 @@ class ApiCall:
         )  # fmt: skip
 
     def _report_end(self, started: float, result: Response | BaseException) -> None:
-        """Keep and log how the call ended."""
-        seconds = self._clock.monotonic() - started
-        if isinstance(result, BaseException):
-            # Other exceptions, such as those of signal handlers, may hold anything.
-            text = f": {result}" if isinstance(result, NangoError) else ""
-            outcome, is_failed = f"{type(result).__name__}{text}", True
-        else:
-            last = self.attempts[-1]
-            outcome = f"status {result.status_code}"
-            is_failed = last.action == "fail" and (last.status >= 500 or last.status == 429)  # noqa: PLR2004
-        self.record.ending = f"{outcome} after {seconds:.3f} s"
-        log_call(self._runtime.logger, self.plan, self.record, seconds, outcome, is_failed=is_failed)
+        plan, seconds = self.plan, self._clock.monotonic() - started
+        connection = plan.settings.connection
+        identity = connection.integration, connection.user_id
+        endpoint = plan.masked_endpoint()
+        log_call(self._runtime.logger, identity, plan.method, endpoint, self.record, seconds, result)
 
 
 def read_json(response: Response) -> JsonValue:

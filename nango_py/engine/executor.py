@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.base_executor import BaseExecutor
-from nango_py.engine.call_arguments import make_call
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.place import run_whole
 from nango_py.secret import without_frames
@@ -176,9 +175,7 @@ class Executor(BaseExecutor[Response]):
         warn_about_event_loop()
         return run_sync(
             self._request(
-                make_call(method, path, options),
-                raise_for_error=raise_for_error,
-                deadline_seconds=deadline_seconds,
+                method, path, options, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
             )
         )
 
@@ -211,8 +208,8 @@ class Executor(BaseExecutor[Response]):
             OSError: the file cannot be written.
         """
         warn_about_event_loop()
-        call = make_call("GET", path, {**options, "stream": True, "max_response_bytes": max_response_bytes})
-        return run_sync(self._download(call, target, progress, deadline_seconds))
+        options |= {"stream": True, "max_response_bytes": max_response_bytes}
+        return run_sync(self._download(path, options, target, progress, deadline_seconds))
 
     def paginate(
         self,
@@ -237,7 +234,7 @@ class Executor(BaseExecutor[Response]):
             ProviderError: the API returned an error for a page, or a page that cannot be understood.
             RequestFailed: a page repeats itself, or a link to the next one leaves the API.
         """
-        walk = self._walk(make_call(method, path, options), max_pages)
+        walk = self._walk(method, path, options, max_pages)
         return (record for page in self._pages(walk, deadline_seconds) for record in page.records)
 
     def pages(
@@ -250,7 +247,7 @@ class Executor(BaseExecutor[Response]):
         **options: Unpack[CallOptions],
     ) -> Iterator[Response]:
         """The responses of all pages, one by one; arguments and errors as in `paginate`."""
-        walk = self._walk(make_call(method, path, options), max_pages, reads_records=False)
+        walk = self._walk(method, path, options, max_pages, reads_records=False)
         return (page.response for page in self._pages(walk, deadline_seconds))
 
     def _pages(self, walk: PageWalk, deadline_seconds: float | None) -> Iterator[ParsedPage]:
@@ -291,7 +288,7 @@ class Executor(BaseExecutor[Response]):
     def send_url(self, method: str, url: str, **options: Unpack[CallOptions]) -> Response:
         """Make a call to an absolute URL, for an HTTP library: a 3xx or a final 429 is returned."""
         warn_about_event_loop()
-        return run_sync(self._request_url(make_call(method, "", options), url))
+        return run_sync(self._request_url(method, url, options))
 
     def _last_call(self) -> CallRecord | None:
         return LAST_CALLS.last_of(self)

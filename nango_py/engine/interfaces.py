@@ -84,7 +84,13 @@ def run_sync(steps: Coroutine[object, None, R]) -> R:
 
 
 class ConnectionSource(Protocol):
-    """Where the stored connection comes from."""
+    """Where the stored connection comes from.
+
+    Attributes:
+        identity: its integration and user id.
+    """
+
+    identity: tuple[str, str]
 
     def __call__(self) -> Connection:
         """The connection as it is stored now; may read from the database."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from nango_py.errors import printable
+from nango_py.errors import NangoError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nango_py.attempt import Attempt, CallRecord
     from nango_py.connections.connection import Connection
     from nango_py.engine.plan import Plan
+    from nango_py.transport.response import Response
 
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 GOOD = frozenset({"return", "redirect"})
@@ -58,18 +59,42 @@ def log_attempt(logger: logging.Logger, plan: Plan, attempt: Attempt) -> None:
 
 
 def log_call(
-    logger: logging.Logger, plan: Plan, call: CallRecord, seconds: float, outcome: str, *, is_failed: bool
+    logger: logging.Logger,
+    identity: tuple[str, str],
+    method: str,
+    endpoint: str,
+    call: CallRecord,
+    seconds: float,
+    result: Response | BaseException,
 ) -> None:
-    """Log the end of a call: at ERROR if it failed, which a 404 does not, else at INFO."""
+    """Keep and log how a call ended: at ERROR if it failed, which a 404 does not, else at INFO.
+
+    Args:
+        logger: of the integration.
+        identity: integration and user id.
+        method: of the call.
+        endpoint: its path, with secrets masked.
+        call: the record of the call; its `ending` is set.
+        seconds: from its beginning to its end.
+        result: the response, or what is raised.
+    """
+    if isinstance(result, BaseException):
+        # Other exceptions, such as those of signal handlers, may hold anything.
+        text = f": {result}" if isinstance(result, NangoError) else ""
+        outcome, is_failed = f"{type(result).__name__}{text}", True
+    else:
+        last = call.attempts[-1]
+        outcome = f"status {result.status_code}"
+        is_failed = last.action == "fail" and (last.status >= 500 or last.status == 429)  # noqa: PLR2004
+    call.ending = f"{outcome} after {seconds:.3f} s"
     level = logging.ERROR if is_failed else logging.INFO
     if not logger.isEnabledFor(level):
         return
-    connection = plan.settings.connection
     fields = {
-        "integration": connection.integration,
-        "user_id": printable(connection.user_id),
-        "method": plan.method,
-        "endpoint": printable(plan.masked_endpoint(), 500),
+        "integration": identity[0],
+        "user_id": printable(identity[1]),
+        "method": printable(method, 20),
+        "endpoint": printable(endpoint, 500),
         "call": call.call_id,
         "outcome": printable(outcome, 1000),
         "attempts": len(call.attempts),

@@ -92,7 +92,13 @@ class Verification:
 
 
 class Check:
-    """The verification of one integration, by its blueprint's `verification` and `retries`."""
+    """The verification of one integration, by its blueprint's `verification` and `retries`.
+
+    Attributes:
+        method: of the call.
+        path: of the call, as the blueprint writes it.
+        policy: when to retry.
+    """
 
     def __init__(self, runtime: IntegrationRuntime) -> None:
         integration = runtime.integration
@@ -104,6 +110,8 @@ class Check:
             get_auth_mode(integration.auth_mode).credentials_schema, texts, self._title
         )
         self._fields = _setting_fields(integration)
+        declared = self._declared or {}
+        self.method, self.path = str(declared.get("method", "GET")), str(declared.get("path", ""))
         self.policy = runtime.retries.at_most(ATTEMPTS)
 
     def undeclared(self) -> Verification | None:
@@ -135,7 +143,7 @@ class Check:
             for name, text in (declared.get("headers") or {}).items()
         }
         call = Call(
-            declared.get("method", "GET"),
+            self.method,
             render("path", partial(render_path, path, variables)),
             params,
             headers,

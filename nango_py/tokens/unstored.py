@@ -62,10 +62,11 @@ def verify_unstored(
 class UnstoredSource:
     """The source of a connection that is not stored."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "identity")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.identity = (connection.integration, connection.user_id)
 
     def get_cached(self) -> Connection:
         """The connection."""

@@ -73,6 +73,7 @@ class StoredConnection:
 
     def __init__(self) -> None:
         self._connection = a_connection()
+        self.identity = (self._connection.integration, self._connection.user_id)
 
     def __call__(self) -> Any:
         return self._connection

@@ -128,3 +128,5 @@ def _scan_packages(_: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
 AUTH_MODES: Registry[Any] = Registry("auth mode", "nango_py.auth", upper=True)
 PAGINATORS: Registry[Any] = Registry("pagination kind", "nango_py.pagination")
 PAGE_SERVERS: Registry[Any] = Registry("pagination kind of the sandbox", "nango_py.sandbox.paging")
+GENERAL_KIND = "next"
+"""The kind of a `pagination:` block without `kind`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.config.pagination_merge import replaceable_keys
 from nango_py.config.schema.facts import FACTS
 from nango_py.config.values import MAPPINGS
 from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_places
@@ -39,7 +40,8 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
     """`over` merged over `base`.
 
     A header replaces one whose name differs only in case. Another kind of pagination inherits only `records`,
-    and another auth mode only the keys that it has, so that no key of the replaced kind stays.
+    and another auth mode only the keys that it has, so that no key of the replaced kind stays. A pointer is
+    replaced as a whole, since it has one key.
     """
     settings = dict(base.settings)
     for block in ("requests", "verification"):
@@ -48,12 +50,14 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
         kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
         if len(kept) < len(lower):
             settings[block] = {**settings[block], "headers": kept}
-    for block, selector in (("pagination", "kind"), ("auth", "auth_mode")):
-        lower, upper = _mapping(settings, block), _mapping(over.settings, block)
-        chosen = upper.get(selector)
-        if isinstance(chosen, str) and lower.get(selector, chosen) != chosen:
-            kept_keys = {"records"} if block == "pagination" else _keys_of_mode(chosen)
-            settings[block] = {key: value for key, value in lower.items() if key in kept_keys}
+    lower, upper = _mapping(settings, "auth"), _mapping(over.settings, "auth")
+    chosen = upper.get("auth_mode")
+    if isinstance(chosen, str) and lower.get("auth_mode", chosen) != chosen:
+        kept_keys = _keys_of_mode(chosen)
+        settings["auth"] = {key: value for key, value in lower.items() if key in kept_keys}
+    lower, upper = _mapping(settings, "pagination"), _mapping(over.settings, "pagination")
+    if lower and upper:
+        settings["pagination"] = replaceable_keys(lower, upper)
     return merge(Sourced(settings, base.origins), over)
 
 

@@ -9,12 +9,14 @@ import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from nango_py.engine.async_page_iterators import AsyncRecords, read_ahead_async
 from nango_py.engine.base_executor import BaseExecutor
+from nango_py.engine.page_iterators import with_state
 from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import ConnectionSource
-    from nango_py.engine.paging import PageWalk
+    from nango_py.engine.paging import PageWalk, ParsedPage
+    from nango_py.engine.paging_options import PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -173,40 +176,34 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
         return await self._download(path, options, target, progress, deadline_seconds)
 
-    def paginate(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        max_pages: int | None = None,
-        deadline_seconds: float | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Any]:
-        """The records of all pages, one by one; arguments and errors as in `Executor.paginate`."""
-        walk = self._walk(method, path, options, max_pages)
-        return self._records(walk, deadline_seconds)
+    def paginate(self, path: str, **options: Unpack[PagingOptions]) -> AsyncRecords:
+        """The records of all pages, one by one; arguments and errors as in `Executor.paginate`.
 
-    def pages(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        max_pages: int | None = None,
-        deadline_seconds: float | None = None,
-        **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Response]:
-        """The responses of all pages, one by one; arguments and errors as in `Executor.paginate`."""
-        walk = self._walk(method, path, options, max_pages, reads_records=False)
-        return self._responses(walk, deadline_seconds)
+        With `prefetch=1` the next page is requested by a task while you use this one.
+        """
+        walk = self._walk(path, options)
+        return AsyncRecords(walk, self._pages(walk))
 
-    async def _records(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Any]:
-        while (page := await await_without_frames(self._next_page(walk, deadline_seconds))) is not None:
-            for record in page.records:
-                yield record
+    def pages(self, path: str, **options: Unpack[PagingOptions]) -> AsyncIterator[Response]:
+        """The responses of all pages, one by one; see `Executor.pages`."""
+        return self._responses(self._walk(path, options, reads_records=False))
 
-    async def _responses(self, walk: PageWalk, deadline_seconds: float | None) -> AsyncIterator[Response]:
-        while (page := await await_without_frames(self._next_page(walk, deadline_seconds))) is not None:
-            yield page.response
+    async def _responses(self, walk: PageWalk) -> AsyncIterator[Response]:
+        async with contextlib.aclosing(self._pages(walk)) as pages:
+            async for page in pages:
+                yield with_state(page)
+
+    async def _pages(self, walk: PageWalk) -> AsyncGenerator[ParsedPage, None]:
+        if not walk.options.prefetch:
+            while (page := await await_without_frames(self._next_page(walk))) is not None:
+                yield page
+            return
+        ahead = read_ahead_async(
+            lambda: await_without_frames(self._next_page(walk)), lambda: self._remember(walk.last_call)
+        )
+        async with contextlib.aclosing(ahead) as pages:
+            async for page in pages:
+                yield page
 
     async def verify(self) -> Verification:
         """Whether the connection's credentials work; see `Executor.verify`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from nango_py.auth.base import get_auth_mode
@@ -21,7 +21,8 @@ from nango_py.engine.library_requests import (
 )
 from nango_py.engine.log import explain
 from nango_py.engine.paging import PageWalk
-from nango_py.engine.plan import Plan, make_plan, move_to_url, with_credentials_of
+from nango_py.engine.paging_options import split_options
+from nango_py.engine.plan import Plan, make_plan, move_to_url
 from nango_py.engine.retry import SENT_RETRIED
 from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
 from nango_py.errors import InvalidRequest, TransportFailed, unknown_name
@@ -325,38 +326,31 @@ class BaseExecutor(ABC, Generic[Result]):
             raise TransportFailed(text, reason="token")
         return connection
 
-    def _walk(
-        self,
-        method: str,
-        path: str,
-        options: Mapping[str, Any],
-        max_pages: int | None,
-        *,
-        reads_records: bool = True,
-    ) -> PageWalk:
+    @without_frames
+    def _walk(self, path: str, options: Mapping[str, Any], *, reads_records: bool = True) -> PageWalk:
+        method = options.get("method", "GET")
         with self._start(method, path) as start:
-            call = make_call(method, path, options)
-            return PageWalk(start.use(self._get_runtime()), call, max_pages, reads_records=reads_records)
+            runtime = start.use(self._get_runtime())
+            of_walk, of_call = split_options(options)
+            call = self._based(make_call(method, path, of_call))
+            connection = self._read_connection.get_cached() or self._read_connection()
+            return PageWalk(runtime, call, connection, of_walk, reads_records=reads_records)
 
-    async def _next_page(self, walk: PageWalk, deadline_seconds: float | None) -> ParsedPage | None:
+    async def _next_page(self, walk: PageWalk) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
-        runtime, first = walk.runtime, walk.first_call
-        plan = None if walk.is_over else walk.next_plan()
-        if walk.is_over or (plan is None and not walk.is_at_start):
+        if not walk.has_next():
             return None
-        with self._start(first.method, first.path) as start:
-            check_deadline(deadline_seconds)
+        runtime, deadline_seconds = walk.runtime, walk.options.deadline_seconds
+        with self._start(walk.call.method, walk.call.path) as start:
+            walk.last_call = start.record
             ends = _end_of(start.use(runtime), deadline_seconds)
             connection = await self._usable_connection(runtime, deadline_seconds)
-            if plan is None:
-                plan = self._plan(runtime, connection, first)
-            elif connection is not plan.settings.connection:
-                plan = with_credentials_of(plan, self._bind(runtime, connection))
+            plan = walk.plan(self._bind(runtime, connection))
             call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends))
         response = await self._run(call, runtime)
         if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
             raise runtime.provider_error(response, call.plan)
-        return walk.add_page(plan, response)
+        return walk.add_page(response)
 
     async def _download(
         self,

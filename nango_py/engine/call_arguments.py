@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.compiler import TemplateProblem
+from nango_py.engine.request_encoding import pairs_by_name, to_pairs
 from nango_py.errors import InvalidRequest, unknown_name
 from nango_py.record import field_names, record
 
@@ -80,6 +82,14 @@ def make_call(method: str, path: str, options: Mapping[str, Any]) -> Call:
         if name not in known:
             raise TypeError(unknown_name("option", name, (*known, "raise_for_error", "deadline_seconds")))
     return Call(method, path, **options)
+
+
+def facts_of(call: Call, config: Mapping[str, object]) -> RequestFacts:
+    """What a `match` looks at, before the request is made; `config` is the connection's additional_config."""
+    path, _, written = call.path.partition("?")
+    pairs = (*to_pairs(written.partition("#")[0]), *to_pairs(call.params))
+    content = call.json if call.json is not None else call.data if isinstance(call.data, Mapping) else None
+    return RequestFacts(call.method.upper(), path.strip("/"), pairs_by_name(pairs), content, config)
 
 
 def checked(check: Callable[..., Value], *args: str) -> Value:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from nango_py.auth.base import get_auth_mode
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
+from nango_py.engine.page_iterators import Records, read_ahead, with_state
 from nango_py.engine.place import run_whole
 from nango_py.secret import without_frames
 from nango_py.transport.response import CHUNK_SIZE, Response
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import CallIO, ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
+    from nango_py.engine.paging_options import PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -211,49 +213,49 @@ class Executor(BaseExecutor[Response]):
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
         return run_sync(self._download(path, options, target, progress, deadline_seconds))
 
-    def paginate(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        max_pages: int | None = None,
-        deadline_seconds: float | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Iterator[Any]:
+    def paginate(self, path: str, **options: Unpack[PagingOptions]) -> Records:
         """The records of all pages, one by one; each page is a call with its own retries and limits.
 
         Args:
             path: below the blueprint's base URL.
-            method: any HTTP method.
-            max_pages: maximum number of pages.
-            deadline_seconds: the time for each page, waits included; the blueprint's by default.
-            options: as in `request`. Paging parameters go into `json` if it is given.
+            options: those of `request`, where paging parameters go into `json` if it is given, and
+
+                - method: any HTTP method, `GET` by default.
+                - page_size: records per page, instead of the blueprint's `pagination.size`.
+                - max_pages, max_records: where to stop at the latest.
+                - max_seconds: seconds after which no further page is requested.
+                - prefetch: 1 requests the next page, in a thread, while you use this one.
+                - pagination: settings merged over the blueprint's `pagination`, for this list.
+                - state: `state` of an earlier iterator of the same list, to go on after it.
+                - deadline_seconds: the time for each page, waits included; the blueprint's by default.
+
+        Returns:
+            An iterator; its `state` is where to go on after the last record, as JSON.
 
         Raises:
-            ConfigError: the blueprint has no pagination, or the first page's records are not where it says.
+            ConfigError: the blueprint has no pagination, `pagination` is wrong, or the first page's records
+                are not where it says.
+            InvalidRequest: an option is invalid, or the state is one of another list; nothing was sent.
             ProviderError: the API returned an error for a page, or a page that cannot be understood.
             RequestFailed: a page repeats itself, or a link to the next one leaves the API.
         """
-        walk = self._walk(method, path, options, max_pages)
-        return (record for page in self._pages(walk, deadline_seconds) for record in page.records)
+        walk = self._walk(path, options)
+        return Records(walk, self._pages(walk))
 
-    def pages(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        max_pages: int | None = None,
-        deadline_seconds: float | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Iterator[Response]:
-        """The responses of all pages, one by one; arguments and errors as in `paginate`."""
-        walk = self._walk(method, path, options, max_pages, reads_records=False)
-        return (page.response for page in self._pages(walk, deadline_seconds))
+    def pages(self, path: str, **options: Unpack[PagingOptions]) -> Iterator[Response]:
+        """The responses of all pages, one by one; arguments and errors as in `paginate`.
 
-    def _pages(self, walk: PageWalk, deadline_seconds: float | None) -> Iterator[ParsedPage]:
+        The `state` of each response is where to go on after that page.
+        """
+        return map(with_state, self._pages(self._walk(path, options, reads_records=False)))
+
+    def _pages(self, walk: PageWalk) -> Iterator[ParsedPage]:
         warn_about_event_loop()
-        while (page := run_sync(self._next_page(walk, deadline_seconds))) is not None:
-            yield page
+        if not walk.options.prefetch:
+            while (page := run_sync(self._next_page(walk))) is not None:
+                yield page
+            return
+        yield from read_ahead(lambda: run_sync(self._next_page(walk)), lambda: self._remember(walk.last_call))
 
     def verify(self) -> Verification:
         """Whether the connection's credentials work, according to the blueprint's `verification` call.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from nango_py.engine.plan import move_to_url, with_json, with_new_idempotency_key
-from nango_py.engine.request_encoding import encode_pairs, to_pairs
+from nango_py.attempt import CallRecord
+from nango_py.config.pointers import UnreadableValue, read_request
+from nango_py.engine.page_request import PageRequests
+from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
 from nango_py.errors import (
     ConfigError,
     InvalidRequest,
@@ -16,18 +18,22 @@ from nango_py.errors import (
     RequestFailed,
     printable,
 )
-from nango_py.pagination.base import UnreadablePage, int_param, parameter_text
+from nango_py.pagination.base import UnreadablePage
 from nango_py.record import replaced
-from nango_py.secret import mask_secrets
+from nango_py.secret import mask_rare, mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nango_py.config.pointers import RequestPointer
+    from nango_py.connections.connection import Connection
+    from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call
+    from nango_py.engine.page_request import SentPage
+    from nango_py.engine.paging_options import WalkOptions
     from nango_py.engine.plan import Plan
     from nango_py.engine.runtime import IntegrationRuntime
-    from nango_py.json_types import JsonValue
-    from nango_py.pagination.base import NextRequest, Params
+    from nango_py.json_types import JsonObject
     from nango_py.transport.response import Response
 
 NO_CONTENT = frozenset({204, 205})
@@ -36,21 +42,58 @@ MAX_EMPTY_PAGES = 100
 
 
 class ParsedPage:
-    """A response whose JSON is parsed once, however often it is used; see `pagination.base.Page`."""
+    """A response whose JSON is parsed once, however often it is used; see `pagination.base.Page`.
 
-    __slots__ = ("_body", "_is_parsed", "largest_page", "records", "records_so_far", "response")
+    Attributes:
+        before: the place in the list at which the page begins.
+        sent_page: its request.
+        end: the place after it, but for what the next request changes.
+        records_so_far, largest_page: of the list, this page included.
+    """
 
-    def __init__(self, response: Response, *, is_empty: bool) -> None:
+    __slots__ = (
+        "_after", "_body", "_is_parsed", "_walk", "before", "end", "largest_page", "records",
+        "records_so_far", "response", "sent_page",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        walk: PageWalk | None,
+        before: Place,
+        sent_page: SentPage | None,
+        response: Response,
+        *,
+        is_empty: bool,
+    ) -> None:
         self.response = response
+        self.before = before
+        self.sent_page = sent_page
         self.records: list[Any] = []
         self.records_so_far = self.largest_page = 0
+        self.end = before
+        self._walk = walk
+        self._after: Place | None = None
         self._is_parsed = is_empty
         self._body: Any = None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The request for this page."""
+        return None if self.sent_page is None else self.sent_page.plan
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The response's headers."""
         return self.response.headers
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        return self.response.status_code
+
+    def sent(self, pointer: RequestPointer) -> object:
+        """The value at a pointer in the request for this page; None if there is none."""
+        return None if self.sent_page is None else read_request(pointer, self.sent_page)
 
     def json(self) -> Any:
         """The body as JSON; None for an empty page.
@@ -78,6 +121,29 @@ class ParsedPage:
         text = printable(response.content[:240].decode("utf-8", "replace").strip(), 60)
         return f"the body is not JSON: {kind}, {len(response.content)} bytes, {text}"
 
+    @property
+    def after(self) -> Place:
+        """The place in the list after this page.
+
+        Raises:
+            RequestFailed: the page does not say how the list goes on, or its link leads out of the API.
+        """
+        if self._after is None:
+            changes = None if self._walk is None else self._walk.changes_after(self)
+            self._after = replaced(self.end, changes=changes)
+        return self._after
+
+    def state(self, read: int | None = None) -> JsonObject:
+        """Where to go on after this page, or after the first `read` records of it, as JSON without secrets.
+
+        Raises:
+            RequestFailed: the page does not say how the list goes on, or the next link holds a credential.
+        """
+        assert self._walk is not None  # noqa: S101 - only pages of a walk have a state
+        if read is not None and read < len(self.records):
+            return self._walk.state_at(self.before, read)
+        return self._walk.state_at(self.after)
+
 
 class PageWalk:
     """Where a walk over pages is, and how it goes on.
@@ -85,96 +151,145 @@ class PageWalk:
     Args:
         runtime: the integration's configuration, for the whole walk.
         call: the caller's request.
-        max_pages: maximum number of pages.
+        connection: whose list it is.
+        options: where the walk begins and ends.
         reads_records: False if the caller wants responses, and records only matter to find the last one.
 
+    Attributes:
+        skip: how many records of the first page were read before, by a walk that this one goes on with.
+        last_call: what `explain()` reports.
+
     Raises:
-        ConfigError: the blueprint has no pagination.
+        ConfigError: the blueprint has no pagination, or `options.pagination` is wrong.
+        InvalidRequest: the state is one of another list, or the page size is not possible.
     """
 
     def __init__(
-        self, runtime: IntegrationRuntime, call: Call, max_pages: int | None, *, reads_records: bool = True
+        self,
+        runtime: IntegrationRuntime,
+        call: Call,
+        connection: Connection,
+        options: WalkOptions,
+        *,
+        reads_records: bool = True,
     ) -> None:
-        if runtime.paginator is None:
-            help_ = "add pagination: {kind: ...} to the blueprint or the entry"
-            place = Position(runtime.integration.name)
-            raise ConfigError([Problem(place, "E501", "the blueprint has no pagination", help=help_)])
         self.runtime = runtime
-        self._paginator = runtime.paginator
-        self._max_pages = max_pages
-        self._reads_records = reads_records or self._paginator.counts_records
-        self._count = self._empty_pages = 0
+        self.call = call
+        self.options = options
+        self._paginator = paginator = runtime.paginator_for(call, connection, options.pagination)
+        self._reads_records = reads_records or paginator.counts_records or options.max_records is not None
+        self._requests = PageRequests(call, paginator, runtime, options.page_size)
+        self._list = ListId.of(runtime.integration.name, connection.user_id, paginator.name, call)
+        self._start, self.skip = Place(self._requests.first), 0
+        if options.state is not None:
+            self._start, self.skip = from_state(options.state, self._list)
+        self._seen, self._contents = Repeats(self._start.requests), Repeats(self._start.contents)
+        self._first_keys = self._start.keys
         self._page: ParsedPage | None = None
-        self._plan: Plan | None = None
-        self._requests: set[int] = set()
-        self._contents: dict[int, int] = {}
-        self._first_keys: frozenset[str] = frozenset()
-        call = replaced(call, stream=False)
-        self._json = _paged_json(call, self._paginator.params_in)
-        self.first_call = self._with_first_params(call)
-
-    def _with_first_params(self, call: Call) -> Call:
-        first = self._paginator.first_params()
-        if self._json is not None:
-            numbers = {name: int(text) if text.isdigit() else text for name, text in first}
-            self._json = {**numbers, **self._json}
-            return replaced(call, json=self._json)
-        given = to_pairs(call.params)
-        names = {name for name, _ in given}
-        return replaced(call, params=tuple(pair for pair in first if pair[0] not in names) + given)
+        self._sent: SentPage | None = None
+        self._started_at = 0.0
+        self.last_call = CallRecord()
 
     @property
-    def is_at_start(self) -> bool:
-        """Whether no page has been requested yet."""
-        return self._page is None
+    def place(self) -> Place:
+        """The place after the last page that was read.
+
+        Raises:
+            RequestFailed: that page does not say how the list goes on, or its link leads out of the API.
+        """
+        return self._start if self._page is None else self._page.after
+
+    def has_next(self) -> bool:
+        """Whether to request another page.
+
+        Raises:
+            RequestFailed: the last page does not say how the list goes on, or its link leads out of the API.
+        """
+        options, page, now = self.options, self._page, self.runtime.clock.monotonic()
+        if page is None:
+            self._started_at = now
+            return self.place.changes is not None and options.max_pages != 0 and options.max_records != 0
+        read, pages = page.records_so_far, page.before.pages + 1
+        is_over = (
+            (options.max_pages is not None and pages - self._start.pages >= options.max_pages)
+            or (options.max_records is not None and read - self.first_record >= options.max_records)
+            or (options.max_seconds is not None and now - self._started_at >= options.max_seconds)
+        )
+        return not is_over and self.place.changes is not None
 
     @property
-    def is_over(self) -> bool:
-        """Whether the maximum number of pages is reached."""
-        return self._max_pages is not None and self._count >= self._max_pages
+    def first_record(self) -> int:
+        """How many records of the list were read before this walk."""
+        return self._start.records + self.skip
+
+    def plan(self, settings: BoundRequestSettings) -> Plan:
+        """The request for the next page.
+
+        Raises:
+            InvalidRequest: its URL is on another host.
+            RequestFailed: that page was read already.
+        """
+        changes = self.place.changes or {}
+        plan, self._sent = self._requests.plan(changes, settings)
+        host = plan.url[: plan.url.find("/", len("https://"))]
+        body = plan.body if isinstance(plan.body, bytes) else b""
+        fingerprint = digest(
+            f"{plan.method} {host} {plan.endpoint} {plan.pairs} {changes.get('header')}".encode() + body
+        )
+        if self._seen.find(fingerprint, self.place.pages + 1):
+            text = (
+                f"/{plan.masked_endpoint()}: the link to the next page leads to a page that was read already"
+            )
+            raise RequestFailed(text, plan=plan, response=self._page.response if self._page else None)
+        return plan
 
     def accepts(self, response: Response) -> bool:
         """Whether an error response stands for an empty page: not for the first, which may be misspelt."""
-        return self._page is not None and response.status_code in self._paginator.empty_statuses
+        return self.place.pages > 0 and response.status_code in self._paginator.empty_statuses
 
-    def add_page(self, plan: Plan, response: Response) -> ParsedPage:
-        """Take in the response to a plan.
+    def add_page(self, response: Response) -> ParsedPage:
+        """Take in the response to the last plan.
 
         Raises:
             ConfigError: the first page has records, but not where the blueprint says.
             ProviderError: the page cannot be understood, or is the same as an earlier one.
         """
-        before, status = self._page, response.status_code
-        self._count += 1
-        self._plan = plan
+        before, last, status, empty_pages = self.place, self._page, response.status_code, 0
         is_declared = status in self._paginator.empty_statuses and (status >= 300 or not response.content)  # noqa: PLR2004 - RFC 9110 section 15
-        page = ParsedPage(response, is_empty=is_declared or status in NO_CONTENT)
+        page = ParsedPage(self, before, self._sent, response, is_empty=is_declared or status in NO_CONTENT)
         self._page = page
         problem = ""
         try:
             if self._reads_records:
                 page.records = self._read_records(page)
-            self._check_progress(page)
-            self._check_overlap(page, before)
-        except UnreadablePage as error:
+            empty_pages = 0 if page.records else before.empty_pages + 1
+            self._check_progress(page, empty_pages)
+            self._check_overlap(page, last)
+        except UnreadableValue as error:
             problem = str(error)
         if problem:
-            raise self._error(problem)
-        page.records_so_far = len(page.records) + (before.records_so_far if before else 0)
-        page.largest_page = max(len(page.records), before.largest_page if before else 0)
+            raise self._error(page, problem)
+        page.records_so_far = len(page.records) + before.records
+        page.largest_page = max(len(page.records), before.largest_page)
+        page.end = Place(
+            None, before.pages + 1, page.records_so_far, page.largest_page, empty_pages,
+            self._first_keys, self._seen.saved(), self._contents.saved(),
+        )  # fmt: skip
         return page
 
     def _read_records(self, page: ParsedPage) -> list[Any]:
-        paths = self._paginator.suggest_records_paths(page)
-        if paths and self._count == 1:
+        is_first = page.before.pages == 0
+        paths = self._paginator.suggest_records_paths(page) if is_first else ()
+        if paths:
             raise self._misplaced(paths)
         found = self._paginator.find_records(page)
         body = page.json()
         keys = frozenset(body) if isinstance(body, dict) else frozenset()
-        if self._count == 1:
+        if is_first:
             self._first_keys = keys
         if found is None and keys:
-            code, message = self.runtime.read_error(page.response, self._plan) if self._plan else ("", "")
+            plan = page.plan
+            code, message = self.runtime.read_error(page.response, plan) if plan else ("", "")
             if code or message or not keys & self._first_keys:
                 raise UnreadablePage(
                     f"there are no records; the page has {', '.join(sorted(keys)[:5])}"
@@ -190,135 +305,92 @@ class PageWalk:
         help_ = "set pagination.records in the blueprint or the entry; append ` || `[]`` if it may be absent"
         return ConfigError([Problem(Position(self.runtime.integration.name), "E502", what, help=help_)])
 
-    def _check_progress(self, page: ParsedPage) -> None:
+    def _check_progress(self, page: ParsedPage, empty_pages: int) -> None:
         """Raise if the API repeats a page, or sends nothing but empty ones."""
-        self._empty_pages = 0 if page.records else self._empty_pages + 1
-        if self._reads_records and self._empty_pages >= MAX_EMPTY_PAGES:
+        if self._reads_records and empty_pages >= MAX_EMPTY_PAGES:
             raise UnreadablePage(f"{MAX_EMPTY_PAGES} pages in a row are empty, and the list goes on")
-        content = repr(page.records) if self._reads_records else page.response.content
-        if not content or content == "[]":
+        content = (
+            repr(page.records).encode("utf-8", "replace") if self._reads_records else page.response.content
+        )
+        if not content or content == b"[]":
             return
-        earlier = self._contents.setdefault(hash(content), self._count)
-        if earlier != self._count:
+        earlier = self._contents.find(digest(content), page.before.pages + 1)
+        if earlier:
             raise UnreadablePage(
                 f"it is the same as page {earlier}: the API ignores the parameters for the next page, or "
                 "repeats its last page (then pagination.has_more, total_pages or total must show the end)"
             )
 
-    def _check_overlap(self, page: ParsedPage, before: ParsedPage | None) -> None:
+    def _check_overlap(self, page: ParsedPage, last: ParsedPage | None) -> None:
         """Raise if offsets count records that are not sent, so that a page repeats records of the last one.
 
         Only after a page that was shorter than requested: a record that is added to the list during the walk
         moves the others too.
         """
-        paginator, plan = self._paginator, self._plan
-        if before is None or not before.records or plan is None or paginator.name != "offset":
+        if last is None or not last.records or page.sent_page is None or self._paginator.name != "offset":
             return
-        size = int_param(self._params(plan), paginator.limit_param, paginator.limit)
-        if len(before.records) < size and any(
-            isinstance(one, dict) and one in before.records for one in page.records[: len(before.records)]
+        size = self._requests.size_of(page.sent_page)
+        if len(last.records) < size and any(
+            isinstance(one, dict) and one in last.records for one in page.records[: len(last.records)]
         ):
             raise UnreadablePage(
                 "it repeats records of the page before: the offset counts records that are not sent"
             )
 
-    def _params(self, plan: Plan) -> Params:
-        if self._json is None:
-            return plan.pairs
-        return tuple((name, str(value)) for name, value in self._json.items())
-
-    def next_plan(self) -> Plan | None:
-        """The request for the next page; None before the first and after the last.
+    def changes_after(self, page: ParsedPage) -> JsonObject | None:
+        """What the request after a page changes; None after the last page.
 
         Raises:
             InvalidRequest: the next page is on another host.
             ProviderError: the page does not say how the list goes on.
-            RequestFailed: the API names a page that was read already.
         """
-        plan, page = self._plan, self._page
-        if plan is None or page is None:
-            return None
-        self._requests.add(hash((plan.url, plan.body)))
-        following: Plan | None = None
-        failed: RequestFailed | None = None
+        failed: RequestFailed
         try:
-            following = self._following_plan(page, plan)
-        except UnreadablePage as error:
-            failed = self._error(str(error))
+            return self._changes_after(page)
+        except UnreadableValue as error:
+            failed = self._error(page, str(error))
         except InvalidRequest as error:
             # The frames below hold the link, which may hold a credential; error trackers print frames.
             failed = error.with_traceback(None)
-        if following is not None and hash((following.url, following.body)) in self._requests:
-            text = (
-                f"/{plan.masked_endpoint()}: the link to the next page leads to a page that was read already"
-            )
-            failed = RequestFailed(text, plan=plan, response=page.response)
-        if failed is not None:
-            raise failed
-        return following
+        raise failed
 
-    def _following_plan(self, page: ParsedPage, plan: Plan) -> Plan | None:
-        target = self._paginator.following(page, self._params(plan))
-        return None if target is None else self._plan_of(target, plan)
+    def _changes_after(self, page: ParsedPage) -> JsonObject | None:
+        """What the request for the next page changes. URLs stay in this frame."""
+        sent = page.sent_page
+        if sent is None:
+            return None
+        target = self._paginator.following(page, self._requests.params(sent))
+        if target is None:
+            return None
+        link = self._requests.stored_link(sent, target.url) if target.url else ""
+        return self._requests.following(page.before.changes or {}, target, link)
 
-    def _plan_of(self, target: NextRequest, plan: Plan) -> Plan:
-        """The request for the next page. URLs stay in this frame."""
-        base = plan.url.partition("?")[0]
-        if target.url:
-            url = _reach(plan, base, target.url)
-            if url is None:
-                raise InvalidRequest(
-                    f"/{plan.masked_endpoint()}: the next page is on another host{_host_of(target.url)}; "
-                    "requests.allowed_hosts lists the hosts to follow links to",
-                    plan=plan,
-                )
-            following = move_to_url(plan, url)
-        elif self._json is not None:
-            self._json = {**self._json, **dict(target.params)}
-            following = with_json(plan, self._json)
-        else:
-            params = tuple((name, parameter_text(value)) for name, value in target.params)
-            changed = {name for name, _ in params}
-            pairs = tuple(pair for pair in plan.pairs if pair[0] not in changed) + params
-            given = {name for name, _ in pairs}
-            own = tuple(pair for pair in plan.settings.pairs_for(plan.own) if pair[0] not in given)
-            following = move_to_url(plan, f"{base}?{encode_pairs(own + pairs)}")
-        return with_new_idempotency_key(following, self.first_call, self.runtime.retries.idempotency_header)
+    def state_at(self, place: Place, read: int = 0) -> JsonObject:
+        """A place as JSON.
 
-    def _error(self, problem: str) -> ProviderError:
+        Raises:
+            RequestFailed: the next request holds a credential, which a state must not hold.
+        """
+        secrets = self._sent.plan.settings.secrets if self._sent else ()
+        shown = json.dumps(place.changes)
+        if mask_rare(shown, secrets) != shown:
+            raise RequestFailed("the request for the next page holds a credential, so it has no state")
+        return to_state(place, self._list, read)
+
+    @property
+    def start_state(self) -> JsonObject:
+        """The state before the first page of this walk."""
+        return to_state(self._start, self._list, self.skip)
+
+    def _error(self, page: ParsedPage, problem: str) -> ProviderError:
         """The error for a page that cannot be understood."""
-        page, plan = self._page, self._plan
-        response = page.response if page else None
+        plan, response = page.plan, page.response
         secrets = plan.settings.secrets if plan else ()
-        place = (
-            f"{self.runtime.integration.name} /{plan.masked_endpoint() if plan else ''}: page {self._count}"
-        )
+        endpoint = plan.masked_endpoint() if plan else ""
         return ProviderError(
-            f"{place} cannot be used: {mask_secrets(problem, secrets)}",
-            status=response.status_code if response else 0,
-            plan=plan, attempts=response.attempts if response else (), response=response,
-            call_id=response.attempts[-1].call_id if response and response.attempts else "",
+            f"{self.runtime.integration.name} /{endpoint}: page {page.before.pages + 1} cannot be used: "
+            f"{mask_secrets(problem, secrets)}",
+            status=response.status_code,
+            plan=plan, attempts=response.attempts, response=response,
+            call_id=response.attempts[-1].call_id if response.attempts else "",
         )  # fmt: skip
-
-
-def _paged_json(call: Call, place: str) -> dict[str, JsonValue] | None:
-    """The JSON object that holds the paging parameters; None if they belong in the query."""
-    if place == "body" and call.json is None:
-        return {}
-    return dict(call.json) if place != "query" and isinstance(call.json, dict) else None
-
-
-def _reach(plan: Plan, base: str, link: str) -> str | None:
-    """The URL of a link; None if it leads out of the API. A link to the API itself by http becomes https."""
-    url = plan.settings.reach(base, link)
-    if url is None and link[:7].lower() == "http://" and base.startswith("https://"):
-        url = plan.settings.reach(base, f"https://{link[7:]}")
-    return url
-
-
-def _host_of(link: str) -> str:
-    try:
-        host = urlsplit(link).hostname
-    except ValueError:
-        return ""
-    return f", {printable(host, 60)}" if host else ""

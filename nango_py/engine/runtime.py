@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.pagination_merge import overlay_pagination
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.engine.bound_settings import template_error
+from nango_py.engine.bound_settings import config_of, template_error
+from nango_py.engine.call_arguments import facts_of
 from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.place import Closing, Recount
 from nango_py.engine.quotas import Quotas
 from nango_py.engine.retry import RetryPolicy
-from nango_py.errors import ProviderError, printable
+from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.json_path import prepare_paths, search_json
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning, find_limit
 from nango_py.limits.rules import RateLimits, endpoint_of
-from nango_py.registry import PAGINATORS
+from nango_py.registry import GENERAL_KIND, PAGINATORS
 from nango_py.secret import leaves, mask_secrets
 from nango_py.transport.bounded_cache import BoundedCache
 from nango_py.transport.sendable import Failure
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
+    from nango_py.engine.call_arguments import Call
     from nango_py.engine.interfaces import TokenRefresher
     from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
@@ -98,6 +101,35 @@ class IntegrationRuntime:
         return IntegrationRuntime(
             self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
         )
+
+    def paginator_for(self, call: Call, connection: Connection, given: Settings | None) -> Paginator:
+        """How to find the next page of a list.
+
+        Args:
+            call: the request for it.
+            connection: whose list it is.
+            given: settings for this call, merged over those of the blueprint.
+
+        Raises:
+            ConfigError: the blueprint has no pagination, or the settings are wrong.
+        """
+        block = self.integration.settings.get("pagination") or {}
+        paginator, endpoints = self.paginator, self.integration.requests.endpoints
+        config = config_of(self.integration, connection) if endpoints else {}
+        own = endpoints.settings_for(facts_of(call, config)).pagination if endpoints else None
+        if own is not None:
+            block = overlay_pagination(block, own)
+        if given is not None:
+            from nango_py.config.pagination_call import merge_pagination
+
+            block = merge_pagination(block, given)
+        if own is not None or given is not None:
+            paginator = _paginator_of(block)
+        if paginator is None:
+            help_ = "add pagination: {...} to the blueprint or the entry, or pass pagination={...}"
+            place = Position(self.integration.name)
+            raise ConfigError([Problem(place, "E501", "the blueprint has no pagination", help=help_)])
+        return paginator
 
     def outage_for(self, settings: BoundRequestSettings) -> Outage:
         """The retry budget and the circuit breaker of a connection's calls.
@@ -276,7 +308,7 @@ class IntegrationRuntime:
 def _paginator_of(pagination: Settings | None) -> Paginator | None:
     if not pagination:
         return None
-    paginator: Paginator = PAGINATORS.get(pagination["kind"]).from_settings(pagination)
+    paginator: Paginator = PAGINATORS.get(pagination.get("kind", GENERAL_KIND)).from_settings(pagination)
     return paginator
 
 

@@ -9,6 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
 
+from nango_py.config.pointers import (
+    UnreadableValue,
+    describe_pointer,
+    place_of,
+    read_response,
+)
+from nango_py.config.values import NOTHING
 from nango_py.errors import printable
 from nango_py.json_path import search_json
 from nango_py.record import field_names, record
@@ -16,21 +23,26 @@ from nango_py.record import field_names, record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from nango_py.config.pointers import RequestPointer, ResponsePointer
     from nango_py.json_types import JsonValue, Schema, Settings
 
 Params: TypeAlias = tuple[tuple[str, str], ...]
 
 
-class UnreadablePage(Exception):
+class UnreadablePage(UnreadableValue):
     """A page that cannot be understood. The text says what was found and what was expected."""
 
 
 class Page(Protocol):
-    """The part of a response that paginators read."""
+    """The part of a response, and of its request, that paginators read."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The response headers, case-insensitive."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
 
     @property
     def records_so_far(self) -> int:
@@ -43,13 +55,27 @@ class Page(Protocol):
     def json(self) -> JsonValue:
         """The parsed body; None for a response that has no body, such as 204."""
 
+    def sent(self, pointer: RequestPointer) -> object:
+        """The value at a pointer in the request for this page; None if there is none."""
+
 
 @record
 class NextRequest:
-    """How to request the next page: its URL (absolute or relative), or parameters to change."""
+    """What the request for a page has, and the first request of the call has not.
+
+    Attributes:
+        url: the URL of the page, absolute or relative; the rest is for lists without such links.
+        params: parameters to set, where those of the kind go.
+        changes: values to set, each with its pointer.
+        path: another path below the base URL. The request then has none of the call's parameters and body.
+        method: another method.
+    """
 
     url: str = ""
     params: tuple[tuple[str, JsonValue], ...] = ()
+    changes: tuple[tuple[RequestPointer, JsonValue], ...] = ()
+    path: str = ""
+    method: str = ""
 
 
 class Paginator:
@@ -57,11 +83,13 @@ class Paginator:
 
     Attributes:
         records_path: JMESPath to the list of records; "" if the body itself is the list.
-        limit_param: parameter for the page size.
-        limit: the page size to request.
-        has_more: JMESPath to the flag for more pages; "" if the API has none.
+        size: the page size: its place in the request, the `value` to request, and the `max` of the API.
+        limit_param, limit: the older form of `size`.
+        has_more: pointer to the flag for more pages; "" if the API has none.
         empty_statuses: statuses that stand for an empty page.
         params_in: `query` or `body`; "" for the body of calls with a JSON object, else the query.
+        relative_to: `base_url` if relative links are; "" for the URL of the page, as in RFC 3986.
+        param, to: for kinds that count: the place of the number.
     """
 
     __slots__ = ()
@@ -79,11 +107,15 @@ class Paginator:
     """Whether an empty page ends the list, so that records must be found to know where it ends."""
 
     records_path: str = ""
+    size: Settings = NOTHING
     limit_param: str = ""
     limit: int = 0
-    has_more: str = ""
+    has_more: ResponsePointer = ""
     empty_statuses: tuple[int, ...] = ()
     params_in: str = ""
+    relative_to: str = ""
+    param: str = ""
+    to: RequestPointer = NOTHING
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -96,9 +128,44 @@ class Paginator:
         """Field names of the YAML keys that have a different name."""
         return {"records": "records_path", "next": "next_path", "cursor": "cursor_path"}
 
-    def first_params(self) -> Params:
-        """Parameters of the first request, unless the caller sets them: the page size."""
-        return ((self.limit_param, str(self.limit)),) if self.limit_param and self.limit else ()
+    @property
+    def max_size(self) -> int:
+        """The largest page that the API returns; 0 if that is not known."""
+        maximum: int = self.size.get("max", 0)
+        return maximum
+
+    @property
+    def default_size(self) -> int:
+        """The page size to request; 0 if the block has none."""
+        size: int = self.size.get("value") or self.max_size or self.limit
+        return size
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the block names the place of the page size."""
+        return bool(self.size or self.limit_param)
+
+    def with_size(self, size: int) -> NextRequest:
+        """What the first request has, unless the caller sets it: the page size; nothing if it is 0."""
+        if not size or not self.has_size:
+            return NextRequest()
+        place, name = place_of(self.size) if self.size else ("param", self.limit_param)
+        if place == "param":
+            return NextRequest(params=((name, size),))
+        return NextRequest(changes=(({place: name}, size),))
+
+    def number(self, page: Page, params: Params, default: int) -> int:
+        """The number in the request for a page, for kinds that count."""
+        if not self.to:
+            return int_param(params, self.param, default)
+        found = page.sent(self.to)
+        return int_param((("", "" if found is None else str(found)),), "", default)
+
+    def with_number(self, number: int) -> NextRequest:
+        """The request with another number, for kinds that count."""
+        if not self.to:
+            return NextRequest(params=((self.param, number),))
+        return NextRequest(changes=((self.to, number),))
 
     def records(self, page: Page) -> list[JsonValue]:
         """The records of one page; [] if there is no list.
@@ -151,7 +218,8 @@ class Paginator:
             return None
         target = self.next_request(page, params)
         if target is None and more:
-            raise UnreadablePage(f'pagination.has_more "{self.has_more}" is true, but no next page is named')
+            flag = describe_pointer(self.has_more)
+            raise UnreadablePage(f"pagination.has_more {flag} is true, but no next page is named")
         return target
 
     def next_request(self, page: Page, params: Params) -> NextRequest | None:
@@ -168,9 +236,19 @@ class Paginator:
 
 
 JSON_PATH: Schema = {"type": "string", "format": "jmespath"}
+POINTER: Schema = {"$ref": "#/$defs/response_pointer"}
+TO_SCHEMA: Schema = {"$ref": "#/$defs/request_pointer"}
 RECORDS_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the list of records"}
-HAS_MORE_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the flag for more pages"}
-TOTAL_SCHEMA: Schema = {**JSON_PATH, "description": "JMESPath to the number of records of all pages"}
+HAS_MORE_SCHEMA: Schema = {**POINTER, "description": "pointer to the flag for more pages"}
+TOTAL_SCHEMA: Schema = {**POINTER, "description": "pointer to the number of records of all pages"}
+SIZE_SCHEMA: Schema = {
+    "$ref": "#/$defs/page_size",
+    "description": "the page size: its param, header or body path, the value to request, and the API's max",
+}
+RELATIVE_TO_SCHEMA: Schema = {
+    "enum": ["base_url"],
+    "description": "what relative links are relative to; by default the URL of the page",
+}
 EMPTY_STATUSES_SCHEMA: Schema = {
     "type": "array",
     "items": {"type": "integer", "minimum": 200, "maximum": 499},
@@ -181,6 +259,23 @@ PARAMS_IN_SCHEMA: Schema = {
     "description": "where paging parameters go; by default in the JSON object of a call that has one, "
     "else in the query",
 }
+COMMON_SCHEMA: Mapping[str, Schema] = {
+    "size": SIZE_SCHEMA,
+    "empty_statuses": EMPTY_STATUSES_SCHEMA,
+    "records": RECORDS_SCHEMA,
+}
+"""The keys of every kind."""
+COUNTING_SCHEMA: Mapping[str, Schema] = {
+    "param": {"type": "string", "description": "parameter for the number"},
+    "to": {**TO_SCHEMA, "description": "place of the number, instead of param"},
+    "limit_param": {"type": "string", "description": "older form of size: parameter for the page size"},
+    "limit": {"type": "integer", "minimum": 1, "description": "older form of size: page size to request"},
+    "has_more": HAS_MORE_SCHEMA,
+    "total": TOTAL_SCHEMA,
+    "params_in": PARAMS_IN_SCHEMA,
+    **COMMON_SCHEMA,
+}
+"""The keys of kinds whose requests hold a number."""
 
 ERROR_KEYS = ("error", "errors")
 MESSAGE_KEYS = ("fault", "message", "detail", "error_message", "error_description", "exception")
@@ -219,13 +314,13 @@ def describe(value: JsonValue) -> str:
     return str(value).lower() if isinstance(value, bool) else f"the number {value}"
 
 
-def read_flag(path: str, page: Page) -> bool | None:
-    """The flag at a JMESPath; None if it is absent, null or an empty text.
+def read_flag(pointer: ResponsePointer, page: Page) -> bool | None:
+    """The flag at a pointer; None if it is absent, null or an empty text.
 
     Raises:
         UnreadablePage: it is neither a boolean, nor a number, nor such a text.
     """
-    value = search_json(path, page.json())
+    value = read_response(pointer, page)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and value >= 0:
@@ -235,20 +330,20 @@ def read_flag(path: str, page: Page) -> bool | None:
         return text in TRUE
     if not text:
         return None
-    raise UnreadablePage(f'"{printable(path)}" is {describe(value)}; expected true or false')
+    raise UnreadablePage(f"{describe_pointer(pointer)} is {describe(value)}; expected true or false")
 
 
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 
-def read_count(path: str, page: Page) -> int | None:
-    """The whole number at a JMESPath, also as text or as 2.0; None if it is absent, null or an empty text.
+def read_count(pointer: ResponsePointer, page: Page) -> int | None:
+    """The whole number at a pointer, also as text or as 2.0; None if it is absent, null or an empty text.
 
     Raises:
         UnreadablePage: it is something else, or negative.
     """
-    value = search_json(path, page.json())
+    value = read_response(pointer, page)
     if value is None:
         return None
     text = "" if isinstance(value, bool | list | dict) else str(value).strip()
@@ -256,10 +351,39 @@ def read_count(path: str, page: Page) -> int | None:
         return None
     if _WHOLE_NUMBER.fullmatch(text):
         return int(text.partition(".")[0])
-    raise UnreadablePage(f'"{printable(path)}" is {describe(value)}; expected a whole number')
+    raise UnreadablePage(f"{describe_pointer(pointer)} is {describe(value)}; expected a whole number")
 
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}(?:\.0+)?")
+
+
+def next_url(pointer: ResponsePointer, page: Page) -> str:
+    """The URL at a pointer, or in the `href` of a link object there; "" if it is "", false, null or absent.
+
+    Raises:
+        UnreadablePage: there is something else, such as a number.
+    """
+    found = read_response(pointer, page)
+    url = found.get("href") if isinstance(found, dict) and found else found
+    if (url is None and found is None) or url is False or (isinstance(url, str) and not url.strip()):
+        return ""
+    if isinstance(url, str):
+        return url.strip()
+    raise UnreadablePage(f"{describe_pointer(pointer)} is {describe(found)}; expected a URL")
+
+
+def next_token(pointer: ResponsePointer, page: Page) -> JsonValue:
+    """The token of the next page at a pointer; None if it is "", 0, false, null or absent.
+
+    Raises:
+        UnreadablePage: it is true.
+    """
+    token = read_response(pointer, page)
+    if token is None or token in ("", 0):
+        return None
+    if token is True:
+        raise UnreadablePage("the cursor is true; expected a text or a number")
+    return token
 
 
 def parameter_text(value: JsonValue) -> str:

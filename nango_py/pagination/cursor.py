@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from nango_py.json_path import search_json
+from typing import TYPE_CHECKING
+
+from nango_py.config.values import NOTHING
 from nango_py.pagination.base import (
-    EMPTY_STATUSES_SCHEMA,
+    COMMON_SCHEMA,
     HAS_MORE_SCHEMA,
-    JSON_PATH,
     PARAMS_IN_SCHEMA,
-    RECORDS_SCHEMA,
+    POINTER,
     NextRequest,
     Page,
     Paginator,
     Params,
-    UnreadablePage,
+    next_token,
 )
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.config.pointers import ResponsePointer
+    from nango_py.json_types import Settings
 
 
 @PAGINATORS.register
 @record
 class Cursor(Paginator):
-    """Sends the token found at a JMESPath as a parameter, until there is none.
+    """Sends the token found at a pointer as a parameter, until there is none.
 
     The token is text or a number; in a body (`params_in`) it may be any JSON value.
     """
@@ -31,19 +36,19 @@ class Cursor(Paginator):
     config_schema = {
         "required": ["cursor", "param"],
         "properties": {
-            "cursor": {**JSON_PATH, "description": "JMESPath to the token of the next page"},
+            "cursor": {**POINTER, "description": "pointer to the token of the next page"},
             "param": {"type": "string", "description": "parameter for the token"},
             "has_more": HAS_MORE_SCHEMA,
             "params_in": PARAMS_IN_SCHEMA,
-            "empty_statuses": EMPTY_STATUSES_SCHEMA,
-            "records": RECORDS_SCHEMA,
+            **COMMON_SCHEMA,
         },
     }
     example_config = {"cursor": "meta.next", "param": "cursor", "records": "items"}
-    cursor_path: str = ""
+    cursor_path: ResponsePointer = ""
     param: str = "cursor"
-    has_more: str = ""
+    has_more: ResponsePointer = ""
     params_in: str = ""
+    size: Settings = NOTHING
     empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
 
@@ -53,9 +58,5 @@ class Cursor(Paginator):
         Raises:
             UnreadablePage: it is true.
         """
-        token = search_json(self.cursor_path, page.json())
-        if token is None or token in ("", 0):
-            return None
-        if token is True:
-            raise UnreadablePage("the cursor is true; expected a text or a number")
-        return NextRequest(params=((self.param, token),))
+        token = next_token(self.cursor_path, page)
+        return None if token is None else NextRequest(params=((self.param, token),))

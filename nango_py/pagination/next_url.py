@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from nango_py.errors import printable
-from nango_py.json_path import search_json
+from typing import TYPE_CHECKING
+
+from nango_py.config.values import NOTHING
 from nango_py.pagination.base import (
-    EMPTY_STATUSES_SCHEMA,
+    COMMON_SCHEMA,
     HAS_MORE_SCHEMA,
     JSON_PATH,
-    RECORDS_SCHEMA,
+    RELATIVE_TO_SCHEMA,
     NextRequest,
     Page,
     Paginator,
     Params,
-    UnreadablePage,
-    describe,
+    next_url,
 )
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.config.pointers import ResponsePointer
+    from nango_py.json_types import Settings
 
 
 @PAGINATORS.register
@@ -34,13 +38,15 @@ class NextUrl(Paginator):
         "properties": {
             "next": {**JSON_PATH, "description": "JMESPath to the URL of the next page"},
             "has_more": HAS_MORE_SCHEMA,
-            "empty_statuses": EMPTY_STATUSES_SCHEMA,
-            "records": RECORDS_SCHEMA,
+            "relative_to": RELATIVE_TO_SCHEMA,
+            **COMMON_SCHEMA,
         },
     }
     example_config = {"next": "links.next", "records": "data"}
     next_path: str = "links.next"
-    has_more: str = ""
+    has_more: ResponsePointer = ""
+    relative_to: str = ""
+    size: Settings = NOTHING
     empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
 
@@ -50,12 +56,5 @@ class NextUrl(Paginator):
         Raises:
             UnreadablePage: there is something else, such as a number.
         """
-        found = search_json(self.next_path, page.json())
-        url = found.get("href") if isinstance(found, dict) and found else found
-        if url is None and found is None:
-            return None
-        if url is False or (isinstance(url, str) and not url.strip()):
-            return None
-        if isinstance(url, str):
-            return NextRequest(url=url.strip())
-        raise UnreadablePage(f'"{printable(self.next_path)}" is {describe(found)}; expected a URL')
+        url = next_url(self.next_path, page)
+        return NextRequest(url=url) if url else None

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from nango_py.config.values import NOTHING
 from nango_py.pagination.base import (
-    EMPTY_STATUSES_SCHEMA,
-    HAS_MORE_SCHEMA,
-    PARAMS_IN_SCHEMA,
-    RECORDS_SCHEMA,
-    TOTAL_SCHEMA,
+    COUNTING_SCHEMA,
     NextRequest,
     Page,
     Paginator,
     Params,
     UnreadablePage,
-    int_param,
     read_count,
 )
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.config.pointers import RequestPointer, ResponsePointer
+    from nango_py.json_types import Settings
 
 
 @PAGINATORS.register
@@ -31,30 +33,22 @@ class Offset(Paginator):
 
     name = "offset"
     config_schema = {
-        "required": ["param"],
+        "anyOf": [{"required": ["param"]}, {"required": ["to"]}],
         "properties": {
-            "param": {"type": "string", "description": "parameter for the offset"},
-            "limit_param": {"type": "string", "description": "parameter for the page size"},
-            "limit": {"type": "integer", "minimum": 1, "description": "page size to request"},
-            "has_more": HAS_MORE_SCHEMA,
-            "total": TOTAL_SCHEMA,
-            "params_in": PARAMS_IN_SCHEMA,
-            "empty_statuses": EMPTY_STATUSES_SCHEMA,
-            "records": RECORDS_SCHEMA,
+            "start": {"type": "integer", "minimum": 0, "description": "first offset, 0 by default"},
+            **COUNTING_SCHEMA,
         },
     }
-    example_config = {
-        "param": "offset",
-        "limit_param": "limit",
-        "limit": 100,
-        "records": "data",
-    }
+    example_config = {"param": "offset", "size": {"param": "limit", "value": 100}, "records": "data"}
     counts_records = True
-    param: str = "offset"
+    param: str = ""
+    to: RequestPointer = NOTHING
+    start: int = 0
+    size: Settings = NOTHING
     limit_param: str = ""
     limit: int = 0
-    has_more: str = ""
-    total: str = ""
+    has_more: ResponsePointer = ""
+    total: ResponsePointer = ""
     params_in: str = ""
     empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
@@ -65,15 +59,16 @@ class Offset(Paginator):
         Raises:
             UnreadablePage: the first page is empty, and yet there are more records.
         """
-        count, offset = len(self.records(page)), int_param(params, self.param, 0)
+        count, offset = len(self.records(page)), self.number(page, params, self.start)
         # The offset counts records: an empty page in the middle is as long as the others.
         following = offset + (count or page.largest_page)
         more = self.says_more(page)
         total = read_count(self.total, page) if self.total and more is None else None
-        if total is not None and total >= offset + count:  # a smaller total is not one of all records
-            more = following < total
+        sent = offset - self.start + count
+        if total is not None and total >= sent:  # a smaller total is not one of all records
+            more = following - self.start < total
         if not (bool(count) if more is None else more):
             return None
         if following == offset:
             raise UnreadablePage("the first page is empty, but the API says that there are more records")
-        return NextRequest(params=((self.param, following),))
+        return self.with_number(following)

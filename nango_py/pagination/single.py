@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from nango_py.pagination.base import (
-    EMPTY_STATUSES_SCHEMA,
-    RECORDS_SCHEMA,
-    NextRequest,
-    Page,
-    Paginator,
-    Params,
-)
+from typing import TYPE_CHECKING
+
+from nango_py.config.values import NOTHING
+from nango_py.pagination.base import COMMON_SCHEMA, NextRequest, Page, Paginator, Params
 from nango_py.record import record
 from nango_py.registry import PAGINATORS
+
+if TYPE_CHECKING:
+    from nango_py.json_types import Settings
 
 
 @PAGINATORS.register
@@ -20,8 +19,9 @@ class Single(Paginator):
     """Returns the records of one response and requests no other page."""
 
     name = "single"
-    config_schema = {"properties": {"empty_statuses": EMPTY_STATUSES_SCHEMA, "records": RECORDS_SCHEMA}}
+    config_schema = {"properties": COMMON_SCHEMA}
     example_config = {"records": "data"}
+    size: Settings = NOTHING
     empty_statuses: tuple[int, ...] = ()
     records_path: str = ""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from nango_py.json_path import search_json
-from nango_py.registry import PAGE_SERVERS, UnknownPluginError
+from nango_py.registry import GENERAL_KIND, PAGE_SERVERS, UnknownPluginError
 from nango_py.sandbox.documents import choose_alternative
 from nango_py.sandbox.paging.base import ListRequest, PageDraft, UnknownPageError
 from nango_py.sandbox.records import records_from_schema, vary_records
@@ -57,18 +57,24 @@ class ServedList:
         path = pagination.get("records") or "@"
         self._records_path = choose_alternative(path, envelope, name)
         first = self._make_page(ListRequest("http://127.0.0.1/", {}, {}, None, {})).document
-        if search_json(path, first) != records[: page_size if pagination.get("kind") != "single" else None]:
+        if search_json(path, first) != records[: page_size if self._server.name != "single" else None]:
             raise ValueError(f'the sandbox cannot write records at "{path}"; supply the list with respond()')
 
     def __call__(self, request: SandboxRequest) -> SandboxResponse:
         """The page, or a 400 if there is no such page."""
         url = request.base_url + request.path
-        asked = ListRequest(url, request.params, request.headers, _body_of(request), request.path_params)
+        asked = ListRequest(
+            url, request.params, request.headers, _body_of(request), request.path_params, request.path
+        )
         try:
             page = self._make_page(asked)
         except UnknownPageError as error:
             return self._responses.error(400, "unknown_page", f"There is no such page: {error}.")
         return self._responses.json(page.document).with_headers(page.headers)
+
+    def continuations(self, method: str, path: str) -> list[tuple[str, str]]:
+        """Method and path of the requests for the pages after the first; see `PageServer`."""
+        return self._server.continuations(method, path.strip("/"))
 
     def _make_page(self, request: ListRequest) -> PageDraft:
         size = self._server.read_size(request, self._page_size)
@@ -106,12 +112,17 @@ def make_list(
         served = vary_records(example, records, seed)
     else:
         served = [{"type": name, "id": str(number)} for number in range(1, records + 1)]
-    size = page_size or int(pagination.get("limit") or DEFAULT_PAGE_SIZE)
+    size = page_size or _size_of(pagination)
     return ServedList(pagination, name, envelope, served, size, responses), served
 
 
+def _size_of(pagination: Settings) -> int:
+    size = pagination.get("size") or {}
+    return int(size.get("max") or size.get("value") or pagination.get("limit") or DEFAULT_PAGE_SIZE)
+
+
 def _server_of(pagination: Settings) -> PageServer:
-    kind = str(pagination.get("kind") or "single")
+    kind = str(pagination.get("kind") or (GENERAL_KIND if pagination.get("next") else "single"))
     try:
         server: PageServer = PAGE_SERVERS.get(kind)(pagination)
     except UnknownPluginError:

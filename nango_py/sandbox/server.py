@@ -177,7 +177,7 @@ class Sandbox:
             records: the records, or their number. Generated ones are like those of the blueprint's example
                 for the path, with unique ids; without an example they have a `type` and an `id`.
             method: such as "POST" for a search.
-            page_size: the largest page; by default the `limit` of the blueprint, or 100.
+            page_size: the largest page; by default the `size` of the blueprint, or 100.
             schema: a JSON Schema of the generated records.
             seed: other seeds give other records.
 
@@ -188,7 +188,8 @@ class Sandbox:
             self._api.settings, path, records,
             responses=self._api.responses, method=method, page_size=page_size, schema=schema, seed=seed,
         )  # fmt: skip
-        self._api.routes.add(Route.of(method, path, served))
+        for verb, each in dict.fromkeys(((method, path.strip("/")), *served.continuations(method, path))):
+            self._api.routes.add(Route.of(verb, each, served))
         return made
 
     def start(self) -> None:

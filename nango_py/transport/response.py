@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     from nango_py.attempt import Attempt
+    from nango_py.json_types import JsonObject
     from nango_py.transport.http1 import Head
     from nango_py.transport.sendable import FailureReason, Sendable
 
@@ -82,6 +83,7 @@ class Response(requests.Response):
     Attributes:
         attempts: one record for each attempt that led to this response.
         hint: what `raise_for_status()` adds to its message.
+        get_state: gives `state`; None for a response that is not a page of `pages()`.
     """
 
     raw: Any
@@ -107,6 +109,19 @@ class Response(requests.Response):
         self.raw = raw
         self.attempts: tuple[Attempt, ...] = ()
         self.hint = ""
+        self.get_state: Callable[[], JsonObject] | None = None
+
+    @property
+    def state(self) -> JsonObject:
+        """For a page of `pages()`: where to go on after it, as JSON for `state=`.
+
+        Raises:
+            AttributeError: the response is not a page of a list.
+            RequestFailed: the page does not say how the list goes on, or its link holds a credential.
+        """
+        if self.get_state is None:
+            raise AttributeError("only the responses of pages() have a state")
+        return self.get_state()
 
     @_computed_once
     def headers(self) -> CaseInsensitiveDict[str]:  # type: ignore[override]  # it can be set

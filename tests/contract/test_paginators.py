@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nango_py.config.schema.format import definitions
 from nango_py.engine.call_arguments import Call
+from nango_py.engine.page_state import Place
 from nango_py.engine.paging import PageWalk, ParsedPage
-from nango_py.engine.plan import make_plan
+from nango_py.engine.paging_options import WalkOptions
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import InvalidRequest, RequestFailed
 from nango_py.json_path import search_json
 from nango_py.pagination.base import NextRequest, Paginator, UnreadablePage
 from nango_py.record import field_names
 from nango_py.registry import PAGINATORS
-from tests.support.made_values import KEY, FakeResponse, a_plan, an_integration, bound_settings
+from tests.support.made_values import KEY, FakeResponse, a_connection, an_integration, bound_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +89,14 @@ class Walk:
     has_links: bool = False
 
 
+def respond_with_body_cursor(request: dict[str, str]) -> FakeResponse:
+    """Three pages, whose cursor is in the JSON body."""
+    page = int(json.loads(request.get("body") or "{}").get("page", {}).get("after", 1))
+    return FakeResponse(body={"items": [page], "page": {"after": page + 1, "more": page < 3}})
+
+
 WALKS = {
+    "next": Walk(respond_with_body_cursor, [1, 2, 3]),
     "single": Walk(lambda _: FakeResponse(body={"data": [1, 2]}), [1, 2], 1),
     "next_url": Walk(linked(next_body), [1, 2, 3], has_links=True),
     "link_header": Walk(linked(next_link), [1, 2, 3], has_links=True),
@@ -108,43 +118,51 @@ def walk(
 ) -> tuple[list[Any], list[Plan]]:
     """The records of all pages and the requests for them."""
     block = {"kind": kind, **PAGINATORS.get(kind).example_config, **(config or {})}
-    pages = PageWalk(
-        IntegrationRuntime(an_integration(pagination=block)), Call("GET", "things", **options), 20
-    )
+    pages = walk_of(block, WalkOptions(max_pages=20), **options)
     records: list[Any] = []
     plans: list[Plan] = []
-    following: Plan | None = make_plan(pages.first_call, settings)
-    while following is not None:
-        plans.append(following)
-        response = serve(dict(parse_qsl(urlsplit(following.url).query)))
-        records += pages.add_page(following, response).records
-        following = pages.next_plan()
+    while pages.has_next():
+        plans.append(pages.plan(settings))
+        response = serve(request_of(plans[-1]))
+        records += pages.add_page(response).records
     return records, plans
+
+
+def walk_of(block: Any, options: WalkOptions | None = None, **call: Any) -> PageWalk:
+    """A walk over a list, with the blueprint's `pagination:` block."""
+    runtime = IntegrationRuntime(an_integration(pagination=block))
+    method = call.pop("method", "GET")
+    return PageWalk(runtime, Call(method, "things", **call), a_connection(), options or WalkOptions())
+
+
+def request_of(plan: Plan) -> dict[str, str]:
+    """What the API receives: the query, and the body as text."""
+    query = dict(parse_qsl(urlsplit(plan.url).query))
+    return {**query, "body": plan.body.decode()} if isinstance(plan.body, bytes) else query
 
 
 def a_page(body: Any = None, headers: Any = None) -> Any:
     """A page that is not part of a walk."""
     response: Any = FakeResponse(headers=headers, body=body)
-    return ParsedPage(response, is_empty=False)
+    return ParsedPage(None, Place({}), None, response, is_empty=False)
 
 
 def following_plan(kind: str, body: Any, settings: Any = IN_QUERY) -> Plan | None:
     """The request for the page after one."""
-    pages = PageWalk(
-        IntegrationRuntime(an_integration(pagination={"kind": kind, **PAGINATORS.get(kind).example_config})),
-        Call("GET", "things"),
-        None,
-    )
+    pages = walk_of({"kind": kind, **PAGINATORS.get(kind).example_config})
     response: Any = FakeResponse(body=body)
-    pages.add_page(a_plan(settings=settings), response)
-    return pages.next_plan()
+    pages.plan(settings)
+    pages.add_page(response)
+    return pages.plan(settings) if pages.has_next() else None
 
 
 @every_kind
 def test_the_config_schema_is_a_json_schema_and_the_example_is_valid(kind: str) -> None:
     """Each kind declares its keys in a JSON Schema, with an example that the docs use."""
     cls = PAGINATORS.get(kind)
-    schema = {"type": "object", "additionalProperties": False, **cls.config_schema}
+    schema = {
+        "type": "object", "additionalProperties": False, **cls.config_schema, "$defs": definitions(),
+    }  # fmt: skip
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(cls.example_config)
     assert set(cls.config_schema.get("required", ())) <= set(cls.example_config)
@@ -155,9 +173,13 @@ def test_the_config_schema_is_a_json_schema_and_the_example_is_valid(kind: str) 
 def test_every_key_of_the_schema_reaches_the_paginator(kind: str) -> None:
     """No key that the schema accepts is silently ignored by the class."""
     cls = PAGINATORS.get(kind)
-    samples = {"string": "sample", "integer": 7, "boolean": True, "array": (404,), None: "body"}
+    samples = {
+        "string": "sample", "integer": 7, "boolean": True, "array": (404,), "object": {"from": "a", "to": {}},
+        None: "body", "#/$defs/response_pointer": "a.b", "#/$defs/request_pointer": {"header": "X"},
+        "#/$defs/page_size": {"param": "limit", "value": 5},
+    }  # fmt: skip
     for key, entry in cls.config_schema["properties"].items():
-        value = samples[entry.get("type")]
+        value: Any = samples[entry.get("$ref", entry.get("type"))]
         paginator = paginator_of(kind, **{key: value})
         assert value in [getattr(paginator, name) for name in field_names(type(paginator))], key
 
@@ -322,10 +344,14 @@ def test_the_flag_decides_where_a_cursor_is_always_there() -> None:
 
 
 def test_the_page_size_is_requested() -> None:
-    """The first request has the page size, if the blueprint sets one."""
-    assert paginator_of("offset").first_params() == (("limit", "100"),)
-    assert paginator_of("page", limit_param="per_page", limit=50).first_params() == (("per_page", "50"),)
-    assert paginator_of("page").first_params() == ()
+    """The first request has the page size, if the blueprint sets one, in the older form too."""
+    for kind in PAGINATORS.names():
+        paginator = paginator_of(kind, size={"body": "page.size", "value": 7, "max": 9})
+        assert (paginator.default_size, paginator.max_size) == (7, 9)
+        assert paginator.with_size(8) == NextRequest(changes=(({"body": "page.size"}, 8),))
+    older = paginator_of("page", limit_param="per_page", limit=50)
+    assert older.with_size(older.default_size) == NextRequest(params=(("per_page", 50),))
+    assert paginator_of("page").with_size(5) == NextRequest()
 
 
 @given(

@@ -129,6 +129,12 @@ class FakeResponse:
         self.attempts: tuple[Any, ...] = ()
         self.raw = self
         self.hint = ""
+        self.get_state: Any = None
+
+    @property
+    def state(self) -> Any:
+        """Where to go on after a page."""
+        return self.get_state()
 
     @property
     def text(self) -> str:

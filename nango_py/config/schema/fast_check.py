@@ -220,7 +220,7 @@ _FOR_ANY: dict[str, Check] = {
     "allOf": _all_of,
     "if": _branch,
     "not": lambda wanted, value, _, is_in_list: not _fits(wanted, value, is_in_list=is_in_list),
-    "enum": lambda wanted, value, _, __: isinstance(value, str) and value in wanted,
+    "enum": lambda wanted, value, _, __: (isinstance(value, str) or value is True) and value in wanted,
     "const": lambda wanted, value, _, __: isinstance(value, str) and value == wanted,
     "minimum": lambda wanted, value, _, __: not is_number(value) or value >= wanted,
     "maximum": lambda wanted, value, _, __: not is_number(value) or value <= wanted,
@@ -233,6 +233,7 @@ _FOR_MAPPINGS: dict[str, Check] = {
     "required": _required,
     "dependentRequired": _partners,
     "propertyNames": _property_names,
+    "maxProperties": lambda wanted, value, _, __: len(value) <= wanted,
 }
 _FOR_LISTS: dict[str, Check] = {"items": _items}
 _FOR_TEXTS: dict[str, Check] = {

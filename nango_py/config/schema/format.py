@@ -10,10 +10,10 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from nango_py.registry import AUTH_MODES, PAGINATORS
+from nango_py.registry import AUTH_MODES, GENERAL_KIND, PAGINATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Schema = dict[str, Any]
 
@@ -39,28 +39,59 @@ def definitions() -> dict[str, Schema]:
     all_definitions["auth_mode"] = {"enum": list(modes)}
     all_definitions["auth"] = _choose_by("auth_mode", {"$ref": LOCAL + "auth_mode"}, modes)
     all_definitions["auth_complete"] = _require_by("auth_mode", modes)
+    schemas = {name: kind.config_schema for name, kind in PAGINATORS.all().items()}
     kinds = {
-        name: (kind.config_schema.get("properties", {}), list(kind.config_schema.get("required", ())))
-        for name, kind in PAGINATORS.all().items()
+        name: (schema.get("properties", {}), list(schema.get("required", ())))
+        for name, schema in schemas.items()
     }
-    all_definitions["pagination"] = (
-        _choose_by("kind", {"enum": list(kinds)}, kinds)
-        if kinds
-        else {"type": "object", "properties": {"kind": {"type": "string"}}}
-    )
-    all_definitions["pagination_complete"] = _require_by("kind", kinds)
+    all_definitions["pagination"] = _choose_by("kind", {"enum": list(kinds)}, kinds, _IS_GENERAL)
+    all_definitions["pagination_complete"] = {
+        "type": "object",
+        "if": _IS_GENERAL,
+        "else": {"required": ["kind"]},
+        "allOf": [
+            *_requirements("kind", kinds, _IS_GENERAL),
+            {"if": _IS_GENERAL, "then": {"properties": {"next": {"required": ["from", "to"]}}}},
+            {"if": {"required": ["size"]}, "then": {"properties": {"size": _NEEDS_NUMBER}}},
+            *(choice for name, schema in schemas.items() for choice in _choices(name, schema)),
+        ],
+    }
     return all_definitions
 
 
-def _choose_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
+# Without `kind`, a block with a mapping at `next` is of the general kind.
+_IS_GENERAL: Schema = {"required": ["next"], "properties": {"next": {"type": "object"}}}
+
+_NEEDS_NUMBER: Schema = {"if": {"required": ["max"]}, "else": {"required": ["value"]}}
+
+
+def _choices(kind: str, schema: Mapping[str, Any]) -> Iterator[Schema]:
+    """The first of two keys is required if the other is missing, as `anyOf` of a paginator's schema says."""
+    if "anyOf" in schema:
+        first, second = (part["required"] for part in schema["anyOf"])
+        yield {"if": {**_is("kind", kind), "not": {"required": second}}, "then": {"required": first}}
+
+
+def _choose_by(
+    selector: str,
+    choice: Schema,
+    parts: Mapping[str, tuple[Schema, list[str]]],
+    is_implied: Schema | None = None,
+) -> Schema:
     """A mapping whose other keys depend on the value of `selector`; none is required.
 
-    Without the selector, as in an override of one key, the keys of all plugins are allowed.
+    Without the selector, as in an override of one key, the keys of all plugins are allowed. `is_implied` says
+    when the selector may be left out because the other keys say that it is the general kind.
     """
-    union = {key: value for properties, _ in parts.values() for key, value in properties.items()}
-    known = {"properties": {selector: {"enum": list(parts)}}, "required": [selector]}
+    union: Schema = {}
+    for properties, _ in parts.values():
+        for key, value in properties.items():
+            union[key] = _either(union[key], value) if key in union else value
+    known: Schema = {"properties": {selector: {"enum": list(parts)}}, "required": [selector]}
+    if is_implied is not None:
+        known = {"if": {"required": [selector]}, "then": known, "else": is_implied}
     branches: list[Schema] = [
-        {"if": _is(selector, name), "then": {"properties": properties}}
+        {"if": _is(selector, name, is_implied), "then": {"properties": properties}}
         for name, (properties, _) in parts.items()
         if properties
     ]
@@ -73,17 +104,40 @@ def _choose_by(selector: str, choice: Schema, parts: Mapping[str, tuple[Schema, 
     }
 
 
+def _either(first: Schema, second: Schema) -> Schema:
+    """A value that is a mapping in one plugin and a text in another."""
+    if first == second:
+        return first
+    mapping, text = (first, second) if first.get("type") == "object" else (second, first)
+    return {
+        "type": ["string", "object"],
+        "description": mapping["description"],
+        "if": {"type": "object"},
+        "then": mapping,
+        "else": text,
+    }
+
+
 def _require_by(selector: str, parts: Mapping[str, tuple[Schema, list[str]]]) -> Schema:
-    branches = [
-        {"if": _is(selector, name), "then": {"required": required}}
-        for name, (_, required) in parts.items()
-        if required
-    ]
+    branches = _requirements(selector, parts)
     return {"type": "object", "required": [selector], **({"allOf": branches} if branches else {})}
 
 
-def _is(selector: str, name: str) -> Schema:
-    return {"properties": {selector: {"const": name}}, "required": [selector]}
+def _requirements(
+    selector: str, parts: Mapping[str, tuple[Schema, list[str]]], is_implied: Schema | None = None
+) -> list[Schema]:
+    return [
+        {"if": _is(selector, name, is_implied), "then": {"required": required}}
+        for name, (_, required) in parts.items()
+        if required
+    ]
+
+
+def _is(selector: str, name: str, is_implied: Schema | None = None) -> Schema:
+    is_named = {"properties": {selector: {"const": name}}, "required": [selector]}
+    if is_implied is None or name != GENERAL_KIND:
+        return is_named
+    return {"if": {"required": [selector]}, "then": is_named, "else": is_implied}
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.schema.facts import check_facts
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
+from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.lint_requests import check_requests
 from nango_py.config.urls.hosts import is_network
 from nango_py.config.values import MAPPINGS
@@ -31,11 +32,12 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
 
     They are: budgets without limits (E203), refusals that name no budget (E404), rate limit headers without a
     wait (E402), rules that may send a POST twice (E403), invalid calendar days and networks (E204),
-    credentials that the auth mode does not have (E202), and patterns that cannot be used (E319).
+    credentials that the auth mode does not have (E202), patterns that cannot be used (E319), and places of
+    pages and sizes that do not fit (E203, E204).
     """
     checks = (
         _check_limit_headers, _check_budgets, _check_repeated_posts, _check_days, _check_networks,
-        _check_fields, check_requests, check_facts,
+        _check_fields, check_requests, check_facts, lint_pagination,
     )  # fmt: skip
     found = itertools.chain.from_iterable(check(settings, locator) for check in checks)
     return list(itertools.islice(found, MAX_PROBLEMS + 1))

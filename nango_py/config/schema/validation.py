@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.pagination_merge import overlay_pagination
 from nango_py.config.schema.fast_check import (
     NEVER_NULL,
     is_integer,
@@ -22,6 +23,7 @@ from nango_py.config.schema.fast_check import (
 )
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
+from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.wording import Fault, problem_of
 from nango_py.config.yaml.merge import with_nulls
 from nango_py.config.yaml.tree import Document, Located
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
     from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Place
     from nango_py.json_types import Schema, Settings
 
 _PARENT_KEYS = ("extends", "extends_blueprint")
@@ -96,7 +99,36 @@ def check_merged(settings: Settings, locator: Located) -> list[Problem]:
         locator: where the parts of the tree were written.
     """
     found = _problems("merged", settings, locator, lambda _: True)
-    return sorted([*found, *lint_settings(settings, locator)], key=_get_position)
+    endpoints = _check_endpoints(settings, locator)
+    return sorted([*found, *lint_settings(settings, locator), *endpoints], key=_get_position)
+
+
+def check_pagination(block: Settings, locator: Located) -> list[Problem]:
+    """What is wrong with a merged `pagination:` block, sorted."""
+    settings = {"pagination": block}
+    found = _problems("paged", settings, locator, lambda _: True)
+    return sorted([*found, *lint_pagination(settings, locator)], key=_get_position)
+
+
+def _check_endpoints(settings: Settings, locator: Located) -> Iterator[Problem]:
+    """What is wrong with the blocks of `endpoints` after they are merged over `pagination`."""
+    entries, block = settings.get("endpoints"), settings.get("pagination")
+    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        own = entry.get("pagination") if isinstance(entry, Mapping) else None
+        if isinstance(own, Mapping):
+            merged = overlay_pagination(block if isinstance(block, Mapping) else {}, own)
+            yield from check_pagination(merged, _Below(locator, ("endpoints", index)))
+
+
+class _Below(Located):
+    """The places of a part of a tree."""
+
+    def __init__(self, locator: Located, path: Path) -> None:
+        self._locator, self._path = locator, path
+
+    def place(self, path: Path) -> Place:
+        """The place of a value of the part."""
+        return self._locator.place((*self._path, *path))
 
 
 def _below_version(path: Path) -> bool:

@@ -120,7 +120,7 @@ def _range(fault: Fault, locator: Located) -> Problem:
 
 
 def _enum(fault: Fault, locator: Located) -> Problem:
-    allowed = [str(value) for value in fault.schema["enum"]]
+    allowed = ["true" if value is True else str(value) for value in fault.schema["enum"]]
     near = nearest(fault.value, allowed) if isinstance(fault.value, str) else ""
     words = f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
     help_ = f'did you mean "{near}"?' if near else ""
@@ -182,6 +182,12 @@ def _too_few(fault: Fault, locator: Located) -> Problem:
     return Problem(locator.position(fault.path), "E203", what, f"expected {expected}" if expected else "")
 
 
+def _too_many(fault: Fault, locator: Located) -> Problem:
+    expected = f"expected {fault.schema['expected']}" if "expected" in fault.schema else ""
+    where = locator.key_position((*fault.path, list(fault.value)[fault.schema["maxProperties"]]))
+    return Problem(where, "E204", "there are too many keys", expected)
+
+
 _DESCRIPTIONS: dict[str, Callable[[Fault, Located], Problem]] = {
     "type": _type,
     "minimum": _range,
@@ -197,4 +203,5 @@ _DESCRIPTIONS: dict[str, Callable[[Fault, Located], Problem]] = {
     "minItems": _too_few,
     "minLength": _too_few,
     "minProperties": _too_few,
+    "maxProperties": _too_many,
 }

@@ -33,6 +33,7 @@ class ListRequest:
         headers: by lower-case name.
         body: the JSON body, or the form as a mapping; None without either.
         segments: the values of `{name}` in the path of the list.
+        path: below the base URL.
     """
 
     url: str
@@ -40,6 +41,7 @@ class ListRequest:
     headers: Mapping[str, str]
     body: JsonValue
     segments: Mapping[str, str]
+    path: str = ""
 
 
 class PageDraft:
@@ -141,13 +143,46 @@ class PageServer:
         Raises:
             UnknownPageError: it is not a positive number.
         """
-        text = self.read_param(request, str(self.settings.get("limit_param") or ""))
+        size = self.settings.get("size") or {"param": self.settings.get("limit_param") or ""}
+        text = self.read_at(request, size)
         return largest if text is None else min(max(self.parse_number(text), 1), largest)
+
+    def read_number(self, request: ListRequest) -> JsonValue:
+        """The number of a kind that counts, from `to` or `param`; None if it is absent."""
+        return self.read_at(request, self.settings.get("to") or {"param": self.settings["param"]})
+
+    def read_at(self, request: ListRequest, pointer: Settings) -> JsonValue:
+        """The value at a request pointer; a parameter is where the kind has its own."""
+        if "param" in pointer:
+            return self.read_param(request, pointer["param"])
+        if "header" in pointer:
+            return request.headers.get(pointer["header"].lower())
+        if "segment" in pointer:
+            return request.segments.get(pointer["segment"])
+        value: JsonValue = request.body
+        for name in pointer["body"].split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    def link(self, page: PageDraft, changes: Mapping[str, str]) -> str:
+        """The URL of the request with other parameters, relative to the base URL if the block says so."""
+        url = page.url_with(changes)
+        return (
+            url.replace(page.request.url, f"/{page.request.path}")
+            if self.settings.get("relative_to")
+            else url
+        )
+
+    def continuations(self, method: str, path: str) -> list[tuple[str, str]]:
+        """Method and path of the requests for the next pages, with `{name}` for values that change."""
+        return [(method, path)]
 
     def read_param(self, request: ListRequest, name: str) -> JsonValue:
         """A paging parameter, from where the block's `params_in` puts it; None if it is absent."""
         body = request.body if isinstance(request.body, dict) else {}
         place = self.settings.get("params_in") or ("body" if name in body else "query")
+        if self.name == "next":
+            place = "query"
         return body.get(name) if place == "body" else request.params.get(name)
 
     def parse_number(self, value: JsonValue) -> int:

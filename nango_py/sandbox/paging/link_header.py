@@ -30,6 +30,6 @@ class LinkHeaderServer(PageServer):
         """Add the header."""
         links = [f'<{page.url_with({CURSOR_PARAM: encode_cursor(0)})}>; rel="first"']
         if page.next_start is not None:
-            url = page.url_with({CURSOR_PARAM: encode_cursor(page.next_start)})
+            url = self.link(page, {CURSOR_PARAM: encode_cursor(page.next_start)})
             links.insert(0, f'<{url}>; rel="{self.settings.get("rel") or "next"}"')
         page.headers["Link"] = ", ".join(links)

@@ -29,5 +29,5 @@ class NextUrlServer(PageServer):
     def mark(self, page: PageDraft) -> None:
         """Write the link."""
         start = page.next_start
-        link = None if start is None else page.url_with({CURSOR_PARAM: encode_cursor(start)})
+        link = None if start is None else self.link(page, {CURSOR_PARAM: encode_cursor(start)})
         page.write(self.settings["next"], link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.registry import PAGE_SERVERS
-from nango_py.sandbox.paging.base import PageServer
+from nango_py.sandbox.paging.base import PageServer, UnknownPageError
 
 if TYPE_CHECKING:
     from nango_py.json_types import JsonValue
@@ -19,9 +19,14 @@ class OffsetServer(PageServer):
     name = "offset"
 
     def read_start(self, request: ListRequest, records: list[JsonValue], size: int) -> int:
-        """The parameter; 0 without it."""
-        value = self.read_param(request, self.settings["param"])
-        return 0 if value is None else self.parse_number(value)
+        """The number, counted from the block's `start`; 0 without it."""
+        value, first = self.read_number(request), int(self.settings.get("start", 0))
+        if value is None:
+            return 0
+        number = self.parse_number(value)
+        if number < first:
+            raise UnknownPageError(f"offsets are counted from {first}")
+        return number - first
 
     def mark(self, page: PageDraft) -> None:
         """Write the total."""

@@ -20,7 +20,7 @@ class PageNumberServer(PageServer):
 
     def read_start(self, request: ListRequest, records: list[JsonValue], size: int) -> int:
         """The records of the pages before."""
-        value, first = self.read_param(request, self.settings["param"]), int(self.settings.get("start", 1))
+        value, first = self.read_number(request), int(self.settings.get("start", 1))
         number = first if value is None else self.parse_number(value)
         if number < first:
             raise UnknownPageError(f"pages are counted from {first}")

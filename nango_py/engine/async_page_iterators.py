@@ -1,0 +1,56 @@
+"""The records of a list for `async for`, and pages that are requested before they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from nango_py.engine.page_iterators import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+
+    from nango_py.engine.paging import PageWalk, ParsedPage
+
+
+class AsyncRecords(Reader):
+    """The records of a list for `async for`; `state` is where to go on after the last one."""
+
+    def __init__(self, walk: PageWalk, pages: AsyncGenerator[ParsedPage, None]) -> None:
+        super().__init__(walk)
+        self._generator = self._iterate(pages)
+
+    async def _iterate(self, pages: AsyncGenerator[ParsedPage, None]) -> AsyncGenerator[Any, None]:
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                for record in self.records_of(page):
+                    yield record
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._generator
+
+    async def __anext__(self) -> Any:
+        return await anext(self._generator)
+
+    async def aclose(self) -> None:
+        """Read no more records; a page that is being requested in advance is cancelled."""
+        await self._generator.aclose()
+
+
+async def read_ahead_async(
+    fetch: Callable[[], Coroutine[Any, Any, ParsedPage | None]], seen: Callable[[], object]
+) -> AsyncGenerator[ParsedPage, None]:
+    """The pages of a walk; each is requested by a task while the caller uses the one before."""
+    page = await fetch()
+    while page is not None:
+        ahead = asyncio.ensure_future(fetch())
+        try:
+            yield page
+            page = await ahead
+        finally:
+            if not ahead.done():
+                ahead.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await ahead
+            seen()

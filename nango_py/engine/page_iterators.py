@@ -1,0 +1,120 @@
+"""The records of a list, one by one, and pages that are requested before they are needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from nango_py.engine.paging import PageWalk, ParsedPage
+    from nango_py.json_types import JsonObject
+    from nango_py.transport.response import Response
+
+
+class Reader:
+    """Which record of which page was read last."""
+
+    def __init__(self, walk: PageWalk) -> None:
+        self._walk = walk
+        self._page: ParsedPage | None = None
+        self._read = 0
+        self._skip = walk.skip
+        self._left = walk.options.max_records
+
+    @property
+    def state(self) -> JsonObject:
+        """Where to go on after the last record, as JSON for `paginate(..., state=...)`.
+
+        `state["done"]` says whether the list has ended. It holds no credential.
+
+        Raises:
+            RequestFailed: the last page does not say how the list goes on, or its link holds a credential.
+        """
+        return self._walk.start_state if self._page is None else self._page.state(self._read)
+
+    def records_of(self, page: ParsedPage) -> Iterator[Any]:
+        """The records of a page that are still to be read."""
+        self._page, self._read, self._skip = page, self._skip, 0
+        end = len(page.records)
+        if self._left is not None:
+            end = min(end, self._read + self._left)
+            self._left -= max(0, end - self._read)
+        for record in page.records[self._read : end]:
+            self._read += 1
+            yield record
+
+
+class Records(Reader):
+    """The records of a list, one by one; `state` is where to go on after the last one."""
+
+    def __init__(self, walk: PageWalk, pages: Iterator[ParsedPage]) -> None:
+        super().__init__(walk)
+        self._generator = self._iterate(pages)
+
+    def _iterate(self, pages: Iterator[ParsedPage]) -> Generator[Any, None, None]:
+        for page in pages:
+            yield from self.records_of(page)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._generator
+
+    def __next__(self) -> Any:
+        return next(self._generator)
+
+    def close(self) -> None:
+        """Read no more records."""
+        self._generator.close()
+
+
+class _PageAhead(threading.Thread):
+    """Requests one page in a thread. If the caller stops before, the page is dropped."""
+
+    def __init__(self, fetch: Callable[[], ParsedPage | None]) -> None:
+        super().__init__(name="nango-next-page", daemon=True)
+        self._fetch = fetch
+        self._page: ParsedPage | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Request the page."""
+        try:
+            self._page = self._fetch()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads the pages
+            self._error = error
+
+    def result(self) -> ParsedPage | None:
+        """The page; None after the last one."""
+        self.join()
+        error, self._error = self._error, None
+        if error is None:
+            return self._page
+        try:
+            raise error
+        finally:
+            del error
+
+
+def read_ahead(fetch: Callable[[], ParsedPage | None], seen: Callable[[], object]) -> Iterator[ParsedPage]:
+    """The pages of a walk; each is requested while the caller uses the one before.
+
+    Args:
+        fetch: requests the next page; None after the last one.
+        seen: called in the caller's thread when a page that was requested in another thread has come.
+    """
+    page = fetch()
+    while page is not None:
+        ahead = _PageAhead(fetch)
+        yield page
+        try:
+            page = ahead.result()
+        finally:
+            seen()
+
+
+def with_state(page: ParsedPage) -> Response:
+    """The response of a page, with its `state`."""
+    page.response.get_state = page.state
+    return page.response

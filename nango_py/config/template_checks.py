@@ -16,6 +16,7 @@ from nango_py.config.template.foreign import MAY_BE_FOREIGN, check_foreign_names
 from nango_py.config.template.headers import check_header_name, check_header_template
 from nango_py.config.template.variables import KEY_NAME, check_variables, variable_names
 from nango_py.config.urls.base_url import check_base_url
+from nango_py.config.urls.host_tables import check_host_tables, check_table_names
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
 from nango_py.config.values import MAPPINGS, EnvironmentText
@@ -52,6 +53,7 @@ def check_templates(
     folders = tuple(folders)
     auth_mode = _auth_mode(settings)
     fields = host_fields(settings)
+    tables = _at(settings, ("hosts",))
     allow_http = _at(settings, ("requests", "allow_http")) is True
     for path, kind in template_places("integration", settings).items():
         text = _at(settings, path)
@@ -65,6 +67,7 @@ def check_templates(
             if MAY_BE_FOREIGN.search(template.source):
                 names = _names(settings, auth_mode)
                 check_foreign_names(template.source, names, is_sure=_is_key(kind, path))
+            check_table_names(template, tables)
             _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
             problems.append(locate_problem(problem, text, locator.position(path), folders))
@@ -75,6 +78,7 @@ def check_templates(
                 for problem in check_variables(template, kind, auth_mode)
             ]
     problems += itertools.islice(_check_header_names(settings, locator), MAX_PROBLEMS)
+    problems += itertools.islice(check_host_tables(settings, locator), MAX_PROBLEMS)
     problems += itertools.islice(_check_host_fields(settings, fields, locator), MAX_PROBLEMS)
     return compiled, problems
 

@@ -13,6 +13,7 @@ from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
+from nango_py.config.urls.host_tables import chosen_hosts
 from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
@@ -356,7 +357,7 @@ def template_variables(integration: Integration, connection: Connection) -> dict
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
     mode = get_auth_mode(integration.auth_mode)
-    return {
+    variables: dict[str, object] = {
         **reveal(integration.app_variables),
         **mode.variables_of(credentials),
         "additional_config": config_of(integration, connection),
@@ -364,6 +365,10 @@ def template_variables(integration: Integration, connection: Connection) -> dict
         "user_id": connection.user_id,
         "integration": integration.name,
     }
+    tables = integration.settings.get("hosts")
+    if tables:
+        variables["hosts"] = chosen_hosts(tables, variables)
+    return variables
 
 
 def _is_secret(template: Template, secret: frozenset[str]) -> bool:

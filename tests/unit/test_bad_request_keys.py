@@ -103,6 +103,62 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:17:20 E201",),
         "expected a mapping",
     ),
+    "a table without by": ("hosts: {api: {us: a.klaviyo.com, eu: b.klaviyo.com}}", ("k:16:9 E203",), "by"),
+    "a table without a host": (
+        "hosts: {api: {by: raw.region}}",
+        ("k:16:14 E203",),
+        "a host for each value",
+    ),
+    "a table that is a host": ("hosts: {api: api.klaviyo.com}", ("k:16:14 E201",), "expected a mapping"),
+    "a name of a table with a hyphen": (
+        "hosts: {my-api: {by: raw.a, us: api.klaviyo.com}}",
+        ("k:16:9 E204",),
+        "letters, digits and _",
+    ),
+    "a host with https://": (
+        "hosts: {api: {by: raw.a, us: 'https://api.klaviyo.com'}}",
+        ("k:16:30 E204",),
+        "without https://",
+    ),
+    "a host with a path": (
+        "hosts: {api: {by: raw.a, us: api.klaviyo.com/v1}}",
+        ("k:16:30 E204",),
+        "and path",
+    ),
+    "a host with a variable": (
+        "hosts: {api: {by: raw.a, us: '${additional_config.a}.klaviyo.com'}}",
+        ("k:16:30 E204",),
+        "a host such as",
+    ),
+    "a choice by a credential": (
+        "hosts: {api: {by: api_key, us: api.klaviyo.com}}",
+        ("k:16:19 E204",),
+        "additional_config.region or raw.api_domain",
+    ),
+    "a choice by a field that does not exist": (
+        (
+            "connection_config: {properties: {region: {enum: [us]}}}\n"
+            "hosts: {api: {by: additional_config.regoin, us: api.klaviyo.com}}"
+        ),
+        ("k:17:19 E204",),
+        "did you mean additional_config.region?",
+    ),
+    "a choice by a field that may be anything": (
+        (
+            "connection_config: {properties: {region: {type: string}}}\n"
+            "hosts: {api: {by: additional_config.region, us: api.klaviyo.com}}"
+        ),
+        ("k:17:19 E204",),
+        "add enum to connection_config.properties.region",
+    ),
+    "a value without a host": (
+        (
+            "connection_config: {properties: {region: {enum: [us, eu]}}}\n"
+            "hosts: {api: {by: additional_config.region, us: api.klaviyo.com}}"
+        ),
+        ("k:17:9 E204",),
+        'there is no host for "eu"',
+    ),
 }
 
 # The same for a blueprint whose requests are in lines 8 and 9.
@@ -123,6 +179,16 @@ WRONG_REQUESTS: dict[str, tuple[str, tuple[str, ...], str]] = {
         "bases: {'my base': 'https://c.klaviyo.com/'}",
         ("k:10:11 E104",),
         "a name of a-z 0-9 _ -",
+    ),
+    "a table that does not exist": (
+        "bases: {content: 'https://${hosts.contnet}/'}",
+        ("k:10:31 E306",),
+        "declare it under hosts",
+    ),
+    "a table as a part of a host": (
+        "bases: {content: 'https://a.${hosts.api}/'}",
+        ("k:10:33 E306",),
+        "hosts has no table",
     ),
     "bases as a list": ("bases: ['https://c.klaviyo.com/']", ("k:10:10 E201",), "expected a mapping"),
 }

@@ -27,12 +27,13 @@ class TemplateProblem(Exception):
 
 
 class Absent:
-    """The value of a name whose variable has no value."""
+    """The value of a name whose variable has no value, and the reason if there is a particular one."""
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "reason")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, reason: str = "") -> None:
         self.name = name
+        self.reason = reason
 
 
 def is_absent(value: object) -> bool:
@@ -66,6 +67,8 @@ def to_text(value: object, name: str) -> str:
 
 def _not_text_problem(value: object, name: str) -> TemplateProblem:
     if is_absent(value):
+        if isinstance(value, Absent) and value.reason:
+            return TemplateProblem("E305", f"{value.name} has no host: {value.reason}")
         name = value.name if isinstance(value, Absent) else name
         return TemplateProblem(
             "E314",

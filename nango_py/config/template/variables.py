@@ -21,7 +21,7 @@ CALL_NAMES = frozenset({"method", "path", "endpoint"})
 PARTS_OF_CALLS = frozenset({"params", "body", "segment"})
 """Variables whose parts are those of a call; they exist in the keys of rate limits."""
 
-DOTTED_NAMES = frozenset({"additional_config", "raw"}) | PARTS_OF_CALLS
+DOTTED_NAMES = frozenset({"additional_config", "hosts", "raw"}) | PARTS_OF_CALLS
 """Variables that are mappings; their keys depend on the connection or the call."""
 
 COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES

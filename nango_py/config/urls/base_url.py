@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.config.urls.hosts import ARTICLES, FORMATS, normalize_host, whole_host
+from nango_py.config.urls.hosts import ARTICLES, FORMATS, TABLE, normalize_host, whole_host
 from nango_py.config.urls.paths import DEFAULT_PORTS, URL, check_dots, path_value
 from nango_py.config.values import NOTHING as NO_FIELDS
 from nango_py.errors import printable
@@ -21,7 +21,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _LOOPBACK = re.compile(
     r"localhost|[a-z0-9-]+\.localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\]", re.IGNORECASE
 )
-EXAMPLES = {"host": "host.example", "origin": "https://host.example"}
+EXAMPLES = {"host": "host.example", "origin": "https://host.example", TABLE: "host.example"}
 _VARIABLE = "\x00"  # a value in the outline of a URL; files cannot contain NUL
 
 # Second levels below which anyone may register a domain, so that `${x}.co.uk` would be any domain.
@@ -72,7 +72,7 @@ def check_base_url(
 
 def _check_defaults(template: Template, fields: Mapping[str, str]) -> None:
     """Refuse a default in the host that is not one DNS label: each connection without a value would fail."""
-    whole, _ = whole_host(template, fields) if fields else (-1, "")
+    whole, _ = whole_host(template, fields)
     before = ""
     for index, (text, default) in enumerate(template.defaults()):
         before += text
@@ -86,10 +86,9 @@ def _check_defaults(template: Template, fields: Mapping[str, str]) -> None:
 def _outline(template: Template, fields: Mapping[str, str]) -> str:
     """The URL with NUL for each value, and an example host for a value that may be the whole host."""
     pieces = [text if not name else _VARIABLE for text, name in template.outline()]
-    if fields:
-        index, kind = whole_host(template, fields)
-        if kind:
-            pieces[index] = EXAMPLES[kind]
+    index, kind = whole_host(template, fields)
+    if kind:
+        pieces[index] = EXAMPLES[kind]
     return "".join(pieces)
 
 
@@ -132,8 +131,8 @@ def render_url(
 ) -> str:
     """The base URL of a connection, from a template that passed `check_base_url`.
 
-    A value in the host must be one DNS label, or a whole host if `fields` declares it. A value in the path is
-    percent-encoded.
+    A value in the host must be one DNS label, or a whole host if `fields` declares it or it is from a table.
+    A value in the path is percent-encoded.
 
     Raises:
         TemplateProblem: a value in the host (E305) or in the path (E314, E316) is not allowed.
@@ -141,10 +140,10 @@ def render_url(
     if template.is_constant:
         return template.render(variables)
     parts = template.render_parts(variables)
-    if fields:
-        index, kind = whole_host(template, fields)
-        if kind:
-            parts[index] = (_normalize_whole_host(parts[index], kind), "")
+    index, kind = whole_host(template, fields)
+    if kind:
+        text = parts[index][0]
+        parts[index] = (text if kind == TABLE else _normalize_whole_host(parts[index], kind), "")
     text = _join_parts(template, parts)
     found = URL.fullmatch(text)
     del text

@@ -29,6 +29,10 @@ ARTICLES = {"host": "a host", "origin": "an origin"}
 """The formats with their articles."""
 
 ROOT = "additional_config."
+TABLES = "hosts."
+"""The beginning of names for hosts of the file's own tables."""
+
+TABLE = "table"
 LONGEST_NAME = 253
 LARGEST_PORT = 65_535
 
@@ -103,19 +107,22 @@ def user_hosts(settings: Settings, bases: Iterable[Template]) -> UserHosts | Non
 def whole_host(template: Template, fields: Mapping[str, str]) -> tuple[int, str]:
     """The index and format of the piece that is the whole host or origin of a URL; (-1, "") if there is none.
 
-    Every name in the piece must be declared. Before a host only `https://` may be written, and nothing before
-    an origin. After it there may be a port, a path or nothing.
+    The format is "host", "origin", or "table" for a host of the file's own tables.
+
+    Every name in the piece must be declared, or name a table. Before a host only `https://` may be written,
+    and nothing before an origin. After it there may be a port, a path or nothing.
     """
     parts = template.outline()
     for index, names in enumerate(template.names_by_piece()[:2]):
-        kinds = {fields.get(name, "") for name in names}
+        kinds = {TABLE if name.startswith(TABLES) else fields.get(name, "") for name in names}
         if len(kinds) != 1 or kinds <= {""}:
             continue
         kind = kinds.pop()
         before = parts[0][0] if index else ""
         after, _ = parts[index + 1] if index + 1 < len(parts) else ("/", "")
-        fits = re.fullmatch("https?://", before, re.IGNORECASE) if kind == "host" else not index
-        if fits and after[:1] in ({"/", "?", ":"} if kind == "host" else {"/", "?"}):
+        is_host = kind != "origin"
+        fits = re.fullmatch("https?://", before, re.IGNORECASE) if is_host else not index
+        if fits and after[:1] in ({"/", "?", ":"} if is_host else {"/", "?"}):
             return index, kind
     return -1, ""
 

@@ -1,0 +1,100 @@
+"""`hosts`: tables of a blueprint's own hosts, of which a value of the connection chooses one.
+
+Such a host is the file's, not the user's: a value that the table does not have chooses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.config.request_match import value_at, value_texts
+from nango_py.config.template.filters import Absent, TemplateProblem
+from nango_py.config.urls.hosts import ROOT
+from nango_py.config.values import MAPPINGS
+from nango_py.errors import Problem, nearest, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nango_py.config.template.compiled import Template
+    from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Located
+    from nango_py.json_types import Settings
+
+BY = "by"
+
+
+def chosen_hosts(tables: Settings, variables: Mapping[str, object]) -> dict[str, object]:
+    """The host of each table for a connection; one that its value does not choose is absent.
+
+    Args:
+        tables: the `hosts` block.
+        variables: the template variables of the connection.
+    """
+    return {name: _chosen(name, table, variables) for name, table in tables.items()}
+
+
+def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> object:
+    found = value_texts(value_at(variables, table[BY]))
+    for value in found if len(found) == 1 else ():
+        if value != BY and value in table:
+            return str.__str__(table[value])
+    known = ", ".join(key for key in table if key != BY)
+    return Absent(f"hosts.{name}", f"{table[BY]} is none of {known}")
+
+
+def check_table_names(template: Template, tables: object) -> None:
+    """Refuse names of tables that `hosts` does not have.
+
+    Raises:
+        TemplateProblem: E306.
+    """
+    for name in template.names:
+        root, _, table = name.partition(".")
+        known = list(tables) if isinstance(tables, MAPPINGS) else []
+        if root == "hosts" and table not in known:
+            near = nearest(table, known)
+            hint = f"did you mean hosts.{near}?" if near else "declare it under hosts"
+            what = f'hosts has no table "{printable(table, 64)}"'
+            raise TemplateProblem("E306", what, hint=hint, offset=template.offset_of(name))
+
+
+def check_host_tables(settings: Settings, locator: Located) -> Iterator[Problem]:
+    """Problems of `hosts`: a field that does not list its values, or that the table does not cover (E204)."""
+    tables = settings.get("hosts")
+    config = settings.get("connection_config")
+    fields = config.get("properties") if isinstance(config, MAPPINGS) else None
+    for name, table in tables.items() if isinstance(tables, MAPPINGS) else ():
+        by = table.get(BY) if isinstance(table, MAPPINGS) else None
+        if not isinstance(by, str) or not by.startswith(ROOT):
+            continue
+        field_name = by.removeprefix(ROOT)
+        known = fields if isinstance(fields, MAPPINGS) else {}
+        field = known.get(field_name)
+        yield from _check_field(field_name, field, list(known), table, locator, ("hosts", name))
+
+
+def _check_field(
+    name: str, field: object, known: list[str], table: Settings, locator: Located, path: Path
+) -> Iterator[Problem]:
+    where = locator.position((*path, BY))
+    if not isinstance(field, MAPPINGS):
+        near = nearest(name, known)
+        help_ = f"did you mean {ROOT}{near}?" if near else "declare it there with an enum"
+        what = f'connection_config has no property "{printable(name, 64)}"'
+        yield Problem(where, "E204", what, "", help_)
+        return
+    values = field.get("enum")
+    if field.get("type") == "boolean":
+        values = [True, False]
+    if not isinstance(values, list | tuple):
+        what = f'"{printable(name, 64)}" does not list its values'
+        yield Problem(where, "E204", what, "", f"add enum to connection_config.properties.{name}")
+        return
+    for value in values:
+        missing = value_texts(value) - table.keys()
+        for text in missing:
+            what = f'there is no host for "{printable(text, 64)}"'
+            yield Problem(
+                locator.key_position(path), "E204", what, "", f"add {printable(text, 64)}: and a host"
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nango_py.sandbox.faults import Fault, FaultPlan
 from nango_py.sandbox.ledger import Ledger, Received
+from nango_py.sandbox.logins.tokens import TokenRules
 from nango_py.sandbox.request_counts import Counted
 from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.routes import SandboxRequest
@@ -22,4 +23,5 @@ __all__ = [
     "Sandbox",
     "SandboxRequest",
     "SandboxResponse",
+    "TokenRules",
 ]

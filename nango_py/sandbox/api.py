@@ -14,6 +14,9 @@ from nango_py.sandbox.declared import declared_routes
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
 from nango_py.sandbox.limit_headers import RateLimitHeaders
 from nango_py.sandbox.lists import make_list
+from nango_py.sandbox.logins.endpoints import PREFIX, LoginEndpoints
+from nango_py.sandbox.logins.requests import LoginRequest
+from nango_py.sandbox.logins.tokens import TokenRules
 from nango_py.sandbox.request_counts import RequestCounts
 from nango_py.sandbox.responses import ApiResponses, SandboxResponse
 from nango_py.sandbox.routes import Route, Routes, SandboxRequest, Sequence, to_response
@@ -48,6 +51,7 @@ class SandboxOptions:
     retry_after: RetryAfter = "seconds"
     retired: bool = False
     idempotency_header: str | None = None
+    tokens: TokenRules = TokenRules()
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -74,7 +78,12 @@ class SimulatedApi:
         self._idempotency_header = header.lower()
         self.ledger = Ledger(header or "Idempotency-Key")
         self.counts = RequestCounts(rate_limits, options.counting)
-        self.credentials = Credentials(settings, options.credentials)
+        self.credentials = Credentials(settings, options.credentials, self._clock)
+        self.logins = LoginEndpoints(
+            settings, options.credentials, options.tokens, self.credentials, self._clock
+        )
+        self.login_ledger = Ledger()
+        self._is_signed = self.logins.oauth1 is not None and not self.credentials.has_header("authorization")
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self.handler_errors: list[Exception] = []
@@ -97,7 +106,7 @@ class SimulatedApi:
     def choose_fault(self, request: Request) -> Fault | None:
         """The fault of a request, whose headers have arrived."""
         request.at = self._clock.monotonic()
-        if self.options.faults is None:
+        if self.options.faults is None or request.target.startswith(PREFIX):
             return None
         path = request.target.partition("?")[0]
         match = self._base.fullmatch(path)
@@ -108,15 +117,17 @@ class SimulatedApi:
 
     def respond(self, request: Request, fault: Fault | None) -> SandboxResponse | None:
         """Record a request and return the response; None if none is to be sent."""
-        number = next(self._numbers)
         path, _, query = request.target.partition("?")
+        if path.startswith(PREFIX):
+            return self._respond_besides(request, path, query)
+        number = next(self._numbers)
         params = parse_qsl(query, keep_blank_values=True)
         match = self._base.fullmatch(path)
         endpoint = (match["endpoint"] or "") if match else path.lstrip("/")
         caller = None
         if match is not None:
             in_path = tuple(map(unquote, match.groups()[:-1]))
-            caller = self.credentials.identify(request.headers, params, in_path)
+            caller = self._identify(request, params, in_path)
             response = self._choose_response(request, caller, endpoint, _merge(params), number, fault)
         else:
             message = f"Only paths below {self.base_path} are served"
@@ -141,6 +152,35 @@ class SimulatedApi:
         if fault is not None and fault.kind == "timeout":
             return None
         return response.with_headers({"Sandbox-Number": str(number)})
+
+    def _identify(
+        self, request: Request, params: list[tuple[str, str]], in_path: tuple[str, ...]
+    ) -> Caller | None:
+        if self._is_signed and self.logins.oauth1 is not None:
+            return self.logins.oauth1.identify(LoginRequest.of(request, self.origin, ""))
+        return self.credentials.identify(request.headers, params, in_path)
+
+    def _respond_besides(self, request: Request, path: str, query: str) -> SandboxResponse:
+        """The response of a login page or token endpoint, which has a ledger of its own."""
+        found = self.logins.respond(request, self.origin)
+        response = SandboxResponse.of(text="nothing here", status=404) if found is None else found
+        self.login_ledger.add(
+            Received(
+                number=len(self.login_ledger) + 1,
+                at=request.at,
+                method=request.method,
+                path=path,
+                endpoint=path.removeprefix(PREFIX).partition("/")[0],
+                query=query,
+                headers=_merge(request.headers),
+                body=request.body,
+                user=None,
+                status=response.status,
+                fault="",
+                processed=_is_processed(response),
+            )
+        )
+        return response
 
     def _choose_response(
         self,

@@ -6,25 +6,38 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import threading
 from typing import TYPE_CHECKING
 
-from nango_py.record import record
+from nango_py.clock import SYSTEM_CLOCK
+from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
-from nango_py.sandbox.expressions import evaluate, is_template, names_of, pieces, unwrap
+from nango_py.sandbox.expressions import (
+    UnknownNameError,
+    evaluate,
+    is_template,
+    names_of,
+    pieces,
+    render,
+    unwrap,
+)
+from nango_py.sandbox.signed_tokens import read_signed_token
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from nango_py.clock import Clock
     from nango_py.json_types import Settings
 
 APP_NAMES = frozenset({"app_api_key", "oauth_client_id", "oauth_client_secret"})
 """Credentials of the application, shared by all connections of an integration; a blueprint has none."""
 
 _BASIC = "basic_auth_encoded"
+_TOKENS = frozenset({"access_token", "token", "oauth_token"})
 
 
 @record
@@ -38,6 +51,16 @@ class Caller:
 
     user: str | None
     account: str
+
+
+@record
+class _Issued:
+    """A token that the sandbox issued."""
+
+    user: str
+    token: str
+    texts: tuple[str, ...]
+    expires_at: float
 
 
 @record
@@ -67,7 +90,12 @@ class Credentials:
             any credential.
     """
 
-    def __init__(self, settings: Settings, users: Mapping[str, Mapping[str, object]] | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        users: Mapping[str, Mapping[str, object]] | None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         mode = (settings.get("auth") or {}).get("auth_mode")
         self._names = (frozenset(AUTH_MODES.get(mode).variables) if mode else frozenset()) - APP_NAMES
         self._app = {name: unwrap(settings[name]) for name in APP_NAMES if settings.get(name)}
@@ -82,6 +110,10 @@ class Credentials:
         if users is not None:
             self._users = {user: reveal(credentials) for user, credentials in users.items()}
         self._known: dict[bytes, tuple[str, tuple[str, ...]]] = {}
+        self._clock = clock
+        self._has_token = tuple(bool(names_of(text) & _TOKENS) for text in self._expressions)
+        self._issued: dict[bytes, _Issued] = {}
+        self._jwt = ((settings.get("auth") or {}).get("jwt") or {}) if mode == "JWT" else None
         self._index()
 
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
@@ -95,6 +127,24 @@ class Credentials:
         with self._lock:
             self._users = {name: value for name, value in (self._users or {}).items() if name != user}
             self._index()
+
+    def issue(self, user: str, variables: Mapping[str, str], expires_at: float) -> None:
+        """Accept a token of a user until a moment of the monotonic clock."""
+        with self._lock:
+            values = {**dict.fromkeys(self._names), **(self._users or {}).get(user, {}), **variables}
+            texts = self._token_texts(tuple(
+                evaluate(text, values) if has_token else ""
+                for text, has_token in zip(self._expressions, self._has_token, strict=True)
+            ))  # fmt: skip
+            (token,) = variables.values()
+            self._issued[self._digest(texts)] = _Issued(user, token, texts, expires_at)
+
+    def withdraw(self, user: str, token: str = "") -> None:
+        """Reject an issued token of a user, or all of them, from now on."""
+        with self._lock:
+            for key, issued in self._issued.items():
+                if issued.user == user and token in {"", issued.token}:
+                    self._issued[key] = replaced(issued, expires_at=-math.inf)
 
     def identify(
         self, headers: Sequence[tuple[str, str]], params: Sequence[tuple[str, str]], in_path: tuple[str, ...]
@@ -120,6 +170,10 @@ class Credentials:
         pattern = _pattern(base_path.rstrip("/"), self._names | APP_NAMES, "[^/]+")
         return re.compile(pattern + "(?:/(?P<endpoint>.*))?")
 
+    def has_header(self, name: str) -> bool:
+        """Whether a credential is in the header with that lower-case name."""
+        return any(slot.place == "header" and slot.name == name for slot in self._slots)
+
     def _find_slots(self, requests: Settings) -> Iterator[_Slot]:
         names = self._names | APP_NAMES
         places = [("path", "", path_of(requests.get("base_url") or ""))]
@@ -135,22 +189,28 @@ class Credentials:
         known: dict[bytes, tuple[str, tuple[str, ...]]] = {}
         for user, credentials in (self._users or {}).items():
             expected = self._expected(credentials)
-            known.setdefault(self._digest(expected), (user, expected))
+            if expected is not None:
+                known.setdefault(self._digest(expected), (user, expected))
         self._known = known
 
-    def _expected(self, credentials: Mapping[str, object]) -> tuple[str, ...]:
-        values: dict[str, object] = {**dict.fromkeys(self._names), **credentials, **self._app}
-        if "username" in credentials:
-            pair = f"{credentials['username']}:{credentials.get('password', '')}"
-            values[_BASIC] = base64.b64encode(pair.encode()).decode()
-        return tuple(
-            _normalize(text, evaluate(text, values)) if is_comparable else ""
-            for text, is_comparable in zip(self._expressions, self._comparable, strict=True)
-        )
+    def _expected(self, credentials: Mapping[str, object]) -> tuple[str, ...] | None:
+        """The texts that a user's requests have; None for a user who has no token yet."""
+        values = {**dict.fromkeys(self._names), **with_basic(credentials), **self._app}
+        try:
+            return tuple(
+                _normalize(text, evaluate(text, values)) if is_comparable else ""
+                for text, is_comparable in zip(self._expressions, self._comparable, strict=True)
+            )
+        except UnknownNameError:
+            return None
 
     def _find_caller(self, values: tuple[str, ...]) -> Caller | None:
         if not self._slots:
             return Caller(None, "anonymous")
+        issued = self._find_issued(values)
+        if issued is not None:
+            is_valid = self._clock.monotonic() < issued.expires_at
+            return Caller(issued.user, issued.user) if is_valid else None
         if self._users is None:
             is_valid = all(
                 _equal(evaluate(text, self._app), value)
@@ -165,10 +225,45 @@ class Credentials:
         # Lookup by a keyed digest, then a constant-time comparison: timing reveals nothing of a credential.
         user, expected = self._known.get(self._digest(given), (None, given))
         is_known = user is not None and _equal("\0".join(expected), "\0".join(given))
-        return Caller(user, user) if user is not None and is_known else None
+        if user is None or not is_known:
+            user = self._find_signer(values) if self._jwt is not None else None
+        return Caller(user, user) if user is not None else None
+
+    def _find_issued(self, values: tuple[str, ...]) -> _Issued | None:
+        if not self._issued:
+            return None
+        texts = self._token_texts(values)
+        issued = self._issued.get(self._digest(texts))
+        is_same = issued is not None and _equal("\0".join(issued.texts), "\0".join(texts))
+        return issued if is_same else None
+
+    def _token_texts(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Only the values that depend on a token."""
+        return tuple(text if has else "" for text, has in zip(values, self._has_token, strict=True))
+
+    def _find_signer(self, values: tuple[str, ...]) -> str | None:
+        """The user whose key signed the token of a request (mode JWT)."""
+        template = (self._jwt or {}).get("signing_key", "${private_key}")
+        for user, credentials in (self._users or {}).items():
+            try:
+                key = render(unwrap(template), {**dict.fromkeys(self._names), **credentials})
+            except UnknownNameError:
+                continue
+            now = self._clock.now()
+            if any(read_signed_token(text, key, now) is not None for text in values):
+                return user
+        return None
 
     def _digest(self, values: tuple[str, ...]) -> bytes:
         return hmac.digest(self._key, _encode("\0".join(values)), hashlib.sha256)
+
+
+def with_basic(credentials: Mapping[str, object]) -> dict[str, object]:
+    """The credentials, and `basic_auth_encoded` of those with a user name."""
+    if "username" not in credentials:
+        return dict(credentials)
+    pair = f"{credentials['username']}:{credentials.get('password', '')}"
+    return {**credentials, _BASIC: base64.b64encode(pair.encode()).decode()}
 
 
 def path_of(base_url: str) -> str:

@@ -57,11 +57,11 @@ def _vary(value: JsonValue, name: str, number: int, generator: Random, used: set
     if form:
         return _make_text(form, number, generator)
     if is_id and value:
-        return _unique_text(lambda: _vary_characters(value, generator), number, used)
+        return _unique_text(lambda: vary_characters(value, generator), number, used)
     return f"{value} {number}" if " " in value.strip() else value
 
 
-def _vary_characters(text: str, generator: Random) -> str:
+def vary_characters(text: str, generator: Random) -> str:
     """Text with the same kinds of characters; a prefix up to the last `_` or `/` stays."""
     kept = max(text.rfind("_"), text.rfind("/")) + 1
     kinds = (string.digits, string.ascii_lowercase, string.ascii_uppercase)

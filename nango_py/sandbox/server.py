@@ -12,6 +12,7 @@ from nango_py.sandbox.http_socket import Connection
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.routes import Route, Sequence
+from nango_py.secret import reveal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nango_py.sandbox.faults import FaultPlan
     from nango_py.sandbox.ledger import Ledger
     from nango_py.sandbox.limit_headers import RetryAfter
+    from nango_py.sandbox.logins.tokens import TokenRules
     from nango_py.sandbox.request_counts import Counted
     from nango_py.sandbox.routes import Handler, Reply
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         retry_after: RetryAfter
         retired: bool
         idempotency_header: str | None
+        tokens: TokenRules
         clock: Clock
 
 
@@ -72,7 +75,8 @@ class Sandbox:
         retired: respond with 410; requires a blueprint with a `status.retires_on` in the past.
         idempotency_header: requests with a repeated value of this header get the first response again and
             are not processed. None is the blueprint's `retries.idempotency_header`; "" for none.
-        clock: the time of windows and dates.
+        tokens: how the tokens behave that the sandbox issues.
+        clock: the time of windows, tokens and dates.
 
     Raises:
         ValueError: the settings are invalid, or an option does not fit them.
@@ -98,9 +102,23 @@ class Sandbox:
         return self._port
 
     @property
+    def overrides(self) -> dict[str, object]:
+        """The settings that lead an integration here: `Nango(overrides={name: sandbox.overrides})`.
+
+        They are the base URL, the URLs of logins and tokens and, if it has none, the app's id and secret.
+        """
+        origin = f"http://127.0.0.1:{self._port}"
+        return {"requests": {"base_url": self.base_url}, **self._api.logins.overrides(origin)}
+
+    @property
     def ledger(self) -> Ledger:
         """The received requests."""
         return self._api.ledger
+
+    @property
+    def login_ledger(self) -> Ledger:
+        """The requests to login pages and token endpoints; their `endpoint` is `authorize`, `token` etc."""
+        return self._api.login_ledger
 
     @property
     def counted(self) -> tuple[Counted, ...]:
@@ -110,10 +128,42 @@ class Sandbox:
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
         """Set or replace the credentials of a user."""
         self._api.credentials.accept(user, credentials)
+        self._api.logins.accept(user, reveal(credentials))
 
     def revoke(self, user: str) -> None:
-        """Reject the credentials of a user from now on."""
+        """Reject the credentials and tokens of a user from now on."""
         self._api.credentials.revoke(user)
+        self._api.logins.revoke(user)
+
+    def make_credentials(self, user: str) -> dict[str, object]:
+        """Made-up credentials that belong to a user from now on, for `register_connection`.
+
+        For the modes OAUTH2 and OAUTH1 they are new tokens, as after a login. They need no secret of yours.
+        """
+        made = self._api.logins.make_credentials(user)
+        if self._api.logins.oauth1 is None and "access_token" not in made:
+            self.accept(user, made)
+        return made
+
+    def log_in(self, url: str, user: str = "user-1") -> str:
+        """Do what a user does on the login page at this URL, and return the callback URL.
+
+        Args:
+            url: that of the provider's page, which the connect page or `nango connections connect` opens.
+            user: who logs in; one of `credentials`, if the sandbox has any.
+
+        Raises:
+            ValueError: the URL is not that of a login here, or the request is refused.
+        """
+        return self._api.logins.decide(url, user)
+
+    def decline(self, url: str) -> str:
+        """The callback URL after a user declined on the login page; raises as `log_in`."""
+        return self._api.logins.decide(url, "")
+
+    def expire_tokens(self, user: str = "") -> None:
+        """Let the access tokens of a user, or of all, expire now; refresh tokens stay valid."""
+        self._api.logins.tokens.expire(user)
 
     def respond(
         self,

@@ -1,0 +1,1 @@
+"""The login pages and token endpoints of a sandbox, written independently of the client."""

@@ -1,0 +1,213 @@
+"""The URLs of a sandbox's login pages and token endpoints."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+from nango_py.sandbox.credentials import path_of
+from nango_py.sandbox.logins.oauth1 import OAuth1Endpoints
+from nango_py.sandbox.logins.oauth2 import OAuth2Endpoints
+from nango_py.sandbox.logins.page import consent_page, error_page
+from nango_py.sandbox.logins.provider import Provider
+from nango_py.sandbox.logins.requests import LoginRequest, RefusedError
+from nango_py.sandbox.logins.tokens import TokenBook
+from nango_py.sandbox.logins.two_step import TwoStepEndpoints
+from nango_py.sandbox.made_up import make_app_settings, make_credentials
+from nango_py.sandbox.responses import SandboxResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nango_py.clock import Clock
+    from nango_py.json_types import Settings
+    from nango_py.sandbox.credentials import Credentials
+    from nango_py.sandbox.http_socket import Request
+    from nango_py.sandbox.logins.tokens import TokenRules
+
+PREFIX = "/_sandbox/"
+"""The path of what a sandbox serves besides its API."""
+
+_URLS = {
+    "authorization_url": "authorize",
+    "token_url": "token",
+    "refresh_url": "refresh",
+    "revocation_url": "revoke",
+    "request_url": "request_token",
+}
+_REDIRECT = 302
+
+
+class LoginEndpoints:
+    """The endpoints of one blueprint's auth mode, if it has any. Thread-safe.
+
+    Args:
+        settings: the merged settings of a blueprint or integration.
+        users: user id -> credentials, or None if the sandbox has none.
+        rules: how tokens behave.
+        accepted: the credentials that the API accepts.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        users: Mapping[str, Mapping[str, object]] | None,
+        rules: TokenRules,
+        accepted: Credentials,
+        clock: Clock,
+    ) -> None:
+        provider = self._provider = Provider(settings, users)
+        self._clock = clock
+        self._lock = threading.RLock()
+        variable = "token" if provider.mode == "TWO_STEP" else "access_token"
+        lifetime = provider.number("token_lifetime_seconds")
+        self.tokens = TokenBook(rules, lifetime, accepted, variable, clock)
+        self.oauth1 = OAuth1Endpoints(provider, accepted, clock) if provider.mode == "OAUTH1" else None
+        self.oauth2: OAuth2Endpoints | None = None
+        self.two_step: TwoStepEndpoints | None = None
+        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT"}:
+            self.oauth2 = OAuth2Endpoints(provider, self.tokens, clock)
+        elif provider.mode == "TWO_STEP":
+            self.two_step = TwoStepEndpoints(provider, self.tokens, clock)
+
+    def accept(self, user: str, credentials: Mapping[str, object]) -> None:
+        """Set or replace the credentials of a user, for logins too."""
+        with self._lock:
+            self._provider.users = {**(self._provider.users or {}), user: credentials}
+        if self.oauth1 is not None:
+            self.oauth1.accept(user, credentials)
+
+    def revoke(self, user: str) -> None:
+        """Revoke what was granted to a user, and refuse the user's login."""
+        with self._lock:
+            users = self._provider.users
+            if users is not None:
+                self._provider.users = {name: given for name, given in users.items() if name != user}
+        self.tokens.revoke_user(user)
+        if self.oauth1 is not None:
+            self.oauth1.revoke(user)
+
+    @functools.cached_property
+    def _app_settings(self) -> dict[str, str]:
+        return make_app_settings(self._provider.settings)
+
+    def make_credentials(self, user: str) -> dict[str, object]:
+        """New credentials of a user, as after a login."""
+        if self.oauth1 is not None:
+            return dict(self.oauth1.issue(user))
+        made = make_credentials(self._provider.settings, user)
+        if self.oauth2 is None or self._provider.mode != "OAUTH2":
+            return made
+        issued = self.tokens.issue(user, "")
+        expires = None if issued.lifetime_seconds is None else self._clock.now() + issued.lifetime_seconds
+        found = {
+            "access_token": issued.access_token,
+            "refresh_token": issued.refresh_token,
+            "expires_at": expires,
+            "raw": self._provider.fill(self._provider.raw_example() or {}),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def overrides(self, origin: str) -> dict[str, object]:
+        """The settings of an integration that lead its logins here, `auth` and those of the application."""
+        provider = self._provider
+        auth: dict[str, object] = {}
+        if provider.mode == "TWO_STEP":
+            auth = self._step_overrides(origin)
+        elif self.oauth1 is not None or self.oauth2 is not None:
+            for key, name in _URLS.items():
+                if provider.auth.get(key):
+                    auth[key] = f"{origin}{PREFIX}{name}{path_of(provider.auth[key])}"
+        return {**self._app_settings, **({"auth": auth} if auth else {})}
+
+    def _step_overrides(self, origin: str) -> dict[str, object]:
+        auth, root = self._provider.auth, f"{origin}{PREFIX}"
+        found: dict[str, object] = {"token_url": f"{root}login/0{path_of(auth['token_url'])}"}
+        if auth.get("additional_steps"):
+            found["additional_steps"] = [
+                {**step, "token_url": f"{root}login/{number}{path_of(step['token_url'])}"}
+                for number, step in enumerate(auth["additional_steps"], 1)
+            ]
+        if auth.get("refresh_step"):
+            found["refresh_step"] = {
+                "token_url": f"{root}refresh{path_of(auth['refresh_step']['token_url'])}"
+            }
+        return found
+
+    def respond(self, request: Request, origin: str) -> SandboxResponse | None:
+        """The response to a request below PREFIX; None if nothing is there."""
+        path = request.target.partition("?")[0].removeprefix(PREFIX)
+        name, _, rest = path.partition("/")
+        asked = LoginRequest.of(request, origin, rest)
+        with self._lock:
+            if name == "authorize" and self.two_step is None:
+                return self._authorize(asked)
+            if self.two_step is not None:
+                return self._respond_to_step(asked, name, rest)
+            if self.oauth1 is not None and name == "request_token":
+                return self.oauth1.request_token(asked)
+            if self.oauth2 is not None and name == "revoke":
+                return self.oauth2.revoke(asked)
+            endpoints = self.oauth1 or self.oauth2
+            if endpoints is not None and name in {"token", "refresh"}:
+                return endpoints.respond(asked, is_refresh_url=name == "refresh")
+        return None
+
+    def _respond_to_step(self, asked: LoginRequest, name: str, rest: str) -> SandboxResponse | None:
+        assert self.two_step is not None  # noqa: S101 - the caller has checked it
+        number = rest.partition("/")[0]
+        if name == "refresh":
+            return self.two_step.refresh(asked)
+        return self.two_step.log_in(asked, int(number)) if name == "login" and number.isdigit() else None
+
+    def _authorize(self, request: LoginRequest) -> SandboxResponse | None:
+        if self.oauth1 is None and self.oauth2 is None:
+            return None
+        try:
+            self._check(request.query)
+        except RefusedError as refused:
+            return error_page(str(refused))
+        if request.method == "POST":
+            form = request.form()
+            user = form.get("user", "") if form.get("decision") == "approve" else ""
+            target = self._callback_url(request.query, user)
+            return SandboxResponse(_REDIRECT, (("Location", target), ("Cache-Control", "no-store")))
+        provider = self._provider
+        scope = request.query.get("scope", "")
+        scopes = [each for each in scope.split(provider.scope_separator.strip() or None) if each.strip()]
+        name = str(provider.settings.get("title") or provider.settings.get("name") or "the API")
+        return consent_page(name, scopes, provider.users)
+
+    def decide(self, url: str, user: str) -> str:
+        """The callback URL of a login, after the user agreed; after the user declined if `user` is "".
+
+        Raises:
+            ValueError: the URL is not that of a login here, or the request is refused.
+        """
+        head, _, query = url.partition("?")
+        if f"{PREFIX}authorize" not in head or (self.oauth1 is None and self.oauth2 is None):
+            raise ValueError("this is not the URL of a login page of the sandbox")
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        failure = ""
+        with self._lock:
+            try:
+                self._check(params)
+                return self._callback_url(params, user)
+            except RefusedError as refused:
+                failure = str(refused)
+        raise ValueError(f"the login is refused: {failure}")
+
+    def _check(self, params: Mapping[str, str]) -> None:
+        endpoints = self.oauth1 or self.oauth2
+        assert endpoints is not None  # noqa: S101 - the callers have checked it
+        endpoints.check_authorization(params)
+
+    def _callback_url(self, params: Mapping[str, str], user: str) -> str:
+        endpoints = self.oauth1 or self.oauth2
+        assert endpoints is not None  # noqa: S101 - the callers have checked it
+        target = params["redirect_uri"] if self.oauth1 is None else self.oauth1.callback_of(params)
+        values = endpoints.grant(params, user) if user else endpoints.deny(params)
+        return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"

@@ -52,6 +52,7 @@ class SandboxOptions:
     retired: bool = False
     idempotency_header: str | None = None
     tokens: TokenRules = TokenRules()
+    signatures: bool = True
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -83,7 +84,8 @@ class SimulatedApi:
             settings, options.credentials, options.tokens, self.credentials, self._clock
         )
         self.login_ledger = Ledger()
-        self._is_signed = self.logins.oauth1 is not None and not self.credentials.has_header("authorization")
+        self._is_signed = self.logins.oauth1 is not None and options.signatures
+        self._is_signed = self._is_signed and not self.credentials.has_header("authorization")
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self.handler_errors: list[Exception] = []

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         retired: bool
         idempotency_header: str | None
         tokens: TokenRules
+        signatures: bool
         clock: Clock
 
 
@@ -76,6 +77,7 @@ class Sandbox:
         idempotency_header: requests with a repeated value of this header get the first response again and
             are not processed. None is the blueprint's `retries.idempotency_header`; "" for none.
         tokens: how the tokens behave that the sandbox issues.
+        signatures: False does not verify the OAuth 1.0a signatures of calls, which cover the host.
         clock: the time of windows, tokens and dates.
 
     Raises:

@@ -163,7 +163,7 @@ class SimulatedApi:
         return self.credentials.identify(request.headers, params, in_path)
 
     def _respond_besides(self, request: Request, path: str, query: str) -> SandboxResponse:
-        """The response of a login page or token endpoint, which has a ledger of its own."""
+        """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
         found = self.logins.respond(request, self.origin)
         response = SandboxResponse.of(text="nothing here", status=404) if found is None else found
         self.login_ledger.add(

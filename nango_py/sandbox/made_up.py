@@ -1,4 +1,4 @@
-"""Credentials and settings that nobody has to keep secret, for tests without real ones."""
+"""Made-up credentials and settings, for tests without real ones."""
 
 from __future__ import annotations
 

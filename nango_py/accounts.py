@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,14 @@ class Accounts:
         return updated.public()
 
     def get(self, integration: str, user_id: str) -> PublicView:
-        """The public view of a connection."""
-        return self.services.store.get(integration, user_id).public()
+        """The public view of a connection, with the end of its refresh token."""
+        from nango_py.tokens.schedule import refresh_token_end
+
+        connection = self.services.store.get(integration, user_id)
+        declared = self.services.configuration.integrations.get(integration)
+        end = None if declared is None else refresh_token_end(declared, connection)
+        expires_at = None if end is None else datetime.fromtimestamp(end, UTC)
+        return {**connection.public(), "refresh_expires_at": expires_at}
 
     def list_for_user(self, user_id: str) -> list[PublicView]:
         """The public views of a user's connections."""

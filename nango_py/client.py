@@ -277,6 +277,8 @@ class Nango:
     def connection(self, integration: str, user_id: str) -> PublicView:
         """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
 
+        `refresh_expires_at` is when the login ends unless a token is refreshed before; None if unknown.
+
         `status` is `active`, `needs_reauth` if the provider no longer accepts the credentials, or
         `needs_choice` if the user has logged in and an account has to be chosen; see `logins`.
 

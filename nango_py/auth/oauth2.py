@@ -12,6 +12,9 @@ from nango_py.protocols.settings_schemas import (
     CLIENT,
     PARAMS,
     PATH,
+    PKCE,
+    REVOCATION,
+    SECONDS,
     TEXT,
     TEXTS,
     TOKEN_CALL,
@@ -39,6 +42,7 @@ class OAuth2(TokenMode):
             **OAUTH2_TOKEN,
             "access_token": text_field("Access token"),
             "refresh_token": text_field("Refresh token"),
+            "refresh_expires_at": {"type": "number", "title": "When the refresh token expires"},
         },
         required=["access_token"],
     )
@@ -46,7 +50,8 @@ class OAuth2(TokenMode):
     settings_schema = {
         "authorization_url": URL,
         "authorization_params": TEXTS,
-        "pkce": {"type": "boolean"},
+        "pkce": PKCE,
+        "pushed_authorization_url": URL,
         "issuer": URL,
         "requires_issuer": {"type": "boolean"},
         **CALLBACK,
@@ -57,9 +62,15 @@ class OAuth2(TokenMode):
         "refresh_params": PARAMS,
         **TOKEN_RESPONSE_FIELDS,
         "refresh_token_path": PATH,
-        "keep_from_callback": {"type": "array", "items": {"type": "string"}},
+        "refresh_token_lifetime_seconds": SECONDS,
+        "keep_from_callback": {
+            "type": ["array", "object"],
+            "items": TEXT,
+            "additionalProperties": {**TEXT, "minLength": 1},
+        },
         "after_login": AFTER_LOGIN,
         "revocation_url": URL,
+        "revocation": REVOCATION,
     }
     required_settings = ("authorization_url", "token_url")
     required_app_settings = ("oauth_client_id", "oauth_client_secret")

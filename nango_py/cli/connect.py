@@ -13,6 +13,7 @@ from nango_py.cli.arguments import parse_json_option
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import echo_error
 from nango_py.cli.project import Project, find_integration, pass_project
+from nango_py.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +141,38 @@ def choose(project: Project, integration: str, user: str, chosen: tuple[tuple[st
             click.echo(f"{integration}/{user} is {view['status']}")
             return
     raise click.exceptions.Exit(FAILED)
+
+
+@click.command("keep-alive")
+@click.option("--integration", help="Only connections of this integration.")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0),
+    default=14,
+    show_default=True,
+    help="Refresh if the login would end in less than this.",
+)
+@pass_project
+def keep_alive(project: Project, integration: str | None, days: float) -> None:
+    """Refresh the tokens of connections that nothing has used for long.
+
+    Many providers end a login whose refresh token is not used for some weeks. Run it every day. The exit code
+    is 1 if a token could not be refreshed.
+
+    \b
+    Example:
+      nango connections keep-alive
+      nango connections keep-alive --integration xero --days 30
+    """
+    failures = 0
+    with project.open_for_calls() as nango:
+        for kept in nango.logins.keep_alive(integration, days=days):
+            click.echo(f"{kept.outcome} {kept.integration}/{printable(kept.user_id)}")
+            if kept.message:
+                echo_error(kept.message)
+                failures += 1
+    if failures:
+        raise click.exceptions.Exit(FAILED)
 
 
 def prompt_for_choice(choice: Choice) -> str:

@@ -10,7 +10,7 @@ from nango_py._version import __version__
 from nango_py.cli.blueprints import blueprints
 from nango_py.cli.call import call, plan
 from nango_py.cli.check import check
-from nango_py.cli.connect import choose, connect
+from nango_py.cli.connect import choose, connect, keep_alive
 from nango_py.cli.connections import connections
 from nango_py.cli.demo.command import demo
 from nango_py.cli.init import init
@@ -76,5 +76,5 @@ for command in (
     serve, connect_session,
 ):  # fmt: skip
     nango.add_command(command)
-for command in (choose, connect, export, import_):
+for command in (choose, connect, keep_alive, export, import_):
     connections.add_command(command)

@@ -49,12 +49,18 @@ def assemble_integration(
         status=parent.status,
         log_level=str.__str__(settings["log_level"]) if "log_level" in settings else None,
         app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
-        oauth_scopes=tuple(map(str.__str__, settings.get("oauth_scopes", ()))),
+        oauth_scopes=_join_scopes(settings),
         names=variable_names(auth_mode),
         secret_names=find_secret_names(
             auth_mode, settings.get("credentials") or {}, (*requests.headers, *requests.params)
         ),
     )
+
+
+def _join_scopes(settings: Settings) -> tuple[str, ...]:
+    """The scopes that the API always needs, and those of the product."""
+    scopes = (*(settings["auth"].get("default_scopes") or ()), *(settings.get("oauth_scopes") or ()))
+    return tuple(dict.fromkeys(map(str.__str__, scopes)))
 
 
 class Parent:

@@ -23,6 +23,7 @@ from nango_py.connect.after_login import ChoiceNeeded, choose, complete_settings
 from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
 from nango_py.connect.form_values import CHECK_FIELDS, FormValues, clean_settings, find_hidden_settings
 from nango_py.connect.forms import make_form
+from nango_py.connect.keep_alive import keep_alive
 from nango_py.connect.oauth import LoginResult, check_user_config, make_login, provider_fields
 from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
 from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE
@@ -34,10 +35,11 @@ from nango_py.secret import without_frames
 from nango_py.tokens.shutdown import SHUTDOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
+    from nango_py.connect.keep_alive import KeptAlive
     from nango_py.connections.connection import PublicView
     from nango_py.json_types import JsonObject, Settings
     from nango_py.protocols.after_login import Choice
@@ -187,6 +189,21 @@ class Logins:
             ValueError: a choice is unknown.
         """
         return choose(self._accounts, integration, user_id, choices)
+
+    def keep_alive(self, integration: str | None = None, *, days: float = 14) -> Iterator[KeptAlive]:
+        """Refresh the tokens of connections whose login would soon end without use.
+
+        That is so if the blueprint has `refresh_token_lifetime_seconds`, or the provider said when a refresh
+        token expires. Run it every day. Each connection is yielded when it is done.
+
+        Args:
+            integration: only its connections; by default all.
+            days: refresh if the refresh token expires in less than this.
+
+        Raises:
+            UnknownIntegration: integrations.yaml does not declare it.
+        """
+        return keep_alive(self._accounts, integration, days)
 
     def _complete(self, login: dict[str, Any], exchange: Callable[[], LoginResult]) -> LoginOutcome:
         """Store the connection of a login, or ask for a choice, and report the outcome."""

@@ -109,15 +109,20 @@ class CodeLogin(Login):
         """The authorization URL, and the PKCE verifier."""
         context = self.context()
         verifier = oauth2_protocol.code_verifier() if oauth2_protocol.uses_pkce(context) else ""
-        url = oauth2_protocol.authorization_url(
+        params = oauth2_protocol.authorization_params(
             context, redirect_uri=redirect_uri, state=state, verifier=verifier
         )
-        return url, {"verifier": verifier}
+        if context.settings.get("pushed_authorization_url"):
+            context, response = self.send(lambda context: oauth2_protocol.pushed_request(context, params))
+            params = oauth2_protocol.read_pushed_response(context, response)
+        return oauth2_protocol.authorization_url(context, params), {"verifier": verifier}
 
     def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
         """The credentials for the code."""
         self._check_issuer(callback)
+        callback = _rename_params(callback, self._integration.settings["auth"].get("callback_params") or {})
         self._check_error(callback)
+        self._keep(oauth2_protocol.kept_from_callback(self._integration.settings["auth"], callback))
         code = callback.get("code", "")
         if not _CODE.fullmatch(code):
             raise LoginFailed("provider_error", "the provider's response has no valid code")
@@ -127,15 +132,28 @@ class CodeLogin(Login):
             )
         )
         credentials = oauth2_protocol.read_credentials(context, response)
-        values = oauth2_protocol.values_to_keep(context, response, callback)
+        values = token_responses.decode_body(response)
+        config = self._add(oauth2_protocol.kept_from_response(context, values))
+        return LoginResult(credentials, config, find_missing_scopes(context, credentials))
+
+    def _keep(self, values: JsonObject) -> None:
+        """Use values of the callback, which may choose the host of the exchange.
+
+        A callback is what the browser says, so the user may have written it: a host is checked first.
+        """
+        if values:
+            config = check_partial_config(self._integration, self._add(values), self.context().place)
+            user_id, now = self._connection.user_id, self._services.clock.now()
+            self._config = config
+            self._connection = unstored_connection(self._integration.name, user_id, {}, config, now)
+
+    def _add(self, values: JsonObject) -> JsonObject:
         for name, value in values.items():
-            # A callback is what the browser says, so the user may have written it.
             if isinstance(value, str) and (found := find_unusable(value)):
                 raise LoginFailed("exchange_failed", f"the provider's {name} contains {found}")
             if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")
-        config = {**self._config, **values}
-        return LoginResult(credentials, config, find_missing_scopes(context, credentials))
+        return {**self._config, **values}
 
     def _check_issuer(self, callback: Mapping[str, str]) -> None:
         """RFC 9207: a code from another server is not sent to ours."""
@@ -296,6 +314,16 @@ def check_user_config(integration: Integration, config: JsonObject, place: str) 
     return check_additional_config(schema, entered, place)
 
 
+def check_partial_config(integration: Integration, config: JsonObject, place: str) -> JsonObject:
+    """Settings that are known so far, checked; others may follow.
+
+    Raises:
+        ConfigError: a value is unknown or invalid.
+    """
+    schema = integration.settings.get("connection_config")
+    return check_additional_config(None if schema is None else {**schema, "required": ()}, config, place)
+
+
 def check_final_config(integration: Integration, config: JsonObject, place: str) -> JsonObject:
     """All settings after the login, those of the user and those of the provider, checked."""
     return check_additional_config(integration.settings.get("connection_config"), config, place)
@@ -310,7 +338,15 @@ def find_missing_scopes(context: TokenContext, credentials: Settings) -> tuple[s
     granted = set(re.split(r"[\s,]+", scope))
     granted |= {name.strip() for name in scope.split(separator)} if separator else set()
     aliases = context.settings.get("scope_aliases") or {}
+    if credentials.get("refresh_token"):
+        granted.add("offline_access")  # all that it asks for (OpenID Connect Core 11); some do not repeat it
     return tuple(name for name in context.scopes if name not in granted and aliases.get(name) not in granted)
+
+
+def _rename_params(callback: Mapping[str, str], names: Settings) -> Mapping[str, str]:
+    """The callback with the parameters of RFC 6749 instead of the provider's."""
+    own = {name: callback[param] for name, param in names.items() if param in callback}
+    return {**{name: value for name, value in callback.items() if name not in names}, **own}
 
 
 def _is_equal(given: str, expected: str) -> bool:

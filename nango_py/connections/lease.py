@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.connections.sealed_database import SealedDatabase
     from nango_py.database.base import Run
-    from nango_py.json_types import Credentials
+    from nango_py.json_types import Credentials, Settings
 
 LONGEST_SECONDS = 600.0
 """The longest lease. One that seems longer was acquired before the clock was set back."""
@@ -84,7 +84,11 @@ class Leases:
         self._database.write(lambda run: run(RELEASE, parameters))
 
     def store_refreshed(
-        self, connection: Connection, owner: str, credentials: Credentials
+        self,
+        connection: Connection,
+        owner: str,
+        credentials: Credentials,
+        additional_config: Settings | None = None,
     ) -> Connection | None:
         """Store refreshed credentials, release the lease, and return the connection.
 
@@ -94,16 +98,22 @@ class Leases:
         since it was read: a late write never replaces a newer token, nor restores a deleted connection.
         """
         status = NEEDS_CHOICE if connection.status == NEEDS_CHOICE else ACTIVE
-        return self._update(connection, owner, conceal(credentials), status)
+        return self._update(connection, owner, conceal(credentials), status, additional_config)
 
     def mark_needs_reauth(self, connection: Connection, owner: str) -> Connection | None:
         """Set the status to `needs_reauth` and release the lease; None as in `store_refreshed`."""
         return self._update(connection, owner, connection.credentials, NEEDS_REAUTH)
 
     def _update(
-        self, old: Connection, owner: str, credentials: Credentials, status: str
+        self,
+        old: Connection,
+        owner: str,
+        credentials: Credentials,
+        status: str,
+        config: Settings | None = None,
     ) -> Connection | None:
-        texts = to_json(credentials, "credentials"), to_json(old.additional_config, "additional_config")
+        config = old.additional_config if config is None else config
+        texts = to_json(credentials, "credentials"), to_json(config, "additional_config")
         # The real time, even if the clock was set back: the lifetime of a token counts from it.
         created, modified = to_microseconds(old.date_created), self._database.microseconds()
         row = Row(

@@ -30,7 +30,7 @@ def build_token_request(
         url = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
     elif body_format == "json":
         body, content_type = json.dumps(dict(params), separators=(",", ":")).encode(), "application/json"
-    else:
+    elif params or method == "POST":
         body, content_type = encode_form(params).encode(), _FORM
     defaults = {"Accept": "application/json"}
     if content_type:
@@ -78,7 +78,7 @@ def authenticate_client(
         # Each part is form-encoded first: an id or secret may contain a colon.
         pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
         return dict(params), {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    added = {"client_id": client_id} if client_id else {}
+    added = {client_id_param(context): client_id} if client_id else {}
     if method == "body" and secret:
         added["client_secret"] = secret
     if method == "private_key_jwt":
@@ -92,6 +92,11 @@ def authenticate_client(
         )
         added |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
     return {**params, **{name: value for name, value in added.items() if name not in params}}, {}
+
+
+def client_id_param(context: TokenContext) -> str:
+    """What the provider calls the client id."""
+    return context.text("client_id_param", "client_id")
 
 
 def client_credentials(context: TokenContext) -> tuple[str, str]:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from nango_py.protocols import jwt_signing, token_responses
-from nango_py.protocols.client_auth import authenticate_client, build_token_request
+from nango_py.protocols.client_auth import (
+    authenticate_client,
+    build_token_request,
+    client_credentials,
+    client_id_param,
+)
+from nango_py.protocols.token_exchange import TokenUnavailable
+from nango_py.record import replaced
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
     from nango_py.protocols.token_exchange import TokenContext, TokenRequest, TokenResponse
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2048}")
+_REFRESH_LIFETIMES = ("refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in")
 _SIMPLE_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
@@ -38,13 +47,23 @@ def code_challenge(verifier: str) -> str:
 
 
 def uses_pkce(context: TokenContext) -> bool:
-    """Whether to use PKCE: yes, unless the blueprint has `pkce: false`."""
-    return context.settings.get("pkce") is not False
+    """Whether to use PKCE: yes, unless the blueprint has `pkce: unsupported` or `pkce: false`."""
+    return context.settings.get("pkce") not in {False, "unsupported"}
 
 
 @without_frames
-def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, verifier: str = "") -> str:
-    """The URL for the user's browser (RFC 6749 4.1.1).
+def authorization_url(context: TokenContext, params: Mapping[str, str]) -> str:
+    """The URL for the user's browser (RFC 6749 4.1.1), with `authorization_params` or what replaces them."""
+    url = context.url("authorization_url")
+    query = urlencode({name: value for name, value in params.items() if value != ""}, quote_via=quote)
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+@without_frames
+def authorization_params(
+    context: TokenContext, *, redirect_uri: str, state: str, verifier: str = ""
+) -> dict[str, str]:
+    """The parameters of a login (RFC 6749 4.1.1).
 
     Args:
         context: its setting `authorization_params` may add and override parameters, except for state,
@@ -53,7 +72,7 @@ def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, v
         state: binds the response to the browser; generated and checked by the caller.
         verifier: the result of `code_verifier`; only its S256 challenge is sent, if `uses_pkce`.
     """
-    params: dict[str, str] = {"response_type": "code", "client_id": context.app_text("oauth_client_id")}
+    params: dict[str, str] = {"response_type": "code", client_id_param(context): _client_id(context)}
     if context.scopes:
         params["scope"] = _join_scopes(context)
     params |= context.render_all(context.settings.get("authorization_params"), "authorization_params")
@@ -62,9 +81,30 @@ def authorization_url(context: TokenContext, *, redirect_uri: str, state: str, v
         params.pop(name, None)
     if verifier and uses_pkce(context):
         params |= {"code_challenge": code_challenge(verifier), "code_challenge_method": "S256"}
-    url = context.url("authorization_url")
-    query = urlencode({name: value for name, value in params.items() if value != ""}, quote_via=quote)
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    return params
+
+
+@without_frames
+def pushed_request(context: TokenContext, params: Mapping[str, str]) -> TokenRequest:
+    """The request that sends the parameters of a login, instead of the browser (RFC 9126 2.1)."""
+    url = context.url("pushed_authorization_url")
+    given = {name: value for name, value in params.items() if value != ""}
+    sent, headers = authenticate_client(context, given, url)
+    return build_token_request(url, sent, headers)
+
+
+@without_frames
+def read_pushed_response(context: TokenContext, response: TokenResponse) -> dict[str, str]:
+    """The parameters of the login page after `pushed_request` (RFC 9126 2.2 and 4).
+
+    Raises:
+        TokenRefused, TokenUnavailable: see `token_responses.read_token_response`.
+    """
+    values = token_responses.read_token_response(response, context)
+    uri = values.get("request_uri")
+    if not isinstance(uri, str) or not _REQUEST_URI.fullmatch(uri):
+        raise TokenUnavailable("the provider's response has no valid request_uri")
+    return {client_id_param(context): _client_id(context), "request_uri": uri}
 
 
 @without_frames
@@ -127,7 +167,13 @@ def jwt_bearer_request(context: TokenContext) -> TokenRequest:
 
 @without_frames
 def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
-    """The requests that revoke the tokens (RFC 7009), refresh token first; () without a `revocation_url`."""
+    """The requests that revoke the tokens: the blueprint's own, or those of RFC 7009, refresh token first.
+
+    There are none if the blueprint has neither `revocation` nor `revocation_url`.
+    """
+    own = context.settings.get("revocation")
+    if own and context.credentials.get("access_token"):
+        return (_own_revocation_request(context, own),)
     if not context.settings.get("revocation_url"):
         return ()
     url = context.url("revocation_url")
@@ -138,6 +184,19 @@ def revocation_requests(context: TokenContext) -> tuple[TokenRequest, ...]:
             params, headers = authenticate_client(context, {"token": token, "token_type_hint": name}, url)
             requests.append(build_token_request(url, params, headers))
     return tuple(requests)
+
+
+def _own_revocation_request(context: TokenContext, own: Settings) -> TokenRequest:
+    url = context.url("revocation.url", own["url"])
+    params = context.render_all(own.get("body"), "revocation.body")
+    method = str(own.get("authorization_method", "none"))
+    headers: dict[str, str] = {}
+    if method != "none":
+        settings = {**context.settings, "authorization_method": method}
+        params, headers = authenticate_client(replaced(context, settings=settings), params, url)
+    headers |= context.render_headers(own.get("headers"), "revocation.headers")
+    verb, body_format = str(own.get("method", "POST")), str(own.get("body_format", "form"))
+    return build_token_request(url, params, headers, method=verb, body_format=body_format)
 
 
 @without_frames
@@ -161,7 +220,8 @@ def read_credentials(
     path = context.text("token_path", "access_token")
     parent = path.rpartition(".")[0] if _SIMPLE_PATH.fullmatch(path) else ""
     token = token_responses.check_token(token_responses.search_path(path, values, "token_path", context))
-    kept = {key: value for key, value in context.credentials.items() if key != "expires_at"}
+    unknown = {"expires_at", "refresh_expires_at"}
+    kept = {key: value for key, value in context.credentials.items() if key not in unknown}
     stored: JsonObject = {**kept, "access_token": token}
     refresh_path = context.text("refresh_token_path", f"{parent}.refresh_token".lstrip("."))
     refresh_token = token_responses.search_path(refresh_path, values, "refresh_token_path", context)
@@ -170,6 +230,7 @@ def read_credentials(
     expires_at = token_responses.read_expiry(context, response, values, parent)
     if expires_at is not None:
         stored["expires_at"] = expires_at
+    stored |= _read_refresh_expiry(context, values, is_new="refresh_token" in stored)
     holder = token_responses.search_path(parent, values, "token_path", context) if parent else values
     stored |= _read_type_and_scope(holder if isinstance(holder, Mapping) else {})
     if "scope" not in stored and context.scopes:
@@ -179,22 +240,41 @@ def read_credentials(
     return stored
 
 
-@without_frames
-def values_to_keep(context: TokenContext, response: TokenResponse, callback: Mapping[str, str]) -> JsonObject:
-    """The values that `keep_from_response` and `keep_from_callback` put into additional_config.
+def kept_from_callback(settings: Settings, callback: Mapping[str, str]) -> JsonObject:
+    """The values that `keep_from_callback` puts into additional_config."""
+    names = settings.get("keep_from_callback") or ()
+    params = names if isinstance(names, Mapping) else dict(zip(names, names, strict=True))
+    return {
+        str.__str__(name): callback[param]
+        for name, param in params.items()
+        if callback.get(param) is not None
+    }
 
-    Call it after `read_credentials` accepted the response.
-    """
-    values = token_responses.decode_body(response)
+
+def kept_from_response(context: TokenContext, values: JsonValue, *, at_refresh: bool = False) -> JsonObject:
+    """The values that `keep_from_response` puts into additional_config; at a refresh those `on: every`."""
     kept: JsonObject = {}
-    for name, path in (context.settings.get("keep_from_response") or {}).items():
+    for name, rule in (context.settings.get("keep_from_response") or {}).items():
+        path = rule["path"] if isinstance(rule, Mapping) else rule
+        if at_refresh and not (isinstance(rule, Mapping) and rule.get("on") == "every"):
+            continue
         value = token_responses.search_path(str.__str__(path), values, f"keep_from_response.{name}", context)
         if isinstance(value, str | int | float):
-            kept[name] = value
-    for name in context.settings.get("keep_from_callback") or ():
-        if name in callback:
-            kept[str.__str__(name)] = callback[name]
+            kept[str.__str__(name)] = value
     return kept
+
+
+def _read_refresh_expiry(context: TokenContext, values: JsonObject, *, is_new: bool) -> JsonObject:
+    """When the refresh token expires: by the response, as many providers say it, or by the blueprint."""
+    if not is_new:
+        return {}
+    lifetimes = (token_responses.parse_seconds(values.get(name)) for name in _REFRESH_LIFETIMES)
+    seconds = next(filter(None, lifetimes), context.number("refresh_token_lifetime_seconds"))
+    return {} if seconds is None else {"refresh_expires_at": context.now + seconds}
+
+
+def _client_id(context: TokenContext) -> str:
+    return client_credentials(context)[0]
 
 
 def _read_type_and_scope(holder: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -66,8 +66,13 @@ TOKEN_CALL: Schema = {
 CLIENT: Schema = {
     "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
     "client_assertion": ASSERTION,
+    "client_id_param": {**TEXT, "minLength": 1, "title": "The name of client_id, such as client_key"},
     "scope_separator": TEXT,
-}
+    "default_scopes": {
+        "type": "array", "items": TEXT, "separated": True,
+        "title": "Scopes that the API always needs, besides oauth_scopes",
+    },
+}  # fmt: skip
 """Client authentication and scopes."""
 
 UNIT: Schema = {"enum": ["seconds", "milliseconds", "minutes", "hours", "days"]}
@@ -109,10 +114,47 @@ TOKEN_RESPONSE_FIELDS: Schema = {
     "expires_in_unit": UNIT,
     "expires_at_path": PATH,
     "token_lifetime_seconds": SECONDS,
-    "keep_from_response": {"type": "object", "additionalProperties": PATH},
+    "keep_from_response": {
+        "type": "object",
+        "additionalProperties": {
+            **PATH,
+            "type": ["string", "object"],
+            "properties": {
+                "path": PATH,
+                "on": {"enum": ["login", "every"], "title": "When to keep it: every is at each refresh too"},
+            },
+            "required": ["path"],
+            "patternProperties": _OPEN,
+            "additionalProperties": False,
+        },
+    },
     **LIFE,
 }
 """Paths into a token response."""
+
+PKCE: Schema = {
+    "type": ["string", "boolean"],
+    "if": {"type": "string"},
+    "then": {"enum": ["required", "supported", "unsupported"]},
+}
+"""Whether a provider supports PKCE; `true` and `false` are the older words for supported and unsupported."""
+
+REVOCATION: Schema = {
+    "type": "object",
+    "title": "The request that revokes a grant, if it is not that of RFC 7009",
+    "properties": {
+        "method": {"enum": ["POST", "DELETE", "PUT", "GET"], "title": "The method; default POST"},
+        "url": {**URL, "title": "The URL"},
+        "headers": {**HEADERS, "title": "Headers"},
+        "body": {**PARAMS, "title": "The fields of the body"},
+        "body_format": {"enum": ["form", "json", "query"], "title": "The format of the fields"},
+        "authorization_method": {"enum": ["header", "body", "none"], "title": "How the client authenticates"},
+    },
+    "required": ["url"],
+    "patternProperties": _OPEN,
+    "additionalProperties": False,
+}
+"""The revocation of a grant, by providers with an own request for it."""
 
 AFTER_LOGIN: Schema = {
     "type": "array",
@@ -160,7 +202,20 @@ AFTER_LOGIN: Schema = {
 }
 """The requests after a login."""
 
-CALLBACK: Schema = {"callback_per_integration": {"type": "boolean"}}
+CALLBACK: Schema = {
+    "callback_per_integration": {"type": "boolean"},
+    "callback_params": {
+        "type": "object",
+        "title": "The provider's names of the callback's parameters",
+        "properties": {
+            "code": {**TEXT, "minLength": 1, "title": "The code, such as spapi_oauth_code"},
+            "error": {**TEXT, "minLength": 1, "title": "The error code"},
+            "error_description": {**TEXT, "minLength": 1, "title": "The description of the error"},
+        },
+        "patternProperties": _OPEN,
+        "additionalProperties": False,
+    },
+}
 """The callback URL of a login."""
 
 STEP: Schema = {

@@ -63,7 +63,7 @@ def read_token_response(
     body = decode_body(response)
     raise_if_ended(response, body, context)
     raise_if_transient(response, context.now)
-    if response.status not in _OK or (isinstance(body, dict) and _is_error(body)):
+    if response.status not in _OK or (isinstance(body, dict) and is_error_body(body)):
         raise_refused(response, body, context, is_refresh=is_refresh)
     if not isinstance(body, dict):
         raise TokenUnavailable("the token endpoint's response is not a JSON object", status=response.status)
@@ -73,7 +73,7 @@ def read_token_response(
     return body
 
 
-def _is_error(body: Mapping[str, JsonValue]) -> bool:
+def is_error_body(body: Mapping[str, JsonValue]) -> bool:
     """Whether a body with a status of success is an error, as GitHub, Slack and Zoho send them."""
     if any(body.get(name) for name in ("error", "errors", "error_code", "errorCode")):
         return True

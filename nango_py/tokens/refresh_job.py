@@ -16,7 +16,7 @@ from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, StorageError, TamperError, printable
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.tokens.shutdown import SHUTDOWN
-from nango_py.tokens.token_requests import request_credentials, token_context
+from nango_py.tokens.token_requests import refreshed_config, request_credentials, token_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +216,8 @@ class RefreshJob:
             current = found  # only settings were changed, which must not lose a token
 
     def _store(self, current: Connection, credentials: Credentials, leases: Leases) -> Connection | None:
-        return leases.store_refreshed(current, self._owner, credentials)
+        config = refreshed_config(self._runtime.integration, current, credentials)
+        return leases.store_refreshed(current, self._owner, credentials, config)
 
     def _write(self, write: Callable[[Leases], Connection | None]) -> Connection | None:
         """Write what the provider decided; retried while the store fails, as it cannot be asked again."""

@@ -1,4 +1,7 @@
-"""Revoking the tokens of a deleted connection at its provider (RFC 7009), as far as the provider lets us."""
+"""Revoking the tokens of a deleted connection at its provider, as far as the provider lets us.
+
+By RFC 7009 at `revocation_url`, or by the provider's own request in `revocation`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING
 from nango_py.auth.base import get_auth_mode
 from nango_py.connections.owners import new_owner
 from nango_py.errors import ConfigError, NangoError, TamperError
+from nango_py.protocols.token_exchange import TokenResponse
+from nango_py.protocols.token_responses import decode_body, is_error_body
 from nango_py.tokens.token_requests import make_token_plan, token_context
 from nango_py.transport.sendable import Failure
 
@@ -32,7 +37,7 @@ SUCCESS, CLIENT_ERRORS = range(200, 300), range(400, 500)
 
 def is_declared(integration: Integration) -> bool:
     """Whether the blueprint has a revocation endpoint."""
-    return bool(integration.settings["auth"].get("revocation_url"))
+    return _endpoint(integration) is not None
 
 
 def block_refresh(store: ConnectionStore, integration: str, user_id: str, clock: Clock) -> None:
@@ -74,7 +79,7 @@ def revoke(
         if all(other is None or not _have_same_grant(other, runtime.integration) for other in get_others()):
             reason = _request_revocation(runtime.integration, connection, transport, clock)
     except ConfigError:
-        reason = "a setting of revocation_url is missing"
+        reason = "a setting of the revocation request is missing"
     except NangoError as error:
         reason = type(error).__name__
     runtime.report_token(connection, "not_revoked" if reason else "revoked", reason)
@@ -85,8 +90,13 @@ def _have_same_grant(one: Integration, other: Integration) -> bool:
 
 
 def _application(integration: Integration) -> tuple[object, object]:
-    endpoint = integration.settings["auth"].get("revocation_url")
-    return endpoint, integration.app_variables.get("oauth_client_id")
+    return _endpoint(integration), integration.app_variables.get("oauth_client_id")
+
+
+def _endpoint(integration: Integration) -> object:
+    """The URL at which grants are revoked, or None."""
+    auth = integration.settings["auth"]
+    return (auth.get("revocation") or {}).get("url") or auth.get("revocation_url")
 
 
 def _request_revocation(
@@ -104,12 +114,23 @@ def _request_revocation(
         status = 0 if outcome is None or isinstance(outcome, Failure) else outcome.status_code
         # Revoking the refresh token ends the access token too, so the provider may no longer know that.
         is_gone_already = request is not requests[0] and not reason and status in CLIENT_ERRORS
-        if status not in SUCCESS and not is_gone_already:
+        if (status not in SUCCESS and not is_gone_already) or _is_refusal(outcome):
             reason = reason or _describe(outcome)
     return reason
+
+
+def _is_refusal(outcome: Response | Failure | None) -> bool:
+    """Whether a response with a status of success says otherwise in its body, as Slack's do."""
+    if outcome is None or isinstance(outcome, Failure) or outcome.status_code not in SUCCESS:
+        return False
+    body = decode_body(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
+    return isinstance(body, dict) and is_error_body(body)
 
 
 def _describe(outcome: Response | Failure | None) -> str:
     if isinstance(outcome, Failure):
         return f"no response ({outcome.reason})"
-    return "no time was left" if outcome is None else f"the provider responded with {outcome.status_code}"
+    if outcome is None:
+        return "no time was left"
+    text = " and an error in the body" if outcome.status_code in SUCCESS else ""
+    return f"the provider responded with {outcome.status_code}{text}"

@@ -58,6 +58,16 @@ def refresh_time(
     return expires_at - margin * (1 + share)
 
 
+def refresh_token_end(integration: Integration, connection: Connection) -> float | None:
+    """When a refresh token expires if nothing uses it, in unix seconds; None if it is unknown."""
+    credentials = reveal(connection.credentials)
+    stored = credentials.get("refresh_expires_at")
+    if isinstance(stored, int | float) or not credentials.get("refresh_token"):
+        return None if stored is None else float(stored)
+    declared = integration.settings["auth"].get("refresh_token_lifetime_seconds")
+    return None if declared is None else connection.last_modified.timestamp() + float(declared)
+
+
 @record
 class Pause:
     """A time in which not to refresh a token.

@@ -8,7 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from nango_py.auth.base import get_auth_mode
+from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.connections.connection import thaw
 from nango_py.engine.bound_settings import connection_label, template_variables
+from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenContext, TokenResponse, TokenUnavailable
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, leaves, reveal
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
-    from nango_py.json_types import Credentials
+    from nango_py.json_types import Credentials, Settings
     from nango_py.protocols.token_exchange import TokenRequest
     from nango_py.transport.proxy_tunnel import Proxy
     from nango_py.transport.response import Response
@@ -165,6 +168,29 @@ def request_credentials(
     except StopIteration as end:
         credentials: Credentials = conceal(end.value)
         return credentials
+
+
+def refreshed_config(
+    integration: Integration, connection: Connection, credentials: Credentials
+) -> Settings | None:
+    """The additional_config after a refresh, by `keep_from_response`; None if it stays as it is.
+
+    Values that `connection_config` does not allow are not kept.
+    """
+    if not integration.settings["auth"].get("keep_from_response"):
+        return None
+    from nango_py.protocols.oauth2_protocol import kept_from_response
+
+    context = token_context(integration, connection, 0.0)
+    kept = kept_from_response(context, reveal(credentials.get("raw")), at_refresh=True)
+    if not kept:
+        return None
+    schema = integration.settings.get("connection_config")
+    try:
+        config = {**thaw(connection.additional_config), **kept}
+        return check_additional_config(schema, config, context.place)
+    except ConfigError:
+        return None
 
 
 def _send(

@@ -584,3 +584,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """The same with a body."""
         self.do_GET()
+
+    def do_DELETE(self) -> None:
+        """The same with another method."""
+        self.do_GET()

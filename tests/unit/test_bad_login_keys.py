@@ -61,6 +61,59 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:11:75 E306",),
         "did you mean access_token?",
     ),
+    "a parameter that is a number": ("      keep_from_callback: {a: 1}", ("i:10:31 E206",), "quote it"),
+    "an unknown time": (
+        "      keep_from_response: {a: {path: b, on: always}}",
+        ("i:10:45 E204",),
+        "expected login or every",
+    ),
+    "a value without a path": (
+        "      keep_from_response: {a: {on: every}}",
+        ("i:10:28 E203",),
+        'missing key "path"',
+    ),
+    "a wrong path of a value": (
+        "      keep_from_response: {a: {path: 'b['}}",
+        ("i:10:38 E324",),
+        "not a JMESPath",
+    ),
+    "an unknown parameter of the callback": (
+        "      callback_params: {codes: x}",
+        ("i:10:25 E202",),
+        'did you mean "code"?',
+    ),
+    "a name of the client id that is empty": ("      client_id_param: ''", ("i:10:24 E203",), "is empty"),
+    "scopes as text": ("      default_scopes: a b", ("i:10:23 E205",), "write [a, b]"),
+    "another word for PKCE": (
+        "      pkce: optional",
+        ("i:10:13 E204",),
+        "expected required, supported or unsupported",
+    ),
+    "a life in words": (
+        "      refresh_token_lifetime_seconds: 60d",
+        ("i:10:39 E401",),
+        "expected a number of seconds",
+    ),
+    "a revocation without a URL": (
+        "      revocation: {method: DELETE}",
+        ("i:10:7 E203",),
+        'missing key "url"',
+    ),
+    "a method that revokes nothing": (
+        "      revocation: {url: https://id.example.test/, method: PATCH}",
+        ("i:10:59 E204",),
+        "POST, DELETE, PUT or GET",
+    ),
+    "a revocation with an unknown variable": (
+        "      revocation: {url: https://id.example.test/, body: {t: '${acces_token}'}}",
+        ("i:10:64 E306",),
+        "did you mean access_token?",
+    ),
+    "parameters pushed unencrypted": (
+        "      pushed_authorization_url: http://id.example.test/par",
+        ("i:10:33 E302",),
+        "use https://",
+    ),
 }
 
 
@@ -75,6 +128,16 @@ def test_a_wrong_key_is_refused_at_its_place(tmp_path: Path, name: str) -> None:
 
 
 RIGHT_KEYS = {
+    "dialects": """\
+      pkce: unsupported
+      default_scopes: [offline_access]
+      client_id_param: client_key
+      callback_params: {code: auth_code}
+      keep_from_callback: {company: realmId}
+      keep_from_response: {domain: {path: api_domain, on: every}, team: team.id}
+      refresh_token_lifetime_seconds: 5184000
+      pushed_authorization_url: https://id.example.test/par
+      revocation: {method: DELETE, url: https://id.example.test/, body: {a: {b: 1}}, body_format: json}""",
     "after_login": STEP
     + ", method: POST, params: {p: '1'}, json: {q: 1}, choose: {from: x, value: y, label: z}}",
 }

@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
@@ -26,6 +27,16 @@ from tests.support.token_contexts import (
     make_response,
     read_form,
 )
+
+if TYPE_CHECKING:
+    from nango_py.protocols.token_exchange import TokenContext
+
+
+def login_url(context: TokenContext, **options: str) -> str:
+    """The URL of the login page."""
+    return oauth2_protocol.authorization_url(
+        context, oauth2_protocol.authorization_params(context, **options)
+    )
 
 
 def test_code_challenge_matches_rfc_7636() -> None:
@@ -51,9 +62,7 @@ def test_authorization_url_has_all_parameters() -> None:
         authorization_params={"audience": "https://api.example.test", "prompt": "${additional_config.p}"},
         config={"p": "a b&c=d"},
     )  # fmt: skip
-    url = oauth2_protocol.authorization_url(
-        context, redirect_uri="https://me.test/cb", state="s t", verifier="v" * 43
-    )
+    url = login_url(context, redirect_uri="https://me.test/cb", state="s t", verifier="v" * 43)
     assert url.startswith("https://id.example.test/authorize?tenant=a&response_type=code&client_id=app-id&")
     assert parse_qs(urlsplit(url).query) == {
         "tenant": ["a"], "response_type": ["code"], "client_id": ["app-id"],
@@ -69,17 +78,13 @@ def test_blueprint_cannot_override_security_parameters() -> None:
     """Not state, redirect_uri or challenge; only `pkce: false` turns PKCE off."""
     own = {"state": "x", "redirect_uri": "https://evil.test/", "code_challenge": "x", "scope": "other"}
     context = make_context(authorization_params=own, scopes=("a",))
-    query = parse_qs(
-        urlsplit(
-            oauth2_protocol.authorization_url(context, redirect_uri="r", state="s", verifier="v" * 43)
-        ).query
-    )
+    query = parse_qs(urlsplit(login_url(context, redirect_uri="r", state="s", verifier="v" * 43)).query)
     assert query["state"] == ["s"]
     assert query["redirect_uri"] == ["r"]
     assert query["code_challenge"] == [oauth2_protocol.code_challenge("v" * 43)]
     assert query["scope"] == ["other"]
     without = make_context(authorization_params=own, pkce=False)
-    url = oauth2_protocol.authorization_url(without, redirect_uri="r", state="s", verifier="v" * 43)
+    url = login_url(without, redirect_uri="r", state="s", verifier="v" * 43)
     assert "code_challenge" not in url
     assert (
         b"verifier"
@@ -99,7 +104,7 @@ def test_authorization_url_matches_authlib() -> None:
     theirs, _ = client.create_authorization_url(
         "https://id.example.test/authorize", state="s", code_verifier="v" * 43
     )
-    ours = oauth2_protocol.authorization_url(
+    ours = login_url(
         make_context(scopes=("a", "b")), redirect_uri="https://me.test/cb", state="s", verifier="v" * 43
     )
     assert parse_qs(urlsplit(ours).query) == parse_qs(urlsplit(theirs).query)

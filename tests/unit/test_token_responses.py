@@ -115,12 +115,44 @@ def test_form_encoded_response_is_accepted() -> None:
 def test_values_are_kept_for_additional_config() -> None:
     """From the response by path and from the callback by name; missing values are omitted."""
     context = make_context(
-        keep_from_response={"instance": "urls.instance", "none": "x.y", "whole": "urls"},
-        keep_from_callback=["realmId", "other"],
+        keep_from_response={
+            "instance": {"path": "urls.instance", "on": "every"}, "none": "x.y", "whole": "urls",
+            "grant": {"path": "urls.grant"},
+        },
     )  # fmt: skip
-    response = make_response({**GRANT, "urls": {"instance": "acme"}})
-    kept = oauth2_protocol.values_to_keep(context, response, {"realmId": "123", "code": "planted-code"})
-    assert kept == {"instance": "acme", "realmId": "123"}
+    values = {**GRANT, "urls": {"instance": "acme", "grant": 7}}
+    assert oauth2_protocol.kept_from_response(context, values) == {"instance": "acme", "grant": 7}
+    assert oauth2_protocol.kept_from_response(context, values, at_refresh=True) == {"instance": "acme"}
+    callback = {"realmId": "123", "code": "planted-code"}
+    for names, kept in (
+        (["realmId", "other"], {"realmId": "123"}),
+        ({"company": "realmId", "x": "y"}, {"company": "123"}),
+    ):
+        assert oauth2_protocol.kept_from_callback({"keep_from_callback": names}, callback) == kept
+
+
+LIVES = {
+    "as GitHub says": ({"refresh_token_expires_in": 100}, 100),
+    "as Intuit says": ({"x_refresh_token_expires_in": "200"}, 200),
+    "as Keycloak says": ({"refresh_expires_in": 300}, 300),
+    "never": ({"refresh_expires_in": 0}, 86_400),
+    "nothing": ({}, 86_400),
+    "nonsense": ({"refresh_token_expires_in": ["x"]}, 86_400),
+}
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_the_end_of_a_refresh_token_is_kept(name: str) -> None:
+    """From the response, else as the blueprint declares; it starts again with each new refresh token."""
+    said, seconds = LIVES[name]
+    response = make_response({**GRANT, **said})
+    stored = refresh_with(response, refresh_token_lifetime_seconds=86_400)
+    assert stored["refresh_expires_at"] == NOW + seconds
+
+
+def test_an_unknown_end_of_a_refresh_token_is_not_kept() -> None:
+    """The control: without a declared life there is none, and an old end does not stay."""
+    assert "refresh_expires_at" not in refresh_with(make_response(GRANT))
 
 
 HOSTILE = {

@@ -42,7 +42,8 @@ def check_app_secrets(
     of_requests = signed | _find_names(own, blocks)
     places = {("requests", key): of_requests for key in ("base_url", "bases")}
     places |= {("auth", key): of_auth for key in auth if key.endswith("_url") and key != "authorization_url"}
-    places[("auth", "additional_steps")] = of_auth
+    places[("auth", "additional_steps")] = places[("auth", "revocation")] = of_auth
+    places[("auth", "after_login")] = _find_names(own, [auth.get("after_login")])
     for (block, key), names in places.items():
         leaking = [name for name in own if name in names]
         value = settings[block].get(key)
@@ -78,7 +79,7 @@ def _walk_members(value: Settings) -> Iterator[tuple[str, object]]:
     """The items of a mapping, and of the mappings in its lists."""
     for key, member in value.items():
         yield key, member
-        for part in member if isinstance(member, list | tuple) else ():
+        for part in member if isinstance(member, list | tuple) else (member,):
             if hasattr(part, "items"):
                 yield from part.items()
 

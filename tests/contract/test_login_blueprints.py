@@ -16,9 +16,10 @@ from nango_py.connect.oauth import make_login, provider_fields, uses_browser_log
 from nango_py.engine.interfaces import run_sync
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol
+from tests.support.login_accounts import AccountsProvider
 from tests.support.login_product import COOKIE, stored
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import METHODS, LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import METHODS, consent, query_of
 from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
@@ -82,8 +83,9 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
         login = make_login(nango.services, declared, "user-1", config_of(path))
         request = oauth2_protocol.code_request(login.context(), code="c", redirect_uri="r", verifier="v")
         assert request.url.startswith("https://")
+        looked_up = [name for step in auth.get("after_login") or () for name in step["keep"]]
         assert provider_fields(declared) == {
-            *(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_response") or ()),
+            *(auth.get("keep_from_callback") or ()), *(auth.get("keep_from_response") or ()), *looked_up,
         }  # fmt: skip
 
 
@@ -92,15 +94,21 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     """Only the provider's addresses are others: client authentication, body format and PKCE are its own."""
     settings = whole_of(path).settings["auth"]
     method = {ours: theirs for theirs, ours in METHODS.items()}[settings.get("authorization_method", "body")]
-    with LoginProvider(method, "strict", requires_pkce=settings.get("pkce") is not False) as provider:
+    config, steps = config_of(path), settings.get("after_login") or ()
+    kept = settings.get("keep_from_response") or {}
+    account: dict[str, Any] = {"tenantType": "ORGANISATION"}
+    for step in steps:
+        account |= {pointer: config.pop(name, "Acme") for name, pointer in step["keep"].items()}
+    with AccountsProvider(
+        [account], client_auth=method, rotation="strict", requires_pkce=settings.get("pkce") is not False
+    ) as provider:
         auth = {
             "authorization_url": f"{provider.url}/authorize",
             "token_url": f"{provider.url}/token",
             "refresh_url": None,
             "issuer": provider.url,
+            "after_login": [{**step, "url": f"{provider.url}/accounts"} for step in steps] or None,
         }
-        config = config_of(path)
-        kept = settings.get("keep_from_response") or {}
         provider.token_fields = {kept[name]: config.pop(name) for name in kept}
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
             url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, additional_config=config)
@@ -110,6 +118,7 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
             assert provider.exchanges() == ["granted"]
             first = stored(nango)
             assert first["access_token"] in provider.tokens
+            assert len(provider.account_calls) == len(steps)
             nango.update_connection_credentials("mail", "user-1", {**first, "expires_at": 1.0})
             executor, runtime = nango.executor("mail", "user-1"), nango.services.runtime("mail")
             run_sync(executor._usable_connection(runtime))  # refreshes the expired token

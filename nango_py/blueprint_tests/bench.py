@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from nango_py.auth.base import get_auth_mode, validate_credentials
@@ -168,6 +169,11 @@ class Bench:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.sandbox.stop()
+
+    @property
+    def today(self) -> str:
+        """The day, as ISO text."""
+        return datetime.fromtimestamp(self.clock.now(), UTC).date().isoformat()
 
     @property
     def examples(self) -> tuple[Settings, ...]:

@@ -50,6 +50,9 @@ def _missing_keys(bench: Bench) -> Iterator[Difference]:
     for name in required:
         if not settings.get(name):
             yield _at(bench, (), f'add the key "{name}"')
+    is_retired = (settings.get("status") or {}).get("retires_on", "9999") <= bench.today
+    if not settings.get("sources") and not (is_retired and settings.get("unconfirmed")):
+        yield _at(bench, (), 'add the key "sources"')
     if not str(settings.get("docs_url", "")).startswith("https://"):
         yield _at(bench, ("docs_url",), "docs_url must be an https:// URL")
 

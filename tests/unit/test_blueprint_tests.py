@@ -64,6 +64,7 @@ examples:
   - call: {method: PUT, path: orders/1, json: {id: 1}}
     response: {error: reset}
     expects: {retries: true}
+sources: [{covers: auth, url: https://docs.acme.test/auth, read_on: 2026-11-30}]
 gotchas: [None.]
 """
 
@@ -143,6 +144,7 @@ STRICT = {
     "comment": ("comment: The REST API with a key.\n", ""),
     "verification": ("verification: {method: GET, path: me}\n", ""),
     "errors": ("errors: {message: error.message, code: error.code}\n", ""),
+    "sources": ("sources: [{covers: auth, url: https://docs.acme.test/auth, read_on: 2026-11-30}]\n", ""),
     "gotchas": ("gotchas: [None.]\n", ""),
     "https": ("docs_url: https:", "docs_url: http:"),
     "first line": ("# yaml-language-server: $schema=blueprint.schema.json\n", ""),

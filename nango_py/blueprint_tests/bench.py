@@ -61,15 +61,15 @@ class Script(FaultPlan):
 
 
 class ObservedLimits(MemoryLimits):
-    """Limits in memory that keep which gates were closed, and for how many seconds."""
+    """Limits in memory that keep for how many seconds each gate was closed."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock)
-        self.closed: list[tuple[tuple[str, ...], float]] = []
+        self.closed: list[float] = []
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
-        """Close gates, and keep them."""
-        self.closed.append((gates, seconds))
+        """Close gates, and keep the seconds."""
+        self.closed.append(seconds)
         super().close_gate(gates, seconds)
 
 

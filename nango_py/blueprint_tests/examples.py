@@ -26,7 +26,7 @@ FIRST_ERROR = 400
 FAULTS = {"reset": "reset_after", "truncated": "truncate"}
 RETRIED = frozenset({"retry", "wait"})
 ERRORS = frozenset({"fail", "refresh", *RETRIED})
-OUTCOMES = frozenset({"error", "retries", "wait_seconds"})
+OUTCOMES = frozenset({"error", "retries", "wait_seconds", "closes"})
 NOT_SECRET = frozenset({"scope", "token_type"})
 DEADLINE_SECONDS = 100 * 86_400.0
 """Longer than any wait that an API asks for."""
@@ -45,14 +45,12 @@ class Handling:
         attempt: the attempt that received it.
         code: the error code that `errors` finds in it.
         message: the message that `errors` finds in it.
-        gates: the keys of the gates that it closed.
-        seconds: how long they are closed; 0 if none was.
+        seconds: how long it stops calls; 0 if it does not.
     """
 
     attempt: Attempt
     code: str
     message: str
-    gates: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -183,6 +181,10 @@ def handling_differences(bench: Bench, example: Settings) -> Iterator[str]:
     wait = expects.get("wait_seconds")
     if wait is not None and abs(handling.seconds - wait) > CLOSE_ENOUGH:
         yield f"calls wait {handling.seconds:g} s ({handling.attempt.rule}); expected {wait:g} s"
+    closes = expects.get("closes")
+    names = [closes] if isinstance(closes, str) else sorted(closes or ())
+    if names and handling.attempt.closed != ", ".join(names):
+        yield f"calls of {handling.attempt.closed or 'no budget'} wait; expected {', '.join(names)}"
 
 
 def _error_differences(bench: Bench, example: Settings, handling: Handling) -> Iterator[str]:
@@ -222,8 +224,7 @@ def handle_response(bench: Bench, example: Settings) -> Handling:
     attempt = caller.executor.attempts[0]
     if not caller.limits.closed:
         return Handling(attempt, code, message)
-    gates, seconds = caller.limits.closed[0]
-    return Handling(attempt, code, message, gates, seconds)
+    return Handling(attempt, code, message, caller.limits.closed[0])
 
 
 def _scripted(bench: Bench, example: Settings) -> SandboxResponse | Fault:

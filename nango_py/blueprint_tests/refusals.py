@@ -34,7 +34,7 @@ def refusal_differences(bench: Bench) -> Iterator[str]:
     finally:
         bench.script.replies = []
     first = caller.executor.attempts[0]
-    seconds = caller.limits.closed[0][1] if caller.limits.closed else 0.0
+    seconds = caller.limits.closed[0] if caller.limits.closed else 0.0
     if first.action in RETRIED and abs(seconds - WAIT_SECONDS) > CLOSE_ENOUGH:
         yield f"a 429 asks to wait {WAIT_SECONDS:g} s, but calls wait {seconds:g} s ({first.rule})"
 

@@ -11,6 +11,9 @@ from nango_py.blueprint_tests.examples import example_differences
 from nango_py.blueprint_tests.lists import page_differences, walk_differences
 from nango_py.blueprint_tests.publishing import publishing_differences
 from nango_py.blueprint_tests.refusals import refusal_differences
+from nango_py.blueprint_tests.static_checks import check_statically
+from nango_py.config.inheritance import origins_of
+from nango_py.config.template_checks import check_blueprint_templates
 from nango_py.errors import ConfigError, NangoError
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
-    from nango_py.errors import Position
+    from nango_py.errors import Position, Problem
     from nango_py.transport.sync_transport import Transport
 
 
@@ -37,17 +40,20 @@ def find_differences(
         transport: the network connections; only the sandbox is reached.
         is_strict: whether to apply the rules for published blueprints too.
     """
-    found: list[Difference] = []
+    origins = origins_of(blueprint)
+    problems = [*check_blueprint_templates(blueprint), *check_statically(blueprint.settings, origins)]
+    found = [_of_problem(problem) for problem in problems]
     try:
         with Bench(blueprint, catalogue, transport) as bench:
             found += _test(bench, catalogue, transport)
             found += publishing_differences(bench) if is_strict else ()
     except ConfigError as error:
-        found += [
-            Difference(problem.position, "check", str(problem).partition(": ")[2])
-            for problem in error.problems
-        ]
+        found += map(_of_problem, error.problems)
     return sorted(dict.fromkeys(found), key=lambda difference: difference.position)
+
+
+def _of_problem(problem: Problem) -> Difference:
+    return Difference(problem.position, "check", str(problem).partition(": ")[2])
 
 
 def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[Difference]:

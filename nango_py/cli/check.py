@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,17 +98,25 @@ class ProblemCollector:
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
         """Load one blueprint and print its warnings."""
+        from nango_py.blueprint_tests.static_checks import check_statically
         from nango_py.config.images import check_image, locate_logo
+        from nango_py.config.inheritance import origins_of
         from nango_py.config.template_checks import check_blueprint_templates
 
         warnings: list[Problem] = []
         with self:
             blueprint = catalogue.find(ref, at, warnings)
+            self.warn(warnings)
             self._blueprints.append(blueprint)
             self.report(check_blueprint_templates(blueprint))
+            self.report(check_statically(blueprint.settings, origins_of(blueprint)))
             if where := blueprint.origins.get(("logo",)):
                 self.report(check_image(locate_logo(blueprint.settings, where), where))
-        self.warn(warnings)
+            return
+        # The file is wrong: what can be checked all the same is reported together with the rest.
+        with suppress(ConfigError):
+            tree = catalogue.unchecked(ref, at)
+            self.report(check_statically(tree.settings, tree.origins) if tree is not None else ())
 
     def report(self, problems: Iterable[Problem]) -> None:
         """Print the warnings, and collect the errors."""

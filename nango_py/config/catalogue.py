@@ -135,6 +135,19 @@ class Catalogue:
         ]
         return every[1:]
 
+    def unchecked(self, ref: str, at: Position) -> Sourced | None:
+        """The settings of a blueprint's own file, which may be wrong; None if it has no mapping.
+
+        Raises:
+            ConfigError: the blueprint cannot be found, or its file is not YAML.
+        """
+        where = self._locate(ref, at, [])
+        document = self._read(where.path, [])
+        body = document.data.get("versions", document.data) if isinstance(document.data, dict) else None
+        if not isinstance(body, MAPPINGS) or (body is not document.data and where.version not in body):
+            return None
+        return _own_settings(document, where)
+
     def fingerprint(self) -> tuple[object, ...]:
         """A value that changes when a file in a given folder is written, added or removed."""
         return tuple(folder.fingerprint() for folder in self._given)

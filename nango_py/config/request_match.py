@@ -133,6 +133,19 @@ class RequestMatch:
             texts <= facts.texts(source, name) for source, name, texts in self.conditions
         )
 
+    def covers(self, other: RequestMatch) -> bool:
+        """Whether every request that the other fits, this fits too. False if that is not certain."""
+        if self.methods and not (other.methods and other.methods <= self.methods):
+            return False
+        if self.pattern is not None and (
+            other.pattern is None or not _pattern_covers(self.pattern, other.pattern)
+        ):
+            return False
+        return all(
+            any(own[:2] == one[:2] and own.texts <= one.texts for one in other.conditions)
+            for own in self.conditions
+        )
+
     def captured(self, path: str) -> dict[str, str]:
         """The segments of a fitting path by the `{name}` of the pattern, as they are sent."""
         pattern, segments = self.pattern or (), segments_of(path)
@@ -150,6 +163,34 @@ def path_fits(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:
     if len(segments) < fixed or (fixed == len(pattern) and len(segments) != fixed):
         return False
     return all(_segment_fits(wanted, segment) for wanted, segment in _pairs(pattern, segments))
+
+
+def _pattern_covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
+    """Whether every path that fits the narrow pattern fits the wide one."""
+    fixed = len(wide) - (REST in wide)
+    if REST not in wide and (REST in narrow or len(narrow) != fixed):
+        return False
+    before = wide.index(REST) if REST in wide else fixed
+    after = fixed - before
+    if len(narrow) < fixed or REST in narrow[:before] or REST in narrow[len(narrow) - after :]:
+        return False
+    return all(_segment_covers(wanted, segment) for wanted, segment in _pairs(wide, narrow))
+
+
+def _segment_covers(wide: str, narrow: str) -> bool:
+    if wide in {narrow, "*"}:
+        return True
+    before, name, after = _split(wide)
+    narrow_before, narrow_name, narrow_after = _split(narrow)
+    if not name:
+        return False
+    if narrow == "*" or narrow_name:
+        return (
+            narrow_before.startswith(before) and narrow_after.endswith(after)
+            if narrow_name
+            else not before + after
+        )
+    return _surrounds(before, after, narrow)
 
 
 def _pairs(pattern: tuple[str, ...], segments: tuple[str, ...]) -> Iterator[tuple[str, str]]:

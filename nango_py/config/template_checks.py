@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.header_checks import check_header_names
+from nango_py.config.host_choices import check_host_choices
 from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.lint import lint_usage
 from nango_py.config.schema.template_places import JMESPATH, template_places
@@ -13,7 +15,7 @@ from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.environment import locate_problem
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.foreign import MAY_BE_FOREIGN, check_foreign_names
-from nango_py.config.template.headers import check_header_name, check_header_template
+from nango_py.config.template.headers import check_header_template
 from nango_py.config.template.variables import KEY_NAME, check_variables, variable_names
 from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.host_tables import check_host_tables, check_table_names
@@ -77,9 +79,10 @@ def check_templates(
                 locate_problem(problem, text, locator.position(path), folders)
                 for problem in check_variables(template, kind, auth_mode)
             ]
-    problems += itertools.islice(_check_header_names(settings, locator), MAX_PROBLEMS)
+    problems += itertools.islice(check_header_names(settings, locator), MAX_PROBLEMS)
     problems += itertools.islice(check_host_tables(settings, locator), MAX_PROBLEMS)
     problems += itertools.islice(_check_host_fields(settings, fields, locator), MAX_PROBLEMS)
+    problems += itertools.islice(check_host_choices(settings, compiled, fields, locator), MAX_PROBLEMS)
     return compiled, problems
 
 
@@ -160,30 +163,6 @@ def _check_host_fields(settings: Settings, fields: Mapping[str, str], locator: L
                 f"not {ARTICLES[kind]}",
                 f"expected {FORMATS[kind]}",
             )
-
-
-def _check_header_names(settings: Settings, locator: Located) -> Iterator[Problem]:
-    """Header names that are not tokens (E313), or that differ only in case (E105)."""
-    endpoints = _at(settings, ("endpoints",))
-    count = len(endpoints) if isinstance(endpoints, list | tuple) else 0
-    blocks: list[Path] = [("requests",), ("verification",), *(("endpoints", index) for index in range(count))]
-    for block in blocks:
-        headers = _at(settings, (*block, "headers"))
-        seen: dict[str, str] = {}
-        for name in headers if hasattr(headers, "items") else ():
-            path = (*block, "headers", name)
-            try:
-                check_header_name(name)
-            except TemplateProblem as problem:
-                where = locator.key_position(path)
-                yield Problem(where, problem.code, problem.what, problem.expected, problem.help)
-                continue
-            first = seen.setdefault(name.lower(), name)
-            if first != name:
-                where = locator.key_position(path)
-                defined = locator.key_position((*block, "headers", first))
-                what = f'header "{name}" already defined at {defined}'
-                yield Problem(where, "E105", what, "", "header names are case-insensitive; remove one")
 
 
 def _auth_mode(settings: Settings) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # By name: the `expects` or `response` of an example in line 18, its problems, and words of the message.
 WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "an expectation without a key": ("expects: {}", ("k:18:14 E203",), "wait_seconds, counts or next_page"),
+    "an expectation without a key": ("expects: {}", ("k:18:14 E203",), "counts or next_page"),
     "an unknown expectation": ("expects: {retrys: true}", ("k:18:15 E202",), 'did you mean "retries"?'),
     "retries as a number": ("expects: {retries: 2}", ("k:18:24 E201",), "expected true or false"),
     "a wait with a unit": ("expects: {wait_seconds: 30s}", ("k:18:29 E401",), "expected a number of seconds"),

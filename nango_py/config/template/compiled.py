@@ -117,6 +117,15 @@ class Template:
             (str.__str__(piece), "") if isinstance(piece, str) else ("", piece.name) for piece in self._pieces
         ]
 
+    def piece_text(self, index: int, variables: Mapping[str, object]) -> str:
+        """The text of a piece of `outline`, rendered.
+
+        Raises:
+            TemplateProblem: a variable has no value.
+        """
+        piece = self._pieces[index]
+        return str.__str__(piece) if isinstance(piece, str) else piece.text(variables)
+
     def is_expression(self, index: int) -> bool:
         """Whether a piece of `outline` is more than one name."""
         return isinstance(self._pieces[index], Expression)

@@ -39,13 +39,17 @@ def is_framing(name: str) -> bool:
     return key in _FRAMING_HEADERS or key.startswith("proxy-")
 
 
-def check_header_name(name: str) -> None:
+def check_header_name(name: str, *, is_sent: bool = True) -> None:
     """Refuse a header name that is not a token (RFC 9110 5.6.2), or that only the sender may write.
+
+    Args:
+        name: the name.
+        is_sent: False for the name of a header that is read, which may be any.
 
     Raises:
         TemplateProblem: E313.
     """
-    if is_framing(name):
+    if is_sent and is_framing(name):
         raise TemplateProblem(
             "E313", f'header "{printable(name)}" is written by the sender', hint="leave it out"
         )

@@ -1,0 +1,126 @@
+"""Checks of a blueprint that need no call: rules that no call reaches, and examples that do not fit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from nango_py.auth.base import validate_credentials
+from nango_py.config.header_checks import check_sent_names
+from nango_py.config.request_match import RequestMatch
+from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.config.schema.fast_check import is_surely_valid
+from nango_py.config.schema.format import resolve_references
+from nango_py.config.values import MAPPINGS
+from nango_py.connections.connection import thaw
+from nango_py.errors import ConfigError, CredentialsError, Problem
+from nango_py.limits.limit_types import Bucket
+from nango_py.limits.notation import parse_limit
+from nango_py.registry import AUTH_MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nango_py.config.values import Path
+    from nango_py.config.yaml.tree import Located
+    from nango_py.json_types import Settings
+
+NEEDS_RESPONSE = frozenset({"error", "retries", "wait_seconds", "closes", "next_page"})
+
+
+def check_statically(settings: Settings, locator: Located) -> list[Problem]:
+    """Warnings about cases and endpoints that no call reaches (W106), and errors.
+
+    The errors are limits that never allow a call (E405) and examples that do not fit the blueprint (E326).
+    Blocks that are invalid are left out, as other checks report them.
+
+    Args:
+        settings: the whole settings of a blueprint, with those that it extends.
+        locator: where the parts of the settings were written.
+    """
+    found: list[Problem] = []
+    if _is_valid("rate_limits", settings.get("rate_limits")):
+        found += _check_budgets(settings["rate_limits"], locator)
+    endpoints = _mappings(settings.get("endpoints"))
+    if all(_is_valid("endpoint", endpoint) for endpoint in endpoints):
+        found += _check_endpoints(endpoints, locator)
+    for number, example in enumerate(_mappings(settings.get("examples"))):
+        if _is_valid("example", example):
+            found += _check_example(settings, example, ("examples", number), locator)
+    return found
+
+
+def _is_valid(definition: str, block: object) -> bool:
+    return block is not None and is_surely_valid(resolve_references(definition), block)
+
+
+def _mappings(value: object) -> Sequence[Settings]:
+    items = value if isinstance(value, list | tuple) else ()
+    return [item if isinstance(item, MAPPINGS) else {} for item in items]
+
+
+def _check_budgets(rate_limits: Settings, locator: Located) -> Iterator[Problem]:
+    for number, budget in enumerate(_mappings(rate_limits.get("budgets"))):
+        path: Path = ("rate_limits", "budgets", number)
+        matches: list[RequestMatch] = []
+        for index, case in enumerate(_mappings(budget.get("cases"))):
+            place = (*path, "cases", index)
+            match = RequestMatch.from_settings(case["match"])
+            earlier = next((at for at, one in enumerate(matches) if one.covers(match)), None)
+            if earlier is not None:
+                line = locator.position((*path, "cases", earlier)).line
+                what = f"no call reaches this case: the one in line {line} matches all of its calls"
+                help_ = "put the more specific case first, or remove one"
+                yield Problem(locator.position(place), "W106", what, "", help_)
+            matches.append(match)
+            yield from _check_windows(case.get("windows"), case.get("cost", 1), (*place, "windows"), locator)
+        yield from _check_windows(budget.get("otherwise"), 1, (*path, "otherwise"), locator)
+
+
+def _check_windows(windows: object, cost: object, path: Path, locator: Located) -> Iterator[Problem]:
+    """Limits that are smaller than the cost of one call."""
+    for index, window in enumerate(windows if isinstance(windows, list | tuple) else ()):
+        try:
+            limit = parse_limit(window)
+        except ValueError:
+            continue
+        most = limit.burst if isinstance(limit, Bucket) else getattr(limit, "requests", math.inf)
+        if isinstance(cost, int) and cost > most:
+            what = f"{limit.label} never allows a call of cost {cost}"
+            yield Problem(locator.position((*path, index)), "E405", what)
+
+
+def _check_endpoints(endpoints: Sequence[Settings], locator: Located) -> Iterator[Problem]:
+    earlier: list[tuple[RequestMatch, set[str]]] = []
+    for index, endpoint in enumerate(endpoints):
+        match = RequestMatch.from_settings(endpoint["match"])
+        keys = {key for key in endpoint if key != "match" and not key.startswith("x-")}
+        decided = set().union(*(known for one, known in earlier if one.covers(match)))
+        if keys <= decided:
+            what = "no call reaches this entry: earlier ones match all of its calls and decide its keys"
+            help_ = "put the more specific entry first, or remove one"
+            yield Problem(locator.position(("endpoints", index)), "W106", what, "", help_)
+        earlier.append((match, keys))
+
+
+def _check_example(settings: Settings, example: Settings, path: Path, locator: Located) -> Iterator[Problem]:
+    mode = (settings.get("auth") or {}).get("auth_mode")
+    place = f"example {int(path[1]) + 1}"
+    if "credentials" in example and mode in AUTH_MODES.names():
+        try:
+            validate_credentials(str(mode), thaw(example["credentials"]), place)
+        except CredentialsError as error:
+            yield Problem(locator.position((*path, "credentials")), "E326", str(error))
+    try:
+        check_additional_config(
+            settings.get("connection_config"), thaw(example.get("additional_config", {})), place
+        )
+    except ConfigError as error:
+        where = locator.position((*path, "additional_config"))
+        for problem in error.problems:
+            yield Problem(where, "E326", f"{place}: {problem.what}", problem.expected, problem.help)
+    unmet = sorted(NEEDS_RESPONSE & (example.get("expects") or {}).keys())
+    if unmet and "response" not in example:
+        where = locator.key_position((*path, "expects", unmet[0]))
+        yield Problem(where, "E326", f"{place}: {unmet[0]} is about a response", "", "add a response")
+    yield from check_sent_names(example, path, locator)

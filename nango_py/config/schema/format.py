@@ -146,17 +146,33 @@ def resolve_references(name: str) -> Schema:
 
     `x-` keys are allowed by the keyword that closes a mapping, which is faster than a pattern for each key.
     """
-    schema: Schema = _resolve(definitions()[name])
-    return schema
+    return _resolve(definitions()[name])
 
 
-def _resolve(schema: dict[str, Any] | list[Any]) -> Any:
-    if isinstance(schema, list):
-        return [_resolve(item) if isinstance(item, _CONTAINERS) else item for item in schema]
+def _resolve(schema: Schema) -> Schema:
     if "$ref" in schema:
         return resolve_references(schema["$ref"].removeprefix(LOCAL))
-    resolved = {}
+    resolved: Schema = {}
     for key, item in schema.items():
-        if not (key == "patternProperties" and item == _EXTENSION):
-            resolved[key] = _resolve(item) if isinstance(item, _CONTAINERS) else item
+        if item == _EXTENSION:
+            continue
+        if key in _MAPS_OF_SCHEMAS:
+            resolved[key] = {}
+            for name, below in item.items():
+                resolved[key][name] = below if _NESTED.isdisjoint(below) else _resolve(below)
+        elif key in _LISTS_OF_SCHEMAS:
+            resolved[key] = [_resolve(below) for below in item]
+        elif key in _SCHEMAS and isinstance(item, dict) and not _NESTED.isdisjoint(item):
+            resolved[key] = _resolve(item)
+        else:
+            resolved[key] = item
     return resolved
+
+
+# The keywords of the file format below which there are schemas; all others have plain values.
+_MAPS_OF_SCHEMAS = frozenset({"properties", "patternProperties"})
+_LISTS_OF_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf"})
+_SCHEMAS = frozenset(
+    {"additionalProperties", "unevaluatedProperties", "items", "propertyNames", "if", "then", "else", "not"}
+)
+_NESTED = _MAPS_OF_SCHEMAS | _LISTS_OF_SCHEMAS | _SCHEMAS | {"$ref"}

@@ -40,17 +40,20 @@ def _help(name: str, known: list[str], otherwise: str) -> str:
 
 
 def _matches(settings: Settings) -> Iterator[tuple[Path, Settings]]:
-    """Every `match` with its path."""
-    holders = [
-        *_items(settings.get("endpoints"), ("endpoints",)),
-        *_items(_mapping(settings.get("retries")).get("rules"), ("retries", "rules")),
+    """Every `match` that asks for settings, with its path."""
+    retries, limits = _mapping(settings.get("retries")), _mapping(settings.get("rate_limits"))
+    lists: list[tuple[Path, object]] = [
+        (("endpoints",), settings.get("endpoints")),
+        (("retries", "rules"), retries.get("rules")),
     ]
-    budgets = _mapping(settings.get("rate_limits")).get("budgets")
-    for path, budget in _items(budgets, ("rate_limits", "budgets")):
-        holders += _items(budget.get("cases"), (*path, "cases"))
-    for path, holder in holders:
-        if isinstance(holder.get("match"), MAPPINGS):
-            yield (*path, "match"), holder["match"]
+    for path, budget in _items(limits.get("budgets"), ("rate_limits", "budgets")):
+        lists.append(((*path, "cases"), budget.get("cases")))
+    for path, entries in lists:
+        # Blueprints have hundreds of cases: one loop without a call for each.
+        for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+            match = entry.get("match") if isinstance(entry, MAPPINGS) else None
+            if isinstance(match, MAPPINGS) and "config" in match:
+                yield (*path, index, "match"), match
 
 
 def _items(value: object, path: Path) -> Iterator[tuple[Path, Settings]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 JMESPATH = "jmespath"
 _BRANCHES = ("allOf", "anyOf", "oneOf", "then", "else")
+_WITH_PLACES = frozenset({"format", "template", "properties", "additionalProperties", "items", *_BRANCHES})
 
 
 class _Outline:
@@ -33,7 +34,7 @@ class _Outline:
         self.kind: str = JMESPATH if schema.get("format") == JMESPATH else schema.get("template", "")
         self.named: dict[str, _Outline | None] = {}
         for key, below in schema.get("properties", {}).items():
-            self.named[key] = _outline(below)
+            self.named[key] = None if _WITH_PLACES.isdisjoint(below) else _outline(below)
         others = schema.get("additionalProperties")
         self.others = _outline(others) if others else None
         self.items = _outline(schema["items"]) if "items" in schema else None

@@ -31,6 +31,7 @@ LONGEST_EXPRESSION = 1_000
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _LIKE_A_NAME = re.compile(r"[$@]?[A-Za-z][\w.]*(?:[ -]+[A-Za-z0-9][\w.]*)*", re.ASCII)
+_DOTTED_NAME = re.compile(r"[\w.]+")
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "if", "else", "or", "and", "not", "in", "is"}
@@ -199,8 +200,10 @@ class _Compiler:
 
     def _offset_of(self, name: str) -> int:
         blanked = _QUOTED.sub(lambda match: " " * len(match[0]), self._expression)
-        found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", blanked)
-        return self._start + 2 + (found.start() if found else 0)
+        for found in _DOTTED_NAME.finditer(blanked):
+            if found[0] == name or found[0].startswith(f"{name}."):
+                return self._start + 2 + found.start()
+        return self._start + 2
 
     def _environment(self, name: str, *, needed: bool) -> str | Absent:
         offset = self._offset_of(name)

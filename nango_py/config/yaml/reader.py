@@ -229,7 +229,9 @@ class Reader:
             self._anchors[frame.anchor] = (frame.node, self._values - frame.before + 1, height)
         if self._open:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
-        self._attach(frame.node)
+            self._open[-1].attach(frame.node)
+        else:
+            self.root = frame.node
 
     def _alias(self, event: Event) -> None:
         self._aliases += 1
@@ -250,16 +252,12 @@ class Reader:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
         if self._open:
             self._open[-1].deepest = max(self._open[-1].deepest, height)
-        self._attach(node)
-
-    def _too_many(self, event: Event, words: str = "more than") -> StopError:
-        return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
-
-    def _attach(self, node: Node) -> None:
-        if self._open:
             self._open[-1].attach(node)
         else:
             self.root = node
+
+    def _too_many(self, event: Event, words: str = "more than") -> StopError:
+        return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
 
     def _apply_tag(self, event: Event, value: object) -> object:
         """The value with the type of its core tag; any other tag stops reading."""

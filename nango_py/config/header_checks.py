@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SENDING = ("requests", "verification", "endpoints", "auth")
 _READING = ("rate_limits", "retries", "verification", "pagination", "endpoints", "auth")
+_CONTAINERS = (*MAPPINGS, list, tuple)
 _SENT_MAPPINGS = frozenset({"headers", "token_headers"})
 
 
@@ -56,28 +57,40 @@ def _check_sent(headers: Settings, path: Path, locator: Located) -> Iterator[Pro
             yield Problem(where, "E105", what, "", "header names are case-insensitive; remove one")
 
 
-def _mappings(value: object, path: Path, names: frozenset[str]) -> Iterator[tuple[Path, Settings]]:
+# Loops over a list of what is left, since blueprints have hundreds of cases and nearly all name no header.
+def _mappings(value: object, path: Path, names: frozenset[str]) -> list[tuple[Path, Settings]]:
     """The mappings with one of the names, however deep in mappings and lists, each with its path."""
-    for key, item in _entries(value):
-        if key in names and isinstance(item, MAPPINGS):
-            yield (*path, key), item
-        elif key != "json":
-            yield from _mappings(item, (*path, key), names)
+    found: list[tuple[Path, Settings]] = []
+    left: list[tuple[Path, object]] = [(path, value)]
+    for above, block in left:
+        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(_items(block)):
+            if key in names and isinstance(item, MAPPINGS):
+                found.append(((*above, key), item))
+            elif key != "json" and isinstance(item, _CONTAINERS):
+                left.append(((*above, key), item))
+    return found
 
 
-def _read_names(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+def _read_names(value: object, path: Path) -> list[tuple[Path, str]]:
     """The names of response headers in a block, each with the path of the text or key that has it."""
-    for key, item in _entries(value):
-        below = (*path, key)
-        if key in {"header", "idempotency_header"} and isinstance(item, str):
-            if not isinstance(item, EnvironmentText):
-                yield below, str.__str__(item)
-        elif key == "header" and isinstance(item, MAPPINGS):
-            yield from (((*below, name), name) for name in item)
-        elif key == "headers" and path[0] == "rate_limits":
-            yield from _limit_headers(item, below)
-        elif key != "json":
-            yield from _read_names(item, below)
+    found: list[tuple[Path, str]] = []
+    left: list[tuple[Path, object]] = [(path, value)]
+    for above, block in left:
+        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(_items(block)):
+            if key in {"header", "idempotency_header"} and isinstance(item, str):
+                if not isinstance(item, EnvironmentText):
+                    found.append(((*above, key), str.__str__(item)))
+            elif key == "header" and isinstance(item, MAPPINGS):
+                found += [((*above, key, name), name) for name in item]
+            elif key == "headers" and path[0] == "rate_limits":
+                found += _limit_headers(item, (*above, key))
+            elif key != "json" and isinstance(item, _CONTAINERS):
+                left.append(((*above, key), item))
+    return found
+
+
+def _items(value: object) -> list[object] | tuple[object, ...]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _limit_headers(value: object, path: Path) -> Iterator[tuple[Path, str]]:

@@ -10,12 +10,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeGuard, TypeVar
 
 from nango_py.attempt import Attempt, CallRecord
+from nango_py.config.urls.paths import quote_bytes
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt, log_call
 from nango_py.engine.place import Place
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
-from nango_py.engine.request_encoding import quote_bytes
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS

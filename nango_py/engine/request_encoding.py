@@ -98,11 +98,6 @@ def requote(text: str) -> str:
     return encoded if isinstance(encoded, str) else ""
 
 
-def quote_bytes(header: str) -> str:
-    """A URL in a header, with the bytes beyond ASCII percent-encoded as they came, in UTF-8 or not."""
-    return re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", header)
-
-
 def encode_body(json: object, data: object, files: object) -> tuple[Body, str, bool]:
     """Body, content type, and whether the body can be sent again.
 

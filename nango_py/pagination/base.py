@@ -15,6 +15,7 @@ from nango_py.config.pointers import (
     place_of,
     read_response,
 )
+from nango_py.config.urls.paths import quote_bytes
 from nango_py.config.values import NOTHING
 from nango_py.errors import printable
 from nango_py.json_path import search_json
@@ -368,7 +369,8 @@ def next_url(pointer: ResponsePointer, page: Page) -> str:
     if (url is None and found is None) or url is False or (isinstance(url, str) and not url.strip()):
         return ""
     if isinstance(url, str):
-        return url.strip()
+        is_header = not isinstance(pointer, str) and "header" in pointer
+        return (quote_bytes(url) if is_header else url).strip()
     raise UnreadablePage(f"{describe_pointer(pointer)} is {describe(found)}; expected a URL")
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from nango_py import Nango, NangoError
+from nango_py import CredentialsError, Nango, NangoError
+from nango_py.record import replaced
 from tests.support.fault_server import CLOSE, HANG, READ, RESET, FaultServer, gzip_bomb, response
 from tests.support.leak_finder import PLACES, LeakFinder, collect_logs, make_credentials, make_nango
-from tests.support.planted_secrets import Collector, everything_of, secret, shown
+from tests.support.planted_secrets import HALVES, Collector, everything_of, secret, shown
 from tests.support.sockets import closed_port
 
 if TYPE_CHECKING:
@@ -208,8 +209,44 @@ def run_mode(nango: Nango, name: str, number: int, act: Callable[[Executor], Any
     place, user = choose_place(number), f"user-{number}"
     value = secret(number, TAILS[place])
     nango.register_connection(place, user, make_credentials(place, value))
-    executor = nango.executor(place, user)
-    source = f"{name} ({place})"
+    return run_call(nango, f"{name} ({place})", (place, user), act, finder)
+
+
+def run_half(nango: Nango, name: str, number: int, act: Callable[[Executor], Any], finder: LeakFinder) -> str:
+    """The same with half of a surrogate pair in the secret, which nothing stores; an older version did."""
+    place, user = choose_place(number), f"user-{number}"
+    value = secret(number, HALVES[number % len(HALVES)])
+    credentials = make_credentials(place, value)
+    source = f"{name} ({place}, half a pair)"
+    for do in (nango.register_connection, nango.verify_credentials):
+        with pytest.raises(CredentialsError) as caught:
+            do(place, user, credentials)
+        finder.add(f"{do.__name__} of {source}", everything_of(caught.value, __file__))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nango_py.connections.validation.has_surrogate", lambda _: False)
+        nango.store.create(place, user, credentials)
+    good = f"good-{number}"
+    nango.register_connection(place, good, make_credentials(place, secret(number)))
+    executor = nango.executor(place, good)
+    nango.services.cache.put(replaced(nango.store.get(place, user), user_id=good))
+    try:
+        outcome = type(act(executor)).__name__
+    except Exception as error:  # noqa: BLE001 - every error is looked at
+        outcome = type(error).__name__
+        finder.add(f"error of {source}", everything_of(error, __file__))
+    finder.add(f"objects of {source}", f"{executor!r} {shown(executor.attempts)} {executor.explain()}")
+    return outcome
+
+
+def run_call(
+    nango: Nango,
+    source: str,
+    connection: tuple[str, str],
+    act: Callable[[Executor], Any],
+    finder: LeakFinder,
+) -> str:
+    """Make one call, and keep all that is shown; what came of it, in a word."""
+    executor = nango.executor(*connection)
     outcome = ""
     try:
         got = act(executor)
@@ -223,7 +260,7 @@ def run_mode(nango: Nango, name: str, number: int, act: Callable[[Executor], Any
             finder.add(f"response of {source}", f"{request} {shown(vars(got))}")
     plan = executor.plan("POST", "things", json={"n": 1})
     objects = f"{plan} {plan!r} {executor!r} {shown(executor.attempts)} {executor.explain()}"
-    finder.add(f"objects of {source}", f"{objects} {nango.connections_for_user(user)}")
+    finder.add(f"objects of {source}", f"{objects} {nango.connections_for_user(connection[1])}")
     return outcome or type(got).__name__
 
 
@@ -231,7 +268,7 @@ def test_no_failure_shows_a_secret(
     tmp_path: Path, collector: Collector, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Logs, exceptions with causes and frames, reprs, standard output and the database files contain none."""
-    finder, outcomes = LeakFinder(), set()
+    finder, outcomes, halves = LeakFinder(), set(), set()
     for index, (name, (script, act)) in enumerate(MODES.items()):
         numbers = range(index * USERS, (index + 1) * USERS)
         server = contextlib.nullcontext() if script is None else FaultServer(*make_scripts(script, numbers))
@@ -242,12 +279,15 @@ def test_no_failure_shows_a_secret(
                     outcomes.add(run_mode(nango, name, number, act, finder))
                     if not isinstance(script, list):
                         nango.close()  # so that the next user gets a new connection
+                halves.add(run_half(nango, name, 5000 + 2 * index, act, finder))
+                halves.add(run_half(nango, name, 5001 + 2 * index, act, finder))
                 finder.add("nango", f"{nango!r} {nango.configuration!r}")
     assert len(MODES) * USERS >= 500
     assert outcomes == {
         "Response", "HTTPError", "ProviderError", "RateLimited", "TransportFailed", "JSONDecodeError",
         "InvalidRequest", "RequestFailed", "StreamFailed", "LookupError", "NoneType", "Verification",
     }  # fmt: skip
+    assert halves == {"CredentialsError", "ConfigError", "InvalidRequest", "Verification"}
     finder.add("logs", "\n".join(collector.lines))
     finder.add("output", "".join(capfd.readouterr()))
     for file in tmp_path.rglob("*"):

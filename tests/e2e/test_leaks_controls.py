@@ -30,6 +30,7 @@ SPELLINGS = [
     repr(secret(1, "\\")), base64.b64encode(secret(1).encode()).decode(),
     base64.urlsafe_b64encode(f"ada:{secret(1)}".encode()).decode(),
     base64.b64encode(f"ad:{secret(1)}".encode()).decode(),
+    secret(1, "\ud83d"), repr(secret(1, "\udce9")), json.dumps(secret(1, "\ude00")),
     secret(1)[:14], secret(1).upper(), secret(1).encode().hex(), secret(1)[::-1],
 ]  # fmt: skip
 

@@ -12,13 +12,24 @@ from nango_py import Nango, NangoError
 from tests.support.fake_clock import ManualClock
 from tests.support.oauth_product import a_nango
 from tests.support.oauth_token_server import CLIENT_SECRET, Provider
-from tests.support.planted_secrets import CORE, Collector, everything_of, listening, shown, traces
+from tests.support.planted_secrets import (
+    CORE,
+    HALVES,
+    Collector,
+    everything_of,
+    listening,
+    secret,
+    shown,
+    traces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FAULTS: list[Any] = [
     "", 503, 429, 404, "html", "cut", "lost", "invalid_grant", "invalid_client", "invalid_scope",
+    *((200, {"access_token": secret(number, half), "refresh_token": secret(9, half), "id": secret(8, half)})
+      for number, half in enumerate(HALVES)),
 ]  # fmt: skip
 PLACES = {"header": {"client_auth": "header"}, "body": {"client_auth": "body"}}
 

@@ -24,6 +24,10 @@ def secret(number: int, tail: str = "") -> str:
     return f"{CORE}{number:04d}{tail}{CORE}"
 
 
+HALVES = ("\ud83d", "\ude00", "\udce9")
+"""Halves of surrogate pairs: a high one, a low one, and what Python makes of a byte that is not UTF-8."""
+
+
 def _base64_cores() -> Iterator[str]:
     """What base64 makes of the core wherever it stands in a longer text."""
     for shift in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nango_py.config.urls.paths import quote_bytes
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def find_link(header: str, rel: str) -> str | None:
         UnreadableLinkError: the header names the relation, but is not a list of links.
     """
     wanted = rel.lower()
-    for target, relations, rest in parse_links(header):
+    for target, relations, rest in parse_links(quote_bytes(header)):
         if wanted in relations:
             if target.strip():
                 return target.strip()

@@ -26,6 +26,11 @@ URL = re.compile(
 )
 
 
+def quote_bytes(header: str) -> str:
+    """A URL in a header, with the bytes beyond ASCII percent-encoded as they came, in UTF-8 or not."""
+    return re.sub(r"[\x80-\xff]", lambda byte: f"%{ord(byte[0]):02X}", header)
+
+
 def path_value(value: str, name: str) -> str:
     """A value in a path or query of a file, percent-encoded. It may not be empty."""
     if value:

@@ -55,6 +55,7 @@ _MODULES = {
     "Sandbox": "sandbox",
     "Secret": "secret",
     "Verification": "engine.verification",
+    "VirtualClock": "clock",
     "WindowView": "limits.limit_types",
     "__version__": "_version",
 }
@@ -90,6 +91,7 @@ __all__ = [
     "UnknownBlueprint",
     "UnknownIntegration",
     "Verification",
+    "VirtualClock",
     "WindowView",
     "__version__",
 ]

@@ -20,6 +20,7 @@ BASE = "base"
 
 PURPOSES = {
     "cli": "the nango command",
+    "testing": "Nango against sandboxes",
     "client": "the class Nango",
     "blueprint_tests": "blueprints against their sandboxes",
     "server": "ASGI server with the connect page",
@@ -50,7 +51,7 @@ def layers() -> list[list[str]]:
     """The rooms of each layer, from the top; files below the lowest folder are one room."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     written = next(each["layers"] for each in contracts if each["type"] == "layers")
-    rows = [[name.strip() for name in layer.split("|")] for layer in written if layer != "__main__"]
+    rows = [[name.strip() for name in layer.split("|")] for layer in written if "__main__" not in layer]
     lowest = max(number for number, row in enumerate(rows) if any((PACKAGE / name).is_dir() for name in row))
     return [*rows[: lowest + 1], [BASE]]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from nango_py.auth.base import get_auth_mode, validate_credentials
-from nango_py.blueprint_tests.virtual_clock import VirtualClock
+from nango_py.clock import VirtualClock
 from nango_py.config.loading import load_configuration
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.connection import thaw

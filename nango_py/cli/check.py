@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from nango_py.cli.project import Project, pass_project
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
     metavar="[FILE]...",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
+@click.option(
+    "--without-secrets",
+    is_flag=True,
+    help="Make up the environment variables that are not set, as for a check in CI.",
+)
 @pass_project
-def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
+def check(project: Project, blueprint_files: tuple[Path, ...], without_secrets: bool) -> None:
     """Check integrations.yaml and all your blueprints, or only the given blueprint files.
 
     Prints every problem of every file as `file:line:column: error[CODE]: what; expected; help`.
@@ -36,13 +42,15 @@ def check(project: Project, blueprint_files: tuple[Path, ...]) -> None:
     \b
     Example:
       nango check
+      nango check --without-secrets
       nango check blueprints/acme.v1.yaml
     """
     collector = ProblemCollector()
     if blueprint_files:
         counts = format_count(len(check_files(blueprint_files, collector)), "blueprint")
     else:
-        integrations, blueprints = check_project(project, collector)
+        environ = _make_environment(project.integrations) if without_secrets else None
+        integrations, blueprints = check_project(project, collector, environ)
         counts = f"{format_count(integrations, 'integration')}, {format_count(blueprints, 'blueprint')}"
     warnings = format_count(collector.warning_count, "warning") if collector.warning_count else "no problems"
     click.echo(f"{counts}: {warnings}")
@@ -57,14 +65,32 @@ def check_files(files: Iterable[Path], collector: ProblemCollector) -> list[Blue
     return collector.result()
 
 
-def check_project(project: Project, collector: ProblemCollector) -> tuple[int, int]:
+def _make_environment(file: Path) -> dict[str, str]:
+    """The environment, with a value for each variable that the file names."""
+    from nango_py.config.yaml.document import load_document
+    from nango_py.sandbox.made_up import make_environment
+
+    try:
+        return {**make_environment(load_document(file).data), **os.environ}
+    except ConfigError:  # reported when the file is loaded
+        return dict(os.environ)
+
+
+def check_project(
+    project: Project, collector: ProblemCollector, environ: Mapping[str, str] | None = None
+) -> tuple[int, int]:
     """Load integrations.yaml, the blueprints that it extends, and all blueprints of the project's folders.
+
+    Args:
+        project: the files.
+        collector: receives the problems.
+        environ: the environment variables; those of the process by default.
 
     Returns:
         the number of integrations and of blueprints.
     """
     catalogue, used, integrations = project.catalogue(), set(), 0
-    with collector, project.open() as nango:
+    with collector, project.open(environ=environ) as nango:
         configuration = nango.configuration
         collector.warn(configuration.warnings)
         integrations = len(configuration.integrations)

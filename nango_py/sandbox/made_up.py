@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nango_py.registry import AUTH_MODES
-from nango_py.sandbox.expressions import unwrap
+from nango_py.sandbox.expressions import is_template, names_of, pieces, unwrap
 from nango_py.sandbox.records import vary_characters
 
 if TYPE_CHECKING:
-    from nango_py.json_types import Settings
+    from collections.abc import Iterator
+
+    from nango_py.json_types import JsonValue, Settings
 
 _DEFAULT_ALGORITHM = "RS256"
+_VALUES = {
+    "database_url": "sqlite:///:memory:",
+    "rate_limit_store": "memory",
+    "oauth_server_root_url": "http://localhost:3003",
+}
 _NOT_MADE_UP = frozenset({"expires_at", "expires_in", "raw", "token_type", "scope", "session_token"})
 
 
@@ -36,6 +44,69 @@ def make_credentials(settings: Settings, user: str) -> dict[str, object]:
         elif isinstance(example, str):
             made[field] = vary_characters(example, generator)
     return made
+
+
+def make_config(settings: Settings) -> dict[str, object]:
+    """Valid `additional_config` of a connection, from the first example, with what the schema requires."""
+    declared: Settings = settings.get("connection_config") or {}
+    config: dict[str, object] = {}
+    for example in settings.get("examples") or ():
+        if example.get("additional_config"):
+            config = dict(example["additional_config"])
+            break
+    missing = [name for name in declared.get("required") or () if name not in config]
+    return {**config, **{name: made_up_setting(settings, name) for name in missing}}
+
+
+def made_up_setting(settings: Settings, name: str) -> JsonValue:
+    """A value of `additional_config`, from the blueprint's examples or its schema."""
+    for example in settings.get("examples") or ():
+        found = (example.get("additional_config") or {}).get(name)
+        if found is not None:
+            return unwrap(found) if isinstance(found, str) else found
+    schema = ((settings.get("connection_config") or {}).get("properties") or {}).get(name) or {}
+    if schema.get("default") is not None:
+        value: JsonValue = schema["default"]
+        return value
+    for key in ("enum", "examples"):
+        if schema.get(key):
+            choice: JsonValue = schema[key][0]
+            return choice
+    return "https://sandbox.example.com" if schema.get("format") == "origin" else "sandbox"
+
+
+def make_environment(file: Settings) -> dict[str, str]:
+    """A value for each environment variable that an integrations.yaml names without a default.
+
+    Stores are in memory, URLs lead to this machine, and other values are texts that fit into a host name.
+    """
+    found: dict[str, str] = {}
+    for path, text in _texts_of(file, ()):
+        for expression in pieces(text)[1::2]:
+            for name in names_of(expression):
+                if name.isupper() and "default" not in expression:
+                    found.setdefault(name, _value_for(name, path))
+    return found
+
+
+def _value_for(name: str, path: tuple[str, ...]) -> str:
+    key = path[-1] if path else ""
+    if path[:1] == ("config",) and key in _VALUES:
+        return _VALUES[key]
+    if name.endswith("_URL") and key != "base_url":
+        return "http://127.0.0.1:3003"
+    return f"sandbox-{name.lower().replace('_', '-')}"
+
+
+def _texts_of(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts_of(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_of(item, path)
+    elif isinstance(value, str) and is_template(value):
+        yield path, value
 
 
 def make_app_settings(settings: Settings) -> dict[str, str]:

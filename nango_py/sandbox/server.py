@@ -113,6 +113,11 @@ class Sandbox:
         return {"requests": {"base_url": self.base_url}, **self._api.logins.overrides(origin)}
 
     @property
+    def settings(self) -> Settings:
+        """The settings that it was made from."""
+        return self._api.settings
+
+    @property
     def ledger(self) -> Ledger:
         """The received requests."""
         return self._api.ledger

@@ -162,3 +162,29 @@ def test_a_missing_integrations_file_is_an_error(product: Product, tmp_path: Pat
     assert found.err.startswith("integrations.yaml: error[E010]")
     assert "`nango init`" in found.err
     assert found.err.count("\n") == 1
+
+
+NEEDS_SECRETS = """
+integrations:
+  chat:
+    extends_blueprint: slack:v0
+    oauth_client_id: ${SLACK_CLIENT_ID}
+    oauth_client_secret: ${SLACK_CLIENT_SECRET}
+    requests: {headers: {X-Region: '${REGION | default("eu")}'}}
+config:
+  database_url: ${DATABASE_URL}
+  rate_limit_store: ${REDIS_URL}
+  oauth_server_root_url: ${ROOT_URL}
+"""
+
+
+def test_files_are_checked_without_secrets(product: Product) -> None:
+    """Unset variables are made up with --without-secrets only, and mistakes are found all the same."""
+    product.write("integrations.yaml", NEEDS_SECRETS)
+    assert product.run("check").code == 2
+    assert product.run("check", "--without-secrets").code == 0
+    product.write("integrations.yaml", NEEDS_SECRETS.replace("slack:v0", "slak:v0"))
+    wrong = product.run("check", "--without-secrets")
+    assert (wrong.code, "slack" in wrong.err) == (2, True)
+    product.write("integrations.yaml", NEEDS_SECRETS.replace("${SLACK_CLIENT_ID}", "${slack_client_id}"))
+    assert "E306" in product.run("check", "--without-secrets").err

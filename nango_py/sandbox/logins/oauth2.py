@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nango_py.record import record
 from nango_py.sandbox.documents import find_steps, set_at
 from nango_py.sandbox.logins.requests import RefusedError
+from nango_py.sandbox.made_up import made_up_setting
 from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.signed_tokens import read_signed_token, s256
 
@@ -89,7 +90,7 @@ class OAuth2Endpoints:
             self._clock.monotonic() + _CODE_SECONDS,
         )
         kept = {
-            name: str(self._provider.made_up_setting(name))
+            name: str(made_up_setting(self._provider.settings, name))
             for name in self._provider.auth.get("keep_from_callback") or ()
         }
         return {**kept, "code": code, **self._state_and_issuer(params)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nango_py.json_path import search_json
 from nango_py.sandbox.documents import find_steps, set_at
 from nango_py.sandbox.expressions import UnknownNameError, is_template, names_of, pieces, render, unwrap
+from nango_py.sandbox.made_up import made_up_setting
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
@@ -68,22 +69,6 @@ class Provider:
         except UnknownNameError:
             return None
 
-    def made_up_setting(self, name: str) -> JsonValue:
-        """A valid value of `additional_config`, from the examples or `connection_config`."""
-        for example in self.settings.get("examples") or ():
-            found = (example.get("additional_config") or {}).get(name)
-            if found is not None:
-                return unwrap(found) if isinstance(found, str) else found
-        schema = ((self.settings.get("connection_config") or {}).get("properties") or {}).get(name) or {}
-        if schema.get("default") is not None:
-            value: JsonValue = schema["default"]
-            return value
-        for key in ("enum", "examples"):
-            if schema.get(key):
-                choice: JsonValue = schema[key][0]
-                return choice
-        return "https://sandbox.example.com" if schema.get("format") == "origin" else "sandbox"
-
     def raw_paths(self) -> set[str]:
         """The members of token responses that templates of the blueprint and `account` name."""
         paths = {path for text in _texts(self.settings) if is_template(text) for path in _raw_names(text)}
@@ -103,7 +88,7 @@ class Provider:
         for name, path in (self.auth.get("keep_from_response") or {}).items():
             steps = find_steps(unwrap(path))
             if steps and search_json(unwrap(path), document) is None:
-                document = set_at(document, steps, self.made_up_setting(name))
+                document = set_at(document, steps, made_up_setting(self.settings, name))
         for path in sorted(self.raw_paths()):
             steps = find_steps(path)
             if steps and search_json(path, document) is None:

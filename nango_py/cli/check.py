@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from nango_py.cli.blueprint_files import blueprints_of_file
-from nango_py.cli.output import format_count
-from nango_py.cli.project import Project, pass_project
+from nango_py.cli.exit_codes import FAILED
+from nango_py.cli.facts import echo_facts, facts_of, is_due
+from nango_py.cli.output import format_count, json_option
+from nango_py.cli.project import COMMAND_LINE, Project, pass_project
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -33,18 +35,37 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Make up the environment variables that are not set, as for a check in CI.",
 )
+@click.option("--facts", "shows_facts", is_flag=True, help="List announced changes and ends of APIs by date.")
+@click.option(
+    "--strict",
+    "is_strict",
+    is_flag=True,
+    help="Exit with 1 if there are warnings; with --facts, if a change is past or within 90 days.",
+)
+@json_option
 @pass_project
-def check(project: Project, blueprint_files: tuple[Path, ...], without_secrets: bool) -> None:
+def check(
+    project: Project,
+    blueprint_files: tuple[Path, ...],
+    without_secrets: bool,
+    shows_facts: bool,
+    is_strict: bool,
+    as_json: bool,
+) -> None:
     """Check integrations.yaml and all your blueprints, or only the given blueprint files.
 
-    Prints every problem of every file as `file:line:column: error[CODE]: what; expected; help`.
+    Prints every problem of every file as `file:line:column: error[CODE]: what; expected; help`. With --facts
+    it lists what is announced for the APIs that your integrations use, and counts sources.
 
     \b
     Example:
       nango check
       nango check --without-secrets
       nango check blueprints/acme.v1.yaml
+      nango check --facts --strict
     """
+    if as_json and not shows_facts:
+        raise click.UsageError("--json needs --facts")
     collector = ProblemCollector()
     if blueprint_files:
         counts = format_count(len(check_files(blueprint_files, collector)), "blueprint")
@@ -52,8 +73,18 @@ def check(project: Project, blueprint_files: tuple[Path, ...], without_secrets: 
         environ = _make_environment(project.integrations) if without_secrets else None
         integrations, blueprints = check_project(project, collector, environ)
         counts = f"{format_count(integrations, 'integration')}, {format_count(blueprints, 'blueprint')}"
-    warnings = format_count(collector.warning_count, "warning") if collector.warning_count else "no problems"
-    click.echo(f"{counts}: {warnings}")
+    if shows_facts:
+        facts = facts_of(collector.used)
+        echo_facts(facts, collector.used, as_json=as_json)
+        has_failed = is_due(facts)
+    else:
+        warnings = (
+            format_count(collector.warning_count, "warning") if collector.warning_count else "no problems"
+        )
+        click.echo(f"{counts}: {warnings}")
+        has_failed = collector.warning_count > 0
+    if is_strict and has_failed:
+        raise click.exceptions.Exit(FAILED)
 
 
 def check_files(files: Iterable[Path], collector: ProblemCollector) -> list[Blueprint]:
@@ -102,6 +133,7 @@ def check_project(
             if ref.layer in {"local", "path"}:
                 collector.check(catalogue, f"{ref.name}:{ref.version}", Position(str(ref.path)))
         collector.report(found)
+    collector.use(catalogue, used)
     return integrations, len(used | {blueprint.ref for blueprint in collector.result()})
 
 
@@ -112,6 +144,7 @@ class ProblemCollector:
         self._warned: set[Problem] = set()
         self._problems: dict[Problem, None] = {}
         self._blueprints: list[Blueprint] = []
+        self._used: list[Blueprint] = []
 
     def __enter__(self) -> None:
         pass
@@ -143,6 +176,18 @@ class ProblemCollector:
         with suppress(ConfigError):
             tree = catalogue.unchecked(ref, at)
             self.report(check_statically(tree.settings, tree.origins) if tree is not None else ())
+
+    def use(self, catalogue: Catalogue, refs: Iterable[str]) -> None:
+        """Add the blueprints that integrations extend to those in use."""
+        known = {blueprint.ref for blueprint in self._blueprints}
+        for ref in sorted(set(refs) - known):
+            with self:
+                self._used.append(catalogue.find(ref, Position(COMMAND_LINE)))
+
+    @property
+    def used(self) -> list[Blueprint]:
+        """The checked blueprints, and those that integrations extend."""
+        return sorted((*self._blueprints, *self._used), key=lambda blueprint: blueprint.ref)
 
     def report(self, problems: Iterable[Problem]) -> None:
         """Print the warnings, and collect the errors."""

@@ -28,14 +28,16 @@ class Event:
             (the API closed a gate for all calls under the same keys), `giving_up` (it ends in an error),
             `needs_reauth` (the provider refused a connection's credentials, and the user must connect again;
             emitted once), `not_revoked` (a connection was deleted, but its tokens could not be revoked),
-            `connected` (a user connected an account, by a login or on the connect page) or `connect_failed`
-            (an attempt to connect failed).
+            `connected` (a user connected an account, by a login or on the connect page), `connect_failed` (an
+            attempt to connect failed) or `deprecated` (a response says that its endpoint is deprecated, ends
+            or is gone; emitted once for each endpoint).
         at: unix seconds.
-        endpoint: the path below base_url, without its query; it and `method` are "" for the last four.
-        seconds: the duration: of the attempt, of the wait, or until the gate opens.
+        endpoint: the path below base_url, without its query; it and `method` are "" for the events of
+            connections.
+        seconds: the duration: of the attempt, of the wait, until the gate opens, or until the endpoint ends.
         reason: why, in words: a rule, a limit, the first line of an error.
         attempt: the record of the attempt, for `attempt` and `retry`.
-        call_id: the call that it happened in; "" for the last four.
+        call_id: the call that it happened in; "" for `deprecated` and the events of connections.
     """
 
     kind: str
@@ -52,7 +54,7 @@ class Event:
 
 KINDS = (
     "attempt", "wait", "retry", "gate", "giving_up",
-    "needs_reauth", "not_revoked", "connected", "connect_failed",
+    "needs_reauth", "not_revoked", "connected", "connect_failed", "deprecated",
 )  # fmt: skip
 
 

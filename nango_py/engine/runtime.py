@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call
+    from nango_py.engine.deprecation import DeprecationNotices
     from nango_py.engine.interfaces import TokenRefresher
     from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
@@ -87,6 +88,7 @@ class IntegrationRuntime:
         self._header_reader = HeaderReader(self.limit_headers)
         self.quotas = Quotas(self.limits, integration, is_trial=is_trial)
         self.logger = get_logger(integration.name, integration.log_level)
+        self._notices: DeprecationNotices | None = None
         self.end_of_life = describe_end_of_life(integration)
         self._error_paths = settings.get("errors") or {}
         self.paginator = _paginator_of(settings.get("pagination"))
@@ -189,12 +191,22 @@ class IntegrationRuntime:
                 self.learning.forget_first_call(self.quotas.learning(plan.settings))
             return None
         statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+        if self._header_reader.has_seen_end or outcome.status_code == GONE:
+            self._report_end(plan, outcome)
         if not statuses and self.limits.has_budgets:
             return None
         return partial(
             self.learning.learn, scope=self.quotas.learning(plan.settings), endpoint=_endpoint(plan),
             spends=spends, statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
+
+    def _report_end(self, plan: Plan, response: Response) -> None:
+        """Report what a response says about the end of its endpoint."""
+        if self._notices is None:
+            from nango_py.engine.deprecation import DeprecationNotices
+
+            self._notices = DeprecationNotices(self.events, self.logger)
+        self._notices.report(plan, response, self.clock.now())
 
     def gates_to_close(
         self, place: Place, outcome: Response | Failure, facts: Facts, refusals: int

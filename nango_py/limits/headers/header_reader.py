@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
     from nango_py.limits.headers.dialects import LimitStatus
 
+END_HEADERS = frozenset({"deprecation", "sunset"})
 MAX_SETS = 256
 """Maximum number of cached sets of header names."""
 
@@ -24,12 +25,16 @@ class HeaderReader:
 
     Args:
         declared: the blueprint's `rate_limits.headers`.
+
+    Attributes:
+        has_seen_end: whether a response had a header about the end of its resource (RFC 9745, RFC 8594).
     """
 
     def __init__(self, declared: Settings | None) -> None:
         self._declared = declared
         words = ("remaining", "limit", "reset")
         self._names = {declared_name(declared, word) for word in words} - {""}
+        self.has_seen_end = False
         self._positions: dict[tuple[str, ...], tuple[tuple[int, str], ...]] = {}
 
     def read(self, headers: Mapping[str, str] | Message, now: float) -> tuple[LimitStatus, ...]:
@@ -57,6 +62,8 @@ class HeaderReader:
     def _find_positions(self, names: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
         """The positions of the headers that can describe limits, and of Date if there are any."""
         lower = [name.lower() for name in names]
+        if not END_HEADERS.isdisjoint(lower):
+            self.has_seen_end = True
         # Declared names can be anything; in the known formats all names contain "limit".
         wanted = {name for name in lower if "limit" in name or name in self._names}
         if wanted:

@@ -83,6 +83,7 @@ def show(project: Project, name: str) -> None:
         "hides": ", ".join(str(other.path) for other in catalogue.shadowed(blueprint.ref)),
         "extends": settings.get("extends"),
         "login": settings.get("auth", {}).get("auth_mode"),
+        "logins": ", ".join(blueprint.logins),
         **_form_fields(settings),
         "base URL": requests.get("base_url"),
         **{f"header {key}": value for key, value in requests.get("headers", {}).items()},

@@ -167,8 +167,10 @@ class ProblemCollector:
             blueprint = catalogue.find(ref, at, warnings)
             self.warn(warnings)
             self._blueprints.append(blueprint)
-            self.report(check_blueprint_templates(blueprint))
-            self.report(check_statically(blueprint.settings, origins_of(blueprint)))
+            for login in blueprint.logins or ("",):
+                variant = catalogue.find(blueprint.ref, at, [], login)
+                self.report(check_blueprint_templates(variant))
+                self.report(check_statically(variant.settings, origins_of(variant)))
             if where := blueprint.origins.get(("logo",)):
                 self.report(check_image(locate_logo(blueprint.settings, where), where))
             return

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.config.inheritance import overlay
+from nango_py.config.logins import find_unknown_login, login_names, with_login, without_nulls_outside
 from nango_py.config.model import Blueprint, Change, Status
 from nango_py.config.schema.facts import FACTS, key_paths
 from nango_py.config.schema.validation import check_blueprint, check_merged
 from nango_py.config.values import MAPPINGS, freeze
 from nango_py.config.yaml.document import load_document
 from nango_py.config.yaml.folders import NAME, Folder, display_path, version_number
-from nango_py.config.yaml.merge import Origins, Sourced, sourced, with_nulls, without_nulls
+from nango_py.config.yaml.merge import Origins, Sourced, sourced, with_nulls
 from nango_py.config.yaml.tree import Node
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 from nango_py.record import field_names, replaced
@@ -76,22 +77,28 @@ class Catalogue:
         own = [(folder.layer, folder.path) for folder in self._given]
         return Catalogue([*own, *(("path", Path(path)) for path in paths)], installed=self._has_installed)
 
-    def find(self, ref: str, at: Position, warnings: list[Problem] | None = None) -> Blueprint:
+    def find(
+        self, ref: str, at: Position, warnings: list[Problem] | None = None, login: str = ""
+    ) -> Blueprint:
         """The blueprint `name:version`, or the newest version of `name`, merged with what it extends.
 
         Args:
             ref: the reference as written in integrations.yaml; never a path.
             at: where the reference is written, for messages.
             warnings: receives warnings: no version is named (W101), and those of the files (W501, W502).
+            login: one of the blueprint's `logins`; by default the first.
 
         Raises:
-            ConfigError: the blueprint cannot be found (E101 to E109), or its files are wrong.
+            ConfigError: the blueprint or its login cannot be found (E101 to E109), or its files are wrong.
         """
         warnings = [] if warnings is None else warnings
         where = self._locate(ref, at, warnings)
-        key = f"{where.name}:{where.version}"
+        key = f"{where.name}:{where.version} {login}"
         if key not in self._blueprints:
             tree = self._merged_tree(where, at, (), warnings)
+            logins = login_names(tree.settings)
+            if logins or login:
+                tree, login = _choose_login(tree, login or logins[0], at)
             settings = {**tree.settings, "name": where.name, "version": where.version}
             status = settings.get("status", {})
             self._blueprints[key] = Blueprint(
@@ -104,6 +111,8 @@ class Catalogue:
                 origins=tree.origins,
                 status=Status(**{part: status.get(part) for part in field_names(Status)}),
                 changes=self._changes(where, at),
+                login=login,
+                logins=logins,
             )
         return self._blueprints[key]
 
@@ -251,7 +260,7 @@ class Catalogue:
         warnings += document.warnings
         parent = own.settings.get("extends")
         if parent is None:
-            return without_nulls(own)
+            return without_nulls_outside(own)
         path = ("versions", ref.version, "extends") if "versions" in document.data else ("extends",)
         try:
             found = self._locate(parent, document.position(path), warnings)
@@ -306,6 +315,17 @@ class Catalogue:
             if document is not None:
                 return document
         return load_document(path, display_path(path), problems)
+
+
+def _choose_login(tree: Sourced, login: str, at: Position) -> tuple[Sourced, str]:
+    """The tree with one of its logins, after a check of each, and the name of the login."""
+    problems = find_unknown_login(login, tree.settings, at)
+    for name in login_names(tree.settings):
+        layered = with_login(tree, name)
+        problems += check_merged(layered.settings, layered.origins)
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+    return with_login(tree, login), login
 
 
 def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:

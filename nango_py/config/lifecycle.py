@@ -44,13 +44,14 @@ def warning_days(blueprint: Blueprint) -> Iterator[str]:
 
 def _check_status(blueprint: Blueprint, where: Position, today: str) -> list[Problem]:
     status = blueprint.status
+    subject = f'the login "{blueprint.login}" of' if blueprint.login else "the API of"
     help_ = f"extend {status.migrate_to} instead" if status.migrate_to else ""
     if status.retires_on and status.retires_on <= today:
-        what = f"the API of {blueprint.ref} was retired on {status.retires_on}"
+        what = f"{subject} {blueprint.ref} was retired on {status.retires_on}"
         return [Problem(where, "W503", what, "", help_)]
     if status.deprecated_on and status.deprecated_on <= today:
         ends = f" and retires on {status.retires_on}" if status.retires_on else ""
-        what = f"the API of {blueprint.ref} has been deprecated since {status.deprecated_on}{ends}"
+        what = f"{subject} {blueprint.ref} has been deprecated since {status.deprecated_on}{ends}"
         return [Problem(where, "W504", what, "", help_)]
     return []
 

@@ -14,6 +14,7 @@ from nango_py.config.assemble import Parent, assemble_integration
 from nango_py.config.images import check_image, locate_logo
 from nango_py.config.inheritance import inherited_settings, overlay
 from nango_py.config.lifecycle import check_lifecycle
+from nango_py.config.logins import find_unknown_login, login_names, with_login
 from nango_py.config.model import Config, Configuration, Integration
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
@@ -215,12 +216,14 @@ class _Loading:
         if not isinstance(entry, dict):
             return None
         known_problems = len(self._problems)
-        blueprint = self._blueprint(entry, path, document, catalogue)
+        login = over.data.get(name, {}).get("login") or entry.get("login") or ""
+        blueprint = self._blueprint(entry, path, document, catalogue, login)
         if blueprint is None and "extends_blueprint" in entry:
             own = with_nulls(document, path)
             self._problems += check_templates(own.settings, own.origins, self._folders)[1]
             return None
-        tree = overlay(inherited_settings(blueprint, document, path), with_nulls(document, path))
+        own = self._choose_login(with_nulls(document, path), blueprint, login)
+        tree = overlay(inherited_settings(blueprint, document, path), own)
         if isinstance(over.data.get(name), dict):
             tree = overlay(tree, with_nulls(over, (name,)))
         self._check_merged(tree, blueprint, document, path)
@@ -245,6 +248,19 @@ class _Loading:
         parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
         return assemble_integration(name, parent, tree.settings, tree.origins, requests)
 
+    def _choose_login(self, own: Sourced, blueprint: Blueprint | None, login: str) -> Sourced:
+        """An entry without a blueprint with one of its logins; with a blueprint, it may not have logins."""
+        names, position_of = login_names(own.settings), own.origins.position
+        if blueprint is None:
+            if login and login not in names:
+                self._problems += find_unknown_login(login, own.settings, position_of(("login",)))
+                return own
+            return with_login(own, login or names[0]) if names else own
+        if names:
+            what, help_ = "an entry that extends a blueprint has no logins", "write them into a blueprint"
+            self._problems.append(Problem(own.origins.key_position(("logins",)), "E204", what, "", help_))
+        return own
+
     def _check_merged(
         self, tree: Sourced, blueprint: Blueprint | None, document: Document, path: Path
     ) -> None:
@@ -265,7 +281,7 @@ class _Loading:
         return not is_refused and all(is_surely_valid(schema, entry) for entry in entries if entry)
 
     def _blueprint(
-        self, entry: Settings, path: Path, document: Document, catalogue: Catalogue
+        self, entry: Settings, path: Path, document: Document, catalogue: Catalogue, login: str
     ) -> Blueprint | None:
         ref = entry.get("extends_blueprint")
         if not isinstance(ref, str):
@@ -275,6 +291,9 @@ class _Loading:
         blueprint: Blueprint | None = None
         try:
             blueprint = catalogue.find(str.__str__(ref), where, self._warnings)
+            if login:
+                place = document.position((*path, "login" if "login" in entry else "extends_blueprint"))
+                blueprint = catalogue.find(blueprint.ref, place, self._warnings, str.__str__(login))
         except ConfigError as error:
             failure = error
         if failure is not None:

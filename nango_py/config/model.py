@@ -57,6 +57,8 @@ class Blueprint:
         settings: the merged tree, frozen; templates are text.
         origins: where each value of `settings` was written.
         layer: where the blueprint was found: "local", "path", "pack" or "shipped".
+        login: the one of `logins` that `settings` has, or "".
+        logins: the names of the blueprint's logins, the default first.
         changes: the announced changes of the API, also those that extended blueprints state, by date.
     """
 
@@ -69,6 +71,8 @@ class Blueprint:
     origins: Mapping[Path, Position]
     status: Status = field(default_factory=Status)
     changes: tuple[Change, ...] = ()
+    login: str = ""
+    logins: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:

@@ -96,7 +96,7 @@ def _check_json_path(text: str, locator: Located, path: Path) -> list[Problem]:
 
 
 def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
-    """The problems of a blueprint's templates, for a blueprint that no integration extends."""
+    """The problems of the templates of a blueprint with one of its logins."""
     folders = (blueprint.source.parent, blueprint.source.parent.parent)
     origins = origins_of(blueprint)
     compiled, problems = check_templates(blueprint.settings, origins, folders)

@@ -181,6 +181,7 @@ def blueprint_loads(block: Block, folder: Path) -> None:
 
 def app_of(settings: dict[str, Any]) -> dict[str, str]:
     """The settings that an integration needs for the blueprint's auth mode."""
+    settings = {**settings, **next(iter(settings.get("logins", {}).values()), {})}
     return APP if settings["auth"]["auth_mode"] == "OAUTH2" else {}
 
 

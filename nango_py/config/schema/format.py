@@ -33,6 +33,7 @@ def definitions() -> dict[str, Schema]:
         all_definitions[name]["properties"] |= settings
     for name in ("blueprint", "version_body"):
         all_definitions[name]["properties"] |= facts
+    all_definitions["login"]["properties"] = {key: settings[key] for key in settings if key != "logins"}
     modes = {
         name: (mode.settings_schema, list(mode.required_settings)) for name, mode in AUTH_MODES.all().items()
     }

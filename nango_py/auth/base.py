@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.errors import CredentialsError, nearest, printable
@@ -10,9 +12,10 @@ from nango_py.pasted_text import find_unusable, strip_pasted
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from typing import Any
 
+    from nango_py.config.model import Integration, OwnField
     from nango_py.json_types import Credentials, Schema, Settings
     from nango_py.protocols.signed_request import SignedRequest
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
@@ -77,6 +80,12 @@ class AuthMode:
             settings: the merged `auth:` section.
         """
         return ()
+
+    def validate(self, credentials: object, where: str) -> dict[str, Any]:
+        """`check_credentials` for an argument of any type."""
+        if not isinstance(credentials, Mapping):
+            raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
+        return self.check_credentials(dict(credentials), where)
 
     def check_credentials(self, credentials: Credentials, where: str) -> dict[str, Any]:
         """The credentials as they are stored: texts without what was copied along by accident.
@@ -234,6 +243,58 @@ def validate_credentials(auth_mode: str, credentials: Credentials, where: str) -
     Raises:
         CredentialsError: a field is missing, unknown or invalid.
     """
-    if not hasattr(credentials, "items"):
-        raise CredentialsError(f"{where}: credentials must be a mapping of named fields")
-    return get_auth_mode(auth_mode).check_credentials(dict(credentials), where)
+    return get_auth_mode(auth_mode).validate(credentials, where)
+
+
+def mode_of(integration: Integration) -> AuthMode:
+    """The auth mode of an integration, with the fields that its `credentials` add."""
+    if not integration.own_fields:
+        return get_auth_mode(integration.auth_mode)
+    return extended_mode(integration.auth_mode, integration.own_fields)
+
+
+@lru_cache(maxsize=1024)
+def extended_mode(auth_mode: str, own_fields: tuple[OwnField, ...]) -> AuthMode:
+    """An auth mode with more fields."""
+    mode = get_auth_mode(auth_mode)
+    if not own_fields:
+        return mode
+    schema = mode.credentials_schema
+    names = tuple(field.name for field in own_fields)
+    added = {field.name: text_field(field.title or field.name) for field in own_fields}
+    required = (field.name for field in own_fields if field.is_required)
+    extended: type[AuthMode] = type(
+        type(mode).__name__,
+        (type(mode),),
+        {
+            "credentials_schema": make_schema(
+                {**schema["properties"], **added}, (*schema.get("required", ()), *required)
+            ),
+            "example_credentials": {
+                **mode.example_credentials,
+                **{name: f"{name}_example_1234" for name in names},
+            },
+            "variables": (*mode.variables, *names),
+            "secret_variables": (
+                *mode.secret_variables,
+                *(field.name for field in own_fields if field.is_secret),
+            ),
+        },
+    )
+    return extended()
+
+
+def checked_credentials(
+    integration: Integration, credentials: Mapping[str, object], where: str
+) -> dict[str, object]:
+    """The credentials as a connection of the integration stores them.
+
+    Args:
+        integration: its auth mode and the fields that its blueprint adds.
+        credentials: the argument of register_connection.
+        where: "integration/user", for the message.
+
+    Raises:
+        CredentialsError: a field is missing, unknown or invalid.
+    """
+    return mode_of(integration).validate(credentials, where)

@@ -8,9 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from nango_py.auth.base import get_auth_mode, validate_credentials
+from nango_py.auth.base import extended_mode, get_auth_mode
 from nango_py.clock import VirtualClock
 from nango_py.config.loading import load_configuration
+from nango_py.config.own_fields import own_fields
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.connection import thaw
 from nango_py.connections.rows import unstored_connection
@@ -145,7 +146,7 @@ class Bench:
     ) -> None:
         self.blueprint = blueprint
         self.settings: Settings = blueprint.settings
-        self.mode = get_auth_mode(str(self.settings["auth"]["auth_mode"]))
+        self.mode = extended_mode(str(self.settings["auth"]["auth_mode"]), own_fields(self.settings))
         self.clock = VirtualClock()
         self.script = Script()
         self.app = _app_settings(self.settings)
@@ -207,7 +208,7 @@ class Bench:
             CredentialsError: they are invalid.
         """
         given = thaw(example.get("credentials", self.mode.example_credentials))
-        return validate_credentials(self.mode.name, given, self.blueprint.ref)
+        return self.mode.validate(given, self.blueprint.ref)
 
     def _users(self) -> dict[str, dict[str, object]]:
         """The credentials that the sandbox knows, by the number of the example."""
@@ -225,8 +226,10 @@ class Bench:
         return configuration.integrations[self.blueprint.name]
 
 
-def _app_settings(settings: Settings) -> dict[str, str]:
+def _app_settings(settings: Settings) -> dict[str, object]:
     """Values for the application's credentials that the blueprint uses."""
+    asked = {name: f"{name}_test" for name in settings.get("app_credentials") or ()}
     text = str(settings)
     needed = set(get_auth_mode(str(settings["auth"]["auth_mode"])).required_app_settings)
-    return {name: value for name, value in APP.items() if name in needed or re.search(rf"\b{name}\b", text)}
+    found = {name: value for name, value in APP.items() if name in needed or re.search(rf"\b{name}\b", text)}
+    return {**found, "app": asked} if asked else dict(found)

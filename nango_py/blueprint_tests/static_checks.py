@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import validate_credentials
+from nango_py.auth.base import extended_mode
 from nango_py.config.header_checks import check_sent_names
+from nango_py.config.own_fields import own_fields
 from nango_py.config.request_match import RequestMatch
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.config.schema.fast_check import is_surely_valid
@@ -108,7 +109,7 @@ def _check_example(settings: Settings, example: Settings, path: Path, locator: L
     place = f"example {int(path[1]) + 1}"
     if "credentials" in example and mode in AUTH_MODES.names():
         try:
-            validate_credentials(str(mode), thaw(example["credentials"]), place)
+            extended_mode(str(mode), own_fields(settings)).validate(thaw(example["credentials"]), place)
         except CredentialsError as error:
             yield Problem(locator.position((*path, "credentials")), "E326", str(error))
     try:

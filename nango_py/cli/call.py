@@ -198,12 +198,12 @@ def _open_executor(
                 nango.on("retry", line.note)
             yield nango.executor(integration, user)
         return
+    from nango_py.auth.base import mode_of
     from nango_py.connections.keys import generate_key
-    from nango_py.registry import AUTH_MODES
 
     with project.open(database_url="sqlite:///:memory:", encryption_keys=[generate_key().reveal()]) as nango:
         found = find_integration(nango, integration)
-        credentials = AUTH_MODES.get(found.auth_mode).example_credentials
+        credentials = mode_of(found).example_credentials
         nango.register_connection(
             integration, user, credentials, {**example_config(found), **(settings or {})}
         )

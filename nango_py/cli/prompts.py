@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.connect.form_values import parse_value
 from nango_py.connect.forms import ADDITIONAL_CONFIG, CREDENTIALS, OAUTH, Field, make_form
 from nango_py.record import replaced
@@ -69,7 +69,7 @@ def _allow_blank(field: Field) -> Field:
 
 def _token_fields(integration: Integration) -> list[Field]:
     """Fields for the tokens that a login would have returned."""
-    mode = get_auth_mode(integration.auth_mode)
+    mode = mode_of(integration)
     required = mode.credentials_schema.get("required", ())
     return [
         Field(CREDENTIALS, name, schema["title"], kind="password", required=name in required)

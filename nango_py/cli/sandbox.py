@@ -76,12 +76,13 @@ def introduction(blueprint: Blueprint, base_url: str) -> str:
 
 def _curl(blueprint: Blueprint, base_url: str) -> str:
     """A curl command with the auth mode's example credentials."""
+    from nango_py.auth.base import extended_mode
+    from nango_py.config.own_fields import own_fields
     from nango_py.config.template.compiler import TemplateProblem, compile_template
-    from nango_py.registry import AUTH_MODES
 
     requests = blueprint.settings["requests"]
-    mode = AUTH_MODES.get(blueprint.settings["auth"]["auth_mode"])()
-    variables = {**mode.variables_of(mode.example_credentials), "additional_config": {}, "raw": {}}
+    mode = extended_mode(str(blueprint.settings["auth"]["auth_mode"]), own_fields(blueprint.settings))
+    variables = mode.variables_of(mode.example_credentials)
 
     def render(text: str) -> str:
         try:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nango_py.config.model import Integration, Status
+from nango_py.config.own_fields import own_fields
 from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import EnvironmentText, freeze
 from nango_py.secret import Secret
@@ -35,6 +36,10 @@ def assemble_integration(
     app = {key: str.__str__(settings[key]) for key in _APP_NAMES if settings.get(key)}
     # Secrets are hidden when settings are printed, whether or not they come from the environment.
     settings.update({key: EnvironmentText(app[key]) for key in _APP_SECRETS & app.keys()})
+    given = {key: str.__str__(value) for key, value in (settings.get("app") or {}).items()}
+    if given:
+        settings["app"] = {key: EnvironmentText(value) for key, value in given.items()}
+    own = own_fields(settings)
     if settings["requests"].get("proxy_url"):
         hidden = EnvironmentText(str.__str__(settings["requests"]["proxy_url"]))
         settings["requests"] = {**settings["requests"], "proxy_url": hidden}
@@ -50,10 +55,10 @@ def assemble_integration(
         log_level=str.__str__(settings["log_level"]) if "log_level" in settings else None,
         app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
         oauth_scopes=_join_scopes(settings),
-        names=variable_names(auth_mode),
-        secret_names=find_secret_names(
-            auth_mode, settings.get("credentials") or {}, (*requests.headers, *requests.params)
-        ),
+        app_credentials=MappingProxyType({key: Secret(value) for key, value in given.items()}),
+        own_fields=own,
+        names=variable_names(auth_mode) | {field.name for field in own},
+        secret_names=find_secret_names(auth_mode, settings, (*requests.headers, *requests.params)),
     )
 
 

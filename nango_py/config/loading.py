@@ -16,6 +16,7 @@ from nango_py.config.inheritance import inherited_settings, overlay
 from nango_py.config.lifecycle import check_lifecycle
 from nango_py.config.logins import find_unknown_login, login_names, with_login
 from nango_py.config.model import Config, Configuration, Integration
+from nango_py.config.own_fields import check_app_credentials, missing_app_credentials
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.template_places import template_places
@@ -346,7 +347,20 @@ def _check_app_settings(
         for name in AUTH_MODES.get(mode).required_app_settings
         if not tree.settings.get(name) and name not in optional
     ]
+    missing += [
+        Problem(where, "E208", f"app credential {name}{source} is missing", "", f"add app: {{{name}: ...}}")
+        for name in missing_app_credentials(tree.settings)
+    ]
     help_ = "write ${NAME} for an environment variable"
+    given = tree.settings.get("app")
+    missing += [
+        Problem(
+            tree.origins.position(("app", name)), "E323", f"{name} is in the form of another tool", "", help_
+        )
+        for name, value in (given.items() if isinstance(given, MAPPINGS) else ())
+        if type(value) is str and _OTHER_TOOL.fullmatch(value)
+    ]
+    missing += check_app_credentials(tree.settings, tree.origins)
     return missing + [
         Problem(tree.origins.position((name,)), "E323", f"{name} is in the form of another tool", "", help_)
         for name in APP_SETTINGS

@@ -81,6 +81,22 @@ class Blueprint:
 
 
 @record
+class OwnField:
+    """A credential that a blueprint adds to its auth mode.
+
+    Attributes:
+        title: the label on forms, or "".
+        is_secret: whether its value is never shown.
+        is_required: whether every connection needs it.
+    """
+
+    name: str
+    title: str
+    is_secret: bool
+    is_required: bool
+
+
+@record
 class UserHosts:
     """The hosts that users of an integration name, such as that of a product that they host themselves.
 
@@ -138,6 +154,8 @@ class Integration:
         origins: where each value of `settings` was written.
         app_variables: template variables that all connections share, if set:
             app_api_key, oauth_client_id, oauth_client_secret.
+        app_credentials: what `app` gives, by name: `${app.NAME}`.
+        own_fields: the credentials that `credentials` adds to the auth mode.
         names: the template variables of this integration.
         secret_names: the variables and credentials whose values are never shown.
     """
@@ -155,6 +173,8 @@ class Integration:
     oauth_scopes: tuple[str, ...]
     names: frozenset[str]
     secret_names: frozenset[str]
+    app_credentials: Mapping[str, Secret] = field(default_factory=dict)
+    own_fields: tuple[OwnField, ...] = ()
 
     def __hash__(self) -> int:
         return hash((self.name, self.blueprint))

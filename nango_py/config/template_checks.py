@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.config.header_checks import check_header_names
 from nango_py.config.host_choices import check_host_choices
 from nango_py.config.inheritance import origins_of
+from nango_py.config.own_fields import check_declared_names, own_names
 from nango_py.config.schema.lint import lint_usage
 from nango_py.config.schema.template_places import JMESPATH, template_places
 from nango_py.config.template.compiled import RefusedText
@@ -18,7 +19,7 @@ from nango_py.config.template.foreign import MAY_BE_FOREIGN, check_foreign_names
 from nango_py.config.template.headers import check_header_template
 from nango_py.config.template.variables import KEY_NAME, check_variables, variable_names
 from nango_py.config.urls.base_url import check_base_url
-from nango_py.config.urls.host_tables import check_host_tables, check_table_names
+from nango_py.config.urls.host_tables import check_host_tables
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
 from nango_py.config.values import MAPPINGS, EnvironmentText
@@ -55,7 +56,7 @@ def check_templates(
     folders = tuple(folders)
     auth_mode = _auth_mode(settings)
     fields = host_fields(settings)
-    tables = _at(settings, ("hosts",))
+    own = own_names(settings)
     allow_http = _at(settings, ("requests", "allow_http")) is True
     for path, kind in template_places("integration", settings).items():
         text = _at(settings, path)
@@ -69,7 +70,7 @@ def check_templates(
             if MAY_BE_FOREIGN.search(template.source):
                 names = _names(settings, auth_mode)
                 check_foreign_names(template.source, names, is_sure=_is_key(kind, path))
-            check_table_names(template, tables)
+            check_declared_names(template, settings)
             _check_place(template, kind, path, fields, allow_http=allow_http)
         except TemplateProblem as problem:
             problems.append(locate_problem(problem, text, locator.position(path), folders))
@@ -77,7 +78,7 @@ def check_templates(
         if auth_mode:
             problems += [
                 locate_problem(problem, text, locator.position(path), folders)
-                for problem in check_variables(template, kind, auth_mode)
+                for problem in check_variables(template, kind, auth_mode, own)
             ]
     problems += itertools.islice(check_header_names(settings, locator), MAX_PROBLEMS)
     problems += itertools.islice(check_host_tables(settings, locator), MAX_PROBLEMS)
@@ -114,6 +115,7 @@ def _names(settings: Settings, auth_mode: str) -> dict[str, str]:
     """How templates write each variable, by its name and, for settings of a connection, by its last part."""
     fields = _at(settings, ("connection_config", "properties"))
     names = {name.lower(): f"{ROOT}{name}" for name in (fields if isinstance(fields, MAPPINGS) else ())}
+    names |= {name: name for name in own_names(settings)}
     return {**names, **{name: name for name in (variable_names(auth_mode) if auth_mode else ())}}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.auth.none import NoAuth
 from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
@@ -119,7 +119,7 @@ class Form:
 
 def make_form(integration: Integration) -> Form:
     """The form of an integration."""
-    mode = get_auth_mode(integration.auth_mode)
+    mode = mode_of(integration)
     config = _to_plain(integration.settings.get("connection_config") or {})
     settings = tuple(_make_settings_fields(integration, config))
     if uses_browser_login(integration):
@@ -127,7 +127,7 @@ def make_form(integration: Integration) -> Form:
     declared = _to_plain(integration.settings.get("credentials") or {})
     fixed = {name: options["value"] for name, options in declared.items() if "value" in options}
     credentials = tuple(_make_credential_fields(integration, mode, declared))
-    kind = NONE if isinstance(mode, NoAuth) else FORM
+    kind = NONE if isinstance(mode, NoAuth) and not integration.own_fields else FORM
     return Form(kind, (*credentials, *settings), fixed, _find_fixed_config(config))
 
 
@@ -136,6 +136,7 @@ def _make_credential_fields(
 ) -> Iterator[Field]:
     used = _find_used_credentials(integration, mode)
     brand = integration.title or integration.name
+    own = {field.name for field in integration.own_fields}
     required_by_mode = mode.credentials_schema.get("required", ())
     for name, schema in mode.credentials_schema["properties"].items():
         options = declared.get(name, {})
@@ -155,7 +156,7 @@ def _make_credential_fields(
             required=options.get("required", is_required),
             min_length=int(schema.get("minLength", 0)),
             max_length=MAX_TEXT if is_long else MAX_LINE,
-            allows_blank=is_required and options.get("required") is False,
+            allows_blank=is_required and options.get("required") is False and name not in own,
             **_pick(options, "help", "docs_url", "example", "pattern", "append"),
         )
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.config.urls.hosts import origin_of
 from nango_py.config.values import NOTHING
 from nango_py.connect.after_login import ChoiceNeeded, choose, complete_settings, find_choice, find_view
@@ -340,7 +340,7 @@ class Logins:
 
     def _warn_of_end(self, integration: Integration, user_id: str, credentials: Settings) -> None:
         """Log a warning if the token expires and nothing can refresh it, a common mistake in a blueprint."""
-        mode, auth = get_auth_mode(integration.auth_mode), integration.settings["auth"]
+        mode, auth = mode_of(integration), integration.settings["auth"]
         if mode.expires_at(credentials) is None or mode.can_refresh(credentials, auth):
             return
         what, now = "token cannot be refreshed", self._services.clock.now()

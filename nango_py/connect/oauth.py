@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.auth.oauth1 import OAuth1
 from nango_py.auth.oauth2 import OAuth2
 from nango_py.config.schema.additional_config import check_additional_config
@@ -283,7 +283,7 @@ def make_login(
 
 
 def _login_class(integration: Integration) -> type[Login] | None:
-    mode = get_auth_mode(integration.auth_mode)
+    mode = mode_of(integration)
     if isinstance(mode, OAuth1):
         return SignedLogin
     if not isinstance(mode, OAuth2):

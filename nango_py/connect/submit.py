@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.connect.failure import LOGIN_ERRORS, explain_failure
 from nango_py.connect.form_values import CHECK_FIELDS, ENGLISH, FormValues, find_hidden_settings
 from nango_py.connect.forms import NONE, OAUTH, make_form
@@ -144,7 +144,7 @@ def _explain(error: Exception, declared: Integration) -> ConnectFailed:
 def _explain_credentials_error(error: CredentialsError, declared: Integration) -> ConnectFailed:
     """The auth mode's error as one of a field. Its message quotes the field's name and no value."""
     match = _CREDENTIAL_ERROR.search(str(error))
-    known = get_auth_mode(declared.auth_mode).credentials_schema["properties"]
+    known = mode_of(declared).credentials_schema["properties"]
     if match is None or match[1] not in known:
         message = "These credentials are not valid. Please copy them again."
         return ConnectFailed("invalid_credentials", message)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.database.base import database_time
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
@@ -83,7 +83,7 @@ class BaseExecutor(ABC, Generic[Result]):
         self._bound: BoundRequestSettings | None = None
         self._token: tuple[Connection, Integration, TokenLifetime | None] | None = None
         runtime, connection = get_runtime(), read_connection()
-        if get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
+        if mode_of(runtime.integration).is_ready(connection.credentials):
             self._bind(runtime, connection)
 
     def __reduce__(self) -> NoReturn:
@@ -165,7 +165,7 @@ class BaseExecutor(ABC, Generic[Result]):
         """
         call = self._based(make_call(method, path, options))
         runtime, connection = self._get_runtime(), self._read_connection()
-        mode = get_auth_mode(runtime.integration.auth_mode)
+        mode = mode_of(runtime.integration)
         if mode.is_ready(connection.credentials):
             return self._plan(runtime, connection, call)
         credentials = {**connection.credentials, mode.token_variable: Secret("token_of_the_first_call")}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from nango_py._version import __version__
-from nango_py.auth.base import AuthMode, get_auth_mode
+from nango_py.auth.base import AuthMode, mode_of
 from nango_py.config.endpoints import DEFAULT
+from nango_py.config.request_match import value_at
 from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
@@ -83,7 +84,7 @@ class BoundRequestSettings:
     def __init__(self, integration: Integration, connection: Connection) -> None:
         self.integration = integration
         self.connection = connection
-        self.mode = get_auth_mode(integration.auth_mode)
+        self.mode = mode_of(integration)
         self.client_certificate = _certificate_of(self.mode, connection)
         self.auth_settings: Settings = integration.settings.get("auth", {})
         self.config = config_of(integration, connection)
@@ -141,13 +142,17 @@ class BoundRequestSettings:
 
     def _all_secrets(self) -> tuple[str, ...]:
         names = self.integration.secret_names - {"raw"}  # what is secret in it is among the leaves
-        secrets = {str(self._variables[name]) for name in names if self._variables.get(name)}
+        found = {name: value_at(self._variables, name) for name in names}
+        secrets = {str(value) for name, value in found.items() if value}
         secrets |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
         secrets |= set(self._endpoint_secrets())
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
         secrets |= {value for name, value in self.pairs if name.lower() in self.protected_params}
-        secrets |= set(secret_leaves(reveal(self.connection.credentials), names))
+        shown = {field.name for field in self.integration.own_fields if not field.is_secret}
+        credentials = reveal(self.connection.credentials)
+        kept = {name: value for name, value in credentials.items() if name not in shown}
+        secrets |= set(secret_leaves(kept, names))
         if self.proxy is not None:
             secrets |= set(self.proxy.secrets)
         return tuple(secrets)
@@ -356,9 +361,10 @@ def config_of(integration: Integration, connection: Connection) -> Settings:
 def template_variables(integration: Integration, connection: Connection) -> dict[str, object]:
     """Every template variable of a connection, by the names of docs/blueprints.md."""
     credentials = reveal(connection.credentials)
-    mode = get_auth_mode(integration.auth_mode)
+    mode = mode_of(integration)
     variables: dict[str, object] = {
         **reveal(integration.app_variables),
+        "app": reveal(integration.app_credentials),
         **mode.variables_of(credentials),
         "additional_config": config_of(integration, connection),
         "raw": credentials.get("raw", {}),
@@ -373,4 +379,6 @@ def template_variables(integration: Integration, connection: Connection) -> dict
 
 def _is_secret(template: Template, secret: frozenset[str]) -> bool:
     """Whether the rendered text contains a credential, or a value from the environment."""
-    return template.is_hidden or not secret.isdisjoint(name.partition(".")[0] for name in template.names)
+    return template.is_hidden or any(
+        name in secret or name.partition(".")[0] in secret for name in template.names
+    )

@@ -10,7 +10,7 @@ from collections import deque
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.engine.base_executor import BaseExecutor
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.page_iterators import Records, read_ahead, with_state
@@ -282,7 +282,7 @@ class Executor(BaseExecutor[Response]):
     def library_base(self) -> tuple[str, frozenset[Origin]]:
         """The base URL with credentials masked, and the origins of the API. May fetch a first token."""
         runtime, connection = self._get_runtime(), self._read_connection()
-        if not get_auth_mode(runtime.integration.auth_mode).is_ready(connection.credentials):
+        if not mode_of(runtime.integration).is_ready(connection.credentials):
             connection = run_sync(self._usable_connection(runtime))  # the URL may depend on the token
         settings = self._bind(runtime, connection)
         return settings.masked_base(self._base), settings.origins

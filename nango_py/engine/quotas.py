@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.limits.owners import CONNECTION, NEWCOMER, TRIAL
 from nango_py.secret import reveal
 
@@ -112,7 +112,7 @@ def _counted_first(owner: Owner, integration: Integration) -> str:
     known = VOUCHED | reveal(integration.app_variables).keys()
     typed = [name for name in owner.names if name.partition(".")[0] not in known]
     if not typed:
-        return "" if get_auth_mode(integration.auth_mode).token_variable else NEWCOMER
+        return "" if mode_of(integration).token_variable else NEWCOMER
     requests, auth = integration.requests, str(integration.settings.get("auth"))
     texts = (requests.base_url, *(text for _, text in (*requests.headers, *requests.params)))
     sent = {name for text in texts for name in text.names}

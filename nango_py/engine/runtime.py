@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.pagination_merge import overlay_pagination
 from nango_py.config.template.filters import TemplateProblem
@@ -329,7 +329,7 @@ def _import_what_calls_need(integration: Integration) -> None:
     settings = integration.settings
     auth, rules = settings.get("auth") or {}, (settings.get("retries") or {}).get("rules") or ()
     refusals = (settings.get("rate_limits") or {}).get("refusals") or ()
-    for name in (*get_auth_mode(integration.auth_mode).modules(auth), "difflib"):
+    for name in (*mode_of(integration).modules(auth), "difflib"):
         import_module(name)
     paths = [value for name, value in auth.items() if name.endswith(("_path", "_response", "grant_ended"))]
     paths += [rule["when"].get("json") for rule in (*rules, *refusals)]

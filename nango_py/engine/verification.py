@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.config.response_match import ResponseMatch
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.headers import render_header
@@ -106,9 +106,7 @@ class Check:
         self._declared: Settings | None = integration.settings.get("verification")
         self._title = printable(integration.title or integration.name)
         texts = integration.settings.get("credentials") or {}
-        self._what = _credentials_name(
-            get_auth_mode(integration.auth_mode).credentials_schema, texts, self._title
-        )
+        self._what = _credentials_name(mode_of(integration).credentials_schema, texts, self._title)
         self._fields = _setting_fields(integration)
         declared = self._declared or {}
         self.method, self.path = str(declared.get("method", "GET")), str(declared.get("path", ""))

@@ -157,7 +157,7 @@ class TokenContext(Unpicklable):
     Attributes:
         settings: the merged `auth:` section.
         credentials: the connection's stored credentials, as plain values.
-        app: oauth_client_id, oauth_client_secret and app_api_key, as plain text, if they are set.
+        app: oauth_client_id, oauth_client_secret, app_api_key and `app.NAME`, as plain text, if they are set.
         scopes: the integration's `oauth_scopes`.
         variables: every template variable of the connection, as for its requests.
         now: unix seconds.
@@ -165,6 +165,7 @@ class TokenContext(Unpicklable):
         requests: the integration's request settings: the hosts that users may name, and the proxy.
         secret_names: the variables and credentials whose values are never shown.
         raw_names: the members of `raw` that templates of the integration name.
+        own_fields: the names of the credentials that the blueprint adds to the auth mode.
     """
 
     settings: Settings = field(repr=False)
@@ -177,6 +178,7 @@ class TokenContext(Unpicklable):
     requests: RequestSettings | None = field(default=None, repr=False)
     secret_names: frozenset[str] = frozenset()
     raw_names: frozenset[str] = frozenset()
+    own_fields: tuple[str, ...] = ()
 
     def text(self, key: str, default: str = "") -> str:
         """A text setting that is not a template."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.json_types import Settings
 
-APP_NAMES = frozenset({"app_api_key", "oauth_client_id", "oauth_client_secret"})
+APP_NAMES = frozenset({"app", "app_api_key", "oauth_client_id", "oauth_client_secret"})
 """Credentials of the application, shared by all connections of an integration; a blueprint has none."""
 
 _BASIC = "basic_auth_encoded"
@@ -97,8 +97,13 @@ class Credentials:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         mode = (settings.get("auth") or {}).get("auth_mode")
-        self._names = (frozenset(AUTH_MODES.get(mode).variables) if mode else frozenset()) - APP_NAMES
-        self._app = {name: unwrap(settings[name]) for name in APP_NAMES if settings.get(name)}
+        names = (*AUTH_MODES.get(mode).variables, *(settings.get("credentials") or ())) if mode else ()
+        self._names = frozenset(names) - APP_NAMES
+        self._app: dict[str, object] = {
+            name: unwrap(settings[name]) for name in APP_NAMES - {"app"} if settings.get(name)
+        }
+        if settings.get("app"):
+            self._app["app"] = {name: unwrap(value) for name, value in settings["app"].items()}
         self._slots = tuple(self._find_slots(settings.get("requests") or {}))
         self._expressions = tuple(text for slot in self._slots for text in slot.expressions)
         self._comparable = tuple(

@@ -35,10 +35,14 @@ def make_credentials(settings: Settings, user: str) -> dict[str, object]:
     generator = random.Random(zlib.crc32(user.encode()))  # noqa: S311 - they are made up
     fetched = {mode.token_variable, "refresh_token"} if mode.token_variable else set()
     made: dict[str, object] = {}
-    for field, schema in mode.credentials_schema.get("properties", {}).items():
+    own: dict[str, Settings] = {
+        name: {} for name, options in (settings.get("credentials") or {}).items() if "secret" in options
+    }
+    for field, schema in {**own, **mode.credentials_schema.get("properties", {})}.items():
         if field in _NOT_MADE_UP or field in fetched or schema.get("type") not in {None, "string"}:
             continue
         example = _example_of(settings, field) or mode.example_credentials.get(field)
+        example = f"{field}_test_1234" if example is None and field in own else example
         if field == "private_key":
             made[field] = make_private_key(_algorithm_of(auth))
         elif isinstance(example, str):
@@ -109,8 +113,8 @@ def _texts_of(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str,
         yield path, value
 
 
-def make_app_settings(settings: Settings) -> dict[str, str]:
-    """The app's id and secret, if the auth mode needs them and the settings have none."""
+def make_app_settings(settings: Settings) -> dict[str, object]:
+    """The app's id and secret, and its other credentials, if they are needed and the settings have none."""
     auth: Settings = settings.get("auth") or {}
     mode = AUTH_MODES.get(unwrap(auth.get("auth_mode") or "NONE"))
     names = [name for name in mode.required_app_settings if not settings.get(name)]
@@ -119,7 +123,11 @@ def make_app_settings(settings: Settings) -> dict[str, str]:
     )
     if mode.name == "OAUTH2_JWT" and signs:
         names = [name for name in ("oauth_client_id", "oauth_client_secret") if not settings.get(name)]
-    made = {name: f"sandbox_{name}" for name in names}
+    made: dict[str, object] = {name: f"sandbox_{name}" for name in names}
+    given = settings.get("app") or {}
+    missing = [name for name in settings.get("app_credentials") or {} if not given.get(name)]
+    if missing:
+        made["app"] = {**given, **{name: f"sandbox_{name}" for name in missing}}
     if signs and "oauth_client_secret" in made:
         made["oauth_client_secret"] = make_private_key(_algorithm_of(auth))
     return made

@@ -20,7 +20,7 @@ import threading
 from concurrent.futures import wait
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.connections.connection import NEEDS_REAUTH
 from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, DeadlineExceeded
@@ -135,7 +135,7 @@ class LeasedTokenRefresher:
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """The lifetime of the connection's token, as in `TokenRefresher`."""
         check_status(connection, self.schedule.refusal(connection))
-        mode = get_auth_mode(integration.auth_mode)
+        mode = mode_of(integration)
         if not mode.can_refresh(reveal(connection.credentials), integration.settings["auth"]):
             return None
         return self.schedule.lifetime(integration, connection)
@@ -180,7 +180,7 @@ class LeasedTokenRefresher:
             self._forget_threads()
         caller = _Caller(runtime, connection, deadline, io, is_refused=is_refused)
         context = token_context(runtime.integration, connection, self._clock.now())
-        mode = get_auth_mode(runtime.integration.auth_mode)
+        mode = mode_of(runtime.integration)
         if not mode.can_refresh(context.credentials, context.settings):
             await self._end(caller)
             return None

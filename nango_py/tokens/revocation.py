@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.connections.owners import new_owner
 from nango_py.errors import ConfigError, NangoError, TamperError
 from nango_py.protocols.token_exchange import TokenResponse
@@ -104,7 +104,7 @@ def _request_revocation(
 ) -> str:
     """Why the provider did not revoke the tokens, or ""."""
     context = token_context(integration, connection, clock.now())
-    requests = get_auth_mode(integration.auth_mode).revocation_requests(context)
+    requests = mode_of(integration).revocation_requests(context)
     if not requests:
         return "the connection has no token"
     deadline, reason = clock.monotonic() + REQUEST_SECONDS, ""

@@ -7,7 +7,7 @@ import random
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.engine.interfaces import TokenLifetime
 from nango_py.record import record
 from nango_py.secret import reveal
@@ -103,7 +103,7 @@ class RefreshSchedule:
         lifetime = self._lifetimes.get(connection.uuid)
         if lifetime is not None and lifetime.generation == connection.generation:
             return lifetime
-        mode, now = get_auth_mode(integration.auth_mode), self._clock.now()
+        mode, now = mode_of(integration), self._clock.now()
         credentials = reveal(connection.credentials)
         expires_at = mode.expires_at(credentials)
         if expires_at is not None:

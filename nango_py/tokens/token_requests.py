@@ -91,7 +91,12 @@ def token_context(integration: Integration, connection: Connection, now: float) 
     return TokenContext(
         settings=integration.settings["auth"],
         credentials=reveal(connection.credentials),
-        app=reveal(integration.app_variables),
+        app=reveal(
+            {
+                **integration.app_variables,
+                **{f"app.{name}": value for name, value in integration.app_credentials.items()},
+            }
+        ),
         scopes=integration.oauth_scopes,
         variables=template_variables(integration, connection),
         now=now,
@@ -99,6 +104,7 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         requests=integration.requests,
         secret_names=integration.secret_names,
         raw_names=_raw_names(integration),
+        own_fields=tuple(field.name for field in integration.own_fields),
     )
 
 
@@ -166,7 +172,8 @@ def request_credentials(
                 )
             request = steps.send(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
     except StopIteration as end:
-        credentials: Credentials = conceal(end.value)
+        own = {name: context.credentials[name] for name in context.own_fields if name in context.credentials}
+        credentials: Credentials = conceal({**own, **end.value})
         return credentials
 
 

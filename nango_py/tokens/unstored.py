@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.config.values import freeze
 from nango_py.engine.executor import Executor
 from nango_py.engine.interfaces import TokenLifetime
@@ -87,7 +87,7 @@ class FirstTokenOnly:
 
     def lifetime(self, integration: Integration, connection: Connection) -> TokenLifetime | None:
         """A lifetime that has expired if there is no token yet, else None."""
-        mode = get_auth_mode(integration.auth_mode)
+        mode = mode_of(integration)
         if mode.is_ready(reveal(connection.credentials)):
             return None
         return TokenLifetime(connection.generation, refresh_at=0.0, expires_at=0.0, clock_offset=0.0)

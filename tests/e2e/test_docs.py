@@ -148,6 +148,7 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
         return
     if "integrations" not in data:
         config = {"config": data.pop("config")} if "config" in data else {}
+        data |= {"app": dict.fromkeys(data["app_credentials"], "a")} if "app_credentials" in data else {}
         data = {"integrations": {"fragment": {"extends_blueprint": "klaviyo:v1", **data}}, **config}
     if logo := data.get("config", {}).get("product_logo"):
         (tmp_path / logo).write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")

@@ -159,6 +159,47 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:17:9 E204",),
         'there is no host for "eu"',
     ),
+    "a credential that the mode does not have": (
+        "credentials: {aplication_key: {title: Key}}",
+        ("k:16:15 E202",),
+        "states `secret: true` or `secret: false`",
+    ),
+    "a misspelt credential": ("credentials: {api_kee: {}}", ("k:16:15 E202",), 'did you mean "api_key"?'),
+    "an added credential with an odd name": (
+        "credentials: {app-key: {secret: true}}",
+        ("k:16:15 E204",),
+        "letters, digits and _",
+    ),
+    "an added credential that hides a variable": (
+        "credentials: {user_id: {secret: true}}",
+        ("k:16:15 E204",),
+        "another meaning",
+    ),
+    "an added credential of no kind": (
+        "credentials: {app_key: {secret: yes please}}",
+        ("k:16:33 E201",),
+        "true or false",
+    ),
+    "an app credential that is text": ("app_credentials: {token: secret}", ("k:16:26 E201",), "a mapping"),
+    "an app credential with an odd name": (
+        "app_credentials: {my-token: {}}",
+        ("k:16:19 E204",),
+        "letters, digits and _",
+    ),
+    "an unknown key of an app credential": (
+        "app_credentials: {token: {secrat: true}}",
+        ("k:16:27 E202",),
+        'did you mean "secret"?',
+    ),
+    "an app credential that is not declared": (
+        (
+            "app_credentials: {token: {required: false}}\nendpoints:\n"
+            "  - {match: {path: a}, headers: {X-T: '${app.tokn}'}}"
+        ),
+        ("k:18:42 E306",),
+        "did you mean app.token?",
+    ),
+    "the product's values in a blueprint": ("app: {token: a}", ("k:16:1 E202",), 'unknown key "app"'),
 }
 
 # The same for a blueprint whose requests are in lines 8 and 9.

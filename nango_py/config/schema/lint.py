@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from nango_py.config.own_fields import check_own_fields, own_names
 from nango_py.config.schema.facts import check_facts
 from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.config.schema.lint_pagination import lint_pagination
@@ -53,7 +54,7 @@ def lint_usage(settings: Settings, names: Iterable[str], locator: Located) -> It
     """
     auth = settings["auth"]
     mode = AUTH_MODES.get(str.__str__(auth["auth_mode"]))
-    offered = {*mode.variables, "raw"}
+    offered = {*mode.variables, *own_names(settings), "raw"}
     is_sent_by_mode = mode.signs or mode.answers_challenges or not mode.variables
     if not is_sent_by_mode and offered.isdisjoint(name.partition(".")[0] for name in names):
         help_ = f"put one of {', '.join(mode.variables)} into requests.headers or requests.params"
@@ -137,16 +138,7 @@ def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Prob
 
 def _check_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
     credentials = _mapping(settings, "credentials")
-    mode = _mapping(settings, "auth").get("auth_mode")
-    known = credentials
-    if isinstance(mode, str) and mode in AUTH_MODES.names():
-        known = AUTH_MODES.get(str.__str__(mode)).credentials_schema["properties"]
-    for name in credentials:
-        if name not in known and not name.startswith("x-"):
-            near = nearest(name, known)
-            help_ = f'did you mean "{near}"?' if near else f"it has: {', '.join(known) or 'none'}"
-            what = f'{mode} has no credential "{printable(name)}"'
-            yield Problem(locator.key_position(("credentials", name)), "E202", what, "", help_)
+    yield from check_own_fields(settings, locator)
     values = _mapping(_mapping(settings, "connection_config"), "properties")
     for path, fields in ((("credentials",), credentials), (("connection_config", "properties"), values)):
         for name in fields:

@@ -10,7 +10,7 @@ from nango_py.errors import nearest, printable
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from nango_py.config.template.compiler import Template
     from nango_py.json_types import Settings
@@ -21,7 +21,7 @@ CALL_NAMES = frozenset({"method", "path", "endpoint"})
 PARTS_OF_CALLS = frozenset({"params", "body", "segment"})
 """Variables whose parts are those of a call; they exist in the keys of rate limits."""
 
-DOTTED_NAMES = frozenset({"additional_config", "hosts", "raw"}) | PARTS_OF_CALLS
+DOTTED_NAMES = frozenset({"additional_config", "app", "hosts", "raw"}) | PARTS_OF_CALLS
 """Variables that are mappings; their keys depend on the connection or the call."""
 
 COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES
@@ -38,7 +38,7 @@ def variable_names(auth_mode: str) -> frozenset[str]:
 
 
 def find_secret_names(
-    auth_mode: str, declared: Settings, sent: Iterable[tuple[str, Template]]
+    auth_mode: str, settings: Settings, sent: Iterable[tuple[str, Template]]
 ) -> frozenset[str]:
     """The variables and credentials whose values are never shown.
 
@@ -46,12 +46,14 @@ def find_secret_names(
 
     Args:
         auth_mode: the auth mode.
-        declared: the `credentials:` of the blueprint.
+        settings: the merged settings, of which `credentials` and `app_credentials` say what is secret.
         sent: name and template of each header and query parameter.
     """
     mode = AUTH_MODES.get(auth_mode)
     names = COMMON_SECRETS | frozenset(mode.secret_variables)
+    declared, asked = settings.get("credentials") or {}, settings.get("app_credentials") or {}
     names |= {str.__str__(name) for name, options in declared.items() if options.get("secret") is True}
+    names |= {f"app.{name}" for name, options in asked.items() if options.get("secret") is not False}
     for name, template in sent:
         used = {used.partition(".")[0] for used in template.names}
         if KEY_NAME.search(name) and used.isdisjoint(names):
@@ -59,15 +61,18 @@ def find_secret_names(
     return names
 
 
-def check_variables(template: Template, kind: str, auth_mode: str) -> Iterator[TemplateProblem]:
+def check_variables(
+    template: Template, kind: str, auth_mode: str, own: Collection[str] = ()
+) -> Iterator[TemplateProblem]:
     """Checks the names in a template: unknown (E306), or of another auth mode or place (E309).
 
     Args:
         template: the template.
         kind: its position: "url", "path", "query", "header", "key" or "text".
         auth_mode: the auth mode of the integration.
+        own: more variables: the credentials that the blueprint adds.
     """
-    known = variable_names(auth_mode)
+    known = variable_names(auth_mode) | frozenset(own)
     for name in template.names:
         root, dot, part = name.partition(".")
         what, hint = "", ""

@@ -29,6 +29,7 @@ def check_app_secrets(
     A field with an `enum` is allowed: the file lists the hosts that may receive the secret.
     """
     own = [name for name in SECRETS if settings.get(name)]
+    own += [f"app.{name}" for name in settings.get("app") or ()]
     if hosts is None or not own:
         return
     fields = _open_fields(settings, hosts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.config.request_match import value_at, value_texts
-from nango_py.config.template.filters import Absent, TemplateProblem
+from nango_py.config.template.filters import Absent
 from nango_py.config.urls.hosts import ROOT
 from nango_py.config.values import MAPPINGS
 from nango_py.errors import Problem, nearest, printable
@@ -16,7 +16,6 @@ from nango_py.errors import Problem, nearest, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nango_py.config.template.compiled import Template
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings
@@ -41,22 +40,6 @@ def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> obje
             return str.__str__(table[value])
     known = ", ".join(key for key in table if key != BY)
     return Absent(f"hosts.{name}", f"{table[BY]} is none of {known}")
-
-
-def check_table_names(template: Template, tables: object) -> None:
-    """Refuse names of tables that `hosts` does not have.
-
-    Raises:
-        TemplateProblem: E306.
-    """
-    for name in template.names:
-        root, _, table = name.partition(".")
-        known = list(tables) if isinstance(tables, MAPPINGS) else []
-        if root == "hosts" and table not in known:
-            near = nearest(table, known)
-            hint = f"did you mean hosts.{near}?" if near else "declare it under hosts"
-            what = f'hosts has no table "{printable(table, 64)}"'
-            raise TemplateProblem("E306", what, hint=hint, offset=template.offset_of(name))
 
 
 def check_host_tables(settings: Settings, locator: Located) -> Iterator[Problem]:

@@ -91,7 +91,7 @@ class LoginEndpoints:
             self.oauth1.revoke(user)
 
     @functools.cached_property
-    def _app_settings(self) -> dict[str, str]:
+    def _app_settings(self) -> dict[str, object]:
         return make_app_settings(self._provider.settings)
 
     def make_credentials(self, user: str) -> dict[str, object]:

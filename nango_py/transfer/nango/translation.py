@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import get_auth_mode
+from nango_py.auth.base import mode_of
 from nango_py.connections.bulk import ExportedConnection
 from nango_py.connections.connection import ACTIVE
 from nango_py.connections.rows import parse_microseconds
@@ -101,7 +101,7 @@ class Translator:
     def _build_connection(
         self, response: JsonObject, integration: Integration, user_id: str, position: Position
     ) -> ExportedConnection:
-        given, mode = _get_object(response, "credentials"), get_auth_mode(integration.auth_mode)
+        given, mode = _get_object(response, "credentials"), mode_of(integration)
         config = dict(_get_object(response, "connection_config"))
         kind = str(given.get("type", "NONE"))
         credentials, unmapped = map_credentials(kind, given, config, mode.name, mode.credentials_schema)

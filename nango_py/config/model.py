@@ -119,6 +119,7 @@ class RequestSettings:
 
     Attributes:
         bases: the other base URLs by name.
+        download_hosts: hosts that redirects lead to without credentials, in lower case; `*.x` is all below x.
         headers: name as written, and template; names are unique ignoring case.
         connect_seconds: timeout for connecting.
         read_seconds: timeout for each read of the response.
@@ -141,6 +142,7 @@ class RequestSettings:
     endpoints: Endpoints = Endpoints()
     user_hosts: UserHosts | None = None
     proxy: Secret | None = None
+    download_hosts: tuple[str, ...] = ()
 
 
 @record

@@ -56,6 +56,7 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
         total_seconds=total,
         allow_http=requests.get("allow_http", False),
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
+        download_hosts=tuple(str(host).lower() for host in requests.get("download_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
         bases=bases,
         endpoints=Endpoints(settings.get("endpoints", ()), compiled),

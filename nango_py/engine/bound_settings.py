@@ -15,6 +15,7 @@ from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.urls.base_url import render_url
 from nango_py.config.urls.host_tables import chosen_hosts
+from nango_py.config.urls.paths import DEFAULT_PORTS
 from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
@@ -212,6 +213,41 @@ class BoundRequestSettings:
         except ValueError:  # not a URL
             return None
         return url if is_allowed else None
+
+    def reach_download(self, base: str, target: str) -> str | None:
+        """The absolute URL of a Location on one of `download_hosts`; None if it leads elsewhere.
+
+        Args:
+            base: the URL that redirects.
+            target: its Location.
+        """
+        try:
+            url = urljoin(base, target).partition("#")[0]
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:  # not a URL
+            return None
+        is_secure = parts.scheme == "https" or (parts.scheme == "http" and self.base_url.startswith("http:"))
+        if parts.username is not None or not is_secure:
+            return None
+        place = host if port in {None, DEFAULT_PORTS[parts.scheme]} else f"{host}:{port}"
+        hosts = self.integration.requests.download_hosts
+        is_listed = any(place.endswith(name[1:]) if name.startswith("*") else place == name for name in hosts)
+        return url if is_listed else None
+
+    def without_credentials(self) -> BoundRequestSettings:
+        """The same settings for a host that is not the API's: without header, parameter and signature."""
+        settings = object.__new__(BoundRequestSettings)
+        nothing: frozenset[Any] = frozenset()
+        changes: dict[str, object] = {
+            "_call_headers": (), "client_certificate": None, "headers": DEFAULT_HEADERS,
+            "mode": AuthMode(), "origins": nothing, "pairs": (), "protected_headers": nothing,
+            "protected_params": nothing, "signer": None,
+            "needs_own_pool": self.guard is not None or self.proxy is not None,
+        }  # fmt: skip
+        for name in self.__slots__:
+            setattr(settings, name, changes.get(name, getattr(self, name)))
+        return settings
 
     @property
     def sends_credentials(self) -> bool:

@@ -167,6 +167,9 @@ class ApiCall:
         """Book a place in every budget and wait for it."""
         if self._clock.monotonic() >= self._deadline:
             raise self._error(DeadlineExceeded, "the deadline passed before the request could be sent")
+        if self.plan.is_download:  # the API does not count it
+            self._place = Place(self._io.limits, (), ())
+            return
         while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
@@ -200,7 +203,8 @@ class ApiCall:
         request = sign(self.plan, self._clock.now())
         self._place.is_sent = True  # the API may have counted an interrupted request
         outcome = await self._io.send(request, seconds)
-        recount = self._runtime.recount(self.plan, self._place, outcome)
+        is_call = not self.plan.is_download
+        recount = self._runtime.recount(self.plan, self._place, outcome) if is_call else None
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
         await self._end_place()
@@ -213,13 +217,15 @@ class ApiCall:
 
     def _find_closing(self, outcome: Outcome, verdict: Verdict) -> Closing | None:
         """The gates that a refused call closes."""
-        if not verdict.gate_seconds > 0:
+        if not verdict.gate_seconds > 0 or self.plan.is_download:
             return None
         refusals = 1 + sum(one.action == "wait" for one in self.attempts)
         return self._runtime.gates_to_close(self._place, outcome, self._facts(outcome), refusals)
 
     async def _learn(self, outcome: Outcome, verdict: Verdict, closing: Closing | None) -> None:
         """Take in what a response says about limits, and stop calls under the same keys for as long."""
+        if self.plan.is_download:
+            return
         learn = self._runtime.learner(
             self.plan, self._place.spends, outcome, self._sent_at, is_refused=closing is not None
         )
@@ -266,6 +272,8 @@ class ApiCall:
         tokens, settings = self._runtime.tokens, self.plan.settings
         if isinstance(outcome, Failure) or outcome.status_code not in REFUSALS or tokens is None:
             return
+        if self.plan.is_download:  # it is not the token that is refused
+            return
         if tokens.has_ended(settings):
             await tokens.refresh(
                 self._runtime, settings.connection, self._deadline, self._io, is_refused=True
@@ -273,7 +281,7 @@ class ApiCall:
 
     def _can_refresh(self) -> bool:
         plan, tokens = self.plan, self._runtime.tokens
-        if self._has_refreshed or not plan.replayable:
+        if self._has_refreshed or not plan.replayable or plan.is_download:
             return False
         return plan.settings.mode.answers_challenges or (
             tokens is not None and tokens.can_refresh(plan.settings)
@@ -335,6 +343,8 @@ class ApiCall:
             self._record(outcome, Verdict("fail", "too many redirects"))
             raise self._error(TransportFailed, "too many redirects", outcome, reason="redirects")
         self._record(outcome, Verdict("redirect", f"redirect {number} of at most {MAX_REDIRECTS}"))
+        if redirected.is_download:
+            self._outage = self._runtime.download_outage
         self.plan = redirected
 
     def _record(self, outcome: Outcome, verdict: Verdict, closing: Closing | None = None) -> None:

@@ -47,6 +47,10 @@ SEE_OTHER = 303
 MOVED = frozenset({301, 302})
 
 
+DOWNLOAD_HEADERS = frozenset({"accept", "accept-encoding", "if-range", "range", "user-agent"})
+"""The headers that a host of `download_hosts` gets."""
+
+
 @record
 class Plan:
     """One request, ready to be sent.
@@ -66,6 +70,7 @@ class Plan:
         content: the JSON value or the form of the call, before encoding.
         base: the name of the base of `requests.bases`; "" for base_url.
         own: what the blueprint says of the endpoint.
+        is_download: whether it goes to one of `download_hosts`, without credentials.
         hidden: lower-case names of headers that hold a signature or the answer to a challenge.
     """
 
@@ -86,6 +91,7 @@ class Plan:
     content: object = None
     base: str = ""
     own: EndpointSettings = DEFAULT
+    is_download: bool = False
     hidden: frozenset[str] = frozenset()
 
     def facts(self) -> RequestFacts:
@@ -97,6 +103,8 @@ class Plan:
         """The URL with every credential shown as `***`."""
         base, settings = self.settings.bases[self.base], self.settings
         head, _, query = self.url.partition("?")
+        if self.is_download:  # its query is a signature
+            return mask_secrets(head + (f"?{MASK}" if query else ""), settings.secrets)
         if head.startswith(base):
             head = settings.masked_base(self.base) + head[len(base) :]
         shown = [
@@ -283,11 +291,11 @@ def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
     """The plan that follows a redirect, or None if it must not be followed.
 
     Only the connection's own origins are followed, so that neither credentials nor a body reach another
-    (RFC 9110 section 15.4; RFC 9700 section 4.12).
+    (RFC 9110 section 15.4; RFC 9700 section 4.12), and `download_hosts`, without both.
     """
     url = plan.settings.reach(plan.url, location)
     if url is None:
-        return None
+        return _follow_to_download(plan, location, status)
     method, body, headers = plan.method, plan.body, plan.headers
     if (status == SEE_OTHER and method != "HEAD") or (status in MOVED and method == "POST"):
         method, body = "GET", None
@@ -297,6 +305,25 @@ def follow_redirect(plan: Plan, location: str, status: int) -> Plan | None:
     elif body is not None and not plan.replayable:
         return None
     return move_to_url(replaced(plan, method=method, body=body, headers=headers), url)
+
+
+def _follow_to_download(plan: Plan, location: str, status: int) -> Plan | None:
+    """The request for a file on one of `download_hosts`; None if it is elsewhere, or not to be read only."""
+    url = plan.settings.reach_download(plan.url, location)
+    becomes_get = status == SEE_OTHER or (status in MOVED and plan.method == "POST")
+    method = plan.method if plan.method == "HEAD" or not becomes_get else "GET"
+    if url is None or method not in {"GET", "HEAD"} or (plan.body is not None and not becomes_get):
+        return None
+    settings, protected = plan.settings.without_credentials(), plan.settings.protected_headers
+    headers = {
+        key: header
+        for key, header in plan.headers.items()
+        if key in DOWNLOAD_HEADERS and key not in protected
+    }
+    return replaced(
+        plan, method=method, url=requote(url), headers=headers, body=None, settings=settings, replayable=True,
+        safe_to_repeat=True, is_download=True,
+    )  # fmt: skip
 
 
 def move_to_url(plan: Plan, url: str) -> Plan:

@@ -57,6 +57,7 @@ class IntegrationRuntime:
         limits: what a call spends.
         quotas: whose quotas connections use.
         outage: the retry budget and the circuit breaker of this integration in this process.
+        download_outage: the same for its `download_hosts`.
         events: the listeners to what happens in calls.
         tokens: how to refresh tokens, or None.
         end_of_life: a sentence about the end of this API version's life, or "".
@@ -78,6 +79,7 @@ class IntegrationRuntime:
         self.clock = clock
         self._retry_settings = settings.get("retries")
         self.outage = Outage(clock, self._retry_settings)
+        self.download_outage = Outage(clock, self._retry_settings)
         self._outages: BoundedCache[Outage] = BoundedCache()
         self.events = Events() if events is None else events
         self.learning = Learning(clock) if learning is None else learning

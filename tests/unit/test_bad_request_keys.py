@@ -231,6 +231,35 @@ WRONG_REQUESTS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:10:33 E306",),
         "hosts has no table",
     ),
+    "a host of files that is no list": (
+        "download_hosts: files.klaviyo.com",
+        ("k:10:19 E205",),
+        "write [files.klaviyo.com]",
+    ),
+    "a host of files with https://": (
+        "download_hosts: ['https://files.klaviyo.com']",
+        ("k:10:20 E204",),
+        "a host such as files.example.com, or *.example.com",
+    ),
+    "a host of files with a path": (
+        "download_hosts: [files.klaviyo.com/a]",
+        ("k:10:20 E204",),
+        "a host such",
+    ),
+    "every host": ("download_hosts: ['*']", ("k:10:20 E204",), "or *.example.com"),
+    "every host of a top-level domain": ("download_hosts: ['*.com']", ("k:10:20 E204",), "or *.example.com"),
+    "a star in the middle": ("download_hosts: ['a.*.klaviyo.com']", ("k:10:20 E204",), "or *.example.com"),
+    "a host of files with a variable": (
+        "download_hosts: ['${api_key}.klaviyo.com']",
+        ("k:10:20 E204",),
+        "a host such as",
+    ),
+    "hosts of files that are numbers": ("download_hosts: [5]", ("k:10:20 E206",), "expected text"),
+    "a misspelt key for hosts of files": (
+        "download_host: [files.klaviyo.com]",
+        ("k:10:3 E202",),
+        'did you mean "download_hosts"?',
+    ),
     "bases as a list": ("bases: ['https://c.klaviyo.com/']", ("k:10:10 E201",), "expected a mapping"),
 }
 

@@ -56,6 +56,7 @@ requests:
   timeout_seconds: {connect: 5, read: 0.5}
   allow_http: false
   allowed_hosts: [files.example.test, "localhost:8080"]
+  download_hosts: ["*.storage.example.test", "localhost:8081"]
   max_response_bytes: 1000
 rate_limits:
   counted_per: ${additional_config.account}

@@ -188,9 +188,8 @@ class ApiCall:
             wait = await self._ask(place.confirm)
 
     async def _ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask the limit store; a place in flight is neither taken nor given back by halves."""
-        ask = self._io.ask_whole if self._place.cap else self._io.ask_limits
-        return await ask(function, *args, **kwargs)
+        """Ask the limit store; a place is neither taken nor given back by halves."""
+        return await self._io.ask_whole(function, *args, **kwargs)
 
     async def _end_place(self) -> None:
         await self._ask(self._place.end)

@@ -48,7 +48,7 @@ class CallIO(Protocol):
         """Wait for work of another thread, at most `seconds`; whether it has ended."""
 
     async def ask_whole(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """As `ask_limits`, and an exception of a signal handler does not stop the function in the middle."""
+        """As `ask_limits`, and an exception of a signal handler leaves no booking half done."""
 
     async def read(self, response: Response) -> None:
         """Read the body of a streamed response into memory."""

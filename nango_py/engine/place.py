@@ -60,7 +60,7 @@ class Place:
         is_newcomer: whether it is booked with other connections that the API has not accepted yet.
     """
 
-    __slots__ = ("_limits", "_ticket", "cap", "gates", "is_newcomer", "is_sent", "spends")
+    __slots__ = ("_grant", "_limits", "cap", "gates", "is_newcomer", "is_sent", "spends")
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Place:
         is_newcomer: bool = False,
     ) -> None:
         self._limits = limits
-        self._ticket: Any = None
+        self._grant: Granted | Refused | None = None
         self.spends = spends
         self.gates = gates
         self.cap = next(
@@ -82,21 +82,21 @@ class Place:
 
     def acquire(self, patience: float) -> Granted | Refused:
         """Book the place; see `LimitStore.acquire`."""
-        grant = self._limits.acquire(self.spends, self.gates, patience)
-        if isinstance(grant, Granted):
-            self._ticket = grant.ticket
-        return grant
+        # Kept before anything else is called: a signal handler that raises must not lose it.
+        self._grant = self._limits.acquire(self.spends, self.gates, patience)
+        return self._grant
 
     def confirm(self) -> float:
         """Check the booking after its wait; see `LimitStore.confirm`."""
-        return self._limits.confirm(self._ticket)
+        assert isinstance(self._grant, Granted)  # noqa: S101 - the caller has waited for it
+        return self._limits.confirm(self._grant.ticket)
 
     def end(self) -> None:
         """Settle the booking if the request may have reached the API, else release it; once."""
-        ticket = self._ticket
-        if ticket is not None:
-            self._limits.settle(ticket) if self.is_sent else self._limits.release(ticket)
-            self._ticket = None
+        grant = self._grant
+        if isinstance(grant, Granted):
+            self._limits.settle(grant.ticket) if self.is_sent else self._limits.release(grant.ticket)
+        self._grant = None
 
 
 class _Job:

@@ -56,7 +56,12 @@ class Bookings:
             return Refused(time - now, label)
         if time > now and any(len(meter.waiting) >= MAX_WAITING for meter in meters):
             return Refused(time - now, TOO_MANY)
-        return Granted(self._place(booking, meters, time, now), booking)
+        try:
+            return Granted(self._place(booking, meters, time, now), booking)
+        except BaseException:
+            self.restore_order(booking)
+            self.release(booking)
+            raise
 
     def confirm(self, booking: Booking, now: float) -> float:
         if booking.state == "in_flight":
@@ -75,13 +80,13 @@ class Bookings:
         if booking.state == "waiting":
             self.release(booking)
         if booking.state == "in_flight":
-            booking.state = "ended"
             for spend in booking.spends:
                 meter = self.meters.get(spend.key)
                 if meter is not None:
                     # In every store a late response counts when the API must have counted the request.
                     meter.expire(now)
                     meter.finish(booking, now)
+            booking.state = "ended"  # last: an interrupted step is made again
 
     def release(self, booking: Booking) -> None:
         if booking.state == "ended":
@@ -91,6 +96,12 @@ class Bookings:
                 self.meters[spend.key].dequeue(booking)
                 self.meters[spend.key].cancel(booking)
         booking.state = "ended"
+
+    def restore_order(self, booking: Booking) -> None:
+        """Make the meters of a booking usable after an exception stopped a step in the middle."""
+        for spend in booking.spends:
+            if spend.key in self.meters:
+                self.meters[spend.key].forget_order()
 
     def count(self, spends: tuple[Spend, ...], now: float) -> None:
         booking = self._booking_type(0, spends, ())
@@ -131,14 +142,16 @@ class Bookings:
     def sweep(self, now: float, most: int) -> None:
         """Remove idle meters and open gates, of this number of keys; the next call looks at others."""
         for _ in range(min(most, len(self._unswept))):
-            key = self._unswept.popleft()
+            key = self._unswept[0]
             meter = self.meters.get(key)
             if meter is not None and meter.is_idle(now):
                 del self.meters[key]
             if self.gates.get(key, math.inf) <= now:
                 del self.gates[key]
             if key in self.meters or key in self.gates:
-                self._unswept.append(key)
+                self._unswept.rotate(-1)
+            else:
+                self._unswept.popleft()
 
     def _meters(self, booking: Booking, now: float) -> list[Meter]:
         """The meters of a booking's budgets, up to date."""

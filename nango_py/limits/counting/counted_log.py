@@ -1,4 +1,7 @@
-"""The moments at which requests were counted, sorted, with running totals for bisection."""
+"""The moments at which requests were counted, sorted, with running totals for bisection.
+
+An exception of a signal handler leaves a log whole: see counting/meter.py.
+"""
 
 from __future__ import annotations
 
@@ -50,16 +53,22 @@ class CountedLog:
 
     def add(self, moment: float, cost: int) -> None:
         """Count a cost at the moment."""
-        times, totals = self.times, self.totals
-        self.total += cost
-        if not times or times[-1] <= moment:
-            totals.append(self.total)
-            times.append(moment)
+        if not self.times or self.times[-1] <= moment:
+            self.total += cost
+            self.totals += [self.total]
+            self.times += [moment]
             return
+        times, totals = self.with_entry(moment, cost)
+        self.times, self.totals = times, totals
+        self.total += cost
+
+    def with_entry(self, moment: float, cost: int) -> tuple[list[float], list[int]]:
+        """The times and totals with one more entry."""
+        times, totals = self.times, self.totals
         index = bisect_right(times, moment)
         before = totals[index - 1] if index else self.dropped
-        times.insert(index, moment)
-        totals[index:] = [before + cost, *(total + cost for total in totals[index:])]
+        later = [before + cost, *(total + cost for total in totals[index:])]
+        return [*times[:index], moment, *times[index:]], [*totals[:index], *later]
 
     def drop_until(self, moment: float) -> None:
         """Remove entries up to and including the moment; a few may stay for a while."""
@@ -67,13 +76,9 @@ class CountedLog:
         if not times or times[0] > moment:
             return
         index = bisect_right(times, moment)
-        if index == len(times):
-            self.dropped = self.totals[-1]
-            times.clear()
-            self.totals.clear()
-        elif index >= TRIM_STEP:
-            self.dropped = self.totals[index - 1]
-            del times[:index], self.totals[:index]
+        if index == len(times) or index >= TRIM_STEP:
+            times, totals = times[index:], self.totals[index:]
+            self.dropped, self.times, self.totals = self.totals[index - 1], times, totals
 
     def merge_old(self, now: float, spans: Sequence[float]) -> None:
         """Merge old neighbours into the later one, which can only lengthen waits.

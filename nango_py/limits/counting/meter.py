@@ -6,6 +6,10 @@ sent before the moment that is checked, so no window of any alignment can hold t
 the API counted within a window, the last was sent less than a window after the first response.
 
 stores/redis_store.lua does the same arithmetic under the same names.
+
+Python may run a signal handler, which may raise, when a function begins, after a call and when a loop
+repeats. So what must change together is changed by lines without calls and loops: an interrupted step has
+changed all of it or nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
 from nango_py.limits.counting.counted_log import CountedLog
-from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, tokens_needed
+from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, earliest_with_tokens
 from nango_py.limits.counting.report import OWN_CALLS_STAY, WITHOUT_RESET, Counted, correct
 from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Window, capacity
 
@@ -40,9 +44,6 @@ LOST_AFTER = 5.0
 
 POLL_SECONDS = 0.05
 """Seconds between two attempts under a cap: when a request in flight will end is unknown."""
-
-ROUNDING = 1e-9
-"""The part of a token that rounding may create."""
 
 
 class Meter:
@@ -106,21 +107,22 @@ class Meter:
         """Use these limits from now on; what was counted before stays counted."""
         if limits == self.limits:
             return
-        self.limits = limits
-        self.has_days = any(isinstance(limit, CalendarDay) for limit in limits)
+        has_days = any(isinstance(limit, CalendarDay) for limit in limits)
         spans = {limit.seconds for limit in limits if isinstance(limit, Window)}
-        if not spans and not self.has_days and any(isinstance(limit, Bucket) for limit in limits):
+        if not spans and not has_days and any(isinstance(limit, Bucket) for limit in limits):
             spans = {COUNTED_WITHIN}  # reports need to know what ended beside their own call
-        self.spans = tuple(sorted({*spans, ORDINARY_DAY} if self.has_days else spans))
+        self.has_days = has_days
+        self.spans = tuple(sorted({*spans, ORDINARY_DAY} if has_days else spans))
         self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
         self._rules = tuple((limit, _EARLIEST[type(limit)]) for limit in limits)
-        self.longest = max((*spans, LONGEST_DAY) if self.has_days else spans, default=0.0)
+        self.longest = max((*spans, LONGEST_DAY) if has_days else spans, default=0.0)
         has_cap = any(isinstance(limit, InFlight) for limit in limits)
         self.in_flight_seconds = LEASE if has_cap else COUNTED_WITHIN
         labels = {limit.label for limit in limits}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
         self.reports = {label: report for label, report in self.reports.items() if label in labels}
         self.max_cost = min(map(capacity, limits), default=math.inf)
+        self.limits = limits  # last: an interrupted change is made again
 
     # -- changes -------------------------------------------------------------------------------------------
 
@@ -140,8 +142,9 @@ class Meter:
             }
         if self.waiting and self._lost_at < now:
             # A lost caller may still come to confirm; then it is booked again under its old order.
-            self.waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
-            self._lost_at = min((entry[2].wake_at for entry in self.waiting), default=now) + LOST_AFTER
+            waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
+            lost_at = min((entry[2].wake_at for entry in waiting), default=now) + LOST_AFTER
+            self.waiting, self._lost_at = waiting, lost_at
             self._queue = self._by_order = None
 
     def enqueue(self, booking: Booking, cost: int) -> None:
@@ -170,6 +173,10 @@ class Meter:
             else:
                 self._queue = None
 
+    def forget_order(self) -> None:
+        """Sort the waiting bookings again when they are needed: a change of them was interrupted."""
+        self._queue = self._by_order = None
+
     def earlier(self, order: int) -> Waiting:
         """The waiting bookings with a lower order, sorted by time."""
         if self._by_order is None:
@@ -194,15 +201,31 @@ class Meter:
     def cancel(self, booking: Booking) -> None:
         """The request was not sent after all."""
         if booking in self.in_flight:
-            self.in_flight_cost -= self.in_flight.pop(booking)[1]
+            cost = self.in_flight[booking][1]
+            del self.in_flight[booking]
+            self.in_flight_cost -= cost
 
     def finish(self, booking: Booking, moment: float) -> None:
         """The response came: the API has counted the request by this moment."""
         if booking not in self.in_flight:
             return
-        cost = self.in_flight.pop(booking)[1]
+        cost, log = self.in_flight[booking][1], self.log
+        levels = self._levels_after(moment, cost) if self._buckets else self.levels
+        is_late = bool(self.spans and log.times and log.times[-1] > moment)
+        late = log.with_entry(moment, cost) if is_late else None
+        # From here to the end of the change there is no call and no loop.
+        if late is not None:
+            log.times, log.totals = late
+            log.total += cost
+        elif self.spans:
+            log.total += cost
+            log.totals += [log.total]
+            log.times += [moment]
+        self.levels = levels
+        del self.in_flight[booking]
         self.in_flight_cost -= cost
-        self.count(moment, cost)
+        if len(log.times) > log.merge_above:
+            log.merge_old(moment, self.spans)
 
     def count(self, moment: float, cost: int) -> None:
         """A request was counted at the moment."""
@@ -211,9 +234,15 @@ class Meter:
             log.add(moment, cost)
             if len(log.times) > log.merge_above:
                 log.merge_old(moment, self.spans)
+        if self._buckets:
+            self.levels = self._levels_after(moment, cost)
+
+    def _levels_after(self, moment: float, cost: int) -> dict[str, tuple[float, float]]:
+        levels = {**self.levels}
         for bucket in self._buckets:
             level, since = self._level(bucket, moment)
-            self.levels[bucket.label] = (level - cost, since)
+            levels[bucket.label] = (level - cost, since)
+        return levels
 
     def correct(self, said: LimitReport, cost: int, now: float) -> bool:
         """Correct what is used of a limit by what a response says; whether that changed anything.
@@ -433,28 +462,8 @@ class Meter:
 
     def earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue) -> float:
         """The first moment with tokens for this call that leaves every later booking its own."""
-        burst, rate, since = bucket.burst, bucket.per_second, now
         level = self._level(bucket, now)[0] - self.in_flight_cost - queue.cost_until(now)
-        later = queue.after(now)
-        if later and later[-1][0] <= start:
-            # The usual case: the call comes after all others, and leaves them their tokens.
-            for next_booking, taken in later:
-                level = min(burst, level + (next_booking - since) * rate) - taken
-                since = next_booking
-            later = []
-        needed = tokens_needed(later, rate)
-        for index, (next_booking, taken) in enumerate([*later, (math.inf, 0)]):
-            if next_booking > start:
-                at = max(start, since)
-                tokens = min(burst, level + (at - since) * rate)
-                if tokens < cost - ROUNDING:
-                    at, tokens = at + (cost - tokens) / rate, float(cost)
-                left = min(burst, tokens - cost + (next_booking - at) * rate)
-                if at <= next_booking and left >= needed[index] - ROUNDING:
-                    return at
-            level = min(burst, level + (next_booking - since) * rate) - taken
-            since = next_booking
-        return math.inf
+        return earliest_with_tokens(bucket, level, now, queue.after(now), start, cost)
 
 
 _EARLIEST: dict[type[Limit], Callable[..., float]] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from nango_py.limits.counting.booking import Booking
+    from nango_py.limits.limit_types import Bucket
 
 Waiting: TypeAlias = "list[tuple[float, int, Booking, int]]"
 """(time, order, booking, cost) of each waiting booking, sorted."""
@@ -75,7 +76,46 @@ class Queue:
 EMPTY_QUEUE = Queue([])
 
 
-def tokens_needed(later: list[tuple[float, int]], rate: float) -> list[float]:
+ROUNDING = 1e-9
+"""The part of a token that rounding may create."""
+
+
+def earliest_with_tokens(
+    bucket: Bucket, level: float, now: float, later: list[tuple[float, int]], start: float, cost: int
+) -> float:
+    """The first moment from `start` on with tokens for a call that leaves every later booking its own.
+
+    Args:
+        bucket: the bucket.
+        level: its tokens now.
+        now: the current time.
+        later: (time, cost) of the bookings after now.
+        start: the result is not before it.
+        cost: of the call.
+    """
+    burst, rate, since = bucket.burst, bucket.per_second, now
+    if later and later[-1][0] <= start:
+        # The usual case: the call comes after all others, and leaves them their tokens.
+        for next_booking, taken in later:
+            level = min(burst, level + (next_booking - since) * rate) - taken
+            since = next_booking
+        later = []
+    needed = _tokens_needed(later, rate)
+    for index, (next_booking, taken) in enumerate([*later, (math.inf, 0)]):
+        if next_booking > start:
+            at = max(start, since)
+            tokens = min(burst, level + (at - since) * rate)
+            if tokens < cost - ROUNDING:
+                at, tokens = at + (cost - tokens) / rate, float(cost)
+            left = min(burst, tokens - cost + (next_booking - at) * rate)
+            if at <= next_booking and left >= needed[index] - ROUNDING:
+                return at
+        level = min(burst, level + (next_booking - since) * rate) - taken
+        since = next_booking
+    return math.inf
+
+
+def _tokens_needed(later: list[tuple[float, int]], rate: float) -> list[float]:
     """For each booking, the tokens needed just before it so that it and all after it fit."""
     needed = [0.0]
     following = math.inf

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from nango_py.forks import new_short_lock
 from nango_py.limits.counting.bookings import Bookings
+from nango_py.limits.limit_types import Granted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from nango_py.clock import Clock
     from nango_py.limits.counting.booking import Booking
-    from nango_py.limits.limit_types import Granted, LimitReport, Refused, Spend, WindowView
+    from nango_py.limits.limit_types import LimitReport, Refused, Spend, WindowView
 
 SWEEP_EVERY = 5.0
 """Seconds between two looks at many keys."""
@@ -25,7 +26,8 @@ lock, so it removes idle keys little by little, and faster than they are added."
 class MemoryLimits:
     """A LimitStore for the threads and tasks of one process.
 
-    A key is removed soon after all its windows have passed.
+    A key is removed soon after all its windows have passed. If an exception of a signal handler stops a step,
+    `acquire` has booked nothing, and the other steps can be made again.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,22 +39,41 @@ class MemoryLimits:
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
     ) -> Granted | Refused:
-        with self.lock:
-            now = self._clock.monotonic()
-            self._sweep(now)
-            return self._bookings.acquire(spends, gates, max_wait, now)
+        grant: Granted | Refused | None = None
+        try:
+            with self.lock:
+                now = self._clock.monotonic()
+                self._sweep(now)
+                grant = self._bookings.acquire(spends, gates, max_wait, now)
+        except BaseException:
+            if isinstance(grant, Granted):
+                self.release(grant.ticket)
+            raise
+        return grant
 
     def confirm(self, ticket: Booking) -> float:
         with self.lock:
-            return self._bookings.confirm(ticket, self._clock.monotonic())
+            try:
+                return self._bookings.confirm(ticket, self._clock.monotonic())
+            except BaseException:
+                self._bookings.restore_order(ticket)
+                raise
 
     def settle(self, ticket: Booking) -> None:
         with self.lock:
-            self._bookings.settle(ticket, self._clock.monotonic())
+            try:
+                self._bookings.settle(ticket, self._clock.monotonic())
+            except BaseException:
+                self._bookings.restore_order(ticket)
+                raise
 
     def release(self, ticket: Booking) -> None:
         with self.lock:
-            self._bookings.release(ticket)
+            try:
+                self._bookings.release(ticket)
+            except BaseException:
+                self._bookings.restore_order(ticket)
+                raise
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         with self.lock:

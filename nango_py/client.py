@@ -12,6 +12,7 @@ from nango_py.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from nango_py.clock import Clock
@@ -199,14 +200,9 @@ class Nango:
 
     @without_frames
     def register_connection(
-        self,
-        integration: str,
-        user_id: str,
-        credentials: Mapping[str, object],
-        additional_config: Mapping[str, object] | None = None,
-        *,
-        replace: bool = False,
-    ) -> PublicView:
+        self, integration: str, user_id: str, credentials: Mapping[str, object],
+        additional_config: Mapping[str, object] | None = None, *, replace: bool = False,
+    ) -> PublicView:  # fmt: skip
         """Store one user's credentials, encrypted, and return the public view of the connection.
 
         Args:
@@ -228,12 +224,9 @@ class Nango:
 
     @without_frames
     def verify_credentials(
-        self,
-        integration: str,
-        user_id: str,
-        credentials: Mapping[str, object],
+        self, integration: str, user_id: str, credentials: Mapping[str, object],
         additional_config: Mapping[str, object] | None = None,
-    ) -> Verification:
+    ) -> Verification:  # fmt: skip
         """Test credentials with the blueprint's `verification` call, without storing them.
 
         If the auth mode uses tokens, a first one is requested. Arguments are those of `register_connection`,
@@ -357,13 +350,9 @@ class Nango:
 
     @without_frames
     def export_connections(
-        self,
-        target: str | os.PathLike[str] | BinaryIO,
-        key: str | Secret,
-        *,
-        integration: str | None = None,
-        user_id: str | None = None,
-    ) -> int:
+        self, target: str | os.PathLike[str] | BinaryIO, key: str | Secret, *,
+        integration: str | None = None, user_id: str | None = None,
+    ) -> int:  # fmt: skip
         """Write connections to a file encrypted with `key`, and return how many (docs/moving.md).
 
         Args:
@@ -386,13 +375,9 @@ class Nango:
 
     @without_frames
     def import_connections(
-        self,
-        source: str | os.PathLike[str] | BinaryIO,
-        key: str | Secret,
-        *,
-        on_existing: str = "refuse",
-        dry_run: bool = False,
-    ) -> ImportReport:
+        self, source: str | os.PathLike[str] | BinaryIO, key: str | Secret, *,
+        on_existing: str = "refuse", dry_run: bool = False,
+    ) -> ImportReport:  # fmt: skip
         """Store the connections of an export. The whole file is checked before anything is written.
 
         Identical connections that are stored already are left alone, so an interrupted import is finished
@@ -420,15 +405,10 @@ class Nango:
 
     @without_frames
     def import_from_nango(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        names: Mapping[str, str] | None = None,
-        fields: Mapping[str, str] | None = None,
-        user_from: str = "connection_id",
-        on_existing: str = "refuse",
-        dry_run: bool = False,
-    ) -> ImportReport:
+        self, path: str | os.PathLike[str], *,
+        names: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
+        user_from: str = "connection_id", on_existing: str = "refuse", dry_run: bool = False,
+    ) -> ImportReport:  # fmt: skip
         """Store connections saved from Nango's `GET /connections/:id`.
 
         Raises the errors of `import_connections`.
@@ -455,6 +435,26 @@ class Nango:
 
         return Importer(self.store, self.configuration, on_existing, dry_run)
 
+    def record(self, path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+        """Record the calls of a `with` block to a tape, without secrets (docs/testing.md).
+
+        Raises:
+            TapeError: another tape is in use; or, at the end, the file cannot be written.
+        """
+        from nango_py.tapes.recording import recording
+
+        return recording(self.services, path)
+
+    def replay(self, path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+        """Respond to the calls of a `with` block from a tape; nothing is sent.
+
+        Raises:
+            TapeError: the file is not a tape, a call is not on it, or calls are left over at the end.
+        """
+        from nango_py.tapes.recording import replaying
+
+        return replaying(self.services, path)
+
     def on(self, event: str, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call `callback` for each event of a kind. Returns a function that removes the callback.
 
@@ -472,8 +472,7 @@ class Nango:
         """On SIGTERM, let token refreshes in flight finish before the process ends.
 
         A provider that rotates refresh tokens has already invalidated the old one, so the new one must be
-        stored. The previous signal handler runs afterwards; by default the process ends. Programs that
-        handle SIGTERM themselves and finish their calls do not need this.
+        stored. The previous signal handler runs afterwards; by default the process ends.
 
         Args:
             seconds: the longest wait.

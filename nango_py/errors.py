@@ -16,6 +16,7 @@
         ProviderError          the API returned an error response (raise_for_error, actions)
       StorageError             the connection store could not be read or written
         TamperError            a stored row was altered, moved, or written under another key
+      TapeError                the calls of a test are not those of its tape, or the tape cannot be used
       ConnectFailed            a user's attempt to connect an account failed
 
 No message, argument, cause or context of these errors contains a credential.
@@ -304,6 +305,10 @@ CONNECT_CODES = {
     "misconfigured": 500,
 }
 """The codes of ConnectFailed, and the HTTP status of each."""
+
+
+class TapeError(NangoError):
+    """A tape of recorded calls cannot be used, or the calls of a test are not those of the tape."""
 
 
 class ConnectFailed(NangoError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from nango_py.connections.cache import CachedConnection, ConnectionCache
 from nango_py.connections.processes import Processes
 from nango_py.engine.events import Events
-from nango_py.errors import UnknownIntegration
+from nango_py.errors import TapeError, UnknownIntegration
 from nango_py.forks import forget_in_children
 from nango_py.secret import Secret
 from nango_py.tokens.refresher import LeasedTokenRefresher
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import LimitStore
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sync_transport import Transport
+    from nango_py.transport.tape import Tape
 
 Part = TypeVar("Part")
 
@@ -98,6 +99,7 @@ class Services:
         self._ca_bundle = ca_bundle
         self.clock = clock
         self.events = Events()
+        self._tape: Tape | None = None
         self.forget_inherited()
         forget_in_children(self)
         self._runtimes: dict[str, IntegrationRuntime] = {}
@@ -160,6 +162,19 @@ class Services:
     def learning(self) -> Learning:
         """What this process has learned of rate limits from responses."""
         return self._learning.get()
+
+    def use_tape(self, tape: Tape | None) -> None:
+        """Send all requests by a tape, or by the network again for None.
+
+        Raises:
+            TapeError: another tape is in use.
+        """
+        if tape is not None and self._tape is not None:
+            raise TapeError("another tape is in use; end its block first")
+        self._tape = tape
+        for each in (self._transport.current, self._async_transport.current):
+            if each is not None:
+                each.use_tape(tape)
 
     def integration(self, name: str) -> Integration:
         """The integration of that name.
@@ -299,7 +314,9 @@ class Services:
     def _open_transport(self) -> Transport:
         from nango_py.transport.sync_transport import Transport
 
-        return Transport(self._ca_bundle)
+        transport = Transport(self._ca_bundle)
+        transport.use_tape(self._tape)
+        return transport
 
     def _open_tokens(self) -> LeasedTokenRefresher:
         seconds = self.configuration.config.token_timeout_seconds
@@ -309,7 +326,9 @@ class Services:
     def _open_async_transport(self) -> AsyncTransport:
         from nango_py.transport.async_transport import AsyncTransport
 
-        return AsyncTransport(self._ca_bundle)
+        transport = AsyncTransport(self._ca_bundle)
+        transport.use_tape(self._tape)
+        return transport
 
     def _open_learning(self) -> Learning:
         from nango_py.limits.stores.opening import process_memory

@@ -28,6 +28,7 @@ PURPOSES = {
     "transfer": "exports and imports of connections",
     "accounts": "register, verify and delete connections",
     "services": "what the parts of a Nango share",
+    "tapes": "recorded calls",
     "tokens": "refresh, expiry and revocation",
     "engine": "plans, calls, retries, executors",
     "transport": "HTTP for threads and asyncio",

@@ -72,6 +72,8 @@ class RequestsTransport:
         Raises:
             InvalidRequest: the session's settings would lead around a check of this connection.
         """
+        if self._transport.tape is not None:
+            return self._transport.send(plan, seconds)
         settings, url = SESSION_SETTINGS, plan.url
         is_unusual = bool(settings.proxy_for(url) or (settings.cert and url.startswith("https:")))
         if is_unusual and plan.settings.needs_own_pool:

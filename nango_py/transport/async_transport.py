@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nango_py.secret import live_secrets, mask_library_loggers
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nango_py.transport.http1 import Head, ResponseParser
     from nango_py.transport.lookups import AddressInfo, LookUp
     from nango_py.transport.sendable import Failure, Sendable
+    from nango_py.transport.tape import Tape
 
 MAX_ACTIVE = 1000
 """Calls in flight per event loop; further calls wait within their own time."""
@@ -58,6 +60,12 @@ class AsyncTransport:
         self._loops: dict[asyncio.AbstractEventLoop, _LoopWires] = {}
         self._pid = os.getpid()
         mask_library_loggers()
+
+    def use_tape(self, tape: Tape | None) -> None:
+        """Send by a tape, or by the network again for None. Without a tape it costs nothing."""
+        vars(self).pop("send", None)
+        if tape is not None:
+            vars(self)["send"] = partial(tape.send_async, send=self.send)
 
     async def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send a request once, within a time.

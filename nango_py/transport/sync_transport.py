@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nango_py.transport.http1 import ResponseParser
     from nango_py.transport.lookups import AddressInfo, LookUp
     from nango_py.transport.sendable import Failure, Sendable
+    from nango_py.transport.tape import Tape
 
 SWEEP_SECONDS = 1.0
 """How often idle connections are looked at, while there are any."""
@@ -67,7 +68,15 @@ class Transport:
         self._lookups = Lookups(look_up), Lookups(look_up)
         self._idle = _Idle()
         self._pid = os.getpid()
+        self.tape: Tape | None = None
         mask_library_loggers()
+
+    def use_tape(self, tape: Tape | None) -> None:
+        """Send by a tape, or by the network again for None. Without a tape it costs nothing."""
+        self.tape = tape
+        vars(self).pop("send", None)
+        if tape is not None:
+            vars(self)["send"] = partial(tape.send, send=self.send)
 
     def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send a request once, within a time.

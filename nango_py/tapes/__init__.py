@@ -1,0 +1,1 @@
+"""Tapes: recorded calls without secrets, and their replay in tests."""

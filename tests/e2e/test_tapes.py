@@ -295,9 +295,10 @@ def test_a_refresh_that_is_not_on_the_tape_is_an_error(kind: str, tmp_path: Path
     with product(MAIL) as (nango, api):
         expired = {"access_token": "a", "refresh_token": "r", "expires_at": 1}
         nango.register_connection("it", "ada", expired)
+        calls: dict[str, Callable[[], object]] = {
+            "threads": lambda: nango.executor("it", "ada").get("me"),
+            "asyncio": lambda: asyncio.run(nango.async_executor("it", "ada").get("me")),
+        }
         with pytest.raises(TapeError, match="not on the tape"), nango.replay(tmp_path / "tape.yaml"):
-            if kind == "threads":
-                nango.executor("it", "ada").get("me")
-            else:
-                asyncio.run(nango.async_executor("it", "ada").get("me"))
+            calls[kind]()
         assert len(api.login_ledger) == len(api.ledger) == 0

@@ -39,13 +39,16 @@ class OAuth1(AuthMode):
     settings_schema = {
         "request_url": URL,
         "request_params": TEXTS,
-        "request_http_method": {"enum": ["GET", "POST"]},
+        "request_http_method": {"enum": ["GET", "POST"], "default": "POST"},
         "authorization_url": URL,
         "authorization_params": TEXTS,
         **CALLBACK,
         "token_url": URL,
-        "token_http_method": {"enum": ["GET", "POST"]},
-        "signature_method": {"enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"]},
+        "token_http_method": {"enum": ["GET", "POST"], "default": "POST"},
+        "signature_method": {
+            "enum": ["HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT"],
+            "default": "HMAC-SHA1",
+        },
         "realm": {"type": "string", "template": "text"},
         "scope_separator": TEXT,  # without effect: OAuth 1.0a has no scopes
     }

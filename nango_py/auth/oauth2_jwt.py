@@ -44,7 +44,9 @@ class OAuth2Jwt(TokenMode):
         **CLIENT,
         **TOKEN_RESPONSE_FIELDS,
         "assertion": ASSERTION,
-        "assertion_placement": {"enum": ["body", "header"]},
+        # Without it, the assertion authenticates alone.
+        "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
+        "assertion_placement": {"enum": ["body", "header"], "default": "body"},
     }
     required_settings = ("token_url",)
     variables = (

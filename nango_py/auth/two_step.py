@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
 from nango_py.auth.base import make_schema, text_field
-from nango_py.protocols.settings_schemas import LIFE, SECONDS, STEP, TOKEN_CALL, TOKEN_RESPONSE
+from nango_py.protocols.settings_schemas import LIFE, SECONDS, STEP, STEP_FORMAT, TOKEN_CALL, TOKEN_RESPONSE
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class TwoStep(TokenMode):
     }
     settings_schema = {
         **TOKEN_CALL,
+        "body_format": STEP_FORMAT,
         "token_response": TOKEN_RESPONSE,
         "token_lifetime_seconds": SECONDS,
         **LIFE,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.blueprint_files import named_blueprints
 from nango_py.cli.blueprint_test import test
 from nango_py.cli.output import cut, echo_columns, echo_fields, echo_json, format_count, json_option
 from nango_py.cli.project import Project, pass_project
@@ -59,9 +60,15 @@ def list_(project: Project, as_json: bool) -> None:
 
 
 @blueprints.command()
-@click.argument("name", metavar="NAME[:VERSION]")
+@click.argument("name", metavar="NAME[:VERSION]|FILE")
+@click.option(
+    "--resolved",
+    "is_resolved",
+    is_flag=True,
+    help="Print the blueprint as YAML, merged and with defaults, and where each key is from.",
+)
 @pass_project
-def show(project: Project, name: str) -> None:
+def show(project: Project, name: str, is_resolved: bool) -> None:
     """Print a blueprint: login, fields of the connect form, base URL, limits, pagination, gotchas, file.
 
     The default version is the newest.
@@ -69,9 +76,16 @@ def show(project: Project, name: str) -> None:
     \b
     Example:
       nango blueprints show klaviyo:v1
+      nango blueprints show github-app:v0 --resolved
     """
-    catalogue = project.catalogue()
-    blueprint = project.blueprint(name, catalogue)
+    from nango_py.cli.resolved import resolved_lines
+
+    ((catalogue, ref, at),) = named_blueprints(project, (name,))
+    blueprint = catalogue.find(ref, at)
+    if is_resolved:
+        for line in resolved_lines(blueprint):
+            click.echo(line)
+        return
     settings = blueprint.settings
     requests, limits = settings.get("requests", {}), settings.get("rate_limits", {})
     echo_fields({

@@ -31,7 +31,7 @@ class LinkHeader(Paginator):
     name = "link_header"
     config_schema = {
         "properties": {
-            "rel": {"type": "string", "description": "link relation, `next` by default"},
+            "rel": {"type": "string", "description": "link relation, `next` by default", "default": "next"},
             "has_more": HAS_MORE_SCHEMA,
             "relative_to": RELATIVE_TO_SCHEMA,
             **COMMON_SCHEMA,

@@ -35,7 +35,12 @@ class Offset(Paginator):
     config_schema = {
         "anyOf": [{"required": ["param"]}, {"required": ["to"]}],
         "properties": {
-            "start": {"type": "integer", "minimum": 0, "description": "first offset, 0 by default"},
+            "start": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "first offset, 0 by default",
+                "default": 0,
+            },
             **COUNTING_SCHEMA,
         },
     }

@@ -32,7 +32,12 @@ class PageNumber(Paginator):
     config_schema = {
         "anyOf": [{"required": ["param"]}, {"required": ["to"]}],
         "properties": {
-            "start": {"type": "integer", "minimum": 0, "description": "first page number, 1 by default"},
+            "start": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "first page number, 1 by default",
+                "default": 1,
+            },
             "total_pages": {**POINTER, "description": "pointer to the number of pages"},
             **COUNTING_SCHEMA,
         },

@@ -56,18 +56,18 @@ ASSERTION: Schema = {
 
 TOKEN_CALL: Schema = {
     "token_url": URL,
-    "token_method": METHOD,
+    "token_method": {**METHOD, "default": "POST"},
     "token_params": PARAMS,
     "token_headers": HEADERS,
-    "body_format": {"enum": ["form", "json", "query"]},
+    "body_format": {"enum": ["form", "json", "query"], "default": "form"},
 }
 """The request to a token endpoint."""
 
 CLIENT: Schema = {
-    "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
+    "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"], "default": "body"},
     "client_assertion": ASSERTION,
     "client_id_param": {**TEXT, "minLength": 1, "title": "The name of client_id, such as client_key"},
-    "scope_separator": TEXT,
+    "scope_separator": {**TEXT, "default": " "},
     "default_scopes": {
         "type": "array", "items": TEXT, "separated": True,
         "title": "Scopes that the API always needs, besides oauth_scopes",
@@ -109,9 +109,9 @@ LIFE: Schema = {
 """The end of tokens and of grants."""
 
 TOKEN_RESPONSE_FIELDS: Schema = {
-    "token_path": PATH,
+    "token_path": {**PATH, "default": "access_token"},
     "expires_in_path": PATH,
-    "expires_in_unit": UNIT,
+    "expires_in_unit": {**UNIT, "default": "seconds"},
     "expires_at_path": PATH,
     "token_lifetime_seconds": SECONDS,
     "keep_from_response": {
@@ -134,6 +134,7 @@ TOKEN_RESPONSE_FIELDS: Schema = {
 
 PKCE: Schema = {
     "type": ["string", "boolean"],
+    "default": "supported",
     "if": {"type": "string"},
     "then": {"enum": ["required", "supported", "unsupported"]},
 }
@@ -218,9 +219,12 @@ CALLBACK: Schema = {
 }
 """The callback URL of a login."""
 
+STEP_FORMAT: Schema = {"enum": ["form", "json", "query"], "default": "json"}
+"""The format of the request of a proprietary login."""
+
 STEP: Schema = {
     "type": "object",
-    "properties": TOKEN_CALL,
+    "properties": {**TOKEN_CALL, "body_format": STEP_FORMAT},
     "patternProperties": _OPEN,
     "additionalProperties": False,
     "required": ["token_url"],

@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 _EXTENSION: Schema = {"^x-": {}}
 LOCAL = "#/$defs/"
 _CONTAINERS = (dict, list)
+_ANNOTATIONS = frozenset({"default", "description", "examples", "title"})
 
 
 @functools.cache
@@ -106,9 +107,12 @@ def _choose_by(
 
 
 def _either(first: Schema, second: Schema) -> Schema:
-    """A value that is a mapping in one plugin and a text in another."""
+    """A value with other words or another default in another plugin, or a mapping here and a text there."""
     if first == second:
         return first
+    plain = {key: value for key, value in first.items() if key not in _ANNOTATIONS}
+    if plain == {key: value for key, value in second.items() if key not in _ANNOTATIONS}:
+        return {key: value for key, value in first.items() if key != "default"}
     mapping, text = (first, second) if first.get("type") == "object" else (second, first)
     return {
         "type": ["string", "object"],

@@ -194,13 +194,14 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
                 yield with_state(page)
 
     async def _pages(self, walk: PageWalk) -> AsyncGenerator[ParsedPage, None]:
+        async def fetch() -> ParsedPage | None:
+            return await await_without_frames(self._next_page(walk))
+
         if not walk.options.prefetch:
-            while (page := await await_without_frames(self._next_page(walk))) is not None:
+            while (page := await fetch()) is not None:
                 yield page
             return
-        ahead = read_ahead_async(
-            lambda: await_without_frames(self._next_page(walk)), lambda: self._remember(walk.last_call)
-        )
+        ahead = read_ahead_async(fetch, lambda: self._remember(walk.last_call))
         async with contextlib.aclosing(ahead) as pages:
             async for page in pages:
                 yield page
@@ -225,6 +226,7 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         return await await_without_frames(self._request_url(method, url, options))
 
     def _remember(self, call: CallRecord) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._last[task] = call
+        with contextlib.suppress(RuntimeError):  # a list may be made before an event loop runs
+            task = asyncio.current_task()
+            if task is not None:
+                self._last[task] = call

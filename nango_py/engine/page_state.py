@@ -165,12 +165,12 @@ def from_state(state: Mapping[str, JsonValue], of: ListId) -> tuple[Place, int]:
     place = Place(
         changes=_changes(state["next"]),
         pages=_count(state, "pages"),
-        records=_count(state, "records") - _count(state, "skip"),
+        records=_records(state),
         largest_page=_count(state, "largest_page"),
         empty_pages=_count(state, "empty_pages"),
         keys=frozenset(_texts(state["keys"])),
-        requests=_fingerprints(state["requests"]),
-        contents=_fingerprints(state["contents"]),
+        requests=_fingerprints(state, "requests"),
+        contents=_fingerprints(state, "contents"),
     )
     return place, _count(state, "skip")
 
@@ -199,17 +199,24 @@ def _count(state: Mapping[str, JsonValue], name: str) -> int:
     return value
 
 
+def _records(state: Mapping[str, JsonValue]) -> int:
+    before = _count(state, "records") - _count(state, "skip")
+    if before < 0:
+        raise _damaged("records")
+    return before
+
+
 def _texts(value: JsonValue) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise _damaged("keys")
     return [text for text in value if isinstance(text, str)]
 
 
-def _fingerprints(value: JsonValue) -> tuple[tuple[str, int], ...]:
-    found = []
-    for pair in value if isinstance(value, list) else ():
+def _fingerprints(state: Mapping[str, JsonValue], name: str) -> tuple[tuple[str, int], ...]:
+    found, value = [], state[name]
+    for pair in value if isinstance(value, list) else (value,):
         if not isinstance(pair, list) or [type(part) for part in pair] != [str, int]:
-            raise _damaged("requests")
+            raise _damaged(name)
         found.append((str(pair[0]), int(str(pair[1]))))
     return tuple(found)
 

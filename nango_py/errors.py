@@ -259,6 +259,7 @@ class ProviderError(RequestFailed):
         status: the HTTP status.
         code: the API's own error code, or "".
         provider_message: the API's own message, or "".
+        place: what the error is about in a GraphQL request: a field, or a line of the query; or "".
     """
 
     def __init__(
@@ -273,6 +274,7 @@ class ProviderError(RequestFailed):
         self.status = status
         self.code = code
         self.provider_message = provider_message
+        self.place = ""
         super().__init__(message, **details)
 
 

@@ -125,6 +125,7 @@ class RequestSettings:
         read_seconds: timeout for each read of the response.
         total_seconds: timeout for one attempt, from connecting to the last byte.
         endpoints: what differs for some requests.
+        graphql_path: the path of the GraphQL endpoint.
         user_hosts: the hosts that users name; None if the files name all hosts.
         proxy: the URL of the proxy for https; None for direct connections.
     """
@@ -140,6 +141,7 @@ class RequestSettings:
     max_response_bytes: int
     bases: tuple[tuple[str, Template], ...] = ()
     endpoints: Endpoints = Endpoints()
+    graphql_path: str = "graphql"
     user_hosts: UserHosts | None = None
     proxy: Secret | None = None
     download_hosts: tuple[str, ...] = ()

@@ -60,6 +60,7 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
         bases=bases,
         endpoints=Endpoints(settings.get("endpoints", ()), compiled),
+        graphql_path=str(requests.get("graphql_path", "graphql")),
         user_hosts=user_hosts(settings, all_bases) if settings.get("connection_config") else None,
         proxy=get_proxy(requests, config),
     )

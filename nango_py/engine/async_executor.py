@@ -16,7 +16,7 @@ from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
     from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
-    from nango_py.engine.paging_options import PagingOptions
+    from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
+    from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import LimitStore, WindowView
     from nango_py.transport.async_transport import AsyncTransport
     from nango_py.transport.sendable import Failure, Sendable
@@ -187,6 +188,27 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
     def pages(self, path: str, **options: Unpack[PagingOptions]) -> AsyncIterator[Response]:
         """The responses of all pages, one by one; see `Executor.pages`."""
         return self._responses(self._walk(path, options, reads_records=False))
+
+    async def graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        **options: Unpack[GraphQLCallOptions],
+    ) -> JsonObject:
+        """Send a GraphQL request and return the `data` of the response; see `Executor.graphql`."""
+        return await await_without_frames(self._graphql(query, variables, operation_name, options))
+
+    def paginate_graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        **options: Unpack[GraphQLOptions],
+    ) -> AsyncRecords:
+        """The records of all pages of a GraphQL connection; see `Executor.paginate_graphql`."""
+        walk = self._graphql_walk(query, variables, options)
+        return AsyncRecords(walk, self._pages(walk))
 
     async def _responses(self, walk: PageWalk) -> AsyncIterator[Response]:
         async with contextlib.aclosing(self._pages(walk)) as pages:

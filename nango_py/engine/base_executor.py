@@ -13,6 +13,7 @@ from nango_py.engine.call import ApiCall
 from nango_py.engine.call_arguments import Call, check_deadline, make_call
 from nango_py.engine.call_start import CallStart
 from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
+from nango_py.engine.graphql import make_document, read_data, split_list, with_safety
 from nango_py.engine.library_requests import (
     check_library_path,
     hide_location,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import CallOptions, RequestOptions
+    from nango_py.engine.graphql import Document, GraphQLList
     from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
     from nango_py.engine.paging import ParsedPage
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
     from nango_py.errors import ProviderError
+    from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import WindowView
     from nango_py.transport.response import Response
 
@@ -220,6 +223,18 @@ class BaseExecutor(ABC, Generic[Result]):
         raise_for_error: bool = False,
         deadline_seconds: float | None = None,
     ) -> Response:
+        call, runtime = await self._prepare(method, path, options, deadline_seconds)
+        return await self._run(call, runtime, raise_for_error=raise_for_error)
+
+    async def _prepare(
+        self,
+        method: str,
+        path: str,
+        options: Mapping[str, Any],
+        deadline_seconds: float | None,
+        document: Document | None = None,
+    ) -> tuple[ApiCall, IntegrationRuntime]:
+        """A call that is ready to be run; `document` is that of a GraphQL call."""
         with self._start(method, path) as start:
             call = make_call(method, path, options)
             check_deadline(deadline_seconds)
@@ -227,9 +242,10 @@ class BaseExecutor(ABC, Generic[Result]):
             ends = _end_of(runtime, deadline_seconds)
             connection = await self._usable_connection(runtime, deadline_seconds)
             plan = self._plan(runtime, connection, call)
+            if document is not None:
+                plan = with_safety(plan, document)
             seconds = _left(runtime, ends)
-            api_call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=seconds)
-        return await self._run(api_call, runtime, raise_for_error=raise_for_error)
+            return ApiCall(plan, runtime, self._io, start.record, deadline_seconds=seconds), runtime
 
     async def _request_url(self, method: str, url: str, options: Mapping[str, Any]) -> Response:
         """Make a call to an absolute URL, for an HTTP library.
@@ -327,14 +343,23 @@ class BaseExecutor(ABC, Generic[Result]):
         return connection
 
     @without_frames
-    def _walk(self, path: str, options: Mapping[str, Any], *, reads_records: bool = True) -> PageWalk:
+    def _walk(
+        self,
+        path: str,
+        options: Mapping[str, Any],
+        *,
+        reads_records: bool = True,
+        of_graphql: GraphQLList | None = None,
+    ) -> PageWalk:
         method = options.get("method", "GET")
         with self._start(method, path) as start:
             runtime = start.use(self._get_runtime())
             of_walk, of_call = split_options(options)
             call = self._based(make_call(method, path, of_call))
             connection = self._read_connection.get_cached() or self._read_connection()
-            return PageWalk(runtime, call, connection, of_walk, reads_records=reads_records)
+            return PageWalk(
+                runtime, call, connection, of_walk, reads_records=reads_records, of_graphql=of_graphql
+            )
 
     async def _next_page(self, walk: PageWalk) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
@@ -348,9 +373,32 @@ class BaseExecutor(ABC, Generic[Result]):
             plan = walk.plan(self._bind(runtime, connection))
             call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends))
         response = await self._run(call, runtime)
-        if call.attempts[-1].action in UNWANTED and not walk.accepts(response):
+        is_error = call.attempts[-1].action in UNWANTED and not walk.accepts(response)
+        if walk.of_graphql is not None:
+            read_data(runtime, response, call.plan, is_error=is_error)
+        elif is_error:
             raise runtime.provider_error(response, call.plan)
         return walk.add_page(response)
+
+    async def _graphql(
+        self, query: object, variables: object, operation_name: object, options: Mapping[str, Any]
+    ) -> JsonObject:
+        """Make a GraphQL call and return its data; a query may be sent twice, a mutation not."""
+        document = make_document(query, variables, operation_name)
+        of_call = {**options, "json": document.body}
+        deadline_seconds = of_call.pop("deadline_seconds", None)
+        path = self._get_runtime().integration.requests.graphql_path
+        call, runtime = await self._prepare("POST", path, of_call, deadline_seconds, document)
+        response = await self._run(call, runtime)
+        is_error = call.attempts[-1].action in UNWANTED
+        return read_data(runtime, response, call.plan, is_error=is_error)
+
+    @without_frames
+    def _graphql_walk(self, query: object, variables: object, options: Mapping[str, Any]) -> PageWalk:
+        of_graphql, of_call = split_list(query, variables, options)
+        return self._walk(
+            self._get_runtime().integration.requests.graphql_path, of_call, of_graphql=of_graphql
+        )
 
     async def _download(
         self,

@@ -19,7 +19,7 @@ from nango_py.secret import without_frames
 from nango_py.transport.response import CHUNK_SIZE, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from nango_py.engine.call_arguments import CallOptions
     from nango_py.engine.interfaces import CallIO, ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
-    from nango_py.engine.paging_options import PagingOptions
+    from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
+    from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import LimitStore, WindowView
     from nango_py.transport.sendable import Failure, Sendable
 
@@ -250,6 +251,65 @@ class Executor(BaseExecutor[Response]):
         The `state` of each response is where to go on after that page.
         """
         return map(with_state, self._pages(self._walk(path, options, reads_records=False)))
+
+    def graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        **options: Unpack[GraphQLCallOptions],
+    ) -> JsonObject:
+        """Send a GraphQL request and return the `data` of the response.
+
+        A query is retried like a GET; a mutation is not sent twice unless the API supports idempotency keys.
+        Errors in a response with status 200 go through the blueprint's `retries.rules` too.
+
+        Args:
+            query: the document. It is sent by POST to `requests.graphql_path`, by default `graphql`.
+            variables: the variables of the operation.
+            operation_name: which operation of a document that has several.
+            options: headers, timeout, idempotency_key, max_response_bytes and deadline_seconds as in
+                `request`.
+
+        Raises:
+            ProviderError: the response has errors, also beside data; `code`, `place` and `provider_message`
+                are those of the first one, and `response` has the rest.
+            InvalidRequest: the document has no such operation; nothing was sent.
+            RequestFailed: as in `request`.
+        """
+        warn_about_event_loop()
+        return run_sync(self._graphql(query, variables, operation_name, options))
+
+    def paginate_graphql(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        **options: Unpack[GraphQLOptions],
+    ) -> Records:
+        """The records of all pages of a GraphQL connection, one by one.
+
+        The blueprint's `pagination` says where the records and the cursor are; without one for GraphQL they
+        are where Relay specifies them (`nodes` or `edges`, `pageInfo.endCursor`, `pageInfo.hasNextPage`).
+
+        Args:
+            query: the document. Its cursor variable may be null: it is not given for the first page.
+            variables: the variables of the first page.
+            options: those of `paginate`, and
+
+                - at: the dotted path of the connection in `data`, such as `viewer.repositories`; by default
+                  the first connection directly below `data`.
+                - cursor_variable: the variable that takes the cursor, `after` by default.
+                - operation_name: as in `graphql`.
+
+                `page_size` is sent as the variable `first`, unless `pagination.size` says otherwise.
+
+        Raises:
+            ProviderError: as in `graphql`, or a page cannot be understood.
+            RequestFailed: as in `paginate`.
+        """
+        walk = self._graphql_walk(query, variables, options)
+        return Records(walk, self._pages(walk))
 
     def _pages(self, walk: PageWalk) -> Iterator[ParsedPage]:
         warn_about_event_loop()

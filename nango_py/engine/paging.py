@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.attempt import CallRecord
 from nango_py.config.pointers import UnreadableValue, read_request
+from nango_py.engine.graphql import with_safety
 from nango_py.engine.page_request import PageRequests
 from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
 from nango_py.errors import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call
+    from nango_py.engine.graphql import GraphQLList
     from nango_py.engine.page_request import SentPage
     from nango_py.engine.paging_options import WalkOptions
     from nango_py.engine.plan import Plan
@@ -154,6 +156,7 @@ class PageWalk:
         connection: whose list it is.
         options: where the walk begins and ends.
         reads_records: False if the caller wants responses, and records only matter to find the last one.
+        of_graphql: which list of a GraphQL API it is; None for other calls.
 
     Attributes:
         skip: how many records of the first page were read before, by a walk that this one goes on with.
@@ -172,11 +175,13 @@ class PageWalk:
         options: WalkOptions,
         *,
         reads_records: bool = True,
+        of_graphql: GraphQLList | None = None,
     ) -> None:
         self.runtime = runtime
         self.call = call
+        self.of_graphql = of_graphql
         self.options = options
-        self._paginator = paginator = runtime.paginator_for(call, connection, options.pagination)
+        self._paginator = paginator = runtime.paginator_for(call, connection, options.pagination, of_graphql)
         self._reads_records = reads_records or paginator.counts_records or options.max_records is not None
         self._requests = PageRequests(call, paginator, runtime, options.page_size)
         self._list = ListId.of(runtime.integration.name, connection.user_id, paginator.name, call)
@@ -236,6 +241,8 @@ class PageWalk:
         fingerprint = digest(
             f"{plan.method} {host} {plan.endpoint} {plan.pairs} {changes.get('header')}".encode() + body
         )
+        if self.of_graphql is not None:
+            plan = with_safety(plan, self.of_graphql.document)
         if self._seen.find(fingerprint, self.place.pages + 1):
             text = (
                 f"/{plan.masked_endpoint()}: the link to the next page leads to a page that was read already"

@@ -27,6 +27,18 @@ if TYPE_CHECKING:
         state: JsonObject | None
         deadline_seconds: float | None
 
+    class GraphQLCallOptions(CallOptions, total=False):
+        """The keyword arguments of `Executor.graphql`."""
+
+        deadline_seconds: float | None
+
+    class GraphQLOptions(PagingOptions, total=False):
+        """The keyword arguments of `Executor.paginate_graphql`."""
+
+        at: str
+        cursor_variable: str
+        operation_name: str | None
+
 
 @record
 class WalkOptions:
@@ -50,7 +62,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[WalkOptions, dict[str, An
         InvalidRequest: one has the wrong type or an impossible value.
     """
     names = field_names(WalkOptions)
-    known = ("method", *names, *field_names(Call)[2:])
+    known = ("method", *names, *(name for name in field_names(Call)[2:] if name != "base"))
     for name in options:
         if name not in known:
             raise TypeError(unknown_name("option", name, known))

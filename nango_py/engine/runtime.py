@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call
     from nango_py.engine.deprecation import DeprecationNotices
+    from nango_py.engine.graphql import GraphQLList
     from nango_py.engine.interfaces import TokenRefresher
     from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
@@ -106,13 +107,20 @@ class IntegrationRuntime:
             self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
         )
 
-    def paginator_for(self, call: Call, connection: Connection, given: Settings | None) -> Paginator:
+    def paginator_for(
+        self,
+        call: Call,
+        connection: Connection,
+        given: Settings | None,
+        of_graphql: GraphQLList | None = None,
+    ) -> Paginator:
         """How to find the next page of a list.
 
         Args:
             call: the request for it.
             connection: whose list it is.
             given: settings for this call, merged over those of the blueprint.
+            of_graphql: which list of a GraphQL API it is; None for other calls.
 
         Raises:
             ConfigError: the blueprint has no pagination, or the settings are wrong.
@@ -123,11 +131,13 @@ class IntegrationRuntime:
         own = endpoints.settings_for(facts_of(call, config)).pagination if endpoints else None
         if own is not None:
             block = overlay_pagination(block, own)
+        if of_graphql is not None:
+            block = of_graphql.pagination(block)
         if given is not None:
             from nango_py.config.pagination_call import merge_pagination
 
             block = merge_pagination(block, given)
-        if own is not None or given is not None:
+        if own is not None or given is not None or of_graphql is not None:
             paginator = _paginator_of(block)
         if paginator is None:
             help_ = "add pagination: {...} to the blueprint or the entry, or pass pagination={...}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests.structures import CaseInsensitiveDict
 
+from nango_py.config.endpoints import Endpoints
 from nango_py.config.model import Integration, RequestSettings, Status, UserHosts
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.variables import find_secret_names, variable_names
@@ -43,6 +44,7 @@ def an_integration(
     status: Status | None = None,
     user_hosts: UserHosts | None = None,
     proxy: Secret | None = None,
+    graphql_path: str = "graphql",
     **settings: Any,
 ) -> Integration:
     """An integration whose key goes into `Authorization`, unless headers or params say otherwise."""
@@ -67,6 +69,8 @@ def an_integration(
             max_response_bytes=max_response_bytes,
             user_hosts=user_hosts,
             proxy=proxy,
+            graphql_path=graphql_path,
+            endpoints=Endpoints(settings.get("endpoints", ())),
         ),
         status=status or Status(),
         log_level=log_level,

@@ -60,7 +60,6 @@ WRONG = {
     "{next: {from: a, to: {param: a}}, relative_to: origin}": ["5:60 E204"],
     "{kind: single, size: 100}": ["5:34 E201"],
     "{kind: single, size: {value: 100}}": ["5:28 E203"],
-    "{kind: single, size: {param: limit}}": ["5:28 E203"],
     "{kind: single, size: {param: a, body: b, value: 1}}": ["5:45 E204"],
     "{kind: single, size: {param: a, value: 200, max: 100}}": ["5:52 E401"],
     "{kind: single, size: {param: a, value: 0}}": ["5:52 E401"],

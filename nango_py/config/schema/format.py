@@ -54,7 +54,6 @@ def definitions() -> dict[str, Schema]:
         "allOf": [
             *_requirements("kind", kinds, _IS_GENERAL),
             {"if": _IS_GENERAL, "then": {"properties": {"next": {"required": ["from", "to"]}}}},
-            {"if": {"required": ["size"]}, "then": {"properties": {"size": _NEEDS_NUMBER}}},
             *(choice for name, schema in schemas.items() for choice in _choices(name, schema)),
         ],
     }
@@ -63,8 +62,6 @@ def definitions() -> dict[str, Schema]:
 
 # Without `kind`, a block with a mapping at `next` is of the general kind.
 _IS_GENERAL: Schema = {"required": ["next"], "properties": {"next": {"type": "object"}}}
-
-_NEEDS_NUMBER: Schema = {"if": {"required": ["max"]}, "else": {"required": ["value"]}}
 
 
 def _choices(kind: str, schema: Mapping[str, Any]) -> Iterator[Schema]:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nango_py.config.pagination_merge import overlay_pagination
-from nango_py.config.schema.template_places import template_places
 from nango_py.config.schema.validation import check_pagination
+from nango_py.config.template_checks import check_templates
 from nango_py.config.values import freeze
 from nango_py.config.yaml.document import document_from_python
 from nango_py.errors import ConfigError, Position, Problem
-from nango_py.json_path import find_path_fault
 
 if TYPE_CHECKING:
     from nango_py.json_types import Settings
@@ -30,15 +29,7 @@ def merge_pagination(block: Settings, given: object) -> Settings:
         raise ConfigError([Problem(Position(SOURCE), "E201", f"expected a mapping, found {found}")])
     document = document_from_python({"pagination": dict(given)}, SOURCE)
     merged = overlay_pagination(block, document.data["pagination"])
-    problems = check_pagination(merged, document)
-    tree = {"pagination": merged}
-    for path in template_places("integration", tree):
-        value: object = tree
-        for part in path:
-            value = value[part] if isinstance(value, Mapping) else None
-        what, help_ = find_path_fault(str(value))
-        if what:
-            problems.append(Problem(document.position(path), "E324", what, "", help_))
+    problems = check_pagination(merged, document) or check_templates({"pagination": merged}, document)[1]
     if problems:
         raise ConfigError(problems)
     frozen: Settings = freeze(dict(merged))

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from nango_py.config.pagination_merge import overlay_pagination
+from nango_py.config.request_match import RequestFacts, RequestMatch
 from nango_py.json_path import search_json
 from nango_py.registry import GENERAL_KIND, PAGE_SERVERS, UnknownPluginError
 from nango_py.sandbox.documents import choose_alternative
@@ -100,8 +102,8 @@ def make_list(
     seed: int = 1,
 ) -> tuple[ServedList, list[JsonValue]]:
     """The list of a path, and its records; `nango_py.sandbox.Sandbox.paginate` documents the arguments."""
-    pagination: Settings = settings.get("pagination") or {}
     path = path.strip("/")
+    pagination = find_pagination(settings, method, path)
     name = path.rsplit("/", 1)[-1]
     envelope, example = find_example(settings, method, path)
     if not isinstance(records, int):
@@ -141,6 +143,16 @@ def _body_of(request: SandboxRequest) -> JsonValue:
     except ValueError:
         return None
     return body
+
+
+def find_pagination(settings: Settings, method: str, path: str) -> Settings:
+    """The `pagination:` block of a path: the blueprint's, with that of the first of `endpoints` that fits."""
+    block: Settings = settings.get("pagination") or {}
+    facts = RequestFacts(method.upper(), path)
+    for entry in settings.get("endpoints") or ():
+        if entry.get("pagination") and RequestMatch.from_settings(entry["match"]).fits(facts):
+            return overlay_pagination(block, entry["pagination"])
+    return block
 
 
 def find_example(settings: Settings, method: str, path: str) -> tuple[JsonValue, JsonValue]:

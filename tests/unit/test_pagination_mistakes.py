@@ -66,7 +66,8 @@ WRONG = {
     "{kind: single, size: {param: a, max: '100'}}": ["5:50 E201"],
     "{kind: page}": ["5:1 E203"],
     "{kind: page, param: a, to: {body: b}}": ["5:26 E204"],
-    "{kind: offset, to: {header: ''}}": ["5:41 E203"],
+    "{kind: offset, to: {header: X Page}}": ["5:41 E313"],
+    "{kind: offset, to: {param: ''}}": ["5:40 E203"],
     "{kind: cursor, cursor: {heder: a}, param: a}": ["5:37 E202"],
     "{kind: cursor, cursor: a, param: a, relative_to: base_url}": ["5:49 E202"],
 }

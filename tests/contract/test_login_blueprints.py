@@ -110,7 +110,8 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
             "issuer": provider.url,
             "after_login": [{**step, "url": f"{provider.url}/accounts"} for step in steps] or None,
         }
-        provider.token_fields = {kept[name]: config.pop(name) for name in kept}
+        paths = {name: one if isinstance(one, str) else one["path"] for name, one in kept.items()}
+        provider.token_fields = {path: config.pop(name) for name, path in paths.items()}
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
             url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, additional_config=config)
             outcome = Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)

@@ -52,6 +52,7 @@ class OAuth2(TokenMode):
         "authorization_params": TEXTS,
         "pkce": PKCE,
         "pushed_authorization_url": URL,
+        "device_authorization_url": URL,
         "issuer": URL,
         "requires_issuer": {"type": "boolean"},
         **CALLBACK,

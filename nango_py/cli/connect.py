@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nango_py.client import Nango
     from nango_py.config.model import Integration
@@ -58,6 +57,12 @@ choice_option = click.option(
     metavar="SECONDS",
     help="Maximum time to wait for the login.",
 )
+@click.option(
+    "--device",
+    "is_on_device",
+    is_flag=True,
+    help="Print a code to enter on another device, for machines without a browser.",
+)
 @choice_option
 @pass_project
 @click.pass_context
@@ -70,14 +75,16 @@ def connect(
     no_browser: bool,
     redirect_url: str,
     timeout: int,
+    is_on_device: bool,
     chosen: tuple[tuple[str, str], ...],
 ) -> None:
     """Connect a user's account by a login in this machine's browser.
 
     Opens the provider's login page, or prints its URL, and waits for the redirect to a port of this machine;
     no server is needed. If the user is connected already, the tokens are replaced. If the login gives access
-    to several accounts, it asks which one to connect. For integrations without a login page it prompts for
-    credentials, like `nango connections register`.
+    to several accounts, it asks which one to connect. With --device it prints a code, and the user logs in on
+    another device. For integrations without a login page it prompts for credentials, like
+    `nango connections register`.
 
     \b
     Example:
@@ -94,11 +101,14 @@ def connect(
             settings = _prompt_for_settings(entry, nango, user) if settings is None else settings
             reasons: list[str] = []
             nango.on("connect_failed", lambda event: reasons.append(event.reason))
-            show = click.echo if no_browser else _open_or_print
             ask = prompt_for_choice if sys.stdin.isatty() else None
-            options = {"additional_config": settings, "choices": dict(chosen), "ask": ask}
-            login = partial(_log_in, nango, integration, user, show=show, **options)
-            outcome = login(redirect_url=redirect_url, seconds=timeout)
+            options: dict[str, Any] = {"additional_config": settings, "choices": dict(chosen), "ask": ask}
+            if is_on_device:
+                outcome = _log_in_elsewhere(nango, integration, user, **options)
+            else:
+                options |= {"redirect_url": redirect_url, "seconds": timeout}
+                show = click.echo if no_browser else _open_or_print
+                outcome = _log_in(nango, integration, user, show=show, **options)
     if not has_login_page:
         from nango_py.cli.connections import register
 
@@ -197,6 +207,21 @@ def _prompt_for_settings(entry: Integration, nango: Nango, user: str) -> dict[st
     except ConnectionNotFound:
         stored = {}
     return prompt_for_settings(entry, stored, is_login=True)
+
+
+def _log_in_elsewhere(
+    nango: Nango, integration: str, user: str, *, ask: Callable[[Choice], str] | None, **options: Any
+) -> LoginOutcome | None:
+    from nango_py.errors import ConnectFailed
+
+    try:
+        login = nango.logins.begin_device(integration, user, **options)
+    except ConnectFailed as error:
+        echo_error(f"{integration}/{user}: {error}")
+    else:
+        click.echo(f"open {login.verification_uri} and enter the code {login.user_code}", err=True)
+        return login.wait(ask)
+    raise click.exceptions.Exit(FAILED)
 
 
 def _log_in(nango: Nango, integration: str, user: str, **options: Any) -> LoginOutcome | None:

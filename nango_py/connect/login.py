@@ -14,7 +14,7 @@ import re
 import secrets
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nango_py.auth.base import mode_of
 from nango_py.config.urls.hosts import origin_of
@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
+    from nango_py.connect.device import DeviceLogin
     from nango_py.connect.keep_alive import KeptAlive
     from nango_py.connections.connection import PublicView
     from nango_py.json_types import JsonObject, Settings
     from nango_py.protocols.after_login import Choice
+
+Begun = TypeVar("Begun")
 
 LOGIN_SECONDS = 600.0
 """How long a user may take at the provider."""
@@ -100,19 +103,53 @@ class Logins:
             ConnectFailed: the login cannot start; nothing was stored. A cause is for developers only.
         """
         login: dict[str, Any] = {
-            "integration": integration,
-            "user_id": user_id,
+            **_new_login(integration, user_id, choices, browser),
             "session_id": session_id,
             "origin": origin,
             # Half surrogate pairs cannot be stored.
             "attempt": attempt[:MAX_ATTEMPT_LENGTH].encode("utf-8", "replace").decode(),
-            "browser": _hash_browser(browser),
             "language": language,
-            "choices": dict(choices or {}),
         }
+        return self._try_to_begin(
+            login, lambda: self._start(login, dict(additional_config or {}), redirect_uri)
+        )
+
+    @without_frames
+    def begin_device(
+        self,
+        integration: str,
+        user_id: str,
+        *,
+        additional_config: JsonObject | None = None,
+        choices: Mapping[str, str] | None = None,
+    ) -> DeviceLogin:
+        """Start a login on a machine without a browser (RFC 8628): the user enters a code elsewhere.
+
+        Args:
+            integration: its blueprint has a `device_authorization_url`.
+            user_id: the owner of the connection.
+            additional_config: settings that the blueprint needs before the login.
+            choices: what the program chooses after the login, by the name of the choice.
+
+        Raises:
+            ConnectFailed: the login cannot start; nothing was stored.
+        """
+        from nango_py.connect.device import DeviceGrant, DeviceLogin
+
+        login = _new_login(integration, user_id, choices)
+
+        def start() -> DeviceLogin:
+            declared, config = self._prepare(login, dict(additional_config or {}))
+            grant = DeviceGrant(self._services, declared, user_id, config)
+            complete = partial(self._complete, {**login, "additional_config": config})
+            return DeviceLogin(grant, self._services, complete, self.finish_choice)
+
+        return self._try_to_begin(login, start)
+
+    def _try_to_begin(self, login: Mapping[str, Any], start: Callable[[], Begun]) -> Begun:
         failure: LoginFailed
         try:
-            return self._start(login, dict(additional_config or {}), redirect_uri)
+            return start()
         except LOGIN_ERRORS as error:
             failure = explain_failure(error, by_user=True)
         self._report(login, failure)
@@ -243,7 +280,8 @@ class Logins:
             raise LoginFailed("unknown_integration", "this account can no longer be connected")
         return integration
 
-    def _start(self, login: dict[str, Any], config: JsonObject, redirect_uri: str) -> str:
+    def _prepare(self, login: Mapping[str, Any], config: JsonObject) -> tuple[Integration, JsonObject]:
+        """The integration of a login, and the checked settings that it begins with."""
         integration = self._find_integration(login["integration"])
         self._check_origin(login["origin"])
         place = f"{integration.name}/{printable(login['user_id'])}"
@@ -260,7 +298,11 @@ class Logins:
             config = entered.additional_config
         hidden = find_hidden_settings(self._accounts, login["user_id"], integration, form)
         config = {**form.fixed_config, **hidden, **clean_settings(form, config)}
-        config = check_user_config(integration, config, place)
+        return integration, check_user_config(integration, config, place)
+
+    def _start(self, login: dict[str, Any], given: JsonObject, redirect_uri: str) -> str:
+        """Begin a login in a browser: the URL of the provider's login page."""
+        integration, config = self._prepare(login, given)
         uri = redirect_uri or self.redirect_uri(integration)
         state = secrets.token_urlsafe(32)
         url, secret = make_login(self._services, integration, login["user_id"], config).start(uri, state)
@@ -366,6 +408,21 @@ class Logins:
         if outcome.attempt:
             save_outcome(self._services, login["session_id"], outcome)
         return outcome
+
+
+def _new_login(
+    integration: str, user_id: str, choices: Mapping[str, str] | None, browser: str = ""
+) -> dict[str, Any]:
+    return {
+        "integration": integration,
+        "user_id": user_id,
+        "session_id": "",
+        "origin": "",
+        "attempt": "",
+        "browser": _hash_browser(browser),
+        "language": "",
+        "choices": dict(choices or {}),
+    }
 
 
 def _has_own_callback(integration: Integration) -> bool:

@@ -132,9 +132,13 @@ class CodeLogin(Login):
             )
         )
         credentials = oauth2_protocol.read_credentials(context, response)
-        values = token_responses.decode_body(response)
-        config = self._add(oauth2_protocol.kept_from_response(context, values))
+        config = self.add_from_response(response)
         return LoginResult(credentials, config, find_missing_scopes(context, credentials))
+
+    def add_from_response(self, response: TokenResponse) -> JsonObject:
+        """The settings with the values that `keep_from_response` takes from a token response."""
+        values = token_responses.decode_body(response)
+        return self._add(oauth2_protocol.kept_from_response(self.context(), values))
 
     def _keep(self, values: JsonObject) -> None:
         """Use values of the callback, which may choose the host of the exchange.

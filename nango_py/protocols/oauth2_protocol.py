@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject, JsonValue, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRequest, TokenResponse
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2048}")
 _REFRESH_LIFETIMES = ("refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in")
@@ -130,6 +131,33 @@ def refresh_request(context: TokenContext) -> TokenRequest:
     params["refresh_token"] = context.credentials["refresh_token"]
     url_key = "refresh_url" if context.settings.get("refresh_url") else "token_url"
     return _build_authenticated_request(context, params, url_key)
+
+
+def scope_params(context: TokenContext) -> dict[str, object]:
+    """The parameter for the scopes; {} without scopes."""
+    return {"scope": _join_scopes(context)} if context.scopes else {}
+
+
+@without_frames
+def grant_request(context: TokenContext, grant: Mapping[str, object]) -> TokenRequest:
+    """A token request with the parameters of an extension grant (RFC 6749 4.5)."""
+    return _build_authenticated_request(context, {**_render_params(context, "token_params"), **grant})
+
+
+@without_frames
+def exchange_request(context: TokenContext, default_type: str) -> TokenRequest:
+    """The exchange of a subject token, and of an actor token if there is one (RFC 8693 2.1).
+
+    Args:
+        context: of a connection with a `subject_token`.
+        default_type: the type of both tokens if the blueprint does not state it.
+    """
+    grant: dict[str, object] = {"grant_type": TOKEN_EXCHANGE, **scope_params(context)}
+    for name in ("subject_token", "actor_token"):
+        if context.credentials.get(name):
+            grant[name] = context.credentials[name]
+            grant[f"{name}_type"] = context.text(f"{name}_type", default_type)
+    return grant_request(context, grant)
 
 
 @without_frames

@@ -16,6 +16,7 @@ Schema = dict[str, Any]
 
 AUTH_KEYS = {
     "additional_steps": "the requests after the first one",
+    "actor_token_type": "the type of the actor token (RFC 8693 3); default an access token",
     "algorithm": "the signature algorithm",
     "assertion": "a signed JWT",
     "assertion_placement": "the place of the assertion in the token request",
@@ -26,6 +27,7 @@ AUTH_KEYS = {
     "body_format": "the format of the token request",
     "callback_per_integration": "whether the redirect URI ends with the integration's name",
     "client_assertion": "a signed JWT",
+    "device_authorization_url": "the endpoint for logins on devices without a browser (RFC 8628)",
     "expires_at_path": "JMESPath to the expiry time",
     "expires_in_path": "JMESPath to the lifetime",
     "expires_in_unit": "the unit of the lifetime",
@@ -52,6 +54,7 @@ AUTH_KEYS = {
     "service": "the service of the signature",
     "signature": "how requests are signed",
     "signature_method": "the signature method",
+    "subject_token_type": "the type of the subject token (RFC 8693 3); default an access token",
     "token_headers": "additional headers of the token request",
     "token_http_method": "the method of the token request",
     "token_lifetime_seconds": "the lifetime of tokens whose response has none",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from nango_py.sandbox.credentials import path_of
 from nango_py.sandbox.logins.oauth1 import OAuth1Endpoints
 from nango_py.sandbox.logins.oauth2 import OAuth2Endpoints
+from nango_py.sandbox.logins.own_requests import OwnRequests
 from nango_py.sandbox.logins.page import consent_page, error_page
 from nango_py.sandbox.logins.provider import Provider
 from nango_py.sandbox.logins.requests import LoginRequest, RefusedError
@@ -36,6 +37,8 @@ _URLS = {
     "refresh_url": "refresh",
     "revocation_url": "revoke",
     "request_url": "request_token",
+    "pushed_authorization_url": "par",
+    "device_authorization_url": "device",
 }
 _REDIRECT = 302
 
@@ -68,7 +71,8 @@ class LoginEndpoints:
         self.oauth1 = OAuth1Endpoints(provider, accepted, clock) if provider.mode == "OAUTH1" else None
         self.oauth2: OAuth2Endpoints | None = None
         self.two_step: TwoStepEndpoints | None = None
-        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT"}:
+        self._own = OwnRequests(provider, self.tokens)
+        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "TOKEN_EXCHANGE"}:
             self.oauth2 = OAuth2Endpoints(provider, self.tokens, clock)
         elif provider.mode == "TWO_STEP":
             self.two_step = TwoStepEndpoints(provider, self.tokens, clock)
@@ -121,6 +125,7 @@ class LoginEndpoints:
             for key, name in _URLS.items():
                 if provider.auth.get(key):
                     auth[key] = f"{origin}{PREFIX}{name}{path_of(provider.auth[key])}"
+            auth |= self._own.overrides(f"{origin}{PREFIX}")
         return {**self._app_settings, **({"auth": auth} if auth else {})}
 
     def _step_overrides(self, origin: str) -> dict[str, object]:
@@ -149,12 +154,15 @@ class LoginEndpoints:
                 return self._respond_to_step(asked, name, rest)
             if self.oauth1 is not None and name == "request_token":
                 return self.oauth1.request_token(asked)
-            if self.oauth2 is not None and name == "revoke":
-                return self.oauth2.revoke(asked)
+            if self.oauth2 is not None and name in {"revoke", "par", "device"}:
+                endpoints_by_name = {
+                    "revoke": self.oauth2.revoke, "par": self.oauth2.push, "device": self.oauth2.give_codes
+                }  # fmt: skip
+                return endpoints_by_name[name](asked)
             endpoints = self.oauth1 or self.oauth2
             if endpoints is not None and name in {"token", "refresh"}:
                 return endpoints.respond(asked, is_refresh_url=name == "refresh")
-        return None
+            return self._own.respond(asked, name, rest)
 
     def _respond_to_step(self, asked: LoginRequest, name: str, rest: str) -> SandboxResponse | None:
         assert self.two_step is not None  # noqa: S101 - the caller has checked it
@@ -166,17 +174,18 @@ class LoginEndpoints:
     def _authorize(self, request: LoginRequest) -> SandboxResponse | None:
         if self.oauth1 is None and self.oauth2 is None:
             return None
+        params = self._read_params(request.query)
         try:
-            self._check(request.query)
+            self._check(params)
         except RefusedError as refused:
             return error_page(str(refused))
         if request.method == "POST":
             form = request.form()
             user = form.get("user", "") if form.get("decision") == "approve" else ""
-            target = self._callback_url(request.query, user)
+            target = self._callback_url(params, user)
             return SandboxResponse(_REDIRECT, (("Location", target), ("Cache-Control", "no-store")))
         provider = self._provider
-        scope = request.query.get("scope", "")
+        scope = params.get("scope", "")
         scopes = [each for each in scope.split(provider.scope_separator.strip() or None) if each.strip()]
         name = str(provider.settings.get("title") or provider.settings.get("name") or "the API")
         return consent_page(name, scopes, provider.users)
@@ -190,7 +199,7 @@ class LoginEndpoints:
         head, _, query = url.partition("?")
         if f"{PREFIX}authorize" not in head or (self.oauth1 is None and self.oauth2 is None):
             raise ValueError("this is not the URL of a login page of the sandbox")
-        params = dict(parse_qsl(query, keep_blank_values=True))
+        params = self._read_params(dict(parse_qsl(query, keep_blank_values=True)))
         failure = ""
         with self._lock:
             try:
@@ -199,6 +208,10 @@ class LoginEndpoints:
             except RefusedError as refused:
                 failure = str(refused)
         raise ValueError(f"the login is refused: {failure}")
+
+    def _read_params(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        """The parameters of a login page as RFC 6749 calls them, or those that were pushed."""
+        return params if self.oauth2 is None else self.oauth2.read_params(params)
 
     def _check(self, params: Mapping[str, str]) -> None:
         endpoints = self.oauth1 or self.oauth2

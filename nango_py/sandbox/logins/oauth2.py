@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nango_py.record import record
 from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.logins.requests import RefusedError
 from nango_py.sandbox.made_up import made_up_setting
 from nango_py.sandbox.responses import SandboxResponse
 from nango_py.sandbox.signed_tokens import read_signed_token, s256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.clock import Clock
     from nango_py.json_types import JsonValue
     from nango_py.sandbox.logins.provider import Provider
@@ -39,7 +39,7 @@ class _Code:
 
 
 class OAuth2Endpoints:
-    """The endpoints of the modes OAUTH2, OAUTH2_CC and OAUTH2_JWT.
+    """The endpoints of the modes OAUTH2, OAUTH2_CC, OAUTH2_JWT and TOKEN_EXCHANGE.
 
     Args:
         provider: the blueprint.
@@ -53,6 +53,39 @@ class OAuth2Endpoints:
         self._clock = clock
         self._codes: dict[str, _Code] = {}
         self._used_codes: dict[str, str] = {}
+        self._pushed: dict[str, dict[str, str]] = {}
+        self._device_codes: dict[str, str] = {}
+
+    def read_params(self, params: Mapping[str, str]) -> dict[str, str]:
+        """The parameters under the names of RFC 6749; those that were pushed, for a reference to them."""
+        own = self._provider.text("client_id_param", "client_id")
+        named = {"client_id" if name == own else name: value for name, value in params.items()}
+        return {**self._pushed.get(named.get("request_uri", ""), {}), **named}
+
+    def push(self, request: LoginRequest) -> SandboxResponse:
+        """The response of the endpoint for pushed authorization requests (RFC 9126)."""
+        params = self.read_params(request.form())
+        try:
+            self._check_client(request, params)
+            self.check_authorization(params)
+        except RefusedError as refused:
+            return SandboxResponse.of({"error": refused.code}, status=refused.status)
+        uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
+        self._pushed[uri] = {name: value for name, value in params.items() if name != "client_secret"}
+        return SandboxResponse.of({"request_uri": uri, "expires_in": 60}, status=201)
+
+    def give_codes(self, request: LoginRequest) -> SandboxResponse:
+        """The codes of the device flow (RFC 8628). A user of the sandbox agrees at once."""
+        params = self.read_params(request.form())
+        try:
+            self._check_client(request, params)
+        except RefusedError as refused:
+            return SandboxResponse.of({"error": refused.code}, status=refused.status)
+        code = f"device_{secrets.token_urlsafe(24)}"
+        self._device_codes[code] = params.get("scope", "")
+        uri = "https://sandbox.example.com/device"
+        codes: dict[str, JsonValue] = {"device_code": code, "user_code": "SAND-BOX1", "verification_uri": uri}
+        return SandboxResponse.of({**codes, "expires_in": 600, "interval": 0.01})
 
     def check_authorization(self, params: Mapping[str, str]) -> None:
         """Refuse an authorization request that no page should be shown for (RFC 6749 section 4.1.2.1).
@@ -89,16 +122,25 @@ class OAuth2Endpoints:
             params.get("code_challenge", ""),
             self._clock.monotonic() + _CODE_SECONDS,
         )
+        names = self._provider.auth.get("keep_from_callback") or ()
+        named = names.items() if isinstance(names, Mapping) else zip(names, names, strict=True)
         kept = {
-            name: str(made_up_setting(self._provider.settings, name))
-            for name in self._provider.auth.get("keep_from_callback") or ()
+            unwrap(param): str(made_up_setting(self._provider.settings, unwrap(name)))
+            for name, param in named
         }
-        return {**kept, "code": code, **self._state_and_issuer(params)}
+        return {**kept, self._callback_param("code"): code, **self._state_and_issuer(params)}
 
     def deny(self, params: Mapping[str, str]) -> dict[str, str]:
         """The parameters of the callback after the user declined."""
-        denied = {"error": "access_denied", "error_description": "The user declined."}
+        denied = {
+            self._callback_param("error"): "access_denied",
+            self._callback_param("error_description"): "The user declined.",
+        }
         return {**denied, **self._state_and_issuer(params)}
+
+    def _callback_param(self, name: str) -> str:
+        """What the provider calls a parameter of the callback."""
+        return unwrap((self._provider.auth.get("callback_params") or {}).get(name) or name)
 
     def _state_and_issuer(self, params: Mapping[str, str]) -> dict[str, str]:
         issuer = self._provider.text("issuer")
@@ -124,12 +166,16 @@ class OAuth2Endpoints:
         provider = self._provider
         if request.method != provider.text("token_method", "POST"):
             raise RefusedError("invalid_request", f"{request.method} is not supported", status=405)
-        params = request.params(provider.text("body_format", "form"))
+        params = self.read_params(request.params(provider.text("body_format", "form")))
         if provider.mode == "OAUTH2_JWT":
             return self._exchange_assertion(request, params)
         if provider.mode == "OAUTH2_CC":
             return self._exchange_client(request, params)
         self._check_client(request, params)
+        if "device_code" in params:
+            return self._exchange_device_code(params["device_code"])
+        if provider.mode == "TOKEN_EXCHANGE":
+            return self._exchange_subject(params)
         if "refresh_token" in params:
             if bool(provider.auth.get("refresh_url")) != is_refresh_url:
                 raise RefusedError("invalid_request", "this endpoint does not refresh tokens")
@@ -140,6 +186,22 @@ class OAuth2Endpoints:
         if params.get("grant_type") == "client_credentials":
             return self._tokens.issue("application", params.get("scope", ""), is_refreshable=False)
         return self._exchange_code(params)
+
+    def _exchange_device_code(self, device_code: str) -> IssuedToken:
+        scope = self._device_codes.pop(device_code, None)
+        if scope is None:
+            raise RefusedError("expired_token", "the device code is unknown or was used")
+        return self._tokens.issue(next(iter(self._provider.users or ("user-1",))), scope)
+
+    def _exchange_subject(self, params: Mapping[str, str]) -> IssuedToken:
+        """A subject token of a user of the sandbox (RFC 8693 section 2.1)."""
+        subject, users = params.get("subject_token", ""), self._provider.users
+        owner = next(
+            (user for user, given in (users or {}).items() if given.get("subject_token") == subject), ""
+        )
+        if not subject or not params.get("subject_token_type") or (users is not None and not owner):
+            raise RefusedError("invalid_request", "the subject token is not valid", ends_grant=True)
+        return self._tokens.issue(owner or "user-1", params.get("scope", ""), is_refreshable=False)
 
     def _exchange_code(self, params: Mapping[str, str]) -> IssuedToken:
         code = self._codes.pop(params.get("code", ""), None)

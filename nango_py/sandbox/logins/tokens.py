@@ -145,6 +145,13 @@ class TokenBook:
                 elif token in grant.access_tokens:
                     self._accepted.withdraw(grant.user, token)
 
+    def revoke_named(self, text: str) -> None:
+        """Revoke the grants whose tokens are in a text."""
+        with self._lock:
+            for grant in self._grants:
+                if any(token in text for token in (*grant.access_tokens, grant.refresh_token) if token):
+                    self._revoke(grant)
+
     def revoke_user(self, user: str) -> None:
         """Revoke all grants of a user."""
         with self._lock:

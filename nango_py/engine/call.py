@@ -20,7 +20,7 @@ from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
 from nango_py.limits.headers.response_limits import parse_wait
-from nango_py.limits.limit_types import GATE, LONGEST_GATE, Refused
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, MAX_WAITING, QUEUE, Refused
 from nango_py.record import replaced
 from nango_py.transport.sendable import Failure
 
@@ -397,6 +397,9 @@ class ApiCall:
             return self._limited(f"{cap}, and none of them ended before the deadline", wait, cap)
         if wait == inf:
             return self._limited(f"{window} never allows a call of this cost", wait, window)
+        if window == QUEUE:
+            full = f"{MAX_WAITING} calls, the most that may, wait for the same limit already"
+            return self._limited(f"{full}; it {later}", wait, window)
         if window == GATE:
             return self._limited(f"the pause that the API asked for {later}", wait, window)
         return self._limited(f"{window or 'a limit that closed during the wait'} {later}", wait, window)

@@ -121,12 +121,18 @@ class Refused:
 
     Attributes:
         wait: seconds until that place; infinite for a cost that can never fit.
-        window: the label of the limit that is full, or GATE.
+        window: the label of the limit that is full, GATE or QUEUE.
     """
 
     wait: float
     window: str
 
+
+MAX_WAITING = 10_000
+"""Maximum number of calls that wait for one budget; stores/redis_store.lua has the same."""
+
+QUEUE = "queue"
+"""The `window` of a refusal because MAX_WAITING calls wait already."""
 
 GATE = "Retry-After"
 """The `window` of a refusal by a closed gate, and the label of the gate in a view."""

@@ -15,7 +15,7 @@ from nango_py.engine.interfaces import run_sync
 from nango_py.engine.log import explain
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import ProviderError, RateLimited, RequestFailed, TransportFailed
-from nango_py.limits.limit_types import GATE, Granted, Refused
+from nango_py.limits.limit_types import GATE, QUEUE, Granted, Refused
 from nango_py.transport.sendable import Failure
 from tests.support.fake_call_io import FakeCallIO
 from tests.support.made_values import KEY, FakeResponse, a_plan, an_integration
@@ -179,6 +179,13 @@ CAUSES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]]] =
         {},
         ["the pause that the API asked for", "300.000 s"],
         ["was the last", "in flight"],
+    ),
+    (
+        "queue",
+        {"grants": [Refused(36.0, QUEUE)]},
+        {"deadline_seconds": 120.0},
+        ["10000 calls wait", "36.000 s"],
+        ["was the last", "in flight", "queue", "deadline"],
     ),
     (
         "cost",

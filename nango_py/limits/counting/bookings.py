@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING
 
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
-from nango_py.limits.limit_types import GATE, LONGEST_GATE, Granted, Refused, WindowView
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, MAX_WAITING, QUEUE, Granted, Refused, WindowView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from nango_py.limits.limit_types import LimitReport, Spend
-
-
-MAX_WAITING = 10_000
-"""Maximum number of calls that wait for one budget."""
-
-TOO_MANY = f"{MAX_WAITING} calls that wait already"
-"""The `window` of a refusal because too many calls wait."""
 
 
 class Bookings:
@@ -55,7 +48,7 @@ class Bookings:
         if time - now > max_wait:
             return Refused(time - now, label)
         if time > now and any(len(meter.waiting) >= MAX_WAITING for meter in meters):
-            return Refused(time - now, TOO_MANY)
+            return Refused(time - now, QUEUE)
         try:
             return Granted(self._place(booking, meters, time, now), booking)
         except BaseException:

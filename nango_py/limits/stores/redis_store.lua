@@ -10,7 +10,6 @@
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
 local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 60
 local MAX_WAITING = 10000
-local TOO_MANY = MAX_WAITING .. ' calls that wait already'
 local ORDINARY_DAY = 86400
 local EMPTY_QUEUE = {times = {}, totals = {}}
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
@@ -674,7 +673,7 @@ if step == 'acquire' then
   end
   for _, spend in ipairs(spends) do
     if at > now and #spend.meter.waiting >= MAX_WAITING then
-      return {'refused', string.format('%.17g', at - now), TOO_MANY, generation}
+      return {'refused', string.format('%.17g', at - now), 'queue', generation}
     end
   end
   for _, spend in ipairs(spends) do spend.meter.arrivals = order end

@@ -184,7 +184,7 @@ CAUSES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]]] =
         "queue",
         {"grants": [Refused(36.0, QUEUE)]},
         {"deadline_seconds": 120.0},
-        ["10000 calls wait", "36.000 s"],
+        ["10000 calls", "wait for the same limit", "36.000 s"],
         ["was the last", "in flight", "queue", "deadline"],
     ),
     (

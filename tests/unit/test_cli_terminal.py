@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
 import threading
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,17 +17,16 @@ from nango_py._version import DOCS_URL, PROJECT_URL
 from nango_py.cli.init import EXAMPLE
 from nango_py.cli.output import format_columns, format_json
 from nango_py.cli.waiting import WaitingLine
+from tests.support.terminal import COMMAND, ROOT, on_terminal
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.support.cli_product import Product
 
 pytest_plugins = ("tests.support.cli_product",)
-ROOT = Path(__file__).resolve().parents[2]
 KEY = '{"api_key": "pk_test_1234567890"}'
-COMMAND = (sys.executable, "-W", "error", "-m", "nango_py")
 
 
 def nango(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -44,29 +41,6 @@ def nango(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         check=False,
         **options,
     )
-
-
-def on_terminal(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """What the command writes to a terminal of 80 columns."""
-    leader, follower = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **(env or {})}
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdin=follower, stdout=follower, stderr=follower, env=environment, cwd=folder
-    ) as process:
-        os.close(follower)
-        content = b""
-        while part := _read(leader):
-            content += part
-        process.wait(60)
-    os.close(leader)
-    return content.decode().replace("\r\n", "\n")
-
-
-def _read(leader: int) -> bytes:
-    try:
-        return os.read(leader, 65_536)
-    except OSError:  # Linux says so at the end
-        return b""
 
 
 MISSING = [

@@ -53,6 +53,7 @@ class SandboxOptions:
     idempotency_header: str | None = None
     tokens: TokenRules = TokenRules()
     signatures: bool = True
+    accounts: int = 1
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -81,7 +82,7 @@ class SimulatedApi:
         self.counts = RequestCounts(rate_limits, options.counting)
         self.credentials = Credentials(settings, options.credentials, self._clock)
         self.logins = LoginEndpoints(
-            settings, options.credentials, options.tokens, self.credentials, self._clock
+            settings, options.credentials, options.tokens, self.credentials, self._clock, options.accounts
         )
         self.login_ledger = Ledger()
         self._is_signed = self.logins.oauth1 is not None and options.signatures

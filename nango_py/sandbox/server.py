@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         idempotency_header: str | None
         tokens: TokenRules
         signatures: bool
+        accounts: int
         clock: Clock
 
 
@@ -78,6 +79,7 @@ class Sandbox:
             are not processed. None is the blueprint's `retries.idempotency_header`; "" for none.
         tokens: how the tokens behave that the sandbox issues.
         signatures: False does not verify the OAuth 1.0a signatures of calls, which cover the host.
+        accounts: how many accounts a login can choose from, for blueprints with `after_login`.
         clock: the time of windows, tokens and dates.
 
     Raises:

@@ -337,3 +337,66 @@ def test_a_login_by_the_command_line() -> None:
         assert outcome is not None
         assert outcome.ok
         assert nango.executor("it", "ada").verify().outcome == "accepted"
+
+
+FLOW: dict[str, Any] = {
+    **MAIL,
+    "auth": {
+        **MAIL["auth"],
+        "client_id_param": "client_key",
+        "callback_params": {"code": "auth_code"},
+        "pushed_authorization_url": "https://login.mail.test/par",
+        "keep_from_callback": {"shop": "shop_id"},
+        "refresh_token_lifetime_seconds": 86400,
+        "pkce": "required",
+        "revocation": {
+            "method": "DELETE",
+            "url": "https://login.mail.test/grants",
+            "headers": {"X-Token": "${access_token}"},
+        },
+        "after_login": [
+            {
+                "url": "https://login.mail.test/sites?all=1",
+                "choose": {"from": "sites[?kind=='cloud']", "label": "name", "title": "Site"},
+                "keep": {"site": "id"},
+            },
+            {"method": "POST", "url": "https://login.mail.test/me", "json": {}, "keep": {"me": "user.id"}},
+        ],
+    },
+}  # fmt: skip
+del FLOW["auth"]["revocation_url"]
+
+
+def test_the_quirks_of_a_login_are_those_of_the_blueprint() -> None:
+    """Renamed parameters, pushed parameters, kept values, requests after the login and an own revocation."""
+    clock = ManualClock()
+    with product(FLOW, clock=clock) as (nango, api):
+        url = begin(nango)
+        assert "request_uri=" in url
+        assert "redirect_uri=" not in url
+        callback = api.log_in(url, "ada")
+        assert "auth_code=code_" in callback
+        assert finish(nango, callback).ok
+        config = nango.connection("it", "ada")["additional_config"]
+        assert config == {"shop": "sandbox", "site": "sandbox", "me": "sandbox"}
+        seen = [received.endpoint for received in api.login_ledger.received]
+        assert seen == ["par", "token", "account", "account"]
+        nango.delete_connection("it", "ada")
+        assert api.login_ledger.received[-1].method == "DELETE"
+        assert finish(nango, api.log_in(begin(nango), "ada")).ok
+        clock.sleep(90_000)
+        with pytest.raises(CredentialsError):
+            nango.executor("it", "ada").get("me", raise_for_error=True)
+
+
+def test_a_login_has_several_accounts() -> None:
+    """The user has to choose one of them."""
+    with product(FLOW, sandbox={"accounts": 3}) as (nango, api):
+        outcome = finish(nango, api.log_in(begin(nango), "ada"))
+        assert outcome.choice is not None
+        assert [each.label for each in outcome.choice.candidates] == [
+            f"Sandbox account {number}" for number in (1, 2, 3)
+        ]
+        token = {"Authorization": "Bearer made_up"}
+        steps: Any = api.overrides["auth"]
+        assert requests.get(steps["after_login"][0]["url"], headers=token, timeout=5).status_code == 401

@@ -52,6 +52,7 @@ class LoginEndpoints:
         rules: how tokens behave.
         accepted: the credentials that the API accepts.
         clock: the time.
+        accounts: how many accounts a login can choose from.
     """
 
     def __init__(
@@ -61,17 +62,21 @@ class LoginEndpoints:
         rules: TokenRules,
         accepted: Credentials,
         clock: Clock,
+        accounts: int = 1,
     ) -> None:
         provider = self._provider = Provider(settings, users)
         self._clock = clock
         self._lock = threading.RLock()
         variable = "token" if provider.mode == "TWO_STEP" else "access_token"
-        lifetime = provider.number("token_lifetime_seconds")
-        self.tokens = TokenBook(rules, lifetime, accepted, variable, clock)
+        declared = (
+            provider.number("token_lifetime_seconds"),
+            provider.number("refresh_token_lifetime_seconds"),
+        )
+        self.tokens = TokenBook(rules, declared, accepted, variable, clock)
         self.oauth1 = OAuth1Endpoints(provider, accepted, clock) if provider.mode == "OAUTH1" else None
         self.oauth2: OAuth2Endpoints | None = None
         self.two_step: TwoStepEndpoints | None = None
-        self._own = OwnRequests(provider, self.tokens)
+        self._own = OwnRequests(provider, self.tokens, accounts)
         if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "TOKEN_EXCHANGE"}:
             self.oauth2 = OAuth2Endpoints(provider, self.tokens, clock)
         elif provider.mode == "TWO_STEP":

@@ -28,11 +28,13 @@ class OwnRequests:
     Args:
         provider: the blueprint.
         tokens: those that were issued.
+        accounts: how many accounts a login can choose from.
     """
 
-    def __init__(self, provider: Provider, tokens: TokenBook) -> None:
+    def __init__(self, provider: Provider, tokens: TokenBook, accounts: int) -> None:
         self._provider = provider
         self._tokens = tokens
+        self._accounts = accounts
 
     def overrides(self, root: str) -> dict[str, object]:
         """The settings of `auth:` that lead these requests to the sandbox, below `root`."""
@@ -56,26 +58,44 @@ class OwnRequests:
         steps = self._provider.auth.get("after_login") or ()
         if name != ACCOUNT or not number.isdigit() or int(number) >= len(steps):
             return None
-        return SandboxResponse.of(self._account(steps[int(number)]))
+        step: Settings = steps[int(number)]
+        if request.method != unwrap(step.get("method") or "GET"):
+            return SandboxResponse.of({"error": "method_not_allowed"}, status=405)
+        sent = [text.removeprefix("Bearer ") for text in (*request.headers.values(), *request.query.values())]
+        if not any(self._tokens.is_valid(text) for text in sent):
+            return SandboxResponse.of({"error": "invalid_token"}, status=401)
+        return SandboxResponse.of(self._document(step))
 
-    def _account(self, step: Settings) -> JsonValue:
-        """One account with made-up values, where the step looks for it."""
-        settings = self._provider.settings
-        account: JsonValue = {}
-        choose: Settings = step.get("choose") or {}
-        if choose.get("label"):
-            account = _write(account, unwrap(choose["label"]), "Sandbox account")
-        for name, path in step["keep"].items():
-            account = _write(account, unwrap(path), made_up_setting(settings, unwrap(name)))
+    def _document(self, step: Settings) -> JsonValue:
+        """The accounts, where the step looks for them."""
         if "choose" not in step:
-            return account
-        path = unwrap(choose.get("from") or "@")
+            return self._account(step, 1)
+        accounts = [self._account(step, number) for number in range(1, self._accounts + 1)]
+        path = unwrap(step["choose"].get("from") or "@")
         projection = _PROJECTION.search(path)
         if projection is not None:
             path = path[: projection.start()] or "@"
             if projection[1]:
-                account = _write(account, projection[1], projection[2])
-        return _write(None, path, [account])
+                accounts = [_write(account, projection[1], projection[2]) for account in accounts]
+        return _write(None, path, accounts)
+
+    def _account(self, step: Settings, number: int) -> JsonValue:
+        """One account with made-up values."""
+        account: JsonValue = {}
+        choose: Settings = step.get("choose") or {}
+        if choose.get("label"):
+            label = "Sandbox account" if self._accounts == 1 else f"Sandbox account {number}"
+            account = _write(account, unwrap(choose["label"]), label)
+        if choose.get("value"):
+            first = next(iter(step["keep"]))
+            account = _write(account, unwrap(choose["value"]), self._value(unwrap(first), number))
+        for name, path in step["keep"].items():
+            account = _write(account, unwrap(path), self._value(unwrap(name), number))
+        return account
+
+    def _value(self, name: str, number: int) -> JsonValue:
+        value = made_up_setting(self._provider.settings, name)
+        return value if number == 1 or not isinstance(value, str) else f"{value}-{number}"
 
     def _revoke(self, request: LoginRequest) -> SandboxResponse:
         """Revoke every token that the request names, wherever it does."""

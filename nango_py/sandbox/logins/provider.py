@@ -85,9 +85,10 @@ class Provider:
 
     def fill(self, document: JsonValue) -> JsonValue:
         """A token response with everything that the blueprint reads from it."""
-        for name, path in (self.auth.get("keep_from_response") or {}).items():
-            steps = find_steps(unwrap(path))
-            if steps and search_json(unwrap(path), document) is None:
+        for name, kept in (self.auth.get("keep_from_response") or {}).items():
+            path = unwrap(kept["path"] if hasattr(kept, "items") else kept)
+            steps = find_steps(path)
+            if steps and search_json(path, document) is None:
                 document = set_at(document, steps, made_up_setting(self.settings, name))
         for path in sorted(self.raw_paths()):
             steps = find_steps(path)

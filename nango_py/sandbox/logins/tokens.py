@@ -80,7 +80,7 @@ class TokenBook:
 
     Args:
         rules: how they behave.
-        declared_lifetime: the blueprint's `token_lifetime_seconds`.
+        declared: the blueprint's `token_lifetime_seconds` and `refresh_token_lifetime_seconds`.
         accepted: is given each access token.
         variable: the name of the access token in templates.
         clock: the time.
@@ -89,26 +89,29 @@ class TokenBook:
     def __init__(
         self,
         rules: TokenRules,
-        declared_lifetime: float | None,
+        declared: tuple[float | None, float | None],
         accepted: AcceptedTokens,
         variable: str,
         clock: Clock,
     ) -> None:
         lifetime = rules.lifetime_seconds
         if lifetime is None:
-            lifetime = declared_lifetime or DEFAULT_LIFETIME_SECONDS
+            lifetime = declared[0] or DEFAULT_LIFETIME_SECONDS
         self._lifetime: float | None = lifetime or None
+        own = rules.refresh_lifetime_seconds
+        self._refresh_lifetime = declared[1] if own is None else own
         self._rules = rules
         self._accepted = accepted
         self._variable = variable
         self._clock = clock
         self._grants: list[_Grant] = []
+        self._ends: dict[str, float] = {}
         self._lock = threading.RLock()
 
     def issue(self, user: str, scope: str, *, is_refreshable: bool = True) -> IssuedToken:
         """The first token of a new grant."""
         with self._lock:
-            seconds = self._rules.refresh_lifetime_seconds
+            seconds = self._refresh_lifetime
             ends = math.inf if seconds is None else self._clock.monotonic() + seconds
             grant = _Grant(user, scope, ends)
             self._grants.append(grant)
@@ -131,8 +134,8 @@ class TokenBook:
                 if self._rules.rotates and until is None:
                     grant.replaced[refresh_token] = now + self._rules.grace_seconds - 1e-9
                     grant.refresh_token = f"refresh_{secrets.token_urlsafe(24)}"
-                    if self._rules.refresh_lifetime_seconds is not None:
-                        grant.ends = now + self._rules.refresh_lifetime_seconds
+                    if self._refresh_lifetime is not None:
+                        grant.ends = now + self._refresh_lifetime
                 return self._issue_access_token(grant)
             return None
 
@@ -143,7 +146,7 @@ class TokenBook:
                 if token == grant.refresh_token or token in grant.replaced:
                     self._revoke(grant)
                 elif token in grant.access_tokens:
-                    self._accepted.withdraw(grant.user, token)
+                    self._withdraw(grant, token)
 
     def revoke_named(self, text: str) -> None:
         """Revoke the grants whose tokens are in a text."""
@@ -151,6 +154,11 @@ class TokenBook:
             for grant in self._grants:
                 if any(token in text for token in (*grant.access_tokens, grant.refresh_token) if token):
                     self._revoke(grant)
+
+    def is_valid(self, access_token: str) -> bool:
+        """Whether an access token was issued and has not expired."""
+        with self._lock:
+            return self._clock.monotonic() < self._ends.get(access_token, -math.inf)
 
     def revoke_user(self, user: str) -> None:
         """Revoke all grants of a user."""
@@ -165,17 +173,22 @@ class TokenBook:
             for grant in self._grants:
                 if user in {"", grant.user}:
                     for token in grant.access_tokens:
-                        self._accepted.withdraw(grant.user, token)
+                        self._withdraw(grant, token)
 
     def _issue_access_token(self, grant: _Grant) -> IssuedToken:
         token = f"access_{secrets.token_urlsafe(24)}"
         grant.access_tokens.append(token)
         lifetime = self._lifetime
         ends = math.inf if lifetime is None else self._clock.monotonic() + lifetime
+        self._ends[token] = ends
         self._accepted.issue(grant.user, {self._variable: token}, ends)
         return IssuedToken(grant.user, token, grant.refresh_token, lifetime, grant.scope)
 
     def _revoke(self, grant: _Grant) -> None:
         grant.is_revoked = True
         for token in grant.access_tokens:
-            self._accepted.withdraw(grant.user, token)
+            self._withdraw(grant, token)
+
+    def _withdraw(self, grant: _Grant, token: str) -> None:
+        self._ends.pop(token, None)
+        self._accepted.withdraw(grant.user, token)

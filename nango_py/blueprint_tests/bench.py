@@ -41,6 +41,7 @@ logger.addHandler(logging.NullHandler())
 logger.propagate = False  # errors of calls are expected here
 
 USER = "user_test"
+OF_LOGINS = frozenset({"credentials", "sends"})
 APP = {
     "oauth_client_id": "client_test",
     "oauth_client_secret": "client_secret_test",
@@ -161,6 +162,14 @@ class Bench:
         )
         self.declared = self._load({})
 
+    @property
+    def default_credentials(self) -> dict[str, object]:
+        """The sample credentials of the auth mode, with a token."""
+        sample = dict(self.mode.example_credentials)
+        if self.mode.is_ready(sample):
+            return sample
+        return {**sample, self.mode.token_variable: "token_test_1234"}
+
     def __enter__(self) -> Self:
         self.sandbox.start()
         self.served = self._load({"requests": {"base_url": self.sandbox.base_url}})
@@ -178,8 +187,17 @@ class Bench:
 
     @property
     def examples(self) -> tuple[Settings, ...]:
-        """The blueprint's examples."""
-        return tuple(self.settings.get("examples") or ())
+        """The blueprint's examples. Without their credentials if they are those of another login."""
+        examples = tuple(self.settings.get("examples") or ())
+        blueprint = self.blueprint
+        if not blueprint.logins or blueprint.login == blueprint.logins[0]:
+            return examples
+        first = self._catalogue.find(blueprint.ref, blueprint.origins[()], [], blueprint.logins[0])
+        if examples != first.settings.get("examples"):
+            return examples
+        return tuple(
+            {key: value for key, value in example.items() if key not in OF_LOGINS} for example in examples
+        )
 
     def caller(self, integration: Integration, example: Settings) -> Caller:
         """A caller with the credentials and settings of an example.
@@ -207,7 +225,7 @@ class Bench:
         Raises:
             CredentialsError: they are invalid.
         """
-        given = thaw(example.get("credentials", self.mode.example_credentials))
+        given = thaw(example.get("credentials", self.default_credentials))
         return self.mode.validate(given, self.blueprint.ref)
 
     def _users(self) -> dict[str, dict[str, object]]:
@@ -219,7 +237,8 @@ class Bench:
         return users
 
     def _load(self, changes: Settings) -> Integration:
-        entry = {"extends_blueprint": self.blueprint.ref, **self.app, **changes}
+        login = {"login": self.blueprint.login} if self.blueprint.login else {}
+        entry = {"extends_blueprint": self.blueprint.ref, **login, **self.app, **changes}
         configuration = load_configuration(
             {self.blueprint.name: entry}, catalogue=self._catalogue, environ={}, clock=self.clock
         )

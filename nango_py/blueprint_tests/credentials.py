@@ -20,15 +20,15 @@ WRONG = "wrong_"
 
 def verification_differences(bench: Bench) -> Iterator[str]:
     """What is wrong with the verification of a blueprint; nothing without `verification` and examples."""
-    example = next((each for each in bench.examples if each.get("credentials")), None)
-    if example is None or not bench.settings.get("verification"):
+    if not bench.settings.get("verification") or not bench.examples:
         return
+    example = next((each for each in bench.examples if each.get("credentials")), bench.examples[0])
     outcome, message = _verify(bench, example)
     if outcome != ACCEPTED:
-        yield f"the credentials of the first example are not accepted: {outcome} {message}".rstrip()
+        yield f"the credentials of an example are not accepted: {outcome} {message}".rstrip()
     if bench.mode.signs or not bench.mode.variables:
         return  # the sandbox does not verify signatures
-    wrong = _wrong(example)
+    wrong = _wrong(bench, example)
     outcome, message = _verify(bench, wrong)
     if outcome not in {REFUSED, MISSING_SCOPE, NOT_DECLARED}:
         yield f"wrong credentials are not refused: {outcome} {message}".rstrip()
@@ -44,9 +44,9 @@ def _verify(bench: Bench, example: Settings) -> tuple[str, str]:
     return verification.outcome, printable(verification.message, 300)
 
 
-def _wrong(example: Settings) -> Settings:
+def _wrong(bench: Bench, example: Settings) -> Settings:
     """The example with other credentials of the same form."""
-    credentials = example["credentials"]
+    credentials = bench.credentials_of(example)
     changed = {
         name: f"{WRONG}{value}" if isinstance(value, str) and value and name not in NOT_SECRET else value
         for name, value in credentials.items()

@@ -11,9 +11,7 @@ from nango_py.blueprint_tests.examples import example_differences
 from nango_py.blueprint_tests.lists import page_differences, walk_differences
 from nango_py.blueprint_tests.publishing import publishing_differences
 from nango_py.blueprint_tests.refusals import refusal_differences
-from nango_py.blueprint_tests.static_checks import check_statically
-from nango_py.config.inheritance import origins_of
-from nango_py.config.template_checks import check_blueprint_templates
+from nango_py.blueprint_tests.static_checks import check_logins
 from nango_py.errors import ConfigError, NangoError
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def find_differences(
     """Everything that is not as a blueprint says, by place.
 
     Each example is planned and sent to the sandbox of the blueprint over a socket, its lists are walked, and
-    its verification and the refusals of its API are tried. Waits take no time.
+    its verification and the refusals of its API are tried, with each login. Waits take no time.
 
     Args:
         blueprint: a valid blueprint.
@@ -40,15 +38,15 @@ def find_differences(
         transport: the network connections; only the sandbox is reached.
         is_strict: whether to apply the rules for published blueprints too.
     """
-    origins = origins_of(blueprint)
-    problems = [*check_blueprint_templates(blueprint), *check_statically(blueprint.settings, origins)]
-    found = [_of_problem(problem) for problem in problems]
-    try:
-        with Bench(blueprint, catalogue, transport) as bench:
-            found += _test(bench, catalogue, transport)
-            found += publishing_differences(bench) if is_strict else ()
-    except ConfigError as error:
-        found += map(_of_problem, error.problems)
+    found = [_of_problem(problem) for problem in check_logins(catalogue, blueprint)]
+    for login in blueprint.logins or ("",):
+        variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
+        try:
+            with Bench(variant, catalogue, transport) as bench:
+                found += _test(bench, catalogue, transport)
+                found += publishing_differences(bench) if is_strict else ()
+        except ConfigError as error:
+            found += map(_of_problem, error.problems)
     return sorted(dict.fromkeys(found), key=lambda difference: difference.position)
 
 

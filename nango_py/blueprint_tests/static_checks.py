@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import extended_mode
 from nango_py.config.header_checks import check_sent_names
+from nango_py.config.inheritance import origins_of
 from nango_py.config.own_fields import own_fields
 from nango_py.config.request_match import RequestMatch
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
+from nango_py.config.template_checks import check_blueprint_templates
 from nango_py.config.values import MAPPINGS
 from nango_py.connections.connection import thaw
 from nango_py.errors import ConfigError, CredentialsError, Problem
@@ -22,11 +24,27 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nango_py.config.catalogue import Catalogue
+    from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings
 
 NEEDS_RESPONSE = frozenset({"error", "retries", "wait_seconds", "closes", "next_page"})
+
+
+def check_logins(catalogue: Catalogue, blueprint: Blueprint) -> list[Problem]:
+    """The problems of a valid blueprint's templates, rules and examples, with each of its logins."""
+    found: list[Problem] = []
+    examples = blueprint.settings.get("examples")
+    for login in blueprint.logins or ("",):
+        variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
+        found += check_blueprint_templates(variant)
+        settings = dict(variant.settings)
+        if login != blueprint.login and settings.get("examples") == examples:
+            settings.pop("examples", None)  # their credentials are those of the first login
+        found += check_statically(settings, origins_of(variant))
+    return list(dict.fromkeys(found))
 
 
 def check_statically(settings: Settings, locator: Located) -> list[Problem]:

@@ -157,20 +157,15 @@ class ProblemCollector:
 
     def check(self, catalogue: Catalogue, ref: str, at: Position) -> None:
         """Load one blueprint and print its warnings."""
-        from nango_py.blueprint_tests.static_checks import check_statically
+        from nango_py.blueprint_tests.static_checks import check_logins, check_statically
         from nango_py.config.images import check_image, locate_logo
-        from nango_py.config.inheritance import origins_of
-        from nango_py.config.template_checks import check_blueprint_templates
 
         warnings: list[Problem] = []
         with self:
             blueprint = catalogue.find(ref, at, warnings)
             self.warn(warnings)
             self._blueprints.append(blueprint)
-            for login in blueprint.logins or ("",):
-                variant = catalogue.find(blueprint.ref, at, [], login)
-                self.report(check_blueprint_templates(variant))
-                self.report(check_statically(variant.settings, origins_of(variant)))
+            self.report(check_logins(catalogue, blueprint))
             if where := blueprint.origins.get(("logo",)):
                 self.report(check_image(locate_logo(blueprint.settings, where), where))
             return

@@ -1,0 +1,53 @@
+"""`nango blueprints test` and `nango check` of a blueprint with several logins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.cli_product import Product
+
+pytest_plugins = ("tests.support.cli_product",)
+
+DESK = """\
+name: desk
+version: v1
+requests: {base_url: https://api.desk.test/v1/}
+verification: {path: me}
+logins:
+  oauth:
+    auth:
+      auth_mode: OAUTH2
+      authorization_url: https://id.desk.test/authorize
+      token_url: https://id.desk.test/token
+      pkce: supported
+    requests: {headers: {Authorization: "Bearer ${access_token}"}}
+  api_token:
+    auth: {auth_mode: API_KEY}
+    requests: {headers: {X-Token: "${api_key}"}}
+examples:
+  - call: {path: me}
+    credentials: {access_token: t_test}
+    sends: {headers: {Authorization: Bearer t_test}}
+    response: {status: 200, json: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("", "", ""),
+        ("t_test}\n    sends", "t_test, api_key: k}\n    sends", "18:18"),
+        ("${api_key}", "${api_ke}", "15:38"),
+        ("Bearer t_test", "Bearer other", "17:5"),
+        ("verification: {path: me}", "verification: {path: me, refuses: [], accepts: [2xx, 401]}", "4:15"),
+    ],
+)
+def test_each_login_is_tested(product: Product, old: str, new: str, place: str) -> None:
+    """Examples are those of the first login; other logins make the same calls with sample credentials."""
+    product.write("drafts/desk.v1.yaml", DESK.replace(old, new, 1))
+    found = product.run("blueprints", "test", "drafts/desk.v1.yaml")
+    assert found.code == (1 if place else 0), found.out
+    assert f"drafts/desk.v1.yaml:{place}:" in found.out if place else "no differences" in found.out

@@ -95,6 +95,7 @@ LIFE: Schema = {
                 "body_contains": {**TEXT, "minLength": 1, "title": "Text of the body"},
                 "json": {
                     "type": "object",
+                    "title": "A value in the JSON body",
                     "properties": {
                         "path": {**PATH, "title": "JMESPath into the body"},
                         "equals": {"title": "The value there"},

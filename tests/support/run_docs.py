@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-TEXTS = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+REFERENCE = tuple(sorted((ROOT / "docs" / "reference").glob("*.md")))
+"""Generated pages that list everything, and so explain nothing."""
+
+TEXTS = (*PAGES, *REFERENCE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 OVERRIDES = "DOCS_OVERRIDES"
 
 

@@ -7,11 +7,13 @@ import re
 import runpy
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
 import nango_py
 from nango_py import Nango, errors
 from nango_py.cli.root import nango as command_line
+from nango_py.config.schema.format import definitions
 from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 from nango_py.engine.events import KINDS
 from nango_py.registry import AUTH_MODES, PAGINATORS
@@ -80,6 +82,41 @@ def test_the_page_of_auth_modes_is_current() -> None:
     """docs/auth.md is the output of `python docs/generate_auth.py`."""
     generator = runpy.run_path(str(ROOT / "docs" / "generate_auth.py"))
     assert (ROOT / "docs" / "auth.md").read_text() == generator["page"]()
+
+
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))
+
+
+def test_the_reference_is_current() -> None:
+    """docs/reference/blueprint.md is the output of `python docs/generate_reference.py`."""
+    assert (ROOT / "docs" / "reference" / "blueprint.md").read_text() == REFERENCE["page"]()
+
+
+def test_the_reference_has_every_key_with_its_meaning() -> None:
+    """Every key of a blueprint has a row with a type, an example and a meaning."""
+    keys = {
+        row.path.rpartition(".")[2].removesuffix("[]").removesuffix(".NAME")
+        for name in REFERENCE["section_names"]()
+        for row in REFERENCE["rows_of"](name)
+    }
+    whole = definitions()
+    assert {key for name in REFERENCE["section_names"]() for key in whole[name]["properties"]} <= keys
+    rows = re.findall(r"^\| `[^|]*$|^\| `.*$", REFERENCE["page"](), re.MULTILINE)
+    assert len(rows) > len(keys) > 200
+    for row in rows:
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        assert all(cells[index] for index in (0, 1, 3, 4, 5)), row
+
+
+def test_the_samples_of_the_reference_are_valid() -> None:
+    """Values that no blueprint has fit their schema."""
+    examples = REFERENCE["find_examples"]()
+    for name in REFERENCE["section_names"]():
+        for row in REFERENCE["rows_of"](name):
+            if (name, row.path) not in examples:
+                validator = jsonschema.Draft202012Validator({"$defs": definitions(), **row.schema})
+                sample = REFERENCE["sample_of"](row)
+                assert not list(validator.iter_errors(sample)), f"{name}: {row.path}: {sample}"
 
 
 def test_every_key_of_the_files_is_mentioned() -> None:

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, unquote
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.record import field, record
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
-from nango_py.sandbox.declared import declared_routes
+from nango_py.sandbox.declared import declared_routes, echo
+from nango_py.sandbox.files import FileHost
 from nango_py.sandbox.ledger import Ledger, Received, is_processed
 from nango_py.sandbox.limit_headers import RateLimitHeaders
 from nango_py.sandbox.lists import make_list
@@ -22,6 +23,7 @@ from nango_py.sandbox.responses import ApiResponses, SandboxResponse
 from nango_py.sandbox.routes import Route, Routes, SandboxRequest, Sequence, to_response
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Mapping
 
     from nango_py.clock import Clock
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _TOO_MANY_REQUESTS = 429
 _MAX_IDEMPOTENCY_KEYS = 10_000
 _RECORDS_PER_PAGE = 3
+BASES = "/_bases/"
+"""The path of the other base URLs of an API, each below its name."""
 _LOST = frozenset({"timeout", "reset_after"})
 
 
@@ -90,7 +94,14 @@ class SimulatedApi:
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self.handler_errors: list[Exception] = []
-        self._base = self.credentials.base_pattern(self.base_path)
+        self.bases = {
+            name: f"{BASES}{name}{path_of(url)}"
+            for name, url in (settings["requests"].get("bases") or {}).items()
+        }
+        self._patterns = [
+            self.credentials.base_pattern(path) for path in (self.base_path, *self.bases.values())
+        ]
+        self.files = FileHost(self.credentials.header_names(), self._clock)
         self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
@@ -112,7 +123,7 @@ class SimulatedApi:
         if self.options.faults is None or request.target.startswith(PREFIX):
             return None
         path = request.target.partition("?")[0]
-        match = self._base.fullmatch(path)
+        match = self._match(path)
         fault = self.options.faults.next((match["endpoint"] or "") if match else path)
         if fault is not None:
             self.ledger.record_fault(fault.label)
@@ -125,13 +136,25 @@ class SimulatedApi:
             return self._respond_besides(request, path, query)
         number = next(self._numbers)
         params = parse_qsl(query, keep_blank_values=True)
-        match = self._base.fullmatch(path)
+        match = self._match(path)
         endpoint = (match["endpoint"] or "") if match else path.lstrip("/")
+        base_url = f"{self.origin}{path.removesuffix(endpoint).rstrip('/')}/"
         caller = None
         if match is not None:
             in_path = tuple(map(unquote, match.groups()[:-1]))
             caller = self._identify(request, params, in_path)
-            response = self._choose_response(request, caller, endpoint, _merge(params), number, fault)
+            asked = SandboxRequest(
+                number=number,
+                method=request.method,
+                path=endpoint.strip("/"),
+                path_params={},
+                params=_merge(params),
+                headers=_merge(request.headers),
+                body=request.body,
+                user=caller.user if caller else None,
+                base_url=base_url,
+            )
+            response = self._choose_response(request, caller, asked, endpoint, fault)
         else:
             message = f"Only paths below {self.base_path} are served"
             response = self.responses.error(404, "not_found", message)
@@ -155,6 +178,10 @@ class SimulatedApi:
         if fault is not None and fault.kind == "timeout":
             return None
         return response.with_headers({"Sandbox-Number": str(number)})
+
+    def _match(self, path: str) -> re.Match[str] | None:
+        """The base that a path is below, with the group `endpoint`."""
+        return next((match for pattern in self._patterns if (match := pattern.fullmatch(path))), None)
 
     def _identify(
         self, request: Request, params: list[tuple[str, str]], in_path: tuple[str, ...]
@@ -189,9 +216,8 @@ class SimulatedApi:
         self,
         request: Request,
         caller: Caller | None,
+        asked: SandboxRequest,
         endpoint: str,
-        params: Mapping[str, str],
-        number: int,
         fault: Fault | None,
     ) -> SandboxResponse:
         if self.options.retired:
@@ -204,7 +230,7 @@ class SimulatedApi:
             caller.account,
             request.method,
             endpoint,
-            params,
+            asked.params,
             request.at,
             spend=injected is None or injected.status != _TOO_MANY_REQUESTS,
         )
@@ -212,19 +238,7 @@ class SimulatedApi:
             return injected
         if verdict.wait_seconds > 0:
             return self._throttle(verdict.wait_seconds)
-        response = self._route(
-            SandboxRequest(
-                number=number,
-                method=request.method,
-                path=endpoint.strip("/"),
-                path_params={},
-                params=params,
-                headers=_merge(request.headers),
-                body=request.body,
-                user=caller.user,
-                base_url=self.origin + self.base_path,
-            )
-        )
+        response = self._route(asked)
         return response.with_headers(self._limit_headers.numbers(verdict))
 
     def _route(self, request: SandboxRequest) -> SandboxResponse:
@@ -247,8 +261,7 @@ class SimulatedApi:
         if request.method == "GET" and (self.settings.get("pagination") or {}).get("kind") == "next_url":
             served, _ = make_list(self.settings, request.path, _RECORDS_PER_PAGE, responses=self.responses)
             return served(request)
-        echo = {"method": request.method, "path": request.path, "number": request.number}
-        return self.responses.json(echo)
+        return echo(request, self.responses)
 
     def _injected_response(self, fault: Fault | None) -> SandboxResponse | None:
         if fault is None or fault.kind != "status":

@@ -175,6 +175,10 @@ class Credentials:
         pattern = _pattern(base_path.rstrip("/"), self._names | APP_NAMES, "[^/]+")
         return re.compile(pattern + "(?:/(?P<endpoint>.*))?")
 
+    def header_names(self) -> frozenset[str]:
+        """The lower-case names of the headers with credentials."""
+        return frozenset(slot.name for slot in self._slots if slot.place == "header")
+
     def has_header(self, name: str) -> bool:
         """Whether a credential is in the header with that lower-case name."""
         return any(slot.place == "header" and slot.name == name for slot in self._slots)

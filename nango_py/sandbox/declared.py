@@ -1,21 +1,26 @@
-"""The routes that a blueprint declares: its examples and its verification request."""
+"""The routes that a blueprint declares: its examples, lists, routes and its verification request."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nango_py.record import record
 from nango_py.sandbox.expressions import pieces, unwrap
+from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
 from nango_py.sandbox.routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nango_py.json_types import Settings
+    from nango_py.json_types import JsonValue, Settings
     from nango_py.sandbox.responses import ApiResponses, SandboxResponse
     from nango_py.sandbox.routes import SandboxRequest
 
+_RECORDS = 25
 _SUCCESSES = range(200, 300)
 
 
@@ -31,7 +36,38 @@ def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route,
     ]
     served = [(route, response) for route, response in examples if response.status not in REFUSALS]
     served.sort(key=lambda each: (-len(each[0].params), each[1].status >= FIRST_ERROR))
-    return (*(route for route, _ in served), *_verification(settings, responses))
+    return (
+        *(route for route, _ in served),
+        *_verification(settings, responses),
+        *_lists(settings, responses),
+        *_routes(settings, responses),
+    )
+
+
+def _lists(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
+    """The lists that `endpoints` names by an own pagination, with generated records."""
+    for entry in settings.get("endpoints") or ():
+        match: Settings = entry.get("match") or {}
+        if not entry.get("pagination") or not match.get("path"):
+            continue
+        methods = match.get("method") or "GET"
+        for method in [methods] if isinstance(methods, str) else methods:
+            with suppress(ValueError):  # a kind without a page server
+                path = str(match["path"])
+                served, _ = make_list(settings, path, _RECORDS, responses=responses, method=str(method))
+                for each, place in served.continuations(str(method), path):
+                    yield Route.of(each, place, served)
+
+
+def _routes(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
+    """The paths that `rate_limits.routes` names, with an echo of the request."""
+    for path in (settings.get("rate_limits") or {}).get("routes") or ():
+        yield Route.of("*", str(path), partial(echo, responses=responses))
+
+
+def echo(request: SandboxRequest, responses: ApiResponses) -> SandboxResponse:
+    """A response that repeats the request."""
+    return responses.json({"method": request.method, "path": request.path, "number": request.number})
 
 
 def _is_served(example: Settings) -> bool:
@@ -44,7 +80,8 @@ def _is_served(example: Settings) -> bool:
 def route_of(call: Settings, response: SandboxResponse) -> Route:
     """The route of an example's call."""
     method, path = str(call.get("method", "GET")), str(call.get("path", ""))
-    return Route.of(method, path, _Constant(response), call.get("params"))
+    body: JsonValue = None if call.get("json") is None else json.loads(json.dumps(call["json"], default=dict))
+    return Route.of(method, path, _Constant(response), call.get("params"), body)
 
 
 @record

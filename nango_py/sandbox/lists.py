@@ -105,7 +105,7 @@ def make_list(
     path = path.strip("/")
     pagination = find_pagination(settings, method, path)
     name = path.rsplit("/", 1)[-1]
-    envelope, example = find_example(settings, method, path)
+    envelope, example = find_example({**settings, "pagination": pagination}, method, path)
     if not isinstance(records, int):
         served = list(records)
     elif schema is not None:

@@ -71,6 +71,7 @@ class Route:
     Attributes:
         path: without slashes at its ends; `{name}` and `*` stand for one segment, `**` for any rest.
         params: query parameters that the request must have.
+        body: the JSON body that the request should have; None for any.
     """
 
     method: str
@@ -78,18 +79,24 @@ class Route:
     params: Mapping[str, str]
     respond: Handler
     pattern: re.Pattern[str]
+    body: JsonValue = None
 
     @classmethod
     def of(
-        cls, method: str, path: str, respond: Handler, params: Mapping[str, object] | None = None
+        cls,
+        method: str,
+        path: str,
+        respond: Handler,
+        params: Mapping[str, object] | None = None,
+        body: JsonValue = None,
     ) -> Route:
-        """The route of a method and a path."""
+        """The route of a method, "*" for all, and a path."""
         texts = {name: param_text(value) for name, value in (params or {}).items()}
-        return cls(method.upper(), path.strip("/"), texts, respond, path_pattern(path))
+        return cls(method.upper(), path.strip("/"), texts, respond, path_pattern(path), body)
 
     def serves(self, method: str) -> bool:
         """Whether the method is that of the route; HEAD is served by GET."""
-        return method == self.method or (method == "HEAD" and self.method == "GET")
+        return self.method in {method, "*"} or (method == "HEAD" and self.method == "GET")
 
     def matches_params(self, params: Mapping[str, str]) -> bool:
         """Whether the query has every parameter of the route."""
@@ -122,7 +129,7 @@ class Routes:
     def find(self, request: SandboxRequest) -> Callable[[], Reply] | SandboxResponse | None:
         """The responder of a request; a 405 if only the method has no route; None if the path has none.
 
-        If no route has the parameters of the request, the first one responds.
+        If none has the parameters and the body of the request, the first one responds.
         """
         matching = [
             (route, match) for route in self._all() if (match := route.pattern.fullmatch(request.path))
@@ -133,12 +140,22 @@ class Routes:
         if not served:
             methods = sorted({route.method for route, _ in matching})
             return self._responses.method_not_allowed(request.method, request.path, methods)
-        exact = [each for each in served if each[0].matches_params(request.params)]
-        route, match = (exact or served)[0]
+        exact = [each for each in served if each[0].matches_params(request.params)] or served
+        route, match = next((each for each in exact if _has_body(each[0], request)), exact[0])
         return lambda: route.respond(_with_path_params(request, route, match))
 
     def _all(self) -> Iterator[Route]:
         return itertools.chain(self._supplied, self._declared)
+
+
+def _has_body(route: Route, request: SandboxRequest) -> bool:
+    """Whether the request has the body of the route; also if the route has none."""
+    if route.body is None:
+        return True
+    try:
+        return request.json() == route.body
+    except ValueError:
+        return False
 
 
 class Sequence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from nango_py.sandbox.api import SandboxOptions, SimulatedApi
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nango_py.sandbox.limit_headers import RetryAfter
     from nango_py.sandbox.logins.tokens import TokenRules
     from nango_py.sandbox.request_counts import Counted
-    from nango_py.sandbox.routes import Handler, Reply
+    from nango_py.sandbox.routes import Handler, Reply, SandboxRequest
 
     class SandboxArguments(TypedDict, total=False):
         """The keyword arguments of `Sandbox`, which documents them."""
@@ -112,7 +113,11 @@ class Sandbox:
         They are the base URL, the URLs of logins and tokens and, if it has none, the app's id and secret.
         """
         origin = f"http://127.0.0.1:{self._port}"
-        return {"requests": {"base_url": self.base_url}, **self._api.logins.overrides(origin)}
+        requests: dict[str, object] = {"base_url": self.base_url}
+        if self._api.bases:
+            requests["bases"] = {name: origin + path for name, path in self._api.bases.items()}
+        requests["download_hosts"] = [self._api.files.origin.removeprefix("http://")]
+        return {"requests": requests, **self._api.logins.overrides(origin)}
 
     @property
     def settings(self) -> Settings:
@@ -133,6 +138,11 @@ class Sandbox:
     def counted(self) -> tuple[Counted, ...]:
         """The largest number of requests in any window, for each account, key and limit."""
         return self._api.counts.counted
+
+    @property
+    def downloads(self) -> Ledger:
+        """The requests to the host of the files of `serve_file`."""
+        return self._api.files.ledger
 
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
         """Set or replace the credentials of a user."""
@@ -251,6 +261,27 @@ class Sandbox:
             self._api.routes.add(Route.of(verb, each, served))
         return made
 
+    def serve_file(
+        self, path: str, content: bytes, *, content_type: str = "application/octet-stream", status: int = 302
+    ) -> None:
+        """Serve a file that the API has on another host: a GET of the path redirects to a signed URL.
+
+        The host of the file refuses requests with credentials, as storage services do.
+
+        Args:
+            path: as in `respond`.
+            content: of the file.
+            content_type: of the file.
+            status: of the redirect.
+        """
+        files = self._api.files
+
+        def redirect(request: SandboxRequest) -> SandboxResponse:
+            url = files.sign(request.path.rsplit("/", 1)[-1], content, content_type)
+            return SandboxResponse(status, (("Location", url),))
+
+        self._api.routes.add(Route.of("GET", path, redirect))
+
     def start(self) -> None:
         """Listen, and serve in a thread until `stop`.
 
@@ -262,8 +293,10 @@ class Sandbox:
         listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
         self._port = listener.getsockname()[1]
         self._api.origin = f"http://127.0.0.1:{self._port}"
+        files = socket.create_server(("127.0.0.1", 0))
+        self._api.files.origin = f"http://127.0.0.1:{files.getsockname()[1]}"
         is_ready = threading.Event()
-        serving = self._serve(listener, is_ready)
+        serving = self._serve(listener, files, is_ready)
         self._thread = threading.Thread(
             target=asyncio.run, args=(serving,), name="nango-sandbox", daemon=True
         )
@@ -300,22 +333,26 @@ class Sandbox:
         if kind is None and self._api.handler_errors:
             raise self._api.handler_errors.pop(0)
 
-    async def _serve(self, listener: socket.socket, is_ready: threading.Event) -> None:
+    async def _serve(self, listener: socket.socket, files: socket.socket, is_ready: threading.Event) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._stop_requested = asyncio.Event()
         connections: set[Connection] = set()
-        server = await loop.create_server(
-            lambda: Connection(self._api, connections), sock=listener, backlog=_BACKLOG
-        )
+        servers = [
+            await loop.create_server(partial(Connection, handler, connections), sock=sock, backlog=_BACKLOG)
+            for handler, sock in ((self._api, listener), (self._api.files, files))
+        ]
         is_ready.set()
         await self._stop_requested.wait()
         # asyncio leaks connections that are being accepted while the server closes.
-        loop.remove_reader(listener.fileno())
+        for sock in (listener, files):
+            loop.remove_reader(sock.fileno())
         for _ in range(_ACCEPT_ITERATIONS):
             await asyncio.sleep(0)
-        server.close()
+        for server in servers:
+            server.close()
         while connections:
             for connection in tuple(connections):
                 connection.abort()
             await asyncio.sleep(0)
-        await server.wait_closed()
+        for server in servers:
+            await server.wait_closed()

@@ -1,0 +1,105 @@
+"""Files of a sandbox on another host, to which the API redirects without credentials."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from nango_py.record import record
+from nango_py.sandbox.ledger import Ledger, Received
+from nango_py.sandbox.responses import SandboxResponse
+
+if TYPE_CHECKING:
+    from nango_py.clock import Clock
+    from nango_py.sandbox.faults import Fault
+    from nango_py.sandbox.http_socket import Request
+
+_LIFETIME_SECONDS = 300.0
+_RANGE = re.compile(r"bytes=(\d+)-")
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+@record
+class _File:
+    content: bytes
+    content_type: str
+    ends: float
+
+
+class FileHost:
+    """Serves files at signed URLs for five minutes. Thread-safe.
+
+    A request with a credential or a body is refused, as by storage services, and so is one with an unknown or
+    expired signature. `Range` and `ETag` are supported.
+
+    Args:
+        secret_headers: the headers of the API's credentials, in lower case.
+        clock: the time.
+
+    Attributes:
+        ledger: the received requests.
+        origin: of the URLs.
+    """
+
+    def __init__(self, secret_headers: frozenset[str], clock: Clock) -> None:
+        self._secret_headers = secret_headers | _CREDENTIALS
+        self._clock = clock
+        self._files: dict[str, _File] = {}
+        self._lock = threading.Lock()
+        self.ledger = Ledger()
+        self.origin = ""
+
+    def sign(self, name: str, content: bytes, content_type: str) -> str:
+        """A URL of a file, valid from now."""
+        signature = secrets.token_urlsafe(16)
+        with self._lock:
+            ends = self._clock.monotonic() + _LIFETIME_SECONDS
+            self._files[signature] = _File(content, content_type, ends)
+        return f"{self.origin}/{quote(name)}?signature={signature}"
+
+    def choose_fault(self, request: Request) -> Fault | None:
+        """No fault."""
+        request.at = self._clock.monotonic()
+        return None
+
+    def respond(self, request: Request, fault: Fault | None) -> SandboxResponse:
+        """The file, or a refusal."""
+        path, _, query = request.target.partition("?")
+        response = self._find(request, query.removeprefix("signature="))
+        self.ledger.add(
+            Received(
+                number=len(self.ledger) + 1,
+                at=request.at,
+                method=request.method,
+                path=path,
+                endpoint=path.lstrip("/"),
+                query=query,
+                headers=dict(request.headers),
+                body=request.body,
+                user=None,
+                status=response.status,
+                fault="",
+                processed=False,
+            )
+        )
+        return response
+
+    def _find(self, request: Request, signature: str) -> SandboxResponse:
+        if request.method not in {"GET", "HEAD"}:
+            return SandboxResponse.of(text="only GET", status=405)
+        if request.body or any(name in self._secret_headers for name, _ in request.headers):
+            return SandboxResponse.of(text="only one authentication is allowed", status=400)
+        with self._lock:
+            file = self._files.get(signature)
+        if file is None or self._clock.monotonic() > file.ends:
+            return SandboxResponse.of(text="the signature is wrong or has expired", status=403)
+        headers = {"Content-Type": file.content_type, "ETag": f'"{signature}"', "Accept-Ranges": "bytes"}
+        part = _RANGE.fullmatch(request.header("range") or "")
+        if part is None or int(part[1]) >= len(file.content):
+            return SandboxResponse(200, tuple(headers.items()), file.content)
+        start, total = int(part[1]), len(file.content)
+        headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
+        return SandboxResponse(206, tuple(headers.items()), file.content[start:])

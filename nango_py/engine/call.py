@@ -14,12 +14,11 @@ from nango_py.config.urls.paths import quote_bytes
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt, log_call
-from nango_py.engine.place import Place
+from nango_py.engine.place import Place, settled_costs
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
-from nango_py.limits.headers.response_limits import parse_wait
 from nango_py.limits.limit_types import GATE, LONGEST_GATE, MAX_WAITING, QUEUE, Refused
 from nango_py.record import replaced
 from nango_py.transport.sendable import Failure
@@ -206,6 +205,7 @@ class ApiCall:
         recount = self._runtime.recount(self.plan, self._place, outcome) if is_call else None
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
+        self._place.costs = settled_costs(self._place.spends, lambda: self._json(outcome))
         await self._end_place()
         if recount is not None:
             self._place = Place(self._io.limits, recount.spends, recount.gates)
@@ -226,8 +226,9 @@ class ApiCall:
         if self.plan.is_download:
             return
         learn = self._runtime.learner(
-            self.plan, self._place.spends, outcome, self._sent_at, is_refused=closing is not None
-        )
+            self.plan, self._place.spends, outcome, lambda: self._json(outcome), self._sent_at,
+            is_refused=closing is not None,
+        )  # fmt: skip
         if learn is not None:
             await self._io.ask_limits(learn, self._io.limits)
         if closing is not None:
@@ -313,15 +314,18 @@ class ApiCall:
         return Facts(
             plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
             text=lambda: self._text(outcome),
-            json=lambda: None if self._is_open(outcome) else read_json(outcome),
-            requested_wait=lambda: parse_wait(
-                outcome.headers, self._text(outcome), self._clock.now(), self._runtime.limit_headers
+            json=lambda: self._json(outcome),
+            requested_wait=lambda: self._runtime.requested_wait(
+                outcome, lambda: self._text(outcome), lambda: self._json(outcome)
             ),
             safe=plan.safe_to_repeat, replayable=plan.replayable, refreshable=self._can_refresh(),
         )  # fmt: skip
 
     def _text(self, response: Response) -> str:
         return "" if self._is_open(response) else response.text
+
+    def _json(self, outcome: Outcome) -> JsonValue:
+        return None if isinstance(outcome, Failure) or self._is_open(outcome) else read_json(outcome)
 
     def _is_open(self, outcome: Outcome) -> TypeGuard[Response]:
         """Whether the body is still on the socket: a good response to a call with stream=True."""

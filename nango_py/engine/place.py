@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from nango_py.limits.limit_types import Granted, InFlight
+from nango_py.json_path import search_json
+from nango_py.limits.limit_types import Granted, InFlight, capacity
 from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nango_py.json_types import JsonValue
     from nango_py.limits.limit_types import LimitStore, Refused, Spend
 
 P = ParamSpec("P")
@@ -57,10 +60,11 @@ class Place:
         gates: the gates that it obeys.
         cap: the label of the cap on calls in flight, or "". Such a place is lost if it is not given back.
         is_sent: whether the request may have reached the API.
+        costs: what the call has used of each budget, if the response says so.
         is_newcomer: whether it is booked with other connections that the API has not accepted yet.
     """
 
-    __slots__ = ("_grant", "_limits", "cap", "gates", "is_newcomer", "is_sent", "spends")
+    __slots__ = ("_grant", "_limits", "cap", "costs", "gates", "is_newcomer", "is_sent", "spends")
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Place:
             (limit.label for spend in spends for limit in spend.limits if isinstance(limit, InFlight)), ""
         )
         self.is_sent = False
+        self.costs: tuple[int, ...] | None = None
         self.is_newcomer = is_newcomer
 
     def acquire(self, patience: float) -> Granted | Refused:
@@ -95,8 +100,34 @@ class Place:
         """Settle the booking if the request may have reached the API, else release it; once."""
         grant = self._grant
         if isinstance(grant, Granted):
-            self._limits.settle(grant.ticket) if self.is_sent else self._limits.release(grant.ticket)
+            if not self.is_sent:
+                self._limits.release(grant.ticket)
+            elif self.costs is None:
+                self._limits.settle(grant.ticket)
+            else:
+                self._limits.settle(grant.ticket, self.costs)
         self._grant = None
+
+
+def settled_costs(spends: tuple[Spend, ...], body: Callable[[], JsonValue]) -> tuple[int, ...] | None:
+    """What a call has used of each budget; None if no budget asks, or the response does not say.
+
+    Args:
+        spends: of the call.
+        body: returns the JSON of the response.
+    """
+    if not any(spend.settle for spend in spends):
+        return None
+    found = body()
+    return tuple(_settled_cost(spend, found) for spend in spends)
+
+
+def _settled_cost(spend: Spend, body: JsonValue) -> int:
+    value = search_json(spend.settle, body) if spend.settle else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return spend.cost
+    # A wrong number must not use up more than there is.
+    return min(max(0, math.ceil(value)), int(min(map(capacity, spend.limits))))
 
 
 class _Job:

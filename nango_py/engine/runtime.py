@@ -20,8 +20,9 @@ from nango_py.engine.quotas import Quotas
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.json_path import prepare_paths, search_json
+from nango_py.limits.headers.declared import DeclaredLimits
 from nango_py.limits.headers.header_reader import HeaderReader
-from nango_py.limits.learning import Learning, find_limit
+from nango_py.limits.learning import Learning, limit_of
 from nango_py.limits.rules import RateLimits, endpoint_of
 from nango_py.registry import GENERAL_KIND, PAGINATORS
 from nango_py.secret import leaves, mask_secrets
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from nango_py.engine.place import Place
     from nango_py.engine.plan import Plan
     from nango_py.engine.retry import Facts
-    from nango_py.json_types import Settings
+    from nango_py.json_types import JsonValue, Settings
+    from nango_py.limits.headers.dialects import LimitStatus
     from nango_py.limits.limit_types import LimitStore, Spend
     from nango_py.pagination.base import Paginator
     from nango_py.transport.response import Response
@@ -87,8 +89,8 @@ class IntegrationRuntime:
         self.tokens = tokens
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.retries = RetryPolicy.from_settings(self._retry_settings, self.limits.refusals)
-        self.limit_headers = (settings.get("rate_limits") or {}).get("headers")
-        self._header_reader = HeaderReader(self.limit_headers)
+        self._declared = DeclaredLimits(settings.get("rate_limits"))
+        self._header_reader = HeaderReader(self._declared)
         self.quotas = Quotas(self.limits, integration, is_trial=is_trial)
         self.logger = get_logger(integration.name, integration.log_level)
         self._notices: DeprecationNotices | None = None
@@ -175,9 +177,9 @@ class IntegrationRuntime:
 
     def _spends_in(self, plan: Plan, scopes: tuple[str, ...]) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         spends, gates = self.limits.spends_and_gates(plan.facts(), plan.settings.variables(), scopes)
-        if not self.limits.has_budgets:
-            spends = self.learning.spends(scopes[0], _endpoint(plan), ())
-        return spends, gates
+        if self.limits.has_budgets:
+            return self.learning.with_rates(spends), gates
+        return self.learning.spends(scopes[0], _endpoint(plan), ()), gates
 
     def seconds_to_hold(self, plan: Plan) -> float:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
@@ -190,19 +192,21 @@ class IntegrationRuntime:
         plan: Plan,
         spends: tuple[Spend, ...],
         outcome: Response | Failure,
+        body: Callable[[], JsonValue],
         sent_at: float,
         *,
         is_refused: bool,
     ) -> Callable[[LimitStore], None] | None:
         """What a response says about limits, as a function that applies it to the limit store.
 
-        None if it says nothing new. `sent_at` is when the call was sent, by the monotonic clock.
+        None if it says nothing new. `body` returns its JSON, and `sent_at` is when the call was sent, by the
+        monotonic clock.
         """
         if isinstance(outcome, Failure):
             if not self.limits.has_budgets:
                 self.learning.forget_first_call(self.quotas.learning(plan.settings))
             return None
-        statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+        statuses = self._statuses_of(outcome, body)
         if self._header_reader.has_seen_end or outcome.status_code == GONE:
             self._report_end(plan, outcome)
         if not statuses and self.limits.has_budgets:
@@ -211,6 +215,28 @@ class IntegrationRuntime:
             self.learning.learn, scope=self.quotas.learning(plan.settings), endpoint=_endpoint(plan),
             spends=spends, statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
+
+    def _statuses_of(self, response: Response, body: Callable[[], JsonValue]) -> tuple[LimitStatus, ...]:
+        """The limits in the headers of a response, and in its body if the blueprint says where."""
+        now = self.clock.now()
+        statuses = self._header_reader.read(response.raw.headers, now)
+        return (*statuses, *self._declared.read_body(body(), now)) if self._declared.has_body else statuses
+
+    def requested_wait(
+        self, response: Response, text: Callable[[], str], body: Callable[[], JsonValue]
+    ) -> float | None:
+        """The seconds that a refusal asks to wait, or None.
+
+        Args:
+            response: the refusal.
+            text: returns its body.
+            body: returns its JSON.
+        """
+        if self._declared.has_body:
+            wait = self._declared.read_wait(body(), self.clock.now())
+            if wait is not None:
+                return wait
+        return self._header_reader.wait(response.headers, text(), self.clock.now())
 
     def _report_end(self, plan: Plan, response: Response) -> None:
         """Report what a response says about the end of its endpoint."""
@@ -238,11 +264,9 @@ class IntegrationRuntime:
         gates = place.gates
         meant = self._named_gates(gates, facts)
         if not meant and not isinstance(outcome, Failure) and len(gates) > 1:
-            statuses = self._header_reader.read(outcome.raw.headers, self.clock.now())
+            statuses = self._statuses_of(outcome, facts.json)
             used_up = [status for status in statuses if status.remaining == 0]
-            meant = tuple(
-                spend.key for spend in place.spends if any(find_limit(spend.limits, one) for one in used_up)
-            )
+            meant = tuple(spend.key for spend in place.spends if any(limit_of(spend, one) for one in used_up))
         meant = meant or self.limits.narrowest(gates, refusals)
         return Closing(meant, self.limits.names_of(meant))
 

@@ -77,6 +77,12 @@ def readable_key(key: str) -> str:
     return _DIGEST.sub(lambda found: _names.get(found[0], found[0]), key)
 
 
+def budget_number(key: str) -> int | None:
+    """The number of the budget of a counter; None for learned limits and for whole scopes."""
+    number = key.partition(" ")[2].partition(" ")[0]
+    return int(number) if number.isdecimal() else None
+
+
 def _remember(digest: str, text: str) -> None:
     _names[digest] = text
     if len(_names) > MAX_NAMES:

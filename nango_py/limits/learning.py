@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nango_py.forks import new_short_lock
 from nango_py.limits.counting.calendar_days import ORDINARY_DAY
+from nango_py.limits.key_names import budget_number
 from nango_py.limits.limit_types import LONGEST_GATE, Bucket, InFlight, LimitReport, Spend, Window, capacity
 
 if TYPE_CHECKING:
@@ -122,6 +123,25 @@ class _Scope:
         self.rate, self.changed_at, self.usual = max(MIN_RATE, rate), moment, usual
 
 
+class _Rate:
+    """The burst and the rate that responses state for the bucket of one counter.
+
+    Attributes:
+        written: the limits of the blueprint.
+        limits: the same with what responses state.
+    """
+
+    def __init__(self, written: tuple[Limit, ...], burst: float, rate: float) -> None:
+        self.written = written
+        self.burst = burst
+        self.rate = max(
+            rate, burst / LONGEST_GATE
+        )  # a wrong number must not stop calls for longer than a day
+        self.limits = tuple(
+            Bucket(burst, self.rate, limit.label) if isinstance(limit, Bucket) else limit for limit in written
+        )
+
+
 class Learning:
     """What is known from the responses of an API. Safe to share between threads."""
 
@@ -130,6 +150,7 @@ class Learning:
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._endpoints: OrderedDict[tuple[str, str], dict[str, Limit]] = OrderedDict()
         self._first_calls: dict[str, float] = {}
+        self._rates: OrderedDict[str, _Rate] = OrderedDict()
         self._lock = new_short_lock()
 
     def hold(self, scope: str) -> float:
@@ -207,7 +228,35 @@ class Learning:
             spends = self._learn_limits(scope, endpoint, statuses, refused=refused)
         age = 0.0 if sent_at is None else self._clock.monotonic() - sent_at
         for status in statuses:
+            if status.rate is not None:
+                spends = self._learn_rate(spends, status)
             _correct(store, spends, status, age)
+
+    def with_rates(self, spends: tuple[Spend, ...]) -> tuple[Spend, ...]:
+        """The spends, with the rates that responses stated for their buckets."""
+        return tuple([self._with_rate(spend) for spend in spends]) if self._rates else spends
+
+    def _with_rate(self, spend: Spend) -> Spend:
+        known = self._rates.get(spend.key)
+        if known is None:
+            return spend
+        if known.written is not spend.limits and known.limits is not spend.limits:
+            known = self._rates[spend.key] = _Rate(spend.limits, known.burst, known.rate)
+        return Spend(spend.key, known.limits, spend.cost)
+
+    def _learn_rate(self, spends: tuple[Spend, ...], status: LimitStatus) -> tuple[Spend, ...]:
+        """Use the rate, and the burst, that a response states for a bucket; the spends with it."""
+        for spend in spends:
+            limit = limit_of(spend, status, is_stated=True)
+            if isinstance(limit, Bucket) and limit.label != LEARNED_RATE:
+                known = self._rates.get(spend.key)
+                written = spend.limits if known is None else known.written
+                burst = status.limit if status.limit and status.limit >= 1 else limit.burst
+                with self._lock:
+                    self._rates[spend.key] = _Rate(written, burst, status.rate or limit.per_second)
+                    _forget_oldest(self._rates, MAX_SCOPES)
+                return tuple(self._with_rate(one) for one in spends)
+        return spends
 
     def _learn_limits(
         self, scope: str, endpoint: str, statuses: tuple[LimitStatus, ...], *, refused: bool
@@ -247,7 +296,7 @@ def _correct(store: LimitStore, spends: tuple[Spend, ...], status: LimitStatus, 
     if status.remaining is None:
         return
     for spend in spends:
-        limit = find_limit(spend.limits, status)
+        limit = limit_of(spend, status)
         if limit is not None:
             resets_in = status.resets_in
             if resets_in is not None:
@@ -268,6 +317,8 @@ def _limit_from(status: LimitStatus, before: Limit | None) -> Limit | None:
     allowed = _grown(status, before)
     if allowed < 1 or not math.isfinite(allowed):
         return before
+    if status.rate:
+        return Bucket(allowed, status.rate, f"{allowed:g} at once, {status.rate:g}/second, from responses")
     if status.window_seconds:
         seconds = status.window_seconds
     elif status.resets_in:
@@ -280,6 +331,20 @@ def _limit_from(status: LimitStatus, before: Limit | None) -> Limit | None:
     else:
         return before
     return Window(int(allowed), float(seconds), f"{allowed:g} in {seconds:g} s, from headers")
+
+
+def limit_of(spend: Spend, status: LimitStatus, *, is_stated: bool = False) -> Limit | None:
+    """The limit of a spend that a status describes; with `is_stated` a bucket whatever its numbers are."""
+    if status.budget is not None and status.budget != budget_number(spend.key):
+        return None
+    if status.label:
+        return next((limit for limit in spend.limits if limit.label == status.label), None)
+    if is_stated:
+        return next((limit for limit in spend.limits if isinstance(limit, Bucket)), None)
+    if status.budget is not None and status.limit is None:
+        # Which budget is meant is known, so the numbers only choose among its limits.
+        return find_limit(spend.limits, status) or next(iter(spend.limits), None)
+    return find_limit(spend.limits, status)
 
 
 def find_limit(limits: Iterable[Limit], status: LimitStatus) -> Limit | None:
@@ -314,6 +379,8 @@ def _grown(status: LimitStatus, before: Limit | None) -> float:
     """The capacity of a limit whose headers contain no more than what remains; later responses raise it."""
     if status.limit is not None:
         return status.limit
+    if status.rate:
+        return max(1.0, status.rate)
     if status.remaining is None or not (status.resets_in or status.window_seconds):
         return 0.0
     return max(math.floor(status.remaining) + 1.0, capacity(before) if before else 0.0)

@@ -78,11 +78,16 @@ def capacity(limit: Limit) -> float:
 
 @record
 class Spend:
-    """What one call takes from one budget: `cost` under `key`, within every one of `limits`."""
+    """What one call takes from one budget: `cost` under `key`, within every one of `limits`.
+
+    Attributes:
+        settle: a JMESPath to what the call has cost, in its response; "" if the cost is known.
+    """
 
     key: str
     limits: tuple[Limit, ...]
     cost: int = 1
+    settle: str = ""
 
 
 @record
@@ -194,8 +199,13 @@ class LimitStore(Protocol):
     def confirm(self, ticket: Any) -> float:
         """Check a booking after its wait: 0.0 to send now, otherwise seconds until the next `confirm`."""
 
-    def settle(self, ticket: Any) -> None:
-        """The response arrived or was lost: from now on the request counts until its windows have passed."""
+    def settle(self, ticket: Any, costs: tuple[int, ...] | None = None) -> None:
+        """The response arrived or was lost: from now on the request counts until its windows have passed.
+
+        Args:
+            ticket: of the booking.
+            costs: what the call has cost in each budget, if that is not what was booked.
+        """
 
     def release(self, ticket: Any) -> None:
         """Give the place back, because nothing was sent. Has no effect after `settle`."""

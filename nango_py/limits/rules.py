@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch, segments_of
 from nango_py.config.response_match import ResponseMatch, as_tuple, describe_when
-from nango_py.limits.key_names import CounterKey
+from nango_py.limits.key_names import CounterKey, budget_number
 from nango_py.limits.limit_types import InFlight, Spend
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.owners import CONNECTION, INTEGRATION, Owner
@@ -42,6 +42,8 @@ class _Case:
     Attributes:
         match: the calls that it is for.
         path: its pattern, or "".
+        cost: what a call takes.
+        settle: where its response says what it has cost.
         counter: the part of the key that differs between cases with different limits.
     """
 
@@ -49,6 +51,7 @@ class _Case:
     limits: tuple[Limit, ...]
     path: str = ""
     cost: int = 1
+    settle: str = ""
     key: CounterKey | None = None
     counter: str = ""
 
@@ -208,7 +211,7 @@ class RateLimits:
                 suffixes = self._suffixes(budget, case, facts.method, facts.path, names)
             scope = scopes[budget.owner]
             if case.limits:
-                found.append(Spend(f"{scope} {suffixes[0]}", case.limits, case.cost))
+                found.append(Spend(f"{scope} {suffixes[0]}", case.limits, case.cost, case.settle))
             if budget.caps:
                 found.append(Spend(f"{scope} {suffixes[1]}", budget.caps))
         return tuple(found)
@@ -266,9 +269,8 @@ class RateLimits:
         return self.owners[budget.owner].narrowness, len(budget.roots & CALL_NAMES)
 
     def _budget_of(self, key: str) -> _Budget | None:
-        """The budget of a key; None for learned limits and for whole scopes."""
-        number = key.partition(" ")[2].partition(" ")[0]
-        return self._budgets[int(number)] if number.isdigit() else None
+        number = budget_number(key)
+        return None if number is None else self._budgets[number]
 
 
 class _Segments(dict[str, str]):
@@ -338,13 +340,15 @@ def _parse_budget(
     cases = []
     for row in rows:
         match = RequestMatch.from_settings(row.get("match"))
+        cost, settle = _parse_cost(row.get("cost", settings.get("cost", 1)))
         limits = _parse_limits(together[row["key"]] if "key" in row else row["windows"])
         cases.append(
             _Case(
                 match=match,
                 limits=limits,
                 path="/".join(match.pattern or ()),
-                cost=int(row.get("cost", 1)),
+                cost=cost,
+                settle=settle,
                 key=CounterKey(compile_text(row["key"])) if "key" in row else None,
                 counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
@@ -352,6 +356,10 @@ def _parse_budget(
     caps = (InFlight(int(max_in_flight), f"{max_in_flight} in flight"),) if max_in_flight else ()
     name, key = settings.get("name", settings["key"]), CounterKey(compile_text(settings["key"]))
     return _Budget(number, str(name), owner, key, tuple(cases), caps)
+
+
+def _parse_cost(written: int | Settings) -> tuple[int, str]:
+    return (written, "") if isinstance(written, int) else (int(written["reserve"]), str(written["settle"]))
 
 
 def _parse_limits(written: Iterable[object]) -> tuple[Limit, ...]:

@@ -237,6 +237,18 @@ def test_a_view_contains_the_gate_of_each_limit(store: LimitStore) -> None:
     assert [view.gate for view in store.view(["k"])] == pytest.approx([10.0] * 3, abs=SLACK)
 
 
+@pytest.mark.parametrize(("cost", "left"), [(1, 8), (4, 5), (7, 2), (0, 9)])
+def test_a_call_is_settled_at_what_it_has_cost(store: LimitStore, cost: int, left: int) -> None:
+    """What was reserved too much can be used, and what was reserved too little counts; others keep theirs."""
+    limits = (window(9, LONG), bucket(9.0, 0.001))
+    spends = (Spend("k", limits, 4), Spend("other", limits, 2))
+    grant = _granted(store.acquire(spends, (), 0.0))
+    store.settle(grant.ticket, (cost, 2))
+    assert [view.left for view in store.view(["k", "other"])] == pytest.approx([left, left, 7, 7], abs=0.3)
+    _granted(store.acquire((Spend("k", limits, left),), (), 0.0))
+    _refused(store.acquire((Spend("k", limits, 1),), (), 0.0))
+
+
 @pytest.mark.parametrize("seconds", [2 * LONGEST_GATE, 366 * LONGEST_GATE, 1e18])
 def test_no_gate_is_closed_for_longer_than_a_day(store: LimitStore, seconds: float) -> None:
     """Whatever a response asked for, a call tries again the next day."""

@@ -100,7 +100,7 @@ class FakeCallIO:
         self._do("confirm", ticket)
         return self._confirms.pop(0) if self._confirms else 0.0
 
-    def settle(self, ticket: Any) -> None:
+    def settle(self, ticket: Any, costs: Any = None) -> None:
         self._do("settle", ticket)
 
     def release(self, ticket: Any) -> None:

@@ -54,6 +54,51 @@ rate_limits:
         ("k:18:21 E203",),
         "status, method, path, header, body_contains, json or error",
     ),
+    "headers of a window that the budget lacks": (
+        """\
+rate_limits:
+  budgets:
+    - key: a
+      otherwise: [60/minute]
+      headers: [{window: 5000/day, remaining: X-Day}]""",
+        ("k:20:26 E404",),
+        "write one of 60/minute",
+    ),
+    "headers of a budget that name none": (
+        "rate_limits:\n  budgets: [{key: a, otherwise: [1/second], headers: {}}]",
+        ("k:17:54 E203",),
+        "limit, remaining or reset",
+    ),
+    "a rate of another unit": (
+        "rate_limits:\n  headers: {limit: {name: X, means: requests_per_minute}, retry_after: R}",
+        ("k:17:37 E204",),
+        "requests_per_second",
+    ),
+    "a cost without its place in the response": (
+        "rate_limits:\n  budgets: [{key: a, otherwise: [1/second], cost: {reserve: 10}}]",
+        ("k:17:45 E203",),
+        'missing key "settle"',
+    ),
+    "a cost that is text": (
+        "rate_limits:\n  budgets: [{key: a, otherwise: [1/second], cost: ten}]",
+        ("k:17:51 E201",),
+        "whole number",
+    ),
+    "a body with a path that is not JMESPath": (
+        "rate_limits:\n  body: {wait: 'errors['}",
+        ("k:17:16 E324",),
+        "JMESPath",
+    ),
+    "a wait with an unknown unit": (
+        "rate_limits:\n  body: {wait: {path: a, means: minutes}}",
+        ("k:17:33 E204",),
+        "milliseconds",
+    ),
+    "an unknown key of a body": (
+        "rate_limits:\n  body: {remaning: a}",
+        ("k:17:10 E202",),
+        'did you mean "remaining"?',
+    ),
     "a route with a query": (
         "rate_limits:\n  routes: ['things?id={id}']",
         ("k:17:12 E204",),
@@ -86,13 +131,22 @@ RIGHT = """\
 rate_limits:
   counted_per: connection
   budgets:
-    - {name: app, key: all, counted_per: integration, otherwise: [100/second]}
+    - name: app
+      key: all
+      counted_per: integration
+      otherwise: [100/second, {burst: 5, per_second: 1}]
+      cost: {reserve: 3, settle: "cost.actual"}
+      headers:
+        - {window: 100/second, remaining: X-Left}
+        - {window: {burst: 5, per_second: 1}, limit: {name: X-Rate, means: requests_per_second}}
+      body: {remaining: a.b}
     - {key: "${user_id}", cases: [{match: {path: a}, windows: [1/second], key: "${segment.id} ${params.q}"}]}
     - {name: x, key: "${body.a.b}", counted_per: "${raw.team}", otherwise: [1/second]}
   refusals:
     - {when: {status: 429, header: {X-Reason: app}}, closes: app}
     - {when: {status: 403, json: {path: a.b, equals: c}}, closes: [app, "${user_id}"]}
   routes: ["things/{id}/parts", "files/**"]
+  body: {wait: {path: "errors[0].wait", means: milliseconds}, remaining: a, limit: b, restore_per_second: c}
 """
 
 

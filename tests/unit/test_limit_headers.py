@@ -10,6 +10,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nango_py.limits.headers.declared import DeclaredLimits
 from nango_py.limits.headers.header_reader import MAX_SETS, HeaderReader
 from nango_py.limits.headers.response_limits import (
     MIN_WAIT_SECONDS,
@@ -295,7 +296,7 @@ def test_reading_many_answers_gives_what_reading_one_gives(
     for name, value in pairs:
         message[name] = value
     headers = message if kind == "message" else dict(pairs)
-    reader = HeaderReader(declared)
+    reader = HeaderReader(DeclaredLimits({"headers": declared}))
     assert reader.read(headers, NOW) == parse_limits(headers, NOW, declared)
     message["Server"] = "other"
     assert reader.read(message, NOW) == parse_limits(message, NOW, declared)
@@ -304,7 +305,7 @@ def test_reading_many_answers_gives_what_reading_one_gives(
 
 def test_sets_of_header_names_are_forgotten_when_there_are_many() -> None:
     """A server that makes up names in every response fills no memory."""
-    reader = HeaderReader(None)
+    reader = HeaderReader(DeclaredLimits(None))
     for number in range(3 * MAX_SETS):
         assert len(reader.read({f"x-{number}": "1", "ratelimit-remaining": "5"}, NOW)) == 1
     assert len(reader._positions) <= MAX_SETS

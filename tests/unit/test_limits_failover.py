@@ -53,10 +53,10 @@ class Breakable:
         self._response()
         return self.inner.confirm(ticket)
 
-    def settle(self, ticket: Any) -> None:
+    def settle(self, ticket: Any, costs: Any = None) -> None:
         """Of the store inside."""
         self._response()
-        self.inner.settle(ticket)
+        self.inner.settle(ticket, costs)
 
     def release(self, ticket: Any) -> None:
         """Of the store inside."""

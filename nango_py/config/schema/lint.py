@@ -108,6 +108,7 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
             if len(budget) > 1 and budget.keys().isdisjoint(("cases", "otherwise", "max_in_flight")):
                 where = locator.position(("rate_limits", "budgets", index))
                 yield Problem(where, "E203", "the budget has no limits", "expected cases or otherwise")
+        yield from _check_family_windows(budget, locator, ("rate_limits", "budgets", index))
     for index, refusal in _enumerate(limits.get("refusals")):
         closes = refusal.get("closes") if isinstance(refusal, MAPPINGS) else None
         path = ("rate_limits", "refusals", index, "closes")
@@ -119,6 +120,26 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
                 known = ", ".join(names) or "none"
                 help_ = f'did you mean "{near}"?' if near else f"budgets: {known}"
                 yield Problem(where, "E404", f'no budget is named "{printable(name)}"', "", help_)
+
+
+def _check_family_windows(budget: object, locator: Located, path: Path) -> Iterator[Problem]:
+    """Headers of windows that the budget does not have (E404)."""
+    if not isinstance(budget, MAPPINGS):
+        return
+    rows = [
+        budget.get("otherwise"),
+        *(_mapping_of(case).get("windows") for _, case in _enumerate(budget.get("cases"))),
+    ]
+    windows = [window for row in rows for _, window in _enumerate(row)]
+    families = budget.get("headers")
+    is_list = isinstance(families, list | tuple)
+    for number, family in enumerate(families if isinstance(families, list | tuple) else (families,)):
+        window = _mapping_of(family).get("window")
+        if window is not None and window not in windows:
+            place = (*path, "headers", *((number,) if is_list else ()), "window")
+            known = ", ".join(str(one) for one in windows if isinstance(one, str))
+            help_ = f"write one of {known}" if known else "write it as in the budget"
+            yield Problem(locator.position(place), "E404", "the budget has no such window", "", help_)
 
 
 def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Problem]:
@@ -212,6 +233,10 @@ def _is_time_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def _mapping_of(value: object) -> Settings:
+    return value if isinstance(value, MAPPINGS) else {}
 
 
 def _mapping(value: object, key: str) -> Settings:

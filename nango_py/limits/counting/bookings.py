@@ -69,13 +69,15 @@ class Bookings:
             meter.dequeue(booking)
         return self._place(booking, meters, time, now)
 
-    def settle(self, booking: Booking, now: float) -> None:
+    def settle(self, booking: Booking, now: float, costs: tuple[int, ...] | None = None) -> None:
         if booking.state == "waiting":
             self.release(booking)
         if booking.state == "in_flight":
-            for spend in booking.spends:
+            for index, spend in enumerate(booking.spends):
                 meter = self.meters.get(spend.key)
                 if meter is not None:
+                    if costs is not None:
+                        meter.change_cost(booking, costs[index])
                     # In every store a late response counts when the API must have counted the request.
                     meter.expire(now)
                     meter.finish(booking, now)

@@ -198,6 +198,13 @@ class Meter:
         self.in_flight[booking] = (now, cost)
         self.in_flight_cost += cost
 
+    def change_cost(self, booking: Booking, cost: int) -> None:
+        """The request has cost something else than was booked."""
+        if booking in self.in_flight:
+            sent, booked = self.in_flight[booking]
+            self.in_flight[booking] = (sent, cost)
+            self.in_flight_cost += cost - booked
+
     def cancel(self, booking: Booking) -> None:
         """The request was not sent after all."""
         if booking in self.in_flight:

@@ -34,6 +34,9 @@ class LimitStatus:
         resets_in: seconds until the whole capacity is available.
         source: the header or policy.
         window_seconds: the length of the window.
+        rate: requests per second that refill the capacity.
+        budget: the number of the budget in the blueprint; None for the one that the numbers fit.
+        label: of the budget's limit; "" for the one that the numbers fit.
     """
 
     remaining: float | None
@@ -41,6 +44,9 @@ class LimitStatus:
     resets_in: float | None
     source: str
     window_seconds: float | None = None
+    rate: float | None = None
+    budget: int | None = None
+    label: str = ""
 
 
 def declared_name(declared: Settings | None, word: str) -> str:
@@ -65,13 +71,18 @@ def parse_declared(
     used, most = parse_fraction(headers.get(remaining_name))
     if used is not None and most is not None:
         remaining, limit = most - used, most
-    entry = declared.get("reset")
-    means = entry.get("means", "auto") if entry is not None and not isinstance(entry, str) else "auto"
-    resets_in = parse_reset(headers.get(reset_name), means, response_time)
-    if any(value is not None for value in (remaining, limit, resets_in)):
-        yield LimitStatus(
-            _not_negative(remaining), limit, resets_in, remaining_name or limit_name or reset_name
-        )
+    rate = None
+    if _meaning(declared, "limit") == "requests_per_second":
+        rate, limit = limit if limit is not None and limit > 0 else None, None
+    resets_in = parse_reset(headers.get(reset_name), _meaning(declared, "reset"), response_time)
+    if any(value is not None for value in (remaining, limit, resets_in, rate)):
+        source = remaining_name or limit_name or reset_name
+        yield LimitStatus(_not_negative(remaining), limit, resets_in, source, rate=rate)
+
+
+def _meaning(declared: Settings, word: str) -> str:
+    entry = declared.get(word)
+    return "auto" if entry is None or isinstance(entry, str) else str(entry.get("means", "auto"))
 
 
 _FAMILY = re.compile(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from email.message import Message
 from typing import TYPE_CHECKING
 
-from nango_py.limits.headers.dialects import declared_name
-from nango_py.limits.headers.header_values import LowerCaseHeaders
-from nango_py.limits.headers.response_limits import parse_limits
+from nango_py.limits.headers.header_values import LowerCaseHeaders, lower_case
+from nango_py.limits.headers.response_limits import parse_limits, parse_wait, response_time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from nango_py.json_types import Settings
+    from nango_py.limits.headers.declared import DeclaredLimits
     from nango_py.limits.headers.dialects import LimitStatus
 
 END_HEADERS = frozenset({"deprecation", "sunset"})
@@ -24,16 +23,15 @@ class HeaderReader:
     """Returns what `parse_limits` returns, and caches which headers of a set can describe limits.
 
     Args:
-        declared: the blueprint's `rate_limits.headers`.
+        declared: where the blueprint says that limits are reported.
 
     Attributes:
         has_seen_end: whether a response had a header about the end of its resource (RFC 9745, RFC 8594).
     """
 
-    def __init__(self, declared: Settings | None) -> None:
+    def __init__(self, declared: DeclaredLimits) -> None:
         self._declared = declared
-        words = ("remaining", "limit", "reset")
-        self._names = {declared_name(declared, word) for word in words} - {""}
+        self._names = declared.header_names
         self.has_seen_end = False
         self._positions: dict[tuple[str, ...], tuple[tuple[int, str], ...]] = {}
 
@@ -57,7 +55,19 @@ class HeaderReader:
             return ()
         pairs = list(read_pairs())
         by_name = LowerCaseHeaders([(name, str(pairs[index][1])) for index, name in positions])
-        return parse_limits(by_name, now, self._declared)
+        return self._parse(by_name, now)
+
+    def wait(self, headers: Mapping[str, str], text: str, now: float) -> float | None:
+        """The seconds that a refusal asks to wait; see `parse_wait`."""
+        by_name = lower_case(headers)
+        return parse_wait(by_name, text, now, self._declared.headers, self._parse(by_name, now))
+
+    def _parse(self, by_name: LowerCaseHeaders, now: float) -> tuple[LimitStatus, ...]:
+        declared = self._declared
+        if not declared.has_families:
+            return parse_limits(by_name, now, declared.headers)
+        families = tuple(declared.read_families(by_name, response_time_of(by_name, now)))
+        return (*families, *parse_limits(declared.without_families(by_name), now, declared.headers))
 
     def _find_positions(self, names: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
         """The positions of the headers that can describe limits, and of Date if there are any."""

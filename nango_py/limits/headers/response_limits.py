@@ -38,7 +38,11 @@ MAX_BODY = 16_384
 
 
 def parse_wait(
-    headers: Mapping[str, str], text: str, now: float, declared: Settings | None = None
+    headers: Mapping[str, str],
+    text: str,
+    now: float,
+    declared: Settings | None = None,
+    statuses: tuple[LimitStatus, ...] | None = None,
 ) -> float | None:
     """The seconds that a 429 response asks to wait, or None.
 
@@ -50,16 +54,17 @@ def parse_wait(
         text: its body, or "".
         now: Unix seconds.
         declared: the blueprint's `rate_limits.headers`.
+        statuses: the limits in the headers, if they were read already.
     """
     by_name = lower_case(headers)
     wait = parse_retry_after(by_name, now, declared_name(declared, "retry_after") or "retry-after")
     if wait is not None:
         return wait
-    statuses = parse_limits(by_name, now, declared)
+    statuses = parse_limits(by_name, now, declared) if statuses is None else statuses
     exhausted = [status.resets_in for status in statuses if status.remaining == 0 and status.resets_in]
     unspecific = [status.resets_in for status in statuses if status.remaining is None and status.resets_in]
     waits = exhausted or unspecific
-    return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text, _response_time(by_name, now)())
+    return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text, response_time_of(by_name, now)())
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry-after") -> float | None:
@@ -73,7 +78,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
         name: of the header, if the API uses another one.
     """
     by_name = lower_case(headers)
-    response_time = _response_time(by_name, now)
+    response_time = response_time_of(by_name, now)
     name = name.lower()
     milliseconds = _longest(by_name.get(f"{name}-ms", ""), response_time)
     if milliseconds is not None:
@@ -133,7 +138,7 @@ def parse_limits(
             `reset`, the headers of known formats are read too.
     """
     by_name = lower_case(headers)
-    response_time = _response_time(by_name, now)
+    response_time = response_time_of(by_name, now)
     statuses = tuple(parse_declared(by_name, declared, response_time)) if declared else ()
     if declared and declared.keys() >= {"remaining", "limit", "reset"}:
         return statuses
@@ -151,7 +156,7 @@ def _complete(declared: LimitStatus, known: tuple[LimitStatus, ...]) -> tuple[Li
             continue
         declared = LimitStatus(
             *(mine if (mine := getattr(declared, name)) is not None else getattr(status, name)
-              for name in ("remaining", "limit", "resets_in", "source", "window_seconds"))
+              for name in ("remaining", "limit", "resets_in", "source", "window_seconds", "rate"))
         )  # fmt: skip
     return (declared, *others)
 
@@ -182,7 +187,7 @@ _SENTENCES = tuple(
 )
 
 
-def _response_time(headers: Mapping[str, str], now: float) -> Callable[[], float]:
+def response_time_of(headers: Mapping[str, str], now: float) -> Callable[[], float]:
     """The time in the Date header, parsed when it is needed; `now` without one."""
 
     def moment() -> float:

@@ -162,12 +162,15 @@ class FailoverLimits:
             return self._acquire_local(ticket, 1e9).wait
         return wait if ticket.local is None else max(wait, self._local.confirm(ticket.local))
 
-    def settle(self, ticket: Ticket) -> None:
-        if ticket.local is None:
-            self._local.count(self._share(ticket.spends).spends)
+    def settle(self, ticket: Ticket, costs: tuple[int, ...] | None = None) -> None:
+        if ticket.local is not None:
+            self._local.settle(ticket.local, costs)
         else:
-            self._local.settle(ticket.local)
-        self._end_shared(self._store.settle, ticket)
+            spends = self._share(ticket.spends).spends
+            if costs is not None:
+                spends = tuple(map(_with_cost, spends, costs))
+            self._local.count(spends)
+        self._end_shared(lambda shared: self._store.settle(shared, costs), ticket)
 
     def release(self, ticket: Ticket) -> None:
         if ticket.local is not None:
@@ -324,6 +327,10 @@ class FailoverLimits:
         if processes > self._processes or (processes < self._processes and now >= self._agree_until):
             self._processes = processes
             self._shares.clear()
+
+
+def _with_cost(spend: Spend, cost: int) -> Spend:
+    return Spend(spend.key, spend.limits, cost)
 
 
 def _longest_short_window(spends: tuple[Spend, ...]) -> float:

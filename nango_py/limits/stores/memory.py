@@ -59,10 +59,10 @@ class MemoryLimits:
                 self._bookings.restore_order(ticket)
                 raise
 
-    def settle(self, ticket: Booking) -> None:
+    def settle(self, ticket: Booking, costs: tuple[int, ...] | None = None) -> None:
         with self.lock:
             try:
-                self._bookings.settle(ticket, self._clock.monotonic())
+                self._bookings.settle(ticket, self._clock.monotonic(), costs)
             except BaseException:
                 self._bookings.restore_order(ticket)
                 raise

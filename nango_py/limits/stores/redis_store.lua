@@ -453,6 +453,24 @@ function make.meter()
     return cost
   end
 
+  -- A booking in flight has cost something else than was booked.
+  function Meter.change_cost(meter, name, cost)
+    local first, stop = 1, #meter.in_flight
+    while first < stop do
+      local other, sent = struct.unpack('<c16d', meter.in_flight, first)
+      if other == name then
+        local before = Meter.cancel(meter, name)
+        if before then
+          local left, right = meter.in_flight:sub(1, first - 1), meter.in_flight:sub(first)
+          meter.in_flight = left .. name .. struct.pack('<dd', sent, cost) .. right
+          meter.in_flight_cost = meter.in_flight_cost + cost
+        end
+        return
+      end
+      first = first + 32
+    end
+  end
+
   function Meter.finish(meter, name, moment)
     local cost = Meter.cancel(meter, name)
     if cost then Meter.count(meter, moment, cost) end
@@ -711,9 +729,13 @@ elseif step == 'confirm' then
   for _, spend in ipairs(spends) do module.meter.dequeue(spend.meter, name) end
   reply = place(at, order)
 
+-- Behind the name may be what the call has cost in each budget, 8 bytes each.
 elseif step == 'settle' then
-  for _, spend in ipairs(spends) do
+  local costs = name:sub(17)
+  name = name:sub(1, 16)
+  for index, spend in ipairs(spends) do
     module.meter.dequeue(spend.meter, name)
+    if costs ~= '' then module.meter.change_cost(spend.meter, name, (struct.unpack('<d', costs, 8 * index - 7))) end
     module.meter.finish(spend.meter, name, now)
   end
 

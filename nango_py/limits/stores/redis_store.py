@@ -62,6 +62,7 @@ day by its own clock, and takes later days to have 24 hours."""
 _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
 _REPORT = Struct("<dddd")
+_COST = Struct("<d")
 
 LAYOUT = "4"
 """Part of every key, so that no version reads what another wrote in another format."""
@@ -158,9 +159,12 @@ class RedisLimits:
         call = ticket.call
         return float(self._run("confirm", call.all_keys, ticket.name, ticket.order, call.arguments))
 
-    def settle(self, ticket: Ticket) -> None:
+    def settle(self, ticket: Ticket, costs: tuple[int, ...] | None = None) -> None:
         if ticket.call.budget_keys:
-            self._run("settle", ticket.call.budget_keys, ticket.name)
+            name = ticket.name
+            if costs is not None:
+                name += b"".join(_COST.pack(cost) for cost in costs)
+            self._run("settle", ticket.call.budget_keys, name)
 
     def release(self, ticket: Ticket) -> None:
         if ticket.call.budget_keys:

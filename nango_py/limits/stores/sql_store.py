@@ -114,8 +114,8 @@ class SqlLimits:
 
         return self._change(_keys(ticket.spends, ticket.gates), confirm)
 
-    def settle(self, ticket: Ticket) -> None:
-        self._end(ticket, lambda rows, booking: rows.bookings.settle(booking, rows.now))
+    def settle(self, ticket: Ticket, costs: tuple[int, ...] | None = None) -> None:
+        self._end(ticket, lambda rows, booking: rows.bookings.settle(booking, rows.now, costs))
 
     def release(self, ticket: Ticket) -> None:
         self._end(ticket, lambda rows, booking: rows.bookings.release(booking))

@@ -11,6 +11,7 @@ import click
 
 from nango_py.cli import arguments
 from nango_py.cli.exit_codes import FAILED
+from nango_py.cli.listing import ListArguments, check_options, list_options, write_list
 from nango_py.cli.output import echo_error, format_json, is_terminal
 from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.cli.waiting import WaitingLine
@@ -46,6 +47,10 @@ class RequestArguments(TypedDict):
     headers: tuple[str, ...]
     json_body: str | None
     data: str | None
+
+
+class CallArguments(RequestArguments, ListArguments):
+    """The values of all options that a decorator adds to `nango call`."""
 
 
 def request_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -103,8 +108,9 @@ def plan(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Maximum time for all attempts and waits together.",
+    help="Maximum time for all attempts and waits together; with --paginate, for each page.",
 )
+@list_options
 @pass_project
 def call(
     project: Project,
@@ -117,24 +123,42 @@ def call(
     explain: bool,
     curl: bool,
     deadline: float | None,
-    **request: Unpack[RequestArguments],
+    **given: Unpack[CallArguments],
 ) -> None:
     """Make a call and print the body of the response.
 
     METHOD is any HTTP method; PATH is relative to the base URL of the blueprint. The exit code is 1 if the
     call failed or the status is 400 or above.
 
+    With --paginate, records of all pages are printed instead, or written to a file. With --state, the same
+    command goes on where it was stopped, and each record is written once.
+
     \b
     Example:
       nango call klaviyo-today user-1 GET profiles -p 'page[size]=50' --explain
       nango call klaviyo-today user-1 POST profiles --json @profile.json
       nango call klaviyo-today user-1 GET metrics --curl
+      nango call klaviyo-today user-1 GET profiles --paginate -o profiles.csv --state profiles.state
     """
-    options = _request_options(**request)
+    every: dict[str, Any] = {**given}
+    listed: Any = {name: every.pop(name) for name in ListArguments.__annotations__}
+    check_options(listed)
+    if listed["paginate"] and (include or curl):
+        raise click.UsageError("--paginate prints records; use it without --include and --curl")
+    options = _request_options(**every)
     line = WaitingLine(sys.stderr, integration)
     with _open_executor(project, integration, user, line=line) as executor:
         if curl:
             click.echo(format_curl(executor.plan(method, path, **options)))
+            return
+        if listed["paginate"]:
+            try:
+                write_list(
+                    executor, path, {**options, "method": method, "deadline_seconds": deadline}, listed
+                )
+            finally:
+                if explain:
+                    click.echo(executor.explain(), err=True)
             return
         try:
             with line:

@@ -19,7 +19,14 @@ class AsyncRecords(Reader):
 
     def __init__(self, walk: PageWalk, pages: AsyncGenerator[ParsedPage, None]) -> None:
         super().__init__(walk)
+        self._pages = pages
         self._generator = self._iterate(pages)
+
+    async def batches(self) -> AsyncIterator[list[Any]]:
+        """The records page by page, as lists; `state` is where to go on after the last list."""
+        async with contextlib.aclosing(self._pages) as pages:
+            async for page in pages:
+                yield self.batch_of(page)
 
     async def _iterate(self, pages: AsyncGenerator[ParsedPage, None]) -> AsyncGenerator[Any, None]:
         async with contextlib.aclosing(pages):

@@ -34,16 +34,26 @@ class Reader:
         """
         return self._walk.start_state if self._page is None else self._page.state(self._read)
 
-    def records_of(self, page: ParsedPage) -> Iterator[Any]:
+    def _begin(self, page: ParsedPage) -> list[Any]:
         """The records of a page that are still to be read."""
         self._page, self._read, self._skip = page, self._skip, 0
         end = len(page.records)
         if self._left is not None:
             end = min(end, self._read + self._left)
             self._left -= max(0, end - self._read)
-        for record in page.records[self._read : end]:
+        return page.records[self._read : end]
+
+    def records_of(self, page: ParsedPage) -> Iterator[Any]:
+        """The records of a page that are still to be read, one by one."""
+        for record in self._begin(page):
             self._read += 1
             yield record
+
+    def batch_of(self, page: ParsedPage) -> list[Any]:
+        """The records of a page that are still to be read, at once."""
+        found = self._begin(page)
+        self._read += len(found)
+        return found
 
 
 class Records(Reader):
@@ -51,7 +61,12 @@ class Records(Reader):
 
     def __init__(self, walk: PageWalk, pages: Iterator[ParsedPage]) -> None:
         super().__init__(walk)
+        self._pages = pages
         self._generator = self._iterate(pages)
+
+    def batches(self) -> Iterator[list[Any]]:
+        """The records page by page, as lists; `state` is where to go on after the last list."""
+        return map(self.batch_of, self._pages)
 
     def _iterate(self, pages: Iterator[ParsedPage]) -> Generator[Any, None, None]:
         for page in pages:

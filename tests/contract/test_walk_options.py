@@ -533,3 +533,20 @@ def test_loops_of_any_length_are_found_with_bounded_memory(kind: str, length: in
     finally:
         scripted_executors.MOST_REQUESTS = most
     assert len(api.requests) <= 3 * length
+
+
+@both
+def test_batches_are_the_records_of_a_page_and_their_state(kind: str) -> None:
+    """Lists of records, whose state is after them; a list that went on in the middle begins there."""
+    executor, _ = an_executor(kind, numbered())
+    _, state = read(executor, "paginate", 4)
+
+    async def walk() -> list[Any]:
+        found = executor.paginate("things", state=state, max_records=5)
+        return [(batch, found.state["records"]) async for batch in found.batches()]
+
+    if kind == "async":
+        assert asyncio.run(walk()) == [([4, 5], 6), ([6, 7, 8], 9)]
+        return
+    found = executor.paginate("things", state=state, max_records=5)
+    assert [(batch, found.state["records"]) for batch in found.batches()] == [([4, 5], 6), ([6, 7, 8], 9)]

@@ -1,0 +1,110 @@
+"""Memory while a list of 20,000 pages is read."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from tests.support.made_values import FakeResponse
+from tests.support.scripted_executors import Request, ScriptedApi, executors
+
+PAGES = 20_000
+FEWER = 4_000
+"""Pages where the length itself is not the point."""
+WARM = 1_000
+"""Pages after which everything that is kept is there."""
+TRACED = 1_000
+"""For these last pages allocations are traced; in the first 550, what is kept for loops is replaced."""
+SETTLED = 550
+MOST_BLOCKS = 1_500
+"""Blocks of memory that may be added by the pages between; one for each page would be 2,000 at least."""
+MOST_BYTES = 15_000
+"""Bytes that may be added by the last 450 pages; a hash for each page would be 40,000."""
+
+
+class ForgetfulApi(ScriptedApi):
+    """An API that keeps no requests."""
+
+    def respond(self, plan: Any) -> FakeResponse:
+        """One page."""
+        served: FakeResponse = self._serve(Request(plan, 0))
+        return served
+
+
+def serve(request: Request) -> FakeResponse:
+    """One of 20,000 pages."""
+    number = int(request.query.get("after", 0)) + 1
+    following = number if number < PAGES else None
+    return FakeResponse(body={"items": [{"id": number}], "next": following})
+
+
+class Growth:
+    """Measures by how much memory grows after the first pages."""
+
+    def __init__(self, expected: int, kept: list[Any] | None = None) -> None:
+        self.pages = self.blocks = self.bytes = 0
+        self.expected = expected
+        self.kept = kept
+
+    def note(self, record: Any) -> None:
+        """Count a page with one record."""
+        self.pages += 1
+        if self.kept is not None:
+            self.kept.append(dict(record))
+        traced = self.expected - TRACED
+        if self.pages in {WARM, traced}:
+            gc.collect()
+            self.blocks = sys.getallocatedblocks() - self.blocks
+        if self.pages == traced:
+            tracemalloc.start()
+        if self.pages in {traced + SETTLED, self.expected - 1}:
+            gc.collect()
+            self.bytes = tracemalloc.get_traced_memory()[0] - self.bytes
+        if self.pages == self.expected - 1:
+            tracemalloc.stop()
+
+    def is_bounded(self) -> bool:
+        """Whether nothing was kept for each page."""
+        assert self.pages == self.expected
+        return self.blocks < MOST_BLOCKS and self.bytes < MOST_BYTES
+
+
+BLOCK = {"kind": "cursor", "cursor": "next", "param": "after", "records": "items"}
+
+
+@pytest.mark.parametrize(("prefetch", "pages"), [(0, PAGES), (1, FEWER)])
+def test_memory_does_not_grow_with_the_number_of_pages(prefetch: int, pages: int) -> None:
+    """What is kept to find loops is bounded."""
+    growth = Growth(pages)
+    executor, _ = executors(ForgetfulApi(serve), pagination=BLOCK)
+    for record in executor.paginate("things", prefetch=prefetch, max_pages=pages):
+        growth.note(record)
+    assert growth.is_bounded(), vars(growth)
+
+
+def test_memory_does_not_grow_in_asyncio() -> None:
+    """The same for tasks."""
+    growth = Growth(FEWER)
+    _, executor = executors(ForgetfulApi(serve), pagination=BLOCK)
+
+    async def walk() -> None:
+        async for record in executor.paginate("things", max_pages=FEWER):
+            growth.note(record)
+
+    asyncio.run(walk())
+    assert growth.is_bounded(), vars(growth)
+
+
+def test_memory_that_grows_would_be_noticed() -> None:
+    """The control: a caller that keeps the records."""
+    growth = Growth(FEWER, kept=[])
+    executor, _ = executors(ForgetfulApi(serve), pagination=BLOCK)
+    for record in executor.paginate("things", max_pages=FEWER):
+        growth.note(record)
+    assert growth.blocks > MOST_BLOCKS
+    assert growth.bytes > MOST_BYTES

@@ -34,8 +34,11 @@ def replaceable_keys(lower: Settings, upper: Settings) -> Settings:
             key: value for key, value in following.items() if not _replaces_pointer(value, changed.get(key))
         }
     size, other = _mapping(lower, "size"), _mapping(upper, "size")
-    if size and not PLACES.isdisjoint(other):
-        kept["size"] = {key: value for key, value in size.items() if key not in PLACES}
+    replaced = set() if PLACES.isdisjoint(other) else set(PLACES)
+    if other.get("max") is not None:
+        replaced.add("value")  # without a value of its own, the new maximum is requested
+    if size and replaced:
+        kept["size"] = {key: value for key, value in size.items() if key not in replaced}
     return kept
 
 

@@ -127,6 +127,8 @@ def test_a_pointer_replaces_a_pointer(tmp_path: Path) -> None:
     assert dict(found["next"]["to"]) == {"body": "page.after"}
     assert (found["next"]["from"], found["next"]["more"]) == ("a.b", "c")
     assert dict(found["size"]) == {"value": 10, "max": 50, "body": "page.size"}
+    found = settings_of(tmp_path, GENERAL, {"size": {"max": 5}})
+    assert dict(found["size"]) == {"param": "limit", "max": 5}
     found = settings_of(tmp_path, GENERAL, {"next": {"more": None}, "size": {"value": 20}})
     assert dict(found["next"]) == {"from": "a.b", "to": {"param": "after"}}
     assert dict(found["size"]) == {"param": "limit", "value": 20, "max": 50}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
@@ -73,10 +73,10 @@ class OAuth2(TokenMode):
         "revocation_url": URL,
         "revocation": REVOCATION,
     }
-    required_settings = ("authorization_url", "token_url")
-    required_app_settings = ("oauth_client_id", "oauth_client_secret")
-    variables = ("access_token", "oauth_client_id", "oauth_client_secret")
-    secret_variables = ("access_token", "oauth_client_secret")
+    required_settings: ClassVar[tuple[str, ...]] = ("authorization_url", "token_url")
+    required_app_settings: ClassVar[tuple[str, ...]] = ("oauth_client_id", "oauth_client_secret")
+    variables: ClassVar[tuple[str, ...]] = ("access_token", "oauth_client_id", "oauth_client_secret")
+    secret_variables: ClassVar[tuple[str, ...]] = ("access_token", "oauth_client_secret")
 
     def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
         """With a refresh token, or if the application's own id and secret are sufficient."""

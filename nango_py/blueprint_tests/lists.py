@@ -79,7 +79,7 @@ def _next_page_differences(expected: object, following: Sendable | None) -> Iter
 def walk_differences(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[str]:
     """What is wrong with a walk over a list of several pages in the sandbox."""
     example = next((each for each in bench.examples if has_list(bench.settings, each)), None)
-    if example is None or bench.settings["pagination"]["kind"] == "single":
+    if example is None or bench.settings["pagination"].get("kind") == "single":
         return
     method, path, options = call_of(example)
     if method != "GET":

@@ -93,7 +93,7 @@ def connect(
     """
     settings: dict[str, Any] | None = parse_json_option(config, "--config")
     with project.open_for_calls() as nango:
-        from nango_py.connect.oauth import uses_browser_login
+        from nango_py.connect.login_kinds import uses_browser_login
 
         entry = find_integration(nango, integration)
         has_login_page = uses_browser_login(entry)

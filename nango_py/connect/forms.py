@@ -11,7 +11,8 @@ from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
-from nango_py.connect.oauth import provider_fields, uses_browser_login
+from nango_py.connect.login_kinds import uses_browser_login
+from nango_py.connect.oauth import provider_fields
 from nango_py.connect.words import lower_title
 from nango_py.record import field, record
 

@@ -24,7 +24,8 @@ from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed, explain_failure
 from nango_py.connect.form_values import CHECK_FIELDS, FormValues, clean_settings, find_hidden_settings
 from nango_py.connect.forms import make_form
 from nango_py.connect.keep_alive import keep_alive
-from nango_py.connect.oauth import LoginResult, check_user_config, make_login, provider_fields
+from nango_py.connect.login_kinds import make_login
+from nango_py.connect.oauth import LoginResult, check_user_config, provider_fields
 from nango_py.connect.outcome import LoginOutcome, find_outcome, report_outcome, save_outcome
 from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE
 from nango_py.connections.rows import unstored_connection

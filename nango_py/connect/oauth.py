@@ -13,9 +13,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nango_py.auth.base import mode_of
-from nango_py.auth.oauth1 import OAuth1
-from nango_py.auth.oauth2 import OAuth2
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
@@ -264,36 +261,6 @@ def _seconds_to_wait(response: TokenResponse, now: float) -> float:
         return math.inf
     wait = token_responses.retry_after(response, now)
     return 1.0 if wait is None else wait
-
-
-def uses_browser_login(integration: Integration) -> bool:
-    """Whether users connect this integration by logging in at the provider instead of by a form."""
-    return _login_class(integration) is not None
-
-
-def make_login(
-    services: Services, integration: Integration, user_id: str, additional_config: JsonObject
-) -> Login:
-    """The login of an integration, for settings that were checked.
-
-    Raises:
-        LoginFailed: `not_allowed`: its auth mode has no browser login.
-    """
-    login_class = _login_class(integration)
-    if login_class is None:
-        message = f"{integration.title or integration.name} is connected by a form, not by logging in"
-        raise LoginFailed("not_allowed", message, f"{integration.auth_mode} has no browser login")
-    return login_class(services, integration, user_id, additional_config)
-
-
-def _login_class(integration: Integration) -> type[Login] | None:
-    mode = mode_of(integration)
-    if isinstance(mode, OAuth1):
-        return SignedLogin
-    if not isinstance(mode, OAuth2):
-        return None
-    params = integration.settings["auth"].get("token_params") or {}
-    return None if params.get("grant_type") == "client_credentials" else CodeLogin
 
 
 def provider_fields(integration: Integration) -> frozenset[str]:

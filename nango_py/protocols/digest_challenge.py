@@ -22,8 +22,11 @@ _PIECE = re.compile(
 )
 
 
-def parse_challenges(header: str) -> list[dict[str, str]]:
-    """The Digest challenges of a WWW-Authenticate header, parameter names in lower case (RFC 9110 11.6.1)."""
+def parse_challenges(header: str, scheme: str = "digest") -> list[dict[str, str]]:
+    """The challenges of one scheme in a WWW-Authenticate header (RFC 9110 11.6.1).
+
+    The scheme and the names of parameters are in lower case.
+    """
     challenges: list[dict[str, str]] = []
     current: dict[str, str] | None = None
     index = 0
@@ -31,7 +34,7 @@ def parse_challenges(header: str) -> list[dict[str, str]]:
         name, value = piece[1], piece[2]
         index = piece.end()
         if value is None:
-            current = {} if name.lower() == "digest" else None
+            current = {} if name.lower() == scheme else None
             if current is not None:
                 challenges.append(current)
         elif current is not None:

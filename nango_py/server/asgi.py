@@ -88,6 +88,7 @@ ENDPOINTS = {
     ),
     "/oauth/callback": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
     "/oauth/callback/{name}": Endpoint("notice", calls_provider=True, GET=handlers.finish_login),
+    "/client.json": Endpoint("data", GET=handlers.show_client_document),
     "/oauth/choice": Endpoint("notice", calls_provider=True, POST=handlers.finish_choice),
     "/static/{name}": Endpoint("script", GET=handlers.send_file),
     "/nango-connect.js": Endpoint("script", GET=handlers.send_file),

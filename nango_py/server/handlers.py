@@ -213,6 +213,16 @@ def finish_choice(site: Site, request: ConnectRequest) -> Response:
     return response
 
 
+def show_client_document(site: Site, _: ConnectRequest) -> Response:
+    """Who the application is, for authorization servers that take this URL as client id."""
+    from nango_py.connect.mcp import describe_application
+
+    document = describe_application(site.accounts.services, site.logins.redirect_uri)
+    if document is None:
+        raise Refusal(404, "not_found", "page not found")
+    return json_response(document)
+
+
 def _show_outcome(site: Site, request: ConnectRequest, outcome: LoginOutcome, browser: str) -> Response:
     """The page at the end of a login, or the one on which its user chooses an account."""
     words = choose_words(request.headers.get("accept-language", ""), outcome.language)

@@ -163,6 +163,9 @@ class TokenEndpoints:
 
 
 def _host(context: TokenContext) -> str:
+    found = context.credentials.get("token_url")
+    if isinstance(found, str):  # by a login at a server that the user named
+        return urlsplit(found).netloc
     key = "refresh_url" if context.settings.get("refresh_url") else "token_url"
     try:
         return urlsplit(context.url(key)).netloc

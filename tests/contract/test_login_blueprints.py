@@ -12,7 +12,8 @@ from nango_py import Nango
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
-from nango_py.connect.oauth import make_login, provider_fields, uses_browser_login
+from nango_py.connect.login_kinds import make_login, uses_browser_login
+from nango_py.connect.oauth import provider_fields
 from nango_py.engine.interfaces import run_sync
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol

@@ -38,6 +38,7 @@ ROUTES = [
     ("GET", "/oauth/callback"),
     ("GET", "/oauth/callback/mail"),
     ("POST", "/oauth/choice"),
+    ("GET", "/client.json"),
     ("GET", "/static/connect.css"),
     ("GET", "/nango-connect.js"),
     ("GET", "/nowhere"),
@@ -390,7 +391,8 @@ def test_unsupported_methods_are_refused(product: Product, path: str) -> None:
         assert (response.status_code, "Allow" in response.headers) == (405, True)
     assert visitor.ask("OPTIONS", path).headers["Allow"] == response.headers["Allow"]
     head = visitor.ask("HEAD", path)
-    assert (head.content, head.status_code) == (b"", 405 if "/oauth/" in path or "/connect/" in path else 200)
+    has_no_head = path == "/client.json" or "/oauth/" in path or "/connect/" in path
+    assert (head.content, head.status_code) == (b"", 405 if has_no_head else 200)
 
 
 def test_malformed_requests_are_refused(product: Product) -> None:

@@ -11,7 +11,7 @@ import requests
 from nango_py import CredentialsError, ProviderError, Sandbox
 from nango_py.connect.local_browser import log_in as log_in_here
 from nango_py.connect.login import Logins
-from nango_py.connect.oauth import uses_browser_login
+from nango_py.connect.login_kinds import uses_browser_login
 from nango_py.sandbox import TokenRules
 from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_logins import (
@@ -42,7 +42,7 @@ def config_of(settings: Any) -> dict[str, Any]:
 def extended(path: Path) -> dict[str, Any]:
     """An integration of a shipped blueprint, with an app if its mode needs one."""
     entry = {"extends_blueprint": path.stem.replace(".v", ":v")}
-    return {**entry, **(APP if path.stem != "github-app.v0" else {})}
+    return {**entry, **(APP if path.stem not in {"github-app.v0", "mcp.v0"} else {})}
 
 
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -329,10 +329,11 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
     """The one client that the provider knows."""
 
     method: str
+    id: str = CLIENT_ID
 
     def get_client_id(self) -> str:
         """Its id."""
-        return CLIENT_ID
+        return self.id
 
     def get_default_redirect_uri(self) -> None:
         """It has to name one."""
@@ -374,8 +375,8 @@ class Family(TokenMixin):  # type: ignore[misc]
     is_revoked: bool = False
 
     def check_client(self, client: Client) -> bool:
-        """There is one client."""
-        return client.get_client_id() == CLIENT_ID
+        """There is one client, which has been checked."""
+        return bool(client.get_client_id())
 
     def get_scope(self) -> str:
         """What the user allowed."""
@@ -427,7 +428,7 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
 
     class Server(AuthorizationServer):  # type: ignore[misc]
         def query_client(self, client_id: str) -> Client | None:
-            return provider.client if client_id == CLIENT_ID else None
+            return provider.client if client_id == provider.client.id else None
 
         def save_token(self, token: dict[str, Any], request: Request) -> None:
             token.update(provider.token_fields)

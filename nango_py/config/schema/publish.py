@@ -48,6 +48,7 @@ AUTH_KEYS = {
     "request_params": "additional parameters of the request for a request token",
     "request_url": "the URL for request tokens",
     "requires_issuer": "whether a callback without `iss` is rejected too",
+    "resource_url": "the URL of the MCP server",
     "revocation_url": "the URL for token revocation (RFC 7009)",
     "scope_aliases": "the provider's names of granted scopes, by scope",
     "scope_separator": "the separator of scopes, default a space",

@@ -73,7 +73,7 @@ def _sends_client_secret(auth: Settings) -> bool:
         return auth.get("signature_method") == "PLAINTEXT"  # other methods only sign with it
     if mode == "OAUTH2_JWT":
         return method is not None and method not in _KEPT_BY_US
-    return mode in {"OAUTH2", "OAUTH2_CC", "TOKEN_EXCHANGE"} and method not in _KEPT_BY_US
+    return mode in {"OAUTH2", "OAUTH2_CC", "TOKEN_EXCHANGE", "MCP_OAUTH2"} and method not in _KEPT_BY_US
 
 
 def _walk_members(value: Settings) -> Iterator[tuple[str, object]]:

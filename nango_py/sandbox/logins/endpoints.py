@@ -77,7 +77,7 @@ class LoginEndpoints:
         self.oauth2: OAuth2Endpoints | None = None
         self.two_step: TwoStepEndpoints | None = None
         self._own = OwnRequests(provider, self.tokens, accounts)
-        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "TOKEN_EXCHANGE"}:
+        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "TOKEN_EXCHANGE", "MCP_OAUTH2"}:
             self.oauth2 = OAuth2Endpoints(provider, self.tokens, clock)
         elif provider.mode == "TWO_STEP":
             self.two_step = TwoStepEndpoints(provider, self.tokens, clock)
@@ -108,7 +108,7 @@ class LoginEndpoints:
         if self.oauth1 is not None:
             return dict(self.oauth1.issue(user))
         made = make_credentials(self._provider.settings, user)
-        if self.oauth2 is None or self._provider.mode != "OAUTH2":
+        if self.oauth2 is None or self._provider.mode not in {"OAUTH2", "MCP_OAUTH2"}:
             return made
         issued = self.tokens.issue(user, "")
         expires = None if issued.lifetime_seconds is None else self._clock.now() + issued.lifetime_seconds

@@ -267,7 +267,8 @@ class OAuth2Endpoints:
     def _check_client(self, request: LoginRequest, params: Mapping[str, str]) -> None:
         provider = self._provider
         client_id, secret = self._read_client(request, params)
-        method = provider.text("authorization_method", "body")
+        default = "none" if provider.mode == "MCP_OAUTH2" else "body"
+        method = provider.text("authorization_method", default)
         is_known = bool(client_id) and client_id == (provider.client_id or client_id)
         if method == "private_key_jwt":
             template = (provider.auth.get("client_assertion") or {}).get(

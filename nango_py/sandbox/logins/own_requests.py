@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nango_py.sandbox.logins.tokens import TokenBook
 
 ACCOUNT, REVOKE = "account", "revoke_grant"
+MCP, ISSUER, REGISTER = "mcp", "issuer", "register"
 _PROJECTION = re.compile(r"\[(?:\?\s*(\w+)\s*==\s*['`]\"?([^'`\"]*)\"?['`]\s*)?\]\s*$")
 """The end of a JMESPath that makes a list of candidates, with the condition that they meet."""
 
@@ -48,12 +49,16 @@ class OwnRequests:
         if auth.get("revocation"):
             url = auth["revocation"]["url"]
             found["revocation"] = {"url": f"{root}{REVOKE}{path_of(url)}"}
+        if auth.get("resource_url"):
+            found["resource_url"] = f"{root}{MCP}"
         return found
 
     def respond(self, request: LoginRequest, name: str, rest: str) -> SandboxResponse | None:
         """The response to one of them; None if it is something else."""
         if name == REVOKE:
             return self._revoke(request)
+        if self._provider.mode == "MCP_OAUTH2" and name in {MCP, ISSUER, REGISTER}:
+            return _describe(name, request.url.partition(name)[0])
         number = rest.partition("/")[0]
         steps = self._provider.auth.get("after_login") or ()
         if name != ACCOUNT or not number.isdigit() or int(number) >= len(steps):
@@ -102,6 +107,24 @@ class OwnRequests:
         body = request.body.decode("utf-8", "replace")
         self._tokens.revoke_named(" ".join((*request.headers.values(), *request.query.values(), body)))
         return SandboxResponse.of({"ok": True, "revoked": True})
+
+
+def _describe(name: str, root: str) -> SandboxResponse:
+    """What an MCP server and its authorization server say of themselves (RFC 9728, RFC 8414, RFC 7591)."""
+    if name == REGISTER:
+        return SandboxResponse.of({"client_id": "sandbox_client"}, status=201)
+    if name == MCP:
+        challenge = f'Bearer resource_metadata="{root}{ISSUER}/resource"'
+        return SandboxResponse.of({}, status=401, headers={"WWW-Authenticate": challenge})
+    return SandboxResponse.of({
+        "resource": f"{root}{MCP}",
+        "authorization_servers": [f"{root}{ISSUER}"],
+        "issuer": f"{root}{ISSUER}",
+        "authorization_endpoint": f"{root}authorize",
+        "token_endpoint": f"{root}token",
+        "registration_endpoint": f"{root}{REGISTER}",
+        "code_challenge_methods_supported": ["S256"],
+    })  # fmt: skip
 
 
 def _write(document: JsonValue, path: str, value: JsonValue) -> JsonValue:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from nango_py.config.idempotency import idempotency_of
 from nango_py.config.request_match import MatchTable, RequestMatch
 from nango_py.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nango_py.config.idempotency import Idempotency
     from nango_py.config.request_match import RequestFacts
     from nango_py.config.template.compiled import Template
     from nango_py.config.values import Path
@@ -28,18 +30,22 @@ class EndpointSettings:
         base: the name of a base of `requests.bases`, or "".
         headers: over `requests.headers`.
         params: over `requests.params`.
+        body_format: the format of `body=`, or "".
         connect_seconds: timeout for connecting.
         read_seconds: timeout for each read.
         safe: whether the request may be sent twice.
+        idempotency: where the key of the request goes.
         pagination: the block in place of `pagination`.
     """
 
     base: str = ""
     headers: Named = ()
     params: Named = ()
+    body_format: str = ""
     connect_seconds: float | None = None
     read_seconds: float | None = None
     safe: bool | None = None
+    idempotency: Idempotency | None = None
     pagination: Settings | None = None
 
 
@@ -94,6 +100,8 @@ class Endpoints:
             base=next((entry.base for entry in found if entry.base), ""),
             headers=tuple(headers.values()),
             params=tuple(params.items()),
+            body_format=next((entry.body_format for entry in found if entry.body_format), ""),
+            idempotency=next((entry.idempotency for entry in found if entry.idempotency), None),
             connect_seconds=next((e.connect_seconds for e in found if e.connect_seconds is not None), None),
             read_seconds=next((e.read_seconds for e in found if e.read_seconds is not None), None),
             safe=next((e.safe for e in found if e.safe is not None), None),
@@ -111,6 +119,8 @@ def _settings_of(number: int, entry: Settings, compiled: Mapping[Path, Template]
         base=entry.get("base", ""),
         headers=templates("headers"),
         params=templates("params"),
+        body_format=str(entry.get("body_format", "")),
+        idempotency=idempotency_of(entry),
         connect_seconds=timeouts.get("connect"),
         read_seconds=timeouts.get("read"),
         safe=entry.get("safe"),

@@ -29,7 +29,8 @@ def check_header_names(settings: Settings, locator: Located) -> Iterator[Problem
     for block in _READING:
         for path, name in _read_names(settings.get(block), (block,)):
             try:
-                check_header_name(name, is_sent=path[-1] == "idempotency_header")
+                is_sent = path[-1] == "idempotency_header" or path[-2:] == ("idempotency", "header")
+                check_header_name(name, is_sent=is_sent)
             except TemplateProblem as problem:
                 is_key = path[-1] == name and path[-2] == "header"
                 where = locator.key_position(path) if is_key else locator.position(path)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as FilePath
 
+    from nango_py.config.idempotency import Idempotency
     from nango_py.config.template.compiled import Template
     from nango_py.config.values import Path
     from nango_py.errors import Position, Problem
@@ -124,6 +125,9 @@ class RequestSettings:
         connect_seconds: timeout for connecting.
         read_seconds: timeout for each read of the response.
         total_seconds: timeout for one attempt, from connecting to the last byte.
+        body: the fields of every JSON object or form, by dotted path.
+        body_format: json, form or bracketed_form.
+        idempotency: where idempotency keys go; None if the API has none.
         endpoints: what differs for some requests.
         graphql_path: the path of the GraphQL endpoint.
         user_hosts: the hosts that users name; None if the files name all hosts.
@@ -139,6 +143,9 @@ class RequestSettings:
     allow_http: bool
     allowed_hosts: tuple[str, ...]
     max_response_bytes: int
+    body: tuple[tuple[str, Template | str | float], ...] = ()
+    body_format: str = "json"
+    idempotency: Idempotency | None = None
     bases: tuple[tuple[str, Template], ...] = ()
     endpoints: Endpoints = Endpoints()
     graphql_path: str = "graphql"

@@ -36,7 +36,7 @@ def replaceable_keys(lower: Settings, upper: Settings) -> Settings:
     size, other = _mapping(lower, "size"), _mapping(upper, "size")
     replaced = set() if PLACES.isdisjoint(other) else set(PLACES)
     if other.get("max") is not None:
-        replaced.add("value")  # without a value of its own, the new maximum is requested
+        replaced.add("value")  # without its own value, the new maximum is requested
     if size and replaced:
         kept["size"] = {key: value for key, value in size.items() if key not in replaced}
     return kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.endpoints import Endpoints
+from nango_py.config.idempotency import idempotency_of
 from nango_py.config.model import Config, RequestSettings
 from nango_py.config.urls.hosts import origin_of, user_hosts
 from nango_py.config.urls.proxy import get_proxy
@@ -58,6 +59,12 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         download_hosts=tuple(str(host).lower() for host in requests.get("download_hosts", ())),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
+        body=tuple(
+            (name, compiled["requests", "body", name] if isinstance(value, str) else value)
+            for name, value in requests.get("body", {}).items()
+        ),
+        body_format=str(requests.get("body_format", "json")),
+        idempotency=idempotency_of(settings.get("retries")),
         bases=bases,
         endpoints=Endpoints(settings.get("endpoints", ()), compiled),
         graphql_path=str(requests.get("graphql_path", "graphql")),

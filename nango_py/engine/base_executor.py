@@ -172,8 +172,10 @@ class BaseExecutor(ABC, Generic[Result]):
         if mode.is_ready(connection.credentials):
             return self._plan(runtime, connection, call)
         credentials = {**connection.credentials, mode.token_variable: Secret("token_of_the_first_call")}
-        settings = bind_settings(runtime.integration, replaced(connection, credentials=credentials))
-        return make_plan(call, settings, runtime.retries.idempotency_header)
+        settings = bind_settings(
+            runtime.integration, replaced(connection, credentials=credentials), runtime.clock
+        )
+        return make_plan(call, settings)
 
     @property
     @without_frames
@@ -184,15 +186,14 @@ class BaseExecutor(ABC, Generic[Result]):
     def _bind(self, runtime: IntegrationRuntime, connection: Connection) -> BoundRequestSettings:
         integration, bound = runtime.integration, self._bound
         if bound is None or connection is not bound.connection or integration is not bound.integration:
-            self._bound = bound = bind_settings(integration, connection)
+            self._bound = bound = bind_settings(integration, connection, runtime.clock)
         return bound
 
     def _based(self, call: Call) -> Call:
         return replaced(call, base=self._base) if self._base else call
 
     def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
-        settings = self._bind(runtime, connection)
-        return make_plan(self._based(call), settings, runtime.retries.idempotency_header)
+        return make_plan(self._based(call), self._bind(runtime, connection))
 
     @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
@@ -273,7 +274,7 @@ class BaseExecutor(ABC, Generic[Result]):
         path = url[len(shown) :] if url.startswith(shown) else ""
         given = call.headers or {}
         call = replaced(call, path=path, base=name, headers=library_headers(given, settings))
-        plan = make_plan(call, settings, runtime.retries.idempotency_header)
+        plan = make_plan(call, settings)
         if not path and url != shown:
             reached = settings.reach(settings.bases[name], url)
             if reached is None:
@@ -357,6 +358,7 @@ class BaseExecutor(ABC, Generic[Result]):
             of_walk, of_call = split_options(options)
             call = self._based(make_call(method, path, of_call))
             connection = self._read_connection.get_cached() or self._read_connection()
+            call = runtime.with_body(call, connection)
             return PageWalk(
                 runtime, call, connection, of_walk, reads_records=reads_records, of_graphql=of_graphql
             )

@@ -5,27 +5,32 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
+from uuid import uuid4
 
 from nango_py._version import __version__
 from nango_py.auth.base import AuthMode, mode_of
+from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.endpoints import DEFAULT
 from nango_py.config.request_match import value_at
 from nango_py.config.schema.additional_config import required_defaults
+from nango_py.config.template.compiled import Template
 from nango_py.config.template.compiler import TemplateProblem
 from nango_py.config.template.headers import render_header
+from nango_py.config.template.variables import VARYING_NAMES
 from nango_py.config.urls.base_url import render_url
 from nango_py.config.urls.host_tables import chosen_hosts
 from nango_py.config.urls.paths import DEFAULT_PORTS
 from nango_py.connections.connection import NEEDS_CHOICE
+from nango_py.engine.request_body import BodyField
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from nango_py.clock import Clock
     from nango_py.config.endpoints import EndpointSettings, Named
     from nango_py.config.model import Integration, UserHosts
-    from nango_py.config.template.compiler import Template
     from nango_py.connections.connection import Connection
     from nango_py.engine.request_encoding import Pairs
     from nango_py.json_types import Settings
@@ -34,14 +39,14 @@ if TYPE_CHECKING:
     from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
 
+    Fields = tuple[tuple[str, Template | str | float], ...]
+    """Body fields by dotted path."""
+
 DEFAULT_HEADERS = {
     "user-agent": ("User-Agent", f"nango_py/{__version__}"),
     "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
     "accept": ("Accept", "*/*"),
 }
-CALL_NAMES = frozenset({"method", "path", "endpoint"})
-"""Template names whose values differ from call to call."""
-
 Origin = tuple[str, str, int]
 
 
@@ -63,7 +68,8 @@ class BoundRequestSettings:
         origins: where this connection's credentials may be sent.
         headers: constant headers by lower-case name: (name as written, value).
         protected_headers: lower-case names of headers that hold a credential; a caller cannot replace them.
-        pairs: the blueprint's query parameters.
+        pairs: the blueprint's query parameters that are the same in every request.
+        protected_body: the dotted paths of body fields that hold a credential; a caller cannot replace them.
         protected_params: lower-case names of those that hold a credential.
         secrets: all texts to mask.
         config: the additional_config of the connection, with the defaults of required fields.
@@ -77,12 +83,35 @@ class BoundRequestSettings:
     """
 
     __slots__ = (
-        "_call_headers", "_variables", "auth_settings", "base_url", "bases", "client_certificate", "config",
-        "connection", "guard", "headers", "integration", "mode", "needs_own_pool", "origins", "pairs",
-        "protected_headers", "protected_params", "proxy", "secrets", "signer",
+        "_body",
+        "_call_headers",
+        "_call_params",
+        "_clock",
+        "_variables",
+        "_varies",
+        "auth_settings",
+        "base_url",
+        "bases",
+        "client_certificate",
+        "config",
+        "connection",
+        "guard",
+        "headers",
+        "integration",
+        "mode",
+        "needs_own_pool",
+        "origins",
+        "pairs",
+        "protected_body",
+        "protected_headers",
+        "protected_params",
+        "proxy",
+        "secrets",
+        "signer",
     )  # fmt: skip
 
-    def __init__(self, integration: Integration, connection: Connection) -> None:
+    def __init__(self, integration: Integration, connection: Connection, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self.integration = integration
         self.connection = connection
         self.mode = mode_of(integration)
@@ -110,13 +139,13 @@ class BoundRequestSettings:
         if self.signer is not None or self.mode.answers_challenges:
             self.protected_headers = _shared(self.protected_headers | {"authorization"})
         self.headers = dict(DEFAULT_HEADERS)
-        self._call_headers = tuple(
-            (name, value) for name, value in settings.headers if not CALL_NAMES.isdisjoint(value.names)
-        )
-        for name, value in settings.headers:
-            if CALL_NAMES.isdisjoint(value.names):
-                self.headers[name.lower()] = (name, self._header(name, value, self._variables))
-        self.pairs: Pairs = tuple((name, self._param(name, value)) for name, value in settings.params)
+        self._call_headers, headers = _split(settings.headers)
+        for name, value in headers:
+            self.headers[name.lower()] = (name, self._header(name, value, self._variables))
+        self._call_params, params = _split(settings.params)
+        self.pairs: Pairs = tuple((name, self._param(name, value, self._variables)) for name, value in params)
+        self._bind_body(settings.body, secret)
+        self._varies = bool(self._call_headers or self._call_params or settings.endpoints or self._body)
         self.secrets = self._all_secrets()
 
     def render(self, place: str, render: Callable[[], str]) -> str:
@@ -138,14 +167,29 @@ class BoundRequestSettings:
     def _header(self, name: str, template: Template, variables: Settings) -> str:
         return self.render(f"requests.headers.{name}", lambda: render_header(template, variables, name))
 
-    def _param(self, name: str, template: Template) -> str:
-        return self.render(f"requests.params.{name}", lambda: template.render(self._variables))
+    def _param(self, name: str, template: Template, variables: Settings) -> str:
+        return self.render(f"requests.params.{name}", lambda: template.render(variables))
+
+    def _bind_body(self, fields: Fields, secret: frozenset[str]) -> None:
+        """Keep the fields of bodies; all but those that differ from call to call are rendered once."""
+        hidden = {name for name, value in fields if isinstance(value, Template) and _is_secret(value, secret)}
+        self.protected_body: frozenset[str] = _shared(frozenset(hidden))
+        self._body: Fields = tuple(
+            (name, self._field(name, value, self._variables) if _is_constant(value) else value)
+            for name, value in fields
+        )
+
+    def _field(self, name: str, value: Template | str | float, variables: Settings) -> str | float:
+        if not isinstance(value, Template):
+            return value
+        return self.render(f"requests.body.{name}", lambda: value.render(variables))
 
     def _all_secrets(self) -> tuple[str, ...]:
         names = self.integration.secret_names - {"raw"}  # what is secret in it is among the leaves
         found = {name: value_at(self._variables, name) for name in names}
         secrets = {str(value) for name, value in found.items() if value}
         secrets |= {value for key, (_, value) in self.headers.items() if key in self.protected_headers}
+        secrets |= {str(value) for name, value in self._body if name in self.protected_body}
         secrets |= set(self._endpoint_secrets())
         # "Bearer x" is masked as a whole and as its last word, whichever a text shows.
         secrets |= {value.rpartition(" ")[2] for value in tuple(secrets)}
@@ -164,34 +208,52 @@ class BoundRequestSettings:
         for _, template in (*endpoints.all_headers(), *endpoints.all_params()):
             if _is_secret(template, names):
                 try:
-                    yield template.render({**self._variables, **dict.fromkeys(CALL_NAMES, "")})
+                    yield template.render({**self._variables, **dict.fromkeys(VARYING_NAMES, "")})
                 except TemplateProblem:
                     continue  # what cannot be rendered is not sent
 
-    def headers_for(
-        self, method: str, endpoint: str, own: EndpointSettings = DEFAULT
-    ) -> dict[str, tuple[str, str]]:
-        """A copy of this connection's headers for one request, by lower-case name.
+    def variables_for(self, method: str, endpoint: str) -> Settings:
+        """The template variables of one request.
 
         Args:
             method: of the request.
             endpoint: its path below the base URL.
+        """
+        return self.call_variables(method, endpoint) if self._varies else self._variables
+
+    def call_variables(self, method: str, endpoint: str) -> Settings:
+        """The same, with those of a call whether or not the blueprint's requests use them."""
+        moment = {"now": int(self._clock.now()), "uuid": str(uuid4())}
+        return {**self._variables, **moment, "method": method, "endpoint": endpoint, "path": endpoint}
+
+    def headers_for(self, variables: Settings, own: EndpointSettings = DEFAULT) -> dict[str, tuple[str, str]]:
+        """A copy of this connection's headers for one request, by lower-case name.
+
+        Args:
+            variables: those of the request.
             own: what the blueprint says of its endpoint.
         """
         headers = self.headers.copy()
-        if self._call_headers or own.headers:
-            variables = {**self._variables, "method": method, "endpoint": endpoint, "path": endpoint}
-            for name, template in (*self._call_headers, *own.headers):
-                headers[name.lower()] = (name, self._header(name, template, variables))
+        for name, template in (*self._call_headers, *own.headers):
+            headers[name.lower()] = (name, self._header(name, template, variables))
         return headers
 
-    def pairs_for(self, own: EndpointSettings) -> Pairs:
-        """The blueprint's query parameters for one request."""
-        if not own.params:
+    def pairs_for(self, variables: Settings, own: EndpointSettings = DEFAULT) -> Pairs:
+        """The blueprint's query parameters for one request; arguments as in `headers_for`."""
+        if not own.params and not self._call_params:
             return self.pairs
-        replaced = {name for name, _ in own.params}
-        kept = tuple(pair for pair in self.pairs if pair[0] not in replaced)
-        return kept + tuple((name, self._param(name, template)) for name, template in own.params)
+        varying = {**dict(self._call_params), **dict(own.params)}
+        kept = tuple(pair for pair in self.pairs if pair[0] not in varying)
+        return kept + tuple((name, self._param(name, value, variables)) for name, value in varying.items())
+
+    def body_for(self, variables: Settings) -> tuple[BodyField, ...]:
+        """The fields of the body of one request."""
+        return tuple(
+            [
+                BodyField(name, self._field(name, value, variables), name in self.protected_body)
+                for name, value in self._body
+            ]
+        )
 
     def variables(self) -> Settings:
         """The template variables of this connection, for the keys of budgets. They hold credentials."""
@@ -284,7 +346,7 @@ class BoundRequestSettings:
         """A protected header's value with only its credential masked: `Klaviyo-API-Key ***`."""
         for written, template in (*own.headers, *self.integration.requests.headers):
             if written.lower() == name.lower():
-                variables = {**self._variables, **dict.fromkeys(CALL_NAMES, "")}
+                variables = {**self._variables, **dict.fromkeys(VARYING_NAMES, "")}
                 return template.mask(variables, self.integration.secret_names)
         return MASK
 
@@ -350,7 +412,19 @@ def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | Non
     return Certificate(*pair)
 
 
-def bind_settings(integration: Integration, connection: Connection) -> BoundRequestSettings:
+def _split(named: Named) -> tuple[Named, Named]:
+    """The templates that differ from call to call, and the others."""
+    varying = tuple(one for one in named if not VARYING_NAMES.isdisjoint(one[1].names))
+    return (varying, tuple(one for one in named if one not in varying)) if varying else ((), named)
+
+
+def _is_constant(value: Template | str | float) -> bool:
+    return not isinstance(value, Template) or VARYING_NAMES.isdisjoint(value.names)
+
+
+def bind_settings(
+    integration: Integration, connection: Connection, clock: Clock = SYSTEM_CLOCK
+) -> BoundRequestSettings:
     """The request settings of a connection.
 
     Raises:
@@ -360,7 +434,7 @@ def bind_settings(integration: Integration, connection: Connection) -> BoundRequ
     if connection.status == NEEDS_CHOICE:
         raise _choice_error(integration, connection)
     try:
-        return BoundRequestSettings(integration, connection)
+        return BoundRequestSettings(integration, connection, clock)
     except BaseException as error:  # noqa: BLE001 - raised again
         # The frames that rendered hold credentials, and error trackers print what frames hold.
         failure = strip_all(error)

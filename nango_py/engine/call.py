@@ -264,7 +264,9 @@ class ApiCall:
         connection = await tokens.refresh(self._runtime, current, self._deadline, self._io, is_refused=True)
         if connection is None or connection is current:
             return False
-        self.plan = with_credentials_of(plan, bind_settings(self._runtime.integration, connection))
+        self.plan = with_credentials_of(
+            plan, bind_settings(self._runtime.integration, connection, self._clock)
+        )
         return True
 
     async def _end_connection(self, outcome: Outcome) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         headers: Mapping[str, str | None] | None
         json: object
         data: object
+        body: object
         files: object
         timeout: Timeout
         idempotency_key: str | None
@@ -49,9 +50,10 @@ class Call:
 
     Attributes:
         path: below base_url; may have a query.
+        body: a mapping, sent in the format that the blueprint says: as JSON or as a form.
         timeout: seconds for one attempt: a number (for connecting and for each read), or (connect, read);
             None, also within the pair, for the blueprint's.
-        idempotency_key: sent in the blueprint's idempotency header, the same on every attempt.
+        idempotency_key: sent where the blueprint's `idempotency` says, the same on every attempt.
         stream: leave the body on the socket until the caller reads it.
         max_response_bytes: maximum size of the decoded body, 0 for no limit; the blueprint's by default.
         base: the name of a base of `requests.bases`; "" lets the blueprint decide.
@@ -64,6 +66,7 @@ class Call:
     json: object = None
     data: object = None
     files: object = None
+    body: object = None
     timeout: Timeout = None
     idempotency_key: str | None = None
     stream: bool = False
@@ -88,8 +91,14 @@ def facts_of(call: Call, config: Mapping[str, object]) -> RequestFacts:
     """What a `match` looks at, before the request is made; `config` is the connection's additional_config."""
     path, _, written = call.path.partition("?")
     pairs = (*to_pairs(written.partition("#")[0]), *to_pairs(call.params))
-    content = call.json if call.json is not None else call.data if isinstance(call.data, Mapping) else None
-    return RequestFacts(call.method.upper(), path.strip("/"), pairs_by_name(pairs), content, config)
+    return RequestFacts(call.method.upper(), path.strip("/"), pairs_by_name(pairs), content_of(call), config)
+
+
+def content_of(call: Call) -> object:
+    """The body of a call before encoding, if it is JSON or a form; else None."""
+    if call.json is not None:
+        return call.json
+    return call.body if call.body is not None else call.data if isinstance(call.data, Mapping) else None
 
 
 def checked(check: Callable[..., Value], *args: str) -> Value:

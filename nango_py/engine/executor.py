@@ -167,7 +167,8 @@ class Executor(BaseExecutor[Response]):
             raise_for_error: raise ProviderError for an error response, read as the blueprint's `errors` say.
             deadline_seconds: the time for everything, waits included; the blueprint's by default.
             options: params, json, data, files, headers, timeout and stream as `requests` takes them,
-                idempotency_key, sent under the header that the blueprint declares, and max_response_bytes
+                idempotency_key, sent where the blueprint declares, body, sent as JSON or as a form as the
+                blueprint says, and max_response_bytes
                 (0 for no limit).
 
         Raises:

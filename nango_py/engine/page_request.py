@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call
     from nango_py.engine.plan import Plan
-    from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.json_types import JsonObject, JsonValue
     from nango_py.pagination.base import NextRequest, Paginator, Params
 
@@ -46,7 +45,6 @@ class PageRequests:
     Args:
         call: the caller's request.
         paginator: says where its values go.
-        runtime: says which header holds idempotency keys.
         page_size: the page size to request instead of the blueprint's.
 
     Attributes:
@@ -56,11 +54,8 @@ class PageRequests:
         InvalidRequest: the page size is not possible, or the body of the call has no place for the values.
     """
 
-    def __init__(
-        self, call: Call, paginator: Paginator, runtime: IntegrationRuntime, page_size: int | None
-    ) -> None:
+    def __init__(self, call: Call, paginator: Paginator, page_size: int | None) -> None:
         self._paginator = paginator
-        self._idempotency_header = runtime.retries.idempotency_header
         self._call = replaced(call, stream=False)
         self._is_in_body = _belongs_in_body(call, paginator.params_in)
         size = paginator.with_size(self._size(page_size))
@@ -180,7 +175,7 @@ class PageRequests:
             InvalidRequest: its URL is on another host.
         """
         call = self.call_with(changes)
-        plan = make_plan(call, settings, self._idempotency_header)
+        plan = make_plan(call, settings)
         link = changes.get("url")
         if isinstance(link, str):
             plan = move_to_url(plan, _reached(plan, settings.bases[plan.base], link))

@@ -183,7 +183,7 @@ class PageWalk:
         self.options = options
         self._paginator = paginator = runtime.paginator_for(call, connection, options.pagination, of_graphql)
         self._reads_records = reads_records or paginator.counts_records or options.max_records is not None
-        self._requests = PageRequests(call, paginator, runtime, options.page_size)
+        self._requests = PageRequests(call, paginator, options.page_size)
         self._list = ListId.of(runtime.integration.name, connection.user_id, paginator.name, call)
         self._start, self.skip = Place(self._requests.first), 0
         if options.state is not None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import unquote_plus, urlsplit
-from uuid import uuid4
+from urllib.parse import quote_plus, unquote_plus, urlsplit
 
 from nango_py.config.endpoints import DEFAULT
+from nango_py.config.idempotency import BODY, HEADER, PARAM
 from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.paths import join_path
-from nango_py.engine.call_arguments import check_call, checked
+from nango_py.engine.call_arguments import check_call, checked, content_of
+from nango_py.engine.request_body import BodyField, key_for, resolve_body, with_fields, with_values
 from nango_py.engine.request_encoding import (
     Pairs,
     encode_body,
-    encode_json,
     encode_pairs,
     pairs_by_name,
     requote,
@@ -29,10 +28,13 @@ from nango_py.record import record, replaced
 from nango_py.secret import MASK, mask_rare, mask_secrets, strip_all, without_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from nango_py.config.endpoints import EndpointSettings
     from nango_py.config.model import RequestSettings
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import Call, Timeout
+    from nango_py.engine.request_body import Key
     from nango_py.transport.sendable import Body
 
     Headers = dict[str, tuple[str, str]]
@@ -134,10 +136,27 @@ class Plan:
         lines = [f"{self.method} {self.masked_url()}"]
         lines += [f"{name}: {value}" for name, value in self.masked_headers().items()]
         if isinstance(self.body, bytes):
-            lines += ["", mask_secrets(self.body[:2000].decode("utf-8", "replace"), self.settings.secrets)]
+            lines += ["", mask_secrets(self._masked_body(self.body)[:2000], self.settings.secrets)]
         elif self.body is not None:
             lines += ["", f"<{type(self.body).__name__}, streamed>"]
         return "\n".join(lines)
+
+    def _masked_body(self, body: bytes) -> str:
+        hidden = [BodyField(path, MASK, is_fixed=True) for path in self.settings.protected_body]
+        shown = self._with_values(hidden) if hidden else body
+        text = (shown if isinstance(shown, bytes) else body).decode("utf-8", "replace")
+        return text.replace(quote_plus(MASK), MASK)
+
+    def _with_values(self, fields: Iterable[BodyField]) -> Body:
+        body_format = self.own.body_format or self.settings.integration.requests.body_format
+        _, content_type = self.headers.get("content-type", ("", ""))
+        return with_values(self.body, content_type, fields, body_format)
+
+    def with_body_of(self, settings: BoundRequestSettings) -> Body:
+        """The body with the credentials of newer settings of the same connection."""
+        variables = settings.variables_for(self.method, self.endpoint)
+        fields = [field for field in settings.body_for(variables) if field.is_fixed]
+        return self._with_values(fields) if fields else self.body
 
     def __repr__(self) -> str:
         return f"<Plan {self.method} {self.masked_url()}>"
@@ -147,7 +166,7 @@ class Plan:
 
 
 @without_frames
-def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: str = "") -> Plan:
+def make_plan(call: Call, settings: BoundRequestSettings) -> Plan:
     """The request for a call of one connection. Nothing is sent, and the arguments are not changed.
 
     Raises:
@@ -162,26 +181,34 @@ def make_plan(call: Call, settings: BoundRequestSettings, idempotency_header: st
     endpoint = checked(join_path, settings.bases[base], path)[len(settings.bases[base]) :]
     written, pairs = _split_query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
-    content = call.json if call.json is not None else call.data if isinstance(call.data, Mapping) else None
-    own = DEFAULT
+    content, own = content_of(call), DEFAULT
     if requests.endpoints:
         facts = RequestFacts(method, endpoint, pairs_by_name(given), content, settings.config)
         own = requests.endpoints.settings_for(facts)
         base = base or own.base
-    url, own_pairs = settings.bases[base] + endpoint, settings.pairs_for(own)
+    variables, body_format = settings.variables_for(method, endpoint), own.body_format or requests.body_format
+    call = resolve_body(call, body_format)
+    key = key_for(call, method, own.idempotency or requests.idempotency, is_repeatable=method in REPEATABLE)
+    url, own_pairs = settings.bases[base] + endpoint, settings.pairs_for(variables, own)
+    if key is not None and key.place == PARAM:
+        own_pairs = (*own_pairs, (key.name, key.value))
     if own_pairs and given:
         own_pairs = _without_given(own_pairs, given, settings.protected_params)
     if own_pairs or written or pairs:
         url = f"{url}?{_join_query(encode_pairs(own_pairs), written, encode_pairs(pairs))}"
-    headers = settings.headers_for(method, endpoint, own)
+    headers = settings.headers_for(variables, own)
+    fields = settings.body_for(variables)
+    if key is not None and key.place == BODY:
+        fields = (*fields, BodyField(key.name, key.value, is_fixed=key.is_given))
+    call = with_fields(call, fields, body_format)
     body, content_type, replayable = encode_body(call.json, call.data, call.files)
     if content_type:
         headers.setdefault("content-type", ("Content-Type", content_type))
     if call.headers:
         _merge_headers(headers, call.headers, settings, content_type)
-    is_repeatable = method in REPEATABLE or _add_idempotency_key(headers, call, idempotency_header)
-    if own.safe is not None:
-        is_repeatable = is_repeatable or own.safe
+    if key is not None and key.place == HEADER:
+        _add_key_header(headers, key)
+    is_repeatable = method in REPEATABLE or key is not None or own.safe is True
     connect, read = _timeouts(call.timeout, requests, own)
     max_bytes = requests.max_response_bytes if call.max_response_bytes is None else call.max_response_bytes
     return Plan(
@@ -260,21 +287,13 @@ def header_text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _add_idempotency_key(headers: Headers, call: Call, header: str) -> bool:
-    """Add the key if the API supports one, so that the request may be sent twice."""
-    key = call.idempotency_key
-    if not header:
-        if key:
-            raise InvalidRequest(
-                "this API has no idempotency header; set retries.idempotency_header in its blueprint"
-            )
-        return False
-    if key:
-        checked(check_header_value, key, header)
-        headers[header.lower()] = (header, key)
+def _add_key_header(headers: Headers, key: Key) -> None:
+    """Add the idempotency key, unless the caller gave the header instead of a key."""
+    if key.is_given:
+        checked(check_header_value, key.value, key.name)
+        headers[key.name.lower()] = (key.name, key.value)
     else:
-        headers.setdefault(header.lower(), (header, str(uuid4())))
-    return True
+        headers.setdefault(key.name.lower(), (key.name, key.value))
 
 
 def _timeouts(timeout: Timeout, requests: RequestSettings, own: EndpointSettings) -> tuple[float, float]:
@@ -331,7 +350,8 @@ def move_to_url(plan: Plan, url: str) -> Plan:
     settings = plan.settings
     head, _, query = url.partition("#")[0].partition("?")
     query = without_params(query, settings.protected_params)
-    own = tuple(pair for pair in settings.pairs_for(plan.own) if pair[0].lower() in settings.protected_params)
+    pairs = settings.pairs_for(settings.variables_for(plan.method, plan.endpoint), plan.own)
+    own = tuple(pair for pair in pairs if pair[0].lower() in settings.protected_params)
     encoded = _join_query(encode_pairs(own), query)
     head = requote(head)
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
@@ -353,21 +373,6 @@ def _endpoint_of(url: str, base: str) -> str:
     return urlsplit(url).path.removeprefix(urlsplit(base).path).lstrip("/")
 
 
-def with_json(plan: Plan, value: object) -> Plan:
-    """The same request with another JSON body."""
-    return replaced(plan, body=encode_json(value), content=value)
-
-
-def with_new_idempotency_key(plan: Plan, call: Call, header: str) -> Plan:
-    """The same request as a new one of the same caller, who did not choose the key."""
-    given = {header_text(name).lower() for name in call.headers or ()}
-    if not header or plan.method in REPEATABLE or call.idempotency_key or header.lower() in given:
-        return plan
-    headers = {key: value for key, value in plan.headers.items() if key != header.lower()}
-    _add_idempotency_key(headers, call, header)
-    return replaced(plan, headers=headers)
-
-
 def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
     """The same request with the credentials of newer settings of the same connection.
 
@@ -375,13 +380,15 @@ def with_credentials_of(plan: Plan, settings: BoundRequestSettings) -> Plan:
     is kept, above all the idempotency key.
     """
     old = plan.settings
-    rendered = settings.headers_for(plan.method, plan.endpoint, plan.own)
+    variables = settings.variables_for(plan.method, plan.endpoint)
+    rendered = settings.headers_for(variables, plan.own)
     headers = {key: value for key, value in plan.headers.items() if key not in old.protected_headers}
     headers.update({key: rendered[key] for key in settings.protected_headers if key in rendered})
     url = plan.url
     if url.startswith(old.bases[plan.base]):
         url = settings.bases[plan.base] + url[len(old.bases[plan.base]) :]
-    return move_to_url(replaced(plan, settings=settings, headers=headers), url)
+    body = plan.with_body_of(settings)
+    return move_to_url(replaced(plan, settings=settings, headers=headers, body=body), url)
 
 
 def sign(plan: Plan, now: float) -> Plan:

@@ -150,7 +150,6 @@ class RetryPolicy:
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
     rules: tuple[Rule, ...] = ()
     backoff: Backoff = Backoff()
-    idempotency_header: str = ""
     refusals: tuple[Refusal, ...] = ()
 
     @classmethod
@@ -172,7 +171,6 @@ class RetryPolicy:
                 for number, entry in enumerate(settings.get("rules", ()), start=1)
             ),
             backoff=_parse_backoff(settings.get("backoff")) or Backoff(),
-            idempotency_header=settings.get("idempotency_header", ""),
             refusals=refusals,
         )
 

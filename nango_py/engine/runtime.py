@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import mode_of
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.config.endpoints import DEFAULT
 from nango_py.config.pagination_merge import overlay_pagination
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.bound_settings import config_of, template_error
@@ -17,6 +18,7 @@ from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.place import Closing, Recount
 from nango_py.engine.quotas import Quotas
+from nango_py.engine.request_body import resolve_body
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.json_path import prepare_paths, search_json
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.clock import Clock
+    from nango_py.config.endpoints import EndpointSettings
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
@@ -109,6 +112,20 @@ class IntegrationRuntime:
             self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
         )
 
+    def settings_for(self, call: Call, connection: Connection) -> EndpointSettings:
+        """What the blueprint says of the endpoint of a call."""
+        endpoints = self.integration.requests.endpoints
+        if not endpoints:
+            return DEFAULT
+        return endpoints.settings_for(facts_of(call, config_of(self.integration, connection)))
+
+    def with_body(self, call: Call, connection: Connection) -> Call:
+        """The call with `body` as `json` or `data`, as its endpoint takes it."""
+        if call.body is None:
+            return call
+        own = self.settings_for(call, connection)
+        return resolve_body(call, own.body_format or self.integration.requests.body_format)
+
     def paginator_for(
         self,
         call: Call,
@@ -128,9 +145,7 @@ class IntegrationRuntime:
             ConfigError: the blueprint has no pagination, or the settings are wrong.
         """
         block = self.integration.settings.get("pagination") or {}
-        paginator, endpoints = self.paginator, self.integration.requests.endpoints
-        config = config_of(self.integration, connection) if endpoints else {}
-        own = endpoints.settings_for(facts_of(call, config)).pagination if endpoints else None
+        paginator, own = self.paginator, self.settings_for(call, connection).pagination
         if own is not None:
             block = overlay_pagination(block, own)
         if of_graphql is not None:

@@ -126,7 +126,7 @@ class Check:
             ConfigError: a setting of the connection does not fit its templates.
             InvalidRequest: its path leaves the API.
         """
-        declared, variables = self._declared or {}, settings.variables()
+        declared, variables = self._declared or {}, settings.call_variables(self.method, self.path)
 
         def render(place: str, renderer: Callable[[], str]) -> str:
             return settings.render(f"verification.{place}", renderer)
@@ -147,7 +147,7 @@ class Check:
             headers,
             thaw(declared.get("json")),
         )
-        return make_plan(call, settings, self.policy.idempotency_header)
+        return make_plan(call, settings)
 
     def judge(self, response: Response, plan: Plan) -> Verification:
         """The verdict on a response."""

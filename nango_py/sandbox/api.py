@@ -80,7 +80,10 @@ class SimulatedApi:
         rate_limits = settings.get("rate_limits") or {}
         header = options.idempotency_header
         if header is None:
-            header = (settings.get("retries") or {}).get("idempotency_header") or ""
+            retries: Settings = settings.get("retries") or {}
+            header = (
+                (retries.get("idempotency") or {}).get("header") or retries.get("idempotency_header") or ""
+            )
         self._idempotency_header = header.lower()
         self.ledger = Ledger(header or "Idempotency-Key")
         self.counts = RequestCounts(rate_limits, options.counting)

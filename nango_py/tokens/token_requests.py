@@ -6,6 +6,7 @@ import random
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.schema.additional_config import check_additional_config
@@ -98,7 +99,11 @@ def token_context(integration: Integration, connection: Connection, now: float) 
             }
         ),
         scopes=integration.oauth_scopes,
-        variables=template_variables(integration, connection),
+        variables={
+            **template_variables(integration, connection),
+            "now": int(now),
+            "uuid": str(uuid4()),
+        },
         now=now,
         place=connection_label(connection),
         requests=integration.requests,

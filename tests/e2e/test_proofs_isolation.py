@@ -81,8 +81,8 @@ def test_a_crossed_key_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     previous: list[Any] = []
     original = BoundRequestSettings.headers_for
 
-    def mixed_up(self: BoundRequestSettings, method: str, endpoint: str) -> Any:
-        headers = original(self, method, endpoint)
+    def mixed_up(self: BoundRequestSettings, *arguments: Any) -> Any:
+        headers = original(self, *arguments)
         previous.append(headers["authorization"])
         if len(previous) % 50 == 0:
             headers["authorization"] = previous[-2]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from requests.structures import CaseInsensitiveDict
 
 from nango_py.config.endpoints import Endpoints
+from nango_py.config.idempotency import Idempotency, idempotency_of
 from nango_py.config.model import Integration, RequestSettings, Status, UserHosts
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.variables import find_secret_names, variable_names
@@ -17,6 +18,7 @@ from nango_py.connections.connection import Connection
 from nango_py.engine.bound_settings import BoundRequestSettings
 from nango_py.engine.call_arguments import Call
 from nango_py.engine.plan import make_plan
+from nango_py.record import replaced
 from nango_py.secret import Secret, conceal
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def an_integration(
             allow_http=True,
             allowed_hosts=allowed_hosts,
             max_response_bytes=max_response_bytes,
+            idempotency=idempotency_of(settings.get("retries")),
             user_hosts=user_hosts,
             proxy=proxy,
             graphql_path=graphql_path,
@@ -120,7 +123,13 @@ def a_plan(
     **options: Any,
 ) -> Plan:
     """The plan of a call."""
-    return make_plan(Call(method, path, **options), settings or bound_settings(), idempotency_header)
+    settings = settings or bound_settings()
+    if idempotency_header:
+        key = Idempotency("header", idempotency_header)
+        requests = replaced(settings.integration.requests, idempotency=key)
+        integration = replaced(settings.integration, requests=requests)
+        settings = BoundRequestSettings(integration, settings.connection)
+    return make_plan(Call(method, path, **options), settings)
 
 
 class FakeResponse:

@@ -267,7 +267,7 @@ CASES = {
             line_21="  rules:", line_22="    - when: {method: POST, status: 500}", line_23="      do: retry"
         ),
         problems=("k:22:14 E403",),
-        words=("POST could run twice; add idempotency_header or allow_duplicate_posts: true",),
+        words=("POST could run twice; add idempotency or allow_duplicate_posts: true",),
     ),
     "49 a source of a key that does not exist": Case(
         klaviyo=k(

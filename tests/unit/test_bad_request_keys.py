@@ -200,6 +200,31 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         "did you mean app.token?",
     ),
     "the product's values in a blueprint": ("app: {token: a}", ("k:16:1 E202",), 'unknown key "app"'),
+    "two places for a key": (
+        "endpoints:\n  - {match: {path: a}, idempotency: {header: X, body: b}}",
+        ("k:17:24 E204",),
+        "one place",
+    ),
+    "no place for a key": (
+        "endpoints:\n  - {match: {path: a}, idempotency: {form: hex}}",
+        ("k:17:24 E204",),
+        "expected header, param or body",
+    ),
+    "another form of keys": (
+        "endpoints:\n  - {match: {path: a}, idempotency: {header: X, form: uuid4}}",
+        ("k:17:55 E204",),
+        "expected uuid or hex",
+    ),
+    "a header that cannot hold a key": (
+        "endpoints:\n  - {match: {path: a}, idempotency: {header: 'X Key'}}",
+        ("k:17:46 E313",),
+        "space in header name",
+    ),
+    "an unknown format of bodies": (
+        "endpoints:\n  - {match: {path: a}, body_format: forms}",
+        ("k:17:37 E204",),
+        'did you mean "form"?',
+    ),
 }
 
 # The same for a blueprint whose requests are in lines 8 and 9.
@@ -260,6 +285,10 @@ WRONG_REQUESTS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:10:3 E202",),
         'did you mean "download_hosts"?',
     ),
+    "a list in a body": ("body: {tags: [a]}", ("k:10:16 E201",), "expected text or a number"),
+    "a body that is text": ("body: secret", ("k:10:9 E201",), "expected a mapping"),
+    "an unknown variable in a body": ("body: {a: '${api_kee}'}", ("k:10:16 E306",), "did you mean api_key?"),
+    "a part of the call in a body": ("body: {a: '${segment.id}'}", ("k:10:16 E309",), "keys of rate limits"),
     "bases as a list": ("bases: ['https://c.klaviyo.com/']", ("k:10:10 E201",), "expected a mapping"),
 }
 

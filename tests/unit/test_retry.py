@@ -240,7 +240,6 @@ def test_the_settings_replace_the_defaults() -> None:
     )
     assert policy.max_attempts == 7
     assert policy.deadline_seconds == 9.0
-    assert policy.idempotency_header == "Idempotency-Key"
     assert policy.backoff == Backoff(2.0, 3.0, 1.0)
     assert RetryPolicy.from_settings(None) == RetryPolicy()
 

@@ -363,7 +363,7 @@ def test_a_post_may_be_repeated_when_it_is_said_to_be_safe() -> None:
     base = "name: a\nversion: v0\nauth: {auth_mode: API_KEY}\nrequests: {base_url: https://h/}\n"
     refused = told(f"{base}retries: {{rules: [{rule % ''}]}}")
     assert refused == [
-        "5:27: error[E403]: POST could run twice; add idempotency_header or allow_duplicate_posts: true"
+        "5:27: error[E403]: POST could run twice; add idempotency or allow_duplicate_posts: true"
     ]
     assert told(f"{base}retries: {{rules: [{rule % ', allow_duplicate_posts: true'}]}}") == []
     assert told(f"{base}retries: {{allow_duplicate_posts: true, rules: [{rule % ''}]}}") == []

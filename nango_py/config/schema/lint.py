@@ -144,7 +144,8 @@ def _check_family_windows(budget: object, locator: Located, path: Path) -> Itera
 
 def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Problem]:
     retries = _mapping(settings, "retries")
-    if retries.get("idempotency_header") or retries.get("allow_duplicate_posts") is True:
+    has_key = retries.get("idempotency_header") or retries.get("idempotency")
+    if has_key or retries.get("allow_duplicate_posts") is True:
         return
     rules = retries.get("rules")
     for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
@@ -153,7 +154,7 @@ def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Prob
         repeated = [method for method in ("POST", "PATCH") if method in named]
         if repeated and rule.get("do") == "retry" and rule.get("allow_duplicate_posts") is not True:
             where = locator.key_position(("retries", "rules", index, "when", "method"))
-            help_ = "add idempotency_header or allow_duplicate_posts: true"
+            help_ = "add idempotency or allow_duplicate_posts: true"
             yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
 
 

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 
+PLACES = ("header", "param", "body")
+"""Where idempotency keys may go."""
+
+
 def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
-    """Bases that `requests.bases` does not have (E204), and settings that no connection has (E202)."""
+    """Unknown bases (E204), settings that no connection has (E202), and keys without a place (E204)."""
     bases = list(_mapping(_mapping(settings.get("requests")).get("bases")))
     for path, endpoint in _items(settings.get("endpoints"), ("endpoints",)):
         base = endpoint.get("base")
@@ -24,6 +28,7 @@ def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
             help_ = _help(base, bases, "add it to requests.bases")
             what = f'requests.bases has no "{printable(base, 64)}"'
             yield Problem(locator.position((*path, "base")), "E204", what, "", help_)
+    yield from _check_idempotency(settings, locator)
     fields = list(_mapping(_mapping(settings.get("connection_config")).get("properties")))
     for path, match in _matches(settings):
         for name in _mapping(match.get("config")):
@@ -32,6 +37,25 @@ def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
                 help_ = _help(name, fields, "add it to connection_config.properties")
                 what = f'connection_config has no property "{printable(name, 64)}"'
                 yield Problem(where, "E202", what, "", help_)
+
+
+def _check_idempotency(settings: Settings, locator: Located) -> Iterator[Problem]:
+    """Idempotency keys that have no place, or several (E204)."""
+    retries = _mapping(settings.get("retries"))
+    if retries.get("idempotency_header") is not None and retries.get("idempotency") is not None:
+        where = locator.key_position(("retries", "idempotency_header"))
+        help_ = "remove idempotency_header"
+        yield Problem(where, "E204", "idempotency says where keys go", "", help_)
+    holders: list[tuple[Path, Settings]] = [(("retries",), retries)]
+    for path, holder in (*holders, *_items(settings.get("endpoints"), ("endpoints",))):
+        block = holder.get("idempotency")
+        if not isinstance(block, MAPPINGS):
+            continue
+        places = [place for place in PLACES if block.get(place) is not None]
+        if len(places) != 1:
+            what = f"a key has one place, not {' and '.join(places)}" if places else "the key has no place"
+            where = locator.key_position((*path, "idempotency"))
+            yield Problem(where, "E204", what, "expected header, param or body")
 
 
 def _help(name: str, known: list[str], otherwise: str) -> str:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 CALL_NAMES = frozenset({"method", "path", "endpoint"})
-"""Variables of a call; they exist in headers and in the keys of rate limits."""
+"""Variables of a call; they exist in what requests send and in the keys of rate limits."""
+
+MOMENT_NAMES = frozenset({"now", "uuid"})
+"""The time in unix seconds and a random UUID: different in each request."""
+
+VARYING_NAMES = CALL_NAMES | MOMENT_NAMES
 
 PARTS_OF_CALLS = frozenset({"params", "body", "segment"})
 """Variables whose parts are those of a call; they exist in the keys of rate limits."""
@@ -24,12 +29,13 @@ PARTS_OF_CALLS = frozenset({"params", "body", "segment"})
 DOTTED_NAMES = frozenset({"additional_config", "app", "hosts", "raw"}) | PARTS_OF_CALLS
 """Variables that are mappings; their keys depend on the connection or the call."""
 
-COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | CALL_NAMES | DOTTED_NAMES
+COMMON_NAMES = frozenset({"app_api_key", "user_id", "integration"}) | VARYING_NAMES | DOTTED_NAMES
 COMMON_SECRETS = frozenset({"app_api_key", "raw"})
 KEY_NAME = re.compile("key|token|secret|passw|auth|credential", re.IGNORECASE)
 """Names of headers and parameters that send a key, such as DD-API-KEY."""
 
-_KINDS_WITH_CALL = frozenset({"header", "key"})
+_KINDS_WITH_CALL = frozenset({"header", "query", "body", "key"})
+_KINDS_WITH_MOMENT = frozenset({"header", "query", "body", "text"})
 
 
 def variable_names(auth_mode: str) -> frozenset[str]:
@@ -82,7 +88,9 @@ def check_variables(
         elif dot and root not in DOTTED_NAMES:
             what, hint = f"{root} is text and has no {printable(part)}", f"write ${{{root}}}"
         elif root in CALL_NAMES and kind not in _KINDS_WITH_CALL:
-            code, what = "E309", f"{root} exists only in headers and in the keys of rate limits"
+            code, what = "E309", f"{root} exists only in what is sent and in the keys of rate limits"
+        elif root in MOMENT_NAMES and kind not in _KINDS_WITH_MOMENT:
+            code, what = "E309", f"{root} exists only in headers, parameters and bodies"
         elif root in PARTS_OF_CALLS and kind != "key":
             code, what = "E309", f"{root} exists only in the keys of rate limits"
         elif root in PARTS_OF_CALLS and not part:

@@ -38,7 +38,7 @@ def check_app_secrets(
     blocks = [value for key, value in _walk_members(auth) if key.endswith(("params", "headers", "body"))]
     of_auth = sent | _find_names(own, blocks)
     signed = sent if auth["auth_mode"] == "OAUTH1" else set()
-    blocks = [requests.get("headers"), requests.get("params"), settings.get("verification")]
+    blocks = [*(requests.get(key) for key in ("headers", "params", "body")), settings.get("verification")]
     blocks += [entry.get(key) for entry in settings.get("endpoints", ()) for key in ("headers", "params")]
     of_requests = signed | _find_names(own, blocks)
     places = {("requests", key): of_requests for key in ("base_url", "bases")}

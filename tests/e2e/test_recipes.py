@@ -46,7 +46,7 @@ PAGED = """
     sends: {url: "https://api.northwind.test/v1/orders?page=2", headers: {}}
     response: {status: 200, json: {items: [3]}}
 
-gotchas:"""
+sources:"""
 """Two pages for the example's list."""
 
 PROGRAM = """
@@ -83,10 +83,10 @@ def own_kinds() -> str:
         "credentials: {api_key: key_test_1234}": "credentials: {token: token_test_1234}",
         "  api_key: {title": "  token: {title",
         "Bearer key_test_1234": "Bearer token_test_1234",
-        "{kind: offset, param: offset, limit_param: limit, limit: 100, records: items}": (
+        "{kind: offset, param: offset, size: {param: limit, max: 100}, records: items}": (
             "{kind: next_header, header: X-Next-Page, records: items}"
         ),
-        "\ngotchas:": PAGED,
+        "\nsources:": PAGED,
     }
     text = FILES[BLUEPRINT]
     for old, new in changes.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
 import click
@@ -13,12 +14,16 @@ from nango_py.cli.project import Project, pass_project
 if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
     from nango_py.sandbox import FaultPlan, Sandbox
+    from nango_py.sandbox.budgets import LimitSpeed
 
 
 @click.command()
-@click.argument("name", metavar="NAME[:VERSION]")
+@click.argument("names", metavar="NAME[:VERSION]...", nargs=-1, required=True)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: any free port]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port on 127.0.0.1 of the first sandbox; others get the following ones.  [default: free ports]",
 )
 @click.option(
     "--faults",
@@ -27,51 +32,101 @@ if TYPE_CHECKING:
     "reset_before, reset_after, truncate or drip.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random faults.")
+@click.option(
+    "--limits",
+    type=click.Choice(["real", "fast", "none"]),
+    default="real",
+    show_default=True,
+    help="The rate limits of the blueprint, the same in windows sixty times shorter, or none.",
+)
 @click.option("--retired", is_flag=True, help="Respond to every request with 410, like a retired API.")
 @pass_project
-def sandbox(project: Project, name: str, port: int, faults: str | None, seed: int, retired: bool) -> None:
-    """Serve a local simulation of an API, generated from its blueprint, until Ctrl-C.
+def sandbox(
+    project: Project,
+    names: tuple[str, ...],
+    port: int,
+    faults: str | None,
+    seed: int,
+    limits: str,
+    retired: bool,
+) -> None:
+    """Serve local simulations of APIs, generated from their blueprints, until Ctrl-C.
 
-    It requires a credential where the blueprint sends one, enforces the rate limits with 429, serves the
-    blueprint's examples, and injects faults. It accepts any credential.
+    They require a credential where the blueprint sends one, enforce the rate limits with 429, serve the
+    blueprint's examples, have login pages, and inject faults. They accept any credential. A page shows the
+    requests and budgets while they change.
 
     \b
     Example:
       nango sandbox klaviyo:v1
-      nango sandbox klaviyo:v1 --port 8080 --faults 429=0.05,503=0.1,timeout=0.02
+      nango sandbox klaviyo:v1 slack --port 8040 --limits fast --faults 429=0.05,503=0.1,timeout=0.02
     """
     from nango_py.sandbox import Sandbox
 
-    blueprint = project.blueprint(name)
+    blueprints = [project.blueprint(name) for name in names]
+    speed = cast("LimitSpeed", limits)
     try:
-        server = Sandbox(blueprint.settings, port=port, faults=_parse_faults(faults, seed), retired=retired)
+        servers = [
+            Sandbox(
+                blueprint.settings,
+                port=port + number if port else 0,
+                faults=_parse_faults(faults, seed + number),
+                retired=retired,
+                limits=speed,
+            )
+            for number, blueprint in enumerate(blueprints)
+        ]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
+        for server in servers:
+            _start(server)
+            server.watch_with([other for other in servers if other is not server])
+        for blueprint, server in zip(blueprints, servers, strict=True):
+            click.echo(introduction(blueprint, server))
+        servers[0].serve_forever()
+    finally:
+        for blueprint, server in zip(blueprints, servers, strict=True):
+            server.stop()
+            prefix = f"{blueprint.ref}: " if len(servers) > 1 else ""
+            click.echo(prefix + _summary(server), err=True)
+
+
+def _start(server: Sandbox) -> None:
+    try:
         server.start()
     except OSError as error:
-        raise click.UsageError(f"cannot listen on port {port}: {error.strerror}") from None
-    click.echo(introduction(blueprint, server.base_url))
-    try:
-        server.serve_forever()
-    finally:
-        click.echo(_summary(server), err=True)
+        reason = error.strerror
+    else:
+        return
+    raise click.UsageError(f"cannot listen on port {server.port}: {reason}")
 
 
-def introduction(blueprint: Blueprint, base_url: str) -> str:
-    """The URL of the sandbox, and three ways to call it."""
-    overrides = {blueprint.name: {"requests": {"base_url": base_url}}}
+def introduction(blueprint: Blueprint, server: Sandbox) -> str:
+    """The URL of the sandbox, and the ways to call it."""
+    overrides = _without_downloads(server.overrides)
+    named = {blueprint.name: overrides}
+    entry = [f"  {name}: {json.dumps(value)}" for name, value in overrides.items()]
     return "\n".join((
-        f"sandbox of {blueprint.ref} on {base_url} (Ctrl-C stops it)",
+        f"sandbox of {blueprint.ref} on {server.base_url} (Ctrl-C stops it)",
+        f"its requests and budgets: {server.watch_url}",
         "",
         "from a shell:",
-        f"  {_curl(blueprint, base_url)}",
+        f"  {_curl(blueprint, server.base_url)}",
         "from Python, for an integration of that name:",
-        f"  Nango(overrides={overrides})",
+        f"  Nango(overrides={named})",
         "from other nango commands, in its entry of integrations.yaml:",
-        f'  requests: {{base_url: "{base_url}"}}',
+        *entry,
         "",
     ))  # fmt: skip
+
+
+def _without_downloads(overrides: dict[str, object]) -> dict[str, object]:
+    """The settings that people have to copy: no file is served here."""
+    requests = overrides["requests"]
+    assert isinstance(requests, dict)  # noqa: S101 - of Sandbox.overrides
+    kept = {name: value for name, value in requests.items() if name != "download_hosts"}
+    return {**overrides, "requests": kept}
 
 
 def _curl(blueprint: Blueprint, base_url: str) -> str:

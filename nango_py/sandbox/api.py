@@ -20,19 +20,21 @@ from nango_py.sandbox.logins.requests import LoginRequest
 from nango_py.sandbox.logins.tokens import TokenRules
 from nango_py.sandbox.request_counts import RequestCounts
 from nango_py.sandbox.responses import ApiResponses, SandboxResponse
-from nango_py.sandbox.routes import Route, Routes, SandboxRequest, Sequence, to_response
+from nango_py.sandbox.routes import Replies, Route, Routes, SandboxRequest, to_response
+from nango_py.sandbox.watch.state import respond
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nango_py.clock import Clock
     from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import CountingMode
+    from nango_py.sandbox.budgets import CountingMode, LimitSpeed
     from nango_py.sandbox.faults import Fault, FaultPlan
     from nango_py.sandbox.http_socket import Request
     from nango_py.sandbox.limit_headers import RetryAfter
     from nango_py.sandbox.routes import Reply
+    from nango_py.sandbox.watch.state import WatchedApi
 
 _TOO_MANY_REQUESTS = 429
 _MAX_IDEMPOTENCY_KEYS = 10_000
@@ -58,6 +60,7 @@ class SandboxOptions:
     tokens: TokenRules = TokenRules()
     signatures: bool = True
     accounts: int = 1
+    limits: LimitSpeed = "real"
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -74,8 +77,8 @@ class SimulatedApi:
 
     def __init__(self, settings: Settings, options: SandboxOptions) -> None:
         self.options = options
-        self._clock = options.clock
-        if options.retired and not _has_retired(settings, self._clock.now()):
+        self.clock = options.clock
+        if options.retired and not _has_retired(settings, self.clock.now()):
             raise ValueError("retired=True needs a blueprint with a status.retires_on in the past")
         rate_limits = settings.get("rate_limits") or {}
         header = options.idempotency_header
@@ -86,10 +89,11 @@ class SimulatedApi:
             )
         self._idempotency_header = header.lower()
         self.ledger = Ledger(header or "Idempotency-Key")
-        self.counts = RequestCounts(rate_limits, options.counting)
-        self.credentials = Credentials(settings, options.credentials, self._clock)
+        self.counts = RequestCounts(rate_limits, options.counting, options.limits)
+        self.watched: Sequence[WatchedApi] = (self,)
+        self.credentials = Credentials(settings, options.credentials, self.clock)
         self.logins = LoginEndpoints(
-            settings, options.credentials, options.tokens, self.credentials, self._clock, options.accounts
+            settings, options.credentials, options.tokens, self.credentials, self.clock, options.accounts
         )
         self.login_ledger = Ledger()
         self._is_signed = self.logins.oauth1 is not None and options.signatures
@@ -104,7 +108,7 @@ class SimulatedApi:
         self._patterns = [
             self.credentials.base_pattern(path) for path in (self.base_path, *self.bases.values())
         ]
-        self.files = FileHost(self.credentials.header_names(), self._clock)
+        self.files = FileHost(self.credentials.header_names(), self.clock)
         self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
@@ -115,14 +119,14 @@ class SimulatedApi:
             )  # fmt: skip
             self.routes.add(Route.of("GET", path, served))
         for (method, path), reply in options.responses.items():
-            self.routes.add(Route.of(method, path, Sequence((reply,))))
-        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self._clock)
+            self.routes.add(Route.of(method, path, Replies((reply,))))
+        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self.clock)
         self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
         self._numbers = itertools.count(1)
 
     def choose_fault(self, request: Request) -> Fault | None:
         """The fault of a request, whose headers have arrived."""
-        request.at = self._clock.monotonic()
+        request.at = self.clock.monotonic()
         if self.options.faults is None or request.target.startswith(PREFIX):
             return None
         path = request.target.partition("?")[0]
@@ -195,6 +199,9 @@ class SimulatedApi:
 
     def _respond_besides(self, request: Request, path: str, query: str) -> SandboxResponse:
         """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
+        found = respond(path.removeprefix(PREFIX), request, self.watched)
+        if found is not None:
+            return found
         found = self.logins.respond(request, self.origin)
         response = SandboxResponse.of(text="nothing here", status=404) if found is None else found
         self.login_ledger.add(

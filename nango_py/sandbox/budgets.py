@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from nango_py.record import record
+from nango_py.record import record, replaced
 
 if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 CountingMode = Literal["fixed", "sliding", "bucket"]
 """Windows aligned to the clock, windows that end at each request, or token buckets."""
+
+LimitSpeed = Literal["real", "fast", "none"]
+"""The limits of the blueprint, the same in windows sixty times shorter, or no limits."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WINDOW = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
@@ -65,18 +68,23 @@ class Budget:
     counted_per: str
 
 
-def parse_budgets(rate_limits: Settings, mode: CountingMode) -> tuple[Budget, ...]:
+def parse_budgets(rate_limits: Settings, mode: CountingMode, speed: float = 1.0) -> tuple[Budget, ...]:
     """The budgets of a blueprint. `{burst, per_second}` windows are buckets in every mode.
+
+    Args:
+        rate_limits: of the blueprint.
+        mode: how windows count.
+        speed: how much shorter windows are than declared.
 
     Raises:
         ValueError: a window is invalid.
     """
     budgets = enumerate(rate_limits.get("budgets") or ())
     owner = str(rate_limits.get("counted_per") or "connection")
-    return tuple(_parse_budget(index, budget, mode, owner) for index, budget in budgets)
+    return tuple(_parse_budget(index, budget, mode, owner, speed) for index, budget in budgets)
 
 
-def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str) -> Budget:
+def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str, speed: float) -> Budget:
     rows = [*(settings.get("cases") or ())]
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
@@ -86,7 +94,8 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
     cases = []
     for row in rows:
         windows = shared[row["key"]] if row.get("key") else _to_list(row["windows"])
-        limits = tuple(dict.fromkeys(_parse_limit(window, mode) for window in windows))
+        parsed = dict.fromkeys(_parse_limit(window, mode) for window in windows)
+        limits = tuple(replaced(limit, seconds=limit.seconds / speed) for limit in parsed)
         cases.append(_parse_case(row, limits))
     owner = str(settings.get("counted_per") or owner)
     return Budget(index, str(settings.get("key") or ""), tuple(cases), owner)

@@ -25,7 +25,7 @@ from nango_py.sandbox.expressions import (
     unwrap,
 )
 from nango_py.sandbox.signed_tokens import read_signed_token
-from nango_py.secret import reveal
+from nango_py.secret import leaves, reveal, secret_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -174,6 +174,29 @@ class Credentials:
         """A regular expression for paths: a group per credential in the base path, and `endpoint`."""
         pattern = _pattern(base_path.rstrip("/"), self._names | APP_NAMES, "[^/]+")
         return re.compile(pattern + "(?:/(?P<endpoint>.*))?")
+
+    def param_names(self) -> frozenset[str]:
+        """The names of the query parameters with credentials."""
+        return frozenset(slot.name for slot in self._slots if slot.place == "param")
+
+    def values_in(
+        self, headers: Sequence[tuple[str, str]], params: Sequence[tuple[str, str]]
+    ) -> tuple[str, ...]:
+        """The credentials of a request, also of one that was refused: whole headers and what is in them."""
+        found: list[str] = []
+        for slot in self._slots:
+            pairs = headers if slot.place == "header" else params
+            for name, value in pairs:
+                if slot.place != "path" and name == slot.name:
+                    found += [value, *value.split()]
+        return tuple(found)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the credentials of users and app, and the tokens that were issued."""
+        with self._lock:
+            users = [text for each in (self._users or {}).values() for text in secret_leaves(each)]
+            tokens = [each.token for each in self._issued.values()]
+        return (*users, *tokens, *leaves(self._app))
 
     def header_names(self) -> frozenset[str]:
         """The lower-case names of the headers with credentials."""

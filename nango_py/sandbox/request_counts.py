@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from nango_py.record import record
-from nango_py.sandbox.budgets import Budget, Case, CountingMode, parse_budgets
+from nango_py.sandbox.budgets import Budget, Case, CountingMode, LimitSpeed, parse_budgets
 from nango_py.sandbox.expressions import UnknownNameError, render
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_REPORTED_SECONDS = 3600.0
 _MAX_CACHED_PATHS = 10_000
 _ROUNDING = 1e-9
+_FAST = 60.0
 _ID = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 
@@ -43,6 +44,25 @@ class Counted:
     label: str
     limit: float
     peak: float
+
+
+@record
+class Usage:
+    """What is used of one limit now.
+
+    Attributes:
+        account: as in `Counted`.
+        key: as in `Counted`.
+        label: as in `Counted`.
+        limit: as in `Counted`.
+        used: the requests of the current window, or the level of a bucket.
+    """
+
+    account: str
+    key: str
+    label: str
+    limit: float
+    used: float
 
 
 @record
@@ -175,10 +195,14 @@ class RequestCounts:
     Args:
         rate_limits: the blueprint's `rate_limits`, or None for an API without limits.
         mode: how windows count. `{burst, per_second}` windows are always buckets.
+        limits: "fast" for windows sixty times shorter, "none" for no limits.
     """
 
-    def __init__(self, rate_limits: Settings | None, mode: CountingMode = "fixed") -> None:
-        self._budgets = parse_budgets(rate_limits or {}, mode)
+    def __init__(
+        self, rate_limits: Settings | None, mode: CountingMode = "fixed", limits: LimitSpeed = "real"
+    ) -> None:
+        declared: Settings = (rate_limits or {}) if limits != "none" else {}
+        self._budgets = parse_budgets(declared, mode, _FAST if limits == "fast" else 1.0)
         self._candidates: dict[tuple[str, str], tuple[tuple[Budget, tuple[Case, ...]], ...]] = {}
         self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
         self._lock = threading.Lock()
@@ -224,6 +248,15 @@ class RequestCounts:
                 Counted(account, key, limit.label, limit.requests, counter.peak)
                 for (_, account, key, _, limit), counter in self._counters.items()
             )
+
+    def usage(self, now: float) -> tuple[Usage, ...]:
+        """What is used of each limit, the fullest first."""
+        with self._lock:
+            found = [
+                Usage(account, key, limit.label, limit.requests, round(counter.allowed.used(now), 1))
+                for (_, account, key, _, limit), counter in self._counters.items()
+            ]
+        return tuple(sorted(found, key=lambda each: -each.used / each.limit))
 
     def _find_counters(
         self, account: str, method: str, path: str, params: Mapping[str, str]

@@ -158,7 +158,7 @@ def _has_body(route: Route, request: SandboxRequest) -> bool:
         return False
 
 
-class Sequence:
+class Replies:
     """Responds with one reply after another; the last one repeats. Thread-safe."""
 
     def __init__(self, replies: tuple[Reply, ...]) -> None:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Self
 from nango_py.sandbox.api import SandboxOptions, SimulatedApi
 from nango_py.sandbox.http_socket import Connection
 from nango_py.sandbox.lists import make_list
+from nango_py.sandbox.logins.endpoints import PREFIX
 from nango_py.sandbox.responses import SandboxResponse
-from nango_py.sandbox.routes import Route, Sequence
+from nango_py.sandbox.routes import Replies, Route
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from collections.abc import Sequence as SequenceOf
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import TypedDict, Unpack
 
     from nango_py.clock import Clock
     from nango_py.json_types import JsonValue, Schema, Settings
-    from nango_py.sandbox.budgets import CountingMode
+    from nango_py.sandbox.budgets import CountingMode, LimitSpeed
     from nango_py.sandbox.faults import FaultPlan
     from nango_py.sandbox.ledger import Ledger
     from nango_py.sandbox.limit_headers import RetryAfter
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         tokens: TokenRules
         signatures: bool
         accounts: int
+        limits: LimitSpeed
         clock: Clock
 
 
@@ -62,6 +63,9 @@ class Sandbox:
     records every request in `ledger`.
 
     An exception of a handler is a 500, and is raised at the end of the `with` block.
+
+    Attributes:
+        api: the simulation, without its server.
 
     Args:
         settings: the merged settings of a blueprint or integration, with unrendered templates.
@@ -80,6 +84,7 @@ class Sandbox:
             are not processed. None is the blueprint's `retries.idempotency_header`; "" for none.
         tokens: how the tokens behave that the sandbox issues.
         signatures: False does not verify the OAuth 1.0a signatures of calls, which cover the host.
+        limits: "real", "fast" for windows sixty times shorter, or "none".
         accounts: how many accounts a login can choose from, for blueprints with `after_login`.
         clock: the time of windows, tokens and dates.
 
@@ -88,7 +93,7 @@ class Sandbox:
     """
 
     def __init__(self, settings: Settings, *, port: int = 0, **options: Unpack[SandboxArguments]) -> None:
-        self._api = SimulatedApi(settings, SandboxOptions(**options))
+        self.api = SimulatedApi(settings, SandboxOptions(**options))
         self._port = port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,7 +104,7 @@ class Sandbox:
         """`http://127.0.0.1:PORT` with the path of the blueprint's base_url."""
         if not self._port:
             raise RuntimeError("the sandbox is not started; use it as a context manager")
-        return f"http://127.0.0.1:{self._port}{self._api.base_path}"
+        return f"http://127.0.0.1:{self._port}{self.api.base_path}"
 
     @property
     def port(self) -> int:
@@ -114,53 +119,62 @@ class Sandbox:
         """
         origin = f"http://127.0.0.1:{self._port}"
         requests: dict[str, object] = {"base_url": self.base_url}
-        if self._api.bases:
-            requests["bases"] = {name: origin + path for name, path in self._api.bases.items()}
-        requests["download_hosts"] = [self._api.files.origin.removeprefix("http://")]
-        return {"requests": requests, **self._api.logins.overrides(origin)}
+        if self.api.bases:
+            requests["bases"] = {name: origin + path for name, path in self.api.bases.items()}
+        requests["download_hosts"] = [self.api.files.origin.removeprefix("http://")]
+        return {"requests": requests, **self.api.logins.overrides(origin)}
 
     @property
     def settings(self) -> Settings:
         """The settings that it was made from."""
-        return self._api.settings
+        return self.api.settings
 
     @property
     def ledger(self) -> Ledger:
         """The received requests."""
-        return self._api.ledger
+        return self.api.ledger
 
     @property
     def login_ledger(self) -> Ledger:
         """The requests to login pages and token endpoints; their `endpoint` is `authorize`, `token` etc."""
-        return self._api.login_ledger
+        return self.api.login_ledger
 
     @property
     def counted(self) -> tuple[Counted, ...]:
         """The largest number of requests in any window, for each account, key and limit."""
-        return self._api.counts.counted
+        return self.api.counts.counted
+
+    @property
+    def watch_url(self) -> str:
+        """The page that shows requests and budgets while they change."""
+        return f"http://127.0.0.1:{self._port}{PREFIX}"
+
+    def watch_with(self, others: Sequence[Sandbox]) -> None:
+        """Show other sandboxes on the same page."""
+        self.api.watched = (self.api, *(each.api for each in others))
 
     @property
     def downloads(self) -> Ledger:
         """The requests to the host of the files of `serve_file`."""
-        return self._api.files.ledger
+        return self.api.files.ledger
 
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
         """Set or replace the credentials of a user."""
-        self._api.credentials.accept(user, credentials)
-        self._api.logins.accept(user, reveal(credentials))
+        self.api.credentials.accept(user, credentials)
+        self.api.logins.accept(user, reveal(credentials))
 
     def revoke(self, user: str) -> None:
         """Reject the credentials and tokens of a user from now on."""
-        self._api.credentials.revoke(user)
-        self._api.logins.revoke(user)
+        self.api.credentials.revoke(user)
+        self.api.logins.revoke(user)
 
     def make_credentials(self, user: str) -> dict[str, object]:
         """Made-up credentials that belong to a user from now on, for `register_connection`.
 
         For the modes OAUTH2 and OAUTH1 they are new tokens, as after a login. They need no secret of yours.
         """
-        made = self._api.logins.make_credentials(user)
-        if self._api.logins.oauth1 is None and "access_token" not in made:
+        made = self.api.logins.make_credentials(user)
+        if self.api.logins.oauth1 is None and "access_token" not in made:
             self.accept(user, made)
         return made
 
@@ -174,15 +188,15 @@ class Sandbox:
         Raises:
             ValueError: the URL is not that of a login here, or the request is refused.
         """
-        return self._api.logins.decide(url, user)
+        return self.api.logins.decide(url, user)
 
     def decline(self, url: str) -> str:
         """The callback URL after a user declined on the login page; raises as `log_in`."""
-        return self._api.logins.decide(url, "")
+        return self.api.logins.decide(url, "")
 
     def expire_tokens(self, user: str = "") -> None:
         """Let the access tokens of a user, or of all, expire now; refresh tokens stay valid."""
-        self._api.logins.tokens.expire(user)
+        self.api.logins.tokens.expire(user)
 
     def respond(
         self,
@@ -209,10 +223,10 @@ class Sandbox:
             params: query parameters that the request must have.
         """
         if not replies:
-            given = {"Content-Type": self._api.responses.content_type} if json is not None else {}
+            given = {"Content-Type": self.api.responses.content_type} if json is not None else {}
             fields = {**given, **(headers or {})}
             replies = (SandboxResponse.of(json, status=status, text=text, headers=fields),)
-        self._api.routes.add(Route.of(method, path, Sequence(replies), params))
+        self.api.routes.add(Route.of(method, path, Replies(replies), params))
 
     def handle(
         self, method: str, path: str, *, params: Mapping[str, object] | None = None
@@ -224,7 +238,7 @@ class Sandbox:
         """
 
         def add(handler: Handler) -> Handler:
-            self._api.routes.add(Route.of(method, path, handler, params))
+            self.api.routes.add(Route.of(method, path, handler, params))
             return handler
 
         return add
@@ -232,7 +246,7 @@ class Sandbox:
     def paginate(
         self,
         path: str,
-        records: int | SequenceOf[JsonValue],
+        records: int | Sequence[JsonValue],
         *,
         method: str = "GET",
         page_size: int = 0,
@@ -254,11 +268,11 @@ class Sandbox:
             ValueError: the sandbox cannot serve the blueprint's `pagination`, or not make such records.
         """
         served, made = make_list(
-            self._api.settings, path, records,
-            responses=self._api.responses, method=method, page_size=page_size, schema=schema, seed=seed,
+            self.api.settings, path, records,
+            responses=self.api.responses, method=method, page_size=page_size, schema=schema, seed=seed,
         )  # fmt: skip
         for verb, each in dict.fromkeys(((method, path.strip("/")), *served.continuations(method, path))):
-            self._api.routes.add(Route.of(verb, each, served))
+            self.api.routes.add(Route.of(verb, each, served))
         return made
 
     def serve_file(
@@ -274,13 +288,13 @@ class Sandbox:
             content_type: of the file.
             status: of the redirect.
         """
-        files = self._api.files
+        files = self.api.files
 
         def redirect(request: SandboxRequest) -> SandboxResponse:
             url = files.sign(request.path.rsplit("/", 1)[-1], content, content_type)
             return SandboxResponse(status, (("Location", url),))
 
-        self._api.routes.add(Route.of("GET", path, redirect))
+        self.api.routes.add(Route.of("GET", path, redirect))
 
     def start(self) -> None:
         """Listen, and serve in a thread until `stop`.
@@ -292,9 +306,9 @@ class Sandbox:
             raise RuntimeError("the sandbox is already running")
         listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
         self._port = listener.getsockname()[1]
-        self._api.origin = f"http://127.0.0.1:{self._port}"
+        self.api.origin = f"http://127.0.0.1:{self._port}"
         files = socket.create_server(("127.0.0.1", 0))
-        self._api.files.origin = f"http://127.0.0.1:{files.getsockname()[1]}"
+        self.api.files.origin = f"http://127.0.0.1:{files.getsockname()[1]}"
         is_ready = threading.Event()
         serving = self._serve(listener, files, is_ready)
         self._thread = threading.Thread(
@@ -330,8 +344,8 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        if kind is None and self._api.handler_errors:
-            raise self._api.handler_errors.pop(0)
+        if kind is None and self.api.handler_errors:
+            raise self.api.handler_errors.pop(0)
 
     async def _serve(self, listener: socket.socket, files: socket.socket, is_ready: threading.Event) -> None:
         self._loop = loop = asyncio.get_running_loop()
@@ -339,7 +353,7 @@ class Sandbox:
         connections: set[Connection] = set()
         servers = [
             await loop.create_server(partial(Connection, handler, connections), sock=sock, backlog=_BACKLOG)
-            for handler, sock in ((self._api, listener), (self._api.files, files))
+            for handler, sock in ((self.api, listener), (self.api.files, files))
         ]
         is_ready.set()
         await self._stop_requested.wait()

@@ -8,8 +8,10 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +137,28 @@ def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Klaviyo-API-Key key_example_1234" in introduction
     assert err == "1 requests received; faults injected: none\n"
+
+
+def test_several_sandboxes_have_ports_in_a_row(tmp_path: Path) -> None:
+    """Each API has its own port and settings, and all are shown on the page of each."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--port", str(port), "--limits", "none")
+    with sandbox(tmp_path, "klaviyo:v1", "slack", *options) as (process, introduction):
+        assert process.stdout is not None
+        shown = introduction
+        while "auth: {" not in shown:
+            shown += process.stdout.readline()
+        urls = re.findall(r"http://127\.0\.0\.1:(\d+)/_sandbox/$", shown, re.MULTILINE)
+        with urllib.request.urlopen(f"http://127.0.0.1:{urls[0]}/_sandbox/state", timeout=10) as response:
+            state = json.load(response)
+        process.send_signal(signal.SIGINT)
+        err = process.communicate(timeout=60)[1]
+    assert [int(each) - int(urls[0]) for each in urls] == [0, 1]
+    assert [each["title"] for each in state["sandboxes"]] == ["Klaviyo", "Slack"]
+    assert f"http://127.0.0.1:{urls[1]}/_sandbox/token/api/oauth.v2.access" in shown
+    assert err.count("0 requests received") == 2
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

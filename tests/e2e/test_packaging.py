@@ -58,6 +58,7 @@ def test_the_wheel_holds_the_blueprints_and_the_schemas(wheel: Path) -> None:
     assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "blueprints").rglob("*.*")}
     assert "blueprints/logos/LICENSE.md" in shipped
     assert "nango_py/connect/words.json" in names
+    assert {f"nango_py/sandbox/watch/{name}" for name in ("page.html", "watch.css", "watch.js")} <= set(names)
     assert {"nango_py/py.typed", "nango_py/integrations.yaml"} <= set(names)
     assert {"nango_py/server/static/connect.html", "nango_py/server/static/nango-connect.js"} <= STATIC
     assert set(names) >= STATIC

@@ -11,6 +11,7 @@ import pytest
 
 from nango_py.config.values import freeze
 from nango_py.sandbox import Sandbox
+from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_calls import KEY, KLAVIYO, LEGACY, OPEN, get
 
 if TYPE_CHECKING:
@@ -96,3 +97,18 @@ def test_a_reset_may_be_a_date(means: str, pattern: str) -> None:
     }
     with Sandbox({**OPEN, "rate_limits": limits}) as sandbox:
         assert re.fullmatch(pattern, get(sandbox).headers["X-Reset"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "statuses"), [("real", [200, 429, 429]), ("fast", [200, 429, 200]), ("none", [200] * 3)]
+)
+def test_limits_may_be_faster_or_none(limits: Any, statuses: list[int]) -> None:
+    """Fast windows are sixty times shorter: a minute lasts one second."""
+    clock = ManualClock()
+    settings = {**OPEN, "rate_limits": {"budgets": [{"key": "all", "otherwise": ["1/minute"]}]}}
+    found = []
+    with Sandbox(settings, strict=False, limits=limits, clock=clock, counting="sliding") as sandbox:
+        for pause in (0, 0, 1.1):
+            clock.sleep(pause)
+            found.append(get(sandbox).status_code)
+    assert found == statuses

@@ -1,0 +1,1 @@
+"""The page of a sandbox that shows its requests and budgets."""

@@ -114,6 +114,8 @@ def _value(node: ast.expr, variables: Mapping[str, object]) -> object:
             return next((value for choice in choices if (value := _value(choice, variables))), None)
         case ast.IfExp(test=test, body=body, orelse=otherwise):
             return _value(body if _is_true(test, variables) else otherwise, variables)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as number)):
+            return -number
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
             return _apply_filter(_value(left, variables), right, variables)
     raise UnknownNameError(ast.dump(node))
@@ -166,13 +168,23 @@ def _hmac(algorithm: str) -> Callable[[object, object], str]:
     return sign
 
 
-_FILTERS: dict[str, Callable[..., str]] = {
+def _part(value: object, separator: object, number: object) -> str | None:
+    parts = _to_text(value).split(_to_text(separator))
+    index = int(_to_text(number))
+    return parts[index] if -len(parts) <= index < len(parts) else None
+
+
+_FILTERS: dict[str, Callable[..., str | None]] = {
     "lower": lambda value: _to_text(value).lower(),
     "upper": lambda value: _to_text(value).upper(),
     "trim": lambda value: _to_text(value).strip(),
     "string": _to_text,
     "urlencode": lambda value: quote(_to_text(value), safe=""),
     "base64": lambda value: base64.b64encode(_to_text(value).encode()).decode(),
+    "base64url": lambda value: base64.urlsafe_b64encode(_to_text(value).encode()).decode().rstrip("="),
+    "split": _part,
+    "replace": lambda value, old, new: _to_text(value).replace(_to_text(old), _to_text(new)),
+    "md5": lambda value: hashlib.md5(_to_text(value).encode(), usedforsecurity=False).hexdigest(),
     "join": _join,
     "tojson": lambda value: json.dumps(value, separators=(",", ":"), default=dict),
     "sha256": lambda value: hashlib.sha256(_to_text(value).encode()).hexdigest(),

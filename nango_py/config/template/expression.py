@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
 _ONLY_NAMES = "only names are allowed inside ${ }, e.g. ${api_key}"
-_GRAMMAR = "allowed: names, filters, or, text in quotes, and `a if b else c`"
+_GRAMMAR = "allowed: names, filters, or, text in quotes, numbers, and `a if b else c`"
+
+
+def _number(node: Field) -> int | float | None:
+    """The number that a node writes, or None."""
+    if not isinstance(node, SyntaxNode):
+        return None
+    if node.kind == "Neg":
+        below = _number(node.fields["node"])
+        return None if below is None else -below
+    value = node.fields["value"] if node.kind == "Const" else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 class ValueOf(Protocol):
@@ -103,13 +114,22 @@ class Translation:
         if has_others or operand is None or not isinstance(arguments, tuple):
             raise self._refused()
         self._check_argument_count(name, len(arguments))
+        if name == "split" and not isinstance(_number(arguments[1]), int):
+            raise self._refused(
+                'the second argument of "split" is a number, such as 0, or -1 for the last part'
+            )
         if name == "default":
             subject = self.value(operand, needed=False)
             fallback = self.value(arguments[0], needed=needed)
             return lambda variables: fallback(variables) if is_absent(value := subject(variables)) else value
         # In the order of the text, so that the first name of the expression is its subject.
         subject = self.value(operand, needed=needed)
-        return self._apply(name, subject, [self.value(argument, needed=needed) for argument in arguments])
+        return self._apply(name, subject, [self._argument(argument, needed=needed) for argument in arguments])
+
+    def _argument(self, node: Field, *, needed: bool) -> Evaluate:
+        """An argument of a filter, which may also be a negative number."""
+        number = _number(node)
+        return self.value(node, needed=needed) if number is None else self._literal(number)
 
     def _apply(self, name: str, subject: Evaluate, arguments: list[Evaluate]) -> Evaluate:
         function = FILTERS[name][0]
@@ -126,7 +146,9 @@ class Translation:
     def _check_argument_count(self, name: str, count: int) -> None:
         fewest, most = (1, 1) if name == "default" else FILTERS[name][1:]
         if not fewest <= count <= most:
-            expected = "no argument" if not most else "one argument" if fewest else "at most one argument"
+            expected = {(0, 0): "no argument", (0, 1): "at most one argument", (2, 2): "two arguments"}.get(
+                (fewest, most), "one argument"
+            )
             raise self._refused(f'the filter "{name}" takes {expected}')
 
     def _choice(self, node: SyntaxNode) -> Evaluate:

@@ -27,13 +27,13 @@ class TemplateProblem(Exception):
 
 
 class Absent:
-    """The value of a name whose variable has no value, and the reason if there is a particular one."""
+    """The value of a name whose variable has no value, and the problem if there is a particular one."""
 
-    __slots__ = ("name", "reason")
+    __slots__ = ("name", "problem")
 
-    def __init__(self, name: str, reason: str = "") -> None:
+    def __init__(self, name: str, problem: TemplateProblem | None = None) -> None:
         self.name = name
-        self.reason = reason
+        self.problem = problem
 
 
 def is_absent(value: object) -> bool:
@@ -67,8 +67,8 @@ def to_text(value: object, name: str) -> str:
 
 def _not_text_problem(value: object, name: str) -> TemplateProblem:
     if is_absent(value):
-        if isinstance(value, Absent) and value.reason:
-            return TemplateProblem("E305", f"{value.name} has no host: {value.reason}")
+        if isinstance(value, Absent) and value.problem is not None:
+            return value.problem.with_traceback(None)
         name = value.name if isinstance(value, Absent) else name
         return TemplateProblem(
             "E314",
@@ -139,6 +139,57 @@ def _base64(value: object, name: str) -> str:
     return base64.b64encode(utf8(to_text(value, name), name)).decode()
 
 
+def _base64url(value: object, name: str) -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(utf8(to_text(value, name), name)).decode().rstrip("=")
+
+
+def _md5(value: object, name: str) -> str:
+    import hashlib
+
+    return hashlib.md5(utf8(to_text(value, name), name), usedforsecurity=False).hexdigest()
+
+
+def _split(value: object, name: str, separator: str, number: str) -> str | Absent:
+    parts = to_text(value, name).split(separator) if separator else []
+    if -len(parts) <= int(number) < len(parts):
+        return parts[int(number)]
+    del value, parts
+    return Absent(name, TemplateProblem("E314", f'"{name}" has no part {number} between "{separator}"'))
+
+
+def _replace(value: object, name: str, old: str, new: str) -> str:
+    return to_text(value, name).replace(old, new) if old else to_text(value, name)
+
+
+def _public_key_sha256(value: object, name: str) -> str:
+    """The fingerprint of a key in PEM format: base64 of the SHA-256 of its public key in DER (RFC 5280)."""
+    import base64
+    import hashlib
+
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+        load_pem_public_key,
+    )
+
+    data = utf8(to_text(value, name), name)
+    try:
+        public = (
+            load_pem_public_key(data)
+            if b"PUBLIC KEY" in data
+            else load_pem_private_key(data, None).public_key()
+        )
+        der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(der).digest()).decode()
+    except (ValueError, TypeError):
+        pass
+    del value, data
+    raise TemplateProblem("E314", f'"{name}" is not a key in PEM format without a passphrase')
+
+
 def _sha256(value: object, name: str) -> str:
     import hashlib
 
@@ -172,16 +223,21 @@ def _urlencode(value: object, name: str) -> str:
 
 # By name: the function (value, name of the variable, arguments as text), fewest and most arguments.
 # `default` is not here: it alone applies to missing values, and its argument may be any value.
-FILTERS: Mapping[str, tuple[Callable[..., str], int, int]] = {
+FILTERS: Mapping[str, tuple[Callable[..., object], int, int]] = {
     "lower": (_lower, 0, 0),
     "upper": (_upper, 0, 0),
     "trim": (_trim, 0, 0),
     "urlencode": (_urlencode, 0, 0),
     "base64": (_base64, 0, 0),
+    "base64url": (_base64url, 0, 0),
     "string": (to_text, 0, 0),
     "join": (_join, 0, 1),
     "tojson": (_tojson, 0, 0),
+    "split": (_split, 2, 2),
+    "replace": (_replace, 2, 2),
+    "md5": (_md5, 0, 0),
     "sha256": (_sha256, 0, 0),
+    "public_key_sha256": (_public_key_sha256, 0, 0),
     "hmac_sha1": (_hmac("sha1"), 1, 1),
     "hmac_sha256": (_hmac("sha256"), 1, 1),
 }

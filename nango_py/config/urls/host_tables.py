@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.config.request_match import value_at, value_texts
-from nango_py.config.template.filters import Absent
+from nango_py.config.template.filters import Absent, TemplateProblem
 from nango_py.config.urls.hosts import ROOT
 from nango_py.config.values import MAPPINGS
 from nango_py.errors import Problem, nearest, printable
@@ -39,7 +39,8 @@ def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> obje
         if value != BY and value in table:
             return str.__str__(table[value])
     known = ", ".join(key for key in table if key != BY)
-    return Absent(f"hosts.{name}", f"{table[BY]} is none of {known}")
+    what = f"hosts.{name} has no host: {table[BY]} is none of {known}"
+    return Absent(f"hosts.{name}", TemplateProblem("E305", what))
 
 
 def check_host_tables(settings: Settings, locator: Located) -> Iterator[Problem]:

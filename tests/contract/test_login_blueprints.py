@@ -10,6 +10,7 @@ import pytest
 
 from nango_py import Nango
 from nango_py.config.catalogue import Catalogue
+from nango_py.config.schema.facts import key_paths
 from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
 from nango_py.connect.login_kinds import make_login, uses_browser_login
@@ -62,6 +63,17 @@ def test_some_blueprints_have_a_login_page() -> None:
     """Both protocols are among them."""
     assert len(CODES) >= 9
     assert len(SIGNED) >= 3
+
+
+@pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)
+def test_pkce_is_stated_with_a_source(path: Path) -> None:
+    """In words, by the blueprint or one that it extends; from a page, or marked as unconfirmed."""
+    assert whole_of(path).settings["auth"].get("pkce") in {"required", "supported", "unsupported"}
+    document: Any = load_document(path).data
+    if "pkce" in (document.get("auth") or {}):
+        paths = [*(each["covers"] for each in document.get("sources", ())), document.get("unconfirmed")]
+        covered = {text for value in paths for _, text in key_paths(value)}
+        assert {"auth", "auth.pkce"} & covered or "PKCE" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)

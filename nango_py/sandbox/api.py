@@ -12,7 +12,7 @@ from nango_py.record import field, record
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
 from nango_py.sandbox.declared import declared_routes, echo
 from nango_py.sandbox.files import FileHost
-from nango_py.sandbox.ledger import Ledger, Received, is_processed
+from nango_py.sandbox.ledger import Ledger, Received, is_processed, join_repeated
 from nango_py.sandbox.limit_headers import RateLimitHeaders
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.logins.endpoints import PREFIX, LoginEndpoints
@@ -25,7 +25,7 @@ from nango_py.sandbox.watch.state import respond
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nango_py.clock import Clock
     from nango_py.json_types import Settings
@@ -81,12 +81,7 @@ class SimulatedApi:
         if options.retired and not _has_retired(settings, self.clock.now()):
             raise ValueError("retired=True needs a blueprint with a status.retires_on in the past")
         rate_limits = settings.get("rate_limits") or {}
-        header = options.idempotency_header
-        if header is None:
-            retries: Settings = settings.get("retries") or {}
-            header = (
-                (retries.get("idempotency") or {}).get("header") or retries.get("idempotency_header") or ""
-            )
+        header = _idempotency_header(settings, options)
         self._idempotency_header = header.lower()
         self.ledger = Ledger(header or "Idempotency-Key")
         self.counts = RequestCounts(rate_limits, options.counting, options.limits)
@@ -96,8 +91,7 @@ class SimulatedApi:
             settings, options.credentials, options.tokens, self.credentials, self.clock, options.accounts
         )
         self.login_ledger = Ledger()
-        self._is_signed = self.logins.oauth1 is not None and options.signatures
-        self._is_signed = self._is_signed and not self.credentials.has_header("authorization")
+        self._verifies = options.signatures and not self.credentials.has_header("authorization")
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self.handler_errors: list[Exception] = []
@@ -112,17 +106,21 @@ class SimulatedApi:
         self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
+        self._add_routes(options)
+        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self.clock)
+        self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
+        self._numbers = itertools.count(1)
+
+    def _add_routes(self, options: SandboxOptions) -> None:
+        """Add what the options `pages` and `responses` supply."""
         for path, number in (options.pages or {}).items():
             served, _ = make_list(
-                {**settings, "examples": ()}, path, number * _RECORDS_PER_PAGE,
+                {**self.settings, "examples": ()}, path, number * _RECORDS_PER_PAGE,
                 responses=self.responses, page_size=_RECORDS_PER_PAGE,
             )  # fmt: skip
             self.routes.add(Route.of("GET", path, served))
         for (method, path), reply in options.responses.items():
             self.routes.add(Route.of(method, path, Replies((reply,))))
-        self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self.clock)
-        self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
-        self._numbers = itertools.count(1)
 
     def choose_fault(self, request: Request) -> Fault | None:
         """The fault of a request, whose headers have arrived."""
@@ -140,48 +138,41 @@ class SimulatedApi:
         """Record a request and return the response; None if none is to be sent."""
         path, _, query = request.target.partition("?")
         if path.startswith(PREFIX):
-            return self._respond_besides(request, path, query)
+            return self._respond_besides(request, path)
         number = next(self._numbers)
-        params = parse_qsl(query, keep_blank_values=True)
         match = self._match(path)
         endpoint = (match["endpoint"] or "") if match else path.lstrip("/")
-        base_url = f"{self.origin}{path.removesuffix(endpoint).rstrip('/')}/"
         caller = None
         if match is not None:
-            in_path = tuple(map(unquote, match.groups()[:-1]))
-            caller = self._identify(request, params, in_path)
+            params = parse_qsl(query, keep_blank_values=True)
+            caller = self._identify(request, params, tuple(map(unquote, match.groups()[:-1])))
             asked = SandboxRequest(
                 number=number,
                 method=request.method,
                 path=endpoint.strip("/"),
                 path_params={},
-                params=_merge(params),
-                headers=_merge(request.headers),
+                params=join_repeated(params),
+                headers=join_repeated(request.headers),
                 body=request.body,
                 user=caller.user if caller else None,
-                base_url=base_url,
+                base_url=f"{self.origin}{path.removesuffix(endpoint).rstrip('/')}/",
             )
             response = self._choose_response(request, caller, asked, endpoint, fault)
         else:
             message = f"Only paths below {self.base_path} are served"
             response = self.responses.error(404, "not_found", message)
         response, is_repeated = self._deduplicate(request, caller, response)
-        self.ledger.add(
-            Received(
-                number=number,
-                at=request.at,
-                method=request.method,
-                path=path,
-                endpoint=endpoint,
-                query=query,
-                headers=_merge(request.headers),
-                body=request.body,
-                user=caller.user if caller else None,
-                status=0 if fault is not None and fault.kind in _LOST else response.status,
-                fault=fault.label if fault else "",
-                processed=not is_repeated and _is_processed(response),
-            )
+        is_lost = fault is not None and fault.kind in _LOST
+        received = Received.of(
+            request,
+            number,
+            endpoint,
+            user=caller.user if caller else None,
+            status=0 if is_lost else response.status,
+            fault=fault.label if fault else "",
+            processed=not is_repeated and _is_processed(response),
         )
+        self.ledger.add(received)
         if fault is not None and fault.kind == "timeout":
             return None
         return response.with_headers({"Sandbox-Number": str(number)})
@@ -193,33 +184,20 @@ class SimulatedApi:
     def _identify(
         self, request: Request, params: list[tuple[str, str]], in_path: tuple[str, ...]
     ) -> Caller | None:
-        if self._is_signed and self.logins.oauth1 is not None:
+        if self._verifies and self.logins.oauth1 is not None:
             return self.logins.oauth1.identify(LoginRequest.of(request, self.origin, ""))
         return self.credentials.identify(request.headers, params, in_path)
 
-    def _respond_besides(self, request: Request, path: str, query: str) -> SandboxResponse:
+    def _respond_besides(self, request: Request, path: str) -> SandboxResponse:
         """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
         found = respond(path.removeprefix(PREFIX), request, self.watched)
         if found is not None:
             return found
         found = self.logins.respond(request, self.origin)
         response = SandboxResponse.of(text="nothing here", status=404) if found is None else found
-        self.login_ledger.add(
-            Received(
-                number=len(self.login_ledger) + 1,
-                at=request.at,
-                method=request.method,
-                path=path,
-                endpoint=path.removeprefix(PREFIX).partition("/")[0],
-                query=query,
-                headers=_merge(request.headers),
-                body=request.body,
-                user=None,
-                status=response.status,
-                fault="",
-                processed=_is_processed(response),
-            )
-        )
+        name = path.removeprefix(PREFIX).partition("/")[0]
+        number, processed = len(self.login_ledger) + 1, _is_processed(response)
+        self.login_ledger.add(Received.of(request, number, name, status=response.status, processed=processed))
         return response
 
     def _choose_response(
@@ -313,11 +291,11 @@ def _is_processed(response: SandboxResponse) -> bool:
     return is_processed(response.status, has_retry_after="retry-after" in names)
 
 
-def _merge(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    merged: dict[str, str] = {}
-    for name, value in pairs:
-        merged[name] = f"{merged[name]}, {value}" if name in merged else value
-    return merged
+def _idempotency_header(settings: Settings, options: SandboxOptions) -> str:
+    if options.idempotency_header is not None:
+        return options.idempotency_header
+    retries: Settings = settings.get("retries") or {}
+    return str((retries.get("idempotency") or {}).get("header") or retries.get("idempotency_header") or "")
 
 
 def _has_retired(settings: Settings, now: float) -> bool:

@@ -69,22 +69,9 @@ class FileHost:
         """The file, or a refusal."""
         path, _, query = request.target.partition("?")
         response = self._find(request, query.removeprefix("signature="))
-        self.ledger.add(
-            Received(
-                number=len(self.ledger) + 1,
-                at=request.at,
-                method=request.method,
-                path=path,
-                endpoint=path.lstrip("/"),
-                query=query,
-                headers=dict(request.headers),
-                body=request.body,
-                user=None,
-                status=response.status,
-                fault="",
-                processed=False,
-            )
-        )
+        number = len(self.ledger) + 1
+        status, endpoint = response.status, path.lstrip("/")
+        self.ledger.add(Received.of(request, number, endpoint, status=status, processed=False))
         return response
 
     def _find(self, request: Request, signature: str) -> SandboxResponse:

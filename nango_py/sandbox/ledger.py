@@ -11,9 +11,20 @@ from urllib.parse import parse_qsl
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Protocol
 
     from nango_py.json_types import JsonValue
+
+    class Request(Protocol):
+        """A request as the server reads it."""
+
+        method: str
+        target: str
+        headers: tuple[tuple[str, str], ...]
+        body: bytes
+        at: float
+
 
 _FIRST_SERVER_ERROR = 500
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -50,6 +61,35 @@ class Received:
     status: int
     fault: str
     processed: bool
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        number: int,
+        endpoint: str,
+        *,
+        status: int,
+        processed: bool,
+        user: str | None = None,
+        fault: str = "",
+    ) -> Received:
+        """The record of a request as it was received."""
+        path, _, query = request.target.partition("?")
+        return cls(
+            number=number,
+            at=request.at,
+            method=request.method,
+            path=path,
+            endpoint=endpoint,
+            query=query,
+            headers=join_repeated(request.headers),
+            body=request.body,
+            user=user,
+            status=status,
+            fault=fault,
+            processed=processed,
+        )
 
     @property
     def params(self) -> dict[str, str]:
@@ -166,6 +206,14 @@ class Ledger:
         with self._changed:
             if not self._changed.wait_for(lambda: self._faults[kind] >= number, timeout_seconds):
                 raise TimeoutError(f"{self._faults[kind]} of {number} {kind} in {timeout_seconds} s")
+
+
+def join_repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers or parameters by name; repeated ones are joined with ", "."""
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
 
 
 def is_processed(status: int, *, has_retry_after: bool) -> bool:

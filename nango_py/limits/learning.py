@@ -17,9 +17,18 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeVar
 
 from nango_py.forks import new_short_lock
-from nango_py.limits.counting.calendar_days import ORDINARY_DAY
+from nango_py.limits.counting.calendar_periods import LENGTHS
 from nango_py.limits.key_names import budget_number
-from nango_py.limits.limit_types import LONGEST_GATE, Bucket, InFlight, LimitReport, Spend, Window, capacity
+from nango_py.limits.limit_types import (
+    LONGEST_GATE,
+    Bucket,
+    CalendarPeriod,
+    InFlight,
+    LimitReport,
+    Spend,
+    Window,
+    capacity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -360,7 +369,9 @@ def find_limit(limits: Iterable[Limit], status: LimitStatus) -> Limit | None:
 def _length(limit: Limit) -> float:
     if isinstance(limit, Window):
         return limit.seconds
-    return capacity(limit) / limit.per_second if isinstance(limit, Bucket) else ORDINARY_DAY
+    if isinstance(limit, CalendarPeriod):
+        return LENGTHS[limit.period].usual
+    return capacity(limit) / limit.per_second if isinstance(limit, Bucket) else 0.0
 
 
 def _may_be(limit: Limit, status: LimitStatus) -> bool:

@@ -28,17 +28,19 @@ class Window:
 
 
 @record
-class CalendarDay:
-    """At most `requests` from midnight to midnight of a time zone.
+class CalendarPeriod:
+    """At most `requests` in each hour, day, week or month of a time zone's calendar.
 
     Attributes:
         time_zone: "UTC" or an IANA name such as "America/New_York".
         label: for messages, such as "1000/day America/New_York".
+        period: `hour`, `day`, `week` (from Monday on) or `month`.
     """
 
     requests: int
     time_zone: str
     label: str
+    period: str = "day"
 
 
 @record
@@ -66,12 +68,12 @@ class InFlight:
     label: str
 
 
-Limit: TypeAlias = Window | CalendarDay | Bucket | InFlight
+Limit: TypeAlias = Window | CalendarPeriod | Bucket | InFlight
 
 
 def capacity(limit: Limit) -> float:
     """The highest cost that a limit can ever allow at once."""
-    if isinstance(limit, Window | CalendarDay):
+    if isinstance(limit, Window | CalendarPeriod):
         return limit.requests
     return limit.burst if isinstance(limit, Bucket) else limit.most
 

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from nango_py.limits.counting.calendar_days import get_time_zone
-from nango_py.limits.limit_types import Bucket, CalendarDay, Limit, Window
+from nango_py.limits.counting.calendar_periods import LENGTHS, get_time_zone
+from nango_py.limits.limit_types import Bucket, CalendarPeriod, Limit, Window
 
 UNITS = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0,
@@ -39,11 +39,14 @@ def parse_limit(written: object) -> Limit:
             requests, seconds = _number(written["requests"]), _number(written["per_seconds"])
             if requests == int(requests) and requests >= 1:
                 return Window(int(requests), seconds, f"{int(requests)}/{seconds:g}s")
-        if names | {"time_zone"} == {"requests", "per", "time_zone"} and written["per"] == "day":
+        if names | {"time_zone"} == {"requests", "per", "time_zone"} and written["per"] in LENGTHS:
             requests, time_zone = _number(written["requests"]), str(written.get("time_zone", "UTC"))
+            period = str(written["per"])
             get_time_zone(time_zone)
             if requests == int(requests) and requests >= 1:
-                return CalendarDay(int(requests), time_zone, f"{int(requests)}/day {time_zone}")
+                return CalendarPeriod(
+                    int(requests), time_zone, f"{int(requests)}/{period} {time_zone}", period
+                )
         if names == {"burst", "per_second"}:
             burst, rate = _number(written["burst"]), _number(written["per_second"])
             if burst >= 1:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch, segments_of
 from nango_py.config.response_match import ResponseMatch, as_tuple, describe_when
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.errors import printable
+from nango_py.limits.counting.calendar_periods import get_time_zone
 from nango_py.limits.key_names import CounterKey, budget_number
-from nango_py.limits.limit_types import InFlight, Spend
+from nango_py.limits.limit_types import CalendarPeriod, InFlight, Spend
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.owners import CONNECTION, INTEGRATION, Owner
-from nango_py.record import record
+from nango_py.record import record, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -45,6 +48,7 @@ class _Case:
         cost: what a call takes.
         settle: where its response says what it has cost.
         counter: the part of the key that differs between cases with different limits.
+        zones: for each limit the template of its time zone, or None; empty if no zone is a template.
     """
 
     match: RequestMatch
@@ -54,6 +58,30 @@ class _Case:
     settle: str = ""
     key: CounterKey | None = None
     counter: str = ""
+    zones: tuple[KeyTemplate | None, ...] = ()
+
+    def limits_for(self, variables: Variables) -> tuple[Limit, ...]:
+        """The limits, in the time zones of a connection."""
+        if not self.zones:
+            return self.limits
+        return _in_zones(self.limits, tuple([zone.render(variables) if zone else "" for zone in self.zones]))
+
+
+@lru_cache(maxsize=1024)
+def _in_zones(limits: tuple[Limit, ...], zones: tuple[str, ...]) -> tuple[Limit, ...]:
+    found: list[Limit] = []
+    for limit, zone in zip(limits, zones, strict=True):
+        if zone and isinstance(limit, CalendarPeriod):
+            try:
+                get_time_zone(zone)
+            except ValueError:
+                what = f'unknown time zone "{printable(zone, 64)}"'
+                raise TemplateProblem("E204", what, expected="expected UTC or an IANA name") from None
+            label = f"{limit.requests}/{limit.period} {zone}"
+            found.append(CalendarPeriod(limit.requests, zone, label, limit.period))
+        else:
+            found.append(limit)
+    return tuple(found)
 
 
 class _Budget:
@@ -211,7 +239,8 @@ class RateLimits:
                 suffixes = self._suffixes(budget, case, facts.method, facts.path, names)
             scope = scopes[budget.owner]
             if case.limits:
-                found.append(Spend(f"{scope} {suffixes[0]}", case.limits, case.cost, case.settle))
+                limits = case.limits_for(variables) if case.zones else case.limits
+                found.append(Spend(f"{scope} {suffixes[0]}", limits, case.cost, case.settle))
             if budget.caps:
                 found.append(Spend(f"{scope} {suffixes[1]}", budget.caps))
         return tuple(found)
@@ -341,7 +370,8 @@ def _parse_budget(
     for row in rows:
         match = RequestMatch.from_settings(row.get("match"))
         cost, settle = _parse_cost(row.get("cost", settings.get("cost", 1)))
-        limits = _parse_limits(together[row["key"]] if "key" in row else row["windows"])
+        windows = together[row["key"]] if "key" in row else row["windows"]
+        limits, zones = _parse_limits(windows, compile_text)
         cases.append(
             _Case(
                 match=match,
@@ -349,6 +379,7 @@ def _parse_budget(
                 path="/".join(match.pattern or ()),
                 cost=cost,
                 settle=settle,
+                zones=zones,
                 key=CounterKey(compile_text(row["key"])) if "key" in row else None,
                 counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
@@ -362,5 +393,16 @@ def _parse_cost(written: int | Settings) -> tuple[int, str]:
     return (written, "") if isinstance(written, int) else (int(written["reserve"]), str(written["settle"]))
 
 
-def _parse_limits(written: Iterable[object]) -> tuple[Limit, ...]:
-    return tuple(dict.fromkeys(parse_limit(entry) for entry in written))
+def _parse_limits(
+    written: Iterable[Any], compile_text: Callable[[str], KeyTemplate]
+) -> tuple[tuple[Limit, ...], tuple[KeyTemplate | None, ...]]:
+    """The limits, and the templates of their time zones; none if all zones are constants."""
+    found: dict[Limit, KeyTemplate | None] = {}
+    for entry in written:
+        zone = "" if isinstance(entry, str) else str(entry.get("time_zone", ""))
+        if "${" in zone:
+            limit = parse_limit({**entry, "time_zone": "UTC"})
+            found[replaced(limit, label=f"{limit.label.rpartition(' ')[0]} {zone}")] = compile_text(zone)
+        else:
+            found[parse_limit(entry)] = None
+    return tuple(found), tuple(found.values()) if any(found.values()) else ()

@@ -220,6 +220,7 @@ class SimulatedApi:
             endpoint,
             asked.params,
             request.at,
+            body=asked.content,
             spend=injected is None or injected.status != _TOO_MANY_REQUESTS,
         )
         if injected is not None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from nango_py.config.request_match import RequestMatch
 from nango_py.record import record, replaced
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ LimitSpeed = Literal["real", "fast", "none"]
 """The limits of the blueprint, the same in windows sixty times shorter, or no limits."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2592000.0}
 _WINDOW = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
 
 
@@ -39,23 +41,11 @@ class Case:
     are counted separately.
     """
 
-    methods: frozenset[str]
-    path: re.Pattern[str] | None
+    match: RequestMatch
     endpoint: str
-    params: tuple[tuple[str, frozenset[str]], ...]
     limits: tuple[Limit, ...]
     cost: int
     key: str
-
-    def matches_endpoint(self, method: str, path: str) -> bool:
-        """Whether method and path match."""
-        return (not self.methods or method in self.methods) and (
-            self.path is None or bool(self.path.fullmatch(path))
-        )
-
-    def matches_params(self, params: Mapping[str, str]) -> bool:
-        """Whether every query parameter of the case has all of its comma-separated values."""
-        return all(name in params and wanted <= _split(params[name]) for name, wanted in self.params)
 
 
 @record
@@ -96,37 +86,25 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
         windows = shared[row["key"]] if row.get("key") else _to_list(row["windows"])
         parsed = dict.fromkeys(_parse_limit(window, mode) for window in windows)
         limits = tuple(replaced(limit, seconds=limit.seconds / speed) for limit in parsed)
-        cases.append(_parse_case(row, limits))
+        cases.append(_parse_case(row, limits, settings.get("cost")))
     owner = str(settings.get("counted_per") or owner)
     return Budget(index, str(settings.get("key") or ""), tuple(cases), owner)
 
 
-def _parse_case(settings: Settings, limits: tuple[Limit, ...]) -> Case:
+def _parse_case(settings: Settings, limits: tuple[Limit, ...], cost: int | Settings | None) -> Case:
     match = settings.get("match") or {}
-    path, methods = match.get("path"), match.get("method") or ()
+    cost = settings.get("cost") or cost or 1
     return Case(
-        methods=frozenset(method.upper() for method in ([methods] if isinstance(methods, str) else methods)),
-        path=None if path is None else path_pattern(path),
-        endpoint="" if path is None else str(path).strip("/"),
-        params=tuple((name, _split(_to_text(value))) for name, value in (match.get("params") or {}).items()),
+        match=RequestMatch.from_settings(match),
+        endpoint=str(match.get("path") or "").strip("/"),
         limits=limits,
-        cost=int(settings.get("cost") or 1),
+        cost=cost if isinstance(cost, int) else int(cost["reserve"]),
         key=str(settings.get("key") or ""),
     )
 
 
 def _to_list(windows: str | Settings | list[str | Settings]) -> list[str | Settings]:
     return [windows] if isinstance(windows, str | Mapping) else list(windows)
-
-
-def _split(text: str) -> frozenset[str]:
-    return frozenset(part.strip() for part in text.split(","))
-
-
-def _to_text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def path_pattern(path: str) -> re.Pattern[str]:
@@ -147,8 +125,8 @@ def _parse_limit(window: str | Settings, mode: CountingMode) -> Limit:
         burst, per_second = float(window["burst"]), float(window["per_second"])
         return Limit(f"burst {burst:g}, {per_second:g}/second", burst, burst / per_second, "bucket")
     if "per" in window:
-        # Days of the sandbox start with its clock, in every time zone.
-        label = f"{window['requests']}/day {window.get('time_zone', 'UTC')}"
-        return Limit(label, float(window["requests"]), _UNITS["d"], mode)
+        # Periods of the sandbox start with its clock, in every time zone, and months have 30 days.
+        label = f"{window['requests']}/{window['per']} {window.get('time_zone', 'UTC')}"
+        return Limit(label, float(window["requests"]), _PERIODS[window["per"]], mode)
     requests, seconds = float(window["requests"]), float(window["per_seconds"])
     return Limit(f"{requests:g}/{seconds:g} seconds", requests, seconds, mode)

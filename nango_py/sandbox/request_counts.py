@@ -9,15 +9,16 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
+from nango_py.config.request_match import RequestFacts, path_fits, segments_of
 from nango_py.record import record
-from nango_py.sandbox.budgets import Budget, Case, CountingMode, LimitSpeed, parse_budgets
+from nango_py.sandbox.budgets import CountingMode, LimitSpeed, parse_budgets
 from nango_py.sandbox.expressions import UnknownNameError, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import Limit
+    from nango_py.sandbox.budgets import Budget, Limit
 
 _MAX_REPORTED_SECONDS = 3600.0
 _MAX_CACHED_PATHS = 10_000
@@ -203,7 +204,7 @@ class RequestCounts:
     ) -> None:
         declared: Settings = (rate_limits or {}) if limits != "none" else {}
         self._budgets = parse_budgets(declared, mode, _FAST if limits == "fast" else 1.0)
-        self._candidates: dict[tuple[str, str], tuple[tuple[Budget, tuple[Case, ...]], ...]] = {}
+        self._routes: tuple[str, ...] = tuple(declared.get("routes") or ())
         self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
         self._lock = threading.Lock()
 
@@ -215,6 +216,7 @@ class RequestCounts:
         params: Mapping[str, str],
         now: float,
         *,
+        body: object = None,
         spend: bool = True,
     ) -> Verdict:
         """Count a request. If any limit rejects it, no limit is spent.
@@ -225,10 +227,12 @@ class RequestCounts:
             endpoint: the path below the base path.
             params: the parsed query; repeated values are joined by commas.
             now: monotonic seconds.
+            body: its JSON or form.
             spend: False for a request that is rejected for another reason.
         """
         with self._lock:
-            counters = list(self._find_counters(account, method, endpoint.strip("/"), params))
+            facts = RequestFacts(method, endpoint.strip("/"), params, body)
+            counters = list(self._find_counters(account, facts))
             for counter, cost in counters:
                 counter.record_arrival(now, cost)
             waits = [(counter.wait(now, cost), counter.limit.label) for counter, cost in counters]
@@ -258,15 +262,20 @@ class RequestCounts:
             ]
         return tuple(sorted(found, key=lambda each: -each.used / each.limit))
 
-    def _find_counters(
-        self, account: str, method: str, path: str, params: Mapping[str, str]
-    ) -> Iterator[tuple[_Counter, int]]:
-        for budget, cases in self._find_candidates(method, path):
-            case = next((case for case in cases if case.matches_params(params)), None)
+    def _find_counters(self, account: str, facts: RequestFacts) -> Iterator[tuple[_Counter, int]]:
+        for budget in self._budgets:
+            case = next((case for case in budget.cases if case.match.fits(facts)), None)
             if case is None:
                 continue
-            endpoint = case.endpoint or endpoint_of(path)
-            values = {"method": method, "path": path, "endpoint": endpoint, "user_id": account}
+            values = {
+                "method": facts.method,
+                "path": facts.path,
+                "endpoint": case.endpoint or self._route_of(facts.path) or endpoint_of(facts.path),
+                "segment": case.match.captured(facts.path),
+                "params": facts.params,
+                "body": facts.body,
+                "user_id": account,
+            }
             owner = _owner(budget, account, values)
             key = _render(case.key or budget.key, values)
             separate = () if case.key else case.limits
@@ -276,17 +285,9 @@ class RequestCounts:
                     self._counters[place] = _Counter(limit)
                 yield self._counters[place], case.cost
 
-    def _find_candidates(self, method: str, path: str) -> tuple[tuple[Budget, tuple[Case, ...]], ...]:
-        candidates = self._candidates.get((method, path))
-        if candidates is None:
-            if len(self._candidates) >= _MAX_CACHED_PATHS:
-                self._candidates.clear()
-            candidates = tuple(
-                (budget, tuple(case for case in budget.cases if case.matches_endpoint(method, path)))
-                for budget in self._budgets
-            )
-            self._candidates[method, path] = candidates
-        return candidates
+    def _route_of(self, path: str) -> str:
+        fitting = (route for route in self._routes if path_fits(segments_of(route), segments_of(path)))
+        return next(fitting, "").strip("/")
 
 
 def _owner(budget: Budget, account: str, values: Mapping[str, object]) -> str:

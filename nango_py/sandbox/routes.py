@@ -48,6 +48,16 @@ class SandboxRequest:
     user: str | None
     base_url: str
 
+    @property
+    def content(self) -> object:
+        """The body as JSON, or as a form if it is not JSON; None without a body."""
+        if not self.body:
+            return None
+        try:
+            return self.json()
+        except ValueError:
+            return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
     def json(self) -> JsonValue:
         """The body parsed as JSON."""
         value: JsonValue = json.loads(self.body)

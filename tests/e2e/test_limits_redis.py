@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.errors import StorageError
-from nango_py.limits.limit_types import CalendarDay, Granted, InFlight, Refused, Spend
+from nango_py.limits.limit_types import CalendarPeriod, Granted, InFlight, Refused, Spend
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.secret import Secret
@@ -35,7 +35,7 @@ kinds = st.sampled_from(
         (window(40, 2.0), window(60, 9.0)),
         (bucket(3.0, 2.0),),
         (bucket(5.0, 1.5), window(4, 2.0)),
-        (CalendarDay(30, "UTC", "30/day"), window(5, 1.0)),
+        (CalendarPeriod(30, "UTC", "30/day"), window(5, 1.0)),
     ]
 )
 

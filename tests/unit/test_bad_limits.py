@@ -99,6 +99,21 @@ rate_limits:
         ("k:17:10 E202",),
         'did you mean "remaining"?',
     ),
+    "an unknown period": (
+        "rate_limits:\n  budgets: [{key: a, otherwise: [{requests: 1, per: year}]}]",
+        ("k:17:53 E204",),
+        "month",
+    ),
+    "a period with a length": (
+        "rate_limits:\n  budgets: [{key: a, otherwise: [{requests: 1, per: month, per_seconds: 9}]}]",
+        ("k:17:60 E204",),
+        "remove per or per_seconds",
+    ),
+    "a time zone with an unknown name": (
+        "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: day, time_zone: '${zone}'}]}]}",
+        ("k:16:84 E306",),
+        "unknown variable",
+    ),
     "a route with a query": (
         "rate_limits:\n  routes: ['things?id={id}']",
         ("k:17:12 E204",),
@@ -134,10 +149,14 @@ rate_limits:
     - name: app
       key: all
       counted_per: integration
-      otherwise: [100/second, {burst: 5, per_second: 1}]
+      otherwise:
+        - 100/second
+        - {burst: 5, per_second: 1}
+        - {requests: 9, per: month, time_zone: "${additional_config.zone}"}
       cost: {reserve: 3, settle: "cost.actual"}
       headers:
         - {window: 100/second, remaining: X-Left}
+        - {window: {requests: 9, per: month, time_zone: "${additional_config.zone}"}, remaining: X-Month}
         - {window: {burst: 5, per_second: 1}, limit: {name: X-Rate, means: requests_per_second}}
       body: {remaining: a.b}
     - {key: "${user_id}", cases: [{match: {path: a}, windows: [1/second], key: "${segment.id} ${params.q}"}]}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.database.opening import open_database
-from nango_py.limits.limit_types import CalendarDay, Granted, LimitReport, Refused, Spend, Window
+from nango_py.limits.limit_types import CalendarPeriod, Granted, LimitReport, Refused, Spend, Window
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
 from nango_py.limits.stores.sql_store import SqlLimits
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KINDS = ("memory", "sql", "redis")
 HOUR = window(200, 3600.0)
-DAY = CalendarDay(200, "UTC", "200/day UTC")
+DAY = CalendarPeriod(200, "UTC", "200/day UTC")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,7 +201,7 @@ SEVERAL: tuple[Limit, ...] = (
     window(4, 2.0),
     window(7, 20.0),
     bucket(6.0, 0.5),
-    CalendarDay(9, "UTC", "9/day"),
+    CalendarPeriod(9, "UTC", "9/day"),
 )
 
 

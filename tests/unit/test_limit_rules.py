@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nango_py.config.request_match import RequestFacts
-from nango_py.limits.limit_types import Bucket, InFlight, Spend, Window
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.limits.limit_types import Bucket, CalendarPeriod, InFlight, Spend, Window
 from nango_py.limits.notation import parse_limit
 from nango_py.limits.rules import RateLimits, endpoint_of
 
@@ -211,6 +212,60 @@ def test_cases_with_one_key_count_together_under_all_their_limits() -> None:
     assert _labels(one) == [["1/second", "5/minute"]]
 
 
+PLANS = {
+    "budgets": [
+        {
+            "key": "all",
+            "cases": [
+                {"match": {"config": {"plan": "pro"}}, "windows": ["9/second"]},
+                {"match": {"body": {"type": "bulk"}}, "windows": ["2/second"]},
+            ],
+            "otherwise": ["1/second"],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "body", "label"),
+    [
+        ({"plan": "pro"}, None, "9/second"),
+        ({"plan": "free"}, {"type": "bulk"}, "2/second"),
+        ({}, None, "1/second"),
+    ],
+)
+def test_plans_and_bodies_choose_the_limits(config: Any, body: Any, label: str) -> None:
+    """A case may match a setting of the connection, or a field of the request."""
+    rules = RateLimits.from_settings(PLANS)
+    assert _labels(rules.spends(RequestFacts("POST", "x", {}, body, config), WHO)) == [[label]]
+
+
+ZONED = {"requests": 10, "per": "day", "time_zone": "${additional_config.zone}"}
+
+
+def test_the_time_zone_of_a_calendar_may_be_a_setting() -> None:
+    """Each account has the midnight of its own zone."""
+    rules = RateLimits.from_settings({"budgets": [{"key": "all", "otherwise": [ZONED, "5/second"]}]})
+
+    def limits(zone: str) -> tuple[Any, ...]:
+        who = {**WHO, "additional_config": {"zone": zone}}
+        return rules.spends(RequestFacts("GET", "x"), who)[0].limits
+
+    berlin = CalendarPeriod(10, "Europe/Berlin", "10/day Europe/Berlin")
+    assert limits("Europe/Berlin") == (berlin, Window(5, 1.0, "5/second"))
+    assert limits("Europe/Berlin") is limits("Europe/Berlin")
+    assert limits("Asia/Tokyo") != limits("Europe/Berlin")
+
+
+@pytest.mark.parametrize(("zone", "code"), [("Mars/Olympus", "E204"), ("../../etc/passwd", "E204")])
+def test_a_wrong_time_zone_of_a_connection_is_an_error(zone: str, code: str) -> None:
+    """It is not counted by another clock in silence."""
+    rules = RateLimits.from_settings({"budgets": [{"key": "all", "otherwise": [ZONED]}]})
+    with pytest.raises(TemplateProblem) as caught:
+        rules.spends(RequestFacts("GET", "x"), {**WHO, "additional_config": {"zone": zone}})
+    assert caught.value.code == code
+
+
 def test_the_gates_of_a_call_are_its_keys_or_its_scope() -> None:
     """A 429 stops what was counted with the call; without any budget it stops the whole connection."""
     rules = RateLimits.from_settings(KLAVIYO)
@@ -257,6 +312,10 @@ def test_what_looks_like_an_id_does_not_make_an_endpoint(path: str, endpoint: st
         ("100/day", Window(100, 86400.0, "100/day")),
         ({"requests": 15, "per_seconds": 6}, Window(15, 6.0, "15/6s")),
         ({"requests": 15, "per_seconds": 6, "x-note": "seen"}, Window(15, 6.0, "15/6s")),
+        (
+            {"requests": 9, "per": "month", "time_zone": "UTC"},
+            CalendarPeriod(9, "UTC", "9/month UTC", "month"),
+        ),
         ({"burst": 10, "per_second": 2.5}, Bucket(10.0, 2.5, "burst 10, 2.5/second")),
     ],
 )
@@ -280,6 +339,8 @@ def test_limits_are_written_in_three_forms(written: Any, limit: Window | Bucket)
         {"burst": 0, "per_second": 1},
         {"burst": 1, "per_second": 0},
         {"requests": True, "per_seconds": 1},
+        {"requests": 1, "per": "year"},
+        {"requests": 1, "per": "month", "time_zone": "Mars/Olympus"},
         {"requests": 1, "per_seconds": float("inf")},
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits.storage import memory as their_memory
 
-from nango_py.limits.limit_types import CalendarDay, Granted, Spend
+from nango_py.limits.limit_types import CalendarPeriod, Granted, Spend
 from nango_py.limits.stores.memory import MemoryLimits
 from tests.support.simulated_api import LimitClock, window
 
@@ -45,7 +45,7 @@ def test_a_window_admits_what_a_moving_window_admits(requests: int, seconds: int
 def test_a_day_admits_what_a_fixed_window_admits(requests: int, pauses: list[int]) -> None:
     """Away from midnight, where ours allows for other clocks, a day is a fixed window under its date."""
     clock = LimitClock(1024.0)
-    store, spends = MemoryLimits(clock), (Spend("k", (CalendarDay(requests, "UTC", "some/day"),)),)
+    store, spends = MemoryLimits(clock), (Spend("k", (CalendarPeriod(requests, "UTC", "some/day"),)),)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(their_memory, "time", SimpleNamespace(time=clock.monotonic))
         theirs = peer.strategies.FixedWindowRateLimiter(peer.storage.MemoryStorage())

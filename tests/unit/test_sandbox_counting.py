@@ -199,3 +199,39 @@ def test_obeying_the_wait_is_always_enough(gaps: list[float], limit: int, second
         accepted.append(now)
     if mode == "sliding":
         assert all(sum(start <= at < start + seconds for at in accepted) <= limit for start in accepted)
+
+
+def test_body_and_segments_choose_the_counter() -> None:
+    """Cases match fields of the body, and keys hold them, as in the client."""
+    cases = [
+        {"match": {"path": "chat", "body": {"kind": "big"}}, "windows": ["1/minute"], "cost": {"reserve": 1}},
+        {"match": {"path": "channels/{id}/**"}, "windows": ["2/minute"]},
+    ]
+    budgets = [{"key": "${segment.id}", "cases": cases}, {"key": "${body.to}", "otherwise": ["3/minute"]}]
+    counting = RequestCounts({"budgets": budgets})
+
+    def is_allowed(path: str, body: object = None) -> bool:
+        return counting.count("u", "POST", path, {}, 0.0, body=body).wait_seconds == 0
+
+    assert [is_allowed("chat", {"kind": "big", "to": 1}) for _ in range(2)] == [True, False]
+    assert is_allowed("chat", {"kind": "small", "to": 1})
+    assert [is_allowed("channels/1/a", {"to": 2}) for _ in range(3)] == [True, True, False]
+    assert is_allowed("channels/2", {"to": 2})
+
+
+@pytest.mark.parametrize(("per", "seconds"), [("hour", 3600), ("week", 604_800), ("month", 2_592_000)])
+def test_calendar_periods_have_their_length(per: str, seconds: float) -> None:
+    """Periods of the sandbox begin with its clock."""
+    window = {"requests": 1, "per": per, "time_zone": "${additional_config.zone}"}
+    counting = RequestCounts({"budgets": [{"key": "all", "otherwise": [window]}]})
+    assert count(counting, [0.0, seconds - 1.0, seconds]) == [True, False, True]
+
+
+def test_routes_name_endpoints() -> None:
+    """Calls for different records of one route count together."""
+    counting = RequestCounts(
+        {"routes": ["repos/{owner}/{repo}"], "budgets": [{"key": "${endpoint}", "otherwise": ["1/minute"]}]}
+    )
+    assert count(counting, [0.0], endpoint="repos/a/b") == [True]
+    assert count(counting, [0.0], endpoint="repos/c/d") == [False]
+    assert count(counting, [0.0], endpoint="users/c") == [True]

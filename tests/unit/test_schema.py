@@ -252,8 +252,8 @@ def test_an_entry_without_a_blueprint_needs_auth_and_requests() -> None:
         ("rate_limits: {budgets: [{key: a, otherwise: [{requests: 1}]}]}", '16:47 E203 "requests" needs'),
         ("rate_limits: {budgets: [{key: a, otherwise: [{per: day}]}]}", '16:47 E203 "per" needs "requests"'),
         (
-            "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: week}]}]}",
-            "16:65 E204 expected day",
+            "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: year}]}]}",
+            "16:65 E204 expected hour, day, week or month",
         ),
         (
             "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: day, time_zone: Mars/Port}]}]}",
@@ -261,7 +261,7 @@ def test_an_entry_without_a_blueprint_needs_auth_and_requests() -> None:
         ),
         (
             "rate_limits: {budgets: [{key: a, otherwise: [{requests: 1, per: day, per_seconds: 3}]}]}",
-            "16:70 E204 a calendar day has no per_seconds; remove",
+            "16:70 E204 a calendar period has no per_seconds; remove",
         ),
         ("rate_limits: {budgets: [{key: a, otherwise: 10/second}]}", "16:45 E205 expected a list"),
         ("rate_limits: {budgets: [{key: a, otherwise: [10]}]}", "16:46 E206 expected text"),

@@ -32,7 +32,7 @@ def lint_settings(settings: Settings, locator: Located) -> list[Problem]:
     """The problems of settings that a schema cannot find.
 
     They are: budgets without limits (E203), refusals that name no budget (E404), rate limit headers without a
-    wait (E402), rules that may send a POST twice (E403), invalid calendar days and networks (E204),
+    wait (E402), rules that may send a POST twice (E403), invalid calendar periods and networks (E204),
     credentials that the auth mode does not have (E202), patterns that cannot be used (E319), and places of
     pages and sizes that do not fit (E203, E204).
     """
@@ -179,12 +179,14 @@ def _check_pattern(field: Settings, locator: Located, path: Path) -> Iterator[Pr
 
 
 def _check_days(settings: Settings, locator: Located) -> Iterator[Problem]:
-    for path, window in _calendar_days(_mapping(settings, "rate_limits").get("budgets")):
+    for path, window in _calendar_periods(_mapping(settings, "rate_limits").get("budgets")):
         if "per_seconds" in window:
             where = locator.key_position((*path, "per_seconds"))
-            yield Problem(where, "E204", "a calendar day has no per_seconds", "", "remove per or per_seconds")
+            yield Problem(
+                where, "E204", "a calendar period has no per_seconds", "", "remove per or per_seconds"
+            )
         zone = window.get("time_zone")
-        if isinstance(zone, str) and not _is_time_zone(zone):
+        if isinstance(zone, str) and "${" not in zone and not _is_time_zone(zone):
             what = f'unknown time zone "{printable(zone, 64)}"'
             where = locator.position((*path, "time_zone"))
             yield Problem(where, "E204", what, "expected UTC or an IANA name such as America/New_York")
@@ -200,8 +202,8 @@ def _check_networks(settings: Settings, locator: Located) -> Iterator[Problem]:
             )
 
 
-def _calendar_days(budgets: object) -> list[tuple[Path, Settings]]:
-    """The windows of all budgets that are calendar days, each with its path."""
+def _calendar_periods(budgets: object) -> list[tuple[Path, Settings]]:
+    """The windows of all budgets that are calendar periods, each with its path."""
     days: list[tuple[Path, Settings]] = []
     for index, budget in _enumerate(budgets):
         if not isinstance(budget, MAPPINGS):
@@ -215,7 +217,7 @@ def _calendar_days(budgets: object) -> list[tuple[Path, Settings]]:
             for path, windows in lists
             if isinstance(windows, list | tuple)
             for number, window in enumerate(windows)
-            if isinstance(window, MAPPINGS) and window.get("per") == "day"
+            if isinstance(window, MAPPINGS) and "per" in window
         ]
     return days
 

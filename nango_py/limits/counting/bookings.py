@@ -24,7 +24,7 @@ class Bookings:
 
     Args:
         booking_type: the class of new bookings.
-        offset: returns what is added to `now` to get Unix seconds; called only for calendar days.
+        offset: returns what is added to `now` to get Unix seconds; called only for calendar periods.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Bookings:
             gate = max(0.0, self.gates.get(key, 0.0) - now)
             if meter is not None:
                 meter.expire(now)
-                if meter.has_days:
+                if meter.has_calendar:
                     meter.offset = self._offset()
                 for limit in meter.limits:
                     allowed, used, resets_in = meter.usage(limit, now)
@@ -160,7 +160,7 @@ class Bookings:
             if meter.limits is not spend.limits:
                 meter.set_limits(spend.limits)
             meter.expire(now)
-            if meter.has_days:
+            if meter.has_calendar:
                 meter.offset = self._offset()
             meters.append(meter)
         return meters

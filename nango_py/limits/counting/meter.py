@@ -18,11 +18,11 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
-from nango_py.limits.counting.calendar_days import CLOCKS_DIFFER, LONGEST_DAY, ORDINARY_DAY, day_around
+from nango_py.limits.counting.calendar_periods import CLOCKS_DIFFER, LENGTHS, period_around
 from nango_py.limits.counting.counted_log import CountedLog
 from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, earliest_with_tokens
 from nango_py.limits.counting.report import OWN_CALLS_STAY, WITHOUT_RESET, Counted, correct
-from nango_py.limits.limit_types import Bucket, CalendarDay, InFlight, Window, capacity
+from nango_py.limits.limit_types import Bucket, CalendarPeriod, InFlight, Window, capacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,8 @@ class Meter:
         max_cost: a call that costs more can never be sent.
         in_flight_seconds: after which a request in flight counts as finished.
         levels: of each bucket, by label: the tokens, and the moment at which it had them.
-        reports: of each window and day, by label: what responses said of it.
-        has_days: whether there are calendar days, which need `offset`.
+        reports: of each window and calendar period, by label: what responses said of it.
+        has_calendar: whether there are calendar periods, which need `offset`.
         offset: added to this clock's moments to get Unix seconds.
     """
 
@@ -67,7 +67,7 @@ class Meter:
         "_lost_at",
         "_queue",
         "_rules",
-        "has_days",
+        "has_calendar",
         "in_flight",
         "in_flight_cost",
         "in_flight_seconds",
@@ -93,7 +93,7 @@ class Meter:
         self._queue: Queue | None = None
         self._lost_at = 0.0
         self.spans: tuple[float, ...] = ()
-        self.has_days = False
+        self.has_calendar = False
         self.offset = 0.0
         self._buckets: tuple[Bucket, ...] = ()
         self._rules: tuple[tuple[Any, Callable[..., float]], ...] = ()
@@ -107,15 +107,16 @@ class Meter:
         """Use these limits from now on; what was counted before stays counted."""
         if limits == self.limits:
             return
-        has_days = any(isinstance(limit, CalendarDay) for limit in limits)
+        has_calendar = any(isinstance(limit, CalendarPeriod) for limit in limits)
         spans = {limit.seconds for limit in limits if isinstance(limit, Window)}
-        if not spans and not has_days and any(isinstance(limit, Bucket) for limit in limits):
+        if not spans and not has_calendar and any(isinstance(limit, Bucket) for limit in limits):
             spans = {COUNTED_WITHIN}  # reports need to know what ended beside their own call
-        self.has_days = has_days
-        self.spans = tuple(sorted({*spans, ORDINARY_DAY} if has_days else spans))
+        self.has_calendar = has_calendar
+        calendars = [LENGTHS[limit.period] for limit in limits if isinstance(limit, CalendarPeriod)]
+        self.spans = tuple(sorted({*spans, *(length.usual for length in calendars)}))
         self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
         self._rules = tuple((limit, _EARLIEST[type(limit)]) for limit in limits)
-        self.longest = max((*spans, LONGEST_DAY) if has_days else spans, default=0.0)
+        self.longest = max((*spans, *(length.longest for length in calendars)), default=0.0)
         has_cap = any(isinstance(limit, InFlight) for limit in limits)
         self.in_flight_seconds = LEASE if has_cap else COUNTED_WITHIN
         labels = {limit.label for limit in limits}
@@ -290,9 +291,9 @@ class Meter:
             held += cost
         return held
 
-    def _seconds_to_reset(self, limit: Window | CalendarDay, now: float) -> float:
-        if isinstance(limit, CalendarDay):
-            return self._day_bounds(limit, now)[1] - now
+    def _seconds_to_reset(self, limit: Window | CalendarPeriod, now: float) -> float:
+        if isinstance(limit, CalendarPeriod):
+            return self._period_bounds(limit, now)[1] - now
         return min(limit.seconds, WITHOUT_RESET)
 
     def _correct_bucket(self, bucket: Bucket, reported: int, beside: int, now: float) -> bool:
@@ -361,8 +362,8 @@ class Meter:
             return limit.burst, used, used / limit.per_second
         report = self.reports.get(limit.label)
         others, since = (report.others_at(now), report.since_at(now)) if report else (0, 0.0)
-        if isinstance(limit, CalendarDay):
-            begin, end = self._day_bounds(limit, now)
+        if isinstance(limit, CalendarPeriod):
+            begin, end = self._period_bounds(limit, now)
             used = self._ended_after(max(begin, since)) + others + held
             return limit.requests, used, end - now if used else 0.0
         counted = self._ended_after(max(now - limit.seconds, since))
@@ -432,25 +433,28 @@ class Meter:
                 return queue.times[index]
         return None
 
-    def _day_bounds(self, day: CalendarDay, moment: float) -> tuple[float, float]:
-        """What is counted after the first may be in the day of this moment; the second is the day's end."""
-        begin, end = day_around(day.time_zone, moment + self.offset - CLOCKS_DIFFER)
+    def _period_bounds(self, period: CalendarPeriod, moment: float) -> tuple[float, float]:
+        """What is counted after the first may be in the period of this moment; the second is its end."""
+        unix = moment + self.offset - CLOCKS_DIFFER
+        begin, end = period_around(period.time_zone, unix, period.period)
         # Unix seconds are rounded to some ten millionths.
         return begin - self.offset - CLOCKS_DIFFER, end - self.offset + CLOCKS_DIFFER + 1e-6
 
-    def earliest_in_day(self, day: CalendarDay, start: float, cost: int, now: float, queue: Queue) -> float:
-        """The first moment whose day has room beside all that is counted or waits in it."""
-        report = self.reports.get(day.label)
+    def earliest_in_period(
+        self, period: CalendarPeriod, start: float, cost: int, now: float, queue: Queue
+    ) -> float:
+        """The first moment whose period has room beside all that is counted or waits in it."""
+        report = self.reports.get(period.label)
         moment = start
         while True:
-            begin, end = self._day_bounds(day, moment)
+            begin, end = self._period_bounds(period, moment)
             used = queue.cost_before(end) + (report.others_at(moment) if report else 0)
             if begin <= now:
                 begin = max(begin, report.since_at(moment)) if report else begin
                 used += self._ended_after(begin) + self.in_flight_cost
             else:
                 used -= queue.cost_before(begin)
-            if used + cost <= day.requests:
+            if used + cost <= period.requests:
                 return moment
             moment = min(end, report.until) if report and moment < report.until else end
 
@@ -475,7 +479,7 @@ class Meter:
 
 _EARLIEST: dict[type[Limit], Callable[..., float]] = {
     Window: Meter.earliest_in_window,
-    CalendarDay: Meter.earliest_in_day,
+    CalendarPeriod: Meter.earliest_in_period,
     Bucket: Meter.earliest_in_bucket,
     InFlight: Meter.earliest_under_cap,
 }

@@ -18,7 +18,7 @@ from nango_py.errors import StorageError
 from nango_py.forks import forget_in_children
 from nango_py.limits.limit_types import (
     Bucket,
-    CalendarDay,
+    CalendarPeriod,
     Granted,
     InFlight,
     LimitStore,
@@ -348,8 +348,9 @@ def _divide(limit: Limit, processes: int, cost: int) -> Limit:
         requests = max(cost, limit.requests // processes)
         stretch = max(1.0, requests * processes / limit.requests)
         return Window(requests, limit.seconds * stretch, limit.label)
-    if isinstance(limit, CalendarDay):
-        return CalendarDay(max(cost, limit.requests // processes), limit.time_zone, limit.label)
+    if isinstance(limit, CalendarPeriod):
+        requests = max(cost, limit.requests // processes)
+        return CalendarPeriod(requests, limit.time_zone, limit.label, limit.period)
     if isinstance(limit, InFlight):
         return InFlight(max(cost, limit.most // processes), limit.label)
     return Bucket(max(float(cost), limit.burst / processes), limit.per_second / processes, limit.label)

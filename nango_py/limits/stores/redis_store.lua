@@ -10,7 +10,6 @@
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
 local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 60
 local MAX_WAITING = 10000
-local ORDINARY_DAY = 86400
 local EMPTY_QUEUE = {times = {}, totals = {}}
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
 local OTHERS, UNTIL, SINCE, REPORTED_AT = 1, 2, 3, 4  -- the fields of a report
@@ -103,7 +102,7 @@ function make.log()
     if size <= math.max(MERGE_ABOVE, log.merge_above) then return end
     local spans, times, totals, last_step, last_cell = {}, {}, {}, 0, -1
     for _, limit in ipairs(limits) do
-      if limit.span > 0 then spans[#spans + 1] = limit.kind == 'day' and ORDINARY_DAY or limit.span end
+      if limit.span > 0 then spans[#spans + 1] = limit.kind == 'period' and limit.rate or limit.span end
     end
     if #spans == 0 then spans[1] = COUNTED_WITHIN end
     table.sort(spans)
@@ -242,28 +241,28 @@ function make.window()
   return Window
 end
 
-function make.day()
+function make.period()
   local CLOCKS_DIFFER = 1
-  local Day = {}
+  local Period = {}
 
-  -- What is after the first may count in the day that is used at a moment; the second is its end. Redis knows no time
-  -- zones: it is sent the midnights of some days, and takes those before and after to have 24 hours.
-  local function bounds(meter, day, moment)
-    local midnights, at = module.meter.details(meter, day).midnights, moment - CLOCKS_DIFFER
-    local index = bisect_right(#midnights, module.queue.value_at, midnights, at)
-    local first, stop = midnights[index], midnights[index + 1]
+  -- What is after the first may count in the period that is used at a moment; the second is its end. Redis knows no time
+  -- zones: it is sent the boundaries of some periods, and takes those before and after to have their usual length.
+  local function bounds(meter, period, moment)
+    local boundaries, at = module.meter.details(meter, period).boundaries, moment - CLOCKS_DIFFER
+    local index = bisect_right(#boundaries, module.queue.value_at, boundaries, at)
+    local first, stop = boundaries[index], boundaries[index + 1]
     if not first or not stop then
-      local known = first or midnights[1]
-      first = known + math.floor((at - known) / ORDINARY_DAY) * ORDINARY_DAY
-      stop = first + ORDINARY_DAY
+      local known = first or boundaries[1]
+      first = known + math.floor((at - known) / period.rate) * period.rate
+      stop = first + period.rate
     end
     return first - CLOCKS_DIFFER, stop + CLOCKS_DIFFER + 1e-6
   end
 
-  function Day.earliest(meter, queue, day, from, cost)
-    local log, moment, report = meter.log, from, meter.reports[day.place]
+  function Period.earliest(meter, queue, period, from, cost)
+    local log, moment, report = meter.log, from, meter.reports[period.place]
     while true do
-      local first, stop = bounds(meter, day, moment)
+      local first, stop = bounds(meter, period, moment)
       local used = module.queue.cost_before(queue, stop) + others_at(report, moment)
       if first <= now then
         first = math.max(first, since_at(report, moment))
@@ -271,24 +270,24 @@ function make.day()
       else
         used = used - module.queue.cost_before(queue, first)
       end
-      if used + cost <= day.capacity then return moment end
+      if used + cost <= period.capacity then return moment end
       moment = report and moment < report[UNTIL] and math.min(stop, report[UNTIL]) or stop
     end
   end
 
-  function Day.usage(meter, day, held)
-    local first, stop = bounds(meter, day, now)
-    local report = meter.reports[day.place]
+  function Period.usage(meter, period, held)
+    local first, stop = bounds(meter, period, now)
+    local report = meter.reports[period.place]
     local used = module.log.ended_after(meter.log, math.max(first, since_at(report, now))) + others_at(report, now) + held
     return used, used > 0 and stop - now or 0
   end
 
-  function Day.resets_in(meter, day)
-    local _, stop = bounds(meter, day, now)
+  function Period.resets_in(meter, period)
+    local _, stop = bounds(meter, period, now)
     return stop - now
   end
 
-  return Day
+  return Period
 end
 
 function make.bucket()
@@ -415,12 +414,12 @@ end
 -- Meter: a key is a hash of `log` and `state`. Of the parts of the state, `in_flight` has 32 bytes for each request
 -- (the name of its booking, the moment of its sending, its cost); `levels`, `reports` (by the place of the limit) and
 -- `waiting` are MessagePack.
--- `rules` are numbers for each limit and, as JSON that is decoded only if it is needed, its label and midnights.
+-- `rules` are numbers for each limit and, as JSON that is decoded only if it is needed, its label and boundaries.
 
 function make.meter()
   local Meter = {}
 
-  -- The label of a limit, and the midnights of a day.
+  -- The label of a limit, and the boundaries of a period.
   function Meter.details(meter, limit)
     if not meter.known_details then meter.known_details = cjson.decode(meter.rules:sub(meter.details_at)) end
     return meter.known_details[limit.place]
@@ -505,7 +504,7 @@ function make.meter()
 end
 
 local STATE = '<dddddddddI4c0I4c0I4c0I4c0I4c0'
-local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'day', 'bucket', 'cap'}
+local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'period', 'bucket', 'cap'}
 local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 
 -- Numbers that no step can have written are corrected: whoever may write to Redis can still lift or use up limits, but

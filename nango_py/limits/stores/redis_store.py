@@ -24,13 +24,13 @@ from redis.retry import Retry
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.errors import StorageError
-from nango_py.limits.counting.calendar_days import LONGEST_DAY, day_around, midnights
+from nango_py.limits.counting.calendar_periods import LENGTHS, boundaries, period_around
 from nango_py.limits.counting.meter import Meter
 from nango_py.limits.limit_types import (
     GATE,
     LONGEST_GATE,
     Bucket,
-    CalendarDay,
+    CalendarPeriod,
     Granted,
     Refused,
     Window,
@@ -55,16 +55,16 @@ MAX_CALLS = 2000
 PROCESS_TTL = 30.0
 """Seconds after its last heartbeat when a process no longer counts."""
 
-KNOWN_DAYS = 4
-"""Number of days, from today on, whose midnights Redis is sent: it knows no time zones. It picks the current
-day by its own clock, and takes later days to have 24 hours."""
+KNOWN_PERIODS = 4
+"""Number of calendar periods, from the current one on, whose boundaries Redis is sent: it knows no zones. It
+picks the current period by its own clock, and takes later ones to have their usual length."""
 
 _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
 _REPORT = Struct("<dddd")
 _COST = Struct("<d")
 
-LAYOUT = "4"
+LAYOUT = "5"
 """Part of every key, so that no version reads what another wrote in another format."""
 
 
@@ -77,7 +77,7 @@ class Call:
         all_keys: those of the budgets, then those of the gates.
         acquire_keys: the same and the key of the generation.
         arguments: what the script is sent about the budgets.
-        expires_at: Unix seconds when the arguments are out of date, because a calendar day ends.
+        expires_at: Unix seconds when the arguments are out of date, because a calendar period ends.
     """
 
     __slots__ = ("acquire_keys", "all_keys", "arguments", "budget_keys", "expires_at", "limits")
@@ -94,8 +94,10 @@ class Call:
         for spend in spends:
             self.arguments += [b"%d" % spend.cost, pack_rules(spend.limits, now, offset)]
             for limit in spend.limits:
-                if isinstance(limit, CalendarDay):
-                    self.expires_at = min(self.expires_at, day_around(limit.time_zone, now)[1])
+                if isinstance(limit, CalendarPeriod):
+                    self.expires_at = min(
+                        self.expires_at, period_around(limit.time_zone, now, limit.period)[1]
+                    )
 
 
 class Ticket:
@@ -349,9 +351,11 @@ def pack_rules(limits: tuple[Limit, ...], now: float, offset: float) -> bytes:
         detail: JsonObject = {"label": limit.label}
         if isinstance(limit, Window):
             parts.append(_LIMIT.pack(1, limit.requests, limit.seconds, 0.0))
-        elif isinstance(limit, CalendarDay):
-            parts.append(_LIMIT.pack(2, limit.requests, LONGEST_DAY, 0.0))
-            detail["midnights"] = [moment - offset for moment in midnights(limit.time_zone, now, KNOWN_DAYS)]
+        elif isinstance(limit, CalendarPeriod):
+            length = LENGTHS[limit.period]
+            parts.append(_LIMIT.pack(2, limit.requests, length.longest, length.usual))
+            known = boundaries(limit.time_zone, now, KNOWN_PERIODS, limit.period)
+            detail["boundaries"] = [moment - offset for moment in known]
         elif isinstance(limit, Bucket):
             parts.append(_LIMIT.pack(3, limit.burst, 0.0, limit.per_second))
         else:

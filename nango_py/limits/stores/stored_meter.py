@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
 from nango_py.limits.counting.report import Report
-from nango_py.limits.limit_types import LONGEST_GATE, Bucket, CalendarDay, InFlight, Spend, Window
+from nango_py.limits.limit_types import LONGEST_GATE, Bucket, CalendarPeriod, InFlight, Spend, Window
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class StoredMeter:
 
 
 _KINDS: dict[frozenset[str], type[Limit]] = {
-    frozenset(field_names(kind)): kind for kind in (Window, CalendarDay, Bucket, InFlight)
+    frozenset(field_names(kind)): kind for kind in (Window, CalendarPeriod, Bucket, InFlight)
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import InvalidRequest, Nango
+from tests.support.async_calls import wait_for
 from tests.support.fault_server import HANG, READ, FaultServer, response
 from tests.support.leak_finder import PLACES, LeakFinder, make_credentials, make_nango
 from tests.support.planted_secrets import everything_of, secret
@@ -186,7 +187,8 @@ def test_timeout_of_asyncio_around_a_call_shows_no_secret(tmp_path: Path) -> Non
     """The TimeoutError keeps the CancelledError of the call as its cause."""
     finder = LeakFinder()
 
-    async def call(nango: Nango, place: str, how: str) -> None:
+    async def call(nango: Nango, server: FaultServer, place: str, how: str) -> None:
+        arrived = len(server.requests)
         executor = nango.async_executor(place, "u")
         if how == "timeout":
             async with asyncio.timeout(0.01):
@@ -198,7 +200,7 @@ def test_timeout_of_asyncio_around_a_call_shows_no_secret(tmp_path: Path) -> Non
                 group.create_task(executor.get("x"))
         else:
             task = asyncio.ensure_future(executor.get("x"))
-            await asyncio.sleep(0.01)
+            await wait_for(lambda: len(server.requests) > arrived)
             task.cancel("stop")
             await task
 
@@ -209,7 +211,7 @@ def test_timeout_of_asyncio_around_a_call_shows_no_secret(tmp_path: Path) -> Non
                 error = catch(
                     finder,
                     f"{how} {place}",
-                    lambda place=place, how=how: asyncio.run(call(nango, place, how)),
+                    lambda place=place, how=how: asyncio.run(call(nango, server, place, how)),
                 )
                 assert isinstance(error, TimeoutError | asyncio.CancelledError)
     assert finder.leaks() == []

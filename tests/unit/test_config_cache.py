@@ -3,169 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from nango_py.config.cache import cache_folder as caching
 from nango_py.config.cache import fingerprint as inputs_of
 from nango_py.config.cache.cache_folder import ConfigCache
-from nango_py.config.cache.serialized import LazyOrigins, unpack
+from nango_py.config.cache.serialized import unpack
 from nango_py.config.files import ConfigFiles
-from nango_py.config.template.compiled import TemplateText
-from nango_py.config.values import EnvironmentText
 from nango_py.errors import ConfigError
 from nango_py.registry import AUTH_MODES
 from nango_py.secret import Secret
+from tests.support.config_project import (
+    INTEGRATIONS,
+    KEY,
+    MAIL,
+    SECRETS,
+    Project,
+    changed,
+    plain,
+    was_hit,
+)
 from tests.support.fake_clock import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from nango_py.config.model import Configuration
-
-KEY = "k" * 44
-SECRETS = ("literal-key-4711", "from-environment-0815", "db-password-2342", "client-id-77")
-
-INTEGRATIONS = """\
-integrations:
-  plain:
-    extends_blueprint: mail:v1
-    oauth_client_id: client-id-77
-    oauth_client_secret: literal-key-4711
-  named:
-    extends_blueprint: mail:v1
-    title: "In quotes: literal-key-4711"
-    comment: >
-      folded over literal-key-4711
-      two lines
-
-      and a third
-    oauth_client_id: client-id-77
-    oauth_client_secret: ${MAIL_SECRET}
-    oauth_scopes: [read, 'write', "client-id-77"]
-    http_request_timeout_seconds: 12.5
-    requests:
-      base_url: https://${additional_config.region | default("eu")}.example.test/
-      headers:
-        accept: text/plain
-        X-Key: ${MAIL_SECRET}-${access_token}
-        X-Optional: ${UNSET_NAME or "none"}
-  own:
-    app_api_key: literal-key-4711
-    auth: {auth_mode: API_KEY}
-    requests: {base_url: 'https://own.example.test/v1/', params: {key: "${api_key}"}}
-    rate_limits: {budgets: [{key: all, otherwise: [3/second]}]}
-config:
-  database_url: postgresql://user:db-password-2342@host/db
-  default_http_request_timeout_seconds: 33
-"""
-
-BASE = """\
-name: post
-version: v0
-title: Post
-status: {deprecated_on: 2031-01-01, retires_on: 2032-01-01}
-auth: {auth_mode: OAUTH2, authorization_url: "https://x.example.test/a", token_url: "https://x.example.test/t"}
-requests:
-  base_url: https://post.example.test/
-  headers: {Accept: application/json, Authorization: "Bearer ${access_token}"}
-"""
-
-MAIL = """\
-name: mail
-version: v1
-title: Mail
-extends: post:v0
-requests:
-  base_url: https://mail.example.test/
-status: {deprecated_on: 2031-01-01, retires_on: 2032-01-01}
-"""
-
-
-class Project:
-    """A folder with integrations.yaml, two blueprints of its own and `.nango/`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "integrations.yaml"
-        self.nango = folder / ".nango"
-        self.clock = ManualClock()
-        self.environ = {"MAIL_SECRET": "from-environment-0815"}
-        self.source: Path | Mapping[str, Any] = self.file
-        self.overrides: Mapping[str, Any] | None = None
-        self.key = KEY
-        (folder / "blueprints").mkdir()
-        self.nango.mkdir(mode=0o700)
-        self.file.write_text(INTEGRATIONS)
-        self.blueprint("post.v0.yaml", BASE)
-        self.blueprint("mail.v1.yaml", MAIL)
-
-    def blueprint(self, name: str, text: str) -> Path:
-        """Write a blueprint."""
-        path = self.folder / "blueprints" / name
-        path.write_text(text)
-        return path
-
-    def load(self, *, cached: bool = True) -> Configuration:
-        """The configuration as a start finds it."""
-        cache = ConfigCache(self.nango, Secret(self.key), self.clock)
-        return ConfigFiles(
-            self.source,
-            self.folder / "blueprints",
-            self.overrides,
-            self.environ,
-            reload=False,
-            cache=lambda _: cache if cached else None,
-        ).current()
-
-    @property
-    def forms(self) -> list[Path]:
-        """The kept forms."""
-        return sorted(self.nango.glob("checked-*.json"))
+    from collections.abc import Callable
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project that is loaded for the first time."""
     return Project(tmp_path)
-
-
-def was_hit(configuration: Configuration) -> bool:
-    """Whether a configuration came from a kept form."""
-    return any(isinstance(one.origins, LazyOrigins) for one in configuration)
-
-
-def plain(value: Any) -> Any:
-    """Everything that a value holds, so that two can be compared to the last part."""
-    if isinstance(value, EnvironmentText):
-        return ("environment", value.reveal())
-    if isinstance(value, TemplateText):
-        return ("template", str.__str__(value), plain(value.template))
-    if isinstance(value, Secret):
-        return ("secret", value.reveal())
-    if hasattr(value, "items"):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "outline"):
-        return (value.source, value.names, sorted(value.optional_names), value.outline(), value.is_hidden)
-    if hasattr(value, "__record__"):
-        return {name: plain(getattr(value, name)) for name in value.__record__}
-    return value
-
-
-def changed(path: Path, old: str, new: str) -> None:
-    """Replace a piece of a file."""
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
 
 
 def test_a_hit_gives_what_reading_the_files_gives(project: Project) -> None:
@@ -336,166 +209,6 @@ def test_a_package_that_was_installed_is_a_miss(
     (place / "pack-1.0.dist-info" / "entry_points.txt").write_text("[console_scripts]\n")
     assert not was_hit(project.load())
     assert was_hit(project.load())
-
-
-def flipped(raw: bytes, place: int) -> bytes:
-    """The bytes with one bit changed."""
-    return raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
-
-
-@pytest.mark.parametrize("part", range(12))
-def test_an_altered_form_is_never_believed(project: Project, part: int) -> None:
-    """One changed bit anywhere, and the files are read and the form is written anew."""
-    project.load()
-    path = project.forms[0]
-    raw = path.read_bytes()
-    path.write_bytes(flipped(raw, len(raw) * part // 12))
-    assert not was_hit(project.load())
-    assert path.read_bytes() == raw
-
-
-@pytest.mark.parametrize("junk", [b"", b"{}", b"\n", b"\xff" * 100, b"0" * 64 + b"\n{}\n{}", b"a\nb\nc\nd"])
-def test_junk_is_ignored(project: Project, junk: bytes) -> None:
-    """An empty, cut or foreign file is as good as none."""
-    project.load()
-    project.forms[0].write_bytes(junk)
-    assert not was_hit(project.load())
-    assert was_hit(project.load())
-
-
-def test_a_form_sealed_with_another_key_is_ignored(project: Project) -> None:
-    """Who can write the folder and does not know the key cannot change what is loaded."""
-    project.load()
-    seal, _, body = project.forms[0].read_bytes().partition(b"\n")
-    forged = body.replace(b"https://mail.example.test/", b"https://evil.example.test/")
-    assert forged != body
-    inputs = ConfigCache(project.nango, Secret("guess" * 9)).inputs(project.file, None, project.folder, {})
-    project.forms[0].write_bytes(inputs.sign(forged).encode() + b"\n" + forged)
-    loaded = project.load()
-    assert not was_hit(loaded)
-    assert loaded.integrations["plain"].requests.base_url.source == "https://mail.example.test/"
-    # The control: with the right key the forged form would have been taken.
-    right = ConfigCache(project.nango, Secret(KEY), project.clock).inputs(
-        project.file, None, project.folder, {}
-    )
-    project.forms[0].write_bytes(right.sign(forged).encode() + b"\n" + forged)
-    assert project.load().integrations["plain"].requests.base_url.source == "https://evil.example.test/"
-    assert seal.decode() != right.sign(forged)
-
-
-def test_no_secret_is_in_a_form(project: Project) -> None:
-    """Neither a text of integrations.yaml nor a value of the environment is kept, in whole or hashed bare."""
-    project.load()
-    assert was_hit(project.load())
-    lines = project.forms[0].read_bytes().split(b"\n")
-    text = "".join([*map(bytes.decode, lines), *(json.dumps(unpack(line)) for line in lines[4::2])])
-    for secret in SECRETS:
-        assert secret not in text
-        assert secret.encode().hex() not in text
-    for own in ("In quotes", "folded", "own.example.test", "text/plain", "3/second", "MAIL_SECRET}"):
-        assert own in INTEGRATIONS
-        assert own not in text
-    # The control: what stands in a blueprint is kept.
-    assert "https://mail.example.test/" in text
-
-
-def test_a_form_is_private(project: Project) -> None:
-    """0600 under any umask, and no draft is left."""
-    before = os.umask(0)
-    try:
-        project.load()
-    finally:
-        os.umask(before)
-    assert project.forms[0].stat().st_mode & 0o777 == 0o600
-    assert os.listdir(project.nango) == [project.forms[0].name]  # noqa: PTH208
-
-
-def test_without_the_folder_nothing_is_kept_and_nothing_is_made(project: Project) -> None:
-    """A start makes no folder: `.nango/` appears with the first connection."""
-    project.nango.rmdir()
-    assert plain(project.load()) == plain(project.load(cached=False))
-    assert not project.nango.exists()
-
-
-def test_a_folder_that_cannot_be_written_does_no_harm(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a read-only disk, or a full one, every start reads the files."""
-
-    def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("nango_py.config.cache.cache_folder.os.open", refuse)
-    assert not was_hit(project.load())
-    assert not was_hit(project.load())
-    assert project.forms == []
-
-
-def test_a_text_with_escapes_is_not_kept(project: Project) -> None:
-    """What cannot be read from its place again makes a form impossible; the files are read each time."""
-    changed(project.file, '"In quotes: literal-key-4711"', '"with an \\u0041 escape"')
-    assert not was_hit(project.load())
-    assert not was_hit(project.load())
-    assert project.load().integrations["named"].title == "with an A escape"
-
-
-@pytest.mark.parametrize("place", ["extends_blueprint", "blueprint_paths"])
-def test_a_file_that_the_environment_names_leaves_no_form(project: Project, place: str) -> None:
-    """The name would stand in the form, and nothing of the environment does."""
-    if place == "extends_blueprint":
-        project.environ["WHICH"] = "mail:v1"
-        changed(
-            project.file, "extends_blueprint: mail:v1\n    oauth", "extends_blueprint: ${WHICH}\n    oauth"
-        )
-    else:
-        project.environ["WHICH"] = str(project.folder)
-        changed(project.file, "config:\n", "config:\n  blueprint_paths: ['${WHICH}']\n")
-    assert not was_hit(project.load())
-    assert not was_hit(project.load())
-    assert project.forms == []
-
-
-def test_old_forms_are_removed(project: Project) -> None:
-    """No more than eight forms are kept, and none for longer than a month."""
-    for number in range(12):
-        path = project.nango / f"checked-{number:016x}.json"
-        path.write_text("{}")
-        age = project.clock.now() - (60 if number < 11 else 86_400 * 40) - number
-        os.utime(path, (age, age))
-    (project.nango / "nango.db").write_text("other files stay")
-    project.load()
-    assert len(project.forms) == caching.MAX_ENTRIES
-    assert not (project.nango / f"checked-{11:016x}.json").exists()
-    assert (project.nango / "nango.db").exists()
-    assert was_hit(project.load())
-
-
-def test_a_form_that_is_too_large_is_not_kept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder stays small whatever the files are."""
-    monkeypatch.setattr(caching, "MAX_BYTES", 1000)
-    assert not was_hit(project.load())
-    assert project.forms == []
-
-
-@pytest.mark.parametrize(("many", "level"), [(1, "WARNING"), (1000, "INFO")])
-def test_a_configuration_that_is_not_kept_says_so(
-    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, many: int, level: str
-) -> None:
-    """With the reason; a warning where a start without the cache takes long."""
-    caplog.set_level("INFO", "nango_py.config")
-    project.load()
-    assert caplog.records == []
-    monkeypatch.setattr(caching, "MANY_INTEGRATIONS", many)
-    monkeypatch.setattr(caching, "MAX_BYTES", 1000)
-    changed(project.file, "two lines", "two words")
-    project.load()
-    monkeypatch.setattr(caching, "MAX_BYTES", 10**6)
-    changed(project.file, '"In quotes: literal-key-4711"', '"with an \\u0041 escape"')
-    project.load()
-    assert [record.levelname for record in caplog.records] == [level, level]
-    assert "at most 1000 are kept" in caplog.text
-    assert "is written with escapes" in caplog.text
-    assert not any(secret in caplog.text for secret in SECRETS)
 
 
 def count_calls(run: Callable[[], object]) -> int:

@@ -6,8 +6,6 @@ import copy
 import io
 import itertools
 import pickle
-import socket
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,58 +13,22 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from nango_py import ConnectionNotFound, InvalidRequest, RateLimited, RequestFailed, TransportFailed
+from nango_py import InvalidRequest, TransportFailed
 from nango_py.sandbox import Fault, FaultPlan
 from tests.support.fault_server import READ, FaultServer
 from tests.support.recording_server import RecordingServer, Reply
 from tests.support.sandbox_product import SHOP, a_nango, a_product, key_of
+from tests.support.session_product import IN_PATH, IN_QUERY, KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from nango_py import Nango
-    from nango_py.engine.requests_adapter import Session
     from tests.support.recording_server import Received
 
-KEY = "key_planted_0123456789"
-QUICK = {"max_attempts": 1}
-IN_PATH: dict[str, Any] = {"auth": {"auth_mode": "API_KEY"}, "requests": {"base_url": ""}}
-IN_QUERY: dict[str, Any] = {
-    "auth": {"auth_mode": "API_KEY"},
-    "requests": {"base_url": "https://x.test/v1/", "params": {"key": "${api_key}"}, "allow_http": True},
-}
 
-
-@pytest.fixture(autouse=True)
-def no_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies and certificates of the machine change nothing here."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-def connected(folder: Path, base_url: str, settings: Any = SHOP, **more: Any) -> Nango:
-    """A product whose `shop` is at `base_url`, with one connection."""
-    nango = a_nango(folder, base_url, {**settings, **more})
-    nango.register_connection("shop", "u0", {"api_key": KEY})
-    return nango
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Session, RecordingServer]]]:
-    """Start a server below `/v1/` of which a session is returned."""
-    opened: list[Any] = []
-
-    def start(respond: Callable[[Received], Any], settings: Any = SHOP, suffix: str = "", **more: Any) -> Any:
-        server = RecordingServer(respond).__enter__()
-        nango = connected(tmp_path, f"{server.url}v1/{suffix}", settings, **more)
-        opened.extend((server, nango))
-        return nango.session("shop", "u0"), server
-
-    yield start
-    for each in reversed(opened):
-        each.__exit__(None, None, None)
+pytest_plugins = ("tests.support.session_fixtures",)
+pytestmark = pytest.mark.usefixtures("no_settings_from_the_environment")
 
 
 def third_party_sdk(session: requests.Session, base: str) -> list[Any]:
@@ -399,17 +361,6 @@ def test_a_file_is_sent_again_from_its_start(serve: Any, tmp_path: Path) -> None
     assert [asked.body for asked in server.received] == [b"once"]
 
 
-def test_a_server_without_tls_is_an_ssl_error(tmp_path: Path) -> None:
-    """As in requests, and a TransportFailed with reason tls."""
-    with RecordingServer(lambda _: {}) as server:
-        base = server.url.replace("http://", "https://")
-        with connected(tmp_path, base, retries=QUICK) as nango:
-            error = failing(nango.session("shop", "u0"))
-    assert isinstance(error, requests.exceptions.SSLError)
-    assert isinstance(error, TransportFailed)
-    assert error.reason == "tls"
-
-
 def test_framing_headers_of_an_sdk_are_not_sent(serve: Any) -> None:
     """Host, Connection and the like are the sender's: an SDK cannot smuggle in a second request."""
     session, server = serve(lambda _: {})
@@ -425,151 +376,6 @@ def test_framing_headers_of_an_sdk_are_not_sent(serve: Any) -> None:
     assert [asked.target for asked in server.received] == ["/v1/x", "/v1/y"]
     assert server.received[0].headers["host"] == server.host
     assert not {"connection", "upgrade"} & set(server.received[0].headers)
-
-
-def failing(session: Any, **options: Any) -> Any:
-    """The error of a call."""
-    with pytest.raises(requests.RequestException) as caught:
-        session.get("x", **options)
-    return caught.value
-
-
-def test_errors_are_those_of_requests_and_ours(tmp_path: Path) -> None:
-    """Each is catchable as both, names its request, has no context, and can be pickled."""
-    settings = {**SHOP, "retries": {**QUICK, "backoff": {"base_seconds": 0.001}}}
-    closed = socket.create_server(("127.0.0.1", 0))
-    port = closed.getsockname()[1]
-    closed.close()
-    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
-    for number, (steps, kind) in enumerate((
-        ([READ, cut], requests.exceptions.ChunkedEncodingError),
-        ([READ, 10.0], requests.ReadTimeout),
-        ([READ], requests.ConnectionError),
-    )):  # fmt: skip
-        with (
-            FaultServer(steps) as server,
-            connected(tmp_path / str(number), server.url, settings) as nango,
-        ):
-            error = failing(nango.session("shop", "u0"), timeout=0.2)
-            assert isinstance(error, TransportFailed)
-            assert isinstance(error, kind)
-            assert error.request.url == f"{server.url}x"
-            assert error.__context__ is None
-            assert KEY not in repr([error, error.request.headers])
-            assert KEY not in repr([frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)])
-    with connected(tmp_path / "closed", f"http://127.0.0.1:{port}/", settings) as nango:
-        session = nango.session("shop", "u0")
-        error = failing(session)
-        assert type(error).__mro__[2:4] == TransportFailed.__mro__[1:3]
-        assert isinstance(error, requests.ConnectionError)
-        assert not isinstance(error, requests.Timeout)
-        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-        assert isinstance(again, TransportFailed)
-        assert isinstance(again, requests.ConnectionError)
-        assert (str(again), again.reason) == (str(error), "connect")
-        nango.delete_connection("shop", "u0")
-        assert isinstance(failing(session), ConnectionNotFound)
-
-
-def test_a_limit_is_an_error_of_requests(tmp_path: Path) -> None:
-    """RateLimited of our own budgets, with the moment when the next call is allowed."""
-    settings = {
-        **SHOP,
-        "retries": {"deadline_seconds": 0.5},
-        "rate_limits": {"budgets": [{"key": "all", "otherwise": ["1/hour"]}]},
-    }
-    with a_product(tmp_path, settings) as (nango, _):
-        session = nango.session("shop", "u0")
-        assert session.get("x").ok
-        error = failing(session)
-    assert isinstance(error, RateLimited)
-    assert error.retry_at > 0
-    assert error.response is None
-
-
-def test_a_full_queue_is_a_connect_timeout(tmp_path: Path) -> None:
-    """A host that takes no connection in time raises ConnectTimeout, as in requests."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.settimeout(0)
-            filler.connect_ex(server.getsockname())
-        base = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with connected(tmp_path, base, retries=QUICK) as nango:
-            error = failing(nango.session("shop", "u0"), timeout=(0.2, 5))
-        for filler in fillers:
-            filler.close()
-    assert isinstance(error, requests.ConnectTimeout)
-    assert isinstance(error, RequestFailed)
-
-
-@pytest.mark.parametrize("timeout", [0.2, (None, 0.2), (3, 0.2), urllib3.Timeout(connect=3, read=0.2)])
-def test_every_form_of_timeout_is_kept(timeout: Any, tmp_path: Path) -> None:
-    """A number, a pair with None, and urllib3's Timeout."""
-    with (
-        FaultServer([READ, 10.0]) as server,
-        connected(tmp_path, server.url, retries=QUICK) as nango,
-    ):
-        assert isinstance(failing(nango.session("shop", "u0"), timeout=timeout), requests.ReadTimeout)
-
-
-def test_a_stream_that_breaks_off_raises_what_requests_raises(tmp_path: Path) -> None:
-    """ChunkedEncodingError while the body is read."""
-    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"
-    with FaultServer([READ, cut]) as server, connected(tmp_path, server.url) as nango:
-        found = nango.session("shop", "u0").get("x", stream=True)
-        with pytest.raises(requests.exceptions.ChunkedEncodingError):
-            list(found.iter_content(10))
-
-
-def test_settings_of_a_session_are_used_or_refused(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy is used, also one of the environment; verify=False is refused, and nothing is sent."""
-    session, _ = serve(lambda _: {})
-    with RecordingServer(lambda _: {"via": "proxy"}) as proxy:
-        assert session.get("x", proxies={"http": proxy.url}).json() == {"via": "proxy"}
-        monkeypatch.setenv("http_proxy", proxy.url)
-        assert session.get("x").json() == {"via": "proxy"}
-        assert [asked.headers["authorization"] for asked in proxy.received] == [f"Key {KEY}"] * 2
-        session.trust_env = False
-        assert session.get("x").json() == {}
-        assert len(proxy.received) == 2
-
-
-def test_an_unchecked_certificate_is_refused(tmp_path: Path) -> None:
-    """verify=False is an error that says so; so is a proxy where the host is checked by us."""
-    with connected(tmp_path, "https://127.0.0.1:9/", retries=QUICK) as nango:
-        session = nango.session("shop", "u0")
-        assert isinstance(failing(session, verify=False), InvalidRequest)
-        assert isinstance(failing(session), TransportFailed)
-
-
-def test_an_adapter_is_mounted_in_a_session_of_an_sdk(serve: Any) -> None:
-    """Mounting it elsewhere does not send the credentials elsewhere."""
-    session, server = serve(lambda _: {})
-    own = session.adapter.mount_on(requests.Session())
-    assert type(own) is requests.Session
-    assert own.get(f"{server.url}v1/x").ok
-    with RecordingServer(lambda _: {}) as other:
-        own.mount("http://", session.adapter)
-        with pytest.raises(InvalidRequest):
-            own.get(f"{other.url}x")
-        assert other.received == []
-    assert server.received[0].headers["authorization"] == f"Key {KEY}"
-    with pytest.raises(TypeError, match=r"nango\.session"):
-        pickle.dumps(session)
-    lookalike = f"http://{server.host}.evil.test/"
-    assert type(own.get_adapter(lookalike)) is not requests.adapters.HTTPAdapter
-    assert not lookalike.startswith(session.adapter.prefixes)
-
-
-def test_an_old_host_of_the_api_is_allowed_by_the_blueprint(serve: Any) -> None:
-    """`allowed_hosts` names it; its calls spend from the same budgets as those of the new host."""
-    with RecordingServer(lambda _: {}) as old:
-        requests_block = {**SHOP["requests"], "allowed_hosts": [old.host]}
-        session, _ = serve(lambda _: {}, {**SHOP, "requests": requests_block})
-        assert session.get(f"{old.url}v1/users/me").ok
-        assert old.received[0].headers["authorization"] == f"Key {KEY}"
-        assert session.adapter.executor.attempts[-1].endpoint == "users/me"
 
 
 def test_a_credential_in_the_base_url_is_shown_nowhere(serve: Any) -> None:

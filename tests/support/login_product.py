@@ -8,7 +8,8 @@ from nango_py import Nango
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.connect.login import Logins
 from nango_py.secret import reveal
-from tests.support.oauth2_login_provider import consent, query_of
+from tests.support.oauth1_login_provider import LoginProvider1
+from tests.support.oauth2_login_provider import LoginProvider, consent, query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.connect.outcome import LoginOutcome
+
+KINDS = [LoginProvider, LoginProvider1]
+"""The providers: OAuth 2.0 and 1.0a."""
 
 COOKIE = "cookie-of-sarahs-browser"
 ROOT_URL = "https://connect.example.test/nango"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py.cli.resolved import format_flow
 from nango_py.config.schema.defaults import expand, properties_of
 from nango_py.config.schema.format import LOCAL, definitions
-from nango_py.config.schema.publish import AUTH_KEYS
+from nango_py.config.schema.publish import describe_key
 from nango_py.config.yaml.document import load_document, parse_document
 
 if TYPE_CHECKING:
@@ -310,12 +310,9 @@ def _default(schema: Schema) -> str:
 
 def _meaning(row: Row) -> str:
     key = row.path.rpartition(".")[2].removesuffix("[]")
-    schema = row.schema
-    named = expand(schema)
-    text = schema.get("description") or schema.get("title") or named.get("description") or named.get("title")
-    text = str(text or AUTH_KEYS.get(key, ""))
-    text = re.sub(r"; default .*| \(default\)", "", text) if "default" in schema else text
-    return (text[:1].upper() + text[1:]).replace("|", "\\|")
+    text = describe_key(key, row.schema)
+    text = re.sub(r"; default .*| \(default\)", "", text) if "default" in row.schema else text
+    return text.replace("|", "\\|")
 
 
 def type_of(schema: Schema) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nango_py.cli.blueprint_files import named_blueprints
+from nango_py.cli.blueprint_new import new
 from nango_py.cli.blueprint_test import test
 from nango_py.cli.output import cut, echo_columns, echo_fields, echo_json, format_count, json_option
 from nango_py.cli.project import Project, pass_project
@@ -29,6 +30,7 @@ def blueprints() -> None:
     """
 
 
+blueprints.add_command(new)
 blueprints.add_command(test)
 
 

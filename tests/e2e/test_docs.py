@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango
+from nango_py.config.schema.facts import FACTS
 from nango_py.config.schema.validation import check_blueprint
 from nango_py.config.yaml.document import parse_document
 from tests.support.run_docs import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
@@ -146,6 +148,11 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
     if block.title.startswith("blueprints/"):
         blueprint_loads(block, tmp_path)
         return
+    if data.keys() & set(FACTS):
+        whole = {"name": "fragment", "version": "v0", "extends": "klaviyo:v1", **data}
+        (tmp_path / "blueprints").mkdir()
+        (tmp_path / "blueprints" / "fragment.v0.yaml").write_text(json.dumps(whole))
+        data = {"extends_blueprint": "fragment:v0"}
     if "integrations" not in data:
         config = {"config": data.pop("config")} if "config" in data else {}
         data |= {"app": dict.fromkeys(data["app_credentials"], "a")} if "app_credentials" in data else {}
@@ -156,7 +163,7 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
     names = re.findall(r"\$\{([A-Z_]+)\}", block.text)
     environ = {name: "redis://127.0.0.1/0" if name.endswith("_URL") else "a_secret" for name in names}
     with Nango(
-        data, blueprints=ROOT / "blueprints", database_url=database(tmp_path), environ=environ
+        data, blueprints=tmp_path / "blueprints", database_url=database(tmp_path), environ=environ
     ) as nango:
         assert nango.configuration.integrations
 

@@ -161,7 +161,7 @@ class _Publisher:
                 converted["not"] = {"type": "null"}
         elif not is_in_list and key not in NEVER_NULL and not _definition_of(schema).get("never_null"):
             converted = _or_null(converted)
-        return {"description": _description(key, schema), **converted} if key else converted
+        return {"description": describe_key(key, schema), **converted} if key else converted
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -180,8 +180,8 @@ def _definition_of(schema: Schema) -> Schema:
     return definitions().get(str(schema.get("$ref", "")).removeprefix(LOCAL), {})
 
 
-def _description(key: str, schema: Schema) -> str:
-    """What the key means, as its schema, the definition that it names, or AUTH_KEYS says."""
+def describe_key(key: str, schema: Schema) -> str:
+    """What a key means, as its schema, the definition that it names, or AUTH_KEYS says."""
     given = (schema.get("description"), schema.get("title"), _definition_of(schema).get("description"))
     text: str = next(filter(None, given), AUTH_KEYS.get(key) or _known_descriptions().get(key, ""))
     return text[:1].upper() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
@@ -208,7 +208,7 @@ def _describe_all(condition: Schema) -> Schema:
     described: Schema = {}
     for keyword, value in condition.items():
         if keyword == "properties":
-            described[keyword] = {key: {"description": _description(key, {}), **value[key]} for key in value}
+            described[keyword] = {key: {"description": describe_key(key, {}), **value[key]} for key in value}
         else:
             described[keyword] = _describe_all(value) if isinstance(value, dict) else value
     return described

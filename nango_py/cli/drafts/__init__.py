@@ -1,0 +1,1 @@
+"""Drafts of blueprints, for `nango blueprints new`."""

@@ -111,17 +111,61 @@ class _Steps:
         self.for_texts: Checks = []
         self.for_others: Checks = []
         for keyword, wanted in schema.items():
-            if keyword in _FOR_ANY:
-                for checks in (self.for_mappings, self.for_lists, self.for_texts, self.for_others):
-                    checks.append((_FOR_ANY[keyword], wanted))
-            elif keyword in _FOR_MAPPINGS:
-                self.for_mappings.append((_FOR_MAPPINGS[keyword], wanted))
-            elif keyword in _FOR_LISTS:
-                self.for_lists.append((_FOR_LISTS[keyword], wanted))
-            elif keyword in _FOR_TEXTS:
-                self.for_texts.append((_FOR_TEXTS[keyword], wanted))
-            elif keyword not in _IGNORED:
-                raise _UnknownKeywordError
+            self._add(keyword, wanted, schema)
+
+    def _add(self, keyword: str, wanted: Any, schema: Schema) -> None:
+        if keyword == "allOf":
+            parts = [(_if_simple(part["if"]) if part.keys() == _SKIPPABLE else None, part) for part in wanted]
+            self._add_for_all(_all_of, parts)
+        elif keyword == "if":
+            condition = _if_simple(wanted)
+            if condition is None or "then" in schema:
+                self._add_for_all(_branch, (condition, wanted))
+            else:  # a value that is not a mapping meets the condition
+                self.for_mappings.append((_branch, (condition, wanted)))
+        elif keyword in _FOR_ANY:
+            self._add_for_all(_FOR_ANY[keyword], wanted)
+        elif keyword in _FOR_MAPPINGS:
+            self.for_mappings.append((_FOR_MAPPINGS[keyword], wanted))
+        elif keyword in _FOR_LISTS:
+            self.for_lists.append((_FOR_LISTS[keyword], wanted))
+        elif keyword in _FOR_TEXTS:
+            self.for_texts.append((_FOR_TEXTS[keyword], wanted))
+        elif keyword not in _IGNORED:
+            raise _UnknownKeywordError
+
+    def _add_for_all(self, check: Check, wanted: Any) -> None:
+        for checks in (self.for_mappings, self.for_lists, self.for_texts, self.for_others):
+            checks.append((check, wanted))
+
+
+_SKIPPABLE = {"if", "then"}
+
+_Condition = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+"""The keys that a mapping must have, and the texts that some of them must be."""
+
+
+def _if_simple(schema: Schema) -> _Condition | None:
+    """What a schema asks of a mapping if that is no more than keys and texts, as to choose an auth mode."""
+    required, texts = schema.get("required", ()), []
+    for name, part in schema.get("properties", {}).items():
+        if name not in required or part.keys() - {"description"} != {"const"}:
+            return None
+        texts.append((name, part["const"]))
+    return (tuple(required), tuple(texts)) if schema.keys() <= {"required", "properties"} else None
+
+
+def _is_met(condition: _Condition, value: object) -> bool:
+    if not isinstance(value, MAPPINGS):
+        return True  # the keywords say nothing about other values
+    required, texts = condition
+    for name in required:
+        if name not in value or (value[name] is None and name not in MAY_BE_NULL):
+            return False
+    for name, text in texts:
+        if value[name] != text:
+            return False
+    return True
 
 
 _steps: dict[int, _Steps] = {}
@@ -156,12 +200,24 @@ def _holds(schema: Schema, value: object) -> bool:
 
 
 # Loops instead of generators below: a generator costs a call for each item.
-def _all_of(wanted: Sequence[Schema], value: object, _: Schema, is_in_list: bool) -> bool:
-    return all(_fits(part, value, is_in_list=is_in_list) for part in wanted)
+def _all_of(
+    wanted: Sequence[tuple[_Condition | None, Schema]], value: object, _: Schema, is_in_list: bool
+) -> bool:
+    for condition, part in wanted:
+        # Most parts are for another auth mode or kind of pages.
+        if condition is not None and not _is_met(condition, value):
+            continue
+        if not _fits(part, value, is_in_list=is_in_list):
+            return False
+    return True
 
 
-def _branch(wanted: Schema, value: object, schema: Schema, is_in_list: bool) -> bool:
-    chosen = schema.get("then" if _fits(wanted, value, is_in_list=is_in_list) else "else")
+def _branch(
+    wanted: tuple[_Condition | None, Schema], value: object, schema: Schema, is_in_list: bool
+) -> bool:
+    condition, written = wanted
+    is_met = _fits(written, value, is_in_list=is_in_list) if condition is None else _is_met(condition, value)
+    chosen = schema.get("then" if is_met else "else")
     return chosen is None or _fits(chosen, value, is_in_list=is_in_list)
 
 
@@ -217,8 +273,6 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 _FOR_ANY: dict[str, Check] = {
-    "allOf": _all_of,
-    "if": _branch,
     "not": lambda wanted, value, _, is_in_list: not _fits(wanted, value, is_in_list=is_in_list),
     "enum": lambda wanted, value, _, __: (isinstance(value, str) or value is True) and value in wanted,
     "const": lambda wanted, value, _, __: isinstance(value, str) and value == wanted,

@@ -124,7 +124,7 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
 
 def _check_family_windows(budget: object, locator: Located, path: Path) -> Iterator[Problem]:
     """Headers of windows that the budget does not have (E404)."""
-    if not isinstance(budget, MAPPINGS):
+    if not isinstance(budget, MAPPINGS) or "headers" not in budget:
         return
     rows = [
         budget.get("otherwise"),

@@ -113,11 +113,17 @@ def check_pagination(block: Settings, locator: Located) -> list[Problem]:
 def _check_endpoints(settings: Settings, locator: Located) -> Iterator[Problem]:
     """What is wrong with the blocks of `endpoints` after they are merged over `pagination`."""
     entries, block = settings.get("endpoints"), settings.get("pagination")
+    without_problems: list[Settings] = []  # many endpoints differ in the same way
     for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
         own = entry.get("pagination") if isinstance(entry, Mapping) else None
         if isinstance(own, Mapping):
             merged = overlay_pagination(block if isinstance(block, Mapping) else {}, own)
-            yield from check_pagination(merged, _Below(locator, ("endpoints", index)))
+            if merged in without_problems:
+                continue
+            found = check_pagination(merged, _Below(locator, ("endpoints", index)))
+            if not found:
+                without_problems.append(merged)
+            yield from found
 
 
 class _Below(Located):

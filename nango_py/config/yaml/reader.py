@@ -160,10 +160,19 @@ class Reader:
         if event.style in {"'", '"'}:
             self.last_quoted = event
         frame = self._open[-1] if self._open else None
-        if frame is not None and frame.mapping and frame.key is None:
-            self._key(frame, event, plain=plain)
-            return
         text: str = event.value
+        if frame is not None and frame.mapping and frame.key is None:
+            if (
+                text.isidentifier()
+                and text.isascii()
+                and text not in _WORDS
+                and text not in frame.node.entries
+            ):
+                # Nearly all keys; each call saved here is one for every key of a file.
+                frame.key = (text, event.start_mark.line + 1, event.start_mark.column + 1, plain)
+            else:
+                self._key(frame, event, plain=plain)
+            return
         if event.tag is not None and event.tag != "!":
             value = self._apply_tag(event, text)
         else:

@@ -94,7 +94,8 @@ def read_response(pointer: ResponsePointer, response: PointedResponse) -> JsonVa
     if place == "status":
         return response.status_code
     if place == "header":
-        return response.headers.get(name)
+        text = response.headers.get(name)
+        return None if text is None else text.strip(" \t")
     problem = ""
     try:
         return find_link(response.headers.get("Link") or "", name)

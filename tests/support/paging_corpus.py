@@ -13,7 +13,8 @@ from tests.support.paging_case import CASES, EVERYTHING, PAGE_OF_3, add, script
 __all__ = ["CASES"]
 
 KINDS = {"single": {"kind": "single", "records": "items"}, "offset": OFFSET, "page": PAGE, "cursor": CURSOR,
-         "next_url": NEXT, "link_header": {"kind": "link_header", "records": "items"}, "next": TO_PARAM}  # fmt: skip
+         "next_url": NEXT, "link_header": {"kind": "link_header", "records": "items"},
+         "next": TO_PARAM}  # fmt: skip
 ODD_BODIES: dict[str, tuple[Any, Any]] = {
     "204": (FakeResponse(204, body=b""), []),
     "205": (FakeResponse(205, body=b""), []),

@@ -311,7 +311,7 @@ class ApiCall:
         if isinstance(outcome, Failure):
             return Facts(
                 plan.method, plan.endpoint, reason=outcome.reason, safe=plan.safe_to_repeat,
-                sent=outcome.sent, replayable=plan.replayable or not outcome.sent,
+                sent=outcome.sent, replayable=plan.replayable or not outcome.sent, request=plan.facts,
             )  # fmt: skip
         return Facts(
             plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
@@ -321,6 +321,7 @@ class ApiCall:
                 outcome, lambda: self._text(outcome), lambda: self._json(outcome)
             ),
             safe=plan.safe_to_repeat, replayable=plan.replayable, refreshable=self._can_refresh(),
+            request=plan.facts,
         )  # fmt: skip
 
     def _text(self, response: Response) -> str:

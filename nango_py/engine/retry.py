@@ -13,6 +13,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING
 
+from nango_py.config.request_match import RequestFacts, RequestMatch
 from nango_py.config.response_match import ResponseMatch, describe_when
 from nango_py.record import record, replaced
 
@@ -68,6 +69,7 @@ class Facts:
         sent: whether the API may have received the request.
         replayable: whether the body can be sent again.
         refreshable: whether the credential can be refreshed, and was not yet in this call.
+        request: what rules for some requests look at.
     """
 
     method: str
@@ -82,6 +84,7 @@ class Facts:
     sent: bool = True
     replayable: bool = True
     refreshable: bool = False
+    request: Callable[[], RequestFacts] = lambda: RequestFacts("", "")
 
 
 @record
@@ -132,6 +135,7 @@ class Rule:
 
     Attributes:
         allow_duplicates: whether `retry` may repeat what is not safe to repeat.
+        match: the requests that it is for; None for all.
     """
 
     name: str
@@ -140,6 +144,11 @@ class Rule:
     allow_duplicates: bool = False
     max_attempts: int | None = None
     backoff: Backoff | None = None
+    match: RequestMatch | None = None
+
+    def applies(self, facts: Facts) -> bool:
+        """Whether the rule is for this request and its outcome."""
+        return self.when.holds(facts) and (self.match is None or self.match.fits(facts.request()))
 
 
 @record
@@ -191,7 +200,7 @@ class RetryPolicy:
 
     def rule_for(self, facts: Facts) -> Rule | None:
         """The first of the blueprint's rules that applies to an outcome."""
-        return next((rule for rule in self.rules if rule.when.holds(facts)), None)
+        return next((rule for rule in self.rules if rule.applies(facts)), None)
 
     def at_most(self, attempts: int) -> RetryPolicy:
         """The same policy with at most this number of attempts, also for its rules."""
@@ -263,12 +272,13 @@ class RetryPolicy:
 
 def _parse_rule(number: int, entry: Settings, *, allow_duplicates: bool) -> Rule:
     return Rule(
-        name=f"rule {number}: {describe_when(entry['when'])} -> {entry['do']}",
+        name=f"rule {number}: {describe_when({**entry.get('match', {}), **entry['when']})} -> {entry['do']}",
         when=ResponseMatch.from_settings(entry["when"]),
         do=entry["do"],
         allow_duplicates=entry.get("allow_duplicate_posts", allow_duplicates),
         max_attempts=entry.get("max_attempts"),
         backoff=_parse_backoff(entry.get("backoff")),
+        match=RequestMatch.from_settings(entry["match"]) if "match" in entry else None,
     )
 
 

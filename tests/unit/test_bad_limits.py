@@ -114,6 +114,16 @@ rate_limits:
         ("k:16:84 E306",),
         "unknown variable",
     ),
+    "a rule for a path with a query": (
+        "  rules: [{match: {path: 'a?b'}, when: {status: 500}, do: retry}]",
+        ("k:16:26 E204",),
+        "without ? and #",
+    ),
+    "a rule that repeats a POST": (
+        "  rules: [{match: {method: POST}, when: {status: 500}, do: retry}]",
+        ("k:16:20 E403",),
+        "POST could run twice",
+    ),
     "a route with a query": (
         "rate_limits:\n  routes: ['things?id={id}']",
         ("k:17:12 E204",),

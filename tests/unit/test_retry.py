@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nango_py.config.request_match import RequestFacts
 from nango_py.engine.retry import Backoff, Facts, RetryPolicy, Verdict
 
 # One row for each outcome; the columns are GET, HEAD, PUT, DELETE, POST, PATCH and POST with an
@@ -291,3 +292,23 @@ def test_the_uniformity_test_would_see_half_jitter() -> None:
 def test_backoff_never_exceeds_its_cap(failures: int) -> None:
     """Twenty seconds is the longest backoff, after any number of failures."""
     assert all(0 <= Backoff().seconds(failures) <= 20.0 for _ in range(200))
+
+
+def test_a_rule_may_be_for_some_requests() -> None:
+    """`match` chooses by method, path, parameters, body and settings; others keep the defaults."""
+    match = {"method": "POST", "path": "graphql", "body": {"operation": "read"}, "config": {"plan": "pro"}}
+    rule = {"match": match, "when": {"status": 500}, "do": "retry", "allow_duplicate_posts": True}
+    policy = RetryPolicy.from_settings({"rules": [rule]})
+
+    def action(body: Any, plan: str = "pro", path: str = "graphql", status: int = 500) -> str:
+        request = RequestFacts("POST", path, {}, body, {"plan": plan})
+        return policy.decide(Facts("POST", path, status=status, request=lambda: request), 1).action
+
+    assert action({"operation": "read"}) == "retry"
+    assert [
+        action({"operation": "write"}),
+        action({"operation": "read"}, plan="free"),
+        action({"operation": "read"}, path="other"),
+        action({"operation": "read"}, status=502),
+    ] == ["fail"] * 4
+    assert policy.rules[0].name.startswith("rule 1: method POST path graphql")

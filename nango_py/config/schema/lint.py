@@ -149,11 +149,12 @@ def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Prob
         return
     rules = retries.get("rules")
     for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
-        methods = _mapping(rule, "when").get("method")
+        block = "match" if "method" in _mapping(rule, "match") else "when"
+        methods = _mapping(rule, block).get("method")
         named = methods if isinstance(methods, list | tuple) else (methods,)
         repeated = [method for method in ("POST", "PATCH") if method in named]
         if repeated and rule.get("do") == "retry" and rule.get("allow_duplicate_posts") is not True:
-            where = locator.key_position(("retries", "rules", index, "when", "method"))
+            where = locator.key_position(("retries", "rules", index, block, "method"))
             help_ = "add idempotency or allow_duplicate_posts: true"
             yield Problem(where, "E403", f"{repeated[0]} could run twice", "", help_)
 

@@ -14,6 +14,7 @@ from nango_py.sandbox.declared import declared_routes, echo
 from nango_py.sandbox.files import FileHost
 from nango_py.sandbox.ledger import Ledger, Received, is_processed, join_repeated
 from nango_py.sandbox.limit_headers import RateLimitHeaders
+from nango_py.sandbox.limit_reports import LimitReports, settled_cost
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.logins.endpoints import PREFIX, LoginEndpoints
 from nango_py.sandbox.logins.requests import LoginRequest
@@ -108,6 +109,7 @@ class SimulatedApi:
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
         self._add_routes(options)
         self._limit_headers = RateLimitHeaders(rate_limits.get("headers"), options.retry_after, self.clock)
+        self._limit_reports = LimitReports(rate_limits, self.clock)
         self._first_responses: dict[tuple[str, str], SandboxResponse] = {}
         self._numbers = itertools.count(1)
 
@@ -226,9 +228,14 @@ class SimulatedApi:
         if injected is not None:
             return injected
         if verdict.wait_seconds > 0:
-            return self._throttle(verdict.wait_seconds)
+            return self._limit_reports.apply(self._throttle(verdict.wait_seconds), verdict)
         response = self._route(asked)
-        return response.with_headers(self._limit_headers.numbers(verdict))
+        for charge in verdict.charges:
+            response, actual = settled_cost(response, charge.settle, charge.cost)
+            self.counts.settle(charge, actual, request.at)
+        if not self._limit_reports.has_families:
+            response = response.with_headers(self._limit_headers.numbers(verdict))
+        return self._limit_reports.apply(response, verdict)
 
     def _route(self, request: SandboxRequest) -> SandboxResponse:
         found = self.routes.find(request)

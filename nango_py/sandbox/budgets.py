@@ -37,6 +37,8 @@ class Limit:
 class Case:
     """The limits of some calls, and the cost of such a call.
 
+    `settle` is the JMESPath at which a response states the real cost.
+
     Cases with the same `key` share the limits of all of them. Without a `key`, cases with different limits
     are counted separately.
     """
@@ -46,6 +48,7 @@ class Case:
     limits: tuple[Limit, ...]
     cost: int
     key: str
+    settle: str
 
 
 @record
@@ -100,6 +103,7 @@ def _parse_case(settings: Settings, limits: tuple[Limit, ...], cost: int | Setti
         limits=limits,
         cost=cost if isinstance(cost, int) else int(cost["reserve"]),
         key=str(settings.get("key") or ""),
+        settle="" if isinstance(cost, int) else str(cost.get("settle") or ""),
     )
 
 
@@ -113,6 +117,11 @@ def path_pattern(path: str) -> re.Pattern[str]:
     return re.compile(
         "".join("(.*)" if p == "**" else "([^/]+)" if i % 2 else re.escape(p) for i, p in enumerate(parts))
     )
+
+
+def label_of(window: str | Settings) -> str:
+    """The label of a window, as it is in `Limit`."""
+    return _parse_limit(window, "fixed").label
 
 
 def _parse_limit(window: str | Settings, mode: CountingMode) -> Limit:

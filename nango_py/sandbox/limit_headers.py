@@ -66,23 +66,25 @@ class RateLimitHeaders:
             headers[self._limit] = str(verdict.limit)
             headers[self._remaining] = str(verdict.remaining)
         if self._reset:
-            headers[self._reset] = self._format_reset(verdict.reset_seconds)
+            headers[self._reset] = format_moment(verdict.reset_seconds, self._reset_unit, self._clock)
         return headers
 
-    def _format_reset(self, seconds: float) -> str:
-        at = self._clock.now() + seconds
-        match self._reset_unit:
-            case "milliseconds":
-                return str(math.ceil(seconds * 1000))
-            case "unix_seconds":
-                return str(math.ceil(at))
-            case "unix_milliseconds":
-                return str(math.ceil(at * 1000))
-            case "http_date":
-                return formatdate(math.ceil(at), usegmt=True)
-            case "iso_date":
-                return datetime.fromtimestamp(math.ceil(at), UTC).isoformat()
-        return str(math.ceil(seconds))
+
+def format_moment(seconds: float, means: str, clock: Clock) -> str:
+    """A moment in some seconds, rounded up, in the form that `means` names."""
+    at = clock.now() + seconds
+    match means:
+        case "milliseconds":
+            return str(math.ceil(seconds * 1000))
+        case "unix_seconds":
+            return str(math.ceil(at))
+        case "unix_milliseconds":
+            return str(math.ceil(at * 1000))
+        case "http_date":
+            return formatdate(math.ceil(at), usegmt=True)
+        case "iso_date":
+            return datetime.fromtimestamp(math.ceil(at), UTC).isoformat()
+    return str(math.ceil(seconds))
 
 
 def _name_of(header: str | Settings | None) -> str:

@@ -67,6 +67,36 @@ class Usage:
 
 
 @record
+class LimitState:
+    """One limit of a request, after it was counted.
+
+    Attributes:
+        budget: the index of its budget.
+        label: the limit as written in the blueprint.
+        limit: the number of requests that it allows.
+        remaining: the number of requests left.
+        reset_seconds: the time until it is unused again.
+        seconds: the length of its window.
+    """
+
+    budget: int
+    label: str
+    limit: float
+    remaining: float
+    reset_seconds: float
+    seconds: float
+
+
+@record
+class Charge:
+    """What a request has taken of one limit until its response states the real cost."""
+
+    counter: _Counter
+    cost: int
+    settle: str
+
+
+@record
 class Verdict:
     """Whether a request is allowed, and the numbers for rate limit headers.
 
@@ -76,6 +106,9 @@ class Verdict:
         limit: the number of requests that this limit allows; None if nothing is limited.
         remaining: the number of requests left.
         reset_seconds: the time until the limit is unused again.
+        states: all limits of the request.
+        rejected: the state of the limit that rejected it.
+        charges: what the response has to settle.
     """
 
     wait_seconds: float = 0.0
@@ -83,6 +116,9 @@ class Verdict:
     limit: int | None = None
     remaining: int = 0
     reset_seconds: float = 0.0
+    states: tuple[LimitState, ...] = ()
+    rejected: LimitState | None = None
+    charges: tuple[Charge, ...] = ()
 
 
 # The kinds of windows have the same methods: `used` requests; `add` one, after a call of `used`; seconds to
@@ -173,8 +209,9 @@ _WINDOWS: dict[CountingMode, type[_Window]] = {
 class _Counter:
     """The allowed requests under one limit and key, and the peak of all requests."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: Limit, budget: int) -> None:
         self.limit = limit
+        self.budget = budget
         self.peak = 0.0
         self.allowed = _WINDOWS[limit.mode](limit)
         self._arrived = _Bucket(limit) if limit.mode == "bucket" else _SlidingWindow(limit)
@@ -183,6 +220,12 @@ class _Counter:
         """Update the peak; rejected requests count too."""
         self.peak = max(self.peak, self._arrived.used(now) + cost)
         self._arrived.add(now, cost)
+
+    def state(self, now: float) -> LimitState:
+        """What is left now."""
+        limit, used = self.limit, self.allowed.used(now)
+        remaining, reset = limit.requests - used, self.allowed.reset(now)
+        return LimitState(self.budget, limit.label, limit.requests, remaining, reset, limit.seconds)
 
     def wait(self, now: float, cost: int) -> float:
         """Seconds until there is room for `cost`; 0 if there is now."""
@@ -233,16 +276,24 @@ class RequestCounts:
         with self._lock:
             facts = RequestFacts(method, endpoint.strip("/"), params, body)
             counters = list(self._find_counters(account, facts))
-            for counter, cost in counters:
-                counter.record_arrival(now, cost)
-            waits = [(counter.wait(now, cost), counter.limit.label) for counter, cost in counters]
-            longest, label = max(waits, default=(0.0, ""))
-            if longest > 0:
-                return Verdict(wait_seconds=longest, label=label)
+            for each in counters:
+                each.counter.record_arrival(now, each.cost)
+            waits = [(each.counter.wait(now, each.cost), each.counter) for each in counters]
+            longest, full = max(waits, key=lambda wait: wait[0], default=(0.0, None))
+            if longest > 0 and full is not None:
+                states = tuple(each.counter.state(now) for each in counters)
+                rejected = full.state(now)
+                return Verdict(longest, full.limit.label, states=states, rejected=rejected)
             if spend:
-                for counter, cost in counters:
-                    counter.allowed.add(now, cost)
-            return _allow([counter for counter, _ in counters], now)
+                for each in counters:
+                    each.counter.allowed.add(now, each.cost)
+            return _allow(counters, now)
+
+    def settle(self, charge: Charge, actual: int, now: float) -> None:
+        """Replace what a request was charged by its real cost."""
+        with self._lock:
+            charge.counter.allowed.used(now)
+            charge.counter.allowed.add(now, actual - charge.cost)
 
     @property
     def counted(self) -> tuple[Counted, ...]:
@@ -262,7 +313,7 @@ class RequestCounts:
             ]
         return tuple(sorted(found, key=lambda each: -each.used / each.limit))
 
-    def _find_counters(self, account: str, facts: RequestFacts) -> Iterator[tuple[_Counter, int]]:
+    def _find_counters(self, account: str, facts: RequestFacts) -> Iterator[Charge]:
         for budget in self._budgets:
             case = next((case for case in budget.cases if case.match.fits(facts)), None)
             if case is None:
@@ -282,8 +333,8 @@ class RequestCounts:
             for limit in case.limits:
                 place = (budget.index, owner, key, separate, limit)
                 if place not in self._counters:
-                    self._counters[place] = _Counter(limit)
-                yield self._counters[place], case.cost
+                    self._counters[place] = _Counter(limit, budget.index)
+                yield Charge(self._counters[place], case.cost, case.settle)
 
     def _route_of(self, path: str) -> str:
         fitting = (route for route in self._routes if path_fits(segments_of(route), segments_of(path)))
@@ -294,15 +345,20 @@ def _owner(budget: Budget, account: str, values: Mapping[str, object]) -> str:
     return account if budget.counted_per == "connection" else _render(budget.counted_per, values, account)
 
 
-def _allow(counters: list[_Counter], now: float) -> Verdict:
+def _allow(charges: list[Charge], now: float) -> Verdict:
     """A verdict with the numbers of the longest window up to an hour, as in Klaviyo's RateLimit headers."""
-    if not counters:
+    if not charges:
         return Verdict()
+    counters = [each.counter for each in charges]
     short = [counter for counter in counters if counter.limit.seconds <= _MAX_REPORTED_SECONDS]
     longest = max(short or counters, key=lambda counter: counter.limit.seconds)
     limit, used = longest.limit, longest.allowed.used(now)
     remaining = max(0, math.floor(limit.requests - used + _ROUNDING))
-    return Verdict(0.0, limit.label, int(limit.requests), remaining, longest.allowed.reset(now))
+    return Verdict(
+        0.0, limit.label, int(limit.requests), remaining, longest.allowed.reset(now),
+        states=tuple(counter.state(now) for counter in counters),
+        charges=tuple(each for each in charges if each.settle),
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=_MAX_CACHED_PATHS)

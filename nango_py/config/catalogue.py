@@ -322,7 +322,9 @@ def _choose_login(tree: Sourced, login: str, at: Position) -> tuple[Sourced, str
     problems = find_unknown_login(login, tree.settings, at)
     for name in login_names(tree.settings):
         layered = with_login(tree, name)
-        problems += check_merged(layered.settings, layered.origins)
+        # The paths of facts name keys of the file, in which the logins are side by side.
+        settings = {key: value for key, value in layered.settings.items() if key not in FACTS}
+        problems += check_merged(settings, layered.origins)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     return with_login(tree, login), login

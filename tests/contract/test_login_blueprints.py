@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -59,6 +60,14 @@ def config_of(path: Path) -> dict[str, Any]:
     return dict(examples["examples"][0].get("additional_config", {}))
 
 
+def is_host_of(host: str, template: str, settings: Any) -> bool:
+    """Whether a host is the one of a template: in its domain, or in the table that it names."""
+    if "${hosts." in template:
+        return host in settings["hosts"][template.partition("${hosts.")[2].partition("}")[0]].values()
+    fixed = urlsplit(template.replace("$", "").replace("{", "").replace("}", ""))
+    return host.split(".")[-2:] == str(fixed.hostname).split(".")[-2:]
+
+
 def test_some_blueprints_have_a_login_page() -> None:
     """Both protocols are among them."""
     assert len(CODES) >= 9
@@ -86,8 +95,7 @@ def test_the_login_page_is_the_providers(path: Path) -> None:
         url = Logins(nango.accounts).begin("mail", "user-1", additional_config=config_of(path))
         parts, query = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
         assert parts.scheme == "https"
-        fixed = urlsplit(auth["authorization_url"].replace("$", "").replace("{", "").replace("}", ""))
-        assert str(parts.hostname).split(".")[-2:] == str(fixed.hostname).split(".")[-2:]
+        assert is_host_of(str(parts.hostname), auth["authorization_url"], whole_of(path).settings)
         assert query["client_id"] == CLIENT_ID
         assert query["redirect_uri"] == "http://localhost:3003/oauth/callback"
         assert len(query["state"]) == 43
@@ -113,21 +121,30 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     account: dict[str, Any] = {"tenantType": "ORGANISATION"}
     for step in steps:
         account |= {pointer: config.pop(name, "Acme") for name, pointer in step["keep"].items()}
+    # The list of candidates is the whole body, or stands below a key: accounts[].
+    below = next((step["choose"].get("from", "").partition("[")[0] for step in steps if "choose" in step), "")
     with AccountsProvider(
-        [account], client_auth=method, rotation="strict", requires_pkce=settings.get("pkce") != "unsupported"
+        {below: [account]} if below else [account],
+        client_auth=method,
+        rotation="strict",
+        requires_pkce=settings.get("pkce") != "unsupported",
     ) as provider:
+        steps_here = [{**step, "url": f"{provider.url}/accounts", "headers": {}} for step in steps]
         auth = {
             "authorization_url": f"{provider.url}/authorize",
             "token_url": f"{provider.url}/token",
             "refresh_url": None,
             "issuer": provider.url,
-            "after_login": [{**step, "url": f"{provider.url}/accounts"} for step in steps] or None,
+            "after_login": steps_here or None,
         }
         paths = {name: one if isinstance(one, str) else one["path"] for name, one in kept.items()}
         provider.token_fields = {path: config.pop(name) for name, path in paths.items()}
+        redirected = settings.get("keep_from_callback") or {}
+        names = dict(redirected) if isinstance(redirected, Mapping) else {name: name for name in redirected}
+        more = {parameter: config.pop(name) for name, parameter in names.items()}
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
             url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, additional_config=config)
-            outcome = Logins(nango.accounts).finish(query_of(consent(url)), COOKIE)
+            outcome = Logins(nango.accounts).finish({**query_of(consent(url)), **more}, COOKIE)
             assert outcome.ok, outcome.message
             # This provider knows no other scope than things.read.
             assert set(outcome.missing_scopes) <= set(settings.get("default_scopes") or ())

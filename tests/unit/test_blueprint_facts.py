@@ -144,3 +144,31 @@ def test_paths_of_a_file_with_several_versions_are_checked(folder: Path) -> None
         Catalogue([("local", folder)]).find("many:v0", AT)
     (problem,) = caught.value.problems
     assert (problem.code, problem.position.line, problem.position.column) == ("E325", 6, 19)
+
+
+LOGINS = """\
+name: desk
+version: v0
+requests: {base_url: https://desk.test/, headers: {Authorization: "Bearer ${api_key}"}}
+logins:
+  own: {auth: {auth_mode: API_KEY}, credentials: {api_key: {title: Key}}}
+  other: {auth: {auth_mode: API_KEY}}
+sources: [{covers: PATH, url: https://desk.test/a, read_on: 2026-01-02}]
+"""
+
+
+@pytest.mark.parametrize("path", ["logins.own.credentials", "logins.other.auth.auth_mode", "requests"])
+def test_a_path_may_name_a_key_of_one_login(tmp_path: Path, path: str) -> None:
+    """Paths are those of the file, whose logins stand below `logins`; each login can be used."""
+    (tmp_path / "desk.v0.yaml").write_text(LOGINS.replace("PATH", path))
+    catalogue = Catalogue([("local", tmp_path)])
+    assert [catalogue.find("desk:v0", AT, login=name).login for name in ("own", "other")] == ["own", "other"]
+
+
+@pytest.mark.parametrize("path", ["logins.own.credentials.token", "logins.third", "credentials"])
+def test_a_path_of_no_login_is_an_error(tmp_path: Path, path: str) -> None:
+    """A key that only a login has is named with the login."""
+    (tmp_path / "desk.v0.yaml").write_text(LOGINS.replace("PATH", path))
+    with pytest.raises(ConfigError) as caught:
+        Catalogue([("local", tmp_path)]).find("desk:v0", AT)
+    assert [(problem.code, problem.position.line) for problem in caught.value.problems] == [("E325", 7)]

@@ -20,6 +20,7 @@ from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import CredentialsError
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.sandbox import FaultPlan, Sandbox
+from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.faults import parse_fault
 from nango_py.tokens.unstored import UnstoredSource
 
@@ -82,32 +83,51 @@ class Redirected:
     client_certificate = guard = proxy = None
     needs_own_pool = False
 
-    def __init__(self, plan: Sendable, origin: str) -> None:
+    def __init__(self, plan: Sendable, url: str) -> None:
         self.method, self.headers, self.body = plan.method, plan.headers, plan.body
         self.connect_seconds, self.read_seconds = plan.connect_seconds, plan.read_seconds
         self.max_bytes, self.stream = plan.max_bytes, plan.stream
         self.masked_url, self.masked_headers = plan.masked_url, plan.masked_headers
-        path = plan.url.partition("://")[2].partition("/")[2]
-        self.url = f"{origin}/{path}"
+        self.url = url
         self.settings = self
 
 
 class ToSandbox:
     """A transport that sends every request to the sandbox, whatever its host.
 
+    Args:
+        transport: the network connections.
+        sandbox: the sandbox, which has begun.
+
     Attributes:
         sent: the requests, as the engine made them.
     """
 
-    def __init__(self, transport: Transport, origin: str) -> None:
+    def __init__(self, transport: Transport, sandbox: Sandbox) -> None:
         self._transport = transport
-        self._origin = origin
+        self._origin = f"http://127.0.0.1:{sandbox.port}"
+        bases: Settings = sandbox.settings["requests"].get("bases") or {}
+        self._bases = [(_pattern_of(url), sandbox.api.bases[name]) for name, url in bases.items()]
         self.sent: list[Sendable] = []
 
     def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send a request."""
         self.sent.append(plan)
-        return self._transport.send(Redirected(plan, self._origin), seconds)
+        return self._transport.send(Redirected(plan, self._url_of(plan.url)), seconds)
+
+    def _url_of(self, url: str) -> str:
+        """The URL in the sandbox: other bases have a path there, and the rest has the same path."""
+        matches = [(found, path) for pattern, path in self._bases if (found := pattern.match(url))]
+        if matches:
+            found, path = max(matches, key=lambda match: match[0].end())
+            return f"{self._origin}{path}{url[found.end() :]}"
+        return f"{self._origin}/{url.partition('://')[2].partition('/')[2]}"
+
+
+def _pattern_of(template: object) -> re.Pattern[str]:
+    """A regular expression for a URL with templates."""
+    parts = re.split(r"\$\{[^}]*\}", unwrap(template))
+    return re.compile("[^/]+?".join(map(re.escape, parts)))
 
 
 class Caller:
@@ -117,7 +137,7 @@ class Caller:
         self.runtime = IntegrationRuntime(integration, bench.clock)
         self.runtime.logger = logger
         self.limits = ObservedLimits(bench.clock)
-        self.sender = ToSandbox(bench.transport, f"http://127.0.0.1:{bench.sandbox.port}")
+        self.sender = ToSandbox(bench.transport, bench.sandbox)
         self.executor = Executor(
             lambda: self.runtime, UnstoredSource(connection), self.sender, self.limits, bench.clock
         )
@@ -172,7 +192,7 @@ class Bench:
 
     def __enter__(self) -> Self:
         self.sandbox.start()
-        self.served = self._load({"requests": {"base_url": self.sandbox.base_url}})
+        self.served = self._load(self.sandbox.overrides)
         return self
 
     def __exit__(

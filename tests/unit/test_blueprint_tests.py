@@ -167,6 +167,53 @@ def test_a_blueprint_that_is_not_ready_to_be_published(tmp_path: Path, name: str
     assert "strict" not in [each.test for each in differences(tmp_path, ACME.replace(old, new, 1))]
 
 
+LISTS = """\
+name: acme
+version: v1
+auth: {auth_mode: API_KEY}
+requests:
+  base_url: https://api.acme.test/v1/
+  bases: {files: 'https://${additional_config.region | default("eu")}.files.acme.test/up/'}
+  headers: {X-Acme-Key: "${api_key}"}
+connection_config: {properties: {region: {type: string}}}
+pagination: {kind: cursor, cursor: next, param: cursor, records: items}
+endpoints:
+  - match: {method: POST, path: search}
+    pagination: {next: {from: meta.cursor, to: {body: page.after}}, records: results}
+  - {match: {path: uploads}, base: files}
+examples:
+  - call: {path: orders}
+    response: {status: 200, json: {items: [{name: a}], next: "2"}}
+    expects: {next_page: {cursor: "2"}}
+  - call: {method: POST, path: search, json: {q: a}}
+    response: {status: 200, json: {results: [{id: 1}], meta: {cursor: c2}}}
+    expects: {next_page: {page.after: c2, q: a}}
+  - call: {path: uploads}
+    additional_config: {region: eu}
+    sends: {url: https://eu.files.acme.test/up/uploads}
+    response: {status: 200, json: {id: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("", "", ""),
+        ("{page.after: c2,", "{page.after: c3,", "page.after c2; expected c3"),
+        ("from: meta.cursor", "from: meta.next", "none"),
+        ('{cursor: "2"}}', '{cursor: "3"}}', "cursor 2; expected 3"),
+        ("base: files", "base: files, safe: true", ""),
+        ("https://eu.files.acme.test/up/uploads", "https://eu.files.acme.test/uploads", "/up/uploads"),
+    ],
+)
+def test_lists_and_bases_that_differ_are_tested(tmp_path: Path, old: str, new: str, found: str) -> None:
+    """Lists whose cursor is in the body, records without ids, and other base URLs."""
+    assert old in LISTS
+    reported = [each.what for each in differences(tmp_path, LISTS.replace(old, new, 1))]
+    assert bool(reported) is bool(found), reported
+    assert not found or found in " ".join(reported)
+
+
 def test_only_the_sandbox_is_reached(tmp_path: Path) -> None:
     """A redirect to another host of the API goes to the sandbox too, where nothing has that path."""
     text = ACME.replace(

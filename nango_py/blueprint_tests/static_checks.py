@@ -19,6 +19,7 @@ from nango_py.connections.connection import thaw
 from nango_py.errors import ConfigError, CredentialsError, Problem
 from nango_py.limits.limit_types import Bucket
 from nango_py.limits.notation import parse_limit
+from nango_py.record import replaced
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -81,19 +82,28 @@ def _mappings(value: object) -> Sequence[Settings]:
 def _check_budgets(rate_limits: Settings, locator: Located) -> Iterator[Problem]:
     for number, budget in enumerate(_mappings(rate_limits.get("budgets"))):
         path: Path = ("rate_limits", "budgets", number)
-        matches: list[RequestMatch] = []
+        earlier: list[tuple[RequestMatch, Path]] = []
         for index, case in enumerate(_mappings(budget.get("cases"))):
             place = (*path, "cases", index)
-            match = RequestMatch.from_settings(case["match"])
-            earlier = next((at for at, one in enumerate(matches) if one.covers(match)), None)
-            if earlier is not None:
-                line = locator.position((*path, "cases", earlier)).line
-                what = f"no call reaches this case: the one in line {line} matches all of its calls"
-                help_ = "put the more specific case first, or remove one"
-                yield Problem(locator.position(place), "W106", what, "", help_)
-            matches.append(match)
+            for match, where in _single_paths(RequestMatch.from_settings(case["match"]), place):
+                known = next((at for one, at in earlier if one.covers(match)), None)
+                if known is not None:
+                    line = locator.position(known).line
+                    what = f"no call reaches this case: the one in line {line} matches all of its calls"
+                    help_ = "put the more specific case first, or remove one"
+                    yield Problem(locator.position(where), "W106", what, "", help_)
+                earlier.append((match, where))
             yield from _check_windows(case.get("windows"), case.get("cost", 1), (*place, "windows"), locator)
         yield from _check_windows(budget.get("otherwise"), 1, (*path, "otherwise"), locator)
+
+
+def _single_paths(match: RequestMatch, place: Path) -> Iterator[tuple[RequestMatch, Path]]:
+    """A match for each path of a case, and where it is written."""
+    if len(match.patterns) <= 1:
+        yield match, place
+        return
+    for index, pattern in enumerate(match.patterns):
+        yield replaced(match, patterns=(pattern,)), (*place, "match", "path", index)
 
 
 def _check_windows(windows: object, cost: object, path: Path, locator: Located) -> Iterator[Problem]:

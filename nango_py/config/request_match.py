@@ -97,19 +97,19 @@ class RequestMatch:
 
     Attributes:
         methods: in upper case; empty for any.
-        pattern: the segments of the path; None for any.
+        patterns: the segments of each path that is meant; empty for any.
         conditions: the values that parameters, body and settings must have.
     """
 
     methods: frozenset[str] = frozenset()
-    pattern: tuple[str, ...] | None = None
+    patterns: tuple[tuple[str, ...], ...] = ()
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Settings | None) -> RequestMatch:
         """The match of a block that passed the schema; None fits every request."""
         settings = settings or {}
-        method, path = settings.get("method", ()), settings.get("path")
+        method, path = settings.get("method", ()), settings.get("path", ())
         conditions = (
             Condition(source, str(name), value_texts(wanted, is_split=source == PARAMS))
             for source in (PARAMS, BODY, CONFIG)
@@ -117,15 +117,13 @@ class RequestMatch:
         )
         return cls(
             frozenset(name.upper() for name in ((method,) if isinstance(method, str) else method)),
-            None if path is None else segments_of(path),
+            tuple(map(segments_of, (path,) if isinstance(path, str) else path)),
             tuple(conditions),
         )
 
     def fits(self, facts: RequestFacts) -> bool:
         """Whether the request is meant."""
-        return (self.pattern is None or path_fits(self.pattern, segments_of(facts.path))) and self.fits_rest(
-            facts
-        )
+        return (not self.patterns or self._pattern_of(facts.path) is not None) and self.fits_rest(facts)
 
     def fits_rest(self, facts: RequestFacts) -> bool:
         """Whether everything but the path fits."""
@@ -137,18 +135,27 @@ class RequestMatch:
         """Whether every request that the other fits, this fits too. False if that is not certain."""
         if self.methods and not (other.methods and other.methods <= self.methods):
             return False
-        if self.pattern is not None and (
-            other.pattern is None or not _pattern_covers(self.pattern, other.pattern)
-        ):
+        if self.patterns and not (other.patterns and all(map(self._covers_pattern, other.patterns))):
             return False
         return all(
             any(own[:2] == one[:2] and own.texts <= one.texts for one in other.conditions)
             for own in self.conditions
         )
 
+    def pattern_of(self, path: str) -> str:
+        """The first pattern that a path fits, as text; "" if there is none."""
+        return "/".join(self._pattern_of(path) or ())
+
+    def _pattern_of(self, path: str) -> tuple[str, ...] | None:
+        segments = segments_of(path)
+        return next((pattern for pattern in self.patterns if path_fits(pattern, segments)), None)
+
+    def _covers_pattern(self, narrow: tuple[str, ...]) -> bool:
+        return any(_pattern_covers(pattern, narrow) for pattern in self.patterns)
+
     def captured(self, path: str) -> dict[str, str]:
-        """The segments of a fitting path by the `{name}` of the pattern, as they are sent."""
-        pattern, segments = self.pattern or (), segments_of(path)
+        """The segments of a fitting path by the `{name}` of its pattern, as they are sent."""
+        pattern, segments = self._pattern_of(path) or (), segments_of(path)
         found: dict[str, str] = {}
         for wanted, segment in _pairs(pattern, segments):
             before, name, after = _split(wanted)
@@ -300,8 +307,8 @@ class MatchTable:
         self._matches: Sequence[RequestMatch] = tuple(match or RequestMatch() for match in matches)
         self._anywhere, self._root = _Entries(), _Node()
         for number, match in enumerate(self._matches):
-            entries = self._anywhere if match.pattern is None else self._root.place(match.pattern)
-            entries.add(number, match)
+            for entries in map(self._root.place, match.patterns) if match.patterns else (self._anywhere,):
+                entries.add(number, match)
         # Programs have few endpoints.
         self._entries_of = lru_cache(maxsize=1024)(self._find_entries)
 
@@ -327,7 +334,7 @@ class MatchTable:
         self, path: str
     ) -> tuple[tuple[int, ...], tuple[tuple[tuple[str, str], dict[str, list[int]]], ...]]:
         found = [self._anywhere, *self._root.find(segments_of(path))]
-        others = sorted(number for entries in found for number in entries.others)
+        others = sorted({number for entries in found for number in entries.others})
         return tuple(others), tuple(item for entries in found for item in entries.by_value.items())
 
 

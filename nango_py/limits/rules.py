@@ -44,7 +44,6 @@ class _Case:
 
     Attributes:
         match: the calls that it is for.
-        path: its pattern, or "".
         cost: what a call takes.
         settle: where its response says what it has cost.
         counter: the part of the key that differs between cases with different limits.
@@ -53,7 +52,6 @@ class _Case:
 
     match: RequestMatch
     limits: tuple[Limit, ...]
-    path: str = ""
     cost: int = 1
     settle: str = ""
     key: CounterKey | None = None
@@ -152,7 +150,7 @@ class RateLimits:
         self.refusals = refusals
         self._budgets = budgets
         self._routes = tuple(routes)
-        self._route_table = MatchTable(RequestMatch(pattern=segments_of(route)) for route in self._routes)
+        self._route_table = MatchTable(RequestMatch(patterns=(segments_of(route),)) for route in self._routes)
         # Programs have few endpoints, so what is the same for all calls to one is cached.
         self._fixed_suffixes = lru_cache(maxsize=4096)(self._render_fixed)
 
@@ -251,7 +249,7 @@ class RateLimits:
     def _suffixes(
         self, budget: _Budget, case: _Case, method: str, path: str, variables: Variables
     ) -> tuple[str, str]:
-        pattern = case.path or self._route_of(path)
+        pattern = case.match.pattern_of(path) or self._route_of(path)
         names = {
             **variables,
             "method": method, "path": path, "endpoint": pattern or endpoint_of(path),
@@ -376,7 +374,6 @@ def _parse_budget(
             _Case(
                 match=match,
                 limits=limits,
-                path="/".join(match.pattern or ()),
                 cost=cost,
                 settle=settle,
                 zones=zones,

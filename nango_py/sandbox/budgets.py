@@ -44,7 +44,6 @@ class Case:
     """
 
     match: RequestMatch
-    endpoint: str
     limits: tuple[Limit, ...]
     cost: int
     key: str
@@ -95,11 +94,9 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
 
 
 def _parse_case(settings: Settings, limits: tuple[Limit, ...], cost: int | Settings | None) -> Case:
-    match = settings.get("match") or {}
     cost = settings.get("cost") or cost or 1
     return Case(
-        match=RequestMatch.from_settings(match),
-        endpoint=str(match.get("path") or "").strip("/"),
+        match=RequestMatch.from_settings(settings.get("match")),
         limits=limits,
         cost=cost if isinstance(cost, int) else int(cost["reserve"]),
         key=str(settings.get("key") or ""),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
+from nango_py.config.response_match import as_tuple
 from nango_py.record import record
 from nango_py.sandbox.expressions import pieces, unwrap
 from nango_py.sandbox.lists import make_list
@@ -50,12 +52,12 @@ def _lists(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
         match: Settings = entry.get("match") or {}
         if not entry.get("pagination") or not match.get("path"):
             continue
-        methods = match.get("method") or "GET"
-        for method in [methods] if isinstance(methods, str) else methods:
+        for method, path in product(
+            map(str, as_tuple(match.get("method") or "GET")), map(str, as_tuple(match["path"]))
+        ):
             with suppress(ValueError):  # a kind without a page server
-                path = str(match["path"])
-                served, _ = make_list(settings, path, _RECORDS, responses=responses, method=str(method))
-                for each, place in served.continuations(str(method), path):
+                served, _ = make_list(settings, path, _RECORDS, responses=responses, method=method)
+                for each, place in served.continuations(method, path):
                     yield Route.of(each, place, served)
 
 

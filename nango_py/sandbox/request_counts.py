@@ -321,7 +321,9 @@ class RequestCounts:
             values = {
                 "method": facts.method,
                 "path": facts.path,
-                "endpoint": case.endpoint or self._route_of(facts.path) or endpoint_of(facts.path),
+                "endpoint": (
+                    case.match.pattern_of(facts.path) or self._route_of(facts.path) or endpoint_of(facts.path)
+                ),
                 "segment": case.match.captured(facts.path),
                 "params": facts.params,
                 "body": facts.body,

@@ -33,6 +33,16 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:16:57 E204",),
         "without ? and #",
     ),
+    "a wrong path in a list": (
+        "rate_limits: {budgets: [{key: a, cases: [{match: {path: [a, 'b?c']}, windows: [1/second]}]}]}",
+        ("k:16:61 E204",),
+        "without ? and #",
+    ),
+    "an empty list of paths": (
+        "rate_limits: {budgets: [{key: a, cases: [{match: {path: []}, windows: [1/second]}]}]}",
+        ("k:16:57 E203",),
+        "empty",
+    ),
     "a value of the body that is a mapping": (
         "rate_limits:\n  budgets: [{key: a, cases: [{match: {body: {a: {b: 1}}}, windows: [1/second]}]}]",
         ("k:17:49 E201",),

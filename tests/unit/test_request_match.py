@@ -95,6 +95,18 @@ def test_no_match_fits_everything() -> None:
     assert MatchTable([]).first(RequestFacts("GET", "a")) is None
 
 
+def test_one_of_several_paths_is_enough() -> None:
+    """A list of paths fits each of them, once, and each has its own pattern and its own named segments."""
+    match = RequestMatch.from_settings({"method": "GET", "path": ["lists/{id}/items", "lists/*/**", "tags"]})
+    table = MatchTable([RequestMatch.from_settings({"path": "users"}), match])
+    found = [table.all(RequestFacts("GET", path)) for path in ("lists/7/items", "tags", "users", "other")]
+    assert found == [(1,), (1,), (0,), ()]
+    assert table.first(RequestFacts("POST", "tags")) is None
+    paths = ("lists/7/items", "lists/7/other", "tags", "other")
+    assert [match.pattern_of(path) for path in paths] == ["lists/{id}/items", "lists/*/**", "tags", ""]
+    assert [match.captured(path) for path in paths] == [{"id": "7"}, {}, {}, {}]
+
+
 @pytest.mark.parametrize(
     ("pattern", "path", "captured"),
     [

@@ -56,6 +56,12 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "15:11 W106",
         "line 13",
     ),
+    "a path of a case that no call reaches": (
+        '{match: {path: "lists/**"}, windows: [{burst: 5, per_second: 1}], cost: 5}',
+        '{match: {path: [users, "lists/1/items", users]}, windows: [1/second]}',
+        "15:51 W106",
+        "line 15",
+    ),
     "a limit below the cost of a call": ("[2/second], c", "[1/second], c", "14:79 E405", "2"),
     "a bucket below the cost of a call": ("burst: 5,", "burst: 4,", "15:49 E405", "cost 5"),
     "an entry of endpoints that no call reaches": (

@@ -168,12 +168,14 @@ def _form_fields(settings: Settings) -> dict[str, str]:
 
 def format_limits(limits: Settings) -> str:
     """The rate limits on one line: the default windows, and the number of rules for single endpoints."""
+    from nango_py.config.response_match import as_tuple
     from nango_py.limits.notation import parse_limit
 
     budgets = limits.get("budgets", ())
     words = [parse_limit(window).label for budget in budgets for window in budget.get("otherwise", ())]
     words += [f"{budget['max_in_flight']} in flight" for budget in budgets if "max_in_flight" in budget]
-    cases = sum(len(budget.get("cases", ())) for budget in budgets)
-    if cases:
-        words.append(format_count(cases, "endpoint rule"))
+    matches = [case["match"] for budget in budgets for case in budget.get("cases", ())]
+    rules = sum(len(as_tuple(match.get("path", ""))) for match in matches)
+    if rules:
+        words.append(format_count(rules, "endpoint rule"))
     return ", ".join(words) or "learned from responses"

@@ -11,7 +11,7 @@ from nango_py.config.request_match import value_at
 from nango_py.engine.plan import make_plan, move_to_url, without_params
 from nango_py.engine.request_encoding import to_pairs
 from nango_py.errors import InvalidRequest, printable
-from nango_py.pagination.base import int_param, parameter_text
+from nango_py.pagination.base import NextRequest, find_phrase, int_param, parameter_text, put_phrase
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nango_py.engine.call_arguments import Call
     from nango_py.engine.plan import Plan
     from nango_py.json_types import JsonObject, JsonValue
-    from nango_py.pagination.base import NextRequest, Paginator, Params
+    from nango_py.pagination.base import Paginator, Params
 
 BODILESS = frozenset({"GET", "HEAD"})
 
@@ -58,8 +58,10 @@ class PageRequests:
         self._paginator = paginator
         self._call = replaced(call, stream=False)
         self._is_in_body = _belongs_in_body(call, paginator.params_in)
+        # A number in a text goes before the page size, as in LIMIT clauses of query languages.
+        start = paginator.with_number(paginator.start) if paginator.phrase else NextRequest()
         size = paginator.with_size(self._size(page_size))
-        self.first: JsonObject = self._without_given(self._merge({}, size))
+        self.first: JsonObject = self._without_given(self._merge(self._merge({}, start), size))
 
     def _size(self, wanted: int | None) -> int:
         paginator = self._paginator
@@ -77,6 +79,9 @@ class PageRequests:
             place = "body" if self._is_in_body else "params"
             values = target.params if self._is_in_body else [(n, parameter_text(v)) for n, v in target.params]
             merged[place] = {**_object(merged.get(place)), **dict(values)}
+        for name, word, number in target.phrases:
+            phrases = _object(merged.get("phrases"))
+            merged["phrases"] = {**phrases, name: {**_object(phrases.get(name)), word: number}}
         for pointer, value in target.changes:
             place, name = place_of(pointer)
             key = "params" if place == "param" else place
@@ -92,6 +97,9 @@ class PageRequests:
         body = self._body()
         kept: JsonObject = {}
         for place, values in changes.items():
+            if place == "phrases":
+                kept[place] = self._phrases_not_given(_object(values))
+                continue
             kept[place] = {
                 name: value
                 for name, value in _object(values).items()
@@ -102,6 +110,16 @@ class PageRequests:
                 )
             }
         return {place: values for place, values in kept.items() if values}
+
+    def _phrases_not_given(self, phrases: JsonObject) -> JsonObject:
+        return {
+            name: {
+                word: number
+                for word, number in _object(words).items()
+                if find_phrase(_text_of(self._call, name), word) is None
+            }
+            for name, words in phrases.items()
+        }
 
     def following(self, changes: JsonObject, target: NextRequest, link: str) -> JsonObject:
         """What the request for the next page changes.
@@ -132,6 +150,11 @@ class PageRequests:
         if call.method.upper() in BODILESS and call.method.upper() != self._call.method.upper():
             call = replaced(call, json=None, data=None)
         call = _with_params(call, _object(changes.get("params")))
+        for name, words in _object(changes.get("phrases")).items():
+            text = _text_of(call, name)
+            for word, number in _object(words).items():
+                text = put_phrase(text, word, number if isinstance(number, int) else 0)
+            call = _with_params(call, {name: text})
         if headers := _object(changes.get("header")):
             names = {name.lower() for name in headers}
             own = {
@@ -187,6 +210,8 @@ class PageRequests:
         if not paginator.has_size:
             return 0
         place, name = place_of(paginator.size) if paginator.size else ("param", paginator.limit_param)
+        if "phrase" in paginator.size:
+            return find_phrase(page.params.get(name, ""), paginator.size["phrase"]) or 0
         if place == "param":
             return int_param(self.params(page), name, paginator.default_size)
         found = read_request({place: name}, page)
@@ -220,6 +245,19 @@ def _belongs_in_body(call: Call, place: str) -> bool:
     if place == "body" and call.json is None:
         return True
     return place != "query" and isinstance(call.json, dict)
+
+
+def _text_of(call: Call, name: str) -> str:
+    """The text of a parameter that holds numbers.
+
+    Raises:
+        InvalidRequest: the call has no such parameter.
+    """
+    pairs = (*to_pairs(call.path.partition("?")[2]), *to_pairs(call.params))
+    text = dict(pairs).get(name)
+    if text is None:
+        raise InvalidRequest(f'params must have "{name}": the paging values go into its text')
+    return text
 
 
 def _object(value: object) -> JsonObject:

@@ -175,7 +175,15 @@ def from_state(state: Mapping[str, JsonValue], of: ListId) -> tuple[Place, int]:
     return place, _count(state, "skip")
 
 
-CHANGED = {"params": dict, "header": dict, "body": dict, "url": str, "path": str, "method": str}
+CHANGED = {
+    "params": dict,
+    "header": dict,
+    "body": dict,
+    "phrases": dict,
+    "url": str,
+    "path": str,
+    "method": str,
+}
 """The places of a request that a state may change."""
 
 

@@ -70,6 +70,7 @@ class NextRequest:
         changes: values to set, each with its pointer.
         path: another path below the base URL. The request then has none of the call's parameters and body.
         method: another method.
+        phrases: numbers in the text of a parameter: its name, the word before the number, and the number.
     """
 
     url: str = ""
@@ -77,6 +78,7 @@ class NextRequest:
     changes: tuple[tuple[RequestPointer, JsonValue], ...] = ()
     path: str = ""
     method: str = ""
+    phrases: tuple[tuple[str, str, int], ...] = ()
 
 
 class Paginator:
@@ -90,7 +92,8 @@ class Paginator:
         empty_statuses: statuses that stand for an empty page.
         params_in: `query` or `body`; "" for the body of calls with a JSON object, else the query.
         relative_to: `base_url` if relative links are; "" for the URL of the page, as in RFC 3986.
-        param, to: for kinds that count: the place of the number.
+        param, to, phrase: for kinds that count: the place of the number, and the word before it.
+        start: for kinds that count: the first number.
     """
 
     __slots__ = ()
@@ -117,6 +120,8 @@ class Paginator:
     relative_to: str = ""
     param: str = ""
     to: RequestPointer = NOTHING
+    phrase: str = ""
+    start: int = 0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -151,12 +156,17 @@ class Paginator:
         if not size or not self.has_size:
             return NextRequest()
         place, name = place_of(self.size) if self.size else ("param", self.limit_param)
+        if "phrase" in self.size:
+            return NextRequest(phrases=((name, self.size["phrase"], size),))
         if place == "param":
             return NextRequest(params=((name, size),))
         return NextRequest(changes=(({place: name}, size),))
 
     def number(self, page: Page, params: Params, default: int) -> int:
         """The number in the request for a page, for kinds that count."""
+        if self.phrase:
+            number = find_phrase(dict(params).get(self.param, ""), self.phrase)
+            return default if number is None else number
         if not self.to:
             return int_param(params, self.param, default)
         found = page.sent(self.to)
@@ -164,6 +174,8 @@ class Paginator:
 
     def with_number(self, number: int) -> NextRequest:
         """The request with another number, for kinds that count."""
+        if self.phrase:
+            return NextRequest(phrases=((self.param, self.phrase, number),))
         if not self.to:
             return NextRequest(params=((self.param, number),))
         return NextRequest(changes=((self.to, number),))
@@ -269,6 +281,10 @@ COMMON_SCHEMA: Mapping[str, Schema] = {
 COUNTING_SCHEMA: Mapping[str, Schema] = {
     "param": {"type": "string", "description": "parameter for the number"},
     "to": {**TO_SCHEMA, "description": "place of the number, instead of param"},
+    "phrase": {
+        "$ref": "#/$defs/phrase",
+        "description": "word before the number, if param is a query in a language such as SQL",
+    },
     "limit_param": {"type": "string", "description": "older form of size: parameter for the page size"},
     "limit": {"type": "integer", "minimum": 1, "description": "older form of size: page size to request"},
     "has_more": HAS_MORE_SCHEMA,
@@ -408,6 +424,23 @@ def parameter_text(value: JsonValue) -> str:
 # A binary64 number keeps every decimal of up to 15 digits.
 MAX_DIGITS = 15
 MAX_EXACT = 1e15
+
+
+def find_phrase(text: str, word: str) -> int | None:
+    """The number after a word in a text; None if the text does not have it."""
+    found = _phrase(word).search(text)
+    return int(found[1]) if found else None
+
+
+def put_phrase(text: str, word: str, number: int) -> str:
+    """The text with another number after a word, which is added at the end if it is not there."""
+    if find_phrase(text, word) is None:
+        return f"{text.rstrip()} {word} {number}"
+    return _phrase(word).sub(f"{word} {number}", text)
+
+
+def _phrase(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(word)}\s+([0-9]{{1,18}})\b", re.IGNORECASE)
 
 
 def int_param(params: Params, name: str, default: int) -> int:

@@ -48,6 +48,7 @@ class Offset(Paginator):
     counts_records = True
     param: str = ""
     to: RequestPointer = NOTHING
+    phrase: str = ""
     start: int = 0
     size: Settings = NOTHING
     limit_param: str = ""

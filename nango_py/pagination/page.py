@@ -46,6 +46,7 @@ class PageNumber(Paginator):
     counts_records = True
     param: str = ""
     to: RequestPointer = NOTHING
+    phrase: str = ""
     start: int = 1
     size: Settings = NOTHING
     limit_param: str = ""

@@ -80,6 +80,10 @@ BLOCKS: dict[str, dict[str, Any]] = {
         "kind": "offset", "to": {"body": "page.from"}, "start": 1, "total": {"header": "X-Total"},
         "size": {"body": "page.size", "value": 2}, "records": "data",
     },
+    "offset in a query language": {
+        "kind": "offset", "param": "query", "phrase": "STARTPOSITION", "start": 1, "records": "data",
+        "size": {"param": "query", "phrase": "MAXRESULTS", "max": 2},
+    },
     "page in a header": {
         "kind": "page", "to": {"header": "X-Page"}, "total_pages": {"header": "X-Pages"}, "records": "data",
         "size": {"param": "limit", "max": 2},
@@ -111,6 +115,8 @@ def test_a_walk_gets_exactly_the_records(block: dict[str, Any], tmp_path: Path) 
     """Threads and asyncio get all records, in order, for lists of every length, and then stop."""
     is_in_body = block.get("params_in") == "body" or "'body'" in repr(block)
     calls: dict[str, Any] = {"json": {"q": 1}, "method": "POST"} if is_in_body else {}
+    if "phrase" in block:
+        calls = {"params": {"query": "select * from Item"}}
     method = calls.get("method", "GET")
     with paged(tmp_path, block) as (nango, sandbox):
         for number, size in SIZES:

@@ -176,7 +176,7 @@ def test_every_key_of_the_schema_reaches_the_paginator(kind: str) -> None:
     samples = {
         "string": "sample", "integer": 7, "boolean": True, "array": (404,), "object": {"from": "a", "to": {}},
         None: "body", "#/$defs/response_pointer": "a.b", "#/$defs/request_pointer": {"header": "X"},
-        "#/$defs/page_size": {"param": "limit", "value": 5},
+        "#/$defs/page_size": {"param": "limit", "value": 5}, "#/$defs/phrase": "START",
     }  # fmt: skip
     for key, entry in cls.config_schema["properties"].items():
         value: Any = samples[entry.get("$ref", entry.get("type"))]

@@ -550,3 +550,35 @@ def test_batches_are_the_records_of_a_page_and_their_state(kind: str) -> None:
         return
     found = executor.paginate("things", state=state, max_records=5)
     assert [(batch, found.state["records"]) for batch in found.batches()] == [([4, 5], 6), ([6, 7, 8], 9)]
+
+
+SQL = {
+    "kind": "offset", "param": "query", "phrase": "STARTPOSITION", "start": 1, "records": "items",
+    "size": {"param": "query", "phrase": "MAXRESULTS", "max": 4},
+}  # fmt: skip
+
+
+def queried(request: Request) -> Any:
+    """Ten numbers for a query such as `select * from Item STARTPOSITION 1 MAXRESULTS 4`."""
+    words = request.query["query"].split()
+    start, size = int(words[words.index("STARTPOSITION") + 1]) - 1, int(words[words.index("MAXRESULTS") + 1])
+    return {"items": list(range(10))[start : start + size]}
+
+
+@both
+def test_numbers_may_be_part_of_a_query_language(kind: str) -> None:
+    """They are added to the caller's text, or replaced in it; the caller's own page size stays."""
+    executor, api = an_executor(kind, queried, pagination=SQL)
+    given = {"query": "select * from Item"}
+    records, state = read(executor, "paginate", 5, params=given)
+    assert records + read(executor, "paginate", params=given, state=state)[0] == list(range(10))
+    assert api.requests[0].query == {"query": "select * from Item STARTPOSITION 1 MAXRESULTS 4"}
+    assert api.requests[1].query == {"query": "select * from Item STARTPOSITION 5 MAXRESULTS 4"}
+    executor, api = an_executor(kind, queried, pagination=SQL)
+    given = {"query": "select * from Item where Name = 'a' STARTPOSITION 3 MAXRESULTS 2"}
+    assert read(executor, "paginate", params=given)[0] == list(range(2, 10))
+    assert api.requests[1].query == {
+        "query": "select * from Item where Name = 'a' STARTPOSITION 5 MAXRESULTS 2"
+    }
+    with pytest.raises(InvalidRequest, match="query"):
+        executor.paginate("things")

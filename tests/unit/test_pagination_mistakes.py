@@ -68,6 +68,9 @@ WRONG = {
     "{kind: page, param: a, to: {body: b}}": ["5:26 E204"],
     "{kind: offset, to: {header: X Page}}": ["5:41 E313"],
     "{kind: offset, to: {param: ''}}": ["5:40 E203"],
+    "{kind: offset, to: {param: q}, phrase: START}": ["5:44 E203"],
+    "{kind: offset, param: q, phrase: 'START 1'}": ["5:46 E204"],
+    "{kind: single, size: {body: q, phrase: LIMIT, value: 1}}": ["5:44 E203"],
     "{kind: cursor, cursor: {heder: a}, param: a}": ["5:37 E202"],
     "{kind: cursor, cursor: a, param: a, relative_to: base_url}": ["5:49 E202"],
 }

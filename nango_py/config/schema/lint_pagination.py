@@ -27,6 +27,9 @@ def lint_pagination(settings: Settings, locator: Located) -> Iterator[Problem]:
         return
     yield from _check_size(block.get("size"), (*path, "size"), locator)
     yield from _check_next(block.get("next"), (*path, "next"), locator)
+    if block.get("phrase") is not None and block.get("param") is None:
+        where = locator.key_position((*path, "phrase"))
+        yield Problem(where, "E203", "a phrase needs the param whose text it is part of")
     if block.get("param") is not None and block.get("to") is not None:
         where = locator.key_position((*path, "param"))
         yield Problem(where, "E204", "param and to name the same place", "", "remove param")
@@ -42,6 +45,9 @@ def _check_size(size: object, path: Path, locator: Located) -> Iterator[Problem]
     for key in places[1:]:
         what = "the page size has two places"
         yield Problem(locator.key_position((*path, key)), "E204", what, "", f"remove {key} or {places[0]}")
+    if size.get("phrase") is not None and places and "param" not in places:
+        where = locator.key_position((*path, "phrase"))
+        yield Problem(where, "E203", "a phrase needs the param whose text it is part of")
     value, maximum = size.get("value"), size.get("max")
     if isinstance(value, int) and isinstance(maximum, int) and value > maximum:
         yield Problem(locator.position((*path, "value")), "E401", f"must be <= max, which is {maximum}")

@@ -145,10 +145,15 @@ class PageServer:
         """
         size = self.settings.get("size") or {"param": self.settings.get("limit_param") or ""}
         text = self.read_at(request, size)
+        if "phrase" in size:
+            text = number_after(str(text or ""), size["phrase"])
         return largest if text is None else min(max(self.parse_number(text), 1), largest)
 
     def read_number(self, request: ListRequest) -> JsonValue:
         """The number of a kind that counts, from `to` or `param`; None if it is absent."""
+        if "phrase" in self.settings:
+            text = request.params.get(self.settings["param"], "")
+            return number_after(text, self.settings["phrase"])
         return self.read_at(request, self.settings.get("to") or {"param": self.settings["param"]})
 
     def read_at(self, request: ListRequest, pointer: Settings) -> JsonValue:
@@ -195,6 +200,16 @@ class PageServer:
         if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
             raise UnknownPageError(f"{text[:40]!r} is not a whole number")
         return int(text)
+
+
+def number_after(text: str, phrase: str) -> JsonValue:
+    """The word after a phrase in a query such as `... STARTPOSITION 1 MAXRESULTS 10`; None without it."""
+    words = text.upper().split()
+    wanted = phrase.upper().split()
+    for index in range(len(words) - len(wanted)):
+        if words[index : index + len(wanted)] == wanted:
+            return words[index + len(wanted)]
+    return None
 
 
 def encode_cursor(start: int) -> str:

@@ -186,8 +186,9 @@ class SimulatedApi:
     def _identify(
         self, request: Request, params: list[tuple[str, str]], in_path: tuple[str, ...]
     ) -> Caller | None:
-        if self._verifies and self.logins.oauth1 is not None:
-            return self.logins.oauth1.identify(LoginRequest.of(request, self.origin, ""))
+        signed = self.logins.oauth1 or self.logins.signed_calls
+        if self._verifies and signed is not None:
+            return signed.identify(LoginRequest.of(request, self.origin, ""))
         return self.credentials.identify(request.headers, params, in_path)
 
     def _respond_besides(self, request: Request, path: str) -> SandboxResponse:
@@ -214,7 +215,9 @@ class SimulatedApi:
             return self.responses.refusal(410, "gone", "This API has been retired.")
         if caller is None:
             message = "Credentials are missing, misplaced or wrong."
-            return self.responses.refusal(401, "not_authenticated", message)
+            refused = self.responses.refusal(401, "not_authenticated", message)
+            signed = self.logins.signed_calls
+            return refused if signed is None else refused.with_headers(signed.challenge())
         injected = self._injected_response(fault)
         verdict = self.counts.count(
             caller.account,

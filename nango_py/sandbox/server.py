@@ -83,7 +83,7 @@ class Sandbox:
         idempotency_header: requests with a repeated value of this header get the first response again and
             are not processed. None is the blueprint's `retries.idempotency_header`; "" for none.
         tokens: how the tokens behave that the sandbox issues.
-        signatures: False does not verify the OAuth 1.0a signatures of calls, which cover the host.
+        signatures: False does not verify the signatures of calls, which cover the host.
         limits: "real", "fast" for windows sixty times shorter, or "none".
         accounts: how many accounts a login can choose from, for blueprints with `after_login`.
         clock: the time of windows, tokens and dates.

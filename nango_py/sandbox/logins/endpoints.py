@@ -14,6 +14,7 @@ from nango_py.sandbox.logins.own_requests import OwnRequests
 from nango_py.sandbox.logins.page import consent_page, error_page
 from nango_py.sandbox.logins.provider import Provider
 from nango_py.sandbox.logins.requests import LoginRequest, RefusedError
+from nango_py.sandbox.logins.signed_calls import MODES, SignedCalls
 from nango_py.sandbox.logins.tokens import TokenBook
 from nango_py.sandbox.logins.two_step import TwoStepEndpoints
 from nango_py.sandbox.made_up import make_app_settings, make_credentials
@@ -74,6 +75,7 @@ class LoginEndpoints:
         )
         self.tokens = TokenBook(rules, declared, accepted, variable, clock)
         self.oauth1 = OAuth1Endpoints(provider, accepted, clock) if provider.mode == "OAUTH1" else None
+        self.signed_calls = SignedCalls(provider, clock) if provider.mode in MODES else None
         self.oauth2: OAuth2Endpoints | None = None
         self.two_step: TwoStepEndpoints | None = None
         self._own = OwnRequests(provider, self.tokens, accounts)

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from benchmarks import load_many
 from benchmarks.report import Goal, Table
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def run(*, quick: bool) -> list[Table]:
         "A call is an event of `sys.setprofile`. Imports and the search for entry points are counted apart.",
         "`written` saves the checked form, `warm` reads it.",
     ]
-    return [table]
+    return [table, *load_many.run()]
 
 
 if __name__ == "__main__":

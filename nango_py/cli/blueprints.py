@@ -14,10 +14,11 @@ from nango_py.cli.output import cut, echo_columns, echo_fields, echo_json, forma
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
-    from nango_py.config.model import Blueprint
+    from nango_py.config.model import Status
+    from nango_py.config.summaries import Summary
     from nango_py.json_types import Settings
 
-LONGEST_TITLE = 26
+LONGEST_TITLE = 18
 
 
 @click.group()
@@ -45,11 +46,11 @@ def list_(project: Project, as_json: bool) -> None:
       nango blueprints list
       nango blueprints list --json
     """
+    from nango_py.config.summaries import summarize
+
     catalogue = project.catalogue()
     today = datetime.now(UTC).date().isoformat()
-    rows = [
-        _summary(project.blueprint(f"{ref.name}:{ref.version}", catalogue), today) for ref in catalogue.refs()
-    ]
+    rows = [_row(summarize(catalogue, ref), today) for ref in catalogue.refs()]
     if as_json:
         echo_json(rows)
         return
@@ -94,7 +95,7 @@ def show(project: Project, name: str, is_resolved: bool) -> None:
         "blueprint": blueprint.ref,
         "title": blueprint.title,
         "manual": settings.get("docs_url"),
-        "status": format_status(blueprint),
+        "status": format_status(blueprint.status),
         "file": f"{blueprint.source} ({blueprint.layer})",
         "hides": ", ".join(str(other.path) for other in catalogue.shadowed(blueprint.ref)),
         "extends": settings.get("extends"),
@@ -129,27 +130,26 @@ def path(project: Project, name: str) -> None:
     click.echo(str(project.blueprint(name).source))
 
 
-def format_status(blueprint: Blueprint) -> str:
-    """The deprecation or retirement of the blueprint's API, or ""."""
-    status = blueprint.status
+def format_status(status: Status) -> str:
+    """The deprecation or retirement of a blueprint's API, or ""."""
     target = f", use {status.migrate_to}" if status.migrate_to else ""
     if status.retires_on:
         return f"end of life {status.retires_on}{target}"
     return f"deprecated {status.deprecated_on}{target}" if status.deprecated_on else ""
 
 
-def _summary(blueprint: Blueprint, today: str) -> dict[str, str | None]:
-    status = blueprint.status
+def _row(found: Summary, today: str) -> dict[str, str | None]:
+    status = found.status
     is_retired = status.retires_on is not None and status.retires_on <= today
     return {
-        "blueprint": blueprint.ref,
-        "title": blueprint.title,
-        "auth_mode": blueprint.settings.get("auth", {}).get("auth_mode"),
-        "base_url": blueprint.settings.get("requests", {}).get("base_url"),
-        "layer": blueprint.layer,
-        "file": str(blueprint.source),
-        "status": format_status(blueprint),
-        "state": "retired" if is_retired else "deprecated" if format_status(blueprint) else "",
+        "blueprint": found.ref,
+        "title": found.title,
+        "auth_mode": found.auth_mode,
+        "base_url": found.base_url,
+        "layer": found.layer,
+        "file": str(found.source),
+        "status": format_status(status),
+        "state": "retired" if is_retired else "deprecated" if format_status(status) else "",
     }
 
 

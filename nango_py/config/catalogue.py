@@ -134,6 +134,14 @@ class Catalogue:
                     )
         return [found[key] for key in sorted(found)]
 
+    def locate(self, ref: str, at: Position) -> BlueprintRef:
+        """The file of a `name:version`, or of the newest version of `name`.
+
+        Raises:
+            ConfigError: the blueprint cannot be found.
+        """
+        return self._locate(ref, at, [])
+
     def shadowed(self, ref: str) -> list[BlueprintRef]:
         """The files of a `name:version` that an earlier folder shadows."""
         name, _, version = ref.partition(":")

@@ -1,0 +1,94 @@
+"""What a list shows of blueprints, from a few keys of each file.
+
+Reading a whole blueprint with the place of each key takes longer than libyaml alone, so a list cuts the keys
+that it shows out of the text. `nango check` reads and checks whole files.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nango_py.config.model import Status
+from nango_py.config.values import MAPPINGS
+from nango_py.config.yaml.document import parse_document
+from nango_py.errors import ConfigError, Position
+from nango_py.record import field_names, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nango_py.config.catalogue import BlueprintRef, Catalogue
+    from nango_py.json_types import Settings
+
+_SHOWN = frozenset({"name", "version", "title", "extends", "status", "auth", "requests"})
+_TOP_LEVEL = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]*):(?=\s)", re.MULTILINE)
+_OTHER_LINE = re.compile(r"^(?![A-Za-z_][A-Za-z0-9_-]*:\s|[ #\r\n]|\Z)", re.MULTILINE)
+_PLACE = Position("blueprints")
+_WHOLE_ONLY = frozenset({"versions", "logins"})
+
+
+@record
+class Summary:
+    """What a list shows of a blueprint."""
+
+    ref: str
+    title: str
+    auth_mode: str | None
+    base_url: str | None
+    layer: str
+    source: Path
+    status: Status
+
+
+def summarize(catalogue: Catalogue, where: BlueprintRef) -> Summary:
+    """The summary of a blueprint.
+
+    Raises:
+        ConfigError: what is read of the file is wrong.
+    """
+    shown = _read_shown(where.path)
+    if shown is None or (shown.get("name"), shown.get("version")) != (where.name, where.version):
+        found = catalogue.find(f"{where.name}:{where.version}", _PLACE)
+        return _summary_of(where, {**found.settings, "title": found.title}, found.status, None)
+    given = shown.get("status")
+    status = given if isinstance(given, MAPPINGS) else {}
+    extends = shown.get("extends")
+    parent = summarize(catalogue, catalogue.locate(extends, _PLACE)) if isinstance(extends, str) else None
+    return _summary_of(
+        where, shown, Status(**{part: status.get(part) for part in field_names(Status)}), parent
+    )
+
+
+def _summary_of(where: BlueprintRef, settings: Settings, status: Status, parent: Summary | None) -> Summary:
+    auth, requests = settings.get("auth") or {}, settings.get("requests") or {}
+    return Summary(
+        ref=f"{where.name}:{where.version}",
+        title=settings.get("title") or (parent.title if parent else where.name),
+        auth_mode=auth.get("auth_mode") or (parent.auth_mode if parent else None),
+        base_url=requests.get("base_url") or (parent.base_url if parent else None),
+        layer=where.layer,
+        source=where.path,
+        status=status,
+    )
+
+
+def _read_shown(path: Path) -> Settings | None:
+    """The keys of a file that a list shows; None if the file has to be read as a whole."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError):
+        return None
+    starts = [(found[1], found.start()) for found in _TOP_LEVEL.finditer(text)]
+    names = [name for name, _ in starts]
+    if _OTHER_LINE.search(text) or len(set(names)) < len(names) or not _WHOLE_ONLY.isdisjoint(names):
+        return None
+    ends = [*(start for _, start in starts[1:]), len(text)]
+    shown = "".join(
+        text[start:end] for (name, start), end in zip(starts, ends, strict=True) if name in _SHOWN
+    )
+    try:
+        data = parse_document(shown, path.name).data
+    except ConfigError:
+        return None
+    return data if isinstance(data, dict) else None

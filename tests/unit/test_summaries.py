@@ -1,0 +1,77 @@
+"""What a list shows of blueprints is what their whole files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nango_py.config.catalogue import BlueprintRef, Catalogue
+from nango_py.config.summaries import summarize
+from nango_py.errors import ConfigError, Position
+
+ROOT = Path(__file__).parents[2]
+PLAIN = """\
+name: acme
+version: v1
+title: Acme
+auth: {auth_mode: API_KEY}
+requests:
+  base_url: https://api.acme.test/
+  headers: {Authorization: "Bearer ${api_key}"}
+"""
+
+
+def summary_of(folder: Path, text: str, name: str = "acme") -> tuple[object, ...]:
+    """What a list shows of `acme:v1`."""
+    (folder / f"{name}.v1.yaml").write_text(text)
+    catalogue = Catalogue([("local", folder)])
+    found = summarize(catalogue, catalogue.locate(f"{name}:v1", Position("x")))
+    return found.title, found.auth_mode, found.base_url, found.status.retires_on
+
+
+def test_every_shipped_blueprint_is_shown_as_it_is() -> None:
+    """Titles, logins, base URLs and states are those of the merged files."""
+    catalogue = Catalogue([("local", ROOT / "blueprints")])
+    refs = catalogue.refs()
+    for ref in refs:
+        whole = catalogue.find(f"{ref.name}:{ref.version}", Position("x"))
+        found = summarize(catalogue, ref)
+        assert (found.ref, found.title, found.status) == (whole.ref, whole.title, whole.status)
+        assert found.auth_mode == whole.settings["auth"]["auth_mode"]
+        assert found.base_url == whole.settings["requests"]["base_url"]
+    assert len(refs) > 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        f"# a comment\n\n{PLAIN}gotchas:\n  - >-\n    auth: none\n  - |\n    title: Other\n",
+        PLAIN.replace("title: Acme", "comment: >-\n  version: v9\ntitle: Acme\ntitles: no"),
+        PLAIN.replace("auth: {auth_mode: API_KEY}", "auth: {\nauth_mode: API_KEY\n}"),
+        PLAIN.replace("auth:", '"auth":'),
+        PLAIN.replace("auth:", "x-note: &a 1\nauth:"),
+        PLAIN.replace("\n", "\r\n"),
+    ],
+)
+def test_files_in_any_style_are_read_right(tmp_path: Path, text: str) -> None:
+    """What cannot be cut out of a text safely is read as a whole."""
+    assert summary_of(tmp_path, text) == ("Acme", "API_KEY", "https://api.acme.test/", None)
+
+
+def test_what_is_inherited_is_shown(tmp_path: Path) -> None:
+    """Title, login and base URL of the extended blueprint; its status is its own."""
+    (tmp_path / "acme.v1.yaml").write_text(f"{PLAIN}status: {{retires_on: 2030-01-01}}\n")
+    child = "name: child\nversion: v1\nextends: acme:v1\n"
+    assert summary_of(tmp_path, child, "child") == ("Acme", "API_KEY", "https://api.acme.test/", None)
+    own = f"{child}title: Child\nrequests: {{base_url: https://other.test/}}\n"
+    assert summary_of(tmp_path, own, "child") == ("Child", "API_KEY", "https://other.test/", None)
+
+
+def test_a_wrong_name_is_an_error(tmp_path: Path) -> None:
+    """A file with another name inside is read as a whole, and refused."""
+    (tmp_path / "acme.v1.yaml").write_text(PLAIN.replace("name: acme", "name: other"))
+    catalogue = Catalogue([("local", tmp_path)])
+    with pytest.raises(ConfigError, match="E109"):
+        summarize(catalogue, BlueprintRef("acme", "v1", "local", tmp_path / "acme.v1.yaml"))

@@ -1,4 +1,4 @@
-"""The CPU of many files: 100 integrations over 100 blueprints, a list of 150, and the first of 300 entries."""
+"""The CPU of many files: 100 integrations, a list of 150 blueprints, and the first match of 300 entries."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def page(text: str) -> str:
 def _row(catalogue: Catalogue, ref: str) -> str:
     blueprint = catalogue.find(ref, Position("README.md"))
     settings = blueprint.settings
-    api = ", ".join(filter(None, (blueprint.title, format_status(blueprint))))
+    api = ", ".join(filter(None, (blueprint.title, format_status(blueprint.status))))
     login = AUTH_MODES.get(settings["auth"]["auth_mode"]).title
     return f"| `{ref}` | {api} | {login} | {format_limits(settings.get('rate_limits', {}))} |\n"
 

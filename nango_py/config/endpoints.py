@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from nango_py.config.idempotency import idempotency_of
@@ -63,21 +63,28 @@ class Endpoints:
     def __init__(
         self, entries: Sequence[Settings] = (), compiled: Mapping[Path, Template] | None = None
     ) -> None:
-        self._table = MatchTable(RequestMatch.from_settings(entry.get("match")) for entry in entries)
-        self._entries = tuple(
-            _settings_of(number, entry, compiled or {}) for number, entry in enumerate(entries)
-        )
+        self._written = entries
+        self._compiled = compiled or {}
         self._combined = lru_cache(maxsize=256)(self._combine)
 
     def __bool__(self) -> bool:
-        return bool(self._entries)
+        return bool(self._written)
+
+    # Made on first use: most programs call few of their integrations.
+    @cached_property
+    def _table(self) -> MatchTable:
+        return MatchTable(RequestMatch.from_settings(entry.get("match")) for entry in self._written)
+
+    @cached_property
+    def _entries(self) -> tuple[EndpointSettings, ...]:
+        return tuple(_settings_of(number, one, self._compiled) for number, one in enumerate(self._written))
 
     def settings_for(self, facts: RequestFacts) -> EndpointSettings:
         """What differs for a request: of the entries that match, the first that has a key decides it.
 
         Each header and each parameter is a separate key.
         """
-        return self._combined(self._table.all(facts)) if self._entries else DEFAULT
+        return self._combined(self._table.all(facts)) if self._written else DEFAULT
 
     def all_headers(self) -> Named:
         """The headers of all entries."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_CALLS = 30_000
+MAX_CALLS = 33_000
 
 
 def count_calls(folder: Path, ref: str) -> int:
@@ -22,7 +22,7 @@ def count_calls(folder: Path, ref: str) -> int:
 
 @pytest.mark.parametrize("ref", ["klaviyo:v0", "klaviyo:v1"])
 def test_a_first_load_stays_within_its_bound_and_the_cache_saves_most_of_it(ref: str, tmp_path: Path) -> None:
-    """Three lines of YAML load in 30,000 calls; a second process needs a quarter with the cache."""
+    """Three lines of YAML load in 33,000 calls; a second process needs a quarter with the cache."""
     first = count_calls(tmp_path, ref)
     (tmp_path / ".nango").mkdir()
     count_calls(tmp_path, ref)

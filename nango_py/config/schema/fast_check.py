@@ -52,6 +52,8 @@ def is_surely_valid(schema: Schema, value: object) -> bool:
         return _fits(schema, value, is_in_list=False)
     except _UnknownKeywordError:
         return False
+    finally:
+        _fitting.clear()  # texts of integrations.yaml may be secrets
 
 
 def is_missing(value: Settings, name: str) -> bool:
@@ -92,6 +94,7 @@ class _Steps:
         "min_length",
         "min_properties",
         "schema",
+        "takes_any_text",
     )
 
     def __init__(self, schema: Schema) -> None:
@@ -112,6 +115,8 @@ class _Steps:
         self.for_others: Checks = []
         for keyword, wanted in schema.items():
             self._add(keyword, wanted, schema)
+        is_text = not self.classes or str in self.classes
+        self.takes_any_text = is_text and not (self.for_texts or self.min_length)
 
     def _add(self, keyword: str, wanted: Any, schema: Schema) -> None:
         if keyword == "allOf":
@@ -169,15 +174,20 @@ def _is_met(condition: _Condition, value: object) -> bool:
 
 
 _steps: dict[int, _Steps] = {}
+_fitting: set[tuple[int, str]] = set()
+"""Texts that fit a schema, by its id, during a check: files repeat methods and windows hundreds of times."""
 
 
-def _fits(schema: Schema, value: object, *, is_in_list: bool) -> bool:
-    steps = _steps.get(id(schema))
+def _fits(schema: Schema, value: object, *, is_in_list: bool) -> bool:  # noqa: C901 - one call for each value
+    schema_id = id(schema)
+    steps = _steps.get(schema_id)
     if steps is None:
-        steps = _steps[id(schema)] = _Steps(schema)
+        steps = _steps[schema_id] = _Steps(schema)
     if steps.classes and not isinstance(value, steps.classes):
         return False
     if isinstance(value, str):
+        if (schema_id, value) in _fitting:
+            return True
         checks, is_long_enough = steps.for_texts, len(value) >= steps.min_length
     elif isinstance(value, MAPPINGS):
         checks, is_long_enough = steps.for_mappings, len(value) >= steps.min_properties
@@ -192,6 +202,8 @@ def _fits(schema: Schema, value: object, *, is_in_list: bool) -> bool:
     for check, wanted in checks:
         if not check(wanted, value, schema, is_in_list):
             return False
+    if checks and isinstance(value, str):
+        _fitting.add((schema_id, value))
     return True
 
 
@@ -225,7 +237,16 @@ def _properties(wanted: Mapping[str, Schema], value: Settings, _: Schema, is_in_
     for key, item in value.items():
         if key not in wanted or (item is None and not is_in_list and key not in NEVER_NULL):
             continue
-        if not _fits(wanted[key], item, is_in_list=is_in_list):
+        below = wanted[key]
+        steps = _steps.get(id(below))
+        # Most values are texts of any kind, or repeat; a call for each would be a third of all calls.
+        if (
+            steps is not None
+            and isinstance(item, str)
+            and (steps.takes_any_text or (id(below), item) in _fitting)
+        ):
+            continue
+        if not _fits(below, item, is_in_list=is_in_list):
             return False
     return True
 
@@ -257,7 +278,10 @@ def _partners(wanted: Mapping[str, Sequence[str]], value: Settings, _: Schema, _
 
 
 def _items(wanted: Schema, value: Sequence[object], _: Schema, __: bool) -> bool:
+    schema_id = id(wanted)
     for item in value:
+        if isinstance(item, str) and (schema_id, item) in _fitting:
+            continue
         if not _fits(wanted, item, is_in_list=True):
             return False
     return True

@@ -26,9 +26,10 @@ class _Outline:
         others: the outline of all other keys.
         items: the outline of the items of a list.
         branches: more outlines of the same value.
+        may_be_text: whether a text at this place may be a template.
     """
 
-    __slots__ = ("branches", "has_templates", "items", "kind", "named", "others")
+    __slots__ = ("branches", "has_templates", "items", "kind", "may_be_text", "named", "others")
 
     def __init__(self, schema: Schema) -> None:
         self.kind: str = JMESPATH if schema.get("format") == JMESPATH else schema.get("template", "")
@@ -47,6 +48,7 @@ class _Outline:
                     if outline is not None:
                         self.branches.append(outline)
         has_named = list(filter(None, self.named.values()))
+        self.may_be_text = bool(self.kind or self.branches)
         self.has_templates = bool(self.kind or self.others or self.items or self.branches or has_named)
 
 
@@ -84,19 +86,21 @@ def _root_outline(definition: str) -> _Outline | None:
     return _outline(resolve_references(definition))
 
 
-def _collect(outline: _Outline, value: object, path: Path, places: dict[Path, str]) -> None:
+def _collect(outline: _Outline, value: object, path: Path, places: dict[Path, str]) -> None:  # noqa: C901
     if isinstance(value, str):
         if outline.kind:
             places[path] = outline.kind
     elif isinstance(value, MAPPINGS):
         for key, item in value.items():
             below = outline.named.get(key)
-            if below is not None:
+            if below is None and key not in outline.named:
+                below = outline.others
+            if below is not None and (below.may_be_text or not isinstance(item, str)):
                 _collect(below, item, (*path, key), places)
-            elif key not in outline.named and outline.others is not None:
-                _collect(outline.others, item, (*path, key), places)
     elif isinstance(value, list | tuple) and outline.items is not None:
+        below = outline.items
         for index, item in enumerate(value):
-            _collect(outline.items, item, (*path, index), places)
+            if below.may_be_text or not isinstance(item, str):
+                _collect(below, item, (*path, index), places)
     for branch in outline.branches:
         _collect(branch, value, path, places)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nango_py import Response
     from nango_py.clock import Clock
-    from tests.support.oauth2_login_provider import ProviderRequest, ProviderResponse
+    from tests.support.provider_server import ProviderRequest, ProviderResponse
 
 RIGHT_KEY = "sk_test_right_0123456789"
 WRONG_KEY = "sk_test_wrong_0123456789"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.visitor import expect, press_button
-from tests.support.oauth2_login_provider import ProviderResponse
+from tests.support.provider_server import ProviderResponse
 
 if TYPE_CHECKING:
     from tests.browser.product import Product

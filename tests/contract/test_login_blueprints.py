@@ -22,8 +22,9 @@ from nango_py.protocols import oauth2_protocol
 from tests.support.login_accounts import AccountsProvider
 from tests.support.login_product import COOKIE, stored
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import METHODS, consent, query_of
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.oauth2_login_provider import METHODS, consent
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_server import query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "blueprints").glob("*.yaml"))

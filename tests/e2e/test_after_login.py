@@ -12,7 +12,8 @@ from nango_py.protocols.after_login import MAX_CANDIDATES, MAX_LABEL_LENGTH
 from tests.support.fake_clock import ManualClock
 from tests.support.login_accounts import SITES, AccountsProvider
 from tests.support.login_product import COOKIE, a_product, log_in, pending_rows, rows, stored
-from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse
+from tests.support.oauth2_login_provider import LoginProvider
+from tests.support.provider_server import ProviderResponse
 
 if TYPE_CHECKING:
     from nango_py import Nango

@@ -19,7 +19,8 @@ from nango_py import (
     RateLimited,
     TransportFailed,
 )
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.oauth_token_server import Provider
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

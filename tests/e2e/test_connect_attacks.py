@@ -21,8 +21,9 @@ from nango_py.connections.pending import MAX_PER_SESSION
 from nango_py.server.site import LOGINS_PER_MINUTE, SUBMITS_PER_MINUTE
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of
 from tests.support.fake_clock import ManualClock
-from tests.support.oauth2_login_provider import ProviderResponse, consent, query_of
+from tests.support.oauth2_login_provider import consent
 from tests.support.planted_secrets import Collector
+from tests.support.provider_server import ProviderResponse, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

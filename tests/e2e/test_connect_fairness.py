@@ -22,7 +22,7 @@ from nango_py.server.site import (
 from nango_py.server.uvicorn_server import MAX_PIPELINED, PunctualProtocol, make_server
 from tests.support.connect_product import APP, Product, connect_server
 from tests.support.fake_clock import ManualClock
-from tests.support.oauth2_login_provider import LoginProvider, ProviderRequest, ProviderResponse, consent
+from tests.support.oauth2_login_provider import LoginProvider, consent
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from nango_py import Nango
+    from tests.support.provider_server import ProviderRequest, ProviderResponse
 
 STYLE = b"GET /static/connect.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 GIT: dict[str, Any] = {

@@ -12,9 +12,10 @@ import pytest
 from nango_py import ConnectFailed, Nango
 from nango_py.server.uvicorn_server import make_server
 from tests.support.connect_product import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
-from tests.support.oauth2_login_provider import ProviderResponse, consent
-from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.oauth2_login_provider import consent
 from tests.support.planted_secrets import CORE, Collector, everything_of, listening, secret, shown, traces
+from tests.support.provider_grants import CLIENT_SECRET
+from tests.support.provider_server import ProviderResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

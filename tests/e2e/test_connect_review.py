@@ -30,8 +30,9 @@ from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
 from tests.support.fault_server import READ, FaultServer, response
-from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse, consent, query_of
-from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_grants import CLIENT_SECRET
+from tests.support.provider_server import ProviderResponse, query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

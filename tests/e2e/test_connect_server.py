@@ -19,7 +19,8 @@ from nango_py.server.static_files import FOLDER
 from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import APP, GOOD_KEY, Product, connect_server, notice_of, serving
 from tests.support.fake_clock import ManualClock
-from tests.support.oauth2_login_provider import consent, query_of
+from tests.support.oauth2_login_provider import consent
+from tests.support.provider_server import query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,13 +23,15 @@ from nango_py.server.asgi import PROVIDER_THREADS
 from nango_py.server.site import THREADS_PER_PROVIDER
 from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.connect_product import GOOD_KEY, Product, Visitor, connect_server, notice_of
-from tests.support.oauth2_login_provider import LoginProvider, ProviderRequest, ProviderResponse, consent
+from tests.support.oauth2_login_provider import LoginProvider, consent
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import uvicorn
+
+    from tests.support.provider_server import ProviderRequest, ProviderResponse
 
 ROOT = Path(__file__).resolve().parents[2]
 

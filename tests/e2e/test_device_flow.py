@@ -18,8 +18,8 @@ from nango_py.protocols.device_flow import GRANT_TYPE
 from tests.support.fake_clock import ManualClock
 from tests.support.login_accounts import AccountsProvider
 from tests.support.login_product import a_product, rows, stored
-from tests.support.oauth2_login_provider import Family, ProviderRequest, ProviderResponse
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET, Family
+from tests.support.provider_server import ProviderRequest, ProviderResponse
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 from nango_py import Nango, forks
 from nango_py.transport.response import Response
 from tests.support.forked import fork, held, is_free, locks_of, wait_for_child
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.oauth_token_server import Provider
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 from tests.support.time_limits import HANG_SECONDS
 

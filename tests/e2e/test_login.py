@@ -26,13 +26,8 @@ from tests.support.login_product import (
     stored,
 )
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import (
-    METHODS,
-    LoginProvider,
-    ProviderResponse,
-    consent,
-    query_of,
-)
+from tests.support.oauth2_login_provider import METHODS, LoginProvider, consent
+from tests.support.provider_server import ProviderResponse, query_of
 
 if TYPE_CHECKING:
     from nango_py.engine.events import Event
@@ -204,7 +199,7 @@ def test_a_login_keeps_nothing_of_an_earlier_one() -> None:
 
 
 def _response(body: bytes) -> Any:
-    from tests.support.oauth2_login_provider import ProviderResponse
+    from tests.support.provider_server import ProviderResponse
 
     return ProviderResponse(200, body, {"Content-Type": "application/json"})
 

@@ -19,7 +19,8 @@ from tests.support.fake_clock import ManualClock
 from tests.support.login_processes import flood
 from tests.support.login_product import COOKIE, KINDS, a_product, callback_of, log_in, pending_rows, rows
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse, consent, query_of
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_server import ProviderResponse, query_of
 
 if TYPE_CHECKING:
     from nango_py import Nango

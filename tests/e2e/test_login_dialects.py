@@ -10,13 +10,8 @@ import pytest
 from nango_py.errors import ConfigError
 from tests.support.fake_clock import ManualClock
 from tests.support.login_product import COOKIE, a_product, callback_of, log_in, stored
-from tests.support.oauth2_login_provider import (
-    LoginProvider,
-    ProviderRequest,
-    ProviderResponse,
-    consent,
-    query_of,
-)
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_server import ProviderRequest, ProviderResponse, query_of
 
 if TYPE_CHECKING:
     from nango_py import Nango

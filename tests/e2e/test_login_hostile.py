@@ -12,9 +12,10 @@ from nango_py.errors import ConnectFailed, NangoError
 from tests.support.fake_clock import ManualClock
 from tests.support.login_product import COOKIE, KINDS, a_product, callback_of, pending_rows, rows, stored
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import LoginProvider, ProviderResponse, consent, query_of
-from tests.support.oauth_token_server import CLIENT_SECRET
+from tests.support.oauth2_login_provider import LoginProvider, consent
 from tests.support.planted_secrets import CORE, Collector, everything_of, listening, shown, traces
+from tests.support.provider_grants import CLIENT_SECRET
+from tests.support.provider_server import ProviderResponse, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

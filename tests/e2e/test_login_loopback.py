@@ -19,7 +19,8 @@ import requests
 from nango_py import Nango
 from nango_py.connect.local_browser import Listener, LoopbackRefused, parse_callback_url
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_server import query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

@@ -19,15 +19,9 @@ from tests.support.connect_product import connect_server
 from tests.support.fake_clock import ManualClock
 from tests.support.login_product import COOKIE, a_product, log_in, rows, stored
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth2_login_provider import (
-    LoginProvider,
-    ProviderRequest,
-    ProviderResponse,
-    Served,
-    consent,
-    query_of,
-)
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_server import ProviderRequest, ProviderResponse, Served, query_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,9 @@ from nango_py.secret import Secret
 from nango_py.tokens import revocation
 from tests.support.fake_clock import ManualClock
 from tests.support.oauth_product import a_nango, mail
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.oauth_token_server import Provider
 from tests.support.planted_secrets import Collector, secret, shown, traces
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.errors import ConfigError
-from tests.support.oauth2_login_provider import ProviderRequest, ProviderResponse, Served
 from tests.support.oauth_product import a_nango
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_server import ProviderRequest, ProviderResponse, Served
 
 if TYPE_CHECKING:
     from nango_py import Event

@@ -9,8 +9,8 @@ import pytest
 from nango_py import CredentialsError, Nango
 from tests.support.fake_clock import ManualClock
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth2_login_provider import ProviderRequest, ProviderResponse, Served
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_server import ProviderRequest, ProviderResponse, Served
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 ACCESS = "urn:ietf:params:oauth:token-type:access_token"

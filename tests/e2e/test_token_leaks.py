@@ -11,7 +11,7 @@ import pytest
 from nango_py import Nango, NangoError
 from tests.support.fake_clock import ManualClock
 from tests.support.oauth_product import a_nango
-from tests.support.oauth_token_server import CLIENT_SECRET, Provider
+from tests.support.oauth_token_server import Provider
 from tests.support.planted_secrets import (
     CORE,
     HALVES,
@@ -22,6 +22,7 @@ from tests.support.planted_secrets import (
     shown,
     traces,
 )
+from tests.support.provider_grants import CLIENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

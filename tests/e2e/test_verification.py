@@ -18,8 +18,9 @@ from tests.support.fault_server import CLOSE, HANG, READ, FaultServer, response
 from tests.support.nango_at_server import KEY, QUICK, WIDE, calling, settings_of
 from tests.support.oauth_product import a_nango
 from tests.support.oauth_product import mail as mail_settings
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.oauth_token_server import Provider
 from tests.support.planted_secrets import Collector, everything_of, secret, shown, traces
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

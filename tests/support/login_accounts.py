@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tests.support.oauth2_login_provider import LoginProvider, ProviderRequest, ProviderResponse
+from tests.support.oauth2_login_provider import LoginProvider
+from tests.support.provider_server import ProviderRequest, ProviderResponse
 
 SITES = [
     {"id": "site-1", "name": "Acme", "url": "https://acme.example.test"},

@@ -9,7 +9,8 @@ from nango_py.clock import SYSTEM_CLOCK
 from nango_py.connect.login import Logins
 from nango_py.secret import reveal
 from tests.support.oauth1_login_provider import LoginProvider1
-from tests.support.oauth2_login_provider import LoginProvider, consent, query_of
+from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.provider_server import query_of
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from oauthlib.oauth1 import RequestValidator, WebApplicationServer
 from oauthlib.oauth1.rfc5849.errors import OAuth1Error
 
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth2_login_provider import PAGE, ProviderRequest, ProviderResponse, Served
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.oauth2_login_provider import PAGE
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_server import ProviderRequest, ProviderResponse, Served
 from tests.support.token_contexts import pem, rsa_key
 
 

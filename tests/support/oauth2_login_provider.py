@@ -13,14 +13,12 @@ has the same for OAuth 1.0a.
 from __future__ import annotations
 
 import html
-import json
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from authlib.common.security import generate_token
@@ -31,7 +29,6 @@ from authlib.oauth2.rfc6749 import (
     InvalidRequestError,
     OAuth2Error,
     OAuth2Request,
-    TokenMixin,
     grants,
 )
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
@@ -41,7 +38,8 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter
 
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET, Family, Grants
+from tests.support.provider_server import ProviderRequest, ProviderResponse, Served
 from tests.support.token_contexts import pem, rsa_key
 
 if TYPE_CHECKING:
@@ -71,24 +69,6 @@ PAGE = """<!doctype html>
 """The consent page: a real browser can use it, and nothing in it runs a script."""
 
 
-@dataclass
-class ProviderResponse:
-    """The response of a route."""
-
-    status: int
-    body: Any = ""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def location(self) -> str:
-        """Where a redirect goes; Authlib's issuer extension reads and writes it."""
-        return self.headers.get("Location", "")
-
-    @location.setter
-    def location(self, url: str) -> None:
-        self.headers["Location"] = url
-
-
 def consent(url: str, decision: str = "allow", user: str = "sarah") -> str:
     """What a user does in a browser: open the login page, choose. The URL that the provider redirects to."""
     page = requests.get(url, timeout=10, allow_redirects=False)
@@ -102,68 +82,7 @@ def consent(url: str, decision: str = "allow", user: str = "sarah") -> str:
     return response.headers["Location"]
 
 
-def query_of(url: str) -> dict[str, str]:
-    """The parameters of a URL."""
-    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-
-
-class Served:
-    """A server on 127.0.0.1, port 0, with one method for each route."""
-
-    routes: ClassVar[dict[str, str]] = {}
-
-    def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.owner = self
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def response(self, incoming: ProviderRequest) -> ProviderResponse:
-        """The response of the route, 404 where there is none."""
-        for prefix, name in self.routes.items():
-            if incoming.path == prefix or incoming.path.startswith(f"{prefix}/"):
-                response: ProviderResponse = getattr(self, name)(incoming)
-                return response
-        return ProviderResponse(404, "not found")
-
-
-@dataclass
-class ProviderRequest:
-    """A request that came in."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def path(self) -> str:
-        """Without the query."""
-        return urlsplit(self.target).path
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The query's parameters."""
-        return query_of(self.target)
-
-    @property
-    def form(self) -> dict[str, str]:
-        """The parameters of a form body, or of one in JSON, as some providers want it."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0]
-        if kind == "application/json":
-            return dict(json.loads(self.body))
-        is_form = kind == "application/x-www-form-urlencoded"
-        return dict(parse_qsl(self.body.decode(), keep_blank_values=True)) if is_form else {}
-
-
-class LoginProvider(Served):
+class LoginProvider(Served, Grants):
     """An authorization server with a login page, a token endpoint and an API.
 
     Args:
@@ -205,7 +124,7 @@ class LoginProvider(Served):
         prefix: str = "",
     ) -> None:
         self.client = Client(client_auth)
-        self.rotation, self.life, self.grace_seconds, self.now = rotation, life, grace_seconds, now
+        Grants.__init__(self, rotation, life, grace_seconds, now)
         self.requires_pkce, self.issuer, self.grants = requires_pkce, issuer, grants
         self.coop, self.prefix = coop, prefix
         self.token_fields: dict[str, Any] = {}
@@ -215,9 +134,6 @@ class LoginProvider(Served):
         self.refusals: deque[dict[str, str]] = deque()
         self.token_faults: deque[ProviderResponse] = deque()
         self.codes: dict[str, Code] = {}
-        self.families: dict[str, Family] = {}
-        self.tokens: dict[str, tuple[Family, float]] = {}
-        self.lock = threading.RLock()
         self.gate = threading.Event()
         self.gate.set()
         self.arrived = threading.Semaphore(0)
@@ -316,10 +232,9 @@ class LoginProvider(Served):
         """The API: who the token's user is."""
         token = incoming.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.lock:
-            family, ends = self.tokens.get(token, (None, 0.0))
-            good = family is not None and not family.is_revoked and ends > self.now()
-            self.api_calls.append((token, 200 if good else 401))
-        if not good or family is None:
+            family = self.holder(token)
+            self.api_calls.append((token, 401 if family is None else 200))
+        if family is None:
             return ProviderResponse(401, {"error": "invalid_token"})
         return ProviderResponse(200, {"user": family.user, "scope": family.scope, "path": incoming.path})
 
@@ -362,25 +277,6 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
     def check_grant_type(self, grant_type: str) -> bool:
         """Codes and refresh tokens."""
         return grant_type in {"authorization_code", "refresh_token"}
-
-
-@dataclass
-class Family(TokenMixin):  # type: ignore[misc]
-    """What one login has come to."""
-
-    user: str
-    scope: str
-    refresh: str = ""
-    earlier: dict[str, float] = field(default_factory=dict)
-    is_revoked: bool = False
-
-    def check_client(self, client: Client) -> bool:
-        """There is one client, which has been checked."""
-        return bool(client.get_client_id())
-
-    def get_scope(self) -> str:
-        """What the user allowed."""
-        return self.scope
 
 
 @dataclass
@@ -437,11 +333,8 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
                 code = request.authorization_code
                 family = code.family = Family(request.user, token.get("scope", ""))
             if token.get("refresh_token"):
-                if family.refresh:
-                    family.earlier[family.refresh] = provider.now() + provider.grace_seconds
-                family.refresh = token["refresh_token"]
-                provider.families[family.refresh] = family
-            provider.tokens[token["access_token"]] = family, provider.now() + provider.life
+                provider.keep_refresh(family, token["refresh_token"])
+            provider.keep_access(family, token["access_token"])
 
         def send_signal(self, *_: Any, **__: Any) -> None:
             pass
@@ -485,15 +378,7 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
         INCLUDE_NEW_REFRESH_TOKEN = provider.rotation != "none"
 
         def authenticate_refresh_token(self, refresh_token: str) -> Family | None:
-            family = provider.families.get(refresh_token)
-            if family is None or family.is_revoked:
-                return None
-            if refresh_token != family.refresh and (
-                provider.rotation != "grace" or provider.now() > family.earlier[refresh_token]
-            ):
-                family.is_revoked = True
-                return None
-            return family
+            return provider.redeem(refresh_token)[0]
 
         def authenticate_user(self, refresh_token: Family) -> str:
             return refresh_token.user
@@ -543,49 +428,3 @@ def _authlib_server(provider: LoginProvider) -> Any:  # noqa: C901 - one class f
     issuer = Issuer(server)
     issuer(server)
     return server
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-    owner: Served
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def log_message(self, *_: Any) -> None:
-        """The ledger is enough."""
-
-    def do_GET(self) -> None:
-        """Any request."""
-        length = int(self.headers.get("Content-Length") or 0)
-        incoming = ProviderRequest(
-            self.command, self.path, dict(self.headers.items()), self.rfile.read(length)
-        )
-        response = self.server.owner.response(incoming)
-        body, kind = response.body, "text/plain"
-        if isinstance(body, dict | list):
-            body, kind = json.dumps(body), "application/json"
-        raw = body if isinstance(body, bytes) else str(body or "").encode()
-        self.send_response(response.status)
-        usual = {"Content-Type": kind, "Content-Length": str(len(raw))}
-        for name, value in {**usual, **response.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def do_POST(self) -> None:
-        """The same with a body."""
-        self.do_GET()
-
-    def do_DELETE(self) -> None:
-        """The same with another method."""
-        self.do_GET()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py import Nango
 from nango_py.clock import SYSTEM_CLOCK
 from tests.support.nango_at_server import QUICK, WIDE
-from tests.support.oauth_token_server import CLIENT_ID, CLIENT_SECRET
+from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:

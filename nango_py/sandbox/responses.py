@@ -65,7 +65,9 @@ class ApiResponses:
         self._errors: Settings = settings.get("errors") or {}
         self.content_type = _content_type(settings)
         self._refusals: dict[int, SandboxResponse] = {}
-        for example in settings.get("examples") or ():
+        examples: Sequence[Settings] = settings.get("examples") or ()
+        # A refusal that a new token would not mend is not that of an expired one.
+        for example in sorted(examples, key=lambda each: (each.get("expects") or {}).get("retries") is False):
             response = self.of_example(example)
             if response.status in REFUSALS:
                 self._refusals.setdefault(response.status, response)

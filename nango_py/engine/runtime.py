@@ -281,7 +281,11 @@ class IntegrationRuntime:
         if not meant and not isinstance(outcome, Failure) and len(gates) > 1:
             statuses = self._statuses_of(outcome, facts.json)
             used_up = [status for status in statuses if status.remaining == 0]
-            meant = tuple(spend.key for spend in place.spends if any(limit_of(spend, one) for one in used_up))
+            meant = tuple(
+                spend.key
+                for spend in place.spends
+                if spend.key in gates and any(limit_of(spend, one) for one in used_up)
+            )
         meant = meant or self.limits.narrowest(gates, refusals)
         return Closing(meant, self.limits.names_of(meant))
 

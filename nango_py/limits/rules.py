@@ -104,6 +104,8 @@ class _Budget:
         self.key = key
         self.cases = cases
         self.caps = caps
+        self.has_limits = bool(caps) or any(case.limits for case in cases)
+        """Whether it counts; if not, it only has gates."""
         self.table = MatchTable(case.match for case in cases)
         self.names = key.names | frozenset().union(*(case.key.names for case in cases if case.key))
         """The names in all keys of the budget."""
@@ -188,7 +190,7 @@ class RateLimits:
     @property
     def has_budgets(self) -> bool:
         """Whether the blueprint has limits; if not, they are learned."""
-        return bool(self._budgets)
+        return any(budget.has_limits for budget in self._budgets)
 
     @property
     def is_shared(self) -> bool:
@@ -206,25 +208,19 @@ class RateLimits:
     def spends_and_gates(
         self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
-        """What `spends` and `gates` return."""
-        scopes = self.scopes_of(variables) if scopes is None else scopes
-        spends = self.spends(facts, variables, scopes)
-        return spends, tuple([spend.key for spend in spends]) or scopes[:1]
+        """What the call spends from each budget that applies to it, and the gates of these budgets.
 
-    def spends(
-        self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
-    ) -> tuple[Spend, ...]:
-        """What the call spends from each budget that applies to it.
+        The gates stop the call while they are closed, and a 429 response to it closes some of them. They are
+        those of the budgets, because an API that counts endpoints separately also refuses them separately. A
+        call without a budget has the gate of its whole scope.
 
         Args:
             facts: of the call.
             variables: the template variables of the connection, including `integration` and `user_id`.
             scopes: whose quotas it uses, for each owner; those of `scopes_of` by default.
         """
-        if not self._budgets:
-            return ()
         scopes = self.scopes_of(variables) if scopes is None else scopes
-        found = []
+        spends, gates = [], []
         for budget in self._budgets:
             number = budget.table.first(facts)
             if number is None:
@@ -235,13 +231,23 @@ class RateLimits:
             else:
                 names = {**variables, **_call_values(budget.names, facts)}
                 suffixes = self._suffixes(budget, case, facts.method, facts.path, names)
-            scope = scopes[budget.owner]
+            key, cap_key = f"{scopes[budget.owner]} {suffixes[0]}", f"{scopes[budget.owner]} {suffixes[1]}"
             if case.limits:
                 limits = case.limits_for(variables) if case.zones else case.limits
-                found.append(Spend(f"{scope} {suffixes[0]}", limits, case.cost, case.settle))
+                spends.append(Spend(key, limits, case.cost, case.settle))
             if budget.caps:
-                found.append(Spend(f"{scope} {suffixes[1]}", budget.caps))
-        return tuple(found)
+                spends.append(Spend(cap_key, budget.caps))
+            if case.limits or not budget.caps:
+                gates.append(key)
+            if budget.caps:
+                gates.append(cap_key)
+        return tuple(spends), tuple(gates) or scopes[:1]
+
+    def spends(
+        self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
+    ) -> tuple[Spend, ...]:
+        """The first result of `spends_and_gates`."""
+        return self.spends_and_gates(facts, variables, scopes)[0]
 
     def _render_fixed(self, budget: int, case: int, method: str, path: str) -> tuple[str, str]:
         return self._suffixes(self._budgets[budget], self._budgets[budget].cases[case], method, path, {})
@@ -262,11 +268,7 @@ class RateLimits:
         return "" if number is None else "/".join(segments_of(self._routes[number]))
 
     def gates(self, facts: RequestFacts, variables: Variables) -> tuple[str, ...]:
-        """The gates that stop the call while they are closed, and that a 429 response to it closes.
-
-        They are the keys of its budgets, because an API that counts endpoints separately also refuses them
-        separately. A call without a budget has the gate of its whole scope.
-        """
+        """The second result of `spends_and_gates`."""
         return self.spends_and_gates(facts, variables)[1]
 
     def keys_named(self, keys: Collection[str], names: Collection[str]) -> tuple[str, ...]:
@@ -358,17 +360,17 @@ def _parse_budget(
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
     max_in_flight = settings.get("max_in_flight")
-    if max_in_flight and not settings.get("otherwise"):
+    if not settings.get("otherwise") and (max_in_flight or not rows):
         rows.append({"windows": ()})
     together: dict[str, list[object]] = {}
     for row in rows:
         if "key" in row:
-            together.setdefault(row["key"], []).extend(row["windows"])
+            together.setdefault(row["key"], []).extend(row.get("windows", ()))
     cases = []
     for row in rows:
         match = RequestMatch.from_settings(row.get("match"))
         cost, settle = _parse_cost(row.get("cost", settings.get("cost", 1)))
-        windows = together[row["key"]] if "key" in row else row["windows"]
+        windows = together[row["key"]] if "key" in row else row.get("windows", ())
         limits, zones = _parse_limits(windows, compile_text)
         cases.append(
             _Case(

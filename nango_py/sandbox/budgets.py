@@ -82,10 +82,10 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
         rows.append({"windows": settings["otherwise"]})
     shared: dict[str, list[str | Settings]] = {}
     for row in rows:
-        shared.setdefault(row.get("key") or "", []).extend(_to_list(row["windows"]))
+        shared.setdefault(row.get("key") or "", []).extend(_to_list(row.get("windows") or []))
     cases = []
     for row in rows:
-        windows = shared[row["key"]] if row.get("key") else _to_list(row["windows"])
+        windows = shared[row["key"]] if row.get("key") else _to_list(row.get("windows") or [])
         parsed = dict.fromkeys(_parse_limit(window, mode) for window in windows)
         limits = tuple(replaced(limit, seconds=limit.seconds / speed) for limit in parsed)
         cases.append(_parse_case(row, limits, settings.get("cost")))

@@ -16,7 +16,12 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "a budget with a name only": (
         "rate_limits:\n  budgets: [{name: a, key: all}]",
         ("k:17:13 E203",),
-        "cases or otherwise",
+        "windows or otherwise",
+    ),
+    "a case without limits": (
+        "rate_limits:\n  budgets: [{key: all, cases: [{match: {path: a}}]}]",
+        ("k:17:13 E203",),
+        "expected windows or otherwise",
     ),
     "an owner of a budget that is a word": (
         "rate_limits:\n  budgets: [{key: all, counted_per: account, otherwise: [1/second]}]",
@@ -171,8 +176,11 @@ rate_limits:
       body: {remaining: a.b}
     - {key: "${user_id}", cases: [{match: {path: a}, windows: [1/second], key: "${segment.id} ${params.q}"}]}
     - {name: x, key: "${body.a.b}", counted_per: "${raw.team}", otherwise: [1/second]}
+    - {name: issue, key: "${segment.id}", cases: [{match: {path: "issues/{id}"}}]}
+    - {name: site, key: all}
   refusals:
     - {when: {status: 429, header: {X-Reason: app}}, closes: app}
+    - {when: {status: 429, header: {X-Reason: issue}}, closes: [issue, site]}
     - {when: {status: 403, json: {path: a.b, equals: c}}, closes: [app, "${user_id}"]}
   routes: ["things/{id}/parts", "files/**"]
   body: {wait: {path: "errors[0].wait", means: milliseconds}, remaining: a, limit: b, restore_per_second: c}

@@ -178,6 +178,14 @@ def test_a_call_spends_from_every_budget_that_applies() -> None:
     assert _labels(_spends(settings, "GET", "other")) == [["100/60s"]]
 
 
+def test_a_case_without_windows_leaves_its_calls_out() -> None:
+    """What it matches does not count in the budget, and the others do."""
+    cases = [{"match": {"path": "graphql"}}]
+    settings = {"budgets": [{"key": "rest", "cases": cases, "otherwise": ["5/second"]}]}
+    assert _spends(settings, "POST", "graphql") == ()
+    assert _labels(_spends(settings, "GET", "things")) == [["5/second"]]
+
+
 def test_a_budget_may_cap_what_is_on_its_way() -> None:
     """`max_in_flight` holds for every call under the budget's key, whichever case it is."""
     settings = {

@@ -48,20 +48,20 @@ class Site:
         )  # fmt: skip
         self.runtime = IntegrationRuntime(self.integration, self.io.clock)
 
-    def call(self, *outcomes: FakeResponse, user: str = "u", site: str = "a") -> Any:
+    def call(self, *outcomes: FakeResponse, user: str = "u", site: str = "a", path: str = "things") -> Any:
         """A call of a user of a site."""
         connection = a_connection(
             {"access_token": "t", "raw": {"site": site}}, user_id=user, uuid=f"{user} {site}"
         )
         self.io._outcomes = list(outcomes) or [FakeResponse(200)]
-        plan = a_plan(settings=bound_settings(self.integration, connection))
+        plan = a_plan(path=path, settings=bound_settings(self.integration, connection))
         self.last = ApiCall(plan, self.runtime, self.io, deadline_seconds=self.deadline)
         return run_sync(self.last.run())
 
-    def closed(self, *outcomes: FakeResponse) -> str:
+    def closed(self, *outcomes: FakeResponse, path: str = "things") -> str:
         """The budgets that a refused call closes, as explain() names them."""
         with pytest.raises(RateLimited):
-            self.call(*outcomes)
+            self.call(*outcomes, path=path)
         return explain(self.last.attempts).splitlines()[-1].rpartition("paused: ")[2]
 
 
@@ -149,3 +149,49 @@ def test_no_header_closes_a_gate_for_longer_than_a_day(wait: str) -> None:
 def test_a_call_without_budgets_closes_the_whole_quota() -> None:
     """There is nothing narrower, and explain() says so."""
     assert Site({}).closed(FakeResponse(429, {"Retry-After": "60"})) == "the whole quota"
+
+
+JIRA: dict[str, Any] = {
+    "counted_per": "${raw.site}",
+    "budgets": [
+        {"name": "quota", "key": "all"},
+        {"name": "burst", "key": "${method} ${endpoint}"},
+        {"name": "issue", "key": "${segment.id}", "cases": [{"match": {"path": "issue/{id}/**"}}]},
+    ],
+    "refusals": [
+        {"when": {"status": 429, "header": {"RateLimit-Reason": "per-issue"}}, "closes": "issue"},
+        {"when": {"status": 429, "header": {"RateLimit-Reason": "burst"}}, "closes": "burst"},
+        {"when": {"status": 429, "header": {"RateLimit-Reason": "quota"}}, "closes": "quota"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "stopped"),
+    [
+        ("per-issue", {"issue/A-1", "issue/A-1/comment"}),
+        ("burst", {"issue/A-1"}),
+        ("quota", {"issue/A-1", "issue/A-1/comment", "issue/B-2", "search"}),
+    ],
+)
+def test_a_budget_without_limits_waits_after_refusals(reason: str, stopped: set[str]) -> None:
+    """Of an API that publishes no numbers, only the calls stop that the refusal means."""
+    site = Site(JIRA)
+    assert site.closed(FakeResponse(429, {"RateLimit-Reason": reason, "Retry-After": "60"}), path="issue/A-1")
+    found = set()
+    for path in ("issue/A-1", "issue/A-1/comment", "issue/B-2", "search"):
+        try:
+            site.call(path=path)
+        except RateLimited:
+            found.add(path)
+    assert found == stopped
+
+
+def test_a_budget_without_limits_lets_limits_be_learned() -> None:
+    """Headers still set the pace, as without budgets."""
+    site = Site(JIRA)
+    for _ in range(2):
+        site.call(
+            FakeResponse(200, {"RateLimit-Limit": "9", "RateLimit-Remaining": "8", "RateLimit-Reset": "60"})
+        )
+    assert [view.limit for view in site.store.view(site.store.keys("")) if view.limit] == [9]

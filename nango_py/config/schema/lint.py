@@ -102,24 +102,43 @@ def _check_limit_headers(settings: Settings, locator: Located) -> Iterator[Probl
 def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
     limits = _mapping(settings, "rate_limits")
     names = []
+    closed = set(_refused_names(limits))
     for index, budget in _enumerate(limits.get("budgets")):
+        path = ("rate_limits", "budgets", index)
         if isinstance(budget, MAPPINGS) and "key" in budget:
             names.append(str(budget.get("name", budget["key"])))
-            if len(budget) > 1 and budget.keys().isdisjoint(("cases", "otherwise", "max_in_flight")):
-                where = locator.position(("rate_limits", "budgets", index))
-                yield Problem(where, "E203", "the budget has no limits", "expected cases or otherwise")
-        yield from _check_family_windows(budget, locator, ("rate_limits", "budgets", index))
+            if names[-1] not in closed:
+                yield from _check_has_limits(budget, locator, path)
+        yield from _check_family_windows(budget, locator, path)
     for index, refusal in _enumerate(limits.get("refusals")):
         closes = refusal.get("closes") if isinstance(refusal, MAPPINGS) else None
-        path = ("rate_limits", "refusals", index, "closes")
+        place = ("rate_limits", "refusals", index, "closes")
         is_list = isinstance(closes, list | tuple)
         for number, name in enumerate(closes if isinstance(closes, list | tuple) else (closes,)):
             if isinstance(name, str) and name not in names:
-                where = locator.position((*path, number) if is_list else path)
+                where = locator.position((*place, number) if is_list else place)
                 near = nearest(name, names)
                 known = ", ".join(names) or "none"
                 help_ = f'did you mean "{near}"?' if near else f"budgets: {known}"
                 yield Problem(where, "E404", f'no budget is named "{printable(name)}"', "", help_)
+
+
+def _refused_names(limits: Settings) -> Iterator[str]:
+    """The names of the budgets that refusals close; these need no limits."""
+    for _, refusal in _enumerate(limits.get("refusals")):
+        closes = _mapping_of(refusal).get("closes")
+        yield from map(str, closes if isinstance(closes, list | tuple) else (closes,))
+
+
+def _check_has_limits(budget: Settings, locator: Located, path: Path) -> Iterator[Problem]:
+    cases = [_mapping_of(case) for _, case in _enumerate(budget.get("cases"))]
+    has_limits = any("windows" in case for case in cases) or not budget.keys().isdisjoint(
+        ("otherwise", "max_in_flight")
+    )
+    if len(budget) > 1 and not has_limits:
+        help_ = "or name the budget in refusals"
+        where = locator.position(path)
+        yield Problem(where, "E203", "the budget has no limits", "expected windows or otherwise", help_)
 
 
 def _check_family_windows(budget: object, locator: Located, path: Path) -> Iterator[Problem]:

@@ -256,9 +256,14 @@ class Bench:
                 users[f"example {number + 1}"] = self.credentials_of(example)
         return users
 
-    def _load(self, changes: Settings) -> Integration:
+    @property
+    def entry(self) -> dict[str, object]:
+        """The entry of integrations.yaml, with the application's credentials."""
         login = {"login": self.blueprint.login} if self.blueprint.login else {}
-        entry = {"extends_blueprint": self.blueprint.ref, **login, **self.app, **changes}
+        return {"extends_blueprint": self.blueprint.ref, **login, **self.app}
+
+    def _load(self, changes: Settings) -> Integration:
+        entry = {**self.entry, **changes}
         configuration = load_configuration(
             {self.blueprint.name: entry}, catalogue=self._catalogue, environ={}, clock=self.clock
         )

@@ -30,8 +30,8 @@ def test(project: Project, names: tuple[str, ...], is_all: bool, is_strict: bool
     """Test blueprints against their sandboxes, and print what differs.
 
     Every example is planned, sent to the sandbox over a socket, and compared: the request with `sends`, the
-    response with `response`, and what becomes of the call with `expects`. Lists are walked, and the
-    verification and the refusals of the API are tried. Nothing else is reached, and waits take no time.
+    response with `response`, and what becomes of the call with `expects`. Lists are walked, users log in, and
+    the verification and the refusals of the API are tried. Nothing else is reached; waits take no time.
 
     \b
     Example:

@@ -35,6 +35,53 @@ examples:
 """
 
 
+LOGIN = """\
+name: desk
+version: v1
+auth:
+  auth_mode: OAUTH2
+  authorization_url: https://id.desk.test/authorize
+  token_url: https://id.desk.test/token
+  authorization_method: header
+  pkce: required
+  keep_from_response: {site: site.name}
+  after_login:
+    - url: https://api.desk.test/v1/accounts
+      choose: {from: "accounts[]", label: title}
+      keep: {account: id}
+connection_config:
+  required: [site, account]
+  properties: {site: {type: string}, account: {type: string}}
+requests:
+  base_url: https://api.desk.test/v1/${additional_config.account}/
+  headers: {Authorization: "Bearer ${access_token}"}
+verification: {path: me}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("", "", "no differences"),
+        (
+            "account: {type: string}",
+            'account: {type: string, pattern: "^[0-9]+$"}',
+            "login: a login ends with",
+        ),
+        ("Bearer ${access_token}", "Bearer ${access_token}x", "no differences"),
+        (
+            "verification: {path: me}",
+            "verification: {path: me, refuses: [2xx]}",
+            "login: the credentials of a login",
+        ),
+    ],
+)
+def test_a_login_in_the_browser_is_tried(product: Product, old: str, new: str, found: str) -> None:
+    """By the rules of the blueprint: client authentication, PKCE, what is kept, and the chosen account."""
+    product.write("drafts/desk.v1.yaml", LOGIN.replace(old, new, 1))
+    assert found in product.run("blueprints", "test", "drafts/desk.v1.yaml").out
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [

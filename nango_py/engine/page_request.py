@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from nango_py.config.pointers import place_of, read_request, with_body_value
 from nango_py.config.request_match import value_at
+from nango_py.engine.call_arguments import check_call
 from nango_py.engine.plan import make_plan, move_to_url, without_params
 from nango_py.engine.request_encoding import to_pairs
 from nango_py.errors import InvalidRequest, printable
@@ -51,10 +52,12 @@ class PageRequests:
         first: what the first request has besides what the caller gives.
 
     Raises:
-        InvalidRequest: the page size is not possible, or the body of the call has no place for the values.
+        InvalidRequest: an argument has the wrong type, the page size is not possible, or the body of the call
+            has no place for the values.
     """
 
     def __init__(self, call: Call, paginator: Paginator, page_size: int | None) -> None:
+        check_call(call)
         self._paginator = paginator
         self._call = replaced(call, stream=False)
         self._is_in_body = _belongs_in_body(call, paginator.params_in)

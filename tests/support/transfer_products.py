@@ -30,6 +30,11 @@ _AUTH: dict[str, dict[str, Any]] = {
     "JWT": {"jwt": {"signing_key": "${private_key}", "algorithm": "HS256"}},
     "SIGNATURE": {"signature": {"headers": {"X-Sign": ["signature"]}, "parts": ["method"]}},
     "AWS_SIGV4": {"region": "eu-west-1", "service": "s3"},
+    "TOKEN_EXCHANGE": {
+        "token_url": TOKEN_URL,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    },
+    "MCP_OAUTH2": {"resource_url": URL},
 }
 _NEEDS_APP = {"OAUTH1", "OAUTH2"}
 

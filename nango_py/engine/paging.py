@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.attempt import CallRecord
 from nango_py.config.pointers import UnreadableValue, read_request
+from nango_py.engine.call_arguments import check_call
 from nango_py.engine.graphql import with_safety
 from nango_py.engine.page_request import PageRequests
 from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
@@ -164,7 +165,8 @@ class PageWalk:
 
     Raises:
         ConfigError: the blueprint has no pagination, or `options.pagination` is wrong.
-        InvalidRequest: the state is one of another list, or the page size is not possible.
+        InvalidRequest: an argument has the wrong type, the state is one of another list, or the page size is
+            not possible.
     """
 
     def __init__(
@@ -177,6 +179,7 @@ class PageWalk:
         reads_records: bool = True,
         of_graphql: GraphQLList | None = None,
     ) -> None:
+        check_call(call)
         self.runtime = runtime
         self.call = call
         self.of_graphql = of_graphql

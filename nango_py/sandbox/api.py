@@ -20,6 +20,7 @@ from nango_py.sandbox.logins.endpoints import PREFIX, LoginEndpoints
 from nango_py.sandbox.logins.requests import LoginRequest
 from nango_py.sandbox.logins.tokens import TokenRules
 from nango_py.sandbox.request_counts import RequestCounts
+from nango_py.sandbox.request_fields import EndpointCredentials, KeyReader, body_content, field_of
 from nango_py.sandbox.responses import ApiResponses, SandboxResponse
 from nango_py.sandbox.routes import Replies, Route, Routes, SandboxRequest, to_response
 from nango_py.sandbox.watch.state import respond
@@ -82,12 +83,12 @@ class SimulatedApi:
         if options.retired and not _has_retired(settings, self.clock.now()):
             raise ValueError("retired=True needs a blueprint with a status.retires_on in the past")
         rate_limits = settings.get("rate_limits") or {}
-        header = _idempotency_header(settings, options)
-        self._idempotency_header = header.lower()
-        self.ledger = Ledger(header or "Idempotency-Key")
+        self._keys = KeyReader(settings, options.idempotency_header)
+        self.ledger = Ledger(self._keys.header or "Idempotency-Key")
         self.counts = RequestCounts(rate_limits, options.counting, options.limits)
         self.watched: Sequence[WatchedApi] = (self,)
         self.credentials = Credentials(settings, options.credentials, self.clock)
+        self._endpoint_credentials = EndpointCredentials(settings)
         self.logins = LoginEndpoints(
             settings, options.credentials, options.tokens, self.credentials, self.clock, options.accounts
         )
@@ -147,7 +148,8 @@ class SimulatedApi:
         caller = None
         if match is not None:
             params = parse_qsl(query, keep_blank_values=True)
-            caller = self._identify(request, params, tuple(map(unquote, match.groups()[:-1])))
+            in_path = tuple(map(unquote, match.groups()[:-1]))
+            caller = self._identify(request, endpoint, params, in_path)
             asked = SandboxRequest(
                 number=number,
                 method=request.method,
@@ -163,7 +165,8 @@ class SimulatedApi:
         else:
             message = f"Only paths below {self.base_path} are served"
             response = self.responses.error(404, "not_found", message)
-        response, is_repeated = self._deduplicate(request, caller, response)
+        key = self._keys.read(request, endpoint, join_repeated(parse_qsl(query, keep_blank_values=True)))
+        response, is_repeated = self._deduplicate(key, caller, response)
         is_lost = fault is not None and fault.kind in _LOST
         received = Received.of(
             request,
@@ -184,12 +187,16 @@ class SimulatedApi:
         return next((match for pattern in self._patterns if (match := pattern.fullmatch(path))), None)
 
     def _identify(
-        self, request: Request, params: list[tuple[str, str]], in_path: tuple[str, ...]
+        self, request: Request, endpoint: str, params: list[tuple[str, str]], in_path: tuple[str, ...]
     ) -> Caller | None:
         signed = self.logins.oauth1 or self.logins.signed_calls
         if self._verifies and signed is not None:
             return signed.identify(LoginRequest.of(request, self.origin, ""))
-        return self.credentials.identify(request.headers, params, in_path)
+        names = self.credentials.body_names()
+        content = body_content(request) if names else None
+        body = [(name, text) for name in names if (text := field_of(content, name)) is not None]
+        places = self._endpoint_credentials.places(request, endpoint, join_repeated(params))
+        return self.credentials.identify(request.headers, params, in_path, body, places)
 
     def _respond_besides(self, request: Request, path: str) -> SandboxResponse:
         """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
@@ -282,10 +289,9 @@ class SimulatedApi:
         return response.with_headers(self._limit_headers.retry_after(wait_seconds))
 
     def _deduplicate(
-        self, request: Request, caller: Caller | None, response: SandboxResponse
+        self, key: str | None, caller: Caller | None, response: SandboxResponse
     ) -> tuple[SandboxResponse, bool]:
-        """The first response to the request's idempotency key, and whether the key is repeated."""
-        key = request.header(self._idempotency_header) if self._idempotency_header else None
+        """The first response to an idempotency key, and whether the key is repeated."""
         if key is None or caller is None or not _is_processed(response):
             return response, False
         place = (caller.account, key)
@@ -300,13 +306,6 @@ class SimulatedApi:
 def _is_processed(response: SandboxResponse) -> bool:
     names = (name.lower() for name, _ in response.headers)
     return is_processed(response.status, has_retry_after="retry-after" in names)
-
-
-def _idempotency_header(settings: Settings, options: SandboxOptions) -> str:
-    if options.idempotency_header is not None:
-        return options.idempotency_header
-    retries: Settings = settings.get("retries") or {}
-    return str((retries.get("idempotency") or {}).get("header") or retries.get("idempotency_header") or "")
 
 
 def _has_retired(settings: Settings, now: float) -> bool:

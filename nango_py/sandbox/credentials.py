@@ -65,7 +65,7 @@ class _Issued:
 
 @record
 class _Slot:
-    """A header, query parameter or path with credentials."""
+    """A header, query parameter, field of the body or path with credentials."""
 
     place: str
     name: str
@@ -152,7 +152,12 @@ class Credentials:
                     self._issued[key] = replaced(issued, expires_at=-math.inf)
 
     def identify(
-        self, headers: Sequence[tuple[str, str]], params: Sequence[tuple[str, str]], in_path: tuple[str, ...]
+        self,
+        headers: Sequence[tuple[str, str]],
+        params: Sequence[tuple[str, str]],
+        in_path: tuple[str, ...],
+        body: Sequence[tuple[str, str]] = (),
+        replaced_places: frozenset[tuple[str, str]] = frozenset(),
     ) -> Caller | None:
         """The sender of a request, or None if a credential is missing, misplaced or unknown.
 
@@ -160,15 +165,38 @@ class Credentials:
             headers: lower-case names, and values.
             params: the parsed query.
             in_path: the percent-decoded groups of `base_pattern`.
+            body: the fields of `body_names`, by dotted path.
+            replaced_places: headers and parameters in which the endpoint has something else.
         """
         credentials: list[str] = []
+        unknown: set[int] = set()
+        places = {"header": headers, "param": params, "body": body}
         for slot in self._slots:
-            pairs = headers if slot.place == "header" else params
-            values = in_path if slot.place == "path" else slot.extract(pairs)
+            values = in_path if slot.place == "path" else slot.extract(places[slot.place])
+            if (slot.place, slot.name) in replaced_places:
+                values = ("",) * len(slot.expressions)
+                unknown |= set(range(len(credentials), len(credentials) + len(values)))
             if values is None:
                 return None
             credentials.extend(values)
-        return self._find_caller(tuple(map(_normalize, self._expressions, credentials)))
+        found = tuple(map(_normalize, self._expressions, credentials))
+        return self._find_without(found, unknown) if unknown else self._find_caller(found)
+
+    def _find_without(self, values: tuple[str, ...], unknown: set[int]) -> Caller | None:
+        """The first user whose credentials are those of the request, but for some that are not compared."""
+        known = [index for index in range(len(values)) if index not in unknown]
+        if self._users is None or not known:
+            return Caller(None, "endpoint") if all(values[index] for index in known) else None
+        for user, credentials in self._users.items():
+            expected = self._expected(credentials)
+            compared = [index for index in known if self._comparable[index]]
+            if expected is not None and all(_equal(expected[index], values[index]) for index in compared):
+                return Caller(user, user)
+        return None
+
+    def body_names(self) -> tuple[str, ...]:
+        """The dotted paths of the fields of bodies with credentials."""
+        return tuple(slot.name for slot in self._slots if slot.place == "body")
 
     def base_pattern(self, base_path: str) -> re.Pattern[str]:
         """A regular expression for paths: a group per credential in the base path, and `endpoint`."""
@@ -211,6 +239,7 @@ class Credentials:
         places = [("path", "", path_of(requests.get("base_url") or ""))]
         places += [("header", name.lower(), value) for name, value in (requests.get("headers") or {}).items()]
         places += [("param", name, value) for name, value in (requests.get("params") or {}).items()]
+        places += [("body", name, value) for name, value in (requests.get("body") or {}).items()]
         for place, name, value in places:
             if is_template(value):
                 expressions = tuple(text for text in pieces(value)[1::2] if names_of(text) & names)

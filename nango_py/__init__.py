@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from nango_py.connections.connect_sessions import ConnectSession
     from nango_py.connections.connection import Connection
     from nango_py.engine.async_executor import AsyncExecutor
+    from nango_py.engine.async_page_iterators import AsyncRecords
     from nango_py.engine.events import Event
     from nango_py.engine.executor import Executor
+    from nango_py.engine.page_iterators import Records
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
     from nango_py.limits.limit_types import WindowView
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AsyncExecutor": "engine.async_executor",
+    "AsyncRecords": "engine.async_page_iterators",
     "Attempt": "attempt",
     "ConnectSession": "connections.connect_sessions",
     "Connection": "connections.connection",
@@ -52,6 +55,7 @@ _MODULES = {
     "ImportReport": "transfer.report",
     "Nango": "client",
     "Plan": "engine.plan",
+    "Records": "engine.page_iterators",
     "Response": "transport.response",
     "Sandbox": "sandbox",
     "Secret": "secret",
@@ -63,6 +67,7 @@ _MODULES = {
 
 __all__ = [
     "AsyncExecutor",
+    "AsyncRecords",
     "Attempt",
     "ConfigError",
     "ConnectFailed",
@@ -81,6 +86,7 @@ __all__ = [
     "Plan",
     "ProviderError",
     "RateLimited",
+    "Records",
     "RequestFailed",
     "Response",
     "Sandbox",

@@ -53,18 +53,24 @@ class PointedRequest(Protocol):
     """The part of a request that pointers read.
 
     Attributes:
-        url: the whole URL.
-        params: the query parameters; of several with one name, the last.
-        headers: the headers by lower-case name.
         body: the JSON body, or the form as a mapping; None if there is neither.
         segments: the segments of the path that a pattern captured, by name.
     """
 
-    url: str
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
     body: JsonValue
     segments: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The query parameters; of several with one name, the last."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name."""
 
 
 def place_of(pointer: Settings) -> tuple[str, str]:

@@ -30,11 +30,23 @@ class SentPage:
 
     def __init__(self, plan: Plan, body: JsonValue) -> None:
         self.plan = plan
-        self.url = plan.url
-        self.params: Mapping[str, str] = dict(plan.pairs)
-        self.headers: Mapping[str, str] = {key: value for key, (_, value) in plan.headers.items()}
         self.body = body
         self.segments: Mapping[str, str] = {}
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return self.plan.url
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The query parameters; of several with one name, the last."""
+        return dict(self.plan.pairs)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name."""
+        return {key: value for key, (_, value) in self.plan.headers.items()}
 
 
 class PageRequests:

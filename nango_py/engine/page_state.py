@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class Repeats:
 
     def __init__(self, saved: tuple[tuple[str, int], ...] = ()) -> None:
         self._recent: dict[str, int] = dict(saved)
+        self._last = deque(saved[1:], MAX_SAVED)
         self._kept = saved[0] if saved else ("", 0)
 
     def find(self, fingerprint: str, number: int) -> int:
@@ -50,6 +51,7 @@ class Repeats:
         if not found and fingerprint == self._kept[0]:
             found = self._kept[1]
         self._recent.setdefault(fingerprint, number)
+        self._last.append((fingerprint, number))
         if len(self._recent) > MAX_RECENT:
             del self._recent[next(iter(self._recent))]
         if number & (number - 1) == 0:
@@ -58,8 +60,7 @@ class Repeats:
 
     def saved(self) -> tuple[tuple[str, int], ...]:
         """The part that another process needs: the kept element first, then the last ones."""
-        last = list(itertools.islice(reversed(self._recent.items()), MAX_SAVED))
-        return self._kept, *reversed(last)
+        return self._kept, *self._last
 
 
 @record

@@ -21,7 +21,6 @@ from nango_py.errors import (
     printable,
 )
 from nango_py.pagination.base import UnreadablePage
-from nango_py.record import replaced
 from nango_py.secret import mask_rare, mask_secrets
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject
     from nango_py.transport.response import Response
 
+Fingerprints = tuple[tuple[str, int], ...]
+Seen = tuple[int, frozenset[str], Fingerprints, Fingerprints]
+
 NO_CONTENT = frozenset({204, 205})
 MAX_EMPTY_PAGES = 100
 """Pages in a row without a record after which a walk ends in an error."""
@@ -50,13 +52,13 @@ class ParsedPage:
     Attributes:
         before: the place in the list at which the page begins.
         sent_page: its request.
-        end: the place after it, but for what the next request changes.
+        seen: what is known after it: the last four attributes of a `Place`.
         records_so_far, largest_page: of the list, this page included.
     """
 
     __slots__ = (
-        "_after", "_body", "_is_parsed", "_walk", "before", "end", "largest_page", "records",
-        "records_so_far", "response", "sent_page",
+        "_after", "_body", "_is_parsed", "_walk", "before", "largest_page", "records",
+        "records_so_far", "response", "seen", "sent_page",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +75,7 @@ class ParsedPage:
         self.sent_page = sent_page
         self.records: list[Any] = []
         self.records_so_far = self.largest_page = 0
-        self.end = before
+        self.seen: Seen = (before.empty_pages, before.keys, before.requests, before.contents)
         self._walk = walk
         self._after: Place | None = None
         self._is_parsed = is_empty
@@ -133,7 +135,9 @@ class ParsedPage:
         """
         if self._after is None:
             changes = None if self._walk is None else self._walk.changes_after(self)
-            self._after = replaced(self.end, changes=changes)
+            self._after = Place(
+                changes, self.before.pages + 1, self.records_so_far, self.largest_page, *self.seen
+            )
         return self._after
 
     def state(self, read: int | None = None) -> JsonObject:
@@ -281,10 +285,7 @@ class PageWalk:
             raise self._error(page, problem)
         page.records_so_far = len(page.records) + before.records
         page.largest_page = max(len(page.records), before.largest_page)
-        page.end = Place(
-            None, before.pages + 1, page.records_so_far, page.largest_page, empty_pages,
-            self._first_keys, self._seen.saved(), self._contents.saved(),
-        )  # fmt: skip
+        page.seen = (empty_pages, self._first_keys, self._seen.saved(), self._contents.saved())
         return page
 
     def _read_records(self, page: ParsedPage) -> list[Any]:

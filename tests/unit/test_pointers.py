@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from nango_py.config.pointers import (
     read_response,
     with_body_value,
 )
+from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 from tests.support.made_values import FakeResponse
 
 RESPONSE: Any = FakeResponse(
@@ -46,6 +48,19 @@ def test_a_response_is_read_at_a_pointer(pointer: Any, value: object, shown: str
     """A text is a JMESPath into the body; the others name a header, a link and the status."""
     assert read_response(pointer, RESPONSE) == value
     assert describe_pointer(pointer) == shown
+
+
+def test_the_published_schemas_say_which_texts_are_jmespath() -> None:
+    """Flags, totals and cursors refer to the pointer, whose texts have the format; lists are a JMESPath."""
+    for schema in (blueprint_schema(), integrations_schema()):
+        assert schema["$defs"]["response_pointer"]["format"] == "jmespath"
+        keys: dict[str, list[str]] = {}
+        for branch in schema["$defs"]["pagination"]["allOf"]:
+            for key, value in branch["then"].get("properties", {}).items():
+                keys.setdefault(key, []).append(json.dumps(value))
+        for key in ("has_more", "total", "total_pages", "cursor"):
+            assert all("#/$defs/response_pointer" in text for text in keys[key]), key
+        assert all('"format": "jmespath"' in text for text in keys["records"])
 
 
 def test_a_link_header_that_cannot_be_read_is_not_the_end() -> None:

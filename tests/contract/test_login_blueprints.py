@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def config_of(path: Path) -> dict[str, Any]:
     """The settings that the blueprint's first example has."""
     examples: Any = load_document(path).data
     return dict(examples["examples"][0].get("additional_config", {}))
+
+
+def put(document: dict[str, Any], pointer: str, value: Any) -> None:
+    """Write a value where the first dotted path of a JMESPath reads it."""
+    found = re.search(r"\w+(?:\.\w+)*", pointer)
+    assert found is not None
+    *above, last = found.group().split(".")
+    for name in above:
+        document = document.setdefault(name, {})
+    document[last] = value
 
 
 def is_host_of(host: str, template: str, settings: Any) -> bool:
@@ -121,11 +132,13 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     kept = settings.get("keep_from_response") or {}
     account: dict[str, Any] = {"tenantType": "ORGANISATION"}
     for step in steps:
-        account |= {pointer: config.pop(name, "Acme") for name, pointer in step["keep"].items()}
+        for name, pointer in step["keep"].items():
+            put(account, pointer, config.pop(name, "Acme"))
     # The list of candidates is the whole body, or stands below a key: accounts[].
-    below = next((step["choose"].get("from", "").partition("[")[0] for step in steps if "choose" in step), "")
+    lists = [str(step["choose"].get("from", "")).partition("[")[0] for step in steps if "choose" in step]
+    accounts: Any = account if steps and not lists else [account]
     with AccountsProvider(
-        {below: [account]} if below else [account],
+        {lists[0]: accounts} if lists and lists[0] else accounts,
         client_auth=method,
         rotation="strict",
         requires_pkce=settings.get("pkce") != "unsupported",

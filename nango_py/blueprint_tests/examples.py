@@ -190,14 +190,13 @@ def handling_differences(bench: Bench, example: Settings) -> Iterator[str]:
 def _error_differences(bench: Bench, example: Settings, handling: Handling) -> Iterator[str]:
     """The differences between the expected error and the one that a caller gets."""
     declared, expected = example["response"], (example.get("expects") or {}).get("error")
-    is_readable = declared.get("json") is not None and bool(bench.settings.get("errors"))
+    errors = bench.settings.get("errors") or {}
+    is_error = declared.get("status", 0) >= FIRST_ERROR and bool(declared.get("json"))
+    if is_error and errors and not (handling.code or handling.message):
+        yield "errors finds neither a code nor a message in the response"
+    elif is_error and errors.get("message") and not handling.message:
+        yield f'errors.message "{printable(errors["message"], SHOWN)}" finds nothing in the response'
     if expected is None:
-        if (
-            is_readable
-            and declared.get("status", 0) >= FIRST_ERROR
-            and not (handling.code or handling.message)
-        ):
-            yield "errors finds neither a code nor a message in the response"
         return
     if handling.code != expected:
         found = printable(handling.code, SHOWN) or "not found"

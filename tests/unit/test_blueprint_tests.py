@@ -112,6 +112,7 @@ WRONG = {
     "no next page": ("next: next,", "next: following,", "37 example 3", "none"),
     "last page": ('page: "https://api.acme.test/v1/orders?after=1"', "page: none", "37 example 3", "none"),
     "errors": ("message: error.message, code: error.code", "code: code", "40 example 4", "neither"),
+    "message": ("message: error.message, code", "message: error.text, code", "40 example 4", "error.text"),
     "lost response": ("expects: {retries: true}", "expects: {retries: false}", "42 example 5", "is retried"),
     "repeated POST": ("PUT, path: orders/1", "POST, path: orders/1", "42 example 5", "not retried"),
     "success": ("json: {id: 1}}\n  - call: {method: POST", "json: {ok: false}}\n  - call: {method: POST",

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -36,17 +38,22 @@ integrations:
 
 
 class Api:
-    """A list of records, which fails at the requests whose numbers are in `failing`."""
+    """A list of records, which fails at the requests of the numbers `failing` and waits at that of `held`."""
 
     def __init__(self) -> None:
         self.records = RECORDS
         self.failing: set[int] = set()
+        self.held = 0
+        self.is_held, self.may_go_on = threading.Event(), threading.Event()
         self.queries: list[dict[str, str]] = []
 
     def respond(self, received: Received) -> Reply:
         """One page."""
         query = dict(parse_qsl(urlsplit(received.target).query))
         self.queries.append(query)
+        if len(self.queries) == self.held:
+            self.is_held.set()
+            self.may_go_on.wait(30)
         if len(self.queries) in self.failing:
             return Reply({"error": "down"}, status=500)
         start = int(query.get("after", 0))
@@ -138,6 +145,21 @@ def test_a_list_that_was_stopped_goes_on(product: Product, api: Api, name: str) 
     assert not part.exists()
     assert not state.exists()
     assert [query.get("after") for query in api.queries] == [None, "3", "6", "6", "9"]
+
+
+@pytest.mark.parametrize("held", [1, 3, 4])
+def test_a_list_that_was_killed_goes_on(product: Product, api: Api, held: int) -> None:
+    """After kill -9 in the middle of a request, the same command writes each record once."""
+    api.held = held
+    words = (*LIST, "-o", "things.jsonl", "--state", "list.state")
+    with subprocess.Popen([sys.executable, "-m", "nango_py", *words], cwd=product.folder) as process:
+        assert api.is_held.wait(30)
+        process.kill()
+    api.may_go_on.set()
+    assert process.returncode == -signal.SIGKILL
+    assert not (product.folder / "things.jsonl").exists()
+    assert product.run(*words).code == 0
+    assert lines_of((product.folder / "things.jsonl").read_text()) == RECORDS
 
 
 def test_a_list_that_was_complete_is_not_read_again(product: Product, api: Api) -> None:

@@ -128,11 +128,14 @@ class SimulatedApi:
     def choose_fault(self, request: Request) -> Fault | None:
         """The fault of a request, whose headers have arrived."""
         request.at = self.clock.monotonic()
-        if self.options.faults is None or request.target.startswith(PREFIX):
+        faults, path = self.options.faults, request.target.partition("?")[0]
+        if faults is None:
             return None
-        path = request.target.partition("?")[0]
-        match = self._match(path)
-        fault = self.options.faults.next((match["endpoint"] or "") if match else path)
+        if path.startswith(PREFIX):
+            fault = faults.next_at("/".join(path.split("/")[1:3]))
+        else:
+            match = self._match(path)
+            fault = faults.next((match["endpoint"] or "") if match else path)
         if fault is not None:
             self.ledger.record_fault(fault.label)
         return fault
@@ -140,8 +143,16 @@ class SimulatedApi:
     def respond(self, request: Request, fault: Fault | None) -> SandboxResponse | None:
         """Record a request and return the response; None if none is to be sent."""
         path, _, query = request.target.partition("?")
-        if path.startswith(PREFIX):
-            return self._respond_besides(request, path)
+        response = (
+            self._respond_besides(request, path, fault)
+            if path.startswith(PREFIX)
+            else self._respond_to_call(request, path, query, fault)
+        )
+        return None if fault is not None and fault.kind == "timeout" else response
+
+    def _respond_to_call(
+        self, request: Request, path: str, query: str, fault: Fault | None
+    ) -> SandboxResponse:
         number = next(self._numbers)
         match = self._match(path)
         endpoint = (match["endpoint"] or "") if match else path.lstrip("/")
@@ -178,8 +189,6 @@ class SimulatedApi:
             processed=not is_repeated and _is_processed(response),
         )
         self.ledger.add(received)
-        if fault is not None and fault.kind == "timeout":
-            return None
         return response.with_headers({"Sandbox-Number": str(number)})
 
     def _match(self, path: str) -> re.Match[str] | None:
@@ -198,16 +207,22 @@ class SimulatedApi:
         places = self._endpoint_credentials.places(request, endpoint, join_repeated(params))
         return self.credentials.identify(request.headers, params, in_path, body, places)
 
-    def _respond_besides(self, request: Request, path: str) -> SandboxResponse:
+    def _respond_besides(self, request: Request, path: str, fault: Fault | None) -> SandboxResponse:
         """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
         found = respond(path.removeprefix(PREFIX), request, self.watched)
         if found is not None:
             return found
-        found = self.logins.respond(request, self.origin)
+        found = self._injected_response(fault) or self.logins.respond(request, self.origin)
         response = SandboxResponse.of(text="nothing here", status=404) if found is None else found
-        name = path.removeprefix(PREFIX).partition("/")[0]
-        number, processed = len(self.login_ledger) + 1, _is_processed(response)
-        self.login_ledger.add(Received.of(request, number, name, status=response.status, processed=processed))
+        received = Received.of(
+            request,
+            len(self.login_ledger) + 1,
+            path.removeprefix(PREFIX).partition("/")[0],
+            status=0 if fault is not None and fault.kind in _LOST else response.status,
+            fault=fault.label if fault else "",
+            processed=_is_processed(response),
+        )
+        self.login_ledger.add(received)
         return response
 
     def _choose_response(

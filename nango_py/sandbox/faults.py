@@ -117,6 +117,7 @@ class FaultPlan:
         Args:
             entries: a Fault, a SandboxResponse to send instead, a kind, a status, or None for no fault.
             by_path: entries for single paths below the base path; these requests use no other entries.
+                Logins and tokens have faults only here, as `_sandbox/token`, `_sandbox/refresh` and the like.
         """
         plan = cls(0, {})
         plan.add(*entries)
@@ -140,6 +141,12 @@ class FaultPlan:
             if self._script:
                 return self._script.popleft()
             return self._draw(endpoint) if self._rates else None
+
+    def next_at(self, path: str) -> Fault | None:
+        """The fault of the next request to a path that only entries for this path concern."""
+        with self._lock:
+            script = self._by_endpoint.get(path)
+            return script.popleft() if script else None
 
     def _draw(self, endpoint: str) -> Fault | None:
         number, detail = self._random.random(), self._random.random()

@@ -223,8 +223,9 @@ class Sandbox:
             params: query parameters that the request must have.
         """
         if not replies:
-            given = {"Content-Type": self.api.responses.content_type} if json is not None else {}
-            fields = {**given, **(headers or {})}
+            fields = dict(headers or {})
+            if json is not None and "content-type" not in map(str.lower, fields):
+                fields["Content-Type"] = self.api.responses.content_type
             replies = (SandboxResponse.of(json, status=status, text=text, headers=fields),)
         self.api.routes.add(Route.of(method, path, Replies(replies), params))
 

@@ -12,7 +12,7 @@ from nango_py import CredentialsError, ProviderError, Sandbox
 from nango_py.connect.local_browser import log_in as log_in_here
 from nango_py.connect.login import Logins
 from nango_py.connect.login_kinds import uses_browser_login
-from nango_py.sandbox import TokenRules
+from nango_py.sandbox import FaultPlan, TokenRules
 from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_logins import (
     APP,
@@ -400,3 +400,17 @@ def test_a_login_has_several_accounts() -> None:
         token = {"Authorization": "Bearer made_up"}
         steps: Any = api.overrides["auth"]
         assert requests.get(steps["after_login"][0]["url"], headers=token, timeout=5).status_code == 401
+
+
+def test_a_token_endpoint_has_faults_of_its_path_only() -> None:
+    """Its faults do not use up those of calls, and a lost response has spent the refresh token."""
+    faults = FaultPlan.script([503], by_path={"_sandbox/token": [None, 503, "reset_after"]})
+    with product(MAIL, sandbox={"faults": faults}) as (nango, api):
+        assert log_in(nango, api).ok
+        assert nango.executor("it", "ada").get("me").status_code == 200
+        api.expire_tokens()
+        nango.executor("it", "ada").get("me")
+        assert [received.status for received in api.ledger.received][:2] == [503, 200]
+        found = [(received.fault, received.status) for received in api.login_ledger.received]
+        assert found[:2] == [("", 200), ("503", 503)]
+        assert found[-1][0] in {"", "reset_after"}

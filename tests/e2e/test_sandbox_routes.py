@@ -100,6 +100,8 @@ def test_a_test_supplies_responses() -> None:
         assert (found.json(), found.headers["X-Total"]) == ({"id": "any"}, "1")
         assert found.headers["Content-Type"] == "application/vnd.api+json"
         assert get(sandbox, "metrics").json()["data"] == [{"id": "m1"}]
+        sandbox.respond("GET", "typed", json=[], headers={"content-type": "application/json"})
+        assert get(sandbox, "typed").headers["Content-Type"] == "application/json"
         gone = get(sandbox, "metrics", params={"old": "true"})
         assert (gone.status_code, gone.text) == (404, "gone")
         assert get(sandbox, "orders/7/lines").status_code == 404

@@ -9,6 +9,7 @@ from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed
 from nango_py.connect.oauth import CodeLogin, LoginResult, find_missing_scopes, send_once
 from nango_py.protocols import device_flow, oauth2_protocol
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
+from nango_py.record import replaced
 from nango_py.tokens.shutdown import SHUTDOWN
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class DeviceGrant:
             return None
         failure: LoginFailed
         try:
+            context = replaced(context, sent_once=(self.codes.device_code,))
             credentials = oauth2_protocol.read_credentials(context, response)
         except TokenUnavailable as error:
             failure = LoginFailed("unavailable", str(error))

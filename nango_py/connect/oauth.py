@@ -21,7 +21,7 @@ from nango_py.pasted_text import find_unusable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol, token_responses
 from nango_py.protocols.after_login import MAX_VALUE_LENGTH, kept_names
 from nango_py.protocols.token_exchange import UNSPENT, TokenResponse, error_code
-from nango_py.record import field, record
+from nango_py.record import field, record, replaced
 from nango_py.secret import mask_secrets
 from nango_py.tokens.token_requests import NOT_RETRIED, make_token_plan, token_context, token_secrets
 from nango_py.transport.sendable import Failure
@@ -128,6 +128,7 @@ class CodeLogin(Login):
                 context, code=code, redirect_uri=redirect_uri, verifier=kept["verifier"]
             )
         )
+        context = replaced(context, sent_once=(code, kept["verifier"]))
         credentials = oauth2_protocol.read_credentials(context, response)
         config = self.add_from_response(response)
         return LoginResult(credentials, config, find_missing_scopes(context, credentials))

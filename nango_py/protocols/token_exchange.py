@@ -166,6 +166,7 @@ class TokenContext(Unpicklable):
         secret_names: the variables and credentials whose values are never shown.
         raw_names: the members of `raw` that templates of the integration name.
         own_fields: the names of the credentials that the blueprint adds to the auth mode.
+        sent_once: what only this request holds, such as a code and its verifier.
     """
 
     settings: Settings = field(repr=False)
@@ -179,6 +180,7 @@ class TokenContext(Unpicklable):
     secret_names: frozenset[str] = frozenset()
     raw_names: frozenset[str] = frozenset()
     own_fields: tuple[str, ...] = ()
+    sent_once: tuple[str, ...] = field(default=(), repr=False)
 
     def text(self, key: str, default: str = "") -> str:
         """A text setting that is not a template."""
@@ -195,8 +197,8 @@ class TokenContext(Unpicklable):
         return mask_secrets(text, self.secrets())
 
     def secrets(self) -> tuple[str, ...]:
-        """The secrets of the connection and of the application."""
-        return (*secret_leaves(self.credentials, self.secret_names), *leaves(self.app))
+        """The secrets of the connection, of the application and of the request."""
+        return (*secret_leaves(self.credentials, self.secret_names), *leaves(self.app), *self.sent_once)
 
     def app_text(self, name: str) -> str:
         """One of the application's own values, or ""."""

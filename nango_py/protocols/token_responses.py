@@ -174,7 +174,7 @@ def _refused(
     refusal: Refusal, response: TokenResponse, context: TokenContext, *, ends_connection: bool
 ) -> TokenRefused:
     return TokenRefused(
-        refusal.code,
+        context.mask(refusal.code),
         ends_connection=ends_connection,
         status=response.status,
         description=context.mask(refusal.text),

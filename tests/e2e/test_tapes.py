@@ -13,8 +13,10 @@ import requests
 
 from nango_py import Nango, ProviderError, Sandbox, TapeError, TransportFailed
 from nango_py.sandbox import FaultPlan, SandboxRequest, SandboxResponse
+from nango_py.tapes.recording import Recorder
 from nango_py.tapes.redaction import redact
-from nango_py.tapes.tape_file import load_tape
+from nango_py.tapes.tape_file import TapedCall, TapedRequest, TapedResponse, load_tape, save_tape
+from nango_py.transport.sendable import Failure
 from tests.support.planted_secrets import PATTERN, secret
 from tests.support.sandbox_logins import MAIL, log_in, product
 from tests.support.sandbox_product import SHOP, a_nango, a_product
@@ -302,3 +304,46 @@ def test_a_refresh_that_is_not_on_the_tape_is_an_error(kind: str, tmp_path: Path
         with pytest.raises(TapeError, match="not on the tape"), nango.replay(tmp_path / "tape.yaml"):
             calls[kind]()
         assert len(api.login_ledger) == len(api.ledger) == 0
+
+
+def test_a_tape_without_redaction_would_be_noticed(tmp_path: Path) -> None:
+    """The control: what a recorder keeps in memory has the secret that the file has not."""
+    recorder = Recorder()
+    with a_product(tmp_path) as (nango, sandbox):
+        sandbox.respond("GET", "echo", json=spelled(secret(3)))
+        sandbox.accept("u1", {"api_key": secret(3)})
+        nango.register_connection("shop", "u1", {"api_key": secret(3)})
+        nango.services.use_tape(recorder)
+        nango.executor("shop", "u1").get("echo")
+        nango.services.use_tape(None)
+    for name, calls in {"raw": recorder._calls, "redacted": recorder.calls()}.items():
+        save_tape(tmp_path / name, calls)
+    assert PATTERN.search((tmp_path / "raw").read_text())
+    assert not PATTERN.search((tmp_path / "redacted").read_text())
+    assert load_tape(tmp_path / "redacted") == recorder.calls()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a\nb\r\nc\t",
+        "\x00\x7f\x85\u2028\ufeff",
+        "😀 ü",
+        '"quoted" \\ ',
+        "- : # & * !",
+        "yes",
+        "0123",
+        "~",
+    ],
+)
+def test_every_text_survives_the_file(text: str, tmp_path: Path) -> None:
+    """URLs, headers, reasons and bodies are read as they were written."""
+    headers = (("X-Text", text), ("X-Text", "again"))
+    request = TapedRequest("POST", f"https://x.test/{text}", headers, text.encode())
+    calls = [
+        TapedCall(request, TapedResponse(200, text, headers, text.encode() + b"\xff" * bool(text))),
+        TapedCall(TapedRequest("PUT", "u", (), None), Failure("timeout", sent=True, text=text)),
+    ]
+    save_tape(tmp_path / "tape.yaml", calls)
+    assert load_tape(tmp_path / "tape.yaml") == calls

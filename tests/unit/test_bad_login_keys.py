@@ -22,6 +22,12 @@ integrations:
       authorization_url: https://id.example.test/authorize
       token_url: https://id.example.test/token
 """
+OTHER = """\
+integrations:
+  other:
+    requests: {base_url: "https://api.example.test/", headers: {Authorization: "Bearer ${access_token}"}}
+    auth:
+"""
 STEP = "      after_login:\n        - {url: https://id.example.test/me, keep: {a: b}"
 
 # By name: lines after those above (from line 10), their problems, and words of the message.
@@ -114,14 +120,50 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:10:33 E302",),
         "use https://",
     ),
+    "codes for devices unencrypted": (
+        "      device_authorization_url: http://id.example.test/device",
+        ("i:10:33 E302",),
+        "use https://",
+    ),
+    "codes for devices from any host": (
+        "      device_authorization_url: 'https://${additional_config.x}/device'",
+        ("i:10:33 E304",),
+        "fix the domain",
+    ),
+}
+
+# By name: lines of `auth:` (from line 5), their problems, and words of the message.
+OTHER_MODES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "an exchange without an endpoint": (
+        "      auth_mode: TOKEN_EXCHANGE",
+        ("i:4:5 E208",),
+        "TOKEN_EXCHANGE needs auth.token_url",
+    ),
+    "a server without a URL": ("      auth_mode: MCP_OAUTH2", ("i:4:5 E208",), "needs auth.resource_url"),
+    "a server of the user's choice": (
+        "      auth_mode: MCP_OAUTH2\n      resource_url: 'https://${additional_config.server}/'",
+        ("i:6:21 E304",),
+        "fix the domain",
+    ),
+    "a server that is not encrypted": (
+        "      auth_mode: MCP_OAUTH2\n      resource_url: http://mcp.example.test/",
+        ("i:6:21 E302",),
+        "use https://",
+    ),
+    "endpoints that the server says itself": (
+        "      auth_mode: MCP_OAUTH2\n      resource_url: https://mcp.example.test/\n      token_url: https://x.test/",
+        ("i:7:7 E202",),
+        'unknown key "token_url" for auth_mode MCP_OAUTH2',
+    ),
 }
 
 
-@pytest.mark.parametrize("name", WRONG_KEYS)
+@pytest.mark.parametrize("name", [*WRONG_KEYS, *OTHER_MODES])
 def test_a_wrong_key_is_refused_at_its_place(tmp_path: Path, name: str) -> None:
     """Each wrong form has its exact line and column, and the form to write."""
-    text, expected, words = WRONG_KEYS[name]
-    error = refusal(tmp_path, Case(f"{LOGIN}{text}\n"))
+    is_login = name in WRONG_KEYS
+    text, expected, words = (WRONG_KEYS if is_login else OTHER_MODES)[name]
+    error = refusal(tmp_path, Case(f"{LOGIN if is_login else OTHER}{text}\n"))
     assert places(error) == expected, str(error)
     assert words in str(error)
     assert PLANTED not in everything_about(error)

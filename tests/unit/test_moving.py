@@ -13,6 +13,7 @@ import pytest
 
 from nango_py import ConfigError, ConnectionNotFound, ImportReport, Nango, StorageError, TamperError
 from nango_py.connections import bulk, keys
+from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.secret import Secret, reveal
 from tests.support.transfer_products import MODES, a_key, a_nango, an_entry, everything
 
@@ -83,6 +84,13 @@ def test_the_status_of_a_connection_is_imported(old: Nango, new: Nango) -> None:
     new.import_connections(exported(old), KEY)
     assert new.store.get("api-key", "ada").status == "needs_reauth"
     assert new.store.get("basic", "bob").status == "active"
+
+
+def test_an_open_choice_is_imported(old: Nango, new: Nango) -> None:
+    """A user who has logged in and not chosen an account yet chooses it in the new place."""
+    old.store.put("basic", "bob", {"username": "bob", "password": "p"}, {}, status=NEEDS_CHOICE)
+    new.import_connections(exported(old), KEY)
+    assert new.store.get("basic", "bob").status == "needs_choice"
 
 
 @pytest.mark.parametrize(

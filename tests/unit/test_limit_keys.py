@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
+from nango_py import Nango
 from nango_py.config.request_match import RequestFacts
 from nango_py.limits.key_names import readable_key
+from nango_py.limits.limit_types import Granted
 from nango_py.limits.rules import RateLimits
+from nango_py.sandbox import Sandbox
+from tests.support.limit_stores import place_of, store_at
+from tests.support.sandbox_product import SHOP
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLANTED = "planted-9f8e7d"
 WHO: dict[str, Any] = {
@@ -101,3 +110,56 @@ def test_routes_name_the_endpoints_of_unlisted_paths() -> None:
     assert "repos/{owner}/{repo}/issues" in key("repos/a/b/issues")
     assert key("repos/a/b") != key("repos/a/b/issues")
     assert key("repos/a/b/pulls") != key("repos/c/d/pulls")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_no_value_of_a_user_is_in_a_shared_store(kind: str, tmp_path: Path) -> None:
+    """Neither keys nor rows hold one; the control is text of the file, which they do hold."""
+    budget = {"key": "file-text ${user_id} ${raw.team} ${path} ${params.q}", "otherwise": ["1/second"]}
+    rules = RateLimits.from_settings({"counted_per": "${additional_config.site}", "budgets": [budget]})
+    facts = RequestFacts("GET", f"things/{PLANTED}", {"q": PLANTED})
+    spends, gates = rules.spends_and_gates(facts, WHO)
+    with place_of(kind, tmp_path) as url:
+        store = store_at(kind, url)
+        grant = store.acquire(spends, gates, 0.0)
+        assert isinstance(grant, Granted)
+        store.close_gate(gates, 60.0)
+        found = _everything_in(kind, url, tmp_path)
+        store.close()
+    assert b"file-text" in found
+    assert PLANTED.encode() not in found
+
+
+def _everything_in(kind: str, url: str, folder: Path) -> bytes:
+    if kind == "sqlite":
+        return b"".join(path.read_bytes() for path in folder.iterdir())
+    client = redis.Redis.from_url(url)
+    parts = []
+    for key in client.keys("*"):
+        parts.append(key)
+        if client.type(key) == b"hash":
+            parts += [value for pair in client.hgetall(key).items() for value in pair]
+    client.close()
+    return b"\0".join(parts)
+
+
+def test_the_limits_of_every_owner_are_shown(tmp_path: Path) -> None:
+    """executor.limits() has the connection's own budgets, and those that it shares."""
+    limits = {
+        "budgets": [
+            {"name": "mine", "key": "mine", "otherwise": ["5/minute"]},
+            {"name": "app", "key": "app", "counted_per": "integration", "otherwise": ["9/minute"]},
+        ]
+    }
+    with Sandbox({**SHOP, "rate_limits": limits}) as sandbox:
+        shop = {**SHOP, "rate_limits": limits}
+        shop["requests"] = {**SHOP["requests"], "base_url": sandbox.base_url}
+        with Nango({"shop": shop}, database_url=f"sqlite:///{tmp_path / 'n.db'}", environ={}) as nango:
+            for user in ("one", "two"):
+                nango.register_connection("shop", user, {"api_key": f"key_of_{user}_1234"})
+            for user in ("one", "two", "one"):
+                nango.executor("shop", user).get("things")
+            views = nango.executor("shop", "one").limits()
+    used = {view.key: view.used for view in views if view.used}
+    assert used["mine"] == 2
+    assert used["app"] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from nango_py.errors import RateLimited
 from nango_py.limits.stores.memory import MemoryLimits
 from tests.support.fake_call_io import FakeCallIO
 from tests.support.made_values import FakeResponse, a_plan, an_integration, bound_settings
+from tests.support.scripted_executors import ScriptedApi, executors
 
 if TYPE_CHECKING:
     from nango_py.limits.limit_types import WindowView
@@ -209,3 +211,46 @@ def test_a_body_without_a_balance_says_nothing(body: Any) -> None:
     api.call(200, {}, body)
     (view,) = api.views().values()
     assert view.used == 50
+
+
+BOTH: dict[str, Any] = {
+    "rate_limits": {
+        "budgets": [
+            {"name": "app", "key": "app", "counted_per": "integration", "otherwise": ["900/hour"]},
+            {
+                "name": "channel",
+                "key": "${body.channel}",
+                "otherwise": ["90/hour"],
+                "cost": {"reserve": 5, "settle": "cost"},
+            },
+        ],
+        "refusals": [
+            {"when": {"status": 200, "json": {"path": "error", "equals": "slow"}}, "closes": "channel"}
+        ],
+        "body": {"wait": "wait"},
+    },
+    "retries": {"max_attempts": 1},
+}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_both_executors_settle_and_close_alike(kind: str) -> None:
+    """A call is settled at its cost, and a refusal closes the budget of its own channel only."""
+    api = ScriptedApi(lambda request: {"error": "slow", "wait": 50} if request.body["bad"] else {"cost": 2})
+    by_thread, by_task = executors(api, **BOTH)
+
+    def post(channel: str, *, bad: bool = False) -> Any:
+        body = {"channel": channel, "bad": bad}
+        if kind == "sync":
+            return by_thread.post("messages", json=body, deadline_seconds=1.0)
+        return asyncio.run(by_task.post("messages", json=body, deadline_seconds=1.0))
+
+    assert post("a").status_code == 200
+    views = by_thread.limits()
+    assert sorted(view.used for view in views if view.limit == 90) == [2]
+    with pytest.raises(RateLimited) as caught:
+        post("a", bad=True)
+    assert [attempt.closed for attempt in caught.value.attempts] == ["channel"]
+    with pytest.raises(RateLimited):
+        post("a")
+    assert post("b").status_code == 200

@@ -16,6 +16,7 @@ from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt, log_call
 from nango_py.engine.place import Place, settled_costs
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
+from nango_py.engine.response_body import read_body
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
@@ -433,9 +434,8 @@ class ApiCall:
 
 
 def read_json(response: Response) -> JsonValue:
-    """The body as JSON, or None if it is not JSON."""
+    """The body as JSON or XML, or None if it is neither."""
     try:
-        value: JsonValue = response.json()
+        return read_body(response)
     except ValueError:
         return None
-    return value

@@ -11,6 +11,7 @@ from nango_py.engine.call_arguments import check_call
 from nango_py.engine.graphql import with_safety
 from nango_py.engine.page_request import PageRequests
 from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
+from nango_py.engine.response_body import is_xml, list_names, read_body
 from nango_py.errors import (
     ConfigError,
     InvalidRequest,
@@ -101,16 +102,16 @@ class ParsedPage:
         return None if self.sent_page is None else read_request(pointer, self.sent_page)
 
     def json(self) -> Any:
-        """The body as JSON; None for an empty page.
+        """The body as JSON or XML; None for an empty page.
 
         Raises:
-            UnreadablePage: it is not JSON.
+            UnreadablePage: it is neither.
         """
         if self._is_parsed:
             return self._body
         problem = ""
         try:
-            self._body = self.response.json()
+            self._body = read_body(self.response, () if self._walk is None else self._walk.list_names)
         except ValueError:
             problem = self._describe_body()
         if problem:
@@ -124,7 +125,8 @@ class ParsedPage:
             return "the body is empty; expected JSON (pagination.empty_statuses can declare an empty page)"
         kind = printable(response.headers.get("Content-Type") or "no content type", 60)
         text = printable(response.content[:240].decode("utf-8", "replace").strip(), 60)
-        return f"the body is not JSON: {kind}, {len(response.content)} bytes, {text}"
+        hint = "; XML needs the extra xml" if is_xml(kind) else ""
+        return f"the body is not JSON: {kind}, {len(response.content)} bytes, {text}{hint}"
 
     @property
     def after(self) -> Place:
@@ -189,6 +191,7 @@ class PageWalk:
         self.of_graphql = of_graphql
         self.options = options
         self._paginator = paginator = runtime.paginator_for(call, connection, options.pagination, of_graphql)
+        self.list_names = list_names(paginator.records_path)
         self._reads_records = reads_records or paginator.counts_records or options.max_records is not None
         self._requests = PageRequests(call, paginator, options.page_size)
         self._list = ListId.of(runtime.integration.name, connection.user_id, paginator.name, call)

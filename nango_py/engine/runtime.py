@@ -19,6 +19,7 @@ from nango_py.engine.outage import Outage
 from nango_py.engine.place import Closing, Recount
 from nango_py.engine.quotas import Quotas
 from nango_py.engine.request_body import resolve_body
+from nango_py.engine.response_body import read_body
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.json_path import prepare_paths, search_json
@@ -358,7 +359,7 @@ class IntegrationRuntime:
     def read_error(self, response: Response, plan: Plan) -> tuple[str, str]:
         """Code and message of an error response as the blueprint's `errors` read them, masked; or ""."""
         try:
-            body = response.json()
+            body = read_body(response)
         except ValueError:
             return "", ""
         texts = []

@@ -31,6 +31,7 @@ OWNERS = {
     "requests": {"transport/", "engine/requests_adapter.py", "engine/requests_transport.py"},
     "urllib3": {"transport/", "engine/requests_adapter.py", "engine/requests_transport.py"},
     "redis": {"limits/stores/redis_store.py"},
+    "xmltodict": {"engine/response_body.py"},
     "httpx": set(),
     "httpx2": set(),
     "starlette": {"server/"},

@@ -21,6 +21,11 @@ Credentials: TypeAlias = Mapping[str, Any]
 """A user's credentials: named fields of the auth mode's `credentials_schema`; stored texts are `Secret`s."""
 
 
+def as_object(value: object) -> JsonObject:
+    """A copy of a JSON object; an empty one for anything else."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
 def is_deeper_than(value: JsonValue, levels: int) -> bool:
     """Whether lists and objects are nested deeper than this number of levels."""
     items = [value]

@@ -12,6 +12,7 @@ from nango_py.engine.call_arguments import check_call
 from nango_py.engine.plan import make_plan, move_to_url, without_params
 from nango_py.engine.request_encoding import to_pairs
 from nango_py.errors import InvalidRequest, printable
+from nango_py.json_types import as_object
 from nango_py.pagination.base import NextRequest, find_phrase, int_param, parameter_text, put_phrase
 from nango_py.record import replaced
 
@@ -93,15 +94,15 @@ class PageRequests:
         if target.params:
             place = "body" if self._is_in_body else "params"
             values = target.params if self._is_in_body else [(n, parameter_text(v)) for n, v in target.params]
-            merged[place] = {**_object(merged.get(place)), **dict(values)}
+            merged[place] = {**as_object(merged.get(place)), **dict(values)}
         for name, word, number in target.phrases:
-            phrases = _object(merged.get("phrases"))
-            merged["phrases"] = {**phrases, name: {**_object(phrases.get(name)), word: number}}
+            phrases = as_object(merged.get("phrases"))
+            merged["phrases"] = {**phrases, name: {**as_object(phrases.get(name)), word: number}}
         for pointer, value in target.changes:
             place, name = place_of(pointer)
             key = "params" if place == "param" else place
             given = value if place == "body" else parameter_text(value)
-            merged[key] = {**_object(merged.get(key)), name: given}
+            merged[key] = {**as_object(merged.get(key)), name: given}
         return merged
 
     def _without_given(self, changes: JsonObject) -> JsonObject:
@@ -113,11 +114,11 @@ class PageRequests:
         kept: JsonObject = {}
         for place, values in changes.items():
             if place == "phrases":
-                kept[place] = self._phrases_not_given(_object(values))
+                kept[place] = self._phrases_not_given(as_object(values))
                 continue
             kept[place] = {
                 name: value
-                for name, value in _object(values).items()
+                for name, value in as_object(values).items()
                 if not (
                     (place == "params" and name in query)
                     or (place == "header" and name.lower() in headers)
@@ -130,7 +131,7 @@ class PageRequests:
         return {
             name: {
                 word: number
-                for word, number in _object(words).items()
+                for word, number in as_object(words).items()
                 if find_phrase(_text_of(self._call, name), word) is None
             }
             for name, words in phrases.items()
@@ -164,19 +165,19 @@ class PageRequests:
             call = replaced(call, path=path, params=None, json=None, data=None)
         if call.method.upper() in BODILESS and call.method.upper() != self._call.method.upper():
             call = replaced(call, json=None, data=None)
-        call = _with_params(call, _object(changes.get("params")))
-        for name, words in _object(changes.get("phrases")).items():
+        call = _with_params(call, as_object(changes.get("params")))
+        for name, words in as_object(changes.get("phrases")).items():
             text = _text_of(call, name)
-            for word, number in _object(words).items():
+            for word, number in as_object(words).items():
                 text = put_phrase(text, word, number if isinstance(number, int) else 0)
             call = _with_params(call, {name: text})
-        if headers := _object(changes.get("header")):
+        if headers := as_object(changes.get("header")):
             names = {name.lower() for name in headers}
             own = {
                 name: value for name, value in (call.headers or {}).items() if str(name).lower() not in names
             }
             call = replaced(call, headers={**own, **headers})
-        if body := _object(changes.get("body")):
+        if body := as_object(changes.get("body")):
             call = self._with_body(call, body)
         return call
 
@@ -235,7 +236,7 @@ class PageRequests:
     def params(self, page: SentPage) -> Params:
         """The parameters of a page, from where those of the kind are."""
         if self._is_in_body:
-            return tuple((name, str(value)) for name, value in _object(page.body).items())
+            return tuple((name, str(value)) for name, value in as_object(page.body).items())
         return page.plan.pairs
 
     def stored_link(self, page: SentPage, link: str) -> str:
@@ -273,10 +274,6 @@ def _text_of(call: Call, name: str) -> str:
     if text is None:
         raise InvalidRequest(f'params must have "{name}": the paging values go into its text')
     return text
-
-
-def _object(value: object) -> JsonObject:
-    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _with_params(call: Call, changed: JsonObject) -> Call:

@@ -9,6 +9,7 @@ from nango_py.attempt import CallRecord
 from nango_py.config.pointers import UnreadableValue, read_request
 from nango_py.engine.call_arguments import check_call
 from nango_py.engine.graphql import with_safety
+from nango_py.engine.page_changes import check_changes
 from nango_py.engine.page_request import PageRequests
 from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
 from nango_py.engine.response_body import is_xml, list_names, read_body
@@ -198,6 +199,7 @@ class PageWalk:
         self._start, self.skip = Place(self._requests.first), 0
         if options.state is not None:
             self._start, self.skip = from_state(options.state, self._list)
+            check_changes(self._start.changes or {}, paginator, call)
         self._seen, self._contents = Repeats(self._start.requests), Repeats(self._start.contents)
         self._first_keys = self._start.keys
         self._page: ParsedPage | None = None

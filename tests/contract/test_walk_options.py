@@ -343,7 +343,8 @@ def any_list(request: Request) -> FakeResponse:
     start = int(request.query.get("after") or headers.get("after") or body.get("after") or in_path or 0)
     start = (int(request.query["page"]) - 1) * size if "page" in request.query else start
     end = min(start + size, 10)
-    link = f"?after={end}&api_key={KEY}" if end < 10 else None
+    has_key = "api_key" in request.plan.url
+    link = f"?after={end}{f'&api_key={KEY}' if has_key else ''}" if end < 10 else None
     return FakeResponse(
         headers={"Link": f'<{link}>; rel="next"'} if link else {},
         body={"items": list(range(start, end)), "next": end if link else None, "url": link, "pages": 4},
@@ -582,3 +583,36 @@ def test_numbers_may_be_part_of_a_query_language(kind: str) -> None:
     }
     with pytest.raises(InvalidRequest, match="query"):
         executor.paginate("things")
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("cursor", {"params": {"admin": "1"}}),
+        ("cursor", {"params": {"after": "3", "admin": "1"}}),
+        ("cursor", {"method": "DELETE"}),
+        ("cursor", {"path": "users/7"}),
+        ("cursor", {"url": "users/7"}),
+        ("cursor", {"header": {"X-Admin": "1"}}),
+        ("cursor", {"body": {"admin": 1}}),
+        ("cursor", {"phrases": {"q": {"DELETE": 1}}}),
+        ("header", {"header": {"After": "3", "X-Admin": "1"}}),
+        ("body", {"body": {"page.after": 3, "page.admin": 1}}),
+        ("path", {"path": "users/7"}),
+        ("path", {"path": "things/after/../../users"}),
+        ("path", {"path": "things/after/3?admin=1"}),
+        ("path", {"path": "things/after/3", "method": "DELETE"}),
+        ("next_url", {"url": "?after=3", "method": "DELETE"}),
+        ("offset", {"params": {"after": "3", "admin": "1"}}),
+    ],
+)
+def test_a_state_changes_only_what_the_list_changes(kind: str, name: str, changes: dict[str, Any]) -> None:
+    """A saved state that someone has altered leads to no other endpoint and adds nothing to requests."""
+    settings = {"pagination": {**BLOCKS[name], "records": "items"}}
+    executor, api = an_executor(kind, any_list, **settings)
+    _, state = read(executor, "paginate", 3, params={})
+    with pytest.raises(InvalidRequest, match="state changes"):
+        executor.paginate("things", params={}, state={**state, "next": changes})
+    assert len(api.requests) == 1
+    assert read(executor, "paginate", params={}, state=state)[0] == list(range(3, 10))

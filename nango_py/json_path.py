@@ -34,9 +34,9 @@ def search_json(path: str, body: JsonValue) -> JsonValue:
     return body
 
 
-def prepare_paths(paths: Iterable[str]) -> None:
-    """Import the parser now if one of these paths needs it."""
-    if any(_split_plain_path(path) is None for path in paths):
+def prepare(texts: Iterable[str]) -> None:
+    """Import the parser now if one of these texts, which need not be paths, looks as if it needed it."""
+    if any(_SYNTAX.search(text) and "${" not in text and "://" not in text for text in texts):
         import jmespath  # noqa: F401
 
 
@@ -65,6 +65,7 @@ def _split_plain_path(path: str) -> tuple[str, ...] | None:
     return tuple(path.split(".")) if _PLAIN_PATH.fullmatch(path) else None
 
 
+_SYNTAX = re.compile(r"[\[\]()|&@*!<>='\"`]|\{.*:")
 _PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 # Names and indexes need no parser.
 _PLAIN_STEPS = re.compile(r"[A-Za-z_]\w*(?:\[[0-9]+\])?(?:\.[A-Za-z_]\w*(?:\[[0-9]+\])?)*", re.ASCII)

@@ -59,6 +59,10 @@ class McpOAuth2(OAuth2):
         """With a refresh token, and the token endpoint that a login found."""
         return bool(credentials.get("refresh_token") and credentials.get("token_url"))
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The protocol, and where a server describes itself."""
+        return (*super().modules(settings), "nango_py.protocols.server_metadata")
+
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols.server_metadata import derive_context
 

@@ -84,7 +84,7 @@ class TwoStep(TokenMode):
 
     def modules(self, settings: Settings) -> tuple[str, ...]:
         """The steps of the login."""
-        return ("nango_py.protocols.two_step_login",)
+        return ("nango_py.protocols.two_step_login", "nango_py.protocols.oauth2_protocol")
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
         from nango_py.protocols import two_step_login

@@ -22,7 +22,7 @@ from nango_py.engine.request_body import resolve_body
 from nango_py.engine.response_body import read_body
 from nango_py.engine.retry import RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
-from nango_py.json_path import prepare_paths, search_json
+from nango_py.json_path import prepare, search_json
 from nango_py.limits.headers.declared import DeclaredLimits
 from nango_py.limits.headers.header_reader import HeaderReader
 from nango_py.limits.learning import Learning, limit_of
@@ -383,13 +383,14 @@ def _paginator_of(pagination: Settings | None) -> Paginator | None:
 def _import_what_calls_need(integration: Integration) -> None:
     """Import it now: an import within a call would fail if no file descriptor is free."""
     settings = integration.settings
-    auth, rules = settings.get("auth") or {}, (settings.get("retries") or {}).get("rules") or ()
-    refusals = (settings.get("rate_limits") or {}).get("refusals") or ()
-    for name in (*mode_of(integration).modules(auth), "difflib"):
+    needed = mode_of(integration).modules(settings.get("auth") or {})
+    for name in (*needed, "difflib", "nango_py.engine.deprecation"):
         import_module(name)
-    paths = [value for name, value in auth.items() if name.endswith(("_path", "_response", "grant_ended"))]
-    paths += [rule["when"].get("json") for rule in (*rules, *refusals)]
-    prepare_paths(leaves((settings.get("pagination"), settings.get("errors"), paths)))
+    prepare(leaves(tuple(settings.get(block) for block in WITH_PATHS)))
+
+
+WITH_PATHS = ("auth", "pagination", "errors", "rate_limits", "retries", "endpoints")
+"""Blocks with JMESPaths that calls evaluate."""
 
 
 GONE = 410

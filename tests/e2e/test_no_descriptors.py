@@ -46,6 +46,8 @@ CALLS = """
         yield "form", lambda: api.post("records", data={"a": 1}, **options)
         yield "files", lambda: api.post("records", files={"f": io.BytesIO(b"x")}, **options)
         yield "pages", lambda: read_all(api.paginate("records", max_pages=2))
+        yield "deprecated", lambda: api.get("deprecated", **options)
+        yield "other base", lambda: api.at("other").get("records", **options)
         yield "verify", lambda: api.verify()
         yield "download", lambda: api.download("records", sys.argv[1] + "/file", **options)
         yield "redirect", lambda: api.get("moved", **options)
@@ -143,6 +145,10 @@ class Api:
             return Reply({"error": {"message": "no such record"}}, 404)
         if path == "moved":
             return Reply(None, 302, (("Location", "records"),))
+        if path == "deprecated":
+            return Reply(
+                {}, 200, (("Deprecation", "@1700000000"), ("Sunset", "Wed, 11 Nov 2037 11:11:11 GMT"))
+            )
         if path == "closing":
             return Reply({}, 200, (("Connection", "close"),))
         if path == "gzip":
@@ -192,6 +198,7 @@ def write_product(folder: Path, url: str) -> None:
         if "token_url" in entry["auth"]:
             entry["auth"]["token_url"] = f"{url}token"
         entries[name] = entry
+    entries["api"]["requests"]["bases"] = {"other": f"{url}other/"}
     entries["api"] |= {
         "rate_limits": {"budgets": [{"key": "all", "otherwise": ["100/second", "50/minute"]}]},
         "verification": {"method": "GET", "path": "records"},

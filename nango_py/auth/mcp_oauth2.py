@@ -13,7 +13,7 @@ from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
     from nango_py.json_types import Credentials, Settings
-    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
 
 
 @AUTH_MODES.register
@@ -34,6 +34,7 @@ class McpOAuth2(OAuth2):
             "refresh_token": text_field("Refresh token"),
             "refresh_expires_at": {"type": "number", "title": "When the refresh token expires"},
             "token_url": text_field("Token endpoint"),
+            "revocation_url": text_field("Revocation endpoint"),
             "authorization_method": text_field("Client authentication"),
             "client_id": text_field("Client ID"),
             "client_secret": text_field("Client secret"),
@@ -64,7 +65,16 @@ class McpOAuth2(OAuth2):
         return (*super().modules(settings), "nango_py.protocols.server_metadata")
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
-        from nango_py.protocols.server_metadata import derive_context
+        return (yield from super()._refresh(_with_found(context)))
 
-        found = {**context.credentials, "resource": context.credentials.get("resource", "")}
-        return (yield from super()._refresh(replaced(context, settings=derive_context(context, found))))
+    def revocation_requests(self, context: TokenContext) -> tuple[TokenRequest, ...]:
+        """Token revocation (RFC 7009), if the authorization server has an endpoint for it."""
+        return super().revocation_requests(_with_found(context))
+
+
+def _with_found(context: TokenContext) -> TokenContext:
+    """The context with the endpoints that the login found."""
+    from nango_py.protocols.server_metadata import derive_context
+
+    found = {**context.credentials, "resource": context.credentials.get("resource", "")}
+    return replaced(context, settings=derive_context(context, found))

@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 DEFAULT_NAME = "nango_py"
 DOCUMENT_PATH = "/client.json"
-_STORED = ("token_url", "authorization_method", "client_id", "client_secret", "resource")
+_STORED = ("token_url", "revocation_url", "authorization_method", "client_id", "client_secret", "resource")
 
 
 def describe_application(
@@ -100,6 +100,7 @@ class McpLogin(CodeLogin):
             "issuer": server.issuer,
             "authorization_url": server.authorization_url,
             "token_url": server.token_url,
+            "revocation_url": server.revocation_url,
             "sends_issuer": server.sends_issuer,
             "resource": identifier,
             "scopes": " ".join(scopes),

@@ -44,6 +44,7 @@ class ServerMetadata:
     """An authorization server (RFC 8414 2).
 
     Attributes:
+        registration_url, revocation_url: "" if it has none.
         sends_issuer: whether its callbacks have an `iss` (RFC 9207).
         accepts_documents: whether a client id may be the URL of a document about the client.
         auth_methods: how clients may authenticate at the token endpoint, as our settings call them.
@@ -53,6 +54,7 @@ class ServerMetadata:
     authorization_url: str
     token_url: str
     registration_url: str
+    revocation_url: str
     sends_issuer: bool
     accepts_documents: bool
     auth_methods: tuple[str, ...]
@@ -145,14 +147,14 @@ def read_server(response: TokenResponse, issuer: str) -> ServerMetadata | None:
     challenges = body.get("code_challenge_methods_supported")
     if not isinstance(challenges, list) or "S256" not in challenges:
         raise Undiscoverable("the authorization server does not support PKCE")
-    registration = body.get("registration_endpoint")
     methods = body.get("token_endpoint_auth_methods_supported")
     methods = methods if isinstance(methods, list) else ["client_secret_basic"]  # RFC 8414 2
     return ServerMetadata(
         issuer,
         str(urls["authorization_endpoint"]),
         str(urls["token_endpoint"]),
-        registration if isinstance(registration, str) and is_usable_url(registration, issuer) else "",
+        _optional_url(body.get("registration_endpoint"), issuer),
+        _optional_url(body.get("revocation_endpoint"), issuer),  # RFC 7009
         sends_issuer=body.get("authorization_response_iss_parameter_supported") is True,
         accepts_documents=body.get("client_id_metadata_document_supported") is True,
         auth_methods=tuple(_METHODS[name] for name in methods if isinstance(name, str) and name in _METHODS),
@@ -206,10 +208,10 @@ def derive_context(context: TokenContext, found: Mapping[str, object]) -> Settin
 
     Args:
         context: of the connection.
-        found: the texts `token_url`, `authorization_url`, `issuer`, `authorization_method`, `resource` and
-            `sends_issuer`; those that are missing are left out.
+        found: the texts `token_url`, `revocation_url`, `authorization_url`, `issuer`,
+            `authorization_method` and `resource`, and `sends_issuer`; those that are missing are left out.
     """
-    names = ("token_url", "authorization_url", "issuer", "authorization_method")
+    names = ("token_url", "revocation_url", "authorization_url", "issuer", "authorization_method")
     derived = {name: found[name] for name in names if found.get(name)}
     resource = {"resource": found["resource"]}  # RFC 8707
     return {
@@ -231,6 +233,10 @@ def is_usable_url(url: object, base: str) -> bool:
         return bool(parts.hostname) and (parts.scheme == "https" or urlsplit(base).scheme == "http")
     except ValueError:
         return False
+
+
+def _optional_url(url: object, base: str) -> str:
+    return str(url) if is_usable_url(url, base) else ""
 
 
 def _read_document(response: TokenResponse) -> JsonObject | None:

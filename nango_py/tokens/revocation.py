@@ -1,6 +1,6 @@
 """Revoking the tokens of a deleted connection at its provider, as far as the provider lets us.
 
-By RFC 7009 at `revocation_url`, or by the provider's own request in `revocation`.
+By RFC 7009 at `revocation_url` or where an MCP server says, or by the provider's own request in `revocation`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUCCESS, CLIENT_ERRORS = range(200, 300), range(400, 500)
 
 
 def is_declared(integration: Integration) -> bool:
-    """Whether the blueprint has a revocation endpoint."""
+    """Whether the blueprint has a revocation endpoint, or its MCP server may have one."""
     return _endpoint(integration) is not None
 
 
@@ -86,7 +86,9 @@ def revoke(
 
 
 def _have_same_grant(one: Integration, other: Integration) -> bool:
-    return _application(one) == _application(other)
+    # Users who name the server themselves have one server in each integration.
+    is_named_by_users = "${" in str.__str__(one.settings["auth"].get("resource_url") or "")
+    return _application(one) == _application(other) and not is_named_by_users
 
 
 def _application(integration: Integration) -> tuple[object, object]:
@@ -94,9 +96,10 @@ def _application(integration: Integration) -> tuple[object, object]:
 
 
 def _endpoint(integration: Integration) -> object:
-    """The URL at which grants are revoked, or None."""
+    """The URL at which grants are revoked, or that of the MCP server that knows it; or None."""
     auth = integration.settings["auth"]
-    return (auth.get("revocation") or {}).get("url") or auth.get("revocation_url")
+    own = (auth.get("revocation") or {}).get("url")
+    return own or auth.get("revocation_url") or auth.get("resource_url")
 
 
 def _request_revocation(
@@ -106,7 +109,7 @@ def _request_revocation(
     context = token_context(integration, connection, clock.now())
     requests = mode_of(integration).revocation_requests(context)
     if not requests:
-        return "the connection has no token"
+        return "there is no token, or no endpoint to revoke it"
     deadline, reason = clock.monotonic() + REQUEST_SECONDS, ""
     for request in requests:
         seconds = deadline - clock.monotonic()

@@ -36,6 +36,7 @@ class AuthorizationServer(LoginProvider):
     Attributes:
         changes: members of the metadata that differ; None leaves one out.
         registrations: the bodies of registrations.
+        revocations: the forms of revocations.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -44,8 +45,10 @@ class AuthorizationServer(LoginProvider):
             **LoginProvider.routes,
             "/.well-known/oauth-authorization-server": "describe",
             "/register": "register",
+            "/revoke": "revoke",
         }
         self.changes: dict[str, Any] = {}
+        self.revocations: list[dict[str, str]] = []
         self.registrations: list[dict[str, Any]] = []
         self.register_response: ProviderResponse | None = None
 
@@ -62,6 +65,11 @@ class AuthorizationServer(LoginProvider):
             **self.changes,
         }
         return ProviderResponse(200, {name: value for name, value in found.items() if value is not None})
+
+    def revoke(self, incoming: ProviderRequest) -> ProviderResponse:
+        """The revocation endpoint (RFC 7009)."""
+        self.revocations.append(incoming.form)
+        return ProviderResponse(200, "")
 
     def register(self, incoming: ProviderRequest) -> ProviderResponse:
         """The registration endpoint."""
@@ -163,6 +171,30 @@ def test_a_server_is_a_connection_like_any_other(database_url: str) -> None:
             ]
             assert stored(nango)["resource"] == resource
             assert [sent for _, path, sent in server.requests if "well-known" in path] == [False]
+
+
+def test_tokens_are_revoked_where_the_server_says(caplog: pytest.LogCaptureFixture) -> None:
+    """By the application that got them; without an endpoint, or with an unusable one, nothing is sent."""
+    with AuthorizationServer() as tokens, McpServer(tokens) as server, a_product(entry(server)) as nango:
+        for named in (
+            f"{tokens.url}/revoke",
+            None,
+            7,
+            f"{tokens.url}/${{access_token}}",
+            "file:///etc/passwd",
+        ):
+            tokens.changes = {"revocation_endpoint": named}
+            assert log_in(nango).ok
+            sent = stored(nango)
+            nango.delete_connection("mail", "user-1")
+            if named == f"{tokens.url}/revoke":
+                hints = {"refresh_token": sent["refresh_token"], "access_token": sent["access_token"]}
+                assert tokens.revocations == [
+                    {"token": token, "token_type_hint": name, "client_id": "registered_1"}
+                    for name, token in hints.items()
+                ]
+    assert len(tokens.revocations) == 2
+    assert "no endpoint to revoke it" in caplog.text
 
 
 def test_the_first_way_to_be_an_application_is_taken() -> None:

@@ -123,6 +123,7 @@ def _describe(name: str, root: str) -> SandboxResponse:
         "authorization_endpoint": f"{root}authorize",
         "token_endpoint": f"{root}token",
         "registration_endpoint": f"{root}{REGISTER}",
+        "revocation_endpoint": f"{root}revoke",
         "code_challenge_methods_supported": ["S256"],
     })  # fmt: skip
 

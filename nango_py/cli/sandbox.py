@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from typing import TYPE_CHECKING, cast
@@ -78,18 +79,19 @@ def sandbox(
         ]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    try:
+    with contextlib.ExitStack() as stack:
         for server in servers:
             _start(server)
+            stack.callback(server.stop)
             server.watch_with([other for other in servers if other is not server])
         for blueprint, server in zip(blueprints, servers, strict=True):
             click.echo(introduction(blueprint, server))
-        servers[0].serve_forever()
-    finally:
-        for blueprint, server in zip(blueprints, servers, strict=True):
-            server.stop()
-            prefix = f"{blueprint.ref}: " if len(servers) > 1 else ""
-            click.echo(prefix + _summary(server), err=True)
+        try:
+            servers[0].serve_forever()
+        finally:
+            for blueprint, server in zip(blueprints, servers, strict=True):
+                prefix = f"{blueprint.ref}: " if len(servers) > 1 else ""
+                click.echo(prefix + _summary(server), err=True)
 
 
 def _start(server: Sandbox) -> None:

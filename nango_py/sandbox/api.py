@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -250,6 +251,7 @@ class SimulatedApi:
             body=asked.content,
             spend=injected is None or injected.status != _TOO_MANY_REQUESTS,
         )
+        request.when_done.append(partial(self.counts.leave, verdict.places))
         if injected is not None:
             return injected
         if verdict.wait_seconds > 0:

@@ -52,12 +52,16 @@ class Case:
 
 @record
 class Budget:
-    """Cases, of which the first that matches applies, the template of their key, and the quota's owner."""
+    """Cases, of which the first that matches applies, the template of their key, and the quota's owner.
+
+    `max_in_flight` is 0 if any number of requests may be in flight.
+    """
 
     index: int
     key: str
     cases: tuple[Case, ...]
     counted_per: str
+    max_in_flight: int
 
 
 def parse_budgets(rate_limits: Settings, mode: CountingMode, speed: float = 1.0) -> tuple[Budget, ...]:
@@ -78,8 +82,9 @@ def parse_budgets(rate_limits: Settings, mode: CountingMode, speed: float = 1.0)
 
 def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str, speed: float) -> Budget:
     rows = [*(settings.get("cases") or ())]
-    if settings.get("otherwise"):
-        rows.append({"windows": settings["otherwise"]})
+    max_in_flight = int(settings.get("max_in_flight") or 0)
+    if settings.get("otherwise") or max_in_flight:
+        rows.append({"windows": settings.get("otherwise") or []})
     shared: dict[str, list[str | Settings]] = {}
     for row in rows:
         shared.setdefault(row.get("key") or "", []).extend(_to_list(row.get("windows") or []))
@@ -90,7 +95,7 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
         limits = tuple(replaced(limit, seconds=limit.seconds / speed) for limit in parsed)
         cases.append(_parse_case(row, limits, settings.get("cost")))
     owner = str(settings.get("counted_per") or owner)
-    return Budget(index, str(settings.get("key") or ""), tuple(cases), owner)
+    return Budget(index, str(settings.get("key") or ""), tuple(cases), owner, max_in_flight)
 
 
 def _parse_case(settings: Settings, limits: tuple[Limit, ...], cost: int | Settings | None) -> Case:

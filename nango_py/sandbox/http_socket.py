@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.sandbox.faults import Fault
     from nango_py.sandbox.responses import SandboxResponse
 
@@ -26,7 +28,10 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(slots=True)
 class Request:
-    """One request as received; header names are in lower case."""
+    """One request as received; header names are in lower case.
+
+    `when_done` is called before the end of its response is sent, or when the connection is lost.
+    """
 
     method: str
     target: str
@@ -34,6 +39,7 @@ class Request:
     body: bytes = b""
     keep_alive: bool = True
     at: float = 0.0
+    when_done: list[Callable[[], None]] = field(default_factory=list)
 
     def header(self, name: str) -> str | None:
         """The first header with that lower-case name."""
@@ -73,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: Request | None = None
         self._fault: Fault | None = None
+        self._current: Request | None = None
         self._is_busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,6 +91,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Unregister the connection."""
         self._connections.discard(self)
+        self._finish()
 
     def data_received(self, data: bytes) -> None:
         """Handle the requests that are complete."""
@@ -142,6 +150,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, request: Request) -> None:
         fault, self._fault = self._fault, None
+        self._current = request
         response = self._handler.respond(request, fault)
         kind = fault.kind if fault is not None else ""
         if kind == "reset_after":
@@ -172,13 +181,22 @@ class Connection(asyncio.Protocol):
 
     def _send(self, request: Request, response: SandboxResponse) -> None:
         head, body = encode_response(request, response)
+        self._finish()
         self._write(head + body)
         if not request.keep_alive:
             self._close()
 
+    def _finish(self) -> None:
+        """The current request, if there is one, is no longer in flight."""
+        request, self._current = self._current, None
+        for call in request.when_done if request is not None else ():
+            call()
+
     def _drip(self, request: Request, rest: bytes, fault: Fault) -> None:
         if self._transport.is_closing():
             return
+        if len(rest) <= fault.bytes_at_once:
+            self._finish()
         if rest:
             self._write(rest[: fault.bytes_at_once])
             asyncio.get_running_loop().call_later(

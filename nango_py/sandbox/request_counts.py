@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from nango_py.config.request_match import RequestFacts, path_fits, segments_of
-from nango_py.record import record
+from nango_py.record import record, replaced
 from nango_py.sandbox.budgets import CountingMode, LimitSpeed, parse_budgets
 from nango_py.sandbox.expressions import UnknownNameError, render
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import Budget, Limit
+    from nango_py.sandbox.budgets import Budget, Case, Limit
 
 _MAX_REPORTED_SECONDS = 3600.0
 _MAX_CACHED_PATHS = 10_000
 _ROUNDING = 1e-9
 _FAST = 60.0
+_FLIGHT_SECONDS = 1.0
+"""The wait that a refusal states if too many requests are in flight."""
 _ID = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{24,}")
 
 
@@ -37,7 +39,7 @@ class Counted:
         label: the limit as written in the blueprint.
         limit: the number of requests that it allows.
         peak: the largest number of requests in any period of its length, aligned or not, including rejected
-            ones; for a bucket, its highest level.
+            ones; for a bucket, its highest level; for `max_in_flight`, the most at once.
     """
 
     account: str
@@ -56,7 +58,7 @@ class Usage:
         key: as in `Counted`.
         label: as in `Counted`.
         limit: as in `Counted`.
-        used: the requests of the current window, or the level of a bucket.
+        used: the requests of the current window or in flight, or the level of a bucket.
     """
 
     account: str
@@ -109,6 +111,7 @@ class Verdict:
         states: all limits of the request.
         rejected: the state of the limit that rejected it.
         charges: what the response has to settle.
+        places: what the request occupies until it is no longer in flight.
     """
 
     wait_seconds: float = 0.0
@@ -119,6 +122,7 @@ class Verdict:
     states: tuple[LimitState, ...] = ()
     rejected: LimitState | None = None
     charges: tuple[Charge, ...] = ()
+    places: tuple[Places, ...] = ()
 
 
 # The kinds of windows have the same methods: `used` requests; `add` one, after a call of `used`; seconds to
@@ -233,6 +237,26 @@ class _Counter:
         return 0.0 if excess <= _ROUNDING else self.allowed.wait(now, excess)
 
 
+class Places:
+    """The requests in flight of one budget and key."""
+
+    def __init__(self, budget: int, limit: int) -> None:
+        self.budget = budget
+        self.limit = limit
+        self.label = f"{limit} in flight"
+        self.taken = 0
+        self.peak = 0
+
+    def record_arrival(self) -> None:
+        """Update the peak; rejected requests count too."""
+        self.peak = max(self.peak, self.taken + 1)
+
+    def state(self) -> LimitState:
+        """What is left now."""
+        remaining = self.limit - self.taken
+        return LimitState(self.budget, self.label, self.limit, remaining, _FLIGHT_SECONDS, _FLIGHT_SECONDS)
+
+
 class RequestCounts:
     """The counters of a blueprint's limits, for every account. Thread-safe.
 
@@ -249,6 +273,7 @@ class RequestCounts:
         self._budgets = parse_budgets(declared, mode, _FAST if limits == "fast" else 1.0)
         self._routes: tuple[str, ...] = tuple(declared.get("routes") or ())
         self._counters: dict[tuple[int, str, str, tuple[Limit, ...], Limit], _Counter] = {}
+        self._places: dict[tuple[int, str, str], Places] = {}
         self._lock = threading.Lock()
 
     def count(
@@ -275,19 +300,33 @@ class RequestCounts:
         """
         with self._lock:
             facts = RequestFacts(method, endpoint.strip("/"), params, body)
-            counters = list(self._find_counters(account, facts))
+            counters, places = self._find(account, facts)
             for each in counters:
                 each.counter.record_arrival(now, each.cost)
+            for place in places:
+                place.record_arrival()
             waits = [(each.counter.wait(now, each.cost), each.counter) for each in counters]
             longest, full = max(waits, key=lambda wait: wait[0], default=(0.0, None))
             if longest > 0 and full is not None:
                 states = tuple(each.counter.state(now) for each in counters)
                 rejected = full.state(now)
                 return Verdict(longest, full.limit.label, states=states, rejected=rejected)
-            if spend:
-                for each in counters:
-                    each.counter.allowed.add(now, each.cost)
-            return _allow(counters, now)
+            taken = next((place for place in places if place.taken >= place.limit), None)
+            if taken is not None:
+                return Verdict(_FLIGHT_SECONDS, taken.label, rejected=taken.state())
+            if not spend:
+                return _allow(counters, now)
+            for each in counters:
+                each.counter.allowed.add(now, each.cost)
+            for place in places:
+                place.taken += 1
+            return replaced(_allow(counters, now), places=tuple(places))
+
+    def leave(self, places: tuple[Places, ...]) -> None:
+        """A request that occupied these places is no longer in flight."""
+        with self._lock:
+            for place in places:
+                place.taken -= 1
 
     def settle(self, charge: Charge, actual: int, now: float) -> None:
         """Replace what a request was charged by its real cost."""
@@ -299,10 +338,15 @@ class RequestCounts:
     def counted(self) -> tuple[Counted, ...]:
         """The peaks, for each account, key and limit."""
         with self._lock:
-            return tuple(
+            windows = [
                 Counted(account, key, limit.label, limit.requests, counter.peak)
                 for (_, account, key, _, limit), counter in self._counters.items()
-            )
+            ]
+            flights = [
+                Counted(account, key, places.label, places.limit, places.peak)
+                for (_, account, key), places in self._places.items()
+            ]
+            return (*windows, *flights)
 
     def usage(self, now: float) -> tuple[Usage, ...]:
         """What is used of each limit, the fullest first."""
@@ -311,14 +355,40 @@ class RequestCounts:
                 Usage(account, key, limit.label, limit.requests, round(counter.allowed.used(now), 1))
                 for (_, account, key, _, limit), counter in self._counters.items()
             ]
+            found += [
+                Usage(account, key, places.label, places.limit, places.taken)
+                for (_, account, key), places in self._places.items()
+            ]
         return tuple(sorted(found, key=lambda each: -each.used / each.limit))
 
-    def _find_counters(self, account: str, facts: RequestFacts) -> Iterator[Charge]:
+    def _find(self, account: str, facts: RequestFacts) -> tuple[list[Charge], list[Places]]:
+        """The counters and places of a request."""
+        charges, found = [], []
+        for budget, case, values in self._find_cases(account, facts):
+            owner = _owner(budget, account, values)
+            key = _render(case.key or budget.key, values)
+            separate = () if case.key else case.limits
+            for limit in case.limits:
+                place = (budget.index, owner, key, separate, limit)
+                if place not in self._counters:
+                    self._counters[place] = _Counter(limit, budget.index)
+                charges.append(Charge(self._counters[place], case.cost, case.settle))
+            if budget.max_in_flight:
+                shared = (budget.index, owner, _render(budget.key, values))
+                if shared not in self._places:
+                    self._places[shared] = Places(budget.index, budget.max_in_flight)
+                found.append(self._places[shared])
+        return charges, found
+
+    def _find_cases(
+        self, account: str, facts: RequestFacts
+    ) -> Iterator[tuple[Budget, Case, dict[str, object]]]:
+        """The case of each budget that fits, and the values of its templates."""
         for budget in self._budgets:
             case = next((case for case in budget.cases if case.match.fits(facts)), None)
             if case is None:
                 continue
-            values = {
+            values: dict[str, object] = {
                 "method": facts.method,
                 "path": facts.path,
                 "endpoint": (
@@ -329,14 +399,7 @@ class RequestCounts:
                 "body": facts.body,
                 "user_id": account,
             }
-            owner = _owner(budget, account, values)
-            key = _render(case.key or budget.key, values)
-            separate = () if case.key else case.limits
-            for limit in case.limits:
-                place = (budget.index, owner, key, separate, limit)
-                if place not in self._counters:
-                    self._counters[place] = _Counter(limit, budget.index)
-                yield Charge(self._counters[place], case.cost, case.settle)
+            yield budget, case, values
 
     def _route_of(self, path: str) -> str:
         fitting = (route for route in self._routes if path_fits(segments_of(route), segments_of(path)))

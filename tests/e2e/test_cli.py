@@ -180,6 +180,16 @@ def test_invalid_sandbox_arguments_are_usage_errors(
     assert found.stderr.count("\n") == 1
 
 
+def test_a_port_in_use_is_a_usage_error(tmp_path: Path) -> None:
+    """One line names the port, and nothing is said of requests."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        found = nango(tmp_path, "sandbox", "klaviyo:v1", "--port", str(port))
+    assert found.returncode == 2
+    assert f"port {port}" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
 def test_the_demo_succeeds_and_removes_its_files(tmp_path: Path) -> None:
     """No call fails in spite of the faults, no request is carried out twice, and no file is left."""
     temporary = tmp_path / "temporary"

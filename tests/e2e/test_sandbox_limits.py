@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from nango_py.config.values import freeze
-from nango_py.sandbox import Sandbox
+from nango_py.sandbox import FaultPlan, Sandbox
 from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_calls import KEY, KLAVIYO, LEGACY, OPEN, get
+from tests.support.sandbox_logins import open_nango
+from tests.support.sandbox_product import SHOP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -112,3 +117,50 @@ def test_limits_may_be_faster_or_none(limits: Any, statuses: list[int]) -> None:
             clock.sleep(pause)
             found.append(get(sandbox).status_code)
     assert found == statuses
+
+
+IN_FLIGHT: dict[str, Any] = {
+    "counted_per": "connection",
+    "budgets": [{"key": "all", "otherwise": ["1000/minute"], "max_in_flight": 2}],
+}
+CROWD = 6
+
+
+def crowd(send: Callable[[int], int]) -> list[int]:
+    """The statuses of six requests at once."""
+    with ThreadPoolExecutor(CROWD) as pool:
+        return list(pool.map(send, range(CROWD)))
+
+
+def test_requests_in_flight_are_limited() -> None:
+    """Places are taken until the response is sent; Nango waits for one, and another client does not."""
+    settings = {**SHOP, "rate_limits": IN_FLIGHT}
+    faults = FaultPlan(1, {"delay": 1.0}, delay_seconds=(0.5, 0.5))
+    with (
+        Sandbox(settings, strict=False, faults=faults) as api,
+        open_nango(settings, overrides={"it": api.overrides}) as nango,
+    ):
+        nango.register_connection("it", "ada", {"api_key": "k"})
+        executor = nango.executor("it", "ada")
+        assert crowd(lambda number: executor.get(f"orders/{number}").status_code) == [200] * CROWD
+        assert [each.peak for each in api.counted if each.label == "2 in flight"] == [2]
+        assert {received.status for received in api.ledger.received} == {200}
+
+        unpaced = {"Authorization": "Key k"}
+        statuses = crowd(lambda number: get(api, f"orders/{number}", headers=unpaced).status_code)
+        assert set(statuses) == {200, 429}
+        assert get(api, "orders/7", headers=unpaced).status_code == 200
+        assert [each.used for each in api.api.counts.usage(0) if each.label == "2 in flight"] == [0]
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "truncate", "timeout", "drip"])
+def test_lost_requests_free_their_place(fault: str) -> None:
+    """A request whose response is cut or never sent is in flight until its connection ends."""
+    settings = {**SHOP, "rate_limits": IN_FLIGHT}
+    with Sandbox(settings, strict=False, faults=FaultPlan.script([fault] * 3)) as api:
+        for number in range(3):
+            with contextlib.suppress(requests.RequestException):
+                url = f"{api.base_url}orders/{number}"
+                requests.get(url, headers={"Authorization": "Key k"}, timeout=(5, 0.3))
+        assert get(api, "orders/7", headers={"Authorization": "Key k"}).status_code == 200
+        assert [received.status for received in api.ledger.received if received.status == 429] == []

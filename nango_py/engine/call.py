@@ -203,7 +203,11 @@ class ApiCall:
         self._place.is_sent = True  # the API may have counted an interrupted request
         outcome = await self._io.send(request, seconds)
         is_call = not self.plan.is_download
-        recount = self._runtime.recount(self.plan, self._place, outcome) if is_call else None
+        recount = (
+            self._runtime.recount(self.plan, self._place, outcome, lambda: self._facts(outcome))
+            if is_call
+            else None
+        )
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
         self._place.costs = settled_costs(self._place.spends, lambda: self._json(outcome))

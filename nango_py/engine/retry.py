@@ -202,6 +202,10 @@ class RetryPolicy:
         """The first of the blueprint's rules that applies to an outcome."""
         return next((rule for rule in self.rules if rule.applies(facts)), None)
 
+    def is_refusal(self, facts: Facts) -> bool:
+        """Whether `rate_limits.refusals` describes the outcome."""
+        return any(refusal.when.holds(facts) for refusal in self.refusals)
+
     def at_most(self, attempts: int) -> RetryPolicy:
         """The same policy with at most this number of attempts, also for its rules."""
         rules = tuple(

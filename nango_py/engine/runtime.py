@@ -17,10 +17,10 @@ from nango_py.engine.events import KINDS, Event, Events
 from nango_py.engine.log import get_logger, log_token
 from nango_py.engine.outage import Outage
 from nango_py.engine.place import Closing, Recount
-from nango_py.engine.quotas import Quotas
+from nango_py.engine.quotas import SUCCESSES, Quotas
 from nango_py.engine.request_body import resolve_body
 from nango_py.engine.response_body import read_body
-from nango_py.engine.retry import RetryPolicy
+from nango_py.engine.retry import UNAUTHORIZED, RetryPolicy
 from nango_py.errors import ConfigError, Position, Problem, ProviderError, printable
 from nango_py.json_path import prepare, search_json
 from nango_py.limits.headers.declared import DeclaredLimits
@@ -296,15 +296,20 @@ class IntegrationRuntime:
                 return self.limits.keys_named(gates, refusal.closes)
         return ()
 
-    def recount(self, plan: Plan, place: Place, outcome: Response | Failure) -> Recount | None:
+    def recount(
+        self, plan: Plan, place: Place, outcome: Response | Failure, facts: Callable[[], Facts]
+    ) -> Recount | None:
         """What a response changes about the booking of its call; None if it stays as it is.
 
         A call that the API refuses (401 or 403) counts for its connection alone, and so do the next ones. The
-        first call that it accepts counts in the shared quota too.
+        first call that it accepts counts in the shared quota too. `facts` are those of the outcome.
         """
         if isinstance(outcome, Failure):
             return None
-        is_accepted = self.quotas.record(plan.settings, outcome.status_code)
+        status = outcome.status_code
+        if place.is_newcomer and status in SUCCESSES and self.retries.has_rule_for(status):
+            status = self._status_meant(facts(), status)
+        is_accepted = self.quotas.record(plan.settings, status)
         if is_accepted is False:
             spends, gates = self._spends_in(plan, self.quotas.apart(plan.settings))
             if spends == place.spends and not place.is_newcomer:
@@ -317,6 +322,14 @@ class IntegrationRuntime:
             counted = tuple(spend for spend in spends if spend not in place.spends)
             return Recount(spends, gates, counted)
         return Recount(*self._spends_in(plan, self.quotas.apart(plan.settings)))
+
+    def _status_meant(self, facts: Facts, status: int) -> int:
+        """The status that a response of a new connection stands for: some APIs refuse with 200."""
+        rule = self.retries.rule_for(facts)
+        if rule is not None and rule.do == "refresh":
+            return UNAUTHORIZED
+        is_good = rule.do in {"ignore", "success"} if rule is not None else not self.retries.is_refusal(facts)
+        return status if is_good else 0
 
     def scopes_of(self, settings: BoundRequestSettings) -> tuple[str, ...]:
         """The scopes in which a connection's calls may be counted.

@@ -227,3 +227,27 @@ def test_a_token_of_the_provider_vouches_for_its_connection() -> None:
     tokens = an_integration(auth_mode="OAUTH2", headers={"X": "${access_token}"}, rate_limits=owner)
     settings = bound_settings(tokens, a_connection({"access_token": "t"}))
     assert not IntegrationRuntime(tokens, FakeCallIO().clock).quotas.is_newcomer(settings)
+
+
+RULES = [
+    {"when": {"status": 200, "json": {"path": "error", "equals": "invalid_auth"}}, "do": "refresh"},
+    {"when": {"status": 200, "json": {"path": "ok", "equals": False}}, "do": "fail"},
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "shares"),
+    [({"ok": False, "error": "invalid_auth"}, False), ({"ok": False}, False), ({"ok": True}, True)],
+)
+def test_an_error_in_a_200_accepts_no_connection(body: Any, *, shares: bool) -> None:
+    """Of an API that refuses with 200, only responses that no rule calls an error vouch for a connection."""
+    company = Company("integration")
+    company.integration = an_integration(
+        rate_limits={"counted_per": "integration", "budgets": BUDGETS},
+        retries={"max_attempts": 1, "rules": RULES},
+    )
+    company.runtime = IntegrationRuntime(company.integration, company.io.clock)
+    company.call("victim", FakeResponse(200, {}, {"ok": True}))
+    before = _used_in(company, company.runtime.quotas.shared(company.settings))
+    company.call("stranger", FakeResponse(200, {}, body))
+    assert (_used_in(company, company.runtime.quotas.shared(company.settings)) > before) is shares

@@ -168,6 +168,47 @@ def test_no_test_sleeps_mocks_or_is_switched_off(path: Path) -> None:
         assert not re.search(pattern, text), f"{path.name} holds {pattern}"
 
 
+LOCKS = {
+    "clock.py": "the clock of tests",
+    "database/base.py": "the gate that forks wait for, which is made anew in a child",
+    "database/postgres.py": "made anew in a child, too",
+    "engine/place.py": "one thread's, which a child does not have",
+    "forks.py": "the lock that forks wait for",
+    "sandbox/": "a test tool",
+    "tapes/": "a test tool",
+    "tokens/endpoints.py": "replaced with the refresher's jobs",
+    "tokens/refresher.py": "replaced when the process is another one",
+    "transport/pools.py": "replaced with the connections",
+}
+"""Where else a lock may be made than in `forget_inherited`, and why a child does not wait for it."""
+
+
+def locks_made(tree: ast.AST, place: str = "") -> list[str]:
+    """The functions that make a lock or a condition of threading."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        inner = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else place
+        is_made = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if is_made and node.func.attr in {"Lock", "RLock", "Condition"}:
+            found.append(place)
+        found += locks_made(node, inner)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_lock_is_left_in_a_forked_child(path: Path) -> None:
+    """A lock is a short one of `forks.py`, or is made in `forget_inherited`, which children call."""
+    name = path.relative_to(PACKAGE).as_posix()
+    if not name.startswith(tuple(LOCKS)):
+        assert set(locks_made(ast.parse(path.read_text()))) <= {"forget_inherited"}
+
+
+def test_a_lock_that_children_inherit_is_seen() -> None:
+    """The control: one that is made in `__init__`."""
+    tree = ast.parse("class A:\n    def __init__(self):\n        self._lock = threading.Lock()\n")
+    assert locks_made(tree) == ["__init__"]
+
+
 def test_no_file_outgrows_its_room() -> None:
     """Files stay small enough to be read in one go."""
     long = {path.name: count for path in MODULES if (count := len(path.read_text().splitlines())) > 500}

@@ -12,13 +12,14 @@ import pytest
 from nango_py import ConnectionNotFound, CredentialsError, Nango, StorageError, TransportFailed
 from nango_py.connections.lease import Leases
 from nango_py.secret import reveal
-from tests.support.fake_clock import ManualClock
 from tests.support.oauth_product import a_nango, refresher_of, status_of
 from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.fake_clock import ManualClock
 
 
 @pytest.fixture
@@ -428,44 +429,6 @@ def test_no_caller_waits_for_a_refresh_while_the_old_token_is_valid(
         provider.gate.set()
         assert first.result(10).status_code == 200
     assert provider.calls_of("user-1") == ["granted"]
-
-
-@pytest.mark.parametrize("jump", [3600.0, -3600.0, 10 * 365 * 86400.0])
-def test_a_clock_that_jumps(jump: float) -> None:
-    """No expired token is sent, and no jump of the clock causes more than one refresh."""
-    real, ours = ManualClock(), ManualClock()
-    with Provider("strict", now=real.now, life=7200) as provider, a_nango(provider.url, clock=ours) as nango:
-        register(nango, provider)
-        mail = nango.executor("mail", "user-1")
-        for move in (jump, -jump):
-            ours.set_now(ours.now() + move)
-            before = len(provider.token_calls)
-            for _ in range(20):
-                assert mail.get("things").status_code == 200
-                assert nango.executor("mail", "user-1").get("things").status_code == 200
-            assert len(provider.token_calls) - before <= 1
-            for _ in range(150):  # more than a life passes
-                real.advance(60)
-                ours.advance(60)
-                assert mail.get("things").status_code == 200
-        assert provider.expired_sent == []
-        assert len(provider.token_calls) <= 2 + 4
-
-
-@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 5.0])
-def test_a_provider_whose_clock_is_wrong(clock: ManualClock, ahead: float) -> None:
-    """An absolute expiry is compared with the provider's clock, known from its Date header."""
-    with (
-        Provider(now=clock.now, expiry="expires_at", clock_ahead=ahead) as provider,
-        a_nango(provider.url, clock=clock) as nango,
-    ):
-        register(nango, provider, expired=True)
-        mail = nango.executor("mail", "user-1")
-        for _ in range(130):
-            assert mail.get("things").status_code == 200
-            clock.advance(30)
-        assert provider.expired_sent == []
-        assert provider.calls_of("user-1") == ["granted"] * 2
 
 
 def test_a_long_walk_outlives_its_first_token(provider: Provider, clock: ManualClock) -> None:

@@ -108,7 +108,7 @@ def _make_draft(name: str, version: str, source: Path | None, options: dict[str,
     given = _Choices(options, known)
     title = given.text("title", name.replace("-", " ").replace("_", " ").title())
     docs_url = given.url("docs_url", "https://docs.example.com/")
-    base_url, settings = _base_url(given.url("base_url", None), known.get("settings", ()))
+    base_url, settings = _base_url(given.text("base_url", None, _check_base), known.get("settings", ()))
     login = given.choice("login", LOGINS, None)
     found: dict[str, Any] = {
         "name": name, "version": version, "title": title, "docs_url": docs_url, "login": login,
@@ -146,7 +146,23 @@ def _base_url(url: str, known: tuple[Setting, ...]) -> tuple[str, tuple[Setting,
     names = dict.fromkeys(_PLACES.findall(url))
     declared = {setting.name: setting for setting in known}
     settings = tuple(declared.get(name) or Setting(name, "acme") for name in names)
-    return _PLACES.sub(r"${additional_config.\1}", url).rstrip("/") + "/", settings
+    return _with_settings(url), settings
+
+
+def _with_settings(url: str) -> str:
+    return _PLACES.sub(r"${additional_config.\1}", url).rstrip("/") + "/"
+
+
+def _check_base(text: str) -> str:
+    from nango_py.config.template.compiler import compile_template
+    from nango_py.config.template.filters import TemplateProblem
+    from nango_py.config.urls.base_url import check_base_url
+
+    try:
+        check_base_url(compile_template(_with_settings(_check_url(text))))
+    except TemplateProblem as problem:
+        raise click.UsageError(f"--base-url: {problem}") from None
+    return text
 
 
 def _key_place(text: str) -> dict[str, str]:

@@ -283,7 +283,7 @@ def _page(pagination: Mapping[str, object]) -> object:
 def _facts(draft: Draft) -> Iterator[str]:
     yield "# The pages that state these facts, and when you read them."
     yield "# sources:"
-    yield f"#   - {{covers: [auth, rate_limits, pagination], url: {draft.docs_url}, read_on: 2026-11-30}}"
+    yield f"#   - {{covers: [auth, rate_limits, pagination], url: {draft.docs_url}, read_on: YYYY-MM-DD}}"
     yield ""
     yield "# What is surprising about the API."
     yield "# gotchas:"

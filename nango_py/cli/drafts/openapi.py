@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nango_py.cli.drafts.draft import BASIC, CLIENT, KEY, NONE, OAUTH2, Setting
+from nango_py.cli.drafts.lists import read_pagination
+from nango_py.cli.drafts.parts import deref, json_content, mapping
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ MAX_SCOPES = 40
 LONGEST_COMMENT = 300
 LONGEST_SENTENCE = 200
 _OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
-_RECORDS = ("data", "items", "results", "records", "entries", "values")
+_KEY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LIMIT_HEADERS = {
     "limit": re.compile(r"(?:x-)?rate-?limit-limit", re.IGNORECASE),
     "remaining": re.compile(r"(?:x-)?rate-?limit-remaining", re.IGNORECASE),
@@ -65,31 +67,33 @@ def _version_of(data: dict[str, Any]) -> str:
 
 def read_openapi(data: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a Draft that a document states."""
-    info = _mapping(data.get("info"))
+    info = mapping(data.get("info"))
     found: dict[str, Any] = {"title": _sentence(info.get("title"), 80)}
     found["comment"] = _first_paragraph(info.get("description"))
-    docs_url = _mapping(data.get("externalDocs")).get("url") or _mapping(info.get("contact")).get("url")
+    docs_url = mapping(data.get("externalDocs")).get("url") or mapping(info.get("contact")).get("url")
     found["docs_url"] = docs_url if str(docs_url).startswith(("https://", "http://")) else ""
     found["base_url"], found["settings"] = _base_url(data)
     found |= _login(data)
     operations = list(_operations(data))
     found |= _verification(data, operations)
-    found |= _pagination(data, operations)
+    found |= read_pagination(data, operations)
     found["limit_headers"] = _limit_headers(data, operations)
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in found.items() if value or key == "key_prefix"}
 
 
 def _base_url(data: dict[str, Any]) -> tuple[str, tuple[Setting, ...]]:
     """The URL of the first server, with its variables as settings of the connection."""
     servers = data.get("servers")
     if isinstance(servers, list) and servers:
-        server = _mapping(servers[0])
+        server = mapping(servers[0])
         url, settings = str(server.get("url", "")), []
-        for name, declared in _mapping(server.get("variables")).items():
-            variable = _mapping(declared)
-            default = str(variable.get("default", "")) or "acme"
+        for name, declared in mapping(server.get("variables")).items():
+            variable = mapping(declared)
             listed = variable.get("enum")
             choices = tuple(map(str, listed)) if isinstance(listed, list) else ()
+            default = str(variable.get("default") or "acme")
+            if choices and default not in choices:
+                default = choices[0]
             own = re.sub(r"\W", "_", name).strip("_") or "name"
             is_fixed = choices == (default,) or not _is_label(default) or not all(map(_is_label, choices))
             if is_fixed:  # what is not part of a host name stays as it is
@@ -112,9 +116,9 @@ def _is_label(text: str) -> bool:
 
 def _login(data: dict[str, Any]) -> dict[str, Any]:
     """The login of the first security scheme that a draft can have, OAuth first."""
-    components = _mapping(_mapping(data.get("components")).get("securitySchemes"))
-    schemes = components or _mapping(data.get("securityDefinitions"))
-    found = [login for scheme in schemes.values() if (login := _scheme(_mapping(_deref(data, scheme))))]
+    components = mapping(mapping(data.get("components")).get("securitySchemes"))
+    schemes = components or mapping(data.get("securityDefinitions"))
+    found = [login for scheme in schemes.values() if (login := _scheme(mapping(deref(data, scheme))))]
     found.sort(key=lambda login: (OAUTH2, KEY, CLIENT, BASIC).index(login["login"]))
     return found[0] if found else {"login": NONE} if not schemes else {}
 
@@ -122,7 +126,9 @@ def _login(data: dict[str, Any]) -> dict[str, Any]:
 def _scheme(scheme: dict[str, Any]) -> dict[str, Any]:
     kind, place, http = (str(scheme.get(key) or "").lower() for key in ("type", "in", "scheme"))
     if kind == "apikey" and place in {"header", "query"}:
-        name = str(scheme.get("name") or "Authorization")
+        name = str(scheme.get("name"))
+        if not _KEY_NAME.fullmatch(name):
+            return {}
         prefix = "Bearer " if name.lower() == "authorization" else ""
         return {"login": KEY, "key_place": place, "key_name": name, "key_prefix": prefix}
     if kind == "http" and http == "bearer":
@@ -131,8 +137,8 @@ def _scheme(scheme: dict[str, Any]) -> dict[str, Any]:
         return {"login": BASIC}
     if kind != "oauth2":
         return {}
-    flows = _mapping(scheme.get("flows")) or {_FLOWS.get(str(scheme.get("flow")), ""): scheme}
-    code, client = _mapping(flows.get("authorizationCode")), _mapping(flows.get("clientCredentials"))
+    flows = mapping(scheme.get("flows")) or {_FLOWS.get(str(scheme.get("flow")), ""): scheme}
+    code, client = mapping(flows.get("authorizationCode")), mapping(flows.get("clientCredentials"))
     if _is_url(code.get("authorizationUrl")) and _is_url(code.get("tokenUrl")):
         return {
             "login": OAUTH2, "authorization_url": code["authorizationUrl"], "token_url": code["tokenUrl"],
@@ -150,7 +156,7 @@ def _is_url(value: object) -> bool:
 
 
 def _scopes(flow: dict[str, Any]) -> dict[str, str]:
-    scopes = _mapping(flow.get("scopes"))
+    scopes = mapping(flow.get("scopes"))
     named = {str(name): _sentence(text, LONGEST_SENTENCE) for name, text in scopes.items()}
     return {name: text for name, text in list(named.items())[:MAX_SCOPES] if text}
 
@@ -158,12 +164,12 @@ def _scopes(flow: dict[str, Any]) -> dict[str, str]:
 def _operations(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The GET operations, each with its path below the server."""
     for path, item in data["paths"].items():
-        operation = _mapping(_deref(data, item)).get("get")
+        operation = mapping(deref(data, item)).get("get")
         if isinstance(operation, dict):
-            shared = _mapping(_deref(data, item)).get("parameters")
+            shared = mapping(deref(data, item)).get("parameters")
             own = operation.get("parameters")
             every = [*(shared if isinstance(shared, list) else ()), *(own if isinstance(own, list) else ())]
-            parameters = [_mapping(_deref(data, parameter)) for parameter in every]
+            parameters = [mapping(deref(data, parameter)) for parameter in every]
             yield str(path).lstrip("/"), {**operation, "parameters": parameters}
 
 
@@ -183,91 +189,26 @@ def _verification(data: dict[str, Any], operations: list[tuple[str, dict[str, An
 
 def _example(data: dict[str, Any], operation: dict[str, Any]) -> object:
     """The example of a successful response, if the document has one that is short."""
-    content = _json_content(data, operation)
-    examples = _mapping(content.get("examples"))
-    first = _mapping(_deref(data, next(iter(examples.values()), {}))).get("value")
-    schema = _mapping(_deref(data, content.get("schema")))
+    content = json_content(data, operation)
+    examples = mapping(content.get("examples"))
+    first = mapping(deref(data, next(iter(examples.values()), {}))).get("value")
+    schema = mapping(deref(data, content.get("schema")))
     for value in (content.get("example"), first, schema.get("example")):
         if isinstance(value, dict | list) and value and len(json.dumps(value, default=str)) < 1000:  # noqa: PLR2004
             return value
     return None
 
 
-def _json_content(data: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
-    """The JSON content of the first successful response."""
-    for status, declared in _mapping(operation.get("responses")).items():
-        if str(status).startswith("2"):
-            response = _mapping(_deref(data, declared))
-            if "schema" in response:  # OpenAPI 2
-                examples = _mapping(response.get("examples"))
-                return {"schema": response["schema"], "example": examples.get("application/json")}
-            for kind, content in _mapping(response.get("content")).items():
-                if "json" in kind:
-                    return _mapping(content)
-    return {}
-
-
-def _pagination(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """The pagination of the first list whose parameters say how it goes on."""
-    for path, operation in operations:
-        names = {str(one.get("name")) for one in operation["parameters"] if one.get("in") == "query"}
-        records = _records(data, operation)
-        if records is None or "{" in path:
-            continue
-        found: dict[str, object] = {}
-        if {"offset", "limit"} <= names:
-            found = {"kind": "offset", "param": "offset", "limit_param": "limit", "limit": 100}
-        elif "page" in names:
-            size = next(
-                (name for name in ("per_page", "page_size", "pageSize", "limit") if name in names), ""
-            )
-            found = {"kind": "page", "param": "page", "start": 1}
-            found |= {"limit_param": size, "limit": 100} if size else {}
-        if found:
-            return {"pagination": {**found, **({"records": records} if records else {})}, "list_path": path}
-    return {}
-
-
-def _records(data: dict[str, Any], operation: dict[str, Any]) -> str | None:
-    """The key of the list in a response; "" if the body is the list, None if there is none."""
-    schema = _mapping(_deref(data, _json_content(data, operation).get("schema")))
-    if schema.get("type") == "array":
-        return ""
-    lists = [
-        str(name)
-        for name, below in _mapping(schema.get("properties")).items()
-        if _mapping(_deref(data, below)).get("type") == "array"
-    ]
-    named = next((name for name in _RECORDS if name in lists), lists[0] if len(lists) == 1 else None)
-    return named if named is None or re.fullmatch(r"[A-Za-z_]\w*", named) else None
-
-
 def _limit_headers(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
     """The headers of responses that state limits, if they say when to go on."""
     found: dict[str, str] = {}
     for _, operation in operations:
-        for response in _mapping(operation.get("responses")).values():
-            for name in _mapping(_mapping(_deref(data, response)).get("headers")):
+        for response in mapping(operation.get("responses")).values():
+            for name in mapping(mapping(deref(data, response)).get("headers")):
                 for key, pattern in _LIMIT_HEADERS.items():
                     if pattern.fullmatch(name):
                         found.setdefault(key, name)
     return found if found.keys() & {"reset", "retry_after"} else {}
-
-
-def _deref(data: dict[str, Any], value: object) -> object:
-    """The value, or what its `$ref` names inside the document."""
-    for _ in range(10):
-        reference = _mapping(value).get("$ref")
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            break
-        value = data
-        for part in reference[2:].split("/"):
-            value = _mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
-    return value
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _sentence(value: object, longest: int) -> str:

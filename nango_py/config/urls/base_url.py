@@ -153,7 +153,15 @@ def render_url(
 
 
 def _is_host(host: str) -> bool:
-    return host.startswith("[") or all(re.fullmatch(_LABEL, label) for label in host.split("."))
+    if host.startswith("["):
+        from ipaddress import IPv6Address
+
+        try:
+            IPv6Address(host[1:-1])
+        except ValueError:
+            return False
+        return True
+    return all(re.fullmatch(_LABEL, label) for label in host.split("."))
 
 
 def _plain_http() -> TemplateProblem:

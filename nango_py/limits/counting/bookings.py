@@ -73,11 +73,11 @@ class Bookings:
         if booking.state == "waiting":
             self.release(booking)
         if booking.state == "in_flight":
-            for index, spend in enumerate(booking.spends):
+            if costs is not None:
+                self._change_costs(booking, costs)
+            for spend in booking.spends:
                 meter = self.meters.get(spend.key)
                 if meter is not None:
-                    if costs is not None:
-                        meter.change_cost(booking, costs[index])
                     # In every store a late response counts when the API must have counted the request.
                     meter.expire(now)
                     meter.finish(booking, now)
@@ -91,6 +91,12 @@ class Bookings:
                 self.meters[spend.key].dequeue(booking)
                 self.meters[spend.key].cancel(booking)
         booking.state = "ended"
+
+    def _change_costs(self, booking: Booking, costs: tuple[int, ...]) -> None:
+        for spend, cost in zip(booking.spends, costs, strict=True):
+            meter = self.meters.get(spend.key)
+            if meter is not None:
+                meter.change_cost(booking, cost)
 
     def restore_order(self, booking: Booking) -> None:
         """Make the meters of a booking usable after an exception stopped a step in the middle."""

@@ -219,8 +219,8 @@ class Meter:
             return
         cost, log = self.in_flight[booking][1], self.log
         levels = self._levels_after(moment, cost) if self._buckets else self.levels
-        is_late = bool(self.spans and log.times and log.times[-1] > moment)
-        late = log.with_entry(moment, cost) if is_late else None
+        times = log.times
+        late = log.with_entry(moment, cost) if self.spans and times and times[-1] > moment else None
         # From here to the end of the change there is no call and no loop.
         if late is not None:
             log.times, log.totals = late

@@ -36,7 +36,8 @@ RECIPES = {
 }
 """Each recipe's heading, and the new file."""
 
-PAGED = """
+PAGED = """\
+      json: {id: 1}
   - call: {method: GET, path: orders}
     credentials: {token: token_test_1234}
     sends: {url: https://api.northwind.test/v1/orders, headers: {}}
@@ -45,9 +46,8 @@ PAGED = """
     credentials: {token: token_test_1234}
     sends: {url: "https://api.northwind.test/v1/orders?page=2", headers: {}}
     response: {status: 200, json: {items: [3]}}
-
-sources:"""
-"""Two pages for the example's list."""
+"""
+"""The last example, and two pages of a list."""
 
 PROGRAM = """
 import sys
@@ -86,7 +86,7 @@ def own_kinds() -> str:
         "{kind: offset, param: offset, size: {param: limit, max: 100}, records: items}": (
             "{kind: next_header, header: X-Next-Page, records: items}"
         ),
-        "\nsources:": PAGED,
+        "      json: {id: 1}\n": PAGED,
     }
     text = FILES[BLUEPRINT]
     for old, new in changes.items():

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py.config.catalogue import Catalogue
+from nango_py.config.loading import load_configuration
 from nango_py.engine.graphql import find_operations
-from nango_py.errors import InvalidRequest, ProviderError, RequestFailed
+from nango_py.errors import ConfigError, InvalidRequest, ProviderError, RequestFailed
 from tests.support.made_values import KEY, FakeResponse
 from tests.support.scripted_executors import ScriptedApi, executors
 
@@ -61,6 +63,33 @@ def test_the_blueprint_may_name_another_path(kind: str) -> None:
     assert api.requests[0].plan.endpoint == "graphql.json"
     assert api.requests[0].body["operationName"] == "Add"
     assert api.requests[0].plan.headers["x-a"] == ("X-A", "b")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("https://a.test/graphql", "E204"),
+        ("/graphql", "E204"),
+        ("../graphql", "E204"),
+        ("graphql?a=1", "E204"),
+        ("{version}/graphql", "E204"),
+        (5, "E206"),
+        (["graphql"], "E201"),
+    ],
+)
+def test_a_wrong_path_is_an_error_at_its_place(path: Any, code: str) -> None:
+    """It is a path below the base URL, without a query; "" is the base URL itself."""
+    requests = {"base_url": "https://api.acme.test/", "headers": {"Authorization": "${api_key}"}}
+    entry: dict[str, Any] = {"auth": {"auth_mode": "API_KEY"}, "requests": {**requests, "graphql_path": path}}
+    with pytest.raises(ConfigError) as caught:
+        load_configuration({"acme": entry}, catalogue=Catalogue([]))
+    (problem,) = caught.value.problems
+    assert problem.code == code
+    assert problem.position.file.endswith('["requests"]["graphql_path"]')
+    for right in ("", "graphql.json", "api/v2/graphql"):
+        entry["requests"]["graphql_path"] = right
+        found = load_configuration({"acme": entry}, catalogue=Catalogue([]))
+        assert found.integrations["acme"].requests.graphql_path == right
 
 
 @both

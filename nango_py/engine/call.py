@@ -238,7 +238,7 @@ class ApiCall:
             await self._io.ask_limits(learn, self._io.limits)
         if closing is not None:
             seconds = min(verdict.gate_seconds, LONGEST_GATE)
-            self._emit("gate", seconds, verdict.rule)
+            self._emit("gate", seconds, verdict.rule, self.attempts[-1])
             await self._io.ask_limits(self._io.limits.close_gate, closing.gates, seconds)
 
     def _within_deadline(self, verdict: Verdict) -> Verdict:

@@ -135,6 +135,7 @@ def attempt_fields(plan: Plan, attempt: Attempt) -> dict[str, object]:
         "bytes": attempt.received,
         "action": attempt.action,
         "rule": attempt.rule,
+        "closed": attempt.closed,
         "call": attempt.call_id,
     }
 

@@ -195,3 +195,11 @@ def test_a_budget_without_limits_lets_limits_be_learned() -> None:
             FakeResponse(200, {"RateLimit-Limit": "9", "RateLimit-Remaining": "8", "RateLimit-Reset": "60"})
         )
     assert [view.limit for view in site.store.view(site.store.keys("")) if view.limit] == [9]
+
+
+def test_the_event_of_a_gate_names_its_budgets() -> None:
+    """A listener learns which calls wait, and for how long."""
+    site, seen = Site(), []
+    site.runtime.events.on("gate", lambda event: seen.append((event.attempt.closed, event.seconds)))
+    site.closed(FakeResponse(429, {"X-Problem": "day", "Retry-After": "60"}))
+    assert seen == [("tenant", 60.0)]

@@ -23,7 +23,7 @@ from nango_py.errors import (
     printable,
 )
 from nango_py.pagination.base import UnreadablePage
-from nango_py.secret import mask_rare, mask_secrets
+from nango_py.secret import mask_rare, mask_secrets, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -381,6 +381,7 @@ class PageWalk:
         link = self._requests.stored_link(sent, target.url) if target.url else ""
         return self._requests.following(page.before.changes or {}, target, link)
 
+    @without_frames
     def state_at(self, place: Place, read: int = 0) -> JsonObject:
         """A place as JSON.
 

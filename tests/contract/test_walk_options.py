@@ -7,6 +7,7 @@ import copy
 import gc
 import json
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -500,6 +501,10 @@ def test_a_state_holds_no_credential(kind: str) -> None:
     with pytest.raises(RequestFailed, match="credential") as caught:
         read(executor, "paginate", 1)
     assert KEY not in str(caught.value)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    ours = [frame for frame in frames if "nango_py" in frame.f_code.co_filename]
+    assert ours
+    assert KEY not in repr([frame.f_locals for frame in ours])
 
 
 @both

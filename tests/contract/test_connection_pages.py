@@ -80,7 +80,9 @@ def test_pages_hold_every_connection_once(nango: Nango, size: int, monkeypatch: 
     for number, identity in enumerate(mail):
         assert identities(nango.iter_connections("mail", after=identity)) == mail[number + 1 :]
     view = next(nango.iter_connections("mail"))
-    assert view == nango.connection("mail", view["user_id"])
+    whole = nango.connection("mail", view["user_id"])
+    del whole["refresh_expires_at"]  # it is among the credentials, which lists do not read
+    assert view == whole
     assert "credentials" not in view
 
 

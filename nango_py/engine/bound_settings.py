@@ -47,6 +47,12 @@ DEFAULT_HEADERS = {
     "accept-encoding": ("Accept-Encoding", "gzip, deflate"),
     "accept": ("Accept", "*/*"),
 }
+KEPT_FOR_DOWNLOADS = (
+    "_clock", "_variables", "auth_settings", "base_url", "bases", "config", "connection", "guard",
+    "integration", "proxy", "secrets",
+)  # fmt: skip
+"""What settings for `download_hosts` have of those of the API; nothing of it is sent."""
+
 Origin = tuple[str, str, int]
 
 
@@ -83,31 +89,10 @@ class BoundRequestSettings:
     """
 
     __slots__ = (
-        "_body",
-        "_call_headers",
-        "_call_params",
-        "_clock",
-        "_variables",
-        "_varies",
-        "auth_settings",
-        "base_url",
-        "bases",
-        "client_certificate",
-        "config",
-        "connection",
-        "guard",
-        "headers",
-        "integration",
-        "mode",
-        "needs_own_pool",
-        "origins",
-        "pairs",
-        "protected_body",
-        "protected_headers",
-        "protected_params",
-        "proxy",
-        "secrets",
-        "signer",
+        "_body", "_call_headers", "_call_params", "_clock", "_variables", "_varies", "auth_settings",
+        "base_url", "bases", "client_certificate", "config", "connection", "guard", "headers",
+        "integration", "mode", "needs_own_pool", "origins", "pairs", "protected_body", "protected_headers",
+        "protected_params", "proxy", "secrets", "signer",
     )  # fmt: skip
 
     def __init__(self, integration: Integration, connection: Connection, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -301,14 +286,17 @@ class BoundRequestSettings:
         """The same settings for a host that is not the API's: without header, parameter and signature."""
         settings = object.__new__(BoundRequestSettings)
         nothing: frozenset[Any] = frozenset()
-        changes: dict[str, object] = {
-            "_call_headers": (), "client_certificate": None, "headers": DEFAULT_HEADERS,
-            "mode": AuthMode(), "origins": nothing, "pairs": (), "protected_headers": nothing,
+        bare: dict[str, object] = {
+            "_body": (), "_call_headers": (), "_call_params": (), "_varies": False,
+            "client_certificate": None, "headers": DEFAULT_HEADERS, "mode": AuthMode(), "origins": nothing,
+            "pairs": (), "protected_body": nothing, "protected_headers": nothing,
             "protected_params": nothing, "signer": None,
             "needs_own_pool": self.guard is not None or self.proxy is not None,
         }  # fmt: skip
-        for name in self.__slots__:
-            setattr(settings, name, changes.get(name, getattr(self, name)))
+        for name in KEPT_FOR_DOWNLOADS:
+            setattr(settings, name, getattr(self, name))
+        for name, value in bare.items():
+            setattr(settings, name, value)
         return settings
 
     @property

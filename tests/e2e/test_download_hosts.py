@@ -283,9 +283,11 @@ def test_settings_without_credentials_hold_none_that_could_be_sent() -> None:
     bare = bound.without_credentials()
     assert (bare.pairs, bare.origins, bare.signer, bare.client_certificate) == ((), frozenset(), None, None)
     assert "x" not in bare.headers
-    assert bare.headers_for("GET", "a") == bare.headers
+    assert bare.headers_for(bare.variables()) == bare.headers
+    assert (bare.pairs_for(bare.variables()), bare.body_for(bare.variables())) == ((), ())
     assert bare.secrets == bound.secrets
     assert not bare.mode.answers_challenges
+    assert [name for name in bound.__slots__ if not hasattr(bare, name)] == []
 
 
 def test_a_wrong_path_is_still_refused(world: World) -> None:

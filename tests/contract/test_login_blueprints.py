@@ -45,7 +45,9 @@ SIGNED = [path for path in LOGINS if path not in CODES]
 
 def product(path: Path, **more: Any) -> Nango:
     """A product whose integration `mail` is the blueprint of a file."""
-    app = {"oauth_client_id": CLIENT_ID, "oauth_client_secret": CLIENT_SECRET}
+    app: dict[str, Any] = {"oauth_client_id": CLIENT_ID, "oauth_client_secret": CLIENT_SECRET}
+    if names := whole_of(path).settings.get("app_credentials"):
+        app["app"] = {name: f"{name}_test" for name in names}
     entry = {"extends_blueprint": whole_of(path).ref, **app, **more}
     return Nango(
         {"mail": entry},
@@ -158,7 +160,9 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
         more = {parameter: config.pop(name) for name, parameter in names.items()}
         with product(path, auth=auth, oauth_scopes=["things.read"]) as nango:
             url = Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE, additional_config=config)
-            outcome = Logins(nango.accounts).finish({**query_of(consent(url)), **more}, COOKIE)
+            renamed = settings.get("callback_params") or {}
+            redirect = {renamed.get(name, name): value for name, value in query_of(consent(url)).items()}
+            outcome = Logins(nango.accounts).finish({**redirect, **more}, COOKIE)
             assert outcome.ok, outcome.message
             # This provider knows no other scope than things.read.
             assert set(outcome.missing_scopes) <= set(settings.get("default_scopes") or ())

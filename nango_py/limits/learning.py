@@ -350,10 +350,12 @@ def limit_of(spend: Spend, status: LimitStatus, *, is_stated: bool = False) -> L
         return next((limit for limit in spend.limits if limit.label == status.label), None)
     if is_stated:
         return next((limit for limit in spend.limits if isinstance(limit, Bucket)), None)
-    if status.budget is not None and status.limit is None:
-        # Which budget is meant is known, so the numbers only choose among its limits.
-        return find_limit(spend.limits, status) or next(iter(spend.limits), None)
-    return find_limit(spend.limits, status)
+    found = find_limit(spend.limits, status)
+    if found is None and status.budget is not None and len(spend.limits) == 1:
+        # The budget is known and has one limit, which may be larger or smaller for the account's plan.
+        (only,) = spend.limits
+        return None if isinstance(only, InFlight) else only
+    return found
 
 
 def find_limit(limits: Iterable[Limit], status: LimitStatus) -> Limit | None:

@@ -102,6 +102,17 @@ def test_each_family_of_headers_corrects_its_window() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("limit", "remaining", "left"), [("500", "7", 7), ("60", "7", 7), ("9999", "500", 59)]
+)
+def test_a_family_of_a_budget_with_one_limit_means_it(limit: str, remaining: str, left: float) -> None:
+    """Also if the account's plan allows another number than the blueprint says."""
+    headers = {"limit": "X-Most", "remaining": "X-Left"}
+    api = Api({"budgets": [{"key": "all", "otherwise": ["60/minute"], "headers": headers}]})
+    api.call(200, {"X-Most": limit, "X-Left": remaining})
+    assert api.views()["60/minute"].left == left
+
+
 def test_without_families_the_same_headers_say_nothing() -> None:
     """Control: names that no dialect knows are ignored."""
     api = Api({"budgets": [{"key": "all", "otherwise": ["60/minute"]}]})

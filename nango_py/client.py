@@ -270,7 +270,8 @@ class Nango:
     def connection(self, integration: str, user_id: str) -> PublicView:
         """The public view: uuid, integration, user_id, dates, status and additional_config; no credentials.
 
-        `refresh_expires_at` is when the login ends unless a token is refreshed before; None if unknown.
+        `refresh_expires_at` is when the login ends unless a token is refreshed before; None if unknown. Lists
+        of connections do not have it, because it is read from the encrypted credentials.
 
         `status` is `active`, `needs_reauth` if the provider no longer accepts the credentials, or
         `needs_choice` if the user has logged in and an account has to be chosen; see `logins`.

@@ -171,7 +171,7 @@ CASES = {
     "31 variable of another mode": Case(
         klaviyo=k(line_12="    Authorization: ${access_token}"),
         problems=("k:12:22 E309",),
-        words=("access_token exists only for OAUTH2, OAUTH2_CC, OAUTH2_JWT; API_KEY offers: api_key",),
+        words=("access_token exists only for MCP_OAUTH2, OAUTH2,", "API_KEY offers: api_key"),
     ),
     "32 unset environment": Case(
         i(line_7="    oauth_client_secret:   ${SLACK_SECRET}"),

@@ -169,7 +169,7 @@ def test_another_file_is_named(content: bytes, said: str) -> None:
     ("change", "said"),
     [
         ({"uuid": "1"}, "uuid is not a UUID"),
-        ({"status": "gone"}, "status must be active or needs_reauth"),
+        ({"status": "gone"}, "status must be one of active, needs_reauth, needs_choice"),
         ({"date_created": "yesterday"}, "date_created .*date"),
         ({"user_id": 7}, "user_id is missing or not text"),
         ({"credentials": "planted"}, "credentials is missing or not an object"),

@@ -261,7 +261,7 @@ ENTRY_PROBLEMS = [
     ('    requests:\n      headers:\n        A: "x\\ny"\n', "6:12", "E312", "line break (\\n at 2)"),
     ("    requests:\n      headers:\n        X Key: a\n", "6:9", "E313", "did you mean X-Key?"),
     ("    requests:\n      headers: {x-a: '1', X-A: '2'}\n", "5:27", "E105", "already defined"),
-    ("    requests:\n      params:\n        a: ${method}\n", "6:14", "E309", "only in headers"),
+    ("    requests:\n      base_url: https://a.test/${method}\n", "5:34", "E309", "only in what is sent"),
     ("    app_api_key: ${api_key}\n", "4:20", "E306", "environment variable"),
     ("    app_api_key: ${UNSET_NAME}\n", "4:20", "E310", "UNSET_NAME is not set"),
     (

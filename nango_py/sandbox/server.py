@@ -173,7 +173,7 @@ class Sandbox:
 
         For the modes OAUTH2 and OAUTH1 they are new tokens, as after a login. They need no secret of yours.
         """
-        made = self.api.logins.make_credentials(user)
+        made = self.api.logins.make_credentials(user, self.api.origin)
         if self.api.logins.oauth1 is None and "access_token" not in made:
             self.accept(user, made)
         return made

@@ -105,8 +105,8 @@ class LoginEndpoints:
     def _app_settings(self) -> dict[str, object]:
         return make_app_settings(self._provider.settings)
 
-    def make_credentials(self, user: str) -> dict[str, object]:
-        """New credentials of a user, as after a login."""
+    def make_credentials(self, user: str, origin: str) -> dict[str, object]:
+        """New credentials of a user, as after a login at the sandbox with this origin."""
         if self.oauth1 is not None:
             return dict(self.oauth1.issue(user))
         made = make_credentials(self._provider.settings, user)
@@ -119,6 +119,7 @@ class LoginEndpoints:
             "refresh_token": issued.refresh_token,
             "expires_at": expires,
             "raw": self._provider.fill(self._provider.raw_example() or {}),
+            **self._own.discovered(f"{origin}{PREFIX}"),
         }
         return {name: value for name, value in found.items() if value}
 

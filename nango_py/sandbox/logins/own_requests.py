@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, REVOKE = "account", "revoke_grant"
 MCP, ISSUER, REGISTER = "mcp", "issuer", "register"
+_REGISTERED = "sandbox_client"
 _PROJECTION = re.compile(r"\[(?:\?\s*(\w+)\s*==\s*['`]\"?([^'`\"]*)\"?['`]\s*)?\]\s*$")
 """The end of a JMESPath that makes a list of candidates, with the condition that they meet."""
 
@@ -52,6 +53,18 @@ class OwnRequests:
         if auth.get("resource_url"):
             found["resource_url"] = f"{root}{MCP}"
         return found
+
+    def discovered(self, root: str) -> dict[str, object]:
+        """What a login at an MCP server finds, and stores with the tokens."""
+        if self._provider.mode != "MCP_OAUTH2":
+            return {}
+        return {
+            "token_url": f"{root}token",
+            "revocation_url": f"{root}revoke",
+            "authorization_method": "none",
+            "client_id": self._provider.client_id or _REGISTERED,
+            "resource": f"{root}{MCP}",
+        }
 
     def respond(self, request: LoginRequest, name: str, rest: str) -> SandboxResponse | None:
         """The response to one of them; None if it is something else."""
@@ -112,7 +125,7 @@ class OwnRequests:
 def _describe(name: str, root: str) -> SandboxResponse:
     """What an MCP server and its authorization server say of themselves (RFC 9728, RFC 8414, RFC 7591)."""
     if name == REGISTER:
-        return SandboxResponse.of({"client_id": "sandbox_client"}, status=201)
+        return SandboxResponse.of({"client_id": _REGISTERED}, status=201)
     if name == MCP:
         challenge = f'Bearer resource_metadata="{root}{ISSUER}/resource"'
         return SandboxResponse.of({}, status=401, headers={"WWW-Authenticate": challenge})

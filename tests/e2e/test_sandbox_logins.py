@@ -19,6 +19,7 @@ from tests.support.sandbox_logins import (
     FOLDER,
     MAIL,
     begin,
+    extended,
     finish,
     log_in,
     open_nango,
@@ -37,12 +38,6 @@ def config_of(settings: Any) -> dict[str, Any]:
     for example in settings.get("examples", ()):
         return dict(example.get("additional_config") or {})
     return {}
-
-
-def extended(path: Path) -> dict[str, Any]:
-    """An integration of a shipped blueprint, with an app if its mode needs one."""
-    entry = {"extends_blueprint": path.stem.replace(".v", ":v")}
-    return {**entry, **(APP if path.stem not in {"github-app.v0", "mcp.v0"} else {})}
 
 
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -320,7 +315,9 @@ def test_made_up_credentials_are_accepted(path: Path) -> None:
         declared = nango.configuration.integrations["it"]
         for user in ("ada", "bob"):
             nango.register_connection("it", user, api.make_credentials(user), config_of(declared.settings))
-            assert nango.executor("it", user).get("anything").status_code == 200
+            in_body = "body" in declared.settings["requests"]
+            method, body = ("POST", {"json": {}}) if in_body else ("GET", {})
+            assert nango.executor("it", user).request(method, "anything", **body).status_code == 200
             if declared.auth_mode != "OAUTH2_JWT":
                 assert api.ledger.received[-1].user == user
 

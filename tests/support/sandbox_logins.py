@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from nango_py import Nango, Sandbox
+from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
@@ -33,6 +34,14 @@ MAIL: dict[str, Any] = {
     "verification": {"path": "me"},
     **APP,
 }
+
+
+def extended(path: Path) -> dict[str, Any]:
+    """An integration of a shipped blueprint, with an app if it needs one."""
+    document: Any = load_document(path).data
+    own = {name: f"app_{name}" for name in document.get("app_credentials") or ()}
+    entry = {"extends_blueprint": ":".join(path.stem.rsplit(".", 1)), **({"app": own} if own else {})}
+    return {**entry, **({} if path.stem in {"github-app.v0", "mcp.v0"} else APP)}
 
 
 def open_nango(settings: dict[str, Any], **options: Any) -> Nango:

@@ -9,6 +9,8 @@ import pytest
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.loading import load_configuration
 from nango_py.config.pagination_call import merge_pagination
+from nango_py.config.schema.validation import check_blueprint
+from nango_py.config.yaml.document import load_document
 from nango_py.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,6 +85,27 @@ def test_a_wrong_form_is_an_error_at_its_place(block: str, tmp_path: Path) -> No
         settings_of(tmp_path, block)
     found = [f"{one.position.line}:{one.position.column} {one.code}" for one in caught.value.problems]
     assert found == WRONG[block]
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "found"),
+    [
+        ("{kind: single}", "{size: {max: 5}}", ["7:35 E203"]),
+        ("{kind: single, size: {param: n}}", "{size: {max: 5}}", []),
+        ("{kind: single}", "{kind: page}", ["7:22 E203"]),
+        ("{kind: single}", "{size: 5}", ["7:41 E201"]),
+    ],
+)
+def test_pagination_of_an_endpoint(base: str, own: str, found: list[str], tmp_path: Path) -> None:
+    """A file that extends nothing is checked with the pagination of each endpoint over its own, once."""
+    text = (
+        "name: acme\nversion: v1\nauth: {auth_mode: NONE}\nrequests: {base_url: 'https://a.test/'}\n"
+        f"pagination: {base}\nendpoints:\n- {{match: {{path: a}}, pagination: {own}}}\n"
+    )
+    path = tmp_path / "acme.v1.yaml"
+    path.write_text(text)
+    problems = check_blueprint(load_document(path))
+    assert [f"{one.position.line}:{one.position.column} {one.code}" for one in problems] == found
 
 
 @pytest.mark.parametrize("block", WRONG)

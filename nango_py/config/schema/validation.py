@@ -55,23 +55,25 @@ def check_blueprint(document: Document) -> list[Problem]:
     if isinstance(document.data, dict) and "versions" in document.data:
         found = [_ignored(problem) if problem.code == "E202" else problem for problem in found]
     found += lint_blueprint(document)
-    found += _lint_bodies(document)
+    known = {(problem.position, problem.code) for problem in found}
+    bodies = _check_bodies(document)
+    found += [problem for problem in bodies if (problem.position, problem.code) not in known]
     return sorted(found, key=_get_position)
 
 
-def _lint_bodies(document: Document) -> list[Problem]:
-    """The problems of lint_settings in each blueprint of a file that extends no other."""
+def _check_bodies(document: Document) -> Iterator[Problem]:
+    """What is contradictory in each blueprint of a file that extends no other."""
     if not isinstance(document.data, dict):
-        return []
-    if "versions" not in document.data:
-        return [] if "extends" in document.data else lint_settings(document.data, document)
-    versions = document.data["versions"]
-    found: list[Problem] = []
+        return
+    versions = document.data.get("versions")
+    if "versions" not in document.data and "extends" not in document.data:
+        yield from lint_settings(document.data, document)
+        yield from _check_endpoints(document.data, document)
     for version, body in versions.items() if isinstance(versions, dict) else ():
         if isinstance(body, dict) and "extends" not in body:
             tree = with_nulls(document, ("versions", version))
-            found += lint_settings(tree.settings, tree.origins)
-    return found
+            yield from lint_settings(tree.settings, tree.origins)
+            yield from _check_endpoints(tree.settings, tree.origins)
 
 
 def _ignored(problem: Problem) -> Problem:

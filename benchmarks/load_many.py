@@ -42,9 +42,14 @@ def write_product(folder: Path, integrations: int, blueprints: int) -> None:
 
 
 def _app_settings(blueprint: str) -> str:
-    if not re.search(r"^  auth_mode: OAUTH[12]$", blueprint, re.MULTILINE):
-        return ""
-    return ", oauth_client_id: id_test" if "authorization_method: none" in blueprint else f", {APP}"
+    """What integrations.yaml has to give for a blueprint: the OAuth app, and credentials of the product."""
+    found = ""
+    if re.search(r"auth_mode: OAUTH[12]\b(?!_)", blueprint):
+        found = ", oauth_client_id: id_test" if "authorization_method: none" in blueprint else f", {APP}"
+    own = re.search(r"^app_credentials:\n((?: .*\n)+)", blueprint, re.MULTILINE)
+    names = re.findall(r"^  (\w+):", own[1], re.MULTILINE) if own else []
+    values = ", ".join(f"{name}: app_test_{name}" for name in names)
+    return f"{found}, app: {{{values}}}" if values else found
 
 
 def cpu_of(step: str, folder: Path) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nango_py.config.logins import LOGINS, login_names
 from nango_py.config.model import Status
 from nango_py.config.values import MAPPINGS
 from nango_py.config.yaml.document import parse_document
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
     from nango_py.config.catalogue import BlueprintRef, Catalogue
     from nango_py.json_types import Settings
 
-_SHOWN = frozenset({"name", "version", "title", "extends", "status", "auth", "requests"})
+_SHOWN = frozenset({"name", "version", "title", "extends", "status", "auth", "requests", LOGINS})
 _TOP_LEVEL = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]*):(?=\s)", re.MULTILINE)
 _OTHER_LINE = re.compile(r"^(?![A-Za-z_][A-Za-z0-9_-]*:\s|[ #\r\n]|\Z)", re.MULTILINE)
 _PLACE = Position("blueprints")
-_WHOLE_ONLY = frozenset({"versions", "logins"})
 
 
 @record
@@ -81,7 +81,7 @@ def _read_shown(path: Path) -> Settings | None:
         return None
     starts = [(found[1], found.start()) for found in _TOP_LEVEL.finditer(text)]
     names = [name for name, _ in starts]
-    if _OTHER_LINE.search(text) or len(set(names)) < len(names) or not _WHOLE_ONLY.isdisjoint(names):
+    if _OTHER_LINE.search(text) or len(set(names)) < len(names) or "versions" in names:
         return None
     ends = [*(start for _, start in starts[1:]), len(text)]
     shown = "".join(
@@ -91,4 +91,27 @@ def _read_shown(path: Path) -> Settings | None:
         data = parse_document(shown, path.name).data
     except ConfigError:
         return None
-    return data if isinstance(data, dict) else None
+    return _with_first_login(data) if _has_right_types(data) else None
+
+
+def _has_right_types(data: object) -> bool:
+    """Whether what is shown is text or null, in mappings or null; a whole file is refused with its place."""
+    if not isinstance(data, MAPPINGS):
+        return False
+    blocks = [data.get(key) or {} for key in ("auth", "requests", "status")]
+    if not all(isinstance(block, MAPPINGS) for block in blocks):
+        return False
+    texts = (data.get("title"), data.get("extends"), blocks[0].get("auth_mode"), blocks[1].get("base_url"))
+    return all(text is None or isinstance(text, str) for text in texts)
+
+
+def _with_first_login(shown: Settings) -> Settings | None:
+    """The keys with those of the default login over them; None if that takes the whole files."""
+    names = login_names(shown)
+    if not names:
+        return None if LOGINS in shown else shown
+    login = shown[LOGINS][names[0]]
+    if "extends" in shown or not _has_right_types(login):
+        return None
+    blocks = {key: {**(shown.get(key) or {}), **(login.get(key) or {})} for key in ("auth", "requests")}
+    return {**shown, **blocks}

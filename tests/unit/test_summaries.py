@@ -69,6 +69,42 @@ def test_what_is_inherited_is_shown(tmp_path: Path) -> None:
     assert summary_of(tmp_path, own, "child") == ("Child", "API_KEY", "https://other.test/", None)
 
 
+def test_the_first_login_is_shown(tmp_path: Path) -> None:
+    """Its mode and base URL are laid over those of the file, also if the file extends another."""
+    logins = (
+        "logins:\n  user:\n    auth: {auth_mode: BASIC}\n    requests: {base_url: https://eu.acme.test/}\n"
+        "  key:\n    auth: {auth_mode: API_KEY}\n"
+    )
+    text = PLAIN.replace("auth: {auth_mode: API_KEY}\n", "").replace("Bearer ${api_key}", "Basic") + logins
+    assert summary_of(tmp_path, text) == ("Acme", "BASIC", "https://eu.acme.test/", None)
+    child = f"name: child\nversion: v1\nextends: acme:v1\n{logins.replace('eu', 'us')}"
+    assert summary_of(tmp_path, child, "child")[1:3] == ("BASIC", "https://us.acme.test/")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "auth: 5",
+        "auth: {auth_mode: [1]}",
+        "requests: [1]",
+        "title: [1]",
+        "status: 4",
+        "extends: 4",
+        "logins: 4",
+        "logins: {user: 4}",
+        "logins: {user: {auth: 3}}",
+        "logins: {user: {requests: {base_url: 3}}}",
+    ],
+)
+def test_a_wrong_type_is_an_error_with_its_place(tmp_path: Path, wrong: str) -> None:
+    """What is shown of a wrong file is what is wrong with it."""
+    key = wrong.partition(":")[0]
+    kept = [line for line in PLAIN.replace("\n  ", "\0").splitlines() if not line.startswith(f"{key}:")]
+    text = "\n".join([*kept, wrong, ""]).replace("\0", "\n  ")
+    with pytest.raises(ConfigError, match=r"acme\.v1\.yaml:\d+:\d+: error"):
+        summary_of(tmp_path, text)
+
+
 def test_a_wrong_name_is_an_error(tmp_path: Path) -> None:
     """A file with another name inside is read as a whole, and refused."""
     (tmp_path / "acme.v1.yaml").write_text(PLAIN.replace("name: acme", "name: other"))

@@ -64,8 +64,10 @@ def check_statically(settings: Settings, locator: Located) -> list[Problem]:
     endpoints = _mappings(settings.get("endpoints"))
     if all(_is_valid("endpoint", endpoint) for endpoint in endpoints):
         found += _check_endpoints(endpoints, locator)
+    fields = [key for key in ("credentials", "connection_config") if settings.get(key) is not None]
+    has_fields = all(_is_valid(key, settings[key]) for key in fields)
     for number, example in enumerate(_mappings(settings.get("examples"))):
-        if _is_valid("example", example):
+        if has_fields and _is_valid("example", example):
             found += _check_example(settings, example, ("examples", number), locator)
     return found
 
@@ -133,7 +135,8 @@ def _check_endpoints(endpoints: Sequence[Settings], locator: Located) -> Iterato
 
 
 def _check_example(settings: Settings, example: Settings, path: Path, locator: Located) -> Iterator[Problem]:
-    mode = (settings.get("auth") or {}).get("auth_mode")
+    auth = settings.get("auth")
+    mode = auth.get("auth_mode") if isinstance(auth, MAPPINGS) else None
     place = f"example {int(path[1]) + 1}"
     if "credentials" in example and mode in AUTH_MODES.names():
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,13 @@ examples:
   - {call: {path: a}, credentials: {api_key: k}, additional_config: {region: eu}, response: {status: 200},
      expects: {error: a}}
 """
+
+FIELDS = (
+    "name: acme", "version: v1", "auth: {auth_mode: API_KEY}", "requests: {base_url: https://a.test/}",
+)  # fmt: skip
+EXAMPLE = """\
+examples:
+  - {call: {path: a}, credentials: {api_key: k}, additional_config: {tenant: a}, response: {status: 200}}"""
 
 # By name: text that replaces a part of the blueprint, and the place, code and a word of the problem.
 WRONG: dict[str, tuple[str, str, str, str]] = {
@@ -109,6 +117,28 @@ def test_all_stages_report_together(product: Product) -> None:
     assert found.code == 2
     codes = [line.partition("[")[2].partition("]")[0] for line in found.err.splitlines()]
     assert sorted(codes) == ["E202", "E306", "E324", "W106"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "connection_config: text",
+        "connection_config: {type: object, properties: 7}",
+        "connection_config: {type: object, properties: {tenant: text}}",
+        "connection_config: {type: object, properties: {tenant: {type: texts}}}",
+        "credentials: text",
+        "credentials: {api_key: text}",
+        "auth: text",
+    ],
+)
+def test_examples_beside_wrong_fields(product: Product, block: str) -> None:
+    """Fields of another type are errors at their place, and the examples are not compared with them."""
+    others = [line for line in FIELDS if line.partition(":")[0] != block.partition(":")[0]]
+    product.write("drafts/acme.v1.yaml", "\n".join([block, *others, EXAMPLE, ""]))
+    found = product.run("check", "drafts/acme.v1.yaml")
+    assert found.code == 2
+    assert found.err.startswith("drafts/acme.v1.yaml:1:")
+    assert re.findall("E326|bug", found.err) == []
 
 
 def test_a_blueprint_whose_rules_are_wrong_is_different_from_its_sandbox(product: Product) -> None:

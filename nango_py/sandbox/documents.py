@@ -109,6 +109,6 @@ def set_at(document: JsonValue, steps: Steps, value: JsonValue) -> JsonValue:
 
 
 def find_field_of_last(expression: str) -> tuple[str, str] | None:
-    """The list ("" is the body) and the field of a JMESPath to the last record, such as `data[-1].id`, or None."""
+    """The list ("" is the body) and the field of a JMESPath to the last record (`data[-1].id`), or None."""
     match = re.search(r"(?:^|&&)\s*(?P<list>[\w.\"]*)\[-1\]\.(?P<field>\w+)\s*$", expression)
     return (match["list"], match["field"]) if match else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
-    from nango_py.json_types import Settings
+    from nango_py.json_types import Schema, Settings
 
 NEEDS_RESPONSE = frozenset({"error", "retries", "wait_seconds", "closes", "next_page"})
 
@@ -62,18 +63,28 @@ def check_statically(settings: Settings, locator: Located) -> list[Problem]:
     if _is_valid("rate_limits", settings.get("rate_limits")):
         found += _check_budgets(settings["rate_limits"], locator)
     endpoints = _mappings(settings.get("endpoints"))
-    if all(_is_valid("endpoint", endpoint) for endpoint in endpoints):
+    if all(_is_valid_item("endpoint", endpoint) for endpoint in endpoints):
         found += _check_endpoints(endpoints, locator)
     fields = [key for key in ("credentials", "connection_config") if settings.get(key) is not None]
     has_fields = all(_is_valid(key, settings[key]) for key in fields)
     for number, example in enumerate(_mappings(settings.get("examples"))):
-        if has_fields and _is_valid("example", example):
+        if has_fields and _is_valid_item("example", example):
             found += _check_example(settings, example, ("examples", number), locator)
     return found
 
 
 def _is_valid(definition: str, block: object) -> bool:
     return block is not None and is_surely_valid(resolve_references(definition), block)
+
+
+def _is_valid_item(definition: str, item: object) -> bool:
+    """Whether an item of a list is valid; null removes no key there."""
+    return is_surely_valid(_list_of(definition), [item])
+
+
+@functools.cache
+def _list_of(definition: str) -> Schema:
+    return {"type": "array", "items": resolve_references(definition)}
 
 
 def _mappings(value: object) -> Sequence[Settings]:

@@ -129,6 +129,8 @@ def test_all_stages_report_together(product: Product) -> None:
         "credentials: text",
         "credentials: {api_key: text}",
         "auth: text",
+        "endpoints: [{match: {path: a, method: null}, safe: true}]",
+        "endpoints: [{match: {path: null}, safe: true}]",
     ],
 )
 def test_examples_beside_wrong_fields(product: Product, block: str) -> None:

@@ -139,8 +139,11 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     # The list of candidates is the whole body, or stands below a key: accounts[].
     lists = [str(step["choose"].get("from", "")).partition("[")[0] for step in steps if "choose" in step]
     accounts: Any = account if steps and not lists else [account]
+    document: dict[str, Any] = {}
+    if lists and lists[0]:
+        put(document, lists[0], accounts)
     with AccountsProvider(
-        {lists[0]: accounts} if lists and lists[0] else accounts,
+        document or accounts,
         client_auth=method,
         rotation="strict",
         requires_pkce=settings.get("pkce") != "unsupported",

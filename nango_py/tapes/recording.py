@@ -18,6 +18,7 @@ from nango_py.tapes.redaction import (
     redact,
     redact_body,
     redact_cookie,
+    redact_cookies,
     redact_token_params,
     redact_url,
     secrets_in_token_response,
@@ -108,7 +109,10 @@ class Recorder:
 def describe_request(request: Sendable) -> TapedRequest:
     """A request as it is recorded and compared: without its secrets."""
     secrets = secrets_of(request)
-    headers = tuple((name, redact(value, secrets)) for name, value in request.masked_headers().items())
+    headers = tuple(
+        (name, redact_cookies(value) if name.lower() == "cookie" else redact(value, secrets))
+        for name, value in request.masked_headers().items()
+    )
     url = redact_url(request.masked_url(), secrets)
     if request.body is not None and not isinstance(request.body, bytes):
         return TapedRequest(request.method, url, headers, None)
@@ -126,7 +130,8 @@ def _redact_call(call: TapedCall, secrets: Collection[str]) -> TapedCall:
     if isinstance(outcome, Failure):
         return TapedCall(request, replaced(outcome, text=redact(outcome.text, secrets)))
     headers = tuple((name, redact(value, secrets)) for name, value in outcome.headers)
-    return TapedCall(request, replaced(outcome, headers=headers, body=redact_body(outcome.body, secrets)))
+    body, reason = redact_body(outcome.body, secrets), redact(outcome.reason, secrets)
+    return TapedCall(request, replaced(outcome, reason=reason, headers=headers, body=body))
 
 
 class Player:

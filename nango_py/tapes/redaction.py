@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from nango_py.secret import EVERYTHING, MASK, MIN_MASKED_LENGTH, mask_secrets, secret_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from nango_py.json_types import JsonValue
     from nango_py.transport.sendable import Sendable
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
+_RUN = re.compile(r"[^\s\"'<>]+")
+_JSON_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([/\\]))")
+_MOST_ESCAPES = 3
+"""How many times a text may be escaped, such as a URL in a parameter of a URL."""
 _FORM = re.compile(r"[A-Za-z0-9*%_.+~-]+=[^\s{}<>]*")
-_COOKIE_VALUE = re.compile(r"=[^;]*")
 _PUBLIC_PARAMS = frozenset(
     {"grant_type", "scope", "redirect_uri", "audience", "token_type_hint", "client_assertion_type"}
 )
@@ -39,31 +43,59 @@ def is_token_request(request: Sendable) -> bool:
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """The text without any spelling of the secrets, and without base64 that holds one."""
+    """The text without any spelling of the secrets, and without base64 or escapes that hold one."""
     if not secrets:
         return text
     found = [secret.encode("utf-8", "surrogatepass") for secret in secrets]
 
-    def check(match: re.Match[str]) -> str:
+    def check_base64(match: re.Match[str]) -> str:
         return MASK if _holds(match[0], found) else match[0]
 
-    return _BASE64.sub(check, mask_secrets(text, secrets))
+    def check_escapes(match: re.Match[str]) -> str:
+        return (
+            MASK if any(secret in form for form in _unescaped(match[0]) for secret in secrets) else match[0]
+        )
+
+    return _RUN.sub(check_escapes, _BASE64.sub(check_base64, mask_secrets(text, secrets)))
 
 
 def _holds(text: str, secrets: list[bytes]) -> bool:
-    padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
-    for alphabet in (b"+/", b"-_"):
-        try:
-            decoded = base64.b64decode(padded, altchars=alphabet, validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        if any(secret in decoded for secret in secrets):
-            return True
+    """Whether base64 holds a secret, also behind other characters of its alphabet or in several lines."""
+    digits = "".join(text.rstrip("=").split())
+    for start in range(4):
+        part = digits[start:]
+        part = part[: len(part) - (len(part) % 4 == 1)]
+        for alphabet in (b"+/", b"-_"):
+            try:
+                decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=alphabet, validate=True)
+            except (binascii.Error, ValueError):
+                continue
+            if any(secret in decoded for secret in secrets):
+                return True
     return False
+
+
+def _unescaped(text: str) -> Iterator[str]:
+    """What a text with escapes of URLs, JSON or HTML stands for, after each step."""
+    for _ in range(_MOST_ESCAPES):
+        before = text
+        for unescape in (unquote, _unescape_json, html.unescape):
+            found = unescape(text)
+            if found != text:
+                text = found
+                yield text
+        if text == before:
+            return
+
+
+def _unescape_json(text: str) -> str:
+    return _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else match[2], text)
 
 
 def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
     """The same for a body: also inside of the texts of JSON and of the values of a form."""
+    if b"\0" in body:  # binary, or UTF-16
+        return redact_bytes(body, secrets)
     try:
         text = redact(body.decode(), secrets)
     except UnicodeDecodeError:
@@ -88,8 +120,8 @@ def _redact_leaves(value: JsonValue, secrets: Collection[str]) -> JsonValue:
 
 def redact_url(url: str, secrets: Collection[str]) -> str:
     """The same for a URL."""
-    head, mark, query = redact(url, secrets).partition("?")
-    return head + mark + redact_query(query, secrets)
+    head, mark, query = url.partition("?")
+    return redact(head + mark + redact_query(query, secrets), secrets)
 
 
 def redact_query(query: str, secrets: Collection[str]) -> str:
@@ -100,10 +132,11 @@ def redact_query(query: str, secrets: Collection[str]) -> str:
 
 
 def redact_bytes(data: bytes, secrets: Collection[str]) -> bytes:
-    """The same for a body that is not text."""
+    """The same for a body that is not text as a whole, such as one with a file, or in UTF-16."""
     for secret in secrets:
-        data = data.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
-    return data
+        for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+            data = data.replace(secret.encode(encoding, "surrogatepass"), MASK.encode(encoding))
+    return redact(data.decode("latin-1"), secrets).encode("latin-1")
 
 
 def redact_token_params(body: bytes) -> bytes:
@@ -112,6 +145,8 @@ def redact_token_params(body: bytes) -> bytes:
     try:
         found = json.loads(text)
     except ValueError:
+        if not _FORM.fullmatch(text):
+            return MASK.encode()
         pairs = parse_qsl(text, keep_blank_values=True)
         return urlencode(
             [(name, value if name in _PUBLIC_PARAMS else MASK) for name, value in pairs], safe="*"
@@ -134,5 +169,16 @@ def secrets_in_token_response(body: bytes) -> list[str]:
 
 
 def redact_cookie(value: str) -> str:
-    """A Set-Cookie header without the value of the cookie."""
-    return _COOKIE_VALUE.sub(f"={MASK}", value, count=1)
+    """A Set-Cookie header without the value of the cookie, which may have no name."""
+    cookie, semicolon, attributes = value.partition(";")
+    return _without_value(cookie) + semicolon + attributes
+
+
+def redact_cookies(value: str) -> str:
+    """A Cookie header without the values of its cookies."""
+    return "; ".join(_without_value(cookie.strip()) for cookie in value.split(";"))
+
+
+def _without_value(cookie: str) -> str:
+    name, mark, _ = cookie.partition("=")
+    return f"{name}={MASK}" if mark else MASK

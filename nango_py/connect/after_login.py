@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from nango_py.connect.failure import LOGIN_ERRORS, UNREACHABLE, LoginFailed, explain_failure
-from nango_py.connect.oauth import LoginResult, check_final_config, send_once
+from nango_py.connect.oauth import LoginResult, check_final_config, check_partial_config, send_once
 from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, thaw
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConnectFailed, ConnectionNotFound, TamperError
@@ -90,7 +90,8 @@ def complete_settings(
         except StepFailed as error:
             failure = _explain(error)
         else:
-            settings |= values
+            # Checked before the next step, whose request may go to a kept host.
+            settings = check_partial_config(integration, {**settings, **values}, context().place)
             continue
         raise failure
     return check_final_config(integration, settings, context().place)

@@ -242,6 +242,21 @@ def test_a_step_is_not_sent_to_a_private_address() -> None:
             assert (outcome.ok, outcome.code) == (False, "invalid_credentials")
 
 
+@pytest.mark.parametrize(("kept", "requests"), [("site/../1", 1), ("site-1", 2)])
+def test_a_kept_value_is_checked_before_the_next_step(kept: str, requests: int) -> None:
+    """No request with the token goes where `connection_config` does not allow; a valid value is a control."""
+    with AccountsProvider([{"id": kept}]) as provider:
+        first = {"url": f"{provider.url}/accounts", "keep": {"cloud_id": "[0].id"}}
+        second = {
+            "url": f"{provider.url}/accounts?id=${{additional_config.cloud_id}}",
+            "keep": {"site": "[0].id"},
+        }
+        with a_product(provider.entry_with(first, second)) as nango:
+            assert log_in(nango).ok is (requests == 2)
+            assert len(provider.account_calls) == requests
+            assert len(rows(nango)) == requests - 1
+
+
 def test_without_steps_nothing_is_looked_up() -> None:
     """The control: a login without `after_login` makes no further request."""
     with LoginProvider() as provider, a_product(provider.entry()) as nango:

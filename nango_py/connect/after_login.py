@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.connect.failure import LOGIN_ERRORS, UNREACHABLE, LoginFailed, explain_failure
 from nango_py.connect.oauth import LoginResult, check_final_config, check_partial_config, send_once
-from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, thaw
+from nango_py.connections.connection import NEEDS_CHOICE, thaw
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConnectFailed, ConnectionNotFound, TamperError
 from nango_py.protocols.after_login import (
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
-    from nango_py.connections.connection import PublicView
+    from nango_py.connections.connection import Connection, PublicView
     from nango_py.json_types import JsonObject, Settings
     from nango_py.protocols.after_login import Choice
     from nango_py.protocols.token_exchange import TokenContext
     from nango_py.services import Services
+
+_ATTEMPTS = 3
+"""How often an account is looked up if the connection changes in between."""
 
 
 class ChoiceNeeded(Exception):
@@ -114,21 +117,24 @@ def choose(accounts: Accounts, integration: str, user_id: str, choices: Mapping[
     """See `Logins.choose`."""
     declared = accounts.services.integration(integration)
     check_choices(declared.settings["auth"], choices)
-    try:
-        config = _complete_stored(accounts, integration, user_id, choices)
-    except ChoiceNeeded as needed:
-        what = f"{needed.choice.name} has to be chosen too"
-    else:
-        stored = accounts.services.store.update_config(integration, user_id, config, status=ACTIVE)
-        accounts.services.cache.forget(integration, user_id)
-        return stored.public()
-    raise ConnectFailed("needs_choice", what)
+    for _ in range(_ATTEMPTS):
+        try:
+            connection, config = _complete_stored(accounts, integration, user_id, choices)
+        except ChoiceNeeded as needed:
+            code, what = "needs_choice", f"{needed.choice.name} has to be chosen too"
+            break
+        stored = accounts.services.store.activate(connection, config)
+        if stored is not None:
+            accounts.services.cache.forget(integration, user_id)
+            return stored.public()
+        code, what = "unavailable", "the connection was changed in the meantime; please try again"
+    raise ConnectFailed(code, what)
 
 
 def _complete_stored(
     accounts: Accounts, integration: str, user_id: str, choices: Mapping[str, str]
-) -> JsonObject:
-    """The settings of a stored connection, looked up again with its token."""
+) -> tuple[Connection, JsonObject]:
+    """A stored connection, and its settings, looked up again with its token."""
     services = accounts.services
     declared = services.integration(integration)
     connection = services.store.get(integration, user_id)
@@ -140,7 +146,7 @@ def _complete_stored(
             name: value for name, value in thaw(connection.additional_config).items() if name not in names
         }
         login = LoginResult(reveal(connection.credentials), config)
-        return complete_settings(services, declared, user_id, login, choices, {})
+        return connection, complete_settings(services, declared, user_id, login, choices, {})
     except LOGIN_ERRORS as error:
         failure = explain_failure(error, by_user=False)
     raise ConnectFailed(failure.code, failure.message)

@@ -163,10 +163,8 @@ class ConnectionStore(SealedDatabase):
         check_identity(integration, user_id)
         return self._update(integration, user_id, credentials=to_json(credentials, "credentials"))
 
-    def update_config(
-        self, integration: str, user_id: str, additional_config: Settings, *, status: str = ""
-    ) -> Connection:
-        """Replace the whole additional_config, and return the connection; with a new status if one is given.
+    def update_config(self, integration: str, user_id: str, additional_config: Settings) -> Connection:
+        """Replace the whole additional_config, and return the connection.
 
         Raises:
             ConnectionNotFound: there is none.
@@ -174,22 +172,44 @@ class ConnectionStore(SealedDatabase):
         """
         check_identity(integration, user_id)
         settings = to_json(additional_config, "additional_config")
-        return self._update(integration, user_id, status, additional_config=settings)
+        return self._update(integration, user_id, additional_config=settings)
 
-    def _update(self, integration: str, user_id: str, status: str = "", **new: Secret) -> Connection:
+    def activate(self, connection: Connection, additional_config: Settings) -> Connection | None:
+        """Replace the whole additional_config, make the connection `active`, and return it.
+
+        Returns None, and writes nothing, if it was changed or deleted since it was read.
+
+        Raises:
+            TamperError: the stored row was altered; it was left unchanged.
+        """
+        settings = to_json(additional_config, "additional_config")
+        identity = {"integration": connection.integration, "user_id": connection.user_id}
+
+        def work(run: Run) -> Connection | None:
+            rows = run(statements.ONE_FOR_UPDATE, identity)
+            old = Row._make(rows[0]) if rows else None
+            if old is None or (old.generation, old.uuid) != (connection.generation, connection.uuid):
+                return None
+            return self._replace(run, old, ACTIVE, additional_config=settings)
+
+        return self.write(work)
+
+    def _update(self, integration: str, user_id: str, **new: Secret) -> Connection:
         def work(run: Run) -> Connection:
             rows = run(statements.ONE_FOR_UPDATE, {"integration": integration, "user_id": user_id})
             if not rows:
                 raise ConnectionNotFound(integration, user_id)
             old = Row._make(rows[0])
-            credentials, additional_config = self.decrypt(old)
-            kept = ACTIVE if "credentials" in new else old.status
-            row = old.next_generation(status or kept, self.microseconds())
-            texts = new.get("credentials", credentials), new.get("additional_config", additional_config)
-            run(statements.UPDATE, row.seal(self._key, *texts)._asdict())
-            return row.to_connection(*texts)
+            return self._replace(run, old, ACTIVE if "credentials" in new else old.status, **new)
 
         return self.write(work)
+
+    def _replace(self, run: Run, old: Row, status: str, **new: Secret) -> Connection:
+        credentials, additional_config = self.decrypt(old)
+        row = old.next_generation(status, self.microseconds())
+        texts = new.get("credentials", credentials), new.get("additional_config", additional_config)
+        run(statements.UPDATE, row.seal(self._key, *texts)._asdict())
+        return row.to_connection(*texts)
 
     def delete(self, integration: str, user_id: str) -> Connection | None:
         """Delete the connection and return its last state; None if it could not be decrypted.

@@ -13,7 +13,7 @@ from tests.support.fake_clock import ManualClock
 from tests.support.login_accounts import SITES, AccountsProvider
 from tests.support.login_product import COOKIE, a_product, log_in, pending_rows, rows, stored
 from tests.support.oauth2_login_provider import LoginProvider
-from tests.support.provider_server import ProviderResponse
+from tests.support.provider_server import ProviderRequest, ProviderResponse
 
 if TYPE_CHECKING:
     from nango_py import Nango
@@ -255,6 +255,35 @@ def test_a_kept_value_is_checked_before_the_next_step(kept: str, requests: int) 
             assert log_in(nango).ok is (requests == 2)
             assert len(provider.account_calls) == requests
             assert len(rows(nango)) == requests - 1
+
+
+@pytest.mark.parametrize(("changes", "status"), [(0, "active"), (1, "active"), (9, "needs_choice")])
+def test_a_choice_is_stored_with_the_token_that_it_was_looked_up_with(changes: int, status: str) -> None:
+    """A connection that another login replaces meanwhile is looked up again, and kept if it changes again."""
+    with AccountsProvider() as provider, a_product(provider.entry_with()) as nango:
+        log_in(nango)
+        store, token = nango.services.store, stored(nango)["access_token"]
+        seen: list[str] = []
+        list_accounts = provider.list_accounts
+
+        def replace_first(incoming: ProviderRequest) -> ProviderResponse:
+            seen.append(store.get("mail", "user-1").credentials["scope"].reveal())
+            if len(seen) <= changes:
+                credentials = {**stored(nango), "scope": f"login {len(seen)}"}
+                store.put("mail", "user-1", credentials, status="needs_choice")
+            return list_accounts(incoming)
+
+        provider.routes = {**provider.routes, "/accounts": "replace_first"}
+        provider.replace_first = replace_first  # type: ignore[attr-defined]
+        if status == "active":
+            nango.logins.choose("mail", "user-1", {"cloud_id": "site-2"})
+        else:
+            with pytest.raises(ConnectFailed) as caught:
+                nango.logins.choose("mail", "user-1", {"cloud_id": "site-2"})
+            assert caught.value.code == "unavailable"
+        assert len(seen) == min(changes + 1, 3)
+        assert nango.connection("mail", "user-1")["status"] == status
+        assert stored(nango)["access_token"] == token
 
 
 def test_without_steps_nothing_is_looked_up() -> None:

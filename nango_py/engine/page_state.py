@@ -107,7 +107,13 @@ class ListId:
         Headers of the call are not part of it: they often hold ids of requests.
         """
         data = call.data if isinstance(call.data, str | bytes) else _form(call.data)
-        asked = (call.method.upper(), sorted(to_pairs(call.params)), _plain(call.json), data)
+        asked: tuple[object, ...] = (
+            call.method.upper(),
+            sorted(to_pairs(call.params)),
+            _plain(call.json),
+            data,
+        )
+        asked = (*asked, call.base) if call.base else asked
         return cls(integration, user, call.path, kind, digest(repr(asked).encode("utf-8", "replace")))
 
 
@@ -162,7 +168,7 @@ def from_state(state: Mapping[str, JsonValue], of: ListId) -> tuple[Place, int]:
             theirs = printable(str(state[name]), 100)
             raise InvalidRequest(f'state is of {name} "{theirs}"; this call is of {name} "{printable(own)}"')
     if state["call"] != of.call:
-        raise InvalidRequest("state is of a call with another method, params, json or data")
+        raise InvalidRequest("state is of a call with another method, base URL, params, json or data")
     place = Place(
         changes=_changes(state["next"]),
         pages=_count(state, "pages"),

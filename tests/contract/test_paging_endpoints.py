@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from nango_py import ConfigError
+from nango_py import ConfigError, InvalidRequest
 from tests.support.both_executors import EXECUTORS, open_product
 from tests.support.recording_server import RecordingServer, Reply
 
@@ -161,3 +161,22 @@ def test_a_wrong_block_is_an_error_at_its_place(
         nango.executor("shop", "u")
     assert [problem.position.file.endswith(place) for problem in caught.value.problems] == [True]
     assert not server.received
+
+
+@EXECUTORS
+def test_a_state_belongs_to_one_base_url(run: Any, server: RecordingServer) -> None:
+    """The same path below another base URL is another list; below its own, the list goes on."""
+    with open_product(entry_of(server), credentials={"api_key": KEY}) as nango:
+        of_content, of_default = (
+            nango.executor("shop", "u").at("content").paginate("things").state,
+            nango.executor("shop", "u").paginate("things").state,
+        )
+        refused: list[tuple[Any, Any]] = [
+            (lambda executor: executor, of_content),
+            (lambda executor: executor.at("content"), of_default),
+        ]
+        for choose, state in refused:
+            with pytest.raises(InvalidRequest, match="base URL"):
+                run(nango, lambda executor, at=choose, of=state: read("things", state=of)(at(executor)))
+        assert sent(server) == []
+        assert run(nango, read("things", state=of_default)) == RECORDS

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INTEGRATION = "integrations:\n  klaviyo:\n    extends_blueprint: {ref}\n"
 REFS = ("klaviyo:v1", "klaviyo:v0")
-MAX_CALLS = 33_000
+MAX_CALLS = 30_000
 _IMPORT = "<frozen importlib._bootstrap>"
 _SHOWN_FILES = 5
 

@@ -25,6 +25,8 @@ class Forkable(Protocol):
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _locks: dict[int, weakref.ref[threading.Lock]] = {}
+_forking = threading.RLock()
+"""Held from before a fork until after it: several threads may fork, and a signal handler within a fork."""
 _held: list[threading.Lock] = []
 
 
@@ -45,14 +47,17 @@ def new_short_lock() -> threading.Lock:
 
 
 def _before_fork() -> None:
-    found = [reference() for reference in list(_locks.values())]
-    _held.extend(lock for lock in found if lock is not None and lock.acquire(timeout=LONGEST_WAIT))
+    _forking.acquire()
+    for reference in list(_locks.values()):
+        lock = reference()
+        if lock is not None and lock.acquire(timeout=LONGEST_WAIT):
+            _held.append(lock)
 
 
 def _after_fork() -> None:
-    for lock in _held:
-        lock.release()
-    _held.clear()
+    while _held:
+        _held.pop().release()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:

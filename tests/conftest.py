@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -46,6 +47,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("NANGO_") and not name.startswith("NANGO_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _clean_loggers() -> Iterator[None]:
+    """The `log_level` of one test's integration is not that of the next test's integration with its name."""
+    yield
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("nango_py.integrations.") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MAX_CALLS = 33_000
+MAX_CALLS = 30_000
 
 
 def count_calls(folder: Path, ref: str) -> int:

@@ -45,7 +45,7 @@ def _app_settings(blueprint: str) -> str:
     """What integrations.yaml has to give for a blueprint: the OAuth app, and credentials of the product."""
     found = ""
     if re.search(r"auth_mode: OAUTH[12]\b(?!_)", blueprint):
-        found = ", oauth_client_id: id_test" if "authorization_method: none" in blueprint else f", {APP}"
+        found = f", {APP}"
     own = re.search(r"^app_credentials:\n((?: .*\n)+)", blueprint, re.MULTILINE)
     names = re.findall(r"^  (\w+):", own[1], re.MULTILINE) if own else []
     values = ", ".join(f"{name}: app_test_{name}" for name in names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
@@ -52,6 +53,9 @@ KEPT_FOR_DOWNLOADS = (
     "integration", "proxy", "secrets",
 )  # fmt: skip
 """What settings for `download_hosts` have of those of the API; nothing of it is sent."""
+
+HOST_PART = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+"""What the `*` of a host may stand for: no character that another reader of the URL could end the host at."""
 
 Origin = tuple[str, str, int]
 
@@ -279,7 +283,12 @@ class BoundRequestSettings:
             return None
         place = host if port in {None, DEFAULT_PORTS[parts.scheme]} else f"{host}:{port}"
         hosts = self.integration.requests.download_hosts
-        is_listed = any(place.endswith(name[1:]) if name.startswith("*") else place == name for name in hosts)
+        is_listed = any(
+            place.endswith(name[1:]) and HOST_PART.fullmatch(place.removesuffix(name[1:]))
+            if name.startswith("*")
+            else place == name
+            for name in hosts
+        )
         return url if is_listed else None
 
     def without_credentials(self) -> BoundRequestSettings:

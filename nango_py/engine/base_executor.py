@@ -130,7 +130,7 @@ class BaseExecutor(ABC, Generic[Result]):
         """
         known = [name for name, _ in self._get_runtime().integration.requests.bases]
         if base not in known:
-            raise InvalidRequest(unknown_name("base", base, known))
+            raise InvalidRequest(unknown_name("base", str(base), known))
         other = type(self).__new__(type(self))
         for name, value in {**self._state(), "_base": base}.items():
             setattr(other, name, value)

@@ -79,8 +79,9 @@ def test_a_caller_may_name_a_base(run: Any, servers: Any) -> None:
         run(nango, lambda shop: shop.get(f"{api.url}v1/orders"))
         with pytest.raises(InvalidRequest):
             run(nango, lambda shop: shop.get(f"{content.url}elsewhere/orders"))
-        with pytest.raises(InvalidRequest, match="content"):
-            run(nango, lambda shop: shop.at("contents").get("orders"))
+        for name in ("contents", "", "content/..", None, 7, b"content", ["content"]):
+            with pytest.raises(InvalidRequest, match="content"):
+                run(nango, lambda shop, base=name: shop.at(base).get("orders"))
     assert [one.target.partition("?")[0] for one in content.received] == ["/up/orders"] * 2
     assert [one.target.partition("?")[0] for one in api.received] == ["/v1/orders"]
 

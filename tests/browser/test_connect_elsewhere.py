@@ -130,7 +130,9 @@ def test_the_promise_rejects_with_a_code(
         "mail",
     )
     page.reload()
-    click_connect(page).close()
+    popup = click_connect(page)
+    popup.wait_for_url("**/authorize**")  # a window that is closed on its way there may never say that it is
+    popup.close()
     said = ended(page)
     assert (said["code"], said["message"]) == ("popup_closed", "The window was closed.")
     page.goto(reports(elsewhere, product, "mail", "no-token"))

@@ -264,7 +264,7 @@ def test_calls_without_a_free_descriptor_end_in_our_errors(folder: Path, kind: s
     assert {name: results[name] for name in ("retried", "paced", "pages", "files")} == {
         "retried": 200, "paced": 200, "pages": "done", "files": 200,
     }  # fmt: skip
-    assert results["not connected"] == "connect"
+    assert results["not connected"] in {"connect", "StorageError"}  # the store needs a descriptor first
     assert {results[name] for name in MODES} <= {200, "connect", "token", "StorageError"}
     assert results["download"].startswith("Exception: OSError(24")
     unexpected = [name for name, result in results.items() if "Error(" in str(result)]

@@ -103,7 +103,7 @@ def check_own_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
             yield Problem(where, "E204", f"${{{shown}}} has another meaning in templates", "", "rename it")
         elif mode in BROWSER_LOGINS:
             help_ = "use connection_config for settings, and app_credentials for secrets of your product"
-            what = f"users of {mode} enter no credentials, so there is none to add"
+            what = f"users of {mode} log in at the provider, so no form asks for this credential"
             yield Problem(where, "E202", what, "", help_)
 
 

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.connect.login import Logins
-from tests.support.connect_product import SERVER_THREAD, Product, Visitor, connect_server
+from tests.support.connect_product import Product, Visitor, connect_server, records_of_the_product
 from tests.support.device_provider import DeviceProvider
 from tests.support.fake_clock import ManualClock
 from tests.support.login_accounts import AccountsProvider
 from tests.support.login_product import COOKIE, a_product, callback_of, log_in
 from tests.support.oauth2_login_provider import consent
-from tests.support.planted_secrets import CORE, Collector, listening, secret, shown, traces
+from tests.support.planted_secrets import CORE, Collector, secret, shown, traces
 from tests.support.provider_grants import CLIENT_SECRET
 from tests.support.provider_server import ProviderResponse
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -40,15 +39,8 @@ HOSTILE: dict[str, Any] = {
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """Every logger of the product's own threads, at DEBUG."""
-    handler = Collector()
-    handler.addFilter(_is_of_the_product)
-    with listening(handler):
+    with records_of_the_product() as handler:
         yield handler
-
-
-def _is_of_the_product(record: logging.LogRecord) -> bool:
-    threads = ("AnyIO worker thread", SERVER_THREAD)
-    return (record.threadName or "").startswith(threads) or record.name.startswith("nango_py")
 
 
 def choose(visitor: Visitor, page: str, value: str) -> tuple[str, str]:

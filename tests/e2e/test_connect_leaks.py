@@ -11,9 +11,16 @@ import pytest
 
 from nango_py import ConnectFailed, Nango
 from nango_py.server.uvicorn_server import make_server
-from tests.support.connect_product import APP, SERVER_THREAD, SHOP, Product, connect_server, notice_of
+from tests.support.connect_product import (
+    APP,
+    SHOP,
+    Product,
+    connect_server,
+    notice_of,
+    records_of_the_product,
+)
 from tests.support.oauth2_login_provider import consent
-from tests.support.planted_secrets import CORE, Collector, everything_of, listening, secret, shown, traces
+from tests.support.planted_secrets import CORE, Collector, everything_of, secret, shown, traces
 from tests.support.provider_grants import CLIENT_SECRET
 from tests.support.provider_server import ProviderResponse
 
@@ -29,16 +36,8 @@ GOOD, WRONG = secret(1), secret(2)
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     """Every logger of the process, uvicorn's and Starlette's too, at DEBUG."""
-    handler = Collector()
-    handler.addFilter(_is_of_the_product)
-    with listening(handler):
+    with records_of_the_product() as handler:
         yield handler
-
-
-def _is_of_the_product(record: logging.LogRecord) -> bool:
-    """The test's own browser and its providers log too, in other threads; what they know is theirs."""
-    ours = ("AnyIO worker thread", SERVER_THREAD)
-    return (record.threadName or "").startswith(ours) or record.name.startswith("nango_py")
 
 
 class Seen:

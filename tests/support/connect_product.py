@@ -22,9 +22,11 @@ from nango_py.server.uvicorn_server import make_server, open_listener
 from tests.support.nango_at_server import WIDE
 from tests.support.oauth1_login_provider import LoginProvider1
 from tests.support.oauth2_login_provider import LoginProvider, consent
+from tests.support.planted_secrets import Collector, listening
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
+    import logging
     import socket
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
@@ -35,6 +37,25 @@ if TYPE_CHECKING:
 
 GOOD_KEY = "key_good_planted_0123456789"
 SERVER_THREAD = "connect server"
+
+
+@contextlib.contextmanager
+def records_of_the_product() -> Iterator[Collector]:
+    """Every record of the product's own threads and loggers, uvicorn's and Starlette's too, from DEBUG on.
+
+    The test's own browser and its providers log too, in other threads; what they know is theirs.
+    """
+    handler = Collector()
+    handler.addFilter(_is_of_the_product)
+    with listening(handler):
+        yield handler
+
+
+def _is_of_the_product(record: logging.LogRecord) -> bool:
+    ours = ("AnyIO worker thread", SERVER_THREAD)
+    return (record.threadName or "").startswith(ours) or record.name.startswith("nango_py")
+
+
 APP = "https://app.product.test"
 """The page of the product that may hear how logins end."""
 

@@ -39,7 +39,7 @@ def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> obje
         if value != BY and value in table:
             return str.__str__(table[value])
     known = ", ".join(key for key in table if key != BY)
-    what = f"hosts.{name} has no host: {table[BY]} is none of {known}"
+    what = f"hosts.{name} has no host: {table[BY]} must be one of {known}"
     return Absent(f"hosts.{name}", TemplateProblem("E305", what))
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from nango_py.config.schema.additional_config import numbers_as_text
 from nango_py.connect.failure import LOGIN_ERRORS, UNREACHABLE, LoginFailed, explain_failure
 from nango_py.connect.oauth import LoginResult, check_final_config, check_partial_config, send_once
 from nango_py.connections.connection import NEEDS_CHOICE, thaw
@@ -94,6 +95,7 @@ def complete_settings(
             failure = _explain(error)
         else:
             # Checked before the next step, whose request may go to a kept host.
+            values = numbers_as_text(integration.settings.get("connection_config"), values)
             settings = check_partial_config(integration, {**settings, **values}, context().place)
             continue
         raise failure

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.config.schema.additional_config import check_additional_config, numbers_as_text
 from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
@@ -155,7 +155,8 @@ class CodeLogin(Login):
                 raise LoginFailed("exchange_failed", f"the provider's {name} contains {found}")
             if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")
-        return {**self._config, **values}
+        schema = self._integration.settings.get("connection_config")
+        return {**self._config, **numbers_as_text(schema, values)}
 
     def _check_issuer(self, callback: Mapping[str, str]) -> None:
         """RFC 9207: a code from another server is not sent to ours."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
 from nango_py.auth.base import get_auth_mode
-from nango_py.config.schema.additional_config import check_additional_config
+from nango_py.config.schema.additional_config import check_additional_config, numbers_as_text
 from nango_py.connections.connection import thaw
 from nango_py.engine.bound_settings import connection_label, template_variables
 from nango_py.errors import ConfigError
@@ -199,7 +199,7 @@ def refreshed_config(
         return None
     schema = integration.settings.get("connection_config")
     try:
-        config = {**thaw(connection.additional_config), **kept}
+        config = {**thaw(connection.additional_config), **numbers_as_text(schema, kept)}
         return check_additional_config(schema, config, context.place)
     except ConfigError:
         return None

@@ -57,6 +57,16 @@ def test_of_several_accounts_the_user_chooses_one(database_url: str) -> None:
         assert provider.exchanges() == ["granted"]
 
 
+def test_a_number_is_kept_as_the_text_that_is_declared() -> None:
+    """APIs number their accounts; a field that is declared as text holds the digits."""
+    site = {"id": 12345678, "name": "Acme", "url": 7.5}
+    with AccountsProvider([site]) as provider:
+        number = provider.step(keep={"cloud_id": "id", "number": "id"})
+        with a_product(provider.entry_with(number)) as nango:
+            assert log_in(nango).ok
+            assert config_of(nango) == {"cloud_id": "12345678", "number": 12345678}
+
+
 def test_another_browser_cannot_choose() -> None:
     """The ticket alone is not enough, and is used up by the attempt."""
     with AccountsProvider() as provider, a_product(provider.entry_with()) as nango:

@@ -58,6 +58,17 @@ def check_additional_config(schema: Settings | None, values: Settings, where: st
     }
 
 
+def numbers_as_text(schema: Settings | None, values: Settings) -> dict[str, Any]:
+    """Values of a response, in which whole numbers are text if the `connection_config` declares text."""
+    fields = (schema or {}).get("properties", {})
+    return {
+        name: str(value)
+        if type(value) is int and name in fields and fields[name].get("type", "string") == "string"
+        else value
+        for name, value in values.items()
+    }
+
+
 def required_defaults(schema: Settings) -> dict[str, Any]:
     """The defaults of the fields that every connection needs."""
     fields = schema.get("properties", {})

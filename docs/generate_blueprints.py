@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nango_py.cli.blueprints import format_limits, format_status
+from nango_py.cli.blueprint_facts import format_limits, format_status
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
 from nango_py.registry import AUTH_MODES

@@ -11,9 +11,10 @@ import click
 
 from nango_py.cli.blueprint_files import blueprints_of_file
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.facts import echo_facts, facts_of, is_due
+from nango_py.cli.facts import echo_facts, facts_of, is_due, warn_of_old_sources
 from nango_py.cli.output import format_count, json_option
 from nango_py.cli.project import COMMAND_LINE, Project, pass_project
+from nango_py.config.lifecycle import WARNING_DAYS
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -40,7 +41,14 @@ if TYPE_CHECKING:
     "--strict",
     "is_strict",
     is_flag=True,
-    help="Exit with 1 if there are warnings; with --facts, if a change is past or within 90 days.",
+    help="Exit with 1 if there are warnings; with --facts, if a change is past or within --days.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(0),
+    default=WARNING_DAYS,
+    show_default=True,
+    help="With --facts --strict: how many days ahead a change fails.",
 )
 @json_option
 @pass_project
@@ -50,6 +58,7 @@ def check(
     without_secrets: bool,
     shows_facts: bool,
     is_strict: bool,
+    days: int,
     as_json: bool,
 ) -> None:
     """Check integrations.yaml and all your blueprints, or only the given blueprint files.
@@ -63,6 +72,7 @@ def check(
       nango check --without-secrets
       nango check blueprints/acme.v1.yaml
       nango check --facts --strict
+      nango check --facts --strict --days 0
     """
     if as_json and not shows_facts:
         raise click.UsageError("--json needs --facts")
@@ -76,7 +86,8 @@ def check(
     if shows_facts:
         facts = facts_of(collector.used)
         echo_facts(facts, collector.used, as_json=as_json)
-        has_failed = is_due(facts)
+        collector.warn(warn_of_old_sources(collector.used))
+        has_failed = is_due(facts, days)
     else:
         warnings = (
             format_count(collector.warning_count, "warning") if collector.warning_count else "no problems"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -10,9 +10,10 @@ import click
 from nango_py.cli.output import echo_json, format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nango_py.config.model import Blueprint
+    from nango_py.errors import Problem
 
 INDENT = " " * 12
 
@@ -70,10 +71,16 @@ def echo_facts(facts: list[Fact], blueprints: list[Blueprint], *, as_json: bool)
     )
 
 
-def is_due(facts: Iterable[Fact]) -> bool:
-    """Whether a change is past or within the days of warnings, or an end is within them."""
-    from nango_py.config.lifecycle import last_day_of_warnings
+def is_due(facts: Iterable[Fact], days: int) -> bool:
+    """Whether a change is past or within some days, or an end is within them."""
+    today = datetime.now(UTC).date()
+    first_day, last_day = today.isoformat(), (today + timedelta(days=days)).isoformat()
+    return any(fact.on <= last_day and (not fact.is_end or fact.on >= first_day) for fact in facts)
+
+
+def warn_of_old_sources(blueprints: Iterable[Blueprint]) -> Iterator[Problem]:
+    """The warnings about sources that were read long ago, once for files with several versions or logins."""
+    from nango_py.config.lifecycle import check_sources
 
     today = datetime.now(UTC).date()
-    first_day, last_day = today.isoformat(), last_day_of_warnings(today)
-    return any(fact.on <= last_day and (not fact.is_end or fact.on >= first_day) for fact in facts)
+    yield from (problem for blueprint in blueprints for problem in check_sources(blueprint, today))

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from nango_py.errors import Position
 
 WARNING_DAYS = 90
-"""How many days before a change the warnings begin."""
+"""How many days before a change, or the end of an API, the warnings begin."""
+SOURCE_DAYS = 365
+"""After how many days a source should be read again."""
 
 
 def check_lifecycle(blueprint: Blueprint, where: Position, clock: Clock) -> list[Problem]:
-    """Warnings: the API is retired (W503) or deprecated (W504), or a change is near or past (W505).
+    """Warnings: the API is retired (W503), deprecated or retired soon (W504), or changes soon or did (W505).
 
     Args:
         blueprint: a valid blueprint.
@@ -27,7 +29,17 @@ def check_lifecycle(blueprint: Blueprint, where: Position, clock: Clock) -> list
         clock: the time.
     """
     today = datetime.fromtimestamp(clock.now(), UTC).date()
-    return [*_check_status(blueprint, where, today.isoformat()), *_check_changes(blueprint, where, today)]
+    return [*_check_status(blueprint, where, today), *_check_changes(blueprint, where, today)]
+
+
+def check_sources(blueprint: Blueprint, today: date) -> Iterator[Problem]:
+    """Warnings (W506) about sources that were read more than a year ago, at their places in the file."""
+    oldest = (today - timedelta(days=SOURCE_DAYS)).isoformat()
+    for index, source in enumerate(blueprint.settings.get("sources", ())):
+        if source["read_on"] < oldest:
+            where = blueprint.origins["sources", index, "read_on"]
+            what = f"{source['url']} was read on {source['read_on']}, more than a year ago"
+            yield Problem(where, "W506", what, "", "read it again, and set read_on")
 
 
 def last_day_of_warnings(today: date) -> str:
@@ -37,22 +49,27 @@ def last_day_of_warnings(today: date) -> str:
 
 def warning_days(blueprint: Blueprint) -> Iterator[str]:
     """The days, as ISO text, on which the warnings of a blueprint become others."""
-    yield from filter(None, (blueprint.status.deprecated_on, blueprint.status.retires_on))
-    for change in blueprint.changes:
-        yield (date.fromisoformat(change.on) - timedelta(days=WARNING_DAYS)).isoformat()
-
-
-def _check_status(blueprint: Blueprint, where: Position, today: str) -> list[Problem]:
     status = blueprint.status
+    yield from filter(None, (status.deprecated_on, status.retires_on))
+    for day in filter(None, (status.retires_on, *(change.on for change in blueprint.changes))):
+        yield (date.fromisoformat(day) - timedelta(days=WARNING_DAYS)).isoformat()
+
+
+def _check_status(blueprint: Blueprint, where: Position, today: date) -> list[Problem]:
+    status, day = blueprint.status, today.isoformat()
     subject = f'the login "{blueprint.login}" of' if blueprint.login else "the API of"
     help_ = f"extend {status.migrate_to} instead" if status.migrate_to else ""
-    if status.retires_on and status.retires_on <= today:
+    if status.retires_on and status.retires_on <= day:
         what = f"{subject} {blueprint.ref} was retired on {status.retires_on}"
         return [Problem(where, "W503", what, "", help_)]
-    if status.deprecated_on and status.deprecated_on <= today:
+    if status.deprecated_on and status.deprecated_on <= day:
         ends = f" and retires on {status.retires_on}" if status.retires_on else ""
         what = f"{subject} {blueprint.ref} has been deprecated since {status.deprecated_on}{ends}"
         return [Problem(where, "W504", what, "", help_)]
+    if status.retires_on and status.retires_on <= last_day_of_warnings(today):
+        return [
+            Problem(where, "W504", f"{subject} {blueprint.ref} retires on {status.retires_on}", "", help_)
+        ]
     return []
 
 

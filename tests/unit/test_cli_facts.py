@@ -77,6 +77,27 @@ def test_a_near_change_fails_if_strict(product: Product, days: dict[str, int], c
     assert product.run("check", "--facts", file).code == 0
 
 
+@pytest.mark.parametrize(("changed", "code"), [(1, 0), (0, 1), (-1, 1)])
+def test_days_is_how_far_ahead_a_change_fails(product: Product, changed: int, code: int) -> None:
+    """With --days 0 a change fails from its day on, as in the CI of a catalogue."""
+    file = blueprint(product, changed=changed)
+    assert product.run("check", "--facts", "--strict", "--days", "0", file).code == code
+
+
+@pytest.mark.parametrize(("read", "is_old"), [(-366, True), (-365, False)])
+def test_a_source_read_more_than_a_year_ago_is_a_warning(
+    product: Product, read: int, *, is_old: bool
+) -> None:
+    """W506 with the place of the day; only --facts says so, and it does not fail."""
+    file = blueprint(product)
+    text = (product.folder / file).read_text().replace("2026-01-02", day(read))
+    product.write(file, text)
+    found = product.run("check", "--facts", "--strict", file)
+    assert (f"{file}:6:" in found.err and "W506" in found.err) is is_old
+    assert found.code == 0
+    assert "W506" not in product.run("check", file).err
+
+
 def test_the_facts_of_a_project_are_those_of_its_apis(product: Product) -> None:
     """The blueprints that integrations extend, and those of the project's folder."""
     found = json.loads(product.run("check", "--facts", "--json").out)

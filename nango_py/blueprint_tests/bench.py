@@ -107,6 +107,7 @@ class ToSandbox:
         self._transport = transport
         self._origin = f"http://127.0.0.1:{sandbox.port}"
         bases: Settings = sandbox.settings["requests"].get("bases") or {}
+        self._base = _pattern_of(sandbox.settings["requests"]["base_url"])
         self._bases = [(_pattern_of(url), sandbox.api.bases[name]) for name, url in bases.items()]
         self.sent: list[Sendable] = []
 
@@ -116,18 +117,24 @@ class ToSandbox:
         return self._transport.send(Redirected(plan, self._url_of(plan.url)), seconds)
 
     def _url_of(self, url: str) -> str:
-        """The URL in the sandbox: other bases have a path there, and the rest has the same path."""
+        """The URL in the sandbox: other bases have a path there, and the rest has the same path.
+
+        The longest base decides, because one may lie below another.
+        """
+        own = self._base.match(url)
         matches = [(found, path) for pattern, path in self._bases if (found := pattern.match(url))]
         if matches:
             found, path = max(matches, key=lambda match: match[0].end())
-            return f"{self._origin}{path}{url[found.end() :]}"
+            if own is None or found.end() > own.end():
+                return f"{self._origin}{path}{url[found.end() :]}"
         return f"{self._origin}/{url.partition('://')[2].partition('/')[2]}"
 
 
 def _pattern_of(template: object) -> re.Pattern[str]:
-    """A regular expression for a URL with templates."""
+    """A regular expression for a URL with templates, of which the first may be a whole origin."""
     parts = re.split(r"\$\{[^}]*\}", unwrap(template))
-    return re.compile("[^/]+?".join(map(re.escape, parts)))
+    scheme = "" if parts[0] else "https?://"
+    return re.compile(scheme + "[^/]+?".join(map(re.escape, parts)))
 
 
 class Caller:

@@ -101,7 +101,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:PORT` with the path of the blueprint's base_url."""
+        """The URL on 127.0.0.1 that stands in for the blueprint's base_url."""
         if not self._port:
             raise RuntimeError("the sandbox is not started; use it as a context manager")
         return f"http://127.0.0.1:{self._port}{self.api.base_path}"

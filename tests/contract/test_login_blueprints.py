@@ -132,7 +132,7 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
     method = {ours: theirs for theirs, ours in METHODS.items()}[settings.get("authorization_method", "body")]
     config, steps = config_of(path), settings.get("after_login") or ()
     kept = settings.get("keep_from_response") or {}
-    account: dict[str, Any] = {"tenantType": "ORGANISATION"}
+    account: dict[str, Any] = {"tenantType": "ORGANISATION", "product": "harvest"}
     for step in steps:
         for name, pointer in step["keep"].items():
             put(account, pointer, config.pop(name, "Acme"))

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+# First, so that its hooks run after those of the gate at a fork: a holder of the gate may need a short lock.
+from nango_py import forks  # noqa: F401
 from nango_py.errors import StorageError
 
 if TYPE_CHECKING:
@@ -99,10 +101,10 @@ def seconds_left(most: float | None) -> float | None:
 
 
 class ForkGate:
-    """Held during every SQLite operation: a process forks only between them.
+    """Held during every SQLite operation, closing included: a process forks only between them.
 
-    SQLite counts the locks of a process in its memory. A child that was forked within a transaction would
-    wait forever for a lock that no thread of it holds.
+    SQLite counts the locks of a process in its memory, and has mutexes. A child that was forked
+    within an operation would wait forever for one that no thread of it holds.
     """
 
     def __init__(self) -> None:
@@ -110,38 +112,41 @@ class ForkGate:
 
     def reset(self) -> None:
         """Forget all holders: those of the parent do not exist in a child."""
-        self._condition = threading.Condition(threading.Lock())
-        self._holders = 0
-        self._is_forking = False
-        self._thread = threading.local()
+        # With a reentrant lock: a connection may be closed by the garbage collector, at any line of these.
+        self._condition = threading.Condition(threading.RLock())
+        # By thread; a threading.local would be gone when a thread that ends closes its connection.
+        self._holders: dict[int, int] = {}
+        self._forking = 0  # the thread that forks
 
     def __enter__(self) -> None:
-        held = getattr(self._thread, "held", 0)
+        thread = threading.get_ident()
         with self._condition:
-            while self._is_forking and not held:
+            while self._forking and self._forking != thread and thread not in self._holders:
                 self._condition.wait()
-            self._holders += 1
-        self._thread.held = held + 1
+            self._holders[thread] = self._holders.get(thread, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        self._thread.held -= 1
+        thread = threading.get_ident()
         with self._condition:
-            self._holders -= 1
+            count = self._holders.pop(thread, 1) - 1  # none: this is a child that was forked within
+            if count:
+                self._holders[thread] = count
             self._condition.notify_all()
 
     def close(self) -> None:
         """Wait until no other thread holds the gate, and keep it closed."""
+        thread = threading.get_ident()
         with self._condition:
-            while self._is_forking:
+            while self._forking:
                 self._condition.wait()
-            self._is_forking = True
-            while self._holders > getattr(self._thread, "held", 0):
+            self._forking = thread
+            while self._holders.keys() - {thread}:
                 self._condition.wait()
 
     def open(self) -> None:
         """Let others in again."""
         with self._condition:
-            self._is_forking = False
+            self._forking = 0
             self._condition.notify_all()
 
 

@@ -71,8 +71,12 @@ class _Holder:
         self.connection = connection
         self.file_id = file_id
 
-    def __del__(self) -> None:
-        self.connection.close()
+    def close(self) -> None:
+        """Close the connection. SQLite locks and may write the file then, so no other thread may fork."""
+        with FORK_GATE:
+            self.connection.close()
+
+    __del__ = close
 
 
 FileId = tuple[int, int]
@@ -268,7 +272,7 @@ class FileDatabase(SqliteDatabase):
             opened = list(self._opened)
             self._opened.clear()
         for holder in opened:
-            holder.connection.close()
+            holder.close()
         self._threads = threading.local()
         self._version_holder = None
 
@@ -345,8 +349,9 @@ class MemoryDatabase(SqliteDatabase):
 
     def __init__(self) -> None:
         super().__init__(MEMORY)
-        connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
-        self._shared = _Holder(_configure(connection))
+        with FORK_GATE:
+            connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+            self._shared = _Holder(_configure(connection))
         self.forget_inherited()
         forget_in_children(self)
 
@@ -370,8 +375,8 @@ class MemoryDatabase(SqliteDatabase):
     def close(self) -> None:
         """Discard the data."""
         self._closed = True
-        with self._turn:
-            self._shared.connection.close()
+        with FORK_GATE, self._turn:  # in the order of `_use`
+            self._shared.close()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -15,7 +15,9 @@ import pytest
 
 from nango_py import Nango, NangoError, StorageError
 from nango_py.database import base
+from nango_py.database.base import ForkGate
 from nango_py.database.opening import open_database
+from nango_py.database.sqlite import _Holder
 from nango_py.secret import Secret
 from tests.support.fault_server import READ, FaultServer, response
 from tests.support.forked import fork, wait_for_child
@@ -119,6 +121,51 @@ def test_fork_inside_an_own_transaction_does_not_wait_for_itself(tmp_path: Path)
     assert database.write(lambda run: wait_for_child(fork(lambda: None))) == 0  # noqa: ARG005
     assert count(database) == 1
     database.close()
+
+
+def test_a_fork_waits_until_a_connection_is_closed(tmp_path: Path) -> None:
+    """SQLite holds mutexes of the process while it closes one; a child would wait for them forever."""
+    is_closing, is_forking = threading.Event(), threading.Event()
+    closed: list[bool] = []
+    os.register_at_fork(before=is_forking.set)  # runs before the hook of the gate, which was there first
+
+    class SlowConnection:
+        def close(self) -> None:
+            if not closed:
+                is_closing.set()
+                is_forking.wait(HANG_SECONDS)
+                closed.append(True)
+
+    database = open_counter(f"sqlite:///{tmp_path}/n.db")
+    holder = _Holder(SlowConnection())  # type: ignore[arg-type]
+    database._opened.add(holder)  # type: ignore[attr-defined]
+    thread = threading.Thread(target=database.close)
+    thread.start()
+    is_closing.wait(HANG_SECONDS)
+
+    def work() -> None:
+        assert closed == [True]
+
+    assert wait_for_child(fork(work)) == 0
+    thread.join()
+
+
+def test_the_garbage_collector_may_close_a_connection_at_any_moment() -> None:
+    """A thread that holds the gate, is entering it or forks does not wait for itself."""
+    gate = ForkGate()
+    with gate, gate._condition, gate:
+        pass
+    gate.close()
+    with gate:
+        pass
+    other = threading.Thread(target=gate.__enter__)
+    other.start()
+    with gate:  # while the other thread waits for the fork
+        pass
+    assert gate._holders == {}
+    gate.open()
+    other.join(HANG_SECONDS)
+    assert gate._holders == {other.ident: 1}
 
 
 REPLACERS: dict[str, Callable[[Path], object]] = {

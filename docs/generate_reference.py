@@ -84,6 +84,8 @@ SAMPLES: dict[str, Any] = {
     "endpoints": [{"match": {"path": "search"}, "safe": True}],
     "examples": [{"call": {"path": "me"}, "response": {"status": 200}}],
     "error": "timeout",
+    "upload_hosts": ["uploads.acme.test"],
+    "upload": {"url": {"header": "Location"}, "received": {"header": "Range"}},
     "expects.closes": "tenant",
     "changes": [{"on": "2027-03-01", "what": "Keys end.", "url": "https://docs.acme.test/"}],
     "grant_ended[].json.equals": "invalid_grant",

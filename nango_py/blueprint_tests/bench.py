@@ -106,6 +106,7 @@ class ToSandbox:
     def __init__(self, transport: Transport, sandbox: Sandbox) -> None:
         self._transport = transport
         self._origin = f"http://127.0.0.1:{sandbox.port}"
+        self._files = f"{sandbox.api.files.origin}/"
         bases: Settings = sandbox.settings["requests"].get("bases") or {}
         self._base = _pattern_of(sandbox.settings["requests"]["base_url"])
         self._bases = [(_pattern_of(url), sandbox.api.bases[name]) for name, url in bases.items()]
@@ -121,6 +122,8 @@ class ToSandbox:
 
         The longest base decides, because one may lie below another.
         """
+        if url.startswith(self._files):
+            return url
         own = self._base.match(url)
         matches = [(found, path) for pattern, path in self._bases if (found := pattern.match(url))]
         if matches:

@@ -13,6 +13,7 @@ from nango_py.blueprint_tests.logins import login_differences
 from nango_py.blueprint_tests.publishing import publishing_differences
 from nango_py.blueprint_tests.refusals import refusal_differences
 from nango_py.blueprint_tests.static_checks import check_logins
+from nango_py.blueprint_tests.uploads import upload_differences
 from nango_py.errors import ConfigError, NangoError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[
         yield from _named(name, place, page_differences(bench, example))
     yield from _named("verification", _position(bench, ("verification",)), verification_differences(bench))
     yield from _named("login", _position(bench, ("auth",)), login_differences(bench))
+    yield from _named("upload", _position(bench, ("endpoints",)), upload_differences(bench))
     place = _position(bench, ("rate_limits",))
     yield from _named("refusals", place, refusal_differences(bench))
     place = _position(bench, ("pagination",))

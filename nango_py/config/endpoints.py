@@ -36,6 +36,7 @@ class EndpointSettings:
         safe: whether the request may be sent twice.
         idempotency: where the key of the request goes.
         pagination: the block in place of `pagination`.
+        upload: how the call begins an upload.
     """
 
     base: str = ""
@@ -47,6 +48,7 @@ class EndpointSettings:
     safe: bool | None = None
     idempotency: Idempotency | None = None
     pagination: Settings | None = None
+    upload: Settings | None = None
 
 
 DEFAULT = EndpointSettings()
@@ -113,6 +115,7 @@ class Endpoints:
             read_seconds=next((e.read_seconds for e in found if e.read_seconds is not None), None),
             safe=next((e.safe for e in found if e.safe is not None), None),
             pagination=next((e.pagination for e in found if e.pagination is not None), None),
+            upload=next((e.upload for e in found if e.upload is not None), None),
         )
 
 
@@ -132,4 +135,5 @@ def _settings_of(number: int, entry: Settings, compiled: Mapping[Path, Template]
         read_seconds=timeouts.get("read"),
         safe=entry.get("safe"),
         pagination=entry.get("pagination"),
+        upload=entry.get("upload"),
     )

@@ -121,6 +121,7 @@ class RequestSettings:
     Attributes:
         bases: the other base URLs by name.
         download_hosts: hosts that redirects lead to without credentials, in lower case; `*.x` is all below x.
+        upload_hosts: hosts to which uploads send pieces of files without credentials, in the same form.
         headers: name as written, and template; names are unique ignoring case.
         connect_seconds: timeout for connecting.
         read_seconds: timeout for each read of the response.
@@ -152,6 +153,7 @@ class RequestSettings:
     user_hosts: UserHosts | None = None
     proxy: Secret | None = None
     download_hosts: tuple[str, ...] = ()
+    upload_hosts: tuple[str, ...] = ()
 
 
 @record

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.engine.async_page_iterators import AsyncRecords, read_ahead_async
-from nango_py.engine.base_executor import BaseExecutor
+from nango_py.engine.file_executor import FileExecutor
 from nango_py.engine.page_iterators import with_state
 from nango_py.secret import await_without_frames
 from nango_py.transport.response import Response, StreamedResponse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.engine.upload import Progress, Source
     from nango_py.engine.verification import Verification
     from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -116,7 +117,7 @@ async def _wait_until_done(future: asyncio.Future[R]) -> None:
             await asyncio.wait({future})
 
 
-class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
+class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
     """Makes authenticated, paced and retried calls for one connection; any number of tasks may share it.
 
     Responses are the `requests.Response` objects that the sync executor returns, read completely; with
@@ -176,6 +177,24 @@ class AsyncExecutor(BaseExecutor[Coroutine[Any, Any, Response]]):
         """
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
         return await self._download(path, options, target, progress, deadline_seconds)
+
+    async def upload(
+        self,
+        path: str,
+        file: Source,
+        *,
+        method: str = "POST",
+        progress: Progress | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Response:
+        """Upload a file in pieces; arguments and errors as in `Executor.upload`.
+
+        The file is read in a thread, and `progress` is called in the event loop.
+        """
+        return await await_without_frames(
+            self._upload(method, path, file, options, progress, deadline_seconds)
+        )
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> AsyncRecords:
         """The records of all pages, one by one; arguments and errors as in `Executor.paginate`.

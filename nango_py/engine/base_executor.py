@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -12,7 +13,6 @@ from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.call import ApiCall
 from nango_py.engine.call_arguments import Call, check_deadline, make_call
 from nango_py.engine.call_start import CallStart
-from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
 from nango_py.engine.graphql import make_document, read_data, split_list, with_safety
 from nango_py.engine.library_requests import (
     check_library_path,
@@ -24,7 +24,6 @@ from nango_py.engine.log import explain
 from nango_py.engine.paging import PageWalk
 from nango_py.engine.paging_options import split_options
 from nango_py.engine.plan import Plan, make_plan, move_to_url
-from nango_py.engine.retry import SENT_RETRIED
 from nango_py.engine.verification import NO_VERDICT, SECONDS, Check
 from nango_py.errors import InvalidRequest, TransportFailed, unknown_name
 from nango_py.limits.usage import usage_view
@@ -33,7 +32,6 @@ from nango_py.secret import Secret, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from os import PathLike
     from typing import Any, Self, Unpack
 
     from nango_py.attempt import Attempt, CallRecord
@@ -41,12 +39,11 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.call_arguments import CallOptions, RequestOptions
-    from nango_py.engine.graphql import Document, GraphQLList
+    from nango_py.engine.graphql import GraphQLList
     from nango_py.engine.interfaces import CallIO, ConnectionSource, TokenLifetime
     from nango_py.engine.paging import ParsedPage
     from nango_py.engine.runtime import IntegrationRuntime
     from nango_py.engine.verification import Verification
-    from nango_py.errors import ProviderError
     from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import WindowView
     from nango_py.transport.response import Response
@@ -233,19 +230,19 @@ class BaseExecutor(ABC, Generic[Result]):
         path: str,
         options: Mapping[str, Any],
         deadline_seconds: float | None,
-        document: Document | None = None,
+        adapt: Callable[[Plan], Plan] | None = None,
     ) -> tuple[ApiCall, IntegrationRuntime]:
-        """A call that is ready to be run; `document` is that of a GraphQL call."""
+        """A call that is ready to be run; `adapt` changes its plan."""
         with self._start(method, path) as start:
             call = make_call(method, path, options)
             check_deadline(deadline_seconds)
             runtime = start.use(self._get_runtime())
-            ends = _end_of(runtime, deadline_seconds)
+            ends = end_of(runtime, deadline_seconds)
             connection = await self._usable_connection(runtime, deadline_seconds)
             plan = self._plan(runtime, connection, call)
-            if document is not None:
-                plan = with_safety(plan, document)
-            seconds = _left(runtime, ends)
+            if adapt is not None:
+                plan = adapt(plan)
+            seconds = left(runtime, ends)
             return ApiCall(plan, runtime, self._io, start.record, deadline_seconds=seconds), runtime
 
     async def _request_url(self, method: str, url: str, options: Mapping[str, Any]) -> Response:
@@ -256,11 +253,11 @@ class BaseExecutor(ABC, Generic[Result]):
         """
         with self._start(method, "") as start:
             runtime = start.use(self._get_runtime())
-            ends = _end_of(runtime, None)
+            ends = end_of(runtime, None)
             settings = self._bind(runtime, await self._usable_connection(runtime))
             plan = self._library_plan(runtime, settings, make_call(method, "", options), url)
             api_call = ApiCall(
-                plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends),
+                plan, runtime, self._io, start.record, deadline_seconds=left(runtime, ends),
                 returns_limited=True, follows_redirects=False,
             )  # fmt: skip
         response = await self._run(api_call, runtime)
@@ -370,10 +367,10 @@ class BaseExecutor(ABC, Generic[Result]):
         runtime, deadline_seconds = walk.runtime, walk.options.deadline_seconds
         with self._start(walk.call.method, walk.call.path) as start:
             walk.last_call = start.record
-            ends = _end_of(start.use(runtime), deadline_seconds)
+            ends = end_of(start.use(runtime), deadline_seconds)
             connection = await self._usable_connection(runtime, deadline_seconds)
             plan = walk.plan(self._bind(runtime, connection))
-            call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=_left(runtime, ends))
+            call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=left(runtime, ends))
         response = await self._run(call, runtime)
         is_error = call.attempts[-1].action in UNWANTED and not walk.accepts(response)
         if walk.of_graphql is not None:
@@ -390,7 +387,8 @@ class BaseExecutor(ABC, Generic[Result]):
         of_call = {**options, "json": document.body}
         deadline_seconds = of_call.pop("deadline_seconds", None)
         path = self._get_runtime().integration.requests.graphql_path
-        call, runtime = await self._prepare("POST", path, of_call, deadline_seconds, document)
+        adapt = partial(with_safety, document=document)
+        call, runtime = await self._prepare("POST", path, of_call, deadline_seconds, adapt)
         response = await self._run(call, runtime)
         is_error = call.attempts[-1].action in UNWANTED
         return read_data(runtime, response, call.plan, is_error=is_error)
@@ -401,57 +399,6 @@ class BaseExecutor(ABC, Generic[Result]):
         return self._walk(
             self._get_runtime().integration.requests.graphql_path, of_call, of_graphql=of_graphql
         )
-
-    async def _download(
-        self,
-        path: str,
-        options: Mapping[str, Any],
-        target: str | PathLike[str],
-        progress: Callable[[int, int | None], object] | None,
-        deadline_seconds: float | None,
-    ) -> Response:
-        """Write the body of a GET to a file; begin again, or go on, when it breaks off."""
-        runtime, given = self._get_runtime(), options.get("headers") or {}
-        begun, failures = runtime.clock.monotonic(), 0
-        may_be_partial = any(str(name).lower() == "range" for name in given)
-        with PartialFile(target, progress) as file:
-            while True:
-                rest = {} if may_be_partial else file.range_headers()
-                asked = {**options, "headers": {**given, **rest}} if rest else options
-                response = await self._request("GET", path, asked, deadline_seconds=deadline_seconds)
-                status = response.status_code
-                if rest and (status == NO_REST or (status == PARTIAL and not file.fits(response))):
-                    await self._io.discard(response)
-                    file.forget()
-                    continue
-                has_body = status in WHOLE or (status == PARTIAL and bool(rest or may_be_partial))
-                if not has_body or response.attempts[-1].action in UNWANTED:
-                    raise await self._download_error(response, make_call("GET", path, options))
-                file.begin(response)
-                failed: TransportFailed | None = None
-                try:
-                    await self._io.copy(response, file.write)
-                except TransportFailed as error:
-                    failed = error
-                if failed is None:
-                    await self._io.run_blocking(file.complete)
-                    return response
-                failures += 1
-                wait = runtime.retries.backoff.seconds(failures)
-                is_late = (
-                    deadline_seconds is not None
-                    and runtime.clock.monotonic() + wait >= begun + deadline_seconds
-                )
-                if failed.reason not in SENT_RETRIED or failures >= runtime.retries.max_attempts or is_late:
-                    raise failed
-                await self._io.wait(wait)
-
-    async def _download_error(self, response: Response, call: Call) -> ProviderError:
-        """The error for a response that does not hold the file."""
-        runtime = self._get_runtime()
-        await self._io.read(response)
-        plan = self._plan(runtime, await self._usable_connection(runtime), call)
-        return runtime.provider_error(response, plan)
 
     async def _verify(self) -> Verification:
         """Make the blueprint's verification call and judge its response."""
@@ -479,12 +426,12 @@ class BaseExecutor(ABC, Generic[Result]):
         return check.judge(response, call.plan)
 
 
-def _end_of(runtime: IntegrationRuntime, deadline_seconds: float | None) -> float:
+def end_of(runtime: IntegrationRuntime, deadline_seconds: float | None) -> float:
     """When a call that begins now must have ended, by the monotonic clock; a token refresh counts too."""
     seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
     return runtime.clock.monotonic() + seconds
 
 
-def _left(runtime: IntegrationRuntime, ends: float) -> float:
+def left(runtime: IntegrationRuntime, ends: float) -> float:
     """The seconds until then, at least 0."""
     return max(0.0, ends - runtime.clock.monotonic())

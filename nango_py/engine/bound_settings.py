@@ -52,7 +52,7 @@ KEPT_FOR_DOWNLOADS = (
     "_clock", "_variables", "auth_settings", "base_url", "bases", "config", "connection", "guard",
     "integration", "proxy", "secrets",
 )  # fmt: skip
-"""What settings for `download_hosts` have of those of the API; nothing of it is sent."""
+"""What settings for `download_hosts` and `upload_hosts` have of those of the API; nothing of it is sent."""
 
 HOST_PART = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 """What the `*` of a host may stand for: no character that another reader of the URL could end the host at."""
@@ -272,6 +272,13 @@ class BoundRequestSettings:
             base: the URL that redirects.
             target: its Location.
         """
+        return self._reach_listed(base, target, self.integration.requests.download_hosts)
+
+    def reach_upload(self, base: str, target: str) -> str | None:
+        """The URL for the pieces of an upload on one of `upload_hosts`; arguments as in `reach_download`."""
+        return self._reach_listed(base, target, self.integration.requests.upload_hosts)
+
+    def _reach_listed(self, base: str, target: str, hosts: tuple[str, ...]) -> str | None:
         try:
             url = urljoin(base, target).partition("#")[0]
             parts = urlsplit(url)
@@ -282,7 +289,6 @@ class BoundRequestSettings:
         if parts.username is not None or not is_secure:
             return None
         place = host if port in {None, DEFAULT_PORTS[parts.scheme]} else f"{host}:{port}"
-        hosts = self.integration.requests.download_hosts
         is_listed = any(
             place.endswith(name[1:]) and HOST_PART.fullmatch(place.removesuffix(name[1:]))
             if name.startswith("*")

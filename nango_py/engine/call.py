@@ -99,7 +99,7 @@ class ApiCall:
         self._deadline = self._clock.monotonic() + seconds
         self._returns_limited = returns_limited
         self._follows_redirects = follows_redirects
-        self._outage = runtime.outage_for(plan.settings)
+        self._outage = runtime.download_outage if plan.is_download else runtime.outage_for(plan.settings)
         self._has_refreshed = False
         self._waited = self._seconds = self._sent_at = 0.0
         self._place = Place(io.limits, (), ())
@@ -152,7 +152,7 @@ class ApiCall:
             self._emit("retry", verdict.seconds, verdict.rule, self.attempts[-1])
             if self._is_open(outcome):
                 await self._io.discard(outcome)
-            if verdict.seconds > verdict.gate_seconds:
+            if verdict.seconds > verdict.gate_seconds or not self.plan.is_counted:
                 # What the gate holds back is not waited for here: it holds this call like all others.
                 await self._wait(verdict.seconds, verdict.rule)
 
@@ -167,7 +167,7 @@ class ApiCall:
         """Book a place in every budget and wait for it."""
         if self._clock.monotonic() >= self._deadline:
             raise self._error(DeadlineExceeded, "the deadline passed before the request could be sent")
-        if self.plan.is_download:  # the API does not count it
+        if not self.plan.is_counted:
             self._place = Place(self._io.limits, (), ())
             return
         while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
@@ -202,10 +202,9 @@ class ApiCall:
         request = sign(self.plan, self._clock.now())
         self._place.is_sent = True  # the API may have counted an interrupted request
         outcome = await self._io.send(request, seconds)
-        is_call = not self.plan.is_download
         recount = (
             self._runtime.recount(self.plan, self._place, outcome, lambda: self._facts(outcome))
-            if is_call
+            if self.plan.is_counted
             else None
         )
         was_sent = not isinstance(outcome, Failure) or outcome.sent
@@ -221,14 +220,14 @@ class ApiCall:
 
     def _find_closing(self, outcome: Outcome, verdict: Verdict) -> Closing | None:
         """The gates that a refused call closes."""
-        if not verdict.gate_seconds > 0 or self.plan.is_download:
+        if not verdict.gate_seconds > 0 or not self.plan.is_counted:
             return None
         refusals = 1 + sum(one.action == "wait" for one in self.attempts)
         return self._runtime.gates_to_close(self._place, outcome, self._facts(outcome), refusals)
 
     async def _learn(self, outcome: Outcome, verdict: Verdict, closing: Closing | None) -> None:
         """Take in what a response says about limits, and stop calls under the same keys for as long."""
-        if self.plan.is_download:
+        if not self.plan.is_counted:
             return
         learn = self._runtime.learner(
             self.plan, self._place.spends, outcome, lambda: self._json(outcome), self._sent_at,

@@ -11,7 +11,7 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from nango_py.auth.base import mode_of
-from nango_py.engine.base_executor import BaseExecutor
+from nango_py.engine.file_executor import FileExecutor
 from nango_py.engine.interfaces import run_sync
 from nango_py.engine.page_iterators import Records, read_ahead, with_state
 from nango_py.engine.place import run_whole
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
     from nango_py.engine.runtime import IntegrationRuntime
+    from nango_py.engine.upload import Progress, Source
     from nango_py.engine.verification import Verification
     from nango_py.json_types import JsonObject
     from nango_py.limits.limit_types import LimitStore, WindowView
@@ -132,7 +133,7 @@ class LastCalls(threading.local):
 LAST_CALLS = LastCalls()
 
 
-class Executor(BaseExecutor[Response]):
+class Executor(FileExecutor[Response]):
     """Makes authenticated, paced and retried calls for one connection; safe to share between threads.
 
     Any response of the API is returned as a `requests.Response`, also a 404, and a 500 after the last retry.
@@ -216,6 +217,39 @@ class Executor(BaseExecutor[Response]):
         warn_about_event_loop()
         options |= {"stream": True, "max_response_bytes": max_response_bytes}
         return run_sync(self._download(path, options, target, progress, deadline_seconds))
+
+    def upload(
+        self,
+        path: str,
+        file: Source,
+        *,
+        method: str = "POST",
+        progress: Progress | None = None,
+        deadline_seconds: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Response:
+        """Upload a file in pieces, as `upload` in the blueprint's `endpoints` says; the last response.
+
+        After a lost response or a server error the API is asked how much has arrived, and the upload goes on
+        there.
+
+        Args:
+            path: of the call that begins the upload, below the base URL.
+            file: its path, bytes, or a file that is open for reading bytes; it is sent from where it stands.
+            method: of that call.
+            progress: called with the bytes that have arrived, and the size.
+            deadline_seconds: the time for each request, as in `request`.
+            options: of the call that begins the upload, as in `request`.
+
+        Raises:
+            InvalidRequest: the blueprint has no `upload` for the call, or the file cannot be read.
+            ProviderError: the API refuses the upload or a piece.
+            TransportFailed: repeated failures without progress.
+            RequestFailed: the API sends the pieces to another host than those of `requests.upload_hosts`, or
+                does not say what has arrived.
+        """
+        warn_about_event_loop()
+        return run_sync(self._upload(method, path, file, options, progress, deadline_seconds))
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> Records:
         """The records of all pages, one by one; each page is a call with its own retries and limits.

@@ -72,7 +72,8 @@ class Plan:
         content: the JSON value or the form of the call, before encoding.
         base: the name of the base of `requests.bases`; "" for base_url.
         own: what the blueprint says of the endpoint.
-        is_download: whether it goes to one of `download_hosts`, without credentials.
+        is_download: whether it goes to one of `download_hosts` or `upload_hosts`, without credentials.
+        is_upload: whether its URL is one for the pieces of an upload, which is a credential.
         hidden: lower-case names of headers that hold a signature or the answer to a challenge.
     """
 
@@ -94,7 +95,13 @@ class Plan:
     base: str = ""
     own: EndpointSettings = DEFAULT
     is_download: bool = False
+    is_upload: bool = False
     hidden: frozenset[str] = frozenset()
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it counts as a call of the API; files on other hosts and pieces of uploads do not."""
+        return not (self.is_download or self.is_upload)
 
     def facts(self) -> RequestFacts:
         """What a `match` looks at."""
@@ -105,6 +112,8 @@ class Plan:
         """The URL with every credential shown as `***`."""
         base, settings = self.settings.bases[self.base], self.settings
         head, _, query = self.url.partition("?")
+        if self.is_upload:
+            return f"{'/'.join(head.split('/')[:3])}/{MASK}"
         if self.is_download:  # its query is a signature
             return mask_secrets(head + (f"?{MASK}" if query else ""), settings.secrets)
         if head.startswith(base):

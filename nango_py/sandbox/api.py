@@ -24,6 +24,7 @@ from nango_py.sandbox.request_counts import RequestCounts
 from nango_py.sandbox.request_fields import EndpointCredentials, KeyReader, body_content, field_of
 from nango_py.sandbox.responses import ApiResponses, SandboxResponse
 from nango_py.sandbox.routes import Replies, Route, Routes, SandboxRequest, to_response
+from nango_py.sandbox.uploads import PARAM, Uploads
 from nango_py.sandbox.watch.state import respond
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class SimulatedApi:
         self._patterns = [
             self.credentials.base_pattern(path) for path in (self.base_path, *self.bases.values())
         ]
-        self.files = FileHost(self.credentials.header_names(), self.clock)
+        self.uploads = Uploads(settings)
+        self.files = FileHost(self.credentials.header_names(), self.clock, self.uploads)
         self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
@@ -265,6 +267,20 @@ class SimulatedApi:
         return self._limit_reports.apply(response, verdict)
 
     def _route(self, request: SandboxRequest) -> SandboxResponse:
+        """The response to a request, which may begin an upload or be one of its pieces."""
+        content_range = request.headers.get("content-range", "")
+        name = request.params.get(PARAM, "")
+        received = self.uploads.receive(name, request.method, content_range, request.body)
+        return received or self.uploads.begin(
+            request, self._respond_by_route(request), partial(self._upload_url, request)
+        )
+
+    def _upload_url(self, request: SandboxRequest, name: str) -> str:
+        if self.uploads.is_elsewhere:
+            return self.files.upload_url(name)
+        return f"{request.base_url}{request.path}?{PARAM}={name}"
+
+    def _respond_by_route(self, request: SandboxRequest) -> SandboxResponse:
         found = self.routes.find(request)
         if isinstance(found, SandboxResponse):
             return found

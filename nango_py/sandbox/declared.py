@@ -42,6 +42,7 @@ def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route,
         *(route for route, _ in served),
         *_verification(settings, responses),
         *_lists(settings, responses),
+        *_uploads(settings, responses),
         *_routes(settings, responses),
     )
 
@@ -59,6 +60,18 @@ def _lists(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
                 served, _ = make_list(settings, path, _RECORDS, responses=responses, method=method)
                 for each, place in served.continuations(method, path):
                     yield Route.of(each, place, served)
+
+
+def _uploads(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
+    """The calls that begin an upload."""
+    for entry in settings.get("endpoints") or ():
+        match: Settings = entry.get("match") or {}
+        if not entry.get("upload") or not match.get("path"):
+            continue
+        for method, path in product(
+            map(str, as_tuple(match.get("method") or "POST")), map(str, as_tuple(match["path"]))
+        ):
+            yield Route.of(method, path, _Constant(responses.json({})))
 
 
 def _routes(settings: Settings, responses: ApiResponses) -> Iterator[Route]:

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.sandbox.faults import Fault
     from nango_py.sandbox.http_socket import Request
+    from nango_py.sandbox.uploads import Uploads
 
 _LIFETIME_SECONDS = 300.0
 _RANGE = re.compile(r"bytes=(\d+)-")
+_UPLOADS = "/uploads/"
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
@@ -38,13 +40,15 @@ class FileHost:
     Args:
         secret_headers: the headers of the API's credentials, in lower case.
         clock: the time.
+        uploads: those of the API; pieces of files are received below /uploads/.
 
     Attributes:
         ledger: the received requests.
         origin: of the URLs.
     """
 
-    def __init__(self, secret_headers: frozenset[str], clock: Clock) -> None:
+    def __init__(self, secret_headers: frozenset[str], clock: Clock, uploads: Uploads) -> None:
+        self._uploads = uploads
         self._secret_headers = secret_headers | _CREDENTIALS
         self._clock = clock
         self._files: dict[str, _File] = {}
@@ -59,6 +63,10 @@ class FileHost:
             ends = self._clock.monotonic() + _LIFETIME_SECONDS
             self._files[signature] = _File(content, content_type, ends)
         return f"{self.origin}/{quote(name)}?signature={signature}"
+
+    def upload_url(self, name: str) -> str:
+        """The URL for the pieces of an upload."""
+        return f"{self.origin}{_UPLOADS}{name}"
 
     def choose_fault(self, request: Request) -> Fault | None:
         """No fault."""
@@ -75,10 +83,15 @@ class FileHost:
         return response
 
     def _find(self, request: Request, signature: str) -> SandboxResponse:
+        has_credential = any(name in self._secret_headers for name, _ in request.headers)
+        if request.target.startswith(_UPLOADS) and not has_credential:
+            name, content_range = request.target.removeprefix(_UPLOADS), request.header("content-range") or ""
+            received = self._uploads.receive(name, request.method, content_range, request.body)
+            return SandboxResponse(404) if received is None else received
+        if has_credential or (request.body and request.method in {"GET", "HEAD"}):
+            return SandboxResponse.of(text="only one authentication is allowed", status=400)
         if request.method not in {"GET", "HEAD"}:
             return SandboxResponse.of(text="only GET", status=405)
-        if request.body or any(name in self._secret_headers for name, _ in request.headers):
-            return SandboxResponse.of(text="only one authentication is allowed", status=400)
         with self._lock:
             file = self._files.get(signature)
         if file is None or self._clock.monotonic() > file.ends:

@@ -121,7 +121,10 @@ class Sandbox:
         requests: dict[str, object] = {"base_url": self.base_url}
         if self.api.bases:
             requests["bases"] = {name: origin + path for name, path in self.api.bases.items()}
-        requests["download_hosts"] = [self.api.files.origin.removeprefix("http://")]
+        files = [self.api.files.origin.removeprefix("http://")]
+        requests["download_hosts"] = files
+        if self.api.uploads.is_elsewhere:
+            requests["upload_hosts"] = files
         return {"requests": requests, **self.api.logins.overrides(origin)}
 
     @property
@@ -157,6 +160,11 @@ class Sandbox:
     def downloads(self) -> Ledger:
         """The requests to the host of the files of `serve_file`."""
         return self.api.files.ledger
+
+    @property
+    def uploads(self) -> tuple[bytes, ...]:
+        """The files that were uploaded in pieces and are complete."""
+        return self.api.uploads.files
 
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
         """Set or replace the credentials of a user."""

@@ -29,6 +29,7 @@ def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
             what = f'requests.bases has no "{printable(base, 64)}"'
             yield Problem(locator.position((*path, "base")), "E204", what, "", help_)
     yield from _check_idempotency(settings, locator)
+    yield from _check_uploads(settings, locator)
     fields = list(_mapping(_mapping(settings.get("connection_config")).get("properties")))
     for path, match in _matches(settings):
         for name in _mapping(match.get("config")):
@@ -56,6 +57,20 @@ def _check_idempotency(settings: Settings, locator: Located) -> Iterator[Problem
             what = f"a key has one place, not {' and '.join(places)}" if places else "the key has no place"
             where = locator.key_position((*path, "idempotency"))
             yield Problem(where, "E204", what, "expected header, param or body")
+
+
+def _check_uploads(settings: Settings, locator: Located) -> Iterator[Problem]:
+    """Uploads whose responses do not say what has arrived, or say it twice (E204)."""
+    for path, endpoint in _items(settings.get("endpoints"), ("endpoints",)):
+        block = endpoint.get("upload")
+        if isinstance(block, MAPPINGS) and ("received" in block) == ("missing" in block):
+            what = (
+                "received and missing say the same"
+                if "received" in block
+                else "nothing says what has arrived"
+            )
+            where = locator.key_position((*path, "upload"))
+            yield Problem(where, "E204", what, "expected received or missing")
 
 
 def _help(name: str, known: list[str], otherwise: str) -> str:

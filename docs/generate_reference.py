@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nango_py.cli.resolved import format_flow
 from nango_py.config.schema.defaults import expand, properties_of
 from nango_py.config.schema.format import LOCAL, definitions
 from nango_py.config.schema.publish import describe_key
 from nango_py.config.yaml.document import load_document, parse_document
+from nango_py.config.yaml.flow import format_flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

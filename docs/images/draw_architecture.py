@@ -26,6 +26,7 @@ PURPOSES = {
     "server": "ASGI server with the connect page",
     "connect": "OAuth logins and forms of users",
     "transfer": "exports and imports of connections",
+    "importers": "drafts from other descriptions",
     "accounts": "register, verify and delete connections",
     "services": "what the parts of a Nango share",
     "tapes": "recorded calls",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.cli.drafts.draft import (
+from nango_py.cli.project import Project, pass_project
+from nango_py.errors import ConfigError, Position, Problem
+from nango_py.importers.drafts.draft import (
     CLIENT,
     KEY,
     LOGINS,
@@ -19,7 +21,6 @@ from nango_py.cli.drafts.draft import (
     Setting,
     write_draft,
 )
-from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ PAGINATION_KEYS: dict[str, dict[str, object]] = {
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An OpenAPI document (2.0, 3.0 or 3.1; JSON or YAML) to read from.",
+    help="An OpenAPI document (2.0 or 3; JSON or YAML) or a Postman collection to read from.",
 )
 @click.option("--title", help="The name of the API for people.  [default: the name]")
 @click.option("--docs-url", metavar="URL", help="The API's manual.")
@@ -83,13 +84,47 @@ def new(project: Project, /, name: str, source: Path | None, **options: str | No
       nango blueprints new acme:v2 --from openapi.yaml
       nango blueprints new acme --base-url https://api.acme.com/v1/ --login key --verify me
     """
+    known = _read(source)
+    file, _ = _write(name, known, source, options, project.blueprints_folder)
+    click.echo(f"wrote {file}")
+    click.echo(f"next: nango check {file}, then nango blueprints test {file}")
+
+
+def write_draft_of(source: Path, kind: str, name: str | None, folder: Path) -> None:
+    """Write a draft from an OpenAPI or Postman document, and print what the document states.
+
+    Raises:
+        ConfigError: the document cannot be read, or is of another kind.
+        UsageError: the document does not state the base URL or the login.
+    """
+    known = _read(source, kind)
+    ref = name or re.sub(r"[^a-z0-9]+", "-", str(known.get("title") or source.stem).lower()).strip("-")[:64]
+    options = dict.fromkeys((*QUESTIONS, "records"))
+    file, draft = _write(ref, known, source, options, folder)
+    click.echo(f"wrote {file}")
+    for noun, value in (
+        ("base URL", draft.base_url),
+        ("login", draft.login),
+        ("scopes", len(draft.scopes) or ""),
+        ("pagination", draft.pagination.get("kind")),
+        ("verification", draft.verification),
+        ("limit headers", ", ".join(draft.limit_headers.values())),
+    ):
+        click.echo(f"  {noun}: {value or 'not in the document'}")
+    click.echo("  limits, revocation, PKCE and sources: read the API's manual")
+    click.echo(f"next: nango check {file}, then nango blueprints test {file}")
+
+
+def _write(
+    name: str, known: dict[str, Any], source: Path | None, options: dict[str, str | None], folder: Path
+) -> tuple[Path, Draft]:
+    """Write the file of a draft; its path, and the draft."""
     match = _REF.fullmatch(name)
     if match is None:
         raise click.UsageError("NAME is a-z 0-9 _ -, with a version such as :v2 if it is not v1")
     version = match[2] or "v1"
-    folder = project.blueprints_folder
     file = folder / f"{match[1]}.{version}.yaml"
-    draft = _make_draft(match[1], version, source, options)
+    draft = _make_draft(match[1], version, known, source, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
@@ -98,13 +133,13 @@ def new(project: Project, /, name: str, source: Path | None, **options: str | No
         raise click.UsageError(f"{file} exists") from None
     except OSError as error:
         raise click.ClickException(f"cannot write {file}: {error.strerror}") from None
-    click.echo(f"wrote {file}")
-    click.echo(f"next: nango check {file}, then nango blueprints test {file}")
+    return file, draft
 
 
-def _make_draft(name: str, version: str, source: Path | None, options: dict[str, str | None]) -> Draft:
+def _make_draft(
+    name: str, version: str, known: dict[str, Any], source: Path | None, options: dict[str, str | None]
+) -> Draft:
     """The draft of the options, the document, and the replies to the questions that they leave open."""
-    known = _read(source)
     given = _Choices(options, known)
     title = given.text("title", name.replace("-", " ").replace("_", " ").title())
     docs_url = given.url("docs_url", "https://docs.example.com/")
@@ -115,7 +150,7 @@ def _make_draft(name: str, version: str, source: Path | None, options: dict[str,
         "comment": known.get("comment") or f"The REST API of {title}.",
         "base_url": base_url, "settings": settings, "origin": source.name if source else "",
     }  # fmt: skip
-    found |= {key: known[key] for key in ("response", "limit_headers") if key in known}
+    found |= {key: known[key] for key in ("response", "headers", "limit_headers") if key in known}
     if login == known.get("login"):
         found |= {
             key: known[key] for key in ("key_place", "key_name", "key_prefix", "scopes") if key in known
@@ -132,12 +167,23 @@ def _make_draft(name: str, version: str, source: Path | None, options: dict[str,
     return Draft(**found, **_pagination(given, known, options))
 
 
-def _read(source: Path | None) -> dict[str, Any]:
+def _read(source: Path | None, kind: str = "") -> dict[str, Any]:
+    """What an OpenAPI or Postman document states; {} without one."""
     if source is None:
         return {}
-    from nango_py.cli.drafts.openapi import load_openapi, read_openapi
+    from nango_py.importers.drafts.openapi import check_openapi, read_openapi
+    from nango_py.importers.drafts.postman import is_postman, read_postman
+    from nango_py.importers.reading import read_mapping
 
-    found = read_openapi(load_openapi(source))
+    data = read_mapping(source)
+    if kind == "postman" and not is_postman(data):
+        where, expected = Position(str(source), 1, 1), "expected info and item, format v2.1"
+        raise ConfigError([Problem(where, "E201", "not a Postman collection", expected)])
+    if is_postman(data) and kind != "openapi":
+        found = read_postman(data)
+    else:
+        check_openapi(data, source)
+        found = read_openapi(data)
     return {**found, "verify": found.get("verification", "")}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nango_py.cli.blueprint_facts import format_status
+from nango_py.cli.blueprint_import import import_
 from nango_py.cli.blueprint_new import new
 from nango_py.cli.blueprint_show import show
 from nango_py.cli.blueprint_test import test
@@ -34,7 +35,7 @@ def blueprints() -> None:
     """
 
 
-for command in (new, show, test):
+for command in (import_, new, show, test):
     blueprints.add_command(command)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING
 
 from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.defaults import with_defaults
 from nango_py.config.schema.format import definitions
 from nango_py.config.values import MAPPINGS
+from nango_py.config.yaml.flow import format_flow, format_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 COLUMN = 70
 LONGEST_FLOW = 140
-_PLAIN = re.compile(r"[A-Za-z/$][A-Za-z0-9_./+$-]*(?: [A-Za-z0-9_./+$-]+)*|https://[A-Za-z0-9_./-]+")
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def resolved_lines(blueprint: Blueprint) -> Iterator[str]:
@@ -84,20 +81,3 @@ class _Writer:
 
     def _with_origin(self, line: str, path: Path) -> str:
         return f"{line:<{COLUMN}}  # {self._origin(path)}"
-
-
-def format_flow(value: object) -> str:
-    """A value as YAML on one line."""
-    if isinstance(value, MAPPINGS):
-        pairs = (f"{format_scalar(key)}: {format_flow(item)}" for key, item in value.items())
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(format_flow, value)) + "]"
-    return format_scalar(value)
-
-
-def format_scalar(value: object) -> str:
-    """A text, number, boolean or null as YAML; texts are quoted unless all YAML readers agree on them."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return str.__str__(value)
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -80,6 +80,8 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     """The `nango` commands of a page run in order, succeed, and print the output that the page shows."""
     with documented_place(tmp_path) as place:
         redirect(tmp_path / "integrations.yaml", place.overrides())
+        for block in blocks(page, "json"):
+            (tmp_path / (block.title or "unnamed.json")).write_text(block.text)
         for block in blocks(page, "sh", "console"):
             if not block.is_run:
                 continue

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.cli.drafts.draft import LOGINS, PAGINATIONS
-from nango_py.cli.drafts.openapi import read_openapi
 from nango_py.config.yaml.document import load_document
+from nango_py.importers.drafts.draft import LOGINS, PAGINATIONS
+from nango_py.importers.drafts.openapi import read_openapi
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:

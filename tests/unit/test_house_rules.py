@@ -21,7 +21,12 @@ BROWSER_FIXTURES = ROOT / "tests" / "browser" / "conftest.py"
 """The one place that may skip tests: where a machine has no Chromium, and never in CI."""
 
 OWNERS = {
-    "yaml": {"config/yaml/document.py", "config/yaml/reader.py", "config/yaml/tree.py"},
+    "yaml": {
+        "config/yaml/document.py",
+        "config/yaml/reader.py",
+        "config/yaml/tree.py",
+        "importers/reading.py",
+    },
     "jsonschema": {"config/schema/validation.py"},
     "jinja2": {"config/template/parser.py"},
     "backoff": {"engine/retry.py"},

@@ -1,4 +1,4 @@
-"""Reads what a draft needs from an OpenAPI document (2.0, 3.0 or 3.1)."""
+"""Reads what a draft needs from an OpenAPI document (2.0 or 3)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from nango_py.cli.drafts.draft import BASIC, CLIENT, KEY, NONE, OAUTH2, Setting
-from nango_py.cli.drafts.lists import read_pagination
-from nango_py.cli.drafts.parts import deref, json_content, mapping
 from nango_py.errors import ConfigError, Position, Problem
+from nango_py.importers.drafts.draft import BASIC, CLIENT, KEY, NONE, OAUTH2, Setting
+from nango_py.importers.drafts.lists import read_pagination
+from nango_py.importers.drafts.parts import deref, first_paragraph, json_content, mapping, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_SCOPES = 40
-LONGEST_COMMENT = 300
 LONGEST_SENTENCE = 200
 _OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
 _KEY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_SHOWN_KEY = re.compile(r"`(?:Authorization: ?)?([A-Za-z][\w-]*) [^`]+`")
+"""A header as it is shown in a description: `Acme-Key your-key`."""
+
 _LIMIT_HEADERS = {
     "limit": re.compile(r"(?:x-)?rate-?limit-limit", re.IGNORECASE),
     "remaining": re.compile(r"(?:x-)?rate-?limit-remaining", re.IGNORECASE),
@@ -29,36 +30,16 @@ _LIMIT_HEADERS = {
 }
 
 
-def load_openapi(path: Path) -> dict[str, Any]:
-    """The document of a JSON or YAML file.
+def check_openapi(data: dict[str, Any], path: Path) -> None:
+    """Refuse a document that is not of OpenAPI.
 
     Raises:
-        ConfigError: the file cannot be read, or is not an OpenAPI document.
+        ConfigError: see above (E201).
     """
-    from nango_py.config.yaml.document import load_document
-
-    data: Any = None
-    if path.suffix == ".json":
-        try:
-            text = path.read_bytes()
-            data = json.loads(text) if len(text) <= MAX_JSON_BYTES else None
-        except OSError as error:
-            what = (error.strerror or "cannot be read").lower()
-            raise ConfigError([Problem(Position(str(path)), "E010", what)]) from None
-        except (ValueError, RecursionError):
-            pass
-    else:
-        problems: list[Problem] = []
-        data = load_document(path, problems=problems).data
-        # Status codes are often written without quotes.
-        errors = [problem for problem in problems if problem.code not in {"E207", "E105"}]
-        if errors:
-            raise ConfigError(errors)
-    if not isinstance(data, dict) or not isinstance(data.get("paths"), dict) or not _version_of(data):
+    if not isinstance(data.get("paths"), dict) or not _version_of(data):
         what = "not an OpenAPI document"
-        expected = "expected openapi or swagger, info and paths; YAML of at most 1 MiB, or JSON"
+        expected = "expected openapi or swagger, info and paths"
         raise ConfigError([Problem(Position(str(path), 1, 1), "E201", what, expected)])
-    return data
 
 
 def _version_of(data: dict[str, Any]) -> str:
@@ -68,13 +49,14 @@ def _version_of(data: dict[str, Any]) -> str:
 def read_openapi(data: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a Draft that a document states."""
     info = mapping(data.get("info"))
-    found: dict[str, Any] = {"title": _sentence(info.get("title"), 80)}
-    found["comment"] = _first_paragraph(info.get("description"))
+    found: dict[str, Any] = {"title": sentence(info.get("title"), 80)}
+    found["comment"] = first_paragraph(info.get("description"))
     docs_url = mapping(data.get("externalDocs")).get("url") or mapping(info.get("contact")).get("url")
     found["docs_url"] = docs_url if str(docs_url).startswith(("https://", "http://")) else ""
     found["base_url"], found["settings"] = _base_url(data)
     found |= _login(data)
     operations = list(_operations(data))
+    found["headers"] = _fixed_headers(data, operations)
     found |= _verification(data, operations)
     found |= read_pagination(data, operations)
     found["limit_headers"] = _limit_headers(data, operations)
@@ -100,7 +82,7 @@ def _base_url(data: dict[str, Any]) -> tuple[str, tuple[Setting, ...]]:
                 url = url.replace(f"{{{name}}}", default)
                 continue
             url = url.replace(f"{{{name}}}", f"${{additional_config.{own}}}")
-            settings.append(Setting(own, default, choices, _sentence(variable.get("description"), 120)))
+            settings.append(Setting(own, default, choices, sentence(variable.get("description"), 120)))
     else:
         schemes = data.get("schemes")
         scheme = "http" if schemes == ["http"] else "https"
@@ -129,7 +111,9 @@ def _scheme(scheme: dict[str, Any]) -> dict[str, Any]:
         name = str(scheme.get("name"))
         if not _KEY_NAME.fullmatch(name):
             return {}
-        prefix = "Bearer " if name.lower() == "authorization" else ""
+        shown = _SHOWN_KEY.search(str(scheme.get("description") or ""))
+        usual = f"{shown[1]} " if shown else "Bearer "
+        prefix = usual if name.lower() == "authorization" else ""
         return {"login": KEY, "key_place": place, "key_name": name, "key_prefix": prefix}
     if kind == "http" and http == "bearer":
         return {"login": KEY}
@@ -157,7 +141,7 @@ def _is_url(value: object) -> bool:
 
 def _scopes(flow: dict[str, Any]) -> dict[str, str]:
     scopes = mapping(flow.get("scopes"))
-    named = {str(name): _sentence(text, LONGEST_SENTENCE) for name, text in scopes.items()}
+    named = {str(name): sentence(text, LONGEST_SENTENCE) for name, text in scopes.items()}
     return {name: text for name, text in list(named.items())[:MAX_SCOPES] if text}
 
 
@@ -173,18 +157,51 @@ def _operations(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(path).lstrip("/"), {**operation, "parameters": parameters}
 
 
+def _fixed_headers(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """Headers with a default, such as a version, that most operations require."""
+    values: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for _, operation in operations:
+        for parameter in operation["parameters"]:
+            name, default = str(parameter.get("name")), _default_of(data, parameter)
+            if parameter.get("in") == "header" and parameter.get("required") and default is not None:
+                values[name] = default
+                counts[name] = counts.get(name, 0) + 1
+    return {
+        name: value
+        for name, value in values.items()
+        if counts[name] > len(operations) / 2 and _KEY_NAME.fullmatch(name)
+    }
+
+
+def _default_of(data: dict[str, Any], parameter: dict[str, Any]) -> str | None:
+    """The value of a parameter that is always the same, if it has one on a line."""
+    schema = mapping(deref(data, parameter.get("schema")))
+    choices = schema.get("enum")
+    only = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    value = next(
+        (each for each in (schema.get("const"), schema.get("default"), only) if each is not None), None
+    )
+    return value if isinstance(value, str) and value.isprintable() and "${" not in value else None
+
+
 def _verification(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """A call that needs nothing: that of the user, or else the first one."""
     plain = [
         (path, operation)
         for path, operation in operations
-        if path and "{" not in path and not any(one.get("required") for one in operation["parameters"])
+        if path and "{" not in path and not any(_must_be_given(data, one) for one in operation["parameters"])
     ]
     chosen = next((each for each in plain if _OWN_USER.search(each[0])), plain[0] if plain else None)
     if chosen is None:
         return {}
     path, operation = chosen
     return {"verification": path, "response": _example(data, operation)}
+
+
+def _must_be_given(data: dict[str, Any], parameter: dict[str, Any]) -> bool:
+    is_fixed = parameter.get("in") == "header" and _default_of(data, parameter) is not None
+    return bool(parameter.get("required")) and not is_fixed
 
 
 def _example(data: dict[str, Any], operation: dict[str, Any]) -> object:
@@ -209,15 +226,3 @@ def _limit_headers(data: dict[str, Any], operations: list[tuple[str, dict[str, A
                     if pattern.fullmatch(name):
                         found.setdefault(key, name)
     return found if found.keys() & {"reset", "retry_after"} else {}
-
-
-def _sentence(value: object, longest: int) -> str:
-    """A text on one line, cut at a word."""
-    text = " ".join(str(value or "").split())
-    text = "".join(char for char in text if char.isprintable())
-    return text if len(text) <= longest else text[:longest].rpartition(" ")[0]
-
-
-def _first_paragraph(value: object) -> str:
-    text = re.sub(r"[#*`_>]|\[([^\]]*)\]\([^)]*\)", r"\1", str(value or "")).strip()
-    return _sentence(text.partition("\n\n")[0], LONGEST_COMMENT)

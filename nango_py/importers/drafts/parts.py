@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+LONGEST_COMMENT = 300
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -47,3 +50,16 @@ def properties(data: dict[str, Any], value: object) -> dict[str, dict[str, Any]]
     for name, below in mapping(schema.get("properties")).items():
         found[str(name)] = mapping(deref(data, below))
     return found
+
+
+def sentence(value: object, longest: int) -> str:
+    """A text on one line, cut at a word."""
+    text = " ".join(str(value or "").split())
+    text = "".join(char for char in text if char.isprintable())
+    return text if len(text) <= longest else text[:longest].rpartition(" ")[0]
+
+
+def first_paragraph(value: object) -> str:
+    """The first paragraph of a text in Markdown, as plain text."""
+    text = re.sub(r"[#*`_>]|\[([^\]]*)\]\([^)]*\)", r"\1", str(value or "")).strip()
+    return sentence(text.partition("\n\n")[0], LONGEST_COMMENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nango_py.cli.drafts.parts import deref, json_content, mapping, properties
+from nango_py.importers.drafts.parts import deref, json_content, mapping, properties
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _RECORDS = ("data", "items", "results", "records", "entries", "values")
 _CURSOR_PARAMS = re.compile(r"cursor|after|(?:next|page|continuation)_?token|next_?cursor", re.IGNORECASE)
 _CURSORS = re.compile(r"(?:next|end)_?(?:cursor|token)|next_?page_?token|cursor|after", re.IGNORECASE)
+_OFFSETS = re.compile(r"(?:next_?)?offset", re.IGNORECASE)
 _NEXT_URLS = re.compile(r"next(?:_?(?:url|link|page))?", re.IGNORECASE)
 _SIZES = re.compile(r"limit|count|(?:per_?page|page_?size|max_?results)(?:_?count)?", re.IGNORECASE)
 
@@ -42,8 +43,11 @@ def _cursor(
 ) -> dict[str, object]:
     """A parameter for a cursor, and the text in the response that it repeats."""
     param = next((name for name in params if _CURSOR_PARAMS.fullmatch(name)), "")
+    names = _CURSORS
+    if not param and _is_text(mapping(deref(data, params.get("offset", {}).get("schema")))):
+        param, names = "offset", _OFFSETS  # a token that is called offset
     texts = _texts(data, operation) if param else ()
-    cursor = next((path for path in texts if _CURSORS.fullmatch(path.rpartition(".")[2])), "")
+    cursor = next((path for path in texts if names.fullmatch(path.rpartition(".")[2])), "")
     return {"kind": "cursor", "cursor": cursor, "param": param} if cursor else {}
 
 

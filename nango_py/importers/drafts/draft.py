@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 
 from nango_py._version import DOCS_URL
-from nango_py.cli.resolved import format_flow
+from nango_py.config.yaml.flow import format_flow
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Draft:
         list_path: the path of a list, for an example; "" for none.
         verification: the path of a call that every credential can make, or "".
         response: the JSON of its response.
+        headers: headers that every request has, such as a version.
         limit_headers: the keys of `rate_limits.headers`.
         origin: what the draft was made from, or "".
     """
@@ -89,6 +90,7 @@ class Draft:
     list_path: str = ""
     verification: str = ""
     response: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
 
@@ -187,9 +189,11 @@ def _requests(draft: Draft) -> Iterator[str]:
     yield '  # Calls name paths below it, such as `executor.get("me")`.'
     yield f"  base_url: {format_flow(draft.base_url)}"
     place, name, template = credential_place(draft)
-    if place:
-        yield f"  {'params' if place == 'query' else 'headers'}:"
-        yield f"    {format_flow(name)}: {format_flow(template)}"
+    headers = {**({name: template} if place == "header" else {}), **draft.headers}
+    for block, values in (("params", {name: template} if place == "query" else {}), ("headers", headers)):
+        if values:
+            yield f"  {block}:"
+            yield from (f"    {format_flow(key)}: {format_flow(value)}" for key, value in values.items())
 
 
 def credential_place(draft: Draft) -> tuple[str, str, str]:

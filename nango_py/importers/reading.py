@@ -1,0 +1,64 @@
+"""Reads documents of others: JSON or YAML of up to 64 MiB."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from nango_py.errors import ConfigError, Position, Problem
+from nango_py.json_types import as_object
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nango_py.json_types import JsonObject
+
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def read_mapping(path: Path) -> JsonObject:
+    """The mapping that a JSON or YAML file holds.
+
+    Raises:
+        ConfigError: the file cannot be read (E010), is too large (E008), is neither JSON nor YAML (E001), is
+            nested too deeply (E007), or holds something else than a mapping (E201).
+    """
+    where = Position(str(path), 1, 1)
+    try:
+        size = path.stat().st_size
+        text = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        what = (error.strerror or "cannot be read").lower()
+        raise ConfigError([Problem(Position(str(path)), "E010", what)]) from None
+    if size > MAX_BYTES:
+        raise ConfigError([Problem(where, "E008", f"{size} bytes", f"limit is {MAX_BYTES}")])
+    try:
+        is_json = text.lstrip()[:1] == b"{" and path.suffix not in {".yaml", ".yml"}
+        data = json.loads(text) if is_json else _read_yaml(text, path)
+    except RecursionError:
+        raise ConfigError([Problem(where, "E007", "nested too deeply")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem(where, "E001", f"not JSON: {error}")]) from None
+    if not isinstance(data, dict):
+        raise ConfigError([Problem(where, "E201", "not a mapping", "expected a JSON or YAML mapping")])
+    return as_object(data)
+
+
+def _read_yaml(text: bytes, path: Path) -> object:
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # Dates stay text, as in JSON.
+    resolvers = {
+        letter: [(tag, pattern) for tag, pattern in every if not tag.endswith(":timestamp")]
+        for letter, every in base.yaml_implicit_resolvers.items()
+    }
+    loader = type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+    try:
+        return yaml.load(text, loader)  # noqa: S506 - a safe loader without dates
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = Position(str(path), mark.line + 1, mark.column + 1) if mark else Position(str(path), 1, 1)
+        raise ConfigError([Problem(where, "E001", f"not YAML: {error.problem}")]) from None
+    except yaml.YAMLError:
+        raise ConfigError([Problem(Position(str(path), 1, 1), "E004", "not text in UTF-8")]) from None

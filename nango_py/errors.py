@@ -7,6 +7,8 @@
       UnknownAction            the integration has no action with that name
       ConnectionNotFound       no connection is stored for (integration, user_id)
       ConnectionAlreadyExists  register_connection was called twice for (integration, user_id)
+      ActionInputError         the input of an action does not fit its schema; nothing was sent
+      ActionFailed             an action raised an exception, or one of its calls failed; see cause
       CredentialsError         the user's credentials are malformed, or the provider rejected them permanently
       RequestFailed            a call ended without a response that the caller can use
         InvalidRequest         the path, a header or the body is invalid; also a ValueError
@@ -276,6 +278,66 @@ class ProviderError(RequestFailed):
         self.provider_message = provider_message
         self.place = ""
         super().__init__(message, **details)
+
+
+class ActionInputError(NangoError, ValueError):
+    """The input of an action does not fit its schema. Nothing was sent.
+
+    Attributes:
+        integration: the integration that was called.
+        action: the name of the action.
+        problems: the problems that were found; `position.file` is the place in the input, such as
+            `input.email`. Values are not shown.
+    """
+
+    def __init__(self, integration: str, action: str, problems: Iterable[Problem]) -> None:
+        self.integration = integration
+        self.action = action
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(f"{integration} {action}: {problem}" for problem in self.problems))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ActionInputError, (self.integration, self.action, self.problems)
+
+
+class ActionFailed(NangoError):
+    """An action raised an exception, one of its calls failed, or its result cannot be used.
+
+    The message and `cause` hold no credential of the connection.
+
+    Attributes:
+        integration: the integration that was called.
+        action: the name of the action.
+        user_id: the user of the connection.
+        execution_id: the id of this execution, in each of its log records and events.
+        call_ids: the calls that it made, in order.
+        cause: the error of nango_py that ended it, such as ProviderError or RateLimited; None for an
+            exception of the action's own code.
+        cause_type: the name of the exception's class.
+    """
+
+    def __init__(self, message: str, **details: Unpack[ActionDetails]) -> None:
+        self.integration = details.get("integration", "")
+        self.action = details.get("action", "")
+        self.user_id = details.get("user_id", "")
+        self.execution_id = details.get("execution_id", "")
+        self.call_ids = details.get("call_ids", ())
+        self.cause = details.get("cause")
+        self.cause_type = details.get("cause_type", "")
+        self.call_id = self.cause.call_id if self.cause is not None else ""
+        super().__init__(message)
+
+
+class ActionDetails(TypedDict, total=False):
+    """Keyword arguments of ActionFailed; see its attributes."""
+
+    integration: str
+    action: str
+    user_id: str
+    execution_id: str
+    call_ids: tuple[str, ...]
+    cause: NangoError | None
+    cause_type: str
 
 
 class StorageError(NangoError):

@@ -11,9 +11,12 @@ from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_place
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
+    from nango_py.errors import Position
     from nango_py.json_types import Settings
 
 
@@ -27,7 +30,11 @@ def inherited_settings(blueprint: Blueprint | None, document: Document, path: Pa
 
 def origins_of(blueprint: Blueprint) -> Origins:
     """Where the parts of a blueprint were written."""
-    origins = blueprint.origins
+    return locate(blueprint.origins)
+
+
+def locate(origins: Mapping[Path, Position]) -> Origins:
+    """Where the parts of a blueprint or an integration were written, for messages."""
     if isinstance(origins, Origins):
         return origins
     return origins_of_places(
@@ -41,7 +48,7 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
 
     A header replaces one whose name differs only in case. Another kind of pagination inherits only `records`,
     and another auth mode only the keys that it has, so that no key of the replaced kind stays. A pointer is
-    replaced as a whole, since it has one key.
+    replaced as a whole, since it has one key; so is an action.
     """
     settings = dict(base.settings)
     for block in ("requests", "verification"):
@@ -50,6 +57,9 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
         kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
         if len(kept) < len(lower):
             settings[block] = {**settings[block], "headers": kept}
+    lower, upper = _mapping(settings, "actions"), _mapping(over.settings, "actions")
+    if lower and upper:
+        settings["actions"] = {name: action for name, action in lower.items() if name not in upper}
     lower, upper = _mapping(settings, "auth"), _mapping(over.settings, "auth")
     chosen = upper.get("auth_mode")
     if isinstance(chosen, str) and lower.get("auth_mode", chosen) != chosen:

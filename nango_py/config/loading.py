@@ -197,11 +197,11 @@ class _Loading:
             for name, entry in over.data.items()
             for path, kind in template_places("integration", entry).items()
         }
-        return resolve_environment(over, places, self._environ, self._folders, self._problems)
+        return resolve_environment(over, places, self._environ, self._folders, self._problems, above=1)
 
     def _config(self, written: Settings, folder: FilePath | None) -> Config:
         # The schema check reports values of a wrong type.
-        lists = dict.fromkeys(("blueprint_paths", "connect_origins", "connect_hosts"), list)
+        lists = dict.fromkeys(("actions", "blueprint_paths", "connect_origins", "connect_hosts"), list)
         numbers = dict.fromkeys(
             ("default_http_request_timeout_seconds", "token_timeout_seconds"), int | float
         )
@@ -230,6 +230,7 @@ class _Loading:
         self._check_merged(tree, blueprint, document, path)
         compiled, problems = check_templates(tree.settings, tree.origins, self._folders)
         self._problems += problems
+        self._check_actions(tree, blueprint, (own.settings, over.data.get(name, {})))
         if len(self._problems) > known_problems or not self._is_valid(entry, over.data.get(name, {})):
             return None
         self._warnings += check_usage(tree.settings, compiled, tree.origins)
@@ -248,6 +249,20 @@ class _Loading:
         self._trees[name] = (tree, blueprint)
         parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
         return assemble_integration(name, parent, tree.settings, tree.origins, requests)
+
+    def _check_actions(
+        self, tree: Sourced, blueprint: Blueprint | None, own: tuple[Settings, Settings]
+    ) -> None:
+        """Check the product's own actions; those of installed blueprints are tested with these."""
+        actions = tree.settings.get("actions")
+        if not isinstance(actions, MAPPINGS):
+            return
+        from nango_py.config.actions.checks import check_actions
+
+        is_own = blueprint is None or blueprint.layer in {"local", "path"}
+        written = set().union(*(_names_of_actions(settings) for settings in own))
+        names = [name for name in actions if is_own or name in written]
+        self._problems += check_actions(tree.settings, tree.origins, self._folders, names)
 
     def _choose_login(self, own: Sourced, blueprint: Blueprint | None, login: str) -> Sourced:
         """An entry without a blueprint with one of its logins; with a blueprint, it may not have logins."""
@@ -366,6 +381,11 @@ def _check_app_settings(
         for name in APP_SETTINGS
         if type(tree.settings.get(name)) is str and _OTHER_TOOL.fullmatch(tree.settings[name])
     ]
+
+
+def _names_of_actions(settings: Settings) -> set[str]:
+    actions = settings.get("actions")
+    return set(actions) if isinstance(actions, MAPPINGS) else set()
 
 
 def _hide_name(problem: Problem) -> Problem:

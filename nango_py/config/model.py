@@ -211,6 +211,7 @@ class Config:
     product_color: str = ""
     support_url: str = ""
     blueprint_paths: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
 
 
 @record

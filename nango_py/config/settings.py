@@ -91,6 +91,10 @@ def read_config(written: Settings, folder: FilePath | None) -> Config:
         values["database_url"] = _database_url(values["database_url"], folder)
     if "blueprint_paths" in values:
         values["blueprint_paths"] = tuple(_absolute(path, folder) for path in values["blueprint_paths"])
+    if "actions" in values:
+        values["actions"] = tuple(
+            _absolute(name, folder) if "/" in name or "\\" in name else name for name in values["actions"]
+        )
     if "product_logo" in values:
         values["product_logo"] = _absolute(values["product_logo"], folder)
     values["connect_origins"] = tuple(map(origin_of, values.get("connect_origins", ())))

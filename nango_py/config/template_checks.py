@@ -101,6 +101,10 @@ def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
     folders = (blueprint.source.parent, blueprint.source.parent.parent)
     origins = origins_of(blueprint)
     compiled, problems = check_templates(blueprint.settings, origins, folders)
+    if "actions" in blueprint.settings:
+        from nango_py.config.actions.checks import check_actions
+
+        problems += check_actions(blueprint.settings, origins, folders)
     return problems or check_usage(blueprint.settings, compiled, origins)
 
 

@@ -156,7 +156,7 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
         A cancelled call releases its place in the budgets, or leaves it spent if the request was sent.
         """
         return await await_without_frames(
-            self._request(
+            self.request_steps(
                 method, path, options, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
             )
         )
@@ -201,12 +201,12 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
 
         With `prefetch=1` the next page is requested by a task while you use this one.
         """
-        walk = self._walk(path, options)
+        walk = self.start_walk(path, options)
         return AsyncRecords(walk, self._pages(walk))
 
     def pages(self, path: str, **options: Unpack[PagingOptions]) -> AsyncIterator[Response]:
         """The responses of all pages, one by one; see `Executor.pages`."""
-        return self._responses(self._walk(path, options, reads_records=False))
+        return self._responses(self.start_walk(path, options, reads_records=False))
 
     async def graphql(
         self,
@@ -217,7 +217,7 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
         **options: Unpack[GraphQLCallOptions],
     ) -> JsonObject:
         """Send a GraphQL request and return the `data` of the response; see `Executor.graphql`."""
-        return await await_without_frames(self._graphql(query, variables, operation_name, options))
+        return await await_without_frames(self.graphql_steps(query, variables, operation_name, options))
 
     def paginate_graphql(
         self,
@@ -226,7 +226,7 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
         **options: Unpack[GraphQLOptions],
     ) -> AsyncRecords:
         """The records of all pages of a GraphQL connection; see `Executor.paginate_graphql`."""
-        walk = self._graphql_walk(query, variables, options)
+        walk = self.start_graphql_walk(query, variables, options)
         return AsyncRecords(walk, self._pages(walk))
 
     async def _responses(self, walk: PageWalk) -> AsyncIterator[Response]:
@@ -236,7 +236,7 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
 
     async def _pages(self, walk: PageWalk) -> AsyncGenerator[ParsedPage, None]:
         async def fetch() -> ParsedPage | None:
-            return await await_without_frames(self._next_page(walk))
+            return await await_without_frames(self.next_page(walk))
 
         if not walk.options.prefetch:
             while (page := await fetch()) is not None:

@@ -212,7 +212,7 @@ class BaseExecutor(ABC, Generic[Result]):
         self._remember(start.record)
         return start
 
-    async def _request(
+    async def request_steps(
         self,
         method: str,
         path: str,
@@ -221,6 +221,7 @@ class BaseExecutor(ABC, Generic[Result]):
         raise_for_error: bool = False,
         deadline_seconds: float | None = None,
     ) -> Response:
+        """The steps of `request`, the same for threads and asyncio."""
         call, runtime = await self._prepare(method, path, options, deadline_seconds)
         return await self._run(call, runtime, raise_for_error=raise_for_error)
 
@@ -341,7 +342,7 @@ class BaseExecutor(ABC, Generic[Result]):
         return connection
 
     @without_frames
-    def _walk(
+    def start_walk(
         self,
         path: str,
         options: Mapping[str, Any],
@@ -349,6 +350,7 @@ class BaseExecutor(ABC, Generic[Result]):
         reads_records: bool = True,
         of_graphql: GraphQLList | None = None,
     ) -> PageWalk:
+        """A walk over the pages of a list that `next_page` requests; arguments as in `paginate`."""
         method = options.get("method", "GET")
         with self._start(method, path) as start:
             runtime = start.use(self._get_runtime())
@@ -360,7 +362,7 @@ class BaseExecutor(ABC, Generic[Result]):
                 runtime, call, connection, of_walk, reads_records=reads_records, of_graphql=of_graphql
             )
 
-    async def _next_page(self, walk: PageWalk) -> ParsedPage | None:
+    async def next_page(self, walk: PageWalk) -> ParsedPage | None:
         """The next page of a walk, or None after the last."""
         if not walk.has_next():
             return None
@@ -379,10 +381,10 @@ class BaseExecutor(ABC, Generic[Result]):
             raise runtime.provider_error(response, call.plan)
         return walk.add_page(response)
 
-    async def _graphql(
+    async def graphql_steps(
         self, query: object, variables: object, operation_name: object, options: Mapping[str, Any]
     ) -> JsonObject:
-        """Make a GraphQL call and return its data; a query may be sent twice, a mutation not."""
+        """The steps of `graphql`; a query may be sent twice, a mutation not."""
         document = make_document(query, variables, operation_name)
         of_call = {**options, "json": document.body}
         deadline_seconds = of_call.pop("deadline_seconds", None)
@@ -394,9 +396,10 @@ class BaseExecutor(ABC, Generic[Result]):
         return read_data(runtime, response, call.plan, is_error=is_error)
 
     @without_frames
-    def _graphql_walk(self, query: object, variables: object, options: Mapping[str, Any]) -> PageWalk:
+    def start_graphql_walk(self, query: object, variables: object, options: Mapping[str, Any]) -> PageWalk:
+        """A walk over the pages of a GraphQL connection; arguments as in `paginate_graphql`."""
         of_graphql, of_call = split_list(query, variables, options)
-        return self._walk(
+        return self.start_walk(
             self._get_runtime().integration.requests.graphql_path, of_call, of_graphql=of_graphql
         )
 

@@ -29,15 +29,19 @@ class Event:
             `needs_reauth` (the provider refused a connection's credentials, and the user must connect again;
             emitted once), `not_revoked` (a connection was deleted, but its tokens could not be revoked),
             `connected` (a user connected an account, by a login or on the connect page), `connect_failed` (an
-            attempt to connect failed) or `deprecated` (a response says that its endpoint is deprecated, ends
-            or is gone; emitted once for each endpoint).
+            attempt to connect failed), `deprecated` (a response says that its endpoint is deprecated, ends
+            or is gone; emitted once for each endpoint), `action_started` or `action_finished`.
         at: unix seconds.
         endpoint: the path below base_url, without its query; it and `method` are "" for the events of
-            connections.
-        seconds: the duration: of the attempt, of the wait, until the gate opens, or until the endpoint ends.
-        reason: why, in words: a rule, a limit, the first line of an error.
+            connections and actions.
+        seconds: the duration: of the attempt, of the wait, of the action, until the gate opens, or until the
+            endpoint ends.
+        reason: why, in words: a rule, a limit, the first line of an error; "" for an action that succeeded.
         attempt: the record of the attempt, for `attempt` and `retry`.
-        call_id: the call that it happened in; "" for `deprecated` and the events of connections.
+        call_id: the call that it happened in; "" for `deprecated` and the events of connections and actions.
+        action: the name of the action, for its events.
+        execution_id: which execution of the action.
+        call_ids: the calls that the action made, for `action_finished`.
     """
 
     kind: str
@@ -50,11 +54,15 @@ class Event:
     reason: str = ""
     attempt: Attempt | None = None
     call_id: str = ""
+    action: str = ""
+    execution_id: str = ""
+    call_ids: tuple[str, ...] = ()
 
 
 KINDS = (
     "attempt", "wait", "retry", "gate", "giving_up",
     "needs_reauth", "not_revoked", "connected", "connect_failed", "deprecated",
+    "action_started", "action_finished",
 )  # fmt: skip
 
 

@@ -181,7 +181,7 @@ class Executor(FileExecutor[Response]):
         """
         warn_about_event_loop()
         return run_sync(
-            self._request(
+            self.request_steps(
                 method, path, options, raise_for_error=raise_for_error, deadline_seconds=deadline_seconds
             )
         )
@@ -277,7 +277,7 @@ class Executor(FileExecutor[Response]):
             ProviderError: the API returned an error for a page, or a page that cannot be understood.
             RequestFailed: a page repeats itself, or a link to the next one leaves the API.
         """
-        walk = self._walk(path, options)
+        walk = self.start_walk(path, options)
         return Records(walk, self._pages(walk))
 
     def pages(self, path: str, **options: Unpack[PagingOptions]) -> Iterator[Response]:
@@ -285,7 +285,7 @@ class Executor(FileExecutor[Response]):
 
         The `state` of each response is where to go on after that page.
         """
-        return map(with_state, self._pages(self._walk(path, options, reads_records=False)))
+        return map(with_state, self._pages(self.start_walk(path, options, reads_records=False)))
 
     def graphql(
         self,
@@ -314,7 +314,7 @@ class Executor(FileExecutor[Response]):
             RequestFailed: as in `request`.
         """
         warn_about_event_loop()
-        return run_sync(self._graphql(query, variables, operation_name, options))
+        return run_sync(self.graphql_steps(query, variables, operation_name, options))
 
     def paginate_graphql(
         self,
@@ -343,16 +343,16 @@ class Executor(FileExecutor[Response]):
             ProviderError: as in `graphql`, or a page cannot be understood.
             RequestFailed: as in `paginate`.
         """
-        walk = self._graphql_walk(query, variables, options)
+        walk = self.start_graphql_walk(query, variables, options)
         return Records(walk, self._pages(walk))
 
     def _pages(self, walk: PageWalk) -> Iterator[ParsedPage]:
         warn_about_event_loop()
         if not walk.options.prefetch:
-            while (page := run_sync(self._next_page(walk))) is not None:
+            while (page := run_sync(self.next_page(walk))) is not None:
                 yield page
             return
-        yield from read_ahead(lambda: run_sync(self._next_page(walk)), lambda: self._remember(walk.last_call))
+        yield from read_ahead(lambda: run_sync(self.next_page(walk)), lambda: self._remember(walk.last_call))
 
     def verify(self) -> Verification:
         """Whether the connection's credentials work, according to the blueprint's `verification` call.

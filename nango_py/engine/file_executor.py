@@ -48,7 +48,7 @@ class FileExecutor(BaseExecutor[Result]):
             while True:
                 rest = {} if may_be_partial else file.range_headers()
                 asked = {**options, "headers": {**given, **rest}} if rest else options
-                response = await self._request("GET", path, asked, deadline_seconds=deadline_seconds)
+                response = await self.request_steps("GET", path, asked, deadline_seconds=deadline_seconds)
                 status = response.status_code
                 if rest and (status == NO_REST or (status == PARTIAL and not file.fits(response))):
                     await self._io.discard(response)

@@ -34,3 +34,7 @@ class BoundedCache(Generic[Value]):
             with suppress(KeyError):  # another thread has dropped it
                 self._values.move_to_end(key)
         return value
+
+    def find(self, key: Hashable) -> Value | None:
+        """The value of a key if it was made before, else None."""
+        return self._values.get(key)

@@ -27,7 +27,7 @@ from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.wording import Fault, problem_of
 from nango_py.config.yaml.merge import with_nulls
 from nango_py.config.yaml.tree import Document, Located
-from nango_py.errors import MAX_PROBLEMS, Position, Problem, nearest
+from nango_py.errors import MAX_PROBLEMS, Position, Problem, nearest, printable
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -110,6 +110,49 @@ def check_pagination(block: Settings, locator: Located) -> list[Problem]:
     settings = {"pagination": block}
     found = _problems("paged", settings, locator, lambda _: True)
     return sorted([*found, *lint_pagination(settings, locator)], key=_get_position)
+
+
+def check_value(schema: Schema, value: object, name: str) -> list[Problem]:
+    """What is wrong with a value for which a file has a JSON Schema, such as the input of an action.
+
+    Args:
+        schema: a valid schema of draft 2020-12; nothing is fetched.
+        value: plain JSON.
+        name: what the value is called; positions are places in it, such as `input.email`.
+    """
+    locator = _InValue(name)
+    found: list[Problem] = []
+    for error in _validator_of_values()(schema).iter_errors(value):
+        problem = problem_of(_fault(error), locator)
+        if problem not in found:
+            found.append(problem)
+        if len(found) > MAX_PROBLEMS:
+            break
+    return sorted(found, key=_get_position)
+
+
+class _InValue(Located):
+    """Places in a value, such as `input.orders[0].id`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def place(self, path: Path) -> Place:
+        """The place as the name of a file, without a line."""
+        parts = [f"[{part}]" if isinstance(part, int) else f".{printable(part, 64)}" for part in path]
+        return "".join((self._name, *parts)), 0, 0, 0, 0
+
+
+def find_schema_fault(schema: object) -> tuple[Path, str]:
+    """Where a JSON Schema of draft 2020-12 is wrong, and what is wrong; ((), "") for a valid one."""
+    import jsonschema
+
+    base = jsonschema.Draft202012Validator
+    error = jsonschema.exceptions.best_match(base(base.META_SCHEMA).iter_errors(schema))
+    if error is None:
+        return (), ""
+    keyword = next((str(part) for part in reversed(error.absolute_path) if isinstance(part, str)), "")
+    return tuple(error.absolute_path), f"{keyword or 'this'} is not as JSON Schema (draft 2020-12) has it"
 
 
 def _check_endpoints(settings: Settings, locator: Located) -> Iterator[Problem]:
@@ -242,6 +285,55 @@ def _validator(definition: str) -> Any:
     extend: Any = jsonschema.validators.extend
     cls = extend(base, keywords, type_checker=types)
     return cls(resolve_references(definition), registry=Registry())
+
+
+@functools.cache
+def _validator_of_values() -> Any:
+    """The validator of values from callers: a null is a value, and an infinite number is not one."""
+    import jsonschema
+    from referencing import Registry
+
+    base = jsonschema.Draft202012Validator
+    types = base.TYPE_CHECKER.redefine("number", lambda _, value: is_number(value))
+    extend: Any = jsonschema.validators.extend
+    keywords = {
+        "required": _required_of_values,
+        "additionalProperties": _closed_values,
+        "dependentRequired": _dependent,
+    }
+    return functools.partial(extend(base, keywords, type_checker=types), registry=Registry())
+
+
+def _required_of_values(
+    _: Validator, names: Iterable[str], instance: object, __: Schema
+) -> Iterator[ValidationError]:
+    from jsonschema import ValidationError
+
+    if isinstance(instance, Mapping):
+        for name in names:
+            if name not in instance:
+                yield ValidationError(name)
+
+
+def _closed_values(
+    validator: Any,  # the stubs of jsonschema have no `descend`
+    allowed: Schema | bool,  # noqa: FBT001 - as jsonschema calls it
+    instance: object,
+    schema: Schema,
+) -> Iterator[ValidationError]:
+    from jsonschema import ValidationError
+
+    known = schema.get("properties", {})
+    patterns = schema.get("patternProperties", {})
+    if not isinstance(instance, Mapping):
+        return
+    for key in instance:
+        if key in known or any(re.search(pattern, key) for pattern in patterns):
+            continue
+        if allowed is not False:
+            yield from validator.descend(instance[key], allowed, path=key, schema_path="additionalProperties")
+        else:
+            yield ValidationError(key, validator_value=frozenset(known))
 
 
 # Keywords about keys: one error for each key, with the key as its message.

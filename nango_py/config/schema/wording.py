@@ -86,6 +86,8 @@ def _describe_unquoted(fault: Fault, locator: Located, where: Position, found: s
     if fault.schema.get("shown") and written and found == "a number":
         what = f"YAML read {printable(written, 30)} as the number {printable(str(fault.value), 30)}"
         return Problem(where, "E206", what, "", f'quote it: "{printable(written, 30)}"')
+    if not where.line and not isinstance(locator, Document):
+        return Problem(where, "E206", f"expected text, found {found}")  # a value of a program
     help_ = "quote it (leading zeros are lost otherwise)" if found == "a number" else "quote it"
     return Problem(where, "E206", f"expected text, found {found}", "", help_)
 

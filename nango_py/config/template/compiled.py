@@ -81,6 +81,16 @@ class Template:
             for piece in self._pieces
         )
 
+    def lone_value(self) -> Evaluate | None:
+        """What gives the value of a template that is one `${...}`, with its type; None for other texts.
+
+        It returns an Absent if there is no value.
+        """
+        if len(self._pieces) != 1 or isinstance(self._pieces[0], str):
+            return None
+        piece = self._pieces[0]
+        return piece.value if isinstance(piece, Variable) else piece.evaluate
+
     def offset_of(self, name: str) -> int:
         """The offset of the first `name` in `source`."""
         return self._offsets.get(name, 0)

@@ -27,6 +27,7 @@ def resolve_environment(
     environ: Mapping[str, str],
     folders: Iterable[FilePath],
     problems: list[Problem],
+    above: int = 2,
 ) -> Document:
     """The document with the values of environment variables; see `substitute_environment`.
 
@@ -37,19 +38,22 @@ def resolve_environment(
         environ: the environment.
         folders: where the document's file may be, to report the exact column of a problem.
         problems: receives unset variables (E310) and malformed templates.
+        above: how many keys lead to the entry of an integration.
     """
     folders = tuple(folders)
 
     def resolve(value: Any, path: Path) -> Any:
         if isinstance(value, dict):
+            below = path[above:]
             return {
-                key: item if _is_prose(key) else resolve(item, (*path, key)) for key, item in value.items()
+                key: item if _is_unread(key, below) else resolve(item, (*path, key))
+                for key, item in value.items()
             }
         if isinstance(value, list):
             return [resolve(item, (*path, index)) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value or len(problems) > MAX_PROBLEMS:
             return value
-        is_template = places.get(path, "jmespath") != "jmespath"
+        is_template = _is_in_action(path[above:]) or places.get(path, "jmespath") != "jmespath"
         try:
             return substitute_environment(value, environ, is_template=is_template)
         except TemplateProblem as problem:
@@ -59,8 +63,19 @@ def resolve_environment(
     return replaced(document, data=resolve(document.data, ()))
 
 
-def _is_prose(key: str) -> bool:
+def _is_unread(key: str, path: Path) -> bool:
+    """Whether a value is not searched for variables: prose, and of an action all but its requests."""
+    if _is_in_action(path):
+        return len(path) == len(("actions", "name")) and key not in _READ_IN_ACTIONS
     return key in _PROSE or key.startswith("x-")
+
+
+_READ_IN_ACTIONS = frozenset({"request", "steps"})
+
+
+def _is_in_action(path: Path) -> bool:
+    """Whether a path in an entry is that of an action, or leads below it."""
+    return len(path) >= len(("actions", "name")) and path[0] == "actions"
 
 
 def locate_problem(

@@ -1,0 +1,1 @@
+"""Actions in YAML: checked and compiled, without I/O."""

@@ -1,0 +1,209 @@
+"""The `request:` of an action, compiled: what makes the arguments of a call from variables."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nango_py.config.actions.value_templates import Build, TemplateReader, compile_text, compile_value
+from nango_py.config.template.filters import Absent, TemplateProblem, to_text
+from nango_py.config.urls.paths import check_path_template, render_path
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nango_py.config.template.compiled import Template
+    from nango_py.config.values import Path
+    from nango_py.json_types import Settings
+
+BODIES = ("json", "data", "body")
+MAX_RECORDS = 1000
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Paging(NamedTuple):
+    """How an action reads a list.
+
+    Attributes:
+        max_records: after how many records it stops.
+        options: more options of `paginate`.
+    """
+
+    max_records: Build
+    options: dict[str, Any]
+
+
+@record
+class ActionRequest:
+    """The request of a step.
+
+    Attributes:
+        method: in upper case.
+        base: the name of a base of `requests.bases`, or "".
+        path: makes the path, percent-encoded.
+        options: what makes each option of the call, by its name.
+        paging: how to read a list; None for one call.
+        query: the GraphQL document, or "".
+        variables: makes its variables.
+    """
+
+    method: str
+    base: str
+    path: Build
+    options: tuple[tuple[str, Build], ...]
+    paging: Paging | None
+    query: str
+    variables: Build
+
+    def make_options(self, variables: Mapping[str, object]) -> dict[str, Any]:
+        """The options of the call.
+
+        Raises:
+            TemplateProblem: a value is missing or cannot be sent.
+        """
+        made: dict[str, Any] = {}
+        for name, build in self.options:
+            value = build(variables)
+            if value.__class__ is not Absent:
+                made[name] = value
+        return made
+
+
+def compile_request(settings: Settings, reader: TemplateReader) -> ActionRequest:
+    """The request of a step.
+
+    Args:
+        settings: the checked `request:` block.
+        reader: compiles its templates, and collects their problems.
+    """
+    compiler = _Compiler(settings, reader)
+    graphql, paginate = settings.get("graphql") or {}, settings.get("paginate")
+    return ActionRequest(
+        method=str(settings.get("method", "GET")).upper(),
+        base=str(settings.get("base", "")),
+        path=compiler.path(),
+        options=tuple(compiler.options()),
+        paging=compiler.paging({} if paginate is True else paginate) if paginate else None,
+        query=str(graphql.get("query", "")),
+        variables=compiler.value(("graphql", "variables")) or _empty,
+    )
+
+
+def _empty(_: object) -> dict[str, object]:
+    return {}
+
+
+class _Compiler:
+    def __init__(self, settings: Settings, reader: TemplateReader) -> None:
+        self._settings = settings
+        self._reader = reader
+
+    def options(self) -> Iterator[tuple[str, Build]]:
+        """What makes each option of the call."""
+        for name, compile_field in (("params", self._param), ("headers", self._text)):
+            fields = [
+                (str.__str__(key), compile_field((name, key))) for key in self._settings.get(name) or {}
+            ]
+            if fields:
+                yield name, _mapping_of(fields)
+        for name in BODIES:
+            if name in self._settings:
+                yield name, _body_of(self.value((name,)) or _empty)
+        if "idempotency_key" in self._settings:
+            yield "idempotency_key", self._text(("idempotency_key",))
+
+    def path(self) -> Build:
+        """What makes the path."""
+        written = self._settings.get("path")
+        if written is None:
+            return lambda _: ""
+        template = self._reader.read(written, ("path",), may_be_absent=False)
+        if template.is_constant:
+            constant = template.render({})
+            return lambda _: constant
+        return lambda variables: _render_path(template, variables)
+
+    def value(self, path: Path) -> Build | None:
+        """What makes the value at a path; None if there is none."""
+        value = self._at(path)
+        return None if value is None else compile_value(value, path, self._reader)
+
+    def paging(self, block: Settings) -> Paging:
+        """How to read the list."""
+        options: dict[str, Any] = {}
+        if "records" in block:
+            options["pagination"] = {"records": str(block["records"])}
+        options |= {name: block[name] for name in ("page_size", "at") if name in block}
+        limit = self.value(("paginate", "max_records")) if "max_records" in block else None
+        return Paging(limit or (lambda _: MAX_RECORDS), options)
+
+    def _at(self, path: Path) -> Any:
+        value: Any = self._settings
+        for part in path:
+            value = value.get(part) if hasattr(value, "get") else None
+        return value
+
+    def _text(self, path: Path) -> Build:
+        value = self._at(path)
+        if not isinstance(value, str):
+            constant = to_text(value, str(path[-1]))
+            return lambda _: constant
+        return compile_text(value, path, self._reader)
+
+    def _param(self, path: Path) -> Build:
+        build = compile_value(self._at(path), path, self._reader)
+        return lambda variables: _param_value(build(variables), str(path[-1]))
+
+
+def check_path(template: Template) -> None:
+    """Refuse a path that leads out of its base URL, or has a query.
+
+    Raises:
+        TemplateProblem: E316.
+    """
+    check_path_template(template)
+    if "?" in "".join(text for text, _ in template.outline()):
+        raise TemplateProblem("E316", "the path has a query", hint="write it under params")
+
+
+def _render_path(template: Template, variables: Mapping[str, object]) -> str:
+    """The path with each value as one segment; the usual ids need no encoding."""
+    parts = template.render_parts(variables)
+    if all(not name or _PLAIN_VALUE.fullmatch(text) for text, name in parts):
+        return "".join([text for text, _ in parts])
+    return render_path(template, variables)
+
+
+def _param_value(value: Any, name: str) -> Any:
+    """The value of a query parameter: lists repeat it, and true is `true`."""
+    if isinstance(value, str | Absent) or value is None:
+        return NO_PARAM if value is None else value
+    if isinstance(value, list):
+        return [to_text(item, name) for item in value]
+    return to_text(value, name)
+
+
+NO_PARAM = Absent("a parameter that is null")
+
+
+def _mapping_of(fields: list[tuple[str, Build]]) -> Build:
+    def build(variables: Mapping[str, object]) -> dict[str, object]:
+        made = {}
+        for name, one in fields:
+            value = one(variables)
+            if value.__class__ is not Absent:
+                made[name] = value
+        return made
+
+    return build
+
+
+def _body_of(build: Build) -> Build:
+    """A body is sent also if all of its fields are left out."""
+
+    def build_body(variables: Mapping[str, object]) -> Any:
+        value = build(variables)
+        return {} if isinstance(value, Absent) else value
+
+    return build_body

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.errors import (
+    ActionFailed,
+    ActionInputError,
     ConfigError,
     ConnectFailed,
     ConnectionAlreadyExists,
@@ -27,6 +29,9 @@ from nango_py.errors import (
 
 if TYPE_CHECKING:
     from nango_py._version import __version__
+    from nango_py.actions.context import ActionContext, AsyncActionContext
+    from nango_py.actions.definition import ActionInfo
+    from nango_py.actions.registering import action
     from nango_py.attempt import Attempt
     from nango_py.client import Nango
     from nango_py.connections.connect_sessions import ConnectSession
@@ -45,6 +50,9 @@ if TYPE_CHECKING:
     from nango_py.transport.response import Response
 
 _MODULES = {
+    "ActionContext": "actions.context",
+    "ActionInfo": "actions.definition",
+    "AsyncActionContext": "actions.context",
     "AsyncExecutor": "engine.async_executor",
     "AsyncRecords": "engine.async_page_iterators",
     "Attempt": "attempt",
@@ -63,9 +71,15 @@ _MODULES = {
     "VirtualClock": "clock",
     "WindowView": "limits.limit_types",
     "__version__": "_version",
+    "action": "actions.registering",
 }
 
 __all__ = [
+    "ActionContext",
+    "ActionFailed",
+    "ActionInfo",
+    "ActionInputError",
+    "AsyncActionContext",
     "AsyncExecutor",
     "AsyncRecords",
     "Attempt",
@@ -102,6 +116,7 @@ __all__ = [
     "VirtualClock",
     "WindowView",
     "__version__",
+    "action",
 ]
 
 

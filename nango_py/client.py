@@ -1,4 +1,4 @@
-"""class Nango: the integrations of a product and the connections of its users."""
+"""class Nango(ActionMethods): the integrations of a product and the connections of its users."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nango_py.accounts import Accounts
+from nango_py.actions.methods import ActionMethods
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.secret import Secret, without_frames
 from nango_py.services import Services
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from nango_py.transfer.report import ImportReport
 
 
-class Nango:
+class Nango(ActionMethods):
     """The integrations declared in integrations.yaml, and the connections stored for them.
 
     Safe to share between threads, usable as a context manager, and usable after a fork.
@@ -79,9 +80,10 @@ class Nango:
         cache = ConfigCacheOpener(database_url, environ, keys)
         files = ConfigFiles(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
         url = None if database_url is None else Secret(database_url)
-        bundle = None if ca_bundle is None else os.fspath(ca_bundle)
-        self.services = Services(files, url, environ, keys, bundle, clock)
+        ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
+        self.services = Services(files, url, environ, keys, ca_bundle, clock)
         self.accounts = Accounts(self.services)
+        self._reloads_actions = reload
 
     def __enter__(self) -> Self:
         return self
@@ -113,11 +115,7 @@ class Nango:
 
     @property
     def store(self) -> ConnectionStore:
-        """The connection store, opened on first use.
-
-        Raises:
-            StorageError: the database cannot be opened, or the encryption key is missing or wrong.
-        """
+        """The connection store, opened on first use; raises StorageError if that is impossible."""
         return self.services.store
 
     @property
@@ -460,8 +458,7 @@ class Nango:
         """Call `callback` for each event of a kind. Returns a function that removes the callback.
 
         Args:
-            event: `attempt`, `wait`, `retry`, `gate`, `giving_up`, `needs_reauth`, `not_revoked`, `connected`
-                or `connect_failed`.
+            event: a kind of docs/retries.md, such as `attempt` or `action_finished`.
             callback: receives a frozen `nango_py.Event`. Exceptions that it raises are logged and ignored.
 
         Raises:

@@ -24,6 +24,7 @@ PURPOSES = {
     "client": "the class Nango",
     "blueprint_tests": "blueprints against their sandboxes",
     "server": "ASGI server with the connect page",
+    "actions": "named operations in YAML and Python",
     "connect": "OAuth logins and forms of users",
     "transfer": "exports and imports of connections",
     "importers": "drafts from other descriptions",

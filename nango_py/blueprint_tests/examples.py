@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nango_py.engine.plan import Plan
     from nango_py.json_types import Settings
     from nango_py.transport.response import Response
+    from nango_py.transport.sendable import Sendable
 
 FIRST_ERROR = 400
 FAULTS = {"reset": "reset_after", "truncated": "truncate"}
@@ -93,7 +94,7 @@ def call_of(example: Settings) -> tuple[str, str, dict[str, Any]]:
     return method, path, {name: value for name, value in options.items() if not name.startswith("x-")}
 
 
-def request_differences(example: Settings, plan: Plan) -> Iterator[str]:
+def request_differences(example: Settings, plan: Sendable) -> Iterator[str]:
     """The differences between a request and the `sends` of an example."""
     sends = example.get("sends") or {}
     headers = {name: value for name, (_, value) in plan.headers.items()}
@@ -114,7 +115,7 @@ def request_differences(example: Settings, plan: Plan) -> Iterator[str]:
             yield f"the header {name} contains a credential; list it in sends"
 
 
-def _body_differences(sends: Settings, plan: Plan) -> Iterator[str]:
+def _body_differences(sends: Settings, plan: Sendable) -> Iterator[str]:
     body = plan.body if isinstance(plan.body, bytes) else b""
     if "json" in sends and _parse(body) != thaw(sends["json"]):
         yield f"the body is {_shown(body)}; expected {_shown(json.dumps(thaw(sends['json'])).encode())}"

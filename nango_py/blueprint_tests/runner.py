@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.blueprint_tests.actions import action_differences
 from nango_py.blueprint_tests.bench import Bench
 from nango_py.blueprint_tests.credentials import verification_differences
 from nango_py.blueprint_tests.difference import Difference
@@ -62,6 +63,12 @@ def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[
         place = _position(bench, ("examples", number))
         yield from _named(name, place, example_differences(bench, example))
         yield from _named(name, place, page_differences(bench, example))
+    actions = bench.settings.get("actions") or {}
+    for action in actions:
+        for number, example in enumerate(actions[action].get("examples") or ()):
+            place = _position(bench, ("actions", action, "examples", number))
+            name = f"action {action}, example {number + 1}"
+            yield from _named(name, place, action_differences(bench, action, example))
     yield from _named("verification", _position(bench, ("verification",)), verification_differences(bench))
     yield from _named("login", _position(bench, ("auth",)), login_differences(bench))
     yield from _named("upload", _position(bench, ("endpoints",)), upload_differences(bench))

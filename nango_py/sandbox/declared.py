@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.response_match import as_tuple
 from nango_py.record import record
+from nango_py.sandbox.action_routes import action_routes
 from nango_py.sandbox.expressions import pieces, unwrap
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
@@ -40,6 +41,7 @@ def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route,
     served.sort(key=lambda each: (-len(each[0].params), each[1].status >= FIRST_ERROR))
     return (
         *(route for route, _ in served),
+        *action_routes(settings, responses),
         *_verification(settings, responses),
         *_lists(settings, responses),
         *_uploads(settings, responses),

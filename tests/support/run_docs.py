@@ -149,6 +149,8 @@ def main(page: Path) -> None:
     nango_py.Nango = DocumentedNango
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):
+        if block.title:
+            Path(block.title).write_text(block.text)
         if block.is_run:
             code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
             exec(code, namespace)  # noqa: S102 - the page's own code is what is tested

@@ -1,0 +1,1 @@
+"""Actions: named, typed operations on a connection, in YAML or Python."""

@@ -1,0 +1,98 @@
+"""What is known of an action, whatever it is written in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nango_py.config.schema.value_check import compile_check
+from nango_py.config.yaml.tree import kind_of
+from nango_py.errors import ActionInputError, Position, Problem
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nango_py.config.actions.compiled import YamlAction
+    from nango_py.json_types import JsonObject, JsonValue
+
+YAML, PYTHON = "yaml", "python"
+
+
+@record
+class ActionInfo:
+    """An action of an integration.
+
+    Attributes:
+        integration: the name in integrations.yaml.
+        name: the name of the action.
+        title: its name for people.
+        description: what it does, for people and language models.
+        changes: what it changes at the API, such as ("profiles",); () if it only reads.
+        input_schema: JSON Schema (draft 2020-12) of its input, an object.
+        output_schema: JSON Schema of its result, or None if it is not declared.
+        kind: `yaml` or `python`.
+        place: where it is written: `file:line`, or the name of a function.
+    """
+
+    integration: str
+    name: str
+    title: str
+    description: str
+    changes: tuple[str, ...]
+    input_schema: JsonObject
+    output_schema: JsonObject | None
+    kind: str
+    place: str
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the action changes nothing."""
+        return not self.changes
+
+
+class InputCheck:
+    """Checks the input of an action against its schema, and fills in defaults.
+
+    The usual check costs a few calls; only the problems of an input that does not fit import jsonschema.
+    """
+
+    __slots__ = ("_defaults", "_is_fitting", "_schema")
+
+    def __init__(self, schema: JsonObject, defaults: JsonObject) -> None:
+        self._schema = schema
+        self._defaults = defaults
+        self._is_fitting: Callable[[object], bool] = compile_check(schema)
+
+    def check(self, integration: str, action: str, given: Mapping[str, JsonValue] | None) -> JsonObject:
+        """The input with defaults.
+
+        Raises:
+            ActionInputError: it does not fit.
+        """
+        if given is not None and not hasattr(given, "keys"):
+            what = f"expected a mapping, found {kind_of(given)}"
+            raise ActionInputError(integration, action, [Problem(Position("input"), "E201", what)])
+        value: JsonObject = {**self._defaults, **(given or {})}
+        if self._is_fitting(value):
+            return value
+        from nango_py.config.schema.validation import check_value
+
+        problems = check_value(self._schema, value, "input")
+        if problems:
+            raise ActionInputError(integration, action, problems)
+        return value
+
+
+def yaml_info(integration: str, action: YamlAction) -> ActionInfo:
+    """What is known of an action of a file."""
+    return ActionInfo(
+        integration=integration,
+        name=action.name,
+        title=action.title,
+        description=action.description,
+        changes=action.changes,
+        input_schema=action.input_schema,
+        output_schema=action.output_schema,
+        kind=YAML,
+        place=action.place,
+    )

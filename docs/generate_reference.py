@@ -101,6 +101,7 @@ SAMPLES: dict[str, Any] = {
     "next.path": "{path}/continue",
     "param": "page",
     "params": {"version": "2"},
+    "outcomes": [{"when": {"status": 409}, "result": "errors[0].id"}],
     "pagination.to": {"param": "page"},
     "per": "day",
     "revocation": {"method": "DELETE", "url": "https://api.acme.test/grants/${access_token}"},

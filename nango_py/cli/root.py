@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nango_py._version import __version__
+from nango_py.cli.actions import actions
 from nango_py.cli.blueprints import blueprints
 from nango_py.cli.call import call, plan
 from nango_py.cli.check import check
@@ -73,7 +74,7 @@ def nango(
 
 for command in (
     init, check, demo, sandbox, plan, call, blueprints, integrations, connections, limits, keys, schema,
-    serve, connect_session,
+    serve, connect_session, actions,
 ):  # fmt: skip
     nango.add_command(command)
 for command in (choose, connect, keep_alive, export, import_):

@@ -1,0 +1,160 @@
+"""`nango actions`: the actions of integrations, listed, explained and run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from nango_py.cli import arguments
+from nango_py.cli.exit_codes import FAILED
+from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, json_option
+from nango_py.cli.project import Project, pass_project
+
+if TYPE_CHECKING:
+    from nango_py.actions.definition import ActionInfo
+    from nango_py.json_types import JsonObject
+
+
+@click.group()
+def actions() -> None:
+    """Named operations on a connection, with typed inputs and results.
+
+    \b
+    Example:
+      nango actions list klaviyo-today
+    """
+
+
+@actions.command("list")
+@click.argument("integration", required=False)
+@click.option("--all", "is_all", is_flag=True, help="List the actions of all blueprints that can be found.")
+@json_option
+@pass_project
+def list_(project: Project, integration: str | None, is_all: bool, as_json: bool) -> None:
+    """List the actions of an integration, or of all integrations.
+
+    \b
+    Example:
+      nango actions list
+      nango actions list --all
+    """
+    if is_all and integration:
+        raise click.UsageError("give an integration or --all, not both")
+    infos = _of_blueprints(project) if is_all else _of_project(project, integration)
+    if as_json:
+        echo_json([_to_json(info) for info in infos])
+        return
+    rows = [(info.integration, info.name, _effect(info), info.title) for info in infos]
+    name = "blueprint" if is_all else "integration"
+    echo_columns((name, "action", "changes", "title"), rows, "no actions")
+
+
+@actions.command()
+@click.argument("integration")
+@click.argument("action")
+@json_option
+@pass_project
+def show(project: Project, integration: str, action: str, as_json: bool) -> None:
+    """Print what an action does, the schemas of its input and result, and where it is written.
+
+    \b
+    Example:
+      nango actions show klaviyo-today create-profile
+    """
+    with project.open() as nango:
+        info = nango.actions.get(integration, action)
+    if as_json:
+        echo_json(_to_json(info))
+        return
+    echo_fields(
+        {
+            "action": f"{info.integration} {info.name}",
+            "title": info.title,
+            "changes": _effect(info),
+            "written in": info.place,
+        }
+    )
+    if info.description:
+        click.echo(f"\n{click.wrap_text(info.description, 100)}")
+    click.echo(f"\ninput:\n{json.dumps(info.input_schema, indent=2, ensure_ascii=False)}")
+    if info.output_schema is not None:
+        click.echo(f"\nresult:\n{json.dumps(info.output_schema, indent=2, ensure_ascii=False)}")
+
+
+@actions.command()
+@click.argument("integration")
+@click.argument("user")
+@click.argument("action")
+@click.option(
+    "--input", "given", metavar="JSON", help="The input: a JSON object, @FILE, or - for standard input."
+)
+@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), help="Seconds for everything.")
+@pass_project
+def run(
+    project: Project, integration: str, user: str, action: str, given: str | None, deadline: float | None
+) -> None:
+    """Run an action on a user's connection and print its result as JSON.
+
+    \b
+    Example:
+      nango actions run klaviyo-today user-1 create-profile --input '{"email": "sarah@example.com"}'
+    """
+    from nango_py.errors import ActionFailed
+
+    value = arguments.parse_json_option(given, "--input")
+    failed = ""
+    with project.open_for_calls() as nango:
+        try:
+            result = nango.trigger_action(integration, action, user, value, deadline=deadline)
+        except ActionFailed as error:
+            failed = str(error)
+    if failed:
+        echo_error(failed)
+        raise click.exceptions.Exit(FAILED)
+    echo_json(result)
+
+
+def _of_project(project: Project, integration: str | None) -> list[ActionInfo]:
+    with project.open() as nango:
+        return list(nango.actions.list(integration))
+
+
+def _of_blueprints(project: Project) -> list[ActionInfo]:
+    """The actions of all blueprints; `integration` is the blueprint."""
+    from nango_py.actions.definition import yaml_info
+    from nango_py.cli.project import COMMAND_LINE
+    from nango_py.config.actions.compiled import compile_action
+    from nango_py.config.inheritance import origins_of
+    from nango_py.errors import ConfigError, Position
+
+    catalogue = project.catalogue()
+    found: list[ActionInfo] = []
+    for ref in catalogue.refs():
+        blueprint = catalogue.find(f"{ref.name}:{ref.version}", Position(COMMAND_LINE))
+        for name in sorted(blueprint.settings.get("actions") or ()):
+            action, problems = compile_action(blueprint.settings, name, origins_of(blueprint))
+            if action is None:
+                raise ConfigError(problems)
+            found.append(yaml_info(blueprint.ref, action))
+    return found
+
+
+def _effect(info: ActionInfo) -> str:
+    return ", ".join(info.changes) or "nothing"
+
+
+def _to_json(info: ActionInfo) -> JsonObject:
+    return {
+        "integration": info.integration,
+        "action": info.name,
+        "title": info.title,
+        "description": info.description,
+        "reads": info.is_read,
+        "changes": list(info.changes),
+        "input": info.input_schema,
+        "output": info.output_schema,
+        "kind": info.kind,
+        "place": info.place,
+    }

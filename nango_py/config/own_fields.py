@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nango_py.config.template.compiled import Template
+    from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings
 
@@ -25,13 +26,15 @@ BROWSER_LOGINS = frozenset({"OAUTH1", "OAUTH2"})
 
 
 def own_fields(settings: Settings) -> tuple[OwnField, ...]:
-    """The fields that `credentials` adds to the auth mode of checked settings."""
-    declared = settings.get("credentials")
-    if not declared:
+    """The fields that `credentials` and `after_login` add to the auth mode of checked settings."""
+    declared = settings.get("credentials") or {}
+    secret = _kept_secrets(settings)
+    if not declared and not secret:
         return ()
     mode = AUTH_MODES.get(str.__str__(settings["auth"]["auth_mode"]))
     known = mode.credentials_schema["properties"]
-    return tuple(
+    kept = tuple(OwnField(name, title="", is_secret=True, is_required=False) for name in secret)
+    return kept + tuple(
         OwnField(
             name=str.__str__(name),
             title=str(options.get("title", "")),
@@ -43,10 +46,30 @@ def own_fields(settings: Settings) -> tuple[OwnField, ...]:
     )
 
 
+def _kept_secrets(settings: object) -> tuple[str, ...]:
+    """The names under which `after_login` keeps tokens, in settings that may be wrong."""
+    return tuple(dict.fromkeys(name for name, _ in _kept_places(settings)))
+
+
+def _kept_places(settings: object) -> Iterator[tuple[str, Path]]:
+    for path, step in _steps(settings):
+        kept = step.get("keep_secret")
+        for name in kept if isinstance(kept, MAPPINGS) else ():
+            yield str.__str__(name), (*path, "keep_secret", name)
+
+
+def _steps(settings: object) -> Iterator[tuple[Path, Settings]]:
+    auth = settings.get("auth") if isinstance(settings, MAPPINGS) else None
+    steps = auth.get("after_login") if isinstance(auth, MAPPINGS) else None
+    for index, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+        if isinstance(step, MAPPINGS):
+            yield ("auth", "after_login", index), step
+
+
 def own_names(settings: Settings) -> frozenset[str]:
     """The names of those fields, in settings that may be wrong."""
     declared = settings.get("credentials")
-    return frozenset(
+    return frozenset(_kept_secrets(settings)) | frozenset(
         name
         for name, options in (declared.items() if isinstance(declared, MAPPINGS) else ())
         if isinstance(options, MAPPINGS) and isinstance(options.get("secret"), bool)
@@ -80,11 +103,14 @@ def check_own_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Problems of `credentials`: undeclared fields that the auth mode does not have (E202)."""
     declared, auth = settings.get("credentials"), settings.get("auth")
     mode = auth.get("auth_mode") if isinstance(auth, MAPPINGS) else None
-    if not isinstance(declared, MAPPINGS) or not isinstance(mode, str) or mode not in AUTH_MODES.names():
+    if not isinstance(mode, str) or mode not in AUTH_MODES.names():
         return
     mode = str.__str__(mode)
     cls = AUTH_MODES.get(mode)
     known = cls.credentials_schema["properties"]
+    yield from _check_kept_secrets(settings, locator, {*known, *cls.variables})
+    if not isinstance(declared, MAPPINGS):
+        return
     for name, options in declared.items():
         if name in known or name.startswith("x-"):
             continue
@@ -105,6 +131,23 @@ def check_own_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
             help_ = "use connection_config for settings, and app_credentials for secrets of your product"
             what = f"users of {mode} log in at the provider, so no form asks for this credential"
             yield Problem(where, "E202", what, "", help_)
+
+
+def _check_kept_secrets(settings: Settings, locator: Located, taken: set[str]) -> Iterator[Problem]:
+    """Names of `keep_secret` that are not allowed, or have another meaning (E204); choices of it (E203)."""
+    for path, step in _steps(settings):
+        if "choose" in step and not step.get("keep"):
+            help_ = "keep the id of what is chosen"
+            yield Problem(locator.key_position((*path, "choose")), "E203", 'missing key "keep"', "", help_)
+    for name, path in _kept_places(settings):
+        if name.startswith("x-") or not _NAME.fullmatch(name):
+            what = f'the name "{printable(name, 64)}" is not allowed'
+            yield Problem(
+                locator.key_position(path), "E204", what, "expected a name of letters, digits and _"
+            )
+        elif name in COMMON_NAMES or name in taken:
+            what = f"${{{name}}} has another meaning in templates"
+            yield Problem(locator.key_position(path), "E204", what, "", "rename it")
 
 
 def check_app_credentials(settings: Settings, locator: Located) -> Iterator[Problem]:

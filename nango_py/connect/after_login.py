@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,26 +13,29 @@ from nango_py.connections.connection import NEEDS_CHOICE, thaw
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConnectFailed, ConnectionNotFound, TamperError
 from nango_py.protocols.after_login import (
+    MAX_PAGES,
     MAX_VALUE_LENGTH,
     StepFailed,
     StepResponse,
     check_choices,
     choice_name,
     kept_names,
+    next_request,
     step_request,
 )
+from nango_py.record import replaced
 from nango_py.secret import reveal
 from nango_py.tokens.token_requests import token_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nango_py.accounts import Accounts
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection, PublicView
-    from nango_py.json_types import JsonObject, Settings
+    from nango_py.json_types import Settings
     from nango_py.protocols.after_login import Choice
-    from nango_py.protocols.token_exchange import TokenContext
+    from nango_py.protocols.token_exchange import TokenContext, TokenRequest
     from nango_py.services import Services
 
 _ATTEMPTS = 3
@@ -59,8 +61,8 @@ def complete_settings(
     login: LoginResult,
     choices: Mapping[str, str],
     earlier: Settings,
-) -> JsonObject:
-    """The additional_config of a login, completed by the steps of `auth.after_login`, and checked.
+) -> LoginResult:
+    """A login, completed by the steps of `auth.after_login`; its additional_config is checked.
 
     Args:
         services: send the requests.
@@ -75,31 +77,55 @@ def complete_settings(
         LoginFailed: a step has no usable response, or the chosen candidate is not available.
         ConfigError: the settings do not fit `connection_config`.
     """
-    settings = dict(login.additional_config)
+    settings, credentials = dict(login.additional_config), dict(login.credentials)
+    schema = integration.settings.get("connection_config")
 
     def context() -> TokenContext:
         now = services.clock.now()
-        connection = unstored_connection(integration.name, user_id, login.credentials, settings, now)
+        connection = unstored_connection(integration.name, user_id, credentials, settings, now)
         return token_context(integration, connection, now)
 
     for step in integration.settings["auth"].get("after_login") or ():
         name = choice_name(step)
-        _, response = send_once(services, context, partial(step_request, step=step))
         failure: LoginFailed
         try:
-            found = StepResponse(step, response)
-            values = found.select(choices.get(name))
-            if values is None:
+            found = _read_step(services, context, step)
+            kept = found.select(choices.get(name))
+            if kept is None:
                 raise ChoiceNeeded(found.choice(str(earlier.get(name, ""))[:MAX_VALUE_LENGTH]))
         except StepFailed as error:
             failure = _explain(error)
         else:
             # Checked before the next step, whose request may go to a kept host.
-            values = numbers_as_text(integration.settings.get("connection_config"), values)
-            settings = check_partial_config(integration, {**settings, **values}, context().place)
+            values = {**settings, **numbers_as_text(schema, kept.values)}
+            settings = check_partial_config(integration, values, context().place)
+            credentials |= kept.secrets
             continue
         raise failure
-    return check_final_config(integration, settings, context().place)
+    config = check_final_config(integration, settings, context().place)
+    return replaced(login, credentials=credentials, additional_config=config)
+
+
+def _read_step(services: Services, context: Callable[[], TokenContext], step: Settings) -> StepResponse:
+    """The candidates of a step, of at most MAX_PAGES responses.
+
+    Raises:
+        StepFailed: a response is not usable, or there is no candidate.
+        LoginFailed: there was no response.
+    """
+    found, url = StepResponse(step), ""
+
+    def make_request(context: TokenContext) -> TokenRequest:
+        request = step_request(context, step)
+        return next_request(request, url) if url else request
+
+    for _ in range(MAX_PAGES):
+        _, response = send_once(services, context, make_request)
+        url = found.add(response)
+        if not url:
+            break
+    found.check()
+    return found
 
 
 def find_choice(
@@ -121,11 +147,11 @@ def choose(accounts: Accounts, integration: str, user_id: str, choices: Mapping[
     check_choices(declared.settings["auth"], choices)
     for _ in range(_ATTEMPTS):
         try:
-            connection, config = _complete_stored(accounts, integration, user_id, choices)
+            connection, login = _complete_stored(accounts, integration, user_id, choices)
         except ChoiceNeeded as needed:
             code, what = "needs_choice", f"{needed.choice.name} has to be chosen too"
             break
-        stored = accounts.services.store.activate(connection, config)
+        stored = accounts.services.store.activate(connection, login.additional_config, login.credentials)
         if stored is not None:
             accounts.services.cache.forget(integration, user_id)
             return stored.public()
@@ -135,8 +161,8 @@ def choose(accounts: Accounts, integration: str, user_id: str, choices: Mapping[
 
 def _complete_stored(
     accounts: Accounts, integration: str, user_id: str, choices: Mapping[str, str]
-) -> tuple[Connection, JsonObject]:
-    """A stored connection, and its settings, looked up again with its token."""
+) -> tuple[Connection, LoginResult]:
+    """A stored connection, and what its login is completed to, looked up again with its token."""
     services = accounts.services
     declared = services.integration(integration)
     connection = services.store.get(integration, user_id)
@@ -144,9 +170,7 @@ def _complete_stored(
     try:
         connection = services.refresh(connection, only_if_due=True)
         names = kept_names(declared.settings["auth"])
-        config = {
-            name: value for name, value in thaw(connection.additional_config).items() if name not in names
-        }
+        config = {key: value for key, value in thaw(connection.additional_config).items() if key not in names}
         login = LoginResult(reveal(connection.credentials), config)
         return connection, complete_settings(services, declared, user_id, login, choices, {})
     except LOGIN_ERRORS as error:

@@ -355,13 +355,15 @@ class Logins:
         integration, user_id = self._find_integration(login["integration"]), login["user_id"]
         earlier = find_view(self._accounts, integration.name, user_id)
         try:
-            config = complete_settings(
+            whole = complete_settings(
                 self._services, integration, user_id, result, login["choices"], earlier["additional_config"]
             )
         except ChoiceNeeded as needed:
             choice = needed.choice
         else:
-            self._accounts.register(integration.name, user_id, result.credentials, config, replace=True)
+            self._accounts.register(
+                integration.name, user_id, whole.credentials, whole.additional_config, replace=True
+            )
             self._warn_of_end(integration, user_id, result.credentials)
             return self._report(login, None, result.missing_scopes)
         if earlier["status"] != ACTIVE:

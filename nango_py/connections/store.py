@@ -174,15 +174,20 @@ class ConnectionStore(SealedDatabase):
         settings = to_json(additional_config, "additional_config")
         return self._update(integration, user_id, additional_config=settings)
 
-    def activate(self, connection: Connection, additional_config: Settings) -> Connection | None:
-        """Replace the whole additional_config, make the connection `active`, and return it.
+    def activate(
+        self, connection: Connection, additional_config: Settings, credentials: Credentials
+    ) -> Connection | None:
+        """Replace additional_config and credentials, make the connection `active`, and return it.
 
         Returns None, and writes nothing, if it was changed or deleted since it was read.
 
         Raises:
             TamperError: the stored row was altered; it was left unchanged.
         """
-        settings = to_json(additional_config, "additional_config")
+        new = {
+            "additional_config": to_json(additional_config, "additional_config"),
+            "credentials": to_json(conceal(credentials), "credentials"),
+        }
         identity = {"integration": connection.integration, "user_id": connection.user_id}
 
         def work(run: Run) -> Connection | None:
@@ -190,7 +195,7 @@ class ConnectionStore(SealedDatabase):
             old = Row._make(rows[0]) if rows else None
             if old is None or (old.generation, old.uuid) != (connection.generation, connection.uuid):
                 return None
-            return self._replace(run, old, ACTIVE, additional_config=settings)
+            return self._replace(run, old, ACTIVE, **new)
 
         return self.write(work)
 

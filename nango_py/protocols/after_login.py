@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
+from nango_py.config.urls.hosts import origin_of
+from nango_py.config.urls.links import UnreadableLinkError, find_link
 from nango_py.errors import printable, unknown_name
 from nango_py.json_path import search_json
 from nango_py.pasted_text import find_unusable
 from nango_py.protocols.client_auth import encode_form
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRequest
-from nango_py.protocols.token_responses import decode_body
-from nango_py.record import record
+from nango_py.protocols.token_responses import MAX_TOKEN_LENGTH, decode_body
+from nango_py.record import field, record, replaced
 from nango_py.secret import without_frames
 
 if TYPE_CHECKING:
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_CANDIDATES = 1000
 """Candidates that users are shown. A value that the program names is looked for among all of them."""
+
+MAX_PAGES = 10
+"""Responses with candidates that are read."""
 
 MAX_LABEL_LENGTH = 100
 MAX_VALUE_LENGTH = 1024
@@ -61,6 +67,19 @@ class Choice:
     default: str = ""
 
 
+@record
+class Kept:
+    """What a step keeps of a candidate.
+
+    Attributes:
+        values: for additional_config.
+        secrets: for the credentials.
+    """
+
+    values: JsonObject
+    secrets: dict[str, str] = field(repr=False)
+
+
 class StepFailed(Exception):
     """A step has no usable result. The message holds no credential.
 
@@ -75,13 +94,13 @@ class StepFailed(Exception):
 
 def choice_name(step: Settings) -> str:
     """The name of the choice of a step: that of the first value that it keeps."""
-    return str.__str__(next(iter(step["keep"])))
+    return str.__str__(next(iter(step.get("keep") or step["keep_secret"])))
 
 
 def kept_names(settings: Settings) -> tuple[str, ...]:
     """The names in additional_config that the steps of an `auth:` block set."""
     steps = settings.get("after_login") or ()
-    return tuple(str.__str__(name) for step in steps for name in step["keep"])
+    return tuple(str.__str__(name) for step in steps for name in step.get("keep") or ())
 
 
 def check_choices(settings: Settings, choices: Mapping[str, str]) -> None:
@@ -122,45 +141,82 @@ def step_request(context: TokenContext, step: Settings) -> TokenRequest:
     return TokenRequest(str(step.get("method", "GET")), url, rendered, body)
 
 
+@without_frames
+def next_request(request: TokenRequest, url: str) -> TokenRequest:
+    """The request for more candidates; the body stays, and the origin has to.
+
+    Raises:
+        StepFailed: the URL leads to another host.
+    """
+    found = urljoin(request.url, url)
+    if origin_of(found) != origin_of(request.url):
+        raise StepFailed("the provider names more accounts at another host", 200)
+    return replaced(request, url=found)
+
+
 class StepResponse:
-    """The response of a step.
+    """The responses of a step.
 
     Args:
         step: one of `auth.after_login`.
-        response: untrusted.
-
-    Raises:
-        StepFailed: it is not a usable response, or has no candidate.
     """
 
-    def __init__(self, step: Settings, response: TokenResponse) -> None:
+    def __init__(self, step: Settings) -> None:
         self._step = step
+        choose: Settings = step.get("choose") or {}
+        first = next(iter((step.get("keep") or step["keep_secret"]).values()))
+        self._path = str.__str__(choose.get("value") or first)
+        self._label = str.__str__(choose.get("label") or self._path)
+        self._from = str.__str__(choose.get("from") or "@")
+        self._found: dict[str, tuple[str, JsonValue]] = {}
+
+    def add(self, response: TokenResponse) -> str:
+        """Take in a response, which is untrusted; the URL of the next one, or "".
+
+        Raises:
+            StepFailed: it is not a usable response.
+        """
         if response.status not in _OK:
             raise StepFailed(f"a request after the login returned {response.status}", response.status)
         body = None if len(response.body) > LARGEST_RESPONSE else decode_body(response)
         if body is None:
             what = "the response of a request after the login is too large, too deep or not JSON"
             raise StepFailed(what, response.status)
-        choose: Settings = step.get("choose") or {}
-        path = str.__str__(choose.get("value") or next(iter(step["keep"].values())))
-        label = str.__str__(choose.get("label") or path)
-        found = search_json(str.__str__(choose.get("from") or "@"), body)
-        self._found: dict[str, tuple[str, JsonValue]] = {}
-        for item in found if isinstance(found, list) and "choose" in step else [found]:
-            value = _to_text(search_json(path, item))
+        found = search_json(self._from, body)
+        for item in found if isinstance(found, list) and "choose" in self._step else [found]:
+            value = _to_text(search_json(self._path, item), self._longest)
             if value:
-                self._found.setdefault(value, (_to_text(search_json(label, item)) or value, item))
+                self._found.setdefault(value, (_to_text(search_json(self._label, item)) or value, item))
+        return self._next_url(response, body)
+
+    @property
+    def _longest(self) -> int:
+        return MAX_VALUE_LENGTH if self._step.get("keep") else MAX_TOKEN_LENGTH
+
+    def _next_url(self, response: TokenResponse, body: JsonValue) -> str:
+        pointer = self._step.get("next")
+        if pointer is None:
+            return ""
+        if isinstance(pointer, Mapping):
+            try:
+                return find_link(response.header("link"), str.__str__(pointer["link"])) or ""
+            except UnreadableLinkError:
+                return ""
+        found = search_json(str.__str__(pointer), body)
+        return found if isinstance(found, str) else ""
+
+    def check(self) -> None:
+        """Raise StepFailed if there is no candidate."""
         if not self._found:
-            what = f"the provider names no {self.title} that this account may use"
-            raise StepFailed(what, response.status)
+            raise StepFailed(f"the provider names no {self.title} that this account may use", 200)
 
     @property
     def title(self) -> str:
         """What is chosen, for people."""
         return str.__str__((self._step.get("choose") or {}).get("title") or choice_name(self._step))
 
-    def select(self, value: str | None) -> JsonObject | None:
-        """The values to keep of the candidate with this value.
+    def select(self, value: str | None) -> Kept | None:
+        """What to keep of the candidate with this value.
 
         Without a value, those of the only candidate; None if there are several.
 
@@ -172,7 +228,7 @@ class StepResponse:
         if value is not None and value not in self._found:
             raise StepFailed(f"the {self.title} that was chosen is not available to this account", 200)
         _, item = self._found[next(iter(self._found)) if value is None else value]
-        return dict(self._values_of(item))
+        return Kept(dict(self._values_of(item)), dict(self._secrets_of(item)))
 
     def choice(self, default: str) -> Choice:
         """What is to be chosen.
@@ -189,7 +245,7 @@ class StepResponse:
 
     def _values_of(self, item: JsonValue) -> list[tuple[str, JsonValue]]:
         values: list[tuple[str, JsonValue]] = []
-        for name, path in self._step["keep"].items():
+        for name, path in (self._step.get("keep") or {}).items():
             value = search_json(str.__str__(path), item)
             if not isinstance(value, str | int | float):
                 continue
@@ -198,13 +254,23 @@ class StepResponse:
             values.append((str.__str__(name), value))
         return values
 
+    def _secrets_of(self, item: JsonValue) -> list[tuple[str, str]]:
+        secrets = []
+        for name, path in (self._step.get("keep_secret") or {}).items():
+            value = search_json(str.__str__(path), item)
+            is_usable = isinstance(value, str) and 0 < len(value) <= MAX_TOKEN_LENGTH
+            if not isinstance(value, str) or not is_usable or find_unusable(value):
+                raise StepFailed(f"the provider sends no usable {str.__str__(name)}", 200)
+            secrets.append((str.__str__(name), value))
+        return secrets
 
-def _to_text(value: JsonValue) -> str:
+
+def _to_text(value: JsonValue, longest: int = MAX_VALUE_LENGTH) -> str:
     """The value as text if it can identify or name something, else ""."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     text = str(value)
-    return text if 0 < len(text) <= MAX_VALUE_LENGTH else ""
+    return text if 0 < len(text) <= longest else ""
 
 
 def _plain(value: object) -> object:

@@ -98,7 +98,8 @@ class Credentials:
     ) -> None:
         mode = (settings.get("auth") or {}).get("auth_mode")
         names = (*AUTH_MODES.get(mode).variables, *(settings.get("credentials") or ())) if mode else ()
-        self._names = frozenset(names) - APP_NAMES
+        kept = {name for step in _steps_of(settings) for name in step.get("keep_secret") or ()}
+        self._names = (frozenset(names) | kept) - APP_NAMES
         self._app: dict[str, object] = {
             name: unwrap(settings[name]) for name in APP_NAMES - {"app"} if settings.get(name)
         }
@@ -116,7 +117,7 @@ class Credentials:
             self._users = {user: reveal(credentials) for user, credentials in users.items()}
         self._known: dict[bytes, tuple[str, tuple[str, ...]]] = {}
         self._clock = clock
-        self._has_token = tuple(bool(names_of(text) & _TOKENS) for text in self._expressions)
+        self._has_token = tuple(bool(names_of(text) & (_TOKENS | kept)) for text in self._expressions)
         self._issued: dict[bytes, _Issued] = {}
         self._jwt = ((settings.get("auth") or {}).get("jwt") or {}) if mode == "JWT" else None
         self._index()
@@ -134,14 +135,17 @@ class Credentials:
             self._index()
 
     def issue(self, user: str, variables: Mapping[str, str], expires_at: float) -> None:
-        """Accept a token of a user until a moment of the monotonic clock."""
+        """Accept tokens of a user until a moment of the monotonic clock; `withdraw` takes the first."""
         with self._lock:
             values = {**dict.fromkeys(self._names), **(self._users or {}).get(user, {}), **variables}
-            texts = self._token_texts(tuple(
-                evaluate(text, values) if has_token else ""
-                for text, has_token in zip(self._expressions, self._has_token, strict=True)
-            ))  # fmt: skip
-            (token,) = variables.values()
+            try:
+                texts = self._token_texts(tuple(
+                    evaluate(text, values) if has_token else ""
+                    for text, has_token in zip(self._expressions, self._has_token, strict=True)
+                ))  # fmt: skip
+            except UnknownNameError:  # a request needs a token that the user does not have yet
+                return
+            token = next(iter(variables.values()))
             self._issued[self._digest(texts)] = _Issued(user, token, texts, expires_at)
 
     def withdraw(self, user: str, token: str = "") -> None:
@@ -317,6 +321,10 @@ class Credentials:
 
     def _digest(self, values: tuple[str, ...]) -> bytes:
         return hmac.digest(self._key, _encode("\0".join(values)), hashlib.sha256)
+
+
+def _steps_of(settings: Settings) -> Sequence[Settings]:
+    return (settings.get("auth") or {}).get("after_login") or ()
 
 
 def with_basic(credentials: Mapping[str, object]) -> dict[str, object]:

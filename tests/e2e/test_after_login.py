@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConnectFailed, CredentialsError
-from nango_py.protocols.after_login import MAX_CANDIDATES, MAX_LABEL_LENGTH
+from nango_py.protocols.after_login import MAX_CANDIDATES, MAX_LABEL_LENGTH, MAX_PAGES
 from tests.support.fake_clock import ManualClock
 from tests.support.login_accounts import SITES, AccountsProvider
 from tests.support.login_product import COOKIE, a_product, log_in, pending_rows, rows, stored
@@ -65,6 +65,111 @@ def test_a_number_is_kept_as_the_text_that_is_declared() -> None:
         with a_product(provider.entry_with(number)) as nango:
             assert log_in(nango).ok
             assert config_of(nango) == {"cloud_id": "12345678", "number": 12345678}
+
+
+def pages_of(provider: AccountsProvider) -> dict[str, Any]:
+    """An entry whose calls have the token of the chosen account."""
+    provider.accounts = [
+        {**site, "access_token": f"page_planted_{number}"} for number, site in enumerate(SITES)
+    ]
+    entry = provider.entry_with(provider.step(keep_secret={"page_token": "access_token"}))
+    headers = {**entry["requests"]["headers"], "X-Page-Token": "${page_token}"}
+    requests = {**entry["requests"], "headers": headers}
+    return {**entry, "requests": requests}
+
+
+@pytest.mark.parametrize("choices", [{"cloud_id": "site-2"}, None])
+def test_a_token_of_the_account_is_kept_as_a_credential(
+    choices: dict[str, str] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is encrypted, and not in additional_config; calls are sent with it, and never show it."""
+    with AccountsProvider() as provider, a_product(pages_of(provider)) as nango:
+        outcome = log_in(nango, choices=choices)
+        if not choices:
+            assert "page_token" not in stored(nango)
+            assert "page_planted" not in repr(outcome)
+            nango.logins.choose("mail", "user-1", {"cloud_id": "site-2"})
+        assert stored(nango)["page_token"] == "page_planted_1"
+        assert "page_planted" not in repr(nango.connection("mail", "user-1"))
+        executor = nango.executor("mail", "user-1")
+        assert executor.get("me").json()["page_token"] == "page_planted_1"
+        assert "page_planted" not in str(executor.plan("GET", "me")) + executor.explain() + caplog.text
+
+
+def test_a_refresh_keeps_the_token_of_the_account() -> None:
+    """A new access token does not replace what was looked up with the first one."""
+    clock = ManualClock()
+    with (
+        AccountsProvider(now=clock.now) as provider,
+        a_product(pages_of(provider), clock=clock) as nango,
+    ):
+        log_in(nango, choices={"cloud_id": "site-1"})
+        before = stored(nango)["access_token"]
+        clock.advance(3700)
+        assert nango.executor("mail", "user-1").get("me").status_code == 200
+        assert stored(nango)["access_token"] != before
+        assert stored(nango)["page_token"] == "page_planted_0"
+
+
+@pytest.mark.parametrize("value", [None, "", 5, "a\nb", "x" * 70_000])
+def test_an_unusable_token_of_the_account_fails_the_login(value: Any) -> None:
+    """It is named and not shown, and nothing is stored."""
+    with AccountsProvider() as provider:
+        entry = pages_of(provider)
+        provider.accounts = [{**SITES[0], "access_token": value}]
+        with a_product(entry) as nango:
+            outcome = log_in(nango)
+            assert (outcome.ok, outcome.code) == (False, "exchange_failed")
+            assert "page_token" in outcome.message
+            assert rows(nango) == []
+
+
+def test_accounts_of_all_pages_can_be_chosen() -> None:
+    """The next page is at the URL that a response names, at the same host."""
+    with AccountsProvider() as provider:
+        provider.accounts = {"data": SITES[:1], "paging": {"next": f"{provider.url}/accounts?after=1"}}
+        following = {"data": [SITES[1], SITES[0]], "paging": {}}
+        step = provider.step(choose={"from": "data", "label": "name", "title": "Site"}, next="paging.next")
+        provider.following = [following]
+        with a_product(provider.entry_with(step)) as nango:
+            outcome = log_in(nango)
+            assert outcome.choice is not None
+            assert [one.value for one in outcome.choice.candidates] == ["site-1", "site-2"]
+            assert [call[1] for call in provider.account_calls] == ["/accounts", "/accounts?after=1"]
+
+
+def test_pages_of_accounts_in_the_link_header() -> None:
+    """A relation of the Link header works like a URL in the body."""
+    with AccountsProvider() as provider:
+        link = f'<{provider.url}/accounts?page=2>; rel="next"'
+        provider.accounts = ProviderResponse(200, SITES[:1], {"Link": link})
+        provider.following = [SITES[1:]]
+        with a_product(provider.entry_with(provider.step(next={"link": "next"}))) as nango:
+            outcome = log_in(nango)
+            assert outcome.choice is not None
+            assert len(outcome.choice.candidates) == 2
+
+
+def test_the_pages_of_accounts_are_bounded() -> None:
+    """A list without an end is read in ten requests."""
+    with AccountsProvider() as provider:
+        provider.accounts = {"data": SITES, "paging": {"next": "/accounts"}}
+        step = provider.step(choose={"from": "data", "title": "Site"}, next="paging.next")
+        with a_product(provider.entry_with(step)) as nango:
+            assert log_in(nango).choice is not None
+            assert len(provider.account_calls) == MAX_PAGES
+
+
+@pytest.mark.parametrize("url", ["https://other.example.test/accounts", "//other.example.test/"])
+def test_the_token_goes_to_no_other_host_for_more_accounts(url: str) -> None:
+    """The login fails, and the host is not asked."""
+    with AccountsProvider() as provider:
+        provider.accounts = {"data": SITES, "paging": {"next": url}}
+        step = provider.step(choose={"from": "data", "title": "Site"}, next="paging.next")
+        with a_product(provider.entry_with(step)) as nango:
+            outcome = log_in(nango)
+            assert (outcome.ok, outcome.code) == (False, "exchange_failed")
+            assert "another host" in outcome.message
 
 
 def test_another_browser_cannot_choose() -> None:

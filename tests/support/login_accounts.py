@@ -18,6 +18,7 @@ class AccountsProvider(LoginProvider):
 
     Attributes:
         accounts: the body of the list, or a ProviderResponse.
+        following: the bodies of further pages, whose URLs have a query.
         account_calls: (method, target, body) of each request for the list.
     """
 
@@ -26,7 +27,15 @@ class AccountsProvider(LoginProvider):
     def __init__(self, accounts: Any = None, **options: Any) -> None:
         super().__init__(**options)
         self.accounts: Any = SITES if accounts is None else accounts
+        self.following: list[Any] = []
         self.account_calls: list[tuple[str, str, bytes]] = []
+
+    def api(self, incoming: ProviderRequest) -> ProviderResponse:
+        """The API, which takes tokens of accounts too; it repeats the page token."""
+        response = super().api(incoming)
+        if isinstance(response.body, dict):
+            response.body["page_token"] = incoming.headers.get("X-Page-Token", "")
+        return response
 
     def list_accounts(self, incoming: ProviderRequest) -> ProviderResponse:
         """The accounts of the token's user."""
@@ -35,6 +44,8 @@ class AccountsProvider(LoginProvider):
         family, ends = self.tokens.get(token, (None, 0.0))
         if family is None or ends <= self.now():
             return ProviderResponse(401, {"error": "invalid_token"})
+        if self.following and "?" in incoming.target:
+            return ProviderResponse(200, self.following.pop(0))
         if isinstance(self.accounts, ProviderResponse):
             return self.accounts
         return ProviderResponse(200, self.accounts)

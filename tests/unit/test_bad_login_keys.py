@@ -62,6 +62,27 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         'did you mean "label"?',
     ),
     "JSONPath": (STEP + ", choose: {from: '$.x'}}", ("i:11:74 E324",), "this is JSONPath; write x"),
+    "nothing to keep": (
+        "      after_login:\n        - {url: https://id.example.test/me}",
+        ("i:11:11 E203",),
+        'missing key "keep"',
+    ),
+    "a token with the name of another": (
+        STEP + ", keep_secret: {access_token: a}}",
+        ("i:11:73 E204",),
+        "another meaning in templates",
+    ),
+    "a token with a hyphen": (STEP + ", keep_secret: {page-token: a}}", ("i:11:73 E204",), "letters, digits"),
+    "a choice of tokens": (
+        "      after_login:\n        - {url: https://id.example.test/me, choose: {}, keep_secret: {t: b}}",
+        ("i:11:45 E203",),
+        "keep the id",
+    ),
+    "more candidates in a header": (
+        STEP + ", next: {header: X}}",
+        ("i:11:59 E203", "i:11:66 E202"),
+        "known: link",
+    ),
     "an unknown variable": (
         STEP + ", headers: {X: '${acces_token}'}}",
         ("i:11:75 E306",),
@@ -182,6 +203,7 @@ RIGHT_KEYS = {
       revocation: {method: DELETE, url: https://id.example.test/, body: {a: {b: 1}}, body_format: json}""",
     "after_login": STEP
     + ", method: POST, params: {p: '1'}, json: {q: 1}, choose: {from: x, value: y, label: z}}",
+    "after_login with tokens": STEP + ", keep_secret: {page_token: token}, next: {link: next}}",
 }
 
 

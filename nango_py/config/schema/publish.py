@@ -33,6 +33,7 @@ AUTH_KEYS = {
     "expires_in_unit": "the unit of the lifetime",
     "issuer": "the exact `iss` of callbacks (RFC 9207)",
     "jwt": "a signed JWT",
+    "keep": "values to store in additional_config, JMESPath by name",
     "keep_from_callback": "parameters of the redirect to store in additional_config, as a list or by name",
     "keep_from_response": "values of the response to store in additional_config, JMESPath by name",
     "kind": "the kind of pagination; the other keys depend on it",

@@ -80,15 +80,16 @@ class OwnRequests:
         if request.method != unwrap(step.get("method") or "GET"):
             return SandboxResponse.of({"error": "method_not_allowed"}, status=405)
         sent = " ".join((*request.headers.values(), *request.query.values())).split()
-        if not any(map(self._tokens.is_valid, sent)):
+        token = next(filter(self._tokens.is_valid, sent), "")
+        if not token:
             return SandboxResponse.of({"error": "invalid_token"}, status=401)
-        return SandboxResponse.of(self._document(step))
+        return SandboxResponse.of(self._document(step, token))
 
-    def _document(self, step: Settings) -> JsonValue:
-        """The accounts, where the step looks for them."""
+    def _document(self, step: Settings, token: str) -> JsonValue:
+        """The accounts of the owner of a token, where the step looks for them."""
         if "choose" not in step:
-            return self._account(step, 1)
-        accounts = [self._account(step, number) for number in range(1, self._accounts + 1)]
+            return self._account(step, 1, token)
+        accounts = [self._account(step, number, token) for number in range(1, self._accounts + 1)]
         path = unwrap(step["choose"].get("from") or "@")
         projection = _PROJECTION.search(path)
         if projection is not None:
@@ -97,7 +98,7 @@ class OwnRequests:
                 accounts = [_write(account, projection[1], projection[2]) for account in accounts]
         return _write(None, path, accounts)
 
-    def _account(self, step: Settings, number: int) -> JsonValue:
+    def _account(self, step: Settings, number: int, token: str) -> JsonValue:
         """One account with made-up values."""
         account: JsonValue = {}
         choose: Settings = step.get("choose") or {}
@@ -107,8 +108,10 @@ class OwnRequests:
         if choose.get("value"):
             first = next(iter(step["keep"]))
             account = _write(account, unwrap(choose["value"]), self._value(unwrap(first), number))
-        for name, path in step["keep"].items():
+        for name, path in (step.get("keep") or {}).items():
             account = _write(account, unwrap(path), self._value(unwrap(name), number))
+        for name, path in (step.get("keep_secret") or {}).items():
+            account = _write(account, unwrap(path), self._tokens.issue_kept(token, unwrap(name)))
         return account
 
     def _value(self, name: str, number: int) -> JsonValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
 import threading
@@ -72,7 +73,12 @@ class _Grant:
         self.refresh_token = ""
         self.replaced: dict[str, float] = {}
         self.access_tokens: list[str] = []
+        self.kept_tokens: dict[str, list[str]] = {}
         self.is_revoked = False
+
+    def has(self, token: str) -> bool:
+        """Whether it is an access token of the grant, or one that was issued for it."""
+        return token in self.access_tokens or any(token in kept for kept in self.kept_tokens.values())
 
 
 class TokenBook:
@@ -119,6 +125,16 @@ class TokenBook:
                 grant.refresh_token = f"refresh_{secrets.token_urlsafe(24)}"
             return self._issue_access_token(grant)
 
+    def issue_kept(self, access_token: str, name: str) -> str:
+        """Another token, which ends with the grant of this access token; `name` is its variable."""
+        with self._lock:
+            token = f"{name}_{secrets.token_urlsafe(24)}"
+            for grant in self._grants:
+                if grant.has(access_token):
+                    grant.kept_tokens.setdefault(name, []).append(token)
+                    self._accept(grant)
+            return token
+
     def refresh(self, refresh_token: str) -> IssuedToken | None:
         """The next token of a grant; None if the refresh token is not valid."""
         with self._lock:
@@ -158,7 +174,9 @@ class TokenBook:
     def is_valid(self, access_token: str) -> bool:
         """Whether an access token was issued and has not expired."""
         with self._lock:
-            return self._clock.monotonic() < self._ends.get(access_token, -math.inf)
+            if self._clock.monotonic() < self._ends.get(access_token, -math.inf):
+                return True
+            return any(access_token in kept for one in self._grants for kept in one.kept_tokens.values())
 
     def revoke_user(self, user: str) -> None:
         """Revoke all grants of a user."""
@@ -181,11 +199,19 @@ class TokenBook:
         lifetime = self._lifetime
         ends = math.inf if lifetime is None else self._clock.monotonic() + lifetime
         self._ends[token] = ends
-        self._accepted.issue(grant.user, {self._variable: token}, ends)
+        self._accept(grant)
         return IssuedToken(grant.user, token, grant.refresh_token, lifetime, grant.scope)
+
+    def _accept(self, grant: _Grant) -> None:
+        """Accept requests with the newest access token, and the tokens that were issued for it."""
+        token = grant.access_tokens[-1]
+        for kept in itertools.product(*grant.kept_tokens.values()):
+            variables = {self._variable: token, **dict(zip(grant.kept_tokens, kept, strict=True))}
+            self._accepted.issue(grant.user, variables, self._ends.get(token, -math.inf))
 
     def _revoke(self, grant: _Grant) -> None:
         grant.is_revoked = True
+        grant.kept_tokens.clear()
         for token in grant.access_tokens:
             self._withdraw(grant, token)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -39,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples the property tests try."""
     hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "suite")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the collection made from garbage collection, so that a test which collects costs little."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ _failed = pytest.StashKey[bool]()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put these tests first: each worker gets a slice of the suite, so that few of them need a browser."""
-    items.sort(key=lambda item: Path(__file__).parent not in item.path.parents)
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/browser/"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -118,7 +118,8 @@ def run(arguments: list[str], folder: Path, *paths: Path) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A copy of the tree, with `python`, `pytest` and `nango` for its commands."""
     folder = tmp_path / "checkout"
-    ignored = shutil.ignore_patterns("__pycache__", "browser")
+    # With their bytecode, which is valid in copies; its temporary files vanish.
+    ignored = shutil.ignore_patterns("*.pyc.*", "browser")
     for name in ("nango_py", "blueprints", "tests", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in (

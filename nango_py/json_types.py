@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -33,3 +34,26 @@ def is_deeper_than(value: JsonValue, levels: int) -> bool:
         parents = [item for item in items if isinstance(item, dict | list)]
         items = [child for item in parents for child in (item.values() if isinstance(item, dict) else item)]
     return bool(items)
+
+
+_STRINGS_AND_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
+
+def is_text_deeper_than(text: bytes, levels: int) -> bool:
+    """Whether lists and objects in a JSON text are nested deeper than this number of levels.
+
+    The text is not parsed. A parser that comes close to Python's recursion limit may start the garbage
+    collector there, and what that calls fails.
+    """
+    if text.count(b"[") + text.count(b"{") <= levels:
+        return False
+    depth = 0
+    for found in _STRINGS_AND_BRACKETS.finditer(text):
+        start = found[0][:1]
+        if start in b"[{":
+            depth += 1
+            if depth > levels:
+                return True
+        elif start in b"]}":
+            depth -= 1
+    return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
 from nango_py.json_path import search_json
-from nango_py.json_types import is_deeper_than
+from nango_py.json_types import is_deeper_than, is_text_deeper_than
 from nango_py.protocols.refusals import GRANT, TRANSIENT, read_refusal
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
 
@@ -118,6 +118,8 @@ def decode_body(response: TokenResponse) -> JsonValue:
     None if it is neither, such as HTML, or nested too deeply.
     """
     body = response.body.removeprefix(b"\xef\xbb\xbf").strip()
+    if is_text_deeper_than(body, MAX_DEPTH):
+        return None
     try:
         value: JsonValue = json.loads(body, parse_constant=_reject_constant)
         if is_deeper_than(value, MAX_DEPTH):

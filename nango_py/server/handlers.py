@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from nango_py.connect.outcome import LoginOutcome
 from nango_py.connect.words import choose_words
 from nango_py.errors import CONNECT_CODES, ConnectFailed, printable
 from nango_py.server import cookies
+from nango_py.server.request import parse_json
 from nango_py.server.responses import (
     Refusal,
     file_response,
@@ -263,10 +263,7 @@ def _parse_settings(integration: Integration, text: str) -> JsonObject | None:
     from nango_py.connect.form_values import CHECK_FIELDS, NO_SUCH_FIELD
     from nango_py.connect.forms import ADDITIONAL_CONFIG, make_form
 
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
+    value = parse_json(text)
     if not isinstance(value, dict):
         raise Refusal(400, "bad_request", "config must be a JSON object")
     if unknown := value.keys() - make_form(integration).fields_of(ADDITIONAL_CONFIG):

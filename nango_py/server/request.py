@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from nango_py.connect.words import choose_words
 from nango_py.errors import ConnectFailed
+from nango_py.json_types import is_text_deeper_than
 from nango_py.record import field, record
 from nango_py.server.responses import Refusal
 
@@ -131,6 +132,10 @@ def _parse_fields(text: str) -> dict[str, str]:
 
 def parse_json(text: str | bytes) -> JsonValue:
     """A JSON value; None if it is invalid or too deep."""
+    if is_text_deeper_than(
+        text.encode("utf-8", "replace") if isinstance(text, str) else text, MAX_JSON_DEPTH
+    ):
+        return None
     try:
         value: JsonValue = json.loads(text)
         return None if _depth(value) > MAX_JSON_DEPTH else value

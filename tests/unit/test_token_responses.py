@@ -11,6 +11,7 @@ from authlib.oauth2.base import OAuth2Error
 
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConfigError
+from nango_py.json_types import is_text_deeper_than
 from nango_py.protocols import oauth2_protocol
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRefused, TokenUnavailable
 from nango_py.protocols.token_responses import MAX_LIFETIME, MAX_RAW_BYTES
@@ -336,3 +337,22 @@ def test_the_margin_of_a_refresh_may_be_declared(seconds: float | None, before: 
         assert 60 <= NOW + 600 - due <= 120
     else:
         assert due == NOW + 600 - before
+
+
+@pytest.mark.parametrize(
+    ("text", "is_deeper"),
+    [
+        (b"[[1]]", False),
+        (b"[[[1]]]", True),
+        (b'{"a": [{}]}', True),
+        (b"[[1], [2], [3]]", False),
+        (b'["[[[[", "\\"[[[", {}]', False),
+        (b'["[[[[\\\\", [[]]]', True),
+        (b'[[["', True),
+        (b'["[[[', False),
+        (b'["' + b'\\"' * 200_000, False),
+    ],
+)
+def test_the_depth_of_a_text_is_known_without_parsing_it(text: bytes, is_deeper: bool) -> None:  # noqa: FBT001
+    """Brackets in strings do not count, and hostile texts take linear time."""
+    assert is_text_deeper_than(text, 2) is is_deeper

@@ -14,13 +14,14 @@ from nango_py.config.urls.paths import quote_bytes
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.engine.events import Event
 from nango_py.engine.log import log_attempt, log_call
+from nango_py.engine.patience import current_patience
 from nango_py.engine.place import Place, settled_costs
 from nango_py.engine.plan import answer_challenge, follow_redirect, sign, with_credentials_of
 from nango_py.engine.response_body import read_body
 from nango_py.engine.retry import OUTAGE_STATUSES, Facts, Verdict
 from nango_py.errors import DeadlineExceeded, RateLimited, RequestFailed, TransportFailed
 from nango_py.limits.counting.meter import POLL_SECONDS
-from nango_py.limits.limit_types import GATE, LONGEST_GATE, MAX_WAITING, QUEUE, Refused
+from nango_py.limits.limit_types import GATE, LONGEST_GATE, MAX_WAITING, QUEUE, Granted, Refused
 from nango_py.record import replaced
 from nango_py.transport.sendable import Failure
 
@@ -177,15 +178,28 @@ class ApiCall:
         is_newcomer = self._runtime.quotas.is_newcomer(self.plan.settings)
         spends, gates = self._runtime.spends_of(self.plan)
         self._place = place = Place(self._io.limits, spends, gates, is_newcomer=is_newcomer)
-        grant = await self._ask(place.acquire, self._deadline - self._clock.monotonic())
+        patience, ends = current_patience(), self._deadline
+        if patience is not None:
+            ends = min(ends, self._clock.monotonic() + patience.seconds)
+        grant = await self._book(place, ends, is_behind=patience is not None and patience.is_behind)
         if isinstance(grant, Refused):
-            raise self._refused(grant.wait, grant.window)
+            raise self._refused(grant.wait, grant.window, ends)
         wait = grant.wait
         while wait > 0:
-            if self._clock.monotonic() + wait > self._deadline:
-                raise self._refused(wait, "")
+            if self._clock.monotonic() + wait > ends:
+                raise self._refused(wait, "", ends)
             await self._wait(wait, "a limit or a closed gate")
             wait = await self._ask(place.confirm)
+
+    async def _book(self, place: Place, ends: float, *, is_behind: bool) -> Granted | Refused:
+        """Book a place before `ends`; a call behind others takes one only when it is free."""
+        if not is_behind:
+            return await self._ask(place.acquire, ends - self._clock.monotonic())
+        while True:
+            grant = await self._ask(place.acquire, 0.0)
+            if isinstance(grant, Granted) or self._clock.monotonic() + grant.wait > ends:
+                return grant
+            await self._wait(grant.wait, "a limit, behind the calls of other lanes")
 
     async def _ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask the limit store; a place is neither taken nor given back by halves."""
@@ -242,6 +256,10 @@ class ApiCall:
 
     def _within_deadline(self, verdict: Verdict) -> Verdict:
         """The verdict, or the one that ends the call if the next attempt would be after the deadline."""
+        patience = current_patience()
+        if patience is not None and verdict.action == "wait" and verdict.seconds > patience.seconds:
+            rule = f"{verdict.rule}, but a job does not wait {verdict.seconds:.3f} s in a worker"
+            return replaced(verdict, action="fail", rule=rule, limited=True)
         if verdict.action in FINAL or self._clock.monotonic() + verdict.seconds < self._deadline:
             return verdict
         rule = f"{verdict.rule}, but the {verdict.action} of {verdict.seconds:.3f} s ends after the deadline"
@@ -399,10 +417,10 @@ class ApiCall:
             raise self._limited(f"{status} ({verdict.rule}); retry in {wait:.3f} s", wait, status, outcome)
         return outcome
 
-    def _refused(self, wait: float, window: str) -> RateLimited:
-        """The error for a call that the limits do not let through before its deadline; one cause for each."""
+    def _refused(self, wait: float, window: str, ends: float) -> RateLimited:
+        """The error for a call that the limits do not let through before `ends`; one cause for each."""
         cap = self._place.cap
-        left = max(0.0, self._deadline - self._clock.monotonic())
+        left = max(0.0, ends - self._clock.monotonic())
         later = f"allows the next call in {wait:.3f} s, and this one may wait {left:.3f} s at most"
         if cap and window in {cap, ""} and wait <= POLL_SECONDS:
             return self._limited(f"{cap}, and none of them ended before the deadline", wait, cap)

@@ -9,6 +9,7 @@ from nango_py.connections import statements
 from nango_py.connections.keys import add_key, drop_unused
 from nango_py.connections.rows import Row
 from nango_py.connections.schema import register_key
+from nango_py.connections.sealed_columns import JOBS, SCHEDULES, Batch
 from nango_py.errors import TamperError
 
 if TYPE_CHECKING:
@@ -87,29 +88,34 @@ def rotate(database: SealedDatabase, progress: Progress | None = None) -> int:
             break
     if unreadable:
         raise TamperError(
-            f"{unreadable} stored connections were altered and left unchanged; {changed} others were sealed "
-            "with the active key. Delete them and have their users connect again"
+            f"{unreadable} stored rows were altered and left unchanged; {changed} others were sealed "
+            "with the active key. Delete the connections among them and have their users connect again"
         )
     return changed
 
 
 def _reseal_all(database: SealedDatabase, key: Key, progress: Progress | None) -> tuple[int, int]:
     """The number of rows that were resealed, and of those that could not be decrypted, in one pass."""
-    total = int(database.read(statements.STALE_COUNT, {"key_id": key.id})[0][0])
-    changed, unreadable, after = 0, 0, ""
-    while True:
-        size, resealed, after = database.write(functools.partial(_reseal_batch, database.keyring, key, after))
-        changed += resealed
-        unreadable += size - resealed
-        if progress is not None and size:
-            progress(changed, max(total, changed))
-        if size < BATCH:
-            return changed, unreadable
+    counts = (statements.STALE_COUNT, JOBS.stale_count, SCHEDULES.stale_count)
+    total = sum(int(database.read(count, {"key_id": key.id})[0][0]) for count in counts)
+    changed, unreadable = 0, 0
+    for reseal in (_reseal_batch, JOBS.reseal_batch, SCHEDULES.reseal_batch):
+        after = ""
+        while True:
+            work = functools.partial(reseal, database.keyring, key, after, BATCH)
+            size, resealed, after = database.write(work)
+            changed += resealed
+            unreadable += size - resealed
+            if progress is not None and size:
+                progress(changed, max(total, changed))
+            if size < BATCH:
+                break
+    return changed, unreadable
 
 
-def _reseal_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int, int, str]:
-    """The size of the batch, the number of rows that were resealed, and the uuid of the last row."""
-    parameters = {"key_id": key.id, "after": after, "limit": BATCH}
+def _reseal_batch(keyring: KeyRing, key: Key, after: str, limit: int, run: Run) -> Batch:
+    """Seal the next connections with the key."""
+    parameters = {"key_id": key.id, "after": after, "limit": limit}
     rows = [Row._make(row) for row in run(statements.STALE_FOR_UPDATE, parameters)]
     resealed = 0
     for row in rows:
@@ -118,7 +124,7 @@ def _reseal_batch(keyring: KeyRing, key: Key, after: str, run: Run) -> tuple[int
         if texts is not None:
             run(statements.RESEAL, row.seal(key, *texts)._asdict())
             resealed += 1
-    return len(rows), resealed, rows[-1].uuid if rows else after
+    return Batch(len(rows), resealed, rows[-1].uuid if rows else after)
 
 
 def _drop_older_keys(database: SealedDatabase, key: Key) -> bool:

@@ -34,7 +34,9 @@ def prepare(database: Database, keyring: KeyRing, now: int) -> None:
     with database.opening():
         rows = database.read_existing(statements.VERSION)
         version = rows[0][0] if rows else 0
-        keys = database.read_existing(statements.KEYS) if version else []
+        has_jobs = version >= statements.FIRST_VERSION_WITH_JOBS
+        keys_query = statements.KEYS if has_jobs else statements.KEYS_BEFORE_JOBS
+        keys = database.read_existing(keys_query) if version else []
         _check_version(version)
         _check_keys(keys, keyring)
         keyring.create(is_persistent=database.is_persistent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nango_py.connections import statements
 from nango_py.database.base import MissingReferenceError
@@ -46,6 +46,11 @@ class SealedDatabase:
         """Whether other machines may use the database."""
         return self._database.is_server
 
+    @property
+    def schema_lock(self) -> str:
+        """The statement that keeps other processes from changing the schema until the transaction ends."""
+        return self._database.schema_lock
+
     def microseconds(self) -> int:
         """The current time as rows store it."""
         return int(self._clock.now() * 1_000_000)
@@ -64,6 +69,23 @@ class SealedDatabase:
             with contextlib.suppress(MissingReferenceError):
                 return self._database.write(work)
             self._choose_key()  # another process rotated and dropped our key
+        raise StorageError("other processes kept changing the encryption key; nothing was stored")
+
+    def write_with_server(self, work: Callable[[Run, Any], Result]) -> Result:
+        """As `write`; `work` also gets the psycopg connection of the transaction.
+
+        Raises:
+            StorageError: the database is not PostgreSQL.
+        """
+        database = self._database
+        write = getattr(database, "write_with_server", None)
+        if write is None:
+            raise StorageError("this needs PostgreSQL; set config.database_url to postgresql://...")
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(MissingReferenceError):
+                result: Result = write(work)
+                return result
+            self._choose_key()
         raise StorageError("other processes kept changing the encryption key; nothing was stored")
 
     def current_key(self) -> Key:

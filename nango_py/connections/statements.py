@@ -50,25 +50,30 @@ RETURNING uuid, integration, user_id, generation, status, key_id, credentials, a
   created_at, modified_at
 """
 
-KEYS = """
-SELECT key_id, proof,
-  CASE WHEN EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
-  THEN 1 ELSE 0 END
-FROM nango_keys ORDER BY created_at, key_id
+_SEALS = "SELECT 1 FROM {table} WHERE {table}.key_id = nango_keys.key_id"
+_IN_CONNECTIONS = f"EXISTS ({_SEALS.format(table='nango_connections')})"
+_IN_JOBS = " OR ".join(
+    f"EXISTS ({_SEALS.format(table=table)})" for table in ("nango_jobs", "nango_schedules")
+)
+_KEYS = """
+SELECT key_id, proof, CASE WHEN {is_used} THEN 1 ELSE 0 END FROM nango_keys ORDER BY created_at, key_id
 """
+KEYS = _KEYS.format(is_used=f"{_IN_CONNECTIONS} OR {_IN_JOBS}")
+KEYS_BEFORE_JOBS = _KEYS.format(is_used=_IN_CONNECTIONS)
+FIRST_VERSION_WITH_JOBS = 5
 ADD_KEY = """
 INSERT INTO nango_keys (key_id, proof, created_at) VALUES (:key_id, :proof, :now)
 ON CONFLICT (key_id) DO NOTHING
 """
-DROP_KEY = """
-DELETE FROM nango_keys WHERE key_id = :key_id
-AND NOT EXISTS (SELECT 1 FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
-"""
+_DROP = "DELETE FROM nango_keys WHERE key_id = :key_id AND NOT ({is_used})"
+DROP_KEY = _DROP.format(is_used=f"{_IN_CONNECTIONS} OR {_IN_JOBS}")
 DROP_UNUSED_KEYS = DROP_KEY.replace("key_id = :key_id", "key_id <> :key_id")
 ROWS_BY_KEY = """
-SELECT nango_keys.key_id, count(nango_connections.uuid) FROM nango_keys
-LEFT JOIN nango_connections ON nango_connections.key_id = nango_keys.key_id
-GROUP BY nango_keys.key_id ORDER BY nango_keys.key_id
+SELECT nango_keys.key_id,
+  (SELECT count(*) FROM nango_connections WHERE nango_connections.key_id = nango_keys.key_id)
+  + (SELECT count(*) FROM nango_jobs WHERE nango_jobs.key_id = nango_keys.key_id)
+  + (SELECT count(*) FROM nango_schedules WHERE nango_schedules.key_id = nango_keys.key_id)
+FROM nango_keys ORDER BY nango_keys.key_id
 """
 STALE_COUNT = "SELECT count(*) FROM nango_connections WHERE key_id <> :key_id"
 STALE_FOR_UPDATE = ALL + "WHERE key_id <> :key_id AND uuid > :after ORDER BY uuid LIMIT :limit FOR UPDATE"
@@ -153,6 +158,74 @@ _PENDING = (
     "CREATE INDEX nango_pending_by_session ON nango_pending (session_id, created_at)",
     "CREATE INDEX nango_pending_by_end ON nango_pending (ends_at)",
 )
+# Jobs that run later or elsewhere, and the schedules that create them. At most one job with a lock runs.
+_JOBS = (
+    """
+    CREATE TABLE nango_jobs (
+      id TEXT NOT NULL PRIMARY KEY,
+      handler TEXT NOT NULL,
+      integration TEXT NOT NULL,
+      user_id TEXT NOT NULL,
+      lane TEXT NOT NULL,
+      lock_name TEXT NOT NULL,
+      key_hash TEXT NOT NULL,
+      schedule_id TEXT NOT NULL,
+      status TEXT NOT NULL,
+      attempts BIGINT NOT NULL,
+      max_attempts BIGINT NOT NULL,
+      run_at BIGINT NOT NULL,
+      created_at BIGINT NOT NULL,
+      changed_at BIGINT NOT NULL,
+      owner TEXT NOT NULL,
+      ends_at BIGINT NOT NULL,
+      is_held BIGINT NOT NULL,
+      is_cancelled BIGINT NOT NULL,
+      turn BIGINT NOT NULL,
+      key_id TEXT NOT NULL REFERENCES nango_keys (key_id),
+      payload BYTEA NOT NULL,
+      state BYTEA NOT NULL
+    )
+    """,
+    """
+    CREATE INDEX nango_jobs_waiting ON nango_jobs (lane, is_held DESC, run_at, id)
+    WHERE status = 'waiting'
+    """,
+    """
+    CREATE UNIQUE INDEX nango_jobs_lock ON nango_jobs (lock_name)
+    WHERE status = 'running' AND lock_name <> ''
+    """,
+    "CREATE INDEX nango_jobs_held ON nango_jobs (lock_name) WHERE status = 'waiting' AND is_held = 1",
+    """
+    CREATE UNIQUE INDEX nango_jobs_key ON nango_jobs (handler, integration, user_id, key_hash)
+    WHERE key_hash <> ''
+    """,
+    """
+    CREATE INDEX nango_jobs_scheduled ON nango_jobs (schedule_id)
+    WHERE status = 'waiting' AND schedule_id <> ''
+    """,
+    "CREATE INDEX nango_jobs_by_status ON nango_jobs (status, changed_at)",
+    "CREATE INDEX nango_jobs_by_user ON nango_jobs (integration, user_id)",
+    "CREATE INDEX nango_jobs_by_seal ON nango_jobs (key_id)",
+    """
+    CREATE TABLE nango_schedules (
+      id TEXT NOT NULL PRIMARY KEY,
+      handler TEXT NOT NULL,
+      integration TEXT NOT NULL,
+      user_id TEXT NOT NULL,
+      name TEXT NOT NULL,
+      rule TEXT NOT NULL,
+      time_zone TEXT NOT NULL,
+      lane TEXT NOT NULL,
+      next_at BIGINT NOT NULL,
+      created_at BIGINT NOT NULL,
+      key_id TEXT NOT NULL REFERENCES nango_keys (key_id),
+      payload BYTEA NOT NULL,
+      UNIQUE (handler, integration, user_id, name)
+    )
+    """,
+    "CREATE INDEX nango_schedules_by_time ON nango_schedules (next_at)",
+    "CREATE INDEX nango_schedules_by_seal ON nango_schedules (key_id)",
+)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_CONNECTIONS, _LEASES, _PROCESSES, _PENDING)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_CONNECTIONS, _LEASES, _PROCESSES, _PENDING, _JOBS)
 """Migration n upgrades schema version n - 1 to n. A released migration never changes."""

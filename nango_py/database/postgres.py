@@ -109,6 +109,12 @@ class PostgresDatabase:
         """See `Database.write`."""
         return self._with_server(lambda server: self._run_transaction(server, work))
 
+    def write_with_server(self, work: Callable[[Run, Server], Result]) -> Result:
+        """As `write`, for libraries that write through the same psycopg connection."""
+        return self._with_server(
+            lambda server: self._run_transaction(server, functools.partial(_with, server, work))
+        )
+
     def version(self) -> int | None:
         """None: PostgreSQL has no such number that is cheaper than reading a row."""
         return None
@@ -205,6 +211,10 @@ class PostgresDatabase:
         message = error.diag.message_primary or str(error) or type(error).__name__
         message = mask_secrets(" ".join(message.split()), [self._password.reveal()])
         return StorageError(f"the connection store {self.name} failed: {message}")
+
+
+def _with(server: Server, work: Callable[[Run, Server], Result], run: Run) -> Result:
+    return work(run, server)
 
 
 def _close_all(pools: list[Pool]) -> None:

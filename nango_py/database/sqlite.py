@@ -165,7 +165,7 @@ class SqliteDatabase:
 
 @functools.cache
 def _to_sqlite(sql: str) -> str:
-    return sql.replace("FOR UPDATE", "")
+    return sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
 
 
 def _run_transaction(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:

@@ -14,6 +14,7 @@ from nango_py.errors import (
     CredentialsError,
     DeadlineExceeded,
     InvalidRequest,
+    JobNotFound,
     NangoError,
     ProviderError,
     RateLimited,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from nango_py.engine.page_iterators import Records
     from nango_py.engine.plan import Plan
     from nango_py.engine.verification import Verification
+    from nango_py.jobs.context import HandlerContext, JobCancelled, RetryAt
+    from nango_py.jobs.job import Job
     from nango_py.limits.limit_types import WindowView
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
@@ -60,11 +63,15 @@ _MODULES = {
     "Connection": "connections.connection",
     "Event": "engine.events",
     "Executor": "engine.executor",
+    "HandlerContext": "jobs.context",
     "ImportReport": "transfer.report",
+    "Job": "jobs.job",
+    "JobCancelled": "jobs.context",
     "Nango": "client",
     "Plan": "engine.plan",
     "Records": "engine.page_iterators",
     "Response": "transport.response",
+    "RetryAt": "jobs.context",
     "Sandbox": "sandbox",
     "Secret": "secret",
     "Verification": "engine.verification",
@@ -93,8 +100,12 @@ __all__ = [
     "DeadlineExceeded",
     "Event",
     "Executor",
+    "HandlerContext",
     "ImportReport",
     "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobNotFound",
     "Nango",
     "NangoError",
     "Plan",
@@ -103,6 +114,7 @@ __all__ = [
     "Records",
     "RequestFailed",
     "Response",
+    "RetryAt",
     "Sandbox",
     "Secret",
     "StorageError",

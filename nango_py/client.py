@@ -9,7 +9,7 @@ from nango_py.accounts import Accounts
 from nango_py.actions.methods import ActionMethods
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.secret import Secret, without_frames
-from nango_py.services import Services
+from nango_py.services import Lazy, Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
     from nango_py.engine.requests_adapter import Adapter, Session
     from nango_py.engine.verification import Verification
+    from nango_py.jobs.jobs import Jobs
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore
     from nango_py.server.asgi import ConnectServer
@@ -59,18 +60,12 @@ class Nango(ActionMethods):
 
     @without_frames
     def __init__(
-        self,
-        integrations: str | os.PathLike[str] | Settings | None = None,
-        *,
-        blueprints: str | os.PathLike[str] | None = None,
-        database_url: str | None = None,
-        encryption_keys: Iterable[str] | str | None = None,
-        overrides: Mapping[str, Settings] | None = None,
-        environ: Mapping[str, str] | None = None,
-        reload: bool = False,
-        ca_bundle: str | os.PathLike[str] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+        self, integrations: str | os.PathLike[str] | Settings | None = None, *,
+        blueprints: str | os.PathLike[str] | None = None, database_url: str | None = None,
+        encryption_keys: Iterable[str] | str | None = None, overrides: Mapping[str, Settings] | None = None,
+        environ: Mapping[str, str] | None = None, reload: bool = False,
+        ca_bundle: str | os.PathLike[str] | None = None, clock: Clock = SYSTEM_CLOCK,
+    ) -> None:  # fmt: skip
         from nango_py.config.files import ConfigFiles
         from nango_py.connections.config_cache import ConfigCacheOpener
         from nango_py.connections.keys import join_keys
@@ -84,6 +79,7 @@ class Nango(ActionMethods):
         self.services = Services(files, url, environ, keys, ca_bundle, clock)
         self.accounts = Accounts(self.services)
         self._reloads_actions = reload
+        self._jobs = Lazy(self._make_jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +118,11 @@ class Nango(ActionMethods):
     def limits(self) -> LimitStore:
         """The rate limit counters that all executors share, in the store of `config.rate_limit_store`."""
         return self.services.limits
+
+    @property
+    def jobs(self) -> Jobs:
+        """Work that runs later, on a schedule or on other machines (docs/workers.md)."""
+        return self._jobs.get()
 
     @property
     def logins(self) -> Logins:
@@ -307,17 +308,10 @@ class Nango(ActionMethods):
         return self.accounts.iterate(integration, after)
 
     def connect_session(
-        self,
-        user_id: str,
-        integrations: Iterable[str] | None = None,
-        *,
-        lifetime_seconds: float = 1800,
-        origin: str = "",
-        user_label: str = "",
-        return_url: str = "",
-        language: str = "",
+        self, user_id: str, integrations: Iterable[str] | None = None, *, lifetime_seconds: float = 1800,
+        origin: str = "", user_label: str = "", return_url: str = "", language: str = "",
         choices: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> ConnectSession:
+    ) -> ConnectSession:  # fmt: skip
         """A link to the connect page, where one user may connect accounts.
 
         Args:
@@ -428,6 +422,11 @@ class Nango(ActionMethods):
             return import_nango(importer, path, names or {}, fields or {}, user_from)
         finally:
             self.services.cache.clear()
+
+    def _make_jobs(self) -> Jobs:
+        from nango_py.jobs.jobs import Jobs
+
+        return Jobs(self.services)
 
     def _importer(self, on_existing: str, *, dry_run: bool) -> Importer:
         from nango_py.transfer.importing import Importer

@@ -18,6 +18,7 @@
         ProviderError          the API returned an error response (raise_for_error, actions)
       StorageError             the connection store could not be read or written
         TamperError            a stored row was altered, moved, or written under another key
+      JobNotFound              no job has that id, or it ended long ago
       TapeError                the calls of a test are not those of its tape, or the tape cannot be used
       ConnectFailed            a user's attempt to connect an account failed
 
@@ -346,6 +347,14 @@ class StorageError(NangoError):
 
 class TamperError(StorageError):
     """A stored row was altered, moved to another connection, or written under another key."""
+
+
+class JobNotFound(NangoError):
+    """No job has that id; ended jobs are deleted after some days."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(f'no job has the id "{printable(job_id)}"; ended jobs are deleted after some days')
 
 
 CONNECT_CODES = {

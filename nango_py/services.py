@@ -291,6 +291,11 @@ class Services:
             integration,
         )
 
+    @property
+    def database_url(self) -> Secret:
+        """The URL of the database."""
+        return self._resolve_database_url()
+
     def _resolve_database_url(self) -> Secret:
         # The URL may hold a password, so no frame keeps it as text.
         if self._database_url is not None:

@@ -26,6 +26,7 @@ PURPOSES = {
     "server": "ASGI server with the connect page",
     "actions": "named operations in YAML and Python",
     "connect": "OAuth logins and forms of users",
+    "jobs": "work that runs later or elsewhere",
     "transfer": "exports and imports of connections",
     "importers": "drafts from other descriptions",
     "accounts": "register, verify and delete connections",

@@ -205,7 +205,7 @@ class _Loading:
         numbers = dict.fromkeys(
             ("default_http_request_timeout_seconds", "token_timeout_seconds"), int | float
         )
-        kinds: dict[str, Any] = {**lists, **numbers}
+        kinds: dict[str, Any] = {**lists, **numbers, "jobs": Mapping}
         valid = {key: value for key, value in written.items() if isinstance(value, kinds.get(key, str))}
         return read_config(valid, folder)
 

@@ -212,6 +212,7 @@ class Config:
     support_url: str = ""
     blueprint_paths: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    jobs: Settings = field(default_factory=dict)
 
 
 @record

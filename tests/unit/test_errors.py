@@ -69,6 +69,7 @@ SAMPLES: list[NangoError] = [
     ConnectionNotFound("klaviyo", "user-1"),
     ConnectionAlreadyExists("klaviyo", "user-1"),
     CredentialsError("klaviyo/user-1: refused", integration="klaviyo", user_id="user-1"),
+    errors.JobNotFound("job-1"),
     errors.TapeError("calls are left"),
     RequestFailed("failed"),
     errors.InvalidRequest("bad path"),

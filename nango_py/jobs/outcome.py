@@ -1,0 +1,111 @@
+"""What the end of an attempt means for its job: pure decisions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from nango_py.errors import (
+    ConfigError,
+    ConnectionNotFound,
+    CredentialsError,
+    InvalidRequest,
+    NangoError,
+    ProviderError,
+    RateLimited,
+    TamperError,
+    UnknownNameError,
+)
+from nango_py.jobs.context import JobCancelled, RetryAt
+from nango_py.jobs.job import CANCELLED, DEAD, FAILED, WAITING
+from nango_py.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BASE_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
+"""The wait after the first failed attempt, which doubles, and the longest. Each is shortened at random."""
+
+LONGEST_HOLD = 366 * 86_400.0
+"""A quota that is closed for longer than a year is a mistake."""
+
+FINAL = (ConfigError, ConnectionNotFound, CredentialsError, InvalidRequest, TamperError, UnknownNameError)
+"""Errors that another attempt would meet again."""
+
+FIRST_SERVER_ERROR, REQUEST_TIMEOUT, TOO_MANY = 500, 408, 429
+
+
+@record
+class Ending:
+    """What becomes of a job after a failed attempt.
+
+    Attributes:
+        run_at: for `waiting`, when it may start, in unix seconds.
+        is_counted: whether the attempt counts.
+        is_held: whether later jobs of its connection wait behind it.
+    """
+
+    status: str
+    run_at: float = 0.0
+    is_counted: bool = True
+    is_held: bool = False
+
+
+def end_of_attempt(
+    error: BaseException, attempt: int, max_attempts: int, now: float, chance: Callable[[], float]
+) -> Ending:
+    """What becomes of a job.
+
+    Args:
+        error: what its handler raised. If it has an attribute `is_retryable`, that decides.
+        attempt: the number of the attempt.
+        max_attempts: the number of attempts that count.
+        now: unix seconds.
+        chance: returns a random number from 0 to 1.
+    """
+    if isinstance(error, JobCancelled):
+        return Ending(CANCELLED)
+    put_back = put_back_until(error, now)
+    if put_back is not None:
+        return Ending(WAITING, put_back, is_counted=False, is_held=True)
+    if not is_retryable(error):
+        return Ending(FAILED)
+    if attempt >= max_attempts:
+        return Ending(DEAD)
+    return Ending(WAITING, now + backoff_seconds(attempt, chance()))
+
+
+def put_back_until(error: BaseException, now: float) -> float | None:
+    """Until when an error puts the job back, in unix seconds; None if it does not."""
+    for each in (error, error.__cause__):
+        if isinstance(each, RetryAt | RateLimited):
+            when = each.when if isinstance(each, RetryAt) else each.retry_at
+            is_finite = math.isfinite(when) and when < now + LONGEST_HOLD
+            return max(float(when), now) if is_finite else None
+    return None
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
+    said = getattr(error, "is_retryable", None)
+    if isinstance(said, bool):
+        return said
+    if isinstance(error, ProviderError):
+        return error.status >= FIRST_SERVER_ERROR or error.status in {0, REQUEST_TIMEOUT, TOO_MANY}
+    if isinstance(error, RateLimited):
+        return False  # the quota never allows it
+    return isinstance(error, Exception) and not isinstance(error, FINAL)
+
+
+def backoff_seconds(attempt: int, chance: float) -> float:
+    """The wait after the failed attempt of this number: doubled each time, and shortened by up to half."""
+    longest = min(BASE_SECONDS * 2.0 ** min(attempt - 1, 32), LONGEST_SECONDS)
+    return longest * (0.5 + chance / 2)
+
+
+def describe(error: BaseException) -> str:
+    """An error in words. The text of an error that is not of this package may hold anything: mask it."""
+    text = str(error)
+    if isinstance(error, NangoError):
+        return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

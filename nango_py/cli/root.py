@@ -16,6 +16,7 @@ from nango_py.cli.connections import connections
 from nango_py.cli.demo.command import demo
 from nango_py.cli.init import init
 from nango_py.cli.integrations import integrations
+from nango_py.cli.jobs import jobs, worker
 from nango_py.cli.keys import keys
 from nango_py.cli.limits import limits
 from nango_py.cli.project import Project
@@ -74,7 +75,7 @@ def nango(
 
 for command in (
     init, check, demo, sandbox, plan, call, blueprints, integrations, connections, limits, keys, schema,
-    serve, connect_session, actions,
+    serve, connect_session, actions, worker, jobs,
 ):  # fmt: skip
     nango.add_command(command)
 for command in (choose, connect, keep_alive, export, import_):

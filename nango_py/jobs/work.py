@@ -96,6 +96,10 @@ class Work:
             return Finished(claimed, DONE, {**context.state(), "result": result})
         return self._failed(claimed, context, failure)
 
+    def give_back(self, claimed: Claimed) -> Finished:
+        """Let a job that was claimed wait again, as if it had not been."""
+        return Finished(claimed, WAITING, claimed.state, is_counted=False)
+
     def _context(self, claimed: Claimed) -> HandlerContext:
         registered = self._handlers.get(claimed.row.handler)
         seconds = None if registered is None else registered.timeout_seconds

@@ -261,10 +261,13 @@ class ThreadRunner(LocalRunner):
                 self.wake()  # the next job of that connection may start
             if claimed is None:
                 self._wait_for_jobs(lanes, seen if last is None else self._changes)
-            elif self.work.is_stopping:  # it was claimed at the same moment
+            elif self._is_stopping():  # it was claimed at the same moment
                 finished = self.work.give_back(claimed)
             else:
                 finished = self.work.run(claimed)
+
+    def _is_stopping(self) -> bool:
+        return self.work.is_stopping
 
     def _wait_for_jobs(self, lanes: tuple[str, ...], seen: int) -> None:
         """Wait until a job is due, or others have changed something."""

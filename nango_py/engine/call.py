@@ -223,7 +223,11 @@ class ApiCall:
         )
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
-        self._place.costs = settled_costs(self._place.spends, lambda: self._json(outcome))
+        self._place.costs = settled_costs(
+            self._place.spends,
+            {} if isinstance(outcome, Failure) else outcome.headers,
+            lambda: self._json(outcome),
+        )
         await self._end_place()
         if recount is not None:
             self._place = Place(self._io.limits, recount.spends, recount.gates)

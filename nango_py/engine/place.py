@@ -10,11 +10,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from nango_py.json_path import search_json
+from nango_py.limits.headers.header_values import parse_first_number
 from nango_py.limits.limit_types import Granted, InFlight, capacity
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nango_py.json_types import JsonValue
     from nango_py.limits.limit_types import LimitStore, Refused, Spend
@@ -109,21 +110,26 @@ class Place:
         self._grant = None
 
 
-def settled_costs(spends: tuple[Spend, ...], body: Callable[[], JsonValue]) -> tuple[int, ...] | None:
+def settled_costs(
+    spends: tuple[Spend, ...], headers: Mapping[str, str], body: Callable[[], JsonValue]
+) -> tuple[int, ...] | None:
     """What a call has used of each budget; None if no budget asks, or the response does not say.
 
     Args:
         spends: of the call.
+        headers: of the response.
         body: returns the JSON of the response.
     """
-    if not any(spend.settle for spend in spends):
+    if not any(spend.settle or spend.settle_header for spend in spends):
         return None
-    found = body()
-    return tuple(_settled_cost(spend, found) for spend in spends)
+    found = body() if any(spend.settle for spend in spends) else None
+    return tuple(_settled_cost(spend, headers, found) for spend in spends)
 
 
-def _settled_cost(spend: Spend, body: JsonValue) -> int:
+def _settled_cost(spend: Spend, headers: Mapping[str, str], body: JsonValue) -> int:
     value = search_json(spend.settle, body) if spend.settle else None
+    if spend.settle_header:
+        value = parse_first_number(headers.get(spend.settle_header))
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return spend.cost
     # A wrong number must not use up more than there is.

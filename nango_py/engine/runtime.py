@@ -197,6 +197,14 @@ class IntegrationRuntime:
             return self.learning.with_rates(spends), gates
         return self.learning.spends(scopes[0], _endpoint(plan), ()), gates
 
+    def _blank_spends(self, plan: Plan) -> tuple[Spend, ...]:
+        """The spends of a call whose limits only responses state."""
+        if not self.limits.has_learned_budgets:
+            return ()
+        scopes = self.quotas.scopes(plan.settings)
+        spends, _ = self.limits.spends_and_gates(plan.facts(), plan.settings.variables(), scopes)
+        return tuple(spend for spend in spends if not spend.limits)
+
     def seconds_to_hold(self, plan: Plan) -> float:
         """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
         if self.limits.has_budgets:
@@ -227,6 +235,11 @@ class IntegrationRuntime:
             self._report_end(plan, outcome)
         if not statuses and self.limits.has_budgets:
             return None
+        blank = self._blank_spends(plan)
+        if blank:
+            keys = tuple(spend.key for spend in blank)
+            written = (spend for spend in spends if not spend.key.startswith(keys))
+            spends = (*written, *self.learning.learn_stated(blank, statuses))
         return partial(
             self.learning.learn, scope=self.quotas.learning(plan.settings), endpoint=_endpoint(plan),
             spends=spends, statuses=statuses, refused=is_refused, sent_at=sent_at,
@@ -282,10 +295,12 @@ class IntegrationRuntime:
         if not meant and not isinstance(outcome, Failure) and len(gates) > 1:
             statuses = self._statuses_of(outcome, facts.json)
             used_up = [status for status in statuses if status.remaining == 0]
+            # The counter of a learned limit has the name of its gate, and the limit.
             meant = tuple(
-                spend.key
+                gate
+                for gate in gates
                 for spend in place.spends
-                if spend.key in gates and any(limit_of(spend, one) for one in used_up)
+                if spend.key.startswith(gate) and any(limit_of(spend, one) for one in used_up)
             )
         meant = meant or self.limits.narrowest(gates, refusals)
         return Closing(meant, self.limits.names_of(meant))

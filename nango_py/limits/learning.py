@@ -160,6 +160,7 @@ class Learning:
         self._endpoints: OrderedDict[tuple[str, str], dict[str, Limit]] = OrderedDict()
         self._first_calls: dict[str, float] = {}
         self._rates: OrderedDict[str, _Rate] = OrderedDict()
+        self._stated: OrderedDict[str, dict[str, Limit]] = OrderedDict()
         self._lock = new_short_lock()
 
     def hold(self, scope: str) -> float:
@@ -242,8 +243,47 @@ class Learning:
             _correct(store, spends, status, age)
 
     def with_rates(self, spends: tuple[Spend, ...]) -> tuple[Spend, ...]:
-        """The spends, with the rates that responses stated for their buckets."""
+        """The spends, with the rates that responses stated for their buckets.
+
+        A spend without limits gets those that responses have stated for its key, and is left out before.
+        """
+        if not all(spend.limits for spend in spends):
+            filled = [spend if spend.limits else self._with_stated(spend) for spend in spends]
+            spends = tuple(spend for spend in filled if spend is not None)
         return tuple([self._with_rate(spend) for spend in spends]) if self._rates else spends
+
+    def learn_stated(self, blank: tuple[Spend, ...], statuses: Iterable[LimitStatus]) -> tuple[Spend, ...]:
+        """Keep the limits that responses state for budgets without own ones; their spends with them.
+
+        Args:
+            blank: the spends of a call that have no limits.
+            statuses: the limits in the headers of its response.
+        """
+        found = []
+        for spend in blank:
+            number = budget_number(spend.key)
+            with self._lock:
+                known = dict(self._stated.get(spend.key, {}))
+                for status in statuses:
+                    limit = _limit_from(status, known.get(status.source)) if status.budget == number else None
+                    if limit is not None:
+                        known[status.source] = limit
+                if known:
+                    self._stated[spend.key] = known
+                    self._stated.move_to_end(spend.key)
+                    _forget_oldest(self._stated, MAX_SCOPES)
+            found.append(self._with_stated(spend))
+        return tuple(spend for spend in found if spend is not None)
+
+    def _with_stated(self, spend: Spend) -> Spend | None:
+        known = self._stated.get(spend.key)
+        if not known:
+            return None
+        limits = tuple(known.values())
+        # Other limits have other counters. A cost above a limit would never be allowed.
+        key = f"{spend.key}{','.join(limit.label for limit in limits)}"
+        cost = max(1, min(spend.cost, int(min(map(capacity, limits)))))
+        return Spend(key, limits, cost, spend.settle, spend.settle_header)
 
     def _with_rate(self, spend: Spend) -> Spend:
         known = self._rates.get(spend.key)
@@ -251,7 +291,7 @@ class Learning:
             return spend
         if known.written is not spend.limits and known.limits is not spend.limits:
             known = self._rates[spend.key] = _Rate(spend.limits, known.burst, known.rate)
-        return Spend(spend.key, known.limits, spend.cost)
+        return Spend(spend.key, known.limits, spend.cost, spend.settle, spend.settle_header)
 
     def _learn_rate(self, spends: tuple[Spend, ...], status: LimitStatus) -> tuple[Spend, ...]:
         """Use the rate, and the burst, that a response states for a bucket; the spends with it."""

@@ -84,12 +84,14 @@ class Spend:
 
     Attributes:
         settle: a JMESPath to what the call has cost, in its response; "" if the cost is known.
+        settle_header: the response header that says it, or "".
     """
 
     key: str
     limits: tuple[Limit, ...]
     cost: int = 1
     settle: str = ""
+    settle_header: str = ""
 
 
 @record

@@ -46,6 +46,8 @@ class _Case:
         match: the calls that it is for.
         cost: what a call takes.
         settle: where its response says what it has cost.
+        settle_header: the header that says it, or "".
+        cap: how many calls may be in flight, if it is not the budget's.
         counter: the part of the key that differs between cases with different limits.
         zones: for each limit the template of its time zone, or None; empty if no zone is a template.
     """
@@ -54,6 +56,8 @@ class _Case:
     limits: tuple[Limit, ...]
     cost: int = 1
     settle: str = ""
+    settle_header: str = ""
+    cap: InFlight | None = None
     key: CounterKey | None = None
     counter: str = ""
     zones: tuple[KeyTemplate | None, ...] = ()
@@ -97,6 +101,8 @@ class _Budget:
         key: CounterKey,
         cases: tuple[_Case, ...],
         caps: tuple[InFlight, ...],
+        *,
+        is_learned: bool,
     ) -> None:
         self.number = number
         self.name = name
@@ -104,7 +110,9 @@ class _Budget:
         self.key = key
         self.cases = cases
         self.caps = caps
-        self.has_limits = bool(caps) or any(case.limits for case in cases)
+        self.is_learned = is_learned and not any(case.limits for case in cases)
+        """Whether only responses state its limits."""
+        self.has_limits = bool(caps) or self.is_learned or any(case.limits or case.cap for case in cases)
         """Whether it counts; if not, it only has gates."""
         self.table = MatchTable(case.match for case in cases)
         self.names = key.names | frozenset().union(*(case.key.names for case in cases if case.key))
@@ -114,9 +122,10 @@ class _Budget:
     def suffixes(self, case: _Case, variables: Variables, *, has_pattern: bool) -> tuple[str, str]:
         """The keys of a call's windows and of its place in flight, without their scope."""
         key = own = (case.key or self.key).render(variables, has_pattern=has_pattern)
-        if case.key and self.caps:
+        if case.key and (self.caps or case.cap):
             own = self.key.render(variables, has_pattern=has_pattern)
-        return f"{self.number} {key} {case.counter}", f"{self.number} {own} in flight"
+        cap = case.cap.label if case.cap else "in flight"
+        return f"{self.number} {key} {case.counter}", f"{self.number} {own} {cap}"
 
 
 @record
@@ -193,6 +202,11 @@ class RateLimits:
         return any(budget.has_limits for budget in self._budgets)
 
     @property
+    def has_learned_budgets(self) -> bool:
+        """Whether only responses state the limits of some budgets; their spends have none here."""
+        return any(budget.is_learned for budget in self._budgets)
+
+    @property
     def is_shared(self) -> bool:
         """Whether several connections may have one quota."""
         return any(owner.is_shared for owner in self.owners)
@@ -232,14 +246,15 @@ class RateLimits:
                 names = {**variables, **_call_values(budget.names, facts)}
                 suffixes = self._suffixes(budget, case, facts.method, facts.path, names)
             key, cap_key = f"{scopes[budget.owner]} {suffixes[0]}", f"{scopes[budget.owner]} {suffixes[1]}"
-            if case.limits:
+            caps = (case.cap,) if case.cap else budget.caps
+            if case.limits or budget.is_learned:
                 limits = case.limits_for(variables) if case.zones else case.limits
-                spends.append(Spend(key, limits, case.cost, case.settle))
-            if budget.caps:
-                spends.append(Spend(cap_key, budget.caps))
-            if case.limits or not budget.caps:
+                spends.append(Spend(key, limits, case.cost, case.settle, case.settle_header))
+            if caps:
+                spends.append(Spend(cap_key, caps))
+            if case.limits or budget.is_learned or not caps:
                 gates.append(key)
-            if budget.caps:
+            if caps:
                 gates.append(cap_key)
         return tuple(spends), tuple(gates) or scopes[:1]
 
@@ -360,6 +375,7 @@ def _parse_budget(
     if settings.get("otherwise"):
         rows.append({"windows": settings["otherwise"]})
     max_in_flight = settings.get("max_in_flight")
+    is_learned = _states_limits(settings.get("headers"))
     if not settings.get("otherwise") and (max_in_flight or not rows):
         rows.append({"windows": ()})
     together: dict[str, list[object]] = {}
@@ -369,7 +385,7 @@ def _parse_budget(
     cases = []
     for row in rows:
         match = RequestMatch.from_settings(row.get("match"))
-        cost, settle = _parse_cost(row.get("cost", settings.get("cost", 1)))
+        cost, settle, settle_header = _parse_cost(row.get("cost", settings.get("cost", 1)))
         windows = together[row["key"]] if "key" in row else row.get("windows", ())
         limits, zones = _parse_limits(windows, compile_text)
         cases.append(
@@ -378,18 +394,37 @@ def _parse_budget(
                 limits=limits,
                 cost=cost,
                 settle=settle,
+                settle_header=settle_header,
+                cap=_parse_cap(row.get("max_in_flight")),
                 zones=zones,
                 key=CounterKey(compile_text(row["key"])) if "key" in row else None,
                 counter="" if "key" in row else ",".join(limit.label for limit in limits),
             )
         )
-    caps = (InFlight(int(max_in_flight), f"{max_in_flight} in flight"),) if max_in_flight else ()
+    cap = _parse_cap(max_in_flight)
+    caps = (cap,) if cap else ()
     name, key = settings.get("name", settings["key"]), CounterKey(compile_text(settings["key"]))
-    return _Budget(number, str(name), owner, key, tuple(cases), caps)
+    return _Budget(number, str(name), owner, key, tuple(cases), caps, is_learned=is_learned)
 
 
-def _parse_cost(written: int | Settings) -> tuple[int, str]:
-    return (written, "") if isinstance(written, int) else (int(written["reserve"]), str(written["settle"]))
+def _states_limits(families: Settings | Iterable[Settings] | None) -> bool:
+    """Whether headers of a budget state its limits."""
+    rows = families if isinstance(families, list | tuple) else (families,)
+    return any(row is not None and "limit" in row for row in rows)
+
+
+def _parse_cap(most: int | None) -> InFlight | None:
+    return InFlight(int(most), f"{most} in flight") if most else None
+
+
+def _parse_cost(written: int | Settings) -> tuple[int, str, str]:
+    """The cost, and the JMESPath or the header that says what it was."""
+    if isinstance(written, int):
+        return written, "", ""
+    settle = written["settle"]
+    if isinstance(settle, str):
+        return int(written["reserve"]), str(settle), ""
+    return int(written["reserve"]), "", str(settle["header"])
 
 
 def _parse_limits(

@@ -260,7 +260,7 @@ class SimulatedApi:
             return self._limit_reports.apply(self._throttle(verdict.wait_seconds), verdict)
         response = self._route(asked)
         for charge in verdict.charges:
-            response, actual = settled_cost(response, charge.settle, charge.cost)
+            response, actual = settled_cost(response, charge.settle, charge.settle_header, charge.cost)
             self.counts.settle(charge, actual, request.at)
         if not self._limit_reports.has_families:
             response = response.with_headers(self._limit_headers.numbers(verdict))

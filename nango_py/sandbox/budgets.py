@@ -18,6 +18,9 @@ CountingMode = Literal["fixed", "sliding", "bucket"]
 LimitSpeed = Literal["real", "fast", "none"]
 """The limits of the blueprint, the same in windows sixty times shorter, or no limits."""
 
+_STATED = 100
+"""The number of usual calls that a made-up limit allows."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2592000.0}
 _WINDOW = re.compile(r"\s*(\d+) ?/ ?(\d*) ?(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*")
@@ -37,7 +40,8 @@ class Limit:
 class Case:
     """The limits of some calls, and the cost of such a call.
 
-    `settle` is the JMESPath at which a response states the real cost.
+    `settle` is the JMESPath at which a response states the real cost, and `settle_header` the header.
+    `max_in_flight` is 0 if it is that of the budget.
 
     Cases with the same `key` share the limits of all of them. Without a `key`, cases with different limits
     are counted separately.
@@ -48,6 +52,8 @@ class Case:
     cost: int
     key: str
     settle: str
+    settle_header: str = ""
+    max_in_flight: int = 0
 
 
 @record
@@ -83,8 +89,10 @@ def parse_budgets(rate_limits: Settings, mode: CountingMode, speed: float = 1.0)
 def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str, speed: float) -> Budget:
     rows = [*(settings.get("cases") or ())]
     max_in_flight = int(settings.get("max_in_flight") or 0)
-    if settings.get("otherwise") or max_in_flight:
+    stated = _stated_windows(settings)
+    if settings.get("otherwise") or max_in_flight or (stated and not rows):
         rows.append({"windows": settings.get("otherwise") or []})
+    rows = [{**row, "windows": row.get("windows") or stated} for row in rows]
     shared: dict[str, list[str | Settings]] = {}
     for row in rows:
         shared.setdefault(row.get("key") or "", []).extend(_to_list(row.get("windows") or []))
@@ -98,14 +106,33 @@ def _parse_budget(index: int, settings: Settings, mode: CountingMode, owner: str
     return Budget(index, str(settings.get("key") or ""), tuple(cases), owner, max_in_flight)
 
 
+def _stated_windows(settings: Settings) -> list[str | Settings]:
+    """Made-up limits of a budget whose limits are stated by its responses alone."""
+    declared = settings.get("headers") or ()
+    families = [declared] if isinstance(declared, Mapping) else [*declared]
+    rows = settings.get("cases") or ()
+    if settings.get("otherwise") or any(row.get("windows") for row in rows):
+        return []
+    costs = [row.get("cost") or settings.get("cost") or 1 for row in (*rows, {})]
+    most = max(cost if isinstance(cost, int) else int(cost["reserve"]) for cost in costs)
+    return [
+        {"requests": _STATED * most, "per_seconds": family.get("per_seconds") or 60.0}
+        for family in families
+        if family.get("limit")
+    ]
+
+
 def _parse_case(settings: Settings, limits: tuple[Limit, ...], cost: int | Settings | None) -> Case:
     cost = settings.get("cost") or cost or 1
+    settle: str | Settings = "" if isinstance(cost, int) else cost.get("settle") or ""
     return Case(
         match=RequestMatch.from_settings(settings.get("match")),
         limits=limits,
         cost=cost if isinstance(cost, int) else int(cost["reserve"]),
         key=str(settings.get("key") or ""),
-        settle="" if isinstance(cost, int) else str(cost.get("settle") or ""),
+        settle=settle if isinstance(settle, str) else "",
+        settle_header="" if isinstance(settle, str) else str(settle.get("header") or ""),
+        max_in_flight=int(settings.get("max_in_flight") or 0),
     )
 
 

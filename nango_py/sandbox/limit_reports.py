@@ -151,8 +151,16 @@ def _pointer(declared: str | Settings | None) -> Settings:
     return declared if isinstance(declared, Mapping) else {"path": declared}
 
 
-def settled_cost(response: SandboxResponse, path: str, reserved: int) -> tuple[SandboxResponse, int]:
+def settled_cost(
+    response: SandboxResponse, path: str, header: str, reserved: int
+) -> tuple[SandboxResponse, int]:
     """The response with the real cost of the request, half of what was reserved unless it states one."""
+    if header:
+        given = {name.lower(): value for name, value in response.headers}
+        if header.lower() in given:
+            return response, int(float(given[header.lower()]))
+        actual = max(1, reserved // 2)
+        return response.with_headers({header: str(actual)}), actual
     document = read_json(response)
     stated, steps = search_json(path, document), find_steps(path)
     if isinstance(stated, int | float):

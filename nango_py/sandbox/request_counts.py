@@ -96,6 +96,7 @@ class Charge:
     counter: _Counter
     cost: int
     settle: str
+    settle_header: str = ""
 
 
 @record
@@ -372,11 +373,13 @@ class RequestCounts:
                 place = (budget.index, owner, key, separate, limit)
                 if place not in self._counters:
                     self._counters[place] = _Counter(limit, budget.index)
-                charges.append(Charge(self._counters[place], case.cost, case.settle))
-            if budget.max_in_flight:
-                shared = (budget.index, owner, _render(budget.key, values))
+                charges.append(Charge(self._counters[place], case.cost, case.settle, case.settle_header))
+            most = case.max_in_flight or budget.max_in_flight
+            if most:
+                own = f" {most}" if case.max_in_flight else ""
+                shared = (budget.index, owner, _render(budget.key, values) + own)
                 if shared not in self._places:
-                    self._places[shared] = Places(budget.index, budget.max_in_flight)
+                    self._places[shared] = Places(budget.index, most)
                 found.append(self._places[shared])
         return charges, found
 
@@ -422,7 +425,7 @@ def _allow(charges: list[Charge], now: float) -> Verdict:
     return Verdict(
         0.0, limit.label, int(limit.requests), remaining, longest.allowed.reset(now),
         states=tuple(counter.state(now) for counter in counters),
-        charges=tuple(each for each in charges if each.settle),
+        charges=tuple(each for each in charges if each.settle or each.settle_header),
     )  # fmt: skip
 
 

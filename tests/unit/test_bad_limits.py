@@ -23,6 +23,26 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:17:13 E203",),
         "expected windows or otherwise",
     ),
+    "headers that state no limit": (
+        "rate_limits:\n  budgets: [{key: all, headers: {remaining: X-Left}}]",
+        ("k:17:13 E203",),
+        "or headers with limit",
+    ),
+    "the length of a window in words": (
+        "rate_limits:\n  budgets: [{key: all, headers: {limit: X-Most, per_seconds: minute}}]",
+        ("k:17:62 E401",),
+        "expected a number of seconds",
+    ),
+    "a cost in a link": (
+        "rate_limits:\n  budgets: [{key: all, otherwise: [9/second], cost: {reserve: 1, settle: {link: a}}}]",
+        ("k:17:66 E203", "k:17:75 E202"),
+        "known: header",
+    ),
+    "a cap of nothing": (
+        "rate_limits:\n  budgets: [{key: all, cases: [{match: {path: a}, max_in_flight: 0}]}]",
+        ("k:17:66 E401",),
+        ">= 1",
+    ),
     "an owner of a budget that is a word": (
         "rate_limits:\n  budgets: [{key: all, counted_per: account, otherwise: [1/second]}]",
         ("k:17:37 E204",),

@@ -132,13 +132,23 @@ def _refused_names(limits: Settings) -> Iterator[str]:
 
 def _check_has_limits(budget: Settings, locator: Located, path: Path) -> Iterator[Problem]:
     cases = [_mapping_of(case) for _, case in _enumerate(budget.get("cases"))]
-    has_limits = any("windows" in case for case in cases) or not budget.keys().isdisjoint(
-        ("otherwise", "max_in_flight")
+    families = budget.get("headers")
+    rows = families if isinstance(families, list | tuple) else (families,)
+    has_limits = (
+        any(not case.keys().isdisjoint(("windows", "max_in_flight")) for case in cases)
+        or not budget.keys().isdisjoint(("otherwise", "max_in_flight"))
+        or any("limit" in _mapping_of(row) for row in rows)
     )
     if len(budget) > 1 and not has_limits:
         help_ = "or name the budget in refusals"
         where = locator.position(path)
-        yield Problem(where, "E203", "the budget has no limits", "expected windows or otherwise", help_)
+        yield Problem(
+            where,
+            "E203",
+            "the budget has no limits",
+            "expected windows or otherwise, or headers with limit",
+            help_,
+        )
 
 
 def _check_family_windows(budget: object, locator: Located, path: Path) -> Iterator[Problem]:

@@ -118,8 +118,9 @@ def _places(entries: Any, number: int | None) -> tuple[Place, ...]:
 
 
 def _bound(status: LimitStatus, place: Place) -> LimitStatus:
+    seconds = place.settings.get("per_seconds", status.window_seconds)
     return LimitStatus(
-        status.remaining, status.limit, status.resets_in, status.source, status.window_seconds,
+        status.remaining, status.limit, status.resets_in, status.source, seconds,
         rate=status.rate, budget=place.budget, label=place.label,
     )  # fmt: skip
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nango_py.engine.executor import Executor
     from nango_py.engine.requests_adapter import Adapter, Session
     from nango_py.engine.verification import Verification
-    from nango_py.jobs.jobs import Jobs
     from nango_py.json_types import Settings
     from nango_py.limits.limit_types import LimitStore
     from nango_py.server.asgi import ConnectServer
@@ -118,11 +117,6 @@ class Nango(ActionMethods):
     def limits(self) -> LimitStore:
         """The rate limit counters that all executors share, in the store of `config.rate_limit_store`."""
         return self.services.limits
-
-    @property
-    def jobs(self) -> Jobs:
-        """Work that runs later, on a schedule or on other machines (docs/workers.md)."""
-        return self._jobs.get()
 
     @property
     def logins(self) -> Logins:
@@ -422,11 +416,6 @@ class Nango(ActionMethods):
             return import_nango(importer, path, names or {}, fields or {}, user_from)
         finally:
             self.services.cache.clear()
-
-    def _make_jobs(self) -> Jobs:
-        from nango_py.jobs.jobs import Jobs
-
-        return Jobs(self.services)
 
     def _importer(self, on_existing: str, *, dry_run: bool) -> Importer:
         from nango_py.transfer.importing import Importer

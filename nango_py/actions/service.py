@@ -55,6 +55,10 @@ class Actions:
         """
         return self._find(self._services.integration(integration), name).info
 
+    def check(self, integration: str, name: str, given: Mapping[str, JsonValue] | None) -> None:
+        """Check the input of an action that runs later; raises the errors of `run` for a wrong one."""
+        self._find(self._services.integration(integration), name).check_input(given)
+
     def list(self, integration: str | None = None) -> Sequence[ActionInfo]:
         """The actions of an integration, or of all, by integration and name.
 

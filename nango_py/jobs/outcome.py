@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from nango_py.errors import (
+    ActionFailed,
+    ActionInputError,
     ConfigError,
     ConnectionNotFound,
     CredentialsError,
@@ -29,7 +31,10 @@ BASE_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 LONGEST_HOLD = 366 * 86_400.0
 """A quota that is closed for longer than a year is a mistake."""
 
-FINAL = (ConfigError, ConnectionNotFound, CredentialsError, InvalidRequest, TamperError, UnknownNameError)
+FINAL = (
+    ActionInputError, ConfigError, ConnectionNotFound, CredentialsError, InvalidRequest, TamperError,
+    UnknownNameError,
+)  # fmt: skip
 """Errors that another attempt would meet again."""
 
 FIRST_SERVER_ERROR, REQUEST_TIMEOUT, TOO_MANY = 500, 408, 429
@@ -63,6 +68,7 @@ def end_of_attempt(
         now: unix seconds.
         chance: returns a random number from 0 to 1.
     """
+    error = cause_of(error)
     if isinstance(error, JobCancelled):
         return Ending(CANCELLED)
     put_back = put_back_until(error, now)
@@ -75,14 +81,20 @@ def end_of_attempt(
     return Ending(WAITING, now + backoff_seconds(attempt, chance()))
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """What ended an action, or the refusal of a quota that was the cause; else the error itself."""
+    if isinstance(error, ActionFailed) and error.cause is not None:
+        return error.cause
+    return error.__cause__ if isinstance(error.__cause__, RetryAt | RateLimited) else error
+
+
 def put_back_until(error: BaseException, now: float) -> float | None:
     """Until when an error puts the job back, in unix seconds; None if it does not."""
-    for each in (error, error.__cause__):
-        if isinstance(each, RetryAt | RateLimited):
-            when = each.when if isinstance(each, RetryAt) else each.retry_at
-            is_finite = math.isfinite(when) and when < now + LONGEST_HOLD
-            return max(float(when), now) if is_finite else None
-    return None
+    if not isinstance(error, RetryAt | RateLimited):
+        return None
+    when = error.when if isinstance(error, RetryAt) else error.retry_at
+    is_finite = math.isfinite(when) and when < now + LONGEST_HOLD
+    return max(float(when), now) if is_finite else None
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -70,6 +70,8 @@ SAMPLES: list[NangoError] = [
     ConnectionAlreadyExists("klaviyo", "user-1"),
     CredentialsError("klaviyo/user-1: refused", integration="klaviyo", user_id="user-1"),
     errors.JobNotFound("job-1"),
+    errors.ActionInputError("shop", "order", [PROBLEM]),
+    errors.ActionFailed("failed", integration="shop", action="order", call_ids=("1",), cause_type="KeyError"),
     errors.TapeError("calls are left"),
     RequestFailed("failed"),
     errors.InvalidRequest("bad path"),

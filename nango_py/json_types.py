@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -24,7 +25,10 @@ Credentials: TypeAlias = Mapping[str, Any]
 
 def as_object(value: object) -> JsonObject:
     """A copy of a JSON object; an empty one for anything else."""
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(value) if isinstance(value, _OBJECTS) else {}
+
+
+_OBJECTS = (dict, MappingProxyType)
 
 
 def is_deeper_than(value: JsonValue, levels: int) -> bool:

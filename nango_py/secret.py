@@ -298,7 +298,10 @@ def _token_leaves(value: object, *, is_named: bool) -> list[str]:
 def mask_rare(text: str, secrets: Iterable[str]) -> str:
     """`mask_secrets` for texts that hardly ever contain a secret: it costs nothing if there is none."""
     plain = unquote(text) if "%" in text else text
-    if not any(value in plain for value in secrets if len(value) >= MIN_MASKED_LENGTH):
+    for value in secrets:
+        if value in plain and len(value) >= MIN_MASKED_LENGTH:
+            break
+    else:
         return text
     masked = mask_secrets(text, secrets)
     return masked if masked != text else MASK  # an unusual encoding

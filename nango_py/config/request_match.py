@@ -127,8 +127,9 @@ class RequestMatch:
 
     def fits_rest(self, facts: RequestFacts) -> bool:
         """Whether everything but the path fits."""
-        return (not self.methods or facts.method in self.methods) and all(
-            texts <= facts.texts(source, name) for source, name, texts in self.conditions
+        return (not self.methods or facts.method in self.methods) and (
+            not self.conditions
+            or all(texts <= facts.texts(source, name) for source, name, texts in self.conditions)
         )
 
     def covers(self, other: RequestMatch) -> bool:
@@ -317,18 +318,19 @@ class MatchTable:
 
     def first(self, facts: RequestFacts) -> int | None:
         """The number of the first match that fits, from 0; None if none does."""
-        return next(self._fitting(facts), None)
+        for number in self._candidates(facts):
+            if self._matches[number].fits_rest(facts):
+                return number
+        return None
 
     def all(self, facts: RequestFacts) -> tuple[int, ...]:
         """The numbers of all matches that fit, in order."""
-        return tuple(self._fitting(facts))
+        return tuple([one for one in self._candidates(facts) if self._matches[one].fits_rest(facts)])
 
-    def _fitting(self, facts: RequestFacts) -> Iterator[int]:
+    def _candidates(self, facts: RequestFacts) -> Sequence[int]:
+        """The matches whose path fits, and of those that ask for a certain value, the ones that get it."""
         others, by_value = self._entries_of(facts.path)
-        candidates: Sequence[int] = others
-        if by_value:
-            candidates = sorted({*others, *_asked_for(by_value, facts)})
-        return (number for number in candidates if self._matches[number].fits_rest(facts))
+        return sorted({*others, *_asked_for(by_value, facts)}) if by_value else others
 
     def _find_entries(
         self, path: str

@@ -73,13 +73,13 @@ class ResponseMatch:
     def may_hold_for(self, status: int) -> bool:
         """Whether the conditions could hold for a response with this status."""
         if self.statuses:
-            return any(_matches_status(pattern, status) for pattern in self.statuses)
+            return str(status) in self.statuses or f"{status // 100}xx" in self.statuses
         return not self.errors
 
     def holds(self, facts: ResponseFacts) -> bool:
         """Whether the conditions hold. Cheap ones are checked first."""
         return (
-            (not self.statuses or any(_matches_status(status, facts.status) for status in self.statuses))
+            (not self.statuses or self.may_hold_for(facts.status))
             and (not self.errors or facts.reason in self.errors)
             and bool(self.statuses or self.errors or facts.status)
             and (not self.methods or facts.method in self.methods)
@@ -100,10 +100,6 @@ def as_tuple(value: object) -> tuple[object, ...]:
     if value is None:
         return ()
     return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _matches_status(pattern: str, status: int) -> bool:
-    return pattern == str(status) or (pattern.endswith("xx") and pattern[:-2] == str(status // 100))
 
 
 def _matches_header(value: str | None, wanted: str | None) -> bool:

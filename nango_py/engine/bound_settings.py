@@ -20,6 +20,7 @@ from nango_py.config.template.headers import render_header
 from nango_py.config.template.variables import VARYING_NAMES
 from nango_py.config.urls.base_url import render_url
 from nango_py.config.urls.host_tables import chosen_hosts
+from nango_py.config.urls.links import PLAIN_LINK
 from nango_py.config.urls.paths import DEFAULT_PORTS
 from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.engine.request_body import BodyField
@@ -90,13 +91,14 @@ class BoundRequestSettings:
         needs_own_pool: whether there is a certificate, guard or proxy, so that sockets must not be shared.
         signer: the auth mode if it signs each attempt; None if the blueprint writes Authorization itself, as
             Trello's does.
+        varies: whether two requests of the same call may differ.
     """
 
     __slots__ = (
         "_body", "_call_headers", "_call_params", "_clock", "_variables", "_varies", "auth_settings",
         "base_url", "bases", "client_certificate", "config", "connection", "guard", "headers",
         "integration", "mode", "needs_own_pool", "origins", "pairs", "protected_body", "protected_headers",
-        "protected_params", "proxy", "secrets", "signer",
+        "protected_params", "proxy", "secrets", "signer", "varies",
     )  # fmt: skip
 
     def __init__(self, integration: Integration, connection: Connection, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -135,6 +137,7 @@ class BoundRequestSettings:
         self.pairs: Pairs = tuple((name, self._param(name, value, self._variables)) for name, value in params)
         self._bind_body(settings.body, secret)
         self._varies = bool(self._call_headers or self._call_params or settings.endpoints or self._body)
+        self.varies = self._varies or settings.idempotency is not None
         self.secrets = self._all_secrets()
 
     def render(self, place: str, render: Callable[[], str]) -> str:
@@ -237,12 +240,9 @@ class BoundRequestSettings:
 
     def body_for(self, variables: Settings) -> tuple[BodyField, ...]:
         """The fields of the body of one request."""
-        return tuple(
-            [
-                BodyField(name, self._field(name, value, variables), name in self.protected_body)
-                for name, value in self._body
-            ]
-        )
+        hidden = self.protected_body
+        named = [(name, self._field(name, value, variables)) for name, value in self._body]
+        return tuple([BodyField(name, value, name in hidden) for name, value in named])
 
     def variables(self) -> Settings:
         """The template variables of this connection, for the keys of budgets. They hold credentials."""
@@ -258,6 +258,8 @@ class BoundRequestSettings:
         # Most links to a next page are the same URL with another query: there is nothing to check.
         if target.startswith(base) and target[len(base) : len(base) + 1] == "?" and target.isprintable():
             return target
+        if base in self.bases.values() and PLAIN_LINK.fullmatch(target):
+            return base + target
         try:
             url = urljoin(base, target)
             is_allowed = urlsplit(url).username is None and origin_of(url) in self.origins
@@ -302,7 +304,7 @@ class BoundRequestSettings:
         settings = object.__new__(BoundRequestSettings)
         nothing: frozenset[Any] = frozenset()
         bare: dict[str, object] = {
-            "_body": (), "_call_headers": (), "_call_params": (), "_varies": False,
+            "_body": (), "_call_headers": (), "_call_params": (), "_varies": False, "varies": False,
             "client_certificate": None, "headers": DEFAULT_HEADERS, "mode": AuthMode(), "origins": nothing,
             "pairs": (), "protected_body": nothing, "protected_headers": nothing,
             "protected_params": nothing, "signer": None,

@@ -71,11 +71,12 @@ class ApiCall:
     Attributes:
         plan: the request of the last or next attempt.
         record: the call's id, its attempts, and how it ended.
+        attempts: those so far.
     """
 
     __slots__ = (
         "_clock", "_deadline", "_follows_redirects", "_has_refreshed", "_io", "_outage", "_place", "_policy",
-        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_waited", "plan", "record",
+        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_waited", "attempts", "plan", "record",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +93,7 @@ class ApiCall:
     ) -> None:
         self.plan = plan
         self.record = CallRecord() if record is None else record
+        self.attempts = self.record.attempts
         self._runtime = runtime
         self._io = io
         self._policy = policy or runtime.retries
@@ -104,11 +106,6 @@ class ApiCall:
         self._has_refreshed = False
         self._waited = self._seconds = self._sent_at = 0.0
         self._place = Place(io.limits, (), ())
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        """The attempts so far."""
-        return self.record.attempts
 
     async def run(self) -> Response:
         """Make the call and return the last response.
@@ -225,7 +222,7 @@ class ApiCall:
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
         self._place.costs = settled_costs(
             self._place.spends,
-            {} if isinstance(outcome, Failure) else outcome.headers,
+            lambda: {} if isinstance(outcome, Failure) else outcome.headers,
             lambda: self._json(outcome),
         )
         await self._end_place()

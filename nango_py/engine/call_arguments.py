@@ -80,11 +80,14 @@ def make_call(method: str, path: str, options: Mapping[str, Any]) -> Call:
     Raises:
         TypeError: there is no option with that name; the message suggests the nearest.
     """
-    known = [name for name in field_names(Call)[2:] if name != "base"]
     for name in options:
-        if name not in known:
-            raise TypeError(unknown_name("option", name, (*known, "raise_for_error", "deadline_seconds")))
+        if name not in OPTIONS:
+            raise TypeError(unknown_name("option", name, (*OPTIONS, "raise_for_error", "deadline_seconds")))
     return Call(method, path, **options)
+
+
+OPTIONS = tuple(name for name in field_names(Call) if name not in {"method", "path", "base"})
+"""The names of the keyword arguments of a call."""
 
 
 def facts_of(call: Call, config: Mapping[str, object]) -> RequestFacts:
@@ -98,7 +101,9 @@ def content_of(call: Call) -> object:
     """The body of a call before encoding, if it is JSON or a form; else None."""
     if call.json is not None:
         return call.json
-    return call.body if call.body is not None else call.data if isinstance(call.data, Mapping) else None
+    if call.body is not None:
+        return call.body
+    return call.data if call.data and isinstance(call.data, Mapping) else None
 
 
 def checked(check: Callable[..., Value], *args: str) -> Value:

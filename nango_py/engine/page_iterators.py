@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class Reader:
     def __init__(self, walk: PageWalk) -> None:
         self._walk = walk
         self._page: ParsedPage | None = None
-        self._read = 0
+        self._end = 0
+        self._unread: Iterator[Any] = iter(())
         self._skip = walk.skip
         self._left = walk.options.max_records
 
@@ -32,28 +34,23 @@ class Reader:
         Raises:
             RequestFailed: the last page does not say how the list goes on, or its link holds a credential.
         """
-        return self._walk.start_state if self._page is None else self._page.state(self._read)
-
-    def _begin(self, page: ParsedPage) -> list[Any]:
-        """The records of a page that are still to be read."""
-        self._page, self._read, self._skip = page, self._skip, 0
-        end = len(page.records)
-        if self._left is not None:
-            end = min(end, self._read + self._left)
-            self._left -= max(0, end - self._read)
-        return page.records[self._read : end]
-
-    def records_of(self, page: ParsedPage) -> Iterator[Any]:
-        """The records of a page that are still to be read, one by one."""
-        for record in self._begin(page):
-            self._read += 1
-            yield record
+        read = self._end - length_hint(self._unread)
+        return self._walk.start_state if self._page is None else self._page.state(read)
 
     def batch_of(self, page: ParsedPage) -> list[Any]:
         """The records of a page that are still to be read, at once."""
-        found = self._begin(page)
-        self._read += len(found)
-        return found
+        begin, end, self._skip = self._skip, len(page.records), 0
+        if self._left is not None:
+            end = min(end, begin + self._left)
+            self._left -= max(0, end - begin)
+        self._page, self._end, self._unread = page, max(begin, end), iter(())
+        return page.records[begin:end]
+
+    def records_of(self, page: ParsedPage) -> Iterator[Any]:
+        """The records of a page that are still to be read, one by one."""
+        # How many are left is asked of the iterator, because counting would take more time than iterating.
+        self._unread = unread = iter(self.batch_of(page))
+        return unread
 
 
 class Records(Reader):

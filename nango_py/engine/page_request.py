@@ -74,6 +74,7 @@ class PageRequests:
         self._paginator = paginator
         self._call = replaced(call, stream=False)
         self._is_in_body = _belongs_in_body(call, paginator.params_in)
+        self._made: tuple[JsonObject, Plan, JsonValue] | None = None
         # A number in a text goes before the page size, as in LIMIT clauses of query languages.
         start = paginator.with_number(paginator.start) if paginator.phrase else NextRequest()
         size = paginator.with_size(self._size(page_size))
@@ -203,6 +204,8 @@ class PageRequests:
     def _body(self, call: Call | None = None) -> JsonValue:
         call = call or self._call
         body: object = call.json
+        if body is None and call.data is None:
+            return None
         if body is None and isinstance(call.data, Mapping | list | tuple):
             body = dict(to_pairs(call.data))
         return dict(body) if isinstance(body, Mapping) else None
@@ -213,12 +216,25 @@ class PageRequests:
         Raises:
             InvalidRequest: its URL is on another host.
         """
-        call = self.call_with(changes)
-        plan = make_plan(call, settings)
         link = changes.get("url")
-        if isinstance(link, str):
-            plan = move_to_url(plan, _reached(plan, settings.bases[plan.base], link))
-        return plan, SentPage(plan, self._body(call))
+        if not isinstance(link, str):
+            call = self.call_with(changes)
+            plan = make_plan(call, settings)
+            return plan, SentPage(plan, self._body(call))
+        first, body = self._plan_before_link({**changes, "url": None}, settings)
+        plan = move_to_url(first, _reached(first, settings.bases[first.base], link))
+        return plan, SentPage(plan, body)
+
+    def _plan_before_link(
+        self, changes: JsonObject, settings: BoundRequestSettings
+    ) -> tuple[Plan, JsonValue]:
+        """The request with all changes but the URL, and its body. Made once if all links share it."""
+        if self._made is not None and self._made[0] == changes and self._made[1].settings is settings:
+            return self._made[1:]
+        call = self.call_with(changes)
+        plan, body = make_plan(call, settings), self._body(call)
+        self._made = (changes, plan, body) if plan.body is None and not settings.varies else None
+        return plan, body
 
     def size_of(self, page: SentPage) -> int:
         """The page size that a page was requested with; 0 if it is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections import deque
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -29,6 +30,21 @@ UNCHANGED = "pass `page.state` or `records.state` unchanged"
 def digest(text: bytes) -> str:
     """A short fingerprint, the same in every process."""
     return blake2b(text, digest_size=8).hexdigest()
+
+
+def digest_records(records: list[JsonValue]) -> str:
+    """A fingerprint of the records of a page, directly after they were parsed; "" if there are none.
+
+    `marshal` takes a seventh of the time of `repr`. Its form depends on the version of Python, and on which
+    objects are in use elsewhere, so nothing may have been done with the records yet.
+    """
+    if not records:
+        return ""
+    try:
+        form = marshal.dumps(records)
+    except ValueError:  # nested more than 2,000 levels deep, or not JSON
+        form = repr(records).encode("utf-8", "replace")
+    return digest(form)
 
 
 class Repeats:

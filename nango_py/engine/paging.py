@@ -11,7 +11,7 @@ from nango_py.engine.call_arguments import check_call
 from nango_py.engine.graphql import with_safety
 from nango_py.engine.page_changes import check_changes
 from nango_py.engine.page_request import PageRequests
-from nango_py.engine.page_state import ListId, Place, Repeats, digest, from_state, to_state
+from nango_py.engine.page_state import ListId, Place, Repeats, digest, digest_records, from_state, to_state
 from nango_py.engine.response_body import is_xml, list_names, read_body
 from nango_py.errors import (
     ConfigError,
@@ -246,7 +246,8 @@ class PageWalk:
             InvalidRequest: its URL is on another host.
             RequestFailed: that page was read already.
         """
-        changes = self.place.changes or {}
+        place = self.place
+        changes = place.changes or {}
         plan, self._sent = self._requests.plan(changes, settings)
         host = plan.url[: plan.url.find("/", len("https://"))]
         body = plan.body if isinstance(plan.body, bytes) else b""
@@ -255,7 +256,7 @@ class PageWalk:
         )
         if self.of_graphql is not None:
             plan = with_safety(plan, self.of_graphql.document)
-        if self._seen.find(fingerprint, self.place.pages + 1):
+        if self._seen.find(fingerprint, place.pages + 1):
             text = (
                 f"/{plan.masked_endpoint()}: the link to the next page leads to a page that was read already"
             )
@@ -325,12 +326,10 @@ class PageWalk:
         """Raise if the API repeats a page, or sends nothing but empty ones."""
         if self._reads_records and empty_pages >= MAX_EMPTY_PAGES:
             raise UnreadablePage(f"{MAX_EMPTY_PAGES} pages in a row are empty, and the list goes on")
-        content = (
-            repr(page.records).encode("utf-8", "replace") if self._reads_records else page.response.content
-        )
-        if not content or content == b"[]":
-            return
-        earlier = self._contents.find(digest(content), page.before.pages + 1)
+        content = page.response.content
+        fingerprint = digest_records(page.records) if self._reads_records else digest(content)
+        has_content = bool(page.records) if self._reads_records else content not in {b"", b"[]"}
+        earlier = self._contents.find(fingerprint, page.before.pages + 1) if has_content else 0
         if earlier:
             raise UnreadablePage(
                 f"it is the same as page {earlier}: the API ignores the parameters for the next page, or "

@@ -59,13 +59,12 @@ class Place:
     Attributes:
         spends: the budgets that it takes from.
         gates: the gates that it obeys.
-        cap: the label of the cap on calls in flight, or "". Such a place is lost if it is not given back.
         is_sent: whether the request may have reached the API.
         costs: what the call has used of each budget, if the response says so.
         is_newcomer: whether it is booked with other connections that the API has not accepted yet.
     """
 
-    __slots__ = ("_grant", "_limits", "cap", "costs", "gates", "is_newcomer", "is_sent", "spends")
+    __slots__ = ("_grant", "_limits", "costs", "gates", "is_newcomer", "is_sent", "spends")
 
     def __init__(
         self,
@@ -79,12 +78,15 @@ class Place:
         self._grant: Granted | Refused | None = None
         self.spends = spends
         self.gates = gates
-        self.cap = next(
-            (limit.label for spend in spends for limit in spend.limits if isinstance(limit, InFlight)), ""
-        )
         self.is_sent = False
         self.costs: tuple[int, ...] | None = None
         self.is_newcomer = is_newcomer
+
+    @property
+    def cap(self) -> str:
+        """The label of the cap on calls in flight, or "". Such a place is lost if it is not given back."""
+        limits = (limit for spend in self.spends for limit in spend.limits)
+        return next((limit.label for limit in limits if isinstance(limit, InFlight)), "")
 
     def acquire(self, patience: float) -> Granted | Refused:
         """Book the place; see `LimitStore.acquire`."""
@@ -111,19 +113,19 @@ class Place:
 
 
 def settled_costs(
-    spends: tuple[Spend, ...], headers: Mapping[str, str], body: Callable[[], JsonValue]
+    spends: tuple[Spend, ...], headers: Callable[[], Mapping[str, str]], body: Callable[[], JsonValue]
 ) -> tuple[int, ...] | None:
     """What a call has used of each budget; None if no budget asks, or the response does not say.
 
     Args:
         spends: of the call.
-        headers: of the response.
+        headers: returns those of the response.
         body: returns the JSON of the response.
     """
     if not any(spend.settle or spend.settle_header for spend in spends):
         return None
     found = body() if any(spend.settle for spend in spends) else None
-    return tuple(_settled_cost(spend, headers, found) for spend in spends)
+    return tuple(_settled_cost(spend, headers(), found) for spend in spends)
 
 
 def _settled_cost(spend: Spend, headers: Mapping[str, str], body: JsonValue) -> int:

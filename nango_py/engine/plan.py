@@ -255,11 +255,13 @@ def _join_query(*parts: str) -> str:
 
 def without_params(query: str, names: frozenset[str]) -> str:
     """A query as it is written, with unsafe characters quoted, without the parameters of these names."""
-    return requote("&".join(part for part in query.split("&") if not _is_named(part, names)))
+    if names:
+        query = "&".join([part for part in query.split("&") if not _is_named(part, names)])
+    return requote(query)
 
 
 def _is_named(part: str, names: frozenset[str]) -> bool:
-    return bool(names) and unquote_plus(part.partition("=")[0]).lower() in names
+    return unquote_plus(part.partition("=")[0]).lower() in names
 
 
 def _without_given(pairs: Pairs, given: Pairs, protected: frozenset[str]) -> Pairs:
@@ -358,10 +360,11 @@ def move_to_url(plan: Plan, url: str) -> Plan:
     """The same request for another URL of the same origins; the blueprint's credentials are kept."""
     settings = plan.settings
     head, _, query = url.partition("#")[0].partition("?")
-    query = without_params(query, settings.protected_params)
-    pairs = settings.pairs_for(settings.variables_for(plan.method, plan.endpoint), plan.own)
-    own = tuple(pair for pair in pairs if pair[0].lower() in settings.protected_params)
-    encoded = _join_query(encode_pairs(own), query)
+    encoded = query = without_params(query, settings.protected_params)
+    if settings.protected_params:
+        pairs = settings.pairs_for(settings.variables_for(plan.method, plan.endpoint), plan.own)
+        own = tuple(pair for pair in pairs if pair[0].lower() in settings.protected_params)
+        encoded = _join_query(encode_pairs(own), query)
     head = requote(head)
     if head.count("/") == 2:  # noqa: PLR2004 - a redirect may leave out the slash of the root
         head += "/"

@@ -6,7 +6,7 @@ import json as jsonlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from nango_py.errors import InvalidRequest
 from nango_py.transport.file_body import FileBody
@@ -32,13 +32,17 @@ def to_pairs(params: object) -> Pairs:
     if isinstance(params, bytes):
         params = to_param_text(params)
     if isinstance(params, str):
-        return tuple(parse_qsl(params.lstrip("?"), keep_blank_values=True))
+        parts = [part.partition("=") for part in params.lstrip("?").split("&") if part]
+        return tuple([(_unquote(name), _unquote(value)) for name, _, value in parts])
     items = params.items() if isinstance(params, Mapping) else params
     pairs: list[tuple[str, str]] = []
     for item in items if isinstance(items, Iterable) else (items,):
         if not isinstance(item, tuple | list) or len(item) != 2:  # noqa: PLR2004 - a pair
             raise InvalidRequest("params must be a mapping, pairs of name and value, or a query string")
         name, value = item
+        if type(name) is str and type(value) is str:
+            pairs.append((name, value))
+            continue
         if isinstance(value, str | int | float | bytes) or not isinstance(value, Iterable):
             value = (value,)
         pairs.extend((to_param_text(name), to_param_text(one)) for one in value if one is not None)
@@ -83,17 +87,29 @@ def _utf8(text: str) -> bytes:
 def encode_pairs(pairs: Pairs) -> str:
     """The pairs as `application/x-www-form-urlencoded` (blanks as +)."""
     try:
-        return "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs])
+        return "&".join([f"{_quote(name)}={_quote(value)}" for name, value in pairs])
     except UnicodeEncodeError:
         pass
     raise InvalidRequest("a parameter has an unpaired surrogate, which UTF-8 cannot encode")
 
 
+def _unquote(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
+
+
+def _quote(text: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote_plus(text)
+
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9_.~!#$&'()*+,/:;=?@[\]-]*")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def requote(text: str) -> str:
     """A part of a URL as it is written, with only the characters percent-encoded that must be."""
+    if _URL_CHARACTERS.fullmatch(text):
+        return text
     encoded = quote(_utf8(_STRAY_PERCENT.sub("%25", text)), safe="!#$%&'()*+,/:;=?@[]~")
     return encoded if isinstance(encoded, str) else ""
 

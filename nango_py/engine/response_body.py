@@ -37,7 +37,7 @@ def read_body(response: Response, lists: Collection[str] = ()) -> JsonValue:
     Raises:
         ValueError: the body is neither.
     """
-    if is_xml(response.headers.get("Content-Type") or ""):
+    if is_xml(response.content_type):
         found = _read_xml(response.content, frozenset(lists))
         if found is not None:
             return found

@@ -185,7 +185,7 @@ class RetryPolicy:
 
     def has_rule_for(self, status: int) -> bool:
         """Whether a rule of the blueprint could apply to responses with this status."""
-        conditions = itertools.chain([rule.when for rule in self.rules], [one.when for one in self.refusals])
+        conditions = [rule.when for rule in self.rules] + [one.when for one in self.refusals]
         return any(when.may_hold_for(status) for when in conditions)
 
     def decide(self, facts: Facts, attempt: int) -> Verdict:

@@ -148,6 +148,9 @@ class RateLimits:
     Attributes:
         owners: of the quotas; the first is that of learned limits, and of calls without a budget.
         refusals: the responses that say which budget they mean.
+        has_budgets: whether the blueprint has limits; if not, they are learned.
+        has_learned_budgets: whether only responses state the limits of some budgets; their spends have none
+            here.
     """
 
     def __init__(
@@ -159,6 +162,8 @@ class RateLimits:
     ) -> None:
         self.owners = owners
         self.refusals = refusals
+        self.has_budgets = any(budget.has_limits for budget in budgets)
+        self.has_learned_budgets = any(budget.is_learned for budget in budgets)
         self._budgets = budgets
         self._routes = tuple(routes)
         self._route_table = MatchTable(RequestMatch(patterns=(segments_of(route),)) for route in self._routes)
@@ -195,16 +200,6 @@ class RateLimits:
         )
         refusals = tuple(map(_parse_refusal, settings.get("refusals", ())))
         return cls(owners, budgets, refusals, settings.get("routes", ()))
-
-    @property
-    def has_budgets(self) -> bool:
-        """Whether the blueprint has limits; if not, they are learned."""
-        return any(budget.has_limits for budget in self._budgets)
-
-    @property
-    def has_learned_budgets(self) -> bool:
-        """Whether only responses state the limits of some budgets; their spends have none here."""
-        return any(budget.is_learned for budget in self._budgets)
 
     @property
     def is_shared(self) -> bool:

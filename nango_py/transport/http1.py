@@ -164,9 +164,9 @@ def _body_length(framing: Mapping[str, list[str]]) -> tuple[bool, int | None]:
     if lengths is None:
         return False, None
     values = [value.strip(" \t") for line in lengths for value in line.split(",")]
-    if not all(_LENGTH.fullmatch(value) for value in values):
+    if not all(map(_LENGTH.fullmatch, values)):
         raise MalformedError("a length that is not a number")
-    numbers = {int(value) for value in values}
+    numbers = set(map(int, values))
     if len(numbers) > 1:
         raise MalformedError("several lengths")
     return False, numbers.pop()

@@ -212,18 +212,27 @@ class Response(requests.Response):
                 # RFC 8259 section 8.1 lets a parser ignore the mark; whatever the charset, it is UTF-8.
                 with suppress(ValueError):
                     return jsonlib.loads(self.content.decode("utf-8-sig"), **kwargs)
-            if not kwargs and self._content and "charset" not in self._content_type():
-                with suppress(ValueError):
+            if not kwargs and self._content and "charset" not in self.content_type:
+                try:
                     return jsonlib.loads(self._content)
+                except ValueError:
+                    pass  # the encoding may be another one
             return super().json(**kwargs)
         except RecursionError:
             pass
         raise requests.exceptions.JSONDecodeError("JSON is nested too deeply", "", 0)
 
-    def _content_type(self) -> str:
-        # Without computing all `headers`.
-        headers = self.headers if "headers" in vars(self) else self.raw.headers
-        return str(headers.get("content-type", ""))
+    @property
+    def content_type(self) -> str:
+        """The header Content-Type, or ""."""
+        return (
+            str(self.headers.get("content-type", "")) if "headers" in vars(self) else self._raw_content_type
+        )
+
+    @_computed_once
+    def _raw_content_type(self) -> str:
+        """The same without computing all `headers`."""
+        return str(self.raw.headers.get("content-type", ""))
 
     def raise_for_status(self) -> None:
         """As in `requests`; the message also says when this API version is retired.

@@ -145,6 +145,11 @@ class FakeResponse:
         self.get_state: Any = None
 
     @property
+    def content_type(self) -> str:
+        """The header Content-Type, or ""."""
+        return self.headers.get("Content-Type", "")
+
+    @property
     def state(self) -> Any:
         """Where to go on after a page."""
         return self.get_state()

@@ -6,6 +6,7 @@ E312: a value that no header may have. E313: a name that no header may have.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
@@ -26,6 +27,7 @@ _FRAMING_HEADERS = frozenset({
 })  # fmt: skip
 
 
+@lru_cache(maxsize=512)
 def is_framing(name: str) -> bool:
     """Whether a header belongs to the connection, so that only the sender may write it.
 

@@ -1,4 +1,4 @@
-"""Links of the `Link` header (RFC 8288)."""
+"""Links of the `Link` header (RFC 8288), and links that need no parsing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ TARGET = re.compile(r"[\s,]*<([^>]*)>")
 PARAMETER = re.compile(
     r"""\s*;\s*(?:([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'(?=\s*(?:[;,]|$))|([^\s;,"]*)))?)?"""
 )
+
+PLAIN_LINK = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*(?:\?[!-~]*)?")
+"""A relative link without scheme, host and dot segments; it stays below a URL that ends with a slash."""
 
 
 class UnreadableLinkError(Exception):

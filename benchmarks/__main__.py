@@ -25,7 +25,7 @@ from benchmarks.report import machine
 if TYPE_CHECKING:
     from benchmarks.report import Table
 
-NAMES = ("cpu", "tasks", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load")
+NAMES = ("cpu", "tasks", "actions", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load")
 WITH_PEERS = ("cpu", "pages")
 
 

@@ -21,7 +21,13 @@ WIDE = ["100000/second", "5000000/minute"]
 """Two windows that are counted and never reached."""
 
 
-def write(folder: Path, base: str, rate_limits: dict[str, Any] | None, store: str = "memory") -> Path:
+def write(
+    folder: Path,
+    base: str,
+    rate_limits: dict[str, Any] | None,
+    store: str = "memory",
+    actions: dict[str, Any] | None = None,
+) -> Path:
     """Write a blueprint and an integrations.yaml into the folder; the path of the latter."""
     blueprint: dict[str, Any] = {
         "name": "bench",
@@ -43,6 +49,8 @@ def write(folder: Path, base: str, rate_limits: dict[str, Any] | None, store: st
     }
     if rate_limits is not None:
         blueprint["rate_limits"] = rate_limits
+    if actions:
+        blueprint["actions"] = actions
     blueprints = folder / "blueprints"
     blueprints.mkdir(exist_ok=True)
     (blueprints / "bench.v0.yaml").write_text(yaml.safe_dump(blueprint, sort_keys=False))
@@ -56,11 +64,16 @@ def write(folder: Path, base: str, rate_limits: dict[str, Any] | None, store: st
 
 
 @contextlib.contextmanager
-def prepared(base: str, users: tuple[str, ...] = (USER,)) -> Iterator[Nango]:
+def prepared(
+    base: str, users: tuple[str, ...] = (USER,), actions: dict[str, Any] | None = None
+) -> Iterator[Nango]:
     """A Nango for the server at `base`, with a connection for each user and INFO records disabled."""
     logging.getLogger("nango_py").setLevel(logging.WARNING)
     budgets = {"budgets": [{"key": "${method} ${endpoint}", "otherwise": WIDE}]}
-    with tempfile.TemporaryDirectory() as folder, Nango(write(Path(folder), base, budgets)) as nango:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Nango(write(Path(folder), base, budgets, actions=actions)) as nango,
+    ):
         for user in users:
             nango.register_connection("bench", user, {"api_key": KEY})
         yield nango

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.config.actions.compiled import defaults_of
 from nango_py.config.schema.value_check import compile_check
 from nango_py.config.yaml.tree import kind_of
 from nango_py.errors import ActionInputError, Position, Problem
@@ -56,31 +57,35 @@ class InputCheck:
     The usual check costs a few calls; only the problems of an input that does not fit import jsonschema.
     """
 
-    __slots__ = ("_defaults", "_is_fitting", "_schema")
+    __slots__ = ("_defaults", "_info", "_is_fitting")
 
-    def __init__(self, schema: JsonObject, defaults: JsonObject) -> None:
-        self._schema = schema
-        self._defaults = defaults
-        self._is_fitting: Callable[[object], bool] = compile_check(schema)
+    def __init__(self, info: ActionInfo) -> None:
+        self._info = info
+        self._defaults = defaults_of(info.input_schema)
+        self._is_fitting: Callable[[object], bool] = compile_check(info.input_schema)
 
-    def check(self, integration: str, action: str, given: Mapping[str, JsonValue] | None) -> JsonObject:
+    def check(self, given: Mapping[str, JsonValue] | None) -> JsonObject:
         """The input with defaults.
 
         Raises:
             ActionInputError: it does not fit.
         """
         if given is not None and not hasattr(given, "keys"):
-            what = f"expected a mapping, found {kind_of(given)}"
-            raise ActionInputError(integration, action, [Problem(Position("input"), "E201", what)])
+            raise self.error(f"expected a mapping, found {kind_of(given)}")
         value: JsonObject = {**self._defaults, **(given or {})}
         if self._is_fitting(value):
             return value
         from nango_py.config.schema.validation import check_value
 
-        problems = check_value(self._schema, value, "input")
+        problems = check_value(self._info.input_schema, value, "input")
         if problems:
-            raise ActionInputError(integration, action, problems)
+            raise ActionInputError(self._info.integration, self._info.name, problems)
         return value
+
+    def error(self, what: str) -> ActionInputError:
+        """The error for an input that is wrong as a whole."""
+        problem = Problem(Position("input"), "E201", what)
+        return ActionInputError(self._info.integration, self._info.name, [problem])
 
 
 def yaml_info(integration: str, action: YamlAction) -> ActionInfo:

@@ -79,13 +79,14 @@ class Execution:
     Attributes:
         execution_id: 8 hexadecimal digits, in its log records and events.
         call_ids: the calls that it has made.
+        has_deadline: whether the caller has set a deadline.
         is_over: whether it has ended, so that code of the action that still runs may make no more calls.
         memory: what it remembers.
     """
 
     __slots__ = (
         "_began", "_ends", "_events", "_logger", "_seconds", "action", "call_ids", "clock", "execution_id",
-        "integration", "is_over", "memory", "user_id",
+        "has_deadline", "integration", "is_over", "memory", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -99,17 +100,13 @@ class Execution:
         self.execution_id = os.urandom(4).hex()
         self.call_ids: list[str] = []
         self.is_over = False
-        self.memory = Memory() if memory is None else memory
+        self.memory = memory or Memory()
+        self.has_deadline = deadline is not None
         self._events = events
         self._logger = logger
         self._seconds = deadline
         self._began = clock.monotonic()
         self._ends = self._began + (SECONDS if deadline is None else deadline)
-
-    @property
-    def has_deadline(self) -> bool:
-        """Whether the caller has set a deadline."""
-        return self._seconds is not None
 
     def seconds_left(self) -> float:
         """The seconds until the deadline.

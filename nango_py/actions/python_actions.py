@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
@@ -19,16 +20,17 @@ from nango_py.actions.python_types import (
     schema_of,
     to_json,
 )
-from nango_py.config.actions.compiled import defaults_of
-from nango_py.errors import ActionInputError, ConfigError, Position, Problem
+from nango_py.engine.log import get_logger
+from nango_py.errors import ConfigError, Position, Problem
 from nango_py.secret import mask_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine
 
     from nango_py.actions.execution import Execution
     from nango_py.actions.registering import Registration
-    from nango_py.json_types import JsonObject, JsonValue
+    from nango_py.config.model import Integration
+    from nango_py.json_types import JsonObject
 
 GRACE_SECONDS = 1.0
 """How long a cancelled coroutine may take to end."""
@@ -39,6 +41,8 @@ class RunnablePython:
 
     Attributes:
         info: what is known of it.
+        input: checks inputs.
+        logger: the logger of the integration.
         function: the function; it takes a context and `arguments`.
         is_async: whether it is a coroutine function.
 
@@ -46,9 +50,9 @@ class RunnablePython:
         ConfigError: its annotations have no JSON Schema (E706).
     """
 
-    __slots__ = ("_check", "_input_type", "_takes_input", "function", "info", "is_async")
+    __slots__ = ("_input_type", "_takes_input", "function", "info", "input", "is_async", "logger")
 
-    def __init__(self, integration: str, registration: Registration) -> None:
+    def __init__(self, integration: Integration, registration: Registration) -> None:
         function = registration.function
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
@@ -62,10 +66,9 @@ class RunnablePython:
                 raise ConfigError([Problem(Position(place), "E706", what, "expected a class or a dict")])
             input_schema = {"type": "object"}
         output = _schema(output_type, place, "return") if output_type is not inspect.Signature.empty else {}
-        self._check = InputCheck(input_schema, defaults_of(input_schema))
         changes = registration.changes
         self.info = ActionInfo(
-            integration=integration,
+            integration=integration.name,
             name=registration.name,
             title=registration.title or registration.name,
             description=registration.description or inspect.getdoc(function) or "",
@@ -75,41 +78,24 @@ class RunnablePython:
             kind=PYTHON,
             place=place,
         )
+        self.input = InputCheck(self.info)
+        self.logger = get_logger(integration.name, integration.log_level)
 
-    def check_input(self, given: Mapping[str, JsonValue] | None) -> JsonObject:
-        """A copy of the input with defaults, so that the function cannot change the caller's.
-
-        Raises:
-            ActionInputError: it does not fit the types.
-        """
-        checked = self._check.check(self.info.integration, self.info.name, given)
-        try:
-            copy = to_json(checked)
-        except UnusableResultError as error:
-            what = str(error).replace("the result", "the input")
-        else:
-            assert isinstance(copy, dict)  # noqa: S101 - a copy of a dict
-            return copy
-        raise self._input_error(what)
-
-    def _input_error(self, what: str) -> ActionInputError:
-        problem = Problem(Position("input"), "E201", what)
-        return ActionInputError(self.info.integration, self.info.name, [problem])
-
-    def arguments(self, given: JsonObject) -> tuple[Any, ...]:
-        """The arguments after the context.
+    def arguments(self, checked: JsonObject) -> tuple[Any, ...]:
+        """The arguments after the context: a copy, so that the function cannot change the caller's input.
 
         Raises:
             ActionInputError: the type of the input refuses it.
         """
-        if not self._takes_input:
-            return ()
         what = ""
         try:
-            return (from_json(self._input_type, given),)
+            copy = to_json(checked)
+            return (from_json(self._input_type, copy),) if self._takes_input else ()
+        except UnusableResultError as error:
+            what = str(error).replace("the result", "the input")
         except (TypeError, ValueError) as error:  # a pydantic model, or __post_init__
             what = f"{type(error).__name__}: the type of the input refuses it"
-        raise self._input_error(what)
+        raise self.input.error(what)
 
 
 def _types_of(function: Callable[..., Any], place: str) -> tuple[Any, Any, bool]:
@@ -165,29 +151,62 @@ class Worker:
     def _run(self, function: Callable[[], Any]) -> None:
         try:
             value = function()
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             self._future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() must not end the process
+            self._future.set_exception(EscapedError(type(error).__name__))
         else:
             self._future.set_result(value)
 
-    def wait(self) -> Any:
+    def wait(self, grace_seconds: float = 0.0) -> Any:
         """The value of the function.
+
+        Args:
+            grace_seconds: how long a function may take to end that watches the deadline.
 
         Raises:
             DeadlineExceeded: it has not ended in time.
         """
-        wait((self._future,), self._execution.seconds_left())
+        wait((self._future,), self._execution.seconds_left() + grace_seconds)
         return self._result()
 
     async def wait_async(self) -> Any:
         """The same without blocking the event loop."""
-        await asyncio.wait({asyncio.wrap_future(self._future)}, timeout=self._execution.seconds_left())
+        # A lone future of asyncio would log an exception that is not retrieved, unmasked.
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._future.add_done_callback(lambda _: _end(ended))
+        await asyncio.wait({ended}, timeout=self._execution.seconds_left())
         return self._result()
 
     def _result(self) -> Any:
         if not self._future.done():
             raise self._execution.out_of_time()
         return self._future.result()
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    """Wake the event loop that waits, if it still runs."""
+
+    def end() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        waiter.get_loop().call_soon_threadsafe(end)
+
+
+class EscapedError(Exception):
+    """An action raised SystemExit, KeyboardInterrupt or CancelledError, which would end more than itself."""
+
+
+async def contain(function: Coroutine[Any, Any, Any]) -> Any:
+    """The result of an async function, whose SystemExit does not end the event loop."""
+    name = ""
+    try:
+        return await function
+    except (KeyboardInterrupt, SystemExit) as error:
+        name = type(error).__name__
+    raise EscapedError(name)
 
 
 async def wait_for_task(task: asyncio.Task[Any], execution: Execution) -> Any:
@@ -209,6 +228,8 @@ async def wait_for_task(task: asyncio.Task[Any], execution: Execution) -> Any:
         await asyncio.wait({task}, timeout=GRACE_SECONDS)
         _ = task.done() and not task.cancelled() and task.exception()  # has been looked at
         raise execution.out_of_time()
+    if task.cancelled():
+        raise EscapedError("CancelledError")
     return task.result()
 
 
@@ -222,9 +243,14 @@ def describe_error(error: BaseException, secrets: tuple[str, ...]) -> tuple[str,
     # Masked before it is cut, so that no half of a secret stays.
     message = mask_secrets(text[:LONGEST_READ], secrets)
     shown = message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}..."
-    return shown, mask_secrets(trace[-LONGEST_READ:], secrets)[-LONGEST_TRACE:]
+    return shown, _shorten(mask_secrets(_shorten(trace, LONGEST_READ), secrets), LONGEST_TRACE)
 
 
-LONGEST_READ = 100_000
+LONGEST_READ = 200_000
 LONGEST_MESSAGE = 1000
 LONGEST_TRACE = 20_000
+
+
+def _shorten(text: str, size: int) -> str:
+    """The text without its middle, so that the first error of a chain and the last one stay."""
+    return text if len(text) <= size else f"{text[: size // 2]}\n...\n{text[-size // 2 :]}"

@@ -7,8 +7,14 @@ import contextvars
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nango_py.actions.context import ActionContext, AsyncActionContext, WatchedAsyncExecutor, WatchedExecutor
-from nango_py.actions.python_actions import Worker, describe_error, wait_for_task
+from nango_py.actions import python_actions
+from nango_py.actions.context import (
+    ActionContext,
+    AsyncActionContext,
+    WatchedAsyncExecutor,
+    WatchedExecutor,
+)
+from nango_py.actions.python_actions import EscapedError, Worker, contain, describe_error, wait_for_task
 from nango_py.actions.python_types import UnusableResultError, to_json
 from nango_py.engine.bound_settings import bind_settings
 from nango_py.errors import NangoError
@@ -52,7 +58,8 @@ def run_function(
     try:
         with _deeper(execution):
             worker = Worker(call, execution)
-        result = to_json(worker.wait())
+        grace_seconds = 2 * python_actions.GRACE_SECONDS if action.is_async else 0.0
+        result = to_json(worker.wait(grace_seconds))
     except BaseException as error:  # noqa: BLE001 - raised again
         failure = setup.failure(error)
     else:
@@ -86,7 +93,7 @@ async def run_function_async(
 async def _run_task(
     action: RunnablePython, context: AsyncActionContext, arguments: tuple[Any, ...], execution: Execution
 ) -> Any:
-    task = asyncio.ensure_future(action.function(context, *arguments))
+    task = asyncio.ensure_future(contain(action.function(context, *arguments)))
     return await wait_for_task(task, execution)
 
 
@@ -144,6 +151,8 @@ class _Setup:
             return execution.ended_by(error)
         if isinstance(error, UnusableResultError):
             failed = execution.foreign_failure(type(error).__name__, str(error))
+        elif isinstance(error, EscapedError):
+            failed = execution.foreign_failure(str(error), "")
         else:
             message, trace = describe_error(error, self._secrets())
             failed = execution.foreign_failure(type(error).__name__, message)

@@ -10,6 +10,7 @@ from nango_py.actions.parallel import ByTasks, ByThreads
 from nango_py.actions.yaml_actions import Caller, RunnableYaml
 from nango_py.config.actions.compiled import compile_action
 from nango_py.config.inheritance import locate
+from nango_py.engine.executor import Executor, warn_about_event_loop
 from nango_py.engine.interfaces import run_sync
 from nango_py.errors import ConfigError, UnknownAction
 from nango_py.secret import await_without_frames
@@ -41,6 +42,7 @@ class Actions:
         self._reload = reload
         self._compiled: dict[tuple[str, str], tuple[Integration, RunnableYaml]] = {}
         self._functions: dict[tuple[str, str], tuple[Registration, RunnablePython]] = {}
+        self._has_modules = True  # until they were looked for
         self._modules: tuple[tuple[str, ...], ActionModules] | None = None
         self._callers: BoundedCache[Caller] = BoundedCache()
         self._async_callers: BoundedCache[Caller] = BoundedCache()
@@ -57,7 +59,7 @@ class Actions:
 
     def check(self, integration: str, name: str, given: Mapping[str, JsonValue] | None) -> None:
         """Check the input of an action that runs later; raises the errors of `run` for a wrong one."""
-        self._find(self._services.integration(integration), name).check_input(given)
+        self._find(self._services.integration(integration), name).input.check(given)
 
     def list(self, integration: str | None = None) -> Sequence[ActionInfo]:
         """The actions of an integration, or of all, by integration and name.
@@ -74,14 +76,18 @@ class Actions:
         deadline: float | None = None, memory: Memory | None = None,
     ) -> JsonValue:  # fmt: skip
         """Run an action and return its result."""
+        warn_about_event_loop()
         declared = self._services.integration(integration)
         action = self._find(declared, name)
-        checked = action.check_input(given)
-        execution = self._execution(integration, name, user_id, deadline, memory)
+        checked = action.input.check(given)
+        services = self._services
+        execution = Execution(
+            integration, name, user_id, services.clock, services.events, action.logger, deadline, memory
+        )
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function
 
-            return run_function(self._services, action, execution, checked)
+            return run_function(services, action, execution, checked)
         caller = self._caller(declared, user_id)
         execution.start()
         try:
@@ -100,12 +106,15 @@ class Actions:
         """Run an action and return its result, without blocking the event loop."""
         declared = self._services.integration(integration)
         action = self._find(declared, name)
-        checked = action.check_input(given)
-        execution = self._execution(integration, name, user_id, deadline, memory)
+        checked = action.input.check(given)
+        services = self._services
+        execution = Execution(
+            integration, name, user_id, services.clock, services.events, action.logger, deadline, memory
+        )
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function_async
 
-            return await run_function_async(self._services, action, execution, checked)
+            return await run_function_async(services, action, execution, checked)
         caller = await self._async_caller(declared, user_id)
         execution.start()
         try:
@@ -117,21 +126,10 @@ class Actions:
             return result
         raise failure
 
-    def _execution(
-        self, integration: str, name: str, user_id: str, deadline: float | None, memory: Memory | None
-    ) -> Execution:
-        services = self._services
-        logger = services.runtime(integration).logger
-        return Execution(
-            integration, name, user_id, services.clock, services.events, logger, deadline, memory
-        )
-
     def _caller(self, declared: Integration, user_id: str) -> Caller:
         return self._callers.get((declared.name, user_id), lambda: self._make_caller(declared, user_id))
 
     def _make_caller(self, declared: Integration, user_id: str) -> Caller:
-        from nango_py.engine.executor import Executor
-
         services, sources = self._services, self._services.sources(declared.name, user_id)
         executor = Executor(*sources, services.transport, services.limits, services.clock)
         return Caller(executor, sources[1], ByThreads())
@@ -161,13 +159,16 @@ class Actions:
     def _find(self, declared: Integration, name: str) -> RunnableYaml | RunnablePython:
         """An action of an integration: of its own Python functions, of those of its blueprint, or of YAML."""
         key = (declared.name, name)
-        if self._services.configuration.config.actions:
-            registrations = self._registrations()
-            for owner in _names_of(declared):
-                registration = registrations.get((owner, name))
-                if registration is not None:
-                    return self._function(key, registration)
         known = self._compiled.get(key)
+        # With modules a function may take precedence, also one that a reload has added.
+        if known is not None and known[0] is declared and not self._has_modules:
+            return known[1]
+        registrations = self._registrations()
+        self._has_modules = bool(self._services.configuration.config.actions)
+        for owner in _names_of(declared) if registrations else ():
+            registration = registrations.get((owner, name))
+            if registration is not None:
+                return self._function(declared, registration)
         if known is not None and known[0] is declared:
             return known[1]
         actions: Settings = declared.settings.get("actions") or {}
@@ -180,13 +181,14 @@ class Actions:
         self._compiled[key] = (declared, made)
         return made
 
-    def _function(self, key: tuple[str, str], registration: Registration) -> RunnablePython:
+    def _function(self, declared: Integration, registration: Registration) -> RunnablePython:
+        key = (declared.name, registration.name)
         known = self._functions.get(key)
         if known is not None and known[0] is registration:
             return known[1]
         from nango_py.actions.python_actions import RunnablePython
 
-        made = RunnablePython(key[0], registration)
+        made = RunnablePython(declared, registration)
         self._functions[key] = (registration, made)
         return made
 

@@ -10,6 +10,7 @@ from nango_py.actions.definition import InputCheck, yaml_info
 from nango_py.config.template.filters import Absent, TemplateProblem
 from nango_py.engine.bound_settings import config_of
 from nango_py.engine.call import read_json
+from nango_py.engine.log import get_logger
 from nango_py.engine.page_iterators import Reader
 from nango_py.engine.response_body import read_body
 from nango_py.engine.retry import Facts
@@ -62,23 +63,18 @@ class RunnableYaml:
 
     Attributes:
         info: what is known of it.
+        input: checks inputs.
+        logger: the logger of the integration.
     """
 
-    __slots__ = ("_action", "_check", "_integration", "info")
+    __slots__ = ("_action", "_integration", "info", "input", "logger")
 
     def __init__(self, integration: Integration, action: YamlAction) -> None:
         self._action = action
         self._integration = integration
-        self._check = InputCheck(action.input_schema, action.defaults)
         self.info = yaml_info(integration.name, action)
-
-    def check_input(self, given: Mapping[str, JsonValue] | None) -> JsonObject:
-        """The input with defaults.
-
-        Raises:
-            ActionInputError: it does not fit the schema.
-        """
-        return self._check.check(self.info.integration, self.info.name, given)
+        self.input = InputCheck(self.info)
+        self.logger = get_logger(integration.name, integration.log_level)
 
     async def run(self, given: JsonObject, execution: Execution, caller: Caller) -> JsonValue:
         """Run the action with a checked input.
@@ -255,14 +251,17 @@ class _Run:
 
 
 def read_value(response: Response) -> JsonValue:
-    """The JSON of a response; its text if it is not JSON, and None if it is empty."""
-    if not response.content:
-        return None
+    """The value of a body: of JSON or XML, its text if it is neither, and None if it is empty."""
     try:
-        value = read_body(response)
+        value: JsonValue = response.json()
     except ValueError:
-        return response.text
-    return value
+        pass
+    else:
+        return value
+    try:
+        return read_body(response)
+    except ValueError:
+        return str(response.text) if response.content else None
 
 
 def _select(result: Result, value: JsonValue) -> JsonValue:

@@ -40,6 +40,7 @@ def action_differences(bench: Bench, name: str, example: Settings) -> Iterator[s
         yield from map(str, problems)
         return
     runnable = RunnableYaml(bench.declared, action)
+    example = {**_known_user(bench), **example}
     caller = bench.caller(bench.declared, example)
     bench.script.replies = [_reply(bench, response) for response in example["responses"]]
     execution = Execution(bench.declared.name, name, USER, bench.clock, Events(), logger, SECONDS)
@@ -47,7 +48,7 @@ def action_differences(bench: Bench, name: str, example: Settings) -> Iterator[s
     failure: NangoError | None = None
     result: JsonValue = None
     try:
-        given = runnable.check_input(plain(example.get("input") or {}))
+        given = runnable.input.check(plain(example.get("input") or {}))
         result = run_sync(
             runnable.run(given, execution, Caller(caller.executor, lambda: connection, InOrder()))
         )
@@ -59,6 +60,12 @@ def action_differences(bench: Bench, name: str, example: Settings) -> Iterator[s
     if left:
         yield f"{left} of {len(example['responses'])} responses were not asked for"
     yield from _result_differences(example, result, failure)
+
+
+def _known_user(bench: Bench) -> Settings:
+    """The credentials and settings of the blueprint's first example, which the sandbox knows."""
+    first: Settings = next(iter(bench.examples), {})
+    return {name: first[name] for name in ("credentials", "additional_config") if name in first}
 
 
 def _reply(bench: Bench, response: Settings) -> SandboxResponse:

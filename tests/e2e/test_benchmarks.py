@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = {
     "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
     "tasks": {"nango_py async", "aiohttp"},
+    "actions": {"executor.get", "trigger_action"},
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},
@@ -53,4 +54,4 @@ def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
     """A typing mistake ends with the list of names and nothing measured."""
     found = benchmark("cups")
     assert found.returncode == 2
-    assert "no benchmark is called cups; there are cpu, tasks, pages" in found.stderr
+    assert "no benchmark is called cups; there are cpu, tasks, actions, pages" in found.stderr

@@ -101,12 +101,23 @@ class _Compiler:
 
     def options(self) -> Iterator[tuple[str, Build]]:
         """What makes each option of the call."""
-        for name, compile_field in (("params", self._param), ("headers", self._text)):
-            fields = [
-                (str.__str__(key), compile_field((name, key))) for key in self._settings.get(name) or {}
-            ]
-            if fields:
-                yield name, _mapping_of(fields)
+        params, headers = self._settings.get("params") or {}, self._settings.get("headers") or {}
+        if params:
+            values = ((name, ("params", name)) for name in params)
+            yield (
+                "params",
+                _params_of(
+                    [
+                        (str.__str__(name), compile_value(params[name], path, self._reader))
+                        for name, path in values
+                    ]
+                ),
+            )
+        if headers:
+            yield (
+                "headers",
+                _headers_of([(str.__str__(name), self._text(("headers", name))) for name in headers]),
+            )
         for name in BODIES:
             if name in self._settings:
                 yield name, _body_of(self.value((name,)) or _empty)
@@ -122,7 +133,7 @@ class _Compiler:
         if template.is_constant:
             constant = template.render({})
             return lambda _: constant
-        return lambda variables: _render_path(template, variables)
+        return _path_of(template)
 
     def value(self, path: Path) -> Build | None:
         """What makes the value at a path; None if there is none."""
@@ -151,10 +162,6 @@ class _Compiler:
             return lambda _: constant
         return compile_text(value, path, self._reader)
 
-    def _param(self, path: Path) -> Build:
-        build = compile_value(self._at(path), path, self._reader)
-        return lambda variables: _param_value(build(variables), str(path[-1]))
-
 
 def check_path(template: Template) -> None:
     """Refuse a path that leads out of its base URL, or has a query.
@@ -167,36 +174,53 @@ def check_path(template: Template) -> None:
         raise TemplateProblem("E316", "the path has a query", hint="write it under params")
 
 
-def _render_path(template: Template, variables: Mapping[str, object]) -> str:
-    """The path with each value as one segment; the usual ids need no encoding."""
-    parts = template.render_parts(variables)
-    if all(not name or _PLAIN_VALUE.fullmatch(text) for text, name in parts):
-        return "".join([text for text, _ in parts])
-    return render_path(template, variables)
+def _path_of(template: Template) -> Build:
+    """What makes a path with each value as one segment; the usual ids need no encoding."""
+    parts = template.values()
+
+    def build_path(variables: Mapping[str, object]) -> str:
+        made = []
+        for part in parts:
+            if part.__class__ is str:
+                made.append(part)
+                continue
+            value = part(variables)  # type: ignore[operator] # a text or a function
+            if value.__class__ is not str or _PLAIN_VALUE.fullmatch(value) is None:
+                return render_path(template, variables)
+            made.append(value)
+        return "".join(made)
+
+    return build_path
 
 
-def _param_value(value: Any, name: str) -> Any:
-    """The value of a query parameter: lists repeat it, and true is `true`."""
-    if isinstance(value, str | Absent) or value is None:
-        return NO_PARAM if value is None else value
-    if isinstance(value, list):
-        return [to_text(item, name) for item in value]
-    return to_text(value, name)
+def _params_of(fields: list[tuple[str, Build]]) -> Build:
+    """What makes query parameters: lists repeat one, true is `true`, and null is left out."""
+
+    def build_params(variables: Mapping[str, object]) -> dict[str, object]:
+        made: dict[str, object] = {}
+        for name, build in fields:
+            value = build(variables)
+            if value.__class__ is str or value.__class__ is int:
+                made[name] = value
+            elif value.__class__ is list:
+                made[name] = [to_text(item, name) for item in value]
+            elif value is not None and value.__class__ is not Absent:
+                made[name] = to_text(value, name)
+        return made
+
+    return build_params
 
 
-NO_PARAM = Absent("a parameter that is null")
-
-
-def _mapping_of(fields: list[tuple[str, Build]]) -> Build:
-    def build(variables: Mapping[str, object]) -> dict[str, object]:
-        made = {}
-        for name, one in fields:
-            value = one(variables)
+def _headers_of(fields: list[tuple[str, Build]]) -> Build:
+    def build_headers(variables: Mapping[str, object]) -> dict[str, object]:
+        made: dict[str, object] = {}
+        for name, build in fields:
+            value = build(variables)
             if value.__class__ is not Absent:
                 made[name] = value
         return made
 
-    return build
+    return build_headers
 
 
 def _body_of(build: Build) -> Build:

@@ -41,7 +41,10 @@ def compile_check(schema: Schema | bool) -> Check:  # noqa: FBT001 - a schema ma
     if isinstance(schema, bool):
         return lambda _: schema
     checks: list[Check] = []
+    is_object = schema.get("type") == "object" and "properties" in schema
     for keyword, wanted in schema.items():
+        if is_object and keyword == "type":
+            continue  # `properties` checks it too
         if keyword in _NO_CHECK or keyword.startswith("x-") or keyword in _BESIDE:
             continue
         compile_keyword = _KEYWORDS.get(keyword)
@@ -50,7 +53,17 @@ def compile_check(schema: Schema | bool) -> Check:  # noqa: FBT001 - a schema ma
         checks.append(compile_keyword(wanted, schema))
     if len(checks) == 1:
         return checks[0]
-    return lambda value: all(check(value) for check in checks)
+    return _all(checks)
+
+
+def _all(checks: list[Check]) -> Check:
+    def check(value: Any) -> bool:
+        for one in checks:  # noqa: SIM110 - a generator costs more
+            if not one(value):
+                return False
+        return True
+
+    return check
 
 
 def _never(_: object) -> bool:
@@ -74,9 +87,11 @@ def _properties(_: object, schema: Schema) -> Check:
     required = tuple(schema.get("required", ()))
     others = compile_check(schema.get("additionalProperties", True))
 
+    is_object = schema.get("type") == "object"
+
     def check(value: Any) -> bool:
-        if not isinstance(value, Mapping):
-            return True
+        if value.__class__ is not dict:
+            return not is_object and not isinstance(value, Mapping)
         for name in required:
             if name not in value:
                 return False
@@ -114,8 +129,7 @@ def _any_of(wanted: list[Schema], _: Schema) -> Check:
 
 
 def _all_of(wanted: list[Schema], _: Schema) -> Check:
-    checks = [compile_check(one) for one in wanted]
-    return lambda value: all(check(value) for check in checks)
+    return _all([compile_check(one) for one in wanted])
 
 
 def _size(kind: type[Sized], least: float, most: float) -> Check:

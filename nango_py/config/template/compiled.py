@@ -91,6 +91,17 @@ class Template:
         piece = self._pieces[0]
         return piece.value if isinstance(piece, Variable) else piece.evaluate
 
+    def values(self) -> list[str | Evaluate]:
+        """The texts of the file, and what gives each value between them."""
+        return [
+            piece
+            if isinstance(piece, str)
+            else piece.value
+            if isinstance(piece, Variable)
+            else piece.evaluate
+            for piece in self._pieces
+        ]
+
     def offset_of(self, name: str) -> int:
         """The offset of the first `name` in `source`."""
         return self._offsets.get(name, 0)

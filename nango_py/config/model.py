@@ -121,6 +121,7 @@ class RequestSettings:
     Attributes:
         bases: the other base URLs by name.
         download_hosts: hosts that redirects lead to without credentials, in lower case; `*.x` is all below x.
+        allowed_networks: private networks that hosts which others name may resolve to.
         upload_hosts: hosts to which uploads send pieces of files without credentials, in the same form.
         headers: name as written, and template; names are unique ignoring case.
         connect_seconds: timeout for connecting.
@@ -154,6 +155,7 @@ class RequestSettings:
     proxy: Secret | None = None
     download_hosts: tuple[str, ...] = ()
     upload_hosts: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
 
 
 @record

@@ -59,6 +59,7 @@ def request_settings(settings: Settings, compiled: Compiled, config: Config) -> 
         allowed_hosts=tuple(requests.get("allowed_hosts", ())),
         download_hosts=tuple(str(host).lower() for host in requests.get("download_hosts", ())),
         upload_hosts=tuple(str(host).lower() for host in requests.get("upload_hosts", ())),
+        allowed_networks=tuple(map(str.__str__, requests.get("allowed_networks", ()))),
         max_response_bytes=requests.get("max_response_bytes", MAX_RESPONSE_BYTES),
         body=tuple(
             (name, compiled["requests", "body", name] if isinstance(value, str) else value)

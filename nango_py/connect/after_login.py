@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nango_py.config.schema.additional_config import numbers_as_text
 from nango_py.connect.failure import LOGIN_ERRORS, UNREACHABLE, LoginFailed, explain_failure
 from nango_py.connect.oauth import LoginResult, check_final_config, check_partial_config, send_once
-from nango_py.connections.connection import NEEDS_CHOICE, thaw
+from nango_py.connections.connection import NEEDS_CHOICE, NEEDS_REAUTH, thaw
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import ConnectFailed, ConnectionNotFound, TamperError
 from nango_py.protocols.after_login import (
@@ -166,6 +166,9 @@ def _complete_stored(
     services = accounts.services
     declared = services.integration(integration)
     connection = services.store.get(integration, user_id)
+    if connection.status == NEEDS_REAUTH:
+        message = "the provider has ended this login, so nothing can be chosen; the user has to log in again"
+        raise ConnectFailed("invalid_credentials", message)
     failure: LoginFailed
     try:
         connection = services.refresh(connection, only_if_due=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from nango_py.auth.base import mode_of
 from nango_py.auth.mcp_oauth2 import McpOAuth2
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 DEFAULT_NAME = "nango_py"
+MARK = "issuer_mark"
+"""The parameter of redirect URIs by which callbacks of authorization servers differ."""
+
 DOCUMENT_PATH = "/client.json"
 _STORED = ("token_url", "revocation_url", "authorization_method", "client_id", "client_secret", "resource")
 
@@ -47,6 +52,12 @@ def describe_application(
         return None
     name = configuration.config.product_name or DEFAULT_NAME
     return metadata.client_document(f"{root}{DOCUMENT_PATH}", name, list(dict.fromkeys(uris)))
+
+
+def with_mark(redirect_uri: str, issuer: str) -> str:
+    """A redirect URI that only one authorization server gets (RFC 9700 section 4.4.2)."""
+    digest = hashlib.sha256(f"nango issuer\0{issuer}".encode()).hexdigest()[:32]
+    return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{MARK}={digest}"
 
 
 class McpLogin(CodeLogin):
@@ -77,13 +88,19 @@ class McpLogin(CodeLogin):
             failure = str(error)
         if failure:
             raise LoginFailed("exchange_failed", failure)
-        url, kept = super().start(redirect_uri, state)
+        uri = str(self._found["redirect_uri"])
+        url, kept = super().start(uri, state)
         return url, {**kept, "found": self._found}
 
     def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
         """The credentials for the code, with what refreshes need."""
         self._found = dict(kept["found"])
-        result = super().finish(callback, redirect_uri, kept)
+        uri = str(self._found["redirect_uri"])
+        mark = dict(parse_qsl(urlsplit(uri).query)).get(MARK, "")
+        if mark and not hmac.compare_digest(callback.get(MARK, "").encode(), mark.encode()):
+            message = "the response comes from a different server than the login was sent to"
+            raise LoginFailed("wrong_issuer", message)
+        result = super().finish(callback, uri, kept)
         stored = {name: self._found[name] for name in _STORED if self._found.get(name)}
         return replaced(result, credentials={**result.credentials, **stored})
 
@@ -95,7 +112,10 @@ class McpLogin(CodeLogin):
             partial(metadata.read_server, issuer=issuer),
             "the authorization server has no metadata",
         )
-        client = self._find_client(server, redirect_uri)
+        uri = redirect_uri if server.sends_issuer else with_mark(redirect_uri, server.issuer)
+        client = self._find_client(server, uri)
+        if not client.is_registered:
+            uri = redirect_uri  # its redirect URIs are fixed
         return {
             "issuer": server.issuer,
             "authorization_url": server.authorization_url,
@@ -104,6 +124,7 @@ class McpLogin(CodeLogin):
             "sends_issuer": server.sends_issuer,
             "resource": identifier,
             "scopes": " ".join(scopes),
+            "redirect_uri": uri,
             "client_id": client.id,
             "client_secret": client.secret,
             "authorization_method": client.method,

@@ -62,11 +62,16 @@ class ServerMetadata:
 
 @record
 class Client:
-    """The application at an authorization server."""
+    """The application at an authorization server.
+
+    Attributes:
+        is_registered: whether it was registered for this login.
+    """
 
     id: str
     secret: str = field(default="", repr=False)
     method: str = "none"
+    is_registered: bool = False
 
 
 def ping_request(resource: str) -> TokenRequest:
@@ -199,8 +204,8 @@ def read_registration(response: TokenResponse) -> Client:
         raise Undiscoverable("the authorization server did not register this application")
     secret, method = body.get("client_secret"), str(body.get("token_endpoint_auth_method", "none"))
     if not isinstance(secret, str) or not _CLIENT.fullmatch(secret):
-        return Client(client_id)
-    return Client(client_id, secret, _METHODS.get(method, "header"))
+        return Client(client_id, is_registered=True)
+    return Client(client_id, secret, _METHODS.get(method, "header"), is_registered=True)
 
 
 def derive_context(context: TokenContext, found: Mapping[str, object]) -> Settings:

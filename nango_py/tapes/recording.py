@@ -19,6 +19,7 @@ from nango_py.tapes.redaction import (
     redact_body,
     redact_cookie,
     redact_cookies,
+    redact_signatures,
     redact_token_params,
     redact_url,
     secrets_in_token_response,
@@ -31,7 +32,7 @@ from nango_py.transport.sendable import Failure
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping
 
     from nango_py.transport.sendable import Sendable
     from nango_py.transport.tape import Tape
@@ -51,6 +52,7 @@ class Recorder:
     def __init__(self) -> None:
         self._calls: list[TapedCall] = []
         self._secrets: set[str] = set()
+        self._upload_urls: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -98,12 +100,15 @@ class Recorder:
             taped = TapedResponse(outcome.status_code, outcome.reason, headers, outcome.content)
         with self._lock:
             self._secrets |= secrets
+            if getattr(request, "is_upload", False):  # its URL is a credential, which an earlier response has
+                self._upload_urls[request.url] = request.masked_url()
             self._calls.append(TapedCall(describe_request(request), taped))
 
     def calls(self) -> list[TapedCall]:
         """The recorded calls without any secret that was in use."""
         with self._lock:
-            return [_redact_call(call, self._secrets) for call in self._calls]
+            calls = [_without_urls(call, self._upload_urls) for call in self._calls]
+            return [_redact_call(call, self._secrets) for call in calls]
 
 
 def describe_request(request: Sendable) -> TapedRequest:
@@ -122,6 +127,18 @@ def describe_request(request: Sendable) -> TapedRequest:
     return TapedRequest(request.method, url, headers, redact_body(body, secrets))
 
 
+def _without_urls(call: TapedCall, urls: Mapping[str, str]) -> TapedCall:
+    """A call whose response has the masked forms of URLs, so that a replay asks for them."""
+    outcome = call.outcome
+    if isinstance(outcome, Failure) or not urls:
+        return call
+    headers, body = outcome.headers, outcome.body
+    for url, masked in urls.items():
+        headers = tuple((name, value.replace(url, masked)) for name, value in headers)
+        body = body.replace(url.encode(), masked.encode())
+    return TapedCall(call.request, replaced(outcome, headers=headers, body=body))
+
+
 def _redact_call(call: TapedCall, secrets: Collection[str]) -> TapedCall:
     request, outcome = call.request, call.outcome
     headers = tuple((name, redact(value, secrets)) for name, value in request.headers)
@@ -129,8 +146,9 @@ def _redact_call(call: TapedCall, secrets: Collection[str]) -> TapedCall:
     request = replaced(request, url=redact_url(request.url, secrets), headers=headers, body=body)
     if isinstance(outcome, Failure):
         return TapedCall(request, replaced(outcome, text=redact(outcome.text, secrets)))
-    headers = tuple((name, redact(value, secrets)) for name, value in outcome.headers)
+    headers = tuple((name, redact_signatures(redact(value, secrets))) for name, value in outcome.headers)
     body, reason = redact_body(outcome.body, secrets), redact(outcome.reason, secrets)
+    body = redact_signatures(body.decode("latin-1")).encode("latin-1")
     return TapedCall(request, replaced(outcome, reason=reason, headers=headers, body=body))
 
 

@@ -25,6 +25,19 @@ _JSON_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|([/\\]))")
 _MOST_ESCAPES = 3
 """How many times a text may be escaped, such as a URL in a parameter of a URL."""
 _FORM = re.compile(r"[A-Za-z0-9*%_.+~-]+=[^\s{}<>]*")
+_MOST_LAYERS = 3
+"""How many times base64 may be encoded in base64."""
+
+_GZIP = b"\x1f\x8b\x08"
+_MOST_UNPACKED = 64 * 2**20
+_SIGNED = re.compile(
+    r"([?&](?:x-amz-(?:signature|security-token|credential)|x-goog-(?:signature|credential)|signature|sig"
+    r"|tempauth|upload_id|access_token)=)[^&\s\"'<>\\]+",
+    re.IGNORECASE,
+)
+"""The parameters of URLs by which storage services recognize who may read or write a file."""
+
+_TOKEN_IN_TEXT = re.compile(r"[^\s<>\"'=&;,]{16,}")
 _PUBLIC_PARAMS = frozenset(
     {"grant_type", "scope", "redirect_uri", "audience", "token_type_hint", "client_assertion_type"}
 )
@@ -59,8 +72,8 @@ def redact(text: str, secrets: Collection[str]) -> str:
     return _RUN.sub(check_escapes, _BASE64.sub(check_base64, mask_secrets(text, secrets)))
 
 
-def _holds(text: str, secrets: list[bytes]) -> bool:
-    """Whether base64 holds a secret, also behind other characters of its alphabet or in several lines."""
+def _holds(text: str, secrets: list[bytes], layers: int = _MOST_LAYERS) -> bool:
+    """Whether base64 holds a secret, also behind other characters of its alphabet, in lines, or in base64."""
     digits = "".join(text.rstrip("=").split())
     for start in range(4):
         part = digits[start:]
@@ -71,6 +84,9 @@ def _holds(text: str, secrets: list[bytes]) -> bool:
             except (binascii.Error, ValueError):
                 continue
             if any(secret in decoded for secret in secrets):
+                return True
+            below = _BASE64.finditer(decoded.decode("latin-1")) if layers > 1 else ()
+            if any(_holds(match[0], secrets, layers - 1) for match in below):
                 return True
     return False
 
@@ -94,6 +110,8 @@ def _unescape_json(text: str) -> str:
 
 def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
     """The same for a body: also inside of the texts of JSON and of the values of a form."""
+    if body.startswith(_GZIP):
+        return _redact_gzip(body, secrets)
     if b"\0" in body:  # binary, or UTF-16
         return redact_bytes(body, secrets)
     try:
@@ -106,6 +124,29 @@ def redact_body(body: bytes, secrets: Collection[str]) -> bytes:
         return redact_query(text, secrets).encode() if _FORM.fullmatch(text) else text.encode()
     redacted = _redact_leaves(found, secrets)
     return (text if redacted == found else json.dumps(redacted)).encode()
+
+
+def _redact_gzip(body: bytes, secrets: Collection[str]) -> bytes:
+    """A compressed file whose content has no secret; as it is if it has none."""
+    import zlib
+
+    try:
+        unpacker = zlib.decompressobj(wbits=31)
+        content = unpacker.decompress(body, _MOST_UNPACKED)
+    except zlib.error:
+        return redact_bytes(body, secrets)
+    if not unpacker.eof or unpacker.unused_data:
+        return MASK.encode()  # too large, or several files: not all of it was searched
+    redacted = redact_body(content, secrets)
+    if redacted == content:
+        return body
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(redacted) + packer.flush()
+
+
+def redact_signatures(text: str) -> str:
+    """A text without the signatures of URLs of files."""
+    return _SIGNED.sub(rf"\1{MASK}", text)
 
 
 def _redact_leaves(value: JsonValue, secrets: Collection[str]) -> JsonValue:
@@ -164,6 +205,8 @@ def secrets_in_token_response(body: bytes) -> list[str]:
     try:
         found = json.loads(text)
     except ValueError:
+        if not _FORM.fullmatch(text.strip()):  # XML, or the token alone
+            return _TOKEN_IN_TEXT.findall(text)
         found = dict(parse_qsl(text, keep_blank_values=True))
     return [leaf for leaf in secret_leaves({"raw": {"token": found}}) if len(leaf) >= MIN_MASKED_LENGTH]
 

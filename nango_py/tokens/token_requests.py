@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from nango_py.auth.base import get_auth_mode
 from nango_py.config.schema.additional_config import check_additional_config, numbers_as_text
+from nango_py.config.urls.hosts import origin_of
 from nango_py.connections.connection import thaw
 from nango_py.engine.bound_settings import connection_label, template_variables
 from nango_py.errors import ConfigError
@@ -138,11 +139,22 @@ def make_token_plan(request: TokenRequest, context: TokenContext) -> TokenPlan:
     guard, proxy = None, None
     if context.requests is not None:
         hosts, proxy = context.requests.user_hosts, open_proxy(context.requests.proxy)
-        if hosts is not None and hosts.in_auth:
-            guard = Guard(hosts.networks, context.place)
+        if (hosts is not None and hosts.in_auth) or _is_discovered(request.url, context):
+            guard = Guard(context.requests.allowed_networks, context.place)
     # The response may contain a token that is not known yet, so library log records show nothing at all.
     settings = TokenSocketSettings((*token_secrets(context), EVERYTHING), guard, proxy)
     return TokenPlan(request.method, request.url, headers, request.body or None, settings)
+
+
+def _is_discovered(url: str, context: TokenContext) -> bool:
+    """Whether the metadata of an MCP server names a URL, so that it may lead to a private network.
+
+    A server with plain http is one of a closed network, such as this machine.
+    """
+    if not context.settings.get("resource_url"):
+        return False
+    resource = context.url("resource_url")
+    return resource.startswith("https:") and origin_of(url) != origin_of(resource)
 
 
 def request_credentials(

@@ -236,6 +236,20 @@ def test_an_unfinished_choice_leaves_an_active_connection() -> None:
         assert (stored(nango)["access_token"], rows(nango)[0]["status"]) == (token, "active")
 
 
+def test_nothing_can_be_chosen_after_the_provider_has_ended_a_login() -> None:
+    """The error says that the user has to log in again, and the provider is not asked."""
+    with AccountsProvider() as provider, a_product(provider.entry_with()) as nango:
+        log_in(nango)
+        connection, leases = nango.store.get("mail", "user-1"), nango.store.leases
+        assert leases.acquire(connection, "a test", 60)
+        assert leases.mark_needs_reauth(connection, "a test") is not None
+        asked = len(provider.account_calls)
+        with pytest.raises(ConnectFailed) as caught:
+            nango.logins.choose("mail", "user-1", {"cloud_id": "site-1"})
+        assert (caught.value.code, len(provider.account_calls)) == ("invalid_credentials", asked)
+        assert "log in again" in str(caught.value)
+
+
 def test_accounts_are_looked_up_again_at_each_login() -> None:
     """What is kept of an account follows the provider."""
     with AccountsProvider(ONE) as provider, a_product(provider.entry_with()) as nango:

@@ -17,7 +17,7 @@ from nango_py.tokens.token_requests import make_token_plan, token_context
 from nango_py.transport.sendable import Failure
 from tests.support.connect_product import connect_server
 from tests.support.fake_clock import ManualClock
-from tests.support.login_product import COOKIE, a_product, log_in, rows, stored
+from tests.support.login_product import COOKIE, a_product, callback_of, log_in, rows, stored
 from tests.support.nango_at_server import QUICK, WIDE
 from tests.support.oauth2_login_provider import LoginProvider, consent
 from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
@@ -246,6 +246,66 @@ def test_metadata_is_looked_for_without_a_challenge() -> None:
         with a_product(entry(server)) as nango:
             assert log_in(nango).ok
         assert evil.authorizations == []
+
+
+def test_servers_without_iss_have_callbacks_of_their_own() -> None:
+    """A code of one authorization server is not sent to another (RFC 9700 4.4): redirect URIs differ."""
+    with (
+        AuthorizationServer(issuer="none") as honest,
+        AuthorizationServer(issuer="none") as other,
+        McpServer(honest) as server,
+    ):
+        for tokens in (honest, other):
+            tokens.changes = {"authorization_response_iss_parameter_supported": None}
+        with a_product(entry(server)) as nango:
+            assert log_in(nango).ok
+            assert nango.executor("mail", "user-1").post("mcp", json={}).status_code == 200
+            right = callback_of(nango)
+            server.tokens = other
+            attacked = callback_of(nango)
+            assert right["issuer_mark"] != attacked["issuer_mark"]
+            asked = len(other.token_calls)
+            for mark in (right["issuer_mark"], ""):
+                stolen = {**right, "state": attacked["state"], "issuer_mark": mark}
+                outcome = nango.logins.finish(stolen, COOKIE)
+                assert outcome.code == "wrong_issuer"
+                attacked = callback_of(nango)
+            assert len(other.token_calls) == asked
+            assert nango.logins.finish(attacked, COOKIE).ok  # the control
+
+
+def test_servers_with_iss_keep_the_plain_callback() -> None:
+    """Their callbacks say who sends them, so the redirect URI needs no mark."""
+    with AuthorizationServer() as tokens, McpServer(tokens) as server, a_product(entry(server)) as nango:
+        assert log_in(nango).ok
+        assert "issuer_mark" not in tokens.registrations[0]["redirect_uris"][0]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_guarded"),
+    [
+        ("https://mcp.example.test/.well-known/x", False),
+        ("https://id.example.test/token", True),
+        ("https://mcp.example.test:8443/token", True),
+        ("https://10.0.0.7/token", True),
+    ],
+)
+def test_metadata_of_a_constant_server_leads_to_no_private_network(url: str, is_guarded: bool) -> None:  # noqa: FBT001
+    """The server that the product names may be private; what its metadata names has to be allowed."""
+    declared = {
+        "auth": {"auth_mode": "MCP_OAUTH2", "resource_url": "https://mcp.example.test/mcp"},
+        "requests": {
+            "base_url": "https://mcp.example.test/",
+            "headers": {"Authorization": "Bearer ${access_token}"},
+            "allowed_networks": ["10.0.0.0/24"],
+        },
+    }
+    with a_product(declared) as nango:
+        integration = nango.configuration.integrations["mail"]
+        connection = unstored_connection("mail", "user-1", {}, {}, 0.0)
+        guard = make_token_plan(get_request(url), token_context(integration, connection, 0.0)).settings.guard
+        assert (guard is not None) is is_guarded
+        assert guard is None or guard.networks == ("10.0.0.0/24",)
 
 
 RESOURCES: dict[str, Any] = {

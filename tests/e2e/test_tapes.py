@@ -80,6 +80,28 @@ def test_a_tape_replays_what_was_recorded(recorded: str, replayed: str, tmp_path
             assert run(replayed, other) == expected
 
 
+UPLOADS = {
+    **SHOP,
+    "endpoints": [
+        {"match": {"path": "uploads"}, "upload": {"url": "url", "missing": "next", "progress_method": "GET"}}
+    ],
+}
+
+
+def test_an_upload_is_replayed_without_its_url(tmp_path: Path) -> None:
+    """The URL for the pieces is a credential, so the tape has its masked form, in the response too."""
+    tape, content = tmp_path / "tape.yaml", b"x" * 1000
+    with a_product(tmp_path, UPLOADS) as (nango, sandbox):
+        shop = nango.executor("shop", "u0")
+        with nango.record(tape):
+            assert shop.upload("uploads", content).json()["size"] == 1000
+        (name,) = sandbox.api.uploads._sessions
+        assert name not in tape.read_text("utf-8")
+        with nango.replay(tape):
+            assert shop.upload("uploads", content).json()["size"] == 1000
+        assert sandbox.uploads == (content,)
+
+
 def test_executors_and_sessions_made_before_the_block_are_taped(tmp_path: Path) -> None:
     """The tape is used by everything that sends, also by a session of requests."""
     tape = tmp_path / "tape.yaml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from urllib.parse import quote
 
@@ -14,8 +15,10 @@ from nango_py.tapes.redaction import (
     redact_body,
     redact_cookie,
     redact_cookies,
+    redact_signatures,
     redact_token_params,
     redact_url,
+    secrets_in_token_response,
 )
 
 SECRET = "s3cret/Tok+en=value~9"
@@ -42,6 +45,57 @@ def test_unusual_spellings_are_replaced(case: str) -> None:
     assert spelled not in redact(text, (SECRET,))
     assert spelled.encode() not in redact_body(text.encode(), (SECRET,))
     assert redact(text, ("another-secret",)) == text
+
+
+def encoded(times: int, text: str = SECRET) -> str:
+    """A text in base64 in base64."""
+    for _ in range(times):
+        text = base64.b64encode(f"key: {text}".encode()).decode()
+    return text
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_base64_in_base64_is_replaced(times: int) -> None:
+    """Up to three layers; without the secret it stays."""
+    text = encoded(times)
+    assert redact(f"data={text}", (SECRET,)) == f"data={MASK}"
+    assert redact(text, ("another-secret",)) == text
+
+
+def test_compressed_files_are_looked_into() -> None:
+    """The content is redacted and compressed again; without a secret it stays as it is."""
+    body = gzip.compress(f'{{"token": "{SECRET}", "n": 1}}'.encode())
+    assert json.loads(gzip.decompress(redact_body(body, (SECRET,)))) == {"token": MASK, "n": 1}
+    assert redact_body(body, ("another-secret",)) == body
+    assert redact_body(body + body, (SECRET,)) == MASK.encode()
+    assert redact_body(body[:-5], (SECRET,)) == MASK.encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<login><token>{SECRET.replace('=', '-')}</token></login>",
+        f'<r t="{SECRET.replace("=", "-")}"/>',
+        SECRET.replace("=", "-"),
+        f"Token {SECRET.replace('=', '-')}\n",
+    ],
+)
+def test_tokens_in_xml_and_text_are_found(body: str) -> None:
+    """A token endpoint may respond with something else than JSON or a form."""
+    assert SECRET.replace("=", "-") in secrets_in_token_response(body.encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Amz-Signature", "X-Amz-Security-Token", "X-Goog-Signature", "Signature", "sig", "upload_id"]
+)
+def test_signatures_of_urls_are_replaced(name: str) -> None:
+    """They allow anybody to read or write a file; other parameters stay."""
+    url = f"https://files.example.test/a?x=1&{name}=abc%2Fdef&y=2"
+    for text in (url, f'{{"url":"{url}"}}', f"<a href='{url}'>"):
+        found = redact_signatures(text)
+        assert "abc%2Fdef" not in found
+        assert f"x=1&{name}={MASK}&y=2" in found
+    assert redact_signatures("a design=new&sign=5") == "a design=new&sign=5"
 
 
 @pytest.mark.parametrize("body", [f'{{"a":"{UNICODE}","a":"x"}}', f'{{"n":1234567,"a":"{UNICODE}"}}'])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TEST = "strict"
 REQUIRED = ("title", "comment", "categories", "examples", "verification", "gotchas")
 REQUIRED_OF_JSON = ("errors", "pagination")
+REQUIRED_OF_ACTIONS = ("title", "description", "output", "examples")
 LONGEST_LINE = 120
 SCHEMA_COMMENT = "# yaml-language-server: $schema="
 _PROSE = re.compile(r"\s*#|\s*(comment|gotchas|help|description):")
@@ -32,6 +33,7 @@ def publishing_differences(bench: Bench) -> Iterator[Difference]:
     yield from _missing_keys(bench)
     yield from _text_problems(bench)
     yield from _form_problems(bench)
+    yield from _action_problems(bench)
     for number, example in enumerate(bench.examples):
         for name, value in (example.get("credentials") or {}).items():
             if isinstance(value, str) and value and "test" not in value:
@@ -94,6 +96,22 @@ def _form_problems(bench: Bench) -> Iterator[Difference]:
         for name, error in _input_errors(form, example).items():
             what = f"the connect page refuses {name}: {error}"
             yield _at(bench, ("examples", number), what)
+
+
+def _action_problems(bench: Bench) -> Iterator[Difference]:
+    """What people and language models would not know of an action."""
+    for name, action in (bench.settings.get("actions") or {}).items():
+        path = ("actions", name)
+        for key in REQUIRED_OF_ACTIONS:
+            if not action.get(key):
+                yield _at(bench, path, f'add the key "{key}" to the action {name}')
+        schema = action.get("input") or {}
+        if schema and schema.get("additionalProperties") is not False:
+            yield _at(bench, (*path, "input"), f"add additionalProperties: false to the input of {name}")
+        for field, below in (schema.get("properties") or {}).items():
+            if not below.get("description"):
+                place = (*path, "input", "properties", field)
+                yield _at(bench, place, f"give {field} of the action {name} a description")
 
 
 def _input_errors(form: Form, example: Settings) -> dict[str, str]:

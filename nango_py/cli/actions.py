@@ -116,6 +116,42 @@ def run(
     echo_json(result)
 
 
+@actions.command()
+@click.argument("integration", required=False)
+@click.option("--all", "is_all", is_flag=True, help="Describe the actions of all blueprints.")
+@pass_project
+def docs(project: Project, integration: str | None, is_all: bool) -> None:
+    """Print a page of Markdown with the inputs and results of actions.
+
+    \b
+    Example:
+      nango actions docs > ACTIONS.md
+    """
+    from nango_py.actions.pages import write_page
+
+    if is_all and integration:
+        raise click.UsageError("give an integration or --all, not both")
+    infos = _of_blueprints(project) if is_all else _of_project(project, integration)
+    click.echo(write_page(infos), nl=False)
+
+
+@actions.command()
+@click.argument("module", default="actions")
+@pass_project
+def stubs(project: Project, module: str) -> None:
+    """Print a stub file, from which mypy and pyright know the inputs and results of all actions.
+
+    MODULE is its name without .pyi. Your code imports the class TypedNango from it, for type checkers only.
+
+    \b
+    Example:
+      nango actions stubs > actions.pyi
+    """
+    from nango_py.actions.stubs import write_stubs
+
+    click.echo(write_stubs(_of_project(project, None), module), nl=False)
+
+
 def _of_project(project: Project, integration: str | None) -> list[ActionInfo]:
     with project.open() as nango:
         return list(nango.actions.list(integration))

@@ -1,0 +1,102 @@
+"""`nango actions`: list, show, run, docs and stubs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nango_py import Sandbox
+from tests.support.action_product import SHOP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.cli_product import Product
+
+pytest_plugins = ("tests.support.cli_product",)
+
+ACTIONS = {
+    "find": {
+        "title": "Find it",
+        "description": "Finds an item.",
+        "reads": True,
+        "input": {
+            "type": "object",
+            "required": ["id"],
+            "properties": {"id": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        "request": {"method": "GET", "path": "items/${input.id}"},
+        "output": {"type": "object"},
+    },
+    "add": {"changes": ["items", "lists"], "request": {"method": "POST", "path": "items"}},
+}
+
+
+@pytest.fixture
+def shop(product: Product) -> Iterator[Sandbox]:
+    """A project whose integration `shop` has two actions, and its sandbox."""
+    settings = {**SHOP, "actions": ACTIONS}
+    with Sandbox(settings, strict=False) as sandbox:
+        requests = {**SHOP["requests"], "base_url": sandbox.base_url}
+        entry = json.dumps({**settings, "requests": requests})
+        product.write("integrations.yaml", f"integrations:\n  shop: {entry}\n")
+        product.register("shop", "u", '{"api_key": "key_1"}')
+        yield sandbox
+
+
+@pytest.mark.usefixtures("shop")
+def test_list_prints_what_actions_change(product: Product) -> None:
+    """The table has a line for each action; --json has the schemas."""
+    found = product.run("actions", "list")
+    lines = [line.split() for line in found.out.splitlines()]
+    assert lines[1:] == [["shop", "add", "items,", "lists", "add"], ["shop", "find", "nothing", "Find", "it"]]
+    rows = json.loads(product.run("actions", "list", "shop", "--json").out)
+    assert [(row["action"], row["reads"]) for row in rows] == [("add", False), ("find", True)]
+    assert rows[1]["input"]["required"] == ["id"]
+
+
+def test_list_all_prints_those_of_blueprints(product: Product) -> None:
+    """The catalogue needs no integrations.yaml."""
+    found = product.run("actions", "list", "--all", "--json")
+    assert {"klaviyo:v1", "slack:v0"} <= {row["integration"] for row in json.loads(found.out)}
+    assert product.run("actions", "list", "shop", "--all").code == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_show_prints_the_schemas(product: Product) -> None:
+    """Description, input and result of one action; an unknown one suggests the nearest."""
+    found = product.run("actions", "show", "shop", "find").out
+    for words in ("Find it", "Finds an item.", '"required"', "result:", "integrations.yaml"):
+        assert words in found
+    assert json.loads(product.run("actions", "show", "shop", "find", "--json").out)["title"] == "Find it"
+    missing = product.run("actions", "show", "shop", "fnd")
+    assert missing.code != 0
+    assert "find" in missing.err
+
+
+def test_run_prints_the_result(product: Product, shop: Sandbox) -> None:
+    """The result is JSON on standard output; a failure is one line and exit code 1."""
+    shop.respond("GET", "items/7", json={"id": 7})
+    shop.respond("GET", "items/8", json={"error": {"code": "gone"}}, status=410)
+    done = product.run("actions", "run", "shop", "u", "find", "--input", '{"id": "7"}')
+    assert (done.code, json.loads(done.out)) == (0, {"id": 7})
+    failed = product.run("actions", "run", "shop", "u", "find", "--input", '{"id": "8"}')
+    assert (failed.code, failed.out) == (1, "")
+    assert "gone" in failed.err
+    wrong = product.run("actions", "run", "shop", "u", "find")
+    assert wrong.code != 0
+    assert 'missing top-level key "id"' in wrong.err or '"id"' in wrong.err
+
+
+@pytest.mark.usefixtures("shop")
+def test_docs_and_stubs_are_written(product: Product) -> None:
+    """Both contain every action."""
+    page = product.run("actions", "docs").out
+    assert "### shop add" in page
+    assert "### shop find" in page
+    stubs = product.run("actions", "stubs", "acts").out
+    assert "class ShopFindInput(TypedDict):" in stubs
+    assert "from acts import TypedNango" in stubs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,7 @@ class DeviceLogin:
         return f"<DeviceLogin {self.user_code} at {self.verification_uri}>"
 
     def wait(self, ask: Callable[[Choice], str] | None = None) -> LoginOutcome:
-        """Wait until the user has decided, or the code has expired. It blocks: in asyncio, use a thread.
+        """Wait until the user has decided, or the code has expired. It blocks; asyncio has `await_outcome`.
 
         Args:
             ask: returns the value of the account to choose; without it, a login with several accounts ends
@@ -143,6 +144,24 @@ class DeviceLogin:
             outcome = self.poll()
         while ask is not None and outcome.choice is not None:
             outcome = self._finish_choice(outcome.ticket, ask(outcome.choice), "")
+        return outcome
+
+    async def await_outcome(self, ask: Callable[[Choice], str] | None = None) -> LoginOutcome:
+        """`wait` for asyncio: requests and the store are used in a thread.
+
+        If the task is cancelled, a request that was sent is completed, and what it grants is stored.
+
+        Args:
+            ask: as in `wait`; it is called in the event loop.
+        """
+        sleep = getattr(self._clock, "async_sleep", asyncio.sleep)
+        outcome = None
+        while outcome is None:
+            await sleep(self._grant.interval)
+            outcome = await asyncio.to_thread(self.poll)
+        while ask is not None and outcome.choice is not None:
+            value = ask(outcome.choice)
+            outcome = await asyncio.to_thread(self._finish_choice, outcome.ticket, value, "")
         return outcome
 
     def poll(self) -> LoginOutcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
@@ -156,6 +157,35 @@ def test_several_accounts_are_chosen_from() -> None:
             with login(provider, clock, steps=True) as (nango, begun):
                 assert begun.wait(ask).ok is (status == "active")
                 assert rows(nango)[0]["status"] == status
+
+
+def test_a_task_waits_without_stopping_its_event_loop() -> None:
+    """`await_outcome` is `wait` for asyncio, with choices; other tasks run at the same time."""
+    clock = ManualClock()
+
+    async def work(begun: DeviceLogin) -> tuple[Any, int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        outcome = await begun.await_outcome(lambda choice: choice.candidates[1].value)
+        counting.cancel()
+        return outcome, turns
+
+    with DeviceProvider("authorization_pending", "slow_down", "granted", clock=clock) as provider:
+        provider.accounts = [{"id": "site-1"}, {"id": "site-2"}]
+        with login(provider, clock, steps=True) as (nango, begun):
+            started = clock.now()
+            outcome, turns = asyncio.run(work(begun))
+            assert outcome.ok
+            assert rows(nango)[0]["additional_config"]["cloud_id"] == "site-2"
+            assert [moment - started for moment in provider.polls] == [5, 10, 20]
+            assert turns > 3
 
 
 def test_the_command_line_shows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

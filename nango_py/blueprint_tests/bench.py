@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from nango_py.auth.base import extended_mode, get_auth_mode
 from nango_py.clock import VirtualClock
 from nango_py.config.loading import load_configuration
+from nango_py.config.logins import examples_for_login, is_for_another_login
 from nango_py.config.own_fields import own_fields
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.connection import thaw
@@ -42,7 +43,6 @@ logger.addHandler(logging.NullHandler())
 logger.propagate = False  # errors of calls are expected here
 
 USER = "user_test"
-OF_LOGINS = frozenset({"credentials", "sends"})
 APP = {
     "oauth_client_id": "client_test",
     "oauth_client_secret": "client_secret_test",
@@ -217,17 +217,21 @@ class Bench:
 
     @property
     def examples(self) -> tuple[Settings, ...]:
-        """The blueprint's examples. Without their credentials if they are those of another login."""
-        examples = tuple(self.settings.get("examples") or ())
+        """The blueprint's examples for its login."""
+        return tuple(example for _, example in self.numbered_examples)
+
+    @property
+    def numbered_examples(self) -> tuple[tuple[int, Settings], ...]:
+        """The examples for the login, with their places; their credentials only if they are of this login."""
+        numbered = enumerate(self._adapted_examples())
+        return tuple((number, one) for number, one in numbered if not is_for_another_login(one))
+
+    def _adapted_examples(self) -> tuple[Settings, ...]:
         blueprint = self.blueprint
         if not blueprint.logins or blueprint.login == blueprint.logins[0]:
-            return examples
+            return tuple(self.settings.get("examples") or ())
         first = self._catalogue.find(blueprint.ref, blueprint.origins[()], [], blueprint.logins[0])
-        if examples != first.settings.get("examples"):
-            return examples
-        return tuple(
-            {key: value for key, value in example.items() if key not in OF_LOGINS} for example in examples
-        )
+        return examples_for_login(self.settings, first.settings)
 
     def caller(self, integration: Integration, example: Settings) -> Caller:
         """A caller with the credentials and settings of an example.
@@ -261,7 +265,7 @@ class Bench:
     def _users(self) -> dict[str, dict[str, object]]:
         """The credentials that the sandbox knows, by the number of the example."""
         users = {}
-        for number, example in enumerate(self.examples):
+        for number, example in self.numbered_examples:
             with suppress(CredentialsError):  # the test of the example reports it
                 users[f"example {number + 1}"] = self.credentials_of(example)
         return users

@@ -34,7 +34,7 @@ def publishing_differences(bench: Bench) -> Iterator[Difference]:
     yield from _text_problems(bench)
     yield from _form_problems(bench)
     yield from _action_problems(bench)
-    for number, example in enumerate(bench.examples):
+    for number, example in bench.numbered_examples:
         for name, value in (example.get("credentials") or {}).items():
             if isinstance(value, str) and value and "test" not in value:
                 path = ("examples", number, "credentials", name)
@@ -92,7 +92,7 @@ def _form_problems(bench: Bench) -> Iterator[Difference]:
             yield _at(bench, path, f"give {field.name} a help text")
         if field.pattern and not field.example:
             yield _at(bench, path, f"give {field.name} an example")
-    for number, example in enumerate(bench.examples):
+    for number, example in bench.numbered_examples:
         for name, error in _input_errors(form, example).items():
             what = f"the connect page refuses {name}: {error}"
             yield _at(bench, ("examples", number), what)

@@ -58,7 +58,7 @@ def _of_problem(problem: Problem) -> Difference:
 
 
 def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[Difference]:
-    for number, example in enumerate(bench.examples):
+    for number, example in bench.numbered_examples:
         name = f"example {number + 1}"
         place = _position(bench, ("examples", number))
         yield from _named(name, place, example_differences(bench, example))

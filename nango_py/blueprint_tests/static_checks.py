@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nango_py.auth.base import extended_mode
 from nango_py.config.header_checks import check_sent_names
 from nango_py.config.inheritance import origins_of
+from nango_py.config.logins import examples_for_login, is_for_another_login
 from nango_py.config.own_fields import own_fields
 from nango_py.config.request_match import RequestMatch
 from nango_py.config.schema.additional_config import check_additional_config
@@ -38,13 +39,12 @@ NEEDS_RESPONSE = frozenset({"error", "retries", "wait_seconds", "closes", "next_
 def check_logins(catalogue: Catalogue, blueprint: Blueprint) -> list[Problem]:
     """The problems of a valid blueprint's templates, rules and examples, with each of its logins."""
     found: list[Problem] = []
-    examples = blueprint.settings.get("examples")
     for login in blueprint.logins or ("",):
         variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
         found += check_blueprint_templates(variant)
         settings = dict(variant.settings)
-        if login != blueprint.login and settings.get("examples") == examples:
-            settings.pop("examples", None)  # their credentials are those of the first login
+        if login != blueprint.login and settings.get("examples"):
+            settings["examples"] = examples_for_login(settings, blueprint.settings)
         found += check_statically(settings, origins_of(variant))
     return list(dict.fromkeys(found))
 
@@ -68,7 +68,8 @@ def check_statically(settings: Settings, locator: Located) -> list[Problem]:
     fields = [key for key in ("credentials", "connection_config") if settings.get(key) is not None]
     has_fields = all(_is_valid(key, settings[key]) for key in fields)
     for number, example in enumerate(_mappings(settings.get("examples"))):
-        if has_fields and _is_valid_item("example", example):
+        is_checked = has_fields and not is_for_another_login(example)
+        if is_checked and _is_valid_item("example", example):
             found += _check_example(settings, example, ("examples", number), locator)
     return found
 

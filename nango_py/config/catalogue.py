@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.config.inheritance import overlay
-from nango_py.config.logins import find_unknown_login, login_names, with_login, without_nulls_outside
+from nango_py.config.logins import (
+    find_unknown_login,
+    find_unknown_logins_of_examples,
+    login_names,
+    with_login,
+    without_nulls_outside,
+)
 from nango_py.config.model import Blueprint, Change, Status
 from nango_py.config.schema.facts import FACTS, key_paths
 from nango_py.config.schema.validation import check_blueprint, check_merged
@@ -97,6 +103,8 @@ class Catalogue:
         if key not in self._blueprints:
             tree = self._merged_tree(where, at, (), warnings)
             logins = login_names(tree.settings)
+            if unknown := find_unknown_logins_of_examples(tree.settings, tree.origins):
+                raise ConfigError(unknown)
             if logins or login:
                 tree, login = _choose_login(tree, login or logins[0], at)
             settings = {**tree.settings, "name": where.name, "version": where.version}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nango_py.config.inheritance import overlay
 from nango_py.config.values import MAPPINGS
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 LOGINS = "logins"
+_OF_FIRST = frozenset({"credentials", "sends"})
+_OF_ANOTHER = frozenset({"title", "call", "login"})
 
 
 def login_names(settings: Settings) -> tuple[str, ...]:
@@ -37,7 +39,58 @@ def with_login(tree: Sourced, name: str) -> Sourced:
     rest = {key: value for key, value in tree.settings.items() if key != LOGINS}
     line, column, _, node = tree.origins.root.entries[LOGINS][3].entries[name]
     layer = Sourced(tree.settings[LOGINS][name], Origins(node, (line, column)))
-    return overlay(Sourced(rest, tree.origins), layer)
+    found = overlay(Sourced(rest, tree.origins), layer)
+    examples = found.settings.get("examples")
+    if isinstance(examples, list | tuple):
+        kept = [_example_for(name, example) for example in examples]
+        found = Sourced({**found.settings, "examples": kept}, found.origins)
+    return found
+
+
+def _example_for(login: str, example: Any) -> Any:
+    """An example; of one for another login only the call is left, so that the others keep their places."""
+    if not isinstance(example, MAPPINGS) or example.get("login", login) == login:
+        return example
+    return {key: example[key] for key in _OF_ANOTHER if key in example}
+
+
+def examples_for_login(settings: Settings, first: Settings) -> tuple[Settings, ...]:
+    """The examples of a blueprint with one of its logins.
+
+    Those that name no login have the credentials of the first, which are left out for others. A login may
+    have examples of its own instead.
+
+    Args:
+        settings: with the login.
+        first: with the first login.
+    """
+    examples = tuple(settings.get("examples") or ())
+    both = (examples, first.get("examples") or ())
+    own, of_first = ([one for one in each if "login" not in one] for each in both)
+    if own != of_first:
+        return examples
+    return tuple(
+        example
+        if "login" in example
+        else {key: value for key, value in example.items() if key not in _OF_FIRST}
+        for example in examples
+    )
+
+
+def is_for_another_login(example: Settings) -> bool:
+    """Whether only the call of an example is left, because it is for another login."""
+    return "login" in example and example.keys() <= _OF_ANOTHER
+
+
+def find_unknown_logins_of_examples(settings: Settings, origins: Origins) -> list[Problem]:
+    """A problem (E101) for each example that is for a login which the settings do not have."""
+    examples = settings.get("examples")
+    found: list[Problem] = []
+    for number, example in enumerate(examples if isinstance(examples, list | tuple) else ()):
+        login = example.get("login") if isinstance(example, MAPPINGS) else None
+        if isinstance(login, str):
+            found += find_unknown_login(login, settings, origins.position(("examples", number, "login")))
+    return found
 
 
 def without_nulls_outside(tree: Sourced) -> Sourced:

@@ -24,6 +24,8 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "a next page that is a path": ("expects: {next_page: /a?page=2}", ("k:18:26 E204",), "a URL"),
     "a next page as a list": ("expects: {next_page: [a]}", ("k:18:26 E201",), "expected text"),
     "a response without a status": ("response: {json: {}}", ("k:18:5 E203",), 'missing key "status"'),
+    "a login that the file does not have": ("login: oauth", ("k:18:12 E101",), "remove the key"),
+    "a login in another form": ("login: [a]", ("k:18:12 E201",), "expected text"),
     "another failure": ("response: {error: dns}", ("k:18:23 E204",), "expected reset or truncated"),
 }
 

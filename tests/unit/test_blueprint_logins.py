@@ -98,3 +98,30 @@ def test_each_login_is_tested(product: Product, old: str, new: str, place: str) 
     found = product.run("blueprints", "test", "drafts/desk.v1.yaml")
     assert found.code == (1 if place else 0), found.out
     assert f"drafts/desk.v1.yaml:{place}:" in found.out if place else "no differences" in found.out
+
+
+OF_TOKEN = """\
+  - login: api_token
+    call: {path: other}
+    credentials: {api_key: k_test}
+    sends: {headers: {X-Token: k_test}}
+    response: {status: 200, json: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("", "", ""),
+        ("X-Token: k_test", "X-Token: other", "21:5"),
+        ("api_key: k_test", "access_token: k_test", "23:18"),
+        ("login: api_token", "login: api_tokn", "21:12"),
+    ],
+)
+def test_an_example_may_be_for_one_login(product: Product, old: str, new: str, place: str) -> None:
+    """Its credentials and its request are those of that login, and the others do not make the call."""
+    product.write("drafts/desk.v1.yaml", DESK + OF_TOKEN.replace(old, new, 1))
+    found = product.run("blueprints", "test", "drafts/desk.v1.yaml")
+    everything = found.out + found.err
+    assert bool(found.code) is bool(place), everything
+    assert f"drafts/desk.v1.yaml:{place}:" in everything if place else "no differences" in found.out

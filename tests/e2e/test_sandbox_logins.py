@@ -50,7 +50,11 @@ def test_a_shipped_blueprint_logs_in_against_its_sandbox(path: Path) -> None:
     with product(extended(path)) as (nango, api):
         declared = nango.configuration.integrations["it"]
         if not uses_browser_login(declared):
-            assert "auth" not in api.overrides or declared.auth_mode in {"OAUTH2_CC", "OAUTH2_JWT"}
+            assert "auth" not in api.overrides or declared.auth_mode in {
+                "OAUTH2_CC",
+                "OAUTH2_JWT",
+                "TWO_STEP",
+            }
             return
         outcome = log_in(nango, api, additional_config=config_of(declared.settings))
         assert (outcome.ok, outcome.message) == (True, "")

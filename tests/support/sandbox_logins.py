@@ -41,7 +41,7 @@ def extended(path: Path) -> dict[str, Any]:
     document: Any = load_document(path).data
     own = {name: f"app_{name}" for name in document.get("app_credentials") or ()}
     entry = {"extends_blueprint": ":".join(path.stem.rsplit(".", 1)), **({"app": own} if own else {})}
-    return {**entry, **({} if path.stem in {"github-app.v0", "mcp.v0"} else APP)}
+    return {**entry, **({} if path.stem in {"github-app.v0", "mcp.v0", "workday.v1"} else APP)}
 
 
 def open_nango(settings: dict[str, Any], **options: Any) -> Nango:

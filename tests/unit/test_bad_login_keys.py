@@ -121,6 +121,16 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:10:39 E401",),
         "expected a number of seconds",
     ),
+    "a time before expiry in words": (
+        "      renew_before_seconds: 5m",
+        ("i:10:29 E401",),
+        "expected a number of seconds",
+    ),
+    "a time before expiry above a day": (
+        "      renew_before_seconds: 100000",
+        ("i:10:29 E401",),
+        "<= 86400",
+    ),
     "a revocation without a URL": (
         "      revocation: {method: DELETE}",
         ("i:10:7 E203",),

@@ -79,7 +79,7 @@ def _generic_schema(annotation: Any) -> JsonObject:
 def _object_schema(annotation: Any) -> JsonObject:
     hints = typing.get_type_hints(annotation, include_extras=True)
     defaults = _defaults_of(annotation)
-    required = [name for name in hints if _is_required(annotation, name)]
+    required = [name for name, hint in hints.items() if _is_required(annotation, name, hint)]
     properties: JsonObject = {}
     for name, hint in hints.items():
         below = schema_of(hint)
@@ -90,9 +90,11 @@ def _object_schema(annotation: Any) -> JsonObject:
     return {**schema, "required": list(required)} if required else schema
 
 
-def _is_required(annotation: Any, name: str) -> bool:
+def _is_required(annotation: Any, name: str, hint: Any) -> bool:
     if typing.is_typeddict(annotation):
-        return name in annotation.__required_keys__
+        # With `from __future__ import annotations`, __required_keys__ does not know NotRequired.
+        origin = get_origin(hint)
+        return origin is Required or (origin is not NotRequired and name in annotation.__required_keys__)
     field = next(one for one in dataclasses.fields(annotation) if one.name == name)
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

@@ -250,3 +250,54 @@ def test_a_changed_file_is_imported_again_with_reload(tmp_path: Path) -> None:
     assert result(modules) == "hello again"
     folder_with(tmp_path, FILE.replace('"hello"', '"hello at last"'))
     assert result(modules) == "hello at last"
+
+
+def test_a_file_of_the_working_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a stray module nor the folder actions/ runs, unless it is listed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "actions.py").write_text("raise SystemExit('imported')")
+    folder_with(tmp_path, "raise SystemExit('imported')")
+    with action_product({}, tmp_path) as product:
+        assert list(product.nango.actions.list()) == []
+        with pytest.raises(UnknownAction):
+            product.run("say-hello")
+
+
+def test_a_function_cannot_replace_the_header_of_the_key(tmp_path: Path) -> None:
+    """However it is spelled: the blueprint decides where credentials go; other headers are the action's."""
+    text = (
+        "def run(context, input: dict):\n"
+        "    headers = {'authorization': 'Key stolen', 'AUTHORIZATION': 'Key other', 'X-Mine': 'yes'}\n"
+        "    return context.post('items', headers=headers, json={}).json()\n"
+    )
+    with action_product({}, tmp_path, modules=(folder_with(tmp_path, text),)) as product:
+        product.sandbox.respond("POST", "items", json={"ok": True})
+        assert product.run("say-hello") == {"ok": True}
+        (request,) = product.sent
+    assert request.headers["authorization"] == f"Key {KEY}"
+    assert request.headers["x-mine"] == "yes"
+
+
+def test_a_python_action_of_a_blueprint_serves_all_that_extend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`@action("klaviyo", ...)` is for every integration of klaviyo; that of an integration comes first."""
+    from nango_py import Nango
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "shared_actions_of_klaviyo.py").write_text(
+        "from nango_py import action\n\n\n"
+        "@action('klaviyo', 'which')\ndef which(context):\n    return 'all'\n\n\n"
+        "@action('second', 'which')\ndef own(context):\n    return 'own'\n"
+    )
+    source = {
+        "integrations": {name: {"extends_blueprint": "klaviyo:v1"} for name in ("first", "second")},
+        "config": {"actions": ["shared_actions_of_klaviyo"]},
+    }
+    with Nango(source, environ={}, database_url=f"sqlite:///{tmp_path}/a.db") as nango:
+        for name in ("first", "second"):
+            nango.register_connection(name, "u", {"api_key": "pk_1"})
+        found = [nango.trigger_action(name, "which", "u") for name in ("first", "second")]
+    assert found == ["all", "own"]

@@ -164,18 +164,23 @@ class _Run:
         if step.when:
             items = [item for item in items if _is_true(search_json(step.when, self._facts(item)))]
         done = {str(key): value for key, value in saved.items()}
-        memory = self._execution.memory
 
-        async def make(numbered: tuple[int, JsonValue]) -> JsonValue:
-            number, item = numbered
+        async def make(number: int) -> None:
             if str(number) not in done:
-                variables = {**self._variables, "item": item}
+                variables = {**self._variables, "item": items[number]}
                 done[str(number)] = await self._call(step, variables, f"{step.name}.{number}")
+
+        memory = self._execution.memory
+        # A job notes after each batch what is done, in one thread, so that no note overwrites a newer one.
+        size = step.concurrency if memory.is_kept else max(len(items), 1)
+        for start in range(0, len(items), size):
+            batch = range(start, min(start + size, len(items)))
+            try:
+                await self._caller.parallel.map(make, batch, step.concurrency)
+            finally:
                 if memory.is_kept:
                     memory.checkpoint({"steps": {**self._steps}, "items": {**done}})
-            return done[str(number)]
-
-        return await self._caller.parallel.map(make, list(enumerate(items)), step.concurrency)
+        return [done[str(number)] for number in range(len(items))]
 
     async def _call(self, step: Step, variables: Mapping[str, Any], place: str) -> JsonValue:
         """The value of one request."""

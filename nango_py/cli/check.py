@@ -136,6 +136,9 @@ def check_project(
         configuration = nango.configuration
         collector.warn(configuration.warnings)
         integrations = len(configuration.integrations)
+        for name in configuration.integrations:
+            with collector:
+                nango.actions.list(name)
         used = {integration.blueprint for integration in configuration} - {""}
         catalogue = catalogue.with_folders(configuration.config.blueprint_paths)
     with collector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from nango_py import (
     ProviderError,
     UnknownAction,
 )
+from nango_py.actions.execution import Memory
 from tests.support.action_product import BOTH, KEY, action_product
 
 if TYPE_CHECKING:
@@ -320,3 +322,50 @@ def test_the_secret_is_nowhere_in_a_failure(tmp_path: Path) -> None:
             product.run("create", {"id": "a"})
     assert KEY not in f"{caught.value!r} {caught.value.cause!r} {caught.value.args}"
     assert "***" in str(caught.value)
+
+
+@BOTH
+def test_another_attempt_sends_only_what_is_left(run: Run, tmp_path: Path) -> None:
+    """With the checkpoint of an attempt that failed, done items and steps are not sent again."""
+    saved: list[Any] = []
+    with action_product({"join": STEPS}, tmp_path) as product:
+        respond_to_steps(product)
+        product.sandbox.respond("GET", "people/bad", 500, {"id": 9})
+        given = {"names": ["a", "bb", "bad", "cccc", "ddddd"], "note": "hi"}
+
+        def attempt(memory: Memory) -> Any:
+            if run.__name__ == "run":
+                return product.nango.actions.run("shop", "join", "u", given, None, memory)
+            return asyncio.run(product.nango.actions.run_async("shop", "join", "u", given, None, memory))
+
+        with pytest.raises(ActionFailed):
+            attempt(Memory(None, saved.append, "job-1"))
+        first = [request.endpoint for request in product.sent]
+        assert attempt(Memory(saved[-1], saved.append, "job-1"))["ids"] == [1, 2, 9, 4, 5]
+        again = [request.endpoint for request in product.sent][len(first) :]
+    assert sorted(first) == ["people/a", "people/bad", "people/bb"]
+    assert sorted(again[:3]) == ["people/bad", "people/cccc", "people/ddddd"]
+    assert again[3:] == ["notes", "groups"]
+    assert saved[-1]["steps"].keys() == {"found", "noted", "joined"}
+
+
+def test_a_cancelled_action_makes_no_more_calls(tmp_path: Path) -> None:
+    """The step in flight is cancelled, the end is reported, and later steps send nothing."""
+    seen: list[Event] = []
+    with action_product({"join": STEPS}, tmp_path) as product:
+        respond_to_steps(product)
+        product.nango.on("action_finished", seen.append)
+
+        async def work() -> None:
+            task = asyncio.ensure_future(
+                product.nango.atrigger_action("shop", "join", "u", {"names": list("abcdefgh")})
+            )
+            product.nango.on("attempt", lambda _: task.cancel())
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await product.nango.aclose()
+
+        asyncio.run(work())
+        sent = len(product.sent)
+    assert [event.reason for event in seen] == ["CancelledError"]
+    assert sent <= 3

@@ -100,3 +100,14 @@ def test_docs_and_stubs_are_written(product: Product) -> None:
     stubs = product.run("actions", "stubs", "acts").out
     assert "class ShopFindInput(TypedDict):" in stubs
     assert "from acts import TypedNango" in stubs
+
+
+def test_check_compiles_all_actions(product: Product) -> None:
+    """An action that an entry breaks, and a module that is missing, are problems like others."""
+    klaviyo = "integrations:\n  klaviyo:\n    extends_blueprint: klaviyo:v1\n"
+    product.write("integrations.yaml", klaviyo)
+    assert product.run("check").code == 0
+    product.write("integrations.yaml", f"{klaviyo}config: {{actions: [no_such_module_of_shop]}}\n")
+    found = product.run("check")
+    assert found.code == 2
+    assert "E705" in found.err

@@ -1,0 +1,63 @@
+"""Four workers are killed at counted points: every job ends, and each keyed side effect happens once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nango_py import Sandbox
+from tests.support.databases import fresh_postgres
+from tests.support.job_killer import entry
+
+ROOT = Path(__file__).parents[2]
+
+
+def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[dict[str, Any], Sandbox]:
+    """What the killer reports, and the sandbox that its jobs called."""
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox(entry("https://api.example.test/"), strict=False))
+        url = f"sqlite:///{folder}/.nango/nango.db"
+        if runner == "procrastinate":
+            url = stack.enter_context(fresh_postgres())
+        command = [
+            sys.executable, str(ROOT / "tests/support/job_killer.py"), runner, mode, str(jobs), str(kills),
+            "20261130", url, sandbox.base_url, str(folder),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, timeout=350,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), sandbox
+
+
+def orders(sandbox: Sandbox) -> Counter[int]:
+    """How often the API carried each order out."""
+    return Counter(json.loads(one.body)["n"] for one in sandbox.ledger.received if one.processed)
+
+
+@pytest.mark.parametrize("runner", ["inline", "threads", "procrastinate"])
+def test_no_kill_loses_or_repeats_a_job(runner: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Jobs are shared by processes that die: each is done, its order carried out once, within the limits."""
+    jobs, kills = (1000, 40) if request.config.getoption("--thorough") else (60, 8)
+    found, sandbox = drill(runner, "keyed", jobs, kills, tmp_path)
+    assert found["statuses"] == {"done": jobs}
+    assert kills / 2 < found["kills"] <= kills  # the last jobs may end before a worker dies
+    assert found["highest"] > 1
+    assert orders(sandbox) == Counter(range(jobs))
+    assert sandbox.ledger.count(status=429) == 0
+    assert len(sandbox.ledger.received) > jobs  # some orders were sent again, with the same key
+
+
+def test_without_keys_orders_are_repeated(tmp_path: Path) -> None:
+    """The control: with a new key in each attempt, jobs of workers that died are carried out twice."""
+    found, sandbox = drill("threads", "careless", 40, 4, tmp_path)
+    assert found["statuses"] == {"done": 40}
+    assert max(orders(sandbox).values()) > 1

@@ -1,4 +1,4 @@
-"""A Redis for the benchmarks: the one that is named, or one of its own for as long as it is needed."""
+"""A Redis and a PostgreSQL for the benchmarks: those that are named, or found on this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LOCAL_POSTGRES = tuple(f"postgresql://{user}@127.0.0.1:5432/test" for user in ("postgres", "root"))
 
 
 @contextlib.contextmanager
@@ -35,6 +37,28 @@ def redis_server() -> Iterator[str | None]:
         finally:
             server.terminate()
             server.wait(10)
+
+
+@contextlib.contextmanager
+def postgres_schema() -> Iterator[str | None]:
+    """The URL of an empty schema of NANGO_TEST_PG_URL, or of a PostgreSQL on this machine; None without."""
+    import psycopg
+
+    candidates = [os.environ.get("NANGO_TEST_PG_URL"), *LOCAL_POSTGRES]
+    for url in filter(None, candidates):
+        with contextlib.suppress(psycopg.Error):
+            server = psycopg.connect(url, autocommit=True, connect_timeout=3)
+            break
+    else:
+        yield None
+        return
+    schema = f"nango_bench_{os.getpid()}"
+    with server:
+        server.execute(f'CREATE SCHEMA "{schema}"')  # type: ignore[call-overload]
+        try:
+            yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
+        finally:
+            server.execute(f'DROP SCHEMA "{schema}" CASCADE')  # type: ignore[call-overload]
 
 
 def _await(port: int) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from nango_py.engine.verification import Verification
     from nango_py.jobs.context import HandlerContext, JobCancelled, RetryAt
     from nango_py.jobs.job import Job
+    from nango_py.jobs.outcome import is_retryable
     from nango_py.limits.limit_types import WindowView
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
@@ -79,6 +80,7 @@ _MODULES = {
     "WindowView": "limits.limit_types",
     "__version__": "_version",
     "action": "actions.registering",
+    "is_retryable": "jobs.outcome",
 }
 
 __all__ = [
@@ -129,6 +131,7 @@ __all__ = [
     "WindowView",
     "__version__",
     "action",
+    "is_retryable",
 ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.errors import ConnectionNotFound, NangoError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nango_py.actions.service import Actions
     from nango_py.jobs.job import Job
@@ -129,6 +131,49 @@ class ActionMethods:
             idempotency_key=idempotency_key, at=at, lane=lane,
         )  # fmt: skip
 
+    def attempt_action(
+        self,
+        integration: str,
+        action: str,
+        user_id: str,
+        input: Mapping[str, JsonValue] | None = None,  # noqa: A002 - as actions name it
+        *,
+        idempotency_key: str,
+        saved: JsonValue = None,
+        checkpoint: Callable[[JsonValue], None] | None = None,
+    ) -> JsonValue:
+        """Run an action within a task of another queue, such as Celery, and return its result.
+
+        Calls wait at most a second for their quota, so that the task can be put back instead.
+
+        Args:
+            integration: a name declared in integrations.yaml.
+            action: the name of one of its actions.
+            user_id: the user of the connection.
+            input: the input.
+            idempotency_key: the same in each attempt of the task; its calls send keys made from it.
+            saved: the value of the last checkpoint of earlier attempts.
+            checkpoint: stores a value for later attempts.
+
+        Raises:
+            RetryAt: the quota is used up until `when`.
+            ActionFailed: a call failed, or the action raised an exception; see `is_retryable`.
+
+        Also raises the other errors of `trigger_action`.
+        """
+        from nango_py.actions.execution import Memory
+        from nango_py.engine.patience import with_patience
+        from nango_py.jobs.outcome import as_put_back
+        from nango_py.jobs.work import JOB_PATIENCE
+
+        memory = Memory(saved, checkpoint, idempotency_key)
+        try:
+            with with_patience(JOB_PATIENCE):
+                return self.actions.run(integration, action, user_id, input, None, memory)
+        except NangoError as error:
+            failure = as_put_back(error, self.services.clock.now())
+        raise failure
+
     def schedule_action(
         self,
         integration: str,
@@ -178,7 +223,6 @@ class ActionMethods:
     ) -> tuple[str, JsonValue]:
         """The handler and the payload of a job, after its input was checked."""
         from nango_py.actions.jobs import HANDLER, payload_of
-        from nango_py.errors import ConnectionNotFound
 
         self.actions.check(integration, action, given)
         if self.services.store.generation(integration, user_id) is None:

@@ -97,8 +97,15 @@ def put_back_until(error: BaseException, now: float) -> float | None:
     return max(float(when), now) if is_finite else None
 
 
+def as_put_back(error: NangoError, now: float) -> NangoError:
+    """`RetryAt` for an error that a quota has caused; other errors unchanged."""
+    when = put_back_until(cause_of(error), now)
+    return error if when is None else RetryAt(when, str(error))
+
+
 def is_retryable(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
+    """Whether another attempt may succeed: not after wrong input, or a refusal by the API."""
+    error = cause_of(error)
     said = getattr(error, "is_retryable", None)
     if isinstance(said, bool):
         return said

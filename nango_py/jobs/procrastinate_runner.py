@@ -160,10 +160,9 @@ class ProcrastinateRunner:
         app = procrastinate.App(connector=connector)
         app.task(name=TASK, pass_context=True, retry=_Again())(self._run_job)
         for name, function in ((TICKS, self._tick), (RESCUE, self._rescue)):
-            task = app.task(
-                name=name, queue=UPKEEP_QUEUE, priority=UPKEEP_PRIORITY, queueing_lock=name, lock=name
-            )(function)
-            app.periodic(cron=EVERY_5_SECONDS)(task)
+            # Without a lock: that of a worker that died in a rescue would keep all others from rescuing.
+            task = app.task(name=name, queue=UPKEEP_QUEUE, priority=UPKEEP_PRIORITY, queueing_lock=name)
+            app.periodic(cron=EVERY_5_SECONDS)(task(function))
         return app
 
     def _run_job(self, context: procrastinate.JobContext, *, job_id: str, turn: int, lock: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 1.0
 """The longest wait for a quota inside of a job. One that would wait longer is put back."""
 
+JOB_PATIENCE = Patience(PATIENCE_SECONDS)
+
 MAX_ERROR = 2000
 
 

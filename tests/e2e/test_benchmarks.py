@@ -18,6 +18,7 @@ ROWS = {
     "pages": {"nango_py", "requests loop", "urllib3 loop"},
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},
+    "jobs": {"threads, SQLite", "Procrastinate, PostgreSQL", "lane background"},
     "load": {"`klaviyo:v0`", "`klaviyo:v1`", "first load", "`nango blueprints list`"},
 }
 

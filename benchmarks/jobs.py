@@ -1,0 +1,185 @@
+"""Jobs: how many a second, what an idle worker costs, and what interactive calls wait during a backfill."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import statistics
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report import Goal, Table
+from benchmarks.services import postgres_schema
+from nango_py import Nango, RateLimited, Sandbox
+from nango_py.engine.patience import Patience, with_patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.synchronize import Event
+
+    from nango_py import HandlerContext
+
+KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+USERS = 50
+JOB_SECONDS = 0.001
+WORKERS, CONCURRENCY = 2, 4
+PER_WINDOW, WINDOW_SECONDS = 5, 2.0
+"""The limit of the API during the backfill."""
+
+
+def run(*, quick: bool) -> list[Table]:
+    """Measure what this machine has."""
+    return [_throughput(100 if quick else 1000), _long_wait(1.0 if quick else 20.0), _overtaking(quick=quick)]
+
+
+def _entry(base_url: str = "https://api.example.test/", **more: Any) -> dict[str, Any]:
+    headers = {"X-Key": "${api_key}"}
+    requests = {"base_url": base_url, "headers": headers, "allow_http": True}
+    return {"auth": {"auth_mode": "API_KEY"}, "requests": requests, **more}
+
+
+def _open(url: str, runner: str, concurrency: int, entry: dict[str, Any] | None = None) -> Nango:
+    settings = {"runner": runner, "concurrency": concurrency}
+    files = {"integrations": {"shop": entry or _entry()}, "config": {"jobs": settings}}
+    nango = Nango(files, database_url=url, environ={}, encryption_keys=KEY)
+    nango.jobs.register("short", lambda _: time.sleep(JOB_SECONDS))
+    return nango
+
+
+@contextlib.contextmanager
+def _sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/nango.db"
+
+
+def _throughput(count: int) -> Table:
+    title = f"{count} jobs of {JOB_SECONDS * 1000:g} ms, of {USERS} connections"
+    table = Table(title, ("runner", "workers", "enqueued a second", "run a second"))
+    with _sqlite() as url:
+        enqueued, ran = _measure(url, "threads", count, processes=0)
+    table.add("threads, SQLite", f"1 process of {WORKERS} threads", enqueued, ran)
+    table.goals.append(Goal("jobs a second with threads", ran, 400, at_least=True))
+    with postgres_schema() as url:
+        if url is None:
+            table.notes.append("Left out without PostgreSQL: Procrastinate.")
+            return table
+        enqueued, ran = _measure(url, "procrastinate", count, processes=WORKERS)
+    table.add("Procrastinate, PostgreSQL", f"{WORKERS} processes of {CONCURRENCY} jobs", enqueued, ran)
+    table.goals.append(Goal("jobs a second with Procrastinate", ran, 250, at_least=True))
+    return table
+
+
+def _measure(url: str, runner: str, count: int, processes: int) -> tuple[float, float]:
+    """Jobs a second: enqueued, and run from the first end to the last one."""
+    with _open(url, runner, CONCURRENCY if processes else WORKERS) as nango:
+        began = time.monotonic()
+        for number in range(count):
+            nango.jobs.enqueue("short", number, integration="shop", user_id=f"user-{number % USERS}")
+        enqueued = count / (time.monotonic() - began)
+        context = multiprocessing.get_context("spawn")
+        end = context.Event()
+        workers = [context.Process(target=_work, args=(url, runner, end)) for _ in range(processes)]
+        for worker in workers:
+            worker.start()
+        if not processes:
+            nango.jobs.start()
+        first = _wait(nango, 1)
+        last = _wait(nango, count)
+        end.set()
+        nango.jobs.stop(10)
+        for worker in workers:
+            worker.join()
+    return enqueued, (last[1] - first[1]) / (last[0] - first[0])
+
+
+def _work(url: str, runner: str, end: Event) -> None:
+    nango = _open(url, runner, CONCURRENCY)
+    nango.jobs.start()
+    end.wait()
+    nango.jobs.stop(10)
+
+
+def _wait(nango: Nango, least: int) -> tuple[float, int]:
+    """The moment at which at least this number of jobs was done, and how many were."""
+    while (done := nango.jobs.count().get("done", 0)) < least:
+        time.sleep(0.005)
+    return time.monotonic(), done
+
+
+def _long_wait(seconds: float) -> Table:
+    """Jobs whose quota is closed: what their worker does until it opens."""
+    table = Table(f"Ten jobs wait {seconds:g} s for their quota", ("", "share of the wait"))
+    busy = [0.0]
+    with _sqlite() as url, _open(url, "threads", CONCURRENCY) as nango:
+        opens = time.time() + seconds
+
+        def paced(_: HandlerContext) -> None:
+            began = time.monotonic()
+            try:
+                if time.time() < opens:
+                    raise RateLimited("closed", retry_at=opens)
+            finally:
+                busy[0] += time.monotonic() - began
+
+        nango.jobs.register("paced", paced)
+        for number in range(10):
+            nango.jobs.enqueue("paced", integration="shop", user_id=f"user-{number}")
+        nango.jobs.start()
+        time.sleep(min(0.5, seconds / 2))
+        cpu, began = time.process_time(), time.monotonic()
+        time.sleep(max(0.1, opens - time.time() - 0.1))
+        share = (time.process_time() - cpu) / (time.monotonic() - began)
+        _wait(nango, 10)
+        nango.jobs.stop(10)
+    blocked = busy[0] / (seconds * CONCURRENCY)
+    table.add("slots of the worker blocked by these jobs", f"{blocked:.4%}")
+    table.add("CPU of the idle worker", f"{share:.2%}")
+    table.goals = [Goal("share of the wait that slots are blocked", blocked, 0.01),
+                   Goal("share of one CPU", share, 0.01)]  # fmt: skip
+    return table
+
+
+def _overtaking(*, quick: bool) -> Table:
+    """What interactive calls wait while four threads of a backfill use the whole quota."""
+    limits = {
+        "budgets": [{"key": "all", "otherwise": [{"requests": PER_WINDOW, "per_seconds": WINDOW_SECONDS}]}]
+    }
+    title = f"Interactive calls during a backfill, {PER_WINDOW} calls in {WINDOW_SECONDS:g} s allowed"
+    table = Table(title, ("the backfill's calls", "median wait, s", "longest wait, s"))
+    for words, is_behind in (("lane background", True), ("wait in line", False)):
+        waits = _waits(_entry(rate_limits=limits), 3 if quick else 20, is_behind=is_behind)
+        table.add(words, statistics.median(waits), max(waits))
+        if is_behind:
+            table.goals.append(Goal("longest wait in windows", max(waits) / WINDOW_SECONDS, 1.1))
+    return table
+
+
+def _waits(entry: dict[str, Any], calls: int, *, is_behind: bool) -> list[float]:
+    end = threading.Event()
+    with Sandbox(entry, strict=False) as sandbox, _sqlite() as url:
+        entry = {**entry, "requests": {**entry["requests"], "base_url": sandbox.base_url}}
+        with _open(url, "threads", CONCURRENCY, entry) as nango:
+            nango.register_connection("shop", "user-1", {"api_key": "key_test_123456"})
+
+            def backfill() -> None:
+                executor = nango.executor("shop", "user-1")
+                while not end.is_set():
+                    with contextlib.suppress(RateLimited), with_patience(Patience(30.0, is_behind=is_behind)):
+                        executor.get("things")
+
+            threads = [threading.Thread(target=backfill, daemon=True) for _ in range(4 * CONCURRENCY)]
+            for thread in threads:
+                thread.start()
+            time.sleep(WINDOW_SECONDS)
+            waits = []
+            for _ in range(calls):
+                began = time.monotonic()
+                nango.executor("shop", "user-1").get("things")
+                waits.append(time.monotonic() - began)
+                time.sleep(0.1)
+            end.set()
+            for thread in threads:
+                thread.join(WINDOW_SECONDS * 10)
+    return waits

@@ -1,0 +1,113 @@
+"""A process of an engine that runs the recipe in examples/ for it, and dies after some of its calls.
+
+    engine_process.py ENGINE ORDERS FOLDER
+
+The working directory has integrations.yaml. A process dies by SIGKILL after the API has carried out every
+fourth order, and before the engine knows; another process does not die of the same order. `done-N` in the
+FOLDER says that order N is done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from nango_py import Nango
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ACTION = ("shop", "order", "ann")
+EVERY = 4
+
+
+def die_after_some_calls(folder: Path) -> None:
+    """Kill this process after the first attempt of every fourth order."""
+    attempt = Nango.attempt_action
+
+    def attempt_and_die(nango: Nango, *arguments: Any, **options: Any) -> Any:
+        result = attempt(nango, *arguments, **options)
+        number = arguments[3]["n"]
+        died = folder / f"died-{number}"
+        if number % EVERY == EVERY - 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Nango.attempt_action = attempt_and_die  # type: ignore[method-assign]
+
+
+def run_celery(orders: int, folder: Path) -> None:
+    """A worker that runs until it is stopped; the first process has sent the tasks."""
+    from celery import signals
+    from celery_worker import app, run_action
+
+    app.conf.update(task_default_queue=folder.name, worker_hijack_root_logger=False)
+
+    def note(sender: Any, **_: Any) -> None:
+        number = sender.request.args[3]["n"]
+        (folder / f"done-{number}").touch()
+
+    signals.task_success.connect(note, weak=False)
+    if orders:
+        for number in range(orders):
+            run_action.apply_async((*ACTION, {"n": number}))
+        return
+    name = f"worker-{os.getpid()}@%h"
+    app.worker_main(
+        ["worker", "-n", name, "-P", "solo", "-l", "ERROR", "--without-gossip", "--without-mingle"]
+    )
+
+
+def run_dbos(orders: int, folder: Path) -> None:
+    """Start all workflows, which have ids, and wait for them; those of a killed process go on first."""
+    from dbos import DBOS, SetWorkflowID
+    from dbos_workflow import run_action
+
+    DBOS.launch()
+    handles = []
+    for number in range(orders):
+        with SetWorkflowID(f"order-{number}"):
+            handles.append(DBOS.start_workflow(run_action, *ACTION, {"n": number}))
+    for number, handle in enumerate(handles):
+        handle.get_result()
+        (folder / f"done-{number}").touch()
+    DBOS.destroy()
+
+
+def run_dagster(orders: int, folder: Path) -> None:
+    """Run one job after the other; a run that was killed is executed again from its failure."""
+    from dagster import DagsterInstance, DagsterRunStatus, ReexecutionOptions, execute_job, reconstructable
+    from dagster_job import actions
+
+    job = reconstructable(actions)
+    names = dict(zip(("integration", "action", "user_id"), ACTION, strict=True))
+    with DagsterInstance.local_temp(str(folder)) as instance:
+        for number in range(orders):
+            if (folder / f"done-{number}").exists():
+                continue
+            ops = {"run_action": {"config": {**names, "given": {"n": number}}}}
+            config = {"ops": ops, "execution": {"config": {"in_process": {}}}}
+            options = None
+            for run in instance.get_runs():
+                if run.status == DagsterRunStatus.STARTED and run.run_config == config:
+                    instance.report_run_failed(run)
+                    options = ReexecutionOptions(run.run_id)
+            with execute_job(job, instance, run_config=config, reexecution_options=options) as result:
+                assert result.success
+            (folder / f"done-{number}").touch()
+
+
+ENGINES = {"celery": run_celery, "dbos": run_dbos, "dagster": run_dagster}
+
+
+def main(engine: str, orders: str, folder: str) -> None:
+    """Run the engine."""
+    sys.path.insert(0, str(EXAMPLES))
+    die_after_some_calls(Path(folder))
+    ENGINES[engine](int(orders), Path(folder))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -25,11 +25,9 @@ from benchmarks.report import machine
 if TYPE_CHECKING:
     from benchmarks.report import Table
 
-<<<<<<< HEAD
-NAMES = ("cpu", "tasks", "actions", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load")
-=======
-NAMES = ("cpu", "tasks", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load", "jobs")
->>>>>>> 932e9f1 (examples: run actions by Celery, DBOS and Dagster)
+NAMES = (
+    "cpu", "tasks", "actions", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load", "jobs",
+)  # fmt: skip
 WITH_PEERS = ("cpu", "pages")
 
 

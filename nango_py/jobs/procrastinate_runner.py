@@ -53,11 +53,15 @@ OWNER = "procrastinate"
 
 
 LOST_SECONDS = 60.0
-RUNNING_WITHOUT_PLACE = """
-SELECT id FROM nango_jobs WHERE status = 'running' AND changed_at < :before
+WITHOUT_PLACE = """
+SELECT id FROM nango_jobs
+WHERE status IN ('running', 'waiting') AND changed_at < :before AND run_at < :before
   AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs WHERE args->>'job_id' = nango_jobs.id)
 """
-"""A worker that was suspended, and finished late, may have removed the place of the one that took over."""
+HAS_PLACE = """
+SELECT 1 FROM procrastinate_jobs
+WHERE id = %(job_id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker_id)s
+"""
 
 
 class _AgainError(Exception):
@@ -66,6 +70,28 @@ class _AgainError(Exception):
     def __init__(self, when: datetime, lock: str | None) -> None:
         super().__init__("the job runs again later")
         self.decision = retry.RetryDecision(retry_at=when, lock=lock)
+
+
+class _OwnPlaces(procrastinate.manager.JobManager):
+    """Changes the place of a job only for the worker that has it.
+
+    A worker that was suspended, or that a busy machine kept from its heartbeats, may finish after its job was
+    given to another one, and would remove the place of that one.
+    """
+
+    async def finish_job(self, job: QueuedJob, status: Any, delete_job: bool) -> None:  # noqa: FBT001
+        """End a job."""
+        if await self._has(job):
+            await super().finish_job(job, status, delete_job)
+
+    async def retry_job(self, job: QueuedJob, *arguments: Any, **options: Any) -> None:
+        """Let a job run again."""
+        if await self._has(job):
+            await super().retry_job(job, *arguments, **options)
+
+    async def _has(self, job: QueuedJob) -> bool:
+        rows = await self.connector.execute_query_all_async(HAS_PLACE, job_id=job.id, worker_id=job.worker_id)
+        return bool(rows)
 
 
 class _Again(retry.BaseRetryStrategy):
@@ -99,6 +125,7 @@ class ProcrastinateRunner:
         """See `Forkable`."""
         self._lock = threading.Lock()
         self._has_schema = False
+        self._next_search = 0.0
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -158,6 +185,7 @@ class ProcrastinateRunner:
             max_size=self.work.settings.concurrency + 4,
         )
         app = procrastinate.App(connector=connector)
+        app.job_manager = _OwnPlaces(connector)
         app.task(name=TASK, pass_context=True, retry=_Again())(self._run_job)
         for name, function in ((TICKS, self._tick), (RESCUE, self._rescue)):
             # Without a lock: that of a worker that died in a rescue would keep all others from rescuing.
@@ -168,6 +196,8 @@ class ProcrastinateRunner:
     def _run_job(self, context: procrastinate.JobContext, *, job_id: str, turn: int, lock: str) -> None:
         """Run one attempt of a job, in a thread of the worker."""
         queued = context.job
+        if self.work.is_stopping:  # it was fetched at the same moment
+            raise _AgainError(datetime.now(UTC), None)
         if lock and queued.lock != lock:  # it was due later, and now joins its queue
             raise _AgainError(datetime.now(UTC), lock)
         store = self.work.store
@@ -221,8 +251,11 @@ class ProcrastinateRunner:
     def _keep_up(self) -> None:
         """Enqueue jobs again that have lost their place in the queue, and delete old ones."""
         store, now = self.work.store, self.work.store.now()
+        if self.work.clock.monotonic() < self._next_search:
+            return
+        self._next_search = self.work.clock.monotonic() + LOST_SECONDS
         before = now - int(LOST_SECONDS * 1_000_000)
-        for (job_id,) in store.database.read(RUNNING_WITHOUT_PLACE, {"before": before}):
+        for (job_id,) in store.database.read(WITHOUT_PLACE, {"before": before}):
             LOGGER.warning("job %s had lost its place in the queue, and runs again", job_id)
             self.write(functools.partial(_enqueue_again, store, job_id))
         store.delete_ended(now - int(self.work.settings.keep_days * DAY))

@@ -64,7 +64,7 @@ WHERE id = :id AND status = 'running' AND owner = :owner RETURNING id
 TAKE_BACK = f"""
 UPDATE nango_jobs SET status = 'waiting', owner = '', ends_at = 0, changed_at = :now, run_at = :now,
   turn = turn + 1
-WHERE id = :id AND status = 'running' RETURNING {COLUMNS}
+WHERE id = :id AND status IN ('running', 'waiting') RETURNING {COLUMNS}
 """  # noqa: S608
 CANCEL = """
 UPDATE nango_jobs SET is_cancelled = 1, changed_at = :now,

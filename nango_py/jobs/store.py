@@ -274,7 +274,7 @@ class JobStore:
         return JobRow._make(rows[0]) if rows else None
 
     def take_back(self, job_id: str, run: Run) -> JobRow | None:
-        """Let a job that seems to run wait again in a new place of its queue, within a transaction."""
+        """Let a job that has not ended wait in a new place of its queue, within a transaction."""
         rows = run(statements.TAKE_BACK, {"id": job_id, "now": self.now()})
         return JobRow._make(rows[0]) if rows else None
 

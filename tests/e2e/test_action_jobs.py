@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import ActionInputError, ConnectionNotFound, Nango, Sandbox, UnknownAction
+from nango_py import (
+    ActionFailed,
+    ActionInputError,
+    ConnectionNotFound,
+    Nango,
+    RetryAt,
+    Sandbox,
+    UnknownAction,
+    is_retryable,
+)
 from nango_py.clock import VirtualClock
 from nango_py.sandbox import Fault, FaultPlan
 from tests.support.job_product import KEY, register_users, shop_entry
@@ -168,3 +177,32 @@ def test_an_action_runs_on_a_schedule(product: Product) -> None:
     clock.advance(days=1)
     assert nango.jobs.run_due() == 0
     assert nango.jobs.schedules() == []
+
+
+def test_an_attempt_for_another_queue_is_put_back_by_an_exception(product: Product) -> None:
+    """The first calls are made and remembered; then `RetryAt` says when to go on."""
+    kept: list[Any] = []
+    given = {"items": list("abc")}
+    with pytest.raises(RetryAt) as caught:
+        product.nango.attempt_action(
+            "shop", "order", "ann", given, idempotency_key="task-1", checkpoint=kept.append
+        )
+    assert caught.value.when == pytest.approx(product.clock.now() + 60, abs=1)
+    assert items_of(product.sandbox) == ["a", "b"]
+    product.clock.advance(minutes=1)
+    result = product.nango.attempt_action(
+        "shop", "order", "ann", given, idempotency_key="task-1", saved=kept[-1], checkpoint=kept.append
+    )
+    assert result == 3
+    assert items_of(product.sandbox) == ["a", "b", "c"]
+
+
+def test_a_failed_attempt_says_whether_to_repeat_it(product: Product) -> None:
+    """A lost response may succeed the next time; a refusal does not."""
+    outcomes = []
+    for fault in (Fault("reset_after"), 422):
+        product.faults.add(fault)
+        with pytest.raises(ActionFailed) as caught:
+            product.nango.attempt_action("shop", "order", "ann", {"items": ["a"]}, idempotency_key="task-2")
+        outcomes.append(is_retryable(caught.value))
+    assert outcomes == [True, False]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nango_py import Sandbox
-from tests.support.databases import fresh_postgres
+from tests.support.databases import fresh_postgres, fresh_redis
 from tests.support.job_killer import entry
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[
             url = stack.enter_context(fresh_postgres())
         command = [
             sys.executable, str(ROOT / "tests/support/job_killer.py"), runner, mode, str(jobs), str(kills),
-            "20261130", url, sandbox.base_url, str(folder),
+            "20261130", url, stack.enter_context(fresh_redis()), sandbox.base_url, str(folder),
         ]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, timeout=350,

@@ -1,6 +1,6 @@
 """A program that starts four workers and kills them while they run jobs.
 
-    job_killer.py RUNNER MODE JOBS KILLS SEED URL SANDBOX FOLDER
+    job_killer.py RUNNER MODE JOBS KILLS SEED URL REDIS SANDBOX FOLDER
 
 Each job makes one POST with its idempotency key (in the mode `careless`, with another key in each attempt).
 Workers are forked before anything is opened. As many as KILLS die by SIGKILL, at a counted point of their
@@ -50,9 +50,9 @@ def entry(base_url: str) -> dict[str, Any]:
 class JobKiller:
     """Starts workers, kills them, and waits until every job has ended."""
 
-    def __init__(self, runner: str, mode: str, seed: int, url: str, base_url: str, folder: Path) -> None:
-        self.runner, self.mode = runner, mode
-        self.url, self.base_url, self.folder = url, base_url, folder
+    def __init__(self, runner: str, mode: str, seed: int, urls: list[str], folder: Path) -> None:
+        self.runner, self.mode, self.folder = runner, mode, folder
+        self.url, self.limits_url, self.base_url = urls
         self.chance = random.Random(seed)
 
     def open(self, **jobs: Any) -> Nango:
@@ -60,7 +60,7 @@ class JobKiller:
         settings = {"runner": self.runner, "concurrency": CONCURRENCY, "max_attempts": 30, **jobs}
         files = {
             "integrations": {"shop": entry(self.base_url)},
-            "config": {"jobs": settings, "rate_limit_store": "sql"},
+            "config": {"jobs": settings, "rate_limit_store": self.limits_url},
         }
         return Nango(files, database_url=self.url, encryption_keys=KEY, environ={})
 
@@ -155,8 +155,8 @@ def stop_at_end(jobs: Jobs) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run the drill and report."""
-    runner, mode, jobs, kills, seed, url, base_url, folder = arguments
-    killer = JobKiller(runner, mode, int(seed), url, base_url, Path(folder))
+    runner, mode, jobs, kills, seed, *urls, folder = arguments
+    killer = JobKiller(runner, mode, int(seed), urls, Path(folder))
     killer.prepare(int(jobs))
     began = time.monotonic()
     died = killer.run(int(kills))

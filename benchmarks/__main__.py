@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from benchmarks.report import Table
 
 NAMES = (
-    "cpu", "tasks", "actions", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load", "jobs",
+    "cpu", "tasks", "actions", "pages", "cold", "limiter", "connections", "rate_use", "connect", "load",
+    "jobs",
 )  # fmt: skip
 WITH_PEERS = ("cpu", "pages")
 

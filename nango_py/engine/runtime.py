@@ -206,10 +206,14 @@ class IntegrationRuntime:
         return tuple(spend for spend in spends if not spend.limits)
 
     def seconds_to_hold(self, plan: Plan) -> float:
-        """Seconds to wait for the first response of an API without configured limits; 0.0 after it."""
-        if self.limits.has_budgets:
+        """Seconds to wait for the first response of an API whose limits it has to state; 0.0 after it."""
+        if not self._learns_limits:
             return 0.0
         return self.learning.hold(self.quotas.learning(plan.settings))
+
+    @property
+    def _learns_limits(self) -> bool:
+        return self.limits.has_learned_budgets or not self.limits.has_budgets
 
     def learner(
         self,
@@ -227,9 +231,11 @@ class IntegrationRuntime:
         monotonic clock.
         """
         if isinstance(outcome, Failure):
-            if not self.limits.has_budgets:
+            if self._learns_limits:
                 self.learning.forget_first_call(self.quotas.learning(plan.settings))
             return None
+        if self.limits.has_learned_budgets:
+            self.learning.end_hold(self.quotas.learning(plan.settings))
         statuses = self._statuses_of(outcome, body)
         if self._header_reader.has_seen_end or outcome.status_code == GONE:
             self._report_end(plan, outcome)

@@ -181,6 +181,14 @@ class Learning:
                 return 0.0
             return HOLD_POLL_SECONDS if now < started_at + HOLD_SECONDS else 0.0
 
+    def end_hold(self, scope: str) -> None:
+        """There was a response, so that other calls need not wait for the first one."""
+        if scope not in self._scopes:
+            with self._lock:
+                self._scopes[scope] = _Scope()
+                self._first_calls.pop(scope, None)
+                _forget_oldest(self._scopes, MAX_SCOPES)
+
     def forget_first_call(self, scope: str) -> None:
         """The first call got no response, so another one may be sent at once."""
         self._first_calls.pop(scope, None)

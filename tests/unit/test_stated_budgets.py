@@ -9,6 +9,7 @@ import pytest
 from nango_py import Nango, RateLimited, Sandbox
 from nango_py.config.request_match import RequestFacts
 from nango_py.limits.rules import RateLimits
+from tests.support.made_values import a_plan, bound_settings
 from tests.support.sandbox_product import ENCRYPTION_KEY
 from tests.unit.test_reported_limits import Api
 
@@ -40,6 +41,19 @@ def test_limits_are_learned_from_the_first_response() -> None:
     api = Api(TOKENS)
     assert api.runtime.spends_of(api.call(200, BOTH).plan)[0] != ()
     assert used(api) == {"3 in 60 s, from headers": 1, "1000 in 60 s, from headers": 50}
+
+
+def test_the_first_call_is_sent_alone() -> None:
+    """Others wait for its response, which states the limits or not."""
+    for headers in (BOTH, {}):
+        api = Api(TOKENS)
+        plan = a_plan(settings=bound_settings(api.integration))
+        assert api.runtime.seconds_to_hold(plan) == 0.0
+        assert api.runtime.seconds_to_hold(plan) > 0.0
+        api.runtime.learning.forget_first_call(api.runtime.quotas.learning(plan.settings))
+        api.call(200, headers)
+        assert api.runtime.seconds_to_hold(plan) == 0.0
+        assert api.runtime.seconds_to_hold(plan) == 0.0
 
 
 def test_a_learned_limit_holds_calls_back() -> None:

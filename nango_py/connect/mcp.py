@@ -95,7 +95,7 @@ class McpLogin(CodeLogin):
     def finish(self, callback: Mapping[str, str], redirect_uri: str, kept: Settings) -> LoginResult:
         """The credentials for the code, with what refreshes need."""
         self._found = dict(kept["found"])
-        uri = str(self._found["redirect_uri"])
+        uri = str(self._found.get("redirect_uri") or redirect_uri)  # an older version stored none
         mark = dict(parse_qsl(urlsplit(uri).query)).get(MARK, "")
         if mark and not hmac.compare_digest(callback.get(MARK, "").encode(), mark.encode()):
             message = "the response comes from a different server than the login was sent to"

@@ -269,6 +269,16 @@ def test_an_action_can_be_a_graphql_query(run: Run, tmp_path: Path) -> None:
 
 
 @BOTH
+def test_a_graphql_query_may_have_no_variables(run: Run, tmp_path: Path) -> None:
+    """Variables that are all absent are an empty mapping."""
+    with action_product({"find": GRAPHQL}, tmp_path) as product:
+        product.sandbox.respond("POST", "graphql", {"data": {"item": {"name": "A"}}})
+        assert run(product, "find", {}) == "A"
+        (sent,) = product.sent
+    assert not sent.json().get("variables")  # type: ignore[union-attr]
+
+
+@BOTH
 def test_start_and_end_are_events_with_the_calls(run: Run, tmp_path: Path) -> None:
     """Both events have the id of the execution; the last has the calls, the duration and the reason."""
     seen: list[Event] = []

@@ -205,6 +205,7 @@ def test_a_wrong_action_is_refused_at_its_place(tmp_path: Path, name: str) -> No
         "    request: {method: GET, path: 'a/${input.email}', paginate: {max_records: '${input.limit}'}}\n",
         "    request: {method: POST, path: a, json: {name: '${input.name}', n: '${input.limit}'}}\n",
         "    request: {graphql: {query: '{ a }', variables: {id: '${input.email}'}}}\n    result: a.b\n",
+        f"{REQUEST}    output: {{dependentRequired: {{a: [b]}}, dependentSchemas: {{a: {{}}}}}}\n",
         f"{REQUEST}    result: {{id: data.id}}\n    outcomes: [{{when: {{status: 4xx}}}}]\n",
         (
             "    steps:\n"

@@ -86,7 +86,7 @@ def compile_request(settings: Settings, reader: TemplateReader) -> ActionRequest
         options=tuple(compiler.options()),
         paging=compiler.paging({} if paginate is True else paginate) if paginate else None,
         query=str(graphql.get("query", "")),
-        variables=compiler.value(("graphql", "variables")) or _empty,
+        variables=_body_of(compiler.value(("graphql", "variables")) or _empty),
     )
 
 

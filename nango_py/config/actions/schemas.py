@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nango_py.config.yaml.tree import Located
     from nango_py.json_types import JsonValue
 
-_NAMES_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs"})
-_VALUES = frozenset({"enum", "const", "default", "examples"})
+_NAMES_OF_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "dependentSchemas"})
+_VALUES = frozenset({"enum", "const", "default", "examples", "dependentRequired"})
 _KNOWN = frozenset(
     {"type", "properties", "required", "additionalProperties", "items", "enum", "const", "pattern", "format"}
     | {"title", "description", "default", "examples", "minimum", "maximum", "exclusiveMinimum"}

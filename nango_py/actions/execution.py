@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SECONDS = 300.0
 """The time for an action whose caller sets no deadline."""
 
+JOB_SECONDS = 3600.0
+"""The same for one attempt of a job, for which no caller waits."""
+
 STARTED = "%(integration)s %(user_id)s action %(action)s started (execution %(execution)s)"
 FINISHED = (
     "%(integration)s %(user_id)s action %(action)s ended: %(outcome)s in %(milliseconds)d ms "
@@ -104,9 +107,10 @@ class Execution:
         self.has_deadline = deadline is not None
         self._events = events
         self._logger = logger
-        self._seconds = deadline
+        longest = JOB_SECONDS if self.memory.is_kept else SECONDS
+        self._seconds = longest if deadline is None else deadline
         self._began = clock.monotonic()
-        self._ends = self._began + (SECONDS if deadline is None else deadline)
+        self._ends = self._began + self._seconds
 
     def seconds_left(self) -> float:
         """The seconds until the deadline.
@@ -121,8 +125,7 @@ class Execution:
 
     def out_of_time(self) -> DeadlineExceeded:
         """The error for an action that takes too long."""
-        seconds = SECONDS if self._seconds is None else self._seconds
-        return DeadlineExceeded(f"the action takes longer than its deadline of {seconds:g} s")
+        return DeadlineExceeded(f"the action takes longer than its deadline of {self._seconds:g} s")
 
     def start(self) -> None:
         """Record that it starts."""

@@ -71,6 +71,8 @@ def show(project: Project, name: str, is_resolved: bool) -> None:
     scopes = settings.get("scopes", {})
     _echo_section("Scopes", (f"{name}: {text}" for name, text in scopes.items()))
     _echo_section("Announced changes", change_lines(blueprint))
+    actions = settings.get("actions") or {}
+    _echo_section("Actions", (f"{name}: {action.get('title') or name}" for name, action in actions.items()))
     _echo_section("Gotchas", (f"- {gotcha}" for gotcha in settings.get("gotchas", ())))
     _echo_section("Sources", source_lines(settings))
     _echo_section("Not confirmed by a page of the vendor", unconfirmed)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nango_py.config.values import Path
 
 SECRET_SETTINGS = frozenset({"app_api_key", "oauth_client_secret"})
-PROSE = frozenset({"examples", "gotchas"})
+PROSE = frozenset({"actions", "examples", "gotchas"})
 # A literal value under such a name is a secret written into the file.
 _SECRET_NAME = re.compile(r"auth|cookie|key|passw|secret|signature|token", re.IGNORECASE)
 _MAX_LINE = 150
@@ -69,7 +69,8 @@ def list_(project: Project, as_json: bool) -> None:
 def show(project: Project, name: str, as_json: bool) -> None:
     """Print every setting of an integration with the file and line that it comes from.
 
-    Secret settings and values from the environment are masked. Examples and gotchas are left out.
+    Secret settings and values from the environment are masked. Examples, gotchas and actions are left out;
+    `nango actions list` prints these.
 
     \b
     Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,10 @@ from nango_py import (
     DeadlineExceeded,
     ProviderError,
     UnknownAction,
+    VirtualClock,
 )
-from nango_py.actions.execution import Memory
+from nango_py.actions.execution import Execution, Memory
+from nango_py.engine.events import Events
 from tests.support.action_product import BOTH, KEY, action_product
 
 if TYPE_CHECKING:
@@ -379,3 +382,15 @@ def test_a_cancelled_action_makes_no_more_calls(tmp_path: Path) -> None:
         sent = len(product.sent)
     assert [event.reason for event in seen] == ["CancelledError"]
     assert sent <= 3
+
+
+@pytest.mark.parametrize(("save", "seconds"), [(None, 300), (lambda _: None, 3600)])
+def test_an_attempt_of_a_job_has_more_time(save: Any, seconds: float) -> None:
+    """Without a deadline of the caller an action has five minutes, and in a job an hour."""
+    clock = VirtualClock()
+    execution = Execution("i", "a", "u", clock, Events(), logging.getLogger("x"), None, Memory(None, save))
+    clock.advance(seconds - 1)
+    assert execution.seconds_left() == 1
+    clock.advance(1)
+    with pytest.raises(DeadlineExceeded, match=str(seconds)):
+        execution.seconds_left()

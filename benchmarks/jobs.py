@@ -149,7 +149,7 @@ def _overtaking(*, quick: bool) -> Table:
     title = f"Interactive calls during a backfill, {PER_WINDOW} calls in {WINDOW_SECONDS:g} s allowed"
     table = Table(title, ("the backfill's calls", "median wait, s", "longest wait, s"))
     for words, is_behind in (("lane background", True), ("wait in line", False)):
-        waits = _waits(_entry(rate_limits=limits), 3 if quick else 20, is_behind=is_behind)
+        waits = _waits(_entry(rate_limits=limits), 2 if quick else 10, is_behind=is_behind)
         table.add(words, statistics.median(waits), max(waits))
         if is_behind:
             table.goals.append(Goal("longest wait in windows", max(waits) / WINDOW_SECONDS, 1.1))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from nango_py.errors import NangoError, printable
+from nango_py.engine.patience import current_patience
+from nango_py.errors import NangoError, RateLimited, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,9 @@ def log_call(
     if isinstance(result, BaseException):
         # Other exceptions, such as those of signal handlers, may hold anything.
         text = f": {result}" if isinstance(result, NangoError) else ""
-        outcome, is_failed = f"{type(result).__name__}{text}", True
+        # A job that waits for its quota is put back, which is no failure.
+        is_put_back = isinstance(result, RateLimited) and current_patience() is not None
+        outcome, is_failed = f"{type(result).__name__}{text}", not is_put_back
     else:
         last = call.attempts[-1]
         outcome = f"status {result.status_code}"

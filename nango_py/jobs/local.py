@@ -271,15 +271,15 @@ class ThreadRunner(LocalRunner):
 
     def _wait_for_jobs(self, lanes: tuple[str, ...], seen: int) -> None:
         """Wait until a job is due, or others have changed something."""
-        store = self.work.store
-        seconds = POLL_SECONDS
         try:
             while not self.work.is_stopping and self._changes == seen:
-                due, now = store.next_due(lanes), store.now()
-                if due is not None and due > now:
-                    seconds = min(seconds, (due - now) / 1_000_000)
-                self._wait(seconds, seen)
-                if due is not None and due <= store.now():
+                now = self.work.store.now()
+                due = self.work.store.next_due(lanes)
+                # One that is due already waits for another one: that ends, or is put back until it is due.
+                following = due if due is None or due > now else self.work.store.next_due(lanes, now)
+                seconds = POLL_SECONDS if following is None else (following - now) / 1_000_000
+                self._wait(min(seconds, POLL_SECONDS), seen)
+                if due is not None and due <= self.work.store.now():
                     return
         except StorageError:
             self._wait(POLL_SECONDS, seen)

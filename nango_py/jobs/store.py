@@ -309,9 +309,15 @@ class JobStore:
         """The number of jobs of each status that has any."""
         return {status: int(number) for status, number in self.database.read(statements.COUNT, {})}
 
-    def next_due(self, lanes: Iterable[str]) -> int | None:
-        """When the next waiting job of the lanes may start, in microseconds; None if none waits."""
-        times = [self.database.read(statements.NEXT_DUE, {"lane": lane})[0][0] for lane in lanes]
+    def next_due(self, lanes: Iterable[str], after: int = -1) -> int | None:
+        """When the next waiting job of the lanes may start, in microseconds; None if none waits.
+
+        Args:
+            lanes: the lanes.
+            after: leaves out jobs that were due by this time.
+        """
+        parameters = [{"lane": lane, "after": after} for lane in lanes]
+        times = [self.database.read(statements.NEXT_DUE, each)[0][0] for each in parameters]
         return min((time for time in times if time is not None), default=None)
 
     def extend(self, owner: str, seconds: float) -> None:

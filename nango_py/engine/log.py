@@ -82,7 +82,7 @@ def log_call(
     if isinstance(result, BaseException):
         # Other exceptions, such as those of signal handlers, may hold anything.
         text = f": {result}" if isinstance(result, NangoError) else ""
-        # A job that waits for its quota is put back, which is no failure.
+        # A job that waits for its quota is put back, and has not failed.
         is_put_back = isinstance(result, RateLimited) and current_patience() is not None
         outcome, is_failed = f"{type(result).__name__}{text}", not is_put_back
     else:

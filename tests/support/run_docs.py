@@ -150,6 +150,7 @@ def main(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):
         if block.title:
+            Path(block.title).parent.mkdir(parents=True, exist_ok=True)
             Path(block.title).write_text(block.text)
         if block.is_run:
             code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from nango_py.limits.limit_types import WindowView
     from nango_py.sandbox import Sandbox
     from nango_py.secret import Secret
+    from nango_py.tools.outcomes import ToolResult
+    from nango_py.tools.toolbox import Toolbox, ToolCall
     from nango_py.transfer.report import ImportReport
     from nango_py.transport.response import Response
 
@@ -75,6 +77,9 @@ _MODULES = {
     "RetryAt": "jobs.context",
     "Sandbox": "sandbox",
     "Secret": "secret",
+    "ToolCall": "tools.toolbox",
+    "ToolResult": "tools.outcomes",
+    "Toolbox": "tools.toolbox",
     "Verification": "engine.verification",
     "VirtualClock": "clock",
     "WindowView": "limits.limit_types",
@@ -122,6 +127,9 @@ __all__ = [
     "StorageError",
     "TamperError",
     "TapeError",
+    "ToolCall",
+    "ToolResult",
+    "Toolbox",
     "TransportFailed",
     "UnknownAction",
     "UnknownBlueprint",

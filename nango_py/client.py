@@ -1,4 +1,4 @@
-"""class Nango(ActionMethods): the integrations of a product and the connections of its users."""
+"""class Nango(McpMethods): the integrations of a product and the connections of its users."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nango_py.accounts import Accounts
-from nango_py.actions.methods import ActionMethods
 from nango_py.clock import SYSTEM_CLOCK
+from nango_py.mcp.methods import McpMethods
 from nango_py.secret import Secret, without_frames
 from nango_py.services import Lazy, Services
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nango_py.transfer.report import ImportReport
 
 
-class Nango(ActionMethods):
+class Nango(McpMethods):
     """The integrations declared in integrations.yaml, and the connections stored for them.
 
     Safe to share between threads, usable as a context manager, and usable after a fork.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SATURATION = 1.2
 LENGTH_WEIGHT = 0.5
 PREFIX_WEIGHT = 0.5
+SYNONYM_WEIGHT = 0.5
 SHORTEST_PREFIX = 3
 
 _WORD = re.compile(r"[^\W_]+")
@@ -58,9 +59,19 @@ class WordIndex:
     Args:
         entries: the name of each entry, and its texts with their weights, such as
             `("slack:v0", {"Slack": 3, "Send and read messages": 1})`.
+        synonyms: words of a similar meaning by word; a query with a word also finds those, with less weight.
     """
 
-    def __init__(self, entries: Iterable[tuple[str, Mapping[str, float]]]) -> None:
+    def __init__(
+        self,
+        entries: Iterable[tuple[str, Mapping[str, float]]],
+        synonyms: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        self._synonyms: dict[str, dict[str, None]] = {}
+        for word, others in (synonyms or {}).items():
+            for stem in stems(word):
+                same = self._synonyms.setdefault(stem, {})
+                same.update(dict.fromkeys(each for other in others for each in stems(other)))
         self._frequencies: dict[str, Counter[str]] = {}
         for name, texts in entries:
             frequency = self._frequencies[name] = Counter()
@@ -79,11 +90,14 @@ class WordIndex:
 
         A word that no entry has also finds the longer words that begin with it.
         """
-        scores: Counter[str] = Counter()
+        weights: dict[str, float] = {}
         for stem in dict.fromkeys(stems(query)):
             for word, weight in self._matching(stem):
-                for name in self._holders[word]:
-                    scores[name] += weight * self._score(word, name)  # type: ignore[assignment]
+                weights[word] = max(weight, weights.get(word, 0.0))
+        scores: Counter[str] = Counter()
+        for word, weight in weights.items():
+            for name in self._holders[word]:
+                scores[name] += weight * self._score(word, name)  # type: ignore[assignment]
         best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         return [Hit(name, score) for name, score in best[:limit]]
 
@@ -92,6 +106,9 @@ class WordIndex:
             yield stem, 1.0
         elif len(stem) >= SHORTEST_PREFIX:
             yield from ((word, PREFIX_WEIGHT) for word in self._holders if word.startswith(stem))
+        for word in self._synonyms.get(stem, ()):
+            if word in self._holders:
+                yield word, SYNONYM_WEIGHT
 
     def _score(self, word: str, name: str) -> float:
         holders, number = len(self._holders[word]), len(self._frequencies)

@@ -25,6 +25,8 @@ PURPOSES = {
     "blueprint_tests": "blueprints against their sandboxes",
     "server": "ASGI server with the connect page",
     "actions": "named operations in YAML and Python",
+    "mcp": "the server of tools",
+    "tools": "actions for language models",
     "connect": "OAuth logins and forms of users",
     "jobs": "work that runs later or elsewhere",
     "transfer": "exports and imports of connections",

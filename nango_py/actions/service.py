@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nango_py.actions.python_actions import RunnablePython
     from nango_py.actions.registering import Registration
     from nango_py.config.model import Integration
-    from nango_py.json_types import JsonValue, Settings
+    from nango_py.json_types import JsonObject, JsonValue, Settings
     from nango_py.services import Services
 
 
@@ -57,9 +57,9 @@ class Actions:
         """
         return self._find(self._services.integration(integration), name).info
 
-    def check(self, integration: str, name: str, given: Mapping[str, JsonValue] | None) -> None:
-        """Check the input of an action that runs later; raises the errors of `run` for a wrong one."""
-        self._find(self._services.integration(integration), name).input.check(given)
+    def check(self, integration: str, name: str, given: Mapping[str, JsonValue] | None) -> JsonObject:
+        """The input of an action that runs later, with defaults; raises the errors of `run`."""
+        return self._find(self._services.integration(integration), name).input.check(given)
 
     def list(self, integration: str | None = None) -> Sequence[ActionInfo]:
         """The actions of an integration, or of all, by integration and name.

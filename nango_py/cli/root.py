@@ -19,6 +19,7 @@ from nango_py.cli.integrations import integrations
 from nango_py.cli.jobs import jobs, worker
 from nango_py.cli.keys import keys
 from nango_py.cli.limits import limits
+from nango_py.cli.mcp import mcp
 from nango_py.cli.project import Project
 from nango_py.cli.sandbox import sandbox
 from nango_py.cli.schema import schema
@@ -75,7 +76,7 @@ def nango(
 
 for command in (
     init, check, demo, sandbox, plan, call, blueprints, integrations, connections, limits, keys, schema,
-    serve, connect_session, actions, worker, jobs,
+    serve, connect_session, actions, mcp, worker, jobs,
 ):  # fmt: skip
     nango.add_command(command)
 for command in (choose, connect, keep_alive, export, import_):

@@ -58,7 +58,7 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
         root = nango.configuration.config.oauth_server_root_url
         _check_host(host, root)
         run = _load_server(nango)
-        listener = _listen(host, _port_of(root) if port is None else port)
+        listener = listen(host, _port_of(root) if port is None else port, OTHER_PORT)
         nango.finish_renewals_on_sigterm()
         _echo_introduction(nango, listener, user, names)
         with show_connect_logs():
@@ -152,7 +152,8 @@ def _load_server(nango: Nango) -> Callable[[list[socket.socket]], None]:
     raise click.UsageError("nango serve requires Starlette and uvicorn: pip install 'nango-py[server]'")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, otherwise: str) -> socket.socket:
+    """A listening socket; `otherwise` is what to do if the port is in use."""
     from nango_py.server.uvicorn_server import open_listener
 
     try:
@@ -160,7 +161,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         if error.errno == errno.EADDRINUSE:
-            reason += f". Stop the other process (another nango serve?), or {OTHER_PORT}"
+            reason += f". Stop the other process (another nango serve?), or {otherwise}"
     raise click.UsageError(f"cannot listen on {host} port {port}: {reason}")
 
 

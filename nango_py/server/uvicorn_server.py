@@ -187,7 +187,12 @@ def network_of(address: str) -> str:
 
 
 def make_server(accounts: Accounts, **more: Any) -> uvicorn.Server:
-    """A server for the connect page; `run(sockets=[...])` serves until a signal arrives.
+    """A server for the connect page; `run(sockets=[...])` serves until a signal arrives."""
+    return make_app_server(ConnectServer(accounts), **more)
+
+
+def make_app_server(app: Any, **more: Any) -> uvicorn.Server:
+    """A server for an ASGI application, with the same limits.
 
     It logs to `nango_py.server`, because uvicorn's own access log would show the query of a callback.
     """
@@ -205,7 +210,7 @@ def make_server(accounts: Accounts, **more: Any) -> uvicorn.Server:
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         **more,
     }
-    return uvicorn.Server(uvicorn.Config(ConnectServer(accounts), **options))
+    return uvicorn.Server(uvicorn.Config(app, **options))
 
 
 def open_listener(host: str, port: int) -> socket.socket:

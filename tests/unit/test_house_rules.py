@@ -44,7 +44,9 @@ OWNERS = {
     "httpx2": set(),
     "starlette": {"server/"},
     "uvicorn": {"server/"},
-    "anyio": {"server/"},
+    "anyio": {"server/", "mcp/sdk.py"},
+    "mcp": {"mcp/sdk.py"},
+    "mcp_types": {"mcp/sdk.py"},
     "h11": {"server/"},
 }
 """Each library is imported in one place, so that replacing it touches one place."""
@@ -147,6 +149,8 @@ HEAVY = {
     "procrastinate",
     "starlette",
     "uvicorn",
+    "mcp",
+    "pydantic",
 }
 
 

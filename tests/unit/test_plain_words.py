@@ -59,6 +59,7 @@ ALLOWED = {
     r"(lease|certificate).{0,40}renew|renew.{0,40}(lease|certificate)": "leases and certificates are renewed",
     r"can tell (whether|if)": "can find out",
     r"answers? to (a|the) question": "given by a person",
+    r"submitted_at.{0,40}answers": "the key of what people filled in, in Typeform's responses",
 }
 """Where a phrase is right, and why."""
 

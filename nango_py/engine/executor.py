@@ -105,10 +105,15 @@ _has_warned = False
 
 
 def warn_about_event_loop() -> None:
-    """Warn once if the calling thread runs an event loop, which a sync call stops until its end."""
+    """Warn once if the calling thread runs an event loop, which a sync call stops until its end.
+
+    The cells of a notebook run in an event loop that has nothing else to do.
+    """
     global _has_warned  # noqa: PLW0603
     asyncio = sys.modules.get("asyncio")
     if _has_warned or asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 - documented, and cheap
+        return
+    if "ipykernel" in sys.modules:
         return
     _has_warned = True
     warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -275,3 +276,16 @@ def test_a_sync_call_in_an_event_loop_warns_once(monkeypatch: pytest.MonkeyPatch
     asyncio.run(fine())
     by_thread.get("things")
     asyncio.run(wrong())
+
+
+def test_a_notebook_may_make_sync_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells run in the event loop of their kernel, which has nothing else to do: there is no warning."""
+    monkeypatch.setattr(sync_executor, "_has_warned", False)
+    monkeypatch.setitem(sys.modules, "ipykernel", sync_executor)
+    by_thread, _ = executors(ScriptedApi(lambda _: []), pagination={"kind": "single"})
+
+    async def cell() -> None:
+        by_thread.get("things")
+
+    asyncio.run(cell())
+    assert not sync_executor._has_warned

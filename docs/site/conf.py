@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nango_py._version import __version__
+from nango_py._version import DOCS_URL, __version__
 
 project = "nango_py"
 author = "nango_py contributors"
@@ -23,6 +23,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 default_role = "code"
 
+html_baseurl = f"{DOCS_URL}/"
 html_theme = "furo"
 html_title = f"nango_py {__version__}"
 html_static_path = ["_static"]

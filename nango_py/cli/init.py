@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEAD = f"""\
 # The APIs that your product calls. `nango check` finds mistakes. All keys are listed in
-# {DOCS_URL}/integrations.md
+# {DOCS_URL}/integrations.html
 """
 EXAMPLE = (
     HEAD

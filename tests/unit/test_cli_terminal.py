@@ -163,13 +163,17 @@ def test_check_counts_its_warnings(product: Product) -> None:
 
 
 def test_links_have_one_base(product: Product) -> None:
-    """The URLs of the package begin with the constant, and `nango init` points to a page that exists."""
+    """The URLs of the package begin with the constants, and files of it link to pages that exist."""
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
     assert len(urls) >= 3
+    assert urls.pop("Documentation") == DOCS_URL
     assert all(url.startswith(PROJECT_URL) for url in urls.values())
     (named,) = re.findall(r"https://\S+", EXAMPLE.replace("https://api.example.com/", ""))
     assert named.startswith(DOCS_URL)
-    assert (ROOT / "docs" / named.rpartition("/")[2]).is_file()
+    sources = "".join(path.read_text() for path in (ROOT / "nango_py").rglob("*.py"))
+    pages = re.findall(r"\{DOCS_URL\}/([\w/-]+)\.html", sources)
+    assert len(pages) == sources.count("{DOCS_URL}/") >= 2
+    assert [page for page in pages if not (ROOT / "docs" / f"{page}.md").is_file()] == []
     assert product.run("init").code == 0
 
 

@@ -113,7 +113,7 @@ def _head(draft: Draft, file: str) -> Iterator[str]:
     yield "# yaml-language-server: $schema=blueprint.schema.json"
     origin = f", from {draft.origin}" if draft.origin else ""
     yield f"# A draft{origin}. Check it with `nango check {file}`, and test it with"
-    yield f"# `nango blueprints test {file}`. All keys: {DOCS_URL}/reference/blueprint.md"
+    yield f"# `nango blueprints test {file}`. All keys: {DOCS_URL}/reference/blueprint.html"
     yield f"name: {draft.name}"
     yield f"version: {draft.version}"
     yield f"title: {format_flow(draft.title)}"

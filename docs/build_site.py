@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nango_py._version import SOURCE_URL
 from nango_py.config.catalogue import Catalogue
 
 DOCS = Path(__file__).parent
@@ -48,12 +49,9 @@ def collect() -> None:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(SITE, SOURCE, ignore=shutil.ignore_patterns("*.pyc", "__pycache__"))
     for folder in ("images", "plots", "reference", "how-to"):
-        if (DOCS / folder).is_dir():
-            shutil.copytree(
-                DOCS / folder, SOURCE / folder, ignore=shutil.ignore_patterns("*.py", "catalogue.md")
-            )
-    for path in DOCS.glob("*.md"):
-        (SOURCE / path.name).write_text(adapt(path.read_text("utf-8")), "utf-8")
+        shutil.copytree(DOCS / folder, SOURCE / folder, ignore=shutil.ignore_patterns("*.py", "catalogue.md"))
+    for path in (*DOCS.glob("*.md"), *DOCS.glob("how-to/*.md")):
+        (SOURCE / path.relative_to(DOCS)).write_text(adapt(path.read_text("utf-8")), "utf-8")
     for name, page in TOP_PAGES.items():
         text = (ROOT / name).read_text("utf-8").replace("](docs/", "](")
         (SOURCE / page).write_text(adapt(text), "utf-8")
@@ -61,7 +59,8 @@ def collect() -> None:
     features = (
         (ROOT / "README.md").read_text("utf-8").partition("\n## What you get\n")[2].partition("\n## ")[0]
     )
-    index.write_text(adapt(index.read_text("utf-8").replace("FEATURES\n", features.strip() + "\n")), "utf-8")
+    features = features.strip().replace("](docs/", "](") + "\n"
+    index.write_text(adapt(index.read_text("utf-8").replace("FEATURES\n", features)), "utf-8")
     write_catalogue()
     (SOURCE / "api.md").write_text(api_page(), "utf-8")
 
@@ -69,10 +68,9 @@ def collect() -> None:
 def adapt(text: str) -> str:
     """A page for the site: links to pages that are elsewhere there, and an anchor for each error code."""
     for name, page in TOP_PAGES.items():
-        text = text.replace(f"](../{name}", f"]({page}").replace(f"]({name}", f"]({page}")
-    text = text.replace("](reference/catalogue.md", "](catalogue/index.md").replace(
-        "](README.md", "](index.md"
-    )
+        text = re.sub(rf"\]\((?:\.\./)?((?:\.\./)?){re.escape(name)}", rf"](\1{page}", text)
+    text = text.replace("reference/catalogue.md)", "catalogue/index.md)").replace("](README.md", "](index.md")
+    text = re.sub(r"\]\((?:\.\./)*examples/", f"]({SOURCE_URL}/examples/", text)
     return re.sub(
         r"^- (E\d{3}[^:\n]*):", lambda found: f"- {anchors(found[1])}{found[0][2:]}", text, flags=re.MULTILINE
     )

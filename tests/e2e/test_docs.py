@@ -32,7 +32,8 @@ COMMANDS = [page for page in PAGES if blocks(page, "sh", "console") and page.nam
 
 def params(*languages: str, pages: tuple[Path, ...] = TEXTS) -> list[Any]:
     """The blocks of some languages as test parameters."""
-    return [pytest.param(block, id=str(block)) for page in pages for block in blocks(page, *languages)]
+    found = (block for page in pages for block in blocks(page, *languages))
+    return [pytest.param(block, id=str(block)) for block in found if not block.is_example]
 
 
 # -- code --------------------------------------------------------------------------------------------------

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+HOW_TO = tuple(sorted((ROOT / "docs" / "how-to").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *HOW_TO)
 REFERENCE = tuple(sorted((ROOT / "docs" / "reference").glob("*.md")))
 """Generated pages that list everything, and so explain nothing."""
 
-TEXTS = (*PAGES, *REFERENCE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+TEXTS = (
+    *PAGES,
+    *REFERENCE,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "examples" / "README.md",
+)
 OVERRIDES = "DOCS_OVERRIDES"
 
 
@@ -46,6 +53,11 @@ class Block:
         """The name of the file that the block holds, or ""."""
         found = re.search(r"title=(\S+)", self.info)
         return found[1] if found else ""
+
+    @property
+    def is_example(self) -> bool:
+        """Whether the block is a part of a file in examples/."""
+        return self.title.startswith("examples/")
 
     @property
     def is_run(self) -> bool:
@@ -149,7 +161,7 @@ def main(page: Path) -> None:
     nango_py.Nango = DocumentedNango
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page, "python"):
-        if block.title:
+        if block.title and not block.is_example:
             Path(block.title).parent.mkdir(parents=True, exist_ok=True)
             Path(block.title).write_text(block.text)
         if block.is_run:

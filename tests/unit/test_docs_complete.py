@@ -19,7 +19,7 @@ from nango_py.engine.events import KINDS
 from nango_py.registry import AUTH_MODES, PAGINATORS
 from nango_py.sandbox.faults import KINDS as FAULTS
 from nango_py.transfer.nango.credential_fields import TYPES
-from tests.support.run_docs import PAGES, ROOT, TEXTS, blocks
+from tests.support.run_docs import HOW_TO, PAGES, ROOT, TEXTS, blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,8 +186,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_page_can_be_found_from_the_readme(page: Path) -> None:
-    """The README links every page."""
-    assert page.name == "README.md" or f"(docs/{page.name})" in (ROOT / "README.md").read_text()
+    """The README links every page, or the page that lists the how-to pages."""
+    readme = (ROOT / "README.md").read_text()
+    if page in HOW_TO and page.name != "index.md":
+        assert f"({page.name})" in (page.parent / "index.md").read_text()
+    else:
+        name = page.relative_to(ROOT).as_posix()
+        assert name == "README.md" or f"({name})" in readme
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)

@@ -112,6 +112,9 @@ def files() -> list[str]:
         "nango_py/server/static/*.html",
         "blueprints/*.yaml",
         "docs/*.md",
+        "docs/how-to/*.md",
+        "examples/*.md",
+        "examples/**/*.py",
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
@@ -120,7 +123,7 @@ def files() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
-@pytest.mark.parametrize("kind", ["nango_py", "blueprints", "docs", ""])
+@pytest.mark.parametrize("kind", ["nango_py", "blueprints", "docs", "examples", ""])
 def test_files_are_written_in_plain_words(kind: str) -> None:
     """No phrase of the list is in the prose of a file of this folder."""
     names = [name for name in files() if name.rpartition("/")[0].split("/")[0] == kind]

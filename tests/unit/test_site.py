@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nango_py._version import SOURCE_URL
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
 
@@ -63,3 +64,12 @@ def test_each_error_code_has_an_anchor() -> None:
     text = BUILD["adapt"]("- E001 to E003, E007: YAML\n\n[a](../CONTRIBUTING.md#x) [b](README.md#y)\n")
     assert [f'id="E{number:03}"' in text for number in range(1, 8)] == [True] * 3 + [False] * 3 + [True]
     assert "[a](contributing.md#x) [b](index.md#y)" in text
+
+
+def test_links_of_how_to_pages_lead_to_the_site_or_to_the_file() -> None:
+    """A page in a folder links top pages and the catalogue one level up, and examples where the source is."""
+    text = BUILD["adapt"](
+        "[a](../../CONTRIBUTING.md#x) [b](../reference/catalogue.md) [c](../../examples/docker/compose.yaml)"
+    )
+    assert "[a](../contributing.md#x) [b](../catalogue/index.md)" in text
+    assert f"[c]({SOURCE_URL}/examples/docker/compose.yaml)" in text

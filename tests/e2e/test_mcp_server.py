@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -283,6 +284,32 @@ def test_a_call_ends_when_its_client_goes(product: ActionProduct) -> None:
         client.close()
         assert ended.wait(30)
         may_end.set()
+
+
+def test_too_many_requests_are_refused(product: ActionProduct, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further ones get 503 while others run."""
+    arrived, may_end = threading.Event(), threading.Event()
+
+    def wait(_: Any) -> dict[str, Any]:
+        arrived.set()
+        may_end.wait(30)
+        return {"items": []}
+
+    product.sandbox.handle("GET", "items")(wait)
+    monkeypatch.setattr(asgi, "MAX_RUNNING", 1)
+
+    async def work(client: Client) -> Any:
+        return await client.call_tool("call_action", {"action": "shop.list-items"})
+
+    with serving_tools(app_of(product)) as url, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: asyncio.run(use(url, work)))
+        try:
+            assert arrived.wait(30)
+            assert post(url, LIST).status == 503
+        finally:
+            may_end.set()
+        assert not running.result(30).is_error
+        assert post(url, LIST).status == 200
 
 
 def write_project(folder: Path, product: ActionProduct) -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import Nango, NangoError, ToolCall, ToolResult
+from nango_py import Nango, NangoError, StorageError, ToolCall, ToolResult
+from nango_py.sandbox.routes import SandboxResponse
 from tests.support.action_product import KEY
 from tests.support.fault_server import CLOSE, READ, FaultServer, response
 from tests.support.sandbox_product import ENCRYPTION_KEY
@@ -347,3 +349,49 @@ def test_results_hold_no_credential(product: ActionProduct) -> None:
     result = product.nango.toolbox("u").call(*run("list-items"))
     assert read(result)["result"][0] == {"***": 1}
     assert KEY not in result.text
+
+
+def test_an_expired_login_has_a_link_too(product: ActionProduct) -> None:
+    """A connection whose account is yet to be chosen, or whose login has ended, is connected again."""
+    accounts = product.nango.accounts
+    accounts.register_unfinished("shop", "w", {"api_key": "key_of_another_user"}, {})
+    error = read(product.nango.toolbox("w").call(*run("list-items")))
+    assert error["code"] == "login_expired"
+    assert "#session=" in error["connect_url"]
+
+
+@BOTH
+def test_quotas_and_deadlines_are_results(call: Call, product: ActionProduct) -> None:
+    """A model reads when to try again, and after a change that it may have been made."""
+    release = threading.Event()
+
+    @product.sandbox.handle("DELETE", "items")
+    def wait(_: Any) -> None:
+        release.wait(30)
+
+    try:
+        error = read(call(product.nango.toolbox("u", allow="*", deadline=0.5), *run("delete-items")))
+    finally:
+        release.set()
+    assert (error["code"], "hint" in error) == ("no_response", True)
+    limited = SandboxResponse.of({}, status=429, headers={"Retry-After": "3600"})
+    product.sandbox.respond("GET", "items", limited)
+    error = read(call(product.nango.toolbox("u"), *run("list-items")))
+    assert (error["code"], 3500 < error["retry_after_seconds"] <= 3600) == ("rate_limited", True)
+
+
+@BOTH
+def test_database_errors_are_not_shown(
+    call: Call, product: ActionProduct, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is wrong with the program is logged, and the model learns only that it cannot go on."""
+    box = product.nango.toolbox("u")
+
+    def broken(*_: Any) -> Any:
+        raise StorageError("the disk /secret/path is full")
+
+    product.nango.services.sources = broken  # type: ignore[method-assign]
+    result = call(box, *run("list-items"))
+    assert read(result)["code"] == "internal_error"
+    assert "/secret/path" not in result.text
+    assert "/secret/path" in caplog.text

@@ -6,9 +6,11 @@ import logging
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from nango_py.auth.base import extended_mode, get_auth_mode
+from nango_py.blueprint_tests.memory_wire import send_in_memory
 from nango_py.clock import VirtualClock
 from nango_py.config.loading import load_configuration
 from nango_py.config.logins import examples_for_login, is_for_another_login
@@ -26,8 +28,6 @@ from nango_py.sandbox.faults import parse_fault
 from nango_py.tokens.unstored import UnstoredSource
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint, Integration
     from nango_py.connections.connection import Connection
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from nango_py.sandbox.faults import Fault
     from nango_py.transport.response import Response
     from nango_py.transport.sendable import Failure, Sendable
-    from nango_py.transport.sync_transport import Transport
 
 logger = logging.getLogger("nango_py.blueprint_tests")
 logger.addHandler(logging.NullHandler())
 logger.propagate = False  # errors of calls are expected here
 
 USER = "user_test"
+PORT, FILES_PORT = 1, 2
+"""In the URLs of the sandbox; no socket is open there."""
+
 APP = {
     "oauth_client_id": "client_test",
     "oauth_client_secret": "client_secret_test",
@@ -96,15 +98,14 @@ class ToSandbox:
     """A transport that sends every request to the sandbox, whatever its host.
 
     Args:
-        transport: the network connections.
-        sandbox: the sandbox, which has begun.
+        sandbox: the sandbox. It serves no sockets; requests are handled within the thread.
 
     Attributes:
         sent: the requests, as the engine made them.
     """
 
-    def __init__(self, transport: Transport, sandbox: Sandbox) -> None:
-        self._transport = transport
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._api = sandbox.api
         self._origin = f"http://127.0.0.1:{sandbox.port}"
         self._files = f"{sandbox.api.files.origin}/"
         bases: Settings = sandbox.settings["requests"].get("bases") or {}
@@ -115,7 +116,9 @@ class ToSandbox:
     def send(self, plan: Sendable, seconds: float) -> Response | Failure:
         """Send a request."""
         self.sent.append(plan)
-        return self._transport.send(Redirected(plan, self._url_of(plan.url)), seconds)
+        url = self._url_of(plan.url)
+        handler = self._api.files if url.startswith(self._files) else self._api
+        return send_in_memory(handler, Redirected(plan, url))
 
     def _url_of(self, url: str) -> str:
         """The URL in the sandbox: other bases have a path there, and the rest has the same path.
@@ -144,10 +147,9 @@ class Caller:
     """An executor of one connection, with separate limits, circuit breaker and learning."""
 
     def __init__(self, bench: Bench, integration: Integration, connection: Connection) -> None:
-        self.runtime = IntegrationRuntime(integration, bench.clock)
-        self.runtime.logger = logger
+        self.runtime = bench.runtime_of(integration)
         self.limits = ObservedLimits(bench.clock)
-        self.sender = ToSandbox(bench.transport, bench.sandbox)
+        self.sender = ToSandbox(bench.sandbox)
         self.executor = Executor(
             lambda: self.runtime, UnstoredSource(connection), self.sender, self.limits, bench.clock
         )
@@ -158,39 +160,52 @@ class Bench:
 
     Attributes:
         declared: an integration with the URLs of the blueprint; its requests go to the sandbox all the same.
-        served: an integration with the URL of the sandbox, whose links it follows.
 
     Args:
         blueprint: a valid blueprint.
         catalogue: the catalogue that has found it.
-        transport: the network connections.
 
     Raises:
         ConfigError: an integration that extends the blueprint is invalid.
     """
 
-    def __init__(
-        self,
-        blueprint: Blueprint,
-        catalogue: Catalogue,
-        transport: Transport,
-    ) -> None:
+    def __init__(self, blueprint: Blueprint, catalogue: Catalogue) -> None:
         self.blueprint = blueprint
         self.settings: Settings = blueprint.settings
         self.mode = extended_mode(str(self.settings["auth"]["auth_mode"]), own_fields(self.settings))
-        self.clock = VirtualClock()
-        self.script = Script()
         self.app = _app_settings(self.settings)
         self._catalogue = catalogue
-        self.transport = transport
+        self._runtimes: dict[int, IntegrationRuntime] = {}
+        self.open_sandbox()
+        self.declared = self._load({})
+
+    def open_sandbox(self) -> None:
+        """A new sandbox, which knows nothing of earlier calls."""
+        self.clock = VirtualClock()
+        self.script = Script()
         self.sandbox = Sandbox(
             {**self.settings, **self.app},
+            port=PORT,
             credentials=self._users() or None,
             faults=self.script,
             signatures=False,  # requests are signed for the API's own host
             clock=self.clock,
         )
-        self.declared = self._load({})
+        self.sandbox.api.origin = f"http://127.0.0.1:{PORT}"
+        self.sandbox.api.files.origin = f"http://127.0.0.1:{FILES_PORT}"
+
+    @cached_property
+    def served(self) -> Integration:
+        """An integration with the URL of the sandbox, whose links it follows."""
+        return self._load(self.sandbox.overrides)
+
+    def runtime_of(self, integration: Integration) -> IntegrationRuntime:
+        """A runtime of one of the integrations, without knowledge of earlier calls."""
+        first = self._runtimes.get(id(integration))
+        if first is None:
+            first = self._runtimes[id(integration)] = IntegrationRuntime(integration, self.clock)
+            first.logger = logger
+        return first.apart(self.clock)
 
     @property
     def default_credentials(self) -> dict[str, object]:
@@ -199,16 +214,6 @@ class Bench:
         if self.mode.is_ready(sample):
             return sample
         return {**sample, self.mode.token_variable: "token_test_1234"}
-
-    def __enter__(self) -> Self:
-        self.sandbox.start()
-        self.served = self._load(self.sandbox.overrides)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.sandbox.stop()
 
     @property
     def today(self) -> str:

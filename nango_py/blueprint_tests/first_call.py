@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from nango_py.config.catalogue import Catalogue
     from nango_py.config.model import Blueprint
     from nango_py.json_types import JsonObject, JsonValue, Settings
-    from nango_py.transport.sync_transport import Transport
 
 HOSTS = {"host": "acme.example.com", "origin": "https://acme.example.com"}
 WORDS = (
@@ -30,13 +29,13 @@ WORDS = (
 """Values that fit the usual patterns of settings."""
 
 
-def plan_first_call(blueprint: Blueprint, catalogue: Catalogue, transport: Transport) -> list[Problem]:
+def plan_first_call(blueprint: Blueprint, catalogue: Catalogue) -> list[Problem]:
     """The problems of a GET request below the base URL, with each login; [] if it can be planned."""
     found: list[Problem] = []
     for login in blueprint.logins or ("",):
         variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
         try:
-            bench = Bench(variant, catalogue, transport)
+            bench = Bench(variant, catalogue)
             example = {"additional_config": made_up_settings(variant.settings)}
             bench.caller(bench.declared, example).executor.plan("GET", "example")
         except ConfigError as error:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from nango_py.blueprint_tests.bench import Bench
 from nango_py.blueprint_tests.examples import DEADLINE_SECONDS, call_of
 from nango_py.config.request_match import value_at
 from nango_py.connections.connection import thaw
@@ -21,12 +20,14 @@ from nango_py.sandbox.responses import ApiResponses
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nango_py.config.catalogue import Catalogue
+    from nango_py.blueprint_tests.bench import Bench
     from nango_py.json_types import JsonValue, Settings
     from nango_py.transport.sendable import Sendable
-    from nango_py.transport.sync_transport import Transport
 
 RECORDS, PAGE_SIZE = 7, 3
+DAYS_BETWEEN_WALKS = 40
+"""After them, no limit counts the calls of the walk before."""
+
 SUCCESSES = range(200, 300)
 
 
@@ -91,7 +92,7 @@ def _body_value(request: Sendable, name: str) -> object:
         return dict(parse_qsl(body.decode("utf-8", "replace"))).get(name)
 
 
-def walk_differences(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[str]:
+def walk_differences(bench: Bench) -> Iterator[str]:
     """What is wrong with walks over the lists of the examples, in several pages of the sandbox."""
     walked: set[tuple[str, str]] = set()
     for example in bench.examples:
@@ -99,15 +100,17 @@ def walk_differences(bench: Bench, catalogue: Catalogue, transport: Transport) -
         kind = find_pagination(bench.settings, *place).get("kind")
         if place in walked or kind == "single" or not has_list(bench.settings, example):
             continue
+        if not walked:
+            bench.open_sandbox()
         walked.add(place)
-        with Bench(bench.blueprint, catalogue, transport) as paged:
-            yield from _walk(paged, example)
+        bench.clock.advance(days=DAYS_BETWEEN_WALKS)
+        yield from _walk(bench, example)
 
 
-def _walk(paged: Bench, example: Settings) -> Iterator[str]:
+def _walk(bench: Bench, example: Settings) -> Iterator[str]:
     method, path, options = call_of(example)
     where = f"the walk over a list at {method} {printable(path)}"
-    paginate = partial(paged.sandbox.paginate, path.partition("?")[0], method=method, page_size=PAGE_SIZE)
+    paginate = partial(bench.sandbox.paginate, path.partition("?")[0], method=method, page_size=PAGE_SIZE)
     try:
         served = paginate(RECORDS)
         if len({json.dumps(record) for record in served}) < RECORDS:  # the example's record has no id
@@ -116,7 +119,7 @@ def _walk(paged: Bench, example: Settings) -> Iterator[str]:
     except ValueError as error:
         yield f"{where} is not possible: {error}"
         return
-    caller = paged.caller(paged.served, example)
+    caller = bench.caller(bench.served, example)
     options |= {"method": method, "max_pages": RECORDS, "deadline_seconds": DEADLINE_SECONDS}
     try:
         records = list(caller.executor.paginate(path, **options))

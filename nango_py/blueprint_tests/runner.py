@@ -24,30 +24,28 @@ if TYPE_CHECKING:
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.errors import Position, Problem
-    from nango_py.transport.sync_transport import Transport
 
 
 def find_differences(
-    blueprint: Blueprint, catalogue: Catalogue, transport: Transport, *, is_strict: bool = False
+    blueprint: Blueprint, catalogue: Catalogue, *, is_strict: bool = False
 ) -> list[Difference]:
     """Everything that is not as a blueprint says, by place.
 
-    Each example is planned and sent to the sandbox of the blueprint over a socket, its lists are walked, and
-    its verification and the refusals of its API are tried, with each login. Waits take no time.
+    Each example is planned and sent to the sandbox of the blueprint, its lists are walked, and its
+    verification and the refusals of its API are tried, with each login. Waits take no time.
 
     Args:
         blueprint: a valid blueprint.
         catalogue: the catalogue that has found it.
-        transport: the network connections; only the sandbox is reached.
         is_strict: whether to apply the rules for published blueprints too.
     """
     found = [_of_problem(problem) for problem in check_logins(catalogue, blueprint)]
     for login in blueprint.logins or ("",):
         variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
         try:
-            with Bench(variant, catalogue, transport) as bench:
-                found += _test(bench, catalogue, transport)
-                found += publishing_differences(bench) if is_strict else ()
+            bench = Bench(variant, catalogue)
+            found += _test(bench)
+            found += publishing_differences(bench) if is_strict else ()
         except ConfigError as error:
             found += map(_of_problem, error.problems)
     return sorted(dict.fromkeys(found), key=lambda difference: difference.position)
@@ -57,7 +55,7 @@ def _of_problem(problem: Problem) -> Difference:
     return Difference(problem.position, "check", str(problem).partition(": ")[2])
 
 
-def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[Difference]:
+def _test(bench: Bench) -> Iterator[Difference]:
     for number, example in bench.numbered_examples:
         name = f"example {number + 1}"
         place = _position(bench, ("examples", number))
@@ -75,7 +73,7 @@ def _test(bench: Bench, catalogue: Catalogue, transport: Transport) -> Iterator[
     place = _position(bench, ("rate_limits",))
     yield from _named("refusals", place, refusal_differences(bench))
     place = _position(bench, ("pagination",))
-    yield from _named("pagination", place, walk_differences(bench, catalogue, transport))
+    yield from _named("pagination", place, walk_differences(bench))
 
 
 def _named(test: str, place: Position, texts: Iterable[str]) -> Iterator[Difference]:

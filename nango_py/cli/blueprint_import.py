@@ -113,18 +113,16 @@ def _problems(folder: Path, names: Iterable[str]) -> dict[str, str]:
     from nango_py.blueprint_tests.first_call import plan_first_call
     from nango_py.blueprint_tests.static_checks import check_logins
     from nango_py.config.catalogue import Catalogue
-    from nango_py.transport.sync_transport import Transport
 
-    catalogue, transport = Catalogue([("local", folder)]), Transport()
+    catalogue = Catalogue([("local", folder)])
     found = {}
     for name in names:
         try:
             blueprint = catalogue.find(f"{name}:v0", Position(name))
             problems = [problem for problem in check_logins(catalogue, blueprint) if not problem.is_warning]
-            problems = problems or plan_first_call(blueprint, catalogue, transport)
+            problems = problems or plan_first_call(blueprint, catalogue)
         except ConfigError as error:
             problems = list(error.problems)
         if problems:
             found[name] = str(problems[0]).partition(": error")[2] or str(problems[0])
-    transport.close()
     return found

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def test(project: Project, names: tuple[str, ...], is_all: bool, is_strict: bool, as_json: bool) -> None:
     """Test blueprints against their sandboxes, and print what differs.
 
-    Every example is planned, sent to the sandbox over a socket, and compared: the request with `sends`, the
+    Every example is planned, sent to the sandbox, and compared: the request with `sends`, the
     response with `response`, and what becomes of the call with `expects`. Lists are walked, users log in, and
     the verification and the refusals of the API are tried. Nothing else is reached; waits take no time.
 
@@ -40,18 +40,13 @@ def test(project: Project, names: tuple[str, ...], is_all: bool, is_strict: bool
       nango blueprints test --all
     """
     from nango_py.blueprint_tests.runner import find_differences
-    from nango_py.transport.sync_transport import Transport
 
     if is_all is bool(names):
         raise click.UsageError("name blueprints or files, or give --all")
     found: dict[str, list[Difference]] = {}
-    transport = Transport()
-    try:
-        for catalogue, ref, at in all_blueprints(project) if is_all else named_blueprints(project, names):
-            blueprint = catalogue.find(ref, at)
-            found[blueprint.ref] = find_differences(blueprint, catalogue, transport, is_strict=is_strict)
-    finally:
-        transport.close()
+    for catalogue, ref, at in all_blueprints(project) if is_all else named_blueprints(project, names):
+        blueprint = catalogue.find(ref, at)
+        found[blueprint.ref] = find_differences(blueprint, catalogue, is_strict=is_strict)
     if as_json:
         echo_json([_to_json(ref, differences) for ref, differences in found.items()])
     else:

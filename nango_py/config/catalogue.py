@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nango_py.config.checked_files import find_checked, identify, keep_checked
 from nango_py.config.inheritance import overlay
 from nango_py.config.logins import (
     find_unknown_login,
@@ -63,7 +65,7 @@ def shipped_folder() -> Path:
 class Catalogue:
     """Folders of blueprints, searched in order. The first folder that has a `name:version` wins.
 
-    Each file is read once, on first use. Make a new catalogue to see changed files; `changed()` reports them.
+    Each file is read once, on first use. Make a new catalogue to see changed files.
 
     Args:
         folders: (layer, folder) pairs in search order; a folder may be missing.
@@ -76,7 +78,6 @@ class Catalogue:
         self._has_installed = installed
         self._loaded: dict[tuple[Path, str], tuple[Document, Sourced]] = {}
         self._blueprints: dict[str, Blueprint] = {}
-        self._seen = self.fingerprint()
 
     def with_folders(self, paths: Iterable[Path | str]) -> Catalogue:
         """The same catalogue with more folders of the layer "path", searched after the given ones."""
@@ -173,14 +174,6 @@ class Catalogue:
             return None
         return _own_settings(document, where)
 
-    def fingerprint(self) -> tuple[object, ...]:
-        """A value that changes when a file in a given folder is written, added or removed."""
-        return tuple(folder.fingerprint() for folder in self._given)
-
-    def changed(self) -> bool:
-        """Whether a file in a given folder changed since this catalogue was made."""
-        return self.fingerprint() != self._seen
-
     def searched_folders(self) -> list[tuple[Path, tuple[str, ...]]]:
         """The folders that were searched, and the names of the YAML files that each had."""
         every = [*self._given, *(self._installed or ())]
@@ -201,7 +194,7 @@ class Catalogue:
         problems: list[Problem] = []
         for folder in self._given:
             problems += folder.check_names()
-            for name in folder.names():
+            for name in folder.doubtful_names():
                 versions = _versions(folder, name, problems)
                 for version in versions if folder.has_loose_files(name) else ():
                     try:
@@ -313,17 +306,30 @@ class Catalogue:
     def _load(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
         key = (ref.path, ref.version)
         if key not in self._loaded:
-            problems: list[Problem] = []
-            document = self._read(ref.path, problems)
-            problems += check_blueprint(document)
-            problems += _check_file_name(document, ref)
-            warnings = tuple(problem for problem in problems if problem.is_warning)
-            if len(warnings) < len(problems):
-                problems += _check_templates(document, ref)
-                raise ConfigError(dict.fromkeys(problem for problem in problems if not problem.is_warning))
-            document = replaced(document, warnings=document.warnings + warnings)
-            self._loaded[key] = (document, _own_settings(document, ref))
+            self._loaded[key] = self._checked(ref)
         return self._loaded[key]
+
+    def _checked(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
+        """A file, checked now, or before by another catalogue if it has not changed since."""
+        shown_as = display_path(ref.path)
+        identity = identify(ref.path, time.time())
+        checked = find_checked(ref.path, shown_as, ref.version, identity)
+        if checked is None:
+            checked = self._check(ref)
+            keep_checked(ref.path, shown_as, ref.version, identity, checked)
+        return checked
+
+    def _check(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
+        problems: list[Problem] = []
+        document = self._read(ref.path, problems)
+        problems += check_blueprint(document)
+        problems += _check_file_name(document, ref)
+        warnings = tuple(problem for problem in problems if problem.is_warning)
+        if len(warnings) < len(problems):
+            problems += _check_templates(document, ref)
+            raise ConfigError(dict.fromkeys(problem for problem in problems if not problem.is_warning))
+        document = replaced(document, warnings=document.warnings + warnings)
+        return document, _own_settings(document, ref)
 
     def _read(self, path: Path, problems: list[Problem]) -> Document:
         for folder in self._given + (self._installed or []):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -78,30 +79,45 @@ class IntegrationRuntime:
         events: Events | None = None,
         learning: Learning | None = None,
         tokens: TokenRefresher | None = None,
-        *,
-        is_trial: bool = False,
     ) -> None:
         settings = integration.settings
         self.integration = integration
-        self.clock = clock
         self._retry_settings = settings.get("retries")
-        self.outage = Outage(clock, self._retry_settings)
-        self.download_outage = Outage(clock, self._retry_settings)
-        self._outages: BoundedCache[Outage] = BoundedCache()
         self.events = Events() if events is None else events
-        self.learning = Learning(clock) if learning is None else learning
-        self.tokens = tokens
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.retries = RetryPolicy.from_settings(self._retry_settings, self.limits.refusals)
         self._declared = DeclaredLimits(settings.get("rate_limits"))
-        self._header_reader = HeaderReader(self._declared)
-        self.quotas = Quotas(self.limits, integration, is_trial=is_trial)
         self.logger = get_logger(integration.name, integration.log_level)
-        self._notices: DeprecationNotices | None = None
         self.end_of_life = describe_end_of_life(integration)
         self._error_paths = settings.get("errors") or {}
         self.paginator = _paginator_of(settings.get("pagination"))
         _import_what_calls_need(integration)
+        self.begin(clock, learning, tokens)
+
+    def begin(
+        self,
+        clock: Clock,
+        learning: Learning | None,
+        tokens: TokenRefresher | None,
+        *,
+        is_trial: bool = False,
+    ) -> None:
+        """Make what changes with calls; the rest can be shared."""
+        self.clock = clock
+        self.outage = Outage(clock, self._retry_settings)
+        self.download_outage = Outage(clock, self._retry_settings)
+        self._outages: BoundedCache[Outage] = BoundedCache()
+        self.learning = Learning(clock) if learning is None else learning
+        self.tokens = tokens
+        self._header_reader = HeaderReader(self._declared)
+        self.quotas = Quotas(self.limits, self.integration, is_trial=is_trial)
+        self._notices: DeprecationNotices | None = None
+
+    def apart(self, clock: Clock) -> IntegrationRuntime:
+        """The same integration without tokens, and without knowledge of earlier calls."""
+        other = copy(self)
+        other.begin(clock, None, None)
+        return other
 
     def for_trial(self, tokens: TokenRefresher) -> IntegrationRuntime:
         """The same integration for credentials that are not stored.
@@ -109,9 +125,9 @@ class IntegrationRuntime:
         It has other tokens, a separate retry budget and circuit breaker, and its calls count apart, because
         the provider has not vouched for what a user typed.
         """
-        return IntegrationRuntime(
-            self.integration, self.clock, self.events, self.learning, tokens, is_trial=True
-        )
+        other = copy(self)
+        other.begin(self.clock, self.learning, tokens, is_trial=True)
+        return other
 
     def settings_for(self, call: Call, connection: Connection) -> EndpointSettings:
         """What the blueprint says of the endpoint of a call."""

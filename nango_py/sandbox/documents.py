@@ -9,7 +9,7 @@ from nango_py.json_path import search_json
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from nango_py.json_types import JsonValue
+    from nango_py.json_types import JsonValue, Settings
 
     Steps: TypeAlias = "tuple[str | int | Filter, ...]"
 
@@ -108,7 +108,11 @@ def set_at(document: JsonValue, steps: Steps, value: JsonValue) -> JsonValue:
     return items
 
 
-def find_field_of_last(expression: str) -> tuple[str, str] | None:
-    """The list ("" is the body) and the field of a JMESPath to the last record (`data[-1].id`), or None."""
+def find_field_of_last(pointer: Settings | str) -> tuple[str, str] | None:
+    """The list ("" is the body) and the field of a JMESPath to the last record (`data[-1].id`), or None.
+
+    A pointer to a header names no record.
+    """
+    expression = pointer if isinstance(pointer, str) else ""
     match = re.search(r"(?:^|&&)\s*(?P<list>[\w.\"]*)\[-1\]\.(?P<field>\w+)\s*$", expression)
     return (match["list"], match["field"]) if match else None

@@ -14,10 +14,10 @@ import pytest
 from nango_py import Nango
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.schema.facts import key_paths
-from nango_py.config.yaml.document import load_document
 from nango_py.connect.login import Logins
 from nango_py.connect.login_kinds import make_login, uses_browser_login
 from nango_py.connect.oauth import provider_fields
+from nango_py.connections.connection import thaw
 from nango_py.engine.interfaces import run_sync
 from nango_py.errors import Position
 from nango_py.protocols import oauth2_protocol
@@ -73,8 +73,8 @@ def product(path: Path, **more: Any) -> Nango:
 
 def config_of(path: Path) -> dict[str, Any]:
     """The settings that the blueprint's first example has."""
-    examples: Any = load_document(path).data
-    return dict(examples["examples"][0].get("additional_config", {}))
+    config: Any = thaw(whole_of(path).settings["examples"][0].get("additional_config", {}))
+    return dict(config)
 
 
 def put(document: dict[str, Any], pointer: str, value: Any) -> None:
@@ -108,7 +108,7 @@ def test_some_blueprints_have_a_login_page() -> None:
 def test_pkce_is_stated_with_a_source(path: Path) -> None:
     """In words, by the blueprint or one that it extends; from a page, or marked as unconfirmed."""
     assert whole_of(path).settings["auth"].get("pkce") in {"required", "supported", "unsupported"}
-    document: Any = load_document(path).data
+    document: Any = dict(CATALOGUE.read_files())[path].data
     if "pkce" in (document.get("auth") or {}):
         paths = [*(each["covers"] for each in document.get("sources", ())), document.get("unconfirmed")]
         covered = {text for value in paths for _, text in key_paths(value)}

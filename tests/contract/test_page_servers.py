@@ -11,6 +11,8 @@ import pytest
 from nango_py import ConfigError, ProviderError, Sandbox
 from nango_py.config.yaml.document import load_document
 from nango_py.registry import PAGE_SERVERS, PAGINATORS
+from nango_py.sandbox.lists import make_list
+from nango_py.sandbox.routes import Route
 from tests.support.run_docs import ROOT
 from tests.support.sandbox_calls import get
 from tests.support.sandbox_product import SHOP, a_nango
@@ -34,6 +36,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
         "kind": "cursor", "cursor": "has_more && data[-1].id", "has_more": "has_more",
         "param": "starting_after", "records": "data",
     },
+    "cursor in a header": {"kind": "cursor", "cursor": {"header": "X-Next"}, "param": "c", "records": "data"},
     "cursor in the body": {
         "kind": "cursor", "cursor": "paging.next.after", "param": "after", "records": "results",
         "params_in": "body",
@@ -178,21 +181,33 @@ def test_a_skipped_page_would_be_noticed(tmp_path: Path) -> None:
         assert list(nango.executor("shop", "u0").paginate("things", params={"p": "2"})) == made[10:]
 
 
-WALKED = sorted(
-    path
-    for path in (ROOT / "blueprints").glob("*.yaml")
-    if (load_document(path).data.get("pagination") or {}).get("kind")
-)
+def shipped_blocks() -> dict[str, dict[str, Any]]:
+    """The pagination block of each shipped file that has one with a kind."""
+    found = {path.stem: load_document(path).data for path in sorted((ROOT / "blueprints").glob("*.yaml"))}
+    blocks = {stem.replace(".", "-"): data.get("pagination") or {} for stem, data in found.items()}
+    return {name: block for name, block in blocks.items() if block.get("kind")}
 
 
-@pytest.mark.parametrize("path", WALKED, ids=lambda path: path.stem)
-def test_a_shipped_pagination_block_is_walked(path: Path, tmp_path: Path) -> None:
-    """The pagination block of each shipped blueprint gets the generated records."""
-    block = load_document(path).data["pagination"]
-    params = {block["param"]: "select * from Things"} if "phrase" in block else {}
-    with paged(tmp_path, block) as (nango, sandbox):
-        made = sandbox.paginate("things", 7, page_size=3)
-        assert list(nango.executor("shop", "u0").paginate("things", params=params)) == made
+def test_each_shipped_pagination_block_is_walked() -> None:
+    """The block of each blueprint gets the generated records: one product, and one sandbox for all."""
+    blocks = shipped_blocks()
+    assert len(blocks) > 100
+    wrong = []
+    with Sandbox(SHOP) as sandbox:
+        requests = {**SHOP["requests"], "base_url": sandbox.base_url}
+        integrations = {name: {**SHOP, "requests": requests, "pagination": blocks[name]} for name in blocks}
+        with a_nango(ROOT, "", integrations=integrations, database_url="sqlite:///:memory:") as nango:
+            for name, block in blocks.items():
+                served, made = make_list(
+                    {**SHOP, "pagination": block}, name, 7, responses=sandbox.api.responses, page_size=3
+                )
+                for verb, place in {("GET", name), *served.continuations("GET", name)}:
+                    sandbox.api.routes.add(Route.of(verb, place, served))
+                nango.register_connection(name, "u0", {"api_key": "key_for_tests"})
+                params = {block["param"]: "select * from Things"} if "phrase" in block else {}
+                if list(nango.executor(name, "u0").paginate(name, params=params)) != made:
+                    wrong.append(name)
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

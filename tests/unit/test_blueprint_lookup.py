@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -245,23 +244,6 @@ def test_the_file_name_and_the_name_inside_agree(tmp_path: Path) -> None:
         '1:7: error[E109]: name "b" but file is a.v0.yaml; make them the same',
         '2:10: error[E109]: version "v1" but file is a.v0.yaml; make them the same',
     ]
-
-
-def test_a_catalogue_sees_that_files_changed(tmp_path: Path) -> None:
-    """Written, replaced in place, added and removed files differ; an untouched folder does not."""
-    file = write(tmp_path, "a:v0")
-    catalogue = Catalogue([("local", tmp_path)])
-    assert not catalogue.changed()
-    before = file.stat()
-    file.write_text(file.read_text().replace("h.test", "i.test"))
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert catalogue.changed()
-    catalogue = Catalogue([("local", tmp_path)])
-    write(tmp_path, "a:v1")
-    assert catalogue.changed()
-    catalogue = Catalogue([("local", tmp_path)])
-    file.unlink()
-    assert catalogue.changed()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.config.yaml.document import load_document
-from nango_py.config.yaml.listing import is_yaml, list_names
+from nango_py.config.yaml.listing import is_yaml, list_entries, list_names
 from nango_py.errors import ConfigError, Position, Problem, printable
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Folder:
         self._names: list[str] | None = None
         self._files: dict[str, list[tuple[str | None, Path]]] = {}
         self._loose: dict[Path, Document] = {}
+        self._other_names: list[str] = []
+        self._doubtful: list[str] = []
 
     def listed_names(self) -> tuple[str, ...] | None:
         """The names of everything in the folder when it was listed; None if it was not."""
@@ -82,6 +84,11 @@ class Folder:
             self._refuse_outside(path)
         return found
 
+    def doubtful_names(self) -> list[str]:
+        """The names of blueprints whose `versions` may be wrong: the names of their files do not suffice."""
+        self._listed()
+        return self._doubtful
+
     def has_loose_files(self, name: str) -> bool:
         """Whether a blueprint has a file without a version in its name."""
         return any(named is None for named, _ in self._listed().get(name, ()))
@@ -98,27 +105,31 @@ class Folder:
                 Problem(Position(display_path(self.path)), "W102", "the folder does not exist", "", help_)
             ]
         self._listed()
-        return [problem for name in self._names or () for problem in self._check_name(name)]
-
-    def fingerprint(self) -> tuple[tuple[str, int, int, int], ...]:
-        """Path, modification time, size and inode of each file."""
-        paths = (str(self.path / name) for name in self._list() if is_yaml(name))
-        return tuple((path, *_stat(path)) for path in paths)
-
-    def _list(self) -> list[str]:
-        try:
-            return list_names(self.path)
-        except OSError as error:
-            failure = (error.strerror or "cannot be listed").lower()
-        raise _error(self.path, "E010", failure)
+        return [problem for name in self._other_names for problem in self._check_name(name)]
 
     def _listed(self) -> dict[str, list[tuple[str | None, Path]]]:
         """The version in the name, and the path, of each file by the name of its blueprint."""
-        if self._names is None:
-            names = self._list()
-            for match in filter(None, map(_FILE.match, names)):
-                self._files.setdefault(match["name"], []).append((match["version"], self.path / match[0]))
-            self._names = names
+        if self._names is not None:
+            return self._files
+        failure = ""
+        try:
+            names, links = list_entries(self.path)
+        except OSError as error:
+            failure = (error.strerror or "cannot be listed").lower()
+        if failure:
+            raise _error(self.path, "E010", failure)
+        doubtful: dict[str, None] = {}
+        for file in names:
+            match = _FILE.match(file)
+            if match is None:
+                self._other_names.append(file)
+                continue
+            name, version = match["name"], match["version"]
+            files = self._files.setdefault(name, [])
+            if version is None or file in links or any(version == other for other, _ in files):
+                doubtful[name] = None
+            files.append((version, self.path / file))
+        self._names, self._doubtful = names, list(doubtful)
         return self._files
 
     def _check_name(self, name: str) -> Iterator[Problem]:
@@ -126,13 +137,13 @@ class Folder:
         other = _OTHER_ENDING.match(name)
         if name.startswith(".") and is_yaml(name):
             yield Problem(where, "W102", "hidden files are not read", "", f"rename it to {name.lstrip('.')}")
-        elif is_yaml(name) and not _FILE.match(name):
+        elif is_yaml(name):
             what = f'"{printable(name)}" is not the name of a blueprint file'
             yield Problem(where, "E109", what, _FORM, _suggest(name))
         elif other is not None:
             better = other["better"] or other["same"]
             yield Problem(where, "E108", "only .yaml files are read", "", f"rename it to {better}.yaml")
-        elif name.startswith(".") or is_yaml(name) or name.lower().endswith(_KNOWN_ENDINGS):
+        elif name.startswith(".") or name.lower().endswith(_KNOWN_ENDINGS):
             return
         elif _has_yaml(f"{self.path}/{name}"):
             help_ = "move its files up, or add it to blueprint_paths"
@@ -185,11 +196,3 @@ def _has_yaml(folder: str) -> bool:
         return any(map(is_yaml, list_names(folder)))
     except OSError:
         return False
-
-
-def _stat(path: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - called for every file on every look
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino

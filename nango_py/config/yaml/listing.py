@@ -21,6 +21,20 @@ def list_names(folder: Path | str) -> list[str]:
         return []
 
 
+def list_entries(folder: Path | str) -> tuple[list[str], set[str]]:
+    """The names of everything in a folder, sorted, and those of them that are links.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = {entry.name: entry.is_symlink() for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return [], set()
+    return sorted(found), {name for name, is_link in found.items() if is_link}
+
+
 def is_yaml(name: str) -> bool:
     """Whether a file name ends as those of YAML files do, in upper or lower case."""
     return name.lower().endswith((".yaml", ".yml"))

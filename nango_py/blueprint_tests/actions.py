@@ -13,6 +13,7 @@ from nango_py.blueprint_tests.examples import request_differences
 from nango_py.config.actions.compiled import compile_action
 from nango_py.config.actions.value_templates import plain
 from nango_py.config.inheritance import origins_of
+from nango_py.config.response_match import as_tuple
 from nango_py.connections.connection import thaw
 from nango_py.engine.events import Events
 from nango_py.engine.interfaces import run_sync
@@ -86,9 +87,9 @@ def _result_differences(example: Settings, result: JsonValue, failure: NangoErro
 
 
 def _request_differences(example: Settings, sent: list[Sendable]) -> Iterator[str]:
-    expected = example.get("sends")
-    if expected is None:
+    if example.get("sends") is None:
         return
+    expected = as_tuple(example["sends"])
     if len(sent) != len(expected):
         yield f"{len(sent)} requests were sent; expected {len(expected)}"
     for number, (sends, request) in enumerate(zip(expected, sent, strict=False), start=1):

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from nango_py.config.response_match import as_tuple
+from nango_py.json_types import as_object
 from nango_py.record import record
 from nango_py.sandbox.expressions import pieces, unwrap
 from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
@@ -35,10 +37,9 @@ def _of_example(
 ) -> Iterator[tuple[Route, SandboxResponse]]:
     """The routes of the requests that an example says; for others, if they succeed, of their path."""
     replies = [responses.of_example({"response": each}) for each in example.get("responses") or ()]
-    sends = example.get("sends")
-    if sends is not None:
-        for sent, reply in zip(sends, replies, strict=False):
-            route = _of_request(settings, sent, reply)
+    if example.get("sends") is not None:
+        for sent, reply in zip(as_tuple(example["sends"]), replies, strict=False):
+            route = _of_request(settings, as_object(sent), reply)
             if route is not None:
                 yield route, reply
     elif replies and replies[0].status < FIRST_ERROR and "path" in (action.get("request") or {}):

@@ -92,6 +92,33 @@ def differences(folder: Path, text: str, *, is_strict: bool = False) -> list[Dif
         transport.close()
 
 
+def test_one_request_may_be_a_mapping(tmp_path: Path) -> None:
+    """A single request of an example needs no list, and is compared all the same."""
+    one = """\
+actions:
+  find-order:
+    title: Find an order
+    description: Returns an order.
+    reads: true
+    input:
+      type: object
+      required: [id]
+      properties: {id: {type: string, description: The id}}
+      additionalProperties: false
+    request: {method: GET, path: "orders/${input.id}"}
+    output: {type: object}
+    examples:
+      - input: {id: a/b}
+        sends: {method: GET, url: "https://api.acme.test/v1/orders/a%2Fb"}
+        responses: [{status: 200, json: {id: 1}}]
+        output: {id: 1}
+"""
+    head, _, rest = ACME.partition("actions:\n")
+    text = head + one + rest[rest.index("examples:\n  - call") :]
+    assert differences(tmp_path, text, is_strict=True) == []
+    assert differences(tmp_path, text.replace("a%2Fb", "a-b"))
+
+
 def test_right_examples_have_no_differences(tmp_path: Path) -> None:
     """The control: pages, items, expected and other errors are as the file says."""
     assert differences(tmp_path, ACME, is_strict=True) == []

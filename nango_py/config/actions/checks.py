@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.actions.compiled import compile_action
 from nango_py.config.actions.value_templates import plain
+from nango_py.config.response_match import as_tuple
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.validation import check_value
@@ -57,8 +58,8 @@ def _check_examples(action: YamlAction, locator: Located) -> Iterator[Problem]:
         yield from _compare(action.input_schema, given, (*path, "input"), locator)
         if action.output_schema is not None and "output" in example:
             yield from _compare(action.output_schema, plain(example["output"]), (*path, "output"), locator)
-        sends, responses = example.get("sends"), example["responses"]
-        if sends is not None and len(sends) != len(responses):
+        sends, responses = as_tuple(example.get("sends")), example["responses"]
+        if "sends" in example and len(sends) != len(responses):
             what = f"{len(sends)} requests have {len(responses)} responses"
             yield Problem(locator.key_position((*path, "responses")), "E704", what, "expected one for each")
         if ("output" in example) == ("error" in example):

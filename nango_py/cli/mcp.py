@@ -108,7 +108,7 @@ def _serve_http(nango: Nango, toolbox: Toolbox, host: str, port: int, hosts: tup
             f"--host {host} accepts other machines; name the host that they use with --public-host, and put "
             "a proxy with TLS in front"
         )
-    app = nango.mcp_app(_identifier(token, toolbox), hosts=hosts or LOOPBACK)
+    app = nango.mcp_app(_identifier(token, toolbox), hosts=hosts or LOOPBACK, path="/mcp")
     from nango_py.server.uvicorn_server import make_app_server
 
     listener = listen(host, port, "choose another --port")

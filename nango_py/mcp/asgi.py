@@ -53,14 +53,20 @@ class ToolServer:
         identify: returns the toolbox for a bearer token, or None for a token that is not valid.
         hosts: the names in the Host headers that are accepted, with any port.
         origins: the Origin headers that are accepted; requests without one always are.
+        path: the only path that is served; "" for any, because routes of an application choose.
     """
 
     def __init__(
-        self, identify: Identify, hosts: Iterable[str] = LOOPBACK, origins: Iterable[str] = ()
+        self,
+        identify: Identify,
+        hosts: Iterable[str] = LOOPBACK,
+        origins: Iterable[str] = (),
+        path: str = "",
     ) -> None:
         self._identify = identify
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origin.lower() for origin in origins)
+        self._path = path
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,8 +103,7 @@ class ToolServer:
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in self._origins:
             raise _RefusedError(403, "this origin may not use the server")
-        path = scope["path"].removeprefix(scope.get("root_path", "")) if _is_mounted(scope) else scope["path"]
-        if path.rstrip("/") not in {"", "/mcp"}:
+        if self._path and scope["path"].rstrip("/") != self._path:
             raise _RefusedError(404, "not found")
         if scope["method"] != "POST":
             raise _RefusedError(405, "only POST is served", ((b"allow", b"POST"),))
@@ -121,10 +126,6 @@ class ToolServer:
         except Exception as error:  # noqa: BLE001 - refused
             LOGGER.error("identify failed: %s", type(error).__name__)  # noqa: TRY400 - a frame holds the token
             raise _RefusedError(500, "the request could not be identified") from None
-
-
-def _is_mounted(scope: Scope) -> bool:
-    return bool(scope.get("root_path")) and scope["path"].startswith(scope["root_path"])
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:

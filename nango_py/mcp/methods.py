@@ -21,6 +21,7 @@ class McpMethods(ToolMethods):
         *,
         hosts: Iterable[str] = ("127.0.0.1", "localhost", "[::1]"),
         origins: Iterable[str] = (),
+        path: str = "",
     ) -> ToolServer:
         """Tools for language models over HTTP, as an ASGI application to mount. Needs the extra `mcp`.
 
@@ -29,10 +30,11 @@ class McpMethods(ToolMethods):
                 It may be async.
             hosts: the names by which clients reach the server; other Host headers are refused.
             origins: the Origin headers of web pages that may use it.
+            path: the only path that is served; by default any, because the routes of your application choose.
 
         Raises:
             NangoError: the SDK of the protocol is not installed.
         """
         from nango_py.mcp.opening import open_tool_server
 
-        return open_tool_server(identify, hosts, origins)
+        return open_tool_server(identify, hosts, origins, path)

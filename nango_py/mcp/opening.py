@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 NEEDS = "tools by the Model Context Protocol need its SDK: pip install 'nango-py[mcp]'"
 
 
-def open_tool_server(identify: Identify, hosts: Iterable[str], origins: Iterable[str]) -> ToolServer:
+def open_tool_server(
+    identify: Identify, hosts: Iterable[str], origins: Iterable[str], path: str
+) -> ToolServer:
     """The ASGI application.
 
     Raises:
@@ -24,7 +26,7 @@ def open_tool_server(identify: Identify, hosts: Iterable[str], origins: Iterable
     _import_sdk()
     from nango_py.mcp.asgi import ToolServer
 
-    return ToolServer(identify, hosts, origins)
+    return ToolServer(identify, hosts, origins, path)
 
 
 def serve_stdio(toolbox: Toolbox, close: Callable[[], Awaitable[None]]) -> None:

@@ -20,6 +20,8 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
 
 from nango_py import Nango, NangoError
 from nango_py.mcp import asgi
@@ -52,7 +54,7 @@ def app_of(product: ActionProduct, **options: Any) -> ToolServer:
         head, _, user = token.rpartition("/")
         return nango.toolbox(user, **options) if head == TOKEN else None
 
-    return nango.mcp_app(identify)
+    return nango.mcp_app(identify, path="/mcp")
 
 
 async def use(url: str, work: Callable[[Client], Coroutine[Any, Any, Any]], user: str = "u") -> Any:
@@ -224,6 +226,19 @@ def test_an_async_identify_and_named_hosts_work(product: ActionProduct) -> None:
         assert post(url, LIST, **{**good, "Host": "127.0.0.1"}).status == 421
 
 
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [(lambda app: Route("/tools", app), "/tools"), (lambda app: Mount("/ai/tools", app), "/ai/tools/")],
+    ids=["route", "mount"],
+)
+def test_the_server_is_part_of_an_application(make: Any, path: str, product: ActionProduct) -> None:
+    """Routes and mounts of Starlette, and so of FastAPI, pass requests on, whatever the path is called."""
+    tools = product.nango.mcp_app(lambda token: product.nango.toolbox("u") if token == f"{TOKEN}/u" else None)
+    with serving_tools(Starlette(routes=[make(tools)])) as url:
+        names = asyncio.run(use(url.removesuffix("/mcp") + path, read_and_create))[0]
+    assert names[0] == "search_actions"
+
+
 def test_slow_clients_do_not_block_others(product: ActionProduct) -> None:
     """Beside a hundred clients that do not finish their requests a healthy one is served."""
 
@@ -307,6 +322,7 @@ def test_too_many_requests_are_refused(product: ActionProduct, monkeypatch: pyte
             assert arrived.wait(30)
             assert post(url, LIST).status == 503
         finally:
+            monkeypatch.setattr(asgi, "MAX_RUNNING", 64)  # the client goes on before the server has ended
             may_end.set()
         assert not running.result(30).is_error
         assert post(url, LIST).status == 200

@@ -9,6 +9,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nango_py import Nango, NangoError, StorageError, ToolCall, ToolResult
 from nango_py.sandbox.routes import SandboxResponse
@@ -395,3 +397,53 @@ def test_database_errors_are_not_shown(
     assert read(result)["code"] == "internal_error"
     assert "/secret/path" not in result.text
     assert "/secret/path" in caplog.text
+
+
+NAMES = st.sampled_from(["search_actions", "describe_action", "call_action", "read_more", ""]) | st.text()
+KEYS = st.sampled_from(["query", "action", "input", "cursor", "user_id"]) | st.text(max_size=5)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from([*ACTIONS, "shop.get-item"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(NAMES, st.dictionaries(KEYS, VALUES, max_size=4) | VALUES)
+def test_no_call_of_a_model_raises(shared: ActionProduct, name: str, arguments: Any) -> None:
+    """Whatever a model sends, the result is JSON, and nothing that changes something is sent."""
+    for box in (shared.nango.toolbox("u"), shared.nango.toolbox("u", expose="*")):
+        result = box.call(name, arguments)
+        assert isinstance(json.loads(result.text), dict)
+        assert '"internal_error"' not in result.text
+    assert all(request.method == "GET" for request in shared.sent)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActionProduct]:
+    """One shop for all examples."""
+    with tool_product(tmp_path_factory.mktemp("shop")) as product:
+        yield product
+
+
+@BOTH
+def test_exceptions_of_python_actions_are_masked(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model reads the kind of the exception and its text, without the credential in it."""
+    (tmp_path / "tool_actions_of_a_test.py").write_text(
+        "from nango_py import action\n"
+        "@action('shop', 'explode')\n"
+        "def explode(context, given: dict) -> None:\n"
+        "    raise ValueError('the key is ' + context.connection.credentials['api_key'].reveal())\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with tool_product(tmp_path, modules=("tool_actions_of_a_test",)) as product:
+        result = call(product.nango.toolbox("u", allow="*"), *run("explode"))
+        error = read(result)
+        assert (error["code"], "hint" in error) == ("failed", True)
+        assert "ValueError: the key is" in error["message"]
+        assert KEY not in result.text

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from starlette.applications import Starlette
+
     from nango_py import ToolResult
     from nango_py.mcp.asgi import ToolServer
     from tests.support.action_product import ActionProduct
@@ -84,7 +86,7 @@ def tool_product(
 
 
 @contextlib.contextmanager
-def serving_tools(app: ToolServer, **options: Any) -> Iterator[str]:
+def serving_tools(app: ToolServer | Starlette, **options: Any) -> Iterator[str]:
     """The URL of an application that is served on a free port until the end of the block."""
     listener = open_listener("127.0.0.1", 0)
     with serving(lambda: make_app_server(app, **options), listener):

@@ -14,7 +14,7 @@ import pytest
 
 from nango_py import Sandbox
 from tests.support.databases import fresh_postgres, fresh_redis
-from tests.support.job_killer import entry
+from tests.support.job_killer import credentials, entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[dict[str, Any], Sandbox]:
     """What the killer reports, and the sandbox that its jobs called."""
     with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(entry("https://api.example.test/"), strict=False))
+        api = Sandbox(entry("https://api.example.test/"), credentials=credentials(), strict=False)
+        sandbox = stack.enter_context(api)
         url = f"sqlite:///{folder}/.nango/nango.db"
         if runner == "procrastinate":
             url = stack.enter_context(fresh_postgres())

@@ -65,8 +65,12 @@ def _throughput(count: int) -> Table:
         if url is None:
             table.notes.append("Left out without PostgreSQL: Procrastinate.")
             return table
+        words = f"{WORKERS} processes of {CONCURRENCY} jobs"
+        bare = _measure_bare(url, count)
         enqueued, ran = _measure(url, "procrastinate", count, processes=WORKERS)
-    table.add("Procrastinate, PostgreSQL", f"{WORKERS} processes of {CONCURRENCY} jobs", enqueued, ran)
+    table.add("Procrastinate alone", words, *bare)
+    table.add("Procrastinate, PostgreSQL", words, enqueued, ran)
+    table.goals.append(Goal("jobs a second by Procrastinate alone", ran / bare[1], 0.5, at_least=True))
     table.goals.append(Goal("jobs a second with Procrastinate", ran, 250, at_least=True))
     return table
 
@@ -92,6 +96,49 @@ def _measure(url: str, runner: str, count: int, processes: int) -> tuple[float, 
         for worker in workers:
             worker.join()
     return enqueued, (last[1] - first[1]) / (last[0] - first[0])
+
+
+def _bare_app(url: str) -> Any:
+    import procrastinate
+
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
+    app.task(name="short")(lambda **_: time.sleep(JOB_SECONDS))
+    return app
+
+
+def _measure_bare(url: str, count: int) -> tuple[float, float]:
+    """The same as `_measure` for tasks of Procrastinate, without anything of nango_py."""
+    import psycopg
+
+    app = _bare_app(url)
+    with app.open(), psycopg.connect(url, autocommit=True) as server:
+        app.schema_manager.apply_schema()
+        began = time.monotonic()
+        for number in range(count):
+            app.configure_task("short", lock=f"user-{number % USERS}").defer(number=number)
+        enqueued = count / (time.monotonic() - began)
+        context = multiprocessing.get_context("spawn")
+        workers = [context.Process(target=_work_bare, args=(url,)) for _ in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        moments: list[tuple[float, int]] = []
+        for least in (1, count):
+            while (done := count - _left(server)) < least:
+                time.sleep(0.005)
+            moments.append((time.monotonic(), done))
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    (first, some), (last, done) = moments
+    return enqueued, (done - some) / (last - first)
+
+
+def _left(server: Any) -> int:
+    return int(server.execute("SELECT count(*) FROM procrastinate_jobs").fetchone()[0])
+
+
+def _work_bare(url: str) -> None:
+    _bare_app(url).run_worker(concurrency=CONCURRENCY, delete_jobs="always")
 
 
 def _work(url: str, runner: str, end: Event) -> None:

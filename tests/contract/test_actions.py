@@ -32,7 +32,6 @@ from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.errors import ActionInputError, Position, ProviderError
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.tokens.unstored import UnstoredSource
-from nango_py.transport.sync_transport import Transport
 from tests.support.made_values import FakeResponse
 from tests.support.schema_values import values_of
 
@@ -71,11 +70,7 @@ class Tried:
     """A blueprint whose actions run without a socket."""
 
     def __init__(self, name: str) -> None:
-        transport = Transport()
-        try:
-            self._bench = Bench(CATALOGUE.find(name, Position(name)), CATALOGUE, transport)
-        finally:
-            transport.close()
+        self._bench = Bench(CATALOGUE.find(name, Position(name)), CATALOGUE)
         self.blueprint = self._bench.blueprint
         self._runtime = IntegrationRuntime(self._bench.declared, VirtualClock())
         self._runtime.logger = logger

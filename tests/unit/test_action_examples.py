@@ -9,7 +9,6 @@ import pytest
 from nango_py.blueprint_tests.runner import find_differences
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
-from nango_py.transport.sync_transport import Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,12 +83,7 @@ def differences(folder: Path, text: str, *, is_strict: bool = False) -> list[Dif
     """What the tests of the blueprint acme:v1 find."""
     (folder / "acme.v1.yaml").write_text(text)
     catalogue = Catalogue([("local", folder)])
-    transport = Transport()
-    try:
-        blueprint = catalogue.find("acme:v1", Position("test"))
-        return find_differences(blueprint, catalogue, transport, is_strict=is_strict)
-    finally:
-        transport.close()
+    return find_differences(catalogue.find("acme:v1", Position("test")), catalogue, is_strict=is_strict)
 
 
 def test_one_request_may_be_a_mapping(tmp_path: Path) -> None:

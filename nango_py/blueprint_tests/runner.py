@@ -65,6 +65,8 @@ def _test(bench: Bench) -> Iterator[Difference]:
     for action in actions:
         for number, example in enumerate(actions[action].get("examples") or ()):
             place = _position(bench, ("actions", action, "examples", number))
+            if not _is_of_base_url(bench, place):
+                continue
             name = f"action {action}, example {number + 1}"
             yield from _named(name, place, action_differences(bench, action, example))
     yield from _named("verification", _position(bench, ("verification",)), verification_differences(bench))
@@ -74,6 +76,12 @@ def _test(bench: Bench) -> Iterator[Difference]:
     yield from _named("refusals", place, refusal_differences(bench))
     place = _position(bench, ("pagination",))
     yield from _named("pagination", place, walk_differences(bench))
+
+
+def _is_of_base_url(bench: Bench, place: Position) -> bool:
+    """Whether the URLs of an example are those of this blueprint, not those of one that it extends."""
+    own = bench.blueprint.origins[()].file
+    return place.file == own or _position(bench, ("requests", "base_url")).file != own
 
 
 def _named(test: str, place: Position, texts: Iterable[str]) -> Iterator[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -51,12 +52,21 @@ def _of_example(
 
 def _of_request(settings: Settings, sent: Settings, reply: SandboxResponse) -> Route | None:
     url, base = str(sent.get("url", "")), str(settings["requests"].get("base_url", ""))
-    if not url.startswith(base.rstrip("/") + "/"):
+    found = re.match(_pattern(base.rstrip("/")) + "/", url)
+    if found is None:
         return None
-    parts = urlsplit(url[len(base.rstrip("/")) :])
+    parts = urlsplit(url[found.end() - 1 :])
     body: JsonValue = None if sent.get("json") is None else json.loads(json.dumps(sent["json"], default=dict))
     params = dict(parse_qsl(parts.query, keep_blank_values=True))
     return Route.of(str(sent.get("method", "GET")), parts.path, _Constant(reply), params, body)
+
+
+def _pattern(template: str) -> str:
+    """A regular expression for a base URL; an expression is a host, an origin or a part of one."""
+    return "".join(
+        r"(?:https?://)?[^/]+" if index % 2 else re.escape(part)
+        for index, part in enumerate(pieces(unwrap(template)))
+    )
 
 
 @record

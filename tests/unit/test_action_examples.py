@@ -9,6 +9,8 @@ import pytest
 from nango_py.blueprint_tests.runner import find_differences
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
+from nango_py.sandbox.action_routes import action_routes
+from nango_py.sandbox.responses import ApiResponses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,11 +81,13 @@ gotchas: [None.]
 """
 
 
-def differences(folder: Path, text: str, *, is_strict: bool = False) -> list[Difference]:
-    """What the tests of the blueprint acme:v1 find."""
+def differences(
+    folder: Path, text: str, *, is_strict: bool = False, name: str = "acme:v1"
+) -> list[Difference]:
+    """What the tests of a blueprint find; acme:v1 has this text."""
     (folder / "acme.v1.yaml").write_text(text)
     catalogue = Catalogue([("local", folder)])
-    return find_differences(catalogue.find("acme:v1", Position("test")), catalogue, is_strict=is_strict)
+    return find_differences(catalogue.find(name, Position("test")), catalogue, is_strict=is_strict)
 
 
 def test_one_request_may_be_a_mapping(tmp_path: Path) -> None:
@@ -171,3 +175,35 @@ def test_an_action_that_is_not_explained(tmp_path: Path, name: str) -> None:
     text = ACME.replace(old, new, 1)
     assert [each.what for each in differences(tmp_path, text, is_strict=True) if name in each.what]
     assert differences(tmp_path, text) == []
+
+
+OTHER = (
+    "{name: other, version: v1, extends: acme:v1, title: Other, BASE: {base_url: https://api.other.test/}}\n"
+)
+
+
+@pytest.mark.parametrize(("key", "is_tested"), [("requests", False), ("x-none", True)])
+def test_an_inherited_example_has_the_urls_of_its_file(tmp_path: Path, key: str, *, is_tested: bool) -> None:
+    """A blueprint with another base URL does not send to those of the one that it extends."""
+    (tmp_path / "other.v1.yaml").write_text(OTHER.replace("BASE", key))
+    old, new, _ = WRONG["the URL"]
+    assert differences(tmp_path, ACME.replace(old, new, 1))
+    found = differences(tmp_path, ACME.replace(old, new, 1), name="other:v1")
+    assert any(each.test.startswith("action ") for each in found) is is_tested
+
+
+@pytest.mark.parametrize(
+    ("base", "is_served"),
+    [
+        ("https://api.acme.test/v1/", True),
+        ("https://${additional_config.site}.acme.test/v1/", True),
+        ("${additional_config.instance_url}/v1/", True),
+        ("https://api.acme.test/v2/", False),
+        ("https://${additional_config.site}/acme.test/v1/", False),
+    ],
+)
+def test_a_sandbox_serves_what_examples_send(base: str, *, is_served: bool) -> None:
+    """The paths are those below the base URL, whatever its templates stand for."""
+    example = {"sends": [{"url": "https://api.acme.test/v1/me"}], "responses": [{"status": 200, "json": {}}]}
+    made = {"requests": {"base_url": base}, "actions": {"a": {"examples": [example]}}}
+    assert [route.path for route in action_routes(made, ApiResponses(made))] == ["me"] * is_served

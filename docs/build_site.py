@@ -69,11 +69,13 @@ def collect() -> None:
 
 
 def adapt(text: str) -> str:
-    """A page for the site: links to pages that are elsewhere there, and an anchor for each error code."""
+    """A page for the site: its links, an anchor for each error code, and the names of files above blocks."""
     for name, page in TOP_PAGES.items():
         text = re.sub(rf"\]\((?:\.\./)?((?:\.\./)?){re.escape(name)}", rf"](\1{page}", text)
     text = text.replace("reference/catalogue.md)", "catalogue/index.md)").replace("](README.md", "](index.md")
     text = re.sub(r"\]\((?:\.\./)*examples/", f"]({SOURCE_URL}/examples/", text)
+    block = r"^```(\w+) (?:.* )?title=(?!output\b)(\S+).*$"
+    text = re.sub(block, r"```{code-block} \1\n:caption: \2\n", text, flags=re.MULTILINE)
     return re.sub(
         r"^- (E\d{3}[^:\n]*):", lambda found: f"- {anchors(found[1])}{found[0][2:]}", text, flags=re.MULTILINE
     )

@@ -66,6 +66,13 @@ def test_each_error_code_has_an_anchor() -> None:
     assert "[a](contributing.md#x) [b](index.md#y)" in text
 
 
+def test_a_block_has_the_name_of_its_file() -> None:
+    """The title of a block is shown above it, except that of output."""
+    text = BUILD["adapt"]("```yaml no-run title=a/b.yaml\na: 1\n```\n\n```text title=output\n1\n```\n")
+    assert text.startswith("```{code-block} yaml\n:caption: a/b.yaml\n\na: 1\n```\n")
+    assert "```text title=output\n1\n" in text
+
+
 def test_links_of_how_to_pages_lead_to_the_site_or_to_the_file() -> None:
     """A page in a folder links top pages and the catalogue one level up, and examples where the source is."""
     text = BUILD["adapt"](

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.blueprint_new import write_draft_of
+from nango_py.cli.blueprint_new import MAX_SHOWN, write_draft_of
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import format_count
 from nango_py.cli.project import Project, pass_project
-from nango_py.errors import ConfigError, Position
+from nango_py.errors import ConfigError, Position, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,14 +64,14 @@ def _import_providers(source: Path, names: tuple[str, ...], target: Path) -> Non
     entries = read_provider_file(source)
     chosen = list(names or entries)
     if unknown := [name for name in chosen if name not in entries]:
-        raise click.UsageError(f"{source} has no entry {', '.join(unknown)}")
+        raise click.UsageError(f"{source} has no entry {printable(', '.join(unknown), MAX_SHOWN)}")
     found = [import_provider(entries, name) for name in chosen]
     refused = [each for each in found if isinstance(each, NotImported)]
     written, kept = _write(
-        (each for each in found if isinstance(each, Imported)), source.name, target, refused
+        (each for each in found if isinstance(each, Imported)), printable(source.name), target, refused
     )
     for reason in sorted(refused, key=lambda each: each.name):
-        click.echo(f"not imported: {reason.name}: {reason.reason}")
+        click.echo(f"not imported: {printable(reason.name, 64)}: {printable(reason.reason, MAX_SHOWN)}")
     for file in kept:
         click.echo(f"kept: {file} exists")
     click.echo(f"{written} of {format_count(len(chosen), 'blueprint')} written to {target}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nango_py.cli.project import Project, pass_project
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.errors import ConfigError, Position, Problem, printable
 from nango_py.importers.drafts.draft import (
     CLIENT,
     KEY,
@@ -25,6 +25,7 @@ from nango_py.importers.drafts.draft import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_SHOWN = 200
 _REF = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})(?::(v(?:0|[1-9][0-9]{0,8})))?")
 _PLACES = re.compile(r"\$?\{(?:additional_config\.)?(\w+)\}")
 QUESTIONS = {
@@ -110,7 +111,7 @@ def write_draft_of(source: Path, kind: str, name: str | None, folder: Path) -> N
         ("verification", draft.verification),
         ("limit headers", ", ".join(draft.limit_headers.values())),
     ):
-        click.echo(f"  {noun}: {value or 'not in the document'}")
+        click.echo(f"  {noun}: {printable(str(value or 'not in the document'), MAX_SHOWN)}")
     click.echo("  limits, revocation, PKCE and sources: read the API's manual")
     click.echo(f"next: nango check {file}, then nango blueprints test {file}")
 
@@ -148,7 +149,7 @@ def _make_draft(
     found: dict[str, Any] = {
         "name": name, "version": version, "title": title, "docs_url": docs_url, "login": login,
         "comment": known.get("comment") or f"The REST API of {title}.",
-        "base_url": base_url, "settings": settings, "origin": source.name if source else "",
+        "base_url": base_url, "settings": settings, "origin": printable(source.name) if source else "",
     }  # fmt: skip
     found |= {key: known[key] for key in ("response", "headers", "limit_headers") if key in known}
     if login == known.get("login"):
@@ -273,5 +274,5 @@ class _Choices:
 
 def _check_url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s?#]+(\?[^\s#]*)?", text):
-        raise click.UsageError(f"not a URL that starts with https://: {text}")
+        raise click.UsageError(f"not a URL that starts with https://: {printable(text, MAX_SHOWN)}")
     return text

@@ -49,6 +49,12 @@ DELETE FROM nango_connections WHERE integration = :integration AND user_id = :us
 RETURNING uuid, integration, user_id, generation, status, key_id, credentials, additional_config,
   created_at, modified_at
 """
+DELETE_SCHEDULES_OF = "DELETE FROM nango_schedules WHERE integration = :integration AND user_id = :user_id"
+CANCEL_JOBS_OF = """
+UPDATE nango_jobs SET is_cancelled = 1, changed_at = :now,
+  status = CASE status WHEN 'waiting' THEN 'cancelled' ELSE status END
+WHERE integration = :integration AND user_id = :user_id AND status IN ('waiting', 'running')
+"""
 
 _SEALS = "SELECT 1 FROM {table} WHERE {table}.key_id = nango_keys.key_id"
 _IN_CONNECTIONS = f"EXISTS ({_SEALS.format(table='nango_connections')})"

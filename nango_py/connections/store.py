@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nango_py.connections.connection import Connection, PublicView
     from nango_py.connections.keys import KeyRing
     from nango_py.connections.rotation import Progress
-    from nango_py.database.base import Run
+    from nango_py.database.base import Rows, Run
     from nango_py.json_types import Credentials, Settings
 
 
@@ -217,14 +217,24 @@ class ConnectionStore(SealedDatabase):
         return row.to_connection(*texts)
 
     def delete(self, integration: str, user_id: str) -> Connection | None:
-        """Delete the connection and return its last state; None if it could not be decrypted.
+        """Delete the connection with its schedules, cancel its jobs, and return its last state.
+
+        None if it could not be decrypted.
 
         Raises:
             ConnectionNotFound: there is none.
         """
         check_identity(integration, user_id)
         identity = {"integration": integration, "user_id": user_id}
-        rows = self.write(lambda run: run(statements.DELETE, identity))
+
+        def work(run: Run) -> Rows:
+            rows = run(statements.DELETE, identity)
+            if rows:  # another connection of the user is not to run what was meant for this one
+                run(statements.DELETE_SCHEDULES_OF, identity)
+                run(statements.CANCEL_JOBS_OF, {**identity, "now": self.microseconds()})
+            return rows
+
+        rows = self.write(work)
         if not rows:
             raise ConnectionNotFound(integration, user_id)
         row = Row._make(rows[0])

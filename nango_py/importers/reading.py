@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.json_types import as_object
+from nango_py.pasted_text import has_surrogate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject
 
 MAX_BYTES = 64 * 1024 * 1024
+MAX_VALUES = 5_000_000
+"""The most values, each alias counted with everything that it names."""
 
 
 def read_mapping(path: Path) -> JsonObject:
@@ -21,7 +24,8 @@ def read_mapping(path: Path) -> JsonObject:
 
     Raises:
         ConfigError: the file cannot be read (E010), is too large (E008), is neither JSON nor YAML (E001), is
-            nested too deeply (E007), or holds something else than a mapping (E201).
+            nested too deeply (E007), has half a surrogate pair (E004), aliases that expand to too many
+            values (E006) or contain themselves (E009), or something else than a mapping (E201).
     """
     where = Position(str(path), 1, 1)
     try:
@@ -35,6 +39,7 @@ def read_mapping(path: Path) -> JsonObject:
     try:
         is_json = text.lstrip()[:1] == b"{" and path.suffix not in {".yaml", ".yml"}
         data = json.loads(text) if is_json else _read_yaml(text, path)
+        _count(data, {}, where)
     except RecursionError:
         raise ConfigError([Problem(where, "E007", "nested too deeply")]) from None
     except ValueError as error:
@@ -42,6 +47,27 @@ def read_mapping(path: Path) -> JsonObject:
     if not isinstance(data, dict):
         raise ConfigError([Problem(where, "E201", "not a mapping", "expected a JSON or YAML mapping")])
     return as_object(data)
+
+
+def _count(value: object, known: dict[int, int], where: Position) -> int:
+    """The number of values, with aliases expanded; each list and mapping is read once."""
+    if isinstance(value, str):
+        if not value.isascii() and has_surrogate(value):
+            raise ConfigError([Problem(where, "E004", "a text has half of a surrogate pair")])
+        return 1
+    if not isinstance(value, dict | list):
+        return 1
+    size = known.get(id(value))
+    if size is None:
+        known[id(value)] = 0  # begun
+        below = (*value, *value.values()) if isinstance(value, dict) else value
+        size = known[id(value)] = 1 + sum(_count(each, known, where) for each in below)
+    elif size == 0:
+        raise ConfigError([Problem(where, "E009", "an alias contains itself")])
+    if size > MAX_VALUES:
+        what = f"aliases expand to more than {MAX_VALUES} values"
+        raise ConfigError([Problem(where, "E006", what)])
+    return size
 
 
 def _read_yaml(text: bytes, path: Path) -> object:

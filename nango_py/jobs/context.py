@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from nango_py.errors import NangoError, printable
-from nango_py.jobs.store import LOGGER, result_of
+from nango_py.jobs.store import LOGGER, copy_json, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,13 +68,15 @@ class HandlerContext:
         row = claimed.row
         self.job_id, self.handler = row.id, row.handler
         self.integration, self.user_id, self.lane = row.integration, row.user_id, row.lane
-        self.payload = claimed.content["payload"]
+        # Copies: what a handler does to them changes neither the job nor its next attempt.
+        self.payload = copy_json(claimed.content["payload"])
         self.attempt = row.attempts
         self.idempotency_key = claimed.key
         self.deadline = deadline
-        self.saved: JsonValue = claimed.state.get("checkpoint")
+        self._checkpoint: JsonValue = claimed.state.get("checkpoint")
+        self.saved = copy_json(self._checkpoint)
         lines = claimed.state.get("log")
-        self.lines = [str(line) for line in lines] if isinstance(lines, list) else []
+        self._lines = [str(line) for line in lines] if isinstance(lines, list) else []
         self._claimed = claimed
         self._store = store
         self._clock = clock
@@ -104,20 +106,20 @@ class HandlerContext:
                 that it is alive; nothing was stored.
             StorageError: the value is not a JSON value, is too large, or the database failed.
         """
-        saved = result_of(value)
+        saved = result_of(value, "the checkpoint")
         if not self._store.save(self._claimed, {**self.state(), "checkpoint": saved}):
             self._is_cancelled = True
             raise JobCancelled("another worker has taken over the job")
-        self.saved = saved
+        self._checkpoint, self.saved = saved, copy_json(saved)
 
     def log(self, line: str) -> None:
         """Add a line to the log of the job, and to the logger `nango_py.jobs`; credentials are masked."""
         text = printable(self._mask(line), MAX_LINE)
         moment = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.lines = [*self.lines[1 - MAX_LINES :], f"{moment} {text}"]
+        self._lines = [*self._lines[1 - MAX_LINES :], f"{moment} {text}"]
         where = f"{self.integration} {printable(self.user_id)} " if self.integration else ""
         LOGGER.info("%s%s job %s: %s", where, self.handler, self.job_id, text)
 
     def state(self) -> JsonObject:
         """The checkpoint and the log, as they are stored."""
-        return {"checkpoint": self.saved, "log": list(self.lines)}
+        return {"checkpoint": self._checkpoint, "log": list(self._lines)}

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from nango_py.services import Services
 
 MAX_KEY_BYTES = 255
+MOST_ATTEMPTS = 1000
+LATEST = 253_402_300_799.0
+"""The end of the year 9999 in unix seconds."""
+
 STOP_SECONDS = 30.0
 """How long `stop` waits for the jobs that run."""
 
@@ -108,10 +112,13 @@ class Jobs:
             max_attempts: by default that of `config.jobs`.
 
         Raises:
-            ValueError: the lane is unknown, or the key is too long.
+            ValueError: the lane is unknown, the key is too long, or a number is out of range.
             StorageError: the payload cannot be stored, or the database failed; nothing was enqueued.
         """
         self._check_lane(lane)
+        _check_handler(handler)
+        if at is not None and not abs(at) <= LATEST:
+            raise ValueError("at= is the unix time in seconds at which the job may start")
         key = idempotency_key or ""
         check_type("idempotency_key", key, str, "text")
         if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
@@ -119,6 +126,8 @@ class Jobs:
         if integration or user_id:
             check_identity(integration, user_id)
         attempts = self.settings.max_attempts if max_attempts is None else max_attempts
+        if not (isinstance(attempts, int) and 1 <= attempts <= MOST_ATTEMPTS):
+            raise ValueError(f"max_attempts is a number from 1 to {MOST_ATTEMPTS}")
         new = NewJob(handler, payload, integration, user_id, key, at, lane, is_alone, attempts)
 
         def work(run: Run, enqueue: Enqueue) -> str:
@@ -205,6 +214,7 @@ class Jobs:
             ValueError: the interval is shorter than a second, or the lane is unknown.
         """
         self._check_lane(lane)
+        _check_handler(handler)
         rule = check_interval(seconds)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
 
@@ -228,6 +238,7 @@ class Jobs:
             ValueError: the expression, the time zone or the lane is wrong.
         """
         self._check_lane(lane)
+        _check_handler(handler)
         rule = check_cron(expression, time_zone)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
 
@@ -267,3 +278,9 @@ class Jobs:
                 credentials = self._services.store.get(integration, user_id).credentials
                 secrets = secret_leaves(reveal(credentials), names)
         return lambda text: mask_rare(text, secrets)
+
+
+def _check_handler(name: str) -> None:
+    check_type("handler", name, str, "text")
+    if not name or len(name) > MAX_KEY_BYTES or not name.isprintable():
+        raise ValueError(f"the name of a handler has 1 to {MAX_KEY_BYTES} printable characters")

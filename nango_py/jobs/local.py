@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from nango_py.jobs.job import slot_lanes
 from nango_py.jobs.store import LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nango_py.database.base import Run
     from nango_py.jobs.runner import Enqueue, Result, Runner
@@ -55,7 +56,7 @@ class Upkeep:
         """Do what is due, and wake the threads if jobs were put back."""
         store, clock = self._work.store, self._work.clock
         if self._is_due("rescue", RESCUE_SECONDS):
-            lost = store.rescue()
+            lost = store.rescue(self._owner)
             if lost:
                 LOGGER.warning("%d jobs of workers that died were put back", lost)
                 wake()
@@ -135,11 +136,30 @@ class LocalRunner(ABC):
         self.keep_up()
         lanes, count = self.work.settings.lane_names, 0
         finished: Finished | None = None
-        while True:
-            _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
-            if claimed is None:
-                return count
-            finished, count = self.work.run(claimed), count + 1
+        with self._extending():
+            while True:
+                _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
+                if claimed is None:
+                    return count
+                finished, count = self.work.run(claimed), count + 1
+
+    @contextmanager
+    def _extending(self) -> Iterator[None]:
+        """Extend the leases of jobs that run in this thread, or else long jobs would run twice."""
+        has_ended = threading.Event()
+
+        def extend() -> None:
+            while not has_ended.wait(EXTEND_SECONDS):
+                with suppress(StorageError):  # again in a moment
+                    self.work.store.extend(self.owner, LEASE_SECONDS)
+
+        thread = threading.Thread(target=extend, name="nango-jobs-leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            has_ended.set()
+            thread.join()
 
 
 class InlineRunner(LocalRunner):

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BASE_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 """The wait after the first failed attempt, which doubles, and the longest. Each is shortened at random."""
 
+SHORTEST_HOLD = 1.0
+"""A job that puts itself back again and again would otherwise keep its worker from all others."""
+
 LONGEST_HOLD = 366 * 86_400.0
 """A quota that is closed for longer than a year is a mistake."""
 
@@ -93,8 +96,8 @@ def put_back_until(error: BaseException, now: float) -> float | None:
     if not isinstance(error, RetryAt | RateLimited):
         return None
     when = error.when if isinstance(error, RetryAt) else error.retry_at
-    is_finite = math.isfinite(when) and when < now + LONGEST_HOLD
-    return max(float(when), now) if is_finite else None
+    is_usable = isinstance(when, int | float) and -math.inf < when < now + LONGEST_HOLD
+    return float(max(when, now + SHORTEST_HOLD)) if is_usable else None
 
 
 def as_put_back(error: NangoError, now: float) -> NangoError:
@@ -106,7 +109,10 @@ def as_put_back(error: NangoError, now: float) -> NangoError:
 def is_retryable(error: BaseException) -> bool:
     """Whether another attempt may succeed: not after wrong input, or a refusal by the API."""
     error = cause_of(error)
-    said = getattr(error, "is_retryable", None)
+    try:
+        said = getattr(error, "is_retryable", None)
+    except Exception:  # noqa: BLE001 - a property of an exception of the product
+        said = None
     if isinstance(said, bool):
         return said
     if isinstance(error, ProviderError):
@@ -123,8 +129,9 @@ def backoff_seconds(attempt: int, chance: float) -> float:
 
 
 def describe(error: BaseException) -> str:
-    """An error in words. The text of an error that is not of this package may hold anything: mask it."""
-    text = str(error)
-    if isinstance(error, NangoError):
-        return f"{type(error).__name__}: {text}"
+    """An error in words. Mask them: a handler may raise errors of this package with any text, too."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception that cannot be printed
+        text = "(its message cannot be read)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVERY, CRON = "every", "cron"
-SHORTEST_SECONDS = 1.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 10 * 366 * 86_400.0
 SECOND = 1_000_000
 
 
@@ -73,11 +73,13 @@ def check_interval(seconds: float) -> Rule:
     """The rule of an interval.
 
     Raises:
-        ValueError: it is shorter than a second.
+        ValueError: it is shorter than a second, or longer than ten years.
     """
     if not seconds >= SHORTEST_SECONDS:
         raise ValueError(f"an interval of {seconds:g} s is too short; expected at least {SHORTEST_SECONDS:g}")
-    return Rule(f"{EVERY} {seconds:g}")
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f"the interval is too long; expected at most {LONGEST_SECONDS:.0f} s")
+    return Rule(f"{EVERY} {seconds:.15g}")
 
 
 def check_cron(expression: str, time_zone: str) -> Rule:

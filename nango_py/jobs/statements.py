@@ -45,8 +45,12 @@ CLAIM = f"{_START} WHERE id = ({_NEXT}) RETURNING {COLUMNS}"
 # If the server crashes, the start of a job may be lost: it starts again. Its end is never lost.
 WITHOUT_FSYNC = "SET LOCAL synchronous_commit TO off"
 START = f"{_START} WHERE id = :id AND turn = :turn AND status IN ('waiting', 'running') RETURNING {COLUMNS}"
+# One search of the index for each value of is_held, which precedes run_at in it.
 NEXT_DUE = """
-SELECT min(run_at) FROM nango_jobs WHERE status = 'waiting' AND lane = :lane AND run_at > :after
+SELECT min(run_at) FROM nango_jobs
+WHERE status = 'waiting' AND lane = :lane AND is_held = 0 AND run_at > :after
+UNION ALL SELECT min(run_at) FROM nango_jobs
+WHERE status = 'waiting' AND lane = :lane AND is_held = 1 AND run_at > :after
 """
 
 _OURS = "WHERE id = :id AND status = 'running' AND owner = :owner AND attempts = :attempts"

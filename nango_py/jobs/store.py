@@ -238,7 +238,7 @@ class JobStore:
 
     def save(self, claimed: Claimed, state: JsonObject) -> bool:
         """Store a checkpoint; False if the job had been given to another worker."""
-        to_json(state, "checkpoint")
+        result_of(state, "checkpoint")
 
         def work(run: Run) -> bool:
             return bool(run(statements.SAVE, self._sealed(claimed.row, claimed.content, state)))
@@ -261,7 +261,8 @@ class JobStore:
             None if key is None else row.identity.open(key, column, value)
             for column, value in (("payload", row.payload), ("state", row.state))
         ]
-        if texts[0] is None or texts[1] is None:
+        numbers = (*row[9:14], *row[15:19])
+        if texts[0] is None or texts[1] is None or not all(isinstance(number, int) for number in numbers):
             raise TamperError(
                 f'the stored job {printable(str(row.id))} of user "{printable(str(row.user_id))}" was '
                 "altered, or sealed with a key that this process does not have; it was not used"
@@ -317,7 +318,7 @@ class JobStore:
             after: leaves out jobs that were due by this time.
         """
         parameters = [{"lane": lane, "after": after} for lane in lanes]
-        times = [self.database.read(statements.NEXT_DUE, each)[0][0] for each in parameters]
+        times = [row[0] for each in parameters for row in self.database.read(statements.NEXT_DUE, each)]
         return min((time for time in times if time is not None), default=None)
 
     def extend(self, owner: str, seconds: float) -> None:
@@ -325,13 +326,17 @@ class JobStore:
         ends_at = self.now() + int(seconds * 1_000_000)
         self.database.write(lambda run: run(statements.EXTEND, {"owner": owner, "ends_at": ends_at}))
 
-    def rescue(self) -> int:
-        """Put back the jobs of workers that died; those without attempts left are dead. Returns how many."""
+    def rescue(self, own: str = "") -> int:
+        """Put back the jobs of workers that died; those without attempts left are dead. Returns how many.
+
+        Args:
+            own: the caller's name. Its jobs run, also when the clock was set forward and no lease holds.
+        """
         now = self.now()
         lost = [
             (job_id, owner)
             for job_id, owner, ends_at in self.database.read(statements.RUNNING, {})
-            if ends_at <= now or has_died(owner)
+            if owner != own and (ends_at <= now or has_died(owner))
         ]
         return sum(self._rescue(job_id, owner) for job_id, owner in lost)
 
@@ -390,11 +395,29 @@ def _new_id(now: int) -> str:
     return f"{now:014x}{next(_numbers) & 0xFFFF:04x}{os.urandom(5).hex()}"
 
 
-def result_of(value: object) -> JsonValue:
+class UnstorableError(StorageError):
+    """A result or a checkpoint is not JSON, or too large. Another attempt would meet it again."""
+
+    is_retryable = False
+
+
+def result_of(value: object, name: str = "the result") -> JsonValue:
     """A copy of a JSON value, as it is read back.
 
     Raises:
-        StorageError: it is not one, or too large.
+        UnstorableError: it is not one, or too large.
     """
-    copied: JsonValue = json.loads(to_json({"result": value}, "the result").reveal())["result"]
+    problem = ""
+    try:
+        copied: JsonValue = json.loads(to_json({"result": value}, name).reveal())["result"]
+    except (StorageError, ValueError, RecursionError) as error:  # an integer with thousands of digits
+        problem = str(error) if isinstance(error, StorageError) else f"{name} cannot be stored"
+    else:
+        return copied
+    raise UnstorableError(problem)
+
+
+def copy_json(value: JsonValue) -> JsonValue:
+    """A copy of a JSON value."""
+    copied: JsonValue = json.loads(json.dumps(value))
     return copied

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
+import threading
 from typing import TYPE_CHECKING
 
 from nango_py.engine.patience import Patience, with_patience
-from nango_py.errors import NangoError, UnknownNameError, printable
+from nango_py.errors import UnknownNameError, printable
 from nango_py.jobs.context import HandlerContext
 from nango_py.jobs.job import CANCELLED, DEAD, DONE, WAITING
 from nango_py.jobs.outcome import describe, end_of_attempt
@@ -92,15 +93,21 @@ class Work:
                 result = result_of(self._call(context))
         except Exception as error:  # noqa: BLE001 - its text is stored, masked
             failure = error
+        except KeyboardInterrupt as error:
+            if threading.current_thread() is threading.main_thread():  # the user ends the program
+                self.store.finish(self.give_back(claimed, context))
+                raise
+            failure = RuntimeError(f"the handler raised {type(error).__name__}")
         except BaseException as error:  # noqa: BLE001 - such as SystemExit of a handler
             failure = RuntimeError(f"the handler raised {type(error).__name__}")
         else:
             return Finished(claimed, DONE, {**context.state(), "result": result})
         return self._failed(claimed, context, failure)
 
-    def give_back(self, claimed: Claimed) -> Finished:
-        """Let a job that was claimed wait again, as if it had not been."""
-        return Finished(claimed, WAITING, claimed.state, is_counted=False)
+    def give_back(self, claimed: Claimed, context: HandlerContext | None = None) -> Finished:
+        """Let a job that was claimed wait again, as if it had not been, but for its checkpoint."""
+        state = claimed.state if context is None else context.state()
+        return Finished(claimed, WAITING, state, is_counted=False)
 
     def _context(self, claimed: Claimed) -> HandlerContext:
         registered = self._handlers.get(claimed.row.handler)
@@ -124,9 +131,7 @@ class Work:
     def _failed(self, claimed: Claimed, context: HandlerContext, error: Exception) -> Finished:
         row = claimed.row
         ending = end_of_attempt(error, row.attempts, row.max_attempts, self.clock.now(), self.chance)
-        text = describe(error)
-        if not isinstance(error, NangoError):
-            text = self._find_masker(row.integration, row.user_id)(text)
+        text = self._find_masker(row.integration, row.user_id)(describe(error))
         text = printable(text, MAX_ERROR)
         then = f"put back until {_utc(ending.run_at)}" if not ending.is_counted else ending.status
         if ending.is_counted and ending.status == WAITING:

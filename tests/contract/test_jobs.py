@@ -351,9 +351,9 @@ def test_credentials_in_errors_and_logs_are_masked(jobs: Jobs) -> None:
 def test_a_result_that_is_not_json_fails(jobs: Jobs) -> None:
     """The error names its place."""
     jobs.register("odd", lambda _: {"when": object()})  # type: ignore[arg-type, return-value]
-    job = put(jobs, "odd", max_attempts=1)
+    job = put(jobs, "odd")
     jobs.run_due()
-    assert jobs.get(job.id).status == "dead"
+    assert (jobs.get(job.id).status, jobs.get(job.id).attempts) == ("failed", 1)
     assert "the result.result.when" in jobs.get(job.id).error
 
 

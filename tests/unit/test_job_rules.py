@@ -75,9 +75,10 @@ def test_a_quota_puts_back(error: Exception) -> None:
     assert end(outer, 3) == expected
 
 
-def test_a_time_in_the_past_is_now() -> None:
-    """A job that only gives its place up runs again at once; one that would wait for years fails."""
-    assert end(RetryAt(0)).run_at == NOW
+def test_a_time_in_the_past_is_a_second_from_now() -> None:
+    """A job that gives its place up lets others start first; one that would wait for years fails."""
+    assert end(RetryAt(0)).run_at == NOW + 1
+    assert end(RetryAt(-1e300)).run_at == NOW + 1
     assert end(RetryAt(NOW + 1e9)).status == "waiting"
     assert end(RateLimited("full", retry_at=NOW + 1e9)) == Ending("failed")
 

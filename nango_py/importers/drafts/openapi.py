@@ -157,6 +157,10 @@ def _operations(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(path).lstrip("/"), {**operation, "parameters": parameters}
 
 
+NOT_FIXED = {"authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"}
+"""Headers that say who calls, or where a request goes and ends; a document does not choose them."""
+
+
 def _fixed_headers(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
     """Headers with a default, such as a version, that most operations require."""
     values: dict[str, str] = {}
@@ -170,7 +174,7 @@ def _fixed_headers(data: dict[str, Any], operations: list[tuple[str, dict[str, A
     return {
         name: value
         for name, value in values.items()
-        if counts[name] > len(operations) / 2 and _KEY_NAME.fullmatch(name)
+        if counts[name] > len(operations) / 2 and _KEY_NAME.fullmatch(name) and name.lower() not in NOT_FIXED
     }
 
 

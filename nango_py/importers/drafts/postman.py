@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_DEPTH = 20
+LONGEST_URL = 2000
 _VARIABLE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 _URL = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?")
 _OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
@@ -26,7 +27,7 @@ def read_postman(data: dict[str, Any]) -> dict[str, Any]:
     """The attributes of a Draft that a collection states."""
     info = mapping(data.get("info"))
     values = {
-        str(mapping(each).get("key")): str(mapping(each).get("value") or "")
+        str(mapping(each).get("key")): str(mapping(each).get("value") or "")[: LONGEST_URL + 1]
         for each in _list(data.get("variable"))
     }
     requests = list(_requests(data, 0))
@@ -63,6 +64,8 @@ def _raw_url(request: dict[str, Any]) -> str:
 def _resolve(url: str, values: dict[str, str]) -> str:
     """The URL with the values of the collection's variables; those without a value are settings."""
     for _ in range(3):  # a variable may hold others
+        if len(url) > LONGEST_URL:
+            return ""
         url = _VARIABLE.sub(lambda found: values.get(found[1]) or found[0], url)
     return _VARIABLE.sub(lambda found: f"{{{re.sub(r'[^A-Za-z0-9]', '_', found[1])}}}", url)
 
@@ -114,7 +117,11 @@ def _login(auth: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     if kind == "apikey":
         name = str(fields.get("key") or "")
         place = "query" if fields.get("in") == "query" else "header"
-        return {"login": KEY, "key_place": place, "key_name": name, "key_prefix": ""} if name else {}
+        return (
+            {"login": KEY, "key_place": place, "key_name": name, "key_prefix": ""}
+            if name.isprintable() and name
+            else {}
+        )
     if kind != "oauth2":
         return {}
     token_url = _resolve(str(fields.get("accessTokenUrl") or ""), values)

@@ -1,0 +1,272 @@
+"""Jobs whose handlers, numbers, clocks and connections do what nobody should do."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nango_py import ConnectionNotFound, TransportFailed
+from nango_py.errors import NangoError
+from nango_py.jobs import local
+from nango_py.jobs.context import HandlerContext, RetryAt
+from tests.support.job_product import SECRET, open_product, register_users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nango_py import Nango
+    from nango_py.jobs.job import Job
+    from nango_py.jobs.jobs import Jobs
+    from tests.support.fake_clock import ManualClock
+
+ALL = ("interactive", "default", "background")
+
+
+@pytest.fixture
+def nango(database_url: str, clock: ManualClock) -> Iterator[Nango]:
+    """A product with two users."""
+    with open_product(database_url, clock) as opened:
+        register_users(opened, "ann", "bob")
+        opened.jobs.register("echo", lambda context: context.payload)
+        yield opened
+
+
+@pytest.fixture
+def jobs(nango: Nango) -> Jobs:
+    """Its jobs."""
+    return nango.jobs
+
+
+def put(jobs: Jobs, handler: str = "echo", payload: Any = None, user: str = "ann", **options: Any) -> Job:
+    """A new job of a user."""
+    return jobs.enqueue(handler, payload, integration="shop", user_id=user, **options)
+
+
+class Unprintable(Exception):
+    """An exception whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+class Undecided(Exception):
+    """An exception that cannot say whether it is retryable."""
+
+    @property
+    def is_retryable(self) -> bool:
+        """As an attribute of exceptions of a product."""
+        raise RuntimeError(SECRET)
+
+
+class OwnError(NangoError):
+    """An error of a product that extends one of this package."""
+
+
+RAISED: list[tuple[BaseException, str]] = [
+    (Unprintable(), "waiting"),
+    (Undecided(), "waiting"),
+    (RetryAt("tomorrow"), "waiting"),  # type: ignore[arg-type]
+    (RetryAt(10**400), "waiting"),
+    (RetryAt(float("nan")), "waiting"),
+    (RetryAt(0, f"because of {SECRET}"), "waiting"),
+    (OwnError(f"because of {SECRET}"), "waiting"),
+    (SystemExit(3), "waiting"),
+    (asyncio.CancelledError(), "waiting"),
+    (GeneratorExit(), "waiting"),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), RAISED, ids=[type(error).__name__ for error, _ in RAISED])
+def test_whatever_a_handler_raises_ends_its_attempt(
+    jobs: Jobs, error: BaseException, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attempt ends without a secret in its log, and the next job runs."""
+
+    def handler(_: HandlerContext) -> None:
+        raise error
+
+    jobs.register("hostile", handler)
+    job, other = put(jobs, "hostile"), put(jobs, user="bob")
+    assert jobs.run_due() == 2
+    found = jobs.get(job.id)
+    assert (found.status, jobs.get(other.id).status) == (status, "done")
+    assert SECRET not in f"{found.log} {found.error} {found!r} {caplog.text}"
+
+
+def test_ctrl_c_ends_run_due_and_not_the_job(jobs: Jobs) -> None:
+    """In the main thread KeyboardInterrupt is the user's: the job waits again, and nothing else starts."""
+    interrupts = [KeyboardInterrupt()]
+
+    def handler(_: HandlerContext) -> None:
+        if interrupts:
+            raise interrupts.pop()
+
+    jobs.register("long", handler)
+    job, other = put(jobs, "long"), put(jobs, user="bob")
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_due()
+    assert [(each.status, each.attempts) for each in map(jobs.get, (job.id, other.id))] == [
+        ("waiting", 0)
+    ] * 2
+    assert jobs.run_due() == 2
+
+
+def test_what_a_handler_changes_is_not_stored(jobs: Jobs, clock: ManualClock) -> None:
+    """Each attempt gets the payload that was enqueued, and the checkpoint as it was saved."""
+    seen: list[tuple[Any, Any]] = []
+
+    def handler(context: HandlerContext) -> None:
+        seen.append((context.payload["items"][:], context.saved and dict(context.saved)))
+        if context.saved is None:
+            context.checkpoint({"page": 1})
+        context.payload["items"].append(object())
+        context.saved["page"] = object()  # type: ignore[index, call-overload, assignment]
+        raise TransportFailed("the host is unreachable")
+
+    jobs.register("careless", handler)
+    job = put(jobs, "careless", {"items": [1]}, max_attempts=3)
+    for _ in range(3):
+        jobs.run_due()
+        clock.advance(60)
+    assert seen == [([1], None), ([1], {"page": 1}), ([1], {"page": 1})]
+    assert jobs.get(job.id).payload == {"items": [1]}
+
+
+def test_a_job_that_always_gives_its_place_up_lets_others_run(jobs: Jobs, clock: ManualClock) -> None:
+    """It runs once a second; without the wait `run_due` would run it for ever, and no other job."""
+    runs: list[float] = []
+
+    def handler(_: HandlerContext) -> None:
+        runs.append(clock.now())
+        raise RetryAt(0)
+
+    jobs.register("endless", handler)
+    put(jobs, "endless")
+    other = put(jobs, user="bob")
+    assert jobs.run_due() == 2
+    assert jobs.get(other.id).status == "done"
+    clock.advance(1)
+    assert (jobs.run_due(), len(runs)) == (1, 2)
+
+
+@pytest.mark.parametrize("result", ["x" * 2_000_000, float("nan"), 10**5000, object(), "\ud800"], ids=type)
+def test_a_result_that_cannot_be_stored_is_final(jobs: Jobs, result: Any) -> None:
+    """Its side effects are not repeated, since another attempt would return the same."""
+    jobs.register("odd", lambda _: result)
+    job = put(jobs, "odd")
+    jobs.run_due()
+    assert (jobs.get(job.id).status, jobs.get(job.id).attempts) == ("failed", 1)
+
+
+WRONG: list[Callable[[Jobs], object]] = [
+    lambda jobs: put(jobs, at=float("nan")),
+    lambda jobs: put(jobs, at=1e300),
+    lambda jobs: put(jobs, max_attempts=0),
+    lambda jobs: put(jobs, max_attempts=10**30),
+    lambda jobs: put(jobs, ""),
+    lambda jobs: put(jobs, "a\0b"),
+    lambda jobs: put(jobs, "\x1b[31m"),
+    lambda jobs: put(jobs, "\ud800"),
+    lambda jobs: jobs.every(float("inf"), "echo"),
+    lambda jobs: jobs.every(1e300, "echo"),
+    lambda jobs: jobs.every(60, "a\0b"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_numbers_and_names_that_no_row_can_hold_are_refused(jobs: Jobs, number: int) -> None:
+    """Nothing is stored, and the error is the caller's."""
+    with pytest.raises(ValueError, match=r"expected|is the|has|from"):
+        WRONG[number](jobs)
+    assert (jobs.count(), jobs.schedules()) == ({}, [])
+
+
+def test_an_interval_keeps_all_its_seconds(jobs: Jobs) -> None:
+    """1,234,567 seconds are not rounded to six digits."""
+    assert jobs.every(1_234_567, "echo").rule == "every 1234567"
+
+
+def test_the_end_of_a_connection_ends_its_jobs_and_schedules(nango: Nango, clock: ManualClock) -> None:
+    """A user who connects again, perhaps another account, gets none of them; other users keep theirs."""
+    jobs = nango.jobs
+    mine, other = put(jobs), put(jobs, user="bob")
+    jobs.every(60, "echo", integration="shop", user_id="ann")
+    jobs.every(60, "echo", integration="shop", user_id="bob")
+    nango.delete_connection("shop", "ann", revoke=False)
+    register_users(nango, "ann")
+    clock.advance(61)
+    jobs.run_due()
+    assert (jobs.get(mine.id).status, jobs.get(other.id).status) == ("cancelled", "done")
+    assert [each.user_id for each in jobs.schedules()] == ["bob"]
+    assert {each.user_id for each in jobs.find(status="done")} == {"bob"}
+
+
+def test_a_job_may_delete_its_own_connection(nango: Nango) -> None:
+    """It runs to its end, and one that fails afterwards is cancelled instead of tried again."""
+
+    def handler(context: HandlerContext) -> str:
+        nango.delete_connection(context.integration, context.user_id, revoke=False)
+        return "deleted"
+
+    nango.jobs.register("leave", handler)
+    job = put(nango.jobs, "leave")
+    nango.jobs.run_due()
+    assert (nango.jobs.get(job.id).status, nango.jobs.get(job.id).result) == ("done", "deleted")
+    with pytest.raises(ConnectionNotFound):
+        nango.executor("shop", "ann")
+
+
+def test_a_clock_that_is_set_forward_takes_no_job_from_its_own_worker(jobs: Jobs, clock: ManualClock) -> None:
+    """A worker knows that its jobs run; those of another worker without a lease are put back."""
+    store = jobs.work.store
+    _, claimed = store.exchange(None, "worker", ALL, local.LEASE_SECONDS)
+    assert claimed is None
+    put(jobs)
+    _, claimed = store.exchange(None, "worker", ALL, local.LEASE_SECONDS)
+    clock.advance(86_400)
+    assert claimed is not None
+    assert store.rescue("worker") == 0
+    assert store.rescue("another") == 1
+
+
+def test_run_due_keeps_the_lease_of_a_long_job(
+    jobs: Jobs, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that looks for dead workers leaves the job alone, as long as its lease is extended."""
+    monkeypatch.setattr(local, "EXTEND_SECONDS", 0.001)
+    store, extended = jobs.work.store, threading.Event()
+    extend = store.extend
+
+    def note(owner: str, seconds: float) -> None:
+        is_later = clock.now() > began + local.LEASE_SECONDS
+        extend(owner, seconds)
+        if is_later:
+            extended.set()
+
+    monkeypatch.setattr(store, "extend", note)
+    rescued: list[int] = []
+
+    def handler(_: HandlerContext) -> None:
+        clock.advance(10 * local.LEASE_SECONDS)
+        extended.wait(20)
+        rescued.append(store.rescue("another process"))
+
+    began = clock.now()
+    jobs.register("long", handler)
+    job = put(jobs, "long")
+    jobs.run_due()
+    assert (rescued, jobs.get(job.id).status) == ([0], "done")
+
+
+def test_a_row_with_odd_numbers_stops_no_other_job(jobs: Jobs, nango: Nango, database_url: str) -> None:
+    """SQLite stores text in a column of numbers; such a job fails, and the next one runs."""
+    odd, other = put(jobs), put(jobs, user="bob")
+    value = "'many'" if database_url.startswith("sqlite") else "0"
+    sql = f"UPDATE nango_jobs SET max_attempts = {value} WHERE id = :id"  # noqa: S608
+    nango.services.store.write(lambda run: run(sql, {"id": odd.id}))
+    jobs.run_due()
+    assert jobs.get(other.id).status == "done"
+    assert jobs.count() == {"done": 1, "failed" if database_url.startswith("sqlite") else "dead": 1}

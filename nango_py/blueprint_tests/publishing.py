@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.blueprint_tests.difference import Difference
+from nango_py.config.yaml.folders import display_path
 from nango_py.connect.form_values import FormValues
 from nango_py.connect.forms import CREDENTIALS, OAUTH, make_form
 from nango_py.errors import Position
@@ -67,7 +68,7 @@ def _has_json(settings: Settings) -> bool:
 
 def _text_problems(bench: Bench) -> Iterator[Difference]:
     lines = bench.blueprint.source.read_text("utf-8").splitlines()
-    file = bench.blueprint.origins[()].file
+    file = display_path(bench.blueprint.source)
     if not lines or not lines[0].startswith(SCHEMA_COMMENT):
         yield Difference(Position(file, 1, 1), TEST, f"the first line must be {SCHEMA_COMMENT}...")
     is_prose = False
@@ -133,4 +134,8 @@ def _at(bench: Bench, path: tuple[str | int, ...], what: str) -> Difference:
     origins = bench.blueprint.origins
     while path and path not in origins:
         path = path[:-1]
-    return Difference(origins[path], TEST, what)
+    place = origins[path]
+    file = display_path(bench.blueprint.source)
+    if not path and place.file != file:  # the file that it extends cannot be changed for it
+        place = Position(file, 1, 1)
+    return Difference(place, TEST, what)

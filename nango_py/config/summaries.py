@@ -51,45 +51,66 @@ def summarize(catalogue: Catalogue, where: BlueprintRef) -> Summary:
     Raises:
         ConfigError: what is read of the file is wrong.
     """
-    return _summarize(catalogue, where, 0)
-
-
-def _summarize(catalogue: Catalogue, where: BlueprintRef, depth: int) -> Summary:
-    shown = _read_shown(where.path)
-    if depth == MAX_EXTENDS:
-        shown = None  # the whole file says what is wrong
-    if shown is None or (shown.get("name"), shown.get("version")) != (where.name, where.version):
+    shown = _merge_shown(catalogue, where, 0)
+    if shown is None:
         found = catalogue.find(f"{where.name}:{where.version}", _PLACE)
-        return _summary_of(where, {**found.settings, "title": found.title}, found.status, None)
-    given = shown.get("status")
-    status = given if isinstance(given, MAPPINGS) else {}
-    extends = shown.get("extends")
-    parent = None
-    if isinstance(extends, str):
-        parent = _summarize(catalogue, catalogue.locate(extends, _PLACE), depth + 1)
-    return _summary_of(
-        where, shown, Status(**{part: status.get(part) for part in field_names(Status)}), parent
-    )
-
-
-def _summary_of(where: BlueprintRef, settings: Settings, status: Status, parent: Summary | None) -> Summary:
-    auth, requests = settings.get("auth") or {}, settings.get("requests") or {}
+        shown, status = {**found.settings, "title": found.title}, found.status
+    else:
+        given = shown.get("status") or {}
+        status = Status(**{part: given.get(part) for part in field_names(Status)})
+        shown = _with_first_login(shown)
     return Summary(
         ref=f"{where.name}:{where.version}",
-        title=settings.get("title") or (parent.title if parent else where.name),
-        categories=tuple(settings.get("categories") or (parent.categories if parent else ())),
-        auth_mode=auth.get("auth_mode") or (parent.auth_mode if parent else None),
-        base_url=requests.get("base_url") or (parent.base_url if parent else None),
+        title=shown.get("title") or where.name,
+        categories=tuple(shown.get("categories") or ()),
+        auth_mode=(shown.get("auth") or {}).get("auth_mode"),
+        base_url=(shown.get("requests") or {}).get("base_url"),
         layer=where.layer,
         source=where.path,
         status=status,
     )
 
 
+def _merge_shown(catalogue: Catalogue, where: BlueprintRef, depth: int) -> Settings | None:
+    """The shown keys of a blueprint over those that it extends; None if that takes the whole files."""
+    shown = _read_shown(where.path) if depth < MAX_EXTENDS else None
+    if shown is None or (shown.get("name"), shown.get("version")) != (where.name, where.version):
+        return None
+    extends = shown.get("extends")
+    if extends is None:
+        return shown
+    parent = _merge_shown(catalogue, catalogue.locate(extends, _PLACE), depth + 1)
+    return None if parent is None else _merge({**parent, "status": None}, shown)
+
+
+def _merge(below: Settings, over: Settings) -> Settings:
+    """Settings with others over them: mappings are merged, and other values replaced."""
+    merged = dict(below)
+    for key, value in over.items():
+        known = merged.get(key)
+        is_merged = isinstance(value, MAPPINGS) and isinstance(known, MAPPINGS) and key != "status"
+        merged[key] = _merge(known, value) if is_merged else value  # type: ignore[arg-type]
+    return merged
+
+
 def _read_shown(path: Path) -> Settings | None:
     """The keys of a file that a list shows; None if the file has to be read as a whole."""
     data = read_keys(path, _SHOWN)
-    return _with_first_login(data) if data is not None and _has_right_types(data) else None
+    if data is None or not _has_right_types(data):
+        return None
+    logins = data.get(LOGINS, {})
+    if not isinstance(logins, MAPPINGS) or (LOGINS in data and not login_names(data)):
+        return None
+    of_logins = [login if isinstance(login, MAPPINGS) else {"title": 0} for login in logins.values()]
+    has_nulls = "extends" in data and any(_has_null(each) for each in (data, *of_logins))
+    return None if has_nulls or not all(map(_has_right_types, of_logins)) else data
+
+
+def _has_null(settings: Settings) -> bool:
+    """Whether a null could remove something that is inherited."""
+    blocks = [settings.get(key) for key in ("auth", "requests")]
+    values = [*settings.values(), *(value for block in blocks if block for value in block.values())]
+    return any(value is None for value in values)
 
 
 def read_keys(path: Path, keys: frozenset[str]) -> Settings | None:
@@ -128,13 +149,7 @@ def is_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
-def _with_first_login(shown: Settings) -> Settings | None:
-    """The keys with those of the default login over them; None if that takes the whole files."""
+def _with_first_login(shown: Settings) -> Settings:
+    """The keys with those of the default login over them."""
     names = login_names(shown)
-    if not names:
-        return None if LOGINS in shown else shown
-    login = shown[LOGINS][names[0]]
-    if "extends" in shown or not isinstance(login, MAPPINGS) or not _has_right_types(login):
-        return None
-    blocks = {key: {**(shown.get(key) or {}), **(login.get(key) or {})} for key in ("auth", "requests")}
-    return {**shown, **blocks}
+    return _merge(shown, shown[LOGINS][names[0]]) if names else shown

@@ -163,6 +163,17 @@ def test_a_blueprint_that_is_not_ready_to_be_published(tmp_path: Path, name: str
     assert "strict" not in [each.test for each in differences(tmp_path, ACME.replace(old, new, 1))]
 
 
+def test_the_strict_rules_name_the_file_that_extends(tmp_path: Path) -> None:
+    """A long line, and a key that it lacks, are reported there, and not in the file that it extends."""
+    base = ACME.replace("acme", "base", 1)
+    (tmp_path / "base.v1.yaml").write_text(base)
+    text = f"name: acme\nversion: v1\nextends: base:v1\n# {'long ' * 30}\n"
+    strict = [each for each in differences(tmp_path, text, is_strict=True) if each.test == "strict"]
+    assert [each.position.line for each in strict if "prose" in each.what] == [4]
+    assert [each.position.line for each in strict if '"sources"' in each.what] == [1]
+    assert {each.position.file.rpartition("/")[2] for each in strict} == {"acme.v1.yaml"}
+
+
 LISTS = """\
 name: acme
 version: v1

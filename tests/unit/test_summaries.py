@@ -43,6 +43,37 @@ def test_every_shipped_blueprint_is_shown_as_it_is() -> None:
     assert len(refs) > 20
 
 
+LOGINS = """\
+logins:
+  oauth:
+    auth: {auth_mode: OAUTH2, authorization_url: https://acme.test/a, token_url: https://acme.test/t}
+  key: {requests: {base_url: https://key.acme.test/}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "expected"),
+    [
+        ("", "", ("API_KEY", "https://api.acme.test/")),
+        (LOGINS, "", ("OAUTH2", "https://api.acme.test/")),
+        (LOGINS, "auth: {auth_mode: BASIC}\n", ("OAUTH2", "https://api.acme.test/")),
+        ("", LOGINS, ("OAUTH2", "https://api.acme.test/")),
+        (LOGINS, "logins: {oauth: {requests: {base_url: https://b.test/}}}\n", ("OAUTH2", "https://b.test/")),
+        (LOGINS, "logins: {oauth: null}\n", ("API_KEY", "https://key.acme.test/")),
+        (LOGINS, "logins: null\n", ("API_KEY", "https://api.acme.test/")),
+    ],
+)
+def test_logins_of_a_file_that_extends_are_those_of_the_whole(
+    tmp_path: Path, base: str, own: str, expected: tuple[str, str]
+) -> None:
+    """Logins are merged with inherited ones, and the first is shown; nulls remove what is inherited."""
+    (tmp_path / "base.v1.yaml").write_text(PLAIN.replace("acme", "base", 1) + base)
+    text = f"name: acme\nversion: v1\nextends: base:v1\n{own}"
+    assert summary_of(tmp_path, text)[1:3] == expected
+    whole = Catalogue([("local", tmp_path)]).find("acme:v1", Position("x")).settings
+    assert (whole["auth"]["auth_mode"], whole["requests"]["base_url"]) == expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

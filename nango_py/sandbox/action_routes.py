@@ -11,7 +11,7 @@ from nango_py.config.response_match import as_tuple
 from nango_py.json_types import as_object
 from nango_py.record import record
 from nango_py.sandbox.expressions import pieces, unwrap
-from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
+from nango_py.sandbox.responses import FIRST_ERROR
 from nango_py.sandbox.routes import Route
 
 if TYPE_CHECKING:
@@ -22,15 +22,11 @@ if TYPE_CHECKING:
     from nango_py.sandbox.routes import SandboxRequest
 
 
-def action_routes(settings: Settings, responses: ApiResponses) -> list[Route]:
-    """A route for each request of an example; those of successes come first."""
-    found: list[tuple[Route, SandboxResponse]] = []
+def action_routes(settings: Settings, responses: ApiResponses) -> Iterator[tuple[Route, SandboxResponse]]:
+    """A route for each request of an example, and its response."""
     for action in (settings.get("actions") or {}).values():
         for example in action.get("examples") or ():
-            found += _of_example(settings, action, example, responses)
-    served = [(route, response) for route, response in found if response.status not in REFUSALS]
-    served.sort(key=lambda each: (each[1].status >= FIRST_ERROR, -len(each[0].params)))
-    return [route for route, _ in served]
+            yield from _of_example(settings, action, example, responses)
 
 
 def _of_example(
@@ -38,16 +34,24 @@ def _of_example(
 ) -> Iterator[tuple[Route, SandboxResponse]]:
     """The routes of the requests that an example says; for others, if they succeed, of their path."""
     replies = [responses.of_example({"response": each}) for each in example.get("responses") or ()]
+    has_path = "path" in (action.get("request") or {})
     if example.get("sends") is not None:
-        for sent, reply in zip(as_tuple(example["sends"]), replies, strict=False):
-            route = _of_request(settings, as_object(sent), reply)
+        for each, reply in zip(as_tuple(example["sends"]), replies, strict=False):
+            sent = as_object(each)
+            is_of_path = has_path and "url" not in sent
+            route = _of_path(action, reply, sent) if is_of_path else _of_request(settings, sent, reply)
             if route is not None:
                 yield route, reply
-    elif replies and replies[0].status < FIRST_ERROR and "path" in (action.get("request") or {}):
-        request = action["request"]
-        parts = pieces(unwrap(request["path"]))
-        path = "".join("*" if index % 2 else part for index, part in enumerate(parts))
-        yield Route.of(str(request.get("method", "GET")), path, _Constant(replies[0])), replies[0]
+    elif replies and replies[0].status < FIRST_ERROR and has_path:
+        yield _of_path(action, replies[0], {}), replies[0]
+
+
+def _of_path(action: Settings, reply: SandboxResponse, sent: Settings) -> Route:
+    """The route of a request whose URL is not said."""
+    request = action["request"]
+    parts = pieces(unwrap(request["path"]))
+    path = "".join("*" if index % 2 else part for index, part in enumerate(parts))
+    return Route.of(str(request.get("method", "GET")), path, _Constant(reply), None, _body_of(sent))
 
 
 def _of_request(settings: Settings, sent: Settings, reply: SandboxResponse) -> Route | None:
@@ -56,9 +60,12 @@ def _of_request(settings: Settings, sent: Settings, reply: SandboxResponse) -> R
     if found is None:
         return None
     parts = urlsplit(url[found.end() - 1 :])
-    body: JsonValue = None if sent.get("json") is None else json.loads(json.dumps(sent["json"], default=dict))
     params = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Route.of(str(sent.get("method", "GET")), parts.path, _Constant(reply), params, body)
+    return Route.of(str(sent.get("method", "GET")), parts.path, _Constant(reply), params, _body_of(sent))
+
+
+def _body_of(sent: Settings) -> JsonValue:
+    return None if sent.get("json") is None else json.loads(json.dumps(sent["json"], default=dict))
 
 
 def _pattern(template: str) -> str:

@@ -30,23 +30,28 @@ _SUCCESSES = range(200, 300)
 def declared_routes(settings: Settings, responses: ApiResponses) -> tuple[Route, ...]:
     """The routes of a blueprint; of those that match a request, the first responds.
 
-    Examples with more parameters come first, and successes before errors.
+    Examples with more parameters come first, those with a body before others, and successes before errors.
     """
     examples = [
         (route_of(example.get("call") or {}, responses.of_example(example)), responses.of_example(example))
         for example in settings.get("examples") or ()
         if _is_served(example)
     ]
+    examples += action_routes(settings, responses)
     served = [(route, response) for route, response in examples if response.status not in REFUSALS]
-    served.sort(key=lambda each: (-len(each[0].params), each[1].status >= FIRST_ERROR))
+    served.sort(key=_order)
     return (
         *(route for route, _ in served),
-        *action_routes(settings, responses),
         *_verification(settings, responses),
         *_lists(settings, responses),
         *_uploads(settings, responses),
         *_routes(settings, responses),
     )
+
+
+def _order(each: tuple[Route, SandboxResponse]) -> tuple[int, bool, bool]:
+    route, response = each
+    return -len(route.params), route.body is None, response.status >= FIRST_ERROR
 
 
 def _lists(settings: Settings, responses: ApiResponses) -> Iterator[Route]:

@@ -10,6 +10,7 @@ from nango_py.blueprint_tests.runner import find_differences
 from nango_py.config.catalogue import Catalogue
 from nango_py.errors import Position
 from nango_py.sandbox.action_routes import action_routes
+from nango_py.sandbox.declared import declared_routes
 from nango_py.sandbox.responses import ApiResponses
 
 if TYPE_CHECKING:
@@ -206,4 +207,25 @@ def test_a_sandbox_serves_what_examples_send(base: str, *, is_served: bool) -> N
     """The paths are those below the base URL, whatever its templates stand for."""
     example = {"sends": [{"url": "https://api.acme.test/v1/me"}], "responses": [{"status": 200, "json": {}}]}
     made = {"requests": {"base_url": base}, "actions": {"a": {"examples": [example]}}}
-    assert [route.path for route in action_routes(made, ApiResponses(made))] == ["me"] * is_served
+    assert [route.path for route, _ in action_routes(made, ApiResponses(made))] == ["me"] * is_served
+
+
+def test_a_request_gets_the_response_of_the_closest_example() -> None:
+    """Examples with more parameters come before others, and those with a body before those without."""
+    examples = [{"call": {"path": "me"}, "response": {"status": 200}}]
+    sends = [{"url": "https://api.acme.test/me?a=1"}, {"method": "POST", "json": {"b": 1}}]
+    action = {
+        "request": {"method": "POST", "path": "me"},
+        "examples": [{"sends": sends, "responses": [{"status": 200}, {"status": 201}]}],
+    }
+    made = {
+        "requests": {"base_url": "https://api.acme.test/"},
+        "examples": examples,
+        "actions": {"a": action},
+    }
+    routes = declared_routes(made, ApiResponses(made))
+    assert [(route.method, dict(route.params), route.body) for route in routes[:3]] == [
+        ("GET", {"a": "1"}, None),
+        ("POST", {}, {"b": 1}),
+        ("GET", {}, None),
+    ]

@@ -98,7 +98,7 @@ class ActionLog(logging.LoggerAdapter[logging.Logger]):
         """Log a message, masked."""
         if not self.isEnabledFor(level):
             return
-        text = str(msg) % args if args else str(msg)
+        text = _text_of(msg, args)
         exception = kwargs.pop("exc_info", None)
         if exception:
             error = exception if isinstance(exception, BaseException) else _current_error()
@@ -112,6 +112,14 @@ class ActionLog(logging.LoggerAdapter[logging.Logger]):
             extra=dict(self.extra or {}),
             **kwargs,
         )
+
+
+def _text_of(msg: object, args: tuple[object, ...]) -> str:
+    """The message as `logging` makes it; one whose arguments do not fit is logged without them."""
+    try:
+        return logging.LogRecord("", 0, "", 0, msg, args, None).getMessage()
+    except Exception:  # noqa: BLE001 - a log must not end an action
+        return f"{type(msg).__name__} whose arguments do not fit"
 
 
 def _current_error() -> BaseException | None:

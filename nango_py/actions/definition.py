@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from nango_py.config.actions.compiled import defaults_of
@@ -57,11 +58,14 @@ class InputCheck:
     The usual check costs a few calls; only the problems of an input that does not fit import jsonschema.
     """
 
-    __slots__ = ("_defaults", "_info", "_is_fitting")
+    __slots__ = ("_defaults", "_info", "_is_fitting", "_mutable_defaults")
 
     def __init__(self, info: ActionInfo) -> None:
         self._info = info
         self._defaults = defaults_of(info.input_schema)
+        self._mutable_defaults = {
+            name: value for name, value in self._defaults.items() if isinstance(value, list | dict)
+        }
         self._is_fitting: Callable[[object], bool] = compile_check(info.input_schema)
 
     def check(self, given: Mapping[str, JsonValue] | None) -> JsonObject:
@@ -72,12 +76,20 @@ class InputCheck:
         """
         if given is not None and not hasattr(given, "keys"):
             raise self.error(f"expected a mapping, found {kind_of(given)}")
-        value: JsonObject = {**self._defaults, **(given or {})}
-        if self._is_fitting(value):
-            return value
-        from nango_py.config.schema.validation import check_value
+        defaults = self._mutable_defaults
+        # Copies: a caller who changes a result that holds a default would change it for everybody.
+        value: JsonObject = {**self._defaults, **(deepcopy(defaults) if defaults else {}), **(given or {})}
+        problems: list[Problem] = []
+        try:
+            if self._is_fitting(value):
+                return value
+            from nango_py.config.schema.validation import check_value
 
-        problems = check_value(self._info.input_schema, value, "input")
+            problems = check_value(self._info.input_schema, value, "input")
+        except RecursionError:
+            problems = [Problem(Position("input"), "E007", "nested too deeply")]
+        except (OverflowError, ValueError):
+            problems = [Problem(Position("input"), "E401", "a number is too large")]
         if problems:
             raise ActionInputError(self._info.integration, self._info.name, problems)
         return value

@@ -75,6 +75,17 @@ class Memory:
         if self._save is not None:
             self._save(value)
 
+    def note(self, progress: JsonValue) -> None:
+        """Remember how far an action is, unless that is too much to be stored: then the last note stays.
+
+        The action goes on, because giving up would repeat what it has done already.
+        """
+        try:
+            self.checkpoint(progress)
+        except StorageError as error:
+            if getattr(error, "is_retryable", True):
+                raise
+
 
 class Execution:
     """One execution of an action.

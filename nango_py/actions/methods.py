@@ -115,7 +115,8 @@ class ActionMethods:
             action: the name of one of its actions.
             user_id: the user of the connection.
             input: the input.
-            idempotency_key: a second job with this key is not created; the first one is returned.
+            idempotency_key: a second job of this action and connection with this key is not created; the
+                first one is returned.
             at: unix seconds before which it does not start.
             lane: of `config.jobs.lanes`; jobs of `background` let others overtake.
 
@@ -128,7 +129,7 @@ class ActionMethods:
         """
         return self.jobs.enqueue(
             *self._job_of(integration, action, user_id, input), integration=integration, user_id=user_id,
-            idempotency_key=idempotency_key, at=at, lane=lane,
+            idempotency_key=idempotency_key, at=at, lane=lane, scope=action,
         )  # fmt: skip
 
     def attempt_action(

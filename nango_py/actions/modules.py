@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nango_py.actions.registering import MARK, Registration
-from nango_py.errors import ConfigError, Position, Problem
+from nango_py.errors import ConfigError, Position, Problem, printable
 from nango_py.forks import forget_in_children
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FOLDER_PREFIX = "nango_actions_of"
 
 Stamp = tuple[int, int]
+MAX_MESSAGE = 500
 
 
 class ActionModules:
@@ -153,7 +154,7 @@ def _import(name: str, *, is_again: bool) -> tuple[ModuleType | None, str]:
         if is_again and known is not None:
             return importlib.reload(known), ""
         return importlib.import_module(name), ""
-    except Exception as error:  # noqa: BLE001 - whatever the module's own code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module's own code raises
         return None, _describe(error)
 
 
@@ -167,15 +168,19 @@ def _import_file(path: Path) -> tuple[ModuleType | None, str]:
     try:
         code = compile(path.read_bytes(), str(path), "exec")  # no .pyc: it may be as old as the change
         exec(code, module.__dict__)  # noqa: S102 - the product's own file, as importing it would
-    except Exception as error:  # noqa: BLE001 - whatever the module's own code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the module's own code raises
         return None, _describe(error)
     return module, ""
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     line = getattr(error, "lineno", None)
     where = f" (line {line})" if isinstance(line, int) else ""
-    return f"{type(error).__name__}: {error}{where}"
+    try:
+        text = printable(str(error), MAX_MESSAGE)
+    except Exception:  # noqa: BLE001 - an exception that cannot be printed
+        text = "its message cannot be read"
+    return f"{type(error).__name__}: {text}{where}"
 
 
 def _stamp(path: Path) -> Stamp:

@@ -45,16 +45,31 @@ class ByThreads:
         """The results in order."""
         if limit == 1 or len(items) <= 1:
             return [await function(item) for item in items]
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
         from contextvars import copy_context
 
         from nango_py.engine.interfaces import run_sync
 
-        with ThreadPoolExecutor(min(limit, len(items)), "nango-action") as pool:
-            futures = [
-                pool.submit(copy_context().run, lambda item: run_sync(function(item)), item) for item in items
-            ]
+        has_failed = False
+
+        def run(item: Item) -> Made:
+            nonlocal has_failed
+            if has_failed:
+                raise CancelledError
             try:
+                return run_sync(function(item))
+            except BaseException:
+                has_failed = True
+                raise
+
+        with ThreadPoolExecutor(min(limit, len(items)), "nango-action") as pool:
+            futures = [pool.submit(copy_context().run, run, item) for item in items]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                if has_failed:
+                    wait(futures)
+                    errors = [future.exception() for future in futures]
+                    raise next(each for each in errors if each and not isinstance(each, CancelledError))
                 return [future.result() for future in futures]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -204,7 +204,9 @@ async def contain(function: Coroutine[Any, Any, Any]) -> Any:
     name = ""
     try:
         return await function
-    except (KeyboardInterrupt, SystemExit) as error:
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - with any text
         name = type(error).__name__
     raise EscapedError(name)
 

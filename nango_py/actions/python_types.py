@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_VALUES = 200_000
 MAX_CHARACTERS = 16 * 1024 * 1024
 MAX_DEPTH = 100
+MAX_BITS = 13_000
+"""Of whole numbers: Python neither writes nor reads more than 4,300 digits."""
+
 _PLAIN: dict[object, JsonObject] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -190,7 +193,9 @@ class _Writer:
         if isinstance(value, str):
             self._characters += len(value)
             return str.__str__(value)
-        if value is None or isinstance(value, bool | int):
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise UnusableResultError("the result contains a number with more than 4,000 digits")
+        if value is None or isinstance(value, int):
             return value
         if isinstance(value, float):
             if not math.isfinite(value):

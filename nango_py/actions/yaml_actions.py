@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -147,7 +148,7 @@ class _Run:
                 continue
             self._steps[step.name] = value
             if self._execution.memory.is_kept:
-                self._execution.memory.checkpoint({"steps": {**self._steps}})
+                self._execution.memory.note({"steps": {**self._steps}})
         if action.result is None:
             return value
         return _select(action.result, {"input": self._given, "steps": self._steps})
@@ -179,7 +180,7 @@ class _Run:
                 await self._caller.parallel.map(make, batch, step.concurrency)
             finally:
                 if memory.is_kept:
-                    memory.checkpoint({"steps": {**self._steps}, "items": {**done}})
+                    memory.note({"steps": {**self._steps}, "items": {**done}})
         return [done[str(number)] for number in range(len(items))]
 
     async def _call(self, step: Step, variables: Mapping[str, Any], place: str) -> JsonValue:
@@ -193,7 +194,7 @@ class _Run:
         path = request.path(variables)
         options = self._options(request, variables)
         if execution.memory.idempotency_key:
-            key = _key_of(execution.memory.idempotency_key, place)
+            key = _key_of(execution, place)
             options.update(_key_option(executor, request.method, path, options, key))
         failure: ProviderError
         try:
@@ -302,9 +303,15 @@ def _is_true(value: JsonValue) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _key_of(job_key: str, place: str) -> str:
-    """The idempotency key of one request of a job, the same on every attempt."""
-    return str(UUID(bytes=hashlib.sha256(f"{job_key}\n{place}".encode()).digest()[:16], version=4))
+def _key_of(execution: Execution, place: str) -> str:
+    """The idempotency key of one request of a job, the same on every attempt.
+
+    Another user or action has another one, because several connections may belong to one account of the API,
+    which would respond to the second with the result of the first.
+    """
+    job_key = execution.memory.idempotency_key
+    parts = [execution.integration, execution.user_id, execution.action, job_key, place]
+    return str(UUID(bytes=hashlib.sha256(json.dumps(parts).encode()).digest()[:16], version=4))
 
 
 def _key_option(

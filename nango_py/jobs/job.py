@@ -71,7 +71,9 @@ class NewJob:
     """What is enqueued.
 
     Attributes:
-        key: an idempotency key; a job of the same handler, integration, user and key is not created twice.
+        key: an idempotency key; a job of the same handler, integration, user, scope and key is not created
+            twice.
+        scope: what the key belongs to, such as the name of an action.
         at: unix seconds before which it does not start; None for now.
         is_alone: whether no other job of its connection runs at the same time.
         schedule_id: the schedule that created it, or "".
@@ -87,6 +89,7 @@ class NewJob:
     is_alone: bool = True
     max_attempts: int = 5
     schedule_id: str = ""
+    scope: str = ""
 
     @property
     def lock(self) -> str:

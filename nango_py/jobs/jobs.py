@@ -96,6 +96,7 @@ class Jobs:
         lane: str = DEFAULT_LANE,
         is_alone: bool = True,
         max_attempts: int | None = None,
+        scope: str = "",
     ) -> Job:
         """Store a job, and return it. It runs as soon as a worker is free.
 
@@ -110,6 +111,7 @@ class Jobs:
             lane: of `config.jobs.lanes`.
             is_alone: whether no other job of its connection runs at the same time.
             max_attempts: by default that of `config.jobs`.
+            scope: the same idempotency key in another scope is another key.
 
         Raises:
             ValueError: the lane is unknown, the key is too long, or a number is out of range.
@@ -128,7 +130,7 @@ class Jobs:
         attempts = self.settings.max_attempts if max_attempts is None else max_attempts
         if not (isinstance(attempts, int) and 1 <= attempts <= MOST_ATTEMPTS):
             raise ValueError(f"max_attempts is a number from 1 to {MOST_ATTEMPTS}")
-        new = NewJob(handler, payload, integration, user_id, key, at, lane, is_alone, attempts)
+        new = NewJob(handler, payload, integration, user_id, key, at, lane, is_alone, attempts, scope=scope)
 
         def work(run: Run, enqueue: Enqueue) -> str:
             row, is_new = self._store.insert(new, run)

@@ -174,6 +174,10 @@ def check_path(template: Template) -> None:
         raise TemplateProblem("E316", "the path has a query", hint="write it under params")
 
 
+LONGEST_SEGMENT = 8192
+"""Servers refuse longer URLs, and an error would repeat all of it."""
+
+
 def _path_of(template: Template) -> Build:
     """What makes a path with each value as one segment; the usual ids need no encoding."""
     parts = template.values()
@@ -185,6 +189,9 @@ def _path_of(template: Template) -> Build:
                 made.append(part)
                 continue
             value = part(variables)  # type: ignore[operator] # a text or a function
+            if value.__class__ is str and len(value) > LONGEST_SEGMENT:
+                what = f"a value in the path is longer than {LONGEST_SEGMENT} characters"
+                raise TemplateProblem("E315", what)
             if value.__class__ is not str or _PLAIN_VALUE.fullmatch(value) is None:
                 return render_path(template, variables)
             made.append(value)

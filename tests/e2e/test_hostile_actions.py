@@ -1,224 +1,327 @@
-"""Actions with inputs, modules and results that nobody should give them."""
+"""Actions that hang, return too much, leak, mutate or never stop do no harm, in both ways to run them."""
 
 from __future__ import annotations
 
-import importlib
-import json
-from threading import Event
+import logging
+import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import ActionFailed, ActionInputError, ConfigError
-from nango_py.actions.execution import Memory
-from nango_py.actions.parallel import ByThreads
-from nango_py.engine.interfaces import run_sync
-from nango_py.errors import StorageError
-from nango_py.jobs.store import UnstorableError
-from tests.support.action_product import BOTH, KEY, ActionProduct, action_product
-from tests.support.job_product import open_product, register_users, shop_entry
+from nango_py import ActionFailed, ActionInputError, DeadlineExceeded
+from nango_py.actions import python_actions
+from tests.support.action_product import BOTH, KEY, action_product
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-GET = {"method": "GET", "path": "things"}
-ACTIONS: dict[str, Any] = {
-    "tags": {
-        "reads": True,
-        "input": {"type": "object", "properties": {"tags": {"type": "array", "default": ["a"]}}},
-        "steps": [{"name": "read", "request": GET}],
-        "result": "input.tags",
-    },
-    "number": {
-        "reads": True,
-        "input": {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0}}},
-        "request": GET,
-    },
-    "thing": {
-        "reads": True,
-        "input": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
-        "request": {"method": "GET", "path": "things/${input.id}"},
-    },
-}
+    Run = Callable[..., Any]
 
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[ActionProduct]:
-    """A product with these actions."""
-    with action_product(ACTIONS) as opened:
-        yield opened
-
-
-def test_a_caller_who_changes_a_result_changes_no_default(product: ActionProduct) -> None:
-    """The next caller, perhaps of another user, gets the default of the file."""
-    product.run("tags").append("of another user")
-    assert product.run("tags") == ["a"]
-
-
-def deep() -> Any:
-    """A list in a list in a list ..."""
-    value: Any = 1
-    for _ in range(100_000):
-        value = [value]
-    return value
-
-
-@pytest.mark.parametrize(("value", "code"), [(10**5000, "E401"), (deep(), "E007")], ids=["digits", "depth"])
-def test_inputs_that_break_a_check_do_not_fit(product: ActionProduct, value: Any, code: str) -> None:
-    """A number that is no float, and nesting that exhausts the stack, are errors of the input."""
-    with pytest.raises(ActionInputError) as caught:
-        product.run("number", {"n": value})
-    assert caught.value.problems[0].code in {code, "E201"}
-
-
-def test_a_value_in_a_path_has_a_longest_length(product: ActionProduct) -> None:
-    """Megabytes are refused at once and not repeated in the error; 8,192 characters are sent."""
-    with pytest.raises(ActionInputError) as caught:
-        product.run("thing", {"id": "x" * 10_000_000})
-    assert len(str(caught.value)) < 500
-    product.run("thing", {"id": "x" * 8192})
-
-
-MODULE = f"""
+MODULE = """
+import asyncio, sys, threading
 from nango_py import action
 
-class Own(BaseException):
-    pass
+GO, LATE = threading.Event(), threading.Event()
+SEEN = []
 
-@action("shop", "escape")
-async def escape(context):
-    raise Own("{KEY}")
 
-@action("shop", "digits")
-def digits(context):
-    return 10**5000
+@action("shop", "hang")
+def hang(context, input: dict):
+    GO.wait(60)
+    try:
+        context.get("late")
+    except Exception as error:
+        SEEN.append(error)
+    LATE.set()
 
-@action("shop", "log")
-def log(context):
-    context.log.info("%d", "not a number")
-    context.log.info("%(what)s", {{"what": "{KEY}"}})
-    return "done"
+
+@action("shop", "hang-async")
+async def hang_async(context, input: dict):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        SEEN.append("ended")
+
+
+@action("shop", "hold-on")
+async def hold_on(context, input: dict):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if "stop" in SEEN:
+                return
+            SEEN.append("stop")
+
+
+@action("shop", "huge")
+def huge(context, input: dict):
+    return [[]] * input["count"]
+
+
+@action("shop", "long")
+def long(context, input: dict):
+    return ["x" * 1_000_000] * input["count"]
+
+
+@action("shop", "return")
+def return_(context, input: dict):
+    loop = []
+    loop.append(loop)
+    return {"loop": loop, "nan": float("nan"), "set": {1}, "key": {1: 2}, "response": object()}[input["what"]]
+
+
+@action("shop", "leak")
+def leak(context, input: dict):
+    key = context.connection.credentials["api_key"].reveal()
+    try:
+        raise KeyError(key)
+    except KeyError as error:
+        raise ValueError(f"the key is {key} or {key[::-1]}" + "x" * input.get("length", 0)) from error
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+@action("shop", "raise")
+def raise_(context, input: dict):
+    def deep(number):
+        return deep(number + 1)
+
+    if input["what"] == "recursion":
+        deep(0)
+    if input["what"] == "unprintable":
+        raise Unprintable
+    if input["what"] == "exit":
+        sys.exit(3)
+    raise KeyboardInterrupt
+
+
+@action("shop", "raise-async")
+async def raise_async(context, input: dict):
+    kinds = {"exit": SystemExit, "interrupt": KeyboardInterrupt, "cancelled": asyncio.CancelledError}
+    raise kinds[input["what"]]
+
+
+@action("shop", "mutate")
+def mutate(context, input: dict):
+    input["list"].append(1)
+    input["new"] = True
+    return input
+
+
+@action("shop", "again")
+def again(context, input: dict):
+    import shop_hostile_nango
+    SEEN.append(1)
+    return shop_hostile_nango.NANGO.trigger_action("shop", "again", "u", {})
 """
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
-    """Writes a module that can be imported."""
-    monkeypatch.syspath_prepend(tmp_path)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The hostile module, imported apart for each test."""
+    import importlib
+    import sys
 
-    def write(name: str, text: str) -> str:
-        tmp_path.joinpath(f"{name}.py").write_text(text)
-        importlib.invalidate_caches()
-        return name
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"shop_hostile_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    yield importlib.import_module(name)
+    sys.modules.pop(name, None)
 
-    return write
+
+def failure(run: Run, product: Any, action: str, given: Any = None, **options: Any) -> ActionFailed:
+    """The failure of an action."""
+    with pytest.raises(ActionFailed) as caught:
+        run(product, action, given or {}, **options)
+    return caught.value
 
 
 @BOTH
-def test_functions_that_misbehave_end_only_themselves(
-    run: Any, module: Callable[[str, str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_function_that_hangs_is_left_behind(run: Run, module: Any, tmp_path: Path) -> None:
+    """The caller gets DeadlineExceeded, and the function can send nothing any more."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        product.sandbox.respond("GET", "late", json={})
+        error = failure(run, product, "hang", deadline=0.05)
+        assert isinstance(error.cause, DeadlineExceeded)
+        module.GO.set()
+        assert module.LATE.wait(10)
+        assert not product.sent
+    assert isinstance(module.SEEN[0], DeadlineExceeded)
+
+
+def test_a_function_in_time_may_send(module: Any, tmp_path: Path) -> None:
+    """The control: without the delay the same function makes its call."""
+    module.GO.set()
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        product.sandbox.respond("GET", "late", json={})
+        product.run("hang", deadline=30)
+        assert len(product.sent) == 1
+    assert not module.SEEN
+
+
+@BOTH
+def test_an_async_function_that_hangs_is_cancelled(run: Run, module: Any, tmp_path: Path) -> None:
+    """Its `finally` runs, and the caller gets DeadlineExceeded."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(run, product, "hang-async", deadline=0.05)
+    assert isinstance(error.cause, DeadlineExceeded)
+    assert module.SEEN == ["ended"]
+
+
+@BOTH
+def test_an_async_function_that_ignores_its_cancellation_is_left_behind(
+    run: Run, module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exception beside Exception, a number that nothing can write, and log arguments that do not fit."""
-    caplog.set_level("INFO")
-    with action_product({}, tmp_path, modules=(module("hostile_functions", MODULE),)) as opened:
-        for name, word in (("escape", "Own"), ("digits", "digits")):
-            with pytest.raises(ActionFailed, match=word) as caught:
-                run(opened, name)
-            assert KEY not in str(caught.value)
-        assert run(opened, "log") == "done"
-    assert "***" in caplog.text
+    """The caller does not wait for it longer than a grace period."""
+    monkeypatch.setattr(python_actions, "GRACE_SECONDS", 0.02)
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(run, product, "hold-on", deadline=0.05)
+    assert isinstance(error.cause, DeadlineExceeded)
+    assert module.SEEN[0] == "stop"
+
+
+@BOTH
+@pytest.mark.parametrize(("action", "count"), [("huge", 300_000), ("long", 20)])
+def test_a_huge_result_is_refused(run: Run, action: str, count: int, module: Any, tmp_path: Path) -> None:
+    """A result with too many values or characters fails the action; a smaller one does not."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(run, product, action, {"count": count})
+        assert len(run(product, action, {"count": 3})) == 3
+    assert (error.cause, error.cause_type) == (None, "UnusableResultError")
+    assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize("what", ["loop", "nan", "set", "key", "response"])
+def test_a_result_that_is_not_json_is_refused(what: str, module: Any, tmp_path: Path) -> None:
+    """Nothing that JSON cannot say leaves an action."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(type(product).run, product, "return", {"what": what})
+    assert error.cause_type == "UnusableResultError"
+
+
+def everything_about(error: BaseException) -> str:
+    """Message, arguments, attributes, causes, contexts, traceback and the locals of its frames."""
+    frames = [str(frame.f_locals) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    text = "".join(traceback.format_exception(error))
+    return f"{error!r} {error.args} {vars(error)} {error.__cause__} {error.__context__} {text}" + "".join(
+        frame for frame in frames if "tests" not in frame
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("length", [0, 2000, 200_000])
+def test_a_secret_in_an_exception_is_masked(
+    run: Run, length: int, module: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the error nor the log has the key that an action put into its exception."""
+    caplog.set_level(logging.DEBUG, "nango_py")
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(run, product, "leak", {"length": length})
+    assert KEY not in everything_about(error)
     assert KEY not in caplog.text
+    assert "the key is ***" in str(error)
+    assert KEY[::-1] in str(error)  # the control: what is not the key stays
+    assert error.cause_type == "ValueError"
+    assert "raise KeyError" in caplog.text  # the traceback of the cause is logged
+    assert len(str(error)) < 1200
 
 
+@BOTH
 @pytest.mark.parametrize(
-    "text",
+    ("what", "name"),
     [
-        "raise SystemExit(3)",
-        "class Own(Exception):\n    def __str__(self):\n        raise ValueError\nraise Own",
-        "raise ValueError('\\x1b[31m' * 10_000)",
+        ("recursion", "RecursionError"),
+        ("unprintable", "Unprintable"),
+        ("exit", "SystemExit"),
+        ("interrupt", "KeyboardInterrupt"),
     ],
-    ids=["exit", "unprintable", "escapes"],
 )
-def test_a_module_that_cannot_be_imported_is_a_config_error(
-    module: Callable[[str, str], str], text: str
+def test_whatever_a_function_raises_fails_only_the_action(
+    run: Run, what: str, name: str, module: Any, tmp_path: Path
 ) -> None:
-    """It ends no process, and its text is one line without control characters."""
-    with action_product({}, modules=(module("hostile_module", text),)) as opened:
-        with pytest.raises(ConfigError) as caught:
-            opened.nango.actions.list("shop")
-        assert caught.value.problems[0].code == "E705"
-        assert "\x1b" not in str(caught.value)
-        assert len(str(caught.value)) < 1000
+    """sys.exit() of an action does not end the product."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        assert failure(run, product, "raise", {"what": what}).cause_type == name
 
 
-ORDER = {
-    "changes": ["orders"],
-    "input": {"type": "object", "properties": {"n": {"type": "integer"}}},
-    "request": {"method": "POST", "path": "orders", "json": {"n": "${input.n}"}},
+@BOTH
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [("exit", "SystemExit"), ("interrupt", "KeyboardInterrupt"), ("cancelled", "CancelledError")],
+)
+def test_whatever_an_async_function_raises_fails_only_the_action(
+    run: Run, what: str, name: str, module: Any, tmp_path: Path
+) -> None:
+    """Nor does it end the event loop, or look like a cancellation of the caller."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        assert failure(run, product, "raise-async", {"what": what}).cause_type == name
+
+
+@BOTH
+def test_a_function_cannot_change_the_input_of_its_caller(run: Run, module: Any, tmp_path: Path) -> None:
+    """It gets a copy, which it may change."""
+    given: dict[str, Any] = {"list": []}
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        assert run(product, "mutate", given) == {"list": [1], "new": True}
+    assert given == {"list": []}
+
+
+def test_actions_that_run_each_other_stop(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An action that runs itself fails at a depth of eight."""
+    import sys
+    import types
+
+    holder = types.ModuleType("shop_hostile_nango")
+    monkeypatch.setitem(sys.modules, "shop_hostile_nango", holder)
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        holder.NANGO = product.nango  # type: ignore[attr-defined]
+        error = failure(type(product).run, product, "again")
+    assert len(module.SEEN) == 8
+    assert "8 times" in str(error)
+
+
+def test_a_left_thread_does_not_keep_the_process(module: Any, tmp_path: Path) -> None:
+    """Threads of actions are daemons."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        failure(type(product).run, product, "hang", deadline=0.01)
+        left = [thread for thread in threading.enumerate() if thread.name.startswith("nango-action-")]
+        assert [thread.daemon for thread in left] == [True]
+        module.GO.set()
+        module.LATE.wait(10)
+
+
+ECHO: dict[str, Any] = {
+    "changes": ["items"],
+    "input": {"type": "object", "properties": {"value": {}}, "additionalProperties": False},
+    "request": {"method": "POST", "path": "items", "json": {"value": "${input.value}"}},
 }
 
 
-def test_idempotency_keys_are_apart_for_actions_and_users() -> None:
-    """One key names one job of each action and connection; the same action and user get their first job."""
-    entry = shop_entry(actions={"order": ORDER, "cancel": ORDER})
-    with open_product("sqlite:///:memory:", entry=entry) as nango:
-        register_users(nango, "ann", "bob")
-        jobs = [
-            nango.enqueue_action("shop", action, user, {"n": 1}, idempotency_key="17")
-            for action, user in (("order", "ann"), ("cancel", "ann"), ("order", "bob"), ("order", "ann"))
-        ]
-    assert len({job.id for job in jobs}) == 3
-    assert jobs[0].id == jobs[3].id
+@BOTH
+def test_values_are_never_templates(run: Run, tmp_path: Path) -> None:
+    """What looks like a template in an input is sent as it is."""
+    value = "${api_key} ${input.value} {{ api_key }}"
+    with action_product({"echo": ECHO}, tmp_path) as product:
+        product.sandbox.respond("POST", "items", json={})
+        run(product, "echo", {"value": value})
+        assert product.sent[0].json() == {"value": value}
 
 
-def test_the_keys_that_calls_send_are_apart_too() -> None:
-    """Two users of one account of the API, and two actions, never get the responses of each other."""
-    header = {"idempotency_header": "Idempotency-Key"}
-    with action_product({"order": ORDER, "cancel": ORDER}, retries=header) as opened:
-        opened.nango.register_connection("shop", "v", {"api_key": KEY}, {"account": "acme"})
-        for action, user in (("order", "u"), ("cancel", "u"), ("order", "v"), ("order", "u")):
-            opened.nango.attempt_action("shop", action, user, {"n": 1}, idempotency_key="17")
-        keys = [{name.lower(): value for name, value in each.headers.items()} for each in opened.sent]
-    sent = [each["idempotency-key"] for each in keys]
-    assert len(set(sent)) == 3
-    assert sent[0] == sent[3]
-
-
-def test_progress_that_is_too_much_to_store_does_not_fail_an_action() -> None:
-    """The last note that fitted stays; a database that fails is an error, as before."""
-    kept: list[Any] = []
-
-    def save(value: Any) -> None:
-        if len(json.dumps(value)) > 20:
-            raise UnstorableError("too large")
-        kept.append(value)
-
-    memory = Memory(None, save, "key")
-    memory.note({"steps": {}})
-    memory.note({"steps": {"a": "x" * 50}})
-    assert kept == [{"steps": {}}]
-
-    def fail(_: Any) -> None:
-        raise StorageError("the database is locked")
-
-    with pytest.raises(StorageError):
-        Memory(None, fail, "key").note({"steps": {}})
-
-
-def test_after_a_failure_threads_start_no_more_items() -> None:
-    """The second of 100 items fails while the first one is busy; without the check all others would run."""
-    started: list[int] = []
-    has_failed, never = Event(), Event()
-
-    async def make(number: int) -> int:
-        started.append(number)
-        if number == 1:
-            has_failed.set()
-            raise ValueError("refused")
-        (has_failed if number == 0 else never).wait(1)  # leaves the other thread time to fail
-        return number
-
-    with pytest.raises(ValueError, match="refused"):
-        run_sync(ByThreads().map(make, range(100), 2))
-    assert len(started) < 100
+@BOTH
+def test_an_input_that_is_not_json_sends_nothing(run: Run, tmp_path: Path) -> None:
+    """Objects, infinite numbers and endless nesting are refused without a request."""
+    endless: list[Any] = []
+    endless.append(endless)
+    with action_product({"echo": ECHO}, tmp_path) as product:
+        for value in (object(), float("nan"), {1, 2}, endless):
+            with pytest.raises((ActionFailed, ActionInputError)):
+                run(product, "echo", {"value": value})
+        assert not product.sent

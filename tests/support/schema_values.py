@@ -49,7 +49,9 @@ def _objects(schema: Any) -> Strategy:
     properties = schema.get("properties", {})
     required = set(schema.get("required", ()))
     if not properties and schema.get("additionalProperties") is not False:
-        return st.dictionaries(TEXT, PLAIN, min_size=schema.get("minProperties", 0), max_size=3)
+        others = schema.get("additionalProperties", True)
+        each = values_of(others) if isinstance(others, dict) else PLAIN
+        return st.dictionaries(TEXT, each, min_size=schema.get("minProperties", 0), max_size=3)
     choices = [set(one.get("required", ())) for one in schema.get("anyOf") or ({},)]
 
     def of(needed: set[str]) -> Strategy:

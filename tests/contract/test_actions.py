@@ -47,6 +47,12 @@ NAMES = sorted(
 )
 """The blueprints that have actions themselves."""
 
+# A test runs every action of a blueprint in each example, and there are forty blueprints.
+for_each_blueprint = settings(
+    max_examples=max(3, settings().max_examples // 10),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
 BODIES: tuple[Any, ...] = (
     {}, [], None, {"data": [{"id": 1}], "items": [{"id": 1}], "ok": True}, {"id": "x", "data": {"id": "y"}},
 )  # fmt: skip
@@ -105,7 +111,7 @@ def tried(request: pytest.FixtureRequest) -> Tried:
     return Tried(request.param)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@for_each_blueprint
 @given(data=st.data())
 def test_every_input_that_fits_is_sent_safely(tried: Tried, data: st.DataObject) -> None:
     """The request stays below the API's URLs, values change no path, and the input is left as it was."""
@@ -137,7 +143,7 @@ def _bases_of(tried: Tried) -> tuple[str, ...]:
     return tuple(url.partition("${")[0].rstrip("/") for url in urls)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@for_each_blueprint
 @given(data=st.data())
 def test_the_fast_check_agrees_with_json_schema(tried: Tried, data: st.DataObject) -> None:
     """What fits is accepted without jsonschema, and a value that jsonschema refuses never is."""

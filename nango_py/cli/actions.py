@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from nango_py.cli import arguments
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, json_option
+from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, format_value, json_option
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ def show(project: Project, integration: str, action: str, as_json: bool) -> None
     )
     if info.description:
         click.echo(f"\n{click.wrap_text(info.description, 100)}")
-    click.echo(f"\ninput:\n{json.dumps(info.input_schema, indent=2, ensure_ascii=False)}")
+    click.echo(f"\ninput:\n{format_value(info.input_schema, 2)}")
     if info.output_schema is not None:
-        click.echo(f"\nresult:\n{json.dumps(info.output_schema, indent=2, ensure_ascii=False)}")
+        click.echo(f"\nresult:\n{format_value(info.output_schema, 2)}")
 
 
 @actions.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -123,7 +124,20 @@ def format_json(content: bytes) -> str:
         value = json.loads(content)
     except (ValueError, RecursionError):
         return ""
-    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else ""
+    return format_value(value, indent=2) if isinstance(value, dict | list) else ""
+
+
+def format_value(value: object, indent: int | None = None) -> str:
+    """A value as JSON. Characters that move a cursor, turn text around or are not text are escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_to_json)
+    return text if text.isascii() and "\x7f" not in text else _UNSAFE.sub(_escape, text)
+
+
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def echo_json(value: object) -> None:
@@ -142,8 +156,7 @@ def echo_json_list(values: Iterable[object]) -> None:
 
 
 def _dump(value: object) -> str:
-    indent = 2 if is_terminal(sys.stdout) else None
-    return json.dumps(value, indent=indent, ensure_ascii=False, default=_to_json)
+    return format_value(value, 2 if is_terminal(sys.stdout) else None)
 
 
 def echo_fields(fields: Mapping[str, object]) -> None:

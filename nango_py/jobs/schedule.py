@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from nango_py.errors import printable
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -54,10 +56,13 @@ class Rule:
         if self.kind == EVERY:
             step = int(float(self.value) * SECOND)
             return start + max(1, (after - start) // step + 1) * step
-        for tick in cron_ticks(self.value, self.time_zone, after):
-            if tick > after:
-                return tick
-        raise ValueError(f'the cron expression "{self.value}" has no further tick')
+        from cronsim import CronSimError
+
+        with suppress(CronSimError):  # the row was altered, or another version stored it
+            for tick in cron_ticks(self.value, self.time_zone, after):
+                if tick > after:
+                    return tick
+        raise ValueError(f'the cron expression "{printable(self.value)}" has no further tick')
 
 
 def cron_ticks(expression: str, time_zone: str, after: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.sealed_columns import Sealed
 from nango_py.connections.validation import to_json
-from nango_py.errors import TamperError
+from nango_py.errors import TamperError, printable
 from nango_py.jobs import statements
 from nango_py.jobs.job import NewJob
 from nango_py.jobs.schedule import Rule
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from nango_py.jobs.runner import Enqueue, Runner
     from nango_py.jobs.store import JobStore
     from nango_py.json_types import JsonValue
+
+
+PAUSE = 3600 * 1_000_000
+"""Microseconds after which a schedule that cannot be used is tried again."""
 
 
 @record
@@ -148,9 +152,14 @@ class Schedules:
         try:
             return runner.write(work)
         except TamperError as error:
-            LOGGER.error("%s", error)
-        except ValueError as error:
-            LOGGER.error("%s %s: %s", *row[1:3], error)
+            what = str(error)
+        except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+            # Not only altered rows: a time zone may be unknown on this machine.
+            what = f"the stored schedule {printable(row.id)} cannot be used: {type(error).__name__}"
+        LOGGER.error("%s", what)
+        # It is tried again later, so that it neither fills the log nor takes the place of others.
+        changes = {"id": row.id, "next_at": now + PAUSE, "seen": row.next_at}
+        self._store.database.write(lambda run: run(statements.TAKE_TICK, changes))
         return False
 
     def _job(self, row: ScheduleRow) -> NewJob:

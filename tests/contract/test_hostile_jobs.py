@@ -270,3 +270,22 @@ def test_a_row_with_odd_numbers_stops_no_other_job(jobs: Jobs, nango: Nango, dat
     jobs.run_due()
     assert jobs.get(other.id).status == "done"
     assert jobs.count() == {"done": 1, "failed" if database_url.startswith("sqlite") else "dead": 1}
+
+
+@pytest.mark.parametrize(
+    "change", ["time_zone = 'Mars/Base'", "rule = 'cron x'", "rule = 'every 0'", "user_id = 'bob'"]
+)
+def test_a_schedule_that_cannot_be_used_stops_no_other(
+    nango: Nango, clock: ManualClock, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported once an hour and not at each tick, and the schedules behind it create their jobs."""
+    jobs = nango.jobs
+    odd = jobs.cron("* * * * *", "echo", integration="shop", user_id="ann")
+    jobs.every(60, "echo", integration="shop", user_id="ann", name="good")
+    sql = f"UPDATE nango_schedules SET {change} WHERE id = :id"  # noqa: S608
+    nango.services.store.write(lambda run: run(sql, {"id": odd.id}))
+    for _ in range(3):
+        clock.advance(61)
+        jobs.run_due()
+    assert jobs.count() == {"done": 3}
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 1

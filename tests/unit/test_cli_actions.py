@@ -91,6 +91,16 @@ def test_run_prints_the_result(product: Product, shop: Sandbox) -> None:
     assert 'missing top-level key "id"' in wrong.err or '"id"' in wrong.err
 
 
+def test_a_result_moves_no_cursor(product: Product, shop: Sandbox) -> None:
+    """What an API sends is escaped where a terminal would obey it, or UTF-8 has no form; it stays JSON."""
+    hostile = {"id": "\x1b[2J \x9b31m \u202e \ud800 \x7f ü"}
+    shop.respond("GET", "items/7", json=hostile)
+    done = product.run("actions", "run", "shop", "u", "find", "--input", '{"id": "7"}')
+    assert (done.code, json.loads(done.out)) == (0, hostile)
+    assert not {"\x1b", "\x9b", "\u202e", "\ud800", "\x7f"} & set(done.out)
+    assert "ü" in done.out
+
+
 @pytest.mark.usefixtures("shop")
 def test_docs_and_stubs_are_written(product: Product) -> None:
     """Both contain every action."""

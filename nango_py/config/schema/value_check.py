@@ -132,6 +132,15 @@ def _all_of(wanted: list[Schema], _: Schema) -> Check:
     return _all([compile_check(one) for one in wanted])
 
 
+def _dependent(wanted: Mapping[str, list[str]], _: Schema) -> Check:
+    def check(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return True
+        return all(name in value for key, names in wanted.items() if key in value for name in names)
+
+    return check
+
+
 def _size(kind: type[Sized], least: float, most: float) -> Check:
     return lambda value: not isinstance(value, kind) or least <= len(value) <= most
 
@@ -149,6 +158,7 @@ _KEYWORDS: dict[str, Callable[[Any, Schema], Check]] = {
     "pattern": _pattern,
     "anyOf": _any_of,
     "allOf": _all_of,
+    "dependentRequired": _dependent,
     "minLength": lambda wanted, _: _size(str, wanted, math.inf),
     "maxLength": lambda wanted, _: _size(str, 0, wanted),
     "minItems": lambda wanted, _: _size(list, wanted, math.inf),

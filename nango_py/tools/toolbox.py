@@ -187,8 +187,12 @@ class Toolbox:
             return await asyncio.to_thread(self._fail, step, error)
         return await asyncio.to_thread(self._finish, step, value)
 
-    def _prepare(self, name: str, arguments: Mapping[str, JsonValue] | str | None) -> ToolResult | ToolCall:
+    def _prepare(
+        self, name: object, arguments: Mapping[str, JsonValue] | str | None
+    ) -> ToolResult | ToolCall:
         """Everything that comes before a request: the result of a tool that sends none, or the call."""
+        if not isinstance(name, str):  # whatever a model's vendor passes on
+            return make_error("unknown_tool", "The name of a tool is text.")
         try:
             given = _read_arguments(arguments)
             return given if isinstance(given, ToolResult) else self._choose(name, given)

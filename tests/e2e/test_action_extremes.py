@@ -56,6 +56,14 @@ def test_a_caller_who_changes_a_result_changes_no_default(product: ActionProduct
     assert product.run("tags") == ["a"]
 
 
+@pytest.mark.parametrize("name", [None, 5, ["search_actions"]], ids=type)
+def test_a_tool_without_a_name_is_an_error_of_the_model(product: ActionProduct, name: Any) -> None:
+    """It gets a result that says so, and the program no exception; a known name works."""
+    toolbox = product.nango.toolbox("u")
+    assert json.loads(toolbox.call(name).text)["error"]["code"] == "unknown_tool"
+    assert not toolbox.call("search_actions", {"query": "thing"}).is_error
+
+
 def deep() -> Any:
     """A list in a list in a list ..."""
     value: Any = 1

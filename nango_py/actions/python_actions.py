@@ -199,11 +199,14 @@ class EscapedError(Exception):
     """An action raised SystemExit, KeyboardInterrupt or CancelledError, which would end more than itself."""
 
 
-async def contain(function: Coroutine[Any, Any, Any]) -> Any:
-    """The result of an async function, whose SystemExit does not end the event loop."""
+async def contain(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """The result of an async function, whose SystemExit does not end the event loop.
+
+    It is called here, so that a task that is cancelled before it starts leaves no coroutine behind.
+    """
     name = ""
     try:
-        return await function
+        return await function()
     except (Exception, asyncio.CancelledError):
         raise
     except BaseException as error:  # noqa: BLE001 - with any text

@@ -93,7 +93,7 @@ async def run_function_async(
 async def _run_task(
     action: RunnablePython, context: AsyncActionContext, arguments: tuple[Any, ...], execution: Execution
 ) -> Any:
-    task = asyncio.ensure_future(contain(action.function(context, *arguments)))
+    task = asyncio.ensure_future(contain(lambda: action.function(context, *arguments)))
     return await wait_for_task(task, execution)
 
 

@@ -169,7 +169,7 @@ def test_a_function_in_time_may_send(module: Any, tmp_path: Path) -> None:
 def test_an_async_function_that_hangs_is_cancelled(run: Run, module: Any, tmp_path: Path) -> None:
     """Its `finally` runs, and the caller gets DeadlineExceeded."""
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        error = failure(run, product, "hang-async", deadline=0.05)
+        error = failure(run, product, "hang-async", deadline=1)
     assert isinstance(error.cause, DeadlineExceeded)
     assert module.SEEN == ["ended"]
 
@@ -181,7 +181,7 @@ def test_an_async_function_that_ignores_its_cancellation_is_left_behind(
     """The caller does not wait for it longer than a grace period."""
     monkeypatch.setattr(python_actions, "GRACE_SECONDS", 0.02)
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        error = failure(run, product, "hold-on", deadline=0.05)
+        error = failure(run, product, "hold-on", deadline=1)
     assert isinstance(error.cause, DeadlineExceeded)
     assert module.SEEN[0] == "stop"
 
@@ -325,3 +325,12 @@ def test_an_input_that_is_not_json_sends_nothing(run: Run, tmp_path: Path) -> No
             with pytest.raises((ActionFailed, ActionInputError)):
                 run(product, "echo", {"value": value})
         assert not product.sent
+
+
+@BOTH
+def test_an_async_function_without_time_does_not_start(run: Run, module: Any, tmp_path: Path) -> None:
+    """Nor does it leave a coroutine behind that was never awaited."""
+    with action_product({}, tmp_path, modules=(module.__name__,)) as product:
+        error = failure(run, product, "hang-async", deadline=1e-9)
+    assert isinstance(error.cause, DeadlineExceeded)
+    assert module.SEEN == []

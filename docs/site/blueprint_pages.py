@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 from nango_py.cli.blueprint_facts import change_lines, format_limits, format_status, limit_lines
+from nango_py.config.own_fields import missing_app_credentials
 from nango_py.config.response_match import as_tuple
 from nango_py.errors import Position
 from nango_py.registry import AUTH_MODES
@@ -129,9 +130,12 @@ def _use(api: Api) -> Iterator[str]:
     blueprint = api.first
     entry: dict[str, object] = {"extends_blueprint": blueprint.ref}
     prefix = blueprint.name.upper().replace("-", "_")
-    for key, value in make_app_settings(blueprint.settings).items():
-        own = {name: f"${{{prefix}_{name.upper()}}}" for name in value} if isinstance(value, dict) else None
-        entry[key] = own or f"${{{prefix}_{key.removeprefix('oauth_').upper()}}}"
+    needed = make_app_settings(blueprint.settings)
+    needed.pop("app", None)
+    for key in needed:
+        entry[key] = f"${{{prefix}_{key.removeprefix('oauth_').upper()}}}"
+    if app := missing_app_credentials(blueprint.settings):
+        entry["app"] = {name: f"${{{prefix}_{name.upper()}}}" for name in app}
     text = yaml.safe_dump({"integrations": {blueprint.name: entry}}, sort_keys=False).strip()
     path = next(iter(_example_paths(blueprint.settings)), "")
     yield f"```yaml\n{text}\n```\n"

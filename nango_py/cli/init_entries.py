@@ -68,6 +68,7 @@ def find_blueprint(catalogue: Catalogue, name: str) -> Blueprint:
 
 def make_entry(blueprint: Blueprint) -> Entry:
     """The entry of integrations.yaml for a blueprint. Secrets are names of environment variables."""
+    from nango_py.config.own_fields import missing_app_credentials
     from nango_py.sandbox.made_up import make_app_settings
 
     settings = blueprint.settings
@@ -76,8 +77,8 @@ def make_entry(blueprint: Blueprint) -> Entry:
         first, *others = blueprint.logins
         lines.append(f"    # login: {first}   # the default; others: {', '.join(others)}")
     needed = make_app_settings(settings)
-    own = needed.pop("app", {})
-    app = list(own) if isinstance(own, dict) else []
+    needed.pop("app", None)
+    app = missing_app_credentials(settings)
     lines += [f"    {key}: {_variable(blueprint.name, key)}" for key in needed]
     if app:
         lines += ["    app:", *(f"      {key}: {_variable(blueprint.name, key)}" for key in app)]

@@ -30,7 +30,7 @@ def found_by(product: Product, *arguments: str) -> list[str]:
     [
         ("send email", "google-mail:v1"),
         ("read calendar events", "google-calendar:v3"),
-        ("crm", "salesforce:v0"),
+        ("salesforce crm", "salesforce:v0"),
         ("xero", "xero:v2"),
         ("klav", "klaviyo:v1"),
         ("invoices", "quickbooks:v3"),

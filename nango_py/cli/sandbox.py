@@ -84,9 +84,9 @@ def sandbox(
             _start(server)
             stack.callback(server.stop)
             server.watch_with([other for other in servers if other is not server])
-        for blueprint, server in zip(blueprints, servers, strict=True):
-            click.echo(introduction(blueprint, server))
         try:
+            for blueprint, server in zip(blueprints, servers, strict=True):
+                click.echo(introduction(blueprint, server))
             servers[0].serve_forever()
         finally:
             for blueprint, server in zip(blueprints, servers, strict=True):

@@ -23,7 +23,7 @@ def response(body: bytes, kind: str = "application/xml; charset=utf-8") -> Any:
     def no_json() -> Any:
         raise ValueError("not JSON")
 
-    return SimpleNamespace(content=body, headers={"Content-Type": kind}, json=no_json)
+    return SimpleNamespace(content=body, content_type=kind, headers={"Content-Type": kind}, json=no_json)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -139,16 +140,25 @@ def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
     assert err == "1 requests received; faults injected: none\n"
 
 
+def free_pair() -> int:
+    """A port that is free, as is the next one."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+
+
 def test_several_sandboxes_have_ports_in_a_row(tmp_path: Path) -> None:
     """Each API has its own port and settings, and all are shown on the page of each."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = ("--port", str(port), "--limits", "none")
+    options = ("--port", str(free_pair()), "--limits", "none")
     with sandbox(tmp_path, "klaviyo:v1", "slack", *options) as (process, introduction):
         assert process.stdout is not None
         shown = introduction
         while "auth: {" not in shown:
-            shown += process.stdout.readline()
+            line = process.stdout.readline()
+            assert line, shown
+            shown += line
         urls = re.findall(r"http://127\.0\.0\.1:(\d+)/_sandbox/$", shown, re.MULTILINE)
         with urllib.request.urlopen(f"http://127.0.0.1:{urls[0]}/_sandbox/state", timeout=10) as response:
             state = json.load(response)

@@ -121,7 +121,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     # With their bytecode, which is valid in copies; its temporary files vanish.
     ignored = shutil.ignore_patterns("*.pyc.*", "browser")
-    for name in ("nango_py", "blueprints", "tests", "docs"):
+    for name in ("nango_py", "blueprints", "tests", "docs", "examples", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     for name in (
         "README.md",

@@ -23,13 +23,14 @@ store = open_store(f"sqlite:///{folder}/nango.db", load_keyring({}, folder))
 store.create("klaviyo", "user-1", {"api_key": "old"})
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 stored = 0
-while True:
-    try:
-        store.create("klaviyo", f"filler-{stored}", {"api_key": "x" * 20_000})
-        stored += 1
-    except StorageError as error:
-        assert "disk" in str(error), error
-        break
+for size in (20_000, 2_000, 50):
+    while True:
+        try:
+            store.create("klaviyo", f"filler-{stored}", {"api_key": "x" * size})
+            stored += 1
+        except StorageError as error:
+            assert "disk" in str(error), error
+            break
 try:
     store.update_credentials("klaviyo", "user-1", {"api_key": "x" * 20_000})
 except StorageError:

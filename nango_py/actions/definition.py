@@ -9,6 +9,7 @@ from nango_py.config.actions.compiled import defaults_of
 from nango_py.config.schema.value_check import compile_check
 from nango_py.config.yaml.tree import kind_of
 from nango_py.errors import ActionInputError, Position, Problem
+from nango_py.json_types import is_deeper_than
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject, JsonValue
 
 YAML, PYTHON = "yaml", "python"
+DEEPEST_INPUT = 200
+"""Levels of an input that does not fit; deeper ones could exhaust the stack of whatever describes them."""
+TOO_DEEP = Problem(Position("input"), "E007", "nested too deeply")
 
 
 @record
@@ -85,9 +89,11 @@ class InputCheck:
                 return value
             from nango_py.config.schema.validation import check_value
 
-            problems = check_value(self._info.input_schema, value, "input")
+            # The messages of what is nested deeply would be as deep.
+            is_deep = is_deeper_than(value, DEEPEST_INPUT)
+            problems = [TOO_DEEP] if is_deep else check_value(self._info.input_schema, value, "input")
         except RecursionError:
-            problems = [Problem(Position("input"), "E007", "nested too deeply")]
+            problems = [TOO_DEEP]
         except (OverflowError, ValueError):
             problems = [Problem(Position("input"), "E401", "a number is too large")]
         if problems:

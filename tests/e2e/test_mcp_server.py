@@ -311,7 +311,6 @@ def test_too_many_requests_are_refused(product: ActionProduct, monkeypatch: pyte
         return {"items": []}
 
     product.sandbox.handle("GET", "items")(wait)
-    monkeypatch.setattr(asgi, "MAX_RUNNING", 1)
 
     async def work(client: Client) -> Any:
         return await client.call_tool("call_action", {"action": "shop.list-items"})
@@ -320,6 +319,7 @@ def test_too_many_requests_are_refused(product: ActionProduct, monkeypatch: pyte
         running = pool.submit(lambda: asyncio.run(use(url, work)))
         try:
             assert arrived.wait(30)
+            monkeypatch.setattr(asgi, "MAX_RUNNING", 1)
             assert post(url, LIST).status == 503
         finally:
             monkeypatch.setattr(asgi, "MAX_RUNNING", 64)  # the client goes on before the server has ended

@@ -167,7 +167,7 @@ class _Context:
 
     @property
     def saved(self) -> JsonValue:
-        """The value of the last checkpoint, of this attempt or of one before; None if there is none."""
+        """The value of the last checkpoint, of this attempt or an earlier one; None before the first."""
         return self._execution.memory.saved
 
     @property
@@ -180,7 +180,7 @@ class _Context:
         """The seconds until the action's deadline.
 
         Raises:
-            DeadlineExceeded: there are none.
+            DeadlineExceeded: the deadline has passed.
         """
         return self._execution.seconds_left()
 

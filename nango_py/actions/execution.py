@@ -127,7 +127,7 @@ class Execution:
         """The seconds until the deadline.
 
         Raises:
-            DeadlineExceeded: there are none.
+            DeadlineExceeded: the deadline has passed.
         """
         left = self._ends - self.clock.monotonic()
         if left <= 0:

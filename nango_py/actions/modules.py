@@ -127,7 +127,7 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _of_folder(folder: Path, problems: list[Problem]) -> Iterator[tuple[Registration, str]]:
     if not folder.is_dir():
-        problems.append(Problem(Position(str(folder)), "E705", "there is no such folder of actions"))
+        problems.append(Problem(Position(str(folder)), "E705", "the folder of actions does not exist"))
         return
     for path in _files_in(folder):
         integration, name = path.parent.name, path.stem.replace("_", "-")

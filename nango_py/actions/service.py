@@ -80,14 +80,11 @@ class Actions:
         declared = self._services.integration(integration)
         action = self._find(declared, name)
         checked = action.input.check(given)
-        services = self._services
-        execution = Execution(
-            integration, name, user_id, services.clock, services.events, action.logger, deadline, memory
-        )
+        execution = self._execution(action, user_id, deadline, memory)
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function
 
-            return run_function(services, action, execution, checked)
+            return run_function(self._services, action, execution, checked)
         caller = self._caller(declared, user_id)
         execution.start()
         try:
@@ -107,14 +104,11 @@ class Actions:
         declared = self._services.integration(integration)
         action = self._find(declared, name)
         checked = action.input.check(given)
-        services = self._services
-        execution = Execution(
-            integration, name, user_id, services.clock, services.events, action.logger, deadline, memory
-        )
+        execution = self._execution(action, user_id, deadline, memory)
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function_async
 
-            return await run_function_async(services, action, execution, checked)
+            return await run_function_async(self._services, action, execution, checked)
         caller = await self._async_caller(declared, user_id)
         execution.start()
         try:
@@ -125,6 +119,26 @@ class Actions:
             execution.finish()
             return result
         raise failure
+
+    def _execution(
+        self,
+        action: RunnableYaml | RunnablePython,
+        user_id: str,
+        deadline: float | None,
+        memory: Memory | None,
+    ) -> Execution:
+        """A run of an action that has not begun."""
+        services, info = self._services, action.info
+        return Execution(
+            info.integration,
+            info.name,
+            user_id,
+            services.clock,
+            services.events,
+            action.logger,
+            deadline,
+            memory,
+        )
 
     def _caller(self, declared: Integration, user_id: str) -> Caller:
         return self._callers.get((declared.name, user_id), lambda: self._make_caller(declared, user_id))
@@ -157,7 +171,7 @@ class Actions:
         return tuple(sorted(names))
 
     def _find(self, declared: Integration, name: str) -> RunnableYaml | RunnablePython:
-        """An action of an integration: of its own Python functions, of those of its blueprint, or of YAML."""
+        """An action: a Python function for the integration or for its blueprint, else one in YAML."""
         key = (declared.name, name)
         known = self._compiled.get(key)
         # With modules a function may take precedence, also one that a reload has added.

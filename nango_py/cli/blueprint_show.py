@@ -79,7 +79,7 @@ def show(project: Project, name: str, is_resolved: bool) -> None:
 
 
 def _echo_section(title: str, lines: Iterable[str]) -> None:
-    """Print lines below a title, unless there are none."""
+    """Print a title and the lines below it; nothing if it has no lines."""
     texts = list(lines)
     if texts:
         click.echo(f"\n{title}:")

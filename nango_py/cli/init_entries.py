@@ -58,7 +58,7 @@ def find_blueprint(catalogue: Catalogue, name: str) -> Blueprint:
     """The blueprint of a `name:version`, or the newest version of a name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no blueprint has this name.
     """
     from nango_py.cli.project import COMMAND_LINE
     from nango_py.errors import Position

@@ -163,7 +163,7 @@ class Jobs:
             limit: how many at most.
 
         Raises:
-            ValueError: there is no such status.
+            ValueError: the status does not exist.
         """
         if status and status not in STATUSES:
             raise ValueError(unknown_name("status", status, STATUSES))
@@ -249,7 +249,7 @@ class Jobs:
         return self._schedules.all()
 
     def remove_schedule(self, schedule_id: str) -> bool:
-        """Delete a schedule; its jobs stay. False if there is none."""
+        """Delete a schedule; its jobs stay. False if it does not exist."""
         return self._schedules.remove(schedule_id)
 
     def start(self) -> None:

@@ -118,7 +118,7 @@ class Schedules:
         return [ScheduleRow._make(row).view() for row in rows]
 
     def remove(self, schedule_id: str) -> bool:
-        """Delete a schedule; its jobs stay. False if there is none."""
+        """Delete a schedule; its jobs stay. False if it does not exist."""
         parameters = {"id": schedule_id}
         return bool(self._store.database.write(lambda run: run(statements.DELETE_SCHEDULE, parameters)))
 

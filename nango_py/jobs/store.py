@@ -271,7 +271,7 @@ class JobStore:
         return Claimed(row, json.loads(texts[0]), json.loads(texts[1]))
 
     def row(self, job_id: str) -> JobRow | None:
-        """The row of a job, with its content sealed; None if there is none."""
+        """The row of a job, with its content sealed; None if it does not exist."""
         rows = self.database.read(statements.BY_ID, {"id": job_id})
         return JobRow._make(rows[0]) if rows else None
 
@@ -281,7 +281,7 @@ class JobStore:
         return JobRow._make(rows[0]) if rows else None
 
     def get(self, job_id: str) -> Job | None:
-        """A job; None if there is none, or it ended long ago."""
+        """A job; None if it does not exist, or ended long ago."""
         rows = self.database.read(statements.BY_ID, {"id": job_id})
         return to_job(self.open(JobRow._make(rows[0]))) if rows else None
 

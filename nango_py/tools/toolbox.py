@@ -134,7 +134,7 @@ class Toolbox:
         """The tools in the format of a vendor: `anthropic`, `openai` or `openai-responses`.
 
         Raises:
-            ValueError: there is no such format.
+            ValueError: the format is unknown.
         """
         make = FORMATS.get(format)
         if make is None:

@@ -158,7 +158,11 @@ class _Compiler:
             help_ = "write reads: true, or what it changes, such as changes: [profiles]"
             self._report(self._path, "E701", what, "expected reads or changes", help_)
         if ("request" in action) == ("steps" in action):
-            what = "request and steps are both given" if "request" in action else "there is no request"
+            what = (
+                "request and steps are both given"
+                if "request" in action
+                else "request and steps are both missing"
+            )
             self._report(self._path, "E701", what, "expected request or steps")
         for key in ("outcomes", "values"):
             if "steps" in action and key in action:

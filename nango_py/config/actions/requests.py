@@ -136,7 +136,7 @@ class _Compiler:
         return _path_of(template)
 
     def value(self, path: Path) -> Build | None:
-        """What makes the value at a path; None if there is none."""
+        """What makes the value at a path; None if nothing does."""
         value = self._at(path)
         return None if value is None else compile_value(value, path, self._reader)
 

@@ -128,7 +128,7 @@ def present(build: Build, variables: Mapping[str, object], name: str) -> Any:
     """The value of something that may not be left out.
 
     Raises:
-        TemplateProblem: E314; there is no value.
+        TemplateProblem: E314; the value is missing.
     """
     value = build(variables)
     if isinstance(value, Absent):

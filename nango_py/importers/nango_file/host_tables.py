@@ -22,7 +22,7 @@ _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 def tabulate_hosts(settings: JsonObject) -> JsonObject:
-    """The settings with tables for such hosts; unchanged if there are none."""
+    """The settings with tables for such hosts; unchanged if they have no such host."""
     fields = as_object(as_object(settings.get("connection_config")).get("properties"))
     tables: JsonObject = {}
     changed = dict(settings)

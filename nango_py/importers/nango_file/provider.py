@@ -53,7 +53,7 @@ class NotImported:
 
 
 def import_provider(entries: Mapping[str, JsonValue], name: str) -> Imported | NotImported:
-    """The blueprint of one entry of a provider file, or why there is none."""
+    """The blueprint of one entry of a provider file, or why it cannot be one."""
     if not isinstance(entries[name], dict):
         return NotImported(name, "it is not a mapping")
     try:

@@ -7,6 +7,7 @@ import contextvars
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -100,6 +101,19 @@ def seconds_left(most: float | None) -> float | None:
     return left if most is None else min(left, most)
 
 
+def never_collect(*inherited: object) -> None:
+    """Never let these objects be garbage collected in this process, not even when it ends.
+
+    For connections inherited through a fork: whatever their destructors do, they do it to the parent.
+    """
+    if not inherited:
+        return
+    import ctypes
+
+    for item in inherited:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
+
+
 class ForkGate:
     """Held during every SQLite operation, closing included: a process forks only between them.
 
@@ -108,10 +122,22 @@ class ForkGate:
     """
 
     def __init__(self) -> None:
+        self._connections: weakref.WeakSet[object] = weakref.WeakSet()
+        self._inherited: list[object] = []
         self.reset()
+
+    def keep_in_children(self, connection: object) -> None:
+        """Never close this connection in a child. The caller holds the gate.
+
+        A child loses the data of all threads but one before any hook runs, and with it their connections.
+        """
+        self._connections.add(connection)
 
     def reset(self) -> None:
         """Forget all holders: those of the parent do not exist in a child."""
+        never_collect(*self._inherited)
+        self._inherited = []
+        self._connections = weakref.WeakSet()
         # With a reentrant lock: a connection may be closed by the garbage collector, at any line of these.
         self._condition = threading.Condition(threading.RLock())
         # By thread; a threading.local would be gone when a thread that ends closes its connection.
@@ -142,12 +168,15 @@ class ForkGate:
             self._forking = thread
             while self._holders.keys() - {thread}:
                 self._condition.wait()
+            self._inherited = list(self._connections)
 
     def open(self) -> None:
         """Let others in again."""
         with self._condition:
+            kept, self._inherited = self._inherited, []
             self._forking = 0
             self._condition.notify_all()
+        del kept  # closes what nothing else uses, with the gate open
 
 
 FORK_GATE = ForkGate()
@@ -159,19 +188,6 @@ class DuplicateRowError(StorageError):
 
 class MissingReferenceError(StorageError):
     """A row references another one that does not exist, or is still referenced itself."""
-
-
-def never_collect(*inherited: object) -> None:
-    """Never let these objects be garbage collected in this process, not even when it ends.
-
-    For connections inherited through a fork: whatever their destructors do, they do it to the parent.
-    """
-    if not inherited:
-        return
-    import ctypes
-
-    for item in inherited:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
 
 
 if hasattr(os, "register_at_fork"):

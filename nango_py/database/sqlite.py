@@ -17,7 +17,6 @@ from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     Result,
-    never_collect,
     seconds_left,
 )
 from nango_py.database.private_files import (
@@ -70,6 +69,7 @@ class _Holder:
     def __init__(self, connection: sqlite3.Connection, file_id: FileId | None = None) -> None:
         self.connection = connection
         self.file_id = file_id
+        FORK_GATE.keep_in_children(self)
 
     def close(self) -> None:
         """Close the connection. SQLite locks and may write the file then, so no other thread may fork."""
@@ -206,7 +206,6 @@ class FileDatabase(SqliteDatabase):
 
     def forget_inherited(self) -> None:
         """Start with no connection. SQLite forbids even closing one that was opened before a fork."""
-        never_collect(*self.__dict__.get("_opened", ()))
         self._threads = threading.local()
         self._opened: weakref.WeakSet[_Holder] = weakref.WeakSet()
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sqlite3
@@ -87,7 +88,8 @@ def test_fork_within_a_transaction_locks_the_child_otherwise(
 ) -> None:
     """Control: without the gate, a child that was forked within a transaction cannot write."""
     monkeypatch.setattr(base.FORK_GATE, "close", lambda: None)
-    monkeypatch.setattr("nango_py.database.sqlite.FORK_GATE", contextlib.nullcontext())
+    monkeypatch.setattr(ForkGate, "__enter__", lambda _: None)
+    monkeypatch.setattr(ForkGate, "__exit__", lambda *_: None)
     database = open_counter(f"sqlite:///{tmp_path}/n.db", 0.5)
     is_inside, may_leave = threading.Event(), threading.Event()
 
@@ -148,6 +150,60 @@ def test_a_fork_waits_until_a_connection_is_closed(tmp_path: Path) -> None:
 
     assert wait_for_child(fork(work)) == 0
     thread.join()
+
+
+def fork_in_a_thread(work: Callable[[], object]) -> int:
+    """The exit status of a child whose parent has other threads; the child loses what they alone held."""
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(wait_for_child(fork(work))))
+    thread.start()
+    thread.join()
+    return statuses[0]
+
+
+@pytest.fixture
+def closing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The processes that closed a connection, by id."""
+    closing, close = list[int](), _Holder.close
+
+    def record(holder: _Holder) -> None:
+        closing.append(os.getpid())
+        close(holder)
+
+    monkeypatch.setattr(_Holder, "__del__", record)
+    yield closing
+    gc.collect()
+
+
+def test_a_child_closes_no_connection_of_its_parent(tmp_path: Path, closing: list[int]) -> None:
+    """The connections of the parent's other threads stay open in it, and so does garbage."""
+    database, garbage = (open_counter(f"sqlite:///{tmp_path}/{name}.db") for name in "ab")
+    garbage.itself = garbage  # type: ignore[attr-defined]
+    del garbage
+
+    def work() -> None:
+        gc.collect()
+        count(database)
+        assert os.getpid() not in closing
+
+    assert fork_in_a_thread(work) == 0
+    gc.collect()
+    assert closing == [os.getpid()]
+    database.close()
+
+
+def test_a_connection_that_is_not_kept_is_closed_in_a_child(
+    tmp_path: Path, closing: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: the child closes what the gate does not keep."""
+    monkeypatch.setattr(base.FORK_GATE, "keep_in_children", lambda _: None)
+    database = open_counter(f"sqlite:///{tmp_path}/n.db")
+
+    def work() -> None:
+        assert os.getpid() in closing
+
+    assert fork_in_a_thread(work) == 0
+    database.close()
 
 
 def test_the_garbage_collector_may_close_a_connection_at_any_moment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import sys
@@ -26,6 +27,7 @@ def fork(work: Callable[[], object]) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)  # forks with threads are what is tested
         child = os.fork()
     if child == 0:
+        faulthandler.dump_traceback_later(HANG_SECONDS / 2, file=2)  # where it hangs, in the report
         status = 1
         try:
             work()

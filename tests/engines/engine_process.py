@@ -9,9 +9,11 @@ FOLDER says that order N is done.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +101,79 @@ def run_dagster(orders: int, folder: Path) -> None:
             (folder / f"done-{number}").touch()
 
 
-ENGINES = {"celery": run_celery, "dbos": run_dbos, "dagster": run_dagster}
+def run_temporal(orders: int, folder: Path) -> None:
+    """A worker that runs until it is stopped; the first process starts the activities and waits for them."""
+    import temporal_worker
+    from temporalio.client import Client
+
+    async def wait_for(client: Client, number: int) -> None:
+        handle = await client.start_activity(
+            temporal_worker.run_action,
+            [*ACTION, {"n": number}],
+            id=f"order-{number}",
+            task_queue="actions",
+            heartbeat_timeout=timedelta(seconds=5),
+            schedule_to_close_timeout=timedelta(days=1),
+        )
+        await handle.result()
+        (folder / f"done-{number}").touch()
+
+    async def wait_for_all() -> None:
+        client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
+        await asyncio.gather(*(wait_for(client, number) for number in range(orders)))
+
+    asyncio.run(wait_for_all() if orders else temporal_worker.main())
+
+
+def run_prefect(orders: int, folder: Path) -> None:
+    """Run one flow after the other; a run that was killed goes on as by `prefect flow-run retry`."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.flow_engine import run_flow
+    from prefect.states import Pending, Scheduled
+    from prefect_flow import run_action
+
+    names = ("integration", "action", "user_id")
+    with get_client(sync_client=True) as client:
+        for number in range(orders):
+            if (folder / f"done-{number}").exists():
+                continue
+            name = f"order-{number}"
+            known = client.read_flow_runs(flow_run_filter=FlowRunFilter(name={"any_": [name]}))
+            given = {**dict(zip(names, ACTION, strict=True)), "given": {"n": number}}
+            run = (
+                known[0]
+                if known
+                else client.create_flow_run(run_action, parameters=given, name=name, state=Pending())
+            )
+            client.set_flow_run_state(run.id, Scheduled(), force=True)
+            run_flow(run_action, client.read_flow_run(run.id))
+            (folder / f"done-{number}").touch()
+
+
+def run_airflow(orders: int, folder: Path) -> None:
+    """Run the DAG once for each date; a run that was killed starts again, with the same id."""
+    from airflow_dag import ACTION as EXAMPLE
+    from airflow_dag import actions
+
+    example = dict(zip(EXAMPLE, ACTION, strict=False))
+    for number in range(orders):
+        if (folder / f"done-{number}").exists():
+            continue
+        date = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(days=number)
+        run = actions().test(date, date, run_conf={**example, "given": {"n": number}})
+        assert run.state == "success"
+        (folder / f"done-{number}").touch()
+
+
+ENGINES = {
+    "airflow": run_airflow,
+    "celery": run_celery,
+    "dagster": run_dagster,
+    "dbos": run_dbos,
+    "prefect": run_prefect,
+    "temporal": run_temporal,
+}
 
 
 def main(engine: str, orders: str, folder: str) -> None:

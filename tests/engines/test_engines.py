@@ -1,99 +1,26 @@
-"""The recipes in examples/ for other engines: processes are killed, and each order is carried out once."""
+"""The recipes in examples/ for other engines; that for Airflow, which needs its own packages, is beside."""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
-from nango_py import Nango, Sandbox
 from tests.support.databases import connected, postgres_url
-from tests.support.job_product import KEY, register_users, shop_entry
+from tests.support.engine_drill import HANG_SECONDS, ORDERS, ROOT, drill
+from tests.support.example_apps import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
-ORDERS, KILLS, HANG_SECONDS = 12, 3, 120.0
-ORDER = {
-    "changes": ["orders"],
-    "input": {"type": "object", "properties": {"n": {"type": "integer"}}},
-    "request": {"method": "POST", "path": "orders", "json": {"n": "${input.n}"}},
-}
-
-
-class Drill:
-    """A product in a folder, the sandbox that it calls, and the processes of an engine."""
-
-    def __init__(self, engine: str, folder: Path, sandbox: Sandbox, environment: dict[str, str]) -> None:
-        self.engine, self.folder, self.sandbox = engine, folder, sandbox
-        self.environment = {
-            **os.environ,
-            **environment,
-            "PYTHONPATH": str(ROOT),
-            "NANGO_ENCRYPTION_KEYS": KEY,
-        }
-
-    def start(self, orders: int) -> subprocess.Popen[bytes]:
-        """Start a process of the engine."""
-        program = str(ROOT / "tests/engines/engine_process.py")
-        command = [sys.executable, program, self.engine, str(orders), str(self.folder)]
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment)
-
-    def is_done(self) -> bool:
-        """Whether the engine knows that every order is done."""
-        return all((self.folder / f"done-{number}").exists() for number in range(ORDERS))
-
-    def run_until_done(self, *, processes: int, orders: int) -> None:
-        """Keep this number of processes running until every order is done."""
-        ends, running = time.monotonic() + HANG_SECONDS, [self.start(orders) for _ in range(processes)]
-        try:
-            while not self.is_done():
-                assert time.monotonic() < ends, sorted(path.name for path in self.folder.iterdir())
-                threading.Event().wait(0.1)
-                for number, process in enumerate(running):
-                    code = process.poll()
-                    if code is not None and not self.is_done():
-                        assert code == -signal.SIGKILL
-                        running[number] = self.start(orders)
-        finally:
-            for process in running:
-                process.kill()
-                process.wait()
-
-    def check(self) -> None:
-        """Each order was carried out once, although some were sent again."""
-        received = self.sandbox.ledger.received
-        carried_out = Counter(json.loads(one.body)["n"] for one in received if one.processed)
-        assert carried_out == Counter(range(ORDERS))
-        assert len(list(self.folder.glob("died-*"))) == KILLS
-        assert len(received) > ORDERS
-
-
-@contextmanager
-def drill(engine: str, folder: Path, **environment: str) -> Iterator[Drill]:
-    """A drill in a folder with a unique name."""
-    place = folder / f"nango_{uuid.uuid4().hex[:12]}"
-    place.mkdir()
-    retries = {"max_attempts": 1, "idempotency_header": "Idempotency-Key"}
-    with Sandbox(shop_entry(retries=retries), strict=False) as sandbox:
-        shop: dict[str, Any] = shop_entry(sandbox.base_url, retries=retries, actions={"order": ORDER})
-        (place / "integrations.yaml").write_text(yaml.safe_dump({"integrations": {"shop": shop}}))
-        with Nango(place / "integrations.yaml", environ={"NANGO_ENCRYPTION_KEYS": KEY}) as nango:
-            register_users(nango, "ann")
-        yield Drill(engine, place, sandbox, environment)
+    from collections.abc import Iterator, Mapping
 
 
 def test_celery_runs_the_tasks_of_killed_workers_again(tmp_path: Path) -> None:
@@ -128,6 +55,59 @@ def test_dagster_executes_a_killed_run_again(tmp_path: Path) -> None:
     with drill("dagster", tmp_path) as dagster:
         dagster.run_until_done(processes=1, orders=ORDERS)
         dagster.check()
+
+
+def test_temporal_runs_the_activities_of_killed_workers_again(tmp_path: Path) -> None:
+    """The server misses their heartbeats, and gives the activities to other workers with the same ids."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [str(Path(sys.executable).with_name("temporal")), "server", "start-dev", "--headless"]
+    command += ["--ip", "127.0.0.1", "--port", address.rpartition(":")[2], "--log-level", "error"]
+    with (
+        running(command, os.environ, address),
+        drill("temporal", tmp_path, TEMPORAL_ADDRESS=address) as temporal,
+    ):
+        starter = temporal.start(ORDERS)
+        temporal.run_until_done(processes=2, orders=0)
+        assert starter.wait(HANG_SECONDS) == 0
+        temporal.check()
+
+
+def test_prefect_goes_on_with_the_flow_run_of_a_killed_process(tmp_path: Path) -> None:
+    """A flow run that is retried has the same id, and so the same keys."""
+    address = f"127.0.0.1:{free_port()}"
+    settings = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_API_URL": f"http://{address}/api",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
+    command += ["--port", address.rpartition(":")[2]]
+    with (
+        running(command, {**os.environ, **settings}, address),
+        drill("prefect", tmp_path, **settings) as prefect,
+    ):
+        prefect.run_until_done(processes=1, orders=ORDERS)
+        prefect.check()
+
+
+@contextmanager
+def running(command: list[str], environment: Mapping[str, str], address: str) -> Iterator[None]:
+    """A server that accepts connections at this address."""
+    host, _, port = address.rpartition(":")
+    ends = time.monotonic() + HANG_SECONDS
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while True:
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0):
+                break
+            assert process.poll() is None
+            assert time.monotonic() < ends
+            threading.Event().wait(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)

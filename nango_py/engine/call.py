@@ -172,7 +172,7 @@ class ApiCall:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
             await self._wait(seconds, "the API's first response")
-        is_newcomer = self._runtime.quotas.is_newcomer(self.plan.settings)
+        is_newcomer = await self._is_newcomer()
         spends, gates = self._runtime.spends_of(self.plan)
         self._place = place = Place(self._io.limits, spends, gates, is_newcomer=is_newcomer)
         patience, ends = current_patience(), self._deadline
@@ -187,6 +187,17 @@ class ApiCall:
                 raise self._refused(wait, "", ends)
             await self._wait(wait, "a limit or a closed gate")
             wait = await self._ask(place.confirm)
+
+    async def _is_newcomer(self) -> bool:
+        """Whether the API has yet to accept the connection, as far as this process and the store know."""
+        quotas, settings, limits = self._runtime.quotas, self.plan.settings, self._io.limits
+        if not quotas.is_newcomer(settings):
+            return False
+        views = await self._io.ask_limits(limits.view, (self._runtime.mark_of(settings).key,))
+        if any(view.used for view in views):
+            quotas.recall(settings)
+            return False
+        return True
 
     async def _book(self, place: Place, ends: float, *, is_behind: bool) -> Granted | Refused:
         """Book a place before `ends`; a call behind others takes one only when it is free."""

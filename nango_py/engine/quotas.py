@@ -3,6 +3,10 @@
 Users type credentials, tenants and hosts, so these prove nothing. Until the API has accepted a call of a
 connection, its calls count with other newcomers, obey the gates of the shared quota, and close none of them.
 Credentials that the API refuses count for their connection alone.
+
+All processes that share the limit store know which connections were accepted: each is a count in it, which
+lasts for a month. Otherwise each process that starts would send the first call of each connection beside a
+shared quota that others have used up.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.auth.base import mode_of
-from nango_py.limits.owners import CONNECTION, NEWCOMER, TRIAL
+from nango_py.limits.limit_types import Spend, Window
+from nango_py.limits.owners import CONNECTION, NEWCOMER, TRIAL, digest
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
 REFUSED, SUCCESSES = frozenset({401, 403}), range(200, 300)
 MAX_CONNECTIONS = 20_000
 """Maximum number of connections of which it is remembered whether the API accepts them."""
+
+ACCEPTED = (Window(1, 30 * 86_400.0, "accepted"),)
+"""For how long other processes know that the API has accepted a connection."""
 
 VOUCHED = frozenset({"raw", "user_id", "integration"})
 """Names that a user cannot choose: the token response, and what the product itself says."""
@@ -39,6 +47,7 @@ class Quotas:
     def __init__(self, limits: RateLimits, integration: Integration, *, is_trial: bool) -> None:
         self._limits = limits
         self._is_trial = is_trial
+        self._can_refresh = bool(mode_of(integration).token_variable)
         self._accepted: dict[str, bool] = {}
         first = [_counted_first(owner, integration) for owner in limits.owners]
         # How each owner counts a connection that was accepted, is new, or was refused.
@@ -73,6 +82,20 @@ class Quotas:
         if not self._is_shared:
             return False
         return NEWCOMER in self._counted[self._accepted.get(settings.connection.uuid)]
+
+    def mark(self, settings: BoundRequestSettings) -> Spend:
+        """What is counted once when the API accepts a connection.
+
+        Other credentials, or other values that decide who shares the quota, have to be accepted again. A
+        refreshed token is of the same user.
+        """
+        connection = settings.connection
+        generation = "" if self._can_refresh else str(connection.generation)
+        return Spend(f"accepted {digest(connection.uuid, generation, *self.shared(settings))}", ACCEPTED)
+
+    def recall(self, settings: BoundRequestSettings) -> None:
+        """Another process has seen that the API accepts the connection."""
+        self._remember(settings.connection.uuid, is_accepted=True)
 
     def record(self, settings: BoundRequestSettings, status: int) -> bool | None:
         """Remember what a response means: True for accepted, False for refused, None for neither."""

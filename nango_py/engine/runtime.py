@@ -207,6 +207,18 @@ class IntegrationRuntime:
             return new[0], (*shared[1], *(gate for gate in apart[1] if gate not in shared[1]))
         raise template_error(settings.connection, "rate_limits", problem)
 
+    def mark_of(self, settings: BoundRequestSettings) -> Spend:
+        """See `Quotas.mark`.
+
+        Raises:
+            ConfigError: `counted_per` cannot be rendered for this connection.
+        """
+        try:
+            return self.quotas.mark(settings)
+        except TemplateProblem as error:
+            problem = error
+        raise template_error(settings.connection, "rate_limits", problem)
+
     def _spends_in(self, plan: Plan, scopes: tuple[str, ...]) -> tuple[tuple[Spend, ...], tuple[str, ...]]:
         spends, gates = self.limits.spends_and_gates(plan.facts(), plan.settings.variables(), scopes)
         if self.limits.has_budgets:
@@ -357,7 +369,7 @@ class IntegrationRuntime:
         if is_accepted:
             spends, gates = self._spends_in(plan, self.quotas.shared(plan.settings))
             counted = tuple(spend for spend in spends if spend not in place.spends)
-            return Recount(spends, gates, counted)
+            return Recount(spends, gates, (*counted, self.mark_of(plan.settings)))
         return Recount(*self._spends_in(plan, self.quotas.apart(plan.settings)))
 
     def _status_meant(self, facts: Facts, status: int) -> int:

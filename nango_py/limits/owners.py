@@ -87,11 +87,12 @@ class Owner:
             value = ""
         else:
             value = self.written.render(variables)
-        return _digest(str(variables["integration"]), kind, value, host, "" if apart else counted)
+        return digest(str(variables["integration"]), kind, value, host, "" if apart else counted)
 
 
 @lru_cache(maxsize=4096)
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """The start of a key that shows none of its parts."""
     # Each part with its length, so that no two lists of parts become the same text.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

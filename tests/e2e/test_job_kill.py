@@ -41,7 +41,12 @@ def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[
 
 def orders(sandbox: Sandbox) -> Counter[int]:
     """How often the API carried each order out."""
-    return Counter(json.loads(one.body)["n"] for one in sandbox.ledger.received if one.processed)
+    return Counter(json.loads(one.body)["n"] for one in posts(sandbox) if one.processed)
+
+
+def posts(sandbox: Sandbox) -> list[Any]:
+    """The orders that were sent."""
+    return [one for one in sandbox.ledger.received if one.method == "POST"]
 
 
 @pytest.mark.parametrize("runner", ["inline", "threads", "procrastinate"])
@@ -54,7 +59,7 @@ def test_no_kill_loses_or_repeats_a_job(runner: str, tmp_path: Path, request: py
     assert found["highest"] > 1
     assert orders(sandbox) == Counter(range(jobs))
     assert sandbox.ledger.count(status=429) == 0
-    assert len(sandbox.ledger.received) > jobs  # some orders were sent again, with the same key
+    assert len(posts(sandbox)) > jobs  # some orders were sent again, with the same key
 
 
 def test_without_keys_orders_are_repeated(tmp_path: Path) -> None:

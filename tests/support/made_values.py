@@ -91,6 +91,7 @@ def a_connection(
     additional_config: Mapping[str, Any] | None = None,
     integration: str = "shop",
     uuid: str = "00000000-0000-4000-8000-000000000001",
+    generation: int = 1,
 ) -> Connection:
     """A connection as the store returns it."""
     moment = datetime(2026, 1, 2, tzinfo=UTC)
@@ -102,7 +103,7 @@ def a_connection(
         additional_config=freeze(dict(additional_config or {})),
         date_created=moment,
         last_modified=moment,
-        generation=1,
+        generation=generation,
         status="active",
     )
 

@@ -29,12 +29,17 @@ class Company:
         self.io = FakeCallIO()
         self.store = self.io.limits = MemoryLimits(self.io.clock)
         self.runtime = IntegrationRuntime(self.integration, self.io.clock)
+        self.generation = 1
+
+    def restart(self) -> None:
+        """Another process over the same limit store."""
+        self.runtime = IntegrationRuntime(self.integration, self.io.clock)
 
     def call(self, user: str, response: FakeResponse, *, is_trial: bool = False) -> Any:
         """One call of a user; all of them have the same tenant."""
         connection = a_connection(
-            {"api_key": f"key-of-{user}", "raw": {"team": "acme"}},
-            user_id=user, uuid=user, additional_config={"tenant": "acme"},
+            {"api_key": f"key-of-{user}", "raw": {"team": "acme"}}, user_id=user, uuid=user,
+            additional_config={"tenant": "acme"}, generation=self.generation,
         )  # fmt: skip
         self.settings = bound_settings(self.integration, connection)
         runtime = self.runtime.for_trial(None) if is_trial else self.runtime  # type: ignore[arg-type]
@@ -101,6 +106,43 @@ def test_accepted_connections_share_a_typed_value_that_is_sent() -> None:
     for _ in range(60):
         company.sends("one")
     assert not company.sends("two")
+
+
+SHARED = pytest.mark.parametrize(
+    ("counted_per", "params"),
+    [("integration", {}), (TENANT, {"tenant": TENANT})],
+    ids=["integration", "typed"],
+)
+
+
+@SHARED
+def test_a_process_that_starts_knows_who_was_accepted(counted_per: str, params: dict[str, str]) -> None:
+    """The first call of a connection in a new process takes its place in the shared quota."""
+    company = Company(counted_per, params=params)
+    assert sum(company.sends("one") for _ in range(70)) == 60
+    for _ in range(3):
+        company.restart()
+        assert not company.sends("one")
+
+
+@SHARED
+def test_replaced_credentials_are_accepted_anew(counted_per: str, params: dict[str, str]) -> None:
+    """Control: what a user types next is a newcomer in a new process, beside the quota that is used up."""
+    company = Company(counted_per, params=params)
+    assert sum(company.sends("one") for _ in range(70)) == 60
+    company.restart()
+    company.generation = 2
+    assert company.sends("one")
+    assert not company.sends("one")
+
+
+def test_who_was_refused_is_not_known_as_accepted() -> None:
+    """A connection whose calls were refused in one process is a newcomer in the next one."""
+    company = Company("integration")
+    assert not [number for number in range(5) if not company.sends("stranger", FakeResponse(401))]
+    company.restart()
+    company.sends("stranger", FakeResponse(500))
+    assert _used_in(company, company.runtime.quotas.shared(company.settings)) == 0
 
 
 def test_a_typed_value_that_is_not_sent_is_never_shared() -> None:

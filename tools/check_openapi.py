@@ -2,9 +2,11 @@
 
     python tools/check_openapi.py klaviyo:v1 https://github.com/klaviyo/openapi openapi/stable.json
 
-The last arguments are copies of the documents, which are not kept. Compared are the hosts, the login, and the
-path and method of the verification and of each example. What the document does not have is a difference:
-either the blueprint is wrong or the document is incomplete; write which one into `reasons`. A test fails if a
+The last arguments are copies of the documents, which are not kept; discovery documents of Google are read
+too. Where a vendor publishes only a library, its operations are written as OpenAPI first, and the source is
+the library. Compared are the hosts, the login, and the path and method of the verification, of each
+example, and of each request of an action. What the document does not have is a difference: either the
+blueprint is wrong or the document is incomplete; write which one into `reasons`. A test fails if a
 blueprint has other paths than were checked, or a difference has no reason.
 """
 
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", help="the URL where the vendor publishes the documents")
     parser.add_argument("documents", nargs="+", type=Path)
     options = parser.parse_args(arguments)
-    result = check(options.blueprint, [read_mapping(path) for path in options.documents])
+    result = check(options.blueprint, [openapi_of(read_mapping(path)) for path in options.documents])
     result["source"] = options.source
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     reasons = known.get(options.blueprint, {}).get(REASONS, {})
@@ -76,14 +78,18 @@ def check(name: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def calls_of(settings: Settings) -> list[tuple[str, str]]:
-    """The method and whole path of the verification and of each example, below the blueprint's base URL."""
+    """The method and whole path of the verification, each example and each action, below the base URL."""
     calls = [each["call"] for each in settings.get("examples", ())]
     if "verification" in settings:
         calls.append(settings["verification"])
+    for action in settings.get("actions", {}).values():
+        steps = (step.get("request") for step in action.get("steps", ()))
+        calls += [request for request in (action.get("request"), *steps) if request and "path" in request]
     found = {}
     for call in calls:
         path = _TEMPLATE.sub("x", str(call.get("path", "")))
-        base = base_of(settings, str(call.get("method", "GET")), path)
+        bases = settings["requests"].get("bases", {})
+        base = bases.get(call.get("base")) or base_of(settings, str(call.get("method", "GET")), path)
         whole = urlsplit(fill(base)).path.rstrip("/") + "/" + path.lstrip("/")
         found[str(call.get("method", "GET")).upper(), whole.partition("?")[0].rstrip("/")] = None
     return list(found)
@@ -104,6 +110,26 @@ def base_of(settings: Settings, method: str, path: str) -> str:
         if match is not None and match.fits(RequestFacts(method, path)):
             return str(requests["bases"][endpoint["base"]])
     return str(requests["base_url"])
+
+
+def openapi_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The document; of a discovery document of Google, its server and paths as OpenAPI has them."""
+    if "discoveryVersion" not in document:
+        return document
+    paths: dict[str, dict[str, Any]] = {}
+    for method in discovery_methods(document):
+        uploads = mapping(mapping(method.get("mediaUpload")).get("protocols")).values()
+        below = str(method.get("flatPath", method["path"]))
+        for path in (document["servicePath"] + below, *(str(each["path"]) for each in uploads)):
+            paths.setdefault("/" + path.lstrip("/"), {})[method["httpMethod"].lower()] = {}
+    return {"servers": [{"url": document["rootUrl"]}], "paths": paths}
+
+
+def discovery_methods(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The methods of a resource of a discovery document, and of those below it."""
+    yield from mapping(resource.get("methods")).values()
+    for below in mapping(resource.get("resources")).values():
+        yield from discovery_methods(below)
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, re.Pattern[str]]]:
@@ -144,6 +170,8 @@ def host_differences(settings: Settings, hosts: list[str]) -> Iterator[str]:
 
 def login_differences(settings: Settings, documents: list[dict[str, Any]]) -> Iterator[str]:
     """A difference if the documents declare OAuth, and none has the token endpoint of the blueprint."""
+    if settings["auth"]["auth_mode"] != "OAUTH2":
+        return
     token_url = settings["auth"].get("token_url")
     known = {url for document in documents for url in token_urls(document)}
     if isinstance(token_url, str) and "$" not in token_url and known and token_url not in known:

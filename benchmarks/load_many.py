@@ -1,4 +1,4 @@
-"""The CPU of many files: 100 integrations, a list of 150 blueprints, and the first match of 300 entries."""
+"""The CPU of many files: 100 integrations, a list of all blueprints, and the first match of 300 entries."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ from benchmarks.report import Goal, Table
 from benchmarks.subject import USER, prepared
 
 ROOT = Path(__file__).parent.parent
-INTEGRATIONS, BLUEPRINTS, ENTRIES = 100, 150, 300
+INTEGRATIONS, ENTRIES = 100, 300
 APP = "oauth_client_id: id_test, oauth_client_secret: secret_test"
 
 
-def write_product(folder: Path, integrations: int, blueprints: int) -> None:
-    """A product whose blueprints are copies of the shipped ones under other names."""
+def write_product(folder: Path, count: int) -> None:
+    """A product with integrations over as many blueprints: copies of the shipped ones under other names."""
     own = folder / "blueprints"
     own.mkdir()
     texts = {path: path.read_text("utf-8") for path in sorted((ROOT / "blueprints").glob("*.yaml"))}
     whole = [path for path, text in texts.items() if not re.search(r"^extends:", text, re.MULTILINE)]
-    lines = ["integrations:" if integrations else "integrations: {}"]
-    for number in range(blueprints):
+    lines = ["integrations:" if count else "integrations: {}"]
+    for number in range(count):
         source = whole[number % len(whole)]
         name, version, _ = source.name.split(".")
         text = re.sub(r"^logo: .*\n", "", texts[source], flags=re.MULTILINE)
         text = re.sub(r"^name: .*$", f"name: {name}-{number}", text, count=1, flags=re.MULTILINE)
         (own / f"{name}-{number}.{version}.yaml").write_text(text)
-        if number < integrations:
-            lines.append(
-                f"  i{number}: {{extends_blueprint: '{name}-{number}:{version}'{_app_settings(text)}}}"
-            )
+        lines.append(f"  i{number}: {{extends_blueprint: '{name}-{number}:{version}'{_app_settings(text)}}}")
     (folder / "integrations.yaml").write_text("\n".join(lines) + "\n")
 
 
@@ -94,53 +91,55 @@ def list_blueprints(folder: Path) -> float:
     return time.process_time() - began
 
 
-def match_alone() -> tuple[float, float]:
+def match_alone(number: int, rounds: int) -> tuple[float, float]:
     """Microseconds of the first match over the entries, for paths that are all new, and of a whole GET."""
     from nango_py.config.request_match import MatchTable, RequestFacts, RequestMatch
 
     table = MatchTable(
-        RequestMatch.from_settings({"method": "GET", "path": f"things/{number}/{{id}}"})
-        for number in range(ENTRIES)
+        RequestMatch.from_settings({"method": "GET", "path": f"things/{entry}/{{id}}"})
+        for entry in range(ENTRIES)
     )
-    requests = [RequestFacts("GET", f"things/{ENTRIES - 1}/{number}") for number in range(20_000)]
+    requests = [RequestFacts("GET", f"things/{ENTRIES - 1}/{thing}") for thing in range(number)]
     began = time.process_time()
     found = [table.first(facts) for facts in requests]
     seconds = (time.process_time() - began) / len(found)
     with server.running() as base, prepared(base) as nango:
         executor = nango.executor("bench", USER)
-        times = cpu_rounds({"GET": lambda: executor.get("v1/metrics", params=PARAMS).json()}, 5, 240)
+        times = cpu_rounds({"GET": lambda: executor.get("v1/metrics", params=PARAMS).json()}, rounds, 240)
     return seconds * 1e6, medians(times)["GET"] * 1e6
 
 
-def run() -> list[Table]:
+def run(*, quick: bool) -> list[Table]:
     """The files in new processes, and the matches in this one."""
+    count = INTEGRATIONS // 10 if quick else INTEGRATIONS
     files = Table("Many files: client CPU in milliseconds", ("step", "files", "ms", "by libyaml alone"))
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         (folder / "many").mkdir()
-        (folder / "listed").mkdir()
-        write_product(folder / "many", INTEGRATIONS, INTEGRATIONS)
-        write_product(folder / "listed", 0, BLUEPRINTS - len(list((ROOT / "blueprints").glob("*.yaml"))))
+        (folder / "none").mkdir()
+        write_product(folder / "many", count)
+        write_product(folder / "none", 0)
         alone = cpu_of("libyaml", folder / "many")
         first = cpu_of("load", folder / "many")
         (folder / "many" / ".nango").mkdir()
         cpu_of("load", folder / "many")
-        warm, listed = cpu_of("load", folder / "many"), cpu_of("list", folder / "listed")
+        warm, listed = cpu_of("load", folder / "many"), cpu_of("list", folder / "none")
+    shipped = len(list((ROOT / "blueprints").glob("*.yaml")))
     rows = {
-        "libyaml alone": (INTEGRATIONS, alone), "first load": (INTEGRATIONS, first),
-        "load with a warm cache": (INTEGRATIONS, warm), "`nango blueprints list`": (BLUEPRINTS, listed),
+        "libyaml alone": (count, alone), "first load": (count, first),
+        "load with a warm cache": (count, warm), "`nango blueprints list`": (shipped, listed),
     }  # fmt: skip
     for step, (number, seconds) in rows.items():
         files.add(step, str(number), seconds * 1e3, seconds / alone)
     files.goals = [
-        Goal("seconds of a first load of 100 integrations", first, 1.5),
+        Goal(f"seconds of a first load of {count} integrations", first, 1.5),
         Goal("seconds of a load with a warm cache", warm, 0.15),
-        Goal("seconds of a list of 150 blueprints", listed, 0.4),
+        Goal("seconds of a list of the shipped blueprints", listed, 0.4),
     ]
     files.notes = [
         "Loads make every integration, which programs do on first use; their imports are not counted."
     ]
-    match, get = match_alone()
+    match, get = match_alone(2_000, 1) if quick else match_alone(20_000, 5)
     matches = Table(f"The first match over {ENTRIES} entries", ("us", "us of a GET", "share"))
     matches.add(match, get, match / get)
     matches.goals = [Goal("share of a GET", match / get, 0.1)]

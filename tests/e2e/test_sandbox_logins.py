@@ -8,18 +8,15 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from nango_py import CredentialsError, ProviderError, Sandbox
+from nango_py import CredentialsError, Sandbox
 from nango_py.connect.local_browser import log_in as log_in_here
 from nango_py.connect.login import Logins
-from nango_py.connect.login_kinds import uses_browser_login
 from nango_py.sandbox import FaultPlan, TokenRules
 from tests.support.fake_clock import ManualClock
 from tests.support.sandbox_logins import (
     APP,
-    FOLDER,
     MAIL,
     begin,
-    extended,
     finish,
     log_in,
     open_nango,
@@ -28,46 +25,10 @@ from tests.support.sandbox_logins import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nango_py import Nango
 
 
-def config_of(settings: Any) -> dict[str, Any]:
-    """The settings of the connection in the blueprint's first example."""
-    for example in settings.get("examples", ()):
-        return dict(example.get("additional_config") or {})
-    return {}
-
-
-FILES = sorted(FOLDER.glob("*.yaml"))
 BEARER = MAIL["requests"]["headers"]
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_shipped_blueprint_logs_in_against_its_sandbox(path: Path) -> None:
-    """A login is stored, its calls are accepted, and after revocation they are not."""
-    with product(extended(path)) as (nango, api):
-        declared = nango.configuration.integrations["it"]
-        if not uses_browser_login(declared):
-            assert "auth" not in api.overrides or declared.auth_mode in {
-                "OAUTH2_CC",
-                "OAUTH2_JWT",
-                "TWO_STEP",
-            }
-            return
-        outcome = log_in(nango, api, additional_config=config_of(declared.settings))
-        assert (outcome.ok, outcome.message) == (True, "")
-        executor = nango.executor("it", "ada")
-        assert executor.get("anything").status_code == 200
-        assert api.ledger.received[-1].user == "ada"
-        if declared.auth_mode == "OAUTH2":
-            api.expire_tokens("ada")
-            assert executor.get("anything").status_code == 200
-            assert api.login_ledger.received[-1].endpoint in {"token", "refresh"}
-        api.revoke("ada")
-        with pytest.raises((CredentialsError, ProviderError)):
-            executor.get("anything", raise_for_error=True)
 
 
 def test_the_page_asks_and_redirects() -> None:
@@ -310,20 +271,6 @@ def test_an_ended_grant_is_refused_in_the_provider_s_words() -> None:
         api.revoke("ada")
         with pytest.raises(CredentialsError):
             nango.executor("it", "ada").get("me", raise_for_error=True)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_made_up_credentials_are_accepted(path: Path) -> None:
-    """Of every shipped blueprint, for two users, whom the ledger names if the request identifies them."""
-    with product(extended(path)) as (nango, api):
-        declared = nango.configuration.integrations["it"]
-        for user in ("ada", "bob"):
-            nango.register_connection("it", user, api.make_credentials(user), config_of(declared.settings))
-            in_body = "body" in declared.settings["requests"]
-            method, body = ("POST", {"json": {}}) if in_body else ("GET", {})
-            assert nango.executor("it", user).request(method, "anything", **body).status_code == 200
-            if declared.auth_mode != "OAUTH2_JWT":
-                assert api.ledger.received[-1].user == user
 
 
 def test_a_login_by_the_command_line() -> None:

@@ -32,7 +32,7 @@ def drill(job: str, runs: int, database_url: str) -> dict[str, Any]:
 def test_sixty_four_callers_in_four_processes_refresh_once(database_url: str) -> None:
     """Every round: one token call, and 64 callers whose token is the same new one."""
     with Provider("strict") as provider, a_nango(provider.url, database_url) as nango:
-        for calls, seen in rounds(database_url, provider, nango, 5):
+        for calls, seen in rounds(database_url, provider, nango, 3):
             assert calls == 1
             assert list(seen.values()) == [64]
             assert "access_" in next(iter(seen))

@@ -142,13 +142,16 @@ class ForkGate:
         self._condition = threading.Condition(threading.RLock())
         # By thread; a threading.local would be gone when a thread that ends closes its connection.
         self._holders: dict[int, int] = {}
-        self._forking = 0  # the thread that forks
+        self._forking = self._forks = 0  # the thread that forks, and how many forks it is in
 
     def __enter__(self) -> None:
         thread = threading.get_ident()
         with self._condition:
-            while self._forking and self._forking != thread and thread not in self._holders:
-                self._condition.wait()
+            if self._must_wait(thread):
+                # The garbage collector may have come here within `__exit__`, before it notifies the others.
+                self._condition.notify_all()
+                while self._must_wait(thread):
+                    self._condition.wait()
             self._holders[thread] = self._holders.get(thread, 0) + 1
 
     def __exit__(self, *_: object) -> None:
@@ -159,13 +162,19 @@ class ForkGate:
                 self._holders[thread] = count
             self._condition.notify_all()
 
+    def _must_wait(self, thread: int) -> bool:
+        return self._forking not in {0, thread} and thread not in self._holders
+
     def close(self) -> None:
-        """Wait until no other thread holds the gate, and keep it closed."""
+        """Wait until no other thread holds the gate, and keep it closed.
+
+        A signal handler may fork while its thread forks.
+        """
         thread = threading.get_ident()
         with self._condition:
-            while self._forking:
+            while self._forking not in {0, thread}:
                 self._condition.wait()
-            self._forking = thread
+            self._forking, self._forks = thread, self._forks + 1
             while self._holders.keys() - {thread}:
                 self._condition.wait()
             self._inherited = list(self._connections)
@@ -173,6 +182,9 @@ class ForkGate:
     def open(self) -> None:
         """Let others in again."""
         with self._condition:
+            self._forks = max(0, self._forks - 1)
+            if self._forks:
+                return
             kept, self._inherited = self._inherited, []
             self._forking = 0
             self._condition.notify_all()

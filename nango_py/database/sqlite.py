@@ -62,18 +62,23 @@ class _Holder:
 
     A connection forms a reference cycle with its statements, so it would stay open until the garbage
     collector runs.
+
+    Attributes:
+        in_use: held while the connection is used. To close it in the middle of a statement of another thread
+            ends the process by a segmentation fault.
     """
 
-    __slots__ = ("__weakref__", "connection", "file_id")
+    __slots__ = ("__weakref__", "connection", "file_id", "in_use")
 
     def __init__(self, connection: sqlite3.Connection, file_id: FileId | None = None) -> None:
         self.connection = connection
         self.file_id = file_id
+        self.in_use = threading.RLock()
         FORK_GATE.keep_in_children(self)
 
     def close(self) -> None:
         """Close the connection. SQLite locks and may write the file then, so no other thread may fork."""
-        with FORK_GATE:
+        with FORK_GATE, self.in_use:
             self.connection.close()
 
     __del__ = close
@@ -233,7 +238,9 @@ class FileDatabase(SqliteDatabase):
                 self._version_connection = next(_VERSION_CONNECTIONS)
                 with self._lock:
                     self._opened.add(holder)
-            yield holder.connection
+            with holder.in_use:
+                self._check_open()
+                yield holder.connection
 
     def _read_version(self, connection: sqlite3.Connection) -> int:
         version = connection.execute("PRAGMA data_version").fetchone()[0]
@@ -265,7 +272,10 @@ class FileDatabase(SqliteDatabase):
         return self._use(lambda: contextlib.closing(self._connect("ro")), read)
 
     def close(self) -> None:
-        """Close the connections of all threads; closing the last one checkpoints the WAL."""
+        """Close the connections of all threads, each when its thread does not use it.
+
+        Closing the last one checkpoints the WAL.
+        """
         self._closed = True
         with self._lock:
             opened = list(self._opened)
@@ -282,7 +292,9 @@ class FileDatabase(SqliteDatabase):
             self._check_file()
         if holder is None or holder.file_id != self._file_id:
             holder = self._open_for_thread()
-        yield holder.connection
+        with holder.in_use:
+            self._check_open()  # another thread may have closed it just now
+            yield holder.connection
 
     def _check_file(self) -> None:
         """Notice that another file is at the path now; connections to the old one are not used again.

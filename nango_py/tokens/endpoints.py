@@ -51,7 +51,7 @@ class TokenEndpoint:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._starts: dict[str, float] = {}  # of the requests in flight, oldest first
+        self._starts: dict[object, float] = {}  # of the requests in flight, by who makes them; oldest first
         self._places = FIRST_PLACES
         self._last_start = self._opens_at = self._recovered_at = -math.inf
         self._last_repeat = -math.inf
@@ -60,8 +60,8 @@ class TokenEndpoint:
         self._rejection = ""
         self._uncertain: set[str] = set()
 
-    def enter(self, uuid: str) -> float:
-        """Take a place for a connection's request: 0.0, or seconds after which to ask again."""
+    def enter(self, caller: object) -> float:
+        """Take a place for a caller's request: 0.0, or seconds after which to ask again."""
         with self._lock:
             now = self._clock.monotonic()
             if now < self._opens_at:
@@ -72,13 +72,13 @@ class TokenEndpoint:
             if self._failures:  # the next probe is as far away, whatever becomes of this one
                 self._opens_at = now + self._pause()
             self._last_start = now
-            self._starts[uuid] = now
+            self._starts[caller] = now
             return 0.0
 
-    def leave(self, uuid: str) -> None:
-        """Give the place back."""
+    def leave(self, caller: object) -> None:
+        """Give the place back; harmless without one."""
         with self._lock:
-            self._starts.pop(uuid, None)
+            self._starts.pop(caller, None)
 
     @property
     def is_down(self) -> bool:

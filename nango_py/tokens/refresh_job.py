@@ -83,6 +83,7 @@ class RefreshJob:
         is_done: completed when the rest is final; its own result is always None.
         outcome: one of DONE, BUSY, UNAVAILABLE and REJECTED.
         result: with DONE, the newer connection.
+        is_granted: whether the provider has granted the token of `result` now. It may be the old one again.
         error: with DONE, why there is none.
         can_be_repeated: with UNAVAILABLE, whether another request is safe and may succeed soon.
     """
@@ -97,6 +98,7 @@ class RefreshJob:
         self.result: Connection | None = None
         self.error: BaseException | None = None
         self.can_be_repeated = True
+        self.is_granted = False
         self._runtime = runtime
         self._key = connection.integration, connection.user_id
         self._endpoint = endpoint
@@ -207,6 +209,7 @@ class RefreshJob:
         while True:
             stored = self._write(partial(self._store, current, credentials))
             if stored is not None:
+                self.is_granted = True
                 self._runtime.report_token(stored, "token refreshed")
                 return stored
             found = self._tools.get_store().get(*self._key)

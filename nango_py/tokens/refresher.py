@@ -198,24 +198,37 @@ class LeasedTokenRefresher:
         """Start a refresh or follow the running one, until there is a newer token or none to wait for."""
         while True:
             must_wait = self._must_wait(caller)
-            job, is_own = self._jobs.get(caller.key), False
+            job, is_own, seconds = self._jobs.get(caller.key), False, 0.0
             if job is None:
-                seconds = self._seconds_to_wait(caller, endpoint, must_wait=must_wait)
-                if seconds > 0:
-                    if not must_wait or endpoint.is_down or not await self._wait(caller, seconds):
-                        return None
-                    continue
-                job, is_own = self._start(caller, endpoint)
+                job, is_own, seconds = self._start_if_allowed(caller, endpoint, must_wait=must_wait)
             elif not must_wait:
                 return None
+            if job is None:
+                if not must_wait or endpoint.is_down or not await self._wait(caller, seconds):
+                    return None
+                continue
             if not await self._follow(caller, job, must_wait=must_wait):
                 return None
             if job.error is not None:
                 _raise_error(job, is_own=is_own)
-            elif job.result is not None and is_changed(job.result, caller.connection):
+            elif job.result is not None and (job.is_granted or is_changed(job.result, caller.connection)):
                 return job.result
             elif not await self._may_go_on(caller, job, endpoint):
                 return None
+
+    def _start_if_allowed(
+        self, caller: _Caller, endpoint: TokenEndpoint, *, must_wait: bool
+    ) -> tuple[RefreshJob | None, bool, float]:
+        """A refresh, and whether it is the caller's; or None, and seconds after which to ask again."""
+        job, is_own = None, False
+        try:
+            seconds = self._seconds_to_wait(caller, endpoint, must_wait=must_wait)
+            if seconds <= 0:
+                job, is_own = self._start(caller, endpoint)
+        finally:
+            if not is_own:  # a signal handler may raise after the place was taken
+                endpoint.leave(caller)
+        return job, is_own, seconds
 
     def _must_wait(self, caller: _Caller) -> bool:
         """Whether the old token is of no use."""
@@ -231,7 +244,7 @@ class LeasedTokenRefresher:
         seconds = schedule.pause_left(connection, endpoint, after_failures_only=must_wait)
         rejection = schedule.rejection(connection) if seconds else ""
         if not seconds:
-            seconds = endpoint.enter(connection.uuid)
+            seconds = endpoint.enter(caller)
             rejection = endpoint.rejection if seconds else ""
         if rejection and must_wait:
             raise application_rejected(connection, rejection)
@@ -256,24 +269,24 @@ class LeasedTokenRefresher:
             try:
                 job.run()
             finally:
-                endpoint.leave(connection.uuid)
+                endpoint.leave(caller)
                 self._jobs.pop(key, None)
                 job.is_done.set_result(None)
 
         # Not a daemon: a program that ends waits until the new token is stored.
         thread = threading.Thread(target=run, name="nango_py token refresh", daemon=False)
-        with self._lock:
-            running = self._jobs.setdefault(key, job)
-        if running is not job:
-            return running, False
         try:
+            with self._lock:
+                running = self._jobs.setdefault(key, job)
+            if running is not job:
+                return running, False
             thread.start()
         except RuntimeError:  # the program ends, or has no threads left
             run()
         except BaseException:  # raised by a signal handler
             if thread.ident is None:
-                endpoint.leave(connection.uuid)
-                self._jobs.pop(key, None)
+                if self._jobs.get(key) is job:
+                    del self._jobs[key]
                 job.outcome = BUSY
                 job.is_done.set_result(None)
             raise

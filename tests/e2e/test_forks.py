@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, forks
+from nango_py.database.base import ForkGate
 from nango_py.transport.response import Response
 from tests.support.forked import fork, held, is_free, locks_of, wait_for_child
+from tests.support.nango_at_server import wait_until
 from tests.support.oauth_token_server import Provider
 from tests.support.provider_grants import CLIENT_ID, CLIENT_SECRET
 from tests.support.sandbox_product import ENCRYPTION_KEY
@@ -22,6 +25,7 @@ from tests.support.time_limits import HANG_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 
 @pytest.fixture
@@ -240,3 +244,65 @@ def test_a_response_can_be_read_while_another_thread_reads_one() -> None:
     may_leave.set()
     thread.join()
     assert slow.headers == {"a": "1"}
+
+
+def collect_in_exit(gate: ForkGate, closer: threading.Thread) -> None:
+    """Leave the gate; within its `__exit__`, close a connection, as the garbage collector may."""
+    code = ForkGate.__exit__.__code__
+    lines = []
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        if frame.f_code is not code:
+            return None
+        lines.append(frame.f_lineno)
+        if "count" in frame.f_locals and event == "line":
+            sys.settrace(None)
+            with gate:
+                pass
+        return trace
+
+    gate.__enter__()
+    closer.start()
+    wait_until(lambda: gate._forking)
+    sys.settrace(trace)
+    try:
+        gate.__exit__()
+    finally:
+        sys.settrace(None)
+    assert lines
+
+
+def test_a_connection_that_is_collected_while_its_thread_leaves_the_gate_stops_no_fork() -> None:
+    """The thread that forks learns that the other one has left, although that one now waits for it."""
+    gate = ForkGate()
+    ends: list[str] = []
+
+    def use() -> None:
+        collect_in_exit(gate, closer)
+        ends.append("left")
+
+    def fork_and_open() -> None:
+        gate.close()
+        gate.open()
+        ends.append("forked")
+
+    user, closer = (threading.Thread(target=one, daemon=True) for one in (use, fork_and_open))
+    user.start()
+    user.join(HANG_SECONDS)
+    closer.join(HANG_SECONDS)
+    assert sorted(ends) == ["forked", "left"]
+
+
+def test_a_fork_within_a_fork_does_not_wait_for_itself() -> None:
+    """A signal handler may fork while its thread forks; the gate opens after the outer fork."""
+    gate = ForkGate()
+    gate.close()
+    inner = threading.Thread(target=lambda: (gate.__enter__(), gate.__exit__()), daemon=True)
+    gate.close()
+    gate.open()
+    inner.start()
+    assert gate._forking == threading.get_ident()
+    gate.open()
+    inner.join(HANG_SECONDS)
+    assert not inner.is_alive()
+    assert not gate._forking

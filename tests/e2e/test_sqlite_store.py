@@ -14,12 +14,15 @@ import pytest
 
 from nango_py.connections.keys import KEY_FILE, KeyRing, load_keyring
 from nango_py.connections.store import ConnectionStore, open_store
-from nango_py.database.opening import sqlite_folder
+from nango_py.database.opening import open_database, sqlite_folder
 from nango_py.errors import StorageError
+from nango_py.secret import Secret
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nango_py.database.base import Run
     from tests.support.fake_clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +179,40 @@ def test_close_closes_what_other_threads_opened(url: str, folder: Path, clock: M
     assert sorted(modes(folder)) == ["nango.db", KEY_FILE]
     go_on.set()
     thread.join()
+
+
+def test_close_waits_for_the_transaction_of_another_thread(url: str) -> None:
+    """It closes no connection in the middle of a statement; what was begun is stored."""
+    database = open_database(Secret(url))
+    began, goes_on = threading.Event(), threading.Event()
+    ends: list[str] = []
+
+    def work(run: Run) -> str:
+        began.set()
+        goes_on.wait(HANG_SECONDS)
+        run("CREATE TABLE written (id INTEGER)")
+        return "written"
+
+    def close() -> None:
+        database.close()
+        ends.append("closed")
+
+    with database.opening():
+        writer = threading.Thread(target=lambda: ends.append(database.write(work)))
+        writer.start()
+    assert began.wait(HANG_SECONDS)
+    closer = threading.Thread(target=close)
+    closer.start()
+    closer.join(0.1)
+    goes_on.set()
+    for thread in (writer, closer):
+        thread.join(HANG_SECONDS)
+    assert ends == ["written", "closed"]
+    with pytest.raises(StorageError):
+        database.read("SELECT 1", {})
+    again = open_database(Secret(url))
+    assert again.read("SELECT * FROM written", {}) == []
+    again.close()
 
 
 def test_a_relative_path_stays_where_it_was_opened(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ import pytest
 from nango_py import ConfigError, DeadlineExceeded, Nango, NangoError, RequestFailed, TransportFailed
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.secret import reveal
+from nango_py.tokens import endpoints, refresher
+from tests.support.interruptions import Interrupted, interruption_at
 from tests.support.oauth_product import a_nango, mail, refresher_of, status_of
 from tests.support.oauth_token_server import Provider
 from tests.support.sandbox_product import ENCRYPTION_KEY
@@ -125,6 +128,29 @@ def test_an_exception_of_a_signal_handler_loses_nothing(nango: Nango, provider: 
         signal.signal(signal.SIGUSR1, earlier)
     assert seen == [True]
     assert is_stored(nango, provider)
+
+
+def test_an_exception_at_any_moment_stops_no_later_refresh(provider: Provider) -> None:
+    """Neither is the connection left waiting for a refresh that never began, nor a place at the endpoint."""
+    files = {refresher.__file__, endpoints.__file__}
+    with a_nango(provider.url) as nango:
+        tokens = refresher_of(nango)
+        for step in itertools.count(1):
+            user, was_interrupted = f"user-{step}", False
+            nango.register_connection("mail", user, provider.grant(user, expired=True))
+            executor = nango.executor("mail", user)
+            try:
+                with interruption_at(step, files):
+                    executor.get("things")
+            except Interrupted:
+                was_interrupted = True
+            assert executor.get("things", deadline_seconds=HANG_SECONDS / 2).status_code == 200, step
+            tokens.wait_for_jobs()
+            (endpoint,) = tokens._endpoints._endpoints._values.values()
+            assert not endpoint._starts, step
+            if not was_interrupted:
+                break
+    assert step > 30
 
 
 def test_a_task_that_is_cancelled_loses_nothing(nango: Nango, provider: Provider) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, ProviderError, Sandbox
+from tests.support.both_executors import EXECUTORS, open_product
+from tests.support.recording_server import RecordingServer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +61,28 @@ def test_the_same_holds_for_asyncio(nango: Nango) -> None:
 
     with pytest.raises(ProviderError):
         asyncio.run(call())
+
+
+@EXECUTORS
+@pytest.mark.parametrize("life", [{}, {"expires_in": 0}, {"expires_in": "0"}, {"expires_in": 3600}])
+@pytest.mark.parametrize("status", [200, 401])
+def test_the_same_token_again_ends_the_refresh(run: Any, life: dict[str, Any], status: int) -> None:
+    """A token endpoint that grants the token it granted before is not asked again by the same call."""
+
+    def respond(received: Any) -> Any:
+        if received.target == "/token":
+            return {"access_token": "token_test_same", **life}
+        return Reply({}, status)
+
+    with RecordingServer(respond) as api:
+        entry = {
+            "auth": {"auth_mode": "OAUTH2_CC", "token_url": f"{api.url}token"},
+            "requests": {"base_url": api.url, "headers": {"Authorization": "Bearer ${access_token}"}},
+        }
+        credentials = {"client_id": "id_test_1234", "client_secret": "secret_test_1234"}
+        with open_product(entry, credentials=credentials) as nango:
+            for _ in range(2):
+                assert run(nango, lambda shop: shop.get("things")).status_code == status
+    targets = [one.target for one in api.received]
+    assert targets.count("/things") == (2 if status == 200 else 3)
+    assert targets.count("/token") <= 3

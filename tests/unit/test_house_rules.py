@@ -192,6 +192,7 @@ LOCKS = {
     "clock.py": "the clock of tests",
     "database/base.py": "the gate that forks wait for, which is made anew in a child",
     "database/postgres.py": "made anew in a child, too",
+    "database/sqlite.py": "held only within the gate that forks wait for",
     "engine/place.py": "one thread's, which a child does not have",
     "forks.py": "the lock that forks wait for",
     "sandbox/": "a test tool",

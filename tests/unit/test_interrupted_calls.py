@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,14 +12,13 @@ from nango_py.engine.executor import Executor, _SyncIO
 from nango_py.engine.place import run_whole
 from nango_py.engine.runtime import IntegrationRuntime
 from nango_py.limits.stores.memory import MemoryLimits
+from tests.support.interruptions import Interrupted, interruption_at
 from tests.support.limit_stores import opened
 from tests.support.made_values import an_integration
 from tests.support.scripted_executors import ScriptedApi, StoredConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
 BUDGET = {"budgets": [{"key": "all", "max_in_flight": 3, "otherwise": ["1000/second"]}]}
 WINDOWS: dict[str, Any] = {
@@ -38,10 +35,6 @@ pytestmark = [
     # One in a generator that is closed is only printed by Python.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-class Interrupted(BaseException):
-    """What the signal handler of a test raises, as Celery's soft time limit does."""
 
 
 class Fragile(MemoryLimits):
@@ -79,27 +72,6 @@ class Forgotten(list[Any]):
 
     def append(self, _: Any) -> None:
         """Forget it."""
-
-
-@contextmanager
-def interruption_at(step: int) -> Iterator[list[int]]:
-    """Raise where Python may run a signal handler: when a function begins, and after a call of a C function.
-
-    Yields the number of such moments in the block.
-    """
-    moments = [0]
-
-    def profile(_frame: FrameType, event: str, _arg: object) -> None:
-        if event in {"call", "c_return"}:
-            moments[0] += 1
-            if moments[0] == step:
-                raise Interrupted
-
-    sys.setprofile(profile)
-    try:
-        yield moments
-    finally:
-        sys.setprofile(None)
 
 
 def has_place_in_flight(limits: Any) -> bool:

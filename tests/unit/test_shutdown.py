@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +15,8 @@ from nango_py.tokens.shutdown import Shutdown
 from tests.support.nango_at_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 
 @pytest.fixture
@@ -72,6 +75,71 @@ def test_an_exchange_that_hangs_is_waited_for_until_the_time_is_over(signals: li
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals == []
     wait_until(lambda: signals)
+
+
+class Steps:
+    """Calls a function, and before the n-th line of a method of Shutdown another; n grows with each call."""
+
+    def __init__(self, method: Any) -> None:
+        self.code, self.step, self.is_over = method.__code__, 0, False
+
+    def run(self, function: Callable[[], Any], other: Callable[[], object]) -> Any:
+        """What the function returns."""
+        self.step += 1
+        left = itertools.count(self.step - 1, -1)
+
+        def trace(frame: FrameType, event: str, _arg: object) -> Any:
+            if frame.f_code is not self.code:
+                return None
+            if event == "line" and next(left) == 0:
+                sys.settrace(None)
+                other()
+            return trace
+
+        sys.settrace(trace)
+        try:
+            return function()
+        finally:
+            sys.settrace(None)
+            self.is_over = next(left) >= 0
+
+
+def test_an_exchange_may_end_at_any_line_of_the_handler(signals: list[int]) -> None:
+    """The signal is delivered once, without the longest wait, and exchanges may begin again."""
+    steps = Steps(Shutdown._handle)
+    while not steps.is_over:
+        shutdown = Shutdown()
+        shutdown.install(3600)
+        shutdown.begin()
+        steps.run(lambda: shutdown._handle(signal.SIGTERM, None), shutdown.finish)  # noqa: B023
+        if steps.is_over:
+            shutdown.finish()
+        wait_until(lambda: signals)
+        assert signals.pop() == signal.SIGTERM
+        assert signals == []
+        assert shutdown.begin()
+        shutdown.finish()  # the next one calls its handler
+    assert steps.step > 8
+
+
+def test_the_signal_may_arrive_at_any_line_of_a_beginning(signals: list[int]) -> None:
+    """An exchange begins and is waited for, or is refused; the signal is delivered once, after the last."""
+    steps = Steps(Shutdown.begin)
+    while not steps.is_over:
+        shutdown = Shutdown()
+        shutdown.install(3600)
+        shutdown.begin()
+        begins = steps.run(shutdown.begin, lambda: shutdown._handle(signal.SIGTERM, None))  # noqa: B023
+        for _ in range(1 + begins):
+            assert signals == []
+            shutdown.finish()
+        if not steps.is_over:
+            wait_until(lambda: signals)
+            assert signals.pop() == signal.SIGTERM
+        assert signals == []
+        assert shutdown.begin()
+        shutdown.finish()  # the next one calls its handler
+    assert steps.step > 4
 
 
 def test_installing_twice_is_harmless(signals: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Short-lived values: logins that wait for their callback, and the outcomes of recent ones.
+"""Short-lived values: logins that wait for their callback, the outcomes of recent ones, and unread results.
 
 They are shared by all processes and machines, sealed, and stored under the hash of a name: somebody who reads
 the database can neither finish a login nor learn its PKCE verifier.
@@ -23,7 +23,7 @@ PendingValues: TypeAlias = dict[str, Any]
 """The values that `Pending.put` stored under this kind of name."""
 
 MAX_PER_SESSION = 32
-"""Maximum number of values of one connect session; the oldest ones are dropped."""
+"""Maximum number of values of one connect session."""
 
 MAX_TOTAL = 50_000
 """Maximum number of values of all sessions, so that a flood fills neither memory nor disk.
@@ -55,7 +55,10 @@ class Pending:
     def __init__(self, database: SealedDatabase) -> None:
         self._database = database
 
-    def put(self, kind: str, name: str, session_id: str, values: Settings, seconds: float) -> None:
+    def put(
+        self, kind: str, name: str, session_id: str, values: Settings, seconds: float,
+        most: int = MAX_PER_SESSION,
+    ) -> None:  # fmt: skip
         """Store the values under a name, replacing those of the same kind and name.
 
         Args:
@@ -64,6 +67,7 @@ class Pending:
             session_id: the connect session that it counts for.
             values: JSON values; texts may be wrapped in `Secret`.
             seconds: time to live.
+            most: values that the session keeps at most; the oldest ones are dropped.
 
         Raises:
             ConnectFailed: `busy`: too many logins are in progress; nothing was stored.
@@ -85,7 +89,7 @@ class Pending:
             if int(run(_COUNT, {})[0][0]) >= MAX_TOTAL:
                 return False
             run(_PUT, row)
-            run(_DELETE_OLDEST, {"session_id": session_id, "limit": MAX_PER_SESSION})
+            run(_DELETE_OLDEST, {"session_id": session_id, "limit": most})
             return True
 
         if not self._database.write(work):

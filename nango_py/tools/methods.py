@@ -94,7 +94,8 @@ class ToolMethods(ActionMethods):
             from nango_py.tools.pages import ResultPages
             from nango_py.tools.toolbox import ToolHost
 
-            self._tool_host = ToolHost(self.accounts, self.actions, ResultPages(), self._current_catalogue)
+            pages = ResultPages(lambda: self.services.store.pending)
+            self._tool_host = ToolHost(self.accounts, self.actions, pages, self._current_catalogue)
         return self._tool_host
 
     def _current_catalogue(self) -> ActionCatalogue:

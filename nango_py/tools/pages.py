@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
-from collections import OrderedDict
+import zlib
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
-from nango_py.forks import new_short_lock
+from nango_py.errors import NangoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from nango_py.connections.pending import Pending
     from nango_py.json_types import JsonObject, JsonValue
 
-MAX_KEPT = 64_000_000
-"""The most characters of unread parts that one process keeps; the oldest results are dropped first."""
+LOGGER = logging.getLogger("nango_py.tools")
+
+KEPT_SECONDS = 3600.0
+"""For how long the parts of a result can be read."""
+
+KIND, SESSION = "result", "results of tools"
+PIECE, MAX_PIECES = 700_000, 128
+"""The characters of a row, and how many rows the results of all users take at most. They are compressed."""
 
 MIN_CHARACTERS = 500
 """The smallest part that may be asked for."""
@@ -96,14 +105,17 @@ def _slices(text: str, room: int) -> Iterator[tuple[int, int]]:
 class ResultPages:
     """The parts of results that users' models have yet to read. Thread-safe.
 
-    They are kept in the memory of this process, each for the user and the action that it belongs to.
+    They are in the database of the connections, sealed, so that any process reads on where another one has
+    begun. A cursor is a random name and the number of a part.
+
+    Args:
+        get_pending: returns the short-lived values of the database.
+        max_pieces: how many pieces the results of all users may take; the oldest are dropped first.
     """
 
-    def __init__(self, max_kept: int = MAX_KEPT) -> None:
-        self._max_kept = max_kept
-        self._kept = 0
-        self._parts: OrderedDict[tuple[str, str], tuple[str, list[str]]] = OrderedDict()
-        self._lock = new_short_lock()
+    def __init__(self, get_pending: Callable[[], Pending], max_pieces: int = MAX_PIECES) -> None:
+        self._get_pending = get_pending
+        self._max_pieces = max_pieces
 
     def first(self, user_id: str, action: str, value: JsonValue, limit: int) -> str:
         """A result as JSON, or its first part, with a cursor to the next one."""
@@ -115,21 +127,39 @@ class ResultPages:
             dump({**part, "cursor": f"{key}.{number}"} if number < len(parts) else part)
             for number, part in enumerate(parts, 1)
         ]
-        size = sum(map(len, texts))
-        with self._lock:
-            self._parts[user_id, key] = action, texts
-            self._kept += size
-            while self._kept > self._max_kept and len(self._parts) > 1:
-                _, (_, dropped) = self._parts.popitem(last=False)
-                self._kept -= sum(map(len, dropped))
+        try:
+            self._keep(f"{user_id}\0{key}", [action, *texts[1:]])
+        except NangoError as error:  # the action has run, so that its result is worth more than its rest
+            LOGGER.error("the rest of a result could not be stored: %s", error)  # noqa: TRY400 - no frames
+            return dump({**parts[0], "rest": "could not be stored"})
         return texts[0]
+
+    def _keep(self, name: str, texts: list[str]) -> None:
+        packed = b64encode(zlib.compress(json.dumps(texts).encode(), 1)).decode()
+        pieces = [packed[start : start + PIECE] for start in range(0, len(packed), PIECE)]
+        for number, piece in enumerate(pieces):
+            values = {"piece": piece, "pieces": len(pieces)}
+            self._get_pending().put(
+                KIND, f"{name}\0{number}", SESSION, values, KEPT_SECONDS, self._max_pieces
+            )
 
     def find(self, user_id: str, cursor: str) -> tuple[str, str] | None:
         """The action and the part that a cursor names; None if there is no such part of this user's."""
         key, _, number = cursor.rpartition(".")
         if not number.isascii() or not number.isdigit() or len(number) > 9:  # noqa: PLR2004 - digits
             return None
-        with self._lock:
-            action, parts = self._parts.get((user_id, key), ("", []))
-        index = int(number)
-        return (action, parts[index]) if 0 < index < len(parts) else None
+        action, *parts = self._read(f"{user_id}\0{key}") or [""]
+        index = int(number) - 1
+        return (action, parts[index]) if 0 <= index < len(parts) else None
+
+    def _read(self, name: str) -> list[str] | None:
+        pending, count = self._get_pending(), 1
+        pieces: list[str] = []
+        while len(pieces) < count:
+            values = pending.peek(KIND, f"{name}\0{len(pieces)}")
+            if values is None:
+                return None
+            pieces.append(str(values["piece"]))
+            count = int(values["pieces"])
+        texts: list[str] = json.loads(zlib.decompress(b64decode("".join(pieces))))
+        return texts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nango_py.actions.definition import ActionInfo
 from nango_py.tools.definitions import MAX_NAME, tool_name
 from nango_py.tools.masking import mask_result
-from nango_py.tools.pages import MIN_CHARACTERS, ResultPages, dump, split
+from nango_py.tools.pages import MIN_CHARACTERS, dump, split
 from nango_py.tools.permissions import Permissions
 from tests.support.planted_secrets import secret, traces
 
@@ -78,26 +78,6 @@ def test_lists_are_split_between_items(value: Any, kind: type) -> None:
     assert len(parts) > 2
     assert {type(part["result"]) for part in parts} == {kind}
     assert all("shown" in part and dump(part).encode() for part in parts)
-
-
-def test_unread_parts_are_bounded() -> None:
-    """The oldest results are dropped when there are too many; a cursor that is made up finds nothing."""
-    pages = ResultPages(max_kept=10_000)
-    cursors = [
-        json.loads(pages.first("u", "shop.list", ["x" * 50] * 100, MIN_CHARACTERS))["cursor"]
-        for _ in range(5)
-    ]
-    assert pages.find("u", cursors[0]) is None
-    assert pages.find("u", cursors[-1]) is not None
-    assert pages.find("v", cursors[-1]) is None
-    key = cursors[-1].rpartition(".")[0]
-    for number in ("0", "-1", "99999", "x", "", "1e3", "²", "9" * 40):
-        assert pages.find("u", f"{key}.{number}") is None
-
-
-def test_short_results_have_no_cursor() -> None:
-    """Nothing is kept for a result that fits."""
-    assert ResultPages().first("u", "shop.list", [1], MIN_CHARACTERS) == '{"result":[1]}'
 
 
 @pytest.mark.parametrize("name", ["list", "x" * 64, "söme.name", "a b", "x" * 62])

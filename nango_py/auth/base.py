@@ -232,20 +232,6 @@ def get_auth_mode(auth_mode: str) -> AuthMode:
     return _MODES.get(cls) or _MODES.setdefault(cls, cls())
 
 
-def validate_credentials(auth_mode: str, credentials: Credentials, where: str) -> dict[str, Any]:
-    """The credentials as a connection with this mode stores them.
-
-    Args:
-        auth_mode: the name of a registered mode.
-        credentials: the argument of register_connection.
-        where: "integration/user", for the message.
-
-    Raises:
-        CredentialsError: a field is missing, unknown or invalid.
-    """
-    return get_auth_mode(auth_mode).validate(credentials, where)
-
-
 def mode_of(integration: Integration) -> AuthMode:
     """The auth mode of an integration, with the fields that its `credentials` add."""
     if not integration.own_fields:

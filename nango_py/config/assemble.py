@@ -14,7 +14,7 @@ from nango_py.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.config.model import RequestSettings
+    from nango_py.config.model import Config, RequestSettings
     from nango_py.config.values import Path
     from nango_py.errors import Position
     from nango_py.json_types import Settings
@@ -29,6 +29,7 @@ def assemble_integration(
     tree: Settings,
     origins: Mapping[Path, Position],
     requests: RequestSettings,
+    config: Config,
 ) -> Integration:
     """The integration of a merged tree; checks nothing."""
     settings = dict(tree)
@@ -52,7 +53,7 @@ def assemble_integration(
         origins=origins,
         requests=requests,
         status=parent.status,
-        log_level=str.__str__(settings["log_level"]) if "log_level" in settings else None,
+        log_level=str.__str__(settings.get("log_level", config.default_action_log_level)) or None,
         app_variables=MappingProxyType({key: Secret(value) for key, value in app.items()}),
         oauth_scopes=_join_scopes(settings),
         app_credentials=MappingProxyType({key: Secret(value) for key, value in given.items()}),

@@ -248,7 +248,7 @@ class _Loading:
             return None
         self._trees[name] = (tree, blueprint)
         parent = Parent() if blueprint is None else Parent(blueprint.ref, blueprint.title, blueprint.status)
-        return assemble_integration(name, parent, tree.settings, tree.origins, requests)
+        return assemble_integration(name, parent, tree.settings, tree.origins, requests, config)
 
     def _check_actions(
         self, tree: Sourced, blueprint: Blueprint | None, own: tuple[Settings, Settings]

@@ -201,7 +201,7 @@ class Config:
 
     default_http_request_timeout_seconds: float = 100.0
     token_timeout_seconds: float = 20.0
-    default_action_log_level: str = "info"
+    default_action_log_level: str = ""
     rate_limit_store: str = field(default="memory", repr=False)
     database_url: str = field(default="", repr=False)
     proxy_url: str = field(default="", repr=False)

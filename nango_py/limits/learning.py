@@ -167,7 +167,7 @@ class Learning:
         """0.0 to go on, otherwise seconds until the next check: the first call of a quota is sent alone.
 
         Args:
-            scope: from `RateLimits.scope_of`.
+            scope: from `RateLimits.scopes_of`.
         """
         if scope in self._scopes:
             return 0.0
@@ -197,7 +197,7 @@ class Learning:
         """What a call spends: from written limits if there are any, otherwise from learned ones.
 
         Args:
-            scope: from `RateLimits.scope_of`.
+            scope: from `RateLimits.scopes_of`.
             endpoint: method and endpoint of the call.
             written: what the call spends from written limits.
         """

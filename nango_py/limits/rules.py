@@ -210,10 +210,6 @@ class RateLimits:
         """The start of the keys of each owner; see `Owner.scope`."""
         return tuple([owner.scope(variables, host, counted) for owner in self.owners])
 
-    def scope_of(self, variables: Variables, host: str = "", counted: str = "") -> str:
-        """The start of the keys of the first owner."""
-        return self.owners[0].scope(variables, host, counted)
-
     def spends_and_gates(
         self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
     ) -> tuple[tuple[Spend, ...], tuple[str, ...]]:

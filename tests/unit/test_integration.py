@@ -134,6 +134,17 @@ def test_yaml_and_python_give_the_same(tmp_path: Path) -> None:
         assert from_python.config == from_yaml.config
 
 
+def test_an_integration_without_a_log_level_has_the_default_one(tmp_path: Path) -> None:
+    """Without a default, the level of the program's logging stays."""
+    entries = {
+        "own": {"extends_blueprint": "acme:v1", "log_level": "debug"},
+        "acme": {"extends_blueprint": "acme:v1"},
+    }
+    for config, level in (({}, None), ({"default_action_log_level": "error"}, "error")):
+        found = load(tmp_path, {"integrations": entries, "config": config}).integrations
+        assert (found["own"].log_level, found["acme"].log_level) == ("debug", level)
+
+
 def test_same_problems_from_yaml_and_python(tmp_path: Path) -> None:
     """Python settings are checked like a file, and their places are key paths."""
     entry = {"acme": {"extends_blueprint": "acme:v1", "requests": {"headers": {"X": "${acces_token}"}}}}

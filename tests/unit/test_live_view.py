@@ -34,7 +34,7 @@ def _call(store: LimitStore, settings: dict[str, Any], path: str, who: dict[str,
     rules = RateLimits.from_settings(settings)
     spends, gates = rules.spends_and_gates(RequestFacts("GET", path), who)
     store.settle(store.acquire(spends, gates, 0.0).ticket)  # type: ignore[union-attr]
-    return rules.scope_of(who)
+    return rules.scopes_of(who)[0]
 
 
 def test_the_limits_of_a_connection_are_named_as_the_blueprint_names_them() -> None:
@@ -61,7 +61,7 @@ def test_a_gate_stands_beside_its_limits_or_alone() -> None:
         ("GET quick", 5.0),
         ("GET quick in flight", 5.0),
     ]
-    alone = RateLimits.from_settings({}).scope_of({"integration": "plain", "user_id": "u"})
+    alone = RateLimits.from_settings({}).scopes_of({"integration": "plain", "user_id": "u"})[0]
     store.close_gate((alone,), 3.0)
     assert [(view.key, view.window, view.gate) for view in usage_view(store, alone)] == [("", GATE, 3.0)]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import CredentialsError, Nango, StorageError
-from nango_py.auth.base import get_auth_mode, validate_credentials
+from nango_py.auth.base import get_auth_mode
 from nango_py.connections.validation import to_json
 from nango_py.pasted_text import find_unusable, strip_pasted
 from nango_py.protocols.token_exchange import TokenResponse
@@ -49,7 +49,7 @@ def test_what_is_copied_along_is_not_stored(mode: str, field: str) -> None:
         pasted = {**example, field: f"{around}{example[field]}{around}"}
         if is_multiline(mode, field):
             continue
-        assert validate_credentials(mode, pasted, "a/u")[field] == example[field]
+        assert get_auth_mode(mode).validate(pasted, "a/u")[field] == example[field]
 
 
 @pytest.mark.parametrize(("mode", "field"), TEXT_FIELDS)
@@ -60,7 +60,7 @@ def test_what_no_key_contains_is_refused(mode: str, field: str) -> None:
         if is_multiline(mode, field) and inside in "\r\n\t\u200b\ufeff":
             continue
         with pytest.raises(CredentialsError) as caught:
-            validate_credentials(mode, {**example, field: f"{example[field]}{inside}hunter2"}, "a/u")
+            get_auth_mode(mode).validate({**example, field: f"{example[field]}{inside}hunter2"}, "a/u")
         assert f'"{field}"' in str(caught.value)
         assert "hunter2" not in str(caught.value)
 

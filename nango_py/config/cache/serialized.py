@@ -167,7 +167,7 @@ def _integration(
     tree = _tree(kept["tree"], texts, environ)
     parent = Parent(kept["blueprint"], kept["title"], Status(**kept["status"]))
     requests = request_settings(tree, _LazyTemplates(tree), config)
-    return assemble_integration(name, parent, tree, LazyOrigins(line), requests)
+    return assemble_integration(name, parent, tree, LazyOrigins(line), requests, config)
 
 
 def _names_of_files(loaded: LoadResult, config: Settings) -> Iterator[object]:

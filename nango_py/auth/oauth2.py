@@ -15,9 +15,11 @@ from nango_py.protocols.settings_schemas import (
     PKCE,
     REVOCATION,
     SECONDS,
+    STEPS,
     TEXT,
     TEXTS,
     TOKEN_CALL,
+    TOKEN_RESPONSE,
     TOKEN_RESPONSE_FIELDS,
     URL,
 )
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 class OAuth2(TokenMode):
     """An access token with its expiry and, in most cases, a refresh token.
 
-    With `token_params.grant_type: client_credentials`, the application's own id and secret refresh it.
+    With `token_params.grant_type: client_credentials`, the application's own id and secret refresh it. With
+    `additional_steps`, these requests follow each token response; their templates see earlier responses as
+    `raw`, such as `${raw.access_token}`. The last response contains the token of the session, at the places
+    that `token_response` names; it is the `access_token` of requests.
     """
 
     name = "OAUTH2"
@@ -69,6 +74,8 @@ class OAuth2(TokenMode):
             "items": TEXT,
             "additionalProperties": {**TEXT, "minLength": 1},
         },
+        "additional_steps": STEPS,
+        "token_response": TOKEN_RESPONSE,
         "after_login": AFTER_LOGIN,
         "revocation_url": URL,
         "revocation": REVOCATION,
@@ -78,12 +85,16 @@ class OAuth2(TokenMode):
     variables: ClassVar[tuple[str, ...]] = ("access_token", "oauth_client_id", "oauth_client_secret")
     secret_variables: ClassVar[tuple[str, ...]] = ("access_token", "oauth_client_secret")
 
+    def modules(self, settings: Settings) -> tuple[str, ...]:
+        """The protocol, and the requests after a token response."""
+        return (*super().modules(settings), "nango_py.protocols.session_steps")
+
     def can_refresh(self, credentials: Credentials, settings: Settings) -> bool:
         """With a refresh token, or if the application's own id and secret are sufficient."""
         return bool(credentials.get("refresh_token")) or _uses_client_credentials(settings)
 
     def _refresh(self, context: TokenContext) -> TokenRefresh:
-        from nango_py.protocols import oauth2_protocol
+        from nango_py.protocols import oauth2_protocol, session_steps
 
         is_refresh = bool(context.credentials.get("refresh_token"))
         if is_refresh:
@@ -93,7 +104,8 @@ class OAuth2(TokenMode):
         else:
             raise context.missing_error("there is no refresh token")
         response = yield request
-        return oauth2_protocol.read_credentials(context, response, is_refresh=is_refresh)
+        credentials = oauth2_protocol.read_credentials(context, response, is_refresh=is_refresh)
+        return (yield from session_steps.open_session(context, credentials))
 
 
 def _uses_client_credentials(settings: Settings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.auth._client_certificate import CERTIFICATE, CertificateMode
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
 from nango_py.protocols.settings_schemas import CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS, URL
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 
 @AUTH_MODES.register
-class OAuth2ClientCredentials(TokenMode):
+class OAuth2ClientCredentials(CertificateMode, TokenMode):
     """A client id and secret that the API exchanges for tokens.
 
     They are the connection's own or, if it has none, the application's (`oauth_client_id`,
     `oauth_client_secret`). For the password grant, set `token_params` to `{grant_type: password, username:
-    "${username}", password: "${password}"}`.
+    "${username}", password: "${password}"}`. With a client certificate, the connections to the token endpoint
+    and to the API present it (RFC 8705); a blueprint whose API needs one requires both fields under
+    `credentials`.
     """
 
     name = "OAUTH2_CC"
@@ -30,6 +33,7 @@ class OAuth2ClientCredentials(TokenMode):
             "client_secret": text_field("Client secret"),
             "username": text_field("User name"),
             "password": text_field("Password"),
+            **CERTIFICATE,
             **OAUTH2_TOKEN,
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
@@ -49,6 +49,10 @@ class OAuth2Jwt(TokenMode):
         "assertion_placement": {"enum": ["body", "header"], "default": "body"},
     }
     required_settings = ("token_url",)
+    assertion_setting = "assertion"
+    assertion_fields: ClassVar[dict[str, str]] = {"signing_key": "private_key"}
+    """The credential that stands for each key that the setting leaves out."""
+
     variables = (
         "access_token", "private_key", "private_key_id", "client_id", "client_email",
         "oauth_client_id", "oauth_client_secret",

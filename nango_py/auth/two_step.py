@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
 from nango_py.auth.base import make_schema, text_field
-from nango_py.protocols.settings_schemas import LIFE, SECONDS, STEP, STEP_FORMAT, TOKEN_CALL, TOKEN_RESPONSE
+from nango_py.protocols.settings_schemas import (
+    LIFE,
+    SECONDS,
+    STEP,
+    STEP_FORMAT,
+    STEPS,
+    TOKEN_CALL,
+    TOKEN_RESPONSE,
+)
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -61,7 +69,7 @@ class TwoStep(TokenMode):
         "token_lifetime_seconds": SECONDS,
         **LIFE,
         "refresh_step": {**STEP, "title": "The request for another token with ${refresh_token}"},
-        "additional_steps": {"type": "array", "items": STEP, "title": "The requests after the first one"},
+        "additional_steps": STEPS,
     }
     required_settings = ("token_url",)
     variables = (

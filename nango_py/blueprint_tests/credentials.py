@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nango_py.auth._client_certificate import CERTIFICATE
 from nango_py.blueprint_tests.examples import NOT_SECRET
 from nango_py.config.values import MAPPINGS
 from nango_py.engine.verification import ACCEPTED, MISSING_SCOPE, NOT_DECLARED, REFUSED
@@ -47,8 +48,9 @@ def _verify(bench: Bench, example: Settings) -> tuple[str, str]:
 def _wrong(bench: Bench, example: Settings) -> Settings:
     """The example with other credentials of the same form."""
     credentials = bench.credentials_of(example)
+    same = {*NOT_SECRET, *CERTIFICATE}  # no request contains a certificate
     changed = {
-        name: f"{WRONG}{value}" if isinstance(value, str) and value and name not in NOT_SECRET else value
+        name: f"{WRONG}{value}" if isinstance(value, str) and value and name not in same else value
         for name, value in credentials.items()
         if not isinstance(value, MAPPINGS)
     }

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nango_py.blueprint_tests.bench import Bench
     from nango_py.connect.outcome import LoginOutcome
 
-REFRESHES = frozenset({"token", "refresh"})
+REFRESHES = frozenset({"token", "refresh", "login"})
+"""The last request of a refresh; `login` opens a session."""
 MOST_CHOICES = 5
 
 

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nango_py.connect.failure import LOGIN_ERRORS, LoginFailed
-from nango_py.connect.oauth import CodeLogin, LoginResult, find_missing_scopes, send_once
-from nango_py.protocols import device_flow, oauth2_protocol
+from nango_py.connect.oauth import CodeLogin, LoginResult, send_once
+from nango_py.protocols import device_flow
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
 from nango_py.record import replaced
 from nango_py.tokens.shutdown import SHUTDOWN
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject
     from nango_py.protocols.after_login import Choice
     from nango_py.protocols.device_flow import DeviceCodes
-    from nango_py.protocols.token_exchange import TokenResponse
     from nango_py.services import Services
 
 EXPIRED = "the code has expired; please start again"
@@ -71,19 +70,13 @@ class DeviceGrant:
         failure: LoginFailed
         try:
             context = replaced(context, sent_once=(self.codes.device_code,))
-            credentials = oauth2_protocol.read_credentials(context, response)
+            return self._login.read_grant(context, response)
         except TokenUnavailable as error:
             failure = LoginFailed("unavailable", str(error))
         except TokenRefused as error:
             failure = _explain_refusal(error)
-        else:
-            return self._read(response, credentials)
         self._slow_down(failure)
         return None
-
-    def _read(self, response: TokenResponse, credentials: JsonObject) -> LoginResult:
-        config = self._login.add_from_response(response)
-        return LoginResult(credentials, config, find_missing_scopes(self._login.context(), credentials))
 
     def _slow_down(self, failure: LoginFailed) -> None:
         """Ask half as often if the provider cannot be reached (RFC 8628 3.5); other failures are final."""

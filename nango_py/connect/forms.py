@@ -9,6 +9,7 @@ from nango_py.auth.base import mode_of
 from nango_py.auth.none import NoAuth
 from nango_py.auth.oauth2_cc import OAuth2ClientCredentials
 from nango_py.auth.oauth2_jwt import OAuth2Jwt
+from nango_py.auth.oauth2_saml import OAuth2Saml
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
 from nango_py.connect.login_kinds import uses_browser_login
@@ -183,8 +184,10 @@ def _find_used_credentials(integration: Integration, mode: AuthMode) -> dict[str
                 used[name] = used.get(name, False) or variable not in template.optional_names
     if isinstance(mode, OAuth2ClientCredentials) and "oauth_client_id" not in integration.app_variables:
         used |= dict.fromkeys(("client_id", "client_secret"), True)
-    if isinstance(mode, OAuth2Jwt) and not (settings["auth"].get("assertion") or {}).get("signing_key"):
-        used["private_key"] = True
+    if isinstance(mode, OAuth2Jwt | OAuth2Saml):
+        signed = settings["auth"].get(mode.assertion_setting) or {}
+        unstated = [field for key, field in mode.assertion_fields.items() if not signed.get(key)]
+        used |= dict.fromkeys(unstated, True)
     return {name: is_required for name, is_required in used.items() if name != mode.token_variable}
 
 

@@ -18,7 +18,7 @@ from nango_py.connect.failure import UNREACHABLE, UNUSABLE, LoginFailed
 from nango_py.connections.rows import unstored_connection
 from nango_py.errors import printable
 from nango_py.pasted_text import find_unusable
-from nango_py.protocols import oauth1_protocol, oauth2_protocol, token_responses
+from nango_py.protocols import oauth1_protocol, oauth2_protocol, session_steps, token_responses
 from nango_py.protocols.after_login import MAX_VALUE_LENGTH, kept_names
 from nango_py.protocols.token_exchange import UNSPENT, TokenResponse, error_code
 from nango_py.record import field, record, replaced
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nango_py.config.model import Integration
-    from nango_py.json_types import JsonObject, Settings
-    from nango_py.protocols.token_exchange import TokenContext, TokenRequest
+    from nango_py.json_types import JsonObject, JsonValue, Settings
+    from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
     from nango_py.services import Services
 
 STEP_SECONDS = 30.0
@@ -129,14 +129,35 @@ class CodeLogin(Login):
             )
         )
         context = replaced(context, sent_once=(code, kept["verifier"]))
+        return self.read_grant(context, response)
+
+    def read_grant(self, context: TokenContext, response: TokenResponse) -> LoginResult:
+        """What a token response grants, after the requests that follow it.
+
+        Args:
+            context: of the request.
+            response: of the token endpoint.
+
+        Raises:
+            TokenRefused, TokenUnavailable: the response, or that of a later request, grants nothing.
+        """
         credentials = oauth2_protocol.read_credentials(context, response)
-        config = self.add_from_response(response)
+        values: JsonValue = token_responses.decode_body(response)
+        if context.settings.get("additional_steps"):
+            credentials = self._open_session(session_steps.open_session(context, credentials))
+            values = credentials["raw"]
+        config = self._add(oauth2_protocol.kept_from_response(self.context(), values))
         return LoginResult(credentials, config, find_missing_scopes(context, credentials))
 
-    def add_from_response(self, response: TokenResponse) -> JsonObject:
-        """The settings with the values that `keep_from_response` takes from a token response."""
-        values = token_responses.decode_body(response)
-        return self._add(oauth2_protocol.kept_from_response(self.context(), values))
+    def _open_session(self, steps: TokenRefresh) -> JsonObject:
+        try:
+            request = next(steps)
+            while True:
+                _, response = self.send(lambda _, request=request: request)  # type: ignore[misc]
+                request = steps.send(response)
+        except StopIteration as end:
+            credentials: JsonObject = end.value
+            return credentials
 
     def _keep(self, values: JsonObject) -> None:
         """Use values of the callback, which may choose the host of the exchange.

@@ -1,4 +1,4 @@
-"""OAuth 2 without I/O: RFC 6749, PKCE (RFC 7636), JWT bearer (RFC 7523), revocation (RFC 7009).
+"""OAuth 2 without I/O: RFC 6749, PKCE (7636), JWT and SAML bearer (7523, 7522), and revocation (7009).
 
 The functions take a TokenContext and return a URL, a TokenRequest, or the credentials in a response. What a
 provider does differently is in the `auth:` section of its blueprint.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SAML_BEARER = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 _REQUEST_URI = re.compile(r"[\x21-\x7e]{1,2048}")
 _REFRESH_LIFETIMES = ("refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in")
 _SIMPLE_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
@@ -180,13 +181,27 @@ def jwt_bearer_request(context: TokenContext) -> TokenRequest:
     in_header = context.text("assertion_placement", "body") == "header"
     claims = {} if in_header else {"aud": url, "jti": jwt_signing.unique_id()}
     assertion, _ = jwt_signing.sign_jwt(context, settings, "assertion", claims=claims)
-    token_params = _render_params(context, "token_params")
     if in_header:
+        token_params = _render_params(context, "token_params")
         return _build_request(context, url, token_params, {"Authorization": f"Bearer {assertion}"})
-    params: dict[str, object] = {"grant_type": JWT_BEARER, "assertion": assertion}
-    if context.scopes and not settings.get("scope_claim"):
-        params["scope"] = _join_scopes(context)
-    params |= token_params
+    scope = {} if settings.get("scope_claim") else scope_params(context)
+    return _assertion_request(context, url, {"grant_type": JWT_BEARER, "assertion": assertion, **scope})
+
+
+@without_frames
+def saml_bearer_request(context: TokenContext) -> TokenRequest:
+    """The exchange of a SAML assertion for a token (RFC 7522 2.1)."""
+    from nango_py.protocols import saml_assertion
+
+    url = context.url("token_url")
+    assertion = saml_assertion.sign_assertion(context, context.settings.get("saml_assertion") or {}, url)
+    grant = {"grant_type": SAML_BEARER, "assertion": assertion, **scope_params(context)}
+    return _assertion_request(context, url, grant)
+
+
+def _assertion_request(context: TokenContext, url: str, grant: Settings) -> TokenRequest:
+    """A token request with an assertion; the client authenticates if the settings say how."""
+    params: dict[str, object] = {**grant, **_render_params(context, "token_params")}
     headers: dict[str, str] = {}
     if "authorization_method" in context.settings:
         params, headers = authenticate_client(context, params, url)

@@ -54,6 +54,30 @@ ASSERTION: Schema = {
     "additionalProperties": False,
 }  # fmt: skip
 
+SAML_ASSERTION: Schema = {
+    "type": "object",
+    "properties": {
+        "issuer": {**TEMPLATE, "minLength": 1, "title": "Who issues it; default ${client_id}"},
+        "subject": {**TEMPLATE, "minLength": 1, "title": "The user; default ${username}"},
+        "subject_format": {**TEXT, "minLength": 1, "title": "Format of the subject; default unspecified"},
+        "audience": {**TEMPLATE, "minLength": 1, "title": "The service that it is for; default token_url"},
+        "recipient": {**TEMPLATE, "minLength": 1, "title": "Where it is sent; default token_url"},
+        "attributes": {**TEXTS, "title": "Attributes, such as api_key"},
+        "authn_context": {**TEXT, "minLength": 1, "title": "How the user logged in; default not stated"},
+        "signing_key": {**TEMPLATE, "title": "RSA key in PEM format; default ${private_key}"},
+        "certificate": {**TEMPLATE, "title": "The certificate to send along; default none"},
+        "encoding": {"enum": ["base64url", "base64"], "title": "Encoding of the assertion"},
+        "expires_in": {**SECONDS, "maximum": 31_536_000, "title": "Lifetime in seconds; default 300"},
+        "issued_ago": {
+            "type": "number", "minimum": 0, "maximum": 3600, "unit": "seconds", "shown": True,
+            "title": "How far to backdate it, for servers whose clock is slow",
+        },
+    },
+    "patternProperties": _OPEN,
+    "additionalProperties": False,
+}  # fmt: skip
+"""A SAML assertion (RFC 7522 section 3)."""
+
 TOKEN_CALL: Schema = {
     "token_url": URL,
     "token_method": {**METHOD, "default": "POST"},
@@ -246,6 +270,7 @@ STEP: Schema = {
     "additionalProperties": False,
     "required": ["token_url"],
 }
+STEPS: Schema = {"type": "array", "items": STEP, "title": "The requests after the first one"}
 
 TOKEN_RESPONSE: Schema = {
     "type": "object",

@@ -44,12 +44,14 @@ class TokenRequest(Unpicklable):
     Attributes:
         headers: as they are sent, without Host and Content-Length.
         body: b"" for none.
+        kept: credentials that earlier responses granted, to store if this request fails; {} for none.
     """
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    kept: JsonObject = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         parts = urlsplit(self.url)

@@ -337,9 +337,13 @@ def with_basic(credentials: Mapping[str, object]) -> dict[str, object]:
 
 def path_of(base_url: str) -> str:
     """The path of a base_url template."""
-    after_scheme = unwrap(base_url).split("://", 1)[-1]
-    _, slash, path = after_scheme.partition("/")
-    return slash + path
+    parts = pieces(unwrap(base_url).split("://", 1)[-1])
+    for index in range(0, len(parts), 2):  # a slash in an expression separates nothing
+        _, slash, path = parts[index].partition("/")
+        if slash:
+            rest = zip(parts[index + 1 :: 2], parts[index + 2 :: 2], strict=True)
+            return slash + path + "".join(f"${{{expression}}}{text}" for expression, text in rest)
+    return ""
 
 
 def _pattern(template: str, names: frozenset[str], any_value: str) -> str:

@@ -45,6 +45,8 @@ def make_credentials(settings: Settings, user: str) -> dict[str, object]:
         example = f"{field}_test_1234" if example is None and field in own else example
         if field == "private_key":
             made[field] = make_private_key(_algorithm_of(auth))
+        elif schema.get("multiline"):
+            made[field] = example  # a certificate is not compared: the sandbox has no TLS
         elif isinstance(example, str):
             made[field] = vary_characters(example, generator)
     return made
@@ -118,10 +120,11 @@ def make_app_settings(settings: Settings) -> dict[str, object]:
     auth: Settings = settings.get("auth") or {}
     mode = AUTH_MODES.get(unwrap(auth.get("auth_mode") or "NONE"))
     names = [name for name in mode.required_app_settings if not settings.get(name)]
+    assertion: Settings = auth.get("assertion") or auth.get("saml_assertion") or {}
     signs = unwrap(auth.get("signature_method") or "") == "RSA-SHA1" or "oauth_client_secret" in unwrap(
-        (auth.get("assertion") or {}).get("signing_key") or ""
+        assertion.get("signing_key") or ""
     )
-    if mode.name == "OAUTH2_JWT" and signs:
+    if mode.name in {"OAUTH2_JWT", "OAUTH2_SAML"} and signs:
         names = [name for name in ("oauth_client_id", "oauth_client_secret") if not settings.get(name)]
     made: dict[str, object] = {name: f"sandbox_{name}" for name in names}
     given = settings.get("app") or {}

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nango_py.auth.base import mode_of
 from nango_py.connections.connection import NEEDS_REAUTH
 from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, StorageError, TamperError, printable
@@ -105,6 +106,7 @@ class RefreshJob:
         self._tools = tools
         self._owner = new_owner()
         self._has_lease = False
+        self._kept: Connection | None = None
 
     def run(self) -> None:
         """Refresh the token. Nothing is raised."""
@@ -146,10 +148,15 @@ class RefreshJob:
             transport = tools.get_transport()
             try:
                 credentials = request_credentials(
-                    context, tools.clock, tools.request_seconds, transport, self._endpoint.take_repeat
+                    context,
+                    tools.clock,
+                    tools.request_seconds,
+                    transport,
+                    self._endpoint.take_repeat,
+                    partial(self._store_kept, current),
                 )
             except TokenUnavailable as error:
-                self._note_unavailable(current, error)
+                self._note_unavailable(self._kept or current, error)
                 return None
             except TokenRefused as error:
                 refusal = error.with_traceback(None)
@@ -157,13 +164,14 @@ class RefreshJob:
                 self._endpoint.record_grant()
                 tools.schedule.reset_backoff(current)
                 return self._store_credentials(current, credentials)
-            return self._handle_refusal(current, refusal)
+            return self._handle_refusal(self._kept or current, refusal)
         finally:
             SHUTDOWN.finish()
 
     def _note_unavailable(self, current: Connection, error: TokenUnavailable) -> None:
         self.outcome = UNAVAILABLE
-        is_safe = error.is_unspent or not current.credentials.get("refresh_token")
+        is_unspent = error.is_unspent or self._kept is not None
+        is_safe = is_unspent or not current.credentials.get("refresh_token")
         self.can_be_repeated = is_safe and not error.is_lasting
         self._endpoint.record_failure(current.uuid, error.retry_after)
         self._tools.schedule.back_off(current, error.retry_after)
@@ -192,9 +200,10 @@ class RefreshJob:
         raise needs_reauth(stored, refusal.reason)
 
     def _is_newer(self, current: Connection) -> bool:
-        """Whether the credentials, and not only the settings, have changed since the connection was read."""
+        """Whether there are other credentials than when the connection was read, and they are sufficient."""
         check_status(current, self._tools.schedule.refusal(current))
-        return is_changed(current, self.connection)
+        is_ready = mode_of(self._runtime.integration).is_ready(current.credentials)
+        return is_ready and is_changed(current, self.connection)
 
     def _read_newer(self) -> Connection | None:
         """The stored connection after the lease was lost; BUSY if its new owner is still refreshing."""
@@ -203,6 +212,18 @@ class RefreshJob:
             return found
         self.outcome = BUSY
         return None
+
+    def _store_kept(self, current: Connection, credentials: Credentials) -> None:
+        """Store what a refresh token was exchanged for, though a later request of the refresh fails.
+
+        The connection has no access token then, so its next call refreshes it.
+        """
+        stored = self._write(lambda leases: leases.store_refreshed(current, self._owner, credentials))
+        if stored is not None:
+            self._kept = stored
+            self._tools.remember(stored)
+            leases = self._tools.get_store().leases
+            self._has_lease = leases.acquire(stored, self._owner, self._tools.lease_seconds)
 
     def _store_credentials(self, current: Connection, credentials: Credentials) -> Connection | None:
         """Write new credentials, and return the connection as it is stored then."""

@@ -14,7 +14,13 @@ from nango_py.config.urls.hosts import origin_of
 from nango_py.connections.connection import thaw
 from nango_py.engine.bound_settings import connection_label, template_variables
 from nango_py.errors import ConfigError
-from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenContext, TokenResponse, TokenUnavailable
+from nango_py.protocols.token_exchange import (
+    LARGEST_RESPONSE,
+    SECRET_FREE_ERRORS,
+    TokenContext,
+    TokenResponse,
+    TokenUnavailable,
+)
 from nango_py.record import record
 from nango_py.secret import EVERYTHING, conceal, leaves, reveal
 from nango_py.transport.addresses import Guard
@@ -27,8 +33,9 @@ if TYPE_CHECKING:
     from nango_py.clock import Clock
     from nango_py.config.model import Integration
     from nango_py.connections.connection import Connection
-    from nango_py.json_types import Credentials, Settings
+    from nango_py.json_types import Credentials, JsonObject, Settings
     from nango_py.protocols.token_exchange import TokenRequest
+    from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
     from nango_py.transport.response import Response
     from nango_py.transport.sync_transport import Transport
@@ -48,12 +55,12 @@ class TokenSocketSettings:
     secrets: tuple[str, ...]
     guard: Guard | None
     proxy: Proxy | None
-    client_certificate: None = None
+    client_certificate: Certificate | None = None
 
     @property
     def needs_own_pool(self) -> bool:
-        """Whether there is a guard or a proxy."""
-        return self.guard is not None or self.proxy is not None
+        """Whether there is a certificate, guard or proxy."""
+        return any((self.guard, self.proxy, self.client_certificate))
 
     def __repr__(self) -> str:
         return "<TokenSocketSettings>"
@@ -142,8 +149,18 @@ def make_token_plan(request: TokenRequest, context: TokenContext) -> TokenPlan:
         if (hosts is not None and hosts.in_auth) or _is_discovered(request.url, context):
             guard = Guard(context.requests.allowed_networks, context.place)
     # The response may contain a token that is not known yet, so library log records show nothing at all.
-    settings = TokenSocketSettings((*token_secrets(context), EVERYTHING), guard, proxy)
+    secrets = (*token_secrets(context), EVERYTHING)
+    settings = TokenSocketSettings(secrets, guard, proxy, _certificate_of(context))
     return TokenPlan(request.method, request.url, headers, request.body or None, settings)
+
+
+def _certificate_of(context: TokenContext) -> Certificate | None:
+    pair = get_auth_mode(str(context.settings["auth_mode"])).client_certificate(context.credentials)
+    if pair is None:
+        return None
+    from nango_py.transport.certificates import Certificate
+
+    return Certificate(*pair)
 
 
 def _is_discovered(url: str, context: TokenContext) -> bool:
@@ -163,6 +180,7 @@ def request_credentials(
     seconds: float,
     transport: Transport,
     may_repeat: Callable[[], bool] = lambda: True,
+    keep: Callable[[Credentials], object] = lambda _: None,
 ) -> Credentials:
     """New credentials, by the token requests that the connection's auth mode makes.
 
@@ -172,6 +190,7 @@ def request_credentials(
         seconds: the time for all requests together.
         transport: sends them.
         may_repeat: whether to repeat a request that got no response.
+        keep: called with what the first of several requests granted, if a later one fails.
 
     Raises:
         TokenRefused: the provider refuses, and would refuse again.
@@ -179,9 +198,12 @@ def request_credentials(
     """
     deadline = clock.monotonic() + seconds
     steps = get_auth_mode(str(context.settings["auth_mode"])).refresh(context)
+    own = {name: context.credentials[name] for name in context.own_fields if name in context.credentials}
+    kept: JsonObject = {}
     try:
         request = next(steps)
         while True:
+            kept = request.kept
             outcome = _send(make_token_plan(request, context), clock, deadline, transport, may_repeat)
             if isinstance(outcome, Failure):
                 raise TokenUnavailable(
@@ -189,9 +211,12 @@ def request_credentials(
                 )
             request = steps.send(TokenResponse(outcome.status_code, outcome.headers, outcome.content))
     except StopIteration as end:
-        own = {name: context.credentials[name] for name in context.own_fields if name in context.credentials}
         credentials: Credentials = conceal({**own, **end.value})
         return credentials
+    except SECRET_FREE_ERRORS:
+        if kept:
+            keep(conceal({**own, **kept}))
+        raise
 
 
 def refreshed_config(

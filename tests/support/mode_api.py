@@ -98,9 +98,16 @@ class Api:
         self._thread.join()
 
     def nango(
-        self, mode: str, headers: Mapping[str, str] | None = None, *, ca_bundle: Any = None, **auth: Any
+        self,
+        mode: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        ca_bundle: Any = None,
+        clock: Any = None,
+        **auth: Any,
     ) -> Nango:
         """A product with the integration `it` at this server, below /api/."""
+        timed = {} if clock is None else {"clock": clock}
         entry: dict[str, Any] = {
             "auth": {"auth_mode": mode, **auth},
             "requests": {"base_url": f"{self.url}/api/", "headers": dict(headers or {}), "allow_http": True},
@@ -111,7 +118,7 @@ class Api:
             entry |= APP
         return Nango(
             {"it": entry}, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={},
-            ca_bundle=ca_bundle,
+            ca_bundle=ca_bundle, **timed,
         )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ basic:
 client:
   display_name: Client
   auth_mode: OAUTH2_CC
+  require_client_certificate: true
   token_url: https://id.client.test/token
   body_format: json
   token_expiration_buffer: 60
@@ -133,10 +134,6 @@ REFUSED = {
     ),
     "open-brace": (
         "auth_mode: NONE\n  proxy: {base_url: 'https://a.test', headers: {x: '${apiKey'}}", "not closed",
-    ),
-    "certificate": (
-        f"auth_mode: OAUTH2_CC\n  token_url: https://a.test/t\n  require_client_certificate: true\n  {HOST}",
-        "require_client_certificate",
     ),
     "other-fallback": (
         "auth_mode: NONE\n  proxy: {base_url: 'https://${connectionConfig.a}.b.test || https://c.test'}",

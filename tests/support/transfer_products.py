@@ -26,6 +26,7 @@ _AUTH: dict[str, dict[str, Any]] = {
         "token_url": TOKEN_URL,
         "assertion": {"signing_key": "${private_key}", "algorithm": "RS256"},
     },
+    "OAUTH2_SAML": {"token_url": TOKEN_URL},
     "TWO_STEP": {"token_url": TOKEN_URL, "token_response": {"token": "token"}},
     "JWT": {"jwt": {"signing_key": "${private_key}", "algorithm": "HS256"}},
     "SIGNATURE": {"signature": {"headers": {"X-Sign": ["signature"]}, "parts": ["method"]}},

@@ -151,6 +151,26 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:10:33 E302",),
         "use https://",
     ),
+    "one session step instead of a list": (
+        "      additional_steps: {token_url: https://id.example.test/}",
+        ("i:10:25 E205",),
+        "expected a list",
+    ),
+    "a session step without a URL": (
+        "      additional_steps: [{token_method: GET}]",
+        ("i:10:26 E203",),
+        'missing key "token_url"',
+    ),
+    "a session step to any host": (
+        "      additional_steps: [{token_url: 'https://${raw.host}/'}]",
+        ("i:10:38 E304",),
+        "fix the domain",
+    ),
+    "a misspelt place of the session's token": (
+        "      token_response: {tokens: a}",
+        ("i:10:24 E202",),
+        'did you mean "token"?',
+    ),
     "codes for devices unencrypted": (
         "      device_authorization_url: http://id.example.test/device",
         ("i:10:33 E302",),
@@ -162,6 +182,8 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         "fix the domain",
     ),
 }
+
+SAML = "      auth_mode: OAUTH2_SAML\n      token_url: https://x.test/\n      saml_assertion: "
 
 # By name: lines of `auth:` (from line 5), their problems, and words of the message.
 OTHER_MODES: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -181,6 +203,29 @@ OTHER_MODES: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:6:21 E302",),
         "use https://",
     ),
+    "an assertion without an endpoint": (
+        "      auth_mode: OAUTH2_SAML",
+        ("i:4:5 E208",),
+        "OAUTH2_SAML needs auth.token_url",
+    ),
+    "an unknown key of an assertion": (
+        SAML + "{subjekt: x}",
+        ("i:7:24 E202",),
+        'did you mean "subject"?',
+    ),
+    "an assertion for an unknown variable": (SAML + "{subject: '${user}'}", ("i:7:36 E306",), "did you mean"),
+    "an assertion as text": (SAML + "xml", ("i:7:23 E201",), "expected a mapping"),
+    "an empty audience": (SAML + "{audience: ''}", ("i:7:34 E203",), "is empty"),
+    "an empty recipient": (SAML + "{recipient: ''}", ("i:7:35 E203",), "is empty"),
+    "an empty issuer": (SAML + "{issuer: ''}", ("i:7:32 E203",), "is empty"),
+    "an empty format of the subject": (SAML + "{subject_format: ''}", ("i:7:40 E203",), "is empty"),
+    "an empty context": (SAML + "{authn_context: ''}", ("i:7:39 E203",), "is empty"),
+    "attributes as a list": (SAML + "{attributes: [a]}", ("i:7:36 E201",), "expected a mapping"),
+    "a key that is a number": (SAML + "{signing_key: 1}", ("i:7:37 E206",), "quote it"),
+    "a certificate that is a number": (SAML + "{certificate: 1}", ("i:7:37 E206",), "quote it"),
+    "an encoding of its own": (SAML + "{encoding: hex}", ("i:7:34 E204",), "expected base64url or base64"),
+    "an assertion without an end": (SAML + "{expires_in: 0}", ("i:7:36 E401",), "> 0"),
+    "an assertion of next year": (SAML + "{issued_ago: 4000}", ("i:7:36 E401",), "<= 3600"),
     "endpoints that the server says itself": (
         "      auth_mode: MCP_OAUTH2\n      resource_url: https://mcp.example.test/\n      token_url: https://x.test/",
         ("i:7:7 E202",),

@@ -94,7 +94,7 @@ def test_a_key_comes_in_three_forms(
 
 
 def test_a_client_certificate_becomes_one(nango: Nango, tmp_path: Path) -> None:
-    """Where the integration logs in by it."""
+    """With the client's secret, or alone where the integration logs in by it."""
     pem = "-----BEGIN CERTIFICATE-----\nx", "-----BEGIN PRIVATE KEY-----\nplanted"
     given = {**CREDENTIALS["OAUTH2_CC"], "client_certificate": pem[0], "client_private_key": pem[1]}
     report = imported(nango, tmp_path, a_response("OAUTH2_CC", "mtls", credentials=given))
@@ -103,7 +103,9 @@ def test_a_client_certificate_becomes_one(nango: Nango, tmp_path: Path) -> None:
     }  # fmt: skip
     assert "credentials.client_secret" in left(report)
     report = imported(nango, tmp_path, a_response("OAUTH2_CC", "oauth2-cc", credentials=given))
-    assert left(report) == {"credentials.client_certificate", "credentials.client_private_key"}
+    assert left(report) == set()
+    stored = reveal(nango.store.get("oauth2-cc", "user-1").credentials)
+    assert (stored["client_certificate"], stored["client_key"]) == pem
 
 
 def test_a_missing_refresh_token_is_reported(nango: Nango, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ AUTH_KEYS = {
     "requires_issuer": "whether a callback without `iss` is rejected too",
     "resource_url": "the URL of the MCP server",
     "revocation_url": "the URL for token revocation (RFC 7009)",
+    "saml_assertion": "a signed SAML assertion (RFC 7522 3)",
     "scope_aliases": "the provider's names of granted scopes, by scope",
     "scope_separator": "the separator of scopes, default a space",
     "service": "the service of the signature",

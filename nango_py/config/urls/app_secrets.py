@@ -71,7 +71,7 @@ def _sends_client_secret(auth: Settings) -> bool:
     mode, method = auth["auth_mode"], auth.get("authorization_method")
     if mode == "OAUTH1":
         return auth.get("signature_method") == "PLAINTEXT"  # other methods only sign with it
-    if mode == "OAUTH2_JWT":
+    if mode in {"OAUTH2_JWT", "OAUTH2_SAML"}:
         return method is not None and method not in _KEPT_BY_US
     return mode in {"OAUTH2", "OAUTH2_CC", "TOKEN_EXCHANGE", "MCP_OAUTH2"} and method not in _KEPT_BY_US
 

@@ -31,6 +31,7 @@ VARIABLES: dict[str, dict[str, str]] = {
     "OAUTH2_CC": {
         "client_id": "client_id", "client_secret": "client_secret", "clientId": "client_id",
         "clientSecret": "client_secret", "accessToken": "access_token",
+        "client_certificate": "client_certificate", "client_private_key": "client_key",
     },
     "TWO_STEP": LOGIN_CALL,
     "JWT": {
@@ -86,7 +87,7 @@ def read_auth(entry: JsonObject, translator: Translator, notes: list[str]) -> Js
     return {key: value for key, value in auth.items() if value not in ({}, [], "")}
 
 
-_REFUSED = ("require_client_certificate", "assertion", "assertion_option", "authorization_url_fragment")
+_REFUSED = ("assertion", "assertion_option", "authorization_url_fragment")
 _NOT_CARRIED = (
     "post_connection_script", "pre_connection_deletion_script", "credentials_verification_script",
     "webhook_routing_script", "webhook_response_metadata", "authorization_url_replacements",
@@ -153,8 +154,7 @@ def _client_place(entry: JsonObject) -> str:
 
 def _read_client(entry: JsonObject, translator: Translator, auth: JsonObject) -> None:
     _read_token_call(entry, translator, auth)
-    fields = {"client_id", "client_secret", "clientId", "clientSecret"}
-    if as_object(entry.get("credentials")).keys() - fields:
+    if as_object(entry.get("credentials")).keys() - VARIABLES["OAUTH2_CC"]:
         raise NotTranslatedError("client credentials with other fields")
 
 

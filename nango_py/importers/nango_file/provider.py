@@ -93,7 +93,11 @@ def _credentials(entry: JsonObject, variables: Mapping[str, str], auth: JsonObje
     mode = AUTH_MODES.get(str(auth["auth_mode"]))
     if mode.name in {"OAUTH2", "OAUTH1", "MCP_OAUTH2"}:
         return {}
-    return read_credentials(entry.get("credentials"), variables, mode.credentials_schema["properties"])
+    found = read_credentials(entry.get("credentials"), variables, mode.credentials_schema["properties"])
+    if entry.get("require_client_certificate"):
+        for name in ("client_certificate", "client_key"):
+            found[name] = {**as_object(found.get(name)), "required": True}
+    return found
 
 
 def _settings(

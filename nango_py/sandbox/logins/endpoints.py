@@ -41,6 +41,9 @@ _URLS = {
     "pushed_authorization_url": "par",
     "device_authorization_url": "device",
 }
+_OAUTH2_MODES = frozenset(
+    {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "OAUTH2_SAML", "TOKEN_EXCHANGE", "MCP_OAUTH2"}
+)
 _REDIRECT = 302
 
 
@@ -79,7 +82,7 @@ class LoginEndpoints:
         self.oauth2: OAuth2Endpoints | None = None
         self.two_step: TwoStepEndpoints | None = None
         self._own = OwnRequests(provider, self.tokens, accounts)
-        if provider.mode in {"OAUTH2", "OAUTH2_CC", "OAUTH2_JWT", "TOKEN_EXCHANGE", "MCP_OAUTH2"}:
+        if provider.mode in _OAUTH2_MODES:
             self.oauth2 = OAuth2Endpoints(provider, self.tokens, clock)
         elif provider.mode == "TWO_STEP":
             self.two_step = TwoStepEndpoints(provider, self.tokens, clock)
@@ -134,21 +137,25 @@ class LoginEndpoints:
                 if provider.auth.get(key):
                     auth[key] = f"{origin}{PREFIX}{name}{path_of(provider.auth[key])}"
             auth |= self._own.overrides(f"{origin}{PREFIX}")
+            auth |= self._additional_steps(origin)
         return {**self._app_settings, **({"auth": auth} if auth else {})}
 
     def _step_overrides(self, origin: str) -> dict[str, object]:
         auth, root = self._provider.auth, f"{origin}{PREFIX}"
         found: dict[str, object] = {"token_url": f"{root}login/0{path_of(auth['token_url'])}"}
-        if auth.get("additional_steps"):
-            found["additional_steps"] = [
-                {**step, "token_url": f"{root}login/{number}{path_of(step['token_url'])}"}
-                for number, step in enumerate(auth["additional_steps"], 1)
-            ]
+        found |= self._additional_steps(origin)
         if auth.get("refresh_step"):
             found["refresh_step"] = {
                 "token_url": f"{root}refresh{path_of(auth['refresh_step']['token_url'])}"
             }
         return found
+
+    def _additional_steps(self, origin: str) -> dict[str, object]:
+        steps = [
+            {**step, "token_url": f"{origin}{PREFIX}login/{number}{path_of(step['token_url'])}"}
+            for number, step in enumerate(self._provider.auth.get("additional_steps") or (), 1)
+        ]
+        return {"additional_steps": steps} if steps else {}
 
     def respond(self, request: Request, origin: str) -> SandboxResponse | None:
         """The response to a request below PREFIX; None if nothing is there."""
@@ -167,6 +174,9 @@ class LoginEndpoints:
                     "revoke": self.oauth2.revoke, "par": self.oauth2.push, "device": self.oauth2.give_codes
                 }  # fmt: skip
                 return endpoints_by_name[name](asked)
+            number = rest.partition("/")[0]
+            if self.oauth2 is not None and name == "login" and number.isdigit():
+                return self.oauth2.sessions.respond(asked, int(number) - 1)
             endpoints = self.oauth1 or self.oauth2
             if endpoints is not None and name in {"token", "refresh"}:
                 return endpoints.respond(asked, is_refresh_url=name == "refresh")

@@ -11,8 +11,10 @@ from nango_py.record import record
 from nango_py.sandbox.documents import find_steps, set_at
 from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.logins.requests import RefusedError
+from nango_py.sandbox.logins.session_steps import SessionSteps
 from nango_py.sandbox.made_up import made_up_setting
 from nango_py.sandbox.responses import SandboxResponse
+from nango_py.sandbox.saml_assertions import read_assertion
 from nango_py.sandbox.signed_tokens import read_signed_token, s256
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class _Code:
 
 
 class OAuth2Endpoints:
-    """The endpoints of the modes OAUTH2, OAUTH2_CC, OAUTH2_JWT and TOKEN_EXCHANGE.
+    """The endpoints of the modes OAUTH2, OAUTH2_CC, OAUTH2_JWT, OAUTH2_SAML and TOKEN_EXCHANGE.
 
     Args:
         provider: the blueprint.
@@ -51,6 +53,7 @@ class OAuth2Endpoints:
         self._provider = provider
         self._tokens = tokens
         self._clock = clock
+        self.sessions = SessionSteps(provider, clock)
         self._codes: dict[str, _Code] = {}
         self._used_codes: dict[str, str] = {}
         self._pushed: dict[str, dict[str, str]] = {}
@@ -160,15 +163,16 @@ class OAuth2Endpoints:
             status, body = self._provider.refusal(refused)
             challenge = {"WWW-Authenticate": "Basic"} if status == 401 else {}  # noqa: PLR2004
             return SandboxResponse.of(body, status=status, headers={**_NO_STORE, **challenge})
-        return SandboxResponse.of(self._document(issued), headers=_NO_STORE)
+        return SandboxResponse.of(self._document(self.sessions.exchange(issued)), headers=_NO_STORE)
 
     def _exchange(self, request: LoginRequest, *, is_refresh_url: bool) -> IssuedToken:
         provider = self._provider
         if request.method != provider.text("token_method", "POST"):
             raise RefusedError("invalid_request", f"{request.method} is not supported", status=405)
         params = self.read_params(request.params(provider.text("body_format", "form")))
-        if provider.mode == "OAUTH2_JWT":
-            return self._exchange_assertion(request, params)
+        if provider.mode in {"OAUTH2_JWT", "OAUTH2_SAML"}:
+            is_jwt = provider.mode == "OAUTH2_JWT"
+            return self._exchange_assertion(request, params) if is_jwt else self._exchange_saml(params)
         if provider.mode == "OAUTH2_CC":
             return self._exchange_client(request, params)
         self._check_client(request, params)
@@ -180,9 +184,9 @@ class OAuth2Endpoints:
             if bool(provider.auth.get("refresh_url")) != is_refresh_url:
                 raise RefusedError("invalid_request", "this endpoint does not refresh tokens")
             issued = self._tokens.refresh(params["refresh_token"])
-            if issued is None:
-                raise RefusedError("invalid_grant", "the refresh token is not valid", ends_grant=True)
-            return issued
+            if issued is not None:
+                return issued
+            raise RefusedError("invalid_grant", "the refresh token is not valid", ends_grant=True)
         if params.get("grant_type") == "client_credentials":
             return self._tokens.issue("application", params.get("scope", ""), is_refreshable=False)
         return self._exchange_code(params)
@@ -261,6 +265,20 @@ class OAuth2Endpoints:
             claims = read_signed_token(assertion, key, self._clock.now())
             if claims is not None:
                 owner = user or str(claims.get("iss") or "user-1")
+                return self._tokens.issue(owner, params.get("scope", ""), is_refreshable=False)
+        raise RefusedError("invalid_grant", "the assertion is not valid", ends_grant=True)
+
+    def _exchange_saml(self, params: Mapping[str, str]) -> IssuedToken:
+        """A signed SAML assertion whose subject is a user of the sandbox (RFC 7522 section 2.1)."""
+        provider, now = self._provider, self._clock.now()
+        settings = provider.auth.get("saml_assertion") or {}
+        users: Mapping[str, Mapping[str, object]] = provider.users or {"": {}}
+        for user, given in users.items():
+            key = provider.render_for(settings.get("signing_key", "${private_key}"), given) or ""
+            found = read_assertion(params.get("assertion", ""), key, now)
+            subject = provider.render_for(settings.get("subject", "${username}"), given)
+            if found is not None and subject in {None, found.subject}:
+                owner = user or found.subject or "user-1"
                 return self._tokens.issue(owner, params.get("scope", ""), is_refreshable=False)
         raise RefusedError("invalid_grant", "the assertion is not valid", ends_grant=True)
 

@@ -106,29 +106,43 @@ class TwoStepEndpoints:
         return rendered
 
     def _send(self, issued: IssuedToken) -> SandboxResponse:
-        paths: Settings = self._provider.auth.get("token_response") or {}
-        document = self._raw(issued.user)
-        headers: dict[str, str] = {}
-        values: dict[str, JsonValue] = {}
-        if paths.get("token_header"):
-            headers[unwrap(paths["token_header"])] = issued.access_token
-        else:
-            values[unwrap(paths.get("token") or "access_token")] = issued.access_token
-        if paths.get("refresh_token") and issued.refresh_token:
-            values[unwrap(paths["refresh_token"])] = issued.refresh_token
-        if paths.get("token_expiration") and issued.lifetime_seconds is not None:
-            values[unwrap(paths["token_expiration"])] = self._expiry(paths, issued.lifetime_seconds)
-        for path, value in values.items():
-            steps = find_steps(path)
-            if steps is not None:
-                document = set_at(document, steps, value)
-        return SandboxResponse.of(document, headers=headers)
-
-    def _expiry(self, paths: Settings, seconds: float) -> int:
-        if paths.get("token_expiration_strategy") == "expireAt":
-            return int(self._clock.now() + seconds)
-        return int(seconds / _UNITS[unwrap(paths.get("token_expiration_unit") or "seconds")])
+        return token_response(self._provider, issued, self._raw(issued.user), self._clock.now())
 
     def _refuse(self, refused: RefusedError) -> SandboxResponse:
         status, body = self._provider.refusal(refused)
         return SandboxResponse.of(body, status=status)
+
+
+def token_response(
+    provider: Provider, issued: IssuedToken, document: JsonValue, now: float
+) -> SandboxResponse:
+    """A response with a token, where `token_response` of the blueprint looks for it.
+
+    Args:
+        provider: the blueprint.
+        issued: the token.
+        document: the rest of the body.
+        now: unix seconds.
+    """
+    paths: Settings = provider.auth.get("token_response") or {}
+    headers: dict[str, str] = {}
+    values: dict[str, JsonValue] = {}
+    if paths.get("token_header"):
+        headers[unwrap(paths["token_header"])] = issued.access_token
+    else:
+        values[unwrap(paths.get("token") or "access_token")] = issued.access_token
+    if paths.get("refresh_token") and issued.refresh_token:
+        values[unwrap(paths["refresh_token"])] = issued.refresh_token
+    if paths.get("token_expiration") and issued.lifetime_seconds is not None:
+        values[unwrap(paths["token_expiration"])] = _expiry(paths, issued.lifetime_seconds, now)
+    for path, value in values.items():
+        steps = find_steps(path)
+        if steps is not None:
+            document = set_at(document, steps, value)
+    return SandboxResponse.of(document, headers=headers)
+
+
+def _expiry(paths: Settings, seconds: float, now: float) -> int:
+    if paths.get("token_expiration_strategy") == "expireAt":
+        return int(now + seconds)
+    return int(seconds / _UNITS[unwrap(paths.get("token_expiration_unit") or "seconds")])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonObject, JsonValue, Schema
 
 _TOKENS = {"token": "access_token"}
+_CERTIFICATE_KEY = {"client_private_key": "client_key"}
 _KEY_FIELDS = {"private_key": "private_key", "privateKeyId": "private_key_id", "issuerId": "issuer"}
 
 TYPES: dict[str, dict[str, dict[str, str]]] = {
@@ -21,7 +22,11 @@ TYPES: dict[str, dict[str, dict[str, str]]] = {
     "MCP_OAUTH2": {"OAUTH2": {}},
     "MCP_OAUTH2_GENERIC": {"OAUTH2": {}},
     "CUSTOM": {"OAUTH2": {}, "OAUTH2_JWT": {}},
-    "OAUTH2_CC": {"OAUTH2_CC": _TOKENS, "OAUTH2": _TOKENS, "MTLS": {"client_private_key": "client_key"}},
+    "OAUTH2_CC": {
+        "OAUTH2_CC": {**_TOKENS, **_CERTIFICATE_KEY},
+        "OAUTH2": _TOKENS,
+        "MTLS": _CERTIFICATE_KEY,
+    },
     "OAUTH1": {"OAUTH1": {}},
     "TBA": {"OAUTH1": {"token_id": "oauth_token", "token_secret": "oauth_token_secret"}},
     "API_KEY": {"API_KEY": {}, "TWO_STEP": {}},
@@ -51,8 +56,6 @@ REASONS = {
     ("SIGNATURE", "expires_at"): "each request is signed separately",
     ("AWS_SIGV4", "expires_at"): TEMPORARY,
     ("AWS_SIGV4", "role_arn"): TEMPORARY,
-    ("OAUTH2_CC", "client_certificate"): "the auth mode has no client certificate",
-    ("OAUTH2_CC", "client_private_key"): "the auth mode has no client certificate",
 }
 """Why certain fields are left out."""
 

@@ -11,12 +11,14 @@ import atexit
 import contextlib
 import functools
 import os
-import re
 import tempfile
+import time
 import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 LOCAL_POSTGRES = tuple(f"postgresql://{user}@127.0.0.1:5432/test" for user in ("postgres", "root"))
 LOCAL_REDIS = "redis://127.0.0.1:6379"
 REDIS_DATABASES = 16
+CLAIM = "nango_py_tests:database:{}"
+"""The key in database 0 that claims another one."""
+CLAIM_SECONDS = 400
+"""Longer than any test uses a database; a test that was killed leaves its claim behind."""
 
 # Started servers live as long as the test process.
 _started = contextlib.ExitStack()
@@ -100,19 +106,29 @@ def redis_url() -> str:
 
 @contextlib.contextmanager
 def fresh_redis() -> Iterator[str]:
-    """The URL of an empty database of this xdist worker, emptied again afterwards."""
+    """The URL of an empty database that no other test on this machine uses, emptied again afterwards."""
     import redis
 
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    number = 1 + int(re.sub(r"\D", "", worker) or 0) % (REDIS_DATABASES - 1)
-    url = f"{redis_url()}/{number}"
-    client = redis.Redis.from_url(url)
-    try:
-        client.flushdb()
-        yield url
-        client.flushdb()
-    finally:
-        client.close()
+    with contextlib.closing(redis.Redis.from_url(redis_url())) as claims:
+        number = _claim_database(claims)
+        url = f"{redis_url()}/{number}"
+        with contextlib.closing(redis.Redis.from_url(url)) as client:
+            try:
+                client.flushdb()
+                yield url
+                client.flushdb()
+            finally:
+                claims.delete(CLAIM.format(number))
+
+
+def _claim_database(claims: Any) -> int:
+    ends = time.monotonic() + 4 * HANG_SECONDS
+    while time.monotonic() < ends:
+        for number in range(1, REDIS_DATABASES):
+            if claims.set(CLAIM.format(number), os.getpid(), nx=True, ex=CLAIM_SECONDS):
+                return number
+        time.sleep(0.1)  # other suites run: each test needs its database for a moment
+    raise TimeoutError("every Redis database is claimed by another test")
 
 
 def _redis_answers(url: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nango_py.config.checked_files import find_checked, identify, keep_checked
 from nango_py.config.inheritance import overlay
 from nango_py.config.logins import (
+    LOGINS,
     find_unknown_login,
     find_unknown_logins_of_examples,
     login_names,
@@ -278,7 +279,7 @@ class Catalogue:
         else:
             base = self._merged_tree(found, at, chain, warnings)
             inherited = {key: value for key, value in base.settings.items() if key not in _NOT_INHERITED}
-            whole = overlay(Sourced(inherited, base.origins), own)
+            whole = overlay(Sourced(inherited, base.origins), own, LOGINS)
             problems = tuple(check_merged(whole.settings, whole.origins))
             if not problems:
                 return whole

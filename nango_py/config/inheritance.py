@@ -43,12 +43,12 @@ def locate(origins: Mapping[Path, Position]) -> Origins:
     )
 
 
-def overlay(base: Sourced, over: Sourced) -> Sourced:
+def overlay(base: Sourced, over: Sourced, layers: str = "") -> Sourced:
     """`over` merged over `base`.
 
     A header replaces one whose name differs only in case. Another kind of pagination inherits only `records`,
     and another auth mode only the keys that it has, so that no key of the replaced kind stays. A pointer is
-    replaced as a whole, since it has one key; so is an action.
+    replaced as a whole, since it has one key; so is an action. `layers` is as in `merge`.
     """
     settings = dict(base.settings)
     for block in ("requests", "verification"):
@@ -68,7 +68,7 @@ def overlay(base: Sourced, over: Sourced) -> Sourced:
     lower, upper = _mapping(settings, "pagination"), _mapping(over.settings, "pagination")
     if lower and upper:
         settings["pagination"] = replaceable_keys(lower, upper)
-    return merge(Sourced(settings, base.origins), over)
+    return merge(Sourced(settings, base.origins), over, layers)
 
 
 def _keys_of_mode(auth_mode: str) -> set[str]:

@@ -120,6 +120,28 @@ def test_a_blueprint_that_extends_has_the_logins_too(tmp_path: Path) -> None:
     assert found["basic"].auth_mode == "BASIC"
 
 
+def test_a_null_in_an_inherited_login_removes_what_the_rest_says(tmp_path: Path) -> None:
+    """Also if the rest, the login, or both are inherited; a null instead of a login removes the login."""
+    (tmp_path / "blueprints").mkdir()
+    texts = {
+        "base": "auth: {auth_mode: API_KEY}\n"
+        "requests: {base_url: 'https://a.test/', headers: {X-Key: '${api_key}', X-Old: a}}\n",
+        "child": "extends: base:v1\nlogins: {one: {requests: {headers: {X-Old: null}}}, two: {title: b}}\n",
+        "grand": "extends: child:v1\nlogins: {one: {title: One}, two: null}\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / "blueprints" / f"{name}.v1.yaml").write_text(f"name: {name}\nversion: v1\n{text}")
+
+    def headers(name: str, login: str) -> list[str]:
+        found = integration(tmp_path, f"    extends_blueprint: {name}:v1\n    login: {login}\n")
+        return [header for header, _ in found.requests.headers]
+
+    assert headers("child", "one") == headers("grand", "one") == ["X-Key"]
+    assert headers("child", "two") == ["X-Key", "X-Old"]
+    with pytest.raises(ConfigError, match='unknown login "two"'):
+        headers("grand", "two")
+
+
 def test_an_entry_without_a_blueprint_may_have_logins(tmp_path: Path) -> None:
     """The same layers, for an API of one's own."""
     body = "".join(f"    {line}\n" for line in DESK.splitlines()[3:])

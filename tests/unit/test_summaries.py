@@ -61,6 +61,8 @@ logins:
         (LOGINS, "logins: {oauth: {requests: {base_url: https://b.test/}}}\n", ("OAUTH2", "https://b.test/")),
         (LOGINS, "logins: {oauth: null}\n", ("API_KEY", "https://key.acme.test/")),
         (LOGINS, "logins: null\n", ("API_KEY", "https://api.acme.test/")),
+        ("", f"title: null\nrequests: {{bases: null}}\n{LOGINS}", ("OAUTH2", "https://api.acme.test/")),
+        (LOGINS, "logins: {oauth: {requests: {bases: null}}}\n", ("OAUTH2", "https://api.acme.test/")),
     ],
 )
 def test_logins_of_a_file_that_extends_are_those_of_the_whole(
@@ -83,6 +85,12 @@ def test_logins_of_a_file_that_extends_are_those_of_the_whole(
         PLAIN.replace("auth: {auth_mode: API_KEY}", "auth: {\nauth_mode: API_KEY\n}"),
         PLAIN.replace("auth:", '"auth":'),
         PLAIN.replace("auth:", "x-note: &a 1\nauth:"),
+        PLAIN.replace("requests:", "requests:\n  # base_url: https://other.test/\n\n  bases:\n    a: {b: 1}"),
+        PLAIN.replace(
+            "auth: {auth_mode: API_KEY}", "auth:\n  x-a: |\n    auth_mode: NONE\n  auth_mode: API_KEY"
+        ),
+        PLAIN.replace("auth: {auth_mode: API_KEY}", 'auth:\n  "auth_mode": API_KEY'),
+        PLAIN.replace("auth: {auth_mode: API_KEY}", "auth:\n    auth_mode: API_KEY"),
         PLAIN.replace("\n", "\r\n"),
     ],
 )

@@ -118,17 +118,25 @@ def without_nulls(tree: Sourced) -> Sourced:
     return Sourced(settings, Origins(node, tree.origins.key_place))
 
 
-def merge(base: Sourced, over: Sourced) -> Sourced:
+def merge(base: Sourced, over: Sourced, layers: str = "") -> Sourced:
     """`over` merged over `base`; neither is changed.
 
     Mappings merge at every level, anything else is replaced, and an explicit null in `over` removes
     the key. A mapping that both have keeps the place where `over` wrote it.
+
+    Args:
+        base: the lower side.
+        over: the upper side.
+        layers: a key whose entries keep their nulls, which remove keys of the rest later.
     """
-    settings, node = _merge(base.settings, base.origins.root, over.settings, over.origins.root)
+    settings, node = _merge(base.settings, base.origins.root, over.settings, over.origins.root, layers)
     return Sourced(settings, Origins(node, over.origins.key_place))
 
 
-def _merge(lower: Settings, below: Node, upper: Settings, above: Node) -> tuple[dict[str, object], Node]:
+def _merge(
+    lower: Settings, below: Node, upper: Settings, above: Node, layers: str = "", depth: int = 0
+) -> tuple[dict[str, object], Node]:
+    """The merged mapping; `depth` is that below the key of the layers, 0 outside."""
     settings: dict[str, object] = {}
     node = Node(above.file, above.line, above.column, None)
     keys = [*lower, *(key for key in upper if key not in lower)]
@@ -136,14 +144,22 @@ def _merge(lower: Settings, below: Node, upper: Settings, above: Node) -> tuple[
         is_over = key in upper
         line, column, is_plain, child = _entry(above if is_over else below, key)
         value = upper[key] if is_over else lower[key]
-        if is_over and value is None:
+        if is_over and value is None and depth < IN_A_LAYER:
             continue
+        inside = depth + 1 if depth else int(key == layers)
         if is_over and isinstance(value, MAPPINGS) and isinstance(lower.get(key), MAPPINGS):
-            settings[key], child = _merge(lower[key], _entry(below, key)[3], value, child)
+            settings[key], child = _merge(lower[key], _entry(below, key)[3], value, child, depth=inside)
+        elif inside:
+            settings[key] = value
         else:
             settings[key], child = _remove_nulls(value, child)
         node.entries[key] = (line, column, is_plain, child)
+        node.has_nulls |= value is None or child.has_nulls
     return settings, node
+
+
+IN_A_LAYER = 2
+"""The depth of the keys of a layer, such as those of a login below `logins`."""
 
 
 def _entry(node: Node, key: str) -> Entry:

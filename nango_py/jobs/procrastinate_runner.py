@@ -11,13 +11,14 @@ import contextlib
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import procrastinate
 from procrastinate import retry
 
+from nango_py.database.base import DuplicateRowError
 from nango_py.errors import NangoError, StorageError
 from nango_py.forks import forget_in_children
 from nango_py.jobs.job import RUNNING, WAITING, slot_lanes
@@ -201,7 +202,11 @@ class ProcrastinateRunner:
         if lock and queued.lock != lock:  # it was due later, and now joins its queue
             raise _AgainError(datetime.now(UTC), lock)
         store = self.work.store
-        claimed = store.start(job_id, turn, OWNER, LEASE_SECONDS)
+        try:
+            claimed = store.start(job_id, turn, OWNER, LEASE_SECONDS)
+        except DuplicateRowError:  # another job of the connection has yet to run again, after its worker died
+            later = datetime.now(UTC) + timedelta(seconds=POLL_SECONDS)
+            raise _AgainError(later, f"later {queued.id}") from None
         if claimed is None:
             return
         finished = self.work.run(claimed)

@@ -72,6 +72,20 @@ def test_the_job_of_a_dead_worker_runs_again(nango: Nango) -> None:
     assert (nango.jobs.get(job.id).status, nango.jobs.get(job.id).attempts) == ("done", 2)
 
 
+def test_a_job_lets_the_one_of_a_dead_worker_go_first(nango: Nango) -> None:
+    """A job that overtakes it in the queue cannot start yet: it keeps a place, and runs later."""
+    order: list[Any] = []
+    nango.jobs.register("note", lambda context: order.append(context.payload))
+    options = {"integration": "shop", "user_id": "ann"}
+    killed = nango.jobs.enqueue("note", "killed", **options)
+    assert nango.jobs.work.store.start(killed.id, 0, "procrastinate", 90) is not None
+    nango.jobs.enqueue("note", "other", lane="interactive", **options)
+    for _ in range(6):
+        nango.jobs.run_due()
+        change(nango, "UPDATE procrastinate_jobs SET scheduled_at = now()")
+    assert order == ["killed", "other"]
+
+
 def test_a_rescue_that_died_does_not_stop_the_next_one(nango: Nango) -> None:
     """It has no lock that could outlive it, and its own place is removed."""
     nango.jobs.runner.run_due()

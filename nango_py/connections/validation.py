@@ -72,7 +72,12 @@ def to_json(value: object, name: str) -> Secret:
     error = _find_error(value, name, MAX_DEPTH)
     if error:
         raise StorageError(f"{error}; expected text, finite numbers, true, false, null, lists and mappings")
-    text = Secret(json.dumps(value, default=_reveal, separators=(",", ":"), allow_nan=False))
+    try:
+        text = Secret(json.dumps(value, default=_reveal, separators=(",", ":"), allow_nan=False))
+    except ValueError:  # Python writes no integers of thousands of digits
+        text = None
+    if text is None:
+        raise StorageError(f"{name} cannot be stored: an integer has too many digits")
     check_size(text, name)
     return text
 

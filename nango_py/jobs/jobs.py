@@ -119,8 +119,10 @@ class Jobs:
         """
         self._check_lane(lane)
         _check_handler(handler)
-        if at is not None and not abs(at) <= LATEST:
-            raise ValueError("at= is the unix time in seconds at which the job may start")
+        if at is not None:
+            check_type("at", at, (int, float), "the unix time in seconds")
+            if not abs(at) <= LATEST:
+                raise ValueError("at= is the unix time in seconds at which the job may start")
         key = idempotency_key or ""
         check_type("idempotency_key", key, str, "text")
         if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
@@ -146,7 +148,7 @@ class Jobs:
         Raises:
             JobNotFound: no job has that id.
         """
-        job = self._store.get(job_id)
+        job = self._store.get(_check_id(job_id))
         if job is None:
             raise JobNotFound(job_id)
         return job
@@ -164,9 +166,11 @@ class Jobs:
 
         Raises:
             ValueError: the status does not exist.
+            StorageError: no connection can have these names.
         """
         if status and status not in STATUSES:
             raise ValueError(unknown_name("status", status, STATUSES))
+        check_identity(integration or "any", user_id or "any")
         before, left = "", limit
         while left is None or left > 0:
             size = 100 if left is None else min(left, 100)
@@ -188,7 +192,7 @@ class Jobs:
         Raises:
             JobNotFound: no job has that id.
         """
-        self._store.cancel(job_id)
+        self._store.cancel(_check_id(job_id))
         return self.get(job_id)
 
     def retry(self, job_id: str) -> Job:
@@ -199,7 +203,7 @@ class Jobs:
         """
 
         def work(run: Run, enqueue: Enqueue) -> None:
-            row = self._store.retry(job_id, run)
+            row = self._store.retry(_check_id(job_id), run)
             if row is not None:
                 enqueue(row)
 
@@ -218,6 +222,7 @@ class Jobs:
         self._check_lane(lane)
         _check_handler(handler)
         rule = check_interval(seconds)
+        self._check_schedule(integration, user_id, name)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
 
     def cron(
@@ -242,7 +247,14 @@ class Jobs:
         self._check_lane(lane)
         _check_handler(handler)
         rule = check_cron(expression, time_zone)
+        self._check_schedule(integration, user_id, name)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
+
+    @staticmethod
+    def _check_schedule(integration: str, user_id: str, name: str) -> None:
+        _check_label("schedule", name)
+        if integration or user_id:
+            check_identity(integration, user_id)
 
     def schedules(self) -> list[Schedule]:
         """All schedules."""
@@ -250,7 +262,7 @@ class Jobs:
 
     def remove_schedule(self, schedule_id: str) -> bool:
         """Delete a schedule; its jobs stay. False if it does not exist."""
-        return self._schedules.remove(schedule_id)
+        return is_id(schedule_id) and self._schedules.remove(schedule_id)
 
     def start(self) -> None:
         """Run jobs in threads of this process until `stop`."""
@@ -268,6 +280,7 @@ class Jobs:
         return self.runner.run_due()
 
     def _check_lane(self, lane: str) -> None:
+        check_type("lane", lane, str, "text")
         if lane not in self.settings.lane_names:
             raise ValueError(unknown_name("lane", lane, self.settings.lane_names))
 
@@ -282,7 +295,25 @@ class Jobs:
         return lambda text: mask_rare(text, secrets)
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a job or a schedule."""
+    check_type("the id", text, str, "text")
+    return text.isascii() and text.isalnum()
+
+
+def _check_id(job_id: str) -> str:
+    if not is_id(job_id):
+        raise JobNotFound(job_id)
+    return job_id
+
+
 def _check_handler(name: str) -> None:
-    check_type("handler", name, str, "text")
-    if not name or len(name) > MAX_KEY_BYTES or not name.isprintable():
+    _check_label("handler", name)
+    if not name:
         raise ValueError(f"the name of a handler has 1 to {MAX_KEY_BYTES} printable characters")
+
+
+def _check_label(what: str, name: str) -> None:
+    check_type(what, name, str, "text")
+    if len(name) > MAX_KEY_BYTES or not name.isprintable():
+        raise ValueError(f"the name of a {what} has at most {MAX_KEY_BYTES} printable characters")

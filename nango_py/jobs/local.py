@@ -65,6 +65,7 @@ class Upkeep:
         if self._is_due("tick", TICK_SECONDS):
             self._schedules.tick(runner)
         if self._is_due("delete", DELETE_SECONDS):
+            self._schedules.correct()
             store.delete_ended(int(clock.now() * 1_000_000 - self._work.settings.keep_days * DAY))
 
     def _is_due(self, name: str, seconds: float) -> bool:
@@ -93,6 +94,8 @@ class LocalRunner(ABC):
         """See `Forkable`: a child has no threads yet, and another name."""
         self.owner = new_owner()
         self.upkeep = Upkeep(self.work, self.schedules, self.owner)
+        # Ends of attempts that the database did not take: other workers leave the jobs of this process alone.
+        self._unstored: list[Finished] = []
 
     def write(self, work: Callable[[Run, Enqueue], Result]) -> Result:
         """See `Runner`."""
@@ -129,6 +132,13 @@ class LocalRunner(ABC):
 
     def keep_up(self) -> None:
         """Do what is due beside the jobs."""
+        unstored, self._unstored = self._unstored, []
+        try:
+            while unstored:
+                self.work.store.finish(unstored[-1])
+                unstored.pop()
+        finally:
+            self._unstored += unstored
         self.upkeep.run(self, self.wake)
 
     def run_due(self) -> int:
@@ -137,11 +147,16 @@ class LocalRunner(ABC):
         lanes, count = self.work.settings.lane_names, 0
         finished: Finished | None = None
         with self._extending():
-            while True:
-                _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
-                if claimed is None:
-                    return count
-                finished, count = self.work.run(claimed), count + 1
+            try:
+                while True:
+                    _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
+                    finished = None
+                    if claimed is None:
+                        return count
+                    finished, count = self.work.run(claimed), count + 1
+            finally:
+                if finished is not None:
+                    self._unstored.append(finished)
 
     @contextmanager
     def _extending(self) -> Iterator[None]:

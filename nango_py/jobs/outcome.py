@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 BASE_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 """The wait after the first failed attempt, which doubles, and the longest. Each is shortened at random."""
 
+UNKNOWN_SECONDS = 60.0
+"""The same if the worker does not know the handler or the action: it may be older than the program that has
+enqueued the job."""
+
 SHORTEST_HOLD = 1.0
 """A job that puts itself back again and again would otherwise keep its worker from all others."""
 
@@ -77,11 +81,13 @@ def end_of_attempt(
     put_back = put_back_until(error, now)
     if put_back is not None:
         return Ending(WAITING, put_back, is_counted=False, is_held=True)
-    if not is_retryable(error):
+    is_unknown = isinstance(error, UnknownNameError)
+    if not is_unknown and not is_retryable(error):
         return Ending(FAILED)
     if attempt >= max_attempts:
         return Ending(DEAD)
-    return Ending(WAITING, now + backoff_seconds(attempt, chance()))
+    base = UNKNOWN_SECONDS if is_unknown else BASE_SECONDS
+    return Ending(WAITING, now + backoff_seconds(attempt, chance(), base))
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -122,9 +128,9 @@ def is_retryable(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, FINAL)
 
 
-def backoff_seconds(attempt: int, chance: float) -> float:
+def backoff_seconds(attempt: int, chance: float, base: float = BASE_SECONDS) -> float:
     """The wait after the failed attempt of this number: doubled each time, and shortened by up to half."""
-    longest = min(BASE_SECONDS * 2.0 ** min(attempt - 1, 32), LONGEST_SECONDS)
+    longest = min(base * 2.0 ** min(attempt - 1, 32), LONGEST_SECONDS)
     return longest * (0.5 + chance / 2)
 
 

@@ -263,6 +263,7 @@ class ProcrastinateRunner:
         for (job_id,) in store.database.read(WITHOUT_PLACE, {"before": before}):
             LOGGER.warning("job %s had lost its place in the queue, and runs again", job_id)
             self.write(functools.partial(_enqueue_again, store, job_id))
+        self.schedules.correct()
         store.delete_ended(now - int(self.work.settings.keep_days * DAY))
 
     def start(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EVERY, CRON = "every", "cron"
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 10 * 366 * 86_400.0
-SECOND = 1_000_000
+SECOND, FIELDS = 1_000_000, 5
 
 
 @record
@@ -55,6 +55,8 @@ class Rule:
         """
         if self.kind == EVERY:
             step = int(float(self.value) * SECOND)
+            if after < start - step:  # the clock was set back since then
+                start = after
             return start + max(1, (after - start) // step + 1) * step
         from cronsim import CronSimError
 
@@ -97,15 +99,17 @@ def check_cron(expression: str, time_zone: str) -> Rule:
 
     expression = " ".join(expression.split())
     problem = ""
+    if len(expression.split()) != FIELDS:
+        problem = f'invalid cron expression "{printable(expression)}": Wrong number of fields'
     try:
         zone = ZoneInfo(time_zone)
         next(cron_ticks(expression, zone.key, 0))
     except CronSimError as error:
-        problem = f'invalid cron expression "{expression}": {error}'
+        problem = problem or f'invalid cron expression "{printable(expression)}": {printable(str(error))}'
     except StopIteration:
-        problem = f'the cron expression "{expression}" is never due'
+        problem = f'the cron expression "{printable(expression)}" is never due'
     except (KeyError, ValueError, OSError):
-        problem = f'unknown time zone "{time_zone}"; expected an IANA name such as Europe/Berlin'
+        problem = f'unknown time zone "{printable(time_zone)}"; expected an IANA name such as Europe/Berlin'
     if problem:
         raise ValueError(f"{problem}; expected five fields such as 0 7 * * MON")
     return Rule(f"{CRON} {expression}", time_zone)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.connections.rows import from_microseconds
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from nango_py.json_types import JsonValue
 
 
-PAUSE = 3600 * 1_000_000
-"""Microseconds after which a schedule that cannot be used is tried again."""
+PAUSE, DAY = 3600 * 1_000_000, 86_400 * 1_000_000
+"""Microseconds after which a schedule that cannot be used is tried again, and until the next tick if it is
+checked whether the clock was ahead."""
 
 
 @record
@@ -131,6 +134,17 @@ class Schedules:
         rows = self._store.database.read(statements.DUE_SCHEDULES, {"now": now})
         return sum(self._tick_one(ScheduleRow._make(row), now, runner) for row in rows)
 
+    def correct(self) -> None:
+        """Let schedules tick again whose next tick was chosen while the clock was ahead."""
+        now = self._store.now()
+        for found in self._store.database.read(statements.FAR_SCHEDULES, {"after": now + DAY}):
+            row = ScheduleRow._make(found)
+            with suppress(ArithmeticError, LookupError, OSError, TypeError, ValueError):
+                next_at = Rule(row.rule, row.time_zone).next_tick(now, row.created_at)
+                changes = {"id": row.id, "next_at": next_at, "seen": row.next_at}
+                if next_at < row.next_at:
+                    self._store.database.write(partial(_take_tick, changes))
+
     def _tick_one(self, row: ScheduleRow, now: int, runner: Runner) -> bool:
         rule = Rule(row.rule, row.time_zone)
 
@@ -172,6 +186,10 @@ class Schedules:
             f"tick {row.id} {row.next_at}", None, row.lane, max_attempts=self._max_attempts,
             schedule_id=row.id,
         )  # fmt: skip
+
+
+def _take_tick(changes: dict[str, object], run: Run) -> None:
+    run(statements.TAKE_TICK, changes)
 
 
 def _identity(row: ScheduleRow) -> Sealed:

@@ -108,6 +108,7 @@ FIND_SCHEDULE = (
 )
 ALL_SCHEDULES = SELECT_SCHEDULES + "ORDER BY integration, user_id, handler, name"
 DUE_SCHEDULES = SELECT_SCHEDULES + "WHERE next_at <= :now ORDER BY next_at, id LIMIT 500"
+FAR_SCHEDULES = SELECT_SCHEDULES + "WHERE next_at > :after ORDER BY next_at DESC LIMIT 500"
 # Of several schedulers that see the same tick, one changes the row.
 TAKE_TICK = """
 UPDATE nango_schedules SET next_at = :next_at WHERE id = :id AND next_at = :seen RETURNING id

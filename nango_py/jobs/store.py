@@ -145,7 +145,7 @@ class JobStore:
         now = self.now()
         run_at = now if job.at is None else max(now, int(job.at * 1_000_000))
         scoped = f"{job.scope}\0{job.key}" if job.scope else job.key
-        key_hash = hashlib.sha256(scoped.encode()).hexdigest() if job.key else ""
+        key_hash = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest() if job.key else ""
         row = JobRow(
             _new_id(now), job.handler, job.integration, job.user_id, job.lane, job.lock, key_hash,
             job.schedule_id, WAITING, 0, job.max_attempts, run_at, now, now, "", 0, 0, 0, 0, "", b"", b"",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import ConnectionNotFound, TransportFailed
-from nango_py.errors import NangoError
+from nango_py.errors import JobNotFound, NangoError, StorageError
 from nango_py.jobs import local
 from nango_py.jobs.context import HandlerContext, RetryAt
 from tests.support.job_product import SECRET, open_product, register_users
@@ -173,6 +173,9 @@ WRONG: list[Callable[[Jobs], object]] = [
     lambda jobs: jobs.every(float("inf"), "echo"),
     lambda jobs: jobs.every(1e300, "echo"),
     lambda jobs: jobs.every(60, "a\0b"),
+    lambda jobs: jobs.every(60, "echo", name="a\0b"),
+    lambda jobs: jobs.every(60, "echo", name="x" * 256),
+    lambda jobs: jobs.cron("* * * * *", "echo", name="\ud800"),
 ]
 
 
@@ -182,6 +185,36 @@ def test_numbers_and_names_that_no_row_can_hold_are_refused(jobs: Jobs, number: 
     with pytest.raises(ValueError, match=r"expected|is the|has|from"):
         WRONG[number](jobs)
     assert (jobs.count(), jobs.schedules()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda jobs: put(jobs, "echo", 10**5000),
+        lambda jobs: put(jobs, idempotency_key="\ud800"),
+        lambda jobs: put(jobs, user="\ud800"),
+        lambda jobs: jobs.every(60, "echo", user_id="ann"),
+        lambda jobs: jobs.cron("* * * * *", "echo", integration="shop", user_id="a\0b"),
+        lambda jobs: list(jobs.find(user_id="\ud800")),
+        lambda jobs: list(jobs.find(integration="a\0b")),
+    ],
+)
+def test_what_cannot_be_stored_is_a_storage_error(jobs: Jobs, call: Callable[[Jobs], object]) -> None:
+    """Both databases refuse it in the same way, before anything is stored."""
+    with pytest.raises(StorageError):
+        call(jobs)
+    assert (jobs.count(), jobs.schedules()) == ({}, [])
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "' OR 1=1 --", "x" * 100_000])
+def test_an_id_that_no_job_has_finds_none(jobs: Jobs, name: str) -> None:
+    """Whatever characters it has, on both databases."""
+    kept = put(jobs)
+    for call in (jobs.get, jobs.cancel, jobs.retry):
+        with pytest.raises(JobNotFound):
+            call(name)
+    assert jobs.remove_schedule(name) is False
+    assert jobs.get(kept.id).status == "waiting"
 
 
 def test_an_interval_keeps_all_its_seconds(jobs: Jobs) -> None:
@@ -230,6 +263,30 @@ def test_a_clock_that_is_set_forward_takes_no_job_from_its_own_worker(jobs: Jobs
     assert claimed is not None
     assert store.rescue("worker") == 0
     assert store.rescue("another") == 1
+
+
+def test_an_end_that_could_not_be_stored_is_stored_later(jobs: Jobs, nango: Nango) -> None:
+    """The handler does not run again, and its job does not count as running for ever."""
+    runs: list[str] = []
+
+    def rename(old: str, new: str) -> None:
+        nango.store.write(lambda run: run(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    def handler(context: HandlerContext) -> str:
+        runs.append(context.job_id)
+        rename("nango_jobs", "nango_jobs_away")
+        return "result"
+
+    jobs.register("breaks", handler)
+    first, second = put(jobs, "breaks"), put(jobs, user="bob")
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            jobs.run_due()
+    rename("nango_jobs_away", "nango_jobs")
+    assert [jobs.get(job.id).status for job in (first, second)] == ["running", "waiting"]
+    jobs.run_due()
+    assert [jobs.get(job.id).status for job in (first, second)] == ["done", "done"]
+    assert runs == [first.id]
 
 
 def test_run_due_keeps_the_lease_of_a_long_job(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tests.support.fake_clock import ManualClock
 
 
+DAY = 86_400
+
+
 @pytest.fixture
 def nango(database_url: str, clock: ManualClock) -> Iterator[Nango]:
     """A product with one user."""
@@ -55,6 +58,40 @@ def test_a_cron_expression_creates_jobs_in_its_time_zone(nango: Nango, clock: Ma
     assert made.next_at.isoformat() == "2027-01-16T06:00:00+00:00"
     clock.advance(6 * 3600)
     assert jobs.run_due() == 1
+
+
+@pytest.mark.parametrize("rule", ["every", "cron"])
+def test_a_clock_that_was_ahead_stops_no_schedule(nango: Nango, clock: ManualClock, rule: str) -> None:
+    """Whether the schedule was made or has ticked while the clock was wrong, it ticks within two hours."""
+    jobs, now = nango.jobs, clock.now()
+
+    def add(name: str) -> None:
+        if rule == "every":
+            jobs.every(600, "pull", name, name=name)
+        else:
+            jobs.cron("*/10 * * * *", "pull", name, name=name)
+
+    add("ticked")
+    clock.set_now(now + 300 * DAY)
+    add("made")
+    jobs.run_due()
+    clock.set_now(now)
+    assert [each.next_at.timestamp() > now + 299 * DAY for each in jobs.schedules()] == [True, True]
+    for _ in range(2):
+        clock.advance(3600)
+        jobs.run_due()
+    later = [job.result for job in jobs.find() if job.created_at.timestamp() < now + DAY]
+    assert {"made", "ticked"} <= {*later}
+
+
+def test_a_yearly_schedule_is_not_moved(nango: Nango, clock: ManualClock) -> None:
+    """The control: a tick that is far away because of its rule stays where it is."""
+    jobs = nango.jobs
+    made = jobs.cron("0 0 29 2 *", "pull")
+    for _ in range(3):
+        clock.advance(3600)
+        jobs.run_due()
+    assert jobs.schedules() == [made]
 
 
 def test_a_schedule_is_replaced_by_its_name(nango: Nango, clock: ManualClock) -> None:
@@ -140,6 +177,7 @@ def test_wrong_rules_are_refused(nango: Nango) -> None:
         nango.jobs.every(0.5, "pull")
     for expression, zone, part in (
         ("0 7 * *", "UTC", "Wrong number of fields"),
+        ("*/5 0 7 * * *", "UTC", "expected five fields"),
         ("0 25 * * *", "UTC", "Bad hour"),
         ("0 0 30 2 *", "UTC", "Bad day-of-month"),
         ("0 7 * * *", "Europe/Berln", "unknown time zone"),

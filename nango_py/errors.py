@@ -48,8 +48,9 @@ class Position:
     column: int = 0
 
     def __str__(self) -> str:
-        """The form that editors and terminals make clickable."""
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        """The form that editors and terminals make clickable; control characters are escaped."""
+        file = self.file if self.file.isprintable() else printable(self.file, len(self.file))
+        return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @record

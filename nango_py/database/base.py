@@ -147,7 +147,7 @@ class ForkGate:
     def __enter__(self) -> None:
         thread = threading.get_ident()
         with self._condition:
-            if self._must_wait(thread):
+            if self._forking and self._must_wait(thread):
                 # The garbage collector may have come here within `__exit__`, before it notifies the others.
                 self._condition.notify_all()
                 while self._must_wait(thread):

@@ -239,7 +239,8 @@ class FileDatabase(SqliteDatabase):
                 with self._lock:
                     self._opened.add(holder)
             with holder.in_use:
-                self._check_open()
+                if self._closed:
+                    self._check_open()
                 yield holder.connection
 
     def _read_version(self, connection: sqlite3.Connection) -> int:
@@ -293,7 +294,8 @@ class FileDatabase(SqliteDatabase):
         if holder is None or holder.file_id != self._file_id:
             holder = self._open_for_thread()
         with holder.in_use:
-            self._check_open()  # another thread may have closed it just now
+            if self._closed:  # by another thread just now
+                self._check_open()
             yield holder.connection
 
     def _check_file(self) -> None:

@@ -269,7 +269,8 @@ def read_credentials(
     refresh_path = context.text("refresh_token_path", f"{parent}.refresh_token".lstrip("."))
     refresh_token = token_responses.search_path(refresh_path, values, "refresh_token_path", context)
     if isinstance(refresh_token, str) and refresh_token:
-        stored["refresh_token"] = token_responses.check_token(refresh_token)
+        token_responses.check_token(refresh_token)
+        stored["refresh_token"] = refresh_token
     expires_at = token_responses.read_expiry(context, response, values, parent)
     if expires_at is not None:
         stored["expires_at"] = expires_at

@@ -29,6 +29,9 @@ MAX_TOKEN_LENGTH = 65_536
 MAX_RAW_BYTES = 65_536
 """Maximum size of the stored token response as JSON."""
 
+MAX_DIGITS = 1000
+"""Maximum length of a whole number in a token response."""
+
 MAX_DEPTH = 32
 """Maximum nesting of a token response."""
 
@@ -115,13 +118,16 @@ def raise_if_transient(response: TokenResponse, now: float) -> None:
 def decode_body(response: TokenResponse) -> JsonValue:
     """The decoded body: JSON (RFC 6749) or a form, which some providers return.
 
-    None if it is neither, such as HTML, or nested too deeply.
+    None if it is neither, such as HTML, or nested too deeply. Numbers that nothing can store, such as
+    `Infinity`, `1e999` or one of 5,000 digits, are null: the token beside them may be the only valid one.
     """
     body = response.body.removeprefix(b"\xef\xbb\xbf").strip()
     if is_text_deeper_than(body, MAX_DEPTH):
         return None
     try:
-        value: JsonValue = json.loads(body, parse_constant=_reject_constant)
+        value: JsonValue = json.loads(
+            body, parse_constant=lambda _: None, parse_float=_parse_float, parse_int=_parse_int
+        )
         if is_deeper_than(value, MAX_DEPTH):
             return None
         return _without_surrogates(value) if b"\\u" in body else value
@@ -143,8 +149,13 @@ def _without_surrogates(value: JsonValue) -> JsonValue:
     return value
 
 
-def _reject_constant(_: str) -> NoReturn:
-    raise ValueError
+def _parse_float(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _parse_int(text: str) -> int | None:
+    return int(text) if len(text) <= MAX_DIGITS else None
 
 
 def raise_refused(
@@ -203,15 +214,16 @@ def bounded_raw(context: TokenContext, values: Mapping[str, JsonValue]) -> JsonO
 
 
 def check_token(value: object) -> str:
-    """The token, after checking that it can be sent; the error does not contain it.
+    """The token without blanks around it, which no header can have; the error does not contain it.
 
     Raises:
         TokenUnavailable: it is missing, not text, too long, or has characters that RFC 6749 appendix A
             forbids.
     """
-    if isinstance(value, str) and len(value) <= MAX_TOKEN_LENGTH and _VSCHAR.fullmatch(value):
-        return value
-    del value
+    token = value.strip(" ") if isinstance(value, str) else ""
+    if len(token) <= MAX_TOKEN_LENGTH and _VSCHAR.fullmatch(token):
+        return token
+    del value, token
     raise TokenUnavailable("the token endpoint's response has no valid token")
 
 

@@ -78,7 +78,8 @@ def read_token(context: TokenContext, response: TokenResponse, body: JsonValue) 
         path = str.__str__(paths["refresh_token"])
         value = token_responses.search_path(path, body, "token_response.refresh_token", context)
         if isinstance(value, str) and value:
-            stored["refresh_token"] = token_responses.check_token(value)
+            token_responses.check_token(value)
+            stored["refresh_token"] = value
     expires_at = _read_expiry(context, paths, response, body)
     return stored if expires_at is None else {**stored, "expires_at": expires_at}
 

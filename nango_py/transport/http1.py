@@ -35,7 +35,7 @@ _STATUS_LINE = re.compile(r"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([^\r\n\0]*))?\r?
 _FIELDS = re.compile(r"(?:[!#-'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r?\n)*")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,20}")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _TRAILERS = re.compile(rb"(?:[!#-'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
 _FRAMING_HEADERS = frozenset({"transfer-encoding", "content-length", "connection"})
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
@@ -187,7 +187,9 @@ class ResponseParser:
         may_reuse: False if the connection must be closed for a reason outside of the response.
     """
 
-    __slots__ = ("_buffer", "_left", "_method", "_pieces", "_state", "head", "is_complete", "may_reuse")
+    __slots__ = (
+        "_at", "_buffer", "_left", "_method", "_pieces", "_state", "head", "is_complete", "may_reuse"
+    )  # fmt: skip
 
     def __init__(self, method: str) -> None:
         self.head: Head | None = None
@@ -195,6 +197,7 @@ class ResponseParser:
         self.may_reuse = True
         self._method = method
         self._buffer = b""
+        self._at = 0  # up to where a state has taken it; cut off once for all, since chunks may be tiny
         self._pieces: list[bytes] = []
         self._left = 0
         self._state: Callable[[int], bool] = self._find_head
@@ -226,8 +229,10 @@ class ResponseParser:
         if searched:
             data = self._buffer + data
         self._buffer = data
-        while self._buffer and not self.is_complete and self._state(searched):
+        while self._at < len(data) and not self.is_complete and self._state(searched):
             searched = 0
+        if self._at:
+            self._buffer, self._at = data[self._at :], 0
 
     def feed_end(self) -> None:
         """Take note that the connection has ended.
@@ -256,16 +261,16 @@ class ResponseParser:
     # Each state takes bytes from the buffer, and says whether another state can go on with the rest.
 
     def _find_head(self, searched: int) -> bool:
-        buffer = self._buffer
-        if not b"HTTP/".startswith(buffer[:5]):
+        buffer, at = self._buffer, self._at
+        if not b"HTTP/".startswith(buffer[at : at + 5]):
             raise MalformedError("no status line of HTTP/1")
-        end = _END_OF_HEAD.search(buffer, max(0, searched - 3))
-        if (end.end() if end else len(buffer)) > MAX_HEAD:
+        end = _END_OF_HEAD.search(buffer, at + max(0, searched - 3))
+        if (end.end() if end else len(buffer)) - at > MAX_HEAD:
             raise MalformedError("the head is too large")
         if end is None:
             return False
-        head = parse_head(buffer[: end.end()], self._method)
-        self._buffer = buffer[end.end() :]
+        head = parse_head(buffer[at : end.end()], self._method)
+        self._at = end.end()
         if head.status == _SWITCHING_PROTOCOLS:
             raise MalformedError("another protocol that was not asked for")
         if head.status < _FIRST_FINAL_STATUS:
@@ -281,37 +286,37 @@ class ResponseParser:
         return True
 
     def _take_all(self, _searched: int) -> bool:
-        self._pieces.append(self._buffer)
-        self._buffer = b""
+        self._left = len(self._buffer)
+        self._take_part()
         return False
 
     def _take_length(self, _searched: int) -> bool:
-        self._take_part()
+        piece = self._buffer[self._at : self._at + self._left]  # as _take_part; most bodies come here once
+        self._at += len(piece)
+        self._left -= len(piece)
+        self._pieces.append(piece)
         self.is_complete = not self._left
         return False
 
     def _take_part(self) -> None:
         """Move up to the bytes that are left from the buffer to the body."""
-        buffer, left = self._buffer, self._left
-        if len(buffer) <= left:
-            self._buffer = b""
-        else:
-            buffer, self._buffer = buffer[:left], buffer[left:]
-        self._left = left - len(buffer)
-        if buffer:
-            self._pieces.append(buffer)
+        piece = self._buffer[self._at : self._at + self._left]
+        self._at += len(piece)
+        self._left -= len(piece)
+        if piece:
+            self._pieces.append(piece)
 
     def _find_chunk(self, searched: int) -> bool:
-        end = self._buffer.find(b"\n", searched)
-        if (len(self._buffer) if end < 0 else end) > MAX_CHUNK_LINE:
+        buffer, at = self._buffer, self._at
+        end = buffer.find(b"\n", at + searched)
+        if (len(buffer) if end < 0 else end) - at > MAX_CHUNK_LINE:
             raise MalformedError("a chunk without a size")
         if end < 0:
             return False
-        line = self._buffer[: max(0, end - 1)]
-        size = _CHUNK_SIZE.fullmatch(line)
-        if size is None or self._buffer[end - 1 : end] != b"\r":
+        size = _CHUNK_LINE.fullmatch(buffer, at, end + 1)
+        if size is None:
             raise MalformedError("a chunk without a size")
-        self._buffer = self._buffer[end + 1 :]
+        self._at = end + 1
         self._left = int(size[1], 16)
         self._state = self._take_chunk if self._left else self._find_trailers
         return True
@@ -319,28 +324,28 @@ class ResponseParser:
     def _take_chunk(self, _searched: int) -> bool:
         if self._left:
             self._take_part()
-        behind = self._buffer[:2]
+        behind = self._buffer[self._at : self._at + 2]
         if self._left or (behind != b"\r\n" and b"\r\n".startswith(behind)):
             return False
         if behind != b"\r\n":
             raise MalformedError("a chunk of another size than announced")
-        self._buffer = self._buffer[2:]
+        self._at += 2
         self._state = self._find_chunk
         return True
 
     def _find_trailers(self, searched: int) -> bool:
-        buffer = self._buffer
-        if buffer.startswith(b"\r\n"):
-            end = 2
+        buffer, at = self._buffer, self._at
+        if buffer.startswith(b"\r\n", at):
+            end = at + 2
         else:
-            found = buffer.find(b"\r\n\r\n", max(0, searched - 3))
-            if (len(buffer) if found < 0 else found) > MAX_HEAD:
+            found = buffer.find(b"\r\n\r\n", at + max(0, searched - 3))
+            if (len(buffer) if found < 0 else found) - at > MAX_HEAD:
                 raise MalformedError("the trailers are too large")
             if found < 0:
                 return False
-            if _TRAILERS.fullmatch(buffer[: found + 2]) is None:
+            if _TRAILERS.fullmatch(buffer, at, found + 2) is None:
                 raise MalformedError("an invalid trailer line")
             end = found + 4
-        self._buffer = buffer[end:]
+        self._at = end
         self.is_complete = True
         return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py import Nango
 from nango_py.config.catalogue import Catalogue
 from nango_py.config.loading import load_configuration
 from nango_py.config.template.filters import TemplateProblem
@@ -448,6 +450,29 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "in" / "linked.v0.yaml").symlink_to(outside)
     with pytest.raises(ConfigError, match="E104"):
         Catalogue([("local", tmp_path / "in")]).find("linked:v0", Position("i", 1, 1))
+
+
+@pytest.mark.parametrize("target", ["a.v0.yaml", "b.v0.yaml"])
+def test_a_circle_of_links_is_an_unreadable_file(tmp_path: Path, target: str) -> None:
+    """Of one link or of two; an error of Python's paths does not come out."""
+    (tmp_path / "a.v0.yaml").symlink_to(target)
+    (tmp_path / "b.v0.yaml").symlink_to("a.v0.yaml")
+    catalogue = Catalogue([("local", tmp_path)])
+    with pytest.raises(ConfigError, match="E010"):
+        catalogue.find("a:v0", Position("i", 1, 1))
+
+
+@pytest.mark.parametrize("folder", ["a\nb\0c", "a" * 300, "a/" * 3000, "link"])
+def test_a_folder_that_the_system_refuses_is_a_problem_of_the_file(tmp_path: Path, folder: str) -> None:
+    """A name with NUL, one that is too long, and a link to itself; control characters are escaped."""
+    (tmp_path / "link").symlink_to("link")
+    file = tmp_path / "integrations.yaml"
+    written = {"config": {"blueprint_paths": [folder]}, "integrations": {"a": {"extends_blueprint": "b:v0"}}}
+    file.write_text(json.dumps(written))
+    with pytest.raises(ConfigError, match="E010") as caught:
+        _ = Nango(file, environ={}).configuration
+    assert "\n" not in str(caught.value)
+    assert "\0" not in str(caught.value)
 
 
 def test_versions_are_numbers(tmp_path: Path) -> None:

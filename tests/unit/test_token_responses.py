@@ -10,6 +10,7 @@ from authlib.oauth2 import OAuth2Client
 from authlib.oauth2.base import OAuth2Error
 
 from nango_py.connections.rows import unstored_connection
+from nango_py.connections.validation import to_json
 from nango_py.errors import ConfigError
 from nango_py.json_types import is_text_deeper_than
 from nango_py.protocols import oauth2_protocol
@@ -87,6 +88,20 @@ def test_expiry_is_read_in_every_form(
     """Invalid values leave expires_at unset; excessive ones are reduced to ten years."""
     response = {"access_token": "planted-new-access", **extra}
     assert refresh_with(make_response(response), **settings).get("expires_at") == expires_at
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
+def test_a_number_that_cannot_be_stored_does_not_cost_the_token(number: str) -> None:
+    """A provider that rotates has replaced the old one: the number is null, wherever it stands."""
+    body = '{"access_token": " new ", "refresh_token": "r2", "expires_in": %s, "more": [{"a": %s}]}'
+    stored = refresh_with(make_response((body % (number, number)).encode()))
+    assert stored == {
+        **{name: stored[name] for name in stored if name in {"token_type", "scope"}},
+        "access_token": "new",
+        "refresh_token": "r2",
+        "raw": {"access_token": " new ", "refresh_token": "r2", "expires_in": None, "more": [{"a": None}]},
+    }
+    to_json(stored, "credentials")
 
 
 def test_token_may_be_nested() -> None:

@@ -99,7 +99,7 @@ class Folder:
 
     def check_names(self) -> list[Problem]:
         """Files that no blueprint can be read from: errors, and warnings for what may be there on purpose."""
-        if self.layer == "path" and not self.path.is_dir():
+        if self.layer == "path" and not os.path.isdir(self.path):  # noqa: PTH112 - it never raises
             help_ = "correct or remove it in blueprint_paths"
             return [
                 Problem(Position(display_path(self.path)), "W102", "the folder does not exist", "", help_)
@@ -116,6 +116,8 @@ class Folder:
             names, links = list_entries(self.path)
         except OSError as error:
             failure = (error.strerror or "cannot be listed").lower()
+        except ValueError:
+            failure = "not a folder name"
         if failure:
             raise _error(self.path, "E010", failure)
         doubtful: dict[str, None] = {}
@@ -174,7 +176,11 @@ class Folder:
         raise ConfigError([Problem(where, "E203", what, expected, help_)])
 
     def _refuse_outside(self, path: Path) -> None:
-        if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
+        try:
+            is_outside = path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError):  # a circle of links, which Python versions report in both ways
+            is_outside = False  # reading the file will say so
+        if is_outside:
             what = "the file is a link to outside of its folder"
             raise _error(path, "E104", what, "", "add its folder to blueprint_paths")
 

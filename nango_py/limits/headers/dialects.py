@@ -89,7 +89,15 @@ _FAMILY = re.compile(
     r"(?!x-hubspot-)((?:[a-z0-9]+-){0,3}?rate-?limit)-"
     r"(?:([a-z0-9]+(?:-[a-z0-9]+)*?)-)??(limit|remaining|resets?)(?:-([a-z0-9-]+))?"
 )
-_family = lru_cache(maxsize=1024)(_FAMILY.fullmatch)  # all responses of an API have the same names
+MAX_NAME = 100
+"""Maximum length of the name of a header about limits. The time for matching grows with its square."""
+
+
+@lru_cache(maxsize=1024)  # all responses of an API have the same names
+def _family(name: str) -> re.Match[str] | None:
+    return _FAMILY.fullmatch(name) if len(name) <= MAX_NAME else None
+
+
 _SUFFIX_SECONDS = {
     "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0,
     "secondly": 1.0, "minutely": 60.0, "hourly": 3600.0, "daily": 86400.0,

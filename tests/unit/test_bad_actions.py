@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py.config.actions.schemas import _KNOWN, is_surely_schema
+from nango_py.config.schema.validation import find_schema_fault
 from tests.support.bad_files import KLAVIYO, PLANTED, Case, everything_about, load, places, refusal
 
 if TYPE_CHECKING:
@@ -270,3 +272,34 @@ def test_a_wrong_action_of_an_entry_is_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, Case(integrations=entry, klaviyo=HEAD + REQUEST))
     assert places(error) == ("i:8:69 E703",)
     assert PLANTED not in everything_about(error)
+
+
+ODD_SCHEMAS: tuple[Any, ...] = (
+    None, True, 0, -1, 2, 1.5, "", "object", "strng", [], ["a"], ["a", "a"], [1], ["string", "null"], [{}],
+    [{"type": 1}], {}, {"a": True}, {"a": 1}, {"a": ["b"]}, {"type": "object"}, {"type": 1}, {"unknown": 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("keyword", sorted(_KNOWN))
+def test_the_quick_check_of_schemas_accepts_nothing_that_is_wrong(keyword: str) -> None:
+    """Each keyword with odd values: where the quick check says yes, jsonschema finds nothing."""
+    for value in ODD_SCHEMAS:
+        if is_surely_schema({"properties": {"a": {keyword: value}}}):
+            assert find_schema_fault({keyword: value}) == ((), ""), value
+
+
+def test_the_quick_check_accepts_usual_schemas() -> None:
+    """The control: what shipped actions use goes without jsonschema; a misspelt type does not."""
+    usual: Any = {
+        "type": "object",
+        "required": ["id"],
+        "properties": {
+            "id": {"type": ["string", "null"], "minLength": 1, "pattern": "^a", "description": "The id"},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 5, "default": []},
+            "sum": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "all"}]},
+        },
+        "additionalProperties": False,
+    }
+    assert is_surely_schema(usual)
+    usual["properties"]["tags"]["items"]["type"] = "strng"
+    assert not is_surely_schema(usual)

@@ -5,6 +5,7 @@ Run it after a change of the format: `python docs/generate_reference.py`.
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -362,6 +363,7 @@ def _word(kind: str, schema: Schema) -> str:
     return KINDS[kind]
 
 
+@functools.cache
 def find_examples() -> dict[tuple[str, str], str]:
     """A short value of each key, by definition and path, from the blueprints and the pages."""
     found: dict[tuple[str, str], str] = {}
@@ -410,9 +412,19 @@ def _keep(found: dict[tuple[str, str], str], place: tuple[str, str], value: Any)
     """Keep the first value that is short enough; of others the shortest list or mapping, cut."""
     if value is None or place in found:
         return
-    text = format_flow(value)
-    if len(text) <= LONGEST_EXAMPLE:
+    text = format_flow(value) if _is_short(value) else ""
+    if text and len(text) <= LONGEST_EXAMPLE:
         found[place] = text
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a value may fit; to format whole files would take most of the time."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_EXAMPLE
+    return not isinstance(value, dict | list) or (
+        len(value) < LONGEST_EXAMPLE // 2
+        and all(map(_is_short, value.values() if isinstance(value, dict) else value))
+    )
 
 
 if __name__ == "__main__":

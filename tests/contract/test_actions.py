@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import jsonschema
@@ -34,9 +35,6 @@ from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.tokens.unstored import UnstoredSource
 from tests.support.made_values import FakeResponse
 from tests.support.schema_values import values_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = Catalogue([("local", ROOT / "blueprints")])
@@ -86,12 +84,15 @@ class Tried:
         kept = {key: first[key] for key in ("credentials", "additional_config") if key in first}
         self.connection = self._bench.connection(self._bench.declared, kept)
 
-    def actions(self) -> Iterator[RunnableYaml]:
-        """The actions."""
+    @cached_property
+    def actions(self) -> list[tuple[RunnableYaml, st.SearchStrategy[Any]]]:
+        """The actions, and values that fit their inputs."""
+        found = []
         for name in self.blueprint.settings["actions"]:
             action, problems = compile_action(self.blueprint.settings, name, origins_of(self.blueprint))
             assert action is not None, problems
-            yield RunnableYaml(self._bench.declared, action)
+            found.append((RunnableYaml(self._bench.declared, action), values_of(action.input_schema)))
+        return found
 
     def run(self, action: RunnableYaml, value: Any, body: Any) -> tuple[list[Any], Any]:
         """The requests of an action, and its result or error."""
@@ -118,8 +119,8 @@ def tried(request: pytest.FixtureRequest) -> Tried:
 def test_every_input_that_fits_is_sent_safely(tried: Tried, data: st.DataObject) -> None:
     """The request stays below the API's URLs, values change no path, and the input is left as it was."""
     bases = _bases_of(tried)
-    for action in tried.actions():
-        value = data.draw(values_of(action.info.input_schema), label=action.info.name)
+    for action, values in tried.actions:
+        value = data.draw(values, label=action.info.name)
         before = copy.deepcopy(value)
         sent, result = tried.run(action, value, data.draw(st.sampled_from(BODIES)))
         assert value == before
@@ -149,11 +150,11 @@ def _bases_of(tried: Tried) -> tuple[str, ...]:
 @given(data=st.data())
 def test_the_fast_check_agrees_with_json_schema(tried: Tried, data: st.DataObject) -> None:
     """What fits is accepted without jsonschema, and a value that jsonschema refuses never is."""
-    for action in tried.actions():
+    for action, values in tried.actions:
         schema = action.info.input_schema
         is_fitting = compile_check(schema)
         validator = jsonschema.Draft202012Validator(schema)
-        value = data.draw(values_of(schema))
+        value = data.draw(values)
         if not validator.is_valid(value):
             continue  # a keyword that the strategy does not read
         assert is_fitting(value), (action.info.name, value)

@@ -14,15 +14,15 @@ from tests.support.made_values import FakeResponse
 from tests.support.scripted_executors import Request, ScriptedApi, executors
 
 PAGES = 20_000
-FEWER = 4_000
+FEWER = 2_400
 """Pages without `--thorough`: enough to see anything that is kept for each of them."""
-WARM = 1_000
+WARM = 600
 """Pages after which everything that is kept is there."""
 TRACED = 1_000
 """For these last pages allocations are traced; in the first 550, what is kept for loops is replaced."""
 SETTLED = 550
-MOST_BLOCKS = 1_500
-"""Blocks of memory that may be added by the pages between; one for each page would be 2,000 at least."""
+MOST_BLOCKS = 700
+"""Blocks of memory that may be added by the pages between; one for each page would be 800 at least."""
 MOST_BYTES = 15_000
 """Bytes that may be added by the last 450 pages; a hash for each page would be 40,000."""
 

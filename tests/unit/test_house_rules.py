@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 import shutil
 import subprocess
@@ -52,22 +51,14 @@ OWNERS = {
 """Each library is imported in one place, so that replacing it touches one place."""
 
 
-@functools.cache
 def parsed(path: Path) -> ast.Module:
     """The syntax tree of a file."""
     return ast.parse(path.read_text())
 
 
 def imported(path: Path) -> list[str]:
-    """Every module that a file imports, wherever in it."""
-    found = []
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module == "nango_py"]
-    return found
+    """Every module that a file imports, wherever in it; ruff allows one in a line."""
+    return re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text(), re.MULTILINE)
 
 
 def lint_imports(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -169,7 +160,7 @@ def test_every_test_opens_with_a_sentence() -> None:
     for path in TEST_FILES:
         for node in (each for top in parsed(path).body for each in (top, *getattr(top, "body", ()))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                assert ast.get_docstring(node), f"{path.name}: {node.name} has no sentence"
+                assert ast.get_docstring(node, clean=False), f"{path.name}: {node.name} has no sentence"
 
 
 def test_no_test_sleeps_mocks_or_is_switched_off() -> None:

@@ -29,10 +29,9 @@ HOUR = window(200, 3600.0)
 DAY = CalendarPeriod(200, "UTC", "200/day UTC")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "seconds"), [*((kind, 3600.0) for kind in KINDS), ("memory", 60.0)])
 @pytest.mark.parametrize("knowledge", ["written", "learned"])
 @pytest.mark.parametrize("life", ["one process", "restarts"])
-@pytest.mark.parametrize("seconds", [60.0, 3600.0])
 def test_a_caller_who_starts_late_uses_every_following_window(
     kind: str, knowledge: str, life: str, seconds: float, tmp_path: Path
 ) -> None:

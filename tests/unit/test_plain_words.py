@@ -53,6 +53,8 @@ PATTERNS = {
 }
 """The phrases across line ends."""
 
+ANY = re.compile("|".join(pattern.pattern for pattern in PATTERNS), re.IGNORECASE)
+
 ALLOWED = {
     r"answers? .{0,25}challenge": "RFC 9110 speaks of answering a challenge",
     r"tell its developers": "what a user should do",
@@ -94,6 +96,8 @@ def findings(path: Path) -> list[str]:
     """Each phrase of a file that is not plain, with its line and what to write instead."""
     found = []
     for line, text in prose_of(path):
+        if not ANY.search(text):
+            continue
         for phrase, instead in PATTERNS.items():
             for match in phrase.finditer(text):
                 around = WHITESPACE.sub(" ", text[max(0, match.start() - 40) : match.end() + 40])

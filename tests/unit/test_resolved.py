@@ -50,19 +50,40 @@ connection_config:
 """
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_output_is_the_blueprint_with_its_defaults(path: Path) -> None:
-    """It is YAML with the same values, and is valid itself."""
-    blueprint = CATALOGUE.find(path.stem.replace(".", ":", 1), Position(path.name))
-    text = "\n".join(resolved_lines(blueprint))
-    parsed = parse_document(text, "resolved").data
-    whole, added = with_defaults(blueprint.settings, "blueprint")
-    # The paths of facts name keys of the file, in which the logins are side by side.
-    left_out = {"extends", *(("sources", "unconfirmed", "changes") if blueprint.logins else ())}
-    assert parsed == thaw(whole)
-    assert all(_without(parsed, added).get(key) == thaw(value) for key, value in blueprint.settings.items())
-    valid = {key: value for key, value in parsed.items() if key not in left_out}
-    assert [str(problem) for problem in check_blueprint(document_from_python(valid))] == []
+def keys_of_format(node: Any) -> set[str]:
+    """Every key that a part of the file format names."""
+    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    own = node.get("properties") if isinstance(node, dict) else None
+    return set(own if isinstance(own, dict) else ()).union(*map(keys_of_format, below))
+
+
+def with_every_key(files: list[Path]) -> list[Path]:
+    """A few of the files, which together have every key of the file format that any of them has."""
+    known = keys_of_format(definitions())
+    keys = {path: known.intersection(re.findall(r"(\w+):", path.read_text("utf-8"))) for path in files}
+    missing, chosen = set().union(*keys.values()), []
+    while missing:
+        chosen.append(max(files, key=lambda path: len(keys[path] & missing)))
+        missing -= keys[chosen[-1]]
+    return chosen
+
+
+def test_the_output_is_a_blueprint_with_its_defaults(pytestconfig: pytest.Config) -> None:
+    """It is YAML with the same values, and is valid itself. With `--thorough`, all blueprints are tried."""
+    files = FILES if pytestconfig.getoption("--thorough") else with_every_key(FILES)
+    assert len(files) > 20
+    for path in files:
+        blueprint = CATALOGUE.find(path.stem.replace(".", ":", 1), Position(path.name))
+        parsed = parse_document("\n".join(resolved_lines(blueprint)), "resolved").data
+        whole, added = with_defaults(blueprint.settings, "blueprint")
+        # The paths of facts name keys of the file, in which the logins are side by side.
+        left_out = {"extends", *(("sources", "unconfirmed", "changes") if blueprint.logins else ())}
+        assert parsed == thaw(whole), path
+        own = _without(parsed, added)
+        assert [key for key, value in blueprint.settings.items() if own.get(key) != thaw(value)] == [], path
+        valid = {key: value for key, value in parsed.items() if key not in left_out}
+        problems = check_blueprint(document_from_python(valid))
+        assert [str(problem) for problem in problems] == [], path
 
 
 def _without(value: Any, added: frozenset[tuple[Any, ...]], path: tuple[Any, ...] = ()) -> Any:

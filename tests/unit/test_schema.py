@@ -122,12 +122,6 @@ def test_the_whole_format_is_accepted() -> None:
     assert told(COMPLETE) == []
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "blueprints").glob("*.yaml")), ids=lambda file: file.stem)
-def test_shipped_blueprints_fit(file: Path) -> None:
-    """What the package ships is right by its own format."""
-    assert told(file.read_text("utf-8")) == []
-
-
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_published_schemas_are_schemas(name: str) -> None:
     """Both are valid 2020-12, hold every definition they name, and name no other document."""
@@ -436,13 +430,13 @@ def test_the_quick_check_accepts_nothing_that_is_wrong(part: int, monkeypatch: p
 
 
 def test_right_files_need_no_validator() -> None:
-    """Shipped blueprints pass the quick check, so reading them imports no jsonschema."""
+    """Shipped blueprints are right by their own format, and reading them imports no jsonschema."""
     script = (
         "import sys; from nango_py.config.catalogue import open_catalogue\n"
         "from nango_py.errors import Position\n"
         "catalogue = open_catalogue()\n"
         "found = [catalogue.find(f'{r.name}:{r.version}', Position('i')) for r in catalogue.refs()]\n"
-        "print(len(found) >= 5, 'jsonschema' in sys.modules)"
+        "print(len(found) >= 200, 'jsonschema' in sys.modules)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nango_py.database.opening import open_database
 from nango_py.errors import StorageError
+from nango_py.limits.counting import queue
 from nango_py.limits.limit_types import CalendarPeriod, Granted, InFlight, Refused, Spend
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.redis_store import RedisLimits
+from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
 from tests.support.databases import fresh_redis
 from tests.support.simulated_api import Arrival, LimitClock, World, broken_limits, bucket, window
 from tests.support.stoppable_servers import Interrupted, interrupting, own_redis
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nango_py.limits.limit_types import LimitStore
@@ -67,12 +71,40 @@ def _play(store: LimitStore, clock: LimitClock, arrivals: list[Arrival]) -> tupl
     return [*sent], [*views]
 
 
+@pytest.fixture(scope="module")
+def small_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The script with pages of three waiting bookings, which the other stores have too."""
+    script = tmp_path_factory.mktemp("script") / "small.lua"
+    text = RedisLimits.SCRIPT.read_text()
+    assert text.count("PAGE_SIZE = 10000, 64") == 1
+    script.write_text(text.replace("PAGE_SIZE = 10000, 64", "PAGE_SIZE = 10000, 3"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "PAGE_SIZE", 3)
+        yield script
+
+
 @given(arrivals=histories())
-def test_the_script_computes_what_memory_computes(arrivals: list[Arrival]) -> None:
+def test_the_script_computes_what_memory_computes(small_pages: Path, arrivals: list[Arrival]) -> None:
     """Every request is sent at the very moment at which the store in memory sends it; views are equal."""
+
+    class Small(RedisLimits):
+        SCRIPT = small_pages
+
     clock, other_clock = LimitClock(), LimitClock()
     expected = _play(MemoryLimits(clock), clock, arrivals)
-    with fresh_redis() as url, closing(RedisLimits(Secret(url), clock=other_clock)) as store:
+    with fresh_redis() as url, closing(Small(Secret(url), clock=other_clock)) as store:
+        assert _play(store, other_clock, arrivals) == expected
+
+
+@settings(max_examples=5)
+@given(arrivals=histories())
+@pytest.mark.usefixtures("small_pages")
+def test_rows_of_a_database_say_what_memory_says(arrivals: list[Arrival]) -> None:
+    """The same holds for a store whose queues are read in parts."""
+    clock, other_clock = LimitClock(), LimitClock()
+    expected = _play(MemoryLimits(clock), clock, arrivals)
+    database = open_database(Secret("sqlite:///:memory:"))
+    with closing(SqlLimits(database, other_clock, is_server=False)) as store:
         assert _play(store, other_clock, arrivals) == expected
 
 

@@ -15,7 +15,8 @@ from nango_py import Nango
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.bookings import Bookings
 from nango_py.limits.counting.counted_log import MERGE_ABOVE, CountedLog
-from nango_py.limits.counting.meter import COUNTED_WITHIN, LOST_AFTER, Meter
+from nango_py.limits.counting.meter import COUNTED_WITHIN, Meter
+from nango_py.limits.counting.queue import LOST_AFTER
 from nango_py.limits.limit_types import Granted, Spend
 from nango_py.limits.stores.failover import FailoverLimits
 from nango_py.limits.stores.memory import SWEEP_EVERY, SWEPT_NOW_AND_THEN, MemoryLimits

@@ -27,8 +27,7 @@ class Booking:
         self.time = self.wake_at = 0.0
         self.state: Literal["waiting", "in_flight", "ended"] = "ended"
 
-    def has_same_keys(self, other: Booking) -> bool:
-        """Whether both spend from the same budgets, so that arrival decides which goes first."""
-        return self.spends is other.spends or (
-            [spend.key for spend in self.spends] == [spend.key for spend in other.spends]
-        )
+    @property
+    def line(self) -> object:
+        """Equal for bookings that spend from the same budgets, so that arrival decides which goes first."""
+        return tuple([spend.key for spend in self.spends])

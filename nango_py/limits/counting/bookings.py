@@ -44,7 +44,8 @@ class Bookings:
         self.arrivals += 1
         booking = self._booking_type(self.arrivals, spends, gates)
         meters = self._meters(booking, now)
-        time, label = self._earliest(booking, meters, now, None)
+        costs = [spend.cost for spend in spends]
+        time, label = self._earliest(booking, costs, meters, now, None)
         if time - now > max_wait:
             return Refused(time - now, label)
         if time > now and any(len(meter.waiting) >= MAX_WAITING for meter in meters):
@@ -60,14 +61,19 @@ class Bookings:
         if booking.state == "in_flight":
             return 0.0
         meters = self._meters(booking, now)
-        time, _ = self._earliest(booking, meters, now, booking.order)
+        costs = [spend.cost for spend in booking.spends]
+        time, _ = self._earliest(booking, costs, meters, now, booking.order)
         if time > now:
             # If there is room for all overdue bookings, nothing needs to be planned again.
             self._replan_overdue(booking, meters, now)
-            time, _ = self._earliest(booking, meters, now, booking.order)
+            time, _ = self._earliest(booking, costs, meters, now, booking.order)
         for meter in meters:
-            meter.dequeue(booking)
-        return self._place(booking, meters, time, now)
+            meter.dequeue(booking, is_sent=max(time, booking.time) <= now)
+        wait = self._place(booking, meters, time, now)
+        if wait:
+            for meter in meters:
+                meter.waiting.move(booking)
+        return wait
 
     def settle(self, booking: Booking, now: float, costs: tuple[int, ...] | None = None) -> None:
         if booking.state == "waiting":
@@ -87,9 +93,9 @@ class Bookings:
         if booking.state == "ended":
             return
         for spend in booking.spends:
-            if spend.key in self.meters:
-                self.meters[spend.key].dequeue(booking)
-                self.meters[spend.key].cancel(booking)
+            meter = self.meters.get(spend.key)
+            if meter is not None and not meter.cancel(booking):
+                meter.dequeue(booking)
         booking.state = "ended"
 
     def _change_costs(self, booking: Booking, costs: tuple[int, ...]) -> None:
@@ -172,7 +178,7 @@ class Bookings:
         return meters
 
     def _earliest(
-        self, booking: Booking, meters: list[Meter], now: float, before: int | None
+        self, booking: Booking, costs: list[int], meters: list[Meter], now: float, before: int | None
     ) -> tuple[float, str]:
         """The first moment that every gate and every meter allows, and the label of what decided."""
         time, label = now, ""
@@ -185,11 +191,11 @@ class Bookings:
         for meter in meters:
             if meter.waiting:
                 is_quiet = False
-                time = max(time, _last_before(booking, meter))
+                time = max(time, meter.last_before(booking, before))
         while True:
             previous = time
-            for meter, spend in zip(meters, booking.spends, strict=True):
-                found, found_label = meter.earliest(time, spend.cost, now, before)
+            for meter, cost in zip(meters, costs, strict=True):
+                found, found_label = meter.earliest(time, cost, now, before)
                 if found > time:
                     time, label = found, found_label
             # If nothing waits, a moment that is late enough for one limit stays so at all later moments.
@@ -203,19 +209,19 @@ class Bookings:
         """
         if not meters:
             return
-        overdue = []
-        for time, order, other, _ in meters[0].waiting:
-            if time >= now:
-                break
-            if order < booking.order and other.has_same_keys(booking):
-                overdue.append((order, other))
-        for order, other in sorted(overdue, key=lambda entry: entry[0]):
-            time, _ = self._earliest(other, meters, now, order)
+        for _, _, other, _ in meters[0].waiting.overdue(booking, now):
+            entries = [meter.waiting.find(other.time, other.order) for meter in meters]
+            costs = [entry[3] for entry in entries if entry is not None]
+            if len(costs) < len(meters):
+                continue
+            other.gates = other.gates or booking.gates
+            time, _ = self._earliest(other, costs, meters, now, other.order)
             for meter in meters:
                 meter.dequeue(other)
             other.time = time
-            for meter, spend in zip(meters, other.spends, strict=True):
-                meter.enqueue(other, spend.cost)
+            for meter, cost in zip(meters, costs, strict=True):
+                meter.enqueue(other, cost)
+                meter.waiting.move(other)
 
     @staticmethod
     def _place(booking: Booking, meters: list[Meter], time: float, now: float) -> float:
@@ -228,11 +234,3 @@ class Bookings:
             else:
                 meter.enqueue(booking, spend.cost)
         return max(0.0, time - now)
-
-
-def _last_before(booking: Booking, meter: Meter) -> float:
-    """The time of the last waiting booking with the same keys that arrived before this one."""
-    for time, _, other, _ in reversed(meter.earlier(booking.order)):
-        if other.has_same_keys(booking):
-            return time
-    return 0.0

@@ -15,12 +15,11 @@ changed all of it or nothing.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.calendar_periods import CLOCKS_DIFFER, LENGTHS, period_around
 from nango_py.limits.counting.counted_log import CountedLog
-from nango_py.limits.counting.queue import EMPTY_QUEUE, Queue, earliest_with_tokens
+from nango_py.limits.counting.queue import NOTHING, Queue, View, earliest_with_tokens
 from nango_py.limits.counting.report import OWN_CALLS_STAY, WITHOUT_RESET, Counted, correct
 from nango_py.limits.limit_types import Bucket, CalendarPeriod, InFlight, Window, capacity
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nango_py.limits.counting.booking import Booking
-    from nango_py.limits.counting.queue import Waiting
     from nango_py.limits.counting.report import Report
     from nango_py.limits.limit_types import Limit, LimitReport
 
@@ -39,9 +37,6 @@ hold its place in a short window until it arrives."""
 LEASE = 300.0
 """Seconds for which a request in flight holds its place under a cap if its process never ends it."""
 
-LOST_AFTER = 5.0
-"""Seconds after its time until a booking is dropped if its caller does not confirm it."""
-
 POLL_SECONDS = 0.05
 """Seconds between two attempts under a cap: when a request in flight will end is unknown."""
 
@@ -51,7 +46,10 @@ class Meter:
 
     Attributes:
         in_flight: when each was sent, and its cost.
+        buckets: those of the limits.
         spans: the lengths of the windows in seconds, ascending.
+        packed: no moment from the first to the second has room for this cost or more; and the label of what
+            decided.
         longest: seconds after which a counted request no longer matters.
         max_cost: a call that costs more can never be sent.
         in_flight_seconds: after which a request in flight counts as finished.
@@ -62,11 +60,9 @@ class Meter:
     """
 
     __slots__ = (
-        "_buckets",
-        "_by_order",
-        "_lost_at",
-        "_queue",
+        "_has_cap",
         "_rules",
+        "buckets",
         "has_calendar",
         "in_flight",
         "in_flight_cost",
@@ -77,6 +73,7 @@ class Meter:
         "longest",
         "max_cost",
         "offset",
+        "packed",
         "reports",
         "spans",
         "waiting",
@@ -87,15 +84,13 @@ class Meter:
         self.log = CountedLog()
         self.in_flight: dict[Booking, tuple[float, int]] = {}
         self.in_flight_cost = 0
-        self.waiting: Waiting = []
-        # The waiting bookings by order, and as a queue; None until they are needed.
-        self._by_order: Waiting | None = None
-        self._queue: Queue | None = None
-        self._lost_at = 0.0
+        self.waiting = Queue()
+        self.packed: tuple[float, float, int, str] | None = None
+        self._has_cap = False
         self.spans: tuple[float, ...] = ()
         self.has_calendar = False
         self.offset = 0.0
-        self._buckets: tuple[Bucket, ...] = ()
+        self.buckets: tuple[Bucket, ...] = ()
         self._rules: tuple[tuple[Any, Callable[..., float]], ...] = ()
         self.levels: dict[str, tuple[float, float]] = {}
         self.reports: dict[str, Report] = {}
@@ -114,15 +109,17 @@ class Meter:
         self.has_calendar = has_calendar
         calendars = [LENGTHS[limit.period] for limit in limits if isinstance(limit, CalendarPeriod)]
         self.spans = tuple(sorted({*spans, *(length.usual for length in calendars)}))
-        self._buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
+        self.buckets = tuple(limit for limit in limits if isinstance(limit, Bucket))
+        self.waiting.forget_levels()
         self._rules = tuple((limit, _EARLIEST[type(limit)]) for limit in limits)
         self.longest = max((*spans, *(length.longest for length in calendars)), default=0.0)
-        has_cap = any(isinstance(limit, InFlight) for limit in limits)
-        self.in_flight_seconds = LEASE if has_cap else COUNTED_WITHIN
+        self._has_cap = any(isinstance(limit, InFlight) for limit in limits)
+        self.in_flight_seconds = LEASE if self._has_cap else COUNTED_WITHIN
         labels = {limit.label for limit in limits}
         self.levels = {label: level for label, level in self.levels.items() if label in labels}
         self.reports = {label: report for label, report in self.reports.items() if label in labels}
         self.max_cost = min(map(capacity, limits), default=math.inf)
+        self.packed = None
         self.limits = limits  # last: an interrupted change is made again
 
     # -- changes -------------------------------------------------------------------------------------------
@@ -141,58 +138,29 @@ class Meter:
             self.reports = {
                 label: report for label, report in self.reports.items() if report.matters(now, self.longest)
             }
-        if self.waiting and self._lost_at < now:
-            # A lost caller may still come to confirm; then it is booked again under its old order.
-            waiting = [entry for entry in self.waiting if entry[2].wake_at + LOST_AFTER >= now]
-            lost_at = min((entry[2].wake_at for entry in waiting), default=now) + LOST_AFTER
-            self.waiting, self._lost_at = waiting, lost_at
-            self._queue = self._by_order = None
+        if self.waiting and self.waiting.expire(now):
+            self.packed = None
 
     def enqueue(self, booking: Booking, cost: int) -> None:
         """Keep a place at `booking.time`."""
-        entry, waiting = (booking.time, booking.order, booking, cost), self.waiting
-        self._lost_at = min(self._lost_at, booking.wake_at + LOST_AFTER)
-        if self._by_order is not None:
-            self._by_order.insert(bisect_left(self._by_order, booking.order, key=_order_of), entry)
-        if not waiting or waiting[-1] < entry:
-            waiting.append(entry)
-            if self._queue is not None:
-                self._queue.append(booking.time, cost)
-        else:
-            waiting.insert(bisect_left(waiting, entry), entry)
-            self._queue = None
+        self.waiting.insert(booking, cost)
 
-    def dequeue(self, booking: Booking) -> None:
-        """Give a waiting booking's place back."""
-        index = bisect_left(self.waiting, (booking.time, booking.order))
-        if index < len(self.waiting) and self.waiting[index][2] is booking:
-            del self.waiting[index]
-            if self._by_order is not None:
-                del self._by_order[bisect_left(self._by_order, booking.order, key=_order_of)]
-            if index == 0 and self._queue is not None:
-                self._queue.remove_first()
-            else:
-                self._queue = None
+    def dequeue(self, booking: Booking, *, is_sent: bool = False) -> None:
+        """Give a waiting booking's place back, unless it is sent at its time or later."""
+        entry = self.waiting.find(booking.time, booking.order) if self.waiting else None
+        if entry is not None:
+            self.waiting.remove(entry)
+            if not is_sent:
+                self.packed = None
 
     def forget_order(self) -> None:
-        """Sort the waiting bookings again when they are needed: a change of them was interrupted."""
-        self._queue = self._by_order = None
+        """Sort the waiting bookings again: a change of them was interrupted."""
+        self.waiting.rebuild()
+        self.packed = None
 
-    def earlier(self, order: int) -> Waiting:
-        """The waiting bookings with a lower order, sorted by time."""
-        if self._by_order is None:
-            self._by_order = sorted(self.waiting, key=_order_of)
-        if not self._by_order or self._by_order[-1][1] < order:
-            return self.waiting
-        return sorted(self._by_order[: bisect_left(self._by_order, order, key=_order_of)])
-
-    def queue(self) -> Queue:
-        """All waiting bookings."""
-        if not self.waiting:
-            return EMPTY_QUEUE
-        if self._queue is None:
-            self._queue = Queue(self.waiting)
-        return self._queue
+    def last_before(self, booking: Booking, before: int | None) -> float:
+        """The time of the last waiting booking with the same keys that arrived earlier; 0.0 without one."""
+        return self.waiting.line(booking.line).last if before is None else self.waiting.last_before(booking)
 
     def start(self, booking: Booking, now: float, cost: int) -> None:
         """The request is sent now."""
@@ -205,20 +173,24 @@ class Meter:
             sent, booked = self.in_flight[booking]
             self.in_flight[booking] = (sent, cost)
             self.in_flight_cost += cost - booked
+            self.packed = None
 
-    def cancel(self, booking: Booking) -> None:
-        """The request was not sent after all."""
-        if booking in self.in_flight:
-            cost = self.in_flight[booking][1]
-            del self.in_flight[booking]
-            self.in_flight_cost -= cost
+    def cancel(self, booking: Booking) -> bool:
+        """The request was not sent after all; whether it was in flight."""
+        if booking not in self.in_flight:
+            return False
+        cost = self.in_flight[booking][1]
+        del self.in_flight[booking]
+        self.in_flight_cost -= cost
+        self.packed = None
+        return True
 
     def finish(self, booking: Booking, moment: float) -> None:
         """The response came: the API has counted the request by this moment."""
         if booking not in self.in_flight:
             return
         cost, log = self.in_flight[booking][1], self.log
-        levels = self._levels_after(moment, cost) if self._buckets else self.levels
+        levels = self._levels_after(moment, cost) if self.buckets else self.levels
         times = log.times
         late = log.with_entry(moment, cost) if self.spans and times and times[-1] > moment else None
         # From here to the end of the change there is no call and no loop.
@@ -242,12 +214,12 @@ class Meter:
             log.add(moment, cost)
             if len(log.times) > log.merge_above:
                 log.merge_old(moment, self.spans)
-        if self._buckets:
+        if self.buckets:
             self.levels = self._levels_after(moment, cost)
 
     def _levels_after(self, moment: float, cost: int) -> dict[str, tuple[float, float]]:
         levels = {**self.levels}
-        for bucket in self._buckets:
+        for bucket in self.buckets:
             level, since = self._level(bucket, moment)
             levels[bucket.label] = (level - cost, since)
         return levels
@@ -277,6 +249,7 @@ class Meter:
         if corrected is None:
             return False
         self.reports[limit.label] = corrected
+        self.packed = None
         return True
 
     def _ended_after(self, moment: float) -> int:
@@ -284,12 +257,7 @@ class Meter:
 
     def _held(self, now: float) -> int:
         """The cost in flight or due to be sent."""
-        held = self.in_flight_cost
-        for time, _, _, cost in self.waiting:
-            if time > now:
-                break
-            held += cost
-        return held
+        return self.in_flight_cost + (View(self.waiting, None).cost_until(now) if self.waiting else 0)
 
     def _seconds_to_reset(self, limit: Window | CalendarPeriod, now: float) -> float:
         if isinstance(limit, CalendarPeriod):
@@ -304,6 +272,7 @@ class Meter:
         if abs(corrected - used) < 1:
             return False
         self.levels[bucket.label] = (bucket.burst - corrected, since)
+        self.packed = None
         return True
 
     # -- questions -----------------------------------------------------------------------------------------
@@ -315,16 +284,16 @@ class Meter:
             return False
         if self.reports or (self.log.times and self.log.times[-1] > now - self.longest):
             return False
-        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self._buckets)
+        return all(self._level(bucket, now)[0] >= bucket.burst for bucket in self.buckets)
 
     def expires_at(self) -> float:
         """The moment from which forgetting the key changes nothing, if nothing more happens."""
         ends = [0.0]
         ends += [sent + self.in_flight_seconds + self.longest for sent, _ in self.in_flight.values()]
-        ends += [time + COUNTED_WITHIN + self.longest for time, _, _, _ in self.waiting[-1:]]
+        ends.append(self.waiting.last_time + COUNTED_WITHIN + self.longest if self.waiting else 0.0)
         ends += [moment + self.longest for moment in self.log.times[-1:]]
         ends += [max(report.until, report.reported_at + self.longest) for report in self.reports.values()]
-        for bucket in self._buckets:
+        for bucket in self.buckets:
             level, since = self.levels.get(bucket.label, (bucket.burst, 0.0))
             missing = bucket.burst - level + self.in_flight_cost + len(self.waiting)
             ends.append(since + missing / bucket.per_second)
@@ -341,7 +310,21 @@ class Meter:
         """
         if cost > self.max_cost:
             return math.inf, min(self.limits, key=capacity).label
-        queue = self.queue() if before is None or not self.waiting else Queue(self.earlier(before))
+        if not self.waiting:
+            return self._search(start, cost, now, NOTHING)
+        if before is not None:
+            return self._search(start, cost, now, View(self.waiting, before))
+        since, until, least, packed_label = self.packed or (start, start, cost, "")
+        if since <= start <= until and cost >= least:
+            moment, label = self._search(until, cost, now, View(self.waiting, None))
+            label = label or (packed_label if until > start else "")
+        else:
+            since, (moment, label) = start, self._search(start, cost, now, View(self.waiting, None))
+        if not self._has_cap:
+            self.packed = (since, moment, cost, label or packed_label)
+        return moment, label
+
+    def _search(self, start: float, cost: int, now: float, queue: View) -> tuple[float, str]:
         moment, label = start, ""
         while True:
             previous = moment
@@ -349,7 +332,7 @@ class Meter:
                 found = find(self, limit, moment, cost, now, queue)
                 if found > moment:
                     moment, label = found, limit.label
-            if queue is EMPTY_QUEUE or moment == previous:
+            if queue is NOTHING or moment == previous:
                 return moment, label
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
@@ -376,12 +359,12 @@ class Meter:
 
     # -- the first moment from `start` on at which each kind of limit has room -----------------------------
 
-    def earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_in_window(self, window: Window, start: float, cost: int, now: float, queue: View) -> float:
         """The first moment that every span of this length, at any alignment, has room for."""
         log, span, room = self.log, window.seconds, window.requests - cost
         report = self.reports.get(window.label)
         others = report.others if report else 0
-        if queue is EMPTY_QUEUE and log.total - log.dropped + self.in_flight_cost + others <= room:
+        if queue is NOTHING and log.total - log.dropped + self.in_flight_cost + others <= room:
             return start
         moment = start
         while True:
@@ -398,7 +381,7 @@ class Meter:
                 return moment
             moment = later
 
-    def _used_within(self, end: float, span: float, now: float, queue: Queue, report: Report | None) -> int:
+    def _used_within(self, end: float, span: float, now: float, queue: View, report: Report | None) -> int:
         """The cost in (end - span, end], for an end at or after now."""
         start, others = end - span, 0
         waiting = queue.cost_until(end)
@@ -409,7 +392,7 @@ class Meter:
         return self._ended_after(start) + self.in_flight_cost + waiting + others
 
     def _nth_after(
-        self, moment: float, span: float, over: int, now: float, queue: Queue, report: Report | None
+        self, moment: float, span: float, over: int, now: float, queue: View, report: Report | None
     ) -> float:
         """The moment of the `over`-th that counts in the window that ends at this moment."""
         start = moment - span
@@ -424,13 +407,12 @@ class Meter:
         return now if waiting <= 0 else max(now, queue.time_of(waiting))
 
     def _overfilled(
-        self, moment: float, span: float, room: int, now: float, queue: Queue, report: Report | None
+        self, moment: float, span: float, room: int, now: float, queue: View, report: Report | None
     ) -> float | None:
         """The last later booking whose window a request at this moment would overfill."""
-        first, last = bisect_right(queue.times, moment), bisect_left(queue.times, moment + span)
-        for index in range(last - 1, first - 1, -1):
-            if self._used_within(queue.times[index], span, now, queue, report) > room:
-                return queue.times[index]
+        for time in queue.times_between(moment, moment + span):
+            if self._used_within(time, span, now, queue, report) > room:
+                return time
         return None
 
     def _period_bounds(self, period: CalendarPeriod, moment: float) -> tuple[float, float]:
@@ -441,7 +423,7 @@ class Meter:
         return begin - self.offset - CLOCKS_DIFFER, end - self.offset + CLOCKS_DIFFER + 1e-6
 
     def earliest_in_period(
-        self, period: CalendarPeriod, start: float, cost: int, now: float, queue: Queue
+        self, period: CalendarPeriod, start: float, cost: int, now: float, queue: View
     ) -> float:
         """The first moment whose period has room beside all that is counted or waits in it."""
         report = self.reports.get(period.label)
@@ -458,7 +440,7 @@ class Meter:
                 return moment
             moment = min(end, report.until) if report and moment < report.until else end
 
-    def earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_under_cap(self, cap: InFlight, start: float, cost: int, now: float, queue: View) -> float:
         """`start` if there is room under the cap now, else when to ask again; callers ask in turns."""
         if self.in_flight_cost + queue.cost_until(now) + cost <= cap.most:
             return start
@@ -471,10 +453,12 @@ class Meter:
             return min(bucket.burst, level + (moment - since) * bucket.per_second), moment
         return level, since
 
-    def earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: Queue) -> float:
+    def earliest_in_bucket(self, bucket: Bucket, start: float, cost: int, now: float, queue: View) -> float:
         """The first moment with tokens for this call that leaves every later booking its own."""
         level = self._level(bucket, now)[0] - self.in_flight_cost - queue.cost_until(now)
-        return earliest_with_tokens(bucket, level, now, queue.after(now), start, cost)
+        place = self.buckets.index(bucket)
+        level, since = queue.tokens_after(self.buckets, place, level, now, start)
+        return earliest_with_tokens(bucket, level, since, queue.after(start), start, cost)
 
 
 _EARLIEST: dict[type[Limit], Callable[..., float]] = {

@@ -63,8 +63,9 @@ _RULES = Struct("<Bddd")
 _LIMIT = Struct("<Bddd")
 _REPORT = Struct("<dddd")
 _COST = Struct("<d")
+_PLACE = Struct("<dd")
 
-LAYOUT = "5"
+LAYOUT = "6"
 """Part of every key, so that no version reads what another wrote in another format."""
 
 
@@ -101,14 +102,23 @@ class Call:
 
 
 class Ticket:
-    """A booking in Redis."""
+    """A booking in Redis.
 
-    __slots__ = ("call", "name", "order")
+    Attributes:
+        place: its name, time and order, with which the script finds it.
+    """
 
-    def __init__(self, name: bytes, order: float, call: Call) -> None:
-        self.name = name
-        self.order = order
+    __slots__ = ("_name", "_order", "call", "place")
+
+    def __init__(self, name: bytes, order: float, call: Call, time: float) -> None:
+        self._name = name
+        self._order = order
         self.call = call
+        self.move(time)
+
+    def move(self, time: float) -> None:
+        """It waits until another time."""
+        self.place = self._name + _PLACE.pack(time, self._order)
 
 
 class RedisLimits:
@@ -150,27 +160,29 @@ class RedisLimits:
             self._reset_process()
         name = self._process + next(self._numbers).to_bytes(8, "little")
         max_wait = min(max(max_wait, 0.0), 1e12)
-        outcome, wait, detail, self._generation = self._run(
+        outcome, wait, detail, self._generation, *time = self._run(
             "acquire", call.acquire_keys, name, max_wait, call.arguments
         )
         if outcome == b"refused":
             return Refused(float(wait), detail.decode())
-        return Granted(float(wait), Ticket(name, float(detail), call))
+        return Granted(float(wait), Ticket(name, float(detail), call, float(time[0])))
 
     def confirm(self, ticket: Ticket) -> float:
         call = ticket.call
-        return float(self._run("confirm", call.all_keys, ticket.name, ticket.order, call.arguments))
+        wait, time = self._run("confirm", call.all_keys, ticket.place, arguments=call.arguments)
+        ticket.move(float(time))
+        return float(wait)
 
     def settle(self, ticket: Ticket, costs: tuple[int, ...] | None = None) -> None:
         if ticket.call.budget_keys:
-            name = ticket.name
+            place = ticket.place
             if costs is not None:
-                name += b"".join(_COST.pack(cost) for cost in costs)
-            self._run("settle", ticket.call.budget_keys, name)
+                place += b"".join(_COST.pack(cost) for cost in costs)
+            self._run("settle", ticket.call.budget_keys, place)
 
     def release(self, ticket: Ticket) -> None:
         if ticket.call.budget_keys:
-            self._run("release", ticket.call.budget_keys, ticket.name)
+            self._run("release", ticket.call.budget_keys, ticket.place)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         if spends:
@@ -322,7 +334,7 @@ class RedisLimits:
                 # The server restarted, or closed a connection that was idle for long.
                 connection.send_command("SCRIPT", "LOAD", self._script)
                 connection.read_response()
-                connection.send_command(*command)
+                connection.send_command(*_repeated(command))
                 reply = connection.read_response(disable_decoding=True)
         except redis.ResponseError:
             self._connections.append(connection)
@@ -334,6 +346,13 @@ class RedisLimits:
             raise
         self._connections.append(connection)
         return reply
+
+
+def _repeated(command: tuple[str | bytes | float, ...]) -> tuple[str | bytes | float, ...]:
+    """The command once more, after its reply may have been lost."""
+    place = 3 + int(command[2])
+    step = "again" if command[place] == "acquire" else command[place]
+    return (*command[:place], step, *command[place + 1 :])
 
 
 def _failure(reason: str) -> StorageError:

@@ -13,6 +13,17 @@ CREATE TABLE IF NOT EXISTS nango_limits (
   key TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, kept_until BIGINT NOT NULL
 )
 """
+# The pages and lines of the queues of waiting calls; see stored_meter.py.
+CREATE_QUEUES = """
+CREATE TABLE IF NOT EXISTS nango_limit_queues (
+  key TEXT NOT NULL, part TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (key, part)
+)
+"""
+DROP_QUEUE = "DELETE FROM nango_limit_queues WHERE key = :key"
+SWEEP_QUEUES = """
+DELETE FROM nango_limit_queues
+WHERE NOT EXISTS (SELECT 1 FROM nango_limits WHERE nango_limits.key = nango_limit_queues.key)
+"""
 CREATE_PROCESSES = """
 CREATE TABLE IF NOT EXISTS nango_limit_processes (name TEXT NOT NULL PRIMARY KEY, seen_at BIGINT NOT NULL)
 """
@@ -40,6 +51,12 @@ _UPSERT = """
 INSERT INTO nango_limits (key, state, kept_until) VALUES {rows}
 ON CONFLICT (key) DO UPDATE SET state = excluded.state, kept_until = excluded.kept_until
 """
+_SELECT_PARTS = "SELECT key, part, state FROM nango_limit_queues WHERE {pairs}"
+_DELETE_PARTS = "DELETE FROM nango_limit_queues WHERE {pairs}"
+_UPSERT_PARTS = """
+INSERT INTO nango_limit_queues (key, part, state) VALUES {rows}
+ON CONFLICT (key, part) DO UPDATE SET state = excluded.state
+"""
 
 
 def select(count: int, time: str) -> str:
@@ -58,6 +75,29 @@ def upsert(count: int) -> str:
     """Writes the rows of this number of keys."""
     names = [letters(index) for index in range(count)]
     return _UPSERT.format(rows=", ".join(f"(:key_{name}, :state_{name}, :until_{name})" for name in names))
+
+
+def _pairs(count: int) -> str:
+    # SQLite uses no index for (key, part) IN (...).
+    names = [letters(index) for index in range(count)]
+    return " OR ".join(f"(key = :key_{name} AND part = :part_{name})" for name in names)
+
+
+def select_parts(count: int) -> str:
+    """Selects this number of parts of queues."""
+    return _SELECT_PARTS.format(pairs=_pairs(count))
+
+
+def delete_parts(count: int) -> str:
+    """Removes this number of parts of queues."""
+    return _DELETE_PARTS.format(pairs=_pairs(count))
+
+
+def upsert_parts(count: int) -> str:
+    """Writes this number of parts of queues."""
+    names = [letters(index) for index in range(count)]
+    rows = ", ".join(f"(:key_{name}, :part_{name}, :state_{name})" for name in names)
+    return _UPSERT_PARTS.format(rows=rows)
 
 
 def name_parameters(word: str, values: Collection[str]) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Limits shared through a database: SQLite for the processes of one machine, PostgreSQL for many machines.
 
 Each key is a row. A booking locks the rows of its keys, runs the same arithmetic as the store in memory, and
-writes them back.
+writes them back. The calls that wait for a key are in further rows, of which a step reads a few.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,9 +19,11 @@ from nango_py.limits.stores.sql_statements import (
     CREATE,
     CREATE_INDEX,
     CREATE_PROCESSES,
+    CREATE_QUEUES,
     FORGET_PROCESSES,
     KEYS,
     SWEEP,
+    SWEEP_QUEUES,
     insert_missing,
     name_parameters,
     select,
@@ -93,12 +96,13 @@ class SqlLimits:
             return Granted(outcome.wait, Ticket("", 0, (), gates))
 
         def acquire(run: Run, rows: SqlRows) -> Granted | Refused:
+            rows.read_parts(spends, math.inf, 0)
             outcome = rows.bookings.acquire(spends, gates, max_wait, rows.now)
             if isinstance(outcome, Refused):
                 return outcome
             rows.save(run, [spend.key for spend in spends])
             booking: StoredBooking = outcome.ticket
-            return Granted(outcome.wait, Ticket(booking.name, booking.order, spends, gates))
+            return Granted(outcome.wait, Ticket(booking.name, booking.order, spends, gates, booking.time))
 
         return self._change(keys, acquire)
 
@@ -108,8 +112,10 @@ class SqlLimits:
             return rows.bookings.confirm(rows.booking(ticket), rows.now)
 
         def confirm(run: Run, rows: SqlRows) -> float:
-            wait = rows.bookings.confirm(rows.booking(ticket), rows.now)
+            booking = rows.booking(ticket)
+            wait = rows.bookings.confirm(booking, rows.now)
             rows.save(run, [spend.key for spend in ticket.spends])
+            ticket.time = booking.time
             return wait
 
         return self._change(_keys(ticket.spends, ticket.gates), confirm)
@@ -191,7 +197,7 @@ class SqlLimits:
         self._create_tables()
         parameters = name_parameters("key", keys)
         rows = self._database.read(select(len(keys), self._time()), parameters) if keys else []
-        return SqlRows(rows, self._clock, self._boot)
+        return SqlRows(rows, self._clock, self._boot, self._database.read)
 
     def _change(self, keys: tuple[str, ...], work: Callable[[Run, SqlRows], Result]) -> Result:
         """The result of `work` on the locked rows of these keys."""
@@ -205,7 +211,7 @@ class SqlLimits:
                 # A row that does not exist cannot be locked.
                 run(insert_missing(len(keys)), parameters)
                 rows = run(lock, parameters)
-            return work(run, SqlRows(rows, self._clock, self._boot))
+            return work(run, SqlRows(rows, self._clock, self._boot, run))
 
         self._disable_sync()
         return self._database.write(transact)
@@ -240,6 +246,7 @@ class SqlLimits:
             run(self._database.schema_lock)
         run(CREATE)
         run(CREATE_INDEX)
+        run(CREATE_QUEUES)
         run(CREATE_PROCESSES)
 
     def _sweep_if_due(self) -> None:
@@ -247,7 +254,11 @@ class SqlLimits:
             return
         self._sweep_at = self._clock.monotonic() + SWEEP_EVERY
         self._create_tables()
-        self._database.write(lambda run: run(SWEEP, {"now": self._unix_microseconds(run)}))
+        self._database.write(self._run_sweep)
+
+    def _run_sweep(self, run: Run) -> None:
+        run(SWEEP, {"now": self._unix_microseconds(run)})
+        run(SWEEP_QUEUES)
 
 
 def _keys(spends: tuple[Spend, ...], gates: tuple[str, ...]) -> tuple[str, ...]:

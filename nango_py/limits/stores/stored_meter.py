@@ -1,4 +1,7 @@
-"""A meter as JSON text, for stores that keep it in a row."""
+"""A meter as JSON texts, for stores that keep it in rows.
+
+One row is the meter. Each page and each line of its queue is a row that is read only if it is needed.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.limits.counting.booking import Booking
 from nango_py.limits.counting.meter import Meter
+from nango_py.limits.counting.queue import Line, Page, Queue, page_level
 from nango_py.limits.counting.report import Report
 from nango_py.limits.limit_types import LONGEST_GATE, Bucket, CalendarPeriod, InFlight, Spend, Window
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.json_types import JsonObject
+    from nango_py.limits.counting.queue import Entry
     from nango_py.limits.limit_types import Limit
 
 MAX_CLOCK_STEP = 1.0
@@ -54,19 +61,28 @@ class StoredBooking(Booking):
 
     Attributes:
         name: unique among all bookings.
-        keys_digest: equal for bookings with the same keys.
     """
 
-    __slots__ = ("keys_digest", "name")
+    __slots__ = ("_line", "name")
 
-    def __init__(self, order: int, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        order: int,
+        spends: tuple[Spend, ...],
+        gates: tuple[str, ...],
+        name: str | None = None,
+        line: str | None = None,
+    ) -> None:
         super().__init__(order, spends, gates)
-        self.name = secrets.token_hex(8)
-        self.keys_digest = digest_of_keys(spends)
+        self.name = secrets.token_hex(8) if name is None else name
+        self._line = line
 
-    def has_same_keys(self, other: Booking) -> bool:
-        """Whether both spend from the same budgets."""
-        return isinstance(other, StoredBooking) and self.keys_digest == other.keys_digest
+    @property
+    def line(self) -> str:
+        """A short text that stands for the keys."""
+        if self._line is None:
+            self._line = digest_of_keys(self.spends)
+        return self._line
 
 
 def digest_of_keys(spends: tuple[Spend, ...]) -> str:
@@ -74,11 +90,94 @@ def digest_of_keys(spends: tuple[Spend, ...]) -> str:
     return hashlib.sha256("\0".join(spend.key for spend in spends).encode()).hexdigest()[:12]
 
 
+class StoredQueue:
+    """The rows of one queue; see `Parts`.
+
+    Args:
+        read: returns the text of the row of this name, or "".
+        bookings: by name, those of the step.
+
+    Attributes:
+        is_dropped: whether all rows are to be removed.
+    """
+
+    def __init__(self, read: Callable[[str], str], bookings: dict[str, StoredBooking]) -> None:
+        self._read = read
+        self._bookings = bookings
+        self._pages: set[int] = set()
+        self._lines: dict[object, str] = {}
+        self.is_dropped = False
+
+    def page(self, number: int) -> list[Entry]:
+        """The entries of a page."""
+        entries: list[Entry] = []
+        for time, order, name, line, wake_at, cost in json.loads(self._read(_page_name(number)) or "[]"):
+            booking = self._bookings.get(name)
+            if booking is None:
+                booking = self._bookings[name] = StoredBooking(order, (), (), name, line)
+                booking.state = "waiting"
+            booking.time, booking.wake_at = time, wake_at
+            entries.append((time, order, booking, cost))
+        return entries
+
+    def line(self, key: object) -> Line:
+        """What is known of a line."""
+        text = self._lines[key] = "" if self.is_dropped else self._read(line_name(str(key)))
+        return Line(*json.loads(text)) if text else Line()
+
+    def load(self, queue: Queue, pages: list[Any], next_number: int) -> None:
+        """Add pages to a queue, as `dump` describes them."""
+        for values in pages:
+            page = Page(values[0])
+            for name, value in zip(_PAGE_FIELDS, values, strict=True):
+                setattr(page, name, value)
+            page.last = (page.last[0], page.last[1])  # JSON has no tuples
+            queue.pages.append(page)
+            self._pages.add(page.number)
+        queue.next_number = next_number
+
+    def changes(self, queue: Queue) -> dict[str, str]:
+        """The new text of each row that has changed, or "" for rows that are no longer needed."""
+        rows = {_page_name(number): "" for number in self._pages}
+        for page in queue.pages:
+            rows.pop(_page_name(page.number), None)
+            if page.is_changed:
+                entries = [
+                    (time, order, _stored(booking).name, booking.line, booking.wake_at, cost)
+                    for time, order, booking, cost in queue.entries(page)
+                ]
+                rows[_page_name(page.number)] = _text(entries)
+        for key, line in queue.lines.items():
+            text = _text([line.count, line.last, line.moved_until]) if line.count else ""
+            if text != self._lines.get(key, ""):
+                rows[line_name(str(key))] = text
+        return rows
+
+
+def page_name_at(queue: Queue, time: float, order: int) -> str:
+    """The name of the row that holds a booking, or is next to it."""
+    return _page_name(queue.page_at(time, order).number)
+
+
+def _page_name(number: int) -> str:
+    return f"page {number}"
+
+
+def line_name(line: str) -> str:
+    """The name of the row of a line."""
+    return f"line {line}"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
 class StoredMeter:
-    """The content of one row: a meter, its gate, and the number of arrivals.
+    """A meter, its gate, and the number of arrivals.
 
     Attributes:
         changed_at: the moment of the last change.
+        queue: the rows of the meter's queue.
     """
 
     def __init__(self) -> None:
@@ -86,6 +185,7 @@ class StoredMeter:
         self.gate = 0.0
         self.arrivals = 0
         self.changed_at = 0.0
+        self.queue: StoredQueue | None = None
 
     def dump(self, moment: Moment) -> str:
         """The text of the row, which `load` reads."""
@@ -105,23 +205,24 @@ class StoredMeter:
                 [_stored(booking).name, booking.order, sent, cost]
                 for booking, (sent, cost) in meter.in_flight.items()
             ],
-            "waiting": [
-                [time, order, _stored(booking).name, _stored(booking).keys_digest, booking.wake_at, cost]
-                for time, order, booking, cost in meter.waiting
-            ],
+            "queue": _dump_pages(meter),
+            "next_page": meter.waiting.next_number,
+            "packed": meter.packed,
         }
-        return json.dumps(state, separators=(",", ":"))
+        return _text(state)
 
     @classmethod
-    def load(cls, key: str, text: str, moment: Moment, bookings: dict[str, StoredBooking]) -> StoredMeter:
+    def load(
+        cls, text: str, moment: Moment, bookings: dict[str, StoredBooking], read: Callable[[str], str]
+    ) -> StoredMeter:
         """The content of a row.
 
         Args:
-            key: of the row.
             text: from `dump`.
             moment: the current time. If the machine was restarted since the last change, its clock started
                 again, and Unix time says how long ago everything was.
             bookings: by name, those of other rows; those of this row are added.
+            read: returns the text of a row of the queue, by its name, or "".
         """
         state = json.loads(text)
         shift = 0.0
@@ -143,21 +244,33 @@ class StoredMeter:
             label: Report(**fields).moved(shift) for label, fields in state.get("reports", {}).items()
         }
         for name, order, sent, cost in state["in_flight"]:
-            booking = bookings.setdefault(name, StoredBooking(order, (), ()))
-            booking.name, booking.state = name, "in_flight"
+            booking = bookings.setdefault(name, StoredBooking(order, (), (), name, ""))
+            booking.state = "in_flight"
             meter.start(booking, sent + shift, cost)
-        for time, order, name, keys_digest, wake_at, cost in state["waiting"]:
-            booking = bookings.setdefault(name, StoredBooking(order, (), ()))
-            booking.name, booking.keys_digest, booking.state = name, keys_digest, "waiting"
-            booking.time, booking.wake_at = time + shift, wake_at + shift
-            booking.spends = (*booking.spends, Spend(key, meter.limits, cost))
-            meter.waiting.append((booking.time, order, booking, cost))
+        stored.queue = StoredQueue(read, bookings)
+        meter.waiting = Queue(stored.queue)
+        if shift:
+            # The callers are gone, or confirm and are booked again.
+            stored.queue.is_dropped = bool(state.get("queue"))
+        else:
+            stored.queue.load(meter.waiting, state.get("queue", []), state.get("next_page", 0))
+            meter.packed = state.get("packed")
         return stored
 
+
+_PAGE_FIELDS = ("number", "count", "cost", "first", "last", "min_order", "max_order", "wake_at", "levels")
 
 _KINDS: dict[frozenset[str], type[Limit]] = {
     frozenset(field_names(kind)): kind for kind in (Window, CalendarPeriod, Bucket, InFlight)
 }
+
+
+def _dump_pages(meter: Meter) -> list[list[object]]:
+    queue = meter.waiting
+    for page in queue.pages:
+        if page.levels is None:
+            page.levels = [page_level(queue.entries(page), bucket) for bucket in meter.buckets]
+    return [[getattr(page, name) for name in _PAGE_FIELDS] for page in queue.pages]
 
 
 def _fields(value: Limit | Report) -> JsonObject:

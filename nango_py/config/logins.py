@@ -57,8 +57,9 @@ def _example_for(login: str, example: Any) -> Any:
 def examples_for_login(settings: Settings, first: Settings) -> tuple[Settings, ...]:
     """The examples of a blueprint with one of its logins.
 
-    Those that name no login have the credentials of the first, which are left out for others. A login may
-    have examples of its own instead.
+    Those that name no login have the credentials of the first, which are left out for others; so are the
+    limits that they count against, if the login has others. If its `connection_config` is another one, they
+    have the `additional_config` of the login's own example. A login may have its own examples instead.
 
     Args:
         settings: with the login.
@@ -69,12 +70,21 @@ def examples_for_login(settings: Settings, first: Settings) -> tuple[Settings, .
     own, of_first = ([one for one in each if "login" not in one] for each in both)
     if own != of_first:
         return examples
-    return tuple(
-        example
-        if "login" in example
-        else {key: value for key, value in example.items() if key not in _OF_FIRST}
-        for example in examples
-    )
+    changed = {key for key in ("rate_limits", "connection_config") if settings.get(key) != first.get(key)}
+    named = (one for one in examples if "login" in one and not is_for_another_login(one))
+    config = next((one["additional_config"] for one in named if "additional_config" in one), None)
+    return tuple(one if "login" in one else _for_any_login(one, changed, config) for one in examples)
+
+
+def _for_any_login(example: Settings, changed: set[str], config: Settings | None) -> Settings:
+    """An example without what it says of the first login."""
+    kept = {key: value for key, value in example.items() if key not in _OF_FIRST}
+    expects = example.get("expects")
+    if "rate_limits" in changed and isinstance(expects, MAPPINGS):
+        kept["expects"] = {key: value for key, value in expects.items() if key != "counts"}
+    if "connection_config" in changed and config is not None:
+        kept["additional_config"] = config
+    return kept
 
 
 def is_for_another_login(example: Settings) -> bool:

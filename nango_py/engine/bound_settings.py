@@ -23,6 +23,7 @@ from nango_py.config.urls.host_tables import chosen_hosts
 from nango_py.config.urls.links import PLAIN_LINK
 from nango_py.config.urls.paths import DEFAULT_PORTS
 from nango_py.connections.connection import NEEDS_CHOICE
+from nango_py.engine.client_certificates import certificate_of
 from nango_py.engine.request_body import BodyField
 from nango_py.errors import ConfigError, CredentialsError, Position, Problem, printable
 from nango_py.secret import MASK, reveal, secret_leaves, strip_all
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
     from nango_py.secret import Secret
     from nango_py.transport.addresses import Guard
-    from nango_py.transport.certificates import Certificate
     from nango_py.transport.proxy_tunnel import Proxy
 
     Fields = tuple[tuple[str, Template | str | float], ...]
@@ -106,7 +106,7 @@ class BoundRequestSettings:
         self.integration = integration
         self.connection = connection
         self.mode = mode_of(integration)
-        self.client_certificate = _certificate_of(self.mode, connection)
+        self.client_certificate = certificate_of(self.mode, connection.credentials)
         self.auth_settings: Settings = integration.settings.get("auth", {})
         self.config = config_of(integration, connection)
         self._variables = template_variables(integration, connection)
@@ -134,7 +134,7 @@ class BoundRequestSettings:
         for name, value in headers:
             self.headers[name.lower()] = (name, self._header(name, value, self._variables))
         self._call_params, params = _split(settings.params)
-        self.pairs: Pairs = tuple((name, self._param(name, value, self._variables)) for name, value in params)
+        self.pairs: Pairs = self._params(params, self._variables)
         self._bind_body(settings.body, secret)
         self._varies = bool(self._call_headers or self._call_params or settings.endpoints or self._body)
         self.varies = self._varies or settings.idempotency is not None
@@ -161,6 +161,11 @@ class BoundRequestSettings:
 
     def _param(self, name: str, template: Template, variables: Settings) -> str:
         return self.render(f"requests.params.{name}", lambda: template.render(variables))
+
+    def _params(self, params: Iterable[tuple[str, Template]], variables: Settings) -> Pairs:
+        """The rendered parameters; an empty one is left out if its template needs no value."""
+        rendered = [(name, value, self._param(name, value, variables)) for name, value in params]
+        return tuple((name, text) for name, value, text in rendered if text or value.needs_value)
 
     def _bind_body(self, fields: Fields, secret: frozenset[str]) -> None:
         """Keep the fields of bodies; all but those that differ from call to call are rendered once."""
@@ -236,7 +241,7 @@ class BoundRequestSettings:
             return self.pairs
         varying = {**dict(self._call_params), **dict(own.params)}
         kept = tuple(pair for pair in self.pairs if pair[0] not in varying)
-        return kept + tuple((name, self._param(name, value, variables)) for name, value in varying.items())
+        return kept + self._params(varying.items(), variables)
 
     def body_for(self, variables: Settings) -> tuple[BodyField, ...]:
         """The fields of the body of one request."""
@@ -404,17 +409,6 @@ def _secret_names_of(named: Named, secret: frozenset[str]) -> frozenset[str]:
 def _shared(elements: frozenset[Any]) -> frozenset[Any]:
     """One object for equal sets: ten thousand connections of an integration have equal ones."""
     return elements
-
-
-def _certificate_of(mode: AuthMode, connection: Connection) -> Certificate | None:
-    if type(mode).client_certificate is AuthMode.client_certificate:
-        return None  # true of most modes; their credentials need not be decrypted for this
-    pair = mode.client_certificate(reveal(connection.credentials))
-    if pair is None:
-        return None
-    from nango_py.transport.certificates import Certificate
-
-    return Certificate(*pair)
 
 
 def _split(named: Named) -> tuple[Named, Named]:

@@ -11,7 +11,7 @@ from nango_py.protocols import jwt_signing
 from nango_py.protocols.token_exchange import TokenRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nango_py.json_types import Settings
     from nango_py.protocols.token_exchange import TokenContext
@@ -41,14 +41,17 @@ def build_token_request(
 
 
 def encode_form(params: Settings) -> str:
-    """Form-encode the parameters; a nested mapping becomes `name[key]`, booleans are written as in JSON."""
-    pairs = []
+    """Form-encode the parameters; nested mappings become `name[key]`, booleans are written as in JSON."""
+    return urlencode(list(_flatten(params, "{}")))
+
+
+def _flatten(params: Settings, pattern: str) -> Iterator[tuple[str, str]]:
     for name, value in params.items():
+        key = pattern.format(name)
         if isinstance(value, dict):
-            pairs += [(f"{name}[{key}]", _to_text(item)) for key, item in value.items()]
+            yield from _flatten(value, f"{key}[{{}}]")
         else:
-            pairs.append((name, _to_text(value)))
-    return urlencode(pairs)
+            yield key, _to_text(value)
 
 
 def _to_text(value: object) -> str:

@@ -113,7 +113,7 @@ def read_pushed_response(context: TokenContext, response: TokenResponse) -> dict
 def code_request(context: TokenContext, *, code: str, redirect_uri: str, verifier: str = "") -> TokenRequest:
     """The exchange of an authorization code for a token (RFC 6749 4.1.3)."""
     params = {"grant_type": "authorization_code", **_render_params(context, "token_params")}
-    params |= {"code": code, "redirect_uri": redirect_uri}
+    params |= {context.text("code_param", "code"): code, "redirect_uri": redirect_uri}
     if verifier and uses_pkce(context):
         params["code_verifier"] = verifier
     return _build_authenticated_request(context, params)

@@ -21,12 +21,15 @@ SECONDS: Schema = {
 METHOD: Schema = {"enum": ["GET", "POST", "PUT"]}
 TEXTS: Schema = {"type": "object", "additionalProperties": TEMPLATE}
 HEADERS: Schema = {"type": "object", "additionalProperties": {"type": "string", "template": "header"}}
+_NESTED: Schema = {"type": [*_SCALAR, "object"], "template": "text"}
 PARAMS: Schema = {
     "type": "object",
     "additionalProperties": {
-        "type": [*_SCALAR, "object"],
-        "template": "text",
-        "additionalProperties": {"type": _SCALAR, "template": "text"},
+        **_NESTED,
+        "additionalProperties": {
+            **_NESTED,
+            "additionalProperties": {"type": _SCALAR, "template": "text"},
+        },
     },
 }
 ASSERTION: Schema = {
@@ -93,7 +96,7 @@ CLIENT: Schema = {
     "client_id_param": {**TEXT, "minLength": 1, "title": "The name of client_id, such as client_key"},
     "scope_separator": {**TEXT, "default": " "},
     "default_scopes": {
-        "type": "array", "items": TEXT, "separated": True,
+        "type": "array", "items": TEMPLATE, "separated": True,
         "title": "Scopes that the API always needs, besides oauth_scopes",
     },
 }  # fmt: skip
@@ -243,6 +246,10 @@ AFTER_LOGIN: Schema = {
     },
 }
 """The requests after a login."""
+
+CODE_PARAM: Schema = {
+    **TEXT, "minLength": 1, "title": "The name of the code in the token request, such as auth_code"
+}  # fmt: skip
 
 CALLBACK: Schema = {
     "callback_per_integration": {"type": "boolean"},

@@ -13,6 +13,7 @@ from nango_py.config.schema.additional_config import check_additional_config, nu
 from nango_py.config.urls.hosts import origin_of
 from nango_py.connections.connection import thaw
 from nango_py.engine.bound_settings import connection_label, template_variables
+from nango_py.engine.client_certificates import certificate_of
 from nango_py.errors import ConfigError
 from nango_py.protocols.token_exchange import (
     LARGEST_RESPONSE,
@@ -21,7 +22,7 @@ from nango_py.protocols.token_exchange import (
     TokenResponse,
     TokenUnavailable,
 )
-from nango_py.record import record
+from nango_py.record import record, replaced
 from nango_py.secret import EVERYTHING, conceal, leaves, reveal
 from nango_py.transport.addresses import Guard
 from nango_py.transport.proxy_tunnel import open_proxy
@@ -97,7 +98,7 @@ class TokenPlan:
 
 def token_context(integration: Integration, connection: Connection, now: float) -> TokenContext:
     """What an auth mode needs to make token requests for a connection."""
-    return TokenContext(
+    context = TokenContext(
         settings=integration.settings["auth"],
         credentials=reveal(connection.credentials),
         app=reveal(
@@ -119,6 +120,13 @@ def token_context(integration: Integration, connection: Connection, now: float) 
         raw_names=_raw_names(integration),
         own_fields=tuple(field.name for field in integration.own_fields),
     )
+    declared = context.settings.get("default_scopes") or ()
+    if not any("${" in scope for scope in declared):
+        return context
+    scopes = (
+        context.render(scope, "default_scopes") if scope in declared else scope for scope in context.scopes
+    )
+    return replaced(context, scopes=tuple(dict.fromkeys(scopes)))
 
 
 @lru_cache(maxsize=1024)
@@ -150,17 +158,10 @@ def make_token_plan(request: TokenRequest, context: TokenContext) -> TokenPlan:
             guard = Guard(context.requests.allowed_networks, context.place)
     # The response may contain a token that is not known yet, so library log records show nothing at all.
     secrets = (*token_secrets(context), EVERYTHING)
-    settings = TokenSocketSettings(secrets, guard, proxy, _certificate_of(context))
+    mode = get_auth_mode(str(context.settings["auth_mode"]))
+    certificate = certificate_of(mode, context.credentials)
+    settings = TokenSocketSettings(secrets, guard, proxy, certificate)
     return TokenPlan(request.method, request.url, headers, request.body or None, settings)
-
-
-def _certificate_of(context: TokenContext) -> Certificate | None:
-    pair = get_auth_mode(str(context.settings["auth_mode"])).client_certificate(context.credentials)
-    if pair is None:
-        return None
-    from nango_py.transport.certificates import Certificate
-
-    return Certificate(*pair)
 
 
 def _is_discovered(url: str, context: TokenContext) -> bool:

@@ -1,4 +1,4 @@
-"""Grants that need more than one request or secret: a certificate, a session, a SAML assertion."""
+"""Grants of more than one request or secret, and what providers call the parts of usual ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from nango_py import CredentialsError, Nango, NangoError, TransportFailed
+from nango_py import ConfigError, CredentialsError, Nango, NangoError, TransportFailed
+from nango_py.protocols import oauth2_protocol
+from nango_py.protocols.two_step_login import build_step_request
 from nango_py.sandbox.saml_assertions import read_assertion
 from nango_py.secret import reveal
+from nango_py.tokens.token_requests import token_context
 from tests.support.fake_clock import ManualClock
 from tests.support.fault_server import Tls
 from tests.support.mode_api import BOTH, GET, POST, Answer, Api, Seen, call
@@ -254,3 +257,74 @@ def test_the_sandbox_knows_users_by_their_assertions() -> None:
         other = pem(ec.generate_private_key(ec.SECP256R1()))  # type: ignore[arg-type]
         nango.register_connection("it", "eve", {"private_key": other, "username": "ada"})
         assert nango.executor("it", "eve").verify().outcome == "refused"
+
+
+def test_names_and_scopes_of_a_provider() -> None:
+    """The code has another name in the token request, and a scope names the user's organisation."""
+    auth = {
+        **MAIL["auth"],
+        "code_param": "auth_code",
+        "default_scopes": ["https://${additional_config.org}.test/a"],
+    }
+    config = {
+        "type": "object",
+        "required": ["org"],
+        "properties": {"org": {"type": "string", "title": "Org"}},
+    }
+    with product({**MAIL, "auth": auth, "connection_config": config, "oauth_scopes": ["b"]}) as (nango, api):
+        assert log_in(nango, api, additional_config={"org": "acme"}).ok
+        stored: Any = reveal(nango.store.get("it", "ada").credentials)
+        assert stored["scope"] == "https://acme.test/a b"
+        assert nango.executor("it", "ada").get("me").status_code == 200
+
+
+def test_client_credentials_ask_for_scopes_of_the_user() -> None:
+    """A template in `default_scopes` is rendered for each connection; a missing value is named."""
+    auth = {
+        "auth_mode": "OAUTH2_CC",
+        "token_url": "https://id.mail.test/t",
+        "default_scopes": ["https://${additional_config.org}.crm.test/.default"],
+    }
+    with open_nango({"auth": auth, **MAIL_REQUESTS}) as nango:
+        given = {"client_id": "i", "client_secret": "s"}
+        nango.register_connection("it", "ada", given, additional_config={"org": "acme"})
+        nango.register_connection("it", "bob", given)
+        integration = nango.configuration.integrations["it"]
+        context = token_context(integration, nango.store.get("it", "ada"), 0.0)
+        sent = parse_qs(oauth2_protocol.client_credentials_request(context).body.decode())
+        assert sent["scope"] == ["https://acme.crm.test/.default"]
+        with pytest.raises(ConfigError, match=r"additional_config\.org"):
+            token_context(integration, nango.store.get("it", "bob"), 0.0)
+
+
+def test_parameters_may_be_nested() -> None:
+    """In forms as name[key][key], in JSON as they are."""
+    params = {"a": {"b": {"c": 1, "d": "${username}"}, "e": True}}
+    for body_format, expected in (("form", "a%5Bb%5D%5Bc%5D=1&a%5Bb%5D%5Bd%5D=ada&a%5Be%5D=true"),
+                                  ("json", '{"a":{"b":{"c":1,"d":"ada"},"e":true}}')):  # fmt: skip
+        auth = {"token_params": params, "token_url": "https://id.mail.test/t", "body_format": body_format}
+        requests = {**MAIL["requests"], "headers": {"X-Token": "${token}"}}
+        with open_nango({"auth": {"auth_mode": "TWO_STEP", **auth}, "requests": requests}) as nango:
+            nango.register_connection("it", "ada", {"username": "ada"})
+            context = token_context(nango.configuration.integrations["it"], nango.store.get("it", "ada"), 0.0)
+            assert build_step_request(context, auth, "").body.decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "config", "query"),
+    [
+        ('${additional_config.org | default("")}', {}, ""),
+        ('${additional_config.org | default("")}', {"org": "a"}, "?org=a"),
+        ("${additional_config.org or ''}", {"org": ""}, ""),
+        ("${additional_config.org}", {"org": ""}, "?org="),
+        ("", {}, "?org="),
+    ],
+)
+def test_an_optional_parameter_without_a_value_is_left_out(
+    template: str, config: dict[str, str], query: str
+) -> None:
+    """If the template says that it needs none; a constant and a required value are sent as they are."""
+    requests = {**MAIL["requests"], "params": {"org": template}}
+    with open_nango({**MAIL, "requests": requests}) as nango:
+        nango.register_connection("it", "ada", {"access_token": "t"}, additional_config=config)
+        assert nango.executor("it", "ada").plan("GET", "me").url == f"https://api.mail.test/v1/me{query}"

@@ -110,6 +110,17 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         'did you mean "code"?',
     ),
     "a name of the client id that is empty": ("      client_id_param: ''", ("i:10:24 E203",), "is empty"),
+    "a name of the code that is empty": ("      code_param: ''", ("i:10:19 E203",), "is empty"),
+    "a scope of an unknown variable": (
+        "      default_scopes: ['${additional_conf.x}']",
+        ("i:10:27 E306",),
+        "did you mean additional_config",
+    ),
+    "parameters nested too deeply": (
+        "      token_params: {a: {b: {c: {d: 1}}}}",
+        ("i:10:33 E201",),
+        "expected text",
+    ),
     "scopes as text": ("      default_scopes: a b", ("i:10:23 E205",), "write [a, b]"),
     "another word for PKCE": (
         "      pkce: optional",

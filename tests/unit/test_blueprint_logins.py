@@ -125,3 +125,35 @@ def test_an_example_may_be_for_one_login(product: Product, old: str, new: str, p
     everything = found.out + found.err
     assert bool(found.code) is bool(place), everything
     assert f"drafts/desk.v1.yaml:{place}:" in everything if place else "no differences" in found.out
+
+
+SELF_HOSTED = """\
+  self_hosted:
+    auth: {auth_mode: API_KEY}
+    connection_config:
+      required: [host]
+      properties: {host: {type: string, title: Host, format: host}}
+    requests:
+      base_url: https://${additional_config.host}/api/
+      bases: {uploads: "https://${additional_config.host}/uploads/"}
+      headers: {X-Token: "${api_key}"}
+    rate_limits: {budgets: [{key: all, otherwise: [5/second]}]}
+examples:
+  - login: self_hosted
+    call: {path: me}
+    credentials: {api_key: key_test}
+    additional_config: {host: desk.example.test}
+    sends: {url: "https://desk.example.test/api/me", headers: {X-Token: key_test}}
+    response: {status: 200, json: {}}
+    expects: {counts: [5/second]}
+"""
+
+
+def test_a_login_may_have_its_own_hosts_and_limits(product: Product) -> None:
+    """Examples for all logins have its settings then, and are not held to the limits of the first."""
+    limits = "rate_limits: {budgets: [{key: all, otherwise: [10/second]}]}\n"
+    text = DESK.replace("examples:\n", SELF_HOSTED, 1) + "    expects: {counts: [10/second]}\n" + limits
+    product.write("drafts/desk.v1.yaml", text)
+    assert "no differences" in product.run("blueprints", "test", "drafts/desk.v1.yaml").out
+    product.write("drafts/desk.v1.yaml", text.replace("counts: [5/", "counts: [6/"))
+    assert "example 1: " in product.run("blueprints", "test", "drafts/desk.v1.yaml").out

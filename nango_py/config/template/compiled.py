@@ -69,6 +69,11 @@ class Template:
     _pieces: tuple[str | Variable | Expression, ...] = field(repr=False)
 
     @property
+    def needs_value(self) -> bool:
+        """Whether the text is constant, or a variable of it must have a value."""
+        return self.is_constant or not self.optional_names.issuperset(self.names)
+
+    @property
     def is_constant(self) -> bool:
         """Whether it renders to the same text for every connection."""
         return not self.names

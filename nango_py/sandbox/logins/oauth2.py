@@ -61,8 +61,8 @@ class OAuth2Endpoints:
 
     def read_params(self, params: Mapping[str, str]) -> dict[str, str]:
         """The parameters under the names of RFC 6749; those that were pushed, for a reference to them."""
-        own = self._provider.text("client_id_param", "client_id")
-        named = {"client_id" if name == own else name: value for name, value in params.items()}
+        names = {self._provider.text(f"{name}_param", name): name for name in ("client_id", "code")}
+        named = {names.get(name, name): value for name, value in params.items()}
         return {**self._pushed.get(named.get("request_uri", ""), {}), **named}
 
     def push(self, request: LoginRequest) -> SandboxResponse:

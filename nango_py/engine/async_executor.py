@@ -267,7 +267,9 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
         return await await_without_frames(self._request_url(method, url, options))
 
     def _remember(self, call: CallRecord) -> None:
-        with contextlib.suppress(RuntimeError):  # a list may be made before an event loop runs
+        try:
             task = asyncio.current_task()
-            if task is not None:
-                self._last[task] = call
+        except RuntimeError:  # a list may be made before an event loop runs
+            return
+        if task is not None:
+            self._last[task] = call

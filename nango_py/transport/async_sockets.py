@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from nango_py.transport.exchange import CHUNK_SIZE
+from nango_py.transport.exchange import CHUNK_SIZE, seconds_until
 from nango_py.transport.sockets import wait_for_socket
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ class AsyncWire(asyncio.Protocol):
         on_lost: called when the connection has ended.
 
     Attributes:
+        deadline: when the attempt is over, of the monotonic clock.
         read_seconds: timeout for the next bytes.
         has_sent: whether the API may have received something of this attempt.
         is_idle: whether it waits for a request; whatever arrives then ends the connection.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[AsyncWire], object]) -> None:
-        self.read_seconds = 30.0
+        self.deadline, self.read_seconds = math.inf, 30.0
         self.has_sent = self.is_idle = False
         self._loop = loop
         self._on_lost = on_lost
@@ -169,9 +171,10 @@ class AsyncWire(asyncio.Protocol):
 
     # What an attempt calls.
 
-    def begin(self, read_seconds: float) -> None:
+    def begin(self, deadline: float, read_seconds: float) -> None:
         """Start another attempt."""
-        self.read_seconds, self.has_sent, self.is_idle = read_seconds, False, False
+        self.deadline, self.read_seconds = deadline, read_seconds
+        self.has_sent = self.is_idle = False
 
     async def send(self, data: bytes) -> bool:
         """Send all; what follows waits until there is room again."""
@@ -196,13 +199,15 @@ class AsyncWire(asyncio.Protocol):
     async def _settle(self) -> None:
         """Wait until more can be sent, or something has arrived."""
         await asyncio.sleep(0)
+        seconds = seconds_until(self.deadline)
         while self._is_full and not self._pieces and not self._is_over:
-            await self._wait(None)
+            await self._wait(seconds)
+            seconds = seconds_until(self.deadline)
 
     async def receive(self) -> bytes:
-        """The next bytes, within the read timeout."""
+        """The next bytes, within the read timeout and the deadline."""
         if not self._pieces and not self._is_over:
-            await self._wait(self.read_seconds)
+            await self._wait(min(self.read_seconds, seconds_until(self.deadline)))
         if self._pieces:
             return self._take()
         if not self._is_over:
@@ -221,16 +226,15 @@ class AsyncWire(asyncio.Protocol):
                 self._transport.resume_reading()
         return data
 
-    async def _wait(self, seconds: float | None) -> None:
+    async def _wait(self, seconds: float) -> None:
         """Wait until something happens, or for some seconds."""
         self._waiter = self._loop.create_future()
-        timer = None if seconds is None else self._loop.call_later(seconds, self._wake)
+        timer = self._loop.call_later(seconds, self._wake)
         try:
             await self._waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Encrypt the connection; the handshake has the time of connecting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from functools import partial
@@ -77,8 +78,7 @@ class AsyncTransport:
         secrets = live_secrets.set(plan.settings.secrets)
         attempt = _Attempt(self, plan)
         try:
-            async with asyncio.timeout(seconds):
-                return await attempt.run(started)
+            return await attempt.run(started, seconds)
         except EXPECTED_ERRORS as error:
             attempt.close()
             progress = Progress(sent=attempt.has_sent, is_late=time.monotonic() - started >= seconds)
@@ -144,8 +144,7 @@ class _LoopWires:
 
     def give_back(self, key: Hashable, wire: AsyncWire) -> None:
         wire.is_idle = True
-        self.idle.give_back(key, wire)
-        if self._timer is None:
+        if not self.idle.give_back(key, wire):
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
@@ -189,19 +188,26 @@ class _Attempt:
         """Whether the API may have received something."""
         return self._wire is not None and self._wire.has_sent
 
-    async def run(self, started: float) -> Response:
-        plan = self._plan
-        self._wires = await self._transport.wires_of_loop()
-        await self._wires.places.acquire()
+    async def run(self, started: float, seconds: float) -> Response:
+        # The timers of asyncio cost as much as parsing a response; most attempts wait for neither of these.
+        plan, deadline = self._plan, started + seconds
+        wires = self._wires = await self._transport.wires_of_loop()
+        if wires.places.locked():
+            async with asyncio.timeout(seconds):
+                await wires.places.acquire()
+        else:
+            await wires.places.acquire()
         self._has_place = True
-        wire = self._wire = self._wires.idle.take(self._key)
+        wire = self._wire = wires.idle.take(self._key)
         if wire is None:
-            wire = self._wire = await connect(self, plan)
-        wire.begin(plan.read_seconds)
+            async with asyncio.timeout(deadline - time.monotonic()):
+                wire = self._wire = await connect(self, plan)
+        wire.begin(deadline, plan.read_seconds)
         parser = await exchange(wire, plan)
         head = parser.head
         assert head is not None  # noqa: S101 - it was read
         if is_streamed(plan, head.status):
+            wire.deadline = math.inf  # the reader of a stream may take its time
             seconds = time.monotonic() - started
             return StreamedResponse(plan, head, None, seconds, self._stream(head, parser), self.aclose)
         content = await read_body(wire, parser, max_body_size(plan))
@@ -235,7 +241,7 @@ class _Attempt:
     def _end(self, *, may_reuse: bool) -> None:
         """Give the connection back, or close it."""
         wire, self._wire = self._wire, None
-        if wire is not None and may_reuse and wire.is_usable():
+        if wire is not None and may_reuse:
             self._wires.give_back(self._key, wire)
         elif wire is not None:
             wire.close()

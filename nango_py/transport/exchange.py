@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,6 +37,18 @@ CHUNK_SIZE = 65_536
 
 class BodyTooLargeError(http.client.HTTPException):
     """The decoded body exceeds the limit of its request."""
+
+
+def seconds_until(deadline: float) -> float:
+    """The rest of an attempt.
+
+    Raises:
+        TimeoutError: the time for the attempt is over.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time for this attempt is over")
+    return left
 
 
 class Wire(Protocol):

@@ -79,12 +79,16 @@ class IdleWires(Generic[Wire]):
 
     Args:
         now: a monotonic clock.
+
+    Attributes:
+        is_swept: whether somebody calls `sweep` until nothing is left.
     """
 
-    __slots__ = ("__weakref__", "_by_key", "_lock", "_now", "_wires")
+    __slots__ = ("__weakref__", "_by_key", "_lock", "_now", "_wires", "is_swept")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+        self.is_swept = False
         self._lock = threading.Lock()
         # By identity, the least recently used one first: the wire, its key, and since when it is idle.
         self._wires: OrderedDict[int, tuple[Wire, Hashable, float]] = OrderedDict()
@@ -106,10 +110,11 @@ class IdleWires(Generic[Wire]):
                 return wire
             wire.close()
 
-    def give_back(self, key: Hashable, wire: Wire) -> None:
-        """Keep a connection for the next request."""
+    def give_back(self, key: Hashable, wire: Wire) -> bool:
+        """Keep a connection for the next request; whether somebody calls `sweep` already."""
         surplus = None
         with self._lock:
+            is_swept, self.is_swept = self.is_swept, True
             self._wires[id(wire)] = (wire, key, self._now())
             self._by_key.setdefault(key, []).append(wire)
             if len(self._wires) > MAX_IDLE:
@@ -117,6 +122,7 @@ class IdleWires(Generic[Wire]):
                 self._remove(surplus)
         if surplus is not None:
             surplus.close()
+        return is_swept
 
     def discard(self, wire: Wire) -> None:
         """Forget a connection that was closed."""
@@ -125,7 +131,7 @@ class IdleWires(Generic[Wire]):
                 self._remove(wire)
 
     def sweep(self) -> int:
-        """Close what is too old or was closed by its server; how many are left."""
+        """Close what is too old or was closed by its server; how many are left. After 0 it ends."""
         with self._lock:
             oldest = self._now() - MAX_IDLE_SECONDS
             found = [
@@ -134,6 +140,7 @@ class IdleWires(Generic[Wire]):
             for wire in found:
                 self._remove(wire)
             left = len(self._wires)
+            self.is_swept = bool(left)
         for wire in found:
             wire.close()
         return left

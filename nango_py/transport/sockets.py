@@ -9,10 +9,9 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import time
 from typing import TYPE_CHECKING
 
-from nango_py.transport.exchange import CHUNK_SIZE
+from nango_py.transport.exchange import CHUNK_SIZE, seconds_until
 
 if TYPE_CHECKING:
     from nango_py.transport.http1 import ResponseParser
@@ -61,7 +60,7 @@ class SocketWire:
     async def send(self, data: bytes) -> bool:
         """Send all; only the deadline bounds it."""
         self.has_sent = True
-        self.sock.settimeout(self._left())
+        self.sock.settimeout(seconds_until(self.deadline))
         try:
             self.sock.sendall(data)
         except _CLOSED:
@@ -73,7 +72,7 @@ class SocketWire:
         view = memoryview(data)
         try:
             while view:
-                can_read, can_write = wait_for_socket(self.sock, self._left(), writable=True)
+                can_read, can_write = wait_for_socket(self.sock, seconds_until(self.deadline), writable=True)
                 self.sock.settimeout(0)
                 if can_read and not self._take_early(parser):
                     return False
@@ -101,12 +100,12 @@ class SocketWire:
 
     async def receive(self) -> bytes:
         """The next bytes, within the read timeout and the deadline."""
-        self.sock.settimeout(min(self.read_seconds, self._left()))
+        self.sock.settimeout(min(self.read_seconds, seconds_until(self.deadline)))
         return self.sock.recv(CHUNK_SIZE)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Wrap the socket; the handshake has the time of connecting."""
-        self.sock.settimeout(min(self.read_seconds, self._left()))
+        self.sock.settimeout(min(self.read_seconds, seconds_until(self.deadline)))
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
     def is_usable(self) -> bool:
@@ -117,17 +116,6 @@ class SocketWire:
     def close(self) -> None:
         """Close the socket."""
         self.sock.close()
-
-    def _left(self) -> float:
-        """The rest of the attempt.
-
-        Raises:
-            TimeoutError: the time for the attempt is over.
-        """
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time for this attempt is over")
-        return left
 
 
 def open_socket(address: AddressInfo, seconds: float) -> socket.socket:

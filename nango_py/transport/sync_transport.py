@@ -127,26 +127,24 @@ class Transport:
 
 
 class _Idle:
-    """The idle connections, and the thread that looks after them while there are any."""
+    """The idle connections; a thread looks after them while there are any."""
 
     def __init__(self) -> None:
         self.wires: IdleWires[SocketWire] = IdleWires(time.monotonic)
-        self._sweeper: threading.Thread | None = None
 
     def end(self, key: Hashable, wire: SocketWire, parser: ResponseParser) -> None:
         """Keep a connection for the next request, or close it."""
         if not parser.is_reusable:
             wire.close()
             return
-        self.wires.give_back(key, wire)
-        if self._sweeper is None or not self._sweeper.is_alive():
-            self._sweeper = threading.Thread(
+        if not self.wires.give_back(key, wire):
+            sweeper = threading.Thread(
                 target=_sweep, args=(weakref.ref(self.wires),), name="nango-idle", daemon=True
             )
             try:
-                self._sweeper.start()
+                sweeper.start()
             except RuntimeError:  # the system has no thread left, or the interpreter ends
-                self._sweeper = None
+                self.wires.is_swept = False
 
 
 def _sweep(get_wires: weakref.ref[IdleWires[SocketWire]]) -> None:

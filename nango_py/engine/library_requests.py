@@ -12,10 +12,10 @@ from nango_py.record import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from email.message import Message
 
     from nango_py.engine.bound_settings import BoundRequestSettings
     from nango_py.engine.plan import Plan
+    from nango_py.transport.http1 import HeaderLines
 
 CHUNK_SIZE = 65_536
 
@@ -73,7 +73,7 @@ class SizedBody:
         return iter(lambda: self._body.read(CHUNK_SIZE) or None, None)
 
 
-def hide_location(headers: Message, settings: BoundRequestSettings) -> None:
+def hide_location(headers: HeaderLines, settings: BoundRequestSettings) -> None:
     """Take the credentials that an API repeats out of its `Location`; a request to it gets them again."""
     location, shown = headers.get("Location"), settings.masked_base()
     if not location or (shown == settings.base_url and not settings.protected_params):

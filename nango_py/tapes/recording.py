@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import threading
@@ -26,7 +25,7 @@ from nango_py.tapes.redaction import (
     secrets_of,
 )
 from nango_py.tapes.tape_file import TapedCall, TapedRequest, TapedResponse, load_tape, save_tape
-from nango_py.transport.http1 import Head
+from nango_py.transport.http1 import Head, HeaderLines
 from nango_py.transport.response import Response, StreamedResponse, StreamFailed, is_streamed
 from nango_py.transport.sendable import Failure
 
@@ -226,9 +225,7 @@ class Player:
 
 
 def _head_of(response: TapedResponse) -> Head:
-    headers = http.client.HTTPMessage()
-    for name, value in response.headers:
-        headers[name] = value
+    headers = HeaderLines(response.headers)
     return Head(response.status, response.reason, headers, chunked=False, length=None, will_close=False)
 
 

@@ -15,7 +15,8 @@ from nango_py.transport.http1 import CutOffError, MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from email.message import Message
+
+    from nango_py.transport.http1 import HeaderLines
 
 PIECE_SIZE = 65_536
 """Maximum size of a decoded piece in bytes, so that a small body cannot fill the memory."""
@@ -206,7 +207,7 @@ def _decoder_for(coding: str) -> Decoder | None:
     return None
 
 
-def decoder_of(headers: Message) -> Decoding | None:
+def decoder_of(headers: HeaderLines) -> Decoding | None:
     """The decoder for a response with these headers; None if the body is taken as it is.
 
     As in `requests`, a coding that is unknown here is passed over.
@@ -217,7 +218,7 @@ def decoder_of(headers: Message) -> Decoding | None:
     lines = headers.get_all("content-encoding")
     if not lines:
         return None
-    codings = [part.strip().lower() for line in lines for part in str(line).split(",")]
+    codings = [part.strip().lower() for line in lines for part in line.split(",")]
     if len(codings) > MAX_CODINGS:
         raise MalformedError("too many content codings")
     decoders = [decoder for coding in codings if (decoder := _decoder_for(coding)) is not None]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from email.message import Message
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nango_py.limits.headers.header_values import LowerCaseHeaders, lower_case
 from nango_py.limits.headers.response_limits import parse_limits, parse_wait, response_time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from nango_py.limits.headers.declared import DeclaredLimits
     from nango_py.limits.headers.dialects import LimitStatus
@@ -17,6 +16,13 @@ if TYPE_CHECKING:
 END_HEADERS = frozenset({"deprecation", "sunset"})
 MAX_SETS = 256
 """Maximum number of cached sets of header names."""
+
+
+class HeaderItems(Protocol):
+    """Headers with their names as they came."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values, in order."""
 
 
 class HeaderReader:
@@ -35,26 +41,21 @@ class HeaderReader:
         self.has_seen_end = False
         self._positions: dict[tuple[str, ...], tuple[tuple[int, str], ...]] = {}
 
-    def read(self, headers: Mapping[str, str] | Message, now: float) -> tuple[LimitStatus, ...]:
+    def read(self, headers: HeaderItems, now: float) -> tuple[LimitStatus, ...]:
         """Every limit in the headers of a response.
 
         Args:
-            headers: a mapping, or a message of http.client.
+            headers: a mapping, or the lines of a response.
             now: Unix seconds.
         """
-        read_pairs: Callable[[], Iterable[tuple[str, str]]]
-        if isinstance(headers, Message):
-            # A message checks each value that is read, so only the needed ones are.
-            names, read_pairs = tuple(headers.keys()), headers.raw_items
-        else:
-            names, read_pairs = tuple([name for name, _ in headers.items()]), headers.items
+        lines = list(headers.items())
+        names = tuple([name for name, _ in lines])
         positions = self._positions.get(names)
         if positions is None:
             positions = self._find_positions(names)
         if not positions:
             return ()
-        pairs = list(read_pairs())
-        by_name = LowerCaseHeaders([(name, str(pairs[index][1])) for index, name in positions])
+        by_name = LowerCaseHeaders([(name, lines[index][1]) for index, name in positions])
         return self._parse(by_name, now)
 
     def wait(self, headers: Mapping[str, str], text: str, now: float) -> float | None:

@@ -245,9 +245,10 @@ class BoundRequestSettings:
 
     def body_for(self, variables: Settings) -> tuple[BodyField, ...]:
         """The fields of the body of one request."""
-        hidden = self.protected_body
-        named = [(name, self._field(name, value, variables)) for name, value in self._body]
-        return tuple([BodyField(name, value, name in hidden) for name, value in named])
+        return tuple(
+            BodyField(name, self._field(name, value, variables), name in self.protected_body)
+            for name, value in self._body
+        )
 
     def variables(self) -> Settings:
         """The template variables of this connection, for the keys of budgets. They hold credentials."""

@@ -63,7 +63,7 @@ class ApiCall:
         runtime: the integration's rules, limits and events.
         io: how to send and wait.
         record: of the call; a new one by default.
-        policy: the retry policy, if it is not the integration's.
+        policy: the retry policy, if it is not the integration's; it has the same rules.
         deadline_seconds: the time for everything, waits included; the policy's by default.
         returns_limited: return a final 429 (for sessions) instead of raising RateLimited.
         follows_redirects: False leaves them to the caller.
@@ -231,11 +231,12 @@ class ApiCall:
         )
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
-        self._place.costs = settled_costs(
-            self._place.spends,
-            lambda: {} if isinstance(outcome, Failure) else outcome.headers,
-            lambda: self._json(outcome),
-        )
+        if self._runtime.limits.are_settled:
+            self._place.costs = settled_costs(
+                self._place.spends,
+                lambda: {} if isinstance(outcome, Failure) else outcome.headers,
+                lambda: self._json(outcome),
+            )
         await self._end_place()
         if recount is not None:
             self._place = Place(self._io.limits, recount.spends, recount.gates)
@@ -329,7 +330,7 @@ class ApiCall:
         if not isinstance(outcome, Failure):
             status = outcome.status_code
             breaker.record_failure() if status in OUTAGE_STATUSES else breaker.record_success()
-            if 200 <= status < 300 and not self._policy.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
+            if 200 <= status < 300 and not self._runtime.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
                 return GOOD_RESPONSE
         elif outcome.reason not in NOT_THE_API:
             breaker.record_failure()
@@ -462,8 +463,9 @@ class ApiCall:
         plan, seconds = self.plan, self._clock.monotonic() - started
         connection = plan.settings.connection
         identity = connection.integration, connection.user_id
-        endpoint = plan.masked_endpoint()
-        log_call(self._runtime.logger, identity, plan.method, endpoint, self.record, seconds, result)
+        log_call(
+            self._runtime.logger, identity, plan.method, plan.masked_endpoint, self.record, seconds, result
+        )
 
 
 def read_json(response: Response) -> JsonValue:

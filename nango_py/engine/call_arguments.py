@@ -131,11 +131,13 @@ def check_call(call: Call) -> None:
             _check("a header", value, (str, bytes, int, float, type(None)), "text, or None to leave it out")
     if call.timeout is not None:
         _check_timeout(call.timeout)
-    _check("idempotency_key", call.idempotency_key, (str, type(None)), "text")
+    if call.idempotency_key is not None:
+        _check("idempotency_key", call.idempotency_key, str, "text")
     limit = call.max_response_bytes
-    _check("max_response_bytes", limit, (int, type(None)), "a number of bytes, or 0 for no limit")
-    if limit is not None and limit < 0:
-        raise InvalidRequest("max_response_bytes must be a number of bytes, or 0 for no limit")
+    if limit is not None:
+        _check("max_response_bytes", limit, int, "a number of bytes, or 0 for no limit")
+        if limit < 0:
+            raise InvalidRequest("max_response_bytes must be a number of bytes, or 0 for no limit")
 
 
 def check_deadline(seconds: object) -> None:

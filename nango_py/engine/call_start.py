@@ -59,5 +59,7 @@ class CallStart:
         logger = get_logger(integration, None) if runtime is None else runtime.logger
         if isinstance(error, NangoError):
             error.call_id = error.call_id or self.record.call_id
-        path = mask_rare(str(self._path).partition("?")[0], self._secrets)
-        log_call(logger, self._identity, str(self._method), path, self.record, seconds, error)
+        log_call(logger, self._identity, str(self._method), self._endpoint, self.record, seconds, error)
+
+    def _endpoint(self) -> str:
+        return mask_rare(str(self._path).partition("?")[0], self._secrets)

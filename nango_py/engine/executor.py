@@ -19,7 +19,7 @@ from nango_py.secret import without_frames
 from nango_py.transport.response import CHUNK_SIZE, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from concurrent.futures import Future
     from os import PathLike
     from typing import Unpack
@@ -351,7 +351,7 @@ class Executor(FileExecutor[Response]):
         walk = self.start_graphql_walk(query, variables, options)
         return Records(walk, self._pages(walk))
 
-    def _pages(self, walk: PageWalk) -> Iterator[ParsedPage]:
+    def _pages(self, walk: PageWalk) -> Generator[ParsedPage, None, None]:
         warn_about_event_loop()
         if not walk.options.prefetch:
             while (page := run_sync(self.next_page(walk))) is not None:

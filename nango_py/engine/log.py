@@ -14,7 +14,7 @@ from nango_py.engine.patience import current_patience
 from nango_py.errors import NangoError, RateLimited, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nango_py.attempt import Attempt, CallRecord
     from nango_py.connections.connection import Connection
@@ -63,7 +63,7 @@ def log_call(
     logger: logging.Logger,
     identity: tuple[str, str],
     method: str,
-    endpoint: str,
+    endpoint: Callable[[], str],
     call: CallRecord,
     seconds: float,
     result: Response | BaseException,
@@ -74,7 +74,7 @@ def log_call(
         logger: of the integration.
         identity: integration and user id.
         method: of the call.
-        endpoint: its path, with secrets masked.
+        endpoint: returns its path, with secrets masked.
         call: the record of the call; its `ending` is set.
         seconds: from its beginning to its end.
         result: the response, or what is raised.
@@ -97,7 +97,7 @@ def log_call(
         "integration": identity[0],
         "user_id": printable(identity[1]),
         "method": printable(method, 20),
-        "endpoint": printable(endpoint, 500),
+        "endpoint": printable(endpoint(), 500),
         "call": call.call_id,
         "outcome": printable(outcome, 1000),
         "attempts": len(call.attempts),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
@@ -56,28 +57,28 @@ class Reader:
 class Records(Reader):
     """The records of a list, one by one; `state` is where to go on after the last one."""
 
-    def __init__(self, walk: PageWalk, pages: Iterator[ParsedPage]) -> None:
+    def __init__(self, walk: PageWalk, pages: Generator[ParsedPage, None, None]) -> None:
         super().__init__(walk)
         self._pages = pages
-        self._generator = self._iterate(pages)
+        # A generator of ours would be resumed for each record.
+        self._records = chain.from_iterable(map(self.records_of, pages))
 
     def batches(self) -> Iterator[list[Any]]:
         """The records page by page, as lists; `state` is where to go on after the last list."""
         return map(self.batch_of, self._pages)
 
-    def _iterate(self, pages: Iterator[ParsedPage]) -> Generator[Any, None, None]:
-        for page in pages:
-            yield from self.records_of(page)
-
     def __iter__(self) -> Iterator[Any]:
-        return self._generator
+        return self._records
 
     def __next__(self) -> Any:
-        return next(self._generator)
+        return next(self._records)
 
     def close(self) -> None:
         """Read no more records."""
-        self._generator.close()
+        self._pages.close()
+        self._end -= length_hint(self._unread)
+        for _ in self._unread:
+            pass
 
 
 class _PageAhead(threading.Thread):

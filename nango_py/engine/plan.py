@@ -204,7 +204,7 @@ def make_plan(call: Call, settings: BoundRequestSettings) -> Plan:
     if own_pairs and given:
         own_pairs = _without_given(own_pairs, given, settings.protected_params)
     if own_pairs or written or pairs:
-        url = f"{url}?{_join_query(encode_pairs(own_pairs), written, encode_pairs(pairs))}"
+        url = f"{url}?{_query_of(own_pairs, written, pairs)}"
     headers = settings.headers_for(variables, own)
     fields = settings.body_for(variables)
     if key is not None and key.place == BODY:
@@ -247,6 +247,12 @@ def _split_query(written: str, params: object, protected: frozenset[str]) -> tup
         if protected:
             pairs = tuple(pair for pair in pairs if pair[0].lower() not in protected)
     return without_params(written, protected) if written else "", pairs
+
+
+def _query_of(own: Pairs, written: str, pairs: Pairs) -> str:
+    if not own and not written:
+        return encode_pairs(pairs)
+    return _join_query(encode_pairs(own), written, encode_pairs(pairs))
 
 
 def _join_query(*parts: str) -> str:

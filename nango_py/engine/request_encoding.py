@@ -15,6 +15,9 @@ from nango_py.transport.multipart import encode_files
 if TYPE_CHECKING:
     from nango_py.transport.sendable import Body
 
+_MAPPINGS = (dict, Mapping)
+"""A check for the first is faster, and most are of it."""
+
 Pairs = tuple[tuple[str, str], ...]
 """Query parameters in the order they are sent, before encoding."""
 
@@ -34,9 +37,13 @@ def to_pairs(params: object) -> Pairs:
     if isinstance(params, str):
         parts = [part.partition("=") for part in params.lstrip("?").split("&") if part]
         return tuple([(_unquote(name), _unquote(value)) for name, _, value in parts])
-    items = params.items() if isinstance(params, Mapping) else params
+    items: Iterable[object]
+    if isinstance(params, _MAPPINGS):
+        items = params.items()
+    else:
+        items = params if isinstance(params, Iterable) else (params,)
     pairs: list[tuple[str, str]] = []
-    for item in items if isinstance(items, Iterable) else (items,):
+    for item in items:
         if not isinstance(item, tuple | list) or len(item) != 2:  # noqa: PLR2004 - a pair
             raise InvalidRequest("params must be a mapping, pairs of name and value, or a query string")
         name, value = item

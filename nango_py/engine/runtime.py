@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,7 @@ class IntegrationRuntime:
         integration: the configuration that this was compiled from.
         clock: the time.
         retries: when to retry.
+        has_rule_for: whether one of their rules could apply to responses with a status.
         limits: what a call spends.
         quotas: whose quotas connections use.
         outage: the retry budget and the circuit breaker of this integration in this process.
@@ -86,6 +87,8 @@ class IntegrationRuntime:
         self.events = Events() if events is None else events
         self.limits = RateLimits.from_settings(settings.get("rate_limits"))
         self.retries = RetryPolicy.from_settings(self._retry_settings, self.limits.refusals)
+        # Programs see few statuses.
+        self.has_rule_for = lru_cache(maxsize=64)(self.retries.has_rule_for)
         self._declared = DeclaredLimits(settings.get("rate_limits"))
         self.logger = get_logger(integration.name, integration.log_level)
         self.end_of_life = describe_end_of_life(integration)
@@ -356,7 +359,7 @@ class IntegrationRuntime:
         if isinstance(outcome, Failure):
             return None
         status = outcome.status_code
-        if place.is_newcomer and status in SUCCESSES and self.retries.has_rule_for(status):
+        if place.is_newcomer and status in SUCCESSES and self.has_rule_for(status):
             status = self._status_meant(facts(), status)
         is_accepted = self.quotas.record(plan.settings, status)
         if is_accepted is False:

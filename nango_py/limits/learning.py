@@ -255,7 +255,7 @@ class Learning:
 
         A spend without limits gets those that responses have stated for its key, and is left out before.
         """
-        if not all(spend.limits for spend in spends):
+        if [spend for spend in spends if not spend.limits]:
             filled = [spend if spend.limits else self._with_stated(spend) for spend in spends]
             spends = tuple(spend for spend in filled if spend is not None)
         return tuple([self._with_rate(spend) for spend in spends]) if self._rates else spends

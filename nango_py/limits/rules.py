@@ -149,6 +149,7 @@ class RateLimits:
         owners: of the quotas; the first is that of learned limits, and of calls without a budget.
         refusals: the responses that say which budget they mean.
         has_budgets: whether the blueprint has limits; if not, they are learned.
+        are_settled: whether responses say what calls of some budgets have cost.
         has_learned_budgets: whether only responses state the limits of some budgets; their spends have none
             here.
     """
@@ -164,6 +165,8 @@ class RateLimits:
         self.refusals = refusals
         self.has_budgets = any(budget.has_limits for budget in budgets)
         self.has_learned_budgets = any(budget.is_learned for budget in budgets)
+        cases = [case for budget in budgets for case in budget.cases]
+        self.are_settled = any(case.settle or case.settle_header for case in cases)
         self._budgets = budgets
         self._routes = tuple(routes)
         self._route_table = MatchTable(RequestMatch(patterns=(segments_of(route),)) for route in self._routes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -9,35 +11,45 @@ from typing import TYPE_CHECKING
 from tests.support.sandbox_product import SHOP, a_product
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
     import pytest
 
-MAX_OF_GET = 335
-MAX_OF_PAGE = 385
+    from nango_py import Nango
+
+MAX_OF_GET = 312
+MAX_OF_ASYNC_GET = 375
+MAX_OF_PAGE = 357
 LIMITS = {"budgets": [{"key": "${method} ${endpoint}", "otherwise": ["100000/second", "5000000/minute"]}]}
 PAGING = {"kind": "next_url", "next": "links.next", "records": "data"}
 
 
+@contextlib.contextmanager
+def counted(counts: list[int]) -> Iterator[None]:
+    """Adds the Python calls that are made in this thread."""
+    calls = 0
+
+    def note(_frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    earlier = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(earlier)
+    counts.append(calls)
+
+
 def count_calls(function: Callable[[], object]) -> int:
     """The Python calls that a function makes in this thread; the fewest of three times."""
-    counts = []
+    counts: list[int] = []
     for _ in range(3):
-        calls = 0
-
-        def note(_frame: FrameType, event: str, _: object) -> None:
-            nonlocal calls
-            calls += event == "call"
-
-        earlier = sys.getprofile()
-        sys.setprofile(note)
-        try:
+        with counted(counts):
             function()
-        finally:
-            sys.setprofile(earlier)
-        counts.append(calls)
     return min(counts)
 
 
@@ -58,3 +70,20 @@ def test_the_work_of_a_call_and_of_a_page_is_bounded(
         )
     assert 100 < get <= MAX_OF_GET
     assert 100 < (twelve - two) / 10 <= MAX_OF_PAGE
+
+
+def test_the_work_of_an_async_call_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An async GET with its JSON takes few Python calls, those of the event loop included."""
+    caplog.set_level(logging.WARNING, "nango_py")
+    counts: list[int] = []
+
+    async def call_five_times(nango: Nango) -> None:
+        shop = nango.async_executor("shop", "u0")
+        for _ in range(5):
+            with counted(counts):
+                (await shop.get("things")).json()
+        await nango.aclose()
+
+    with a_product(tmp_path, {**SHOP, "rate_limits": LIMITS}) as (nango, _):
+        asyncio.run(call_five_times(nango))
+    assert 100 < min(counts) <= MAX_OF_ASYNC_GET

@@ -285,13 +285,15 @@ class Jobs:
             raise ValueError(unknown_name("lane", lane, self.settings.lane_names))
 
     def _masker(self, integration: str, user_id: str) -> Callable[[str], str]:
-        """A function that masks the credentials of a connection, for texts that handlers write."""
+        """A function that masks the credentials of a connection, and of the app, in what handlers write."""
         secrets: list[str] = []
         if integration and user_id:
             with contextlib.suppress(NangoError):
-                names = self._services.integration(integration).secret_names
+                declared = self._services.integration(integration)
+                names, app = declared.secret_names, reveal(declared.app_variables)
+                secrets += [str(value) for name, value in app.items() if name in names]
                 credentials = self._services.store.get(integration, user_id).credentials
-                secrets = secret_leaves(reveal(credentials), names)
+                secrets += secret_leaves(reveal(credentials), names)
         return lambda text: mask_rare(text, secrets)
 
 

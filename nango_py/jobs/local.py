@@ -66,6 +66,7 @@ class Upkeep:
             self._schedules.tick(runner)
         if self._is_due("delete", DELETE_SECONDS):
             self._schedules.correct()
+            store.warn_of_lanes(self._work.settings.lane_names)
             store.delete_ended(int(clock.now() * 1_000_000 - self._work.settings.keep_days * DAY))
 
     def _is_due(self, name: str, seconds: float) -> bool:

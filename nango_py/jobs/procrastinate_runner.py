@@ -264,6 +264,7 @@ class ProcrastinateRunner:
             LOGGER.warning("job %s had lost its place in the queue, and runs again", job_id)
             self.write(functools.partial(_enqueue_again, store, job_id))
         self.schedules.correct()
+        store.warn_of_lanes(self.work.settings.lane_names)
         store.delete_ended(now - int(self.work.settings.keep_days * DAY))
 
     def start(self) -> None:

@@ -54,9 +54,12 @@ WHERE status = 'waiting' AND lane = :lane AND is_held = 1 AND run_at > :after
 """
 
 _OURS = "WHERE id = :id AND status = 'running' AND owner = :owner AND attempts = :attempts"
+# A job that was cancelled while it ran does not wait for another attempt.
 FINISH = f"""
-UPDATE nango_jobs SET status = :new_status, attempts = :new_attempts, run_at = :run_at, changed_at = :now,
-  owner = '', ends_at = 0, is_held = :is_held, key_id = :key_id, payload = :payload, state = :state
+UPDATE nango_jobs SET
+  status = CASE WHEN is_cancelled = 1 AND :new_status = 'waiting' THEN 'cancelled' ELSE :new_status END,
+  attempts = :new_attempts, run_at = :run_at, changed_at = :now, owner = '', ends_at = 0, is_held = :is_held,
+  key_id = :key_id, payload = :payload, state = :state
 {_OURS} RETURNING id
 """  # noqa: S608
 SAVE = f"UPDATE nango_jobs SET key_id = :key_id, payload = :payload, state = :state {_OURS} RETURNING id"  # noqa: S608
@@ -87,6 +90,7 @@ DELETE FROM nango_jobs
 WHERE status IN ('done', 'failed', 'dead', 'cancelled') AND changed_at < :before
 """
 COUNT = "SELECT status, count(*) FROM nango_jobs GROUP BY status"
+LANES = "SELECT DISTINCT lane FROM nango_jobs WHERE status = 'waiting'"
 PAGE = (
     SELECT + "WHERE (:status = '' OR status = :status) AND (:integration = '' OR integration = :integration) "
     "AND (:user_id = '' OR user_id = :user_id) AND (:before = '' OR id < :before) "

@@ -311,6 +311,13 @@ class JobStore:
         """The number of jobs of each status that has any."""
         return {status: int(number) for status, number in self.database.read(statements.COUNT, {})}
 
+    def warn_of_lanes(self, known: Iterable[str]) -> None:
+        """Log in which lanes jobs wait that the configuration does not declare."""
+        lanes = {str(lane) for (lane,) in self.database.read(statements.LANES, {})} - {*known}
+        if lanes:
+            names = ", ".join(map(printable, sorted(lanes)))
+            LOGGER.warning("jobs wait in lanes that config.jobs.lanes does not declare: %s", names)
+
     def next_due(self, lanes: Iterable[str], after: int = -1) -> int | None:
         """When the next waiting job of the lanes may start, in microseconds; None if none waits.
 

@@ -276,6 +276,20 @@ def test_a_running_job_ends_when_it_looks(jobs: Jobs, clock: ManualClock) -> Non
     assert jobs.get(job.id).status == "cancelled"
 
 
+@pytest.mark.parametrize("error", [RetryAt(9e9), ZeroDivisionError()], ids=["quota", "failure"])
+def test_a_job_that_was_cancelled_while_it_ran_does_not_wait(jobs: Jobs, error: Exception) -> None:
+    """Its attempt ends without looking; the job is not tried again, and holds no other back."""
+
+    def handler(context: HandlerContext) -> Any:
+        jobs.cancel(context.job_id)
+        raise error
+
+    jobs.register("raises", handler)
+    job, other = put(jobs, "raises"), put(jobs)
+    assert jobs.run_due() == 2
+    assert [jobs.get(one.id).status for one in (job, other)] == ["cancelled", "done"]
+
+
 def test_the_jobs_of_a_dead_worker_run_again(jobs: Jobs, clock: ManualClock) -> None:
     """After its lease; what it reports late is refused, and a job that kills each worker is dead."""
     job = put(jobs, max_attempts=2)
@@ -347,6 +361,47 @@ def test_credentials_in_errors_and_logs_are_masked(jobs: Jobs) -> None:
     assert found.error == "ValueError: refused ***"
     assert found.log[0].endswith("sent ***")
     assert SECRET not in repr(found)
+
+
+def test_secrets_of_the_app_and_of_a_login_are_masked(database_url: str, clock: ManualClock) -> None:
+    """Those of the app also after the connection was deleted."""
+    step = {
+        "url": "https://id.example.test/me", "choose": {"from": "data", "label": "name"},
+        "keep": {"page_id": "id"}, "keep_secret": {"page_token": "access_token"},
+    }  # fmt: skip
+    auth = {"auth_mode": "OAUTH2", "token_url": "https://id.example.test/t", "after_login": [step]}
+    auth["authorization_url"] = "https://id.example.test/a"
+    planted = {"access_token": "planted_token_1", "page_token": "planted_page_1"}
+    app = {"oauth_client_id": "app", "oauth_client_secret": "planted_app_1"}
+    requests = {"base_url": "https://api.example.test/", "headers": {"X-Key": "${access_token}"}}
+    entry = {"auth": auth, "requests": requests, **app}
+    texts = [*planted.values(), app["oauth_client_secret"]]
+    with open_product(database_url, clock, entry=entry) as nango:
+        nango.store.put("shop", "ann", planted)
+
+        def handler(context: HandlerContext) -> None:
+            context.log(f"sent {texts}")
+            nango.store.delete("shop", "ann")
+            context.log(f"sent {texts[2]}")
+
+        nango.jobs.register("leaks", handler)
+        job = put(nango.jobs, "leaks")
+        nango.jobs.run_due()
+        lines = nango.jobs.get(job.id).log
+    assert [text for text in texts if text in lines[0]] == []
+    assert texts[2] not in lines[1]
+
+
+def test_a_lane_that_nobody_runs_is_logged(
+    database_url: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker whose configuration does not declare the lane of a job says so; the job waits."""
+    with open_product(database_url, clock, lanes={"bulk": 1}) as first:
+        job = first.jobs.enqueue("echo", lane="bulk")
+    with open_product(database_url, clock) as second:
+        second.jobs.run_due()
+        assert second.jobs.get(job.id).status == "waiting"
+    assert [record.args for record in caplog.records if "lanes" in record.msg] == [("bulk",)]
 
 
 def test_a_result_that_is_not_json_fails(jobs: Jobs) -> None:

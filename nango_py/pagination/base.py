@@ -295,6 +295,12 @@ COUNTING_SCHEMA: Mapping[str, Schema] = {
 """The keys of kinds whose requests hold a number."""
 
 ERROR_KEYS = ("error", "errors")
+FAILURES: Mapping[str, tuple[JsonValue, ...]] = {
+    "ok": (False,),
+    "success": (False,),
+    "status": ("error", "fail", "failed", "failure"),
+}
+"""Members that say that a response with status 200 is an error, and the values that say so."""
 MESSAGE_KEYS = ("fault", "message", "detail", "error_message", "error_description", "exception")
 
 
@@ -305,6 +311,10 @@ def _check_for_errors(body: JsonValue, keys: tuple[str, ...]) -> None:
     for key in keys:
         value = body.get(key)
         if any(value.values()) if isinstance(value, dict) else value:
+            raise UnreadablePage(f"there are no records, but {key} is {describe(value)}")
+    for key, values in FAILURES.items():
+        value = body.get(key)
+        if isinstance(value, bool | str) and value in values:
             raise UnreadablePage(f"there are no records, but {key} is {describe(value)}")
 
 

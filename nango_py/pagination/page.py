@@ -74,7 +74,7 @@ class PageNumber(Paginator):
         if pages is not None and (pages or not count):
             return number < pages
         total = read_count(self.total, page) if self.total else None
-        if total is None or total < count:  # not a total of all records
+        if total is None or total < page.records_so_far:  # not a total of all records
             return None
         if count:
             return page.records_so_far < total

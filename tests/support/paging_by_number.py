@@ -206,6 +206,27 @@ for odd in ([3], {"count": 3}, "three", -3, 1.5, True, "3 pages"):
     add(f"page: total_pages is {odd!r}", PAGES, numbered(pages=odd), "pages")
 for silent in (None, "", 0):
     add(f"page: total_pages is {silent!r}", PAGES, numbered(pages=silent), EVERYTHING)
+for name, total in {"shrinks": lambda index: max(0, 8 - 3 * index), "is of the page": lambda _: 1}.items():
+    add(
+        f"page: a total that {name}",
+        {**PAGE, "total": "total"},
+        numbered([[one] for one in EVERYTHING], total=total),
+        EVERYTHING
+        if name == "shrinks"
+        else EVERYTHING[:1],  # a page that is as long as its total is the list
+    )
+FAILURES = [{"ok": False}, {"success": False}, {"status": "error"}, {"status": "fail"}, {"error": "quota"}]
+for failure in FAILURES:
+    add(
+        f"page: nothing but {failure}",
+        PAGE,
+        lambda request, failure=failure: (
+            {"items": EVERYTHING[:3]} if request.query.get("page", "1") == "1" else {"items": [], **failure}
+        ),
+        f"{next(iter(failure))} is",
+    )
+for claim in ({"ok": True}, {"success": True}, {"status": "success"}, {"status": 200}, {"ok": 0}):
+    add(f"page: nothing, and {claim}", PAGE, numbered(**claim), EVERYTHING)
 add("page: total_pages 0 and nothing", PAGES, numbered([], pages=0), [], most=1)
 add(
     "page: total_pages only on the first page",

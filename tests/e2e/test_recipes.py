@@ -160,7 +160,12 @@ def follow(heading: str, checkout: Path) -> str:
     """Do what a recipe says, block by block; the output of its commands."""
     output = ""
     tools = f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environ = {**os.environ, "PYTHONPATH": str(checkout), "PATH": tools}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(checkout),
+        "PATH": tools,
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),  # its table of Unicode takes a second
+    }
     for block in blocks_of(heading):
         path = checkout / block.title
         if block.language == "sh":

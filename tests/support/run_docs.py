@@ -112,9 +112,16 @@ class Place:
 
 @contextmanager
 def documented_place(folder: Path) -> Iterator[Place]:
-    """A folder like a checkout, with a sandbox for every API."""
+    """A folder like a checkout, with a sandbox for every API.
+
+    Of the blueprints it has those that its integrations extend; the others are found in the package.
+    """
     shutil.copy(ROOT / "integrations.yaml", folder)
-    shutil.copytree(ROOT / "blueprints", folder / "blueprints")
+    (folder / "blueprints").mkdir()
+    for name, version in re.findall(
+        r"extends_blueprint: (\S+):(v\d+)", (folder / "integrations.yaml").read_text()
+    ):
+        shutil.copy(ROOT / "blueprints" / f"{name}.{version}.yaml", folder / "blueprints")
     with ExitStack() as stack:
         nango = stack.enter_context(Nango(folder / "integrations.yaml", environ={}))
         declared = nango.configuration.integrations

@@ -6,6 +6,7 @@ Run it after a change of a mode: `python docs/generate_auth.py`.
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,9 +107,11 @@ def _name(key: str, schema: dict[str, Any]) -> str:
 
 
 def _wrap(text: str) -> str:
-    """A paragraph or an item of a list, as wide as the other pages."""
+    """A paragraph or an item of a list, as wide as the other pages, with no code across lines."""
     indent = "  " if text.startswith("- ") else ""
-    return textwrap.fill(text, 118, subsequent_indent=indent, break_on_hyphens=False) + "\n"
+    whole_code = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    filled = textwrap.fill(whole_code, 118, subsequent_indent=indent, break_on_hyphens=False)
+    return filled.replace("\0", " ") + "\n"
 
 
 if __name__ == "__main__":

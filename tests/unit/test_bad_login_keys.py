@@ -157,6 +157,17 @@ WRONG_KEYS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("i:10:64 E306",),
         "did you mean access_token?",
     ),
+    "a revocation that is not encrypted": (
+        "      revocation_url: http://id.example.test/revoke",
+        ("i:10:23 E302",),
+        "use https://",
+    ),
+    "a lifetime in words": (
+        "      token_lifetime_seconds: 1h",
+        ("i:10:31 E401",),
+        "expected a number of seconds",
+    ),
+    "scopes of a login page as a list": ("      scope_separator: [a]", ("i:10:24 E201",), "expected text"),
     "parameters pushed unencrypted": (
         "      pushed_authorization_url: http://id.example.test/par",
         ("i:10:33 E302",),

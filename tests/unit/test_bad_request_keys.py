@@ -281,6 +281,7 @@ WRONG_REQUESTS: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("k:10:20 E204",),
         "a host such",
     ),
+    "pieces for every host": ("upload_hosts: ['*']", ("k:10:18 E204",), "or *.example.com"),
     "every host": ("download_hosts: ['*']", ("k:10:20 E204",), "or *.example.com"),
     "every host of a top-level domain": ("download_hosts: ['*.com']", ("k:10:20 E204",), "or *.example.com"),
     "a star in the middle": ("download_hosts: ['a.*.klaviyo.com']", ("k:10:20 E204",), "or *.example.com"),

@@ -121,7 +121,8 @@ class OwnRequests:
     def _revoke(self, request: LoginRequest) -> SandboxResponse:
         """Revoke every token that the request names, wherever it does."""
         body = request.body.decode("utf-8", "replace")
-        self._tokens.revoke_named(" ".join((*request.headers.values(), *request.query.values(), body)))
+        texts = (request.path, *request.headers.values(), *request.query.values(), body)
+        self._tokens.revoke_named(" ".join(texts))
         return SandboxResponse.of({"ok": True, "revoked": True})
 
 

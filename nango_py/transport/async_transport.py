@@ -104,8 +104,9 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         wires = self._loops.get(loop)
         if wires is None:
-            for other in [other for other in self._loops if other.is_closed()]:
-                self._loops.pop(other, None)
+            for other in list(self._loops):  # a copy, because those of other threads come and go
+                if other.is_closed():
+                    self._loops.pop(other, None)
             wires = self._loops[loop] = _LoopWires(loop, self._loops)
             await anext(wires.closer)
         return wires

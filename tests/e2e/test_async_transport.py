@@ -7,11 +7,13 @@ import contextlib
 import gc
 import logging
 import resource
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nango_py.errors import TransportFailed
+from nango_py.transport.async_transport import AsyncTransport
 from tests.support.async_calls import run, wait_for
 from tests.support.fault_server import HANG, READ, FaultServer, Tls, response
 from tests.support.nango_at_server import KEY, a_sandbox, calling, wait_until
@@ -107,6 +109,35 @@ def test_event_loops_one_after_the_other_need_no_closing() -> None:
             gc.collect()
             wait_until(lambda: not server._open)
             assert server.connections == loops
+
+
+def test_event_loops_of_several_threads_may_begin_at_once() -> None:
+    """While one looks for loops that have ended, another thread begins its first call."""
+    transport = AsyncTransport()
+
+    class Crowded(asyncio.SelectorEventLoop):
+        is_watched = False
+
+        def is_closed(self) -> bool:
+            if self.is_watched:
+                self.is_watched = False
+                thread = threading.Thread(target=lambda: kept.append(first_call(asyncio.new_event_loop())))
+                thread.start()
+                thread.join()
+            return super().is_closed()
+
+    def first_call(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+        loop.run_until_complete(transport.wires_of_loop())
+        return loop
+
+    kept: list[asyncio.AbstractEventLoop] = [crowded := first_call(Crowded())]
+    crowded.is_watched = True  # type: ignore[attr-defined]
+    kept.append(first_call(asyncio.new_event_loop()))
+    assert len(transport._loops) == len(kept) == 3
+    for loop in kept:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    assert not transport._loops
 
 
 def test_a_connection_that_the_server_closed_is_not_reused() -> None:

@@ -152,21 +152,27 @@ class ActionMethods:
             action: the name of one of its actions.
             user_id: the user of the connection.
             input: the input.
-            idempotency_key: the same in each attempt of the task; its calls send keys made from it.
+            idempotency_key: text that is the same in each attempt of the task; its calls send keys made from
+                it.
             saved: the value of the last checkpoint of earlier attempts.
             checkpoint: stores a value for later attempts.
 
         Raises:
+            ValueError: the key is empty, so that each attempt would send other keys.
             RetryAt: the quota is used up until `when`.
             ActionFailed: a call failed, or the action raised an exception; see `is_retryable`.
 
         Also raises the other errors of `trigger_action`.
         """
         from nango_py.actions.execution import Memory
+        from nango_py.connections.validation import check_type
         from nango_py.engine.patience import with_patience
         from nango_py.jobs.outcome import as_put_back
         from nango_py.jobs.work import JOB_PATIENCE
 
+        check_type("idempotency_key", idempotency_key, str, "text that is the same in each attempt")
+        if not idempotency_key:
+            raise ValueError("idempotency_key is empty; expected text that is the same in each attempt")
         memory = Memory(saved, checkpoint, idempotency_key)
         try:
             with with_patience(JOB_PATIENCE):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from nango_py.connections.validation import check_type
 from nango_py.errors import printable
 from nango_py.record import record
 
@@ -82,6 +83,7 @@ def check_interval(seconds: float) -> Rule:
     Raises:
         ValueError: it is shorter than a second, or longer than ten years.
     """
+    check_type("the interval", seconds, (int, float), "seconds")
     if not seconds >= SHORTEST_SECONDS:
         raise ValueError(f"an interval of {seconds:g} s is too short; expected at least {SHORTEST_SECONDS:g}")
     if seconds > LONGEST_SECONDS:

@@ -197,6 +197,14 @@ def test_an_attempt_for_another_queue_is_put_back_by_an_exception(product: Produ
     assert items_of(product.sandbox) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("key", "error"), [("", ValueError), (None, TypeError), (17, TypeError)])
+def test_an_attempt_needs_the_key_of_its_task(product: Product, key: Any, error: type[Exception]) -> None:
+    """A task without an id would send other keys in each attempt: nothing is sent."""
+    with pytest.raises(error, match="the same in each attempt"):
+        product.nango.attempt_action("shop", "order", "ann", {"items": ["a"]}, idempotency_key=key)
+    assert items_of(product.sandbox) == []
+
+
 def test_a_failed_attempt_says_whether_to_repeat_it(product: Product) -> None:
     """A lost response may succeed the next time; a refusal does not."""
     outcomes = []

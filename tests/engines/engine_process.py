@@ -4,7 +4,7 @@
 
 The working directory has integrations.yaml. A process dies by SIGKILL after the API has carried out every
 fourth order, and before the engine knows; another process does not die of the same order. `done-N` in the
-FOLDER says that order N is done.
+FOLDER says that order N is done, and `put-back-N` that an attempt met the limit of the API.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nango_py import Nango
+from nango_py import Nango, RetryAt
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ACTION = ("shop", "order", "ann")
@@ -29,8 +29,12 @@ def die_after_some_calls(folder: Path) -> None:
     attempt = Nango.attempt_action
 
     def attempt_and_die(nango: Nango, *arguments: Any, **options: Any) -> Any:
-        result = attempt(nango, *arguments, **options)
         number = arguments[3]["n"]
+        try:
+            result = attempt(nango, *arguments, **options)
+        except RetryAt:
+            (folder / f"put-back-{number}").touch()
+            raise
         died = folder / f"died-{number}"
         if number % EVERY == EVERY - 1 and not died.exists():
             died.touch()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-ORDERS, KILLS, HANG_SECONDS = 12, 3, 300.0
+ORDERS, KILLS, HANG_SECONDS = 8, 2, 300.0
+BUDGETS = [{"key": "all", "otherwise": [{"requests": 1, "per_seconds": 3}]}]
 ORDER = {
     "changes": ["orders"],
     "input": {"type": "object", "properties": {"n": {"type": "integer"}}},
@@ -72,12 +73,13 @@ class Drill:
                 process.wait()
 
     def check(self) -> None:
-        """Each order was carried out once, although some were sent again."""
+        """Each order was carried out once, although some were sent again and others put back."""
         received = self.sandbox.ledger.received
         carried_out = Counter(json.loads(one.body)["n"] for one in received if one.processed)
         assert carried_out == Counter(range(ORDERS))
         assert len(list(self.folder.glob("died-*"))) == KILLS
         assert len(received) > ORDERS
+        assert list(self.folder.glob("put-back-*"))
 
 
 @contextmanager
@@ -85,9 +87,12 @@ def drill(engine: str, folder: Path, **environment: str) -> Iterator[Drill]:
     """A drill in a folder with a unique name."""
     place = folder / f"nango_{uuid.uuid4().hex[:12]}"
     place.mkdir()
-    retries = {"max_attempts": 1, "idempotency_header": "Idempotency-Key"}
-    with Sandbox(shop_entry(retries=retries), strict=False) as sandbox:
-        shop: dict[str, Any] = shop_entry(sandbox.base_url, retries=retries, actions={"order": ORDER})
+    rules: dict[str, Any] = {
+        "retries": {"max_attempts": 1, "idempotency_header": "Idempotency-Key"},
+        "rate_limits": {"budgets": BUDGETS},
+    }
+    with Sandbox(shop_entry(**rules), strict=False) as sandbox:
+        shop: dict[str, Any] = shop_entry(sandbox.base_url, actions={"order": ORDER}, **rules)
         (place / "integrations.yaml").write_text(yaml.safe_dump({"integrations": {"shop": shop}}))
         with Nango(place / "integrations.yaml", environ={"NANGO_ENCRYPTION_KEYS": KEY}) as nango:
             register_users(nango, "ann")

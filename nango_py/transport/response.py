@@ -208,7 +208,7 @@ class Response(requests.Response):
             requests.exceptions.JSONDecodeError: the body is not JSON, or is nested too deeply for Python.
         """
         try:
-            if self._content and self.content.startswith(codecs.BOM_UTF8):
+            if self._content and self._content.startswith(codecs.BOM_UTF8):
                 # RFC 8259 section 8.1 lets a parser ignore the mark; whatever the charset, it is UTF-8.
                 with suppress(ValueError):
                     return jsonlib.loads(self.content.decode("utf-8-sig"), **kwargs)
@@ -225,14 +225,8 @@ class Response(requests.Response):
     @property
     def content_type(self) -> str:
         """The header Content-Type, or ""."""
-        return (
-            str(self.headers.get("content-type", "")) if "headers" in vars(self) else self._raw_content_type
-        )
-
-    @_computed_once
-    def _raw_content_type(self) -> str:
-        """The same without computing all `headers`."""
-        return str(self.raw.headers.get("content-type", ""))
+        headers = self.headers if "headers" in vars(self) else self.raw.headers  # not computed for this
+        return str(headers.get("content-type", ""))
 
     def raise_for_status(self) -> None:
         """As in `requests`; the message also says when this API version is retired.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from nango_py import Nango
 
 MAX_OF_GET = 312
-MAX_OF_ASYNC_GET = 375
-MAX_OF_PAGE = 357
+MAX_OF_ASYNC_GET = 377
+MAX_OF_PAGE = 355
 LIMITS = {"budgets": [{"key": "${method} ${endpoint}", "otherwise": ["100000/second", "5000000/minute"]}]}
 PAGING = {"kind": "next_url", "next": "links.next", "records": "data"}
 

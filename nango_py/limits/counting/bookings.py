@@ -189,7 +189,7 @@ class Bookings:
                     time, label = opens_at, GATE
         is_quiet = True
         for meter in meters:
-            if meter.waiting:
+            if meter.waiting.pages:
                 is_quiet = False
                 time = max(time, meter.last_before(booking, before))
         while True:

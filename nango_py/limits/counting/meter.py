@@ -138,7 +138,7 @@ class Meter:
             self.reports = {
                 label: report for label, report in self.reports.items() if report.matters(now, self.longest)
             }
-        if self.waiting and self.waiting.expire(now):
+        if self.waiting.pages and self.waiting.expire(now):
             self.packed = None
 
     def enqueue(self, booking: Booking, cost: int) -> None:
@@ -147,7 +147,7 @@ class Meter:
 
     def dequeue(self, booking: Booking, *, is_sent: bool = False) -> None:
         """Give a waiting booking's place back, unless it is sent at its time or later."""
-        entry = self.waiting.find(booking.time, booking.order) if self.waiting else None
+        entry = self.waiting.find(booking.time, booking.order) if self.waiting.pages else None
         if entry is not None:
             self.waiting.remove(entry)
             if not is_sent:
@@ -257,7 +257,7 @@ class Meter:
 
     def _held(self, now: float) -> int:
         """The cost in flight or due to be sent."""
-        return self.in_flight_cost + (View(self.waiting, None).cost_until(now) if self.waiting else 0)
+        return self.in_flight_cost + (View(self.waiting, None).cost_until(now) if self.waiting.pages else 0)
 
     def _seconds_to_reset(self, limit: Window | CalendarPeriod, now: float) -> float:
         if isinstance(limit, CalendarPeriod):
@@ -280,7 +280,7 @@ class Meter:
     def is_idle(self, now: float) -> bool:
         """Whether forgetting the key changes nothing."""
         self.expire(now)
-        if self.waiting or self.in_flight:
+        if self.waiting.pages or self.in_flight:
             return False
         if self.reports or (self.log.times and self.log.times[-1] > now - self.longest):
             return False
@@ -290,7 +290,7 @@ class Meter:
         """The moment from which forgetting the key changes nothing, if nothing more happens."""
         ends = [0.0]
         ends += [sent + self.in_flight_seconds + self.longest for sent, _ in self.in_flight.values()]
-        ends.append(self.waiting.last_time + COUNTED_WITHIN + self.longest if self.waiting else 0.0)
+        ends.append(self.waiting.last_time + COUNTED_WITHIN + self.longest if self.waiting.pages else 0.0)
         ends += [moment + self.longest for moment in self.log.times[-1:]]
         ends += [max(report.until, report.reported_at + self.longest) for report in self.reports.values()]
         for bucket in self.buckets:
@@ -310,7 +310,7 @@ class Meter:
         """
         if cost > self.max_cost:
             return math.inf, min(self.limits, key=capacity).label
-        if not self.waiting:
+        if not self.waiting.pages:
             return self._search(start, cost, now, NOTHING)
         if before is not None:
             return self._search(start, cost, now, View(self.waiting, before))

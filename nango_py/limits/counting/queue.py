@@ -113,7 +113,7 @@ class Queue:
     """All waiting bookings of a meter.
 
     Attributes:
-        pages: sorted.
+        pages: sorted; empty if nothing waits.
         lines: those that were needed, by the key of the line.
         next_number: of the next new page.
     """
@@ -128,9 +128,6 @@ class Queue:
 
     def __len__(self) -> int:
         return sum(page.count for page in self.pages)
-
-    def __bool__(self) -> bool:
-        return bool(self.pages)
 
     @property
     def last_time(self) -> float:

@@ -111,7 +111,7 @@ class SqlRows:
         line = line_name(digest_of_keys(spends))
         for spend in spends:
             stored = self.meters.get(spend.key)
-            if stored is not None and stored.meter.waiting:
+            if stored is not None and stored.meter.waiting.pages:
                 wanted += [(spend.key, line), (spend.key, page_name_at(stored.meter.waiting, time, order))]
         if wanted:
             self._parts.update(dict.fromkeys(wanted, ""))

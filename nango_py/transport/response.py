@@ -281,6 +281,7 @@ class StreamedResponse(Response):
         self._aclose = aclose
         self._limit = plan.max_bytes
         self._is_closed = content is not None
+        self._is_begun = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -293,11 +294,15 @@ class StreamedResponse(Response):
 
         Raises:
             TransportFailed: the body is incomplete, did not come in time, or exceeds max_response_bytes.
+            RuntimeError: another reader has begun to read it, and may have stopped or been cancelled.
         """
         if self._content_consumed:
             for chunk in self.iter_content(chunk_size):
                 yield chunk
             return
+        if self._is_begun:
+            raise RuntimeError("the body is read only once, and reading it has begun; make the call again")
+        self._is_begun = True
         size = 0
         reason: FailureReason | None = None
         try:
@@ -317,7 +322,11 @@ class StreamedResponse(Response):
             raise TransportFailed(_STREAM_MESSAGES[reason], reason=reason, response=self)
 
     async def aread(self) -> bytes:
-        """Read the whole body; afterwards `content`, `text` and `json()` work too."""
+        """Read the whole body; afterwards `content`, `text` and `json()` work too.
+
+        Raises:
+            TransportFailed, RuntimeError: as `aiter_content`.
+        """
         if not self._content_consumed:
             self._content = b"".join([chunk async for chunk in self.aiter_content()])
             self._content_consumed = True

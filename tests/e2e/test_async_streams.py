@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import threading
@@ -61,6 +62,46 @@ def test_a_stream_can_be_read_whole() -> None:
             streamed.close()
 
     with FaultServer([READ, response(b'{"a": 1}')]) as server, calling(server.url) as nango:
+        run(nango, work)
+
+
+def test_a_reader_that_stopped_leaves_no_shorter_body() -> None:
+    """What another reader, or a cancelled one, has taken is missing, so reading on is an error."""
+    more = threading.Event()
+    whole = response(b"first" + b"later" * 1000)
+
+    async def cancel(streamed: Any) -> None:
+        reader = asyncio.ensure_future(streamed.aread())
+        await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+
+    async def stop(streamed: Any) -> None:
+        async for _ in streamed.aiter_content(5):
+            break
+
+    async def work(executor: AsyncExecutor) -> None:
+        for begin in (cancel, stop):
+            async with await executor.get("things", stream=True) as streamed:
+                await begin(streamed)
+                for read in (streamed.aread, lambda streamed=streamed: anext(streamed.aiter_content())):
+                    with pytest.raises(RuntimeError, match="once"):
+                        await read()
+        async with await executor.get("things", stream=True) as streamed:
+            first = asyncio.ensure_future(streamed.aread())
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="once"):
+                await streamed.aread()
+            more.set()
+            assert await first == whole.partition(b"\r\n\r\n")[2]
+
+    cut = len(whole) - 4000
+    halves = [[READ, whole[:cut], HANG]] * 2
+    with (
+        FaultServer(*halves, [READ, whole[:cut], more, whole[cut:]]) as server,
+        calling(server.url) as nango,
+    ):
         run(nango, work)
 
 

@@ -12,6 +12,7 @@ from nango_py.config.schema.publish import blueprint_schema, integrations_schema
 from nango_py.config.schema.validation import check_blueprint, check_integrations
 from nango_py.config.yaml.document import document_from_python, load_document, parse_document
 from tests.support.run_docs import blocks
+from tests.support.shipped_files import FILES, with_every_key
 from tests.unit.test_bad_inputs import CASES
 
 ROOT = Path(__file__).parents[2]
@@ -44,14 +45,12 @@ def faults(data: Any) -> list[str]:
     return [fault.message for fault in BLUEPRINT.iter_errors(data)]
 
 
-@pytest.mark.parametrize(
-    "file",
-    [*sorted((ROOT / "blueprints").glob("*.yaml")), ROOT / "integrations.yaml"],
-    ids=lambda file: file.name,
-)
-def test_shipped_files_fit(file: Path) -> None:
-    """Every blueprint of the package, and the integrations.yaml beside them."""
-    assert faults(load_document(file).data) == []
+def test_shipped_files_fit(pytestconfig: pytest.Config) -> None:
+    """Blueprints with every key that any has, and integrations.yaml; with `--thorough`, all of them."""
+    files = FILES if pytestconfig.getoption("--thorough") else with_every_key(FILES)
+    assert len(files) > 20
+    for file in (*files, ROOT / "integrations.yaml"):
+        assert faults(load_document(file).data) == [], file
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

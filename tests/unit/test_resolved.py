@@ -19,6 +19,7 @@ from nango_py.connections.connection import thaw
 from nango_py.engine import retry
 from nango_py.engine.outage import BreakerSettings
 from nango_py.errors import Position
+from tests.support.shipped_files import FILES, with_every_key
 
 if TYPE_CHECKING:
     from tests.support.cli_product import Product
@@ -27,7 +28,6 @@ pytest_plugins = ("tests.support.cli_product",)
 
 FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
 CATALOGUE = Catalogue([("local", FOLDER)])
-FILES = sorted(FOLDER.glob("*.yaml"))
 BASE = """\
 name: base
 version: v0
@@ -48,24 +48,6 @@ connection_config:
   properties:
     region: {title: "Region: yes"}
 """
-
-
-def keys_of_format(node: Any) -> set[str]:
-    """Every key that a part of the file format names."""
-    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    own = node.get("properties") if isinstance(node, dict) else None
-    return set(own if isinstance(own, dict) else ()).union(*map(keys_of_format, below))
-
-
-def with_every_key(files: list[Path]) -> list[Path]:
-    """A few of the files, which together have every key of the file format that any of them has."""
-    known = keys_of_format(definitions())
-    keys = {path: known.intersection(re.findall(r"(\w+):", path.read_text("utf-8"))) for path in files}
-    missing, chosen = set().union(*keys.values()), []
-    while missing:
-        chosen.append(max(files, key=lambda path: len(keys[path] & missing)))
-        missing -= keys[chosen[-1]]
-    return chosen
 
 
 def test_the_output_is_a_blueprint_with_its_defaults(pytestconfig: pytest.Config) -> None:

@@ -286,7 +286,7 @@ def test_a_forked_child_can_go_on() -> None:
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for _ in range(20):
+        for _ in range(8):
             child = os.fork()
             if child == 0:
                 store.acquire(TEN, (), 0.0)
@@ -302,7 +302,7 @@ def test_a_shared_store_leaves_nothing_in_memory() -> None:
     clock = LimitClock()
     shared = MemoryLimits(clock)
     store = FailoverLimits(_AsShared(shared), clock)
-    for number in range(5000):
+    for number in range(2000):
         grant = store.acquire((Spend(f"k{number}", (window(9, 1.0),)),), (f"g{number}",), 0.0)
         assert isinstance(grant, Granted)
         store.settle(grant.ticket)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from nango_py.json_types import is_deeper_than
 from nango_py.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from nango_py.config.actions.compiled import YamlAction
     from nango_py.json_types import JsonObject, JsonValue
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 YAML, PYTHON = "yaml", "python"
 DEEPEST_INPUT = 200
 """Levels of an input that does not fit; deeper ones could exhaust the stack of whatever describes them."""
+PLAIN = frozenset({str, int, bool, type(None)})
+"""The types of values that need no further look."""
 TOO_DEEP = Problem(Position("input"), "E007", "nested too deeply")
 
 
@@ -85,13 +89,14 @@ class InputCheck:
         value: JsonObject = {**self._defaults, **(deepcopy(defaults) if defaults else {}), **(given or {})}
         problems: list[Problem] = []
         try:
-            if self._is_fitting(value):
-                return value
-            from nango_py.config.schema.validation import check_value
-
-            # The messages of what is nested deeply would be as deep.
-            is_deep = is_deeper_than(value, DEEPEST_INPUT)
-            problems = [TOO_DEEP] if is_deep else check_value(self._info.input_schema, value, "input")
+            if not self._is_fitting(value):
+                problems = self._problems(value)
+            else:
+                for name in value:  # without a function call in the usual case
+                    if value[name].__class__ not in PLAIN:
+                        problem = _json_problem(value, "input", DEEPEST_INPUT)
+                        problems = [problem] if problem is not None else []
+                        break
         except RecursionError:
             problems = [TOO_DEEP]
         except (OverflowError, ValueError):
@@ -100,10 +105,39 @@ class InputCheck:
             raise ActionInputError(self._info.integration, self._info.name, problems)
         return value
 
+    def _problems(self, value: JsonObject) -> list[Problem]:
+        from nango_py.config.schema.validation import check_value
+
+        # The messages of what is nested deeply would be as deep.
+        is_deep = is_deeper_than(value, DEEPEST_INPUT)
+        return [TOO_DEEP] if is_deep else check_value(self._info.input_schema, value, "input")
+
     def error(self, what: str) -> ActionInputError:
         """The error for an input that is wrong as a whole."""
         problem = Problem(Position("input"), "E201", what)
         return ActionInputError(self._info.integration, self._info.name, [problem])
+
+
+def _json_problem(value: object, place: str, depth: int) -> Problem | None:
+    """Why a value is not JSON, with its place; None if it is."""
+    if isinstance(value, str | int | None):
+        return None
+    if isinstance(value, float):
+        is_number = math.isfinite(value)
+        return (
+            None if is_number else Problem(Position(place), "E401", "not a finite number; JSON has no other")
+        )
+    if depth == 0:
+        return Problem(Position(place), "E007", "nested too deeply")
+    if isinstance(value, Mapping):
+        inside = ((f"{place}.{name}", item) for name, item in value.items())
+    elif isinstance(value, list | tuple):
+        inside = ((f"{place}[{number}]", item) for number, item in enumerate(value))
+    else:
+        expected = "expected text, a number, true, false, null, a list or a mapping"
+        return Problem(Position(place), "E201", f"not JSON: of type {type(value).__name__}; {expected}")
+    problems = (_json_problem(item, name, depth - 1) for name, item in inside)
+    return next((problem for problem in problems if problem is not None), None)
 
 
 def yaml_info(integration: str, action: YamlAction) -> ActionInfo:

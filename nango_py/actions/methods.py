@@ -58,7 +58,7 @@ class ActionMethods:
         user_id: str,
         input: Mapping[str, JsonValue] | None = None,  # noqa: A002 - as actions name it
         *,
-        deadline: float | None = None,
+        deadline_seconds: float | None = None,
     ) -> JsonValue:
         """Run an action on a user's connection and return its result, JSON.
 
@@ -67,8 +67,8 @@ class ActionMethods:
             action: the name of one of its actions (docs/actions.md).
             user_id: the user of the connection.
             input: the input; it is not changed.
-            deadline: the seconds for everything, waits included. By default five minutes, and each call has
-                the blueprint's deadline.
+            deadline_seconds: for everything, waits included. By default five minutes, and each call has the
+                blueprint's deadline.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
@@ -78,7 +78,7 @@ class ActionMethods:
             ActionFailed: a call failed, the action raised an exception, or it took longer than the deadline.
             ConfigError: the action, or a module of `config.actions`, is wrong.
         """
-        return self.actions.run(integration, action, user_id, input, deadline)
+        return self.actions.run(integration, action, user_id, input, deadline_seconds)
 
     async def atrigger_action(
         self,
@@ -87,13 +87,13 @@ class ActionMethods:
         user_id: str,
         input: Mapping[str, JsonValue] | None = None,  # noqa: A002 - as actions name it
         *,
-        deadline: float | None = None,
+        deadline_seconds: float | None = None,
     ) -> JsonValue:
         """The same for asyncio; a cancelled action makes no more calls.
 
         Raises the errors of `trigger_action`.
         """
-        return await self.actions.run_async(integration, action, user_id, input, deadline)
+        return await self.actions.run_async(integration, action, user_id, input, deadline_seconds)
 
     def enqueue_action(
         self,

@@ -70,7 +70,7 @@ def _overload(
     needs_input: bool,  # noqa: FBT001
 ) -> str:
     default = "" if needs_input else " | None = None"
-    options = "deadline: float | None = None"
+    options = "deadline_seconds: float | None = None"
     if method == "enqueue_action":
         options = 'idempotency_key: str | None = None, at: float | None = None, lane: str = "default"'
     return (

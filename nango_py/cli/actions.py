@@ -106,7 +106,7 @@ def run(
     failed = ""
     with project.open_for_calls() as nango:
         try:
-            result = nango.trigger_action(integration, action, user, value, deadline=deadline)
+            result = nango.trigger_action(integration, action, user, value, deadline_seconds=deadline)
         except ActionFailed as error:
             failed = str(error)
     if failed:

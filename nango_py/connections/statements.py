@@ -197,6 +197,10 @@ _JOBS = (
     WHERE status = 'waiting'
     """,
     """
+    CREATE INDEX nango_jobs_behind ON nango_jobs (lane, lock_name, is_held DESC, run_at, id)
+    WHERE status = 'waiting'
+    """,
+    """
     CREATE UNIQUE INDEX nango_jobs_lock ON nango_jobs (lock_name)
     WHERE status = 'running' AND lock_name <> ''
     """,

@@ -77,6 +77,8 @@ class NewJob:
         at: unix seconds before which it does not start; None for now.
         is_alone: whether no other job of its connection runs at the same time.
         schedule_id: the schedule that created it, or "".
+        connection: the id of its connection, "" if there is none; it does not run for the next connection of
+            that name. None for a job that has no user.
     """
 
     handler: str
@@ -90,6 +92,7 @@ class NewJob:
     max_attempts: int = 5
     schedule_id: str = ""
     scope: str = ""
+    connection: str | None = None
 
     @property
     def lock(self) -> str:

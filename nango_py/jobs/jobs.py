@@ -129,10 +129,14 @@ class Jobs:
             raise ValueError(f"an idempotency key has at most {MAX_KEY_BYTES} bytes")
         if integration or user_id:
             check_identity(integration, user_id)
+        connection = self._store.connection_of(integration, user_id)
         attempts = self.settings.max_attempts if max_attempts is None else max_attempts
         if not (isinstance(attempts, int) and 1 <= attempts <= MOST_ATTEMPTS):
             raise ValueError(f"max_attempts is a number from 1 to {MOST_ATTEMPTS}")
-        new = NewJob(handler, payload, integration, user_id, key, at, lane, is_alone, attempts, scope=scope)
+        new = NewJob(
+            handler, payload, integration, user_id, key, at, lane, is_alone, attempts, scope=scope,
+            connection=connection,
+        )  # fmt: skip
 
         def work(run: Run, enqueue: Enqueue) -> str:
             row, is_new = self._store.insert(new, run)
@@ -157,6 +161,8 @@ class Jobs:
         self, *, status: str = "", integration: str = "", user_id: str = "", limit: int | None = None
     ) -> Iterator[Job]:
         """Jobs, the newest first, read 100 at a time.
+
+        A job that was altered in the database has no payload and no times, and its `error` says so.
 
         Args:
             status: only jobs of this status.

@@ -94,7 +94,8 @@ class Schedules:
         If the rule is the same, the next tick stays.
         """
         database, now = self._store.database, self._store.now()
-        text = to_json({"payload": payload}, "payload").reveal()
+        connection = self._store.connection_of(*identity)
+        text = to_json({"payload": payload, "connection": connection}, "payload").reveal()
         row = ScheduleRow(
             os.urandom(12).hex(), handler, *identity, name, rule.text, rule.time_zone, lane,
             rule.next_tick(now, now), now, "", b"",
@@ -152,13 +153,15 @@ class Schedules:
             next_at = rule.next_tick(now, row.created_at)
             if not run(statements.TAKE_TICK, {"id": row.id, "next_at": next_at, "seen": row.next_at}):
                 return False  # another scheduler was first
-            if row.user_id and not run(statements.HAS_CONNECTION, row._asdict()):
+            job = self._job(row)
+            connection = self._store.connection_of(row.integration, row.user_id, run)
+            if connection == "" or job.connection not in {None, connection}:
                 run(statements.DELETE_SCHEDULE, {"id": row.id})
                 LOGGER.info("%s %s: its connection was deleted, and so was its schedule", *row[1:3])
                 return False
             if run(statements.HAS_WAITING, {"id": row.id}):
                 return False
-            stored, is_new = self._store.insert(self._job(row), run)
+            stored, is_new = self._store.insert(job, run)
             if is_new:
                 enqueue(stored)
             return is_new
@@ -181,10 +184,11 @@ class Schedules:
         text = None if key is None else _identity(row).open(key, "payload", row.payload)
         if text is None:
             raise TamperError(f"the stored schedule {row.id} was altered; it was not used")
+        content = json.loads(text)
         return NewJob(
-            row.handler, json.loads(text)["payload"], row.integration, row.user_id,
+            row.handler, content["payload"], row.integration, row.user_id,
             f"tick {row.id} {row.next_at}", None, row.lane, max_attempts=self._max_attempts,
-            schedule_id=row.id,
+            schedule_id=row.id, connection=content.get("connection"),
         )  # fmt: skip
 
 

@@ -24,24 +24,48 @@ BY_ID_FOR_UPDATE = BY_ID + " FOR UPDATE"
 
 # A job that waits for a quota holds back the later ones of its connection, which would wait for the same.
 # It is the first of them afterwards.
-_NEXT = """
-SELECT id FROM nango_jobs AS job
-WHERE status = 'waiting' AND lane = :lane AND run_at <= :now
-  AND (lock_name = ''
+_IS_FREE = """
+  (job.lock_name = ''
     OR (NOT EXISTS (
       SELECT 1 FROM nango_jobs AS other WHERE other.lock_name = job.lock_name
         AND other.status = 'running' AND other.lock_name <> '')
     AND NOT EXISTS (
       SELECT 1 FROM nango_jobs AS other WHERE other.lock_name = job.lock_name
         AND other.status = 'waiting' AND other.is_held = 1
-        AND other.run_at > :now AND other.lane = job.lane AND other.id <> job.id)))
-ORDER BY is_held DESC, run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        AND other.run_at > :now AND other.lane = :lane)))
 """
+_IN_ORDER = "ORDER BY is_held DESC, run_at, id LIMIT"
+_DUE = "SELECT id FROM nango_jobs WHERE status = 'waiting' AND lane = :lane AND run_at <= :now"
+# PostgreSQL checks this again when it locks a row; SQLite would search an index for it.
+_STILL_WAITS = "status || '' = 'waiting'"
+CANDIDATES = 100
+"""How many due jobs a claim looks at one by one."""
+
+_NEXT = f"""
+SELECT id FROM nango_jobs AS job
+WHERE id IN ({_DUE} {_IN_ORDER} {CANDIDATES}) AND {_STILL_WAITS} AND {_IS_FREE}
+{_IN_ORDER} 1 FOR UPDATE SKIP LOCKED
+"""  # noqa: S608 - constants only, as below
+HAS_MORE_DUE = f"{_DUE} {_IN_ORDER} 1 OFFSET {CANDIDATES}"
+# The jobs of one connection may be very many. So behind the first candidates, the first job of each lock is
+# looked at: one search of the index nango_jobs_behind finds the next lock, and another one its first job.
+_LOCKS = "SELECT min(lock_name) FROM nango_jobs WHERE status = 'waiting' AND lane = :lane"
+_NEXT_OF_LOCKS = f"""
+WITH RECURSIVE job (lock_name) AS (
+  {_LOCKS} UNION ALL SELECT ({_LOCKS} AND lock_name > job.lock_name) FROM job WHERE job.lock_name IS NOT NULL
+)
+SELECT id FROM nango_jobs
+WHERE {_STILL_WAITS} AND id IN (
+  SELECT ({_DUE} AND lock_name = job.lock_name {_IN_ORDER} 1)
+  FROM job WHERE job.lock_name IS NOT NULL AND {_IS_FREE})
+{_IN_ORDER} 1 FOR UPDATE SKIP LOCKED
+"""  # noqa: S608
 _START = """
 UPDATE nango_jobs SET status = 'running', attempts = attempts + 1, owner = :owner, ends_at = :ends_at,
   changed_at = :now, is_held = 0
 """
 CLAIM = f"{_START} WHERE id = ({_NEXT}) RETURNING {COLUMNS}"
+CLAIM_OF_LOCKS = f"{_START} WHERE id = ({_NEXT_OF_LOCKS}) RETURNING {COLUMNS}"
 # If the server crashes, the start of a job may be lost: it starts again. Its end is never lost.
 WITHOUT_FSYNC = "SET LOCAL synchronous_commit TO off"
 START = f"{_START} WHERE id = :id AND turn = :turn AND status IN ('waiting', 'running') RETURNING {COLUMNS}"
@@ -121,4 +145,4 @@ DELETE_SCHEDULE = "DELETE FROM nango_schedules WHERE id = :id RETURNING id"
 HAS_WAITING = """
 SELECT 1 FROM nango_jobs WHERE schedule_id = :id AND status = 'waiting' AND schedule_id <> '' LIMIT 1
 """
-HAS_CONNECTION = "SELECT 1 FROM nango_connections WHERE integration = :integration AND user_id = :user_id"
+CONNECTION = "SELECT uuid FROM nango_connections WHERE integration = :integration AND user_id = :user_id"

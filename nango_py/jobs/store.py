@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nango_py.connections.owners import has_died
 from nango_py.connections.rows import from_microseconds
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nango_py.connections.store import ConnectionStore
-    from nango_py.database.base import Rows, Run
+    from nango_py.database.base import Parameters, Rows, Run
     from nango_py.jobs.job import NewJob
     from nango_py.json_types import JsonObject, JsonValue
 
@@ -33,6 +33,13 @@ ATTEMPTS = 10
 LOGGER = logging.getLogger("nango_py.jobs")
 
 _numbers = itertools.count()
+
+
+class Read(Protocol):
+    """Runs one SELECT."""
+
+    def __call__(self, sql: str, parameters: Parameters, /) -> Rows:
+        """Its rows."""
 
 
 class JobRow(NamedTuple):
@@ -124,6 +131,20 @@ class JobStore:
         """The current time in microseconds."""
         return self.database.microseconds()
 
+    def connection_of(self, integration: str, user_id: str, read: Read | None = None) -> str | None:
+        """The id of a connection, "" if it does not exist; None without a user.
+
+        Args:
+            integration: of the connection.
+            user_id: of the connection.
+            read: runs the statement; by default outside of a transaction.
+        """
+        if not user_id:
+            return None
+        parameters = {"integration": integration, "user_id": user_id}
+        rows = (read or self.database.read)(statements.CONNECTION, parameters)
+        return str(rows[0][0]) if rows else ""
+
     def insert(self, job: NewJob, run: Run) -> tuple[JobRow, bool]:
         """Store a job within a transaction; the existing one if there is one with its key.
 
@@ -140,7 +161,7 @@ class JobStore:
         return JobRow._make(rows[0]), False
 
     def _new_row(self, job: NewJob) -> tuple[JobRow, JsonObject]:
-        content: JsonObject = {"payload": job.payload, "key": job.key}
+        content: JsonObject = {"payload": job.payload, "key": job.key, "connection": job.connection}
         to_json(content, "payload")
         now = self.now()
         run_at = now if job.at is None else max(now, int(job.at * 1_000_000))
@@ -191,7 +212,10 @@ class JobStore:
         now = self.now()
         parameters = {"owner": owner, "now": now, "ends_at": now + int(seconds * 1_000_000)}
         for lane in lanes:
-            rows = run(statements.CLAIM, {**parameters, "lane": lane})
+            in_lane = {**parameters, "lane": lane}
+            rows = run(statements.CLAIM, in_lane)
+            if not rows and run(statements.HAS_MORE_DUE, in_lane):
+                rows = run(statements.CLAIM_OF_LOCKS, in_lane)
             if rows:
                 return JobRow._make(rows[0])
         return None
@@ -305,7 +329,15 @@ class JobStore:
         parameters: dict[str, object] = {"status": status, "integration": integration, "user_id": user_id}
         parameters |= {"before": before, "limit": limit}
         rows = self.database.read(statements.PAGE, parameters)
-        return [to_job(self.open(JobRow._make(row))) for row in rows]
+        return [self._listed(JobRow._make(row)) for row in rows]
+
+    def _listed(self, row: JobRow) -> Job:
+        """A job for a list, which one altered row must not end."""
+        try:
+            return to_job(self.open(row))
+        except TamperError as error:
+            LOGGER.error("%s", error)  # noqa: TRY400 - the frames hold keys
+            return _altered_job(row, str(error))
 
     def count(self) -> dict[str, int]:
         """The number of jobs of each status that has any."""
@@ -396,6 +428,29 @@ def to_job(claimed: Claimed) -> Job:
         from_microseconds(row.run_at), from_microseconds(row.changed_at), state.get("result"), str(error),
         tuple(map(str, log)) if isinstance(log, list) else (),
     )  # fmt: skip
+
+
+def _altered_job(row: JobRow, error: str) -> Job:
+    """What can be said of a job that was altered: nothing that is sealed."""
+    handler, integration, user_id, lane, status = map(str, (*row[1:5], row.status))
+    never = from_microseconds(0)
+    return Job(
+        str(row.id),
+        handler,
+        integration,
+        user_id,
+        None,
+        "",
+        lane,
+        status,
+        0,
+        0,
+        never,
+        never,
+        never,
+        None,
+        error,
+    )
 
 
 def _new_id(now: int) -> str:

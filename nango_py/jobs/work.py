@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from nango_py.engine.patience import Patience, with_patience
-from nango_py.errors import UnknownNameError, printable
+from nango_py.errors import NangoError, UnknownNameError, printable
 from nango_py.jobs.context import HandlerContext
 from nango_py.jobs.job import CANCELLED, DEAD, DONE, WAITING
 from nango_py.jobs.outcome import describe, end_of_attempt
@@ -38,6 +38,12 @@ class UnknownHandler(UnknownNameError):
 
     kind = "handler"
     is_retryable = True  # another worker may have it
+
+
+class ConnectionReplaced(NangoError):
+    """The connection of a job was deleted, or registered again, after the job was enqueued."""
+
+    is_retryable = False
 
 
 @record
@@ -90,6 +96,7 @@ class Work:
         patience = Patience(PATIENCE_SECONDS, is_behind=self._shares.get(row.lane, 1.0) < 1.0)
         try:
             with with_patience(patience):
+                self._check_connection(claimed)
                 result = result_of(self._call(context))
         except Exception as error:  # noqa: BLE001 - its text is stored, masked
             failure = error
@@ -118,6 +125,16 @@ class Work:
             return self._find_masker(claimed.row.integration, claimed.row.user_id)(text)
 
         return HandlerContext(claimed, self.store, self.clock, lambda: self.is_stopping, mask, deadline)
+
+    def _check_connection(self, claimed: Claimed) -> None:
+        """A job never runs for the next connection of the same name, which may be another account."""
+        row, expected = claimed.row, claimed.content.get("connection")
+        if expected is not None and self.store.connection_of(row.integration, row.user_id) != expected:
+            raise ConnectionReplaced(
+                f'the connection of user "{printable(row.user_id)}" for integration '
+                f'"{printable(row.integration)}" was deleted or registered again after the job was enqueued; '
+                "enqueue it again"
+            )
 
     def _call(self, context: HandlerContext) -> JsonValue:
         registered = self._handlers.get(context.handler)

@@ -32,7 +32,7 @@ class ToolMethods(ActionMethods):
         self, user_id: str, *, actions: Iterable[str] | str = "*", allow: Iterable[str] | str = (),
         expose: Iterable[str] | str = (), approve: Approve | None = None,
         connect_link: Callable[[str], str] | None = None, max_characters: int = 20_000,
-        deadline: float = 120.0,
+        deadline_seconds: float = 120.0,
     ) -> Toolbox:  # fmt: skip
         """The tools of one user's language model (docs/ai-tools.md).
 
@@ -48,7 +48,7 @@ class ToolMethods(ActionMethods):
             connect_link: returns a link for the user to connect an integration; by default that of
                 `connect_session`.
             max_characters: of a result; longer ones are read in parts, by a cursor.
-            deadline: the seconds for an action.
+            deadline_seconds: for an action.
 
         Raises:
             ValueError: a pattern names no action.
@@ -59,7 +59,7 @@ class ToolMethods(ActionMethods):
 
         permissions = make_permissions(actions, allow, expose)
         return Toolbox(
-            self._shared_host(), user_id, permissions, approve, connect_link, max_characters, deadline
+            self._shared_host(), user_id, permissions, approve, connect_link, max_characters, deadline_seconds
         )
 
     def tools(

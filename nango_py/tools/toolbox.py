@@ -110,7 +110,7 @@ class Toolbox:
         approve: Approve | None = None,
         connect_link: Callable[[str], str] | None = None,
         max_characters: int = MAX_CHARACTERS,
-        deadline: float = SECONDS,
+        deadline_seconds: float = SECONDS,
     ) -> None:
         if max_characters < MIN_CHARACTERS:
             raise ValueError(f"max_characters must be at least {MIN_CHARACTERS}")
@@ -121,7 +121,7 @@ class Toolbox:
         self._approve = approve
         self._connect_link = self._make_link if connect_link is None else connect_link
         self._max_characters = max_characters
-        self._deadline = deadline
+        self._deadline_seconds = deadline_seconds
 
     def definitions(self) -> tuple[Tool, ...]:
         """The tools, in no vendor's format."""
@@ -161,7 +161,7 @@ class Toolbox:
                     return _not_approved(step)
             info = step.action
             value = self._host.actions.run(
-                info.integration, info.name, self.user_id, step.input, self._deadline
+                info.integration, info.name, self.user_id, step.input, self._deadline_seconds
             )
         except Exception as error:  # noqa: BLE001 - the model reads it
             return self._fail(step, error)
@@ -181,7 +181,7 @@ class Toolbox:
                     return _not_approved(step)
             info = step.action
             value = await self._host.actions.run_async(
-                info.integration, info.name, self.user_id, step.input, self._deadline
+                info.integration, info.name, self.user_id, step.input, self._deadline_seconds
             )
         except Exception as error:  # noqa: BLE001 - the model reads it
             return await asyncio.to_thread(self._fail, step, error)

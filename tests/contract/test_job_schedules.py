@@ -50,6 +50,19 @@ def test_an_interval_creates_a_job_at_each_tick(nango: Nango, clock: ManualClock
     assert results(jobs) == ["a", "a"]
 
 
+def test_a_schedule_creates_no_job_for_the_next_connection(nango: Nango, clock: ManualClock) -> None:
+    """It ends if there is another connection of that name; the control goes on."""
+    jobs = nango.jobs
+    register_users(nango, "bob")
+    for user in ("ann", "bob"):
+        jobs.every(60, "pull", user, integration="shop", user_id=user)
+    sql = "UPDATE nango_connections SET uuid = 'another' WHERE user_id = 'ann'"
+    nango.store.write(lambda run: run(sql))
+    clock.advance(60)
+    assert jobs.run_due() == 1
+    assert [each.user_id for each in jobs.schedules()] == ["bob"]
+
+
 def test_a_cron_expression_creates_jobs_in_its_time_zone(nango: Nango, clock: ManualClock) -> None:
     """At seven in Berlin, which is six in UTC in winter."""
     jobs = nango.jobs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import CredentialsError, JobNotFound, RateLimited, TransportFailed, UnknownAction
+from nango_py import CredentialsError, JobNotFound, RateLimited, TamperError, TransportFailed, UnknownAction
 from nango_py.connections.keys import generate_key
 from nango_py.database.opening import open_database
 from nango_py.jobs.context import HandlerContext, JobCancelled, RetryAt
@@ -325,6 +325,48 @@ def test_a_job_cannot_be_moved_to_another_user(nango: Nango, jobs: Jobs) -> None
     assert ran == ["bob"]
     assert jobs.count() == {"failed": 1, "done": 1}
     assert jobs.get(kept.id).status == "done"
+
+
+def test_a_list_contains_the_others_beside_an_altered_job(nango: Nango, jobs: Jobs) -> None:
+    """The altered one is named by its id, without payload, and its error says what happened."""
+    first, altered, last = (put(jobs, payload=number) for number in range(3))
+    sql = "UPDATE nango_jobs SET user_id = 'eve', run_at = -9 WHERE id = :id"
+    nango.store.write(lambda run: run(sql, {"id": altered.id}))
+    found = {job.id: job for job in jobs.find()}
+    assert [found[job.id].payload for job in (first, altered, last)] == [0, None, 2]
+    assert altered.id in found[altered.id].error
+    assert [bool(found[job.id].error) for job in (first, altered, last)] == [False, True, False]
+    with pytest.raises(TamperError, match=altered.id):
+        jobs.get(altered.id)
+
+
+def test_a_job_does_not_run_for_the_next_connection_of_its_name(nango: Nango, jobs: Jobs) -> None:
+    """It fails with a reason if its connection was registered again; the control ran before."""
+    ran: list[str] = []
+    jobs.register("spy", lambda context: ran.append(context.payload))
+    put(jobs, "spy", "before")
+    jobs.run_due()
+    old = put(jobs, "spy", "old")
+    nango.delete_connection("shop", "ann")
+    assert jobs.get(old.id).status == "cancelled"
+    absent = put(jobs, "spy", "absent")
+    register_users(nango, "ann")
+    put(jobs, "spy", "new")
+    jobs.retry(old.id)
+    jobs.run_due()
+    assert ran == ["before", "new"]
+    for job in (old, absent):
+        ended = jobs.get(job.id)
+        assert ended.status == "failed"
+        assert "registered again" in ended.error
+
+
+def test_a_job_runs_with_new_credentials_of_its_connection(nango: Nango, jobs: Jobs) -> None:
+    """Negative control: a connection whose credentials are replaced stays the same one."""
+    job = put(jobs, payload=1)
+    register_users(nango, "ann")
+    jobs.run_due()
+    assert jobs.get(job.id).status == "done"
 
 
 def test_a_rotation_seals_jobs_and_schedules_again(

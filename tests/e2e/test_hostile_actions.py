@@ -147,7 +147,7 @@ def test_a_function_that_hangs_is_left_behind(run: Run, module: Any, tmp_path: P
     """The caller gets DeadlineExceeded, and the function can send nothing any more."""
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
         product.sandbox.respond("GET", "late", json={})
-        error = failure(run, product, "hang", deadline=0.05)
+        error = failure(run, product, "hang", deadline_seconds=0.05)
         assert isinstance(error.cause, DeadlineExceeded)
         module.GO.set()
         assert module.LATE.wait(10)
@@ -160,7 +160,7 @@ def test_a_function_in_time_may_send(module: Any, tmp_path: Path) -> None:
     module.GO.set()
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
         product.sandbox.respond("GET", "late", json={})
-        product.run("hang", deadline=30)
+        product.run("hang", deadline_seconds=30)
         assert len(product.sent) == 1
     assert not module.SEEN
 
@@ -169,7 +169,7 @@ def test_a_function_in_time_may_send(module: Any, tmp_path: Path) -> None:
 def test_an_async_function_that_hangs_is_cancelled(run: Run, module: Any, tmp_path: Path) -> None:
     """Its `finally` runs, and the caller gets DeadlineExceeded."""
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        error = failure(run, product, "hang-async", deadline=1)
+        error = failure(run, product, "hang-async", deadline_seconds=1)
     assert isinstance(error.cause, DeadlineExceeded)
     assert module.SEEN == ["ended"]
 
@@ -181,7 +181,7 @@ def test_an_async_function_that_ignores_its_cancellation_is_left_behind(
     """The caller does not wait for it longer than a grace period."""
     monkeypatch.setattr(python_actions, "GRACE_SECONDS", 0.02)
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        error = failure(run, product, "hold-on", deadline=1)
+        error = failure(run, product, "hold-on", deadline_seconds=1)
     assert isinstance(error.cause, DeadlineExceeded)
     assert module.SEEN[0] == "stop"
 
@@ -291,7 +291,7 @@ def test_actions_that_run_each_other_stop(
 def test_a_left_thread_does_not_keep_the_process(module: Any, tmp_path: Path) -> None:
     """Threads of actions are daemons."""
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        failure(type(product).run, product, "hang", deadline=0.01)
+        failure(type(product).run, product, "hang", deadline_seconds=0.01)
         left = [thread for thread in threading.enumerate() if thread.name.startswith("nango-action-")]
         assert [thread.daemon for thread in left] == [True]
         module.GO.set()
@@ -331,6 +331,6 @@ def test_an_input_that_is_not_json_sends_nothing(run: Run, tmp_path: Path) -> No
 def test_an_async_function_without_time_does_not_start(run: Run, module: Any, tmp_path: Path) -> None:
     """Nor does it leave a coroutine behind that was never awaited."""
     with action_product({}, tmp_path, modules=(module.__name__,)) as product:
-        error = failure(run, product, "hang-async", deadline=1e-9)
+        error = failure(run, product, "hang-async", deadline_seconds=1e-9)
     assert isinstance(error.cause, DeadlineExceeded)
     assert module.SEEN == []

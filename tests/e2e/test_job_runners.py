@@ -73,6 +73,16 @@ def test_jobs_run_in_the_background(jobs: Jobs) -> None:
     ]
 
 
+def test_no_job_runs_for_another_connection_of_the_same_name(jobs: Jobs) -> None:
+    """If there is another connection when it is due, the job fails, and its handler is not called."""
+    job, other = put(jobs, at=time.time() + 0.5), put(jobs, at=time.time() + 0.5, user="bob")
+    sql = "UPDATE nango_connections SET uuid = 'another' WHERE user_id = 'ann'"
+    jobs.work.store.database.write(lambda run: run(sql))
+    failed, done = wait_for(jobs, job, other)
+    assert (failed.status, done.status) == ("failed", "done")
+    assert "registered again" in failed.error
+
+
 def test_one_job_of_each_connection_runs_at_a_time(jobs: Jobs) -> None:
     """Connections run beside each other, and the jobs of each one after the other, in order."""
     seen: list[tuple[str, str, Any]] = []

@@ -372,7 +372,7 @@ def test_quotas_and_deadlines_are_results(call: Call, product: ActionProduct) ->
         release.wait(30)
 
     try:
-        error = read(call(product.nango.toolbox("u", allow="*", deadline=0.5), *run("delete-items")))
+        error = read(call(product.nango.toolbox("u", allow="*", deadline_seconds=0.5), *run("delete-items")))
     finally:
         release.set()
     assert (error["code"], "hint" in error) == ("no_response", True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +25,6 @@ from tests.support.action_product import BOTH, KEY, action_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from nango_py import Event
     from nango_py.sandbox.routes import SandboxRequest
@@ -142,6 +143,34 @@ def test_a_wrong_input_is_refused_before_anything_is_sent(
             product.run("create", given)
         assert not product.sent
     assert [problem.position.file for problem in caught.value.problems] == places
+
+
+ANYTHING = {
+    "changes": ["items"],
+    "input": {"type": "object", "properties": {"value": {}}},
+    "request": {"method": "POST", "path": "items", "json": "${input.value}"},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (math.nan, "input.value"),
+        ({"a": [1, math.inf]}, "input.value.a[1]"),
+        ({1, 2}, "input.value"),
+        ([{"at": Path("x")}], "input.value[0].at"),
+    ],
+)
+def test_an_input_that_is_not_json_is_refused(value: Any, place: str, tmp_path: Path) -> None:
+    """Whatever the schema allows; the place is named, and nothing is sent or stored."""
+    with action_product({"create": ANYTHING}, tmp_path) as product:
+        with pytest.raises(ActionInputError) as caught:
+            product.run("create", {"value": value})
+        with pytest.raises(ActionInputError):
+            product.nango.enqueue_action("shop", "create", "u", {"value": value})
+        assert not product.sent
+        assert list(product.nango.jobs.find()) == []
+    assert [problem.position.file for problem in caught.value.problems] == [place]
 
 
 LIST = {
@@ -307,9 +336,9 @@ def test_the_deadline_is_that_of_the_whole_action(run: Run, tmp_path: Path) -> N
     with action_product({"join": STEPS}, tmp_path) as product:
         respond_to_steps(product)
         with pytest.raises(ActionFailed) as caught:
-            run(product, "join", {"names": ["a"]}, deadline=1e-9)
+            run(product, "join", {"names": ["a"]}, deadline_seconds=1e-9)
         assert not product.sent
-        assert run(product, "join", {"names": ["a"]}, deadline=60)["ids"] == [1]
+        assert run(product, "join", {"names": ["a"]}, deadline_seconds=60)["ids"] == [1]
     assert isinstance(caught.value.cause, DeadlineExceeded)
 
 

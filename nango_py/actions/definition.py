@@ -25,6 +25,8 @@ DEEPEST_INPUT = 200
 """Levels of an input that does not fit; deeper ones could exhaust the stack of whatever describes them."""
 PLAIN = frozenset({str, int, bool, type(None)})
 """The types of values that need no further look."""
+MOST_PLACES = 5
+"""How many places of an unexpected result are reported."""
 TOO_DEEP = Problem(Position("input"), "E007", "nested too deeply")
 
 
@@ -116,6 +118,30 @@ class InputCheck:
         """The error for an input that is wrong as a whole."""
         problem = Problem(Position("input"), "E201", what)
         return ActionInputError(self._info.integration, self._info.name, [problem])
+
+
+class OutputCheck:
+    """Checks the results of an action against its schema, if it declares one."""
+
+    __slots__ = ("_is_fitting", "_schema")
+
+    def __init__(self, schema: JsonObject | None) -> None:
+        self._schema = schema
+        self._is_fitting: Callable[[object], bool] | None = None if schema is None else compile_check(schema)
+
+    def misfits(self, result: JsonValue) -> str:
+        """The first places that do not fit, such as `output.id`, without their values; "" if all do."""
+        if self._is_fitting is None or self._schema is None:
+            return ""
+        try:
+            if self._is_fitting(result):
+                return ""
+            from nango_py.config.schema.validation import check_value
+
+            problems = check_value(self._schema, result, "output")
+        except (OverflowError, RecursionError, ValueError):
+            return "output"
+        return ", ".join(dict.fromkeys(problem.position.file for problem in problems[:MOST_PLACES]))
 
 
 def _json_problem(value: object, place: str, depth: int) -> Problem | None:

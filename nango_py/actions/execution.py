@@ -37,6 +37,10 @@ FINISHED = (
     "%(integration)s %(user_id)s action %(action)s ended: %(outcome)s in %(milliseconds)d ms "
     "(execution %(execution)s, calls: %(calls)s)"
 )
+UNEXPECTED = (
+    "%(integration)s %(user_id)s action %(action)s: the result does not fit its output: %(places)s "
+    "(execution %(execution)s)"
+)
 SUCCESS = "success"
 RAISED_UNCHANGED = (
     ActionFailed, ActionInputError, ConfigError, ConnectionNotFound, StorageError, UnknownNameError,
@@ -145,6 +149,13 @@ class Execution:
         if self._logger.isEnabledFor(logging.INFO):
             fields = self._fields()
             self._logger.info(STARTED, fields, extra={"nango": fields})
+
+    def report_unexpected(self, places: str) -> None:
+        """Record that the result does not fit the output that the action declares."""
+        if self._events.has_listeners("unexpected_result"):
+            self._emit("unexpected_result", self.clock.monotonic() - self._began, places)
+        fields = {**self._fields(), "places": places}
+        self._logger.warning(UNEXPECTED, fields, extra={"nango": fields})
 
     def finish(self, error: BaseException | None = None) -> None:
         """Record how it ended."""

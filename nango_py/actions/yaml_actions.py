@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from nango_py.actions.definition import InputCheck, yaml_info
+from nango_py.actions.definition import InputCheck, OutputCheck, yaml_info
 from nango_py.config.template.filters import Absent, TemplateProblem
 from nango_py.engine.bound_settings import config_of
 from nango_py.engine.call import read_json
@@ -65,16 +65,18 @@ class RunnableYaml:
     Attributes:
         info: what is known of it.
         input: checks inputs.
+        output: checks results.
         logger: the logger of the integration.
     """
 
-    __slots__ = ("_action", "_integration", "info", "input", "logger")
+    __slots__ = ("_action", "_integration", "info", "input", "logger", "output")
 
     def __init__(self, integration: Integration, action: YamlAction) -> None:
         self._action = action
         self._integration = integration
         self.info = yaml_info(integration.name, action)
         self.input = InputCheck(self.info)
+        self.output = OutputCheck(self.info.output_schema)
         self.logger = get_logger(integration.name, integration.log_level)
 
     async def run(self, given: JsonObject, execution: Execution, caller: Caller) -> JsonValue:
@@ -86,9 +88,14 @@ class RunnableYaml:
         """
         run = _Run(self._action, given, execution, caller, self._integration)
         try:
-            return await run.result()
+            result = await run.result()
         except TemplateProblem as error:
             problem = error
+        else:
+            places = self.output.misfits(result)
+            if places:
+                execution.report_unexpected(places)
+            return result
         if execution.call_ids:
             raise InvalidRequest(f"[{problem.code}] {problem.what}")
         place = Problem(Position("input"), problem.code, problem.what, problem.expected, problem.help)

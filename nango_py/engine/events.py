@@ -30,13 +30,15 @@ class Event:
             emitted once), `not_revoked` (a connection was deleted, but its tokens could not be revoked),
             `connected` (a user connected an account, by a login or on the connect page), `connect_failed` (an
             attempt to connect failed), `deprecated` (a response says that its endpoint is deprecated, ends
-            or is gone; emitted once for each endpoint), `action_started` or `action_finished`.
+            or is gone; emitted once for each endpoint), `action_started`, `unexpected_result` (the result of
+            an action does not fit its `output`) or `action_finished`.
         at: unix seconds.
         endpoint: the path below base_url, without its query; it and `method` are "" for the events of
             connections and actions.
         seconds: the duration: of the attempt, of the wait, of the action, until the gate opens, or until the
             endpoint ends.
-        reason: why, in words: a rule, a limit, the first line of an error; "" for an action that succeeded.
+        reason: why, in words: a rule, a limit, the first line of an error, places in a result; "" for an
+            action that succeeded.
         attempt: the record of the attempt, for `attempt` and `retry`.
         call_id: the call that it happened in; "" for `deprecated` and the events of connections and actions.
         action: the name of the action, for its events.
@@ -62,7 +64,7 @@ class Event:
 KINDS = (
     "attempt", "wait", "retry", "gate", "giving_up",
     "needs_reauth", "not_revoked", "connected", "connect_failed", "deprecated",
-    "action_started", "action_finished",
+    "action_started", "unexpected_result", "action_finished",
 )  # fmt: skip
 
 

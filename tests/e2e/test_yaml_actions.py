@@ -173,6 +173,39 @@ def test_an_input_that_is_not_json_is_refused(value: Any, place: str, tmp_path: 
     assert [problem.position.file for problem in caught.value.problems] == [place]
 
 
+TYPED = {
+    "reads": True,
+    "request": {"method": "GET", "path": "items/1"},
+    "output": {
+        "type": "object",
+        "required": ["id"],
+        "properties": {"id": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
+    },
+}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("result", "places"),
+    [
+        ({"id": "a", "new": 1}, ""),
+        ({"id": 7, "tags": ["a", 5]}, "output.id, output.tags[1]"),
+        ({"tags": []}, "output"),
+    ],
+)
+def test_a_result_that_does_not_fit_its_output_is_reported(
+    run: Run, result: Any, places: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is returned; an event and a warning name the places, without values. New fields fit."""
+    seen: list[Event] = []
+    with action_product({"read": TYPED}, tmp_path) as product:
+        product.sandbox.respond("GET", "items/1", json=result)
+        product.nango.on("unexpected_result", seen.append)
+        assert run(product, "read", {}) == result
+    assert [event.reason for event in seen] == ([places] if places else [])
+    assert ("does not fit" in caplog.text) == bool(places)
+
+
 LIST = {
     "reads": True,
     "input": {"type": "object", "properties": {"limit": {"type": "integer"}}, "additionalProperties": False},

@@ -18,7 +18,8 @@ def run_action(self, integration, action, user_id, given):
     try:
         return nango.attempt_action(integration, action, user_id, given, idempotency_key=self.request.id)
     except RetryAt as error:
-        raise self.retry(eta=datetime.fromtimestamp(error.when, UTC)) from None
+        eta = datetime.fromtimestamp(error.when, UTC)
+        raise self.retry(eta=eta, max_retries=self.request.retries + 1) from None  # however often
     except ActionFailed as error:
         if not is_retryable(error):
             raise

@@ -16,18 +16,18 @@ def run_action(integration, action, user_id, given):
     """Run an action; the id of the workflow is its idempotency key."""
     while True:
         outcome = attempt(integration, action, user_id, given, DBOS.workflow_id)
-        if "when" not in outcome:
+        if "wait" not in outcome:
             return outcome["result"]
-        DBOS.sleep(max(0.0, outcome["when"] - time.time()))
+        DBOS.sleep(outcome["wait"])
 
 
 @DBOS.step(retries_allowed=True, max_attempts=5, interval_seconds=5, backoff_rate=2)
 def attempt(integration, action, user_id, given, key):
-    """One attempt: the result, or when the next one may start."""
+    """One attempt: the result, or the seconds to wait, which DBOS records: another process waits the same."""
     try:
         result = nango.attempt_action(integration, action, user_id, given, idempotency_key=key)
     except RetryAt as error:
-        return {"when": error.when}
+        return {"wait": max(1.0, error.when - time.time())}
     return {"result": result}
 
 

@@ -16,6 +16,7 @@ from tests.support.async_calls import wait_for
 from tests.support.fault_server import HANG, READ, FaultServer, response
 from tests.support.leak_finder import PLACES, LeakFinder, make_credentials, make_nango
 from tests.support.planted_secrets import everything_of, secret
+from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +200,7 @@ def test_timeout_of_asyncio_around_a_call_shows_no_secret(tmp_path: Path) -> Non
             async with asyncio.timeout(0.01), asyncio.TaskGroup() as group:
                 group.create_task(executor.get("x"))
         else:
-            task = asyncio.ensure_future(executor.get("x"))
+            task = asyncio.ensure_future(executor.get("x", timeout=HANG_SECONDS))
             await wait_for(lambda: len(server.requests) > arrived)
             task.cancel("stop")
             await task

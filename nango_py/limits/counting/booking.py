@@ -18,16 +18,19 @@ class Booking:
         state: `waiting`, `in_flight` (sent, no response yet) or `ended`.
     """
 
-    __slots__ = ("gates", "order", "spends", "state", "time", "wake_at")
+    __slots__ = ("_line", "gates", "order", "spends", "state", "time", "wake_at")
 
     def __init__(self, order: int, spends: tuple[Spend, ...], gates: tuple[str, ...]) -> None:
         self.order = order
         self.spends = spends
         self.gates = gates
         self.time = self.wake_at = 0.0
+        self._line: object = None
         self.state: Literal["waiting", "in_flight", "ended"] = "ended"
 
     @property
     def line(self) -> object:
         """Equal for bookings that spend from the same budgets, so that arrival decides which goes first."""
-        return tuple([spend.key for spend in self.spends])
+        if self._line is None:
+            self._line = tuple([spend.key for spend in self.spends])
+        return self._line

@@ -63,7 +63,7 @@ class StoredBooking(Booking):
         name: unique among all bookings.
     """
 
-    __slots__ = ("_line", "name")
+    __slots__ = ("name",)
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class StoredBooking(Booking):
         """A short text that stands for the keys."""
         if self._line is None:
             self._line = digest_of_keys(self.spends)
-        return self._line
+        return str(self._line)
 
 
 def digest_of_keys(spends: tuple[Spend, ...]) -> str:

@@ -188,7 +188,7 @@ class _Context:
         """Remember a JSON value: if a job tries the action again, `saved` has it."""
         from nango_py.actions.python_types import to_json
 
-        self._execution.memory.checkpoint(to_json(value))
+        self._execution.memory.checkpoint(to_json(value, "the checkpoint"))
 
     def _bounded(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call that ends before the action has to."""

@@ -168,38 +168,43 @@ class UnusableResultError(Exception):
     """The result of an action is not JSON, or too large."""
 
 
-def to_json(value: object) -> JsonValue:
-    """The result of an action as JSON.
+def to_json(value: object, what: str = "the result") -> JsonValue:
+    """The result of an action, or another value of it, as JSON.
+
+    Args:
+        value: the value.
+        what: it is called in errors.
 
     Raises:
         UnusableResultError: it is not JSON, or larger than MAX_VALUES values or MAX_CHARACTERS characters.
     """
-    return _Writer().write(value, 0)
+    return _Writer(what).write(value, 0)
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._values = 0
         self._characters = 0
 
     def write(self, value: object, depth: int) -> JsonValue:
         self._values += 1
         if self._values > MAX_VALUES or self._characters > MAX_CHARACTERS:
-            raise UnusableResultError("the result is too large; return less, or write it to a file")
+            raise UnusableResultError(f"{self._what} is too large; return less, or write it to a file")
         if depth > MAX_DEPTH:
-            raise UnusableResultError("the result is nested too deeply, or contains itself")
+            raise UnusableResultError(f"{self._what} is nested too deeply, or contains itself")
         if isinstance(value, enum.Enum):
             return self.write(value.value, depth)
         if isinstance(value, str):
             self._characters += len(value)
             return str.__str__(value)
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise UnusableResultError("the result contains a number with more than 4,000 digits")
+            raise UnusableResultError(f"{self._what} contains a number with more than 4,000 digits")
         if value is None or isinstance(value, int):
             return value
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise UnusableResultError("the result contains a number that JSON does not have")
+                raise UnusableResultError(f"{self._what} contains a number that JSON does not have")
             return value
         if isinstance(value, date):
             return value.isoformat()
@@ -216,10 +221,10 @@ class _Writer:
             named = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return self.write(named, depth + 1)
         kind = type(value).__name__
-        raise UnusableResultError(f"the result contains a {kind}, which is not JSON")
+        raise UnusableResultError(f"{self._what} contains a {kind}, which is not JSON")
 
     def _key(self, key: object) -> str:
         if not isinstance(key, str):
-            raise UnusableResultError(f"the result has a key that is a {type(key).__name__}, not text")
+            raise UnusableResultError(f"{self._what} has a key that is a {type(key).__name__}, not text")
         self._characters += len(key)
         return str.__str__(key)

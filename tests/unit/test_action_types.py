@@ -164,6 +164,13 @@ def test_values_become_json() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1}, {1: 2}])
+def test_a_checkpoint_that_is_not_json_is_named(value: object) -> None:
+    """The error says that it is the checkpoint, and not the result, before anything is stored."""
+    with pytest.raises(UnusableResultError, match="the checkpoint"):
+        to_json({"done": [value]}, "the checkpoint")
+
+
 def test_a_result_is_bounded() -> None:
     """The limits are reached exactly, and what is beyond them is refused."""
     assert to_json([None] * (MAX_VALUES - 1))

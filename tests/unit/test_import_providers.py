@@ -142,6 +142,7 @@ def test_named_entries_only_and_no_file_is_overwritten(product: Product, tmp_pat
         ('{"a": ', "E001"),
         ("- a\n", "E201"),
         ("a: {b: 1}\n", "E201"),
+        ("name: a\nversions: {v0: {auth: {auth_mode: NONE}}}\n", "copy it to your folder"),
         ("x: " + "[" * 5000, "E00"),
         ('{"a": ' + "[" * 200_000, "E00"),
         ("a: &a [1]\nb: &b [*a, *a]\nc: [*b, *b]\n", "E201"),

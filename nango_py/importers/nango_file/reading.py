@@ -24,6 +24,10 @@ def read_provider_file(path: Path) -> JsonObject:
         ConfigError: as `read_mapping`, or no entry has an `auth_mode` or an `alias` (E201).
     """
     entries = read_mapping(path)
+    where = Position(str(path), 1, 1)
+    if isinstance(entries.get("name"), str):
+        what = "this is a blueprint already"
+        raise ConfigError([Problem(where, "E201", what, "", "copy it to your folder of blueprints")])
     if not any(
         isinstance(entry, dict) and entry.keys() & {"auth_mode", "alias"} for entry in entries.values()
     ):
@@ -31,7 +35,7 @@ def read_provider_file(path: Path) -> JsonObject:
         expected = (
             "expected entries by name with auth_mode and proxy, as in providers.yaml of @nangohq/providers"
         )
-        raise ConfigError([Problem(Position(str(path), 1, 1), "E201", what, expected)])
+        raise ConfigError([Problem(where, "E201", what, expected)])
     return entries
 
 

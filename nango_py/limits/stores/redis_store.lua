@@ -11,9 +11,6 @@ local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
 local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 60
 local MAX_WAITING, PAGE_SIZE = 10000, 64
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
--- The fields of a page, as in queue.py; LEVELS has two numbers for each bucket, and is false if they are unknown.
-local NUMBER, SIZE, TOTAL, FIRST, LAST, LAST_ORDER, MIN_ORDER, MAX_ORDER, WAKES_AT, LEVELS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local LINE_SIZE, LINE_LAST, MOVED_UNTIL = 1, 2, 3  -- the fields of a line
 local OTHERS, UNTIL, SINCE, REPORTED_AT = 1, 2, 3, 4  -- the fields of a report
 
 local step, name, number, keys_digest = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
@@ -138,6 +135,10 @@ end
 -- Queue: the waiting bookings of a meter in pages, of which a step reads a few, and lines; see queue.py. A page is the
 -- field `page` and its number, a line the field `line` and the digest of its keys.
 function make.queue()
+  -- The fields of a page; LEVELS has two numbers for each bucket, and is false if they are unknown. They are declared
+  -- here, because each name that a function shares with others costs a step without waiting bookings, too.
+  local NUMBER, SIZE, TOTAL, FIRST, LAST, LAST_ORDER, MIN_ORDER, MAX_ORDER, WAKES_AT, LEVELS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+  local LINE_SIZE, LINE_LAST, MOVED_UNTIL = 1, 2, 3  -- the fields of a line
   local Queue = {}
 
   local function compare(time, order, other_time, other_order)
@@ -378,6 +379,14 @@ function make.queue()
     end
   end
 
+  function Queue.last_time(queue) return queue.pages[#queue.pages][LAST] end
+
+  function Queue.last_of_line(queue, digest) return Queue.line(queue, digest)[LINE_LAST] end
+
+  function Queue.forget_levels(queue)
+    for _, page in ipairs(queue.pages) do page[LEVELS] = false end
+  end
+
   function Queue.size(queue)
     local size = 0
     for _, page in ipairs(queue.pages) do size = size + page[SIZE] end
@@ -429,6 +438,7 @@ end
 
 -- View: the bookings of a queue with a lower order than `before`, or all; the same as in queue.py.
 function make.view()
+  local SIZE, TOTAL, FIRST, LAST, MIN_ORDER, MAX_ORDER = 2, 3, 4, 5, 7, 8  -- the fields of a page
   local View = {}
 
   function View.make(queue, before)
@@ -933,7 +943,7 @@ local function load(key, new_rules)
     local queue = module.queue.make(key, cmsgpack.unpack(waiting))
     meter.waiting = queue
     if rules:sub(1, at - 1) ~= old_rules:sub(1, at - 1) then
-      for _, page in ipairs(queue.pages) do page[LEVELS] = false end
+      module.queue.forget_levels(queue)
     end
     module.queue.expire(queue)
   end
@@ -956,7 +966,7 @@ local function save(meter)
   end
   if log.first < math.huge then ends = math.max(ends, log.last + meter.longest) end
   local pages = meter.waiting and meter.waiting.pages
-  if pages and pages[1] then ends = math.max(ends, pages[#pages][LAST] + COUNTED_WITHIN + meter.longest) end
+  if pages and pages[1] then ends = math.max(ends, module.queue.last_time(meter.waiting) + COUNTED_WITHIN + meter.longest) end
   for _, limit in ipairs(meter.limits) do
     if limit.kind == 'bucket' then ends = math.max(ends, module.bucket.full_at(meter, limit)) end
   end
@@ -1005,7 +1015,7 @@ local function earliest(spends, order, time)
       views[index], is_quiet = module.view.make(queue, time and order), false
       -- Never before the last booking with the same keys that came before this one.
       local last = time and module.queue.last_before(queue, keys_digest, order, time)
-      at = math.max(at, last or module.queue.line(queue, keys_digest)[LINE_LAST])
+      at = math.max(at, last or module.queue.last_of_line(queue, keys_digest))
     end
   end
   repeat

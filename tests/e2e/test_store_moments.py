@@ -164,6 +164,7 @@ def fork_in_a_thread(work: Callable[[], object]) -> int:
 @pytest.fixture
 def closing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The processes that closed a connection, by id."""
+    gc.collect()  # what earlier tests have left
     closing, close = list[int](), _Holder.close
 
     def record(holder: _Holder) -> None:

@@ -45,10 +45,9 @@ def make_credentials(settings: Settings, user: str) -> dict[str, object]:
         example = f"{field}_test_1234" if example is None and field in own else example
         if field == "private_key":
             made[field] = make_private_key(_algorithm_of(auth))
-        elif schema.get("multiline"):
-            made[field] = example  # a certificate is not compared: the sandbox has no TLS
         elif isinstance(example, str):
-            made[field] = vary_characters(example, generator)
+            # A certificate is not compared: the sandbox has no TLS.
+            made[field] = example if schema.get("multiline") else vary_characters(example, generator)
     return made
 
 

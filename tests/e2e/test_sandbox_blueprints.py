@@ -70,8 +70,9 @@ def check_login(nango: Nango, api: Sandbox, example: Mapping[str, Any]) -> None:
     assert api.ledger.received[-1].user == "eve"
     if nango.configuration.integrations["it"].auth_mode == "OAUTH2":
         api.expire_tokens("eve")
+        before = len(api.login_ledger)
         call(nango, "eve", example)
-        assert api.login_ledger.received[-1].endpoint in {"token", "refresh"}
+        assert {"token", "refresh"} & {one.endpoint for one in api.login_ledger.received[before:]}
     api.revoke("eve")
     with pytest.raises((CredentialsError, ProviderError)):
         call(nango, "eve", example, raise_for_error=True)

@@ -114,6 +114,13 @@ def never_collect(*inherited: object) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(item))
 
 
+class Closable(Protocol):
+    """A connection."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class ForkGate:
     """Held during every SQLite operation, closing included: a process forks only between them.
 
@@ -124,6 +131,7 @@ class ForkGate:
     def __init__(self) -> None:
         self._connections: weakref.WeakSet[object] = weakref.WeakSet()
         self._inherited: list[object] = []
+        self._late: list[Closable] = []
         self.reset()
 
     def keep_in_children(self, connection: object) -> None:
@@ -135,8 +143,8 @@ class ForkGate:
 
     def reset(self) -> None:
         """Forget all holders: those of the parent do not exist in a child."""
-        never_collect(*self._inherited)
-        self._inherited = []
+        never_collect(*self._inherited, *self._late)
+        self._inherited, self._late = [], []
         self._connections = weakref.WeakSet()
         # With a reentrant lock: a connection may be closed by the garbage collector, at any line of these.
         self._condition = threading.Condition(threading.RLock())
@@ -186,9 +194,28 @@ class ForkGate:
             if self._forks:
                 return
             kept, self._inherited = self._inherited, []
+            late, self._late = self._late, []
             self._forking = 0
             self._condition.notify_all()
         del kept  # closes what nothing else uses, with the gate open
+        for connection in late:
+            self.close_collected(connection)
+
+    def close_collected(self, connection: Closable) -> None:
+        """Close a connection that the garbage collector has found: now, or after the fork that is under way.
+
+        The collector runs at any line of any thread, which may hold a lock that the fork waits for.
+        """
+        thread = threading.get_ident()
+        with self._condition:
+            if self._must_wait(thread):
+                self._late.append(connection)
+                return
+            self._holders[thread] = self._holders.get(thread, 0) + 1
+        try:
+            connection.close()
+        finally:
+            self.__exit__()
 
 
 FORK_GATE = ForkGate()

@@ -81,7 +81,8 @@ class _Holder:
         with FORK_GATE, self.in_use:
             self.connection.close()
 
-    __del__ = close
+    def __del__(self) -> None:
+        FORK_GATE.close_collected(self.connection)
 
 
 FileId = tuple[int, int]

@@ -16,7 +16,7 @@ import pytest
 
 from nango_py import Nango, NangoError, StorageError
 from nango_py.database import base
-from nango_py.database.base import ForkGate
+from nango_py.database.base import FORK_GATE, ForkGate
 from nango_py.database.opening import open_database
 from nango_py.database.sqlite import _Holder
 from nango_py.secret import Secret
@@ -205,6 +205,29 @@ def test_a_connection_that_is_not_kept_is_closed_in_a_child(
 
     assert fork_in_a_thread(work) == 0
     database.close()
+
+
+def test_a_collected_connection_waits_for_no_fork() -> None:
+    """Its thread may hold a lock that the fork waits for; the connection is closed after the fork."""
+    closed: list[int] = []
+
+    class Connection:
+        def close(self) -> None:
+            closed.append(threading.get_ident())
+
+    def collect() -> None:
+        _Holder(Connection())  # type: ignore[arg-type]
+
+    FORK_GATE.close()
+    try:
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        thread.join(HANG_SECONDS)
+        assert not thread.is_alive()
+        assert closed == []
+    finally:
+        FORK_GATE.open()
+    assert closed == [threading.get_ident()]
 
 
 def test_the_garbage_collector_may_close_a_connection_at_any_moment() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _nothing_left_open() -> Iterator[None]:
     """A socket or file that nobody closed warns when it is collected, and a warning is an error."""
+    gc.freeze()  # what there was before costs nothing to look through
     yield
     gc.collect()
 
@@ -293,7 +294,7 @@ def test_a_compressed_download_is_written_decoded(name: str, tmp_path: Path) -> 
     ("script", "options", "reason"),
     [
         pytest.param([READ, response(b"x" * 100)[:-1]], {}, "truncated", id="truncated"),
-        pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 0.1}, "timeout", id="silent"),
+        pytest.param([READ, response(b"x" * 100)[:-1], HANG], {"timeout": 1.0}, "timeout", id="silent"),
         pytest.param([READ, response(b"x" * 100)], {"max_response_bytes": 99}, "too_large", id="too large"),
     ],
 )
@@ -303,10 +304,11 @@ def test_a_broken_download_leaves_the_old_file(
     """The target appears only when it is complete, and no temporary file is left."""
     target = tmp_path / "rows"
     target.write_bytes(b"old")
-    with FaultServer(script) as server, calling(server.url, retries={"backoff": QUICK}) as nango:
+    retries = {"backoff": QUICK, "max_attempts": 2}
+    with FaultServer(script) as server, calling(server.url, retries=retries) as nango:
         with pytest.raises(TransportFailed) as raised:
             download(nango, name, target, **options)
-        assert server.connections == (1 if reason == "too_large" else 5)
+        assert server.connections == (1 if reason == "too_large" else 2)
         wait_until(lambda: not server._open)
     assert raised.value.reason == reason
     assert target.read_bytes() == b"old"

@@ -147,11 +147,15 @@ class _Body:
 
 
 class _AsyncBody(_Body):
-    """The same under asyncio."""
+    """The same under asyncio. Iterated again, it goes on where it was left, as in httpx: SDKs drain it."""
+
+    _chunks: AsyncIterator[bytes] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._chunks is None:
+            self._chunks = self._found.aiter_content(CHUNK_SIZE)
         try:
-            async for chunk in self._found.aiter_content(CHUNK_SIZE):
+            async for chunk in self._chunks:
                 yield chunk
         except NangoError as error:
             failed = error.with_traceback(None)

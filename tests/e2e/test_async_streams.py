@@ -8,6 +8,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from nango_py.errors import ProviderError, TransportFailed
@@ -18,6 +19,7 @@ from tests.support.nango_at_server import QUICK, a_sandbox, calling, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nango_py import Nango
     from nango_py.engine.async_executor import AsyncExecutor
 
 
@@ -194,6 +196,27 @@ def test_a_streamed_response_that_a_rule_retries_is_closed() -> None:
     ):
         run(nango, work)
         wait_until(lambda: not server._open)
+
+
+def test_the_stream_of_httpx_goes_on_where_it_was_left() -> None:
+    """SDKs iterate it again, after the last record that they want, to empty the connection."""
+    more = threading.Event()
+    whole = response(b"first" + b"later" * 1000)
+
+    async def work(nango: Nango, url: str) -> list[bytes]:
+        transport = nango.async_httpx_transport("shop", "user-1")
+        async with (
+            httpx2.AsyncClient(transport=transport) as client,
+            client.stream("GET", f"{url}things") as streamed,
+        ):
+            first = await anext(aiter(streamed.stream))
+            more.set()
+            rest, nothing = [b"".join([piece async for piece in streamed.stream]) for _ in range(2)]
+            return [first + rest, nothing]
+
+    cut = len(whole) - 4000
+    with FaultServer([READ, whole[:cut], more, whole[cut:]]) as server, calling(server.url) as nango:
+        assert asyncio.run(work(nango, server.url)) == [b"first" + b"later" * 1000, b""]
 
 
 def test_an_upload_may_come_from_a_generator() -> None:

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
         "headers": {"Authorization": "Key ${api_key}"},
         "params": {"key": "${api_key}"},
     },
-    "rate_limits": {"budgets": [{"key": "${method} ${endpoint}", "otherwise": ["5/minute", "100/day"]}]},
+    "rate_limits": {"budgets": [{"key": "${method} ${endpoint}", "otherwise": ["5/hour", "100/day"]}]},
 }
 KEY = "key_planted_0123456789"
 LOOKS = [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")]

@@ -43,8 +43,7 @@ def test_without_leases_they_would_refresh_more_often(tmp_path: Path) -> None:
     """The control: if every process gets the lease, processes refresh concurrently."""
     url = f"sqlite:///{tmp_path}/.nango/nango.db"
     with Provider("none") as provider, a_nango(provider.url, url) as nango:
-        counts = [calls for calls, _ in rounds(url, provider, nango, 3, "careless")]
-    assert max(counts) > 1
+        assert any(calls > 1 for calls, _ in rounds(url, provider, nango, 40, "careless"))
 
 
 def test_kill_at_any_point_loses_nothing_in_silence(database_url: str) -> None:

@@ -29,6 +29,8 @@ from tests.support.oauth_product import a_nango
 from tests.support.oauth_token_server import Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nango_py import Nango
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,14 +103,15 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 def rounds(
     database_url: str, provider: Provider, nango: Nango, number: int, care: str = "careful"
-) -> list[tuple[int, Counter[str]]]:
+) -> Iterator[tuple[int, Counter[str]]]:
     """The number of token requests of each round, and the counts of the callers' results."""
     users = [f"round-{index}" for index in range(number)]
     for user in users:
         nango.register_connection("mail", user, provider.grant(user, expired=True))
     with Workers(database_url, provider.url, care) as workers:
-        seen = [Counter(workers.call(user)) for user in users]
-    return [(len(provider.calls_of(user)), one) for user, one in zip(users, seen, strict=True)]
+        for user in users:
+            seen = Counter(workers.call(user))
+            yield len(provider.calls_of(user)), seen
 
 
 def main(number: int) -> None:
@@ -119,7 +122,7 @@ def main(number: int) -> None:
         for url in (f"sqlite:///{folder}/nango.db", postgres):
             with Provider("strict") as provider, a_nango(provider.url, url) as nango:
                 started = time.monotonic()
-                found = rounds(url, provider, nango, number)
+                found = list(rounds(url, provider, nango, number))
                 good = sum(calls == 1 and list(seen.values()) == [64] for calls, seen in found)
                 seconds = time.monotonic() - started
             sys.stdout.write(

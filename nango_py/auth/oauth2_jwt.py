@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
-from nango_py.protocols.settings_schemas import ASSERTION, CLIENT, TOKEN_CALL, TOKEN_RESPONSE_FIELDS
+from nango_py.protocols.settings_schemas import (
+    ASSERTION,
+    AUTHORIZATION_METHOD,
+    CLIENT,
+    TOKEN_CALL,
+    TOKEN_RESPONSE_FIELDS,
+)
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -45,7 +51,7 @@ class OAuth2Jwt(TokenMode):
         **TOKEN_RESPONSE_FIELDS,
         "assertion": ASSERTION,
         # Without it, the assertion authenticates alone.
-        "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
+        "authorization_method": AUTHORIZATION_METHOD,
         "assertion_placement": {"enum": ["body", "header"], "default": "body"},
     }
     required_settings = ("token_url",)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nango_py.auth._token_mode import OAUTH2_TOKEN, TokenMode
 from nango_py.auth.base import make_schema, text_field
-from nango_py.protocols.settings_schemas import CLIENT, SAML_ASSERTION, TOKEN_CALL, TOKEN_RESPONSE_FIELDS
+from nango_py.protocols.settings_schemas import (
+    AUTHORIZATION_METHOD,
+    CLIENT,
+    SAML_ASSERTION,
+    TOKEN_CALL,
+    TOKEN_RESPONSE_FIELDS,
+)
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
@@ -47,7 +53,7 @@ class OAuth2Saml(TokenMode):
         **CLIENT,
         **TOKEN_RESPONSE_FIELDS,
         "saml_assertion": SAML_ASSERTION,
-        "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"]},
+        "authorization_method": AUTHORIZATION_METHOD,
     }
     required_settings = ("token_url",)
     assertion_setting = "saml_assertion"

@@ -58,8 +58,8 @@ def examples_for_login(settings: Settings, first: Settings) -> tuple[Settings, .
     """The examples of a blueprint with one of its logins.
 
     Those that name no login have the credentials of the first, which are left out for others; so are the
-    limits that they count against, if the login has others. If its `connection_config` is another one, they
-    have the `additional_config` of the login's own example. A login may have its own examples instead.
+    limits that they count against, if the login has others. If its `connection_config` is another one, their
+    `additional_config` is that of an example that names the login. A login may have its own examples instead.
 
     Args:
         settings: with the login.

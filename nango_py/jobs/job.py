@@ -77,8 +77,8 @@ class NewJob:
         at: unix seconds before which it does not start; None for now.
         is_alone: whether no other job of its connection runs at the same time.
         schedule_id: the schedule that created it, or "".
-        connection: the id of its connection, "" if there is none; it does not run for the next connection of
-            that name. None for a job that has no user.
+        connection: the id of its connection, "" if there is none. The job does not run after the connection
+            was deleted, not even if the user connects again. None for a job that has no user.
     """
 
     handler: str

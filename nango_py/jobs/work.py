@@ -127,7 +127,7 @@ class Work:
         return HandlerContext(claimed, self.store, self.clock, lambda: self.is_stopping, mask, deadline)
 
     def _check_connection(self, claimed: Claimed) -> None:
-        """A job never runs for the next connection of the same name, which may be another account."""
+        """Refuse a job whose connection was replaced: the new one may be for another account."""
         row, expected = claimed.row, claimed.content.get("connection")
         if expected is not None and self.store.connection_of(row.integration, row.user_id) != expected:
             raise ConnectionReplaced(

@@ -90,8 +90,11 @@ TOKEN_CALL: Schema = {
 }
 """The request to a token endpoint."""
 
+AUTHORIZATION_METHOD: Schema = {"enum": ["header", "body", "none", "private_key_jwt"]}
+"""Without a default: if it is left out, the client does not authenticate."""
+
 CLIENT: Schema = {
-    "authorization_method": {"enum": ["header", "body", "none", "private_key_jwt"], "default": "body"},
+    "authorization_method": {**AUTHORIZATION_METHOD, "default": "body"},
     "client_assertion": ASSERTION,
     "client_id_param": {**TEXT, "minLength": 1, "title": "The name of client_id, such as client_key"},
     "scope_separator": {**TEXT, "default": " "},

@@ -14,7 +14,7 @@ from nango_py.config.catalogue import Catalogue
 from nango_py.config.loading import load_configuration
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.base_url import render_url
-from nango_py.errors import ConfigError, Position
+from nango_py.errors import ConfigError
 from tests.support.bad_files import (
     IN_HOUSE,
     KLAVIYO,
@@ -440,26 +440,6 @@ def _watch_opens(opened: list[Any]) -> None:
     if not _WATCHED:
         sys.addaudithook(lambda event, args: _WATCHED[-1].append(str(args[0])) if event == "open" else None)
     _WATCHED.append(opened)
-
-
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
-    """A blueprint that is a symbolic link to a file elsewhere is refused."""
-    outside = tmp_path / "outside.yaml"
-    outside.write_text(KLAVIYO.replace("klaviyo", "linked"))
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "linked.v0.yaml").symlink_to(outside)
-    with pytest.raises(ConfigError, match="E104"):
-        Catalogue([("local", tmp_path / "in")]).find("linked:v0", Position("i", 1, 1))
-
-
-@pytest.mark.parametrize("target", ["a.v0.yaml", "b.v0.yaml"])
-def test_a_circle_of_links_is_an_unreadable_file(tmp_path: Path, target: str) -> None:
-    """Of one link or of two; an error of Python's paths does not come out."""
-    (tmp_path / "a.v0.yaml").symlink_to(target)
-    (tmp_path / "b.v0.yaml").symlink_to("a.v0.yaml")
-    catalogue = Catalogue([("local", tmp_path)])
-    with pytest.raises(ConfigError, match="E010"):
-        catalogue.find("a:v0", Position("i", 1, 1))
 
 
 @pytest.mark.parametrize("folder", ["a\nb\0c", "a" * 300, "a/" * 3000, "link"])

@@ -354,3 +354,23 @@ def test_merging_changes_neither_side_and_keeps_places() -> None:
     assert str(result.origins.position(("a", "gone", "deeper"))) == "over:1:4"
     assert base.settings["a"]["x"] == 1
     assert merge(Sourced({}, base.origins), base).settings == base.settings
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    """A blueprint that is a symbolic link to a file elsewhere is refused."""
+    outside = tmp_path / "outside.yaml"
+    outside.write_text(f"name: linked\nversion: v0\n{BODY}")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked.v0.yaml").symlink_to(outside)
+    with pytest.raises(ConfigError, match="E104"):
+        Catalogue([("local", tmp_path / "in")]).find("linked:v0", AT)
+
+
+@pytest.mark.parametrize("target", ["a.v0.yaml", "b.v0.yaml"])
+def test_a_circle_of_links_is_an_unreadable_file(tmp_path: Path, target: str) -> None:
+    """Of one link or of two; an error of Python's paths does not come out."""
+    (tmp_path / "a.v0.yaml").symlink_to(target)
+    (tmp_path / "b.v0.yaml").symlink_to("a.v0.yaml")
+    catalogue = Catalogue([("local", tmp_path)])
+    with pytest.raises(ConfigError, match="E010"):
+        catalogue.find("a:v0", AT)

@@ -1,4 +1,4 @@
-"""class Nango(McpMethods): the integrations of a product and the connections of its users."""
+"""class Nango: the integrations of a product and the connections of its users."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from nango_py.accounts import Accounts
+from nango_py.action_methods import ActionMethods
 from nango_py.clock import SYSTEM_CLOCK
-from nango_py.mcp.methods import McpMethods
 from nango_py.secret import Secret, without_frames
-from nango_py.services import Lazy, Services
+from nango_py.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nango_py.transfer.report import ImportReport
 
 
-class Nango(McpMethods):
+class Nango(ActionMethods):
     """The integrations declared in integrations.yaml, and the connections stored for them.
 
     Safe to share between threads, usable as a context manager, and usable after a fork.
@@ -75,10 +75,8 @@ class Nango(McpMethods):
         files = ConfigFiles(integrations, blueprints, overrides, environ, reload=reload, cache=cache)
         url = None if database_url is None else Secret(database_url)
         ca_bundle = None if ca_bundle is None else os.fspath(ca_bundle)
-        self.services = Services(files, url, environ, keys, ca_bundle, clock)
-        self.accounts = Accounts(self.services)
-        self._reloads_actions = reload
-        self._jobs = Lazy(self._make_jobs)
+        services = Services(files, url, environ, keys, ca_bundle, clock)
+        super().__init__(Accounts(services), reload=reload)
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ PURPOSES = {
     "cli": "the nango command",
     "testing": "Nango against sandboxes",
     "client": "the class Nango",
+    "action_methods": "its methods that run actions",
     "blueprint_tests": "blueprints against their sandboxes",
     "server": "ASGI server with the connect page",
     "actions": "named operations in YAML and Python",

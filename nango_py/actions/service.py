@@ -38,7 +38,7 @@ class Actions:
     """
 
     def __init__(self, services: Services, *, reload: bool = False) -> None:
-        self._services = services
+        self.services = services
         self._reload = reload
         self._compiled: dict[tuple[str, str], tuple[Integration, RunnableYaml]] = {}
         self._functions: dict[tuple[str, str], tuple[Registration, RunnablePython]] = {}
@@ -55,11 +55,11 @@ class Actions:
             UnknownAction: it has no action of that name.
             ConfigError: the action is wrong.
         """
-        return self._find(self._services.integration(integration), name).info
+        return self._find(self.services.integration(integration), name).info
 
     def check(self, integration: str, name: str, given: Mapping[str, JsonValue] | None) -> JsonObject:
         """The input of an action that runs later, with defaults; raises the errors of `run`."""
-        return self._find(self._services.integration(integration), name).input.check(given)
+        return self._find(self.services.integration(integration), name).input.check(given)
 
     def list(self, integration: str | None = None) -> Sequence[ActionInfo]:
         """The actions of an integration, or of all, by integration and name.
@@ -67,8 +67,8 @@ class Actions:
         Raises the errors of `get`.
         """
         if integration is None:
-            return [one for name in self._services.configuration.integrations for one in self.list(name)]
-        declared = self._services.integration(integration)
+            return [one for name in self.services.configuration.integrations for one in self.list(name)]
+        declared = self.services.integration(integration)
         return [self._find(declared, name).info for name in self._names(declared)]
 
     def run(
@@ -77,14 +77,14 @@ class Actions:
     ) -> JsonValue:  # fmt: skip
         """Run an action and return its result."""
         warn_about_event_loop()
-        declared = self._services.integration(integration)
+        declared = self.services.integration(integration)
         action = self._find(declared, name)
         checked = action.input.check(given)
         execution = self._execution(action, user_id, deadline, memory)
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function
 
-            return run_function(self._services, action, execution, checked)
+            return run_function(self.services, action, execution, checked)
         caller = self._caller(declared, user_id)
         execution.start()
         try:
@@ -101,14 +101,14 @@ class Actions:
         deadline: float | None = None, memory: Memory | None = None,
     ) -> JsonValue:  # fmt: skip
         """Run an action and return its result, without blocking the event loop."""
-        declared = self._services.integration(integration)
+        declared = self.services.integration(integration)
         action = self._find(declared, name)
         checked = action.input.check(given)
         execution = self._execution(action, user_id, deadline, memory)
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function_async
 
-            return await run_function_async(self._services, action, execution, checked)
+            return await run_function_async(self.services, action, execution, checked)
         caller = await self._async_caller(declared, user_id)
         execution.start()
         try:
@@ -128,7 +128,7 @@ class Actions:
         memory: Memory | None,
     ) -> Execution:
         """A run of an action that has not begun."""
-        services, info = self._services, action.info
+        services, info = self.services, action.info
         return Execution(
             info.integration,
             info.name,
@@ -144,7 +144,7 @@ class Actions:
         return self._callers.get((declared.name, user_id), lambda: self._make_caller(declared, user_id))
 
     def _make_caller(self, declared: Integration, user_id: str) -> Caller:
-        services, sources = self._services, self._services.sources(declared.name, user_id)
+        services, sources = self.services, self.services.sources(declared.name, user_id)
         executor = Executor(*sources, services.transport, services.limits, services.clock)
         return Caller(executor, sources[1], ByThreads())
 
@@ -159,7 +159,7 @@ class Actions:
     def _make_async_caller(self, declared: Integration, user_id: str) -> Caller:
         from nango_py.engine.async_executor import AsyncExecutor
 
-        services, sources = self._services, self._services.sources(declared.name, user_id)
+        services, sources = self.services, self.services.sources(declared.name, user_id)
         executor = AsyncExecutor(*sources, services.async_transport, services.limits, services.clock)
         return Caller(executor, sources[1], ByTasks())
 
@@ -178,7 +178,7 @@ class Actions:
         if known is not None and known[0] is declared and not self._has_modules:
             return known[1]
         registrations = self._registrations()
-        self._has_modules = bool(self._services.configuration.config.actions)
+        self._has_modules = bool(self.services.configuration.config.actions)
         for owner in _names_of(declared) if registrations else ():
             registration = registrations.get((owner, name))
             if registration is not None:
@@ -207,7 +207,7 @@ class Actions:
         return made
 
     def _registrations(self) -> dict[tuple[str, str], Registration]:
-        names = self._services.configuration.config.actions
+        names = self.services.configuration.config.actions
         if not names:
             return {}
         if self._modules is None or self._modules[0] != names:

@@ -15,6 +15,7 @@ from nango_py.errors import NangoError, nearest, printable
 from nango_py.json_types import is_text_deeper_than
 from nango_py.record import record
 from nango_py.tools import outcomes
+from nango_py.tools.catalogue import ActionCatalogue
 from nango_py.tools.definitions import (
     CALL,
     DESCRIBE,
@@ -28,7 +29,7 @@ from nango_py.tools.definitions import (
 )
 from nango_py.tools.masking import mask_result
 from nango_py.tools.outcomes import ToolResult, make_error
-from nango_py.tools.pages import MIN_CHARACTERS, dump
+from nango_py.tools.pages import MIN_CHARACTERS, ResultPages, dump
 from nango_py.tools.permissions import full_name
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
     from nango_py.accounts import Accounts
     from nango_py.actions.definition import ActionInfo
     from nango_py.actions.service import Actions
+    from nango_py.config.model import Configuration
     from nango_py.json_types import JsonObject, JsonValue
-    from nango_py.tools.catalogue import ActionCatalogue
-    from nango_py.tools.pages import ResultPages
     from nango_py.tools.permissions import Permissions
 
     Approve = Callable[["ToolCall"], bool | Awaitable[bool]]
@@ -78,21 +78,31 @@ class ToolHost:
     Args:
         accounts: the connections.
         actions: the actions.
+        reload: whether the actions may change while the program runs.
+
+    Attributes:
         pages: the parts of results that are yet to be read.
-        catalogue: returns the actions as they are now.
     """
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        actions: Actions,
-        pages: ResultPages,
-        catalogue: Callable[[], ActionCatalogue],
-    ) -> None:
+    def __init__(self, accounts: Accounts, actions: Actions, *, reload: bool) -> None:
         self.accounts = accounts
         self.actions = actions
-        self.pages = pages
-        self.catalogue = catalogue
+        self.pages = ResultPages(lambda: accounts.services.store.pending)
+        self._reload = reload
+        self._catalogue: tuple[Configuration, ActionCatalogue] | None = None
+
+    def catalogue(self) -> ActionCatalogue:
+        """The actions as they are now; made again after a reload."""
+        configuration, known = self.accounts.services.configuration, self._catalogue
+        if known is not None and known[0] is configuration and not self._reload:
+            return known[1]
+        about = {}
+        for name, declared in configuration.integrations.items():
+            categories = declared.settings.get("categories") or ()
+            about[name] = (str(declared.settings.get("title") or ""), tuple(map(str, categories)))
+        catalogue = ActionCatalogue(self.actions.list(), about)
+        self._catalogue = configuration, catalogue
+        return catalogue
 
 
 class Toolbox:

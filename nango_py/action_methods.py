@@ -1,55 +1,69 @@
-"""The methods of `Nango` that run actions."""
+"""The methods of `Nango` that run actions: now, as jobs, and as tools of language models.
+
+They are in a base class only because client.py would be too long. The work is done by `Actions`, `Jobs` and
+`Toolbox`, which are imported on first use.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nango_py.errors import ConnectionNotFound, NangoError
+from nango_py.services import Lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from nango_py.accounts import Accounts
     from nango_py.actions.service import Actions
     from nango_py.jobs.job import Job
     from nango_py.jobs.jobs import Jobs
     from nango_py.jobs.schedules import Schedule
-    from nango_py.json_types import JsonValue
-    from nango_py.services import Lazy, Services
+    from nango_py.json_types import JsonObject, JsonValue
+    from nango_py.mcp.asgi import Identify, ToolServer
+    from nango_py.tools.outcomes import ToolResult
+    from nango_py.tools.toolbox import Approve, Toolbox, ToolHost
 
 
 class ActionMethods:
-    """A base of `Nango`; importing it imports nothing else.
+    """The base of `Nango`.
 
-    Attributes:
-        services: the shared parts of the Nango.
+    Args:
+        accounts: the connections of users.
+        reload: whether changed files of actions are read again.
     """
 
-    services: Services
-    _actions: Actions | None = None
-    _reloads_actions: bool
-    _jobs: Lazy[Jobs]
+    def __init__(self, accounts: Accounts, *, reload: bool) -> None:
+        self.accounts = accounts
+        self.services = accounts.services
+        self._reload = reload
+        self._actions = Lazy(self._open_actions)
+        self._jobs = Lazy(self._open_jobs)
+        self._tool_host = Lazy(self._open_tool_host)
+
+    def _open_actions(self) -> Actions:
+        from nango_py.actions.service import Actions
+
+        return Actions(self.services, reload=self._reload)
+
+    def _open_jobs(self) -> Jobs:
+        from nango_py.actions.jobs import open_jobs
+
+        return open_jobs(self.services, self._actions.get)
+
+    def _open_tool_host(self) -> ToolHost:
+        from nango_py.tools.toolbox import ToolHost
+
+        return ToolHost(self.accounts, self.actions, reload=self._reload)
 
     @property
     def actions(self) -> Actions:
         """The actions of the integrations: `actions.list()` and `actions.get(integration, name)`."""
-        if self._actions is None:
-            from nango_py.actions.service import Actions
-
-            self._actions = Actions(self.services, reload=self._reloads_actions)
-        return self._actions
+        return self._actions.get()
 
     @property
     def jobs(self) -> Jobs:
         """Work that runs later, on a schedule or on other machines (docs/workers.md)."""
         return self._jobs.get()
-
-    def _make_jobs(self) -> Jobs:
-        from nango_py.actions.jobs import HANDLER, handler_of
-        from nango_py.jobs.jobs import Jobs
-
-        jobs = Jobs(self.services)
-        jobs.register(HANDLER, handler_of(lambda: self.actions))
-        return jobs
 
     def trigger_action(
         self,
@@ -127,9 +141,11 @@ class ActionMethods:
             ActionInputError: the input does not fit the action's schema; nothing was enqueued.
             StorageError: the database failed; nothing was enqueued.
         """
+        from nango_py.actions.jobs import make_job
+
         return self.jobs.enqueue(
-            *self._job_of(integration, action, user_id, input), integration=integration, user_id=user_id,
-            idempotency_key=idempotency_key, at=at, lane=lane, scope=action,
+            *make_job(self.actions, integration, action, user_id, input), integration=integration,
+            user_id=user_id, idempotency_key=idempotency_key, at=at, lane=lane, scope=action,
         )  # fmt: skip
 
     def attempt_action(
@@ -164,22 +180,11 @@ class ActionMethods:
 
         Also raises the other errors of `trigger_action`.
         """
-        from nango_py.actions.execution import Memory
-        from nango_py.connections.validation import check_type
-        from nango_py.engine.patience import with_patience
-        from nango_py.jobs.outcome import as_put_back
-        from nango_py.jobs.work import JOB_PATIENCE
+        from nango_py.actions.jobs import attempt_action
 
-        check_type("idempotency_key", idempotency_key, str, "text that is the same in each attempt")
-        if not idempotency_key:
-            raise ValueError("idempotency_key is empty; expected text that is the same in each attempt")
-        memory = Memory(saved, checkpoint, idempotency_key)
-        try:
-            with with_patience(JOB_PATIENCE):
-                return self.actions.run(integration, action, user_id, input, None, memory)
-        except NangoError as error:
-            failure = as_put_back(error, self.services.clock.now())
-        raise failure
+        return attempt_action(
+            self.actions, integration, action, user_id, input, idempotency_key, saved, checkpoint
+        )
 
     def schedule_action(
         self,
@@ -212,9 +217,11 @@ class ActionMethods:
 
         Also raises the errors of `enqueue_action`.
         """
+        from nango_py.actions.jobs import make_job
+
         if (every is None) == (cron is None):
             raise ValueError("give the interval as every=, or a cron expression as cron=")
-        handler, payload = self._job_of(integration, action, user_id, input)
+        handler, payload = make_job(self.actions, integration, action, user_id, input)
         of = {
             "integration": integration,
             "user_id": user_id,
@@ -225,13 +232,88 @@ class ActionMethods:
             return self.jobs.every(every, handler, payload, **of)
         return self.jobs.cron(str(cron), handler, payload, time_zone=time_zone, **of)
 
-    def _job_of(
-        self, integration: str, action: str, user_id: str, given: Mapping[str, JsonValue] | None
-    ) -> tuple[str, JsonValue]:
-        """The handler and the payload of a job, after its input was checked."""
-        from nango_py.actions.jobs import HANDLER, payload_of
+    def toolbox(
+        self, user_id: str, *, actions: Iterable[str] | str = "*", allow: Iterable[str] | str = (),
+        expose: Iterable[str] | str = (), approve: Approve | None = None,
+        connect_link: Callable[[str], str] | None = None, max_characters: int = 20_000,
+        deadline_seconds: float = 120.0,
+    ) -> Toolbox:  # fmt: skip
+        """The tools of one user's language model (docs/ai-tools.md).
 
-        self.actions.check(integration, action, given)
-        if self.services.store.generation(integration, user_id) is None:
-            raise ConnectionNotFound(integration, user_id)
-        return HANDLER, payload_of(action, given)
+        The model chooses actions and their input. It cannot choose the user, and sees no credential.
+
+        Args:
+            user_id: the user whose connections are used.
+            actions: patterns of the actions that there are, such as `klaviyo-today.*`; all by default.
+            allow: patterns of the actions that may change something; none by default.
+            expose: patterns of the actions that are separate tools, in place of the three for all.
+            approve: called with a `ToolCall` before each action that changes something; the action runs if
+                it returns True. It may be async for `acall`.
+            connect_link: returns a link for the user to connect an integration; by default that of
+                `connect_session`.
+            max_characters: of a result; longer ones are read in parts, by a cursor.
+            deadline_seconds: for an action.
+
+        Raises:
+            ValueError: a pattern names no action.
+            ConfigError: an action, or a module of `config.actions`, is wrong.
+        """
+        from nango_py.tools.permissions import make_permissions
+        from nango_py.tools.toolbox import Toolbox
+
+        permissions = make_permissions(actions, allow, expose)
+        return Toolbox(
+            self._tool_host.get(), user_id, permissions, approve, connect_link, max_characters,
+            deadline_seconds,
+        )  # fmt: skip
+
+    def tools(
+        self,
+        user_id: str,
+        format: str = "anthropic",  # noqa: A002 - a vendor's format
+        **options: Any,
+    ) -> list[JsonObject]:
+        """The tools of a user's language model: `anthropic`, `openai` or `openai-responses`.
+
+        Takes the options of `toolbox` and raises its errors.
+        """
+        return self.toolbox(user_id, **options).tools(format)
+
+    def call_tool(
+        self, user_id: str, name: str, arguments: Mapping[str, JsonValue] | str | None = None, **options: Any
+    ) -> ToolResult:
+        """The result of a tool call of a user's language model, for the same options as `tools`.
+
+        What goes wrong is a result with `is_error`. Raises the errors of `toolbox`.
+        """
+        return self.toolbox(user_id, **options).call(name, arguments)
+
+    async def acall_tool(
+        self, user_id: str, name: str, arguments: Mapping[str, JsonValue] | str | None = None, **options: Any
+    ) -> ToolResult:
+        """The same for asyncio."""
+        return await self.toolbox(user_id, **options).acall(name, arguments)
+
+    def mcp_app(
+        self,
+        identify: Identify,
+        *,
+        hosts: Iterable[str] = ("127.0.0.1", "localhost", "[::1]"),
+        origins: Iterable[str] = (),
+        path: str = "",
+    ) -> ToolServer:
+        """Tools for language models over HTTP, as an ASGI application to mount. Needs the extra `mcp`.
+
+        Args:
+            identify: returns the `toolbox` of the user whom a bearer token belongs to, or None to refuse it.
+                It may be async.
+            hosts: the names by which clients reach the server; other Host headers are refused.
+            origins: the Origin headers of web pages that may use it.
+            path: the only path that is served; by default any, because the routes of your application choose.
+
+        Raises:
+            NangoError: the SDK of the protocol is not installed.
+        """
+        from nango_py.mcp.opening import open_tool_server
+
+        return open_tool_server(identify, hosts, origins, path)

@@ -9,7 +9,6 @@ from nango_py.actions.execution import Execution
 from nango_py.actions.parallel import ByTasks, ByThreads
 from nango_py.actions.yaml_actions import Caller, RunnableYaml
 from nango_py.config.actions.compiled import compile_action
-from nango_py.config.inheritance import locate
 from nango_py.engine.executor import Executor, warn_about_event_loop
 from nango_py.engine.interfaces import run_sync
 from nango_py.errors import ConfigError, UnknownAction
@@ -188,7 +187,7 @@ class Actions:
         actions: Settings = declared.settings.get("actions") or {}
         if not isinstance(name, str) or name not in actions:
             raise UnknownAction(str(name), self._names(declared), hint=f"of {declared.name}")
-        action, problems = compile_action(declared.settings, name, locate(declared.origins))
+        action, problems = compile_action(declared.settings, name, declared.origins)
         if action is None:
             raise ConfigError(problems)
         made = RunnableYaml(declared, action)

@@ -12,7 +12,6 @@ from nango_py.blueprint_tests.bench import USER, logger
 from nango_py.blueprint_tests.examples import request_differences
 from nango_py.config.actions.compiled import compile_action
 from nango_py.config.actions.value_templates import plain
-from nango_py.config.inheritance import origins_of
 from nango_py.config.response_match import as_tuple
 from nango_py.connections.connection import thaw
 from nango_py.engine.events import Events
@@ -36,7 +35,7 @@ SHOWN = 300
 
 def action_differences(bench: Bench, name: str, example: Settings) -> Iterator[str]:
     """What is different between an example of an action, its requests and its result."""
-    action, problems = compile_action(bench.settings, name, origins_of(bench.blueprint))
+    action, problems = compile_action(bench.settings, name, bench.blueprint.origins)
     if action is None:
         yield from map(str, problems)
         return

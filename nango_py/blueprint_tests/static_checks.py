@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from nango_py.auth.base import extended_mode
 from nango_py.config.header_checks import check_sent_names
-from nango_py.config.inheritance import origins_of
 from nango_py.config.logins import examples_for_login, is_for_another_login
 from nango_py.config.own_fields import own_fields
 from nango_py.config.request_match import RequestMatch
@@ -16,7 +15,7 @@ from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.template_checks import check_blueprint_templates
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import list_at, mapping_at
 from nango_py.connections.connection import thaw
 from nango_py.errors import ConfigError, CredentialsError, Problem
 from nango_py.limits.limit_types import Bucket
@@ -45,7 +44,7 @@ def check_logins(catalogue: Catalogue, blueprint: Blueprint) -> list[Problem]:
         settings = dict(variant.settings)
         if login != blueprint.login and settings.get("examples"):
             settings["examples"] = examples_for_login(settings, blueprint.settings)
-        found += check_statically(settings, origins_of(variant))
+        found += check_statically(settings, variant.origins)
     return list(dict.fromkeys(found))
 
 
@@ -89,8 +88,7 @@ def _list_of(definition: str) -> Schema:
 
 
 def _mappings(value: object) -> Sequence[Settings]:
-    items = value if isinstance(value, list | tuple) else ()
-    return [item if isinstance(item, MAPPINGS) else {} for item in items]
+    return [mapping_at(item) for item in list_at(value)]
 
 
 def _check_budgets(rate_limits: Settings, locator: Located) -> Iterator[Problem]:
@@ -122,7 +120,7 @@ def _single_paths(match: RequestMatch, place: Path) -> Iterator[tuple[RequestMat
 
 def _check_windows(windows: object, cost: object, path: Path, locator: Located) -> Iterator[Problem]:
     """Limits that are smaller than the cost of one call."""
-    for index, window in enumerate(windows if isinstance(windows, list | tuple) else ()):
+    for index, window in enumerate(list_at(windows)):
         try:
             limit = parse_limit(window)
         except ValueError:
@@ -147,8 +145,7 @@ def _check_endpoints(endpoints: Sequence[Settings], locator: Located) -> Iterato
 
 
 def _check_example(settings: Settings, example: Settings, path: Path, locator: Located) -> Iterator[Problem]:
-    auth = settings.get("auth")
-    mode = auth.get("auth_mode") if isinstance(auth, MAPPINGS) else None
+    mode = mapping_at(settings, "auth").get("auth_mode")
     place = f"example {int(path[1]) + 1}"
     if "credentials" in example and mode in AUTH_MODES.names():
         try:

@@ -161,7 +161,6 @@ def _of_blueprints(project: Project) -> list[ActionInfo]:
     from nango_py.actions.definition import yaml_info
     from nango_py.cli.project import COMMAND_LINE
     from nango_py.config.actions.compiled import compile_action
-    from nango_py.config.inheritance import origins_of
     from nango_py.errors import ConfigError, Position
 
     catalogue = project.catalogue()
@@ -169,7 +168,7 @@ def _of_blueprints(project: Project) -> list[ActionInfo]:
     for ref in catalogue.refs():
         blueprint = catalogue.find(f"{ref.name}:{ref.version}", Position(COMMAND_LINE))
         for name in sorted(blueprint.settings.get("actions") or ()):
-            action, problems = compile_action(blueprint.settings, name, origins_of(blueprint))
+            action, problems = compile_action(blueprint.settings, name, blueprint.origins)
             if action is None:
                 raise ConfigError(problems)
             found.append(yaml_info(blueprint.ref, action))

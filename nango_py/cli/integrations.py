@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nango_py.config.values import Path
+    from nango_py.errors import Position
 
 SECRET_SETTINGS = frozenset({"app_api_key", "oauth_client_secret"})
 PROSE = frozenset({"actions", "examples", "gotchas"})
@@ -76,12 +77,10 @@ def show(project: Project, name: str, as_json: bool) -> None:
     Example:
       nango integrations show klaviyo-today
     """
-    from nango_py.config.loading import origin_of
-
     with project.open() as nango:
         integration = find_integration(nango, name)
     lines = [
-        (format_path(path), value, origin_of(integration, path))
+        (format_path(path), value, _format_place(integration.origins.position(path)))
         for path, value in list_settings(integration.settings)
         if path[0] not in PROSE
     ]
@@ -99,6 +98,10 @@ def list_settings(settings: Mapping[str, object], path: Path = ()) -> Iterator[t
     """The leaves of a settings tree with their paths, secrets masked; short list items are one leaf."""
     for key, value in settings.items():
         yield from _leaves((*path, key), value)
+
+
+def _format_place(place: Position) -> str:
+    return f"{place.file}:{place.line}" if place.line else place.file
 
 
 def format_path(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.defaults import with_defaults
 from nango_py.config.schema.format import definitions
 from nango_py.config.values import MAPPINGS
@@ -27,7 +26,7 @@ def resolved_lines(blueprint: Blueprint) -> Iterator[str]:
     whole, added = with_defaults(blueprint.settings, "blueprint")
     order = {key: number for number, key in enumerate(definitions()["blueprint"]["properties"])}
     settings = {key: whole[key] for key in sorted(whole, key=lambda key: order.get(key, len(order)))}
-    writer = _Writer(origins_of(blueprint), added)
+    writer = _Writer(blueprint.origins, added)
     yield from writer.entries(settings, (), 0)
 
 

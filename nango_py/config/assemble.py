@@ -9,14 +9,12 @@ from nango_py.config.model import Integration, Status
 from nango_py.config.own_fields import own_fields
 from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import EnvironmentText, freeze
+from nango_py.record import record
 from nango_py.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.config.model import Config, RequestSettings
-    from nango_py.config.values import Path
-    from nango_py.errors import Position
+    from nango_py.config.yaml.merge import Origins
     from nango_py.json_types import Settings
 
 _APP_NAMES = ("app_api_key", "oauth_client_id", "oauth_client_secret")
@@ -27,7 +25,7 @@ def assemble_integration(
     name: str,
     parent: Parent,
     tree: Settings,
-    origins: Mapping[Path, Position],
+    origins: Origins,
     requests: RequestSettings,
     config: Config,
 ) -> Integration:
@@ -69,12 +67,10 @@ def _join_scopes(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str.__str__, scopes)))
 
 
+@record
 class Parent:
     """What an integration keeps of its blueprint; empty if it has none."""
 
-    __slots__ = ("ref", "status", "title")
-
-    def __init__(self, ref: str = "", title: str = "", status: Status | None = None) -> None:
-        self.ref = ref
-        self.title = title
-        self.status = Status() if status is None else status
+    ref: str = ""
+    title: str = ""
+    status: Status = Status()

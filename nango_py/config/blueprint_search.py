@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.catalogue import MAX_EXTENDS
 from nango_py.config.summaries import is_texts, read_keys
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import mapping_at
 from nango_py.errors import ConfigError, Position
 from nango_py.word_search import WordIndex
 
@@ -35,11 +35,10 @@ def _texts(catalogue: Catalogue, ref: BlueprintRef) -> Iterator[tuple[float, str
         settings = _read(catalogue, ref)
     except ConfigError:
         settings = {}
-    scopes, actions = settings.get("scopes"), settings.get("actions")
-    for text in scopes.values() if isinstance(scopes, MAPPINGS) else ():
+    for text in mapping_at(settings, "scopes").values():
         yield 1, str(text)
-    for name, action in actions.items() if isinstance(actions, MAPPINGS) else ():
-        words = action if isinstance(action, MAPPINGS) else {}
+    for name, action in mapping_at(settings, "actions").items():
+        words = mapping_at(action)
         yield 1, " ".join(str(words.get(key) or "") for key in ("title", "description")) or name
     yield 1, str(settings.get("comment") or "")
     if is_texts(categories := settings.get("categories") or ()):

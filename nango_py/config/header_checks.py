@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import check_header_name
-from nango_py.config.values import MAPPINGS, EnvironmentText
+from nango_py.config.values import MAPPINGS, EnvironmentText, list_at
 from nango_py.errors import Problem
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _mappings(value: object, path: Path, names: frozenset[str]) -> list[tuple[Pa
     found: list[tuple[Path, Settings]] = []
     left: list[tuple[Path, object]] = [(path, value)]
     for above, block in left:
-        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(_items(block)):
+        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(list_at(block)):
             if key in names and isinstance(item, MAPPINGS):
                 found.append(((*above, key), item))
             elif key != "json" and isinstance(item, _CONTAINERS):
@@ -77,7 +77,7 @@ def _read_names(value: object, path: Path) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     left: list[tuple[Path, object]] = [(path, value)]
     for above, block in left:
-        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(_items(block)):
+        for key, item in block.items() if isinstance(block, MAPPINGS) else enumerate(list_at(block)):
             if key in {"header", "idempotency_header"} and isinstance(item, str):
                 if not isinstance(item, EnvironmentText):
                     found.append(((*above, key), str.__str__(item)))
@@ -88,10 +88,6 @@ def _read_names(value: object, path: Path) -> list[tuple[Path, str]]:
             elif key != "json" and isinstance(item, _CONTAINERS):
                 left.append(((*above, key), item))
     return found
-
-
-def _items(value: object) -> list[object] | tuple[object, ...]:
-    return value if isinstance(value, list | tuple) else ()
 
 
 def _limit_headers(value: object, path: Path) -> Iterator[tuple[Path, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.hosts import ROOT, whole_host
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at, mapping_at
 from nango_py.errors import Problem, printable
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def check_host_choices(
 
     Each connection with such a value would fail.
     """
-    config = settings.get("connection_config")
-    declared = config.get("properties") if isinstance(config, MAPPINGS) else None
-    if not isinstance(declared, MAPPINGS):
-        return
+    declared = mapping_at(settings, "connection_config", "properties")
     for path, template in compiled.items():
         if path[0] in _URLS and template.source.startswith("http"):
             for index, name in _in_host(template, fields):
@@ -58,9 +55,9 @@ def _check_field(
     template: Template, index: int, name: str, field: Settings, locator: Located
 ) -> Iterator[Problem]:
     path: Path = ("connection_config", "properties", name)
-    choices = field.get("enum")
-    listed = choices if isinstance(choices, list | tuple) else ()
-    values: list[tuple[Path, object]] = [(("enum", number), value) for number, value in enumerate(listed)]
+    values: list[tuple[Path, object]] = [
+        (("enum", number), value) for number, value in enumerate(list_at(field, "enum"))
+    ]
     if "default" in field:
         values.append((("default",), field["default"]))
     for below, value in values:

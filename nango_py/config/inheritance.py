@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.pagination_merge import replaceable_keys
 from nango_py.config.schema.facts import FACTS
-from nango_py.config.values import MAPPINGS
-from nango_py.config.yaml.merge import Origins, Sourced, merge, origins_of_places
+from nango_py.config.values import mapping_at
+from nango_py.config.yaml.merge import Origins, Sourced, merge
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nango_py.config.model import Blueprint
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
-    from nango_py.errors import Position
-    from nango_py.json_types import Settings
 
 
 def inherited_settings(blueprint: Blueprint | None, document: Document, path: Path) -> Sourced:
@@ -25,22 +21,7 @@ def inherited_settings(blueprint: Blueprint | None, document: Document, path: Pa
     if blueprint is None:
         return Sourced({}, Origins(document.find_node(path) or document.root))
     settings = {key: value for key, value in blueprint.settings.items() if key not in FACTS}
-    return Sourced(settings, origins_of(blueprint))
-
-
-def origins_of(blueprint: Blueprint) -> Origins:
-    """Where the parts of a blueprint were written."""
-    return locate(blueprint.origins)
-
-
-def locate(origins: Mapping[Path, Position]) -> Origins:
-    """Where the parts of a blueprint or an integration were written, for messages."""
-    if isinstance(origins, Origins):
-        return origins
-    return origins_of_places(
-        (path, (place.file, place.line, place.column, place.line, place.column))
-        for path, place in origins.items()
-    )
+    return Sourced(settings, blueprint.origins)
 
 
 def overlay(base: Sourced, over: Sourced, layers: str = "") -> Sourced:
@@ -52,20 +33,20 @@ def overlay(base: Sourced, over: Sourced, layers: str = "") -> Sourced:
     """
     settings = dict(base.settings)
     for block in ("requests", "verification"):
-        lower, upper = _mapping(settings, block, "headers"), _mapping(over.settings, block, "headers")
+        lower, upper = mapping_at(settings, block, "headers"), mapping_at(over.settings, block, "headers")
         replaced = {name.lower(): name for name in upper}
         kept = {key: value for key, value in lower.items() if replaced.get(key.lower(), key) == key}
         if len(kept) < len(lower):
             settings[block] = {**settings[block], "headers": kept}
-    lower, upper = _mapping(settings, "actions"), _mapping(over.settings, "actions")
+    lower, upper = mapping_at(settings, "actions"), mapping_at(over.settings, "actions")
     if lower and upper:
         settings["actions"] = {name: action for name, action in lower.items() if name not in upper}
-    lower, upper = _mapping(settings, "auth"), _mapping(over.settings, "auth")
+    lower, upper = mapping_at(settings, "auth"), mapping_at(over.settings, "auth")
     chosen = upper.get("auth_mode")
     if isinstance(chosen, str) and lower.get("auth_mode", chosen) != chosen:
         kept_keys = _keys_of_mode(chosen)
         settings["auth"] = {key: value for key, value in lower.items() if key in kept_keys}
-    lower, upper = _mapping(settings, "pagination"), _mapping(over.settings, "pagination")
+    lower, upper = mapping_at(settings, "pagination"), mapping_at(over.settings, "pagination")
     if lower and upper:
         settings["pagination"] = replaceable_keys(lower, upper)
     return merge(Sourced(settings, base.origins), over, layers)
@@ -74,10 +55,3 @@ def overlay(base: Sourced, over: Sourced, layers: str = "") -> Sourced:
 def _keys_of_mode(auth_mode: str) -> set[str]:
     name = str.__str__(auth_mode)
     return set(AUTH_MODES.get(name).settings_schema) if name in AUTH_MODES.names() else set()
-
-
-def _mapping(settings: Settings, *path: str) -> Settings:
-    found: object = settings
-    for key in path:
-        found = found.get(key) if isinstance(found, MAPPINGS) else None
-    return found if isinstance(found, MAPPINGS) else {}

@@ -24,11 +24,11 @@ from nango_py.config.schema.validation import check_integrations, check_merged
 from nango_py.config.settings import read_config, request_settings, with_integrations_key
 from nango_py.config.template.compiled import RefusedText
 from nango_py.config.template.environment import resolve_environment
-from nango_py.config.template_checks import check_blueprint_templates, check_templates, check_usage
+from nango_py.config.template_checks import check_templates, check_usage
 from nango_py.config.urls.app_secrets import check_app_secrets
 from nango_py.config.urls.hosts import iter_texts
 from nango_py.config.urls.proxy import ProxyPlaces, check_proxy
-from nango_py.config.values import MAPPINGS, EnvironmentText
+from nango_py.config.values import MAPPINGS, EnvironmentText, mapping_at
 from nango_py.config.yaml.document import document_from_python, load_document
 from nango_py.config.yaml.merge import Sourced, with_nulls
 from nango_py.errors import MAX_PROBLEMS, ConfigError, Problem, unknown_name
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Document
     from nango_py.json_types import Settings
-
-__all__ = ["check_blueprint_templates", "check_templates", "load_configuration", "origin_of"]
 
 FROM_PYTHON = "Nango(integrations=...)"
 OVERRIDES = "Nango(overrides=...)"
@@ -112,16 +110,6 @@ def load(
 ) -> LoadResult:
     """Like `load_configuration`, with what the configuration was made from."""
     return _Loading(environ, clock).run(source, catalogue, overrides or {})
-
-
-def origin_of(integration: Integration, path: Path) -> str:
-    """`file:line` of the setting at `path`, or of its nearest parent that was written."""
-    while path and path not in integration.origins:
-        path = path[:-1]
-    position = integration.origins.get(path)
-    if position is None:
-        return ""
-    return f"{position.file}:{position.line}" if position.line else position.file
 
 
 class _Loading:
@@ -260,7 +248,7 @@ class _Loading:
         from nango_py.config.actions.checks import check_actions
 
         is_own = blueprint is None or blueprint.layer in {"local", "path"}
-        written = set().union(*(_names_of_actions(settings) for settings in own))
+        written = set().union(*(mapping_at(settings, "actions") for settings in own))
         names = [name for name in actions if is_own or name in written]
         self._problems += check_actions(tree.settings, tree.origins, self._folders, names)
 
@@ -367,12 +355,11 @@ def _check_app_settings(
         for name in missing_app_credentials(tree.settings)
     ]
     help_ = "write ${NAME} for an environment variable"
-    given = tree.settings.get("app")
     missing += [
         Problem(
             tree.origins.position(("app", name)), "E323", f"{name} is in the form of another tool", "", help_
         )
-        for name, value in (given.items() if isinstance(given, MAPPINGS) else ())
+        for name, value in mapping_at(tree.settings, "app").items()
         if type(value) is str and _OTHER_TOOL.fullmatch(value)
     ]
     missing += check_app_credentials(tree.settings, tree.origins)
@@ -381,11 +368,6 @@ def _check_app_settings(
         for name in APP_SETTINGS
         if type(tree.settings.get(name)) is str and _OTHER_TOOL.fullmatch(tree.settings[name])
     ]
-
-
-def _names_of_actions(settings: Settings) -> set[str]:
-    actions = settings.get("actions")
-    return set(actions) if isinstance(actions, MAPPINGS) else set()
 
 
 def _hide_name(problem: Problem) -> Problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.inheritance import overlay
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at, mapping_at
 from nango_py.config.yaml.merge import Origins, Sourced, without_nulls
 from nango_py.config.yaml.tree import Node
 from nango_py.errors import Problem, unknown_name
@@ -21,8 +21,7 @@ _OF_ANOTHER = frozenset({"title", "call", "login"})
 
 def login_names(settings: Settings) -> tuple[str, ...]:
     """The names of the logins, the default first; () if the settings have no `logins`."""
-    logins = settings.get(LOGINS)
-    return tuple(map(str.__str__, logins)) if isinstance(logins, MAPPINGS) else ()
+    return tuple(map(str.__str__, mapping_at(settings, LOGINS)))
 
 
 def find_unknown_login(name: str, settings: Settings, where: Position) -> list[Problem]:
@@ -94,9 +93,8 @@ def is_for_another_login(example: Settings) -> bool:
 
 def find_unknown_logins_of_examples(settings: Settings, origins: Origins) -> list[Problem]:
     """A problem (E101) for each example that is for a login which the settings do not have."""
-    examples = settings.get("examples")
     found: list[Problem] = []
-    for number, example in enumerate(examples if isinstance(examples, list | tuple) else ()):
+    for number, example in enumerate(list_at(settings, "examples")):
         login = example.get("login") if isinstance(example, MAPPINGS) else None
         if isinstance(login, str):
             found += find_unknown_login(login, settings, origins.position(("examples", number, "login")))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nango_py.config.idempotency import Idempotency
     from nango_py.config.template.compiled import Template
-    from nango_py.config.values import Path
+    from nango_py.config.yaml.merge import Origins
     from nango_py.errors import Position, Problem
     from nango_py.json_types import Settings
     from nango_py.secret import Secret
@@ -69,7 +69,7 @@ class Blueprint:
     source: FilePath
     layer: str
     settings: Settings
-    origins: Mapping[Path, Position]
+    origins: Origins
     status: Status = field(default_factory=Status)
     changes: tuple[Change, ...] = ()
     login: str = ""
@@ -180,7 +180,7 @@ class Integration:
     title: str
     auth_mode: str
     settings: Settings = field(repr=False)
-    origins: Mapping[Path, Position] = field(repr=False)
+    origins: Origins = field(repr=False)
     requests: RequestSettings
     status: Status
     log_level: str | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nango_py.config.model import OwnField
 from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.variables import COMMON_NAMES
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at, mapping_at
 from nango_py.errors import Problem, nearest, printable
 from nango_py.registry import AUTH_MODES
 
@@ -53,25 +53,21 @@ def _kept_secrets(settings: object) -> tuple[str, ...]:
 
 def _kept_places(settings: object) -> Iterator[tuple[str, Path]]:
     for path, step in _steps(settings):
-        kept = step.get("keep_secret")
-        for name in kept if isinstance(kept, MAPPINGS) else ():
+        for name in mapping_at(step, "keep_secret"):
             yield str.__str__(name), (*path, "keep_secret", name)
 
 
 def _steps(settings: object) -> Iterator[tuple[Path, Settings]]:
-    auth = settings.get("auth") if isinstance(settings, MAPPINGS) else None
-    steps = auth.get("after_login") if isinstance(auth, MAPPINGS) else None
-    for index, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+    for index, step in enumerate(list_at(settings, "auth", "after_login")):
         if isinstance(step, MAPPINGS):
             yield ("auth", "after_login", index), step
 
 
 def own_names(settings: Settings) -> frozenset[str]:
     """The names of those fields, in settings that may be wrong."""
-    declared = settings.get("credentials")
     return frozenset(_kept_secrets(settings)) | frozenset(
         name
-        for name, options in (declared.items() if isinstance(declared, MAPPINGS) else ())
+        for name, options in mapping_at(settings, "credentials").items()
         if isinstance(options, MAPPINGS) and isinstance(options.get("secret"), bool)
     )
 
@@ -90,8 +86,7 @@ def check_declared_names(template: Template, settings: Settings) -> None:
         if root not in _DECLARED_UNDER:
             continue
         block, noun = _DECLARED_UNDER[root]
-        declared = settings.get(block)
-        known = list(declared) if isinstance(declared, MAPPINGS) else []
+        known = list(mapping_at(settings, block))
         if part not in known:
             near = nearest(part, known)
             hint = f"did you mean {root}.{near}?" if near else f"declare it under {block}"
@@ -101,17 +96,14 @@ def check_declared_names(template: Template, settings: Settings) -> None:
 
 def check_own_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Problems of `credentials`: undeclared fields that the auth mode does not have (E202)."""
-    declared, auth = settings.get("credentials"), settings.get("auth")
-    mode = auth.get("auth_mode") if isinstance(auth, MAPPINGS) else None
+    mode = mapping_at(settings, "auth").get("auth_mode")
     if not isinstance(mode, str) or mode not in AUTH_MODES.names():
         return
     mode = str.__str__(mode)
     cls = AUTH_MODES.get(mode)
     known = cls.credentials_schema["properties"]
     yield from _check_kept_secrets(settings, locator, {*known, *cls.variables})
-    if not isinstance(declared, MAPPINGS):
-        return
-    for name, options in declared.items():
+    for name, options in mapping_at(settings, "credentials").items():
         if name in known or name.startswith("x-"):
             continue
         where = locator.key_position(("credentials", name))
@@ -152,9 +144,8 @@ def _check_kept_secrets(settings: Settings, locator: Located, taken: set[str]) -
 
 def check_app_credentials(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Problems of `app`: values that `app_credentials` does not ask for (E202)."""
-    asked, given = settings.get("app_credentials"), settings.get("app")
-    known = list(asked) if isinstance(asked, MAPPINGS) else []
-    for name in given if isinstance(given, MAPPINGS) else ():
+    known = list(mapping_at(settings, "app_credentials"))
+    for name in mapping_at(settings, "app"):
         if name not in known and not name.startswith("x-"):
             near = nearest(name, known)
             help_ = f'did you mean "{near}"?' if near else f"it asks for: {', '.join(known) or 'none'}"
@@ -164,11 +155,9 @@ def check_app_credentials(settings: Settings, locator: Located) -> Iterator[Prob
 
 def missing_app_credentials(settings: Settings) -> list[str]:
     """The values that `app` has to have, and does not."""
-    asked, given = settings.get("app_credentials"), settings.get("app")
+    given = mapping_at(settings, "app")
     return [
         name
-        for name, options in (asked.items() if isinstance(asked, MAPPINGS) else ())
-        if isinstance(options, MAPPINGS)
-        and options.get("required") is not False
-        and not (isinstance(given, MAPPINGS) and given.get(name))
+        for name, options in mapping_at(settings, "app_credentials").items()
+        if isinstance(options, MAPPINGS) and options.get("required") is not False and not given.get(name)
     ]

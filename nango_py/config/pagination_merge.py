@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, mapping_at
 from nango_py.registry import GENERAL_KIND
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def replaceable_keys(lower: Settings, upper: Settings) -> Settings:
     if kind and _kind(lower) not in {"", kind}:
         return {key: value for key, value in lower.items() if key == "records"}
     kept = {key: value for key, value in lower.items() if not _replaces_pointer(value, upper.get(key))}
-    following, changed = _mapping(lower, "next"), _mapping(upper, "next")
+    following, changed = mapping_at(lower, "next"), mapping_at(upper, "next")
     if following and changed:
         kept["next"] = {
             key: value for key, value in following.items() if not _replaces_pointer(value, changed.get(key))
         }
-    size, other = _mapping(lower, "size"), _mapping(upper, "size")
+    size, other = mapping_at(lower, "size"), mapping_at(upper, "size")
     replaced = set() if PLACES.isdisjoint(other) else set(PLACES)
     if other.get("max") is not None:
         replaced.add("value")  # without its own value, the new maximum is requested
@@ -55,8 +55,3 @@ def _kind(pagination: Settings) -> str:
 def _replaces_pointer(lower: object, upper: object) -> bool:
     """Whether both are pointers with one key."""
     return isinstance(lower, MAPPINGS) and isinstance(upper, MAPPINGS) and len(lower) == len(upper) == 1
-
-
-def _mapping(settings: Settings, key: str) -> Settings:
-    found = settings.get(key)
-    return found if isinstance(found, MAPPINGS) else {}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.header_checks import check_header_names
 from nango_py.config.host_choices import check_host_choices
-from nango_py.config.inheritance import origins_of
 from nango_py.config.own_fields import check_declared_names, own_names
 from nango_py.config.schema.lint import lint_usage
 from nango_py.config.schema.template_places import JMESPATH, template_places
@@ -22,7 +21,7 @@ from nango_py.config.urls.base_url import check_base_url
 from nango_py.config.urls.host_tables import check_host_tables
 from nango_py.config.urls.hosts import ARTICLES, FORMATS, ROOT, host_fields, normalize_host
 from nango_py.config.urls.paths import check_path_template
-from nango_py.config.values import MAPPINGS, EnvironmentText
+from nango_py.config.values import EnvironmentText, mapping_at
 from nango_py.errors import MAX_PROBLEMS, Problem
 from nango_py.json_path import find_path_fault
 from nango_py.registry import AUTH_MODES
@@ -99,7 +98,7 @@ def _check_json_path(text: str, locator: Located, path: Path) -> list[Problem]:
 def check_blueprint_templates(blueprint: Blueprint) -> list[Problem]:
     """The problems of the templates of a blueprint with one of its logins."""
     folders = (blueprint.source.parent, blueprint.source.parent.parent)
-    origins = origins_of(blueprint)
+    origins = blueprint.origins
     compiled, problems = check_templates(blueprint.settings, origins, folders)
     if "actions" in blueprint.settings:
         from nango_py.config.actions.checks import check_actions
@@ -117,8 +116,8 @@ def check_usage(settings: Settings, compiled: Compiled, locator: Located) -> lis
 
 def _names(settings: Settings, auth_mode: str) -> dict[str, str]:
     """How templates write each variable, by its name and, for settings of a connection, by its last part."""
-    fields = _at(settings, ("connection_config", "properties"))
-    names = {name.lower(): f"{ROOT}{name}" for name in (fields if isinstance(fields, MAPPINGS) else ())}
+    fields = mapping_at(settings, "connection_config", "properties")
+    names = {name.lower(): f"{ROOT}{name}" for name in fields}
     names |= {name: name for name in own_names(settings)}
     return {**names, **{name: name for name in (variable_names(auth_mode) if auth_mode else ())}}
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nango_py.json_types import Settings
 
 Path: TypeAlias = tuple["str | int", ...]
 """The path of a value in a file: ("requests", "headers", "Accept")."""
@@ -14,6 +19,20 @@ MAPPINGS = (dict, MappingProxyType)
 _MUTABLE = (dict, list)
 
 NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
+
+
+def mapping_at(value: object, *path: str) -> Settings:
+    """The mapping at a path of settings that may be wrong; an empty one if there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, MAPPINGS) else None
+    return value if isinstance(value, MAPPINGS) else NOTHING
+
+
+def list_at(value: object, *path: str) -> Sequence[Any]:
+    """The list at a path of settings that may be wrong; an empty one if there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, MAPPINGS) else None
+    return value if isinstance(value, list | tuple) else ()
 
 
 class EnvironmentText(str):

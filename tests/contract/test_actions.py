@@ -23,7 +23,6 @@ from nango_py.blueprint_tests.bench import Bench, logger
 from nango_py.clock import VirtualClock
 from nango_py.config.actions.compiled import compile_action
 from nango_py.config.catalogue import Catalogue
-from nango_py.config.inheritance import origins_of
 from nango_py.config.schema.validation import check_value
 from nango_py.config.schema.value_check import compile_check
 from nango_py.engine.events import Events
@@ -89,7 +88,7 @@ class Tried:
         """The actions, and values that fit their inputs."""
         found = []
         for name in self.blueprint.settings["actions"]:
-            action, problems = compile_action(self.blueprint.settings, name, origins_of(self.blueprint))
+            action, problems = compile_action(self.blueprint.settings, name, self.blueprint.origins)
             assert action is not None, problems
             found.append((RunnableYaml(self._bench.declared, action), values_of(action.input_schema)))
         return found

@@ -14,6 +14,7 @@ from nango_py.config.model import Integration, RequestSettings, Status, UserHost
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.variables import find_secret_names, variable_names
 from nango_py.config.values import freeze
+from nango_py.config.yaml.merge import origins_of_places
 from nango_py.connections.connection import Connection
 from nango_py.engine.bound_settings import BoundRequestSettings
 from nango_py.engine.call_arguments import Call
@@ -58,7 +59,7 @@ def an_integration(
         title="Shop",
         auth_mode=auth_mode,
         settings=freeze(settings),
-        origins={},
+        origins=origins_of_places(()),
         requests=RequestSettings(
             base_url=compile_template(base_url),
             headers=tuple((key, compile_template(text)) for key, text in (headers or {}).items()),

@@ -11,7 +11,7 @@ from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.validation import check_value
 from nango_py.config.schema.value_check import compile_check
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import mapping_at
 from nango_py.errors import Problem
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def check_actions(
         folders: where the files may be found, to report exact columns.
         names: the actions to check; by default all.
     """
-    written = settings.get("actions")
-    actions: Settings = written if isinstance(written, MAPPINGS) else {}
+    actions = mapping_at(settings, "actions")
     found: list[Problem] = []
     folders = tuple(folders)
     for name in actions if names is None else names:

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING
 
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at
 from nango_py.errors import Problem, nearest, printable
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def key_paths(value: object) -> tuple[tuple[Path, str], ...]:
     """The texts of a path or a list of paths, each with its place in the value."""
     if isinstance(value, str):
         return (((), value),)
-    items = value if isinstance(value, list | tuple) else ()
-    return tuple(((index,), item) for index, item in enumerate(items) if isinstance(item, str))
+    return tuple(((index,), item) for index, item in enumerate(list_at(value)) if isinstance(item, str))
 
 
 def check_facts(settings: Settings, locator: Located) -> Iterator[Problem]:
@@ -79,8 +78,7 @@ def _days(settings: Settings) -> Iterator[Path]:
 
 
 def _entries(settings: Settings, block: str) -> Iterator[tuple[int, Settings]]:
-    entries = settings.get(block)
-    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+    for index, entry in enumerate(list_at(settings, block)):
         if isinstance(entry, MAPPINGS):
             yield index, entry
 

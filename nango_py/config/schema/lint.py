@@ -11,7 +11,7 @@ from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.lint_requests import check_requests
 from nango_py.config.urls.hosts import is_network
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at, mapping_at
 from nango_py.errors import MAX_PROBLEMS, Problem, nearest, printable
 from nango_py.registry import AUTH_MODES
 
@@ -69,10 +69,10 @@ def lint_blueprint(document: Document) -> list[Problem]:
     """Settings that only integrations.yaml may have (E320)."""
     data = document.data
     found = []
-    for path in ((), *(("versions", version) for version in _mapping(data, "versions"))):
-        body = _mapping(_mapping(data, "versions"), path[1]) if path else data
+    for path in ((), *(("versions", version) for version in mapping_at(data, "versions"))):
+        body = mapping_at(data, *path) if path else data
         for key, what in _NOT_FOR_BLUEPRINTS.items():
-            if key in _mapping(body, "requests"):
+            if key in mapping_at(body, "requests"):
                 where = document.key_position((*path, "requests", key))
                 help_ = f"set requests.{key} in integrations.yaml"
                 found.append(Problem(where, "E320", f"a blueprint may not {what}", "", help_))
@@ -82,7 +82,7 @@ def lint_blueprint(document: Document) -> list[Problem]:
 def lint_names(document: Document) -> list[Problem]:
     """Integration names that YAML 1.1 reads as true or false (E207)."""
     found = []
-    for name in _mapping(document.data, "integrations"):
+    for name in mapping_at(document.data, "integrations"):
         meaning = _BOOLEANS_ELSEWHERE.get(name.lower())
         if meaning and document.has_plain_key(("integrations", name)):
             where = document.key_position(("integrations", name))
@@ -92,7 +92,7 @@ def lint_names(document: Document) -> list[Problem]:
 
 
 def _check_limit_headers(settings: Settings, locator: Located) -> Iterator[Problem]:
-    headers = _mapping(_mapping(settings, "rate_limits"), "headers")
+    headers = mapping_at(settings, "rate_limits", "headers")
     if headers.get("remaining") is not None and not (headers.get("reset") or headers.get("retry_after")):
         where = locator.key_position(("rate_limits", "headers", "remaining"))
         help_ = "add reset or retry_after; otherwise the wait is unknown"
@@ -100,17 +100,17 @@ def _check_limit_headers(settings: Settings, locator: Located) -> Iterator[Probl
 
 
 def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
-    limits = _mapping(settings, "rate_limits")
+    limits = mapping_at(settings, "rate_limits")
     names = []
     closed = set(_refused_names(limits))
-    for index, budget in _enumerate(limits.get("budgets")):
+    for index, budget in enumerate(list_at(limits, "budgets")):
         path = ("rate_limits", "budgets", index)
         if isinstance(budget, MAPPINGS) and "key" in budget:
             names.append(str(budget.get("name", budget["key"])))
             if names[-1] not in closed:
                 yield from _check_has_limits(budget, locator, path)
         yield from _check_family_windows(budget, locator, path)
-    for index, refusal in _enumerate(limits.get("refusals")):
+    for index, refusal in enumerate(list_at(limits, "refusals")):
         closes = refusal.get("closes") if isinstance(refusal, MAPPINGS) else None
         place = ("rate_limits", "refusals", index, "closes")
         is_list = isinstance(closes, list | tuple)
@@ -125,19 +125,19 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
 
 def _refused_names(limits: Settings) -> Iterator[str]:
     """The names of the budgets that refusals close; these need no limits."""
-    for _, refusal in _enumerate(limits.get("refusals")):
-        closes = _mapping_of(refusal).get("closes")
+    for _, refusal in enumerate(list_at(limits, "refusals")):
+        closes = mapping_at(refusal).get("closes")
         yield from map(str, closes if isinstance(closes, list | tuple) else (closes,))
 
 
 def _check_has_limits(budget: Settings, locator: Located, path: Path) -> Iterator[Problem]:
-    cases = [_mapping_of(case) for _, case in _enumerate(budget.get("cases"))]
+    cases = [mapping_at(case) for _, case in enumerate(list_at(budget, "cases"))]
     families = budget.get("headers")
     rows = families if isinstance(families, list | tuple) else (families,)
     has_limits = (
         any(not case.keys().isdisjoint(("windows", "max_in_flight")) for case in cases)
         or not budget.keys().isdisjoint(("otherwise", "max_in_flight"))
-        or any("limit" in _mapping_of(row) for row in rows)
+        or any("limit" in mapping_at(row) for row in rows)
     )
     if len(budget) > 1 and not has_limits:
         help_ = "or name the budget in refusals"
@@ -157,13 +157,13 @@ def _check_family_windows(budget: object, locator: Located, path: Path) -> Itera
         return
     rows = [
         budget.get("otherwise"),
-        *(_mapping_of(case).get("windows") for _, case in _enumerate(budget.get("cases"))),
+        *(mapping_at(case).get("windows") for _, case in enumerate(list_at(budget, "cases"))),
     ]
-    windows = [window for row in rows for _, window in _enumerate(row)]
+    windows = [window for row in rows for _, window in enumerate(list_at(row))]
     families = budget.get("headers")
     is_list = isinstance(families, list | tuple)
     for number, family in enumerate(families if isinstance(families, list | tuple) else (families,)):
-        window = _mapping_of(family).get("window")
+        window = mapping_at(family).get("window")
         if window is not None and window not in windows:
             place = (*path, "headers", *((number,) if is_list else ()), "window")
             known = ", ".join(str(one) for one in windows if isinstance(one, str))
@@ -172,14 +172,13 @@ def _check_family_windows(budget: object, locator: Located, path: Path) -> Itera
 
 
 def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Problem]:
-    retries = _mapping(settings, "retries")
+    retries = mapping_at(settings, "retries")
     has_key = retries.get("idempotency_header") or retries.get("idempotency")
     if has_key or retries.get("allow_duplicate_posts") is True:
         return
-    rules = retries.get("rules")
-    for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
-        block = "match" if "method" in _mapping(rule, "match") else "when"
-        methods = _mapping(rule, block).get("method")
+    for index, rule in enumerate(list_at(retries, "rules")):
+        block = "match" if "method" in mapping_at(rule, "match") else "when"
+        methods = mapping_at(rule, block).get("method")
         named = methods if isinstance(methods, list | tuple) else (methods,)
         repeated = [method for method in ("POST", "PATCH") if method in named]
         if repeated and rule.get("do") == "retry" and rule.get("allow_duplicate_posts") is not True:
@@ -189,12 +188,12 @@ def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Prob
 
 
 def _check_fields(settings: Settings, locator: Located) -> Iterator[Problem]:
-    credentials = _mapping(settings, "credentials")
+    credentials = mapping_at(settings, "credentials")
     yield from check_own_fields(settings, locator)
-    values = _mapping(_mapping(settings, "connection_config"), "properties")
+    values = mapping_at(settings, "connection_config", "properties")
     for path, fields in ((("credentials",), credentials), (("connection_config", "properties"), values)):
         for name in fields:
-            yield from _check_pattern(_mapping(fields, name), locator, (*path, name))
+            yield from _check_pattern(mapping_at(fields, name), locator, (*path, name))
 
 
 def _check_pattern(field: Settings, locator: Located, path: Path) -> Iterator[Problem]:
@@ -209,7 +208,7 @@ def _check_pattern(field: Settings, locator: Located, path: Path) -> Iterator[Pr
 
 
 def _check_days(settings: Settings, locator: Located) -> Iterator[Problem]:
-    for path, window in _calendar_periods(_mapping(settings, "rate_limits").get("budgets")):
+    for path, window in _calendar_periods(mapping_at(settings, "rate_limits").get("budgets")):
         if "per_seconds" in window:
             where = locator.key_position((*path, "per_seconds"))
             yield Problem(
@@ -223,7 +222,7 @@ def _check_days(settings: Settings, locator: Located) -> Iterator[Problem]:
 
 
 def _check_networks(settings: Settings, locator: Located) -> Iterator[Problem]:
-    for index, network in _enumerate(_mapping(settings, "requests").get("allowed_networks")):
+    for index, network in enumerate(list_at(settings, "requests", "allowed_networks")):
         if isinstance(network, str) and not is_network(str.__str__(network)):
             where = locator.position(("requests", "allowed_networks", index))
             what = f'"{printable(network, 64)}" is not a network'
@@ -235,11 +234,11 @@ def _check_networks(settings: Settings, locator: Located) -> Iterator[Problem]:
 def _calendar_periods(budgets: object) -> list[tuple[Path, Settings]]:
     """The windows of all budgets that are calendar periods, each with its path."""
     days: list[tuple[Path, Settings]] = []
-    for index, budget in _enumerate(budgets):
+    for index, budget in enumerate(list_at(budgets)):
         if not isinstance(budget, MAPPINGS):
             continue
         lists: list[tuple[Path, object]] = [(("otherwise",), budget.get("otherwise"))]
-        for number, case in _enumerate(budget.get("cases")):
+        for number, case in enumerate(list_at(budget, "cases")):
             if isinstance(case, MAPPINGS):
                 lists.append((("cases", number, "windows"), case.get("windows")))
         days += [
@@ -252,10 +251,6 @@ def _calendar_periods(budgets: object) -> list[tuple[Path, Settings]]:
     return days
 
 
-def _enumerate(value: object) -> Iterable[tuple[int, object]]:
-    return enumerate(value if isinstance(value, list | tuple) else ())
-
-
 def _is_time_zone(name: str) -> bool:
     if name == "UTC":
         return True
@@ -266,13 +261,3 @@ def _is_time_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
-
-
-def _mapping_of(value: object) -> Settings:
-    return value if isinstance(value, MAPPINGS) else {}
-
-
-def _mapping(value: object, key: str) -> Settings:
-    """The mapping at a key, or an empty one."""
-    found = value.get(key) if isinstance(value, MAPPINGS) else None
-    return found if isinstance(found, MAPPINGS) else {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, list_at, mapping_at
 from nango_py.errors import Problem, nearest, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
@@ -21,7 +21,7 @@ PLACES = ("header", "param", "body")
 
 def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Unknown bases (E204), settings that no connection has (E202), and keys without a place (E204)."""
-    bases = list(_mapping(_mapping(settings.get("requests")).get("bases")))
+    bases = list(mapping_at(settings, "requests", "bases"))
     for path, endpoint in _items(settings.get("endpoints"), ("endpoints",)):
         base = endpoint.get("base")
         if isinstance(base, str) and base not in bases:
@@ -30,9 +30,9 @@ def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
             yield Problem(locator.position((*path, "base")), "E204", what, "", help_)
     yield from _check_idempotency(settings, locator)
     yield from _check_uploads(settings, locator)
-    fields = list(_mapping(_mapping(settings.get("connection_config")).get("properties")))
+    fields = list(mapping_at(settings, "connection_config", "properties"))
     for path, match in _matches(settings):
-        for name in _mapping(match.get("config")):
+        for name in mapping_at(match, "config"):
             if name not in fields:
                 where = locator.key_position((*path, "config", name))
                 help_ = _help(name, fields, "add it to connection_config.properties")
@@ -42,7 +42,7 @@ def check_requests(settings: Settings, locator: Located) -> Iterator[Problem]:
 
 def _check_idempotency(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Idempotency keys that have no place, or several (E204)."""
-    retries = _mapping(settings.get("retries"))
+    retries = mapping_at(settings, "retries")
     if retries.get("idempotency_header") is not None and retries.get("idempotency") is not None:
         where = locator.key_position(("retries", "idempotency_header"))
         help_ = "remove idempotency_header"
@@ -80,7 +80,7 @@ def _help(name: str, known: list[str], otherwise: str) -> str:
 
 def _matches(settings: Settings) -> Iterator[tuple[Path, Settings]]:
     """Every `match` that asks for settings, with its path."""
-    retries, limits = _mapping(settings.get("retries")), _mapping(settings.get("rate_limits"))
+    retries, limits = mapping_at(settings, "retries"), mapping_at(settings, "rate_limits")
     lists: list[tuple[Path, object]] = [
         (("endpoints",), settings.get("endpoints")),
         (("retries", "rules"), retries.get("rules")),
@@ -89,7 +89,7 @@ def _matches(settings: Settings) -> Iterator[tuple[Path, Settings]]:
         lists.append(((*path, "cases"), budget.get("cases")))
     for path, entries in lists:
         # Blueprints have hundreds of cases: one loop without a call for each.
-        for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        for index, entry in enumerate(list_at(entries)):
             match = entry.get("match") if isinstance(entry, MAPPINGS) else None
             if isinstance(match, MAPPINGS) and "config" in match:
                 yield (*path, index, "match"), match
@@ -97,11 +97,6 @@ def _matches(settings: Settings) -> Iterator[tuple[Path, Settings]]:
 
 def _items(value: object, path: Path) -> Iterator[tuple[Path, Settings]]:
     """The mappings of a list, with their paths."""
-    items: Iterable[object] = value if isinstance(value, list | tuple) else ()
-    for index, item in enumerate(items):
+    for index, item in enumerate(list_at(value)):
         if isinstance(item, MAPPINGS):
             yield (*path, index), item
-
-
-def _mapping(value: object) -> Settings:
-    return value if isinstance(value, MAPPINGS) else {}

@@ -25,6 +25,7 @@ from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.lint import lint_blueprint, lint_names, lint_settings
 from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.wording import Fault, problem_of
+from nango_py.config.values import list_at, mapping_at
 from nango_py.config.yaml.merge import with_nulls
 from nango_py.config.yaml.tree import Document, Located
 from nango_py.errors import MAX_PROBLEMS, Position, Problem, nearest, printable
@@ -157,12 +158,11 @@ def find_schema_fault(schema: object) -> tuple[Path, str]:
 
 def _check_endpoints(settings: Settings, locator: Located) -> Iterator[Problem]:
     """What is wrong with the blocks of `endpoints` after they are merged over `pagination`."""
-    entries, block = settings.get("endpoints"), settings.get("pagination")
     without_problems: list[Settings] = []  # many endpoints differ in the same way
-    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+    for index, entry in enumerate(list_at(settings, "endpoints")):
         own = entry.get("pagination") if isinstance(entry, Mapping) else None
         if isinstance(own, Mapping):
-            merged = overlay_pagination(block if isinstance(block, Mapping) else {}, own)
+            merged = overlay_pagination(mapping_at(settings, "pagination"), own)
             if merged in without_problems:
                 continue
             found = check_pagination(merged, _Below(locator, ("endpoints", index)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nango_py.config.request_match import value_at, value_texts
 from nango_py.config.template.filters import Absent, TemplateProblem
 from nango_py.config.urls.hosts import ROOT
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, mapping_at
 from nango_py.errors import Problem, nearest, printable
 
 if TYPE_CHECKING:
@@ -45,15 +45,12 @@ def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> obje
 
 def check_host_tables(settings: Settings, locator: Located) -> Iterator[Problem]:
     """Problems of `hosts`: a field that does not list its values, or that the table does not cover (E204)."""
-    tables = settings.get("hosts")
-    config = settings.get("connection_config")
-    fields = config.get("properties") if isinstance(config, MAPPINGS) else None
-    for name, table in tables.items() if isinstance(tables, MAPPINGS) else ():
-        by = table.get(BY) if isinstance(table, MAPPINGS) else None
+    known = mapping_at(settings, "connection_config", "properties")
+    for name, table in mapping_at(settings, "hosts").items():
+        by = mapping_at(table).get(BY)
         if not isinstance(by, str) or not by.startswith(ROOT):
             continue
         field_name = by.removeprefix(ROOT)
-        known = fields if isinstance(fields, MAPPINGS) else {}
         field = known.get(field_name)
         yield from _check_field(field_name, field, list(known), table, locator, ("hosts", name))
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from nango_py.config.model import UserHosts
 from nango_py.config.urls.paths import DEFAULT_PORTS
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, mapping_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,11 +76,9 @@ def origin_of(url: str) -> str:
 
 def host_fields(settings: Settings) -> dict[str, str]:
     """The format of each field of `connection_config` that is declared as a host, by template name."""
-    config = settings.get("connection_config")
-    fields = config.get("properties") if isinstance(config, MAPPINGS) else None
     return {
         f"{ROOT}{name}": str.__str__(field["format"])
-        for name, field in (fields.items() if isinstance(fields, MAPPINGS) else ())
+        for name, field in mapping_at(settings, "connection_config", "properties").items()
         if isinstance(field, MAPPINGS) and isinstance(field.get("format"), str)
     }
 

@@ -3,8 +3,9 @@
     python tools/check_openapi.py klaviyo:v1 https://github.com/klaviyo/openapi openapi/stable.json
 
 The last arguments are copies of the documents, which are not kept; discovery documents of Google are read
-too. Where a vendor publishes only a library, its operations are written as OpenAPI first, and the source is
-the library. Compared are the hosts, the login, and the path and method of the verification, of each
+too. Where a vendor publishes no OpenAPI document, the operations of its library, its manual or its
+specification in another format are written as OpenAPI first, and `--compared-with` says which of them it was.
+Compared are the hosts, the login, and the path and method of the verification, of each
 example, and of each request of an action. What the document does not have is a difference: either the
 blueprint is wrong or the document is incomplete; write which one into `reasons`. A test fails if a
 blueprint has other paths than were checked, or a difference has no reason.
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import Settings
 
 RESULTS = Path(__file__).parent / "openapi_checks.json"
+KINDS = ("openapi", "specification", "library", "manual")
 METHODS = frozenset({"get", "post", "put", "patch", "delete", "head"})
 _TEMPLATE = re.compile(r"\$?\{[^}]*\}")
 _ANY = "[^/]+"
@@ -46,9 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("blueprint", help="the name:version")
     parser.add_argument("source", help="the URL where the vendor publishes the documents")
     parser.add_argument("documents", nargs="+", type=Path)
+    parser.add_argument(
+        "--compared-with", choices=KINDS, default=KINDS[0], help="from what the documents come (openapi)"
+    )
     options = parser.parse_args(arguments)
     result = check(options.blueprint, [openapi_of(read_mapping(path)) for path in options.documents])
-    result["source"] = options.source
+    result |= {"source": options.source, "compared_with": options.compared_with}
     known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     reasons = known.get(options.blueprint, {}).get(REASONS, {})
     result[REASONS] = {each: reasons.get(each, "") for each in result["differences"]}
@@ -56,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", "utf-8")
     for difference in result["differences"]:
         print(f"{options.blueprint}: {difference}")  # noqa: T201
-    print(f"{options.blueprint}: {len(result['paths'])} paths checked")  # noqa: T201
+    print(f"{options.blueprint}: {len(result['paths'])} paths checked, {options.compared_with}")  # noqa: T201
     return 1 if result["differences"] else 0
 
 

@@ -28,7 +28,7 @@ DOCUMENT = {
 
 
 def test_the_checked_paths_are_those_of_the_blueprints() -> None:
-    """A verification or an example with another path makes a result stale; each difference has a reason."""
+    """A result names its kind of document; another path makes it stale, and each difference has a reason."""
     catalogue = TOOL["open_catalogue"](ROOT / "blueprints")
     for name, result in RESULTS.items():
         settings = catalogue.find(name, TOOL["Position"]("test")).settings
@@ -36,6 +36,7 @@ def test_the_checked_paths_are_those_of_the_blueprints() -> None:
         assert result["reasons"].keys() == set(result["differences"]), name
         assert all(result["reasons"].values()), name
         assert result["source"].startswith("https://"), name
+        assert result["compared_with"] in TOOL["KINDS"], name
     assert len(RESULTS) > 20
 
 

@@ -7,8 +7,7 @@ that it shows out of the text. `nango check` reads and checks whole files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from nango_py.config.catalogue import MAX_EXTENDS
 from nango_py.config.logins import LOGINS, login_names
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
 _SHOWN = frozenset({
     "name", "version", "title", "extends", "categories", "status", "auth", "requests", LOGINS,
 })  # fmt: skip
-Shape: TypeAlias = Mapping[str, "Shape | None"]
-_NO_SHAPE: Shape = {}
-_OF_BLOCKS: Shape = {"auth": {"auth_mode": None}, "requests": {"base_url": None}}
-_SHAPE: Shape = {**_OF_BLOCKS, LOGINS: {"": {**_OF_BLOCKS, "title": None, "categories": None}}}
-"""What is read of the blocks that are long."""
-
-_KEY_ALONE = re.compile(r" *[A-Za-z_][A-Za-z0-9_-]*:[ \r]*")
-_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?=\s|\Z)")
 _TOP_LEVEL = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]*):(?=\s)", re.MULTILINE)
 _OTHER_LINE = re.compile(r"^(?![A-Za-z_][A-Za-z0-9_-]*:\s|[ #\r\n]|\Z)", re.MULTILINE)
 _PLACE = Position("blueprints")
@@ -108,7 +99,7 @@ def _merge(below: Settings, over: Settings, depth: int = 0) -> Settings:
 
 def _read_shown(path: Path) -> Settings | None:
     """The keys of a file that a list shows; None if the file has to be read as a whole."""
-    data = read_keys(path, _SHOWN, _SHAPE)
+    data = read_keys(path, _SHOWN)
     if data is None or not _has_right_types(data):
         return None
     logins = data.get(LOGINS, {})
@@ -118,14 +109,8 @@ def _read_shown(path: Path) -> Settings | None:
     return data if all(map(_has_right_types, of_logins)) else None
 
 
-def read_keys(path: Path, keys: frozenset[str], below: Shape = _NO_SHAPE) -> Settings | None:
-    """Some top-level keys of a file, unchecked; None if the file has to be read as a whole.
-
-    Args:
-        path: the file.
-        keys: the keys.
-        below: the keys to keep of their mappings, by key; "" stands for any key.
-    """
+def read_keys(path: Path, keys: frozenset[str]) -> Settings | None:
+    """Some top-level keys of a file, unchecked; None if the file has to be read as a whole."""
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError):
@@ -135,37 +120,12 @@ def read_keys(path: Path, keys: frozenset[str], below: Shape = _NO_SHAPE) -> Set
     if _OTHER_LINE.search(text) or len(set(names)) < len(names) or "versions" in names:
         return None
     ends = [*(start for _, start in starts[1:]), len(text)]
-    parts = [(name, text[start:end]) for (name, start), end in zip(starts, ends, strict=True)]
-    shown = "".join(_cut(part, below.get(name), "  ") for name, part in parts if name in keys)
+    shown = "".join(text[start:end] for (name, start), end in zip(starts, ends, strict=True) if name in keys)
     try:
         data = parse_document(shown, path.name).data
     except ConfigError:
         return None
     return data if isinstance(data, MAPPINGS) else None
-
-
-def _cut(block: str, shape: Shape | None, indent: str) -> str:
-    """A key and what is below it, without the keys that the shape leaves out, if they stand in lines."""
-    head, _, rest = block.partition("\n")
-    lines = rest.splitlines(keepends=True)
-    is_read = all(line.startswith(indent) or not line.strip() or line.lstrip()[0] == "#" for line in lines)
-    if shape is None or not rest.strip() or not _KEY_ALONE.fullmatch(head) or not is_read:
-        return block
-    kept: list[str] = []
-    child: list[str] = []
-    name: str | None = None
-    for line in [*lines, f"{indent}end:"]:
-        if line.startswith(indent) and line[len(indent)] not in " #\r\n":
-            found = _NAME.match(line, len(indent))
-            if found is None:
-                return block
-            if name is not None and (name in shape or "" in shape):
-                kept.append(_cut("".join(child), shape.get(name, shape.get("")), f"{indent}  "))
-            name, child = found[1], []
-        elif name is None and line.strip() and line.lstrip()[0] != "#":
-            return block  # indented further
-        child.append(line)
-    return f"{head}\n{''.join(kept)}" if kept else f"{head.rstrip()} {{}}\n"
 
 
 def _has_right_types(data: Settings) -> bool:
